@@ -1,0 +1,151 @@
+//! The bucket scheme of every duration that the kernel counts.
+//!
+//! A duration is scaled to units of 2^-30 s, so that quarter-octave boundaries fall exactly on those of a Prometheus
+//! native histogram of schema 2 (upper bounds 2^(i/4) s, inclusive). Every fourth boundary is a power of two and
+//! serves as a classic `le`, so both forms are read from the same counts without error.
+//!
+//! Slot 0 holds what is at most 2^-20 s (0.95 µs), the native histogram's zero bucket. Slots 1 to 124 are the quarter
+//! octaves up to 2^11 s (34 min). Slot 125 holds what is longer.
+
+/// Number of counters in a histogram.
+pub const SLOTS: usize = 126;
+/// Buckets per octave.
+pub const PER_OCTAVE: usize = 4;
+/// Exponent of the zero bucket's upper bound: 2^-20 s.
+pub const MIN_EXPONENT: i32 = -20;
+/// Exponent of the last finite upper bound: 2^11 s.
+pub const MAX_EXPONENT: i32 = 11;
+/// The slot of what exceeds every finite bound.
+pub const OVERFLOW: usize = SLOTS - 1;
+
+/// 2^30 / 10^9, scaled by 2^23: a duration below 2^40 ns then fits 64 bits, and the error is 3 parts in 10^8.
+const UNITS_PER_NS: u64 = 9_007_199;
+const UNITS_SHIFT: u32 = 23;
+/// Longer waits are clamped before scaling: 2^40 ns are 18 min.
+const LONGEST_NS: u64 = (1 << 40) - 1;
+
+/// log2 of one unit, in seconds.
+const UNIT_EXPONENT: i32 = -30;
+
+/// 2^(63 + k/4) for k = 1, 2, 3, rounded down.
+const QUARTERS: [u64; 3] = [0x9837_F051_8DB8_A96F, 0xB504_F333_F9DE_6484, 0xD744_FCCA_D69D_6AF4];
+
+/// The slot that counts a duration of `duration_ns`.
+#[inline(always)]
+#[must_use]
+pub fn slot(duration_ns: u64) -> usize {
+    let clamped_ns = if duration_ns > LONGEST_NS { LONGEST_NS } else { duration_ns };
+    let units = (clamped_ns * UNITS_PER_NS) >> UNITS_SHIFT;
+    if units <= 1 << (MIN_EXPONENT - UNIT_EXPONENT) {
+        return 0;
+    }
+    // The BPF instruction set has no count of leading zeros; five steps of a binary search do, as units < 2^41.
+    let mut exponent: u32 = 0;
+    let mut rest = units;
+    if rest >= 1 << 32 {
+        rest >>= 32;
+        exponent += 32;
+    }
+    if rest >= 1 << 16 {
+        rest >>= 16;
+        exponent += 16;
+    }
+    if rest >= 1 << 8 {
+        rest >>= 8;
+        exponent += 8;
+    }
+    if rest >= 1 << 4 {
+        rest >>= 4;
+        exponent += 4;
+    }
+    if rest >= 1 << 2 {
+        rest >>= 2;
+        exponent += 2;
+    }
+    if rest >= 1 << 1 {
+        exponent += 1;
+    }
+    let mantissa = units << ((63 - exponent) & 63);
+    let mut quarter = 0;
+    if mantissa > 1 << 63 {
+        quarter += 1;
+    }
+    if mantissa > QUARTERS[0] {
+        quarter += 1;
+    }
+    if mantissa > QUARTERS[1] {
+        quarter += 1;
+    }
+    if mantissa > QUARTERS[2] {
+        quarter += 1;
+    }
+    let octaves = exponent as usize - (MIN_EXPONENT - UNIT_EXPONENT) as usize;
+    let slot = octaves * PER_OCTAVE + quarter;
+    if slot < OVERFLOW { slot } else { OVERFLOW }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    /// The upper bound of a finite slot, in units.
+    fn bound_units(slot: usize) -> f64 {
+        2f64.powf(slot as f64 / 4.0 + f64::from(MIN_EXPONENT - UNIT_EXPONENT))
+    }
+
+    fn ns(units: f64) -> u64 {
+        (units * 1e9 / 2f64.powi(30)).round() as u64
+    }
+
+    #[test]
+    fn the_quarters_are_the_fourth_roots_of_two() {
+        for (k, &quarter) in QUARTERS.iter().enumerate() {
+            let exact = 2f64.powf(63.0 + (k as f64 + 1.0) / 4.0);
+            assert!((quarter as f64 - exact).abs() <= 2048.0, "{k}: {quarter} {exact}");
+        }
+    }
+
+    #[test]
+    fn a_duration_lies_within_the_bounds_of_its_slot() {
+        let mut duration_ns = 1u64;
+        while duration_ns < 1_000_000_000_000 {
+            let units = duration_ns as f64 * 2f64.powi(30) / 1e9;
+            let slot = slot(duration_ns);
+            // One unit of slack: scaling rounds down to whole units.
+            assert!(slot == OVERFLOW || units <= bound_units(slot) * 1.000_001 + 1.0, "{duration_ns} in {slot}");
+            assert!(slot == 0 || units > bound_units(slot - 1) * 0.999_999, "{duration_ns} in {slot}");
+            duration_ns += duration_ns / 97 + 1;
+        }
+    }
+
+    #[test]
+    fn slots_never_go_back_as_durations_grow() {
+        let mut last = 0;
+        let mut duration_ns = 0u64;
+        while duration_ns < 1 << 45 {
+            let now = slot(duration_ns);
+            assert!(now >= last && now < SLOTS);
+            last = now;
+            duration_ns += duration_ns / 50 + 1;
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_inclusive_upper_bounds() {
+        for octave in 1..30 {
+            let bound = bound_units(octave * PER_OCTAVE);
+            assert_eq!(slot(ns(bound * 0.999)), octave * PER_OCTAVE);
+            assert_eq!(slot(ns(bound * 1.001)), octave * PER_OCTAVE + 1);
+        }
+    }
+
+    #[test]
+    fn the_extremes_have_their_slots() {
+        assert_eq!(slot(0), 0);
+        assert_eq!(slot(953), 0);
+        assert_eq!(slot(956), 1);
+        assert!(slot(u64::MAX) < SLOTS);
+        assert_eq!(slot(u64::MAX), slot(LONGEST_NS));
+    }
+}

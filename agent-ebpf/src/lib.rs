@@ -1,0 +1,115 @@
+//! The contract between the kernel programs and the agent: every type, bucket boundary, map name and program
+//! name that crosses the border stands here and nowhere else.
+//!
+//! `no_std`, because the kernel side includes it too. The types are `#[repr(C)]` and hold whole words only, so
+//! both sides agree on their layout without padding.
+#![no_std]
+
+pub mod cgroup;
+pub mod histogram;
+pub mod offsets;
+pub mod scheduler;
+
+/// Names of the maps, as user space asks for them. The statics in the kernel programs bear the same names.
+pub mod maps {
+    /// Array of [`CgroupBucket`](crate::cgroup::CgroupBucket): cgroups born while the agent ran. Kernel writes.
+    pub const CGROUPS_BORN: &str = "CGROUPS_BORN";
+    /// Array of [`CgroupBucket`](crate::cgroup::CgroupBucket): cgroups the agent found. User space writes.
+    pub const CGROUPS_FOUND: &str = "CGROUPS_FOUND";
+    /// Queue of slot numbers that nobody holds.
+    pub const CGROUP_SLOTS: &str = "CGROUP_SLOTS";
+    /// Ring buffer of [`CgroupEvent`](crate::cgroup::CgroupEvent).
+    pub const CGROUP_EVENTS: &str = "CGROUP_EVENTS";
+    /// Per-CPU array of [`SchedulerSlot`](crate::scheduler::SchedulerSlot), one per container slot.
+    pub const SCHEDULER: &str = "SCHEDULER";
+    /// Array of [`WaitEntry`](crate::scheduler::WaitEntry), direct-mapped by pid.
+    pub const SCHEDULER_WAITS: &str = "SCHEDULER_WAITS";
+    /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
+    pub const LOST: &str = "LOST";
+    /// All of them.
+    pub const ALL: [&str; 7] =
+        [CGROUPS_BORN, CGROUPS_FOUND, CGROUP_SLOTS, CGROUP_EVENTS, SCHEDULER, SCHEDULER_WAITS, LOST];
+}
+
+/// Names of the kernel programs: `<stem>_<hook>`, with the stem first because bpftool shows 15 characters.
+pub mod programs {
+    /// Run-queue wait, on-CPU time and switches; needs `sched_info`.
+    pub const SCHEDULER_SWITCH: &str = "scheduler_sched_switch";
+    /// The same without `sched_info`: the switch half of the wakeup + switch rung.
+    pub const SCHEDULER_FALLBACK_SWITCH: &str = "scheduler_fallback_switch";
+    /// The wakeup half of the wakeup + switch rung.
+    pub const SCHEDULER_FALLBACK_WAKEUP: &str = "scheduler_fallback_wakeup";
+    /// The wakeup half for tasks that were just forked.
+    pub const SCHEDULER_FALLBACK_WAKEUP_NEW: &str = "scheduler_fallback_wakeup_new";
+    /// A cgroup was made: claim a slot if it is a container's.
+    pub const CGROUP_MKDIR: &str = "cgroup_mkdir";
+    /// A cgroup was removed: forget it.
+    pub const CGROUP_RMDIR: &str = "cgroup_rmdir";
+    /// The last process left a cgroup: time for a final reading.
+    pub const CGROUP_EMPTIED: &str = "cgroup_emptied";
+    /// Does nothing; what the cost of every other program is compared with.
+    pub const EMPTY_SWITCH: &str = "empty_sched_switch";
+}
+
+/// Constants of one run, frozen before the programs are verified, so that the verifier sees numbers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Thread-group id of the agent itself, whose activity is nobody's.
+    pub agent_tgid: u32,
+    /// Hierarchy whose cgroups are the containers': 0 is cgroup v2, else the v1 `cpu` hierarchy's number.
+    pub hierarchy_id: u32,
+    /// Buckets in each cgroup table less one; the tables' sizes are powers of two.
+    pub cgroup_mask: u32,
+    /// Entries in [`maps::SCHEDULER_WAITS`] less one; a power of two less one.
+    pub wait_mask: u32,
+}
+
+impl Settings {
+    /// What the object file holds before user space overrides it.
+    pub const UNSET: Self = Self { agent_tgid: 0, hierarchy_id: 0, cgroup_mask: 0, wait_mask: 0 };
+}
+
+/// Facts that the kernel side could not keep, counted where they were lost.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// A container was born while every slot was held.
+    CgroupSlots = 0,
+    /// A cgroup's bucket of the table was full.
+    CgroupTable = 1,
+    /// The ring buffer had no room for a cgroup event.
+    CgroupEvents = 2,
+    /// A task got the CPU with no time of queueing recorded, so its wait is unknown.
+    SchedulerUnqueued = 3,
+    /// A task had waited before on another CPU and its earlier wait had been overwritten in the direct-mapped
+    /// array, so only the last part of this wait was counted.
+    SchedulerWaits = 4,
+}
+
+impl Lost {
+    /// Every kind, in the order of its counter.
+    pub const ALL: [Self; 5] = [
+        Self::CgroupSlots,
+        Self::CgroupTable,
+        Self::CgroupEvents,
+        Self::SchedulerUnqueued,
+        Self::SchedulerWaits,
+    ];
+
+    /// The value of the label `source` of `glassbox_lost_events_total`.
+    #[must_use]
+    pub const fn source(self) -> &'static str {
+        match self {
+            Self::CgroupSlots => "cgroup_slots",
+            Self::CgroupTable => "cgroup_table",
+            Self::CgroupEvents => "cgroup_events",
+            Self::SchedulerUnqueued => "scheduler_unqueued",
+            Self::SchedulerWaits => "scheduler_waits",
+        }
+    }
+}
+
+// SAFETY: `repr(C)`, four u32, no padding, any bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Settings {}

@@ -1,0 +1,5 @@
+//! One module per noun; user space reads each through the collector of the same name.
+
+mod cgroup;
+mod empty;
+mod scheduler;

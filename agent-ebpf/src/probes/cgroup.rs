@@ -1,0 +1,265 @@
+//! Whose cgroup a task is in, and the life of containers' cgroups.
+//!
+//! Hooks: tp_btf `cgroup_mkdir`, `cgroup_rmdir` (both under the kernel's `cgroup_mutex`, which makes this side the
+//! only writer of the born table) and `cgroup_notify_populated`; all since 5.0. They run a few times in a container's
+//! life, so they may take microseconds; [`slot_of`] is called on every switch and takes two array look-ups.
+
+use aya_ebpf::{
+    helpers::bpf_probe_read_kernel_str_bytes,
+    macros::{btf_tracepoint, map},
+    maps::{Array, Queue, RingBuf},
+    programs::BtfTracePointContext,
+};
+use aya_log_ebpf::warn;
+use glassbox_ebpf::{
+    Lost,
+    cgroup::{BUCKET_ENTRIES, CgroupBucket, CgroupEvent, EVENTS_BYTES, OWNER, SHARED_SLOT, event},
+};
+
+use crate::{
+    frozen::{offset, setting},
+    lost,
+    read::field,
+};
+
+/// Both tables are resized by user space to the configured number of containers.
+#[map]
+static CGROUPS_BORN: Array<CgroupBucket> = Array::with_max_entries(256, 0);
+#[map]
+static CGROUPS_FOUND: Array<CgroupBucket> = Array::with_max_entries(256, 0);
+#[map]
+static CGROUP_SLOTS: Queue<u32> = Queue::with_max_entries(256, 0);
+#[map]
+static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+
+/// The slot that counts for a task.
+#[inline(always)]
+pub(super) fn slot_of_task(task: *const u8) -> u32 {
+    match task_cgroup(task).and_then(id) {
+        Some(id) => slot_of(id) & !OWNER,
+        None => SHARED_SLOT,
+    }
+}
+
+/// The task's cgroup in the hierarchy that holds the containers. The hierarchy is frozen, so the verifier drops the
+/// branch that is not used.
+#[inline(always)]
+fn task_cgroup(task: *const u8) -> Option<*const u8> {
+    if setting!(hierarchy_id) == 0 {
+        let set: *const u8 = field(task, offset!(task_cgroups))?;
+        field(set, offset!(css_set_dfl_cgrp))
+    } else {
+        let group: *const u8 = field(task, offset!(task_sched_task_group))?;
+        field(group, offset!(task_group_cgroup))
+    }
+}
+
+#[inline(always)]
+fn id(cgroup: *const u8) -> Option<u64> {
+    let node: *const u8 = field(cgroup, offset!(cgroup_kn))?;
+    field(node, offset!(kernfs_node_id))
+}
+
+#[inline(always)]
+fn slot_of(id: u64) -> u32 {
+    let index = id as u32 & setting!(cgroup_mask);
+    let born = CGROUPS_BORN.get_ptr(index).map_or(SHARED_SLOT, |bucket| find(bucket, id));
+    if born != SHARED_SLOT {
+        return born;
+    }
+    CGROUPS_FOUND.get_ptr(index).map_or(SHARED_SLOT, |bucket| find(bucket, id))
+}
+
+#[inline(always)]
+fn find(bucket: *const CgroupBucket, id: u64) -> u32 {
+    let mut entry = 0;
+    while entry < BUCKET_ENTRIES {
+        // SAFETY: `bucket` is a map element and `entry` is within its arrays; a torn read is only a miss.
+        unsafe {
+            if (*bucket).ids[entry] == id {
+                return (*bucket).slots[entry];
+            }
+        }
+        entry += 1;
+    }
+    SHARED_SLOT
+}
+
+/// Enters a cgroup into the born table; false where its bucket is full.
+#[inline(always)]
+fn enter(id: u64, slot: u32) -> bool {
+    let Some(bucket) = CGROUPS_BORN.get_ptr_mut(id as u32 & setting!(cgroup_mask)) else { return false };
+    let mut entry = 0;
+    while entry < BUCKET_ENTRIES {
+        // SAFETY: a map element; this side is its only writer, one at a time under cgroup_mutex. The slot is written
+        // before the id, so that a reader on another CPU never takes a stale slot.
+        unsafe {
+            if (*bucket).ids[entry] == 0 {
+                (&raw mut (*bucket).slots[entry]).write_volatile(slot);
+                (&raw mut (*bucket).ids[entry]).write_volatile(id);
+                return true;
+            }
+        }
+        entry += 1;
+    }
+    lost::count(Lost::CgroupTable);
+    false
+}
+
+#[inline(always)]
+fn leave(id: u64) {
+    let Some(bucket) = CGROUPS_BORN.get_ptr_mut(id as u32 & setting!(cgroup_mask)) else { return };
+    let mut entry = 0;
+    while entry < BUCKET_ENTRIES {
+        // SAFETY: as in `enter`.
+        unsafe {
+            if (*bucket).ids[entry] == id {
+                (&raw mut (*bucket).ids[entry]).write_volatile(0);
+            }
+        }
+        entry += 1;
+    }
+}
+
+/// True for a cgroup of the hierarchy that holds the containers.
+#[inline(always)]
+fn in_hierarchy(cgroup: *const u8) -> Option<bool> {
+    let root: *const u8 = field(cgroup, offset!(cgroup_root))?;
+    let hierarchy: u32 = field(root, offset!(cgroup_root_hierarchy_id))?;
+    Some(hierarchy == setting!(hierarchy_id))
+}
+
+/// 1 for a lower-case hexadecimal digit, else 0.
+static HEXADECIMAL: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit] as usize] = 1;
+        digit += 1;
+    }
+    table
+};
+
+/// True where the directory's name bears 64 hexadecimal digits in a row, as every runtime's container ids do.
+///
+/// No branch depends on the name: the verifier would follow each for every position and give up after a million steps.
+#[inline(always)]
+fn named_like_a_container(cgroup: *const u8) -> Option<bool> {
+    const NAME_BYTES: usize = 128;
+    let node: *const u8 = field(cgroup, offset!(cgroup_kn))?;
+    let name: *const u8 = field(node, offset!(kernfs_node_name))?;
+    let mut buffer = [0u8; NAME_BYTES];
+    // SAFETY: the helper checks the address and stops at the buffer's end.
+    let _ = unsafe { bpf_probe_read_kernel_str_bytes(name, &mut buffer) };
+    let mut run = 0u64;
+    let mut reached = 0u64;
+    for byte in buffer {
+        // SAFETY: a u8 indexes 256 entries; volatile, so that the table stays a table.
+        let digit = unsafe { HEXADECIMAL.as_ptr().add(byte as usize).read_volatile() };
+        run = (run + 1) * u64::from(digit);
+        // Bit 6 is set from 64 on.
+        reached |= run;
+    }
+    Some(reached & 64 != 0)
+}
+
+#[btf_tracepoint(function = "cgroup_mkdir")]
+fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
+    born(&ctx);
+    0
+}
+
+#[inline(always)]
+fn born(ctx: &BtfTracePointContext) -> Option<()> {
+    let cgroup: *const u8 = ctx.arg(0);
+    let path: *const u8 = ctx.arg(1);
+    if !in_hierarchy(cgroup)? {
+        return None;
+    }
+    let id = id(cgroup)?;
+    if !named_like_a_container(cgroup)? {
+        let parent_css: *const u8 = field(cgroup, offset!(cgroup_parent))?;
+        let parent: *const u8 = field(parent_css, offset!(css_cgroup))?;
+        let slot = slot_of(self::id(parent)?) & !OWNER;
+        if slot != SHARED_SLOT {
+            enter(id, slot);
+        }
+        return None;
+    }
+    let Some(mut entry) = CGROUP_EVENTS.reserve::<CgroupEvent>(0) else {
+        // User space finds the cgroup on its next walk and gives it a slot then.
+        lost::count(Lost::CgroupEvents);
+        return None;
+    };
+    let mut slot = match CGROUP_SLOTS.pop() {
+        Ok(Some(slot)) => slot,
+        _ => {
+            lost::count(Lost::CgroupSlots);
+            warn!(ctx, "no free slot for cgroup {}: raise containers.max", id);
+            SHARED_SLOT
+        }
+    };
+    if slot != SHARED_SLOT && !enter(id, slot | OWNER) {
+        let _ = CGROUP_SLOTS.push(slot, 0);
+        slot = SHARED_SLOT;
+    }
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole `CgroupEvent`; every member is written before it is submitted (`path` up to
+    // its NUL, by a helper that checks the address).
+    unsafe {
+        (&raw mut (*record).kind).write(event::BORN);
+        (&raw mut (*record).slot).write(slot);
+        (&raw mut (*record).id).write(id);
+        (&raw mut (*record).path[0]).write(0);
+        let _ = bpf_probe_read_kernel_str_bytes(path, &mut (*record).path);
+    }
+    entry.submit(0);
+    Some(())
+}
+
+#[btf_tracepoint(function = "cgroup_rmdir")]
+fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
+    let cgroup: *const u8 = ctx.arg(0);
+    if let Some(id) = ended(cgroup, event::REMOVED) {
+        leave(id);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "cgroup_notify_populated")]
+fn cgroup_emptied(ctx: BtfTracePointContext) -> i32 {
+    let cgroup: *const u8 = ctx.arg(0);
+    let populated: u32 = ctx.arg(2);
+    if populated == 0 {
+        ended(cgroup, event::EMPTIED);
+    }
+    0
+}
+
+/// Tells user space of a known cgroup's end and returns its id.
+#[inline(always)]
+fn ended(cgroup: *const u8, kind: u32) -> Option<u64> {
+    if !in_hierarchy(cgroup)? {
+        return None;
+    }
+    let id = id(cgroup)?;
+    let slot = slot_of(id);
+    if slot & OWNER != 0 {
+        match CGROUP_EVENTS.reserve::<CgroupEvent>(0) {
+            Some(mut entry) => {
+                let record = entry.as_mut_ptr();
+                // SAFETY: the reservation is a whole `CgroupEvent`; user space reads no path of these kinds.
+                unsafe {
+                    (&raw mut (*record).kind).write(kind);
+                    (&raw mut (*record).slot).write(slot & !OWNER);
+                    (&raw mut (*record).id).write(id);
+                    (&raw mut (*record).path[0]).write(0);
+                }
+                entry.submit(0);
+            }
+            // User space notices on its next walk.
+            None => lost::count(Lost::CgroupEvents),
+        }
+    }
+    Some(id)
+}

@@ -1,0 +1,223 @@
+//! Run-queue wait, on-CPU time and context switches per container.
+//!
+//! Main rung, one hook: tp_btf `sched_switch` (5.5). The kernel has already noted when `next` was queued
+//! (`sched_info.last_queued`) and what the time is (`rq->clock`), so the wait is a subtraction: no wakeup hook, no
+//! map of timestamps, no helper call. When the balancer moves a waiting task, the kernel adds the wait so far to
+//! `run_delay` and restarts `last_queued`; the direct-mapped array remembers `run_delay` at the last switch-out, so that
+//! the part before the move is counted too.
+//!
+//! Fallback rung, for kernels without CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED: tp_btf `sched_wakeup`,
+//! `sched_wakeup_new` and `sched_switch` with the times kept in the same array.
+//!
+//! Costs are measured in docs/overhead.md.
+
+use aya_ebpf::{
+    helpers::bpf_ktime_get_ns,
+    macros::{btf_tracepoint, map},
+    maps::{Array, PerCpuArray},
+    programs::BtfTracePointContext,
+};
+use glassbox_ebpf::{
+    Lost, histogram,
+    scheduler::{SchedulerSlot, WAIT_ENTRIES, WaitEntry},
+};
+
+use super::cgroup::slot_of_task;
+use crate::{
+    frozen::{offset, setting},
+    lost,
+    read::field,
+};
+
+/// Resized by user space to the configured number of containers.
+#[map]
+static SCHEDULER: PerCpuArray<SchedulerSlot> = PerCpuArray::with_max_entries(256, 0);
+#[map]
+static SCHEDULER_WAITS: Array<WaitEntry> = Array::with_max_entries(WAIT_ENTRIES, 0);
+
+#[btf_tracepoint(function = "sched_switch")]
+fn scheduler_sched_switch(ctx: BtfTracePointContext) -> i32 {
+    let preempted: u64 = ctx.arg(0);
+    let prev: *const u8 = ctx.arg(1);
+    let next: *const u8 = ctx.arg(2);
+    left_cpu(prev, preempted as u8 != 0);
+    got_cpu(next);
+    0
+}
+
+/// The run queue's clock, which the switch itself has just brought up to date.
+#[inline(always)]
+fn clock_ns(task: *const u8) -> Option<u64> {
+    let cfs_rq: *const u8 = field(task, offset!(task_cfs_rq))?;
+    let rq: *const u8 = field(cfs_rq, offset!(cfs_rq_rq))?;
+    field(rq, offset!(rq_clock))
+}
+
+/// The thread's id, or `None` for a CPU's idle task and for the agent's own threads.
+#[inline(always)]
+fn counted_pid(task: *const u8) -> Option<u32> {
+    let pid: u32 = field(task, offset!(task_pid))?;
+    if pid == 0 || field::<u32>(task, offset!(task_tgid))? == setting!(agent_tgid) {
+        return None;
+    }
+    Some(pid)
+}
+
+#[inline(always)]
+fn wait_entry(pid: u32) -> Option<*mut WaitEntry> {
+    SCHEDULER_WAITS.get_ptr_mut(pid & setting!(wait_mask))
+}
+
+#[inline(always)]
+fn left_cpu(task: *const u8, preempted: bool) -> Option<()> {
+    let pid = counted_pid(task)?;
+    let entry = wait_entry(pid)?;
+    let run_delay: u64 = field(task, offset!(task_run_delay))?;
+    // SAFETY: a map element. Only the CPU that a task leaves writes its entry; a collision of two pids is told by the
+    // tag.
+    unsafe {
+        (*entry).pid = u64::from(pid);
+        (*entry).at_ns = run_delay;
+    }
+    let arrival: u64 = field(task, offset!(task_last_arrival))?;
+    count_run(task, clock_ns(task)?.wrapping_sub(arrival), preempted)
+}
+
+#[inline(always)]
+fn got_cpu(task: *const u8) -> Option<()> {
+    let pid = counted_pid(task)?;
+    let queued: u64 = field(task, offset!(task_last_queued))?;
+    if queued == 0 {
+        lost::count(Lost::SchedulerUnqueued);
+        return None;
+    }
+    let mut wait_ns = clock_ns(task)?.wrapping_sub(queued);
+    let run_delay: u64 = field(task, offset!(task_run_delay))?;
+    if run_delay != 0 {
+        let entry = wait_entry(pid)?;
+        // SAFETY: a map element; see `left_cpu`.
+        let (tag, before) = unsafe { ((*entry).pid, (*entry).at_ns) };
+        if tag == u64::from(pid) && run_delay >= before {
+            wait_ns = wait_ns.wrapping_add(run_delay - before);
+        } else {
+            lost::count(Lost::SchedulerWaits);
+        }
+    }
+    count_wait(task, wait_ns)
+}
+
+#[inline(always)]
+fn count_run(task: *const u8, oncpu_ns: u64, preempted: bool) -> Option<()> {
+    // `__state` is u32 and `state` was long: the low half of both tells running from not.
+    let state: u32 = field(task, offset!(task_state))?;
+    let counts = SCHEDULER.get_ptr_mut(slot_of_task(task))?;
+    // A clock that ran backwards between CPUs must not add centuries.
+    let oncpu_ns = if (oncpu_ns as i64) < 0 { 0 } else { oncpu_ns };
+    // SAFETY: this CPU's own element, and a switch is never interrupted by another.
+    unsafe {
+        (*counts).oncpu_ns += oncpu_ns;
+        if preempted || state == 0 {
+            (*counts).involuntary_switches += 1;
+        } else {
+            (*counts).voluntary_switches += 1;
+        }
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn count_wait(task: *const u8, wait_ns: u64) -> Option<()> {
+    let counts = SCHEDULER.get_ptr_mut(slot_of_task(task))?;
+    let wait_ns = if (wait_ns as i64) < 0 { 0 } else { wait_ns };
+    let slot = histogram::slot(wait_ns);
+    if slot >= histogram::SLOTS {
+        return None;
+    }
+    // SAFETY: this CPU's own element, and a switch is never interrupted by another; `slot` was just checked, which the
+    // verifier sees, and an unchecked index keeps a panic path out of the program.
+    unsafe {
+        (*counts).wait_ns += wait_ns;
+        let counter = (&raw mut (*counts).wait_slots).cast::<u64>().add(slot);
+        *counter += 1;
+    }
+    Some(())
+}
+
+#[btf_tracepoint(function = "sched_switch")]
+fn scheduler_fallback_switch(ctx: BtfTracePointContext) -> i32 {
+    let preempted: u64 = ctx.arg(0);
+    let prev: *const u8 = ctx.arg(1);
+    let next: *const u8 = ctx.arg(2);
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    fallback_left_cpu(prev, preempted as u8 != 0, now_ns);
+    fallback_got_cpu(next, now_ns);
+    0
+}
+
+#[inline(always)]
+fn fallback_left_cpu(task: *const u8, preempted: bool, now_ns: u64) -> Option<()> {
+    let pid = counted_pid(task)?;
+    let state: u32 = field(task, offset!(task_state))?;
+    let entry = wait_entry(pid)?;
+    // SAFETY: a map element; a collision of two pids is told by the tag.
+    let arrival = unsafe {
+        let known = (*entry).pid == u64::from(pid);
+        let arrival = if known { (*entry).arrival_ns } else { 0 };
+        (*entry).pid = u64::from(pid);
+        // Still runnable: it queues again at once.
+        (*entry).at_ns = if preempted || state == 0 { now_ns } else { 0 };
+        (*entry).arrival_ns = 0;
+        arrival
+    };
+    let oncpu_ns = if arrival == 0 { 0 } else { now_ns - arrival };
+    count_run(task, oncpu_ns, preempted)
+}
+
+#[inline(always)]
+fn fallback_got_cpu(task: *const u8, now_ns: u64) -> Option<()> {
+    let pid = counted_pid(task)?;
+    let entry = wait_entry(pid)?;
+    // SAFETY: as above.
+    let queued = unsafe {
+        let queued = if (*entry).pid == u64::from(pid) { (*entry).at_ns } else { 0 };
+        (*entry).pid = u64::from(pid);
+        (*entry).at_ns = 0;
+        (*entry).arrival_ns = now_ns;
+        queued
+    };
+    if queued == 0 {
+        lost::count(Lost::SchedulerUnqueued);
+        return None;
+    }
+    count_wait(task, now_ns.wrapping_sub(queued))
+}
+
+#[btf_tracepoint(function = "sched_wakeup")]
+fn scheduler_fallback_wakeup(ctx: BtfTracePointContext) -> i32 {
+    fallback_woken(ctx.arg(0));
+    0
+}
+
+#[btf_tracepoint(function = "sched_wakeup_new")]
+fn scheduler_fallback_wakeup_new(ctx: BtfTracePointContext) -> i32 {
+    fallback_woken(ctx.arg(0));
+    0
+}
+
+#[inline(always)]
+fn fallback_woken(task: *const u8) -> Option<()> {
+    let pid = counted_pid(task)?;
+    let entry = wait_entry(pid)?;
+    // SAFETY: as above.
+    unsafe {
+        // A wakeup of a task that is on a CPU (it had not slept yet) queues nothing.
+        if (*entry).pid == u64::from(pid) && (*entry).arrival_ns != 0 {
+            return None;
+        }
+        (*entry).pid = u64::from(pid);
+        (*entry).at_ns = bpf_ktime_get_ns();
+        (*entry).arrival_ns = 0;
+    }
+    Some(())
+}
