@@ -1,0 +1,228 @@
+//! What this kernel offers, and the programs of `agent-ebpf` loaded into it.
+//!
+//! [`Kernel::start`] resolves field offsets from BTF, freezes them into the object, and climbs one ladder of hooks per
+//! noun ([`attach`]). A noun whose ladder has no rung that holds is reported and left out; the rest works.
+
+pub mod attach;
+pub mod btf;
+pub mod events;
+pub mod host;
+pub mod maps;
+pub mod offsets;
+pub mod slots;
+pub mod stats;
+
+use anyhow::{Context as _, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{PerCpuArray, RingBuf},
+};
+use aya_log::EbpfLogger;
+use glassbox_ebpf::{Lost, Settings, offsets::Offsets, scheduler::WAIT_ENTRIES};
+
+use self::{attach::Outcome, events::Event, slots::Slots, stats::ProgramTimes};
+use crate::{
+    collectors::overhead::{MapStatus, ProgramStatus},
+    config::{Config, SchedulerRung},
+};
+
+/// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));
+
+type Logger = EbpfLogger<&'static dyn log::Log>;
+
+/// The loaded programs and their maps. Dropping it detaches everything.
+pub struct Kernel {
+    ebpf: Ebpf,
+    outcomes: Vec<Outcome>,
+    /// Who holds which slot.
+    pub slots: Slots,
+    events: RingBuf<aya::maps::MapData>,
+    lost: PerCpuArray<aya::maps::MapData, u64>,
+    maps: Vec<MapStatus>,
+    times: ProgramTimes,
+    logger: Option<Logger>,
+}
+
+/// How to start.
+pub struct Options<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Which hierarchy's cgroups are the containers': 0 is v2.
+    pub hierarchy_id: u32,
+    /// Changes the offsets before they are frozen: tests take fields away to reach lower rungs.
+    pub change_offsets: fn(&mut Offsets),
+}
+
+impl Kernel {
+    /// Loads the object and attaches what this kernel takes.
+    ///
+    /// # Errors
+    /// Where nothing can be loaded at all: no object in this build, no BTF, missing privileges. The text says what to do.
+    pub fn start(options: &Options<'_>) -> anyhow::Result<Self> {
+        let config = options.config;
+        if !config.kernel_enabled {
+            bail!("kernel programs are switched off (kernel.enabled = false)");
+        }
+        if OBJECT.is_empty() {
+            bail!("this build has no kernel programs in it: run `cargo xtask setup`, then build again");
+        }
+        let mut offsets = offsets::resolve(&config.btf)?;
+        (options.change_offsets)(&mut offsets);
+        maps::raise_memlock_limit();
+        let btf = aya::Btf::parse_file(&config.btf, aya::Endianness::default())
+            .with_context(|| format!("parse kernel type information {}", config.btf.display()))?;
+        let tables = slots::Sizes::for_containers(config.containers_max);
+        let settings = Settings {
+            agent_tgid: std::process::id(),
+            hierarchy_id: options.hierarchy_id,
+            cgroup_mask: tables.buckets - 1,
+            wait_mask: WAIT_ENTRIES - 1,
+        };
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&btf))
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("SETTINGS", &settings, true)
+            .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
+            .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
+            .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
+            .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1);
+        let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
+        // Taken before any program is loaded, or their map would be gone; kept for as long as they run.
+        let logger = EbpfLogger::init(&mut ebpf).ok();
+        let maps = maps::statuses(&ebpf);
+        // Slots must be on the queue before the first container can be born.
+        let slots = Slots::new(&mut ebpf, &tables)?;
+        let outcomes = attach::ladders(config.scheduler_rung)
+            .iter()
+            .map(|ladder| attach::climb(ladder, &mut ebpf, &btf, &offsets, options.hierarchy_id))
+            .collect();
+        let events = maps::take(&mut ebpf, glassbox_ebpf::maps::CGROUP_EVENTS)?;
+        let lost = maps::take(&mut ebpf, glassbox_ebpf::maps::LOST)?;
+        Ok(Self {
+            ebpf,
+            outcomes,
+            slots,
+            events,
+            lost,
+            maps,
+            times: ProgramTimes::new(config.program_stats),
+            logger,
+        })
+    }
+
+    /// How the ladder of `noun` ended.
+    ///
+    /// # Errors
+    /// Why no rung holds, one reason for each.
+    pub fn rung(&self, noun: &str) -> anyhow::Result<&'static attach::Rung> {
+        let Some(outcome) = self.outcomes.iter().find(|outcome| outcome.noun == noun) else {
+            bail!("no kernel programs for {noun}");
+        };
+        outcome.rung.with_context(|| outcome.reasons())
+    }
+
+    /// How each ladder ended.
+    #[must_use]
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// Takes a map, for the collector that reads it.
+    ///
+    /// # Errors
+    /// Where the object has no such map, it is of another type, or it was taken before.
+    pub fn take_map<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+        &mut self,
+        name: &'static str,
+    ) -> anyhow::Result<M> {
+        maps::take(&mut self.ebpf, name)
+    }
+
+    /// The next cgroup event, if one waits. Never blocks.
+    pub fn next_event(&mut self) -> Option<Event> {
+        while let Some(item) = self.events.next() {
+            // An event that does not parse cannot come from our own program; drop it and go on.
+            if let Some(event) = Event::parse(&item) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// Becomes readable when an event waits.
+    #[must_use]
+    pub fn events_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.events)
+    }
+
+    /// Facts that the kernel side lost so far, in the order of [`Lost::ALL`].
+    #[must_use]
+    pub fn lost(&self) -> Vec<(Lost, u64)> {
+        let read = |lost: Lost| self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum());
+        Lost::ALL.iter().map(|&lost| (lost, read(lost))).collect()
+    }
+
+    /// Once per tick: passes on what the programs logged, and measures their run time when that is due.
+    pub fn tick(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        self.times.tick(&self.ebpf);
+    }
+
+    /// The programs in use, with their measured run times.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramStatus> {
+        let rungs = self.outcomes.iter().filter_map(|outcome| Some((outcome.noun, outcome.rung?)));
+        rungs
+            .flat_map(|(noun, rung)| rung.programs.iter().map(move |program| (noun, rung, program)))
+            .map(|(noun, rung, program)| {
+                let measured = self.times.of(program.name);
+                ProgramStatus {
+                    name: program.name,
+                    collector: noun,
+                    rung: rung.name,
+                    attached: true,
+                    runs: measured.map(|(runs, _)| runs),
+                    run_time: measured.map(|(_, time)| time).unwrap_or_default(),
+                }
+            })
+            .collect()
+    }
+
+    /// The maps, with how full they are.
+    #[must_use]
+    pub fn maps(&self) -> Vec<MapStatus> {
+        let mut maps = self.maps.clone();
+        for map in &mut maps {
+            if map.name == glassbox_ebpf::maps::SCHEDULER {
+                map.entries = Some(self.slots.held());
+            } else if map.name == glassbox_ebpf::maps::CGROUPS_FOUND {
+                map.entries = Some(self.slots.found());
+            }
+        }
+        maps
+    }
+}
+
+/// Adds the remedy to an error of missing privileges.
+fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    let error = error.into();
+    let denied = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) == Some(libc::EPERM)
+    });
+    if denied { error.context(host::REMEDY_PRIVILEGES) } else { error }
+}
+
+/// Which rungs the scheduler may use.
+impl SchedulerRung {
+    fn allows(self, rung: &str) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Switch => rung == attach::SWITCH,
+            Self::Wakeup => rung == attach::WAKEUP,
+        }
+    }
+}
