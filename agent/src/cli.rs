@@ -1,0 +1,177 @@
+//! The command line. What is given here wins over the configuration file.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Where the configuration is looked for when none is named.
+pub const CONFIG_PATH: &str = "/etc/glassbox/agent.toml";
+
+/// `glassbox`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "glassbox",
+    version,
+    about = "Makes GPU containers as transparent as a glass box",
+    long_about = "Makes GPU containers as transparent as a glass box.\n\n\
+        One agent per host. Kernel programs count how long every container waits for a CPU and how long it \
+        has one. The agent joins that with cgroup files, interface counters and the names that the container \
+        runtime knows, and serves it to Prometheus. Containers are not touched: no sidecar, no preload, no \
+        restart.",
+    after_help = "Try `glassbox check` first: it says what this host offers, and what is on, off, and why.",
+    after_long_help = "\
+Start here:
+  glassbox check                        what works on this host, and why not
+  glassbox run                          the agent, in the foreground
+  curl http://127.0.0.1:9966/metrics    what it sees
+  http://127.0.0.1:9966/                the same as a page
+
+Configuration:
+  Read from /etc/glassbox/agent.toml if that exists, or from the file named by
+  --config, which must. Every key has a default, so no file is needed. The file
+  that comes with glassbox explains each key, its default and its cost.
+
+Privileges:
+  Root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; names
+  of Docker containers need access to /var/run/docker.sock. With less, glassbox
+  runs with what is left, and `glassbox check` says what is missing.
+
+Kernel:
+  Linux 5.10 or newer with BTF (/sys/kernel/btf/vmlinux) for kernel programs.
+  Without, cgroup and interface metrics still work.",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the agent until SIGTERM or SIGINT
+    Run(RunArgs),
+    /// Say what this host offers and what will be on, off, and why; exit 1 if the agent cannot run
+    Check(CheckArgs),
+}
+
+/// Flags of `glassbox run`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:\n  glassbox run\n  glassbox run --listen 0.0.0.0:9966\n  \
+                  glassbox run --log glassbox=debug")]
+pub struct RunArgs {
+    /// Configuration file; without this, /etc/glassbox/agent.toml if it exists
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Address of the HTTP listener, such as 0.0.0.0:9966 [default: 127.0.0.1:9966]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// What to log: error, warn, info, debug, trace, or per module as in glassbox=debug,info [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// Flags of `glassbox check`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CheckArgs {
+    /// Configuration file; without this, /etc/glassbox/agent.toml if it exists
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+}
+
+/// The configuration that `glassbox run` works with: defaults, then the file, then the flags.
+///
+/// # Errors
+/// A file that was named cannot be read, or a file is not right; the text says where and what.
+pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
+    let mut config = from_file(args.config.as_deref(), Path::new(CONFIG_PATH))?;
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    if let Some(log) = &args.log {
+        config.log.clone_from(log);
+    }
+    Ok(config)
+}
+
+/// The configuration that `glassbox check` speaks of: defaults, then the file.
+///
+/// # Errors
+/// As for [`load_config`].
+pub fn load_check_config(args: &CheckArgs) -> anyhow::Result<Config> {
+    from_file(args.config.as_deref(), Path::new(CONFIG_PATH))
+}
+
+/// A named file must be there; the usual one may be.
+fn from_file(named: Option<&Path>, usual: &Path) -> anyhow::Result<Config> {
+    let path = match named {
+        Some(path) => path,
+        None if usual.try_exists().with_context(|| format!("look for {}", usual.display()))? => usual,
+        None => return Ok(Config::default()),
+    };
+    Ok(Config::load(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Verb {
+        Cli::try_parse_from(std::iter::once(&"glassbox").chain(words)).unwrap().verb
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ntick_ms = 500\n").unwrap();
+        let file = path.to_str().unwrap();
+        let Verb::Run(args) = parsed(&["run", "--config", file, "--listen", "[::1]:2"]) else {
+            panic!("no run")
+        };
+        let config = load_config(&args).unwrap();
+        assert_eq!(config.listen, "[::1]:2".parse().unwrap());
+        assert_eq!(config.log, "warn");
+        assert_eq!(config.tick, std::time::Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_be_there() {
+        let Verb::Check(args) = parsed(&["check", "--config", "/nowhere/agent.toml"]) else {
+            panic!("no check")
+        };
+        let error = format!("{:#}", load_check_config(&args).unwrap_err());
+        assert!(error.contains("/nowhere/agent.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_usual_file_need_not_be_there() {
+        assert_eq!(from_file(None, Path::new("/nowhere/agent.toml")).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_help_says_where_the_configuration_is_and_what_is_needed() {
+        let help = Cli::command().render_long_help().to_string();
+        for word in [CONFIG_PATH, "glassbox check", "CAP_BPF", "127.0.0.1:9966", "/var/run/docker.sock"] {
+            assert!(help.contains(word), "{word}");
+        }
+        // Longer lines would be broken a second time on a narrow terminal.
+        let (_, written) = help.split_once("Start here:").unwrap();
+        assert!(written.lines().all(|line| line.len() <= 80));
+    }
+}

@@ -1,0 +1,294 @@
+//! The configuration: what the user wrote ([`RawConfig`], unknown keys refused) and what it means ([`Config`]).
+//!
+//! The annotated file is systemd/agent.toml; a test parses it and holds it against the defaults here.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+/// Why a configuration was refused. The text names the file and the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("read configuration {path} (name another with --config)")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, has an unknown key, or a value of the wrong type.
+    #[error("parse configuration {path}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column.
+        source: Box<toml::de::Error>,
+    },
+    /// A file that parses, with a value that makes no sense.
+    #[error("check configuration {path}")]
+    Check {
+        /// The file.
+        path: PathBuf,
+        /// Which value, and what is wrong with it.
+        source: Box<Self>,
+    },
+    /// A value that makes no sense.
+    #[error("key {key}: {problem}")]
+    Value {
+        /// The key, with its table.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+/// What the user wrote. Every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    listen: Option<SocketAddr>,
+    tick_ms: Option<u64>,
+    log: Option<String>,
+    containers: RawContainers,
+    collectors: BTreeMap<String, bool>,
+    docker: RawDocker,
+    kernel: RawKernel,
+    server: RawServer,
+    paths: RawPaths,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawContainers {
+    max: Option<u32>,
+    keep_ended_s: Option<u64>,
+    rename: Vec<Rename>,
+    labels: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawDocker {
+    enabled: Option<bool>,
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawKernel {
+    enabled: Option<bool>,
+    btf: Option<PathBuf>,
+    program_stats: Option<ProgramStats>,
+    scheduler_rung: Option<SchedulerRung>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawServer {
+    max_connections: Option<usize>,
+    header_timeout_ms: Option<u64>,
+    write_timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPaths {
+    cgroup: Option<PathBuf>,
+    proc: Option<PathBuf>,
+}
+
+/// A rule that gives containers another display name.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// The runtime name it applies to; a `*` stands for any run of characters.
+    pub name: String,
+    /// The display name instead; `*` is replaced by what the first `*` of `name` stood for.
+    pub to: String,
+}
+
+/// When the kernel measures the run time of programs, which itself costs some tens of ns per run.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ProgramStats {
+    /// One second in thirty.
+    Sampled,
+    /// All the time.
+    Always,
+    /// Only while the administrator has set `kernel.bpf_stats_enabled`.
+    Never,
+}
+
+/// Which scheduler programs to use.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum SchedulerRung {
+    /// The first that this kernel takes.
+    Auto,
+    /// Only the single-hook program that reads `sched_info`.
+    Switch,
+    /// Only the wakeup + switch programs.
+    Wakeup,
+}
+
+/// What the configuration means, every value set and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Address of the HTTP listener.
+    pub listen: SocketAddr,
+    /// Time between two snapshots.
+    pub tick: Duration,
+    /// Filter of log lines, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    pub log: String,
+    /// Most containers that get kernel counters of their own.
+    pub containers_max: u32,
+    /// How long the final counters of an ended container stay.
+    pub keep_ended: Duration,
+    /// Display-name rules, first match wins.
+    pub rename: Vec<Rename>,
+    /// Runtime labels that are kept: exact names, or a prefix followed by `*`.
+    pub labels: Vec<String>,
+    /// Collectors that are switched off by name.
+    pub collectors_off: Vec<String>,
+    /// Docker Engine's socket; `None` where it is not to be asked.
+    pub docker_socket: Option<PathBuf>,
+    /// Whether kernel programs are loaded at all.
+    pub kernel_enabled: bool,
+    /// Where the kernel's type information is.
+    pub btf: PathBuf,
+    /// When program run times are measured.
+    pub program_stats: ProgramStats,
+    /// Which scheduler programs to use.
+    pub scheduler_rung: SchedulerRung,
+    /// Most HTTP connections at a time.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Duration,
+    /// How long a client may take without reading anything of an answer.
+    pub write_timeout: Duration,
+    /// The mount of cgroups.
+    pub cgroup_root: PathBuf,
+    /// The mount of procfs.
+    pub proc_root: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9966)),
+            tick: Duration::from_secs(1),
+            log: "info".into(),
+            containers_max: 256,
+            keep_ended: Duration::from_secs(300),
+            rename: Vec::new(),
+            labels: ["project", "service", "container-number", "project.working_dir"]
+                .map(|name| format!("com.docker.compose.{name}"))
+                .to_vec(),
+            collectors_off: Vec::new(),
+            docker_socket: Some("/var/run/docker.sock".into()),
+            kernel_enabled: true,
+            btf: "/sys/kernel/btf/vmlinux".into(),
+            program_stats: ProgramStats::Sampled,
+            scheduler_rung: SchedulerRung::Auto,
+            max_connections: 64,
+            header_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            cgroup_root: "/sys/fs/cgroup".into(),
+            proc_root: "/proc".into(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file or the key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let raw: RawConfig = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        Self::try_from(raw)
+            .map_err(|source| ConfigError::Check { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
+fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::Value { key, problem: format!("{value} is not within {least} to {most}") })
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let millis = |key, value: Option<u64>, default: Duration, least, most| {
+            value.map_or(Ok(default), |ms| within(key, ms, least, most).map(Duration::from_millis))
+        };
+        for name in raw.collectors.keys() {
+            if !crate::collectors::COLLECTORS.iter().any(|spec| spec.name == name) {
+                let known: Vec<_> = crate::collectors::COLLECTORS.iter().map(|spec| spec.name).collect();
+                return Err(ConfigError::Value {
+                    key: "collectors",
+                    problem: format!("there is no collector {name:?}; there are {}", known.join(", ")),
+                });
+            }
+        }
+        Ok(Self {
+            listen: raw.listen.unwrap_or(default.listen),
+            tick: millis("tick_ms", raw.tick_ms, default.tick, 100, 60_000)?,
+            log: raw.log.unwrap_or(default.log),
+            containers_max: raw.containers.max.map_or(Ok(default.containers_max), |max| {
+                within("containers.max", max.into(), 1, 16_384).map(|_| max)
+            })?,
+            keep_ended: raw.containers.keep_ended_s.map_or(Ok(default.keep_ended), |s| {
+                within("containers.keep_ended_s", s, 0, 86_400).map(Duration::from_secs)
+            })?,
+            rename: raw.containers.rename,
+            labels: raw.containers.labels.unwrap_or(default.labels),
+            collectors_off: raw.collectors.into_iter().filter(|(_, on)| !on).map(|(name, _)| name).collect(),
+            docker_socket: if raw.docker.enabled.unwrap_or(true) {
+                raw.docker.socket.or(default.docker_socket)
+            } else {
+                None
+            },
+            kernel_enabled: raw.kernel.enabled.unwrap_or(default.kernel_enabled),
+            btf: raw.kernel.btf.unwrap_or(default.btf),
+            program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
+            scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
+            max_connections: within(
+                "server.max_connections",
+                raw.server.max_connections.unwrap_or(default.max_connections) as u64,
+                1,
+                4096,
+            )? as usize,
+            header_timeout: millis(
+                "server.header_timeout_ms",
+                raw.server.header_timeout_ms,
+                default.header_timeout,
+                100,
+                60_000,
+            )?,
+            write_timeout: millis(
+                "server.write_timeout_ms",
+                raw.server.write_timeout_ms,
+                default.write_timeout,
+                100,
+                300_000,
+            )?,
+            cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
+            proc_root: raw.paths.proc.unwrap_or(default.proc_root),
+        })
+    }
+}

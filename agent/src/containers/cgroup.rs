@@ -1,0 +1,207 @@
+//! Where the cgroup files of this host are, which of its cgroups are containers, and the walk that finds them.
+//!
+//! Hosts come in three modes. On *v2* one tree bears every controller. On *v1* each controller has a tree of its own, or
+//! shares one (`cpu,cpuacct`). *Hybrid* is v1 with a v2 tree beside it, at `unified`, that bears the processes but as a
+//! rule no controllers. Runtimes give a container the same path in every tree.
+//!
+//! Nothing here needs a kernel newer than cgroups themselves, and nothing asks a runtime.
+
+mod path;
+mod walk;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+pub use self::{
+    path::{ContainerPath, container_of},
+    walk::{Found, Walk, walk},
+};
+
+/// The files by which a directory is known to be the root of a tree.
+const V2_MARK: &str = "cgroup.controllers";
+const ANY_MARK: &str = "cgroup.procs";
+/// Where a hybrid host mounts its v2 tree, under the mount of cgroups.
+const UNIFIED: &str = "unified";
+
+/// How a host mounts its cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One tree for everything.
+    V2,
+    /// A tree per controller.
+    V1,
+    /// A tree per controller, and a v2 tree beside them.
+    Hybrid,
+}
+
+impl Mode {
+    /// `v2`, `v1` or `hybrid`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V1 => "v1",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
+/// Where each controller's tree is.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    mode: Mode,
+    /// The tree that is walked and whose inode numbers are the cgroup ids.
+    primary: PathBuf,
+    /// The controllers of the v2 tree, where there is one.
+    unified: Vec<String>,
+    /// The v1 trees, one entry per controller.
+    v1: Vec<(String, PathBuf)>,
+}
+
+impl Layout {
+    /// Looks at the mount of cgroups, usually `/sys/fs/cgroup`. Reads one directory and a few files.
+    ///
+    /// # Errors
+    /// Names what was looked for, where nothing there is a tree of cgroups.
+    pub fn detect(cgroup_root: &Path) -> anyhow::Result<Self> {
+        if cgroup_root.join(V2_MARK).exists() {
+            let unified = v2_controllers(cgroup_root)?;
+            return Ok(Self {
+                mode: Mode::V2,
+                primary: cgroup_root.to_owned(),
+                unified,
+                v1: Vec::new(),
+            });
+        }
+        let v1 = v1_trees(cgroup_root)?;
+        let beside = cgroup_root.join(UNIFIED);
+        if beside.join(V2_MARK).exists() {
+            let unified = v2_controllers(&beside)?;
+            return Ok(Self {
+                mode: Mode::Hybrid,
+                primary: beside,
+                unified,
+                v1,
+            });
+        }
+        let primary = ["cpu", "cpuacct", "memory"].iter().find_map(|name| tree(&v1, name)).with_context(|| {
+            format!(
+                "find cgroups in {}: it has neither {V2_MARK} (v2), nor {UNIFIED}/{V2_MARK} (hybrid), nor a v1 tree \
+                 for cpu, cpuacct or memory",
+                cgroup_root.display()
+            )
+        })?;
+        Ok(Self {
+            mode: Mode::V1,
+            primary: primary.to_owned(),
+            unified: Vec::new(),
+            v1,
+        })
+    }
+
+    /// How this host mounts its cgroups.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The directory of the cgroup at `path` (with a leading slash) in the tree that bears `controller`, by its v1 name
+    /// (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`). `None` where this host has no such controller. It is not checked
+    /// that the directory is there.
+    #[must_use]
+    pub fn directory(&self, controller: &str, path: &str) -> Option<PathBuf> {
+        if self.is_unified(controller) {
+            Some(self.primary(path))
+        } else {
+            Some(within(tree(&self.v1, controller)?, path))
+        }
+    }
+
+    /// True where `controller` is read from the v2 tree, whose files have other names than those of v1.
+    #[must_use]
+    pub fn is_unified(&self, controller: &str) -> bool {
+        let v2_name = if controller == "blkio" { "io" } else { controller };
+        // CPU time is accounted in every v2 tree, whether or not it has the cpu controller.
+        let accounts =
+            controller == "cpuacct" && self.mode != Mode::V1 && tree(&self.v1, controller).is_none();
+        accounts || self.unified.iter().any(|name| name == v2_name)
+    }
+
+    /// The directory of the cgroup at `path` in the tree that is walked: v2 where it is mounted, else v1's `cpu`.
+    #[must_use]
+    pub fn primary(&self, path: &str) -> PathBuf {
+        within(&self.primary, path)
+    }
+
+    /// The v1 trees in which a hybrid host may have containers that its v2 tree lacks.
+    fn beside_primary(&self) -> impl Iterator<Item = &Path> {
+        let hybrid = self.mode == Mode::Hybrid;
+        ["cpu", "memory"]
+            .into_iter()
+            .filter(move |_| hybrid)
+            .filter_map(|name| tree(&self.v1, name))
+    }
+
+    /// The kernel's number for the tree that is walked: 0 for v2, else the one that `cgroups` in procfs gives.
+    ///
+    /// # Errors
+    /// Where that file cannot be read or has no usable line for `cpu`.
+    pub fn hierarchy_id(&self, proc_root: &Path) -> anyhow::Result<u32> {
+        if self.mode != Mode::V1 {
+            return Ok(0);
+        }
+        let file = proc_root.join("cgroups");
+        let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        text.lines()
+            .map(|line| line.split_ascii_whitespace())
+            .find_map(|mut columns| {
+                (columns.next()? == "cpu")
+                    .then(|| columns.next()?.parse().ok())
+                    .flatten()
+            })
+            .with_context(|| format!("find the number of the cpu hierarchy in {}", file.display()))
+    }
+}
+
+/// A cgroup's directory. Its path begins with a slash, which must not lead out of the tree.
+fn within(tree: &Path, path: &str) -> PathBuf {
+    tree.join(path.trim_start_matches('/'))
+}
+
+fn tree<'a>(trees: &'a [(String, PathBuf)], controller: &str) -> Option<&'a Path> {
+    trees
+        .iter()
+        .find_map(|(name, tree)| (name == controller).then_some(tree.as_path()))
+}
+
+fn v2_controllers(tree: &Path) -> anyhow::Result<Vec<String>> {
+    let file = tree.join(V2_MARK);
+    let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    Ok(text.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// The trees of a v1 mount, by the names of their directories. `cpu` is often a link to `cpu,cpuacct`.
+fn v1_trees(cgroup_root: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let mut trees = Vec::new();
+    let entries = std::fs::read_dir(cgroup_root)
+        .with_context(|| format!("read directory {}", cgroup_root.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("read directory {}", cgroup_root.display()))?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let directory = entry.path();
+        if name == UNIFIED || !directory.join(ANY_MARK).exists() {
+            continue;
+        }
+        trees.extend(
+            name.split(',')
+                .map(|controller| (controller.to_owned(), directory.clone())),
+        );
+    }
+    Ok(trees)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Which cgroup paths are containers, and of which runtime.
+//!
+//! Every runtime ends the name of a container's cgroup with the container's id, 64 lowercase hexadecimal digits: bare,
+//! or behind a prefix that names the runtime and before systemd's `.scope`.
+
+use crate::containers::Runtime;
+
+/// Digits of a container id.
+const ID_DIGITS: usize = 64;
+
+/// A path that is a container's own cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContainerPath<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// What made it, as far as the path tells.
+    pub runtime: Runtime,
+}
+
+/// The container whose own cgroup is at `path`: its last component bears the id. `None` for every other cgroup, also
+/// for those nested in a container, such as the `container` that Podman makes in its scope.
+#[must_use]
+pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
+    let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = name.strip_suffix(".scope").unwrap_or(name);
+    let (prefix, id) = stem.split_at_checked(stem.len().checked_sub(ID_DIGITS)?)?;
+    if !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    let runtime = match prefix {
+        "" if parents.ends_with("/docker") || parents == "docker" => Runtime::Docker,
+        "" => Runtime::Unknown,
+        _ => match prefix.strip_suffix('-')? {
+            "docker" => Runtime::Docker,
+            "cri-containerd" | "nerdctl" => Runtime::Containerd,
+            "crio" => Runtime::CriO,
+            "libpod" | "libpod-payload" => Runtime::Podman,
+            // The process that watches a container is not the container.
+            monitor if monitor.ends_with("conmon") => return None,
+            _ => Runtime::Unknown,
+        },
+    };
+    Some(ContainerPath { id, runtime })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
+    const OUTER: &str = "1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988";
+
+    #[test]
+    fn every_runtimes_paths_are_recognised() {
+        let pods = "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1f2e_3d4c.slice";
+        let guaranteed = "/kubepods.slice/kubepods-pod1f2e_3d4c.slice";
+        let kind = "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-pod1.slice";
+        let user = "/user.slice/user-1000.slice/user@1000.service";
+        for (path, runtime) in [
+            ("/docker/{ID}".to_owned(), Runtime::Docker),
+            ("/system.slice/docker-{ID}.scope".to_owned(), Runtime::Docker),
+            (format!("{pods}/docker-{{ID}}.scope"), Runtime::Docker),
+            (format!("{pods}/cri-containerd-{{ID}}.scope"), Runtime::Containerd),
+            (
+                format!("{guaranteed}/cri-containerd-{{ID}}.scope"),
+                Runtime::Containerd,
+            ),
+            (format!("{pods}/crio-{{ID}}.scope"), Runtime::CriO),
+            (
+                "/kubepods/burstable/pod1f2e-3d4c/{ID}".to_owned(),
+                Runtime::Unknown,
+            ),
+            (
+                "/kubepods/besteffort/pod1f2e-3d4c/{ID}".to_owned(),
+                Runtime::Unknown,
+            ),
+            (
+                format!("/docker/{OUTER}{kind}/cri-containerd-{{ID}}.scope"),
+                Runtime::Containerd,
+            ),
+            (
+                format!("/system.slice/docker-{OUTER}.scope{kind}/cri-containerd-{{ID}}.scope"),
+                Runtime::Containerd,
+            ),
+            (format!("/docker/{OUTER}/docker/{{ID}}"), Runtime::Docker),
+            ("/machine.slice/libpod-{ID}.scope".to_owned(), Runtime::Podman),
+            ("/libpod_parent/libpod-{ID}".to_owned(), Runtime::Podman),
+            (
+                "/system.slice/app.service/libpod-payload-{ID}".to_owned(),
+                Runtime::Podman,
+            ),
+            (format!("{user}/user.slice/libpod-{{ID}}.scope"), Runtime::Podman),
+            (format!("{user}/user.slice/docker-{{ID}}.scope"), Runtime::Docker),
+            ("/system.slice/nerdctl-{ID}.scope".to_owned(), Runtime::Containerd),
+            ("/default/{ID}".to_owned(), Runtime::Unknown),
+            ("/system.slice/newcomer-{ID}.scope".to_owned(), Runtime::Unknown),
+            ("/{ID}".to_owned(), Runtime::Unknown),
+        ] {
+            let path = path.replace("{ID}", ID);
+            assert_eq!(
+                container_of(&path),
+                Some(ContainerPath { id: ID, runtime }),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_containers_own_cgroup_is_none() {
+        for path in [
+            "".to_owned(),
+            "/".to_owned(),
+            "/docker".to_owned(),
+            format!("/docker/{ID}/"),
+            format!("/docker/{ID}/init.scope"),
+            format!("/machine.slice/libpod-{ID}.scope/container"),
+            format!("/machine.slice/libpod-conmon-{ID}.scope"),
+            format!("/kubepods.slice/crio-conmon-{ID}.scope"),
+            format!("/system.slice/var-lib-docker-overlay2-{ID}.mount"),
+            format!("/system.slice/var-lib-docker-overlay2-{ID}-merged.mount"),
+            // Podman's health checks.
+            format!("/system.slice/{ID}.service"),
+            format!("/docker/{}", &ID[1..]),
+            format!("/docker/{}", ID.to_uppercase()),
+            format!("/docker/0{ID}"),
+            format!("/system.slice/docker{ID}.scope"),
+            "/kubepods/burstable/pod1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988".to_owned(),
+            "/docker/buildkit/x5ttlk3ebd3hd5o5f3x0kgmk6".to_owned(),
+            // 64 bytes from the end is within a character.
+            format!("/docker/é{}", &ID[1..]),
+        ] {
+            assert_eq!(container_of(&path), None, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics_and_every_id_is_64_digits(path in "(/?[a-fé0-9.-]{0,70}){0,4}") {
+            if let Some(found) = container_of(&path) {
+                prop_assert_eq!(found.id.len(), ID_DIGITS);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The layouts of the fixture hosts.
+
+use super::*;
+
+const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
+
+fn fixture(mode: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/cgroup")
+        .join(mode)
+}
+
+#[test]
+fn v2_bears_every_controller_in_one_tree() {
+    let root = fixture("v2");
+    let layout = Layout::detect(&root).unwrap();
+    assert_eq!(layout.mode(), Mode::V2);
+    for controller in ["cpu", "cpuacct", "memory", "pids", "blkio"] {
+        assert_eq!(
+            layout.directory(controller, "/a/b"),
+            Some(root.join("a/b")),
+            "{controller}"
+        );
+        assert!(layout.is_unified(controller));
+    }
+    assert_eq!(layout.directory("freezer", "/a"), None);
+    assert_eq!(layout.primary("/"), root.join(""));
+    assert_eq!(layout.hierarchy_id(Path::new("/nonexistent")).unwrap(), 0);
+}
+
+#[test]
+fn v1_has_a_tree_per_controller_or_a_shared_one() {
+    let root = fixture("v1");
+    let layout = Layout::detect(&root).unwrap();
+    assert_eq!(layout.mode(), Mode::V1);
+    assert_eq!(layout.directory("cpu", "/a"), Some(root.join("cpu,cpuacct/a")));
+    assert_eq!(
+        layout.directory("cpuacct", "/a"),
+        Some(root.join("cpu,cpuacct/a"))
+    );
+    assert_eq!(layout.directory("memory", "/a"), Some(root.join("memory/a")));
+    assert_eq!(layout.directory("hugetlb", "/a"), None);
+    assert!(!layout.is_unified("cpu"));
+    assert_eq!(layout.primary("/a"), root.join("cpu,cpuacct/a"));
+    assert_eq!(layout.hierarchy_id(&root.join("proc")).unwrap(), 4);
+    let error = layout.hierarchy_id(&root.join("memory")).unwrap_err();
+    assert!(error.to_string().contains("memory/cgroups"), "{error}");
+}
+
+#[test]
+fn hybrid_walks_the_v2_tree_and_reads_v1_controllers() {
+    let root = fixture("hybrid");
+    let layout = Layout::detect(&root).unwrap();
+    assert_eq!(layout.mode(), Mode::Hybrid);
+    assert_eq!(layout.directory("memory", "/a"), Some(root.join("memory/a")));
+    assert_eq!(layout.directory("cpuacct", "/a"), Some(root.join("cpuacct/a")));
+    assert_eq!(layout.primary("/a"), root.join("unified/a"));
+    assert_eq!(layout.hierarchy_id(Path::new("/nonexistent")).unwrap(), 0);
+    let walk = walk(&layout).unwrap();
+    assert_eq!(walk.found.len(), 1);
+    assert_eq!((walk.found[0].container.as_str(), walk.found[0].own), (ID, true));
+}
+
+#[test]
+fn a_controller_that_the_v2_tree_of_a_hybrid_host_bears_is_read_there() {
+    let root = tempfile::tempdir().unwrap();
+    for tree in ["unified", "cpu"] {
+        std::fs::create_dir(root.path().join(tree)).unwrap();
+        std::fs::write(root.path().join(tree).join(ANY_MARK), "").unwrap();
+    }
+    std::fs::write(root.path().join("unified/cgroup.controllers"), "memory io\n").unwrap();
+    let layout = Layout::detect(root.path()).unwrap();
+    assert_eq!(
+        layout.directory("memory", "/a"),
+        Some(root.path().join("unified/a"))
+    );
+    assert_eq!(
+        layout.directory("blkio", "/a"),
+        Some(root.path().join("unified/a"))
+    );
+    assert_eq!(layout.directory("cpu", "/a"), Some(root.path().join("cpu/a")));
+    // No v1 tree accounts CPU time; the v2 tree always does.
+    assert_eq!(
+        layout.directory("cpuacct", "/a"),
+        Some(root.path().join("unified/a"))
+    );
+    assert_eq!(layout.directory("pids", "/a"), None);
+}
+
+#[test]
+fn a_directory_without_cgroups_is_an_error_that_says_what_was_looked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let error = Layout::detect(root.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("cgroup.controllers") && error.contains("cpuacct"),
+        "{error}"
+    );
+    let error = Layout::detect(&root.path().join("none")).unwrap_err().to_string();
+    assert!(error.starts_with("read directory"), "{error}");
+}

@@ -1,0 +1,155 @@
+//! The address book's rules.
+
+use super::*;
+
+fn named(name: &str) -> Names {
+    Names::new(Runtime::Docker, name, "image", [], &[])
+}
+
+#[test]
+fn clones_share_entries_and_a_change_moves_the_generation() {
+    let writer = Directory::new();
+    let reader = writer.clone();
+    let before = reader.generation();
+    writer.put("a", named("/web"));
+    assert_ne!(reader.generation(), before);
+    assert_eq!(reader.get("a").unwrap().name, "web");
+    assert_eq!(reader.get("b"), None);
+
+    let before = reader.generation();
+    writer.update_name("a", "web2");
+    writer.update_image("a", "web:2");
+    writer.set_started_at("a", SystemTime::UNIX_EPOCH);
+    assert_eq!(reader.generation(), before + 3);
+    let names = reader.get("a").unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("web2", "web:2"));
+    assert_eq!(names.started_at, Some(SystemTime::UNIX_EPOCH));
+
+    let before = reader.generation();
+    writer.update_name("a", "web2");
+    writer.update_name("unknown", "x");
+    assert_eq!(reader.generation(), before);
+}
+
+#[test]
+fn a_removed_container_can_still_be_named_for_a_while() {
+    let directory = Directory::new();
+    directory.put("a", named("web"));
+    let now = Instant::now();
+    directory.remove("a");
+    assert_eq!(directory.get("a").unwrap().name, "web");
+    directory.entries().expire(now + LINGER - Duration::from_secs(1));
+    assert!(directory.get("a").is_some());
+    directory.entries().expire(now + LINGER + Duration::from_secs(1));
+    assert_eq!(directory.get("a"), None);
+}
+
+#[test]
+fn a_container_that_comes_back_outlives_its_earlier_removal() {
+    let directory = Directory::new();
+    directory.put("a", named("web"));
+    directory.remove("a");
+    directory.put("a", named("web"));
+    directory.entries().expire(Instant::now() + 2 * LINGER);
+    assert!(directory.get("a").is_some());
+}
+
+#[test]
+fn a_listing_removes_what_it_does_not_tell_of() {
+    let directory = Directory::new();
+    directory.put("a", named("a"));
+    directory.put("b", named("b"));
+    directory.put("c", Names::new(Runtime::Podman, "c", "", [], &[]));
+    directory.retain(Runtime::Docker, |id| id == "a");
+    directory.entries().expire(Instant::now() + 2 * LINGER);
+    assert!(directory.get("a").is_some());
+    assert_eq!(directory.get("b"), None);
+    assert!(directory.get("c").is_some());
+}
+
+#[test]
+fn a_full_book_lets_go_of_the_removed_first_and_then_of_the_oldest() {
+    let directory = Directory::new();
+    for number in 0..ENTRIES_MAX {
+        directory.put(&number.to_string(), named("x"));
+    }
+    directory.remove("7");
+    directory.put("new", named("x"));
+    assert_eq!(directory.entries().by_id.len(), ENTRIES_MAX);
+    assert!(directory.get("7").is_none() && directory.get("0").is_some());
+    directory.put("newer", named("x"));
+    assert_eq!(directory.entries().by_id.len(), ENTRIES_MAX);
+    assert!(directory.get("0").is_none() && directory.get("1").is_some());
+    assert!(directory.entries().removed.is_empty());
+}
+
+#[test]
+fn removing_the_same_container_again_and_again_does_not_grow_the_book() {
+    let directory = Directory::new();
+    directory.put("a", named("web"));
+    for _ in 0..1000 {
+        directory.remove("a");
+    }
+    assert_eq!(directory.entries().removed.len(), 1);
+}
+
+#[test]
+fn everything_is_cut_to_size() {
+    let long = "é".repeat(4000);
+    let many: Vec<(String, String)> = (100..400).map(|number| (format!("k{number}"), long.clone())).collect();
+    let labels = many.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let names =
+        Names::new(Runtime::Docker, &long, &long, labels.chain([(long.as_str(), "x")]), &["*".into()]);
+    assert_eq!((names.name.len(), names.image.len(), names.labels.len()), (256, 512, 64));
+    assert!(names.labels.values().all(|value| value.len() == 1024));
+    assert!(names.labels.contains_key("k100") && !names.labels.contains_key("k399"));
+}
+
+#[test]
+fn the_filter_knows_exact_names_and_prefixes() {
+    let filter = ["project".to_owned(), "com.example.*".to_owned()];
+    let labels = [("project", "p"), ("project2", "q"), ("com.example.a", "r"), ("com.other", "s")];
+    let names = Names::new(Runtime::Docker, "", "", labels, &filter);
+    let kept: Vec<&str> = names.labels.keys().map(String::as_str).collect();
+    assert_eq!(kept, ["com.example.a", "project"]);
+}
+
+#[test]
+fn kubernetes_and_compose_are_understood_whatever_the_filter() {
+    let labels = [
+        ("io.kubernetes.pod.namespace", "prod"),
+        ("io.kubernetes.pod.name", "web-0"),
+        ("io.kubernetes.container.name", "web"),
+        ("com.docker.compose.service", "api"),
+        ("com.docker.compose.container-number", "2"),
+    ];
+    let names = Names::new(Runtime::Docker, "", "", labels, &[]);
+    assert!(names.labels.is_empty());
+    assert_eq!(names.namespace.as_deref(), Some("prod"));
+    assert_eq!(names.pod.as_deref(), Some("web-0"));
+    assert_eq!(names.kubernetes_container.as_deref(), Some("web"));
+    assert_eq!(names.compose_service.as_deref(), Some("api"));
+    assert_eq!(names.compose_number.as_deref(), Some("2"));
+    let empty = Names::new(Runtime::Docker, "", "", [("io.kubernetes.pod.name", "")], &[]);
+    assert_eq!(empty.pod, None);
+}
+
+#[test]
+fn the_first_listing_is_done_when_every_runtime_has_answered_or_failed() {
+    let directory = Directory::new();
+    assert!(directory.first_listing_done());
+    directory.register(Runtime::Docker);
+    directory.register(Runtime::Podman);
+    assert!(!directory.first_listing_done());
+    assert!(directory.set_connected(Runtime::Docker, Ok(())));
+    assert!(!directory.first_listing_done());
+    assert!(directory.set_connected(Runtime::Podman, Err("no socket".into())));
+    assert!(directory.first_listing_done());
+    assert_eq!(
+        directory.runtimes(),
+        [(Runtime::Docker, Ok(())), (Runtime::Podman, Err("no socket".to_owned()))]
+    );
+    // Another reason for the same failure is no news.
+    assert!(!directory.set_connected(Runtime::Podman, Err("timed out".into())));
+    assert!(directory.set_connected(Runtime::Podman, Ok(())));
+}

@@ -1,0 +1,393 @@
+//! The watcher against daemons of all kinds, made up on a unix socket.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use super::*;
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const HASTY: Pace = Pace {
+    answer: Duration::from_millis(300),
+    silence: Duration::from_millis(200),
+    pause_min: Duration::from_millis(5),
+    pause_max: Duration::from_millis(40),
+};
+
+/// What a daemon does with one request.
+type Answer = dyn Fn(&str, &mut UnixStream) + Send + Sync;
+
+/// A daemon that answers each connection's one request on a thread of its own.
+struct Daemon {
+    directory: tempfile::TempDir,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Daemon {
+    fn absent() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), requests: Arc::default() }
+    }
+
+    fn new(answer: impl Fn(&str, &mut UnixStream) + Send + Sync + 'static) -> Self {
+        let daemon = Self::absent();
+        daemon.listen(answer);
+        daemon
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("docker.sock")
+    }
+
+    fn listen(&self, answer: impl Fn(&str, &mut UnixStream) + Send + Sync + 'static) {
+        let listener = UnixListener::bind(self.socket()).unwrap();
+        let (requests, answer): (_, Arc<Answer>) = (Arc::clone(&self.requests), Arc::new(answer));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (requests, answer) = (Arc::clone(&requests), Arc::clone(&answer));
+                thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let request = head(&mut stream);
+                    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                    requests.lock().unwrap().push(path.clone());
+                    answer(path.split('?').next().unwrap_or_default(), &mut stream);
+                });
+            }
+        });
+    }
+
+    fn requests(&self, path: &str) -> usize {
+        self.requests.lock().unwrap().iter().filter(|request| request.starts_with(path)).count()
+    }
+}
+
+fn head(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn json(stream: &mut UnixStream, text: &str) {
+    let length = text.len();
+    let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}");
+}
+
+fn begin_events(stream: &mut UnixStream) {
+    let _ = write!(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+}
+
+fn event(stream: &mut UnixStream, action: &str, id: &str, attributes: &str) {
+    let text = format!(
+        r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"{id}","Attributes":{{{attributes}}}}},"timeNano":1795365362239103573}}"#
+    );
+    let _ = write!(stream, "{:x}\r\n{text}\n\r\n", text.len() + 1);
+}
+
+/// Blocks until the watcher closes the connection.
+fn hold(stream: &mut UnixStream) {
+    let _ = stream.read(&mut [0]);
+}
+
+const NO_CONTAINERS: &str = "[]";
+
+/// Runs the watcher until `done` or for five seconds.
+fn watch_until(daemon: &Daemon, directory: &Directory, mut done: impl FnMut() -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let labels = vec!["kept".to_owned()];
+        tokio::spawn(watch_at(HASTY, daemon.socket(), labels, directory.clone()));
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(5), "not done: {:?}", directory.runtimes());
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+}
+
+fn reason(directory: &Directory) -> Option<String> {
+    match directory.runtimes().as_slice() {
+        [(Runtime::Docker, Err(reason))] if directory.first_listing_done() => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+fn connected(directory: &Directory) -> bool {
+    directory.runtimes() == [(Runtime::Docker, Ok(()))]
+}
+
+/// Waits for the watcher to report why it has no connection.
+fn failure(daemon: &Daemon) -> String {
+    let directory = Directory::new();
+    watch_until(daemon, &directory, || reason(&directory).is_some());
+    reason(&directory).unwrap()
+}
+
+#[test]
+fn running_containers_are_listed_and_inspected_once() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            hold(stream);
+        }
+        "/containers/json" => json(
+            stream,
+            &format!(
+                r#"[{{"Id":"{A}","Names":["/link/alias","/web"],"Image":"sha256:00","State":"running",
+                     "Labels":{{"kept":"1","dropped":"2","com.docker.compose.service":"web"}}}},
+                    {{"Id":"{B}","Names":["/old"],"Image":"old:1","State":"exited","Labels":{{}}}}]"#
+            ),
+        ),
+        "/_ping" => json(stream, "OK"),
+        path => {
+            assert_eq!(path, format!("/containers/{A}/json"));
+            let text = r#""State":{"StartedAt":"2026-11-22T16:36:02.5Z"},"Config":{"Image":"web:1"}"#;
+            json(stream, &format!(r#"{{"Id":"{A}",{text}}}"#));
+        }
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || {
+        directory.get(A).is_some_and(|names| names.started_at.is_some()) && daemon.requests("/_ping") > 2
+    });
+    let names = directory.get(A).unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("web", "web:1"));
+    assert_eq!(names.labels.into_iter().collect::<Vec<_>>(), [("kept".to_owned(), "1".to_owned())]);
+    assert_eq!(names.compose_service.as_deref(), Some("web"));
+    assert_eq!(names.started_at, Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_365_362_500)));
+    assert_eq!(directory.get(B).unwrap().name, "old");
+    assert!(connected(&directory));
+    assert_eq!((daemon.requests("/events"), daemon.requests("/containers/")), (1, 2));
+}
+
+#[test]
+fn a_container_that_lives_between_two_events_is_named_without_a_question() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            let attributes = r#""name":"brief","image":"busybox:1","kept":"1","io.kubernetes.pod.name":"p""#;
+            event(stream, "create", A, attributes);
+            event(stream, "start", A, attributes);
+            event(stream, "die", A, attributes);
+            event(stream, "destroy", A, attributes);
+            hold(stream);
+        }
+        _ => json(stream, NO_CONTAINERS),
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || directory.get(A).is_some_and(|names| names.started_at.is_some()));
+    let names = directory.get(A).unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("brief", "busybox:1"));
+    assert_eq!(names.pod.as_deref(), Some("p"));
+    assert_eq!(names.labels.len(), 1);
+    assert_eq!(names.started_at, time_of(1_795_365_362_239_103_573));
+    assert_eq!((daemon.requests("/containers/json"), daemon.requests("/containers/")), (1, 1));
+}
+
+#[test]
+fn a_rename_keeps_when_the_container_was_started() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            event(stream, "start", A, r#""name":"before","image":"i""#);
+            event(stream, "rename", A, r#""name":"after","image":"i","oldName":"/before""#);
+            hold(stream);
+        }
+        _ => json(stream, NO_CONTAINERS),
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || directory.get(A).is_some_and(|names| names.name == "after"));
+    assert!(directory.get(A).unwrap().started_at.is_some());
+}
+
+#[test]
+fn the_events_are_subscribed_to_before_the_listing() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            thread::sleep(Duration::from_millis(100));
+            begin_events(stream);
+            hold(stream);
+        }
+        _ => json(stream, NO_CONTAINERS),
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || connected(&directory));
+    let requests = daemon.requests.lock().unwrap();
+    assert!(
+        requests[0].starts_with("/events") && requests[1].starts_with("/containers/json"),
+        "{requests:?}"
+    );
+}
+
+#[test]
+fn a_missing_socket_is_reported_and_found_when_it_comes() {
+    let daemon = Daemon::absent();
+    let reason = failure(&daemon);
+    assert!(reason.starts_with("subscribe to docker events: No such file"), "{reason}");
+    let directory = Directory::new();
+    let mut listening = false;
+    watch_until(&daemon, &directory, || {
+        if !listening && directory.first_listing_done() {
+            listening = true;
+            daemon.listen(|path, stream| match path {
+                "/events" => {
+                    begin_events(stream);
+                    hold(stream);
+                }
+                _ => json(stream, NO_CONTAINERS),
+            });
+        }
+        connected(&directory)
+    });
+}
+
+#[test]
+fn a_socket_that_hangs_is_given_up_in_time_and_closed() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let daemon = Daemon::new({
+        let closed = Arc::clone(&closed);
+        move |_, stream| {
+            hold(stream);
+            closed.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || closed.load(Ordering::Relaxed) >= 2);
+    let reason = reason(&directory).unwrap();
+    assert!(reason.starts_with("subscribe to docker events: no answer from "), "{reason}");
+}
+
+#[test]
+fn a_listing_that_hangs_is_given_up_in_time() {
+    let daemon = Daemon::new(|path, stream| {
+        if path == "/events" {
+            begin_events(stream);
+        }
+        hold(stream);
+    });
+    let reason = failure(&daemon);
+    assert!(reason.starts_with("list docker containers: no answer from "), "{reason}");
+}
+
+#[test]
+fn a_silent_stream_whose_daemon_hangs_is_given_up() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            hold(stream);
+        }
+        "/containers/json" => json(stream, NO_CONTAINERS),
+        _ => hold(stream),
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || reason(&directory).is_some());
+    let reason = reason(&directory).unwrap();
+    assert!(reason.starts_with("ping docker: no answer from "), "{reason}");
+}
+
+#[test]
+fn garbage_is_an_error_that_is_tried_again() {
+    let answers: [&[u8]; 6] = [
+        b"",
+        b"\x16\x03\x01\xff\xff",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n{\"a\"}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnull",
+        b"HTTP/1.1 500 Oh\r\ncontent-length: 3\r\n\r\nno!",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+    ];
+    for answer in answers {
+        let daemon = Daemon::new(move |_, stream| drop(stream.write_all(answer)));
+        let directory = Directory::new();
+        watch_until(&daemon, &directory, || daemon.requests("/events") >= 3);
+        assert!(reason(&directory).is_some(), "{:?}", String::from_utf8_lossy(answer));
+    }
+}
+
+#[test]
+fn a_stream_that_closes_is_followed_again_after_a_new_listing() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            event(stream, "create", A, r#""name":"web","image":"i""#);
+        }
+        _ => json(stream, NO_CONTAINERS),
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || daemon.requests("/containers/json") >= 4);
+    assert_eq!(directory.get(A).unwrap().name, "web");
+    assert!(daemon.requests("/events") >= 4);
+}
+
+#[test]
+fn an_answer_without_end_is_cut_off() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let endless = {
+        let sent = Arc::clone(&sent);
+        move |stream: &mut UnixStream| {
+            begin_events(stream);
+            let chunk = format!("10000\r\n{}\r\n", "x".repeat(65_536));
+            let _ = write!(stream, "1\r\n\"\r\n");
+            while stream.write_all(chunk.as_bytes()).is_ok() {
+                sent.fetch_add(65_536, Ordering::Relaxed);
+            }
+        }
+    };
+    let daemon = Daemon::new({
+        let endless = endless.clone();
+        move |path, stream| match path {
+            "/events" => endless(stream),
+            _ => json(stream, NO_CONTAINERS),
+        }
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || reason(&directory).is_some());
+    let cut_off = reason(&directory).unwrap();
+    assert!(cut_off.starts_with("follow docker events: "), "{cut_off}");
+    let most = sent.load(Ordering::Relaxed);
+    assert!((1 << 19..8 << 20).contains(&most), "{most}");
+    let daemon = Daemon::new(move |path, stream| {
+        if path == "/events" {
+            begin_events(stream);
+            return hold(stream);
+        }
+        endless(stream);
+    });
+    let reason = failure(&daemon);
+    assert!(reason.starts_with("list docker containers: ") && reason.contains("33554432 bytes"), "{reason}");
+}
+
+#[test]
+fn many_events_are_no_answer_without_end() {
+    let last = format!("{:064x}", 2999);
+    let daemon = Daemon::new(move |path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            for number in 0..3000 {
+                let attributes = format!(r#""name":"n{number}","image":"i","kept":"{}""#, "x".repeat(900));
+                event(stream, "create", &format!("{number:064x}"), &attributes);
+            }
+            hold(stream);
+        }
+        _ => json(stream, NO_CONTAINERS),
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || directory.get(&last).is_some());
+    assert_eq!(daemon.requests("/events"), 1);
+}
+
+#[test]
+fn the_names_of_linked_containers_are_not_the_containers_own() {
+    let own = |names: &[&str]| {
+        own_name(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).to_owned()
+    };
+    assert_eq!(own(&["/a/b", "/c"]), "/c");
+    assert_eq!(own(&["/a/b"]), "/a/b");
+    assert_eq!(own(&[]), "");
+}

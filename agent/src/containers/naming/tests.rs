@@ -1,0 +1,196 @@
+//! The naming rules, one by one, and that no two living containers share a name.
+
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
+const OTHER_ID: &str = "1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988";
+
+fn names(name: &str, image: &str) -> Names {
+    Names { name: name.into(), image: image.into(), ..Names::default() }
+}
+
+fn candidate<'a>(id: &'a str, names: &'a Names) -> Candidate<'a> {
+    Candidate { id, names: Some(names), living: true }
+}
+
+fn name_of(names: &Names) -> String {
+    display_names(&[candidate(ID, names)], &[]).remove(0)
+}
+
+fn rule(name: &str, to: &str) -> Rename {
+    Rename { name: name.into(), to: to.into() }
+}
+
+#[test]
+fn the_first_source_that_there_is_gives_the_name() {
+    let everything = Names {
+        kubernetes_container: Some("app".into()),
+        compose_service: Some("web".into()),
+        compose_number: Some("2".into()),
+        ..names("shop-web-2", "registry:5000/shop/web:1.2")
+    };
+    assert_eq!(name_of(&everything), "app");
+    let compose = Names { kubernetes_container: None, ..everything };
+    assert_eq!(name_of(&compose), "web-2");
+    assert_eq!(name_of(&Names { compose_number: None, ..compose }), "web");
+    assert_eq!(name_of(&names("facefusion", "other:1")), "facefusion");
+    assert_eq!(name_of(&names("happy_morse", "facefusion:latest")), "facefusion");
+    assert_eq!(name_of(&names("", "facefusion")), "facefusion");
+    assert_eq!(name_of(&names(ID, "")), "70e4637061cd");
+    assert_eq!(name_of(&names("", "")), "70e4637061cd");
+    let unknown = |id| Candidate { id, names: None, living: true };
+    assert_eq!(display_names(&[unknown(ID), unknown("short")], &[]), ["70e4637061cd", "short"]);
+}
+
+#[test]
+fn an_image_given_by_its_id_leaves_the_invented_name() {
+    for image in ["", "sha256:314632ce7d91", "314632ce7d91", "sha256:314632ce7d91725f0144e08a2af9dc53"] {
+        assert_eq!(name_of(&names("happy_morse", image)), "happy_morse", "{image}");
+    }
+}
+
+#[test]
+fn the_basename_has_no_registry_tag_or_digest() {
+    for (image, expected) in [
+        ("facefusion", Some("facefusion")),
+        ("facefusion:latest", Some("facefusion")),
+        ("facefusion/facefusion:3.1-cuda", Some("facefusion")),
+        ("registry.example:5000/team/app@sha256:00", Some("app")),
+        ("registry.example:5000/team/app:1@sha256:00", Some("app")),
+        ("a/", None),
+        (":tag", None),
+        ("@", None),
+    ] {
+        assert_eq!(basename(image), expected, "{image}");
+    }
+}
+
+#[test]
+fn a_rename_takes_the_place_of_the_runtimes_name() {
+    let rules = [rule("swap-*", "swapper-*"), rule("happy_morse", "bob"), rule("gone", "")];
+    for (name, expected) in [
+        ("swap-7", "swapper-7"),
+        ("happy_morse", "bob"),
+        ("gone", "gone"),
+        ("other", "other"),
+        ("swap", "swap"),
+    ] {
+        assert_eq!(display_names(&[candidate(ID, &names(name, ""))], &rules), [expected], "{name}");
+    }
+    let compose = Names { compose_service: Some("web".into()), ..names("swap-7", "") };
+    assert_eq!(display_names(&[candidate(ID, &compose)], &rules), ["web"]);
+}
+
+#[test]
+fn stars_match_any_run_and_the_first_is_carried_over() {
+    for (pattern, to, name, expected) in [
+        ("*", "x-*", "a", Some("x-a")),
+        ("*", "x", "", Some("x")),
+        ("a*", "*", "abc", Some("bc")),
+        ("a*", "*", "a", None),
+        ("*c", "*", "abc", Some("ab")),
+        ("a*c", "*", "abbc", Some("bb")),
+        ("a*a", "*", "a", None),
+        ("a*-*", "*", "a1-2-3", Some("1")),
+        ("*-*-*", "*", "x-y-z", Some("x")),
+        ("*-*-*", "*", "x-y", None),
+        ("a**b", "<*>", "axb", Some("<>")),
+        ("a*", "*+*", "ab", Some("b+b")),
+        ("a", "b", "ab", None),
+    ] {
+        assert_eq!(renamed(&rule(pattern, to), name).as_deref(), expected, "{pattern} {to} {name}");
+    }
+}
+
+#[test]
+fn containers_that_would_share_a_name_use_the_runtimes() {
+    let web = |name| Names {
+        compose_service: Some("web".into()),
+        compose_number: Some("1".into()),
+        ..names(name, "")
+    };
+    let (one, two) = (web("p1-web-1"), web("p2-web-1"));
+    let both = [candidate(ID, &one), candidate(OTHER_ID, &two)];
+    assert_eq!(display_names(&both, &[]), ["p1-web-1", "p2-web-1"]);
+    let (one, two) = (names("happy_morse", "app:1"), names("zen_tesla", "app:2"));
+    let both = [candidate(ID, &one), candidate(OTHER_ID, &two)];
+    assert_eq!(display_names(&both, &[]), ["happy_morse", "zen_tesla"]);
+}
+
+#[test]
+fn a_container_that_has_ended_is_in_nobodys_way() {
+    let web = names("web", "");
+    let ended = Candidate { living: false, ..candidate(ID, &web) };
+    assert_eq!(display_names(&[ended, candidate(OTHER_ID, &web)], &[]), ["web", "web"]);
+}
+
+#[test]
+fn what_still_collides_bears_its_id() {
+    let same = names("same", "");
+    let both = [candidate(ID, &same), candidate(OTHER_ID, &same)];
+    assert_eq!(display_names(&both, &[]), ["same-70e4637061cd", "same-1f2e3d4c5b6a"]);
+    // A third that has taken the first one's way out.
+    let hostile = names("same-70e4637061cd", "");
+    let all = display_names(&[both[0], both[1], candidate("x", &hostile)], &[]);
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), 3, "{all:?}");
+}
+
+#[test]
+fn pods_do_not_collide_with_each_other() {
+    let pod = |pod: &str| Names {
+        namespace: Some("prod".into()),
+        pod: Some(pod.into()),
+        kubernetes_container: Some("app".into()),
+        ..names("", "")
+    };
+    let (zero, one) = (pod("app-0"), pod("app-1"));
+    assert_eq!(display_names(&[candidate(ID, &zero), candidate(OTHER_ID, &one)], &[]), ["app", "app"]);
+    assert_eq!(
+        display_names(&[candidate(ID, &zero), candidate(OTHER_ID, &zero)], &[]),
+        ["app-70e4637061cd", "app-1f2e3d4c5b6a"]
+    );
+}
+
+proptest! {
+    // Few letters, so that collisions are the rule, and names that are others' ids.
+    #[test]
+    fn no_two_living_containers_of_a_pod_share_a_name(
+        rows in prop::collection::vec(
+            ("[a-c]{0,2}", "[ab]{0,1}", prop::option::of("[ab]"), prop::option::of("[ab]"), prop::option::of("é{0,70}")),
+            0..12,
+        ),
+    ) {
+        let ids: Vec<String> = (0..rows.len()).map(|number| format!("{number:064x}")).collect();
+        let all: Vec<Names> = rows.iter().enumerate().map(|(number, row)| Names {
+            name: match number % 3 {
+                0 => row.0.clone(),
+                1 => format!("{}-{}", row.0, &ids[number - 1][..12]),
+                _ => ids[number - 2].clone(),
+            },
+            image: row.1.clone(),
+            pod: row.2.clone(),
+            kubernetes_container: row.3.clone(),
+            compose_service: row.4.clone(),
+            ..Names::default()
+        }).collect();
+        let mut candidates: Vec<_> = ids.iter().zip(&all).map(|(id, names)| candidate(id, names)).collect();
+        let displayed = display_names(&candidates, &[]);
+        let unique: HashSet<_> = all.iter().zip(&displayed).map(|(names, name)| (&names.pod, name)).collect();
+        prop_assert_eq!(unique.len(), rows.len());
+        prop_assert!(displayed.iter().all(|name| name.len() <= 128 && !name.is_empty()));
+
+        candidates.reverse();
+        let mut again = display_names(&candidates, &[]);
+        again.reverse();
+        prop_assert_eq!(again, displayed);
+    }
+
+    #[test]
+    fn no_pattern_panics(pattern in "[ab*é]{0,8}", to in "[a*]{0,3}", name in "[abé]{0,8}") {
+        let _ = renamed(&rule(&pattern, &to), &name);
+    }
+}

@@ -1,0 +1,119 @@
+//! The life of rows: birth, naming, restart, succession, death, expiry.
+
+use super::*;
+
+const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+}
+
+fn tracker() -> (Tracker, Directory) {
+    let directory = Directory::new();
+    (
+        Tracker::new(directory.clone(), Vec::new(), Duration::from_secs(300), 4),
+        directory,
+    )
+}
+
+fn sighting(id: &str, cgroup_id: u64) -> Sighting<'_> {
+    Sighting {
+        id,
+        runtime: Runtime::Docker,
+        cgroup_path: "/docker/x",
+        cgroup_id,
+        slot: None,
+        made_at: Some(at(0)),
+    }
+}
+
+fn named(directory: &Directory, id: &str, name: &str) {
+    directory.put(
+        id,
+        Names {
+            runtime: Runtime::Docker,
+            name: name.into(),
+            image: "img".into(),
+            ..Names::default()
+        },
+    );
+}
+
+#[test]
+fn a_container_without_any_runtime_is_shown_by_its_id_at_once() {
+    let (mut tracker, _) = tracker();
+    tracker.add(&sighting(ID, 7), at(0));
+    tracker.name();
+    let rows = tracker.rows(at(0));
+    assert_eq!(rows[0].identity.container, ID[..12]);
+    assert!(rows[0].owns_name);
+}
+
+#[test]
+fn a_container_is_held_back_for_a_second_where_a_runtime_may_name_it() {
+    let (mut tracker, directory) = tracker();
+    directory.register(Runtime::Docker);
+    directory.set_connected(Runtime::Docker, Ok(()));
+    tracker.add(&sighting(ID, 7), at(0));
+    tracker.name();
+    assert!(tracker.rows(at(0)).is_empty());
+    assert_eq!(tracker.rows(at(1)).len(), 1);
+    named(&directory, ID, "web");
+    tracker.name();
+    assert_eq!(tracker.rows(at(0))[0].identity.container, "web");
+}
+
+#[test]
+fn a_successor_of_the_same_name_takes_the_own_series_over() {
+    let (mut tracker, directory) = tracker();
+    named(&directory, ID, "web");
+    let old = tracker.add(&sighting(ID, 7), at(0));
+    tracker.end(old, at(5));
+    named(&directory, OTHER, "web");
+    tracker.add(&sighting(OTHER, 8), at(6));
+    tracker.name();
+    let rows = tracker.rows(at(9));
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!(row.identity.container, "web");
+        assert_eq!(row.owns_name, row.ended_at.is_none());
+    }
+}
+
+#[test]
+fn a_restarted_container_replaces_its_earlier_life() {
+    let (mut tracker, _) = tracker();
+    let first = tracker.add(&sighting(ID, 7), at(0));
+    tracker.end(first, at(5));
+    assert_eq!(tracker.key_of_cgroup(7), None);
+    let second = tracker.add(&sighting(ID, 8), at(6));
+    assert_ne!(first, second);
+    tracker.name();
+    assert_eq!(tracker.rows(at(9)).len(), 1);
+}
+
+#[test]
+fn final_counters_stay_for_five_minutes_and_no_longer() {
+    let (mut tracker, _) = tracker();
+    let key = tracker.add(&sighting(ID, 7), at(0));
+    tracker.end(key, at(10));
+    tracker.expire(at(309));
+    assert_eq!(tracker.rows(at(309)).len(), 1);
+    tracker.expire(at(310));
+    assert!(tracker.rows(at(310)).is_empty());
+    assert_eq!(tracker.dropped(), 0);
+}
+
+#[test]
+fn a_flood_of_short_lived_containers_is_bounded_and_counted() {
+    let (mut tracker, _) = tracker();
+    for index in 0..10 {
+        let id = format!("{index:064x}");
+        let key = tracker.add(&sighting(&id, 100 + index), at(0));
+        tracker.end(key, at(1));
+    }
+    tracker.expire(at(2));
+    assert_eq!(tracker.rows(at(2)).len(), 4);
+    assert_eq!(tracker.dropped(), 6);
+}
