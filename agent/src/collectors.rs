@@ -1,0 +1,58 @@
+//! Collectors turn files and kernel maps into the rows of a [`Snapshot`](crate::snapshot::Snapshot). One noun each:
+//! the name of a collector is its config key, its label `collector`, the stem of its kernel program and of its tests.
+//!
+//! To add one, see CONTRIBUTING.md.
+
+pub mod cgroup;
+pub mod network;
+pub mod overhead;
+pub mod scheduler;
+
+use crate::{
+    config::Config,
+    containers::{cgroup::Layout, tracker::Container},
+    kernel::Kernel,
+    snapshot::ContainerRow,
+};
+
+/// What a collector may use to start.
+pub struct Context<'a> {
+    /// The validated configuration.
+    pub config: &'a Config,
+    /// Where the cgroup files of this host are.
+    pub layout: &'a Layout,
+    /// The loaded kernel programs; `None` where none could be loaded, with the reason in `kernel_error`.
+    pub kernel: Option<&'a mut Kernel>,
+    /// Why there is no `kernel`.
+    pub kernel_error: Option<String>,
+}
+
+/// One row of the registry.
+pub struct Spec {
+    /// The noun.
+    pub name: &'static str,
+    /// One line for `glassbox check` and the documentation.
+    pub summary: &'static str,
+    /// Starts it, or says why that cannot be.
+    pub start: fn(&mut Context<'_>) -> anyhow::Result<Box<dyn Collector>>,
+}
+
+/// Reads one noun of every container.
+pub trait Collector: Send {
+    /// Reads what belongs to one container into its row. Called for every living container at every tick, and once more
+    /// when the kernel says that the last process has left. A file that has vanished is not an error: the row keeps
+    /// what was read last.
+    ///
+    /// # Errors
+    /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
+    fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
+
+    /// The container is gone: release what was held for it, such as open files.
+    fn forget(&mut self, _container: &Container) {}
+
+    /// Nobody holds this slot any more: clear its counters for the next holder.
+    fn clear_slot(&mut self, _slot: u32) {}
+}
+
+/// Every collector, in the order in which they run.
+pub const COLLECTORS: &[Spec] = &[cgroup::SPEC, network::SPEC, scheduler::SPEC];

@@ -1,0 +1,196 @@
+//! The files of one container: when they are opened, read, and given up.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+
+use super::{CgroupUsage, LIMITS_EVERY_TICKS};
+
+/// More than any file read here; `memory.stat` has some 2 KiB on 6.18.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// At how many ticks a missing file is looked for.
+const ATTEMPTS_MAX: u8 = 5;
+
+/// One file and what it tells.
+pub(super) struct Source {
+    /// Its name.
+    pub(super) file: &'static str,
+    /// True for limits, which are read at every tenth tick.
+    pub(super) limit: bool,
+    /// Takes its text into the usage. Text that is not understood leaves the usage as it was.
+    pub(super) parse: fn(&str, &mut CgroupUsage),
+}
+
+/// The buffer, and how many files are held open.
+pub(super) struct Reader {
+    buffer: Box<[u8; BUFFER_BYTES]>,
+    pub(super) open: usize,
+    pub(super) open_max: usize,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: open_files_limit() / 2 }
+    }
+
+    fn read<'a>(&'a mut self, file: &File) -> io::Result<&'a str> {
+        let bytes = file.read_at(self.buffer.as_mut_slice(), 0)?;
+        let mut text = &self.buffer[..bytes];
+        if bytes == BUFFER_BYTES {
+            // The last line may have been cut within a number.
+            text = &text[..text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)];
+        }
+        std::str::from_utf8(text).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    }
+}
+
+/// Half of the files that this process may have open are for containers; what is beyond is opened at each tick.
+fn open_files_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes one `rlimit` to the address it is given, which is one.
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if outcome == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
+}
+
+/// The files of one container.
+pub(super) struct Tracked {
+    files: Vec<Tracking>,
+    ticks: u32,
+    /// True once anything could be read.
+    readable: bool,
+}
+
+struct Tracking {
+    source: &'static Source,
+    path: PathBuf,
+    state: State,
+}
+
+enum State {
+    /// Not read yet, after so many attempts.
+    Missing(u8),
+    /// Held open.
+    Open(File),
+    /// Opened for each reading.
+    Closed,
+    /// No more looked for.
+    GivenUp,
+}
+
+impl Tracked {
+    pub(super) fn new(directories: impl Iterator<Item = (PathBuf, &'static [Source])>) -> Self {
+        let files = directories.flat_map(|(directory, sources)| {
+            sources.iter().map(move |source| Tracking {
+                source,
+                path: directory.join(source.file),
+                state: State::Missing(0),
+            })
+        });
+        Self { files: files.collect(), ticks: 0, readable: false }
+    }
+
+    /// Reads what is due at this tick.
+    ///
+    /// # Errors
+    /// Once, when none of the files could ever be read and none is looked for any more.
+    pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
+        let limits_due = self.ticks.is_multiple_of(LIMITS_EVERY_TICKS);
+        self.ticks = self.ticks.wrapping_add(1);
+        let mut last_failure = None;
+        let mut hopeless = true;
+        for file in &mut self.files {
+            let due = limits_due || !file.source.limit || matches!(file.state, State::Missing(_));
+            if !due {
+                continue;
+            }
+            match file.read(reader, usage) {
+                Ok(read) => self.readable |= read,
+                Err(error) => last_failure = Some((&file.path, error)),
+            }
+            hopeless &= matches!(file.state, State::GivenUp);
+        }
+        match last_failure {
+            Some((path, error)) if hopeless && !self.readable => Err(error)
+                .with_context(|| format!("read any cgroup file of the container, lastly {}", path.display())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the files.
+    pub(super) fn release(self, reader: &mut Reader) {
+        reader.open -= self.files.iter().filter(|file| matches!(file.state, State::Open(_))).count();
+    }
+}
+
+impl Tracking {
+    /// True where there was something to read.
+    fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
+        match &self.state {
+            State::GivenUp => Ok(false),
+            State::Open(file) => match reader.read(file) {
+                Ok(text) => {
+                    (self.source.parse)(text, usage);
+                    Ok(true)
+                }
+                // The cgroup is gone, and with it what there was to read.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+                Err(error) => Err(error),
+            },
+            State::Missing(_) | State::Closed => self.open(reader, usage),
+        }
+    }
+
+    fn open(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
+        let file = File::open(&self.path).and_then(|file| {
+            (self.source.parse)(reader.read(&file)?, usage);
+            Ok(file)
+        });
+        match file {
+            Ok(file) => {
+                self.state = if self.source.limit || reader.open >= reader.open_max {
+                    State::Closed
+                } else {
+                    reader.open += 1;
+                    State::Open(file)
+                };
+                Ok(true)
+            }
+            Err(error) => {
+                // A file that was there once went with its container, and there is no need to give it up.
+                if let State::Missing(attempts) = self.state {
+                    let attempts = attempts + 1;
+                    self.state =
+                        if attempts < ATTEMPTS_MAX { State::Missing(attempts) } else { State::GivenUp };
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A file that holds one number.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.trim_ascii().parse().ok()
+}
+
+/// A limit, 0 where there is none: v2 says `max`, v1 gives the largest number of pages.
+pub(super) fn limit(text: &str) -> Option<u64> {
+    const UNLIMITED: u64 = 1 << 62;
+    match text.trim_ascii() {
+        "max" => Some(0),
+        text => text.parse().ok().map(|bytes| if bytes > UNLIMITED { 0 } else { bytes }),
+    }
+}
+
+/// A file of lines, each a key and a number.
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    text.lines().filter_map(|line| {
+        let (key, value) = line.split_once(' ')?;
+        Some((key, number(value)?))
+    })
+}

@@ -1,0 +1,289 @@
+//! The fixture hosts, and what happens to files that come late, never or go.
+
+use std::{fs, path::Path, sync::Arc, time::SystemTime};
+
+use super::*;
+use crate::{
+    config::Config,
+    containers::{Identity, Runtime},
+};
+
+const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
+
+struct Host {
+    collector: Box<dyn Collector>,
+    container: Container,
+    row: ContainerRow,
+}
+
+impl Host {
+    fn new(cgroup_root: &Path, cgroup_path: &str) -> Self {
+        let layout = Layout::detect(cgroup_root).unwrap();
+        let config = Config::default();
+        let mut context = Context { config: &config, layout: &layout, kernel: None, kernel_error: None };
+        let identity = Arc::new(Identity {
+            id: ID.into(),
+            cgroup_path: cgroup_path.into(),
+            runtime: Runtime::Docker,
+            name: String::new(),
+            image: String::new(),
+            container: "c".into(),
+            namespace: None,
+            pod: None,
+            labels: Default::default(),
+            started_at: None,
+        });
+        let row = ContainerRow::new(Arc::clone(&identity), SystemTime::now());
+        let container = Container { key: 1, identity, cgroup_id: 0, slot: None };
+        Self { collector: (SPEC.start)(&mut context).unwrap(), container, row }
+    }
+
+    fn fixture(mode: &str, cgroup_path: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup").join(mode);
+        Self::new(&root, cgroup_path)
+    }
+
+    fn tick(&mut self) -> anyhow::Result<&CgroupUsage> {
+        self.collector.collect(&self.container, &mut self.row)?;
+        Ok(&self.row.cgroup)
+    }
+}
+
+/// A container with a quota of half a CPU and 64 MiB, after some work, on 6.18.
+fn expected_v1() -> CgroupUsage {
+    CgroupUsage {
+        cpu: CpuUsage {
+            usage_ns: Some(391_900_188),
+            user_ns: Some(340_000_000),
+            system_ns: Some(40_000_000),
+            periods: Some(11),
+            throttled_periods: Some(6),
+            throttled_ns: Some(156_775_573),
+        },
+        memory: MemoryUsage {
+            usage_bytes: Some(65_662_976),
+            working_set_bytes: Some(65_662_976 - 50_470_912),
+            rss_bytes: Some(57_344),
+            cache_bytes: Some(63_148_032),
+            mapped_file_bytes: Some(0),
+            swap_bytes: Some(0),
+            max_usage_bytes: Some(66_715_648),
+            kernel_bytes: Some(2_007_040),
+            active_file_bytes: Some(12_677_120),
+            inactive_file_bytes: Some(50_470_912),
+            failcnt: Some(60),
+            page_faults: Some(1803),
+            hierarchy_page_faults: Some(1803),
+            major_page_faults: Some(2),
+            hierarchy_major_page_faults: Some(2),
+        },
+        limits: Limits {
+            cpu_period_us: Some(100_000),
+            cpu_quota_us: Some(50_000),
+            cpu_shares: Some(512),
+            memory_limit_bytes: Some(64 << 20),
+            memory_reservation_bytes: Some(32 << 20),
+            memory_swap_limit_bytes: Some(128 << 20),
+        },
+    }
+}
+
+#[test]
+fn a_v1_host_is_read_in_full() {
+    assert_eq!(*Host::fixture("v1", &format!("/docker/{ID}")).tick().unwrap(), expected_v1());
+}
+
+#[test]
+fn a_hybrid_host_is_read_from_its_v1_controllers() {
+    assert_eq!(*Host::fixture("hybrid", &format!("/docker/{ID}")).tick().unwrap(), expected_v1());
+}
+
+#[test]
+fn a_v2_host_is_read_in_full() {
+    // The files of a cgroup with the same limits on 6.1.
+    let mut host = Host::fixture("v2", &format!("/system.slice/docker-{ID}.scope"));
+    let expected = CgroupUsage {
+        cpu: CpuUsage {
+            usage_ns: Some(1_478_045_000),
+            user_ns: Some(1_265_752_000),
+            system_ns: Some(212_293_000),
+            periods: Some(32),
+            throttled_periods: Some(29),
+            throttled_ns: Some(1_486_910_000),
+        },
+        memory: MemoryUsage {
+            usage_bytes: Some(21_225_472),
+            working_set_bytes: Some(21_225_472),
+            rss_bytes: Some(49_152),
+            cache_bytes: Some(20_971_520),
+            mapped_file_bytes: Some(0),
+            swap_bytes: Some(0),
+            max_usage_bytes: Some(22_544_384),
+            kernel_bytes: Some(98_304),
+            active_file_bytes: Some(0),
+            inactive_file_bytes: Some(0),
+            failcnt: None,
+            page_faults: Some(406),
+            hierarchy_page_faults: Some(406),
+            major_page_faults: Some(0),
+            hierarchy_major_page_faults: Some(0),
+        },
+        limits: Limits {
+            cpu_period_us: Some(100_000),
+            cpu_quota_us: Some(50_000),
+            cpu_shares: Some(500),
+            memory_limit_bytes: Some(64 << 20),
+            memory_reservation_bytes: Some(32 << 20),
+            memory_swap_limit_bytes: Some(64 << 20),
+        },
+    };
+    assert_eq!(*host.tick().unwrap(), expected);
+}
+
+/// A v2 host with one container without files.
+fn empty_host() -> (tempfile::TempDir, std::path::PathBuf, Host) {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("cgroup.controllers"), "cpu memory\n").unwrap();
+    let directory = root.path().join("docker").join(ID);
+    fs::create_dir_all(&directory).unwrap();
+    let host = Host::new(root.path(), &format!("/docker/{ID}"));
+    (root, directory, host)
+}
+
+#[test]
+fn no_limit_is_0_and_no_quota_is_none() {
+    let (_root, directory, mut host) = empty_host();
+    for (file, text) in [
+        ("cpu.max", "max 100000\n"),
+        ("cpu.weight", "100\n"),
+        ("cpu.stat", "usage_usec 5\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"),
+        ("memory.max", "max\n"),
+        ("memory.min", "0\n"),
+    ] {
+        fs::write(directory.join(file), text).unwrap();
+    }
+    let usage = host.tick().unwrap();
+    let limits = Limits {
+        cpu_period_us: Some(100_000),
+        cpu_quota_us: None,
+        cpu_shares: Some(2597),
+        memory_limit_bytes: Some(0),
+        memory_reservation_bytes: Some(0),
+        memory_swap_limit_bytes: None,
+    };
+    assert_eq!(usage.limits, limits);
+    assert_eq!(usage.cpu, CpuUsage { usage_ns: Some(5000), ..CpuUsage::default() });
+    assert_eq!(source::limit("9223372036854771712\n"), Some(0));
+    assert_eq!(source::limit("4611686018427387904\n"), Some(1 << 62));
+}
+
+#[test]
+fn v1_counts_nested_cgroups() {
+    let mut usage = CgroupUsage::default();
+    let stat = v1::MEMORY.iter().find(|source| source.file == "memory.stat").unwrap();
+    (stat.parse)("cache 1\nrss 2\npgfault 3\ntotal_cache 10\ntotal_rss 20\ntotal_pgfault 30\n", &mut usage);
+    let memory = usage.memory;
+    assert_eq!((memory.cache_bytes, memory.rss_bytes), (Some(10), Some(20)));
+    assert_eq!((memory.page_faults, memory.hierarchy_page_faults), (Some(3), Some(30)));
+}
+
+#[test]
+fn the_working_set_leaves_out_the_inactive_file_cache_but_never_falls_below_0() {
+    let (_root, directory, mut host) = empty_host();
+    fs::write(directory.join("memory.current"), "1000\n").unwrap();
+    fs::write(directory.join("memory.stat"), "anon 1\ninactive_file 300\n").unwrap();
+    assert_eq!(host.tick().unwrap().memory.working_set_bytes, Some(700));
+    fs::write(directory.join("memory.stat"), "inactive_file 3000\n").unwrap();
+    assert_eq!(host.tick().unwrap().memory.working_set_bytes, Some(0));
+}
+
+#[test]
+fn a_file_that_comes_late_is_read_and_one_that_never_comes_is_given_up() {
+    let (_root, directory, mut host) = empty_host();
+    fs::write(directory.join("cpu.stat"), "usage_usec 1\n").unwrap();
+    for _ in 0..4 {
+        assert_eq!(host.tick().unwrap().memory.usage_bytes, None);
+    }
+    fs::write(directory.join("memory.current"), "7\n").unwrap();
+    assert_eq!(host.tick().unwrap().memory.usage_bytes, Some(7));
+    fs::write(directory.join("memory.peak"), "9\n").unwrap();
+    assert_eq!(host.tick().unwrap().memory.max_usage_bytes, None);
+}
+
+#[test]
+fn counters_are_read_at_every_tick_and_limits_at_every_tenth() {
+    let (_root, directory, mut host) = empty_host();
+    fs::write(directory.join("memory.max"), "1\n").unwrap();
+    for tick in 0..20u64 {
+        fs::write(directory.join("memory.current"), format!("{tick}\n")).unwrap();
+        let usage = host.tick().unwrap();
+        assert_eq!(usage.memory.usage_bytes, Some(tick));
+        assert_eq!(usage.limits.memory_limit_bytes, Some(if tick < 10 { 1 } else { 2 }));
+        fs::write(directory.join("memory.max"), "2\n").unwrap();
+    }
+}
+
+#[test]
+fn a_container_that_vanishes_keeps_its_last_values() {
+    let (root, directory, mut host) = empty_host();
+    fs::write(directory.join("memory.current"), "7\n").unwrap();
+    fs::write(directory.join("memory.max"), "8\n").unwrap();
+    let before = host.tick().unwrap().clone();
+    drop(root);
+    for _ in 0..20 {
+        assert_eq!(*host.tick().unwrap(), before);
+    }
+}
+
+#[test]
+fn a_container_of_which_nothing_can_be_read_is_an_error_once() {
+    let (_root, _directory, mut host) = empty_host();
+    let outcomes: Vec<bool> = (0..20).map(|_| host.tick().is_err()).collect();
+    assert_eq!(outcomes.iter().filter(|failed| **failed).count(), 1);
+    assert!(outcomes[4], "{outcomes:?}");
+}
+
+#[test]
+fn nonsense_leaves_what_was_known() {
+    let (_root, directory, mut host) = empty_host();
+    fs::write(directory.join("memory.current"), "7\n").unwrap();
+    fs::write(directory.join("memory.stat"), "anon 5\n").unwrap();
+    host.tick().unwrap();
+    for nonsense in [&b""[..], b"x\n", b"-1\n", b"99999999999999999999\n", b"\xff\xfe\n", &[b'1'; 40_000]] {
+        for file in ["memory.current", "memory.stat", "cpu.stat", "cpu.max", "cpu.weight", "memory.max"] {
+            fs::write(directory.join(file), nonsense).unwrap();
+        }
+        let _ = host.tick();
+        assert_eq!(host.row.cgroup.memory.usage_bytes, Some(7), "{nonsense:?}");
+        assert_eq!(host.row.cgroup.memory.rss_bytes, Some(5));
+    }
+}
+
+#[test]
+fn forgetting_a_container_closes_its_files() {
+    let open =
+        || fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+    let (root, directory, mut host) = empty_host();
+    fs::write(directory.join("memory.current"), "7\n").unwrap();
+    fs::write(directory.join("memory.max"), "7\n").unwrap();
+    host.tick().unwrap();
+    let held = || open().filter(|path| path.starts_with(root.path())).count();
+    assert_eq!(held(), 1, "a counter is held open, a limit is not");
+    host.collector.forget(&host.container);
+    assert_eq!(held(), 0);
+}
+
+#[test]
+fn beyond_the_budget_files_are_opened_for_each_reading() {
+    let (_root, directory, mut host) = empty_host();
+    fs::write(directory.join("memory.current"), "7\n").unwrap();
+    let mut reader = Reader::new();
+    reader.open_max = 0;
+    let mut tracked = Tracked::new([(directory.clone(), v2::MEMORY)].into_iter());
+    tracked.read(&mut reader, &mut host.row.cgroup).unwrap();
+    fs::write(directory.join("memory.current"), "8\n").unwrap();
+    tracked.read(&mut reader, &mut host.row.cgroup).unwrap();
+    assert_eq!(host.row.cgroup.memory.usage_bytes, Some(8));
+    assert_eq!(reader.open, 0);
+    tracked.release(&mut reader);
+}

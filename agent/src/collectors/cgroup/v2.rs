@@ -1,0 +1,117 @@
+//! The files of cgroups v2.
+
+use super::source::{Source, limit, number, pairs};
+
+/// CPU time, in every v2 tree; throttling, where it has the cpu controller.
+pub(super) const CPUACCT: &[Source] = &[Source {
+    file: "cpu.stat",
+    limit: false,
+    parse: |text, usage| {
+        let nanoseconds = |microseconds: u64| Some(microseconds.saturating_mul(1000));
+        let cpu = &mut usage.cpu;
+        for (key, value) in pairs(text) {
+            match key {
+                "usage_usec" => cpu.usage_ns = nanoseconds(value),
+                "user_usec" => cpu.user_ns = nanoseconds(value),
+                "system_usec" => cpu.system_ns = nanoseconds(value),
+                "nr_periods" => cpu.periods = Some(value),
+                "nr_throttled" => cpu.throttled_periods = Some(value),
+                "throttled_usec" => cpu.throttled_ns = nanoseconds(value),
+                _ => {}
+            }
+        }
+    },
+}];
+
+/// Quota and weight.
+pub(super) const CPU: &[Source] = &[
+    Source {
+        file: "cpu.max",
+        limit: true,
+        parse: |text, usage| {
+            let (quota, period) = text.trim_ascii().split_once(' ').unwrap_or((text, ""));
+            // `max` where there is none.
+            usage.limits.cpu_quota_us = number(quota);
+            usage.limits.cpu_period_us = number(period);
+        },
+    },
+    Source {
+        file: "cpu.weight",
+        limit: true,
+        parse: |text, usage| usage.limits.cpu_shares = number(text).and_then(shares),
+    },
+];
+
+/// Memory.
+pub(super) const MEMORY: &[Source] = &[
+    Source {
+        file: "memory.current",
+        limit: false,
+        parse: |text, usage| usage.memory.usage_bytes = number(text).or(usage.memory.usage_bytes),
+    },
+    Source {
+        file: "memory.stat",
+        limit: false,
+        parse: |text, usage| {
+            let memory = &mut usage.memory;
+            for (key, value) in pairs(text) {
+                match key {
+                    "anon" => memory.rss_bytes = Some(value),
+                    "file" => memory.cache_bytes = Some(value),
+                    "file_mapped" => memory.mapped_file_bytes = Some(value),
+                    // From 5.18 on.
+                    "kernel" => memory.kernel_bytes = Some(value),
+                    "active_file" => memory.active_file_bytes = Some(value),
+                    "inactive_file" => memory.inactive_file_bytes = Some(value),
+                    "pgfault" => {
+                        (memory.page_faults, memory.hierarchy_page_faults) = (Some(value), Some(value));
+                    }
+                    "pgmajfault" => {
+                        (memory.major_page_faults, memory.hierarchy_major_page_faults) =
+                            (Some(value), Some(value));
+                    }
+                    _ => {}
+                }
+            }
+        },
+    },
+    Source {
+        file: "memory.swap.current",
+        limit: false,
+        parse: |text, usage| usage.memory.swap_bytes = number(text).or(usage.memory.swap_bytes),
+    },
+    // From 5.19 on.
+    Source {
+        file: "memory.peak",
+        limit: false,
+        parse: |text, usage| usage.memory.max_usage_bytes = number(text).or(usage.memory.max_usage_bytes),
+    },
+    Source {
+        file: "memory.max",
+        limit: true,
+        parse: |text, usage| usage.limits.memory_limit_bytes = limit(text),
+    },
+    // Kubernetes reserves by `min`, Docker by `low`; what reclaim leaves is the greater one.
+    Source {
+        file: "memory.min",
+        limit: true,
+        parse: |text, usage| usage.limits.memory_reservation_bytes = limit(text),
+    },
+    Source {
+        file: "memory.low",
+        limit: true,
+        parse: |text, usage| {
+            usage.limits.memory_reservation_bytes = usage.limits.memory_reservation_bytes.max(limit(text));
+        },
+    },
+    Source {
+        file: "memory.swap.max",
+        limit: true,
+        parse: |text, usage| usage.limits.memory_swap_limit_bytes = limit(text),
+    },
+];
+
+/// The shares that runtimes turned into this weight, as cAdvisor reckons: 2..=262144 lie evenly on 1..=10000.
+fn shares(weight: u64) -> Option<u64> {
+    (1..=10_000).contains(&weight).then(|| 2 + (weight - 1) * 262_142 / 9_999)
+}

@@ -1,0 +1,56 @@
+//! One tick's picture of the host. Collectors fill it, it is published as an `Arc` and never changes again; the
+//! outputs only read. Unknown is `None` or absent, never 0.
+
+use std::{sync::Arc, time::SystemTime};
+
+use crate::{
+    collectors::{cgroup::CgroupUsage, network::InterfaceCounters, overhead::AgentUsage, scheduler::SchedulerUsage},
+    containers::Identity,
+};
+
+/// Everything known at one tick.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When the tick was taken.
+    pub taken_at: SystemTime,
+    /// Running containers and, for some minutes, those that ended; unordered.
+    pub containers: Vec<ContainerRow>,
+    /// The agent itself.
+    pub agent: AgentUsage,
+}
+
+/// What is known of one container.
+#[derive(Clone, Debug)]
+pub struct ContainerRow {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// When it was last seen alive.
+    pub last_seen: SystemTime,
+    /// When it ended; `None` while it lives. Its counters then stay as they were last read.
+    pub ended_at: Option<SystemTime>,
+    /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
+    /// one and its successor), only the youngest may, so that a series is never given twice.
+    pub owns_name: bool,
+    /// CPU, memory and limits.
+    pub cgroup: CgroupUsage,
+    /// Interfaces of its own network namespace; empty where it shares another's.
+    pub network: Vec<InterfaceCounters>,
+    /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
+    pub scheduler: Option<Box<SchedulerUsage>>,
+}
+
+impl ContainerRow {
+    /// A container about which nothing has been read yet.
+    #[must_use]
+    pub fn new(identity: Arc<Identity>, now: SystemTime) -> Self {
+        Self {
+            identity,
+            last_seen: now,
+            ended_at: None,
+            owns_name: true,
+            cgroup: CgroupUsage::default(),
+            network: Vec::new(),
+            scheduler: None,
+        }
+    }
+}

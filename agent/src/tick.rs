@@ -1,0 +1,237 @@
+//! The loop that makes snapshots: one thread, woken by the clock and by the kernel's cgroup events.
+//!
+//! A tick reads everything once and publishes one [`Snapshot`]. Events are handled at once, between ticks, because a
+//! container's first and last counters cannot wait.
+
+mod containers;
+mod wait;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::watch;
+
+pub use self::wait::Waker;
+use self::wait::Woken;
+use crate::{
+    collectors::{
+        COLLECTORS, Collector, Context,
+        overhead::{AgentUsage, CollectorStatus, RuntimeStatus},
+    },
+    config::Config,
+    containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
+    kernel::{self, Kernel},
+    snapshot::Snapshot,
+};
+
+/// Receives each snapshot; `None` before the first.
+pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
+
+/// How long the first snapshot waits for the runtimes' names.
+const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
+
+struct Running {
+    status: CollectorStatus,
+    /// `None` where it could not start or has panicked.
+    collector: Option<Box<dyn Collector>>,
+    last_error: String,
+}
+
+/// The state between ticks.
+pub struct Engine {
+    config: Config,
+    layout: Layout,
+    directory: Directory,
+    tracker: Tracker,
+    kernel: Option<Kernel>,
+    collectors: Vec<Running>,
+    snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    walks: containers::Walks,
+    ticks: u64,
+    ticks_skipped: u64,
+}
+
+impl Engine {
+    /// Loads the kernel programs and starts the collectors. What cannot start is logged and left out.
+    ///
+    /// # Errors
+    /// Where this host has no cgroup tree: there is nothing to watch then.
+    pub fn start(config: Config, directory: Directory) -> anyhow::Result<(Self, Snapshots)> {
+        let layout = Layout::detect(&config.cgroup_root)?;
+        let mut kernel = match start_kernel(&config, &layout) {
+            Ok(kernel) => Ok(kernel),
+            Err(error) => {
+                tracing::warn!("go on without kernel programs: {error:#}");
+                Err(format!("{error:#}"))
+            }
+        };
+        let collectors = COLLECTORS
+            .iter()
+            .filter(|spec| !config.collectors_off.iter().any(|off| off == spec.name))
+            .map(|spec| {
+                let mut context = Context {
+                    config: &config,
+                    layout: &layout,
+                    kernel_error: kernel.as_ref().err().cloned(),
+                    kernel: kernel.as_mut().ok(),
+                };
+                let collector = (spec.start)(&mut context)
+                    .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
+                    .ok();
+                let up = collector.is_some();
+                let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
+                Running { status, collector, last_error: String::new() }
+            })
+            .collect();
+        release_start_up_memory();
+        let most_ended = config.containers_max as usize * 4;
+        let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
+        let (snapshots, receiver) = watch::channel(None);
+        let engine = Self {
+            config,
+            layout,
+            directory,
+            tracker,
+            kernel: kernel.ok(),
+            collectors,
+            snapshots,
+            walks: containers::Walks::default(),
+            ticks: 0,
+            ticks_skipped: 0,
+        };
+        Ok((engine, receiver))
+    }
+
+    /// Ticks until `stop` is woken. `ticked` is called after each tick.
+    ///
+    /// # Errors
+    /// Where waiting itself fails, which leaves nothing to do but to end.
+    pub fn run(&mut self, stop: &Waker, mut ticked: impl FnMut()) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while !self.directory.first_listing_done() && begun.elapsed() < WAIT_FOR_RUNTIMES {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut due = Instant::now();
+        loop {
+            match wait::until(due, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
+                Woken::Stop => return Ok(()),
+                Woken::Events => self.handle_events(),
+                Woken::Time => {
+                    self.tick();
+                    ticked();
+                    due += self.config.tick;
+                    let now = Instant::now();
+                    while due < now {
+                        due += self.config.tick;
+                        self.ticks_skipped += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads everything once and publishes it.
+    pub fn tick(&mut self) {
+        let begun = Instant::now();
+        let now = SystemTime::now();
+        self.handle_events();
+        self.walk_if_due(now);
+        self.tracker.expire(now);
+        self.tracker.name();
+        for running in &mut self.collectors {
+            running.collect_all(&mut self.tracker, now);
+        }
+        if let Some(kernel) = &mut self.kernel {
+            kernel.tick();
+        }
+        self.ticks += 1;
+        let snapshot = Snapshot {
+            taken_at: now,
+            containers: self.tracker.rows(now),
+            agent: self.usage(begun.elapsed()),
+        };
+        self.snapshots.send_replace(Some(Arc::new(snapshot)));
+    }
+
+    fn usage(&mut self, tick_duration: Duration) -> AgentUsage {
+        let mut lost: Vec<_> = match &self.kernel {
+            Some(kernel) => kernel.lost().into_iter().map(|(lost, count)| (lost.source(), count)).collect(),
+            None => glassbox_ebpf::Lost::ALL.iter().map(|lost| (lost.source(), 0)).collect(),
+        };
+        lost.push(("ended_containers", self.tracker.dropped()));
+        lost.push(("cgroup_walk", self.walks.truncated));
+        AgentUsage {
+            collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
+            programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
+            lost,
+            maps: self.kernel.as_ref().map(Kernel::maps).unwrap_or_default(),
+            runtimes: self
+                .directory
+                .runtimes()
+                .into_iter()
+                .map(|(runtime, state)| RuntimeStatus { runtime: runtime.as_str(), connected: state.is_ok() })
+                .collect(),
+            ticks: self.ticks,
+            ticks_skipped: self.ticks_skipped,
+            tick_duration,
+            containers_running: self.tracker.living().count(),
+        }
+    }
+}
+
+/// Gives back what reading the kernel's type information took: some 15 MB that glibc would keep for later.
+fn release_start_up_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions; it only returns free pages to the kernel.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
+    let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
+    Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
+}
+
+impl Running {
+    /// One run over all living containers. A collector that panics is left out from then on.
+    fn collect_all(&mut self, tracker: &mut Tracker, now: SystemTime) {
+        let Some(collector) = &mut self.collector else { return };
+        let begun = Instant::now();
+        let (mut succeeded, mut failed) = (0u32, None);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            for entry in tracker.living() {
+                entry.row.last_seen = now;
+                match collector.collect(&entry.container, &mut entry.row) {
+                    Ok(()) => succeeded += 1,
+                    Err(error) => {
+                        self.status.errors += 1;
+                        failed = Some(error.context(format!("container {}", entry.container.identity.id)));
+                    }
+                }
+            }
+        }));
+        self.status.duration = begun.elapsed();
+        self.status.up = succeeded > 0 || failed.is_none();
+        if let Some(error) = failed {
+            self.report(&error);
+        }
+        if outcome.is_err() {
+            tracing::error!("collector {} panicked and is off from now on", self.status.name);
+            self.collector = None;
+            self.status.up = false;
+        }
+    }
+
+    /// Logs an error unless it is the one logged last: a broken file must not fill the disk.
+    fn report(&mut self, error: &anyhow::Error) {
+        let text = format!("{:#}", error.root_cause());
+        if text != self.last_error {
+            tracing::warn!("collector {}: {error:#}", self.status.name);
+            self.last_error = text;
+        }
+    }
+}

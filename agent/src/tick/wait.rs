@@ -1,0 +1,76 @@
+//! Waiting for the clock, for the kernel's events, and for the end, in one `poll`.
+
+use std::{
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    sync::Arc,
+    time::Instant,
+};
+
+use anyhow::Context as _;
+
+/// Ends the loop from another thread.
+#[derive(Clone)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// An eventfd.
+    ///
+    /// # Errors
+    /// Where the process has no file descriptors left.
+    pub fn new() -> anyhow::Result<Self> {
+        // SAFETY: no pointers; the result is checked.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error()).context("make an eventfd");
+        }
+        // SAFETY: `fd` was just made and belongs to nobody else.
+        Ok(Self(Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// Wakes the loop for good.
+    pub fn wake(&self) {
+        let one = 1u64;
+        // SAFETY: eight bytes of a live u64; a full counter means that it is awake already.
+        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+    }
+}
+
+pub(super) enum Woken {
+    Time,
+    Events,
+    Stop,
+}
+
+pub(super) fn until(due: Instant, events: Option<RawFd>, stop: &Waker) -> anyhow::Result<Woken> {
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        // Rounded up, or the loop would spin through the last millisecond.
+        let timeout_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let readable = |fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // A negative descriptor is ignored.
+        let mut fds = [readable(stop.0.as_raw_fd()), readable(events.unwrap_or(-1))];
+        // SAFETY: the array is live and its length is given.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
+        if ready < 0 {
+            let error = std::io::Error::last_os_error();
+            if error.kind() == std::io::ErrorKind::Interrupted {
+                continue;
+            }
+            return Err(error).context("wait for the next tick");
+        }
+        if fds[0].revents != 0 {
+            return Ok(Woken::Stop);
+        }
+        // The clock comes first, so that a flood of events cannot keep a tick from happening.
+        if Instant::now() >= due {
+            return Ok(Woken::Time);
+        }
+        if fds[1].revents != 0 {
+            return Ok(Woken::Events);
+        }
+    }
+}
