@@ -1,0 +1,209 @@
+//! From a [`Snapshot`] to Prometheus.
+//!
+//! A metric family is data: one [`Family`] in a const slice, filed under its noun ([`cpu`], [`memory`], …),
+//! with the function that reads its samples out of the snapshot. docs/metrics.md is made of the same table.
+//!
+//! [`encode`] walks the table and hands every sample to an [`Encoder`], the only part that knows a format.
+//! [`text`] is text format 0.0.4. No sample carries a timestamp: explicit ones defeat Prometheus' staleness.
+//!
+//! Cost: no allocation per sample; a container's labels are rendered once per encode ([`series`]).
+
+pub mod agent;
+pub mod cpu;
+pub mod document;
+pub mod lifecycle;
+pub mod memory;
+pub mod network;
+pub mod registry;
+pub mod scheduler;
+pub mod series;
+pub mod spec;
+pub mod text;
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+pub use document::document;
+pub use text::Text;
+
+use crate::{
+    collectors::scheduler::Histogram,
+    snapshot::{ContainerRow, Snapshot},
+};
+
+/// One metric family.
+pub struct Family {
+    /// Its name, which is API.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What it says, in one sentence.
+    pub help: &'static str,
+    /// Where the value comes from.
+    pub source: &'static str,
+    /// Whom a series is about.
+    pub base: Base,
+    /// Labels beside those of `base`.
+    pub labels: &'static [&'static str],
+    /// Its samples.
+    pub samples: Samples,
+}
+
+impl Family {
+    /// True for a family that has cAdvisor's name and meaning; false for our own.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        !self.name.starts_with("glassbox_")
+    }
+}
+
+/// The type of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until it starts anew.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// The labels that say whom a series is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The agent itself: none.
+    Agent,
+    /// `container`, and `namespace`, `pod` where it has them.
+    Container,
+    /// These, and `id`, `image`, `name`: cAdvisor's.
+    CAdvisor,
+    /// These, and `container_label_*` for each runtime label that the configuration lets through.
+    Labelled,
+}
+
+/// How the samples of a family are read.
+#[derive(Clone, Copy)]
+pub enum Samples {
+    /// From each container's row.
+    Container(fn(&ContainerRow, &mut Emit<'_>)),
+    /// From the snapshot as a whole.
+    Agent(fn(&Snapshot, &mut Emit<'_>)),
+}
+
+/// The value of a sample. Integers and times stay exact until they are written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A whole number.
+    Count(u64),
+    /// A time, written in seconds.
+    Time(Duration),
+    /// Anything else.
+    Real(f64),
+}
+
+/// Takes the samples of one family about one subject.
+pub struct Emit<'a> {
+    encoder: &'a mut dyn Encoder,
+    base: &'a [u8],
+    labels: &'a [&'a str],
+}
+
+impl Emit<'_> {
+    /// The same subject, with values for the labels of the family, in their order.
+    pub fn with<'b>(&'b mut self, labels: &'b [&'b str]) -> Emit<'b> {
+        Emit { encoder: &mut *self.encoder, base: self.base, labels }
+    }
+
+    /// A whole number; nothing where it is unknown.
+    pub fn count(&mut self, count: impl Into<Option<u64>>) {
+        self.value(count.into().map(Value::Count));
+    }
+
+    /// A time; nothing where it is unknown.
+    pub fn time(&mut self, time: impl Into<Option<Duration>>) {
+        self.value(time.into().map(Value::Time));
+    }
+
+    /// A time in nanoseconds; nothing where it is unknown.
+    pub fn nanoseconds(&mut self, nanoseconds: impl Into<Option<u64>>) {
+        self.time(nanoseconds.into().map(Duration::from_nanos));
+    }
+
+    /// A real number; nothing where it is unknown.
+    pub fn real(&mut self, real: impl Into<Option<f64>>) {
+        self.value(real.into().map(Value::Real));
+    }
+
+    /// A distribution.
+    pub fn histogram(&mut self, histogram: &Histogram) {
+        self.encoder.histogram(self.base, self.labels, histogram);
+    }
+
+    fn value(&mut self, value: Option<Value>) {
+        if let Some(value) = value {
+            self.encoder.value(self.base, self.labels, value);
+        }
+    }
+}
+
+/// A format. Between [`Encoder::begin`] and [`Encoder::end`] come the samples of one family.
+pub trait Encoder {
+    /// Appends one label to `set`. A set is opaque bytes; the set of a subject is made once and handed over
+    /// as `base` with each of its samples. A prefix of a set that ended with a label is a set, too.
+    fn label(&self, set: &mut BytesMut, name: &str, value: &str);
+
+    /// A family starts. It may turn out to have no samples.
+    fn begin(&mut self, family: &'static Family);
+
+    /// A sample of a counter or gauge. `labels` are values for [`Family::labels`].
+    fn value(&mut self, base: &[u8], labels: &[&str], value: Value);
+
+    /// A sample of a histogram, in the kernel's buckets: classic and native ones can both be made of them.
+    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram);
+
+    /// The family is complete.
+    fn end(&mut self);
+}
+
+/// Which families are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All.
+    All,
+    /// Those inherited from cAdvisor.
+    Inherited,
+}
+
+/// Every family, in the order in which they are written.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    [
+        lifecycle::FAMILIES,
+        cpu::FAMILIES,
+        memory::FAMILIES,
+        network::FAMILIES,
+        spec::FAMILIES,
+        scheduler::FAMILIES,
+        agent::FAMILIES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Hands every sample of `snapshot` within `scope` to `encoder`. No series is given twice, whatever the rows
+/// say.
+pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
+    let all = series::SeriesSet::new(&snapshot.containers, encoder);
+    for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {
+        encoder.begin(family);
+        match family.samples {
+            Samples::Agent(read) => read(snapshot, &mut Emit { encoder, base: &[], labels: &[] }),
+            Samples::Container(read) => {
+                for (row, base) in all.bearing(family) {
+                    read(row, &mut Emit { encoder, base, labels: &[] });
+                }
+            }
+        }
+        encoder.end();
+    }
+}

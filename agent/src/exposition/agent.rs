@@ -1,0 +1,206 @@
+//! The agent itself: what works, what it costs, what it lost.
+
+use super::{
+    Base, Emit, Family,
+    Kind::{Counter, Gauge},
+    Samples::Agent,
+};
+use crate::{
+    collectors::overhead::{CollectorStatus, MapStatus, ProgramStatus},
+    snapshot::Snapshot,
+};
+
+/// Why the counts of a program may stand still while it runs.
+const MEASURED: &str = "kernel statistics of the program, which cost time themselves and so are on for one \
+                        second in thirty unless configured otherwise";
+
+/// The families.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "glassbox_build_info",
+        kind: Gauge,
+        help: "Always 1; its label is the agent's version.",
+        source: "the build",
+        labels: &["version"],
+        samples: Agent(|_, emit| emit.with(&[env!("CARGO_PKG_VERSION")]).count(1)),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_collector_up",
+        kind: Gauge,
+        help: "1 where the collector started and its last run succeeded for at least one container, else 0.",
+        source: "the tick",
+        labels: &["collector"],
+        samples: Agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.count(u64::from(c.up)))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_collector_duration_seconds",
+        kind: Gauge,
+        help: "How long the collector took for all containers at the last tick, in seconds.",
+        source: "the tick",
+        labels: &["collector"],
+        samples: Agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.time(c.duration))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_collector_errors_total",
+        kind: Counter,
+        help: "Readings of the collector that failed.",
+        source: "the tick",
+        labels: &["collector"],
+        samples: Agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.count(c.errors))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_probe_attached",
+        kind: Gauge,
+        help: "1 where the kernel program is attached, by the hook given, else 0.",
+        source: "the agent's start",
+        labels: &["program", "collector", "hook"],
+        samples: Agent(|snapshot, emit| {
+            for program in &snapshot.agent.programs {
+                let labels = [program.name, program.collector, program.rung];
+                emit.with(&labels).count(u64::from(program.attached));
+            }
+        }),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_probe_runs_total",
+        kind: Counter,
+        help: "Runs of the kernel program, counted only while program statistics are on (one second in \
+               thirty by default). Run time by runs is the mean cost of one run.",
+        source: MEASURED,
+        labels: &["program"],
+        samples: Agent(|snapshot, emit| programs(snapshot, emit, |p, emit| emit.count(p.runs))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_probe_run_seconds_total",
+        kind: Counter,
+        help: "Time spent in the kernel program, in seconds, measured only while program statistics are on \
+               (one second in thirty by default). Run time by runs is the mean cost of one run.",
+        source: MEASURED,
+        labels: &["program"],
+        samples: Agent(|snapshot, emit| {
+            programs(snapshot, emit, |p, emit| emit.time(p.runs.map(|_| p.run_time)));
+        }),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_lost_events_total",
+        kind: Counter,
+        help: "Facts that could not be kept. Any growth means that something is missing from the other \
+               metrics.",
+        source: "kernel programs and the agent, where the fact was lost",
+        labels: &["source"],
+        samples: Agent(|snapshot, emit| {
+            for (source, lost) in &snapshot.agent.lost {
+                emit.with(&[source]).count(*lost);
+            }
+        }),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_map_entries",
+        kind: Gauge,
+        help: "Entries of the kernel map in use. Absent for maps whose entries are not claimed one by one.",
+        source: "the agent's account of the map",
+        labels: &["map"],
+        samples: Agent(|snapshot, emit| maps(snapshot, emit, |map, emit| emit.count(map.entries))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_map_capacity_entries",
+        kind: Gauge,
+        help: "Entries that the kernel map can hold.",
+        source: "the map",
+        labels: &["map"],
+        samples: Agent(|snapshot, emit| maps(snapshot, emit, |map, emit| emit.count(map.capacity))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_map_memory_bytes",
+        kind: Gauge,
+        help: "Kernel memory that the map takes, in bytes.",
+        source: "the map",
+        labels: &["map"],
+        samples: Agent(|snapshot, emit| maps(snapshot, emit, |map, emit| emit.count(map.memory_bytes))),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_runtime_connected",
+        kind: Gauge,
+        help: "1 while the container runtime answers questions about names, else 0.",
+        source: "the connection to its socket",
+        labels: &["runtime"],
+        samples: Agent(|snapshot, emit| {
+            for status in &snapshot.agent.runtimes {
+                emit.with(&[status.runtime]).count(u64::from(status.connected));
+            }
+        }),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_ticks_total",
+        kind: Counter,
+        help: "Ticks so far.",
+        source: "the tick",
+        samples: Agent(|snapshot, emit| emit.count(snapshot.agent.ticks)),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_ticks_skipped_total",
+        kind: Counter,
+        help: "Ticks left out because the one before took too long.",
+        source: "the tick",
+        samples: Agent(|snapshot, emit| emit.count(snapshot.agent.ticks_skipped)),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_tick_duration_seconds",
+        kind: Gauge,
+        help: "How long the last tick took, in seconds.",
+        source: "the tick",
+        samples: Agent(|snapshot, emit| emit.time(snapshot.agent.tick_duration)),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_containers_running",
+        kind: Gauge,
+        help: "Living containers.",
+        source: "the cgroup tree",
+        samples: Agent(|snapshot, emit| emit.count(snapshot.agent.containers_running as u64)),
+        ..AGENT
+    },
+];
+
+/// What the families here have in common.
+const AGENT: Family = Family {
+    name: "",
+    kind: Gauge,
+    help: "",
+    source: "",
+    base: Base::Agent,
+    labels: &[],
+    samples: Agent(|_, _| {}),
+};
+
+fn collectors(snapshot: &Snapshot, emit: &mut Emit<'_>, read: fn(&CollectorStatus, &mut Emit<'_>)) {
+    for collector in &snapshot.agent.collectors {
+        read(collector, &mut emit.with(&[collector.name]));
+    }
+}
+
+fn programs(snapshot: &Snapshot, emit: &mut Emit<'_>, read: fn(&ProgramStatus, &mut Emit<'_>)) {
+    for program in &snapshot.agent.programs {
+        read(program, &mut emit.with(&[program.name]));
+    }
+}
+
+fn maps(snapshot: &Snapshot, emit: &mut Emit<'_>, read: fn(&MapStatus, &mut Emit<'_>)) {
+    for map in &snapshot.agent.maps {
+        read(map, &mut emit.with(&[map.name]));
+    }
+}

@@ -1,0 +1,107 @@
+//! docs/metrics.md, made of the table of families.
+
+use std::fmt::Write as _;
+
+use prometheus::proto::MetricType;
+
+use super::{Base, Family, Kind, families, registry::Registry};
+
+const INTRODUCTION: &str = "\
+# Metrics
+
+This file is generated from the tables in `agent/src/exposition/`; a test compares them. To bring it up to
+date:
+
+    GLASSBOX_BLESS=1 cargo test -p glassbox --test exposition
+
+What holds for all:
+
+- Names and labels are API.
+- Unknown is absent, never 0. Series without a value are not written.
+- No sample carries a timestamp, so Prometheus notices at once when a container is gone.
+- No label holds a process id, an address, or a path of a request.
+- The final counters of a container that ended are kept for five minutes (`containers.keep_ended_s`), so that
+  what it did since the last scrape is not lost. `glassbox_container_running` is then 0.
+
+Whom a series is about:
+
+| base | labels |
+|---|---|
+| agent | none |
+| container | `container`, and in Kubernetes `namespace`, `pod`; unique on a host |
+| cadvisor | these, and cAdvisor's `id` (path of the cgroup), `image`, `name` (the runtime's name) |
+| labelled | these, and `container_label_*` for each runtime label in `containers.labels` |
+
+`/metrics` has all families, `/metrics/cadvisor` the inherited ones: those that have cAdvisor's name, type and
+meaning, so that dashboards and rules made for it work unchanged. Unlike cAdvisor's they also carry
+`container` on Docker. Our own have the rest of the identity by a join:
+
+    … * on(instance, namespace, pod, container) group_left(image, name) glassbox_container_info
+
+In the column source, v1 and v2 are the versions of cgroups.
+";
+
+/// The whole file.
+///
+/// # Errors
+/// The server's counters could not be registered, which would be a mistake in the source.
+pub fn document() -> anyhow::Result<String> {
+    let mut page = String::from(INTRODUCTION);
+    section(&mut page, "Inherited from cAdvisor", families().filter(|family| family.is_inherited()));
+    let own = || families().filter(|family| !family.is_inherited());
+    section(&mut page, "Containers", own().filter(|family| family.base != Base::Agent));
+    section(&mut page, "The agent", own().filter(|family| family.base == Base::Agent));
+    page.push_str(
+        "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
+         | name | type | meaning |\n|---|---|---|\n",
+    );
+    for family in Registry::new()?.gather() {
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::HISTOGRAM => "histogram",
+            _ => "gauge",
+        };
+        // Writing into a String cannot fail.
+        let _ = writeln!(page, "| `{}` | {kind} | {} |", family.name(), family.help());
+    }
+    Ok(page)
+}
+
+fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'a Family>) {
+    let _ = writeln!(page, "\n## {title}\n");
+    page.push_str(
+        "| name | type | unit | base | further labels | meaning | source |\n|---|---|---|---|---|---|---|\n",
+    );
+    for family in families {
+        let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} | {} | {} |",
+            family.name,
+            match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            },
+            unit(family),
+            match family.base {
+                Base::Agent => "agent",
+                Base::Container => "container",
+                Base::CAdvisor => "cadvisor",
+                Base::Labelled => "labelled",
+            },
+            labels.join(", "),
+            family.help,
+            family.source,
+        );
+    }
+}
+
+/// The unit: the last word of the name, else, as cAdvisor leaves it out at times, what the help says.
+fn unit(family: &Family) -> &'static str {
+    let name = family.name.strip_suffix("_total").unwrap_or(family.name);
+    let units = ["seconds", "bytes", "ratio"];
+    let named = units.into_iter().find(|unit| name.ends_with(unit));
+    let named = named.or_else(|| units.into_iter().find(|unit| family.help.contains(&format!("in {unit}"))));
+    named.unwrap_or("")
+}

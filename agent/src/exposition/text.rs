@@ -1,0 +1,263 @@
+//! Text format 0.0.4, written straight into one buffer.
+//!
+//! Histograms are classic: `le` is every fourth boundary of the kernel's buckets, so the counts are exact. Of
+//! these the powers of two from 2^-20 s (0.95 µs) to 2^6 s (64 s) are written, always all, so that a query
+//! over time or over containers never meets differing buckets.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use glassbox_ebpf::histogram::{MIN_EXPONENT, PER_OCTAVE};
+
+use super::{Encoder, Family, Kind, Value};
+use crate::collectors::scheduler::Histogram;
+
+/// The `Content-Type` of this format.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The finite `le`, 2^-20 to 2^6, shortest exact decimals in the notation that Prometheus' own libraries use.
+pub const LE: [&str; 27] = [
+    "9.5367431640625e-07",
+    "1.9073486328125e-06",
+    "3.814697265625e-06",
+    "7.62939453125e-06",
+    "1.52587890625e-05",
+    "3.0517578125e-05",
+    "6.103515625e-05",
+    "0.0001220703125",
+    "0.000244140625",
+    "0.00048828125",
+    "0.0009765625",
+    "0.001953125",
+    "0.00390625",
+    "0.0078125",
+    "0.015625",
+    "0.03125",
+    "0.0625",
+    "0.125",
+    "0.25",
+    "0.5",
+    "1",
+    "2",
+    "4",
+    "8",
+    "16",
+    "32",
+    "64",
+];
+
+/// The encoder. Its buffer is used again once every [`Bytes`] taken from it is dropped.
+#[derive(Default)]
+pub struct Text {
+    out: BytesMut,
+    /// The family that was begun, and whether its head was written: it waits for the first sample.
+    family: Option<(&'static Family, bool)>,
+    /// Length of the last text, as the next one will be about as long.
+    last_len: usize,
+}
+
+impl Text {
+    /// Makes room for a text a little longer than the last.
+    pub fn reserve(&mut self) {
+        self.out.reserve(self.last_len + self.last_len / 16);
+    }
+
+    /// The text so far; what follows starts a new one.
+    pub fn take(&mut self) -> Bytes {
+        self.last_len = self.out.len();
+        self.out.split().freeze()
+    }
+
+    /// A writer that appends to the text, for what has an encoder of its own.
+    pub fn writer(&mut self) -> impl std::io::Write {
+        (&mut self.out).writer()
+    }
+
+    /// The family begun, after making sure that its head is there.
+    fn headed(&mut self) -> Option<&'static Family> {
+        let (family, written) = self.family.as_mut()?;
+        if !*written {
+            *written = true;
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            put(&mut self.out, &["# HELP ", family.name, " "]);
+            escape(&mut self.out, family.help, false);
+            put(&mut self.out, &["\n# TYPE ", family.name, " ", kind, "\n"]);
+        }
+        Some(family)
+    }
+
+    /// Writes a sample's name and labels; `le` is the label that only buckets have.
+    fn head(&mut self, family: &Family, suffix: &str, base: &[u8], labels: &[&str], le: Option<&str>) {
+        put(&mut self.out, &[family.name, suffix]);
+        if base.is_empty() && labels.is_empty() && le.is_none() {
+            self.out.put_u8(b' ');
+            return;
+        }
+        self.out.put_u8(b'{');
+        // Each label ends with a comma; the format allows one after the last.
+        self.out.put_slice(base);
+        for (name, value) in family.labels.iter().zip(labels) {
+            put_label(&mut self.out, name, value);
+        }
+        if let Some(le) = le {
+            put_label(&mut self.out, "le", le);
+        }
+        self.out.truncate(self.out.len() - 1);
+        put(&mut self.out, &["} "]);
+    }
+
+    fn line(&mut self, family: &Family, suffix: &str, base: &[u8], labels: &[&str], value: Value) {
+        self.head(family, suffix, base, labels, None);
+        put_value(&mut self.out, value);
+        self.out.put_u8(b'\n');
+    }
+}
+
+impl Encoder for Text {
+    fn label(&self, set: &mut BytesMut, name: &str, value: &str) {
+        put_label(set, name, value);
+    }
+
+    fn begin(&mut self, family: &'static Family) {
+        self.family = Some((family, false));
+    }
+
+    fn value(&mut self, base: &[u8], labels: &[&str], value: Value) {
+        if let Some(family) = self.headed() {
+            self.line(family, "", base, labels, value);
+        }
+    }
+
+    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram) {
+        let Some(family) = self.headed() else { return };
+        let mut below = 0;
+        let mut counted = 0;
+        for (octave, le) in LE.into_iter().enumerate() {
+            let up_to = octave * PER_OCTAVE + 1;
+            below += histogram.slots[counted..up_to].iter().sum::<u64>();
+            counted = up_to;
+            self.head(family, "_bucket", base, labels, Some(le));
+            put_value(&mut self.out, Value::Count(below));
+            self.out.put_u8(b'\n');
+        }
+        let all = below + histogram.slots[counted..].iter().sum::<u64>();
+        self.head(family, "_bucket", base, labels, Some("+Inf"));
+        put_value(&mut self.out, Value::Count(all));
+        self.out.put_u8(b'\n');
+        self.line(family, "_sum", base, labels, Value::Time(Duration::from_nanos(histogram.sum_ns)));
+        self.line(family, "_count", base, labels, Value::Count(all));
+    }
+
+    fn end(&mut self) {
+        self.family = None;
+    }
+}
+
+// The first `le` is the upper bound of the kernel's first slot.
+const _: () = assert!(MIN_EXPONENT == -20);
+
+fn put(out: &mut BytesMut, parts: &[&str]) {
+    for part in parts {
+        out.put_slice(part.as_bytes());
+    }
+}
+
+fn put_label(out: &mut BytesMut, name: &str, value: &str) {
+    put(out, &[name, "=\""]);
+    escape(out, value, true);
+    put(out, &["\","]);
+}
+
+/// Writes `text` so that it ends neither its line nor, where it stands in quotes, its value.
+fn escape(out: &mut BytesMut, text: &str, quoted: bool) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| b == b'\\' || b == b'\n' || (quoted && b == b'"')) {
+        let (plain, special) = rest.split_at(at);
+        let (special, after) = special.split_at(1);
+        let escaped = if special == "\n" { "n" } else { special };
+        put(out, &[plain, "\\", escaped]);
+        rest = after;
+    }
+    put(out, &[rest]);
+}
+
+fn put_value(out: &mut BytesMut, value: Value) {
+    match value {
+        Value::Count(count) => put(out, &[itoa::Buffer::new().format(count)]),
+        Value::Time(time) => put_time(out, time),
+        Value::Real(real) if real.is_nan() => put(out, &["NaN"]),
+        Value::Real(real) if real.is_infinite() => put(out, &[if real > 0.0 { "+Inf" } else { "-Inf" }]),
+        Value::Real(real) => put(out, &[ryu::Buffer::new().format_finite(real)]),
+    }
+}
+
+/// Seconds, exact to the nanosecond, without trailing zeros.
+fn put_time(out: &mut BytesMut, time: Duration) {
+    put(out, &[itoa::Buffer::new().format(time.as_secs())]);
+    let mut rest = time.subsec_nanos();
+    if rest == 0 {
+        return;
+    }
+    out.put_u8(b'.');
+    let mut weight = 100_000_000;
+    while rest > 0 {
+        // A digit, as `rest` is below ten times `weight`.
+        out.put_u8(b'0' + (rest / weight) as u8);
+        rest %= weight;
+        weight /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(value: Value) -> String {
+        let mut out = BytesMut::new();
+        put_value(&mut out, value);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn every_le_is_exactly_its_power_of_two() {
+        for (octave, le) in LE.iter().enumerate() {
+            let exponent = MIN_EXPONENT + i32::try_from(octave).unwrap();
+            assert_eq!(le.parse::<f64>().unwrap(), 2f64.powi(exponent), "{le}");
+        }
+    }
+
+    #[test]
+    fn times_are_exact_and_short() {
+        assert_eq!(written(Value::Time(Duration::ZERO)), "0");
+        assert_eq!(written(Value::Time(Duration::from_secs(7))), "7");
+        assert_eq!(written(Value::Time(Duration::from_millis(1_500))), "1.5");
+        assert_eq!(written(Value::Time(Duration::from_nanos(1))), "0.000000001");
+        assert_eq!(written(Value::Time(Duration::from_nanos(12_000_000_340))), "12.00000034");
+        assert_eq!(written(Value::Time(Duration::from_nanos(u64::MAX))), "18446744073.709551615");
+    }
+
+    #[test]
+    fn real_numbers_are_what_prometheus_reads() {
+        assert_eq!(written(Value::Real(f64::NAN)), "NaN");
+        assert_eq!(written(Value::Real(f64::INFINITY)), "+Inf");
+        assert_eq!(written(Value::Real(f64::NEG_INFINITY)), "-Inf");
+        assert_eq!(written(Value::Real(0.25)), "0.25");
+        assert_eq!(written(Value::Real(-1e300)), "-1e300");
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_once_its_text_is_dropped() {
+        let mut text = Text::default();
+        put(&mut text.out, &["x"; 5000]);
+        let first = text.take();
+        let place = first.as_ptr();
+        drop(first);
+        text.reserve();
+        put(&mut text.out, &["y"; 5000]);
+        assert_eq!(text.take().as_ptr(), place);
+    }
+}

@@ -1,0 +1,115 @@
+//! What is answered at which path.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{
+            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{
+    cache::{Cache, View},
+    encoding,
+    health::Health,
+};
+use crate::{
+    exposition::{registry::Registry, text},
+    snapshot::Snapshot,
+};
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// On every answer. Nothing may be loaded, framed or guessed; the page needs its own style only.
+const SECURITY: [(HeaderName, HeaderValue); 3] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'",
+        ),
+    ),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// What the answers are made of.
+struct Shared {
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    health: Arc<Health>,
+    cache: Cache,
+}
+
+/// The paths.
+pub(super) fn router(
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    health: Arc<Health>,
+    registry: Arc<Registry>,
+) -> Router {
+    let shared = Arc::new(Shared { snapshots, health, cache: Cache::new(registry) });
+    let view = |view| get(move |State(shared): State<Arc<Shared>>, headers| viewed(shared, view, headers));
+    Router::new()
+        .route("/", view(View::Page))
+        .route("/metrics", view(View::Metrics))
+        .route("/metrics/cadvisor", view(View::Inherited))
+        .route("/healthz", get(async |State(shared): State<Arc<Shared>>| state(shared.health.alive())))
+        .route("/readyz", get(async |State(shared): State<Arc<Shared>>| state(shared.health.ready())))
+        .fallback(async || (StatusCode::NOT_FOUND, SECURITY, "nothing is here; see /\n"))
+        .method_not_allowed_fallback(async || {
+            (StatusCode::METHOD_NOT_ALLOWED, SECURITY, "only GET and HEAD are answered\n")
+        })
+        .with_state(shared)
+}
+
+fn state(state: Result<(), String>) -> Response {
+    let content = (CONTENT_TYPE, HeaderValue::from_static(PLAIN));
+    match state {
+        Ok(()) => (SECURITY, [content], "ok\n").into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY, [content], reason + "\n").into_response(),
+    }
+}
+
+async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response {
+    let snapshot = shared.snapshots.borrow().clone();
+    let Some(snapshot) = snapshot else {
+        return state(Err("no snapshot yet".into()));
+    };
+    let gzip = encoding::takes_gzip(&headers);
+    let made: anyhow::Result<Bytes> = if gzip {
+        shared.cache.gzip(&snapshot, view).await
+    } else {
+        shared.cache.plain(&snapshot, view).await
+    };
+    let bytes = match made {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::error!("answer with {view:?}: {error:#}");
+            return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "see the agent's log\n").into_response();
+        }
+    };
+    let content = if view == View::Page { HTML } else { text::CONTENT_TYPE };
+    let mut answer = (
+        SECURITY,
+        [
+            (CONTENT_TYPE, HeaderValue::from_static(content)),
+            (VARY, HeaderValue::from_static("accept-encoding")),
+        ],
+        bytes,
+    )
+        .into_response();
+    if gzip {
+        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    answer
+}

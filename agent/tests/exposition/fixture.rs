@@ -1,0 +1,230 @@
+//! A host with containers of every kind that matters to the exposition.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use glassbox::{
+    collectors::{
+        cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
+        network::InterfaceCounters,
+        overhead::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
+        scheduler::{Histogram, SchedulerUsage},
+    },
+    containers::{Identity, Runtime},
+    snapshot::{ContainerRow, Snapshot},
+};
+use glassbox_ebpf::histogram;
+
+/// The moment of the tick.
+pub(crate) fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::new(1_790_000_000, 250_000_000)
+}
+
+pub(crate) fn identity(container: &str) -> Identity {
+    Identity {
+        id: container.into(),
+        cgroup_path: format!("/docker/{container}"),
+        runtime: Runtime::Docker,
+        name: container.into(),
+        image: "facefusion/facefusion:3.5.0-cuda".into(),
+        container: container.into(),
+        namespace: None,
+        pod: None,
+        labels: Default::default(),
+        started_at: None,
+    }
+}
+
+pub(crate) fn row(identity: Identity) -> ContainerRow {
+    ContainerRow::new(Arc::new(identity), now())
+}
+
+pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
+    Snapshot { taken_at: now(), containers, agent: AgentUsage::default() }
+}
+
+pub(crate) fn host() -> Snapshot {
+    let containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
+    Snapshot { taken_at: now(), containers, agent: agent() }
+}
+
+/// Everything is known of it.
+fn docker() -> ContainerRow {
+    let mut identity = identity("facefusion-1");
+    identity.id = "8f14e45fceea167a5a36dedd4bea2543".repeat(2);
+    identity.cgroup_path = format!("/docker/{}", identity.id);
+    identity.name = "studio-facefusion-1".into();
+    identity.started_at = Some(UNIX_EPOCH + Duration::from_millis(1_789_990_000_900));
+    for (name, value) in [
+        ("com.docker.compose.project", "studio"),
+        ("com.docker.compose.service", "facefusion"),
+        ("com.docker.compose.container-number", "1"),
+        ("com.docker.compose.container.number", "collides"),
+    ] {
+        identity.labels.insert(name.into(), value.into());
+    }
+    let mut row = row(identity);
+    row.cgroup = CgroupUsage {
+        cpu: CpuUsage {
+            usage_ns: Some(84_600_123_456_789),
+            user_ns: Some(80_000_000_000_000),
+            system_ns: Some(4_600_120_000_000),
+            periods: Some(1200),
+            throttled_periods: Some(7),
+            throttled_ns: Some(350_000_000),
+        },
+        memory: MemoryUsage {
+            usage_bytes: Some(3 << 30),
+            working_set_bytes: Some(2_500_000_000),
+            rss_bytes: Some(2_000_000_000),
+            cache_bytes: Some(900_000_000),
+            mapped_file_bytes: Some(300_000_000),
+            swap_bytes: Some(0),
+            max_usage_bytes: Some(4 << 30),
+            kernel_bytes: Some(52_428_800),
+            active_file_bytes: Some(200_000_000),
+            inactive_file_bytes: Some(700_000_000),
+            failcnt: Some(3),
+            page_faults: Some(1_000_001),
+            hierarchy_page_faults: Some(1_000_002),
+            major_page_faults: Some(11),
+            hierarchy_major_page_faults: Some(12),
+        },
+        limits: Limits {
+            cpu_period_us: Some(100_000),
+            cpu_quota_us: Some(400_000),
+            cpu_shares: Some(1024),
+            memory_limit_bytes: Some(8 << 30),
+            memory_reservation_bytes: Some(0),
+            memory_swap_limit_bytes: Some(16 << 30),
+        },
+    };
+    row.network = vec![interface("eth0", 1), interface("eth1", 100)];
+    row.scheduler = Some(Box::new(scheduler()));
+    row
+}
+
+fn interface(name: &str, scale: u64) -> InterfaceCounters {
+    InterfaceCounters {
+        interface: name.into(),
+        receive_bytes: 1_000 * scale,
+        receive_packets: 20 * scale,
+        receive_dropped: 3,
+        receive_errors: 4,
+        transmit_bytes: 5_000 * scale,
+        transmit_packets: 60 * scale,
+        transmit_dropped: 7,
+        transmit_errors: 8,
+    }
+}
+
+/// Waits in the first slot, at the border of a `le`, right above it, beyond the last `le`, and in the last
+/// slot.
+fn scheduler() -> SchedulerUsage {
+    let mut slots = [0; histogram::SLOTS];
+    slots[0] = 1000;
+    slots[40] = 20;
+    slots[41] = 3;
+    slots[histogram::slot(100_000_000_000)] = 2;
+    slots[histogram::OVERFLOW] = 1;
+    SchedulerUsage {
+        oncpu_ns: 84_599_000_000_001,
+        voluntary_switches: 123_456_789,
+        involuntary_switches: 42,
+        waits: Histogram { sum_ns: 2_412_000_000_001, slots },
+    }
+}
+
+fn kubernetes() -> ContainerRow {
+    let mut identity = identity("worker");
+    identity.id = "c4ca4238a0b923820dcc509a6f75849b".repeat(2);
+    let pod = "kubepods-burstable-pod5f7d1a3e_0c8f_4c1c_9d0a_2b6f3f0f9a10.slice";
+    identity.cgroup_path =
+        format!("/kubepods.slice/kubepods-burstable.slice/{pod}/cri-containerd-{}.scope", identity.id);
+    identity.runtime = Runtime::Containerd;
+    identity.namespace = Some("media".into());
+    identity.pod = Some("facefusion-7d9c6b5f4-x2x5z".into());
+    identity.started_at = Some(UNIX_EPOCH + Duration::from_secs(1_789_999_000));
+    let mut row = row(identity);
+    row.cgroup.cpu.usage_ns = Some(1_500_000_000);
+    row.cgroup.memory.working_set_bytes = Some(u64::MAX);
+    row
+}
+
+/// Its successor bears the name.
+fn ended() -> ContainerRow {
+    let mut identity = identity("facefusion-1");
+    identity.id = "0f".repeat(32);
+    identity.cgroup_path = format!("/docker/{}", identity.id);
+    let mut row = row(identity);
+    row.ended_at = Some(now() - Duration::from_secs(60));
+    row.last_seen = now() - Duration::from_secs(61);
+    row.owns_name = false;
+    row.cgroup.cpu.usage_ns = Some(9_000_000_000);
+    row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 9_050_000_000, ..scheduler() }));
+    row
+}
+
+/// It was over before its cgroup could be read.
+fn short() -> ContainerRow {
+    let mut row = row(identity("flash"));
+    row.ended_at = Some(now());
+    row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 48_700_001, ..scheduler() }));
+    row
+}
+
+fn hostile() -> ContainerRow {
+    let mut identity = identity("\"} 1\nfake_metric{a=\"b\\");
+    identity.cgroup_path = "/docker/\\\"\n\r\t\u{1}\u{7f}".into();
+    identity.image = "日本語/größe:🦀\u{202e}\u{0}".into();
+    identity.name = "\\n".into();
+    identity.pod = Some(String::new());
+    identity.labels.insert("evil\"} 1\n".into(), "\n# TYPE x counter\n".into());
+    identity.labels.insert(String::new(), String::new());
+    let mut row = row(identity);
+    row.cgroup.cpu.usage_ns = Some(1);
+    row.network = vec![interface("eth\"0\n", 1)];
+    row
+}
+
+/// Only that it exists is known.
+fn unknown() -> ContainerRow {
+    let mut identity = identity("3a7bd3e2360a");
+    identity.runtime = Runtime::Unknown;
+    identity.name = String::new();
+    identity.image = String::new();
+    row(identity)
+}
+
+fn agent() -> AgentUsage {
+    let program = |name, attached, runs| ProgramStatus {
+        name,
+        collector: "scheduler",
+        rung: "tp_btf",
+        attached,
+        runs,
+        run_time: Duration::from_nanos(69_000),
+    };
+    AgentUsage {
+        collectors: vec![
+            CollectorStatus { name: "cgroup", up: true, duration: Duration::from_micros(1234), errors: 0 },
+            CollectorStatus { name: "network", up: false, duration: Duration::ZERO, errors: 17 },
+        ],
+        programs: vec![
+            program("scheduler_sched_switch", true, Some(1000)),
+            program("scheduler_fallback_switch", false, None),
+        ],
+        lost: vec![("cgroup_slots", 0), ("scheduler_waits", 12)],
+        maps: vec![
+            MapStatus { name: "CGROUPS_BORN", entries: Some(6), capacity: 1024, memory_bytes: 16_384 },
+            MapStatus { name: "SCHEDULER", entries: None, capacity: 257, memory_bytes: 532_480 },
+        ],
+        runtimes: vec![RuntimeStatus { runtime: "docker", connected: true }],
+        ticks: 3600,
+        ticks_skipped: 1,
+        tick_duration: Duration::from_micros(2_345),
+        containers_running: 4,
+    }
+}

@@ -1,0 +1,184 @@
+//! The whole exposition of the fixture host, and what must hold for any.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use glassbox::{
+    exposition::{self, Scope, Text, families, registry::Registry},
+    snapshot::Snapshot,
+};
+
+use super::{
+    assert_is_file,
+    fixture::{self, host, identity, now, row},
+    parser::{Family, Sample, parse},
+};
+
+pub(crate) fn text(snapshot: &Snapshot, scope: Scope) -> String {
+    let mut text = Text::default();
+    exposition::encode(snapshot, scope, &mut text);
+    String::from_utf8(text.take().to_vec()).unwrap()
+}
+
+fn samples<'a>(families: &'a [Family], name: &str) -> &'a [Sample] {
+    families.iter().find(|family| family.name == name).map_or(&[], |family| &family.samples)
+}
+
+#[test]
+fn the_fixture_host_looks_as_it_did() {
+    assert_is_file("tests/golden/metrics.txt", &text(&host(), Scope::All));
+}
+
+#[test]
+fn no_series_is_given_twice_and_every_family_is_in_the_table() {
+    let parsed = parse(&text(&host(), Scope::All));
+    let mut series = BTreeSet::new();
+    for family in &parsed {
+        let row = families().find(|row| row.name == family.name).unwrap();
+        assert_eq!(format!("{:?}", row.kind).to_lowercase(), family.kind);
+        for sample in &family.samples {
+            assert!(series.insert((&sample.name, &sample.labels)), "{sample:?}");
+        }
+    }
+    assert_eq!(parsed.len(), families().count(), "the fixture host shows every family");
+}
+
+#[test]
+fn names_are_unique_and_those_of_counters_end_in_total() {
+    let mut names = BTreeSet::new();
+    for family in families() {
+        assert!(names.insert(family.name), "{}", family.name);
+        let is_counter = family.kind == exposition::Kind::Counter;
+        // cAdvisor's name, which is inherited as it is.
+        let exempt = family.name == "container_memory_failcnt";
+        assert_eq!(family.name.ends_with("_total"), is_counter && !exempt, "{}", family.name);
+        assert!(!family.source.is_empty() && family.help.ends_with('.'), "{}", family.name);
+    }
+}
+
+#[test]
+fn buckets_are_cumulative_and_end_with_the_count() {
+    let parsed = parse(&text(&host(), Scope::All));
+    let all = samples(&parsed, "glassbox_container_runqueue_latency_seconds");
+    let mut histograms = 0;
+    for group in all.chunk_by(|a, b| a.labels["container"] == b.labels["container"]) {
+        let (buckets, rest) = group.split_at(28);
+        let le: Vec<f64> = buckets.iter().map(|bucket| bucket.labels["le"].parse().unwrap()).collect();
+        assert!(le.is_sorted_by(|a, b| a < b) && le[27] == f64::INFINITY, "{le:?}");
+        assert!(buckets.is_sorted_by(|a, b| a.value <= b.value));
+        assert!(rest[0].name.ends_with("_sum") && rest[1].name.ends_with("_count"));
+        assert_eq!(rest[1].value, buckets[27].value);
+        // 1000 at most 2^-20 s, 20 at most 2^-10, 3 right above, 3 above 64 s.
+        let at = |bound: f64| buckets[le.iter().position(|le| *le == bound).unwrap()].value;
+        assert_eq!([at(2f64.powi(-20)), at(2f64.powi(-11)), at(2f64.powi(-10))], [1000.0, 1000.0, 1020.0]);
+        assert_eq!([at(2f64.powi(-9)), at(64.0), at(f64::INFINITY)], [1023.0, 1023.0, 1026.0]);
+        histograms += 1;
+    }
+    assert_eq!(histograms, 2, "the one that owns its name, and the short one");
+}
+
+#[test]
+fn the_cadvisor_path_has_the_inherited_families_only() {
+    let parsed = parse(&text(&host(), Scope::Inherited));
+    assert!(parsed.iter().all(|family| family.name.starts_with("container_")));
+    assert_eq!(parsed.len(), families().filter(|family| family.is_inherited()).count());
+}
+
+#[test]
+fn a_container_too_short_to_be_read_shows_its_cpu_time() {
+    let parsed = parse(&text(&host(), Scope::All));
+    let usage = samples(&parsed, "container_cpu_usage_seconds_total");
+    let flash = usage.iter().find(|sample| sample.labels["container"] == "flash").unwrap();
+    assert_eq!(flash.value, 0.048_700_001);
+    assert_eq!(flash.labels["cpu"], "total");
+}
+
+#[test]
+fn of_a_container_that_was_restarted_only_the_living_is_shown() {
+    let mut before = row(identity("again"));
+    before.ended_at = Some(now());
+    before.cgroup.memory.rss_bytes = Some(1);
+    let mut after = row(identity("again"));
+    after.cgroup.memory.rss_bytes = Some(2);
+    for rows in [vec![before.clone(), after.clone()], vec![after, before]] {
+        let parsed = parse(&text(&fixture::snapshot(rows), Scope::All));
+        let rss = samples(&parsed, "container_memory_rss");
+        assert_eq!(rss.iter().map(|sample| sample.value).collect::<Vec<_>>(), [2.0]);
+        let running = samples(&parsed, "glassbox_container_running");
+        assert_eq!(running.iter().map(|sample| sample.value).collect::<Vec<_>>(), [1.0]);
+    }
+}
+
+#[test]
+fn of_containers_that_claim_one_name_one_bears_the_series_by_name() {
+    let rows = ["/docker/a", "/docker/b", "/docker/c"].map(|path| {
+        let mut identity = identity("same");
+        identity.cgroup_path = path.into();
+        row(identity)
+    });
+    let parsed = parse(&text(&fixture::snapshot(rows.to_vec()), Scope::All));
+    assert_eq!(samples(&parsed, "container_last_seen").len(), 3);
+    assert_eq!(samples(&parsed, "glassbox_container_running").len(), 1);
+    let mut none = rows.to_vec();
+    for row in &mut none {
+        row.owns_name = false;
+    }
+    let parsed = parse(&text(&fixture::snapshot(none), Scope::All));
+    assert_eq!(samples(&parsed, "glassbox_container_running").len(), 0);
+}
+
+#[test]
+fn the_order_of_rows_does_not_show() {
+    let mut turned = host();
+    turned.containers.reverse();
+    assert_eq!(text(&turned, Scope::All), text(&host(), Scope::All));
+}
+
+#[test]
+fn a_host_without_containers_shows_the_agent() {
+    let mut empty = host();
+    empty.containers.clear();
+    let parsed = parse(&text(&empty, Scope::All));
+    assert!(parsed.iter().all(|family| family.name.starts_with("glassbox_")));
+    assert_eq!(text(&empty, Scope::Inherited), "");
+}
+
+#[test]
+fn the_registry_goes_on_where_the_snapshot_ends() {
+    let mut all = Text::default();
+    exposition::encode(&host(), Scope::All, &mut all);
+    Registry::new().unwrap().write(all.writer()).unwrap();
+    let parsed = parse(std::str::from_utf8(&all.take()).unwrap());
+    for name in
+        ["process_resident_memory_bytes", "process_cpu_seconds_total", "glassbox_server_connections_total"]
+    {
+        assert!(!samples(&parsed, name).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_name_without_end_is_cut() {
+    let mut long = identity("x");
+    long.image = "ß".repeat(1 << 20);
+    for number in 0..10_000 {
+        long.labels.insert(format!("label.{number}"), "y".repeat(100));
+    }
+    let mut row = row(long);
+    row.last_seen = now() - Duration::from_secs(1);
+    let text = text(&fixture::snapshot(vec![row; 1]), Scope::All);
+    assert!(text.len() < 100_000, "{}", text.len());
+    parse(&text);
+}
+
+#[test]
+fn many_containers_are_encoded_in_one_go() {
+    let rows = (0..1000).map(|number| {
+        let mut row = host().containers.swap_remove(0);
+        Arc::make_mut(&mut row.identity).container = format!("c{number}");
+        Arc::make_mut(&mut row.identity).cgroup_path = format!("/docker/{number}");
+        row
+    });
+    let snapshot = fixture::snapshot(rows.collect());
+    let parsed = parse(&text(&snapshot, Scope::All));
+    assert_eq!(samples(&parsed, "container_memory_rss").len(), 1000);
+    assert_eq!(samples(&parsed, "glassbox_container_runqueue_latency_seconds").len(), 30_000);
+}

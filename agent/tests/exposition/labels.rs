@@ -1,0 +1,60 @@
+//! Whatever a container is called comes out of a scrape as it went in.
+
+use glassbox::exposition::Scope;
+use proptest::prelude::*;
+
+use super::{
+    fixture::{identity, row, snapshot},
+    golden::text,
+    parser::parse,
+};
+
+proptest! {
+    #[test]
+    fn any_text_comes_back_as_it_was(
+        container in ".{0,40}|[\\\\\"\n{}=,# ]{0,40}",
+        image in any::<String>(),
+        path in any::<String>(),
+        pod in proptest::option::of(any::<String>()),
+        label in any::<String>(),
+        value in any::<String>(),
+    ) {
+        let mut identity = identity(&container);
+        identity.image = image.clone();
+        identity.cgroup_path = path.clone();
+        identity.pod = pod.clone();
+        identity.labels.insert(label, value.clone());
+        let families = parse(&text(&snapshot(vec![row(identity)]), Scope::All));
+        let info = &families.iter().find(|family| family.name == "glassbox_container_info").unwrap().samples;
+        prop_assert_eq!(info.len(), 1);
+        let labels = &info[0].labels;
+        prop_assert_eq!(&labels["container"], &container);
+        prop_assert_eq!(&labels["image"], &image);
+        prop_assert_eq!(&labels["id"], &path);
+        prop_assert_eq!(labels.get("pod"), pod.as_ref().filter(|pod| !pod.is_empty()));
+        let kept = labels.iter().find(|(name, _)| name.starts_with("container_label_")).unwrap();
+        prop_assert_eq!(kept.1, &value);
+    }
+
+    #[test]
+    fn any_rows_make_a_text_without_a_series_twice(
+        rows in proptest::collection::vec(("[ab]", "[cd]", "[ef]?", any::<[bool; 2]>()), 0..12)
+    ) {
+        let rows = rows.into_iter().map(|(container, path, pod, [owns_name, ended])| {
+            let mut identity = identity(&container);
+            identity.cgroup_path = path;
+            identity.pod = Some(pod);
+            let mut row = row(identity);
+            row.owns_name = owns_name;
+            row.ended_at = ended.then_some(row.last_seen);
+            row
+        });
+        let mut seen = std::collections::BTreeSet::new();
+        for family in parse(&text(&snapshot(rows.collect()), Scope::All)) {
+            for mut sample in family.samples {
+                sample.labels.retain(|_, value| !value.is_empty());
+                prop_assert!(seen.insert((sample.name, sample.labels)));
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! docs/metrics.md says what the table says.
+
+use glassbox::exposition::document;
+
+use super::assert_is_file;
+
+#[test]
+fn the_documentation_is_that_of_the_table() {
+    assert_is_file("docs/metrics.md", &document().unwrap());
+}

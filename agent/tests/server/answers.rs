@@ -1,0 +1,202 @@
+//! What is answered to those who mean well.
+
+use std::{
+    io::{Read, Write},
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    client::{connect, get, request},
+    host::{Server, options, snapshot},
+};
+
+#[test]
+fn metrics_are_text_0_0_4_of_the_snapshot_and_the_process() {
+    let server = Server::with(2, options());
+    let answer = get(server.address, "/metrics");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    let text = answer.text();
+    for series in [
+        "container_memory_rss{container=\"facefusion-1\"",
+        "\nglassbox_ticks_total 1\n",
+        "\nprocess_threads ",
+    ] {
+        assert!(text.contains(series), "{series}");
+    }
+}
+
+#[test]
+fn the_cadvisor_path_has_inherited_metrics_only() {
+    let server = Server::with(2, options());
+    let text = get(server.address, "/metrics/cadvisor").text();
+    assert!(text.lines().all(|line| line.starts_with("container_") || line.starts_with("# ")), "{text}");
+    assert!(text.contains("container_last_seen{"));
+}
+
+#[test]
+fn before_the_first_snapshot_the_agent_is_well_but_not_ready() {
+    let server = Server::start(options());
+    for path in ["/metrics", "/metrics/cadvisor", "/readyz", "/"] {
+        let answer = get(server.address, path);
+        assert_eq!(answer.status, 503, "{path}");
+        assert!(answer.text().starts_with("no snapshot yet"), "{path}");
+    }
+    assert_eq!(get(server.address, "/healthz").status, 200);
+    server.publish(snapshot(0));
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(get(server.address, "/readyz").text(), "ok\n");
+    assert_eq!(get(server.address, "/metrics").status, 200);
+}
+
+#[test]
+fn after_ten_ticks_without_a_snapshot_the_agent_is_unwell_until_one_comes() {
+    let mut options = options();
+    options.tick = Duration::from_millis(100);
+    let server = Server::start(options);
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(get(server.address, "/healthz").status, 503);
+    server.publish(snapshot(0));
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(get(server.address, "/healthz").text(), "ok\n");
+    thread::sleep(Duration::from_millis(1100));
+    for path in ["/healthz", "/readyz"] {
+        let answer = get(server.address, path);
+        assert_eq!(answer.status, 503);
+        assert!(answer.text().starts_with("the last snapshot is "), "{}", answer.text());
+    }
+    // What was known last is still shown; its age is the business of the probes above.
+    assert_eq!(get(server.address, "/metrics").status, 200);
+    server.publish(snapshot(0));
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(get(server.address, "/healthz").status, 200);
+}
+
+#[test]
+fn the_page_names_the_paths_loads_nothing_and_escapes_everything() {
+    let server = Server::with(3, options());
+    let answer = get(server.address, "/");
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let page = answer.text();
+    for path in ["/metrics", "/metrics/cadvisor", "/healthz", "/readyz"] {
+        assert!(page.contains(&format!("href=\"{path}\"")), "{path}");
+    }
+    assert!(page.contains("<td>facefusion-2<td>facefusion/facefusion:3.5.0-cuda&lt;script&gt;<td>docker"));
+    for loaded in ["<script", "src=", "url(", "://", "@import", "<link"] {
+        assert!(!page.contains(loaded), "{loaded}");
+    }
+}
+
+#[test]
+fn a_page_of_very_many_containers_is_cut() {
+    let server = Server::with(600, options());
+    let page = get(server.address, "/").text();
+    assert_eq!(page.matches("<td>docker").count(), 500);
+    assert!(page.contains("and 100 more"));
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let server = Server::with(1, options());
+    let answer = request(server.address, "HEAD", "/metrics/cadvisor", "");
+    let length = get(server.address, "/metrics/cadvisor").body.len();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-length"), Some(length.to_string().as_str()));
+}
+
+#[test]
+fn other_methods_are_told_which_are_answered() {
+    let server = Server::with(1, options());
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"] {
+        for path in ["/metrics", "/"] {
+            let answer = request(server.address, method, path, "");
+            assert_eq!(answer.status, 405, "{method}");
+            assert_eq!(answer.header("allow"), Some("GET,HEAD"), "{method}");
+        }
+    }
+}
+
+#[test]
+fn gzip_is_spoken_to_those_who_ask_for_it() {
+    let server = Server::with(20, options());
+    let plain = get(server.address, "/metrics/cadvisor");
+    for (asked, spoken) in
+        [("gzip", true), ("br, gzip;q=0.1", true), ("gzip;q=0", false), ("identity", false)]
+    {
+        let headers = format!("accept-encoding: {asked}\r\n");
+        let answer = request(server.address, "GET", "/metrics/cadvisor", &headers);
+        assert_eq!(answer.header("content-encoding"), spoken.then_some("gzip"), "{asked}");
+        assert_eq!(answer.header("vary"), Some("accept-encoding"));
+        let mut body = Vec::new();
+        if spoken {
+            flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut body).unwrap();
+            assert!(answer.body.len() * 4 < plain.body.len(), "{}", answer.body.len());
+        } else {
+            body.clone_from(&answer.body);
+        }
+        assert!(body == plain.body, "{asked}");
+    }
+}
+
+#[test]
+fn scrapes_of_one_snapshot_share_one_text() {
+    let server = Server::with(300, options());
+    let before = server.counter("glassbox_server_encodes_total");
+    server.publish(snapshot(300));
+    let together = Barrier::new(16);
+    let answers: Vec<_> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    together.wait();
+                    get(server.address, "/metrics").body
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    // The one that told us `before`, and the one for all sixteen.
+    assert_eq!(server.counter("glassbox_server_encodes_total"), before + 2.0);
+}
+
+#[test]
+fn a_new_snapshot_is_served_at_once() {
+    let server = Server::with(1, options());
+    for ticks in 2..20 {
+        let mut next = snapshot(1);
+        next.agent.ticks = ticks;
+        server.publish(next);
+        assert!(
+            get(server.address, "/metrics").text().contains(&format!("\nglassbox_ticks_total {ticks}\n"))
+        );
+    }
+}
+
+#[test]
+fn an_old_client_without_keep_alive_is_served() {
+    let server = Server::with(1, options());
+    let mut stream = connect(server.address);
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let all = String::from_utf8(super::client::rest(&mut stream)).unwrap();
+    assert!(all.starts_with("HTTP/1.0 200 OK\r\n") && all.ends_with("\r\n\r\nok\n"), "{all}");
+}
+
+#[test]
+fn the_server_ends_when_told_though_connections_are_open() {
+    let server = Server::with(1, options());
+    let address = server.address;
+    let _silent = connect(address);
+    let mut kept = connect(address);
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    assert_eq!(super::client::answer(&mut kept, false).unwrap().status, 200);
+    let told = Instant::now();
+    server.end();
+    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
+    assert!(std::net::TcpStream::connect(address).is_err());
+}

@@ -1,0 +1,123 @@
+//! A server in this process, and the snapshots it is given.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use glassbox::{
+    collectors::{
+        overhead::AgentUsage,
+        scheduler::{Histogram, SchedulerUsage},
+    },
+    containers::{Identity, Runtime},
+    server::{self, Options},
+    snapshot::{ContainerRow, Snapshot},
+};
+use tokio::sync::{oneshot, watch};
+
+use super::client;
+
+/// Limits that let a test see them at work within a second.
+pub(crate) fn options() -> Options {
+    Options {
+        tick: Duration::from_millis(500),
+        max_connections: 64,
+        header_timeout: Duration::from_millis(500),
+        write_timeout: Duration::from_secs(1),
+        connection_age: Duration::from_secs(60),
+    }
+}
+
+/// A server that ends with the test.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    publish: watch::Sender<Option<Arc<Snapshot>>>,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<anyhow::Result<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Server {
+    /// One that has no snapshot yet.
+    pub(crate) fn start(options: Options) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (publish, snapshots) = watch::channel(None);
+        let (stop, stopped) = oneshot::channel();
+        let served = runtime.spawn(server::serve(listener, snapshots, options, async {
+            let _ = stopped.await;
+        }));
+        Self { address, publish, stop: Some(stop), served, runtime: Some(runtime) }
+    }
+
+    /// One that has a snapshot of so many containers.
+    pub(crate) fn with(containers: usize, options: Options) -> Self {
+        let server = Self::start(options);
+        server.publish(snapshot(containers));
+        server
+    }
+
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
+        self.publish.send_replace(Some(Arc::new(snapshot)));
+    }
+
+    /// The value of one of the server's own counters by now.
+    pub(crate) fn counter(&self, series: &str) -> f64 {
+        let last = self.publish.borrow().clone().unwrap();
+        // Texts are cached by snapshot, so the counters of now need a new one.
+        self.publish(Snapshot::clone(&last));
+        let text = client::get(self.address, "/metrics").text();
+        let line =
+            text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+        line.expect(series).rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Tells it to end and waits until it has.
+    pub(crate) fn end(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        let runtime = self.runtime.take().unwrap();
+        runtime.block_on(&mut self.served).unwrap().unwrap();
+        runtime.shutdown_background();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+pub(crate) fn snapshot(containers: usize) -> Snapshot {
+    let agent = AgentUsage { ticks: 1, containers_running: containers, ..AgentUsage::default() };
+    Snapshot { taken_at: SystemTime::now(), containers: (0..containers).map(row).collect(), agent }
+}
+
+fn row(number: usize) -> ContainerRow {
+    let identity = Identity {
+        id: format!("{number:064x}"),
+        cgroup_path: format!("/docker/{number:064x}"),
+        runtime: Runtime::Docker,
+        name: format!("studio-facefusion-{number}"),
+        image: "facefusion/facefusion:3.5.0-cuda<script>".into(),
+        container: format!("facefusion-{number}"),
+        namespace: None,
+        pod: None,
+        labels: Default::default(),
+        started_at: Some(SystemTime::now()),
+    };
+    let mut row = ContainerRow::new(Arc::new(identity), SystemTime::now());
+    row.cgroup.memory.rss_bytes = Some(1 << 30);
+    row.scheduler = Some(Box::new(SchedulerUsage {
+        oncpu_ns: 1,
+        voluntary_switches: 2,
+        involuntary_switches: 3,
+        waits: Histogram { sum_ns: 4, slots: [5; glassbox_ebpf::histogram::SLOTS] },
+    }));
+    row
+}

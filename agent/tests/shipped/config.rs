@@ -1,0 +1,172 @@
+//! systemd/agent.toml says what config.rs does, and what is wrong with a configuration is said so that it can
+//! be mended.
+
+use std::path::Path;
+
+use glassbox::{collectors::COLLECTORS, config::Config};
+
+fn shipped() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/agent.toml")).unwrap()
+}
+
+/// The configuration that this text is, or why it is none, as the user sees it.
+fn load(text: &str) -> Result<Config, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path).map_err(|error| {
+        let error = format!("{:#}", anyhow::Error::from(error));
+        let named = error.contains(path.to_str().unwrap());
+        assert!(named, "the file is not named: {error}");
+        error
+    })
+}
+
+/// The text with the marker taken off each key; prose has a space after its marker.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(key) if !key.is_empty() && !key.starts_with(' ') => format!("{key}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_shipped_configuration_is_that_of_the_defaults() {
+    assert_eq!(load(&shipped()).unwrap(), Config::default());
+}
+
+#[test]
+fn the_keys_it_shows_have_their_defaults() {
+    let text = uncommented(&shipped());
+    assert!(text.contains("\ntick_ms = 1000\n") && text.contains("\nmax_connections = 64\n"));
+    assert_eq!(load(&text).unwrap(), Config::default());
+}
+
+#[test]
+fn it_shows_every_key_there_is() {
+    let text = uncommented(&shipped());
+    let mut shown = 0;
+    for table in ["", "containers", "docker", "kernel", "server", "paths"] {
+        let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+        // The refusal of a key that is none names those that are.
+        let refusal = load(&format!("{header}none_such = 1\n")).unwrap_err();
+        let (_, known) = refusal.split_once("expected one of").or(refusal.split_once("expected")).unwrap();
+        let part = text.split_once(&header).unwrap().1;
+        let part = if table.is_empty() { &text } else { part.split("\n[").next().unwrap() };
+        for key in known.split('`').skip(1).step_by(2) {
+            let is_shown = part.contains(&format!("\n{key} = ")) || text.contains(&format!("\n[{key}]\n"));
+            assert!(is_shown, "{table}.{key}");
+            shown += 1;
+        }
+    }
+    assert!(shown >= 20, "{shown}");
+    for collector in COLLECTORS {
+        assert!(text.contains(&format!("\n{} = true\n", collector.name)), "{}", collector.name);
+    }
+}
+
+#[test]
+fn the_example_of_a_rename_works() {
+    let text = shipped();
+    let example = text.lines().filter_map(|line| line.strip_prefix("#     "));
+    let config = load(&example.collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(config.rename.len(), 1);
+    assert_eq!((config.rename[0].name.as_str(), config.rename[0].to.as_str()), ("studio_*_gpu", "*"));
+}
+
+#[test]
+fn a_key_that_is_none_is_named_with_its_line_and_those_that_are() {
+    let error = load("tick_ms = 500\n\nlisten_on = \"127.0.0.1:1\"\n").unwrap_err();
+    for part in ["line 3", "listen_on", "`listen`"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let error = load("[server]\nmax_conections = 5\n").unwrap_err();
+    for part in ["line 2", "max_conections", "`max_connections`"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_shown_with_its_line_and_what_it_should_be() {
+    for (text, line, parts) in [
+        ("tick_ms = \"fast\"\n", 1, ["tick_ms", "u64"]),
+        ("\n[docker]\nenabled = \"yes\"\n", 3, ["enabled", "boolean"]),
+        ("listen = \"localhost\"\n", 1, ["listen", "socket address"]),
+        ("[kernel]\nprogram_stats = \"often\"\n", 2, ["program_stats", "`sampled`"]),
+        ("[containers]\nmax = -1\n", 2, ["max", "u32"]),
+        ("[collectors]\ncgroup = 1\n", 2, ["cgroup", "boolean"]),
+    ] {
+        let error = load(text).unwrap_err();
+        assert!(error.contains(&format!("line {line}")), "{error}");
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_its_range() {
+    for (text, key, least, most) in [
+        ("tick_ms = 5\n", "tick_ms", "100", "60000"),
+        ("tick_ms = 60001\n", "tick_ms", "100", "60000"),
+        ("[containers]\nmax = 0\n", "containers.max", "1", "16384"),
+        ("[containers]\nkeep_ended_s = 100000\n", "containers.keep_ended_s", "0", "86400"),
+        ("[server]\nmax_connections = 0\n", "server.max_connections", "1", "4096"),
+        ("[server]\nheader_timeout_ms = 1\n", "server.header_timeout_ms", "100", "60000"),
+        ("[server]\nwrite_timeout_ms = 1\n", "server.write_timeout_ms", "100", "300000"),
+    ] {
+        let error = load(text).unwrap_err();
+        assert!(error.contains(&format!("key {key}: ")), "{error}");
+        assert!(error.contains(&format!("within {least} to {most}")), "{error}");
+    }
+}
+
+#[test]
+fn the_ranges_are_those_that_the_shipped_configuration_names() {
+    let text = shipped();
+    for (key, range) in [
+        ("tick_ms", "100 to 60000"),
+        ("max", "1 to 16384"),
+        ("keep_ended_s", "0 to 86400"),
+        ("max_connections", "1 to 4096"),
+        ("header_timeout_ms", "100 to 60000"),
+        ("write_timeout_ms", "100 to 300000"),
+    ] {
+        let (before, _) = text.split_once(&format!("\n#{key} = ")).unwrap();
+        let prose = before.rsplit("\n\n").next().unwrap().replace("\n# ", " ");
+        assert!(prose.contains(range), "{key}: {prose}");
+    }
+}
+
+#[test]
+fn a_collector_that_is_none_is_named_with_those_that_are() {
+    let error = load("[collectors]\nschedular = false\n").unwrap_err();
+    assert!(error.contains("\"schedular\"") && error.contains("scheduler"), "{error}");
+    let config = load("[collectors]\nscheduler = false\ncgroup = true\n").unwrap();
+    assert_eq!(config.collectors_off, ["scheduler"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_what_to_do() {
+    let error = Config::load(Path::new("/nowhere/agent.toml")).unwrap_err();
+    let error = format!("{:#}", anyhow::Error::from(error));
+    for part in ["/nowhere/agent.toml", "--config", "No such file"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_shown_where_it_stops_being_so() {
+    let error = load("listen = \"127.0.0.1:1\"\ntick_ms 500\n").unwrap_err();
+    assert!(error.contains("line 2"), "{error}");
+    load("\u{0}\u{1}").unwrap_err();
+    assert!(load("").unwrap() == Config::default());
+}
+
+#[test]
+fn docker_is_asked_where_it_is_said_to_be_or_not_at_all() {
+    let config = load("[docker]\nsocket = \"/run/other.sock\"\n").unwrap();
+    assert_eq!(config.docker_socket.as_deref(), Some(Path::new("/run/other.sock")));
+    assert_eq!(load("[docker]\nenabled = false\nsocket = \"/x\"\n").unwrap().docker_socket, None);
+}
