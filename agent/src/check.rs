@@ -1,0 +1,256 @@
+//! `glassbox check`: what this host offers, what would be on, what off and why. Kernel programs are really loaded and
+//! attached for a moment, because nothing else tells whether this kernel takes them.
+
+use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
+
+use crate::{
+    collectors::COLLECTORS,
+    config::Config,
+    containers::cgroup::{self, Layout},
+    kernel::{self, Kernel, host},
+};
+
+/// How a row bears on the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Works.
+    Ok,
+    /// The agent runs without it.
+    Off,
+    /// The agent cannot run.
+    Fatal,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was looked at.
+    pub subject: String,
+    /// How it bears on the agent.
+    pub state: State,
+    /// What was found, or why not and what to do.
+    pub finding: String,
+}
+
+/// The whole table. Its `Display` is what `glassbox check` prints.
+#[derive(Clone, Debug)]
+pub struct Report(Vec<Row>);
+
+impl Report {
+    /// Looks at this host with this configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let mut report = Self(Vec::new());
+        report.ok("kernel", host::release(&config.proc_root));
+        report.btf(config);
+        report.lockdown();
+        report.privileges(&config.proc_root);
+        let layout = report.cgroups(config);
+        report.runtimes(config);
+        report.gpu();
+        report.collectors(config, layout.as_ref());
+        report
+    }
+
+    /// False where the agent would end at once.
+    #[must_use]
+    pub fn can_run(&self) -> bool {
+        self.0.iter().all(|row| row.state != State::Fatal)
+    }
+
+    /// The table's rows.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.0
+    }
+
+    fn row(&mut self, subject: impl Into<String>, state: State, finding: impl Into<String>) {
+        self.0.push(Row {
+            subject: subject.into(),
+            state,
+            finding: finding.into(),
+        });
+    }
+
+    fn ok(&mut self, subject: &str, finding: impl Into<String>) {
+        self.row(subject, State::Ok, finding);
+    }
+
+    fn btf(&mut self, config: &Config) {
+        match kernel::offsets::resolve(&config.btf) {
+            Ok(offsets) => {
+                let mut absent = Vec::new();
+                offsets.each(|field, offset| {
+                    if offset == glassbox_ebpf::offsets::ABSENT {
+                        absent.push(field);
+                    }
+                });
+                let path = config.btf.display();
+                self.ok(
+                    "BTF",
+                    match absent.as_slice() {
+                        [] => format!("{path}: every field found"),
+                        absent => format!("{path}: no {}", absent.join(", ")),
+                    },
+                );
+            }
+            Err(error) => self.row("BTF", State::Off, format!("{error:#}")),
+        }
+    }
+
+    fn lockdown(&mut self) {
+        match host::lockdown().as_str() {
+            "confidentiality" => {
+                let finding =
+                    "confidentiality: programs may not read kernel memory; boot with lockdown=integrity";
+                self.row("lockdown", State::Off, finding);
+            }
+            mode => self.ok("lockdown", mode),
+        }
+    }
+
+    fn privileges(&mut self, proc_root: &Path) {
+        let missing = host::missing_capabilities(proc_root);
+        if missing.is_empty() {
+            self.ok(
+                "privileges",
+                "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH",
+            );
+        } else {
+            let finding = format!(
+                "no {}: run as root, or under the systemd unit",
+                missing.join(", ")
+            );
+            self.row("privileges", State::Off, finding);
+        }
+        if !host::in_first_pid_namespace(proc_root) {
+            let finding = "not the host's: the agent counts its own activity as a container's; set hostPID: true \
+                           (Kubernetes) or --pid=host (Docker)";
+            self.row("pid namespace", State::Off, finding);
+        }
+    }
+
+    fn cgroups(&mut self, config: &Config) -> Option<Layout> {
+        match Layout::detect(&config.cgroup_root) {
+            Ok(layout) => {
+                let found =
+                    cgroup::walk(&layout).map_or(0, |walk| walk.found.iter().filter(|c| c.own).count());
+                let mode = layout.mode().as_str();
+                self.ok(
+                    "cgroups",
+                    format!("{mode} at {}, {found} containers", config.cgroup_root.display()),
+                );
+                Some(layout)
+            }
+            Err(error) => {
+                self.row("cgroups", State::Fatal, format!("{error:#}"));
+                None
+            }
+        }
+    }
+
+    fn runtimes(&mut self, config: &Config) {
+        let Some(socket) = &config.docker_socket else {
+            self.row("docker", State::Off, "switched off (docker.enabled = false)");
+            return;
+        };
+        match UnixStream::connect(socket) {
+            Ok(_) => self.ok("docker", format!("{} answers", socket.display())),
+            Err(error) => {
+                let finding = format!("{}: {error}; containers are shown by id", socket.display());
+                self.row("docker", State::Off, finding);
+            }
+        }
+    }
+
+    fn gpu(&mut self) {
+        let (done, result) = mpsc::channel();
+        // NVML can hang on a broken GPU; the thread is left behind then, and ends with the process.
+        std::thread::spawn(move || done.send(nvml()));
+        match result.recv_timeout(Duration::from_secs(5)) {
+            Ok(Ok(found)) => self.ok("GPU", found),
+            Ok(Err(reason)) => self.row("GPU", State::Off, reason),
+            Err(_) => self.row("GPU", State::Off, "NVML gave no answer within 5 s"),
+        }
+    }
+
+    fn collectors(&mut self, config: &Config, layout: Option<&Layout>) {
+        let kernel = layout.map(|layout| {
+            let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
+            Kernel::start(&kernel::Options {
+                config,
+                hierarchy_id,
+                change_offsets: |_| (),
+            })
+        });
+        match &kernel {
+            Some(Ok(kernel)) => {
+                for outcome in kernel.outcomes() {
+                    let subject = format!("probe {}", outcome.noun);
+                    match outcome.rung {
+                        Some(rung) => self.row(subject, State::Ok, rung.name),
+                        None => self.row(subject, State::Off, outcome.reasons()),
+                    }
+                    for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
+                        self.row(format!("  not {rung}"), State::Off, reason);
+                    }
+                }
+            }
+            Some(Err(error)) => self.row("probes", State::Off, format!("{error:#}")),
+            None => self.row("probes", State::Off, "no cgroups, so no containers"),
+        }
+        let loaded = kernel.and_then(Result::ok);
+        for spec in COLLECTORS {
+            let subject = format!("collector {}", spec.name);
+            let needs_probe = spec.name == crate::collectors::scheduler::SPEC.name;
+            if config.collectors_off.iter().any(|off| off == spec.name) {
+                self.row(
+                    subject,
+                    State::Off,
+                    format!("switched off (collectors.{} = false)", spec.name),
+                );
+            } else if needs_probe
+                && loaded
+                    .as_ref()
+                    .is_none_or(|kernel| kernel.rung(spec.name).is_err())
+            {
+                self.row(subject, State::Off, "its probe is off");
+            } else {
+                self.row(subject, State::Ok, spec.summary);
+            }
+        }
+    }
+}
+
+fn nvml() -> Result<String, String> {
+    let nvml = nvml_wrapper::Nvml::init().map_err(|error| format!("none that NVML knows of ({error})"))?;
+    let count = nvml
+        .device_count()
+        .map_err(|error| format!("count devices: {error}"))?;
+    let driver = nvml
+        .sys_driver_version()
+        .map_err(|error| format!("ask for the driver's version: {error}"))?;
+    Ok(format!("{count} devices, driver {driver}"))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.0.iter().map(|row| row.subject.len()).max().unwrap_or(0);
+        for row in &self.0 {
+            let state = match row.state {
+                State::Ok => "ok",
+                State::Off => "off",
+                State::Fatal => "FATAL",
+            };
+            writeln!(f, "{:<width$}  {state:<5}  {}", row.subject, row.finding)?;
+        }
+        let verdict = if !self.can_run() {
+            "glassbox cannot run here: see FATAL above."
+        } else if self.0.iter().any(|row| row.state == State::Off) {
+            "glassbox can run here; what is off above will be missing from its metrics."
+        } else {
+            "glassbox can run here, with everything on."
+        };
+        writeln!(f, "\n{verdict}")
+    }
+}

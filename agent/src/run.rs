@@ -1,0 +1,143 @@
+//! `glassbox run`: binds the listener, starts the runtimes' watchers and the tick, and serves until it is told to end.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use crate::{
+    config::Config,
+    containers::{Runtime, directory::Directory, docker},
+    server,
+    tick::{Engine, Snapshots, Waker},
+};
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Where the address is taken, this host has no cgroups, or the tick ends by itself.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        // Encoding and compression only; scrapes of one snapshot share one encode.
+        .max_blocking_threads(2)
+        .thread_name("glassbox-io")
+        .enable_all()
+        .build()
+        .context("start the I/O threads")?;
+    let outcome = runtime.block_on(serve(config));
+    // A hanging runtime socket must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "listen on {} (is another agent running? choose another with --listen)",
+                config.listen
+            )
+        })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let directory = Directory::new();
+    if let Some(socket) = config.docker_socket.clone() {
+        directory.register(Runtime::Docker);
+        tokio::spawn(docker::watch(socket, config.labels.clone(), directory.clone()));
+    }
+    let stop = Waker::new()?;
+    let (ended, mut has_ended) = watch::channel(false);
+    let options = server::Options::from(&config);
+    let (started, snapshots) = tokio::sync::oneshot::channel();
+    let ticker = {
+        let stop = stop.clone();
+        std::thread::Builder::new()
+            .name("glassbox-tick".into())
+            .spawn(move || {
+                let outcome = tick(config, directory, &stop, started);
+                ended.send_replace(true);
+                outcome
+            })
+            .context("start the tick thread")?
+    };
+    if let Ok(snapshots) = snapshots.await {
+        tracing::info!("listening on http://{address}");
+        announce(snapshots.clone());
+        let until = async move {
+            let ended = has_ended.wait_for(|ended| *ended);
+            tokio::select! { () = signalled() => (), _ = ended => () }
+        };
+        server::serve(listener, snapshots, options, until).await?;
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    stop.wake();
+    let ticked = tokio::task::spawn_blocking(move || ticker.join())
+        .await
+        .context("wait for the tick thread")?;
+    ticked.unwrap_or_else(|_| anyhow::bail!("the tick thread panicked"))
+}
+
+fn tick(
+    config: Config,
+    directory: Directory,
+    stop: &Waker,
+    started: tokio::sync::oneshot::Sender<Snapshots>,
+) -> anyhow::Result<()> {
+    let (mut engine, snapshots) = Engine::start(config, directory)?;
+    let _ = started.send(snapshots);
+    engine.run(stop, || {
+        // systemd restarts an agent whose ticks stop.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+    })
+}
+
+/// Tells systemd, once the first snapshot is there, that the agent is ready.
+fn announce(mut snapshots: Snapshots) {
+    tokio::spawn(async move {
+        let Ok(first) = snapshots
+            .wait_for(Option::is_some)
+            .await
+            .map(|first| first.clone())
+        else {
+            return;
+        };
+        let Some(first) = first.map(|first: Arc<_>| first) else {
+            return;
+        };
+        let off: Vec<_> = first
+            .agent
+            .collectors
+            .iter()
+            .filter(|status| !status.up)
+            .map(|s| s.name)
+            .collect();
+        let status = if off.is_empty() {
+            format!("{} containers", first.agent.containers_running)
+        } else {
+            format!(
+                "{} containers; off: {}",
+                first.agent.containers_running,
+                off.join(", ")
+            )
+        };
+        tracing::info!("first snapshot: {status}");
+        let _ = sd_notify::notify(&[
+            sd_notify::NotifyState::Ready,
+            sd_notify::NotifyState::Status(&status),
+        ]);
+    });
+}
+
+fn signalled() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    async {
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+            }
+            // Without handlers the default action ends the process, which is as good.
+            _ => std::future::pending().await,
+        }
+    }
+}
