@@ -53,15 +53,9 @@ fn build(found: &toolchain::Toolchain) -> anyhow::Result<()> {
 
 fn leave_out(out: &Path, reasons: &[String]) -> anyhow::Result<()> {
     fs::write(out.join(OBJECT), []).context("write an empty object")?;
-    println!(
-        "cargo:warning=the kernel programs are left out: {}",
-        reasons.join("; ")
-    );
+    println!("cargo:warning=the kernel programs are left out: {}", reasons.join("; "));
     println!("cargo:warning=`cargo xtask setup` installs what building them needs");
     // Never there, so cargo runs this again on each build and sees what setup installed.
-    println!(
-        "cargo:rerun-if-changed={}",
-        out.join("kernel-programs-left-out").display()
-    );
+    println!("cargo:rerun-if-changed={}", out.join("kernel-programs-left-out").display());
     Ok(())
 }

@@ -15,7 +15,8 @@ macro_rules! offset {
     ($field:ident) => {
         // SAFETY: a plain load of a u32 inside a static that nobody writes while programs run.
         unsafe {
-            (&raw const (*(&raw const $crate::frozen::OFFSETS).cast::<glassbox_ebpf::offsets::Offsets>()).$field)
+            (&raw const (*(&raw const $crate::frozen::OFFSETS).cast::<glassbox_ebpf::offsets::Offsets>())
+                .$field)
                 .read_volatile()
         }
     };

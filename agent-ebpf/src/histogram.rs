@@ -113,7 +113,10 @@ mod tests {
             let units = duration_ns as f64 * 2f64.powi(30) / 1e9;
             let slot = slot(duration_ns);
             // One unit of slack: scaling rounds down to whole units.
-            assert!(slot == OVERFLOW || units <= bound_units(slot) * 1.000_001 + 1.0, "{duration_ns} in {slot}");
+            assert!(
+                slot == OVERFLOW || units <= bound_units(slot) * 1.000_001 + 1.0,
+                "{duration_ns} in {slot}"
+            );
             assert!(slot == 0 || units > bound_units(slot - 1) * 0.999_999, "{duration_ns} in {slot}");
             duration_ns += duration_ns / 97 + 1;
         }

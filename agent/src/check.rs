@@ -65,11 +65,7 @@ impl Report {
     }
 
     fn row(&mut self, subject: impl Into<String>, state: State, finding: impl Into<String>) {
-        self.0.push(Row {
-            subject: subject.into(),
-            state,
-            finding: finding.into(),
-        });
+        self.0.push(Row { subject: subject.into(), state, finding: finding.into() });
     }
 
     fn ok(&mut self, subject: &str, finding: impl Into<String>) {
@@ -112,15 +108,9 @@ impl Report {
     fn privileges(&mut self, proc_root: &Path) {
         let missing = host::missing_capabilities(proc_root);
         if missing.is_empty() {
-            self.ok(
-                "privileges",
-                "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH",
-            );
+            self.ok("privileges", "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH");
         } else {
-            let finding = format!(
-                "no {}: run as root, or under the systemd unit",
-                missing.join(", ")
-            );
+            let finding = format!("no {}: run as root, or under the systemd unit", missing.join(", "));
             self.row("privileges", State::Off, finding);
         }
         if !host::in_first_pid_namespace(proc_root) {
@@ -136,10 +126,7 @@ impl Report {
                 let found =
                     cgroup::walk(&layout).map_or(0, |walk| walk.found.iter().filter(|c| c.own).count());
                 let mode = layout.mode().as_str();
-                self.ok(
-                    "cgroups",
-                    format!("{mode} at {}, {found} containers", config.cgroup_root.display()),
-                );
+                self.ok("cgroups", format!("{mode} at {}, {found} containers", config.cgroup_root.display()));
                 Some(layout)
             }
             Err(error) => {
@@ -177,11 +164,7 @@ impl Report {
     fn collectors(&mut self, config: &Config, layout: Option<&Layout>) {
         let kernel = layout.map(|layout| {
             let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
-            Kernel::start(&kernel::Options {
-                config,
-                hierarchy_id,
-                change_offsets: |_| (),
-            })
+            Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
         });
         match &kernel {
             Some(Ok(kernel)) => {
@@ -204,16 +187,8 @@ impl Report {
             let subject = format!("collector {}", spec.name);
             let needs_probe = spec.name == crate::collectors::scheduler::SPEC.name;
             if config.collectors_off.iter().any(|off| off == spec.name) {
-                self.row(
-                    subject,
-                    State::Off,
-                    format!("switched off (collectors.{} = false)", spec.name),
-                );
-            } else if needs_probe
-                && loaded
-                    .as_ref()
-                    .is_none_or(|kernel| kernel.rung(spec.name).is_err())
-            {
+                self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
+            } else if needs_probe && loaded.as_ref().is_none_or(|kernel| kernel.rung(spec.name).is_err()) {
                 self.row(subject, State::Off, "its probe is off");
             } else {
                 self.row(subject, State::Ok, spec.summary);
@@ -224,12 +199,9 @@ impl Report {
 
 fn nvml() -> Result<String, String> {
     let nvml = nvml_wrapper::Nvml::init().map_err(|error| format!("none that NVML knows of ({error})"))?;
-    let count = nvml
-        .device_count()
-        .map_err(|error| format!("count devices: {error}"))?;
-    let driver = nvml
-        .sys_driver_version()
-        .map_err(|error| format!("ask for the driver's version: {error}"))?;
+    let count = nvml.device_count().map_err(|error| format!("count devices: {error}"))?;
+    let driver =
+        nvml.sys_driver_version().map_err(|error| format!("ask for the driver's version: {error}"))?;
     Ok(format!("{count} devices, driver {driver}"))
 }
 

@@ -27,11 +27,7 @@ fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
             let config = cli::load_check_config(&args)?;
             let report = check::Report::of(&config);
             print!("{report}");
-            Ok(if report.can_run() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            Ok(if report.can_run() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
 /// # Errors
 /// Where the address is taken, this host has no cgroups, or the tick ends by itself.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         // Encoding and compression only; scrapes of one snapshot share one encode.
@@ -31,15 +32,23 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     outcome
 }
 
+/// Collectors keep some fifteen files open for each container, more in all than the 1,024 that a shell allows.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a pointer to a live rlimit. A refusal leaves the limit as it was, and collectors then
+    // report the files that they could not open.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| {
-            format!(
-                "listen on {} (is another agent running? choose another with --listen)",
-                config.listen
-            )
-        })?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
+        format!("listen on {} (is another agent running? choose another with --listen)", config.listen)
+    })?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let directory = Directory::new();
     if let Some(socket) = config.docker_socket.clone() {
@@ -72,9 +81,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.wake();
-    let ticked = tokio::task::spawn_blocking(move || ticker.join())
-        .await
-        .context("wait for the tick thread")?;
+    let ticked =
+        tokio::task::spawn_blocking(move || ticker.join()).await.context("wait for the tick thread")?;
     ticked.unwrap_or_else(|_| anyhow::bail!("the tick thread panicked"))
 }
 
@@ -95,37 +103,20 @@ fn tick(
 /// Tells systemd, once the first snapshot is there, that the agent is ready.
 fn announce(mut snapshots: Snapshots) {
     tokio::spawn(async move {
-        let Ok(first) = snapshots
-            .wait_for(Option::is_some)
-            .await
-            .map(|first| first.clone())
-        else {
+        let Ok(first) = snapshots.wait_for(Option::is_some).await.map(|first| first.clone()) else {
             return;
         };
         let Some(first) = first.map(|first: Arc<_>| first) else {
             return;
         };
-        let off: Vec<_> = first
-            .agent
-            .collectors
-            .iter()
-            .filter(|status| !status.up)
-            .map(|s| s.name)
-            .collect();
+        let off: Vec<_> = first.agent.collectors.iter().filter(|status| !status.up).map(|s| s.name).collect();
         let status = if off.is_empty() {
             format!("{} containers", first.agent.containers_running)
         } else {
-            format!(
-                "{} containers; off: {}",
-                first.agent.containers_running,
-                off.join(", ")
-            )
+            format!("{} containers; off: {}", first.agent.containers_running, off.join(", "))
         };
         tracing::info!("first snapshot: {status}");
-        let _ = sd_notify::notify(&[
-            sd_notify::NotifyState::Ready,
-            sd_notify::NotifyState::Status(&status),
-        ]);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
     });
 }
 

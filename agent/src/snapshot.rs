@@ -4,7 +4,9 @@
 use std::{sync::Arc, time::SystemTime};
 
 use crate::{
-    collectors::{cgroup::CgroupUsage, network::InterfaceCounters, overhead::AgentUsage, scheduler::SchedulerUsage},
+    collectors::{
+        cgroup::CgroupUsage, network::InterfaceCounters, overhead::AgentUsage, scheduler::SchedulerUsage,
+    },
     containers::Identity,
 };
 

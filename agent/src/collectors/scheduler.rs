@@ -63,7 +63,9 @@ pub const SPEC: Spec = Spec {
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let kernel = match &mut context.kernel {
         Some(kernel) => kernel,
-        None => anyhow::bail!("{}", context.kernel_error.as_deref().unwrap_or("no kernel programs are loaded")),
+        None => {
+            anyhow::bail!("{}", context.kernel_error.as_deref().unwrap_or("no kernel programs are loaded"))
+        }
     };
     kernel.rung(SPEC.name)?;
     let counts = kernel.take_map(maps::SCHEDULER)?;

@@ -67,23 +67,13 @@ impl Layout {
     pub fn detect(cgroup_root: &Path) -> anyhow::Result<Self> {
         if cgroup_root.join(V2_MARK).exists() {
             let unified = v2_controllers(cgroup_root)?;
-            return Ok(Self {
-                mode: Mode::V2,
-                primary: cgroup_root.to_owned(),
-                unified,
-                v1: Vec::new(),
-            });
+            return Ok(Self { mode: Mode::V2, primary: cgroup_root.to_owned(), unified, v1: Vec::new() });
         }
         let v1 = v1_trees(cgroup_root)?;
         let beside = cgroup_root.join(UNIFIED);
         if beside.join(V2_MARK).exists() {
             let unified = v2_controllers(&beside)?;
-            return Ok(Self {
-                mode: Mode::Hybrid,
-                primary: beside,
-                unified,
-                v1,
-            });
+            return Ok(Self { mode: Mode::Hybrid, primary: beside, unified, v1 });
         }
         let primary = ["cpu", "cpuacct", "memory"].iter().find_map(|name| tree(&v1, name)).with_context(|| {
             format!(
@@ -92,12 +82,7 @@ impl Layout {
                 cgroup_root.display()
             )
         })?;
-        Ok(Self {
-            mode: Mode::V1,
-            primary: primary.to_owned(),
-            unified: Vec::new(),
-            v1,
-        })
+        Ok(Self { mode: Mode::V1, primary: primary.to_owned(), unified: Vec::new(), v1 })
     }
 
     /// How this host mounts its cgroups.
@@ -137,10 +122,7 @@ impl Layout {
     /// The v1 trees in which a hybrid host may have containers that its v2 tree lacks.
     fn beside_primary(&self) -> impl Iterator<Item = &Path> {
         let hybrid = self.mode == Mode::Hybrid;
-        ["cpu", "memory"]
-            .into_iter()
-            .filter(move |_| hybrid)
-            .filter_map(|name| tree(&self.v1, name))
+        ["cpu", "memory"].into_iter().filter(move |_| hybrid).filter_map(|name| tree(&self.v1, name))
     }
 
     /// The kernel's number for the tree that is walked: 0 for v2, else the one that `cgroups` in procfs gives.
@@ -156,9 +138,7 @@ impl Layout {
         text.lines()
             .map(|line| line.split_ascii_whitespace())
             .find_map(|mut columns| {
-                (columns.next()? == "cpu")
-                    .then(|| columns.next()?.parse().ok())
-                    .flatten()
+                (columns.next()? == "cpu").then(|| columns.next()?.parse().ok()).flatten()
             })
             .with_context(|| format!("find the number of the cpu hierarchy in {}", file.display()))
     }
@@ -170,9 +150,7 @@ fn within(tree: &Path, path: &str) -> PathBuf {
 }
 
 fn tree<'a>(trees: &'a [(String, PathBuf)], controller: &str) -> Option<&'a Path> {
-    trees
-        .iter()
-        .find_map(|(name, tree)| (name == controller).then_some(tree.as_path()))
+    trees.iter().find_map(|(name, tree)| (name == controller).then_some(tree.as_path()))
 }
 
 fn v2_controllers(tree: &Path) -> anyhow::Result<Vec<String>> {
@@ -195,10 +173,7 @@ fn v1_trees(cgroup_root: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
         if name == UNIFIED || !directory.join(ANY_MARK).exists() {
             continue;
         }
-        trees.extend(
-            name.split(',')
-                .map(|controller| (controller.to_owned(), directory.clone())),
-        );
+        trees.extend(name.split(',').map(|controller| (controller.to_owned(), directory.clone())));
     }
     Ok(trees)
 }

@@ -160,27 +160,13 @@ impl Tracker {
 
     /// Drops ended containers that are too old or too many; a drop for number alone is counted.
     pub fn expire(&mut self, now: SystemTime) {
-        let age = |entry: &Entry| {
-            entry
-                .row
-                .ended_at
-                .map(|at| now.duration_since(at).unwrap_or_default())
-        };
+        let age = |entry: &Entry| entry.row.ended_at.map(|at| now.duration_since(at).unwrap_or_default());
         let before = self.entries.len();
-        self.entries
-            .retain(|_, entry| age(entry).is_none_or(|age| age < self.keep_ended));
-        let ended: Vec<_> = self
-            .entries
-            .values()
-            .filter(|entry| entry.row.ended_at.is_some())
-            .collect();
+        self.entries.retain(|_, entry| age(entry).is_none_or(|age| age < self.keep_ended));
+        let ended: Vec<_> = self.entries.values().filter(|entry| entry.row.ended_at.is_some()).collect();
         // Keys grow with time, so the first are the oldest.
         let surplus = ended.len().saturating_sub(self.most_ended);
-        let keys: Vec<_> = ended
-            .iter()
-            .take(surplus)
-            .map(|entry| entry.container.key)
-            .collect();
+        let keys: Vec<_> = ended.iter().take(surplus).map(|entry| entry.container.key).collect();
         for key in keys {
             self.entries.remove(&key);
             self.dropped += 1;
@@ -201,9 +187,7 @@ impl Tracker {
 
     /// The living.
     pub fn living(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.entries
-            .values_mut()
-            .filter(|entry| entry.row.ended_at.is_none())
+        self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none())
     }
 
     /// Takes over what the runtimes have learned and gives every container its display name. Cheap where nothing has
@@ -215,11 +199,8 @@ impl Tracker {
         }
         self.names_seen = generation;
         self.stale_names = false;
-        let known: Vec<Option<Names>> = self
-            .entries
-            .values()
-            .map(|entry| self.directory.get(&entry.container.identity.id))
-            .collect();
+        let known: Vec<Option<Names>> =
+            self.entries.values().map(|entry| self.directory.get(&entry.container.identity.id)).collect();
         let candidates: Vec<_> = self
             .entries
             .values()
@@ -260,11 +241,7 @@ impl Tracker {
                 && !entry.named
                 && now.duration_since(entry.first_seen).unwrap_or_default() < WAIT_FOR_NAME
         };
-        self.entries
-            .values()
-            .filter(|entry| !waits(entry))
-            .map(|entry| entry.row.clone())
-            .collect()
+        self.entries.values().filter(|entry| !waits(entry)).map(|entry| entry.row.clone()).collect()
     }
 }
 
@@ -280,10 +257,7 @@ fn series_of(identity: &Identity) -> Series {
 impl Entry {
     fn rename(&mut self, names: Option<Names>, container: String) {
         let old = &self.container.identity;
-        let mut new = Identity {
-            container,
-            ..(**old).clone()
-        };
+        let mut new = Identity { container, ..(**old).clone() };
         self.named = names.is_some();
         if let Some(names) = names {
             new.runtime = names.runtime;

@@ -11,10 +11,7 @@ fn at(seconds: u64) -> SystemTime {
 
 fn tracker() -> (Tracker, Directory) {
     let directory = Directory::new();
-    (
-        Tracker::new(directory.clone(), Vec::new(), Duration::from_secs(300), 4),
-        directory,
-    )
+    (Tracker::new(directory.clone(), Vec::new(), Duration::from_secs(300), 4), directory)
 }
 
 fn sighting(id: &str, cgroup_id: u64) -> Sighting<'_> {
@@ -31,12 +28,7 @@ fn sighting(id: &str, cgroup_id: u64) -> Sighting<'_> {
 fn named(directory: &Directory, id: &str, name: &str) {
     directory.put(
         id,
-        Names {
-            runtime: Runtime::Docker,
-            name: name.into(),
-            image: "img".into(),
-            ..Names::default()
-        },
+        Names { runtime: Runtime::Docker, name: name.into(), image: "img".into(), ..Names::default() },
     );
 }
 

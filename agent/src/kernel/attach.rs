@@ -73,21 +73,13 @@ pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
 fn cgroup_fields(hierarchy_id: u32) -> [&'static str; 4] {
     match hierarchy_id {
         0 => ["task_cgroups", "css_set_dfl_cgrp", "cgroup_kn", "kernfs_node_id"],
-        _ => [
-            "task_sched_task_group",
-            "task_group_cgroup",
-            "cgroup_kn",
-            "kernfs_node_id",
-        ],
+        _ => ["task_sched_task_group", "task_group_cgroup", "cgroup_kn", "kernfs_node_id"],
     }
 }
 
 static SCHEDULER_SWITCH: Rung = Rung {
     name: SWITCH,
-    programs: &[Program {
-        name: programs::SCHEDULER_SWITCH,
-        hook: "sched_switch",
-    }],
+    programs: &[Program { name: programs::SCHEDULER_SWITCH, hook: "sched_switch" }],
     needs: &[
         "task_pid",
         "task_tgid",
@@ -104,18 +96,9 @@ static SCHEDULER_SWITCH: Rung = Rung {
 static SCHEDULER_WAKEUP: Rung = Rung {
     name: WAKEUP,
     programs: &[
-        Program {
-            name: programs::SCHEDULER_FALLBACK_SWITCH,
-            hook: "sched_switch",
-        },
-        Program {
-            name: programs::SCHEDULER_FALLBACK_WAKEUP,
-            hook: "sched_wakeup",
-        },
-        Program {
-            name: programs::SCHEDULER_FALLBACK_WAKEUP_NEW,
-            hook: "sched_wakeup_new",
-        },
+        Program { name: programs::SCHEDULER_FALLBACK_SWITCH, hook: "sched_switch" },
+        Program { name: programs::SCHEDULER_FALLBACK_WAKEUP, hook: "sched_wakeup" },
+        Program { name: programs::SCHEDULER_FALLBACK_WAKEUP_NEW, hook: "sched_wakeup_new" },
     ],
     needs: &["task_pid", "task_tgid", "task_state"],
 };
@@ -123,25 +106,11 @@ static SCHEDULER_WAKEUP: Rung = Rung {
 static CGROUP: Rung = Rung {
     name: "tp_btf cgroup_mkdir, cgroup_rmdir, cgroup_notify_populated",
     programs: &[
-        Program {
-            name: programs::CGROUP_MKDIR,
-            hook: "cgroup_mkdir",
-        },
-        Program {
-            name: programs::CGROUP_RMDIR,
-            hook: "cgroup_rmdir",
-        },
-        Program {
-            name: programs::CGROUP_EMPTIED,
-            hook: "cgroup_notify_populated",
-        },
+        Program { name: programs::CGROUP_MKDIR, hook: "cgroup_mkdir" },
+        Program { name: programs::CGROUP_RMDIR, hook: "cgroup_rmdir" },
+        Program { name: programs::CGROUP_EMPTIED, hook: "cgroup_notify_populated" },
     ],
-    needs: &[
-        "cgroup_root",
-        "cgroup_root_hierarchy_id",
-        "cgroup_parent",
-        "kernfs_node_name",
-    ],
+    needs: &["cgroup_root", "cgroup_root_hierarchy_id", "cgroup_parent", "kernfs_node_name"],
 };
 
 /// Every ladder, in the order in which they are climbed: who a cgroup is, before what it does.
@@ -149,16 +118,10 @@ static CGROUP: Rung = Rung {
 pub fn ladders(scheduler: SchedulerRung) -> Vec<Ladder> {
     let scheduler_rungs = [&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP];
     vec![
-        Ladder {
-            noun: "cgroup",
-            rungs: vec![&CGROUP],
-        },
+        Ladder { noun: "cgroup", rungs: vec![&CGROUP] },
         Ladder {
             noun: "scheduler",
-            rungs: scheduler_rungs
-                .into_iter()
-                .filter(|rung| scheduler.allows(rung.name))
-                .collect(),
+            rungs: scheduler_rungs.into_iter().filter(|rung| scheduler.allows(rung.name)).collect(),
         },
     ]
 }
@@ -175,20 +138,12 @@ pub fn climb(ladder: &Ladder, ebpf: &mut Ebpf, btf: &Btf, offsets: &Offsets, hie
         }
         match attach(rung, ebpf, btf) {
             Ok(()) => {
-                return Outcome {
-                    noun: ladder.noun,
-                    rung: Some(rung),
-                    refused,
-                };
+                return Outcome { noun: ladder.noun, rung: Some(rung), refused };
             }
             Err(error) => refused.push((rung.name, format!("{error:#}"))),
         }
     }
-    Outcome {
-        noun: ladder.noun,
-        rung: None,
-        refused,
-    }
+    Outcome { noun: ladder.noun, rung: None, refused }
 }
 
 fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: &Btf) -> anyhow::Result<()> {
@@ -219,10 +174,7 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: &Btf) -> anyhow::Result<(
 /// The verifier explains itself in thousands of lines, of which the last tell why; the rest goes to the debug log.
 fn shortened(error: ProgramError) -> anyhow::Error {
     match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
+        ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!("{log}");
             let statistics = ["processed ", "verification time", "stack depth"];
@@ -231,11 +183,7 @@ fn shortened(error: ProgramError) -> anyhow::Error {
             let last: Vec<_> = log.lines().filter(tells).collect();
             let last = last[last.len().saturating_sub(2)..].join(" / ");
             let error = anyhow::Error::new(io_error);
-            if last.is_empty() {
-                error
-            } else {
-                error.context(format!("the verifier says: {last}"))
-            }
+            if last.is_empty() { error } else { error.context(format!("the verifier says: {last}")) }
         }
         other => other.into(),
     }

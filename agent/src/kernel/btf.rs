@@ -90,12 +90,7 @@ impl<'a> Btf<'a> {
         let header = word(blob, 4)? as usize;
         let types = section(blob, header, word(blob, 8)?, word(blob, 12)?)?;
         let strings = section(blob, header, word(blob, 16)?, word(blob, 20)?)?;
-        let mut btf = Self {
-            types,
-            strings,
-            starts: vec![0],
-            structures: HashMap::new(),
-        };
+        let mut btf = Self { types, strings, starts: vec![0], structures: HashMap::new() };
         let mut at = 0;
         while at < types.len() {
             let id = btf.starts.len() as u32;
@@ -168,15 +163,9 @@ impl<'a> Btf<'a> {
             let member_name = word(self.types, at).ok()?;
             let target = word(self.types, at + 4).ok()?;
             let raw = word(self.types, at + 8).ok()?;
-            let (offset, bitfield) = if this.flag {
-                (raw & 0xff_ffff, raw >> 24 != 0)
-            } else {
-                (raw, false)
-            };
+            let (offset, bitfield) = if this.flag { (raw & 0xff_ffff, raw >> 24 != 0) } else { (raw, false) };
             if member_name == 0 {
-                let inner = self
-                    .unwrapped(target)
-                    .and_then(|inner| self.find(inner, name, depth + 1));
+                let inner = self.unwrapped(target).and_then(|inner| self.find(inner, name, depth + 1));
                 if let Some((within, bitfield, target)) = inner {
                     return Some((offset.checked_add(within)?, bitfield, target));
                 }

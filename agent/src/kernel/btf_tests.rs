@@ -17,11 +17,7 @@ struct Blob {
 
 impl Blob {
     fn new() -> Self {
-        Self {
-            types: Vec::new(),
-            strings: vec![0],
-            count: 0,
-        }
+        Self { types: Vec::new(), strings: vec![0], count: 0 }
     }
 
     fn string(&mut self, text: &str) -> u32 {
@@ -65,13 +61,7 @@ impl Blob {
 
     fn finish(self) -> Vec<u8> {
         let mut blob = vec![0x9f, 0xeb, 1, 0];
-        for word in [
-            24,
-            0,
-            self.types.len() as u32,
-            self.types.len() as u32,
-            self.strings.len() as u32,
-        ] {
+        for word in [24, 0, self.types.len() as u32, self.types.len() as u32, self.strings.len() as u32] {
             blob.extend_from_slice(&word.to_le_bytes());
         }
         blob.extend(self.types);
@@ -125,12 +115,7 @@ fn paths_walk_through_wrappers_but_never_through_pointers() {
     let constant = blob.plain(CONST, "", typedef);
     let tagged = blob.plain(TYPE_TAG, "rcu", constant);
     let pointer = blob.plain(POINTER, "", info);
-    blob.composite(
-        kind::STRUCT,
-        "task",
-        false,
-        &[("near", tagged, 64), ("far", pointer, 128)],
-    );
+    blob.composite(kind::STRUCT, "task", false, &[("near", tagged, 64), ("far", pointer, 128)]);
     let blob = blob.finish();
     let btf = Btf::parse(&blob).unwrap();
     assert_eq!(btf.member("task", "near.delay"), Member::At(12));
@@ -189,10 +174,7 @@ fn damaged_blobs_are_errors() {
     assert_eq!(Btf::parse(&blob.finish()).err(), Some(BtfError::UnknownKind(30)));
     let whole = structure(&[("pid", 1, 0)]);
     for length in 2..whole.len() {
-        assert!(
-            matches!(Btf::parse(&whole[..length]), Err(BtfError::Truncated(_))),
-            "{length}"
-        );
+        assert!(matches!(Btf::parse(&whole[..length]), Err(BtfError::Truncated(_))), "{length}");
     }
 }
 

@@ -50,11 +50,7 @@ impl Event {
                 // The helper truncates silently: a path that fills the buffer may be longer.
                 let whole = end + 1 < path.len() && end > 0;
                 let path = whole.then(|| String::from_utf8_lossy(&path[..end]).into_owned());
-                Some(Self::Born {
-                    cgroup_id,
-                    slot,
-                    path,
-                })
+                Some(Self::Born { cgroup_id, slot, path })
             }
             event::EMPTIED => Some(Self::Emptied { cgroup_id }),
             event::REMOVED => Some(Self::Removed { cgroup_id, slot }),
@@ -82,41 +78,21 @@ mod tests {
     fn a_birth_carries_its_path_and_slot() {
         let event = Event::parse(&bytes(event::BORN, 7, 42, b"/docker/abc"));
         let path = Some("/docker/abc".to_owned());
-        assert_eq!(
-            event,
-            Some(Event::Born {
-                cgroup_id: 42,
-                slot: Some(7),
-                path
-            })
-        );
+        assert_eq!(event, Some(Event::Born { cgroup_id: 42, slot: Some(7), path }));
     }
 
     #[test]
     fn a_birth_without_a_slot_or_with_a_cut_path_says_so() {
         let event = Event::parse(&bytes(event::BORN, SHARED_SLOT, 42, &[b'x'; PATH_BYTES - 1]));
-        assert_eq!(
-            event,
-            Some(Event::Born {
-                cgroup_id: 42,
-                slot: None,
-                path: None
-            })
-        );
+        assert_eq!(event, Some(Event::Born { cgroup_id: 42, slot: None, path: None }));
     }
 
     #[test]
     fn ends_carry_the_id() {
-        assert_eq!(
-            Event::parse(&bytes(event::EMPTIED, 1, 9, b"")),
-            Some(Event::Emptied { cgroup_id: 9 })
-        );
+        assert_eq!(Event::parse(&bytes(event::EMPTIED, 1, 9, b"")), Some(Event::Emptied { cgroup_id: 9 }));
         assert_eq!(
             Event::parse(&bytes(event::REMOVED, 1, 9, b"")),
-            Some(Event::Removed {
-                cgroup_id: 9,
-                slot: Some(1)
-            })
+            Some(Event::Removed { cgroup_id: 9, slot: Some(1) })
         );
     }
 

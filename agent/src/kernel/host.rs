@@ -37,19 +37,10 @@ pub fn in_first_pid_namespace(proc_root: &Path) -> bool {
 #[must_use]
 pub fn missing_capabilities(proc_root: &Path) -> Vec<&'static str> {
     // Bit numbers: include/uapi/linux/capability.h. Before 5.8 CAP_SYS_ADMIN stood for the first two.
-    const USED: [(u32, &str); 4] = [
-        (39, "CAP_BPF"),
-        (38, "CAP_PERFMON"),
-        (19, "CAP_SYS_PTRACE"),
-        (2, "CAP_DAC_READ_SEARCH"),
-    ];
+    const USED: [(u32, &str); 4] =
+        [(39, "CAP_BPF"), (38, "CAP_PERFMON"), (19, "CAP_SYS_PTRACE"), (2, "CAP_DAC_READ_SEARCH")];
     let status = std::fs::read_to_string(proc_root.join("self/status")).unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = effective
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0);
-    USED.iter()
-        .filter(|(bit, _)| bits >> bit & 1 == 0)
-        .map(|&(_, name)| name)
-        .collect()
+    let bits = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    USED.iter().filter(|(bit, _)| bits >> bit & 1 == 0).map(|&(_, name)| name).collect()
 }

@@ -17,18 +17,14 @@ pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> anyhow::Result<M> {
-    let map = ebpf
-        .take_map(name)
-        .with_context(|| format!("the object has no map {name}, or it was taken"))?;
+    let map =
+        ebpf.take_map(name).with_context(|| format!("the object has no map {name}, or it was taken"))?;
     M::try_from(map).with_context(|| format!("open map {name}"))
 }
 
 /// Every map of the contract; to be called before any is taken.
 pub(super) fn statuses(ebpf: &Ebpf) -> Vec<MapStatus> {
-    names::ALL
-        .into_iter()
-        .filter_map(|name| status(name, data(ebpf.map(name)?)?))
-        .collect()
+    names::ALL.into_iter().filter_map(|name| status(name, data(ebpf.map(name)?)?)).collect()
 }
 
 fn data(map: &Map) -> Option<&MapData> {
@@ -43,27 +39,14 @@ pub(super) fn status(name: &'static str, data: &MapData) -> Option<MapStatus> {
     let capacity = data.info().ok()?.max_entries();
     let fd = data.fd().as_fd().as_raw_fd();
     let fdinfo = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    let memory = fdinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("memlock:"))?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(MapStatus {
-        name,
-        entries: None,
-        capacity: capacity.into(),
-        memory_bytes: memory,
-    })
+    let memory = fdinfo.lines().find_map(|line| line.strip_prefix("memlock:"))?.trim().parse().ok()?;
+    Some(MapStatus { name, entries: None, capacity: capacity.into(), memory_bytes: memory })
 }
 
 /// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK, whose default of 64 KiB is too small. Needs CAP_SYS_RESOURCE
 /// there; a refusal shows up as a clear error when the first map is made.
 pub(super) fn raise_memlock_limit() {
-    let unlimited = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the pointer is to a live rlimit; the call only reads it.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
 }

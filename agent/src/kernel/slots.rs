@@ -24,10 +24,7 @@ impl Sizes {
     /// nested in them and keeps full buckets rare.
     #[must_use]
     pub fn for_containers(max: u32) -> Self {
-        Self {
-            slots: max,
-            buckets: max.next_power_of_two().max(64),
-        }
+        Self { slots: max, buckets: max.next_power_of_two().max(64) }
     }
 }
 
@@ -131,11 +128,7 @@ impl Slots {
     /// Cgroups in the found table.
     #[must_use]
     pub fn found(&self) -> u64 {
-        self.mirror
-            .iter()
-            .flat_map(|bucket| bucket.ids)
-            .filter(|&id| id != 0)
-            .count() as u64
+        self.mirror.iter().flat_map(|bucket| bucket.ids).filter(|&id| id != 0).count() as u64
     }
 
     fn index(&self, cgroup_id: u64) -> u32 {

@@ -30,30 +30,20 @@ pub(super) struct ProgramTimes {
 
 impl ProgramTimes {
     pub(super) fn new(when: ProgramStats) -> Self {
-        Self {
-            when,
-            window: None,
-            next: Instant::now(),
-            measured: HashMap::new(),
-        }
+        Self { when, window: None, next: Instant::now(), measured: HashMap::new() }
     }
 
     /// Opens and closes the window when it is time.
     pub(super) fn tick(&mut self, ebpf: &Ebpf) {
         let now = Instant::now();
-        let over = self
-            .window
-            .as_ref()
-            .is_some_and(|(_, opened)| now.duration_since(*opened) >= WINDOW);
+        let over = self.window.as_ref().is_some_and(|(_, opened)| now.duration_since(*opened) >= WINDOW);
         if over && self.when == ProgramStats::Sampled {
             self.window = None;
             self.next = now + PERIOD;
             self.read(ebpf);
         } else if self.window.is_none() && self.when != ProgramStats::Never && now >= self.next {
             // Refused before 5.8 and without CAP_SYS_ADMIN; the counters then stay absent.
-            self.window = aya::sys::enable_stats(aya::sys::Stats::RunTime)
-                .ok()
-                .map(|fd| (fd, now));
+            self.window = aya::sys::enable_stats(aya::sys::Stats::RunTime).ok().map(|fd| (fd, now));
             self.next = now + PERIOD;
         } else if self.when != ProgramStats::Sampled {
             self.read(ebpf);
@@ -64,8 +54,7 @@ impl ProgramTimes {
         for (name, program) in ebpf.programs() {
             let Ok(info) = program.info() else { continue };
             if info.run_count() > 0 {
-                self.measured
-                    .insert(name.to_owned(), (info.run_count(), info.run_time()));
+                self.measured.insert(name.to_owned(), (info.run_count(), info.run_time()));
             }
         }
     }

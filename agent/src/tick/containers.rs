@@ -38,11 +38,7 @@ impl Engine {
             };
             let now = SystemTime::now();
             match event {
-                Event::Born {
-                    cgroup_id,
-                    slot,
-                    path,
-                } => self.born(cgroup_id, slot, path.as_deref(), now),
+                Event::Born { cgroup_id, slot, path } => self.born(cgroup_id, slot, path.as_deref(), now),
                 Event::Emptied { cgroup_id } => {
                     if let Some(key) = self.tracker.key_of_cgroup(cgroup_id) {
                         self.read_once(key, now);
@@ -159,10 +155,7 @@ impl Engine {
     }
 
     pub(super) fn walk_if_due(&mut self, now: SystemTime) {
-        let told = self
-            .kernel
-            .as_ref()
-            .is_some_and(|kernel| kernel.rung("cgroup").is_ok());
+        let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
         let lost = self.kernel.as_ref().map_or(0, |kernel| {
             let of_events = |(lost, count)| if lost == Lost::CgroupEvents { count } else { 0 };
             kernel.lost().into_iter().map(of_events).sum()
@@ -193,10 +186,7 @@ impl Engine {
             };
             let key = known.unwrap_or_else(|| {
                 // Its event may still be on the way.
-                let born = self
-                    .kernel
-                    .as_mut()
-                    .and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
+                let born = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
                 let sighting = Sighting {
                     id: &own.container,
                     runtime: own.runtime,

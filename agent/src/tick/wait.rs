@@ -46,11 +46,7 @@ pub(super) fn until(due: Instant, events: Option<RawFd>, stop: &Waker) -> anyhow
         let left = due.saturating_duration_since(Instant::now());
         // Rounded up, or the loop would spin through the last millisecond.
         let timeout_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let readable = |fd| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let readable = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // A negative descriptor is ignored.
         let mut fds = [readable(stop.0.as_raw_fd()), readable(events.unwrap_or(-1))];
         // SAFETY: the array is live and its length is given.

@@ -63,23 +63,11 @@ mod tests {
             ("/system.slice/docker-{ID}.scope".to_owned(), Runtime::Docker),
             (format!("{pods}/docker-{{ID}}.scope"), Runtime::Docker),
             (format!("{pods}/cri-containerd-{{ID}}.scope"), Runtime::Containerd),
-            (
-                format!("{guaranteed}/cri-containerd-{{ID}}.scope"),
-                Runtime::Containerd,
-            ),
+            (format!("{guaranteed}/cri-containerd-{{ID}}.scope"), Runtime::Containerd),
             (format!("{pods}/crio-{{ID}}.scope"), Runtime::CriO),
-            (
-                "/kubepods/burstable/pod1f2e-3d4c/{ID}".to_owned(),
-                Runtime::Unknown,
-            ),
-            (
-                "/kubepods/besteffort/pod1f2e-3d4c/{ID}".to_owned(),
-                Runtime::Unknown,
-            ),
-            (
-                format!("/docker/{OUTER}{kind}/cri-containerd-{{ID}}.scope"),
-                Runtime::Containerd,
-            ),
+            ("/kubepods/burstable/pod1f2e-3d4c/{ID}".to_owned(), Runtime::Unknown),
+            ("/kubepods/besteffort/pod1f2e-3d4c/{ID}".to_owned(), Runtime::Unknown),
+            (format!("/docker/{OUTER}{kind}/cri-containerd-{{ID}}.scope"), Runtime::Containerd),
             (
                 format!("/system.slice/docker-{OUTER}.scope{kind}/cri-containerd-{{ID}}.scope"),
                 Runtime::Containerd,
@@ -87,10 +75,7 @@ mod tests {
             (format!("/docker/{OUTER}/docker/{{ID}}"), Runtime::Docker),
             ("/machine.slice/libpod-{ID}.scope".to_owned(), Runtime::Podman),
             ("/libpod_parent/libpod-{ID}".to_owned(), Runtime::Podman),
-            (
-                "/system.slice/app.service/libpod-payload-{ID}".to_owned(),
-                Runtime::Podman,
-            ),
+            ("/system.slice/app.service/libpod-payload-{ID}".to_owned(), Runtime::Podman),
             (format!("{user}/user.slice/libpod-{{ID}}.scope"), Runtime::Podman),
             (format!("{user}/user.slice/docker-{{ID}}.scope"), Runtime::Docker),
             ("/system.slice/nerdctl-{ID}.scope".to_owned(), Runtime::Containerd),
@@ -99,11 +84,7 @@ mod tests {
             ("/{ID}".to_owned(), Runtime::Unknown),
         ] {
             let path = path.replace("{ID}", ID);
-            assert_eq!(
-                container_of(&path),
-                Some(ContainerPath { id: ID, runtime }),
-                "{path}"
-            );
+            assert_eq!(container_of(&path), Some(ContainerPath { id: ID, runtime }), "{path}");
         }
     }
 

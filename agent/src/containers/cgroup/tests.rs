@@ -5,9 +5,7 @@ use super::*;
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
 
 fn fixture(mode: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/cgroup")
-        .join(mode)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup").join(mode)
 }
 
 #[test]
@@ -16,11 +14,7 @@ fn v2_bears_every_controller_in_one_tree() {
     let layout = Layout::detect(&root).unwrap();
     assert_eq!(layout.mode(), Mode::V2);
     for controller in ["cpu", "cpuacct", "memory", "pids", "blkio"] {
-        assert_eq!(
-            layout.directory(controller, "/a/b"),
-            Some(root.join("a/b")),
-            "{controller}"
-        );
+        assert_eq!(layout.directory(controller, "/a/b"), Some(root.join("a/b")), "{controller}");
         assert!(layout.is_unified(controller));
     }
     assert_eq!(layout.directory("freezer", "/a"), None);
@@ -34,10 +28,7 @@ fn v1_has_a_tree_per_controller_or_a_shared_one() {
     let layout = Layout::detect(&root).unwrap();
     assert_eq!(layout.mode(), Mode::V1);
     assert_eq!(layout.directory("cpu", "/a"), Some(root.join("cpu,cpuacct/a")));
-    assert_eq!(
-        layout.directory("cpuacct", "/a"),
-        Some(root.join("cpu,cpuacct/a"))
-    );
+    assert_eq!(layout.directory("cpuacct", "/a"), Some(root.join("cpu,cpuacct/a")));
     assert_eq!(layout.directory("memory", "/a"), Some(root.join("memory/a")));
     assert_eq!(layout.directory("hugetlb", "/a"), None);
     assert!(!layout.is_unified("cpu"));
@@ -70,20 +61,11 @@ fn a_controller_that_the_v2_tree_of_a_hybrid_host_bears_is_read_there() {
     }
     std::fs::write(root.path().join("unified/cgroup.controllers"), "memory io\n").unwrap();
     let layout = Layout::detect(root.path()).unwrap();
-    assert_eq!(
-        layout.directory("memory", "/a"),
-        Some(root.path().join("unified/a"))
-    );
-    assert_eq!(
-        layout.directory("blkio", "/a"),
-        Some(root.path().join("unified/a"))
-    );
+    assert_eq!(layout.directory("memory", "/a"), Some(root.path().join("unified/a")));
+    assert_eq!(layout.directory("blkio", "/a"), Some(root.path().join("unified/a")));
     assert_eq!(layout.directory("cpu", "/a"), Some(root.path().join("cpu/a")));
     // No v1 tree accounts CPU time; the v2 tree always does.
-    assert_eq!(
-        layout.directory("cpuacct", "/a"),
-        Some(root.path().join("unified/a"))
-    );
+    assert_eq!(layout.directory("cpuacct", "/a"), Some(root.path().join("unified/a")));
     assert_eq!(layout.directory("pids", "/a"), None);
 }
 
@@ -91,10 +73,7 @@ fn a_controller_that_the_v2_tree_of_a_hybrid_host_bears_is_read_there() {
 fn a_directory_without_cgroups_is_an_error_that_says_what_was_looked_for() {
     let root = tempfile::tempdir().unwrap();
     let error = Layout::detect(root.path()).unwrap_err().to_string();
-    assert!(
-        error.contains("cgroup.controllers") && error.contains("cpuacct"),
-        "{error}"
-    );
+    assert!(error.contains("cgroup.controllers") && error.contains("cpuacct"), "{error}");
     let error = Layout::detect(&root.path().join("none")).unwrap_err().to_string();
     assert!(error.starts_with("read directory"), "{error}");
 }

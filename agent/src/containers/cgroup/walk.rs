@@ -54,22 +54,14 @@ pub struct Walk {
 /// # Errors
 /// Where the root of the tree cannot be read.
 pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
-    let budget = Budget {
-        depth: DEPTH_MAX,
-        visits: VISITED_MAX,
-    };
+    let budget = Budget { depth: DEPTH_MAX, visits: VISITED_MAX };
     let mut walk = Walk::default();
     walk_tree(&layout.primary, true, budget, &mut walk)?;
     for tree in layout.beside_primary() {
         let mut beside = Walk::default();
         walk_tree(tree, false, budget, &mut beside)?;
         let known: HashSet<String> = walk.found.iter().map(|found| found.container.clone()).collect();
-        walk.found.extend(
-            beside
-                .found
-                .into_iter()
-                .filter(|found| !known.contains(&found.container)),
-        );
+        walk.found.extend(beside.found.into_iter().filter(|found| !known.contains(&found.container)));
         walk.truncated |= beside.truncated;
     }
     Ok(walk)
@@ -92,12 +84,7 @@ struct Pending {
 }
 
 fn walk_tree(tree: &Path, ids: bool, mut budget: Budget, walk: &mut Walk) -> anyhow::Result<()> {
-    let root = Pending {
-        directory: tree.to_owned(),
-        path: String::new(),
-        depth: 0,
-        container: None,
-    };
+    let root = Pending { directory: tree.to_owned(), path: String::new(), depth: 0, container: None };
     let mut pending = vec![root];
     while let Some(parent) = pending.pop() {
         let entries = match fs::read_dir(&parent.directory) {
@@ -107,10 +94,7 @@ fn walk_tree(tree: &Path, ids: bool, mut budget: Budget, walk: &mut Walk) -> any
             }
             Err(_) => continue,
         };
-        for entry in entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        {
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             if budget.visits == 0 || parent.depth == budget.depth {
                 walk.truncated = true;
                 break;
@@ -199,15 +183,10 @@ mod tests {
             (format!("{b}/worker"), B, false),
             (format!("{a}/init.scope"), A, false),
         ];
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(path, id, own)| (path.as_str(), *id, *own))
-            .collect();
+        let expected: Vec<_> = expected.iter().map(|(path, id, own)| (path.as_str(), *id, *own)).collect();
         assert_eq!(summary(&walk), expected);
         assert!(!walk.truncated);
-        let inode = fs::metadata(root.path().join(format!("docker/{A}")))
-            .unwrap()
-            .ino();
+        let inode = fs::metadata(root.path().join(format!("docker/{A}"))).unwrap().ino();
         let own = walk.found.iter().find(|found| found.path == a).unwrap();
         assert_eq!(own.cgroup_id, inode);
         assert!(own.made_at.unwrap().elapsed().unwrap().as_secs() < 60);
@@ -230,14 +209,8 @@ mod tests {
         }
         let walk = walk(&Layout::detect(root.path()).unwrap()).unwrap();
         assert_eq!(walk.found.len(), 2, "{walk:?}");
-        assert_eq!(
-            (walk.found[0].container.as_str(), walk.found[0].cgroup_id == 0),
-            (A, false)
-        );
-        assert_eq!(
-            (walk.found[1].container.as_str(), walk.found[1].cgroup_id),
-            (B, 0)
-        );
+        assert_eq!((walk.found[0].container.as_str(), walk.found[0].cgroup_id == 0), (A, false));
+        assert_eq!((walk.found[1].container.as_str(), walk.found[1].cgroup_id), (B, 0));
     }
 
     #[test]
@@ -245,42 +218,15 @@ mod tests {
         let paths: Vec<String> = (0..20).map(|number| format!("{A}/{number}")).collect();
         let (root, _) = v2(&paths);
         let mut walk = Walk::default();
-        walk_tree(
-            root.path(),
-            true,
-            Budget {
-                depth: 64,
-                visits: 10,
-            },
-            &mut walk,
-        )
-        .unwrap();
+        walk_tree(root.path(), true, Budget { depth: 64, visits: 10 }, &mut walk).unwrap();
         assert_eq!((walk.found.len(), walk.truncated), (10, true));
 
         let mut walk = Walk::default();
-        walk_tree(
-            root.path(),
-            true,
-            Budget {
-                depth: 1,
-                visits: 1000,
-            },
-            &mut walk,
-        )
-        .unwrap();
+        walk_tree(root.path(), true, Budget { depth: 1, visits: 1000 }, &mut walk).unwrap();
         assert_eq!((walk.found.len(), walk.truncated), (1, true));
 
         let mut walk = Walk::default();
-        walk_tree(
-            root.path(),
-            true,
-            Budget {
-                depth: 2,
-                visits: 1000,
-            },
-            &mut walk,
-        )
-        .unwrap();
+        walk_tree(root.path(), true, Budget { depth: 2, visits: 1000 }, &mut walk).unwrap();
         assert_eq!((walk.found.len(), walk.truncated), (21, false));
     }
 
@@ -289,10 +235,7 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let (root, layout) = v2(&[format!("docker/{A}")]);
         std::os::unix::fs::symlink(root.path(), root.path().join(format!("docker/{A}/loop"))).unwrap();
-        let odd = root
-            .path()
-            .join(format!("docker/{A}"))
-            .join(std::ffi::OsStr::from_bytes(b"\xff\n"));
+        let odd = root.path().join(format!("docker/{A}")).join(std::ffi::OsStr::from_bytes(b"\xff\n"));
         fs::create_dir(odd).unwrap();
         let walk = walk(&layout).unwrap();
         assert_eq!(walk.found.len(), 2);
