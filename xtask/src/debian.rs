@@ -1,0 +1,239 @@
+//! What apt and dpkg say and do on Debian and its kin: what is installed, what is offered, and from where.
+//!
+//! Installing needs root; whoever is not gets the exact commands to type. No mirror is named here: mirrors are
+//! read from apt's own configuration.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use anyhow::{Context as _, bail};
+
+use crate::{step, workspace};
+
+/// Waits for another apt instead of failing.
+const WAIT_FOR_LOCK: [&str; 2] = ["-o", "DPkg::Lock::Timeout=300"];
+/// Keeps packages from starting their services: Debian asks this file first, and 101 means no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// The distribution's `ID`, such as `debian` or `ubuntu`, if it is one that uses apt.
+pub(crate) fn distribution() -> Option<String> {
+    let release = fs::read_to_string("/etc/os-release").ok()?;
+    let value = |key: &str| {
+        let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(line.trim_matches('"').to_owned())
+    };
+    let id = value("ID")?;
+    let like = value("ID_LIKE").unwrap_or_default();
+    let kin = id == "debian" || id == "ubuntu" || like.split_whitespace().any(|name| name == "debian");
+    kin.then_some(id)
+}
+
+/// Those of `packages` that are not installed.
+pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
+    let installed = |package: &&str| {
+        let output = query("dpkg-query", &["--show", "--showformat=${db:Status-Status}", package]);
+        output.is_some_and(|status| status.starts_with("installed"))
+    };
+    packages.iter().copied().filter(|package| !installed(package)).collect()
+}
+
+/// The version of `package` that apt would install; needs its lists, see [`refresh`].
+pub(crate) fn candidate(package: &str) -> Option<String> {
+    let policy = query("apt-cache", &["policy", package])?;
+    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    (version != "(none)").then(|| version.to_owned())
+}
+
+/// Fetches apt's package lists, once in the life of this process. Without root it leaves them as they are.
+pub(crate) fn refresh() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if !workspace::is_root() {
+            return;
+        }
+        let update = step::run("fetch the package lists", apt("apt-get").arg("update"));
+        if let Err(error) = update {
+            // One broken source of many must not stop what the others offer; an install that misses one says so.
+            step::note(&format!("going on with the lists there are: {error}"));
+        }
+    });
+}
+
+/// Installs those of `packages` that are missing, without recommends and without starting any service.
+pub(crate) fn install(what: &str, packages: &[&str]) -> anyhow::Result<()> {
+    let missing = missing(packages);
+    if missing.is_empty() {
+        step::note(&format!("{what}: installed ({})", packages.join(" ")));
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !workspace::is_root() {
+        bail!(
+            "{what}: not root; type this, then run the same xtask again:\n  sudo apt-get update\n  \
+             sudo apt-get install --yes --no-install-recommends {list}"
+        );
+    }
+    refresh();
+    let services = services();
+    let policy = NoServices::hold()?;
+    let mut command = apt("apt-get");
+    command
+        .args(WAIT_FOR_LOCK)
+        .args(["install", "--yes", "--no-remove", "--no-install-recommends"])
+        .args(&missing);
+    step::run(&format!("{what}: install {list}"), &mut command)?;
+    drop(policy);
+    disable_services_but(&services)
+}
+
+/// Downloads `package` and unpacks it into `into`; nothing is installed.
+pub(crate) fn unpack(package: &str, into: &Path) -> anyhow::Result<()> {
+    if candidate(package).is_none() {
+        refresh();
+    }
+    let download = into.with_extension("download");
+    clear(&download)?;
+    let mut fetch = apt("apt-get");
+    fetch.current_dir(&download).args(["-o", "APT::Sandbox::User=root", "download", package]);
+    step::run(&format!("download {package}"), &mut fetch)?;
+    let archive = archive(&download)?;
+    clear(into)?;
+    step::run(&format!("unpack {package}"), Command::new("dpkg").arg("--extract").arg(archive).arg(into))?;
+    fs::remove_dir_all(&download).with_context(|| format!("remove {}", download.display()))
+}
+
+/// The one `.deb` in `dir`.
+pub(crate) fn archive(dir: &Path) -> anyhow::Result<std::path::PathBuf> {
+    let entries = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
+    let mut archives = entries.flatten().map(|entry| entry.path());
+    archives
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .with_context(|| format!("find a package in {}", dir.display()))
+}
+
+/// Makes `dir` an empty directory.
+pub(crate) fn clear(dir: &Path) -> anyhow::Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))
+}
+
+/// One of apt's configured package sources.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Root of the archive.
+    pub(crate) uri: String,
+    /// Suite, such as `bookworm-security`.
+    pub(crate) suite: String,
+}
+
+/// The package sources apt is configured with, whether or not their lists were fetched.
+pub(crate) fn sources() -> anyhow::Result<Vec<Source>> {
+    let format = "$(CREATED_BY) $(SITE) $(RELEASE)";
+    let targets = query("apt-get", &["indextargets", "--no-release-info", "--format", format])
+        .context("ask apt-get for its sources")?;
+    Ok(parse_sources(&targets))
+}
+
+fn parse_sources(targets: &str) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for line in targets.lines() {
+        if let ["Packages", uri, suite] = line.split_whitespace().collect::<Vec<_>>()[..] {
+            let source = Source { uri: uri.to_owned(), suite: suite.to_owned() };
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+    }
+    sources
+}
+
+/// An apt program that asks nothing and speaks English.
+pub(crate) fn apt(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
+    command
+}
+
+/// What a program prints, if it succeeds.
+fn query(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = apt(program).args(arguments).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// While it lives, installing a package starts no service.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn hold() -> anyhow::Result<Self> {
+        let ours = !Path::new(POLICY).exists();
+        if ours {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("write {POLICY}"))?;
+            fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))
+                .with_context(|| format!("make {POLICY} executable"))?;
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            step::note(&format!("remove {POLICY} yourself, else no package can start a service: {error}"));
+        }
+    }
+}
+
+/// The systemd services and sockets that start at boot; empty where systemd does not run.
+fn services() -> BTreeSet<String> {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return BTreeSet::new();
+    }
+    let arguments = ["list-unit-files", "--type=service,socket", "--state=enabled", "--no-legend", "--plain"];
+    let listing = query("systemctl", &arguments).unwrap_or_default();
+    listing.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Disables what an installation enabled: tests start what they need themselves.
+fn disable_services_but(before: &BTreeSet<String>) -> anyhow::Result<()> {
+    let new: Vec<String> = services().difference(before).cloned().collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new("systemctl");
+    step::run(&format!("keep from starting at boot: {}", new.join(" ")), command.arg("disable").args(&new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_read_once_each_and_only_where_they_have_packages() {
+        let targets = "\
+Packages http://mirror.example/debian bookworm
+DEP-11 http://mirror.example/debian bookworm
+Packages http://mirror.example/debian bookworm
+Packages http://mirror.example/debian-security bookworm-security
+
+Packages odd
+";
+        let source = |uri: &str, suite: &str| Source { uri: uri.into(), suite: suite.into() };
+        assert_eq!(
+            parse_sources(targets),
+            [
+                source("http://mirror.example/debian", "bookworm"),
+                source("http://mirror.example/debian-security", "bookworm-security"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! What ran and how it went, as one table and one last line for whoever, or whatever, reads only that.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::tally::Tally;
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// What ran.
+    pub(crate) layer: String,
+    /// How it went.
+    pub(crate) tally: Tally,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// Why it was skipped or what broke, where the counts do not say.
+    pub(crate) note: Option<String>,
+}
+
+impl Row {
+    /// A layer that could not run here.
+    pub(crate) fn skipped(layer: &str, reason: String) -> Self {
+        let tally = Tally { skipped: 1, ..Tally::default() };
+        Self { layer: layer.to_owned(), tally, took: Duration::ZERO, note: Some(reason) }
+    }
+
+    /// A layer that broke before its tests could count.
+    pub(crate) fn broken(layer: &str, took: Duration, error: &anyhow::Error) -> Self {
+        let tally = Tally { failed: 1, ..Tally::default() };
+        Self { layer: layer.to_owned(), tally, took, note: Some(format!("{error:#}")) }
+    }
+
+    /// Says why the layer did not run, or broke, beside what else it printed; the table says it again in short.
+    pub(crate) fn announce(self) -> Self {
+        match (&self.note, self.tally) {
+            (Some(reason), Tally { failed: 1.., .. }) => println!("FAIL {}: {reason}", self.layer),
+            (Some(reason), Tally { passed: 0, .. }) => println!("SKIP {}: {reason}", self.layer),
+            _ => {}
+        }
+        self
+    }
+}
+
+/// Prints the table and, as the very last line, the totals; the exit code says whether anything failed.
+pub(crate) fn print(rows: &[Row]) -> ExitCode {
+    let (table, total) = render(rows);
+    print!("\n{table}");
+    println!("{total}");
+    if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn render(rows: &[Row]) -> (String, Tally) {
+    let width = rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max("layer".len());
+    let mut table = format!("{:width$}  passed  failed  skipped  seconds\n", "layer");
+    let mut total = Tally::default();
+    for Row { layer, tally, took, note } in rows {
+        let Tally { passed, failed, skipped } = *tally;
+        total.passed += passed;
+        total.failed += failed;
+        total.skipped += skipped;
+        let seconds = took.as_secs();
+        table += &format!("{layer:width$}  {passed:6}  {failed:6}  {skipped:7}  {seconds:7}");
+        if let Some(first) = note.as_deref().and_then(|note| note.lines().next()) {
+            table += &format!("  {first}");
+        }
+        table.push('\n');
+    }
+    (table, total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_adds_up_the_layers_and_notes_take_one_line_each() {
+        let tally = Tally { passed: 12, failed: 0, skipped: 3 };
+        let rows = [
+            Row { layer: "unit".into(), tally, took: Duration::from_millis(2900), note: None },
+            Row::skipped("host", "not root\ntype sudo".into()),
+        ];
+        let (table, total) = render(&rows);
+        assert_eq!(
+            table,
+            "\
+layer  passed  failed  skipped  seconds
+unit       12       0        3        2
+host        0       0        1        0  not root
+"
+        );
+        assert_eq!(total.to_string(), "12 passed, 0 failed, 4 skipped");
+    }
+
+    #[test]
+    fn one_broken_layer_fails_the_whole_and_a_skipped_one_does_not() {
+        let broken = Row::broken("vm 6.1", Duration::ZERO, &anyhow::anyhow!("no verdict"));
+        assert_eq!(print(&[broken]), ExitCode::FAILURE);
+        assert_eq!(print(&[Row::skipped("vm 6.1", "no mirror".into())]), ExitCode::SUCCESS);
+    }
+}

@@ -1,0 +1,200 @@
+//! `cargo xtask run`: from a fresh clone to the agent at work, with a Prometheus beside it to ask.
+//!
+//! Both run until Ctrl-C, or until one of them ends; then neither is left.
+
+mod processes;
+mod welcome;
+
+use std::fs;
+use std::io::{IsTerminal as _, stdin};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::{prometheus, setup, step, workspace};
+use processes::Processes;
+
+/// Set everything up, build the agent, and run it with a Prometheus that scrapes it.
+///
+/// The agent listens on 127.0.0.1, on the first free port from 9966 on, unless its own --listen says otherwise.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Arguments {
+    /// Leave Prometheus out
+    #[arg(long)]
+    pub(crate) no_prometheus: bool,
+    /// Everything is built: what `cargo xtask run` passes to itself when it goes through sudo
+    #[arg(long, hide = true)]
+    pub(crate) built: bool,
+    /// Arguments of `glassbox run`
+    #[arg(last = true, value_name = "AGENT ARGS")]
+    pub(crate) agent: Vec<String>,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
+    let agent = workspace::target().join("release/glassbox");
+    if !arguments.built {
+        setup::main(&setup::Arguments::default())?;
+        println!("Building the agent");
+        let mut build = workspace::cargo();
+        let status =
+            build.args(["build", "--release", "--package", "glassbox"]).status().context("run cargo")?;
+        anyhow::ensure!(status.success(), "build the agent: {status}");
+    }
+    let server = if arguments.no_prometheus { None } else { find_prometheus() };
+    if !workspace::is_root() {
+        return through_sudo(arguments);
+    }
+    let listen = listen_address(&arguments.agent)?;
+    let scraped = reachable(listen);
+    let mut processes = Processes::supervise()?;
+
+    println!("Starting the agent");
+    let mut command = Command::new(&agent);
+    command.arg("run").args(&arguments.agent);
+    if given_address(&arguments.agent).is_none() {
+        command.args(["--listen", &listen.to_string()]);
+    }
+    processes.start("glassbox", command)?;
+    await_port(&mut processes, scraped)?;
+    let asked = match server {
+        Some(directory) => {
+            println!("Starting Prometheus");
+            let address = free_port(9090)?;
+            processes.start("prometheus", prometheus_command(&directory, address, scraped)?)?;
+            await_port(&mut processes, address)?;
+            Some(address)
+        }
+        None => None,
+    };
+    println!("{}", welcome::text(scraped, asked));
+    processes.watch()
+}
+
+/// Prometheus, or why the agent will be without.
+fn find_prometheus() -> Option<PathBuf> {
+    match prometheus::fetch() {
+        Ok(directory) => Some(directory),
+        Err(error) => {
+            step::note(&format!("without Prometheus: {error:#}"));
+            None
+        }
+    }
+}
+
+/// Only the agent needs root: it alone is run with it, and what was built stays the user's.
+fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
+    let this = std::env::current_exe().context("find this program")?;
+    let mut command = Command::new("sudo");
+    command.arg("--preserve-env=CARGO_TARGET_DIR,PATH").arg(&this).args(["run", "--built"]);
+    if arguments.no_prometheus {
+        command.arg("--no-prometheus");
+    }
+    command.arg("--").args(&arguments.agent);
+    let typed = format!("{command:?}").replace('"', "");
+    if !stdin().is_terminal() {
+        bail!("loading kernel programs takes root. Everything is built; type:\n  {typed}");
+    }
+    println!("Loading kernel programs takes root; sudo may ask for your password:\n  {typed}");
+    Err(command.exec()).context("run sudo")
+}
+
+fn prometheus_command(directory: &Path, address: SocketAddr, scraped: SocketAddr) -> anyhow::Result<Command> {
+    let dir = workspace::scratch().join("run");
+    let data = dir.join("prometheus-data");
+    fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
+    let config = dir.join("prometheus.yml");
+    fs::write(&config, welcome::scrape_config(scraped))
+        .with_context(|| format!("write {}", config.display()))?;
+    let log = dir.join("prometheus.log");
+    let log = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
+    let mut command = Command::new(directory.join("prometheus"));
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.tsdb.path={}", data.display()));
+    command.arg(format!("--web.listen-address={address}"));
+    command.args(["--storage.tsdb.retention.time=2d", "--log.level=warn"]);
+    command.stdout(log.try_clone().context("duplicate the log")?).stderr(log);
+    Ok(command)
+}
+
+/// The address the agent was told to listen on, as it was told.
+fn given_address(arguments: &[String]) -> Option<&str> {
+    let at =
+        arguments.iter().position(|argument| argument == "--listen" || argument.starts_with("--listen="))?;
+    match arguments[at].strip_prefix("--listen=") {
+        Some(address) => Some(address),
+        None => arguments.get(at + 1).map(String::as_str),
+    }
+}
+
+fn listen_address(arguments: &[String]) -> anyhow::Result<SocketAddr> {
+    match given_address(arguments) {
+        Some(address) => address.parse().with_context(|| format!("read the address {address:?} of --listen")),
+        None => free_port(9966),
+    }
+}
+
+/// Where a listener is reached from this host.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// The first free port of this host from `first` on.
+fn free_port(first: u16) -> anyhow::Result<SocketAddr> {
+    let candidates =
+        (first..first.saturating_add(50)).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut free = candidates.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().with_context(|| format!("find a free port from {first} on"))
+}
+
+/// Waits until somebody listens there.
+fn await_port(processes: &mut Processes, address: SocketAddr) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+        anyhow::ensure!(
+            started.elapsed() < Duration::from_secs(20),
+            "nobody listens on {address} after 20 s"
+        );
+        processes.check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_own_listen_argument_is_understood_in_both_forms() {
+        let given = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+            listen_address(&arguments).unwrap()
+        };
+        assert_eq!(given(&["--log", "debug", "--listen", "0.0.0.0:1234"]).to_string(), "0.0.0.0:1234");
+        assert_eq!(given(&["--listen=[::1]:1234"]).to_string(), "[::1]:1234");
+        assert!(given(&[]).ip().is_loopback());
+        assert!(listen_address(&["--listen=here".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_this_host() {
+        assert_eq!(reachable(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
+        assert_eq!(reachable(SocketAddr::from(([192, 0, 2, 1], 1))).to_string(), "192.0.2.1:1");
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_passed_over() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port().min(65_000);
+        assert_ne!(free_port(port).unwrap(), taken.local_addr().unwrap());
+    }
+}

@@ -1,0 +1,75 @@
+//! `cargo xtask setup`: finds or installs what building, testing and measuring glassbox need.
+//!
+//! Each step says what it does; one that is done already costs a look. What needs root is done by root only:
+//! anybody else is told the commands to type.
+
+mod ebpf;
+
+use crate::{debian, prometheus, step, toolchain};
+
+/// Find or install what the build needs.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Arguments {
+    /// Also what the tests need: Docker, QEMU, load generators and a Prometheus that is unpacked, not installed
+    #[arg(long)]
+    pub(crate) tests: bool,
+    /// Also the tools glassbox is measured against
+    #[arg(long)]
+    pub(crate) bench: bool,
+}
+
+/// What the tests run, and the package that has it.
+const TEST_PROGRAMS: [(&str, &str); 6] = [
+    ("dockerd", "docker.io"),
+    ("iptables", "iptables"),
+    ("ip", "iproute2"),
+    ("stress-ng", "stress-ng"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    // Only the static one works alone in a container or a guest, and both have the same name.
+    ("", "busybox-static"),
+];
+
+/// What the benchmarks compare glassbox with, and the package that has it.
+const BENCH_PROGRAMS: [(&str, &str); 2] = [("runqlat", "libbpf-tools"), ("bpftool", "bpftool")];
+
+pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
+    println!("Setting up: the kernel programs");
+    ebpf::ready()?;
+    if arguments.tests {
+        println!("Setting up: the tests");
+        programs("programs for the tests", &TEST_PROGRAMS)?;
+        prometheus::fetch()?;
+    }
+    if arguments.bench {
+        println!("Setting up: the benchmarks");
+        programs("programs for the benchmarks", &BENCH_PROGRAMS)?;
+    }
+    Ok(())
+}
+
+/// Installs the packages whose programs are not there.
+fn programs(what: &str, programs: &[(&str, &str)]) -> anyhow::Result<()> {
+    let absent = |(program, package): &(&str, &str)| {
+        if program.is_empty() { !debian::missing(&[package]).is_empty() } else { !is_there(program) }
+    };
+    let packages: Vec<&str> =
+        programs.iter().filter(|pair| absent(pair)).map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        let all: Vec<&str> = programs.iter().map(|(_, package)| *package).collect();
+        step::note(&format!("{what}: there ({})", all.join(" ")));
+        return Ok(());
+    }
+    anyhow::ensure!(
+        debian::distribution().is_some(),
+        "{what}: install what your distribution calls {}",
+        packages.join(" ")
+    );
+    debian::install(what, &packages)
+}
+
+/// Whether a program is in PATH or where root's programs are, which not everyone has in PATH.
+fn is_there(program: &str) -> bool {
+    let for_root = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+    toolchain::in_path(program).is_some()
+        || for_root.iter().any(|dir| std::path::Path::new(dir).join(program).is_file())
+}

@@ -1,0 +1,145 @@
+//! The archive format of an initramfs: cpio "newc", a header of hexadecimal numbers before each name and content.
+//!
+//! The kernel takes an entry's directory to exist already, so an archive makes each parent before its children.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::Path;
+
+const DIRECTORY: u32 = 0o040_755;
+const FILE: u32 = 0o100_755;
+const LINK: u32 = 0o120_777;
+
+/// An archive being written to `W`. All files are executable and all belong to root.
+pub(super) struct Archive<W> {
+    out: W,
+    written: usize,
+    inode: u32,
+    directories: BTreeSet<String>,
+}
+
+impl<W: Write> Archive<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, written: 0, inode: 0, directories: BTreeSet::new() }
+    }
+
+    /// Adds a directory and its parents, unless they are there.
+    pub(super) fn directory(&mut self, path: &str) -> io::Result<()> {
+        let path = path.trim_matches('/');
+        if path.is_empty() || self.directories.contains(path) {
+            return Ok(());
+        }
+        self.parent_of(path)?;
+        self.directories.insert(path.to_owned());
+        self.entry(path, DIRECTORY, &[])
+    }
+
+    /// Adds a file.
+    pub(super) fn file(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
+        self.parent_of(path)?;
+        self.entry(path, FILE, content)
+    }
+
+    /// Adds a symbolic link.
+    pub(super) fn link(&mut self, path: &str, target: &str) -> io::Result<()> {
+        self.parent_of(path)?;
+        self.entry(path, LINK, target.as_bytes())
+    }
+
+    /// Ends the archive; without its last entry the kernel takes it for cut off.
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        self.entry("TRAILER!!!", 0, &[])?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn parent_of(&mut self, path: &str) -> io::Result<()> {
+        match Path::new(path).parent().and_then(Path::to_str) {
+            Some(parent) => self.directory(parent),
+            None => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+        let name = path.trim_start_matches('/');
+        let size = u32::try_from(content.len()).map_err(|_| io::Error::other("a file over 4 GiB"))?;
+        let name_size = u32::try_from(name.len() + 1).map_err(io::Error::other)?;
+        self.inode += 1;
+        let links = if mode == DIRECTORY { 2 } else { 1 };
+        // inode, mode, uid, gid, links, mtime, size, device and device number (major, minor each), name size, checksum
+        let fields = [self.inode, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name_size, 0];
+        self.write(b"070701")?;
+        for field in fields {
+            self.write(format!("{field:08x}").as_bytes())?;
+        }
+        self.write(name.as_bytes())?;
+        self.write(b"\0")?;
+        self.align()?;
+        self.write(content)?;
+        self.align()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.written += bytes.len();
+        self.out.write_all(bytes)
+    }
+
+    /// Headers and contents start at multiples of four.
+    fn align(&mut self) -> io::Result<()> {
+        let padding = self.written.next_multiple_of(4) - self.written;
+        self.write(&[0; 3][..padding])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn sample() -> Vec<u8> {
+        let mut archive = Archive::new(Vec::new());
+        archive.file("/lib/x/one", b"12345").unwrap();
+        archive.file("lib/x/two", b"").unwrap();
+        archive.directory("/lib/x/").unwrap();
+        archive.link("bin/sh", "busybox").unwrap();
+        archive.finish().unwrap()
+    }
+
+    #[test]
+    fn every_entry_is_aligned_and_says_its_size() {
+        let bytes = sample();
+        let mut names = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert_eq!(&bytes[at..at + 6], b"070701", "at {at}");
+            let field = |index: usize| {
+                let start = at + 6 + index * 8;
+                usize::from_str_radix(std::str::from_utf8(&bytes[start..start + 8]).unwrap(), 16).unwrap()
+            };
+            let (size, name_size) = (field(6), field(11));
+            names.push(String::from_utf8(bytes[at + 110..at + 110 + name_size - 1].to_vec()).unwrap());
+            at = (at + 110 + name_size).next_multiple_of(4) + size.next_multiple_of(4);
+        }
+        assert_eq!(at, bytes.len());
+        assert_eq!(names, ["lib", "lib/x", "lib/x/one", "lib/x/two", "bin", "bin/sh", "TRAILER!!!"]);
+    }
+
+    #[test]
+    fn cpio_itself_reads_the_archive_where_there_is_one() {
+        let Ok(mut child) = Command::new("cpio")
+            .args(["--list", "--quiet"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+        else {
+            println!("SKIP no cpio to compare with");
+            return;
+        };
+        child.stdin.take().unwrap().write_all(&sample()).unwrap();
+        let listing = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        assert_eq!(
+            listing.lines().collect::<Vec<_>>(),
+            ["lib", "lib/x", "lib/x/one", "lib/x/two", "bin", "bin/sh"]
+        );
+    }
+}

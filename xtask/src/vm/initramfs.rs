@@ -1,0 +1,110 @@
+//! What a guest finds in its memory when it starts: init, the test binary, the libraries both need, busybox.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use super::cpio::Archive;
+use crate::toolchain;
+
+/// What goes into the guest.
+pub(super) struct Content<'a> {
+    /// Becomes `/init`, process 1.
+    pub(super) init: &'a Path,
+    /// Becomes `/tests`, which init runs.
+    pub(super) tests: &'a Path,
+    /// Arguments of the tests: filters by name.
+    pub(super) arguments: &'a [String],
+}
+
+/// Writes an initramfs of `content` to the file `into`. Not compressed: unpacking would cost an emulated CPU more
+/// than reading does.
+pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
+    let busybox = toolchain::in_path("busybox").context("find busybox: `cargo xtask setup --tests`")?;
+    let file = File::create(into).with_context(|| format!("create {}", into.display()))?;
+    let mut archive = Archive::new(BufWriter::new(file));
+    let mut libraries = BTreeSet::new();
+    let strip = into.with_extension("stripped");
+    for (path, binary) in [("/init", content.init), ("/tests", content.tests), ("/bin/busybox", &busybox)] {
+        libraries.extend(libraries_of(binary)?);
+        archive.file(path, &without_debug_information(binary, &strip)?)?;
+    }
+    for library in libraries {
+        let bytes = fs::read(&library).with_context(|| format!("read {}", library.display()))?;
+        archive.file(&library.to_string_lossy(), &bytes)?;
+    }
+    archive.link("/bin/sh", "busybox")?;
+    archive.file("/arguments", content.arguments.join("\n").as_bytes())?;
+    for directory in ["dev", "etc", "proc", "root", "run", "sys", "tmp", "var"] {
+        archive.directory(directory)?;
+    }
+    archive.finish().with_context(|| format!("write {}", into.display()))?;
+    Ok(())
+}
+
+/// A test binary is tenfold its size with what only a debugger reads, and a guest's memory holds it twice.
+fn without_debug_information(binary: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
+    let stripped = Command::new("strip").args(["--strip-debug", "-o"]).arg(scratch).arg(binary).status();
+    let source = if stripped.is_ok_and(|status| status.success()) { scratch } else { binary };
+    let bytes = fs::read(source).with_context(|| format!("read {}", source.display()))?;
+    if source == scratch {
+        fs::remove_file(scratch).with_context(|| format!("remove {}", scratch.display()))?;
+    }
+    Ok(bytes)
+}
+
+/// The shared libraries of a binary of our own or of the distribution; none for a static one.
+fn libraries_of(binary: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").env("LC_ALL", "C").arg(binary).output().context("run ldd")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(said.contains("not a dynamic executable"), "ldd {}: {said}", binary.display());
+        return Ok(Vec::new());
+    }
+    parse_libraries(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_libraries(ldd: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut libraries = Vec::new();
+    for line in ldd.lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [name, "=>", "not", "found"] => bail!("find the shared library {name}"),
+            [_, "=>", path, _] => libraries.push(PathBuf::from(path)),
+            // The loader itself. The kernel's own library, also alone on its line, has no path.
+            [path, _] if path.starts_with('/') => libraries.push(PathBuf::from(path)),
+            _ => {}
+        }
+    }
+    Ok(libraries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_gets_the_loader_and_every_library_that_has_a_file() {
+        let ldd = "\
+\tlinux-vdso.so.1 (0x00007ffd)
+\tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x00007f1)
+\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f2)
+\t/lib64/ld-linux-x86-64.so.2 (0x00007f3)
+";
+        let expected = [
+            "/lib/x86_64-linux-gnu/libgcc_s.so.1",
+            "/lib/x86_64-linux-gnu/libc.so.6",
+            "/lib64/ld-linux-x86-64.so.2",
+        ];
+        assert_eq!(parse_libraries(ldd).unwrap(), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_library_that_is_missing_here_is_said_before_the_guest_dies_of_it() {
+        let error = parse_libraries("\tlibnvidia.so.1 => not found\n").unwrap_err();
+        assert_eq!(error.to_string(), "find the shared library libnvidia.so.1");
+    }
+}

@@ -1,0 +1,34 @@
+//! Where things are: the sources, cargo's output, and the folder that holds everything xtask downloads or makes.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Root of the repository.
+pub(crate) fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// Cargo's target directory.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// `target/xtask`: what xtask downloads and makes. Deleting it costs a download, nothing else.
+pub(crate) fn scratch() -> PathBuf {
+    target().join("xtask")
+}
+
+/// Cargo, run at the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Whether this process is root.
+pub(crate) fn is_root() -> bool {
+    // SAFETY: geteuid takes nothing, touches no memory and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
