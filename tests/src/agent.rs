@@ -1,0 +1,94 @@
+//! The agent's binary, run as users run it.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    http,
+    service::{Service, free_address},
+};
+
+/// Names the binary to test; without it, the one that cargo builds beside the tests.
+pub const VARIABLE: &str = "GLASSBOX_AGENT";
+
+/// A running agent, ready: its first snapshot is made.
+pub struct Agent {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _service: Service,
+}
+
+impl Agent {
+    /// Starts an agent with a configuration, in TOML.
+    ///
+    /// # Panics
+    /// Where there is no agent, or it does not become ready.
+    #[must_use]
+    pub fn start(configuration: &str) -> Self {
+        let binary = binary();
+        let address = free_address();
+        let service = Service::start("the agent", address, "/readyz", |directory| {
+            let file = directory.join("agent.toml");
+            fs::write(&file, configuration)
+                .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+            let mut command = Command::new(binary);
+            command.arg("run").arg("--config").arg(file).args(["--listen", &address.to_string()]);
+            command
+        });
+        Self { address, _service: service }
+    }
+
+    /// What it shows at `/metrics` now.
+    ///
+    /// # Panics
+    /// Where it does not answer with 200.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let answer = http::get(self.address, "/metrics").unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+}
+
+/// The agent's binary, up to date.
+///
+/// # Panics
+/// Where it cannot be built.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match env::var_os(VARIABLE) {
+        Some(path) => path.into(),
+        None => built().unwrap_or_else(|error| {
+            panic!("find the agent: {error:#}; build it (cargo build --package glassbox) and name it in {VARIABLE}")
+        }),
+    })
+}
+
+/// Cargo builds only the agent's library for the tests, so its binary may be missing or old.
+fn built() -> anyhow::Result<PathBuf> {
+    let test = env::current_exe().context("find this test")?;
+    // TARGET/PROFILE/deps/TEST
+    let profile = test.parent().and_then(Path::parent).context("find cargo's output")?;
+    let target = profile.parent().context("find cargo's output")?;
+    let mut cargo = Command::new(env::var_os("CARGO").context("find cargo in the environment")?);
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo
+        .args(["build", "--quiet", "--package", "glassbox", "--bin", "glassbox", "--target-dir"])
+        .arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().context("run cargo")?;
+    anyhow::ensure!(status.success(), "build the agent: {status}");
+    let binary = profile.join("glassbox");
+    anyhow::ensure!(binary.is_file(), "{} is not there", binary.display());
+    Ok(binary)
+}

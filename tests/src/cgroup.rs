@@ -1,0 +1,103 @@
+//! Cgroups that tests make, fill with processes and remove again.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// Where cgroups are mounted on every system that systemd or this project's guest sets up.
+pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// The v2 hierarchy of this host, pure or beside v1; `None` on a pure v1 host.
+#[must_use]
+pub fn v2_root() -> Option<PathBuf> {
+    let pure = Path::new(ROOT);
+    let beside = pure.join("unified");
+    [pure, &beside].into_iter().find(|root| root.join("cgroup.controllers").exists()).map(Path::to_owned)
+}
+
+/// A container id that no other test uses.
+#[must_use]
+pub fn fresh_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:08x}{:08x}{:0>48}", std::process::id(), number, "ab")
+}
+
+/// A cgroup that is removed, with what is nested in it, when dropped. Its processes are killed.
+pub struct Cgroup {
+    path: PathBuf,
+    /// The first directory that was made for it.
+    top: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes `relative` below a hierarchy's root, and its parents where they are missing.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn new(root: &Path, relative: &str) -> io::Result<Self> {
+        let path = root.join(relative.trim_start_matches('/'));
+        let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).last();
+        let top = missing.unwrap_or(&path).to_owned();
+        fs::create_dir_all(&path)?;
+        Ok(Self { path, top })
+    }
+
+    /// A cgroup that looks like a Docker container's, with its id.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn container(root: &Path) -> io::Result<(Self, String)> {
+        let id = fresh_id();
+        Ok((Self::new(root, &format!("docker/{id}"))?, id))
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its id.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub fn id(&self) -> io::Result<u64> {
+        Ok(fs::metadata(&self.path)?.ino())
+    }
+
+    /// Moves a process into it.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn enter(&self, pid: i32) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while remove(&self.top).is_err() && self.top.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    for pid in fs::read_to_string(directory.join("cgroup.procs"))?.lines().filter_map(|pid| pid.parse().ok())
+    {
+        // SAFETY: no pointers. The process was put here by the test.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    for child in fs::read_dir(directory)?.flatten() {
+        if child.file_type()?.is_dir() {
+            remove(&child.path())?;
+        }
+    }
+    fs::remove_dir(directory)
+}

@@ -1,0 +1,180 @@
+//! A Docker daemon and its containers, for tests: the one that runs on this host, else one of the test's own in a
+//! directory, which leaves nothing behind.
+
+mod daemon;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+pub use self::daemon::{Daemon, Network};
+
+/// The image of all test containers: busybox alone.
+pub const IMAGE: &str = "glassbox-tests:1";
+const BUSYBOX: &str = "/bin/busybox";
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// A daemon that answers.
+pub struct Docker {
+    socket: PathBuf,
+    daemon: Option<Daemon>,
+}
+
+impl Docker {
+    /// Uses the daemon of this host if there is one, else starts one without networks.
+    ///
+    /// # Errors
+    /// Why there can be none: a reason to skip.
+    pub fn start() -> Result<Self, String> {
+        let host = Self { socket: DEFAULT_SOCKET.into(), daemon: None };
+        if is_root() && host.try_run(&["version"]).is_ok_and(|output| output.status.success()) {
+            host.import_image()?;
+            return Ok(host);
+        }
+        Self::own(Network::None)
+    }
+
+    /// Starts a daemon of the test's own.
+    ///
+    /// # Errors
+    /// Why that cannot be: a reason to skip.
+    pub fn own(network: Network) -> Result<Self, String> {
+        if !is_root() {
+            return Err("not root".into());
+        }
+        let daemon = Daemon::start(network)?;
+        let docker = Self { socket: daemon.socket(), daemon: Some(daemon) };
+        docker.import_image()?;
+        Ok(docker)
+    }
+
+    /// Its API's socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The daemon, if it is the test's own.
+    pub fn daemon(&mut self) -> Option<&mut Daemon> {
+        self.daemon.as_mut()
+    }
+
+    /// Runs the `docker` command and returns what it printed.
+    ///
+    /// # Panics
+    /// When the command fails.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.try_run(arguments).unwrap_or_else(|error| panic!("run docker: {error}"));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker {}: {told}", arguments.join(" "));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn try_run(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        self.command().args(arguments).output()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("--host").arg(format!("unix://{}", self.socket.display())).stdin(Stdio::null());
+        command
+    }
+
+    /// Makes the image from this host's busybox, which Debian's `busybox-static` has linked statically.
+    fn import_image(&self) -> Result<(), String> {
+        if self.try_run(&["image", "inspect", IMAGE]).is_ok_and(|output| output.status.success()) {
+            return Ok(());
+        }
+        let root = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
+        let programs = root.path().join("bin");
+        let made = std::fs::create_dir(&programs)
+            .and_then(|()| std::fs::copy(BUSYBOX, programs.join("busybox")))
+            .and_then(|_| {
+                ["sh", "sleep", "cat", "nc", "dd", "httpd", "true"]
+                    .iter()
+                    .try_for_each(|name| std::os::unix::fs::symlink("busybox", programs.join(name)))
+            });
+        made.map_err(|error| format!("copy {BUSYBOX}: {error}"))?;
+        let tar =
+            Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).stdout(Stdio::piped()).spawn();
+        let mut tar = tar.map_err(|error| format!("run tar: {error}"))?;
+        let archive = tar.stdout.take().ok_or("no pipe from tar")?;
+        let import = self.command().args(["import", "-", IMAGE]).stdin(archive).output();
+        let _ = tar.wait();
+        match import {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(format!("import an image: {}", String::from_utf8_lossy(&output.stderr).trim())),
+            Err(error) => Err(format!("run docker: {error}")),
+        }
+    }
+}
+
+/// A container; removed when dropped.
+pub struct Container<'a> {
+    docker: &'a Docker,
+    /// Its id.
+    pub id: String,
+    kept: bool,
+}
+
+impl<'a> Container<'a> {
+    /// Runs a container in the background: `docker run -d --name NAME ARGUMENTS IMAGE COMMAND`.
+    #[must_use]
+    pub fn run(docker: &'a Docker, name: &str, arguments: &[&str], command: &[&str]) -> Self {
+        let mut all = vec!["run", "--detach", "--name", name];
+        all.extend(arguments);
+        all.push(IMAGE);
+        all.extend(command);
+        Self { docker, id: docker.run(&all), kept: false }
+    }
+
+    /// Lets it live until its daemon is dropped, and returns its id.
+    #[must_use]
+    pub fn keep(mut self) -> String {
+        self.kept = true;
+        self.id.clone()
+    }
+
+    /// One field of `docker inspect`, in Go's template syntax.
+    #[must_use]
+    pub fn inspect(&self, template: &str) -> String {
+        self.docker.run(&["inspect", "--format", template, &self.id])
+    }
+
+    /// The host's number of its first process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        let pid = self.inspect("{{.State.Pid}}");
+        pid.parse().unwrap_or_else(|_| panic!("a process number, not {pid}"))
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = self.docker.try_run(&["rm", "--force", "--volumes", &self.id]);
+        }
+    }
+}
+
+/// Waits until `look` sees something.
+///
+/// # Panics
+/// After `patience`.
+pub fn eventually<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_root() -> bool {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}

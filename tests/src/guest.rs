@@ -1,0 +1,152 @@
+//! What process 1 of a test guest does: makes a small system, runs the tests, says how they went, powers off.
+//!
+//! The guest is a kernel with an initramfs and nothing else: no disk, no network but `lo`, and a pure cgroup v2
+//! hierarchy with the controllers on that the host of a container has on. Its last line is the verdict:
+//! `GUEST passed N failed N skipped N exit N`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, PipeReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+#[path = "../../xtask/src/tally.rs"]
+mod tally;
+
+/// File system type and where it goes, parents first.
+const MOUNTS: [(&str, &str); 9] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/tmp"),
+    ("tmpfs", "/run"),
+    ("cgroup2", "/sys/fs/cgroup"),
+    ("bpf", "/sys/fs/bpf"),
+    ("tracefs", "/sys/kernel/tracing"),
+    ("debugfs", "/sys/kernel/debug"),
+];
+/// Controllers the tests' cgroups get.
+const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// Runs the guest to its end. Never call it anywhere else: it mounts, and it powers the machine off.
+pub fn main() {
+    if std::process::id() != 1 {
+        eprintln!("guest-init is process 1 of a virtual machine, see `cargo xtask vm`");
+        std::process::exit(2);
+    }
+    match make_system().and_then(|()| run_tests()) {
+        Ok((tally, exit)) => {
+            let tally::Tally { passed, failed, skipped } = tally;
+            println!("GUEST passed {passed} failed {failed} skipped {skipped} exit {exit}");
+        }
+        // Without a verdict the host takes it for failed.
+        Err(error) => println!("guest-init: {error:#}"),
+    }
+    // SAFETY: sync and reboot take no pointers; a guest has nothing to lose by being powered off.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_POWER_OFF);
+    }
+}
+
+fn make_system() -> anyhow::Result<()> {
+    for (kind, target) in MOUNTS {
+        fs::create_dir_all(target).with_context(|| format!("create {target}"))?;
+        mount(kind, target)?;
+    }
+    fs::write("/proc/sys/kernel/hostname", "guest").context("set the host name")?;
+    let offered =
+        fs::read_to_string(format!("{CGROUPS}/cgroup.controllers")).context("read the controllers")?;
+    for controller in CONTROLLERS {
+        if offered.split_whitespace().any(|name| name == controller) {
+            fs::write(format!("{CGROUPS}/cgroup.subtree_control"), format!("+{controller}"))
+                .with_context(|| format!("enable the {controller} controller"))?;
+        }
+    }
+    busybox(&["--install", "-s", "/bin"])?;
+    busybox(&["ip", "link", "set", "lo", "up"])?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("read the kernel's release")?;
+    println!("guest-init: Linux {}, controllers {}", release.trim(), offered.trim());
+    Ok(())
+}
+
+fn mount(kind: &str, target: &str) -> anyhow::Result<()> {
+    let text = |text: &str| std::ffi::CString::new(text).context("make a C string");
+    let (c_kind, c_target) = (text(kind)?, text(target)?);
+    // SAFETY: three C strings that live until the call returns; no data goes with it.
+    let result =
+        unsafe { libc::mount(c_kind.as_ptr(), c_target.as_ptr(), c_kind.as_ptr(), 0, std::ptr::null()) };
+    if result == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::last_os_error()).with_context(|| format!("mount {kind} at {target}"))
+}
+
+fn busybox(arguments: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new("/bin/busybox").args(arguments).status().context("run busybox")?;
+    anyhow::ensure!(status.success(), "busybox {}: {status}", arguments.join(" "));
+    Ok(())
+}
+
+/// Runs the tests one at a time; how they went, and their exit status as a shell would give it.
+fn run_tests() -> anyhow::Result<(tally::Tally, i32)> {
+    let arguments = fs::read_to_string("/arguments").context("read /arguments")?;
+    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+    let mut command = Command::new("/tests");
+    command
+        .args(["--test-threads=1", "--show-output"])
+        .args(arguments.lines())
+        .env("PATH", "/bin")
+        .env("HOME", "/root")
+        .env("GLASSBOX_TESTS_GUEST", "1")
+        .env("GLASSBOX_TESTS_STRICT", "1")
+        .stdout(writer.try_clone().context("duplicate a pipe")?)
+        .stderr(writer);
+    let child = command.spawn().context("run /tests")?;
+    drop(command);
+    let counts = follow(reader);
+    let status = wait_for(child.id())?;
+    let exit = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    Ok((counts().end(status.success()), exit))
+}
+
+/// Prints each line as it comes and counts. What it returns gives the counts, once the tests have ended: at the
+/// end of the output, or shortly after if a process that outlived its test still holds it.
+fn follow(reader: PipeReader) -> impl FnOnce() -> tally::Reader {
+    let counts = Arc::new(Mutex::new(tally::Reader::default()));
+    let (sender, ended) = channel::<()>();
+    let writing = Arc::clone(&counts);
+    std::thread::spawn(move || {
+        let _ended_with_this = sender;
+        for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            writing.lock().unwrap_or_else(PoisonError::into_inner).line(&line);
+        }
+    });
+    move || {
+        // Both the end of the output and the time-out are an end.
+        let _ = ended.recv_timeout(Duration::from_secs(1));
+        std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Waits for one process and buries all others that end meanwhile: process 1 inherits every orphan.
+fn wait_for(process: u32) -> anyhow::Result<ExitStatus> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a live integer, the only thing written.
+        let ended = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        if ended < 0 {
+            return Err(std::io::Error::last_os_error()).context("wait for the tests");
+        }
+        if u32::try_from(ended).is_ok_and(|ended| ended == process) {
+            return Ok(ExitStatus::from_raw(status));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! HTTP GET, as little of it as asking the agent and Prometheus takes: version 1.0, so that answers come
+//! whole.
+
+use std::{
+    fmt::Write as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+/// How long a server may take for a step of its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server said.
+pub struct Answer {
+    /// The status, such as 200.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// Asks for a path, with its query if it has one.
+///
+/// # Errors
+/// Where nobody answers, or not with HTTP.
+pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    let asked = || format!("get http://{address}{path}");
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(asked)?;
+    stream.set_read_timeout(Some(PATIENCE)).with_context(asked)?;
+    stream.set_write_timeout(Some(PATIENCE)).with_context(asked)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").with_context(asked)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).with_context(asked)?;
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(asked)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok(Answer { status: status.with_context(asked)?, body: body.to_owned() })
+}
+
+/// Text as it goes into a query string: all but the unreserved characters as `%XX`.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}

@@ -1,0 +1,28 @@
+//! What the tests share: containers, servers and processes that are cleaned up when dropped.
+#![expect(clippy::panic, reason = "a test that cannot go on fails; these are their tools")]
+
+pub mod agent;
+pub mod cgroup;
+pub mod dashboards;
+pub mod docker;
+pub mod guest;
+pub mod http;
+pub mod prometheus;
+pub mod service;
+pub mod worker;
+
+/// Says aloud that a test was not run, and why; `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a
+/// skip is a failure.
+///
+/// # Panics
+/// Under `GLASSBOX_TESTS_STRICT=1`.
+pub fn skip(test: &str, reason: &str) {
+    eprintln!("SKIP {test}: {reason}");
+    assert!(std::env::var_os("GLASSBOX_TESTS_STRICT").is_none_or(|strict| strict != "1"), "{test}: {reason}");
+}
+
+/// Says that a test does not apply to this kind of host, which no set-up could change. Counted as a skip, but no failure
+/// under `GLASSBOX_TESTS_STRICT=1`.
+pub fn inapplicable(test: &str, reason: &str) {
+    eprintln!("SKIP {test}: {reason}");
+}

@@ -1,0 +1,155 @@
+//! A Prometheus that scrapes every second, and answers questions.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::{
+    http,
+    service::{Service, free_address},
+};
+
+/// Names a directory that holds `prometheus` and `promtool`, or has them below it as a package does
+/// (`usr/bin`). Without it, they are looked for in PATH. `cargo xtask test` sets it.
+pub const VARIABLE: &str = "GLASSBOX_PROMETHEUS_DIR";
+
+/// The programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The server.
+    pub prometheus: PathBuf,
+    /// The tool.
+    pub promtool: PathBuf,
+}
+
+impl Programs {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// Where they are not there, in words.
+    pub fn find() -> Result<Self, String> {
+        let directories: Vec<PathBuf> = match env::var_os(VARIABLE) {
+            Some(named) => ["", "usr/bin", "bin"].map(|below| PathBuf::from(&named).join(below)).to_vec(),
+            None => env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect(),
+        };
+        let programs = directories.iter().map(|directory| Self {
+            prometheus: directory.join("prometheus"),
+            promtool: directory.join("promtool"),
+        });
+        let mut whole =
+            programs.filter(|programs| programs.prometheus.is_file() && programs.promtool.is_file());
+        whole.next().ok_or_else(|| {
+            format!("no prometheus and promtool in {VARIABLE} or PATH (cargo xtask test downloads them)")
+        })
+    }
+}
+
+/// One series' value, of the answer to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value; may be NaN.
+    pub value: f64,
+}
+
+/// A running Prometheus.
+pub struct Prometheus {
+    address: SocketAddr,
+    _service: Service,
+}
+
+impl Prometheus {
+    /// Starts one that scrapes `target` every second as job `glassbox`.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    #[must_use]
+    pub fn start(programs: &Programs, target: SocketAddr) -> Self {
+        let address = free_address();
+        let service = Service::start("Prometheus", address, "/-/ready", |directory| {
+            let file = directory.join("prometheus.yml");
+            let configuration = format!(
+                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+                 scrape_configs:\n\
+                 - job_name: glassbox\n  \
+                   static_configs: [{{targets: ['{target}']}}]\n"
+            );
+            fs::write(&file, configuration)
+                .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+            let mut command = Command::new(&programs.prometheus);
+            command.arg(format!("--config.file={}", file.display()));
+            command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
+            command.arg(format!("--web.listen-address={address}"));
+            command
+        });
+        Self { address, _service: service }
+    }
+
+    /// Asks a question, exactly as given.
+    ///
+    /// # Errors
+    /// Where Prometheus refuses it, with what it says.
+    pub fn query(&self, promql: &str) -> anyhow::Result<Vec<Sample>> {
+        let data =
+            self.ask(&format!("/api/v1/query?query={}", http::escaped(promql))).context(promql.to_owned())?;
+        let series = data["result"].as_array().with_context(|| format!("{promql}: not a vector: {data}"))?;
+        series.iter().map(|series| sample(series).with_context(|| format!("read {series}"))).collect()
+    }
+
+    /// The values of a label in the series that a selector selects.
+    ///
+    /// # Errors
+    /// Where Prometheus refuses, with what it says.
+    pub fn label_values(&self, selector: &str, label: &str) -> anyhow::Result<Vec<String>> {
+        let path =
+            format!("/api/v1/label/{}/values?match[]={}", http::escaped(label), http::escaped(selector));
+        let data = self.ask(&path).context(selector.to_owned())?;
+        let values = data.as_array().with_context(|| format!("not a list: {data}"))?;
+        Ok(values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect())
+    }
+
+    /// Asks until the answer is as wanted, and returns it.
+    ///
+    /// # Panics
+    /// Where it is not by then; the panic shows the last answer.
+    pub fn wait_for(
+        &self,
+        promql: &str,
+        patience: Duration,
+        wanted: impl Fn(&[Sample]) -> bool,
+    ) -> Vec<Sample> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let answer = self.query(promql);
+            match answer {
+                Ok(samples) if wanted(&samples) => return samples,
+                last => assert!(Instant::now() < deadline, "after {patience:?}, {promql} gives {last:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn ask(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = http::get(self.address, path)?;
+        let mut body: Value = serde_json::from_str(&answer.body).context("parse the answer")?;
+        anyhow::ensure!(answer.status == 200, "status {}: {}", answer.status, body["error"]);
+        Ok(body["data"].take())
+    }
+}
+
+fn sample(series: &Value) -> Option<Sample> {
+    let labels = series["metric"].as_object()?.iter();
+    let labels = labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    let value = series["value"][1].as_str()?;
+    // Prometheus writes +Inf, -Inf and NaN as Rust reads them.
+    Some(Sample { labels: labels.collect::<Option<_>>()?, value: value.parse().ok()? })
+}

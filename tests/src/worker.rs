@@ -1,0 +1,144 @@
+//! Child processes that burn or yield CPU time until they are dropped.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use crate::cgroup::Cgroup;
+
+/// What a worker does all day.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// Never leaves the CPU by itself.
+    Spin,
+    /// Runs for about 1 ms, sleeps for 1 ms, and so on.
+    SpinAndSleep,
+    /// Sleeps.
+    Sleep,
+}
+
+/// A child process; killed and reaped when dropped.
+pub struct Worker {
+    /// Its process id.
+    pub pid: i32,
+}
+
+impl Worker {
+    /// Starts a worker in a cgroup, on one CPU or on all. It is stopped until [`Worker::go`].
+    #[must_use]
+    pub fn start(cgroup: &Cgroup, work: Work, cpu: Option<usize>) -> Self {
+        // SAFETY: the child calls only async-signal-safe functions and never returns from here.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+        if pid == 0 {
+            // SAFETY: async-signal-safe calls only; `set` is a plain value.
+            unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if let Some(cpu) = cpu {
+                    let mut set: libc::cpu_set_t = std::mem::zeroed();
+                    libc::CPU_SET(cpu, &mut set);
+                    libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
+                }
+                libc::raise(libc::SIGSTOP);
+            }
+            toil(work)
+        }
+        let worker = Self { pid };
+        worker.wait_for_state('T');
+        cgroup
+            .enter(pid)
+            .unwrap_or_else(|error| panic!("move {pid} into {}: {error}", cgroup.path().display()));
+        worker
+    }
+
+    /// Lets it work.
+    pub fn go(&self) {
+        // SAFETY: no pointers; the child is ours.
+        unsafe { libc::kill(self.pid, libc::SIGCONT) };
+    }
+
+    /// Stops it and waits until it has stopped.
+    pub fn stop(&self) {
+        // SAFETY: no pointers; the child is ours.
+        unsafe { libc::kill(self.pid, libc::SIGSTOP) };
+        self.wait_for_state('T');
+    }
+
+    fn wait_for_state(&self, state: char) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+            let now = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            if now == Some(state) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "worker {} is {now:?}, not {state}", self.pid);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Time it has waited in run queues, ns: the kernel's own account.
+    #[must_use]
+    pub fn run_delay_ns(&self) -> u64 {
+        self.schedstat(1)
+    }
+
+    /// Time it has run, ns: the kernel's own account.
+    #[must_use]
+    pub fn run_time_ns(&self) -> u64 {
+        self.schedstat(0)
+    }
+
+    fn schedstat(&self, column: usize) -> u64 {
+        let path = format!("/proc/{}/schedstat", self.pid);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {path}: {error}"));
+        text.split_whitespace()
+            .nth(column)
+            .and_then(|field| field.parse().ok())
+            .unwrap_or_else(|| panic!("{text}"))
+    }
+
+    /// Voluntary and involuntary switches, by the kernel's own account.
+    #[must_use]
+    pub fn switches(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.pid);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("read {path}: {error}"));
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {path}"))
+        };
+        (field("voluntary_ctxt_switches:"), field("nonvoluntary_ctxt_switches:"))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // SAFETY: the child is ours and not yet reaped; no status is asked for.
+        unsafe {
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+fn now_ns() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+fn toil(work: Work) -> ! {
+    loop {
+        let begun = now_ns();
+        while !matches!(work, Work::Sleep) && now_ns() - begun < 1_000_000 {
+            std::hint::spin_loop();
+        }
+        if !matches!(work, Work::Spin) {
+            let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+            // SAFETY: a live timespec; the rest is not asked for.
+            unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The kernel programs against the kernel's own accounts. Needs root and a kernel with BTF; runs on this host and, as the
+//! same binary, in guests with other kernels (`cargo xtask vm`).
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
+
+mod kernel {
+    mod births;
+    mod degraded;
+    mod probe;
+    mod scheduler;
+}

@@ -1,0 +1,172 @@
+//! Containers that come and go under the agent's eyes.
+
+use std::{sync::Arc, time::Duration};
+
+use glassbox::{
+    config::Config,
+    containers::directory::Directory,
+    snapshot::{ContainerRow, Snapshot},
+    tick::{Engine, Snapshots},
+};
+use glassbox_tests::{
+    cgroup::{Cgroup, v2_root},
+    worker::{Work, Worker},
+};
+
+use super::probe::ALONE;
+
+pub(super) fn engine(config: Config) -> (Engine, Snapshots) {
+    Engine::start(config, Directory::new()).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+pub(super) fn config() -> Config {
+    Config { docker_socket: None, ..Config::default() }
+}
+
+pub(super) fn latest(snapshots: &Snapshots) -> Arc<Snapshot> {
+    snapshots.borrow().clone().expect("a snapshot")
+}
+
+fn row(snapshots: &Snapshots, id: &str) -> Option<ContainerRow> {
+    latest(snapshots).containers.iter().find(|row| row.identity.id == id).cloned()
+}
+
+pub(super) fn lost(snapshots: &Snapshots, source: &str) -> u64 {
+    let snapshot = latest(snapshots);
+    snapshot.agent.lost.iter().find(|(name, _)| *name == source).map(|(_, count)| *count).unwrap()
+}
+
+#[test]
+fn a_container_that_lives_50_ms_between_two_ticks_is_counted_with_its_cpu_time() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let worker = Worker::start(&cgroup, Work::Spin, None);
+    let elsewhere_ns = worker.run_time_ns();
+    worker.go();
+    std::thread::sleep(Duration::from_millis(50));
+    worker.stop();
+    let run_time_ns = worker.run_time_ns() - elsewhere_ns;
+    drop(worker);
+    drop(cgroup);
+    engine.tick();
+    let row = row(&snapshots, &id).expect("the container's final row");
+    assert!(row.ended_at.is_some());
+    let usage = row.scheduler.expect("kernel counters");
+    println!("counted {} ns, the kernel says {run_time_ns} ns", usage.oncpu_ns);
+    assert!(
+        usage.oncpu_ns.abs_diff(run_time_ns) < run_time_ns / 10,
+        "{} of {run_time_ns} ns",
+        usage.oncpu_ns
+    );
+    assert_eq!(lost(&snapshots, "cgroup_slots"), 0);
+}
+
+#[test]
+fn a_container_that_was_there_before_the_agent_is_found_and_counted() {
+    let _alone = ALONE.lock();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let nested = Cgroup::new(cgroup.path(), "init.scope").unwrap();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let worker = Worker::start(&nested, Work::SpinAndSleep, None);
+    worker.go();
+    std::thread::sleep(Duration::from_millis(300));
+    engine.tick();
+    let usage = row(&snapshots, &id).and_then(|row| row.scheduler).expect("kernel counters");
+    assert!(usage.oncpu_ns > 20_000_000, "work in a nested cgroup counts for the container: {usage:?}");
+    drop(worker);
+}
+
+#[test]
+fn a_cgroup_made_inside_a_container_belongs_to_it() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let nested = Cgroup::new(cgroup.path(), "system.slice/app.service").unwrap();
+    let worker = Worker::start(&nested, Work::SpinAndSleep, None);
+    worker.go();
+    std::thread::sleep(Duration::from_millis(300));
+    engine.tick();
+    let usage = row(&snapshots, &id).and_then(|row| row.scheduler).expect("kernel counters");
+    assert!(usage.oncpu_ns > 20_000_000, "{usage:?}");
+    drop(worker);
+}
+
+#[test]
+fn a_slot_is_clean_for_its_next_holder() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(Config { containers_max: 1, ..config() });
+    engine.tick();
+    let (cgroup, _) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let worker = Worker::start(&cgroup, Work::SpinAndSleep, None);
+    worker.go();
+    std::thread::sleep(Duration::from_millis(100));
+    drop(worker);
+    drop(cgroup);
+    engine.tick();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    engine.tick();
+    let usage = row(&snapshots, &id).and_then(|row| row.scheduler).expect("the only slot, again");
+    assert_eq!((usage.oncpu_ns, usage.waits.sum_ns), (0, 0));
+    drop(cgroup);
+}
+
+#[test]
+fn a_full_map_is_counted_and_loses_no_container() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(Config { containers_max: 2, ..config() });
+    engine.tick();
+    let root = v2_root().unwrap();
+    let containers: Vec<_> = (0..5).map(|_| Cgroup::container(&root).unwrap()).collect();
+    engine.tick();
+    let rows: Vec<_> =
+        containers.iter().map(|(_, id)| row(&snapshots, id).expect("a row without a slot")).collect();
+    assert_eq!(rows.iter().filter(|row| row.scheduler.is_some()).count(), 2);
+    assert_eq!(lost(&snapshots, "cgroup_slots"), 3);
+    drop(containers);
+    // Slots come back: the next two are counted again.
+    engine.tick();
+    let (_cgroup, id) = Cgroup::container(&root).unwrap();
+    engine.tick();
+    assert!(row(&snapshots, &id).is_some_and(|row| row.scheduler.is_some()));
+}
+
+#[test]
+fn a_storm_of_births_and_deaths_leaves_no_slot_behind() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(Config { containers_max: 64, ..config() });
+    engine.tick();
+    let root = v2_root().unwrap();
+    for _ in 0..40 {
+        let containers: Vec<_> = (0..32).map(|_| Cgroup::container(&root).unwrap()).collect();
+        drop(containers);
+        engine.tick();
+    }
+    let held = |snapshots: &Snapshots| {
+        let snapshot = latest(snapshots);
+        snapshot.agent.maps.iter().find(|map| map.name == "SCHEDULER").and_then(|map| map.entries).unwrap()
+    };
+    assert_eq!(held(&snapshots), 0);
+    assert_eq!(lost(&snapshots, "cgroup_events") + lost(&snapshots, "cgroup_table"), 0);
+    assert!(lost(&snapshots, "ended_containers") > 0, "1280 ended containers cannot all be kept");
+}
+
+#[test]
+fn program_statistics_are_sampled() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    let (cgroup, _) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let worker = Worker::start(&cgroup, Work::SpinAndSleep, None);
+    worker.go();
+    engine.tick();
+    std::thread::sleep(Duration::from_millis(1100));
+    engine.tick();
+    let snapshot = latest(&snapshots);
+    let program = snapshot.agent.programs.iter().find(|program| program.name == "scheduler_sched_switch");
+    let program = program.expect("the main rung");
+    assert!(program.runs.is_some_and(|runs| runs > 100), "{program:?}");
+    println!("{:?} for {:?} runs", program.run_time, program.runs);
+}

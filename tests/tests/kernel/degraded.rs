@@ -1,0 +1,101 @@
+//! What is missing is named, and the rest works.
+
+use std::path::Path;
+
+use glassbox::{
+    config::Config,
+    kernel::{Kernel, Options},
+};
+use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
+
+use super::{
+    births::{config, engine, latest},
+    probe::ALONE,
+};
+
+fn refusal(config: &Config) -> String {
+    match Kernel::start(&Options { config, hierarchy_id: 0, change_offsets: |_| () }) {
+        Ok(_) => panic!("it started"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+#[test]
+fn without_btf_the_scheduler_is_off_and_the_cgroup_files_are_still_read() {
+    let _alone = ALONE.lock();
+    let config = Config { btf: "/nonexistent/vmlinux".into(), ..config() };
+    let refusal = refusal(&config);
+    assert!(
+        refusal.contains("/nonexistent/vmlinux") && refusal.contains("CONFIG_DEBUG_INFO_BTF"),
+        "{refusal}"
+    );
+    let (mut engine, snapshots) = engine(config);
+    let (_cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    // On a hybrid host a container has a cgroup in each tree.
+    let v1 = Path::new(ROOT).join("cpuacct");
+    let _beside = v1.exists().then(|| Cgroup::new(&v1, &format!("docker/{id}")).unwrap());
+    engine.tick();
+    let snapshot = latest(&snapshots);
+    let up =
+        |name| snapshot.agent.collectors.iter().find(|status| status.name == name).map(|status| status.up);
+    assert_eq!((up("scheduler"), up("cgroup")), (Some(false), Some(true)));
+    let row = snapshot.containers.iter().find(|row| row.identity.id == id).expect("found by the walk");
+    assert!(row.scheduler.is_none() && row.cgroup.cpu.usage_ns.is_some());
+}
+
+#[test]
+fn a_damaged_btf_is_an_error_and_no_crash() {
+    let _alone = ALONE.lock();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), b"\x9f\xeb\x01\x00garbage").unwrap();
+    let refusal = refusal(&Config { btf: file.path().into(), ..config() });
+    assert!(refusal.contains("BTF cut short"), "{refusal}");
+}
+
+#[test]
+fn without_cap_perfmon_the_refusal_names_the_remedy() {
+    let _alone = ALONE.lock();
+    // Capabilities belong to threads: only this one loses them.
+    let refusal = std::thread::spawn(|| {
+        drop_capabilities(&[38, 21]);
+        let config = config();
+        match Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () }) {
+            // The maps may be made; then the programs are refused.
+            Ok(kernel) => kernel.rung("scheduler").map(|rung| rung.name).unwrap_err().to_string(),
+            Err(error) => format!("{error:#}"),
+        }
+    })
+    .join()
+    .unwrap();
+    assert!(refusal.contains("CAP_PERFMON"), "{refusal}");
+}
+
+/// Takes capabilities from the calling thread's effective set.
+fn drop_capabilities(bits: &[u32]) {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    const VERSION_3: u32 = 0x2008_0522;
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    // Two words each of effective, permitted, inheritable.
+    let mut data = [[0u32; 3]; 2];
+    // SAFETY: the structures are what capget(2) and capset(2) describe for version 3, and live.
+    unsafe {
+        assert_eq!(libc::syscall(libc::SYS_capget, &raw mut header, &raw mut data), 0);
+        for bit in bits {
+            data[(bit / 32) as usize][0] &= !(1 << (bit % 32));
+        }
+        assert_eq!(libc::syscall(libc::SYS_capset, &raw mut header, &raw const data), 0);
+    }
+}
+
+#[test]
+fn a_collector_that_is_switched_off_is_not_started() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(Config { collectors_off: vec!["scheduler".into()], ..config() });
+    engine.tick();
+    let snapshot = latest(&snapshots);
+    assert!(snapshot.agent.collectors.iter().all(|status| status.name != "scheduler"));
+}

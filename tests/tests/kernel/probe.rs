@@ -1,0 +1,82 @@
+//! A loaded [`Kernel`] with the scheduler collector and one tracked test container.
+
+use std::{path::Path, sync::Mutex, time::SystemTime};
+
+use glassbox::{
+    collectors::{
+        Collector, Context,
+        scheduler::{SPEC, SchedulerUsage},
+    },
+    config::{Config, SchedulerRung},
+    containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
+    kernel::{Kernel, Options},
+    snapshot::ContainerRow,
+};
+use glassbox_ebpf::offsets::{ABSENT, Offsets};
+use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
+
+/// Scheduler tests measure the whole machine: one at a time.
+pub(super) static ALONE: Mutex<()> = Mutex::new(());
+
+pub(super) struct Probe {
+    pub(super) kernel: Kernel,
+    collector: Box<dyn Collector>,
+    container: Container,
+    row: ContainerRow,
+    pub(super) cgroup: Cgroup,
+}
+
+pub(super) fn without_sched_info(offsets: &mut Offsets) {
+    offsets.task_last_queued = ABSENT;
+    offsets.task_run_delay = ABSENT;
+    offsets.task_last_arrival = ABSENT;
+}
+
+impl Probe {
+    /// Tracks a new cgroup of the v2 hierarchy with all that this kernel has.
+    pub(super) fn start() -> Self {
+        Self::with(&v2_root().expect("a v2 hierarchy"), 0, |_| ())
+    }
+
+    pub(super) fn with(root: &Path, hierarchy_id: u32, change_offsets: fn(&mut Offsets)) -> Self {
+        let config = Config { scheduler_rung: SchedulerRung::Auto, ..Config::default() };
+        let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id, change_offsets })
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        kernel.rung("cgroup").unwrap_or_else(|error| panic!("{error:#}"));
+        let (cgroup, id) = Cgroup::container(root).unwrap();
+        let layout = Layout::detect(Path::new(ROOT)).unwrap();
+        let collector = (SPEC.start)(&mut Context {
+            config: &config,
+            layout: &layout,
+            kernel: Some(&mut kernel),
+            kernel_error: None,
+        })
+        .unwrap_or_else(|error| panic!("{error:#}"));
+        let identity = std::sync::Arc::new(Identity {
+            cgroup_path: format!("/docker/{id}"),
+            container: id.clone(),
+            id,
+            runtime: Runtime::Docker,
+            name: String::new(),
+            image: String::new(),
+            namespace: None,
+            pod: None,
+            labels: Default::default(),
+            started_at: None,
+        });
+        let cgroup_id = cgroup.id().unwrap();
+        let slot = kernel.slots.born(cgroup_id);
+        assert!(slot.is_some(), "the kernel claimed no slot for a container that was born under its eyes");
+        let row = ContainerRow::new(identity.clone(), SystemTime::now());
+        Self { kernel, collector, container: Container { key: 1, identity, cgroup_id, slot }, row, cgroup }
+    }
+
+    pub(super) fn read(&mut self) -> SchedulerUsage {
+        self.collector.collect(&self.container, &mut self.row).unwrap();
+        (**self.row.scheduler.as_ref().unwrap()).clone()
+    }
+
+    pub(super) fn lost(&self, source: glassbox_ebpf::Lost) -> u64 {
+        self.kernel.lost().into_iter().find(|(lost, _)| *lost == source).map(|(_, count)| count).unwrap()
+    }
+}

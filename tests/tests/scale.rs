@@ -1,0 +1,55 @@
+//! A thousand containers on one host. Needs root.
+
+use std::{collections::HashSet, path::Path};
+
+use glassbox::{config::Config, containers::directory::Directory, exposition, tick::Engine};
+use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
+
+const CONTAINERS: usize = 1000;
+
+#[test]
+fn a_thousand_containers_are_all_counted_and_shown() {
+    // SAFETY: no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    let Some(v2) = v2_root().filter(|_| root) else {
+        glassbox_tests::skip(
+            "a_thousand_containers_are_all_counted_and_shown",
+            "needs root and a v2 hierarchy",
+        );
+        return;
+    };
+    let config = Config { docker_socket: None, containers_max: 1024, ..Config::default() };
+    let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
+    engine.tick();
+    // On a hybrid host a container has a cgroup in each tree.
+    let trees = [Some(v2), v1_tree("cpuacct"), v1_tree("memory")];
+    let (mut cgroups, mut ids) = (Vec::new(), HashSet::new());
+    for count in 1..=CONTAINERS {
+        let id = glassbox_tests::cgroup::fresh_id();
+        let everywhere = trees.iter().flatten();
+        cgroups.extend(everywhere.map(|tree| Cgroup::new(tree, &format!("docker/{id}")).unwrap()));
+        ids.insert(id);
+        if count % 100 == 0 {
+            engine.tick();
+        }
+    }
+    let snapshot = snapshots.borrow().clone().unwrap();
+    // This host may run other containers beside.
+    let ours: Vec<_> = snapshot.containers.iter().filter(|row| ids.contains(&row.identity.id)).collect();
+    assert_eq!(ours.len(), CONTAINERS);
+    assert!(ours.iter().all(|row| row.scheduler.is_some() && row.cgroup.cpu.usage_ns.is_some()));
+    let lost: u64 =
+        snapshot.agent.lost.iter().filter(|(source, _)| source.starts_with("cgroup")).map(|l| l.1).sum();
+    assert_eq!(lost, 0, "{:?}", snapshot.agent.lost);
+    let mut text = exposition::Text::default();
+    exposition::encode(&snapshot, exposition::Scope::All, &mut text);
+    let text = text.take();
+    let text = std::str::from_utf8(&text).unwrap();
+    let shown = text.lines().filter(|line| line.starts_with("container_cpu_usage_seconds_total{")).count();
+    assert!(shown >= CONTAINERS, "{shown}");
+    println!("{CONTAINERS} containers: tick {:?}, {} bytes", snapshot.agent.tick_duration, text.len());
+}
+
+fn v1_tree(controller: &str) -> Option<std::path::PathBuf> {
+    Some(Path::new(ROOT).join(controller)).filter(|tree| tree.join("cgroup.procs").exists())
+}
