@@ -56,6 +56,13 @@ impl Family {
     pub fn is_inherited(&self) -> bool {
         !self.name.starts_with("glassbox_")
     }
+
+    /// True where the series of a container that has ended stay: its counters, final now, and that it was there. What it
+    /// held or was allowed it has no longer; a gauge that stayed would be added to its successor's.
+    #[must_use]
+    pub fn outlives_container(&self) -> bool {
+        self.kind != Kind::Gauge || lifecycle::FAMILIES.iter().any(|family| family.name == self.name)
+    }
 }
 
 /// The type of a family.
@@ -199,7 +206,8 @@ pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
         match family.samples {
             Samples::Agent(read) => read(snapshot, &mut Emit { encoder, base: &[], labels: &[] }),
             Samples::Container(read) => {
-                for (row, base) in all.bearing(family) {
+                let stays = family.outlives_container();
+                for (row, base) in all.bearing(family).filter(|(row, _)| stays || row.ended_at.is_none()) {
                     read(row, &mut Emit { encoder, base, labels: &[] });
                 }
             }

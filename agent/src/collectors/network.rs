@@ -1,12 +1,13 @@
 //! Interface counters of a container's own network namespace, from `/proc/PID/net/dev`.
 //!
-//! The file is opened once, through any process of the container, and then shows the same namespace for as long as it
-//! is held, also when that process has ended: one `pread` or two per container and tick, some 10 µs. A container in the
-//! host's network has no series, and of those that share a namespace only the first one met has, so that nothing is
-//! counted twice. Reading another process's namespace takes the right to trace it, which root has.
+//! The file is opened once, through any process of the container, and then shows the same namespace for as
+//! long as it is held, also when that process has ended: one `pread` or two per container and tick, some 10
+//! µs. A container in the host's network has no series, and of those that share a namespace only the first
+//! one met has, so that nothing is counted twice. Reading another process's namespace takes the right to
+//! trace it, which root has.
 //!
-//! Left out are the loopback and the interfaces by which a container reaches containers of its own (`veth*`, `docker*`,
-//! `nerdctl*`), as cAdvisor does. No kernel is too old.
+//! Left out are the loopback and the interfaces by which a container reaches containers of its own (`veth*`,
+//! `docker*`, `nerdctl*`), as cAdvisor does. No kernel is too old.
 
 mod device;
 mod process;
@@ -52,8 +53,8 @@ pub const SPEC: Spec = Spec {
     start: |context| Ok(Box::new(Network::new(context)?)),
 };
 
-/// A container without a namespace of its own is looked at again at every so many ticks: the one that it shares a
-/// namespace with may have gone, or its first process was not there yet.
+/// A container without a namespace of its own is looked at again at every so many ticks: the one that it
+/// shares a namespace with may have gone, or its first process was not there yet.
 const RETRY_EVERY_TICKS: u32 = 10;
 /// At so many first ticks a container without processes is looked at every time.
 const FIRST_TICKS: u32 = 5;
@@ -63,8 +64,8 @@ struct Network {
     proc_root: PathBuf,
     host_namespace: u64,
     containers: HashMap<u64, Tracked>,
-    /// The container that bears the series of a namespace, by its inode. The file that is held keeps the kernel from
-    /// giving the number to another one.
+    /// The container that bears the series of a namespace, by its inode. The file that is held keeps the
+    /// kernel from giving the number to another one.
     bearers: HashMap<u64, u64>,
     devices: Devices,
 }

@@ -1,8 +1,9 @@
-//! Where the cgroup files of this host are, which of its cgroups are containers, and the walk that finds them.
+//! Where the cgroup files of this host are, which of its cgroups are containers, and the walk that finds
+//! them.
 //!
-//! Hosts come in three modes. On *v2* one tree bears every controller. On *v1* each controller has a tree of its own, or
-//! shares one (`cpu,cpuacct`). *Hybrid* is v1 with a v2 tree beside it, at `unified`, that bears the processes but as a
-//! rule no controllers. Runtimes give a container the same path in every tree.
+//! Hosts come in three modes. On *v2* one tree bears every controller. On *v1* each controller has a tree of
+//! its own, or shares one (`cpu,cpuacct`). *Hybrid* is v1 with a v2 tree beside it, at `unified`, that bears
+//! the processes but as a rule no controllers. Runtimes give a container the same path in every tree.
 //!
 //! Nothing here needs a kernel newer than cgroups themselves, and nothing asks a runtime.
 
@@ -91,9 +92,9 @@ impl Layout {
         self.mode
     }
 
-    /// The directory of the cgroup at `path` (with a leading slash) in the tree that bears `controller`, by its v1 name
-    /// (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`). `None` where this host has no such controller. It is not checked
-    /// that the directory is there.
+    /// The directory of the cgroup at `path` (with a leading slash) in the tree that bears `controller`, by
+    /// its v1 name (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`). `None` where this host has no such
+    /// controller. It is not checked that the directory is there.
     #[must_use]
     pub fn directory(&self, controller: &str, path: &str) -> Option<PathBuf> {
         if self.is_unified(controller) {
@@ -113,7 +114,8 @@ impl Layout {
         accounts || self.unified.iter().any(|name| name == v2_name)
     }
 
-    /// The directory of the cgroup at `path` in the tree that is walked: v2 where it is mounted, else v1's `cpu`.
+    /// The directory of the cgroup at `path` in the tree that is walked: v2 where it is mounted, else v1's
+    /// `cpu`.
     #[must_use]
     pub fn primary(&self, path: &str) -> PathBuf {
         within(&self.primary, path)
@@ -125,7 +127,8 @@ impl Layout {
         ["cpu", "memory"].into_iter().filter(move |_| hybrid).filter_map(|name| tree(&self.v1, name))
     }
 
-    /// The kernel's number for the tree that is walked: 0 for v2, else the one that `cgroups` in procfs gives.
+    /// The kernel's number for the tree that is walked: 0 for v2, else the one that `cgroups` in procfs
+    /// gives.
     ///
     /// # Errors
     /// Where that file cannot be read or has no usable line for `cpu`.

@@ -1,8 +1,9 @@
-//! What the runtimes tell of containers: an address book from id to names, shared between the tasks that follow the
-//! runtimes (writers) and the tick (reader). Unlike the containers themselves, which only the cgroups make known.
+//! What the runtimes tell of containers: an address book from id to names, shared between the tasks that
+//! follow the runtimes (writers) and the tick (reader). Unlike the containers themselves, which only the
+//! cgroups make known.
 //!
-//! Bounded: [`ENTRIES_MAX`] entries, each cut to size. Entries of removed containers stay for [`LINGER`], so that a
-//! container that died before the tick came round can still be named.
+//! Bounded: [`ENTRIES_MAX`] entries, each cut to size. Entries of removed containers stay for [`LINGER`], so
+//! that a container that died before the tick came round can still be named.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -53,8 +54,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Takes what is understood from a container's labels, and keeps those that `filter` lets through: exact names, or
-    /// a prefix followed by `*`.
+    /// Takes what is understood from a container's labels, and keeps those that `filter` lets through: exact
+    /// names, or a prefix followed by `*`.
     pub fn new<'a>(
         runtime: Runtime,
         name: &str,
@@ -219,8 +220,8 @@ impl Directory {
         entries.by_id.get(id).map(|entry| entry.names.clone())
     }
 
-    /// A number that changes whenever what [`get`](Self::get) tells changes, but for entries that go because they are
-    /// old or too many. Takes no lock.
+    /// A number that changes whenever what [`get`](Self::get) tells changes, but for entries that go because
+    /// they are old or too many. Takes no lock.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)

@@ -1,11 +1,13 @@
-//! Names of Docker's containers, from its API: one listing at the start and then its event stream. Nothing is polled.
+//! Names of Docker's containers, from its API: one listing at the start and then its event stream. Nothing is
+//! polled.
 //!
-//! The events of a container's creation and start carry its name, image and labels, so that one that lives for 50 ms is
-//! named without another question. Only containers that ran before the agent did are inspected, once each, for when
-//! they were started. The stream is subscribed to before the listing, so that no change falls between the two.
+//! The events of a container's creation and start carry its name, image and labels, so that one that lives
+//! for 50 ms is named without another question. Only containers that ran before the agent did are inspected,
+//! once each, for when they were started. The stream is subscribed to before the listing, so that no change
+//! falls between the two.
 //!
-//! Works with every Docker API since 1.24, and asks without a version, so that a new daemon that drops old versions
-//! goes on answering. Everything the socket says is bounded in size and in time, see [`transport`].
+//! Questions name no API version, so that each daemon answers in its own, old or new (run against 1.41).
+//! Everything the socket says is bounded in size and in time, see [`transport`].
 
 mod timestamp;
 mod transport;
@@ -65,8 +67,9 @@ const EVENTS: [&str; 4] = ["create", "start", "rename", "destroy"];
 /// What Docker adds to an event beside the container's labels.
 const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 3] = ["image", "name", "oldName"];
 
-/// Keeps the directory in step with the daemon behind `socket`, for ever: a daemon that is not there, hangs, restarts or
-/// talks nonsense is tried again. `label_filter` says which labels are kept: exact names, or a prefix and `*`.
+/// Keeps the directory in step with the daemon behind `socket`, for ever: a daemon that is not there, hangs,
+/// restarts or talks nonsense is tried again. `label_filter` says which labels are kept: exact names, or a
+/// prefix and `*`.
 pub async fn watch(socket: PathBuf, label_filter: Vec<String>, directory: Directory) -> Infallible {
     watch_at(PACE, socket, label_filter, directory).await
 }
@@ -209,7 +212,8 @@ impl Watcher {
         Some(id)
     }
 
-    /// Adds what a listing does not tell: when it was started, and the image's name where a newer one has taken it.
+    /// Adds what a listing does not tell: when it was started, and the image's name where a newer one has
+    /// taken it.
     fn complete(&self, container: ContainerInspectResponse) {
         let Some(id) = container.id else { return };
         if let Some(image) = container.config.and_then(|config| config.image) {

@@ -1,12 +1,13 @@
 //! The name by which people know a container: the label `container`. Pure.
 //!
-//! The first of these that there is: the name in its Kubernetes pod; compose's `<service>-<number>`; what a configured
-//! rename makes of the runtime's name; the runtime's name, unless Docker invented it; the image without registry and
-//! tag; the runtime's name after all; the first digits of the id. So `docker run facefusion:latest`, which Docker calls
-//! `happy_morse` today and `zen_tesla` tomorrow, is `facefusion` on both days.
+//! The first of these that there is: the name in its Kubernetes pod; compose's `<service>-<number>`; what a
+//! configured rename makes of the runtime's name; the runtime's name, unless Docker invented it; the image
+//! without registry and tag; the runtime's name after all; the first digits of the id. So `docker run
+//! facefusion:latest`, which Docker calls `happy_morse` today and `zen_tesla` tomorrow, is `facefusion` on
+//! both days.
 //!
-//! Where two living containers would bear one name in one pod (or both in none), all of these use the runtime's name
-//! instead; where they still would, the first digits of the id are appended.
+//! Where two living containers would bear one name in one pod (or both in none), all of these use the
+//! runtime's name instead; where they still would, the first digits of the id are appended.
 
 mod generated;
 
@@ -67,7 +68,8 @@ impl<'a> Candidate<'a> {
         given.or_else(|| basename(&names.image)).or(name).unwrap_or(self.short_id()).to_owned()
     }
 
-    /// The name after `collisions`: the first choice, the runtime's name, that with the id's first digits, the id.
+    /// The name after `collisions`: the first choice, the runtime's name, that with the id's first digits,
+    /// the id.
     fn at(&self, collisions: u8, renames: &[Rename]) -> String {
         let runtime_name = || self.runtime_name().map(str::to_owned);
         let name = match collisions {
@@ -92,8 +94,9 @@ fn known(text: &Option<String>) -> Option<&str> {
 /// How many collisions it takes until only the id is left.
 const LAST_RESORT: u8 = 3;
 
-/// The names of all containers, in their order. Two living ones within one namespace and pod never get the same,
-/// whatever they are called, as long as their ids differ. A name does not depend on the order of the containers.
+/// The names of all containers, in their order. Two living ones within one namespace and pod never get the
+/// same, whatever they are called, as long as their ids differ. A name does not depend on the order of the
+/// containers.
 #[must_use]
 pub fn display_names(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<String> {
     let mut collisions = vec![0u8; containers.len()];

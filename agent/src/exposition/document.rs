@@ -21,7 +21,8 @@ What holds for all:
 - No sample carries a timestamp, so Prometheus notices at once when a container is gone.
 - No label holds a process id, an address, or a path of a request.
 - The final counters of a container that ended are kept for five minutes (`containers.keep_ended_s`), so that
-  what it did since the last scrape is not lost. `glassbox_container_running` is then 0.
+  what it did since the last scrape is not lost. `glassbox_container_running` is then 0, and its other gauges
+  are gone: it holds nothing any more.
 
 Whom a series is about:
 

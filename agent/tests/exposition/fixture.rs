@@ -163,6 +163,8 @@ fn ended() -> ContainerRow {
     row.last_seen = now() - Duration::from_secs(61);
     row.owns_name = false;
     row.cgroup.cpu.usage_ns = Some(9_000_000_000);
+    // What it held when it was last read, and must not seem to hold still.
+    row.cgroup.memory.usage_bytes = Some(666);
     row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 9_050_000_000, ..scheduler() }));
     row
 }

@@ -49,7 +49,8 @@ impl Reader {
     }
 }
 
-/// Half of the files that this process may have open are for containers; what is beyond is opened at each tick.
+/// Half of the files that this process may have open are for containers; what is beyond is opened at each
+/// tick.
 fn open_files_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes one `rlimit` to the address it is given, which is one.

@@ -79,7 +79,8 @@ fn parse(text: &[u8], into: &mut Vec<InterfaceCounters>) {
     into.truncate(count);
 }
 
-/// The name and the first twelve numbers of a line; `None` for headings, interfaces that are left out, and nonsense.
+/// The name and the first twelve numbers of a line; `None` for headings, interfaces that are left out, and
+/// nonsense.
 fn interface(line: &[u8]) -> Option<(&str, [u64; 12])> {
     let line = std::str::from_utf8(line).ok()?;
     // The name may hold a colon, as of an alias; the numbers do not.

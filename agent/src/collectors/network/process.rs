@@ -38,8 +38,8 @@ fn is_number(line: &str) -> bool {
     line != "0" && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The container's cgroup and those nested in it, where some runtimes put the processes, in the tree that is walked;
-/// then, for containers that are not in it, in v1's.
+/// The container's cgroup and those nested in it, where some runtimes put the processes, in the tree that is
+/// walked; then, for containers that are not in it, in v1's.
 fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathBuf> {
     let mut roots = vec![layout.primary(cgroup_path)];
     roots.extend(["cpu", "memory"].into_iter().filter_map(|name| layout.directory(name, cgroup_path)));

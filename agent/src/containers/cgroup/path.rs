@@ -1,7 +1,7 @@
 //! Which cgroup paths are containers, and of which runtime.
 //!
-//! Every runtime ends the name of a container's cgroup with the container's id, 64 lowercase hexadecimal digits: bare,
-//! or behind a prefix that names the runtime and before systemd's `.scope`.
+//! Every runtime ends the name of a container's cgroup with the container's id, 64 lowercase hexadecimal
+//! digits: bare, or behind a prefix that names the runtime and before systemd's `.scope`.
 
 use crate::containers::Runtime;
 
@@ -17,8 +17,8 @@ pub struct ContainerPath<'a> {
     pub runtime: Runtime,
 }
 
-/// The container whose own cgroup is at `path`: its last component bears the id. `None` for every other cgroup, also
-/// for those nested in a container, such as the `container` that Podman makes in its scope.
+/// The container whose own cgroup is at `path`: its last component bears the id. `None` for every other
+/// cgroup, also for those nested in a container, such as the `container` that Podman makes in its scope.
 #[must_use]
 pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));

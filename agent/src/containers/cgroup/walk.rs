@@ -1,7 +1,7 @@
 //! The walk through the tree of cgroups: at start, and now and then for what an event did not tell.
 //!
-//! Costs one `readdir` per cgroup of the host and one `lstat` per cgroup of a container. Cgroups come and go during the
-//! walk; one that vanishes is left out.
+//! Costs one `readdir` per cgroup of the host and one `lstat` per cgroup of a container. Cgroups come and go
+//! during the walk; one that vanishes is left out.
 
 use std::{
     collections::HashSet,
@@ -26,7 +26,8 @@ const VISITED_MAX: usize = 65_536;
 /// A cgroup of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its id: the inode number of its directory. 0 where it is in v1 trees only, on a host that walks the v2 tree.
+    /// Its id: the inode number of its directory. 0 where it is in v1 trees only, on a host that walks the v2
+    /// tree.
     pub cgroup_id: u64,
     /// Its path within the tree, with a leading slash. Bytes that are not UTF-8 are replaced.
     pub path: String,

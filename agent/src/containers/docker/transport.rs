@@ -1,5 +1,5 @@
-//! HTTP over Docker's unix socket, a connection per question, and no answer of unbounded size: bollard gathers a whole
-//! answer, or a whole line of the event stream, before it looks at it.
+//! HTTP over Docker's unix socket, a connection per question, and no answer of unbounded size: bollard
+//! gathers a whole answer, or a whole line of the event stream, before it looks at it.
 
 use std::{
     io,
@@ -49,7 +49,8 @@ impl Allowance {
         self.left.store(self.full, Ordering::Relaxed);
     }
 
-    /// Only the connection takes and only the reader of events refills; a lost update is an early or a late refill.
+    /// Only the connection takes and only the reader of events refills; a lost update is an early or a late
+    /// refill.
     fn take(&self, bytes: usize) -> io::Result<()> {
         match self.left.load(Ordering::Relaxed).checked_sub(bytes) {
             Some(left) => {

@@ -1,6 +1,6 @@
-//! Which container names Docker invents when the user gives none: an adjective, `_`, a surname and, where that is taken,
-//! a digit. The words were collected from 4,000 containers made without a name (Docker 20.10); Docker closed its lists
-//! to new words, and a name that is not recognised is only shown as it is.
+//! Which container names Docker invents when the user gives none: an adjective, `_`, a surname and, where that
+//! is taken, a digit. The words were collected from 4,000 containers made without a name (Docker 20.10). A name
+//! with a word that is not here is shown as it is.
 
 /// True for a name that Docker invented.
 pub(super) fn is_generated(name: &str) -> bool {
