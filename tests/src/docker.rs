@@ -1,5 +1,5 @@
-//! A Docker daemon and its containers, for tests: the one that runs on this host, else one of the test's own in a
-//! directory, which leaves nothing behind.
+//! A Docker daemon and its containers, for tests: the one that runs on this host, else one of the test's own
+//! in a directory, which leaves nothing behind.
 
 mod daemon;
 

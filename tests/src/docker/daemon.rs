@@ -1,6 +1,6 @@
-//! A `dockerd` of the test's own: its data, its state and its socket in one directory. There is one at a time on a
-//! host, so that it is known what it has made. When dropped it takes away its processes, mounts, bridge, empty cgroups
-//! and files: the host is as it was.
+//! A `dockerd` of the test's own: its data, its state and its socket in one directory. There is one at a time
+//! on a host, so that it is known what it has made. When dropped it takes away its processes, mounts, bridge,
+//! empty cgroups and files: the host is as it was.
 
 use std::{
     ffi::CString,
@@ -73,7 +73,8 @@ impl Daemon {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_file(self.socket());
-        // Its containerd ends with it. The number left in the file would be waited for, if another process has it.
+        // Its containerd ends with it. The number left in the file would be waited for, if another process
+        // has it.
         let _ = fs::remove_file(self.directory.path().join("exec/containerd/containerd.pid"));
     }
 
@@ -134,11 +135,17 @@ impl Drop for Daemon {
         unmount_below(self.directory.path());
         remove_bridge(self.network);
         for path in self.made.iter().filter(|path| path.is_dir()) {
-            // A cgroup's files do not keep its directory; of others, only what a daemon is known to leave goes.
+            // A cgroup's files do not keep its directory; of others, only what a daemon is known to leave
+            // goes.
             for left in ["key.json", "s"].map(|name| path.join(name)) {
                 let _ = if left.is_dir() { fs::remove_dir_all(left) } else { fs::remove_file(left) };
             }
-            remove_empty(path);
+            // The kernel lets go of a cgroup a moment after its last process.
+            let begun = Instant::now();
+            while path.is_dir() && begun.elapsed() < Duration::from_secs(2) {
+                remove_empty(path);
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 }
@@ -182,7 +189,8 @@ fn remove_empty(directory: &Path) {
     let _ = fs::remove_dir(directory);
 }
 
-/// Ends what outlives a daemon that was killed: shims, which were started with a path in `directory`, and containers.
+/// Ends what outlives a daemon that was killed: shims, which were started with a path in `directory`, and
+/// containers.
 fn end_leftovers(directory: &Path) {
     let mark = directory.display().to_string();
     let begun = Instant::now();

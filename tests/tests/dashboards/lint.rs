@@ -1,0 +1,203 @@
+//! The rules, each a test over all dashboards. A test names every breach at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use glassbox::exposition::{self, Kind, registry::Registry};
+use glassbox_tests::dashboards::{Dashboard, list, text};
+use serde_json::{Value, json};
+
+use super::promql::{Selector, selectors};
+
+/// Grafana's names of the units that we use. It shows a number with an unknown unit as it is, without a word.
+const UNITS: [&str; 8] = ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s"];
+const TEMPLATED: &str = "${datasource}";
+
+/// Panics with all breaches.
+fn assert_none(breaches: Vec<String>) {
+    assert!(breaches.is_empty(), "{} breaches:\n{}", breaches.len(), breaches.join("\n"));
+}
+
+/// What of `found` is not as in `wanted`.
+fn differences(place: &str, found: &Value, wanted: Value) -> Vec<String> {
+    let wanted = wanted.as_object().unwrap().iter();
+    let differing = wanted.filter(|(key, value)| found[key.as_str()] != **value);
+    differing.map(|(key, value)| format!("{place}: {key} is {}, not {value}", found[key.as_str()])).collect()
+}
+
+/// All metrics that the agent has, by type.
+fn metrics() -> BTreeMap<String, Kind> {
+    let mut metrics = BTreeMap::new();
+    for family in exposition::families() {
+        if family.kind == Kind::Histogram {
+            let parts = ["bucket", "sum", "count"];
+            metrics.extend(parts.map(|part| (format!("{}_{part}", family.name), Kind::Counter)));
+        } else {
+            metrics.insert(family.name.to_owned(), family.kind);
+        }
+    }
+    for family in Registry::new().unwrap().gather() {
+        let counter = format!("{:?}", family.get_field_type()) == "COUNTER";
+        metrics.insert(family.name().to_owned(), if counter { Kind::Counter } else { Kind::Gauge });
+    }
+    metrics
+}
+
+/// Holds every selector of every query against a rule, which names a breach.
+fn check_selectors(rule: impl Fn(&Selector<'_>) -> Option<String>) {
+    let mut breaches = Vec::new();
+    for dashboard in Dashboard::all() {
+        for query in dashboard.queries() {
+            match selectors(&query.promql) {
+                Ok(found) => {
+                    assert!(!found.is_empty(), "{} selects nothing", query.place);
+                    breaches.extend(
+                        found.iter().filter_map(&rule).map(|breach| format!("{}: {breach}", query.place)),
+                    );
+                }
+                Err(error) => breaches.push(format!("{}: {error}", query.place)),
+            }
+        }
+    }
+    assert_none(breaches);
+}
+
+#[test]
+fn a_dashboard_imports_everywhere_and_is_edited_at_its_source() {
+    let mut uids = BTreeSet::new();
+    for dashboard in Dashboard::all() {
+        let wanted = json!({
+            "id": null, "schemaVersion": 39, "editable": false, "graphTooltip": 1, "timezone": "browser",
+        });
+        assert_none(differences(&dashboard.file, &dashboard.json, wanted));
+        let stem = dashboard.file.trim_end_matches(".json");
+        assert_eq!(text(&dashboard.json["uid"]), format!("glassbox-{stem}"));
+        assert_eq!(text(&dashboard.json["title"]), format!("glassbox {stem}"));
+        assert!(uids.insert(text(&dashboard.json["uid"]).to_owned()), "{}: its uid is taken", dashboard.file);
+    }
+}
+
+#[test]
+fn the_data_source_is_the_users_choice() {
+    for dashboard in Dashboard::all() {
+        let first = dashboard.variables().next().unwrap();
+        let wanted = json!({
+            "type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus",
+        });
+        assert_none(differences(&dashboard.file, first, wanted));
+        let wanted = json!({ "type": "prometheus", "uid": TEMPLATED });
+        let targets = dashboard.panels().flat_map(|panel| list(&panel["targets"]));
+        for asking in dashboard.variables().skip(1).chain(dashboard.panels()).chain(targets) {
+            assert_eq!(asking["datasource"], wanted, "{}: {asking:#}", dashboard.file);
+        }
+    }
+}
+
+#[test]
+fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
+    for dashboard in Dashboard::all() {
+        let variables: Vec<_> = dashboard.variables().skip(1).collect();
+        let names: Vec<_> = variables.iter().map(|variable| text(&variable["name"])).collect();
+        assert_eq!(names, ["job", "instance", "container"], "{}", dashboard.file);
+        for (variable, label) in variables.iter().zip(["Job", "Instance", "Container"]) {
+            let wanted = json!({
+                "type": "query", "label": label, "refresh": 2, "multi": true, "includeAll": true,
+                "definition": variable["query"]["query"],
+            });
+            assert_none(differences(&format!("{}: {label}", dashboard.file), variable, wanted));
+        }
+        // The job's All is the list: an unrelated cAdvisor beside glassbox would count everything twice.
+        let all: Vec<_> = variables.iter().map(|variable| &variable["allValue"]).collect();
+        assert_eq!(all, [&Value::Null, &json!(".+"), &json!(".+")], "{}", dashboard.file);
+    }
+}
+
+#[test]
+fn every_panel_says_what_it_shows_and_in_which_unit() {
+    let mut breaches = Vec::new();
+    for dashboard in Dashboard::all() {
+        for panel in dashboard.panels() {
+            let title = text(&panel["title"]);
+            let mut check = |good: bool, breach: &str| {
+                if !good {
+                    breaches.push(format!("{}: {title}: {breach}", dashboard.file));
+                }
+            };
+            check(!title.is_empty(), "no title");
+            let description = text(&panel["description"]);
+            check(description.ends_with('.') && description.len() <= 250, "no description, or a long one");
+            let mut units = vec![&panel["fieldConfig"]["defaults"]["unit"]];
+            if panel["type"] == "heatmap" {
+                units.push(&panel["options"]["yAxis"]["unit"]);
+            }
+            let overrides = list(&panel["fieldConfig"]["overrides"]).iter();
+            let properties = overrides.flat_map(|one| list(&one["properties"]));
+            units.extend(
+                properties.filter(|property| property["id"] == "unit").map(|property| &property["value"]),
+            );
+            check(units.iter().all(|unit| UNITS.contains(&text(unit))), &format!("units {units:?}"));
+            let targets = list(&panel["targets"]);
+            check(!targets.is_empty(), "no query");
+            let letters: BTreeSet<_> = targets.iter().map(|target| text(&target["refId"])).collect();
+            check(letters.len() == targets.len(), "two queries with one letter");
+            let named = targets.iter().all(|target| target["legendFormat"].is_string());
+            check(named || panel["type"] == "table", "a series without a name");
+        }
+    }
+    assert_none(breaches);
+}
+
+#[test]
+fn panels_fill_the_grid_without_overlapping() {
+    for dashboard in Dashboard::all() {
+        let mut taken = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        for panel in list(&dashboard.json["panels"]) {
+            let title = text(&panel["title"]);
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is taken");
+            let side = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+            assert!(side("x") + side("w") <= 24, "{title} sticks out");
+            for x in side("x")..side("x") + side("w") {
+                for y in side("y")..side("y") + side("h") {
+                    assert_eq!(taken.insert((x, y), title), None, "{title} overlaps");
+                }
+            }
+        }
+        let bottom = taken.keys().map(|(_, y)| y + 1).max().unwrap();
+        assert_eq!(taken.len() as u64, bottom * 24, "{}: there are holes in the grid", dashboard.file);
+    }
+}
+
+#[test]
+fn every_metric_is_one_that_the_agent_has() {
+    let metrics = metrics();
+    check_selectors(|selector| {
+        (!metrics.contains_key(selector.metric)).then(|| format!("there is no {}", selector.metric))
+    });
+}
+
+#[test]
+fn every_selector_heeds_the_chosen_job_instance_and_container() {
+    let own: BTreeSet<_> = exposition::families()
+        .filter(|family| family.base != exposition::Base::Agent)
+        .map(|family| family.name)
+        .collect();
+    check_selectors(|selector| {
+        let parts = ["_bucket", "_sum", "_count"].iter().find_map(|part| selector.metric.strip_suffix(part));
+        let container = own.contains(selector.metric) || parts.is_some_and(|family| own.contains(family));
+        let mut wanted = vec![r#"job=~"$job""#, r#"instance=~"$instance""#];
+        wanted.extend(container.then_some(r#"container=~"$container""#));
+        (selector.matchers != wanted.join(", "))
+            .then(|| format!("{} {{{}}}", selector.metric, selector.matchers))
+    });
+}
+
+#[test]
+fn a_counter_is_shown_as_its_growth_at_grafanas_interval_and_a_gauge_as_it_is() {
+    let metrics = metrics();
+    check_selectors(|Selector { metric, range, function, .. }| {
+        let counted = metrics.get(*metric) == Some(&Kind::Counter);
+        let grown = ["rate", "increase"].contains(function) && *range == "$__rate_interval";
+        let good = if counted { grown } else { range.is_empty() };
+        (!good).then(|| format!("{function}({metric}[{range}])"))
+    });
+}

@@ -1,0 +1,91 @@
+//! Every query and every variable of every dashboard, asked of a real Prometheus.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use glassbox_tests::{
+    dashboards::{Dashboard, list, text},
+    docker::Container,
+    prometheus::Prometheus,
+};
+
+use super::stack::Stack;
+
+/// What Grafana puts in the place of its variables, with everything chosen.
+fn filled_in(query: &str, jobs: &[String]) -> String {
+    query
+        .replace("$__rate_interval", "10s")
+        .replace("$job", &jobs.join("|"))
+        .replace("$instance", ".+")
+        .replace("$container", ".+")
+}
+
+/// The values of a variable, of which Grafana's query is `label_values(SELECTOR, LABEL)`.
+fn values(prometheus: &Prometheus, query: &str, jobs: &[String]) -> Vec<String> {
+    let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+    let (selector, label) = inside.rsplit_once(", ").unwrap();
+    prometheus.label_values(&filled_in(selector, jobs), label).unwrap()
+}
+
+#[test]
+fn every_query_of_every_dashboard_returns_data() {
+    // Without it, kernel programs are measured one second in thirty, and the test would have to wait for two
+    // of those.
+    let measured = "kernel.program_stats = \"always\"\n";
+    let Some(stack) = Stack::start("every_query_of_every_dashboard_returns_data", measured) else { return };
+    let prometheus = &stack.prometheus;
+    let limits = ["--cpus", "0.5", "--memory", "64m"];
+    let busy = ["sh", "-c", "while true; do true; done"];
+    let _facefusion = Container::run(&stack.docker, "facefusion-1", &limits, &busy);
+    let _whisper =
+        Container::run(&stack.docker, "whisper-1", &limits, &["sh", "-c", "while true; do sleep 0.01; done"]);
+    // Two scrapes at least within a rate's ten seconds, and the quota used up a few times.
+    std::thread::sleep(Duration::from_secs(12));
+
+    let mut empty = Vec::new();
+    for dashboard in Dashboard::all() {
+        let jobs = values(prometheus, "label_values(glassbox_build_info, job)", &[]);
+        assert_eq!(jobs, ["glassbox"]);
+        for variable in dashboard.variables().filter(|variable| variable["type"] == "query") {
+            let query = text(&variable["query"]["query"]);
+            let found = values(prometheus, query, &jobs);
+            println!("{query}: {found:?}");
+            if text(&variable["name"]) == "container" {
+                assert!(found.iter().any(|name| name == "facefusion-1"), "{query}: {found:?}");
+            }
+            assert!(!found.is_empty(), "{query}");
+        }
+        for query in dashboard.queries() {
+            match prometheus.query(&filled_in(&query.promql, &jobs)) {
+                Ok(samples) if samples.iter().any(|sample| sample.value.is_finite()) => {
+                    println!("{}: {} series", query.place, samples.len());
+                }
+                other => empty.push(format!("{}: {}: {other:?}", query.place, query.promql)),
+            }
+        }
+    }
+    assert!(empty.is_empty(), "{} queries without data:\n{}", empty.len(), empty.join("\n"));
+
+    columns_of_tables_join(prometheus);
+}
+
+/// Grafana joins the queries of a table into one line per set of labels, so they must all have the same.
+fn columns_of_tables_join(prometheus: &Prometheus) {
+    let mut tables = 0;
+    for dashboard in Dashboard::all() {
+        for panel in dashboard.panels().filter(|panel| panel["type"] == "table") {
+            tables += 1;
+            let mut sets = BTreeSet::new();
+            for target in list(&panel["targets"]) {
+                let samples =
+                    prometheus.query(&filled_in(text(&target["expr"]), &["glassbox".into()])).unwrap();
+                let ours = samples.into_iter().filter(|sample| {
+                    sample.labels.get("container").is_some_and(|name| name == "facefusion-1")
+                });
+                let before = sets.len();
+                sets.extend(ours.map(|sample| sample.labels));
+                assert!(sets.len() == 1, "{}: {before} sets of labels, then {sets:?}", text(&target["expr"]));
+            }
+        }
+    }
+    assert!(tables > 0, "there is no table");
+}
