@@ -1,8 +1,8 @@
 //! CPU, memory and limits of a container, from its cgroup files.
 //!
 //! Each file is opened once per container and read anew at every tick with one `pread` into one buffer: about
-//! 1 µs a file, some 20 µs for `memory.stat`. Limits change rarely and are opened, read and closed at every
-//! tenth tick only. [`v1`] and [`v2`] say which file gives what; a hybrid host takes each controller from the
+//! 1 µs a file, some 20 µs for `memory.stat`. Limits change rarely and are opened, read and closed at the
+//! first five ticks and then at every tenth only. [`v1`] and [`v2`] say which file gives what; a hybrid host takes each controller from the
 //! tree that bears it.
 //!
 //! A file that is not there is looked for at five ticks, since runtimes make the v1 directories one after the
@@ -109,8 +109,10 @@ pub struct Limits {
     pub memory_swap_limit_bytes: Option<u64>,
 }
 
-/// Limits are read at the first of so many ticks.
+/// Limits are read at one of so many ticks,
 const LIMITS_EVERY_TICKS: u32 = 10;
+/// but at each of the first: a runtime makes the cgroup, which is read at once, and sets the limits then.
+const LIMITS_SETTLE_TICKS: u32 = 5;
 
 struct CgroupFiles {
     layout: Layout,

@@ -199,11 +199,13 @@ impl Tracker {
         }
         self.names_seen = generation;
         self.stale_names = false;
+        // One that has ended keeps the name that its series bear, whoever else comes or goes.
+        let mut open: Vec<_> =
+            self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none() || !entry.named).collect();
         let known: Vec<Option<Names>> =
-            self.entries.values().map(|entry| self.directory.get(&entry.container.identity.id)).collect();
-        let candidates: Vec<_> = self
-            .entries
-            .values()
+            open.iter().map(|entry| self.directory.get(&entry.container.identity.id)).collect();
+        let candidates: Vec<_> = open
+            .iter()
             .zip(&known)
             .map(|(entry, names)| Candidate {
                 id: &entry.container.identity.id,
@@ -212,7 +214,7 @@ impl Tracker {
             })
             .collect();
         let displayed = naming::display_names(&candidates, &self.rename);
-        for ((entry, names), container) in self.entries.values_mut().zip(known).zip(displayed) {
+        for ((entry, names), container) in open.iter_mut().zip(known).zip(displayed) {
             entry.rename(names, container);
         }
         self.share_out_names();

@@ -74,6 +74,26 @@ fn a_successor_of_the_same_name_takes_the_own_series_over() {
 }
 
 #[test]
+fn one_that_ended_keeps_the_name_it_bore() {
+    let (mut tracker, directory) = tracker();
+    let compose =
+        |name: &str| Names { compose_service: Some("web".into()), name: name.into(), ..Names::default() };
+    directory.put(ID, compose("a_web_1"));
+    directory.put(OTHER, compose("b_web_1"));
+    let first = tracker.add(&sighting(ID, 7), at(0));
+    tracker.add(&sighting(OTHER, 8), at(0));
+    tracker.name();
+    let shown =
+        |tracker: &Tracker| tracker.rows(at(9)).iter().map(|r| r.identity.container.clone()).collect();
+    let names: Vec<String> = shown(&tracker);
+    assert_eq!(names, ["a_web_1", "b_web_1"], "both would be web");
+    tracker.end(first, at(5));
+    tracker.name();
+    let names: Vec<String> = shown(&tracker);
+    assert_eq!(names, ["a_web_1", "web"]);
+}
+
+#[test]
 fn a_restarted_container_replaces_its_earlier_life() {
     let (mut tracker, _) = tracker();
     let first = tracker.add(&sighting(ID, 7), at(0));

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{CgroupUsage, LIMITS_EVERY_TICKS};
+use super::{CgroupUsage, LIMITS_EVERY_TICKS, LIMITS_SETTLE_TICKS};
 
 /// More than any file read here; `memory.stat` has some 2 KiB on 6.18.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -100,7 +100,7 @@ impl Tracked {
     /// # Errors
     /// Once, when none of the files could ever be read and none is looked for any more.
     pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
-        let limits_due = self.ticks.is_multiple_of(LIMITS_EVERY_TICKS);
+        let limits_due = self.ticks < LIMITS_SETTLE_TICKS || self.ticks.is_multiple_of(LIMITS_EVERY_TICKS);
         self.ticks = self.ticks.wrapping_add(1);
         let mut last_failure = None;
         let mut hopeless = true;

@@ -211,15 +211,15 @@ fn a_file_that_comes_late_is_read_and_one_that_never_comes_is_given_up() {
 }
 
 #[test]
-fn counters_are_read_at_every_tick_and_limits_at_every_tenth() {
+fn counters_are_read_at_every_tick_and_limits_at_the_first_five_and_every_tenth() {
     let (_root, directory, mut host) = empty_host();
-    fs::write(directory.join("memory.max"), "1\n").unwrap();
-    for tick in 0..20u64 {
+    for tick in 0..24u64 {
         fs::write(directory.join("memory.current"), format!("{tick}\n")).unwrap();
+        fs::write(directory.join("memory.max"), format!("{tick}\n")).unwrap();
         let usage = host.tick().unwrap();
         assert_eq!(usage.memory.usage_bytes, Some(tick));
-        assert_eq!(usage.limits.memory_limit_bytes, Some(if tick < 10 { 1 } else { 2 }));
-        fs::write(directory.join("memory.max"), "2\n").unwrap();
+        let read_at = if tick < 5 { tick } else { (tick / 10 * 10).max(4) };
+        assert_eq!(usage.limits.memory_limit_bytes, Some(read_at), "tick {tick}");
     }
 }
 
