@@ -235,3 +235,56 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        containers::{
+            Runtime,
+            tracker::{Container, Sighting},
+        },
+        snapshot::ContainerRow,
+    };
+
+    struct Erring(fn() -> anyhow::Result<()>);
+
+    impl Collector for Erring {
+        fn collect(&mut self, _: &Container, _: &mut ContainerRow) -> anyhow::Result<()> {
+            (self.0)()
+        }
+    }
+
+    fn run_twice(collect: fn() -> anyhow::Result<()>) -> Running {
+        let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::ZERO, 1);
+        let now = SystemTime::now();
+        let sighting = Sighting {
+            id: &"a".repeat(64),
+            runtime: Runtime::Docker,
+            cgroup_path: "/docker/a",
+            cgroup_id: 1,
+            slot: None,
+            made_at: None,
+        };
+        tracker.add(&sighting, now);
+        let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
+        let mut running =
+            Running { status, collector: Some(Box::new(Erring(collect))), last_error: String::new() };
+        running.collect_all(&mut tracker, now);
+        running.collect_all(&mut tracker, now);
+        running
+    }
+
+    #[test]
+    fn a_collector_that_panics_is_off_from_then_on() {
+        let running = run_twice(|| panic!("a bug"));
+        assert!(running.collector.is_none() && !running.status.up);
+    }
+
+    #[test]
+    fn a_collector_that_errs_is_down_and_tried_again() {
+        let running = run_twice(|| anyhow::bail!("a broken file"));
+        assert!(running.collector.is_some() && !running.status.up);
+        assert_eq!(running.status.errors, 2);
+    }
+}
