@@ -45,7 +45,7 @@ impl Worker {
             toil(work)
         }
         let worker = Self { pid };
-        worker.wait_for_state('T');
+        worker.wait_until_stopped();
         cgroup
             .enter(pid)
             .unwrap_or_else(|error| panic!("move {pid} into {}: {error}", cgroup.path().display()));
@@ -62,18 +62,21 @@ impl Worker {
     pub fn stop(&self) {
         // SAFETY: no pointers; the child is ours.
         unsafe { libc::kill(self.pid, libc::SIGSTOP) };
-        self.wait_for_state('T');
+        self.wait_until_stopped();
     }
 
-    fn wait_for_state(&self, state: char) {
+    /// A task is marked as stopped a little before it leaves its CPU, and may be preempted in between. The kernel tells
+    /// the system call of a task only once it is off every run queue, and else that it is running.
+    fn wait_until_stopped(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            let now = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-            if now == Some(state) {
+            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+            let syscall = fs::read_to_string(format!("/proc/{}/syscall", self.pid)).unwrap_or_default();
+            if state == Some('T') && !syscall.starts_with("running") {
                 return;
             }
-            assert!(Instant::now() < deadline, "worker {} is {now:?}, not {state}", self.pid);
+            assert!(Instant::now() < deadline, "worker {} is in state {state:?}, not stopped", self.pid);
             std::thread::sleep(Duration::from_millis(1));
         }
     }

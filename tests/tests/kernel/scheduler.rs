@@ -120,11 +120,9 @@ fn the_histogram_holds_every_wait_once() {
     let usage = probe.read();
     let waits: u64 = usage.waits.slots.iter().sum();
     let switches = usage.voluntary_switches + usage.involuntary_switches;
-    // Every task gets a CPU before it leaves one.
-    assert!(
-        waits > 100 && waits.abs_diff(switches) <= workers.len() as u64,
-        "{waits} waits, {switches} switches"
-    );
+    // Every task gets a CPU before it leaves one, but one that the test moved here in between, and one that is under way.
+    let slack = 2 * workers.len() as u64;
+    assert!(waits > 100 && waits.abs_diff(switches) <= slack, "{waits} waits, {switches} switches");
 }
 
 #[test]
