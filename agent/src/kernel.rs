@@ -20,11 +20,14 @@ use aya::{
 use aya_log::EbpfLogger;
 use glassbox_ebpf::{Lost, Settings, offsets::Offsets, scheduler::WAIT_ENTRIES};
 
-use self::{attach::Outcome, events::Event, slots::Slots, stats::ProgramTimes};
-use crate::{
-    collectors::overhead::{MapStatus, ProgramStatus},
-    config::{Config, SchedulerRung},
+use self::{
+    attach::Outcome,
+    events::Event,
+    maps::MapStatus,
+    slots::Slots,
+    stats::{ProgramStatus, ProgramTimes},
 };
+use crate::config::{Config, SchedulerRung};
 
 /// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));

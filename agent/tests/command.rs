@@ -1,4 +1,5 @@
 //! The command line as its users meet it: what the binary prints and its exit status.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what these functions do for tests, tests may do")]
 
 use std::{
     path::Path,

@@ -142,9 +142,14 @@ fn the_ranges_are_those_that_the_shipped_configuration_names() {
 #[test]
 fn a_collector_that_is_none_is_named_with_those_that_are() {
     let error = load("[collectors]\nschedular = false\n").unwrap_err();
-    assert!(error.contains("\"schedular\"") && error.contains("scheduler"), "{error}");
-    let config = load("[collectors]\nscheduler = false\ncgroup = true\n").unwrap();
-    assert_eq!(config.collectors_off, ["scheduler"]);
+    assert!(error.contains("schedular") && error.contains("line 2"), "{error}");
+    for collector in COLLECTORS {
+        assert!(error.contains(&format!("`{}`", collector.name)), "{error}");
+        let config = load(&format!("[collectors]\n{} = false\n", collector.name)).unwrap();
+        assert_eq!(config.collectors_off, [collector.name]);
+    }
+    let config = load("[collectors]\nscheduler = true\n").unwrap();
+    assert!(config.collectors_off.is_empty());
 }
 
 #[test]
