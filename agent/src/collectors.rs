@@ -5,7 +5,6 @@
 
 pub mod cgroup;
 pub mod network;
-pub mod overhead;
 pub mod scheduler;
 
 use crate::{

@@ -27,10 +27,7 @@ use bytes::BytesMut;
 pub use document::document;
 pub use text::Text;
 
-use crate::{
-    collectors::scheduler::Histogram,
-    snapshot::{ContainerRow, Snapshot},
-};
+use crate::snapshot::{ContainerRow, Snapshot, scheduler::Histogram};
 
 /// One metric family.
 pub struct Family {

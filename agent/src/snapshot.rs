@@ -1,14 +1,15 @@
 //! One tick's picture of the host. Collectors fill it, it is published as an `Arc` and never changes again; the
 //! outputs only read. Unknown is `None` or absent, never 0.
 
+pub mod agent;
+pub mod cgroup;
+pub mod network;
+pub mod scheduler;
+
 use std::{sync::Arc, time::SystemTime};
 
-use crate::{
-    collectors::{
-        cgroup::CgroupUsage, network::InterfaceCounters, overhead::AgentUsage, scheduler::SchedulerUsage,
-    },
-    containers::Identity,
-};
+use self::{agent::AgentUsage, cgroup::CgroupUsage, network::InterfaceCounters, scheduler::SchedulerUsage};
+use crate::containers::Identity;
 
 /// Everything known at one tick.
 #[derive(Clone, Debug)]

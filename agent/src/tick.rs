@@ -17,14 +17,14 @@ use tokio::sync::watch;
 pub use self::wait::Waker;
 use self::wait::Woken;
 use crate::{
-    collectors::{
-        COLLECTORS, Collector, Context,
-        overhead::{AgentUsage, CollectorStatus, RuntimeStatus},
-    },
+    collectors::{COLLECTORS, Collector, Context},
     config::Config,
     containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
     kernel::{self, Kernel},
-    snapshot::Snapshot,
+    snapshot::{
+        Snapshot,
+        agent::{AgentUsage, CollectorStatus, RuntimeStatus},
+    },
 };
 
 /// Receives each snapshot; `None` before the first.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use glassbox::{
-    collectors::{self, Collector, Context, cgroup::Limits, network::InterfaceCounters},
+    collectors::{self, Collector, Context},
     config::Config,
     containers::{
         Identity, Runtime,
@@ -24,7 +24,7 @@ use glassbox::{
         naming::{self, Candidate},
         tracker,
     },
-    snapshot::ContainerRow,
+    snapshot::{ContainerRow, cgroup::Limits, network::InterfaceCounters},
 };
 use glassbox_tests::{
     docker::{Container, Daemon, Docker, IMAGE, Network, eventually},

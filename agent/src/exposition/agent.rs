@@ -6,8 +6,8 @@ use super::{
     Samples::Agent,
 };
 use crate::{
-    collectors::overhead::{CollectorStatus, MapStatus, ProgramStatus},
     snapshot::Snapshot,
+    snapshot::agent::{CollectorStatus, MapStatus, ProgramStatus},
 };
 
 /// Why the counts of a program may stand still while it runs.

@@ -84,8 +84,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        collectors::scheduler::{Histogram, SchedulerUsage},
         containers::{Identity, Runtime},
+        snapshot::scheduler::{Histogram, SchedulerUsage},
     };
 
     fn row(ended: bool, read_ns: Option<u64>, oncpu_ns: Option<u64>) -> ContainerRow {

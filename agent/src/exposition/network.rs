@@ -1,7 +1,7 @@
 //! Interface counters.
 
 use super::{Base, Emit, Family, Kind::Counter, Samples::Container};
-use crate::{collectors::network::InterfaceCounters, snapshot::ContainerRow};
+use crate::snapshot::{ContainerRow, network::InterfaceCounters};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[

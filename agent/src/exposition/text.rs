@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use glassbox_ebpf::histogram::{MIN_EXPONENT, PER_OCTAVE};
 
 use super::{Encoder, Family, Kind, Value};
-use crate::collectors::scheduler::Histogram;
+use crate::snapshot::scheduler::Histogram;
 
 /// The `Content-Type` of this format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -6,14 +6,14 @@ use std::{
 };
 
 use glassbox::{
-    collectors::{
+    containers::{Identity, Runtime},
+    snapshot::{
+        ContainerRow, Snapshot,
+        agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
         cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
         network::InterfaceCounters,
-        overhead::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
         scheduler::{Histogram, SchedulerUsage},
     },
-    containers::{Identity, Runtime},
-    snapshot::{ContainerRow, Snapshot},
 };
 use glassbox_ebpf::histogram;
 

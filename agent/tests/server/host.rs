@@ -7,13 +7,13 @@ use std::{
 };
 
 use glassbox::{
-    collectors::{
-        overhead::AgentUsage,
-        scheduler::{Histogram, SchedulerUsage},
-    },
     containers::{Identity, Runtime},
     server::{self, Options},
-    snapshot::{ContainerRow, Snapshot},
+    snapshot::{
+        ContainerRow, Snapshot,
+        agent::AgentUsage,
+        scheduler::{Histogram, SchedulerUsage},
+    },
 };
 use tokio::sync::{oneshot, watch};
 

@@ -3,14 +3,11 @@
 use std::{path::Path, sync::Mutex, time::SystemTime};
 
 use glassbox::{
-    collectors::{
-        Collector, Context,
-        scheduler::{SPEC, SchedulerUsage},
-    },
+    collectors::{Collector, Context, scheduler::SPEC},
     config::{Config, SchedulerRung},
     containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
-    snapshot::ContainerRow,
+    snapshot::{ContainerRow, scheduler::SchedulerUsage},
 };
 use glassbox_ebpf::offsets::{ABSENT, Offsets};
 use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};

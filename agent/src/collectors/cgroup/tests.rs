@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     config::Config,
     containers::{Identity, Runtime},
+    snapshot::cgroup::{CpuUsage, Limits, MemoryUsage},
 };
 
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
