@@ -1,9 +1,9 @@
 //! CPU, memory and limits of a container, from its cgroup files.
 //!
 //! Each file is opened once per container and read anew at every tick with one `pread` into one buffer: about
-//! 1 µs a file, some 20 µs for `memory.stat`. Limits change rarely and are opened, read and closed at the
-//! first five ticks and then at every tenth only. [`v1`] and [`v2`] say which file gives what; a hybrid host takes each controller from the
-//! tree that bears it.
+//! 1 µs a file, some 20 µs for `memory.stat`. Limits change rarely and are opened, read and closed at the first
+//! five ticks and then at every tenth only. [`v1`] and [`v2`] say which file gives what; a hybrid host takes
+//! each controller from the tree that bears it.
 //!
 //! A file that is not there is looked for at five ticks, since runtimes make the v1 directories one after the
 //! other, and then no more, since an older kernel never has it (`memory.peak` came with 5.19). A container
