@@ -1,8 +1,9 @@
 //! Whose cgroup a task is in, and the life of containers' cgroups.
 //!
-//! Hooks: tp_btf `cgroup_mkdir`, `cgroup_rmdir` (both under the kernel's `cgroup_mutex`, which makes this side the
-//! only writer of the born table) and `cgroup_notify_populated`; all since 5.0. They run a few times in a container's
-//! life, so they may take microseconds; [`slot_of`] is called on every switch and takes two array look-ups.
+//! Hooks: tp_btf `cgroup_mkdir`, `cgroup_rmdir` (both under the kernel's `cgroup_mutex`, which makes this
+//! side the only writer of the born table) and `cgroup_notify_populated`; all since 5.0. They run a few times
+//! in a container's life, so they may take microseconds; [`slot_of_task`] is called on switches and takes two
+//! array look-ups.
 
 use aya_ebpf::{
     helpers::bpf_probe_read_kernel_str_bytes,
@@ -19,14 +20,20 @@ use glassbox_ebpf::{
 use crate::{
     frozen::{offset, setting},
     lost,
-    read::field,
+    read::{field, present},
 };
 
-/// Both tables are resized by user space to the configured number of containers.
+/// BPF_F_MMAPABLE (5.5), not for the mapping: it makes the kernel put an array's first element at the start
+/// of a page. Elements otherwise start 312 bytes after the map's head, so that each of 64 bytes would lie on
+/// two cache lines.
+pub(super) const ALIGNED: u32 = 1 << 10;
+
+/// Both tables are resized by user space to the configured number of containers. Aligned to cache lines, see
+/// [`ALIGNED`].
 #[map]
-static CGROUPS_BORN: Array<CgroupBucket> = Array::with_max_entries(256, 0);
+static CGROUPS_BORN: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED);
 #[map]
-static CGROUPS_FOUND: Array<CgroupBucket> = Array::with_max_entries(256, 0);
+static CGROUPS_FOUND: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED);
 #[map]
 static CGROUP_SLOTS: Queue<u32> = Queue::with_max_entries(256, 0);
 #[map]
@@ -35,22 +42,28 @@ static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 /// The slot that counts for a task.
 #[inline(always)]
 pub(super) fn slot_of_task(task: *const u8) -> u32 {
-    match task_cgroup(task).and_then(id) {
-        Some(id) => slot_of(id) & !OWNER,
-        None => SHARED_SLOT,
+    let node: *const u8 = present(task_cgroup(task), offset!(cgroup_kn));
+    slot_of(present(node, offset!(kernfs_node_id))) & !OWNER
+}
+
+/// What leads from a task to its cgroup in the hierarchy that holds the containers: it has another address
+/// after the task was moved. The hierarchy is frozen, so the verifier drops the branch that is not used.
+#[inline(always)]
+pub(super) fn holder_of_cgroup(task: *const u8) -> *const u8 {
+    if setting!(hierarchy_id) == 0 {
+        present(task, offset!(task_cgroups))
+    } else {
+        present(task, offset!(task_sched_task_group))
     }
 }
 
-/// The task's cgroup in the hierarchy that holds the containers. The hierarchy is frozen, so the verifier drops the
-/// branch that is not used.
 #[inline(always)]
-fn task_cgroup(task: *const u8) -> Option<*const u8> {
+fn task_cgroup(task: *const u8) -> *const u8 {
+    let holder = holder_of_cgroup(task);
     if setting!(hierarchy_id) == 0 {
-        let set: *const u8 = field(task, offset!(task_cgroups))?;
-        field(set, offset!(css_set_dfl_cgrp))
+        present(holder, offset!(css_set_dfl_cgrp))
     } else {
-        let group: *const u8 = field(task, offset!(task_sched_task_group))?;
-        field(group, offset!(task_group_cgroup))
+        present(holder, offset!(task_group_cgroup))
     }
 }
 
@@ -91,8 +104,8 @@ fn enter(id: u64, slot: u32) -> bool {
     let Some(bucket) = CGROUPS_BORN.get_ptr_mut(id as u32 & setting!(cgroup_mask)) else { return false };
     let mut entry = 0;
     while entry < BUCKET_ENTRIES {
-        // SAFETY: a map element; this side is its only writer, one at a time under cgroup_mutex. The slot is written
-        // before the id, so that a reader on another CPU never takes a stale slot.
+        // SAFETY: a map element; this side is its only writer, one at a time under cgroup_mutex. The slot is
+        // written before the id, so that a reader on another CPU never takes a stale slot.
         unsafe {
             if (*bucket).ids[entry] == 0 {
                 (&raw mut (*bucket).slots[entry]).write_volatile(slot);
@@ -142,7 +155,8 @@ static HEXADECIMAL: [u8; 256] = {
 
 /// True where the directory's name bears 64 hexadecimal digits in a row, as every runtime's container ids do.
 ///
-/// No branch depends on the name: the verifier would follow each for every position and give up after a million steps.
+/// No branch depends on the name: the verifier would follow each for every position and give up after a
+/// million steps.
 #[inline(always)]
 fn named_like_a_container(cgroup: *const u8) -> Option<bool> {
     const NAME_BYTES: usize = 128;
@@ -204,8 +218,8 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
         slot = SHARED_SLOT;
     }
     let record = entry.as_mut_ptr();
-    // SAFETY: the reservation is a whole `CgroupEvent`; every member is written before it is submitted (`path` up to
-    // its NUL, by a helper that checks the address).
+    // SAFETY: the reservation is a whole `CgroupEvent`; every member is written before it is submitted
+    // (`path` up to its NUL, by a helper that checks the address).
     unsafe {
         (&raw mut (*record).kind).write(event::BORN);
         (&raw mut (*record).slot).write(slot);

@@ -1,10 +1,10 @@
 //! Run-queue wait, on-CPU time and context switches per container.
 //!
 //! Main rung, one hook: tp_btf `sched_switch` (5.5). The kernel has already noted when `next` was queued
-//! (`sched_info.last_queued`) and what the time is (`rq->clock`), so the wait is a subtraction: no wakeup hook, no
-//! map of timestamps, no helper call. When the balancer moves a waiting task, the kernel adds the wait so far to
-//! `run_delay` and restarts `last_queued`; the direct-mapped array remembers `run_delay` at the last switch-out, so that
-//! the part before the move is counted too.
+//! (`sched_info.last_queued`) and what the time is (`rq->clock`), so the wait is a subtraction: no wakeup
+//! hook, no map of timestamps, no helper call. When the balancer moves a waiting task, the kernel adds the
+//! wait so far to `run_delay` and restarts `last_queued`; the direct-mapped array remembers `run_delay` at
+//! the last switch-out, so that the part before the move is counted too.
 //!
 //! Fallback rung, for kernels without CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED: tp_btf `sched_wakeup`,
 //! `sched_wakeup_new` and `sched_switch` with the times kept in the same array.
@@ -22,42 +22,51 @@ use glassbox_ebpf::{
     scheduler::{SchedulerSlot, WAIT_ENTRIES, WaitEntry},
 };
 
-use super::cgroup::slot_of_task;
+use super::cgroup::{ALIGNED, holder_of_cgroup, slot_of_task};
 use crate::{
     frozen::{offset, setting},
     lost,
-    read::field,
+    read::present,
 };
 
 /// Resized by user space to the configured number of containers.
 #[map]
 static SCHEDULER: PerCpuArray<SchedulerSlot> = PerCpuArray::with_max_entries(256, 0);
 #[map]
-static SCHEDULER_WAITS: Array<WaitEntry> = Array::with_max_entries(WAIT_ENTRIES, 0);
+static SCHEDULER_WAITS: Array<WaitEntry> = Array::with_max_entries(WAIT_ENTRIES, ALIGNED);
+
+/// A slot that was looked up is used again for 2^26 ns (67 ms) at most. That bounds how long a task counts
+/// for nobody after user space has found its cgroup, and heals whatever went wrong.
+const EPOCH_SHIFT: u32 = 26;
+/// Bits of the largest thread id that Linux gives.
+const PID_BITS: u32 = 22;
+/// Bits of the largest slot.
+const SLOT_BITS: u32 = 16;
 
 #[btf_tracepoint(function = "sched_switch")]
 fn scheduler_sched_switch(ctx: BtfTracePointContext) -> i32 {
     let preempted: u64 = ctx.arg(0);
     let prev: *const u8 = ctx.arg(1);
     let next: *const u8 = ctx.arg(2);
-    left_cpu(prev, preempted as u8 != 0);
-    got_cpu(next);
+    let now_ns = clock_ns(next);
+    left_cpu(prev, preempted as u8 != 0, now_ns);
+    got_cpu(next, now_ns);
     0
 }
 
-/// The run queue's clock, which the switch itself has just brought up to date.
+/// The clock of the run queue that a task is in, which the switch itself has just brought up to date.
 #[inline(always)]
-fn clock_ns(task: *const u8) -> Option<u64> {
-    let cfs_rq: *const u8 = field(task, offset!(task_cfs_rq))?;
-    let rq: *const u8 = field(cfs_rq, offset!(cfs_rq_rq))?;
-    field(rq, offset!(rq_clock))
+fn clock_ns(task: *const u8) -> u64 {
+    let cfs_rq: *const u8 = present(task, offset!(task_cfs_rq));
+    let rq: *const u8 = present(cfs_rq, offset!(cfs_rq_rq));
+    present(rq, offset!(rq_clock))
 }
 
 /// The thread's id, or `None` for a CPU's idle task and for the agent's own threads.
 #[inline(always)]
 fn counted_pid(task: *const u8) -> Option<u32> {
-    let pid: u32 = field(task, offset!(task_pid))?;
-    if pid == 0 || field::<u32>(task, offset!(task_tgid))? == setting!(agent_tgid) {
+    let pid: u32 = present(task, offset!(task_pid));
+    if pid == 0 || present::<u32>(task, offset!(task_tgid)) == setting!(agent_tgid) {
         return None;
     }
     Some(pid)
@@ -68,33 +77,55 @@ fn wait_entry(pid: u32) -> Option<*mut WaitEntry> {
     SCHEDULER_WAITS.get_ptr_mut(pid & setting!(wait_mask))
 }
 
+/// The slot that counts for a task, as remembered in its entry or looked up.
+///
+/// The slot shares a word with the thread and the epoch that it was looked up for. Two threads whose ids
+/// collide may write one entry at a time, but never make one take the other's slot: the thread must match in
+/// the one word and the address of its cgroup's holder in the other.
 #[inline(always)]
-fn left_cpu(task: *const u8, preempted: bool) -> Option<()> {
+fn slot(task: *const u8, pid: u32, entry: *mut WaitEntry, now_ns: u64) -> u32 {
+    let holder = holder_of_cgroup(task) as u64;
+    let tag = (((now_ns >> EPOCH_SHIFT) << PID_BITS) | u64::from(pid)) << SLOT_BITS;
+    // SAFETY: a map element; each word is read and written at once.
+    unsafe {
+        let known = (*entry).slot;
+        if (*entry).cgroup == holder && (known ^ tag) >> SLOT_BITS == 0 {
+            return known as u16 as u32;
+        }
+        let slot = slot_of_task(task);
+        (*entry).cgroup = holder;
+        (*entry).slot = tag | u64::from(slot);
+        slot
+    }
+}
+
+#[inline(always)]
+fn left_cpu(task: *const u8, preempted: bool, now_ns: u64) -> Option<()> {
     let pid = counted_pid(task)?;
     let entry = wait_entry(pid)?;
-    let run_delay: u64 = field(task, offset!(task_run_delay))?;
-    // SAFETY: a map element. Only the CPU that a task leaves writes its entry; a collision of two pids is told by the
-    // tag.
+    let run_delay: u64 = present(task, offset!(task_run_delay));
+    // SAFETY: a map element. Only the CPU that a task leaves writes its entry; a collision of two pids is
+    // told by the tag.
     unsafe {
         (*entry).pid = u64::from(pid);
         (*entry).at_ns = run_delay;
     }
-    let arrival: u64 = field(task, offset!(task_last_arrival))?;
-    count_run(task, clock_ns(task)?.wrapping_sub(arrival), preempted)
+    let arrival: u64 = present(task, offset!(task_last_arrival));
+    count_run(task, slot(task, pid, entry, now_ns), now_ns.wrapping_sub(arrival), preempted)
 }
 
 #[inline(always)]
-fn got_cpu(task: *const u8) -> Option<()> {
+fn got_cpu(task: *const u8, now_ns: u64) -> Option<()> {
     let pid = counted_pid(task)?;
-    let queued: u64 = field(task, offset!(task_last_queued))?;
+    let queued: u64 = present(task, offset!(task_last_queued));
     if queued == 0 {
         lost::count(Lost::SchedulerUnqueued);
         return None;
     }
-    let mut wait_ns = clock_ns(task)?.wrapping_sub(queued);
-    let run_delay: u64 = field(task, offset!(task_run_delay))?;
+    let mut wait_ns = now_ns.wrapping_sub(queued);
+    let entry = wait_entry(pid)?;
+    let run_delay: u64 = present(task, offset!(task_run_delay));
     if run_delay != 0 {
-        let entry = wait_entry(pid)?;
         // SAFETY: a map element; see `left_cpu`.
         let (tag, before) = unsafe { ((*entry).pid, (*entry).at_ns) };
         if tag == u64::from(pid) && run_delay >= before {
@@ -103,14 +134,14 @@ fn got_cpu(task: *const u8) -> Option<()> {
             lost::count(Lost::SchedulerWaits);
         }
     }
-    count_wait(task, wait_ns)
+    count_wait(slot(task, pid, entry, now_ns), wait_ns)
 }
 
 #[inline(always)]
-fn count_run(task: *const u8, oncpu_ns: u64, preempted: bool) -> Option<()> {
+fn count_run(task: *const u8, slot: u32, oncpu_ns: u64, preempted: bool) -> Option<()> {
     // `__state` is u32 and `state` was long: the low half of both tells running from not.
-    let state: u32 = field(task, offset!(task_state))?;
-    let counts = SCHEDULER.get_ptr_mut(slot_of_task(task))?;
+    let state: u32 = present(task, offset!(task_state));
+    let counts = SCHEDULER.get_ptr_mut(slot)?;
     // A clock that ran backwards between CPUs must not add centuries.
     let oncpu_ns = if (oncpu_ns as i64) < 0 { 0 } else { oncpu_ns };
     // SAFETY: this CPU's own element, and a switch is never interrupted by another.
@@ -126,15 +157,15 @@ fn count_run(task: *const u8, oncpu_ns: u64, preempted: bool) -> Option<()> {
 }
 
 #[inline(always)]
-fn count_wait(task: *const u8, wait_ns: u64) -> Option<()> {
-    let counts = SCHEDULER.get_ptr_mut(slot_of_task(task))?;
+fn count_wait(slot: u32, wait_ns: u64) -> Option<()> {
+    let counts = SCHEDULER.get_ptr_mut(slot)?;
     let wait_ns = if (wait_ns as i64) < 0 { 0 } else { wait_ns };
     let slot = histogram::slot(wait_ns);
     if slot >= histogram::SLOTS {
         return None;
     }
-    // SAFETY: this CPU's own element, and a switch is never interrupted by another; `slot` was just checked, which the
-    // verifier sees, and an unchecked index keeps a panic path out of the program.
+    // SAFETY: this CPU's own element, and a switch is never interrupted by another; `slot` was just checked,
+    // which the verifier sees, and an unchecked index keeps a panic path out of the program.
     unsafe {
         (*counts).wait_ns += wait_ns;
         let counter = (&raw mut (*counts).wait_slots).cast::<u64>().add(slot);
@@ -158,7 +189,7 @@ fn scheduler_fallback_switch(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn fallback_left_cpu(task: *const u8, preempted: bool, now_ns: u64) -> Option<()> {
     let pid = counted_pid(task)?;
-    let state: u32 = field(task, offset!(task_state))?;
+    let state: u32 = present(task, offset!(task_state));
     let entry = wait_entry(pid)?;
     // SAFETY: a map element; a collision of two pids is told by the tag.
     let arrival = unsafe {
@@ -171,7 +202,7 @@ fn fallback_left_cpu(task: *const u8, preempted: bool, now_ns: u64) -> Option<()
         arrival
     };
     let oncpu_ns = if arrival == 0 { 0 } else { now_ns - arrival };
-    count_run(task, oncpu_ns, preempted)
+    count_run(task, slot(task, pid, entry, now_ns), oncpu_ns, preempted)
 }
 
 #[inline(always)]
@@ -190,7 +221,7 @@ fn fallback_got_cpu(task: *const u8, now_ns: u64) -> Option<()> {
         lost::count(Lost::SchedulerUnqueued);
         return None;
     }
-    count_wait(task, now_ns.wrapping_sub(queued))
+    count_wait(slot(task, pid, entry, now_ns), now_ns.wrapping_sub(queued))
 }
 
 #[btf_tracepoint(function = "sched_wakeup")]
