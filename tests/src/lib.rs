@@ -7,6 +7,7 @@ pub mod dashboards;
 pub mod docker;
 pub mod guest;
 pub mod http;
+pub mod measure;
 pub mod prometheus;
 pub mod service;
 pub mod worker;

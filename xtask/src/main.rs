@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod archive;
+mod bench;
 mod dashboards;
 mod debian;
 mod prometheus;
@@ -36,6 +38,7 @@ enum Verb {
     Test(test::Arguments),
     Vm(vm::Arguments),
     Dashboards(dashboards::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Dashboards(arguments) => dashboards::main(&arguments),
         Verb::Test(arguments) => return test::main(&arguments),
         Verb::Vm(arguments) => return vm::main(&arguments),
+        Verb::Bench(arguments) => return bench::main(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,8 +29,14 @@ const TEST_PROGRAMS: [(&str, &str); 6] = [
     ("", "busybox-static"),
 ];
 
-/// What the benchmarks compare glassbox with, and the package that has it.
-const BENCH_PROGRAMS: [(&str, &str); 2] = [("runqlat", "libbpf-tools"), ("bpftool", "bpftool")];
+/// What the benchmarks run and compare glassbox with, and the package that has it.
+const BENCH_PROGRAMS: [(&str, &str); 5] = [
+    ("runqlat", "libbpf-tools"),
+    ("bpftool", "bpftool"),
+    ("stress-ng", "stress-ng"),
+    ("dockerd", "docker.io"),
+    ("", "busybox-static"),
+];
 
 pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     println!("Setting up: the kernel programs");

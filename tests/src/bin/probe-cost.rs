@@ -1,10 +1,10 @@
-//! What the scheduler programs cost, beside an empty program and libbpf-tools' `runqlat` on the same hook in the same
-//! seconds. `cargo xtask bench` runs it and makes a table of its JSON.
+//! What the scheduler programs cost, beside an empty program and libbpf-tools' `runqlat` on the same hook.
+//! `cargo xtask bench` runs it and makes a table of its JSON.
 //!
-//! stress-ng switches tasks as fast as it can. Each round attaches the three in another order, because who comes first
-//! pays for the cache lines that all of them read, and then reads each program's run time from the kernel's own
-//! statistics (5.8). The clock that those read costs some tens of ns per run: it is in every figure, and subtracting the
-//! empty program's takes it out.
+//! stress-ng switches tasks as fast as it can. Each round attaches the programs in another order, because who
+//! comes first pays for the cache lines that all of them read, and then reads each program's run time from
+//! the kernel's own statistics (5.8). The clock that those read costs some tens of ns per run: it is in every
+//! figure, and subtracting the empty program's takes it out.
 
 use std::{
     any::Any,
@@ -39,20 +39,23 @@ const EMPTY: &str = "empty";
 const GLASSBOX: &str = "glassbox";
 const RUNQLAT: &str = "runqlat";
 const RUNQLAT_PROGRAMS: [&str; 3] = ["sched_switch", "sched_wakeup", "sched_wakeup_new"];
-/// Every order in which they can be attached.
-const ORDERS: [[&str; 3]; 6] = [
-    [EMPTY, GLASSBOX, RUNQLAT],
-    [RUNQLAT, GLASSBOX, EMPTY],
-    [GLASSBOX, EMPTY, RUNQLAT],
-    [RUNQLAT, EMPTY, GLASSBOX],
-    [EMPTY, RUNQLAT, GLASSBOX],
-    [GLASSBOX, RUNQLAT, EMPTY],
+/// Everyone together, in every order.
+const TOGETHER: [&[&str]; 6] = [
+    &[EMPTY, GLASSBOX, RUNQLAT],
+    &[RUNQLAT, GLASSBOX, EMPTY],
+    &[GLASSBOX, EMPTY, RUNQLAT],
+    &[RUNQLAT, EMPTY, GLASSBOX],
+    &[EMPTY, RUNQLAT, GLASSBOX],
+    &[GLASSBOX, RUNQLAT, EMPTY],
 ];
+/// In turn, as on a host that has only one of them: nobody pushes the other's data out of the caches.
+const IN_TURN: [&[&str]; 4] = [&[EMPTY, GLASSBOX], &[RUNQLAT, EMPTY], &[GLASSBOX, EMPTY], &[EMPTY, RUNQLAT]];
 
 struct Arguments {
     rounds: usize,
     window: Duration,
     tracked: bool,
+    together: bool,
     rung: SchedulerRung,
     runqlat: Option<String>,
 }
@@ -62,7 +65,8 @@ fn main() -> anyhow::Result<()> {
     let root = v2_root().context("this host mounts no cgroup v2 hierarchy")?;
     let mut rounds = Vec::new();
     for round in 0..arguments.rounds {
-        rounds.push(measure(&arguments, &root, ORDERS[round % ORDERS.len()])?);
+        let orders: &[&[&'static str]] = if arguments.together { &TOGETHER } else { &IN_TURN };
+        rounds.push(measure(&arguments, &root, orders[round % orders.len()])?);
     }
     println!("{}", json!({ "rounds": rounds }));
     Ok(())
@@ -73,6 +77,7 @@ fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
         rounds: 6,
         window: Duration::from_secs(1),
         tracked: false,
+        together: false,
         rung: SchedulerRung::Switch,
         runqlat: None,
     };
@@ -83,6 +88,7 @@ fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
             "--window-ms" => {
                 arguments.window = Duration::from_millis(value.parse().context("read --window-ms")?);
             }
+            "--together" => arguments.together = true,
             "--tracked" => arguments.tracked = true,
             "--wakeup-rung" => arguments.rung = SchedulerRung::Wakeup,
             "--runqlat" => arguments.runqlat = Some(value.to_owned()),
@@ -93,9 +99,9 @@ fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
 }
 
 /// One round: what each program ran and for how long, and the order of attachment.
-fn measure(arguments: &Arguments, root: &Path, order: [&'static str; 3]) -> anyhow::Result<Value> {
+fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow::Result<Value> {
     let mut attached = Attached { others: known(), ..Attached::default() };
-    for who in order {
+    for &who in order {
         match (who, &arguments.runqlat) {
             (EMPTY, _) => attached.held.push(Box::new(empty()?)),
             (GLASSBOX, _) => attached.held.push(Box::new(kernel(arguments.rung)?)),

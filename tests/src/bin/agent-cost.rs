@@ -1,0 +1,296 @@
+//! What the agent costs with many containers, beside cAdvisor and node_exporter on the same host in the same
+//! seconds: CPU time, memory, time of a scrape, time from start to the first complete scrape.
+//!
+//! `--real` makes containers with Docker; else they are cgroups in every hierarchy that the agent reads,
+//! named as Docker names them. `cargo xtask bench` runs it and makes a table of its JSON.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use glassbox_tests::{
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
+    docker::{Container, Docker, Network},
+    measure::{Answer, cpu_time, flag, get, rss_bytes},
+    service::free_address,
+};
+use serde_json::{Map, Value, json};
+
+/// After the exporters are ready, before measuring.
+const SETTLE: Duration = Duration::from_secs(3);
+/// How long an exporter may take to show every container.
+const COMPLETE_LIMIT: Duration = Duration::from_secs(60);
+/// Requests one right after the other.
+const BURST: usize = 50;
+
+fn main() -> anyhow::Result<()> {
+    let count: usize = flag("--containers")?;
+    let real = std::env::args().any(|word| word == "--real");
+    let docker = if real { Some(Docker::own(Network::None).map_err(anyhow::Error::msg)?) } else { None };
+    let _containers = docker.as_ref().map(|docker| run_containers(docker, count)).transpose()?;
+    let _cgroups = if real { Vec::new() } else { make_cgroups(count)? };
+    let socket = docker.as_ref().map(|docker| docker.socket().to_owned());
+    let directory = tempfile::tempdir().context("make a directory")?;
+    let kinds = kinds(socket.as_deref(), count, directory.path())?;
+
+    let mut running = kinds.iter().map(Exporter::start).collect::<anyhow::Result<Vec<_>>>()?;
+    for exporter in &mut running {
+        exporter.wait_until_complete()?;
+    }
+    std::thread::sleep(SETTLE);
+    let window = Duration::from_secs_f64(flag("--seconds")?);
+    let idle = cpu_ratios(&running, || {
+        std::thread::sleep(window);
+        Ok(())
+    })?;
+    let mut fresh = vec![Vec::new(); running.len()];
+    let scraped = cpu_ratios(&running, || scrape_every_second(&running, window, &mut fresh))?;
+    let mut report = Map::new();
+    for (index, exporter) in running.iter().enumerate() {
+        let mut facts = exporter.facts()?;
+        facts["cpu_idle_ratio"] = json!(idle[index]);
+        facts["cpu_scraped_ratio"] = json!(scraped[index]);
+        facts["fresh_s"] = json!(fresh[index]);
+        report.insert(exporter.kind.name.into(), facts);
+    }
+    drop(running);
+    let starts: usize = flag("--starts")?;
+    for kind in &kinds {
+        let times = (0..kind.starts(starts)).map(|_| Exporter::start_to_complete(kind));
+        report[kind.name]["start_s"] = json!(times.collect::<anyhow::Result<Vec<f64>>>()?);
+    }
+    println!("{}", json!({ "containers": count, "real": real, "exporters": report }));
+    Ok(())
+}
+
+/// Containers that wake up once a second. Docker takes a while for each: four at a time.
+fn run_containers(docker: &Docker, count: usize) -> anyhow::Result<Vec<Container<'_>>> {
+    let start = |lane: usize| {
+        let numbers = (lane..count).step_by(4);
+        let script = "while :; do sleep 1; done";
+        let run = |number| {
+            Container::run(docker, &format!("bench-{number}"), &["--network=none"], &["sh", "-c", script])
+        };
+        numbers.map(run).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..4).map(|lane| scope.spawn(move || start(lane))).collect();
+        let mut all = Vec::new();
+        for lane in lanes {
+            all.extend(lane.join().map_err(|_| anyhow::anyhow!("start the containers"))?);
+        }
+        Ok(all)
+    })
+}
+
+/// Empty cgroups with Docker's names, in every tree that is there.
+fn make_cgroups(count: usize) -> anyhow::Result<Vec<Cgroup>> {
+    let v1 = ["cpu", "cpuacct", "memory"].map(|name| Path::new(ROOT).join(name));
+    let trees: Vec<_> =
+        v1.into_iter().filter(|tree| tree.join("cgroup.procs").exists()).chain(v2_root()).collect();
+    let mut cgroups = Vec::new();
+    for _ in 0..count {
+        let path = format!("docker/{}", fresh_id());
+        for tree in &trees {
+            cgroups.push(Cgroup::new(tree, &path).with_context(|| format!("make {path}"))?);
+        }
+    }
+    Ok(cgroups)
+}
+
+/// A program that exports metrics.
+struct Kind {
+    name: &'static str,
+    program: String,
+    arguments: Vec<String>,
+    /// Starts of the lines of which it shows one for each container; empty for a host's exporter, which shows
+    /// none.
+    line: &'static str,
+    containers: usize,
+}
+
+impl Kind {
+    /// How many starts are measured: fewer of those who take seconds.
+    fn starts(&self, wanted: usize) -> usize {
+        if self.name == "cadvisor" { wanted.div_ceil(3) } else { wanted }
+    }
+
+    fn command(&self, address: SocketAddr) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        match self.name {
+            "glassbox" => command.args(["--listen", &address.to_string()]),
+            "cadvisor" => command.args([
+                "-listen_ip".into(),
+                address.ip().to_string(),
+                "-port".into(),
+                address.port().to_string(),
+            ]),
+            _ => command.arg(format!("--web.listen-address={address}")),
+        };
+        command
+    }
+}
+
+/// Those whose programs are given; ours always.
+fn kinds(socket: Option<&Path>, containers: usize, directory: &Path) -> anyhow::Result<Vec<Kind>> {
+    let none = Path::new("/nonexistent/docker.sock");
+    let docker = match socket {
+        Some(socket) => format!("[docker]\nsocket = {socket:?}\n"),
+        None => "[docker]\nenabled = false\n".into(),
+    };
+    // The default serves 256; a host with more is configured for it.
+    let most = containers.max(256).next_power_of_two();
+    let file = directory.join("agent.toml");
+    fs::write(&file, format!("log = \"warn\"\n[containers]\nmax = {most}\n{docker}"))
+        .with_context(|| format!("write {}", file.display()))?;
+    let mut kinds = vec![Kind {
+        name: "glassbox",
+        program: flag("--agent")?,
+        arguments: vec!["run".into(), "--config".into(), file.display().to_string()],
+        line: "container_last_seen{",
+        containers,
+    }];
+    if let Ok(program) = flag("--cadvisor") {
+        let socket = format!("unix://{}", socket.unwrap_or(none).display());
+        let arguments =
+            ["-docker", &socket, "-logtostderr=false", "-stderrthreshold=3", "-log_dir=/nonexistent"];
+        kinds.push(Kind {
+            name: "cadvisor",
+            program,
+            arguments: arguments.map(str::to_owned).to_vec(),
+            line: "container_last_seen{",
+            containers,
+        });
+    }
+    if let Ok(program) = flag("--node-exporter") {
+        kinds.push(Kind {
+            name: "node_exporter",
+            program,
+            arguments: Vec::new(),
+            line: "node_",
+            containers: 1,
+        });
+    }
+    Ok(kinds)
+}
+
+/// A running exporter; killed when dropped.
+struct Exporter<'a> {
+    kind: &'a Kind,
+    address: SocketAddr,
+    child: Child,
+    begun: Instant,
+}
+
+impl Drop for Exporter<'_> {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Exporter<'a> {
+    fn start(kind: &'a Kind) -> anyhow::Result<Self> {
+        let address = free_address();
+        let mut command = kind.command(address);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let begun = Instant::now();
+        let child = command.spawn().with_context(|| format!("start {}", kind.name))?;
+        Ok(Self { kind, address, child, begun })
+    }
+
+    /// Waits until it shows every container and returns the time since its start.
+    fn wait_until_complete(&mut self) -> anyhow::Result<Duration> {
+        loop {
+            if let Ok(answer) = get(self.address, "/metrics", false)
+                && answer.status == 200
+                && answer.lines_with(self.kind.line) >= self.kind.containers
+            {
+                return Ok(self.begun.elapsed());
+            }
+            let ended = self.child.try_wait().context("look after it")?;
+            ensure!(ended.is_none(), "{} ended: {ended:?}", self.kind.name);
+            ensure!(
+                self.begun.elapsed() < COMPLETE_LIMIT,
+                "{} does not show every container",
+                self.kind.name
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn start_to_complete(kind: &'a Kind) -> anyhow::Result<f64> {
+        Ok(Self::start(kind)?.wait_until_complete()?.as_secs_f64())
+    }
+
+    fn scrape(&self, gzip: bool) -> anyhow::Result<Answer> {
+        let answer = get(self.address, "/metrics", gzip)?;
+        ensure!(answer.status == 200, "{} answers with {}", self.kind.name, answer.status);
+        Ok(answer)
+    }
+
+    /// Memory, and scrapes one right after the other.
+    fn facts(&self) -> anyhow::Result<Value> {
+        let burst = if self.kind.name == "cadvisor" { BURST / 5 } else { BURST };
+        let burst = |gzip| (0..burst).map(|_| self.scrape(gzip)).collect::<anyhow::Result<Vec<_>>>();
+        let (plain, gzip) = (burst(false)?, burst(true)?);
+        let times =
+            |answers: &[Answer]| -> Vec<f64> { answers.iter().map(|one| one.took.as_secs_f64()).collect() };
+        let size = |answers: &[Answer]| answers.last().map_or(0, |answer| answer.body.len());
+        let text = plain.last().map(|answer| String::from_utf8_lossy(&answer.body)).unwrap_or_default();
+        let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+        let of = |name: &str| -> f64 {
+            let values = text.lines().filter(|line| line.starts_with(name));
+            values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        };
+        Ok(json!({
+            "rss_bytes": rss_bytes(self.child.id())?,
+            "burst_s": times(&plain),
+            "burst_gzip_s": times(&gzip),
+            "bytes": size(&plain),
+            "gzip_bytes": size(&gzip),
+            "samples": samples,
+            "map_bytes": of("glassbox_map_memory_bytes{"),
+            "tick_s": of("glassbox_tick_duration_seconds "),
+        }))
+    }
+}
+
+/// Share of one CPU that each takes while `work` runs.
+fn cpu_ratios(
+    exporters: &[Exporter<'_>],
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<f64>> {
+    let times = || exporters.iter().map(|it| cpu_time(it.child.id())).collect::<anyhow::Result<Vec<_>>>();
+    let (before, begun) = (times()?, Instant::now());
+    work()?;
+    let (after, elapsed) = (times()?, begun.elapsed());
+    let ratio =
+        |(after, before): (Duration, Duration)| (after - before).as_secs_f64() / elapsed.as_secs_f64();
+    Ok(after.into_iter().zip(before).map(ratio).collect())
+}
+
+/// Each is scraped once a second, so that ours has a new snapshot each time.
+fn scrape_every_second(
+    exporters: &[Exporter<'_>],
+    window: Duration,
+    times: &mut [Vec<f64>],
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut round = 1;
+    while begun.elapsed() < window {
+        for (exporter, times) in exporters.iter().zip(times.iter_mut()) {
+            times.push(exporter.scrape(false)?.took.as_secs_f64());
+        }
+        std::thread::sleep((begun + Duration::from_secs(round)).saturating_duration_since(Instant::now()));
+        round += 1;
+    }
+    Ok(())
+}

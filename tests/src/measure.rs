@@ -1,0 +1,92 @@
+//! What a running process costs and how fast it answers: the tools of the programs that `cargo xtask bench`
+//! runs.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+
+/// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The value of a flag of the form `--name=value`, read as what is wanted.
+///
+/// # Errors
+/// Where it is not given, or is something else.
+pub fn flag<T: std::str::FromStr>(name: &str) -> anyhow::Result<T> {
+    let mut given = std::env::args().skip(1);
+    let value = given.find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
+    let value = value.with_context(|| format!("{name}=… is not given"))?;
+    value.parse().ok().with_context(|| format!("{name}={value} makes no sense"))
+}
+
+/// CPU time of a process and of all its threads, ended ones too, to the nanosecond.
+///
+/// # Errors
+/// Where there is no such process.
+pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut clock = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both pointers are to live values of the types asked for.
+    let refused = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };
+    ensure!(refused == 0, "find the CPU clock of process {pid}: error {refused}");
+    // SAFETY: as above.
+    let refused = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    ensure!(refused == 0, "read the CPU clock of process {pid}");
+    Ok(Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec)?))
+}
+
+/// Resident memory of a process in bytes: `VmRSS`.
+///
+/// # Errors
+/// Where there is no such process.
+pub fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("find VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("read VmRSS")?;
+    Ok(kib * 1024)
+}
+
+/// An answer and how long it took, from connecting to its last byte.
+pub struct Answer {
+    /// The status, such as 200.
+    pub status: u16,
+    /// The body, as it came.
+    pub body: Vec<u8>,
+    /// The time.
+    pub took: Duration,
+}
+
+impl Answer {
+    /// How many lines of the body start so.
+    #[must_use]
+    pub fn lines_with(&self, start: &str) -> usize {
+        String::from_utf8_lossy(&self.body).lines().filter(|line| line.starts_with(start)).count()
+    }
+}
+
+/// Asks for a path as Prometheus does, over a new connection.
+///
+/// # Errors
+/// Where nobody answers, or not with HTTP.
+pub fn get(address: SocketAddr, path: &str, gzip: bool) -> anyhow::Result<Answer> {
+    let asked = || format!("get http://{address}{path}");
+    let encoding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{encoding}\r\n");
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(address).with_context(asked)?;
+    stream.set_read_timeout(Some(PATIENCE)).with_context(asked)?;
+    stream.write_all(request.as_bytes()).with_context(asked)?;
+    let mut answer = Vec::with_capacity(1 << 20);
+    stream.read_to_end(&mut answer).with_context(asked)?;
+    let took = begun.elapsed();
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").with_context(asked)?;
+    let body = answer.split_off(head + 4);
+    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok(Answer { status: status.with_context(asked)?, body, took })
+}

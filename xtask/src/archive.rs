@@ -1,0 +1,129 @@
+//! Debian's archive beyond the suites that this machine's apt is configured with: older kernels, older
+//! programs.
+//!
+//! apt itself fetches and verifies, with a state of its own below `target/xtask/apt` and with the mirrors and
+//! the keys this machine's apt is configured with. Nothing is installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+use crate::debian::{self, Source};
+use crate::{step, workspace};
+
+/// Signs every suite; part of every Debian installation.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// One suite of Debian's archive, with an apt state of its own.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    dir: PathBuf,
+    suite: String,
+}
+
+impl Archive {
+    /// A suite with its list of packages just fetched; `None` where no mirror has it, which is said.
+    pub(crate) fn open(suite: &str) -> anyhow::Result<Option<Self>> {
+        anyhow::ensure!(
+            debian::distribution().is_some() && Path::new(KEYRING).exists(),
+            "{suite} comes from Debian's archive by apt, and {KEYRING} is not on this machine"
+        );
+        let sources = debian::sources()?;
+        let Some(uri) = mirror(&sources, suite) else {
+            return Ok(None);
+        };
+        let archive = Self::new(uri, suite)?;
+        let update =
+            step::run(&format!("fetch the package list of {suite}"), archive.apt("apt-get").arg("update"));
+        if let Err(error) = update {
+            step::note(&format!("{suite} is not to be had here: {error}"));
+            return Ok(None);
+        }
+        Ok(Some(archive))
+    }
+
+    fn new(uri: &str, suite: &str) -> anyhow::Result<Self> {
+        let dir = workspace::scratch().join("apt").join(suite);
+        for needed in ["lists/partial", "cache/archives/partial", "parts"] {
+            fs::create_dir_all(dir.join(needed)).context("create apt's directories")?;
+        }
+        let line = format!("deb [signed-by={KEYRING} targets=Packages] {uri} {suite} main\n");
+        fs::write(dir.join("sources.list"), line).context("write apt's sources")?;
+        Ok(Self { dir, suite: suite.to_owned() })
+    }
+
+    /// An apt program that sees this suite and nothing of the machine's state.
+    fn apt(&self, program: &str) -> Command {
+        let mut command = debian::apt(program);
+        let path = |name: &str| self.dir.join(name).display().to_string();
+        for option in [
+            format!("Dir::State={}", path("")),
+            format!("Dir::State::lists={}", path("lists")),
+            "Dir::State::status=/dev/null".to_owned(),
+            format!("Dir::Cache={}", path("cache")),
+            format!("Dir::Etc::sourcelist={}", path("sources.list")),
+            format!("Dir::Etc::sourceparts={}", path("parts")),
+            // Suites that are no longer maintained are signed with a date in the past.
+            "Acquire::Check-Valid-Until=false".to_owned(),
+            "APT::Sandbox::User=root".to_owned(),
+            "APT::Architecture=amd64".to_owned(),
+        ] {
+            command.args(["-o", &option]);
+        }
+        command
+    }
+
+    /// The packages whose names match.
+    pub(crate) fn search(&self, pattern: &str) -> anyhow::Result<Vec<String>> {
+        let mut command = self.apt("apt-cache");
+        command.args(["search", "--names-only", pattern]).stderr(Stdio::null());
+        let output = command.output().context("run apt-cache")?;
+        let listing = String::from_utf8_lossy(&output.stdout);
+        Ok(listing.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+    }
+
+    /// Downloads a package and unpacks it into an empty `into`.
+    pub(crate) fn unpack(&self, package: &str, into: &Path) -> anyhow::Result<()> {
+        debian::clear(into)?;
+        let what = format!("download {package} of {}", self.suite);
+        step::run(&what, self.apt("apt-get").current_dir(into).args(["download", package]))?;
+        let archive = debian::archive(into)?;
+        step::run(
+            &format!("unpack {package}"),
+            Command::new("dpkg").arg("--extract").arg(&archive).arg(into),
+        )?;
+        fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))
+    }
+}
+
+/// The configured mirror that has a suite: the one for security updates, or that for the rest.
+fn mirror<'a>(sources: &'a [Source], suite: &str) -> Option<&'a str> {
+    let security = suite.ends_with("-security");
+    let main = |source: &&Source| {
+        ["bullseye", "bookworm", "trixie", "forky", "sid", "stable"].contains(&source.suite.as_str())
+    };
+    let is_match = |source: &&Source| {
+        if security { source.suite.ends_with("-security") } else { main(source) }
+    };
+    sources.iter().find(is_match).map(|source| source.uri.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_is_looked_for_on_the_mirror_of_its_kind() {
+        let source = |uri: &str, suite: &str| Source { uri: uri.into(), suite: suite.into() };
+        let sources = [
+            source("http://vendor.example", "nodistro"),
+            source("http://mirror.example/debian", "bookworm"),
+            source("http://mirror.example/security", "bookworm-security"),
+        ];
+        assert_eq!(mirror(&sources, "bullseye"), Some("http://mirror.example/debian"));
+        assert_eq!(mirror(&sources, "bullseye-security"), Some("http://mirror.example/security"));
+        assert_eq!(mirror(&sources[..2], "bullseye-security"), None);
+    }
+}
