@@ -158,8 +158,9 @@ fn kinds(socket: Option<&Path>, containers: usize, directory: &Path) -> anyhow::
     }];
     if let Ok(program) = flag("--cadvisor") {
         let socket = format!("unix://{}", socket.unwrap_or(none).display());
-        let arguments =
-            ["-docker", &socket, "-logtostderr=false", "-stderrthreshold=3", "-log_dir=/nonexistent"];
+        // Its log goes with the directory; it insists on one.
+        let log = format!("-log_dir={}", directory.display());
+        let arguments = ["-docker", &socket, "-logtostderr=false", "-stderrthreshold=3", &log];
         kinds.push(Kind {
             name: "cadvisor",
             program,

@@ -253,6 +253,8 @@ fn make_bridge() -> Result<(), String> {
             Err(format!("ip {}: {}", arguments.join(" "), told.trim()))
         }
     };
+    // The lock is held, so one that is there was left behind by a test that was killed.
+    remove_bridge(Network::Bridge);
     ip(&["link", "add", "name", BRIDGE, "type", "bridge"])?;
     let up = ip(&["address", "add", &format!("{BRIDGE_ADDRESS}/24"), "dev", BRIDGE])
         .and_then(|()| ip(&["link", "set", BRIDGE, "up"]));

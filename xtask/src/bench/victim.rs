@@ -26,7 +26,7 @@ fn row(rounds: &[Value], key: &str, name: &str) -> Row {
     let (ours, theirs) = (slowdown(rounds, "glassbox", key), slowdown(rounds, "runqlat", key));
     let off = Samples::new(rounds.iter().filter_map(|round| round["off"][key].as_f64()));
     Row {
-        what: format!("slowdown of {name}, {:.0} thousand a second when off", off.median() / 1e3),
+        what: format!("slowdown of {name}, {:.0} thousand a CPU second when off", off.median() / 1e3),
         budget: "≤ 1 %".into(),
         glassbox: text(&ours),
         peer: format!("runqlat {}", text(&theirs)),
