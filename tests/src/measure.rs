@@ -9,6 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use aya::{Btf, Ebpf, programs::BtfTracePoint};
+use glassbox_ebpf::programs::EMPTY_SWITCH;
 
 /// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,4 +91,19 @@ pub fn get(address: SocketAddr, path: &str, gzip: bool) -> anyhow::Result<Answer
     let body = answer.split_off(head + 4);
     let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok());
     Ok(Answer { status: status.with_context(asked)?, body, took })
+}
+
+/// The program that does nothing, at `sched_switch` for as long as the object lives: what any program costs
+/// there.
+///
+/// # Errors
+/// Where this kernel does not take it.
+pub fn attach_empty_program() -> anyhow::Result<Ebpf> {
+    let btf = Btf::from_sys_fs().context("read the kernel's type information")?;
+    let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
+    let program: &mut BtfTracePoint =
+        ebpf.program_mut(EMPTY_SWITCH).context("find the empty program")?.try_into()?;
+    program.load("sched_switch", &btf).context("load the empty program")?;
+    program.attach().context("attach the empty program")?;
+    Ok(ebpf)
 }

@@ -16,16 +16,16 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use aya::{
-    Btf, Ebpf,
-    programs::{BtfTracePoint, loaded_programs},
-};
+use aya::programs::loaded_programs;
 use glassbox::{
     config::{Config, ProgramStats, SchedulerRung},
-    kernel::{Kernel, OBJECT, Options},
+    kernel::{Kernel, Options},
 };
 use glassbox_ebpf::programs;
-use glassbox_tests::cgroup::{Cgroup, v2_root};
+use glassbox_tests::{
+    cgroup::{Cgroup, v2_root},
+    measure::attach_empty_program,
+};
 use serde_json::{Value, json};
 
 /// A peer must have attached within this time.
@@ -103,7 +103,7 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
     let mut attached = Attached { others: known(), ..Attached::default() };
     for &who in order {
         match (who, &arguments.runqlat) {
-            (EMPTY, _) => attached.held.push(Box::new(empty()?)),
+            (EMPTY, _) => attached.held.push(Box::new(attach_empty_program()?)),
             (GLASSBOX, _) => attached.held.push(Box::new(kernel(arguments.rung)?)),
             (_, Some(program)) => attached.held.push(Box::new(runqlat(program)?)),
             (_, None) => {}
@@ -191,17 +191,6 @@ fn owner_of(name: &str) -> Option<&'static str> {
 fn known() -> HashSet<u32> {
     let is_known = |program: &aya::programs::ProgramInfo| program.name_as_str().and_then(owner_of).is_some();
     loaded_programs().flatten().filter(is_known).map(|program| program.id()).collect()
-}
-
-/// The empty program of our object, attached.
-fn empty() -> anyhow::Result<Ebpf> {
-    let btf = Btf::from_sys_fs().context("read the kernel's type information")?;
-    let mut ebpf = Ebpf::load(OBJECT).context("load the kernel programs")?;
-    let program: &mut BtfTracePoint =
-        ebpf.program_mut(programs::EMPTY_SWITCH).context("find the empty program")?.try_into()?;
-    program.load("sched_switch", &btf).context("load the empty program")?;
-    program.attach().context("attach the empty program")?;
-    Ok(ebpf)
 }
 
 fn kernel(rung: SchedulerRung) -> anyhow::Result<Kernel> {

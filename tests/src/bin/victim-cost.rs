@@ -1,13 +1,15 @@
 //! How much slower a process in a container gets while the agent runs, and while runqlat does.
 //!
-//! Each round measures three workloads in each of the states off, glassbox and runqlat, in an order of its
-//! own; a slowdown compares the states of one round. `cargo xtask bench` runs it and makes a table of its
-//! JSON.
+//! Each round measures three workloads in each of the states off, glassbox, runqlat and empty program, in an
+//! order of its own; a slowdown compares the states of one round. `cargo xtask bench` runs it and makes a
+//! table of its JSON.
 
 use std::{
+    any::Any,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -15,16 +17,21 @@ use std::{
 use anyhow::{Context as _, ensure};
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
-    measure::{cpu_time, flag},
+    measure::{attach_empty_program, cpu_time, flag},
     service::free_address,
+    worker::{Work, Worker},
 };
 use serde_json::{Map, Value, json};
 
-const STATES: [&str; 3] = ["off", "glassbox", "runqlat"];
-/// Every order of the states.
-const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 2, 1], [1, 2, 0]];
+/// In a round that starts with the first; the next ones start with the others, and every second one goes
+/// backwards.
+const STATES: [&str; 4] = ["off", "glassbox", "runqlat", "empty"];
 /// What a state needs to be in force.
-const SETTLE: Duration = Duration::from_millis(1200);
+const SETTLE: Duration = Duration::from_millis(700);
+/// By default the kernel measures the programs' run time in one second of thirty, the agent's first among
+/// them: a fresh agent would never be seen without.
+const CONFIGURATION: &str =
+    "log = \"error\"\n[kernel]\nprogram_stats = \"never\"\n[docker]\nenabled = false\n";
 const RESPONSE_BYTES: usize = 1024;
 
 /// Does something over and over for a time and returns how often.
@@ -43,16 +50,26 @@ fn main() -> anyhow::Result<()> {
     }
     let rounds: usize = flag("--rounds")?;
     let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
+    // Stopped; it keeps whoever clears away empty cgroups from this one between two workloads.
+    let _resident = Worker::start(&cgroup, Work::Sleep, None);
+    let directory = tempfile::tempdir().context("make a directory")?;
+    let configuration = directory.path().join("agent.toml");
+    std::fs::write(&configuration, CONFIGURATION).context("write the agent's configuration")?;
     let mut report = Vec::new();
     for round in 0..rounds {
         let mut rates: Map<String, Value> = Map::new();
-        for state in ORDERS[round % ORDERS.len()] {
-            let _tool = tool(STATES[state])?;
+        let mut order = STATES;
+        order.rotate_left(round / 2 % STATES.len());
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for state in order {
+            let _tool = tool(state, &configuration)?;
             std::thread::sleep(SETTLE);
             let measured =
                 WORKLOADS.map(|(name, _)| Ok::<_, anyhow::Error>((name, rate(name, slice, &cgroup)?)));
             let measured = measured.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-            rates.insert(STATES[state].into(), measured.into_iter().collect());
+            rates.insert(state.into(), measured.into_iter().collect());
         }
         report.push(rates);
     }
@@ -61,9 +78,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// A process that is killed when dropped.
-struct Tool(Child);
+struct Process(Child);
 
-impl Drop for Tool {
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.0.kill();
@@ -71,12 +88,13 @@ impl Drop for Tool {
     }
 }
 
-/// What makes a state: nothing, the agent, or runqlat. A fresh one each time, with nothing learned.
-fn tool(state: &str) -> anyhow::Result<Option<Tool>> {
+/// What makes a state, until dropped: nothing, the agent, runqlat, or a program that does nothing on the same
+/// hook. Fresh each time, with nothing learned.
+fn tool(state: &str, configuration: &Path) -> anyhow::Result<Option<Box<dyn Any>>> {
     let mut command = match state {
         "glassbox" => {
             let mut command = Command::new(flag::<String>("--agent")?);
-            command.args(["run", "--log", "error", "--listen", &free_address().to_string()]);
+            command.args(["run", "--listen", &free_address().to_string(), "--config"]).arg(configuration);
             command
         }
         "runqlat" => {
@@ -84,10 +102,12 @@ fn tool(state: &str) -> anyhow::Result<Option<Tool>> {
             command.arg("3600");
             command
         }
+        "empty" => return Ok(Some(Box::new(attach_empty_program()?))),
         _ => return Ok(None),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Ok(Some(Tool(command.spawn().with_context(|| format!("start {command:?}"))?)))
+    let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+    Ok(Some(Box::new(Process(child))))
 }
 
 /// Operations of a workload in the container per second of CPU time: what else runs on the host then matters

@@ -79,14 +79,15 @@ const NOTES: &str = "
 - **CPU** is of one core, by the process's CPU clock. **Scraped** is one scrape a second of each exporter, each
   of a new snapshot. **Start** ends with the first scrape that shows every container.
 - **1,000 cgroups** have Docker's names but nothing in them, in every hierarchy that is read.
-- **Slowdown**: the same workload in a container with the tool off and on within a round, in six orders, by
+- **Slowdown**: the same workload in a container with the tool off and on within a round, in eight orders, by
   operations per second of its CPU time; median of the rounds with its 95 % confidence interval (bootstrap).
   What the tool adds to switches and system calls is in that time; what its own process takes is the row
   above. Switches: two threads on one CPU pass a byte to and fro. System calls: `getppid`. Requests: HTTP over
-  loopback on one connection, both ends on that CPU. *Unclear* where the interval holds the budget.
-- **Context switches** are the worst case: that workload does nothing else, and one percent of its 3 µs a switch
-  is 30 ns, as much as the program runs beyond an empty one; calling an empty one is not free either. A service
-  that switches 10,000 times a second pays some 0.1 %.
+  loopback on one connection, both ends on that CPU. *Unclear* where the interval holds the budget. Without the
+  second in thirty in which the kernel measures the programs' run time (`kernel.program_stats`), which by the
+  row of the empty program costs some 50 ns a switch.
+- **Context switches** are the worst case: that workload does nothing else, in 3 µs a switch. What an empty
+  program costs there is the floor for every tool on this hook: the kernel calls it, whatever it does.
 ";
 
 /// The whole document.

@@ -13,8 +13,8 @@ const WORKLOADS: [(&str, &str); 3] =
     [("switches", "context switches"), ("syscalls", "system calls"), ("requests", "requests")];
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
-    let mut arguments = vec![format!("--rounds={}", run.choose(18, 6)), run.agent()];
-    arguments.push(format!("--slice-ms={}", run.choose(600, 400)));
+    let mut arguments = vec![format!("--rounds={}", run.choose(32, 8)), run.agent()];
+    arguments.push(format!("--slice-ms={}", run.choose(250, 200)));
     let peer = run.peers.runqlat.as_ref().context("find runqlat")?;
     arguments.push(format!("--runqlat={}", peer.display()));
     let report = run.measure("victims, off and on", "victim-cost", &arguments)?;
@@ -23,13 +23,14 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
 }
 
 fn row(rounds: &[Value], key: &str, name: &str) -> Row {
-    let (ours, theirs) = (slowdown(rounds, "glassbox", key), slowdown(rounds, "runqlat", key));
+    let of = |state: &str| slowdown(rounds, state, key);
+    let (ours, theirs, empty) = (of("glassbox"), of("runqlat"), of("empty"));
     let off = Samples::new(rounds.iter().filter_map(|round| round["off"][key].as_f64()));
     Row {
         what: format!("slowdown of {name}, {:.0} thousand a CPU second when off", off.median() / 1e3),
         budget: "≤ 1 %".into(),
         glassbox: text(&ours),
-        peer: format!("runqlat {}", text(&theirs)),
+        peer: format!("runqlat {}; an empty program {}", text(&theirs), text(&empty)),
         verdict: verdict(&ours),
     }
 }
