@@ -86,8 +86,8 @@ const NOTES: &str = "
   loopback on one connection, both ends on that CPU. *Unclear* where the interval holds the budget. Without the
   second in thirty in which the kernel measures the programs' run time (`kernel.program_stats`), which by the
   row of the empty program costs some 50 ns a switch.
-- **Context switches** are the worst case: that workload does nothing else, in 3 µs a switch. What an empty
-  program costs there is the floor for every tool on this hook: the kernel calls it, whatever it does.
+- **Context switches** are the worst case: that workload does nothing but switch. How much of its slowdown is the
+  program, how much the call of any program on this hook, and how much what it evicts has not been profiled yet.
 ";
 
 /// The whole document.
