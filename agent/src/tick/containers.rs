@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::Engine;
+use super::{Engine, Running};
 use crate::{
     containers::{
         cgroup::{self, Found},
-        tracker::Sighting,
+        tracker::{Entry, Sighting},
     },
     kernel::events::Event,
 };
@@ -106,12 +106,7 @@ impl Engine {
             return;
         };
         entry.row.last_seen = now;
-        for running in &mut self.collectors {
-            if let Some(collector) = &mut running.collector {
-                // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
-                let _ = collector.collect(&entry.container, &mut entry.row);
-            }
-        }
+        read(&mut self.collectors, entry);
     }
 
     /// Reads a container for the last time and gives back what it held.
@@ -119,11 +114,7 @@ impl Engine {
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
         };
-        for running in &mut self.collectors {
-            if let Some(collector) = &mut running.collector {
-                let _ = collector.collect(&entry.container, &mut entry.row);
-            }
-        }
+        read(&mut self.collectors, entry);
         if let Some(kernel) = &mut self.kernel {
             kernel.slots.leave(entry.container.cgroup_id);
             for nested in entry.nested.drain(..) {
@@ -234,5 +225,13 @@ impl Engine {
                 entry.nested.push(nested.cgroup_id);
             }
         }
+    }
+}
+
+/// Reads one container with every collector.
+fn read(collectors: &mut [Running], entry: &mut Entry) {
+    for collector in collectors.iter_mut().filter_map(|running| running.collector.as_mut()) {
+        // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
+        let _ = collector.collect(&entry.container, &mut entry.row);
     }
 }
