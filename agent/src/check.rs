@@ -73,7 +73,7 @@ impl Report {
     }
 
     fn btf(&mut self, config: &Config) {
-        match kernel::offsets::resolve(&config.btf) {
+        match kernel::offsets::read(&config.btf).and_then(|blob| kernel::offsets::resolve(&blob)) {
             Ok(offsets) => {
                 let mut absent = Vec::new();
                 offsets.each(|field, offset| {

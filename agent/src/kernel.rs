@@ -70,11 +70,13 @@ impl Kernel {
         if OBJECT.is_empty() {
             bail!("this build has no kernel programs in it: run `cargo xtask setup`, then build again");
         }
-        let mut offsets = offsets::resolve(&config.btf)?;
+        let blob = offsets::read(&config.btf)?;
+        let mut offsets = offsets::resolve(&blob)?;
         (options.change_offsets)(&mut offsets);
         maps::raise_memlock_limit();
-        let btf = aya::Btf::parse_file(&config.btf, aya::Endianness::default())
+        let btf = aya::Btf::parse(&blob, aya::Endianness::default())
             .with_context(|| format!("parse kernel type information {}", config.btf.display()))?;
+        drop(blob);
         let tables = slots::Sizes::for_containers(config.containers_max);
         let settings = Settings {
             agent_tgid: std::process::id(),
@@ -163,8 +165,13 @@ impl Kernel {
     /// Facts that the kernel side lost so far, in the order of [`Lost::ALL`].
     #[must_use]
     pub fn lost(&self) -> Vec<(Lost, u64)> {
-        let read = |lost: Lost| self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum());
-        Lost::ALL.iter().map(|&lost| (lost, read(lost))).collect()
+        Lost::ALL.iter().map(|&lost| (lost, self.lost_of(lost))).collect()
+    }
+
+    /// Facts of one kind that the kernel side lost so far.
+    #[must_use]
+    pub fn lost_of(&self, lost: Lost) -> u64 {
+        self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum())
     }
 
     /// Once per tick: passes on what the programs logged, and measures their run time when that is due.
@@ -175,19 +182,20 @@ impl Kernel {
         self.times.tick(&self.ebpf);
     }
 
-    /// The programs in use, with their measured run times.
+    /// The programs in use, with their measured run times; those of the best rung, not attached, where none holds.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramStatus> {
-        let rungs = self.outcomes.iter().filter_map(|outcome| Some((outcome.noun, outcome.rung?)));
+        let rungs =
+            self.outcomes.iter().filter_map(|outcome| Some((outcome, outcome.rung.or(outcome.best)?)));
         rungs
-            .flat_map(|(noun, rung)| rung.programs.iter().map(move |program| (noun, rung, program)))
-            .map(|(noun, rung, program)| {
+            .flat_map(|(outcome, rung)| rung.programs.iter().map(move |program| (outcome, rung, program)))
+            .map(|(outcome, rung, program)| {
                 let measured = self.times.of(program.name);
                 ProgramStatus {
                     name: program.name,
-                    collector: noun,
+                    collector: outcome.noun,
                     rung: rung.name,
-                    attached: true,
+                    attached: outcome.rung.is_some(),
                     runs: measured.map(|(runs, _)| runs),
                     run_time: measured.map(|(_, time)| time).unwrap_or_default(),
                 }

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,36 @@ pub fn flag<T: std::str::FromStr>(name: &str) -> anyhow::Result<T> {
     let value = given.find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
     let value = value.with_context(|| format!("{name}=… is not given"))?;
     value.parse().ok().with_context(|| format!("{name}={value} makes no sense"))
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on an interrupt (Ctrl-C, SIGTERM) makes the next [`rest`] fail instead of ending the process at once,
+/// so that containers and cgroups that were made to be measured are removed.
+pub fn end_by_rest() {
+    extern "C" fn note(_signal: libc::c_int) {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+    }
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: the handler only stores to an atomic.
+        unsafe { libc::signal(signal, note as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    }
+}
+
+/// Sleeps.
+///
+/// # Errors
+/// After an interrupt, see [`end_by_rest`].
+pub fn rest(time: Duration) -> anyhow::Result<()> {
+    const STEP: Duration = Duration::from_millis(100);
+    let begun = Instant::now();
+    loop {
+        ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+        match time.saturating_sub(begun.elapsed()) {
+            Duration::ZERO => return Ok(()),
+            left => std::thread::sleep(left.min(STEP)),
+        }
+    }
 }
 
 /// CPU time of a process and of all its threads, ended ones too, to the nanosecond.

@@ -30,10 +30,10 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Measure what glassbox costs, beside what others cost.
 ///
-/// Takes about eight minutes and root, and wants the machine for itself.
+/// Takes about ten minutes and root, and wants the machine for itself.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Fewer and shorter rounds: three minutes, for a first look
+    /// Fewer and shorter rounds: five minutes, for a first look
     #[arg(long)]
     pub(crate) quick: bool,
     /// Write the table to docs/overhead.md

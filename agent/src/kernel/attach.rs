@@ -46,6 +46,8 @@ pub struct Ladder {
 pub struct Outcome {
     /// The noun.
     pub noun: &'static str,
+    /// The first rung of the ladder.
+    pub best: Option<&'static Rung>,
     /// The rung that holds, if any.
     pub rung: Option<&'static Rung>,
     /// Why each better rung does not.
@@ -128,7 +130,7 @@ pub fn ladders(scheduler: SchedulerRung) -> Vec<Ladder> {
 
 /// Tries the rungs in order.
 pub fn climb(ladder: &Ladder, ebpf: &mut Ebpf, btf: &Btf, offsets: &Offsets, hierarchy_id: u32) -> Outcome {
-    let mut refused = Vec::new();
+    let (best, mut refused) = (ladder.rungs.first().copied(), Vec::new());
     for &rung in &ladder.rungs {
         let mut missing = absent(offsets, rung.needs);
         missing.extend(absent(offsets, &cgroup_fields(hierarchy_id)));
@@ -138,12 +140,12 @@ pub fn climb(ladder: &Ladder, ebpf: &mut Ebpf, btf: &Btf, offsets: &Offsets, hie
         }
         match attach(rung, ebpf, btf) {
             Ok(()) => {
-                return Outcome { noun: ladder.noun, rung: Some(rung), refused };
+                return Outcome { noun: ladder.noun, best, rung: Some(rung), refused };
             }
             Err(error) => refused.push((rung.name, format!("{error:#}"))),
         }
     }
-    Outcome { noun: ladder.noun, rung: None, refused }
+    Outcome { noun: ladder.noun, best, rung: None, refused }
 }
 
 fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: &Btf) -> anyhow::Result<()> {

@@ -7,21 +7,26 @@ use glassbox_ebpf::offsets::{ABSENT, Offsets};
 
 use super::btf::{Btf, Member};
 
-/// Resolves every field that the programs read. A field that this kernel lacks is [`ABSENT`]; whether that matters is
-/// for the ladder to say.
+/// The kernel's type information as it is: some 6 MB.
 ///
 /// # Errors
-/// Where `path` cannot be read or is no BTF.
-pub fn resolve(path: &Path) -> anyhow::Result<Offsets> {
-    let blob = std::fs::read(path).with_context(|| {
+/// Where `path` cannot be read.
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| {
         format!(
             "read kernel type information {} (needs CONFIG_DEBUG_INFO_BTF, or kernel.btf)",
             path.display()
         )
-    })?;
-    let btf =
-        Btf::parse(&blob).with_context(|| format!("parse kernel type information {}", path.display()))?;
-    Ok(from_btf(&btf))
+    })
+}
+
+/// Resolves every field that the programs read. A field that this kernel lacks is [`ABSENT`]; whether that matters is
+/// for the ladder to say.
+///
+/// # Errors
+/// Where `blob` is no BTF.
+pub fn resolve(blob: &[u8]) -> anyhow::Result<Offsets> {
+    Ok(from_btf(&Btf::parse(blob).context("parse kernel type information")?))
 }
 
 fn from_btf(btf: &Btf<'_>) -> Offsets {

@@ -147,10 +147,7 @@ impl Engine {
 
     pub(super) fn walk_if_due(&mut self, now: SystemTime) {
         let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
-        let lost = self.kernel.as_ref().map_or(0, |kernel| {
-            let of_events = |(lost, count)| if lost == Lost::CgroupEvents { count } else { 0 };
-            kernel.lost().into_iter().map(of_events).sum()
-        });
+        let lost = self.kernel.as_ref().map_or(0, |kernel| kernel.lost_of(Lost::CgroupEvents));
         let recent = self.walks.last.is_some_and(|last| last.elapsed() < WALK_PERIOD);
         if told && recent && lost == self.walks.events_lost && !self.walks.wanted {
             return;

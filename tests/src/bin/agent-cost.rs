@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, fresh_id, v2_root},
     docker::{Container, Docker, Network},
-    measure::{Answer, cpu_time, flag, get, rss_bytes},
+    measure::{Answer, cpu_time, end_by_rest, flag, get, rest, rss_bytes},
     service::free_address,
 };
 use serde_json::{Map, Value, json};
@@ -29,6 +29,7 @@ const COMPLETE_LIMIT: Duration = Duration::from_secs(60);
 const BURST: usize = 50;
 
 fn main() -> anyhow::Result<()> {
+    end_by_rest();
     let count: usize = flag("--containers")?;
     let real = std::env::args().any(|word| word == "--real");
     let docker = if real { Some(Docker::own(Network::None).map_err(anyhow::Error::msg)?) } else { None };
@@ -42,12 +43,9 @@ fn main() -> anyhow::Result<()> {
     for exporter in &mut running {
         exporter.wait_until_complete()?;
     }
-    std::thread::sleep(SETTLE);
+    rest(SETTLE)?;
     let window = Duration::from_secs_f64(flag("--seconds")?);
-    let idle = cpu_ratios(&running, || {
-        std::thread::sleep(window);
-        Ok(())
-    })?;
+    let idle = cpu_ratios(&running, || rest(window))?;
     let mut fresh = vec![Vec::new(); running.len()];
     let scraped = cpu_ratios(&running, || scrape_every_second(&running, window, &mut fresh))?;
     let mut report = Map::new();
@@ -223,7 +221,7 @@ impl<'a> Exporter<'a> {
                 "{} does not show every container",
                 self.kind.name
             );
-            std::thread::sleep(Duration::from_millis(1));
+            rest(Duration::from_millis(1))?;
         }
     }
 
@@ -290,7 +288,7 @@ fn scrape_every_second(
         for (exporter, times) in exporters.iter().zip(times.iter_mut()) {
             times.push(exporter.scrape(false)?.took.as_secs_f64());
         }
-        std::thread::sleep((begun + Duration::from_secs(round)).saturating_duration_since(Instant::now()));
+        rest((begun + Duration::from_secs(round)).saturating_duration_since(Instant::now()))?;
         round += 1;
     }
     Ok(())

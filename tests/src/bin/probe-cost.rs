@@ -24,7 +24,7 @@ use glassbox::{
 use glassbox_ebpf::programs;
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
-    measure::attach_empty_program,
+    measure::{attach_empty_program, end_by_rest, rest},
 };
 use serde_json::{Value, json};
 
@@ -62,6 +62,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = parse(std::env::args().skip(1))?;
+    end_by_rest();
     let root = v2_root().context("this host mounts no cgroup v2 hierarchy")?;
     let mut rounds = Vec::new();
     for round in 0..arguments.rounds {
@@ -114,11 +115,11 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
     let (cgroup, _) = Cgroup::container(root).context("make a cgroup")?;
     let _stressor =
         stressor(arguments.tracked.then_some(&cgroup), arguments.window + Duration::from_secs(5))?;
-    std::thread::sleep(SETTLE);
+    rest(SETTLE)?;
     let statistics =
         aya::sys::enable_stats(aya::sys::Stats::RunTime).context("enable run-time statistics")?;
     let (begin, begun) = (attached.times()?, Instant::now());
-    std::thread::sleep(arguments.window);
+    rest(arguments.window)?;
     let (end, elapsed) = (attached.times()?, begun.elapsed());
     drop(statistics);
     let mut programs = Vec::new();
@@ -231,7 +232,7 @@ fn runqlat(program: &str) -> anyhow::Result<Peer> {
             bail!("{program} ended: {status}");
         }
         ensure!(begun.elapsed() < ATTACH_LIMIT, "{program} attached nothing within {ATTACH_LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(20));
+        rest(Duration::from_millis(20))?;
     }
     // It attaches them a moment after the last was loaded.
     std::thread::sleep(Duration::from_millis(100));

@@ -1,33 +1,36 @@
-//! How much slower a process in a container gets while the agent runs, and while runqlat does.
+//! How much slower a process in a container gets while the agent runs, while runqlat does, and so on.
 //!
-//! Each round measures three workloads in each of the states off, glassbox, runqlat and empty program, in an
-//! order of its own; a slowdown compares the states of one round. `cargo xtask bench` runs it and makes a
-//! table of its JSON.
+//! A round measures every workload without a tool, with it and again without it, for each tool in an order of its
+//! own; a slowdown compares the three. The machine's own speed changes within seconds, so they are close together;
+//! and the workloads are processes that live through the whole run, because where a fresh one's memory lies in
+//! the caches makes more of a difference than any of the tools. `cargo xtask bench` runs it and makes a table of
+//! its JSON.
 
 use std::{
     any::Any,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use glassbox::{
+    config::{Config, ProgramStats},
+    kernel::{Kernel, Options},
+};
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
-    measure::{attach_empty_program, cpu_time, flag},
+    measure::{attach_empty_program, cpu_time, end_by_rest, flag, rest},
     service::free_address,
-    worker::{Work, Worker},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
-/// In a round that starts with the first; the next ones start with the others, and every second one goes
-/// backwards.
-const STATES: [&str; 4] = ["off", "glassbox", "runqlat", "empty"];
-/// What a state needs to be in force.
+/// What a process needs until all it does is in force, and what its end needs to be over.
 const SETTLE: Duration = Duration::from_millis(700);
+/// The same for a program that this process attaches itself.
+const SETTLE_PROGRAM: Duration = Duration::from_millis(10);
 /// By default the kernel measures the programs' run time in one second of thirty, the agent's first among
 /// them: a fresh agent would never be seen without.
 const CONFIGURATION: &str =
@@ -35,46 +38,100 @@ const CONFIGURATION: &str =
 const RESPONSE_BYTES: usize = 1024;
 
 /// Does something over and over for a time and returns how often.
-type Workload = fn(Duration) -> anyhow::Result<u64>;
+type Work = Box<dyn FnMut(Duration) -> anyhow::Result<u64>>;
+type Workload = fn() -> anyhow::Result<Work>;
 const WORKLOADS: [(&str, Workload); 3] =
     [("switches", switches), ("syscalls", syscalls), ("requests", requests)];
 
 fn main() -> anyhow::Result<()> {
     let slice = Duration::from_millis(flag("--slice-ms")?);
     if let Ok(name) = flag::<String>("--workload") {
-        let workload =
-            WORKLOADS.into_iter().find(|(known, _)| *known == name).context("find the workload")?.1;
-        let count = workload(slice)?;
-        println!("{}", count as f64 / cpu_time(std::process::id())?.as_secs_f64());
-        return Ok(());
+        return be_victim(&name, slice);
     }
+    end_by_rest();
     let rounds: usize = flag("--rounds")?;
-    let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
-    // Stopped; it keeps whoever clears away empty cgroups from this one between two workloads.
-    let _resident = Worker::start(&cgroup, Work::Sleep, None);
+    let (tools, workloads): (String, String) = (flag("--tools")?, flag("--workloads")?);
+    let mut tools: Vec<&str> = tools.split(',').collect();
     let directory = tempfile::tempdir().context("make a directory")?;
     let configuration = directory.path().join("agent.toml");
     std::fs::write(&configuration, CONFIGURATION).context("write the agent's configuration")?;
+    let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
+    let start = |name: &str| Victim::start(name, slice, &cgroup);
+    let mut victims = workloads.split(',').map(start).collect::<anyhow::Result<Vec<_>>>()?;
     let mut report = Vec::new();
-    for round in 0..rounds {
-        let mut rates: Map<String, Value> = Map::new();
-        let mut order = STATES;
-        order.rotate_left(round / 2 % STATES.len());
-        if round % 2 == 1 {
-            order.reverse();
+    for _ in 0..rounds {
+        let mut of_round = Map::new();
+        for &name in &tools {
+            let before = rates(&mut victims)?;
+            let tool = tool(name, &configuration, &cgroup)?;
+            rest(tool.settle())?;
+            let on = rates(&mut victims)?;
+            drop(tool);
+            rest(SETTLE_PROGRAM)?;
+            let after = rates(&mut victims)?;
+            let mut of_tool = Map::new();
+            for (index, victim) in victims.iter().enumerate() {
+                let off = f64::midpoint(before[index], after[index]);
+                of_tool.insert(victim.name.clone(), json!({ "off": off, "on": on[index] }));
+            }
+            of_round.insert(name.into(), of_tool.into());
         }
-        for state in order {
-            let _tool = tool(state, &configuration)?;
-            std::thread::sleep(SETTLE);
-            let measured =
-                WORKLOADS.map(|(name, _)| Ok::<_, anyhow::Error>((name, rate(name, slice, &cgroup)?)));
-            let measured = measured.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-            rates.insert(state.into(), measured.into_iter().collect());
-        }
-        report.push(rates);
+        report.push(of_round);
+        tools.rotate_left(1);
     }
     println!("{}", json!({ "rounds": report }));
     Ok(())
+}
+
+fn rates(victims: &mut [Victim]) -> anyhow::Result<Vec<f64>> {
+    victims.iter_mut().map(Victim::rate).collect()
+}
+
+/// The other side of [`Victim`]: works for a slice of time for each line that it reads, and answers with its
+/// operations per second of its CPU time. What else runs on the host then matters little, and what a tool adds
+/// to system calls and switches is in that time.
+fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
+    let (_, workload) =
+        WORKLOADS.into_iter().find(|(known, _)| *known == name).context("find the workload")?;
+    pin_to(0)?;
+    let mut work = workload()?;
+    for line in std::io::stdin().lines() {
+        line.context("read standard input")?;
+        let before = cpu_time(std::process::id())?;
+        let count = work(slice)?;
+        let spent = cpu_time(std::process::id())? - before;
+        println!("{}", count as f64 / spent.as_secs_f64());
+    }
+    Ok(())
+}
+
+/// A workload in the container, which sleeps until it is asked. Killed when dropped.
+struct Victim {
+    name: String,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _process: Process,
+}
+
+impl Victim {
+    fn start(name: &str, slice: Duration, cgroup: &Cgroup) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        command.arg(format!("--workload={name}")).arg(format!("--slice-ms={}", slice.as_millis()));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start the workload")?;
+        let asks = child.stdin.take().context("take its input")?;
+        let answers = BufReader::new(child.stdout.take().context("take its output")?);
+        cgroup.enter(child.id().cast_signed()).context("put the workload into the container")?;
+        Ok(Self { name: name.to_owned(), asks, answers, _process: Process(child) })
+    }
+
+    fn rate(&mut self) -> anyhow::Result<f64> {
+        let name = &self.name;
+        writeln!(self.asks).with_context(|| format!("ask for {name}"))?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).with_context(|| format!("read the answer of {name}"))?;
+        answer.trim().parse().with_context(|| format!("read the rate of {name} in {answer:?}"))
+    }
 }
 
 /// A process that is killed when dropped.
@@ -88,10 +145,25 @@ impl Drop for Process {
     }
 }
 
-/// What makes a state, until dropped: nothing, the agent, runqlat, or a program that does nothing on the same
-/// hook. Fresh each time, with nothing learned.
-fn tool(state: &str, configuration: &Path) -> anyhow::Result<Option<Box<dyn Any>>> {
-    let mut command = match state {
+/// A tool in force, until dropped. Fresh each time, with nothing learned.
+enum Tool {
+    Process { _process: Process },
+    Program { _held: Box<dyn Any> },
+}
+
+impl Tool {
+    fn settle(&self) -> Duration {
+        match self {
+            Self::Process { .. } => SETTLE,
+            Self::Program { .. } => SETTLE_PROGRAM,
+        }
+    }
+}
+
+/// The agent (`glassbox`), its programs without the agent (`programs`), `runqlat`, or a program that does nothing
+/// on the same hook (`empty`).
+fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Tool> {
+    let mut command = match name {
         "glassbox" => {
             let mut command = Command::new(flag::<String>("--agent")?);
             command.args(["run", "--listen", &free_address().to_string(), "--config"]).arg(configuration);
@@ -102,28 +174,23 @@ fn tool(state: &str, configuration: &Path) -> anyhow::Result<Option<Box<dyn Any>
             command.arg("3600");
             command
         }
-        "empty" => return Ok(Some(Box::new(attach_empty_program()?))),
-        _ => return Ok(None),
+        "empty" => return Ok(Tool::Program { _held: Box::new(attach_empty_program()?) }),
+        "programs" => return Ok(Tool::Program { _held: Box::new(attach_our_programs(cgroup)?) }),
+        _ => bail!("there is no tool {name:?}"),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().with_context(|| format!("start {command:?}"))?;
-    Ok(Some(Box::new(Process(child))))
+    Ok(Tool::Process { _process: Process(child) })
 }
 
-/// Operations of a workload in the container per second of CPU time: what else runs on the host then matters
-/// little, and what a tool adds to system calls and switches is in that time.
-fn rate(name: &str, slice: Duration, cgroup: &Cgroup) -> anyhow::Result<f64> {
-    let procs = cgroup.path().join("cgroup.procs");
-    let procs = std::fs::OpenOptions::new().write(true).open(&procs).context("open cgroup.procs")?;
-    let mut command = Command::new(std::env::current_exe().context("find this program")?);
-    command.arg(format!("--workload={name}")).arg(format!("--slice-ms={}", slice.as_millis()));
-    // SAFETY: the child only writes one byte to an open file before it runs the program; 0 means itself.
-    unsafe {
-        command.pre_exec(move || (&procs).write_all(b"0"));
-    }
-    let output = command.stdin(Stdio::null()).output().context("run the workload")?;
-    ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().parse().context("read the workload's rate")
+/// As the agent attaches them, with the container entered as it enters one that is older than itself.
+fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
+    let config = Config { program_stats: ProgramStats::Never, ..Config::default() };
+    let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
+    kernel.rung("scheduler")?;
+    let slot = kernel.slots.claim().context("claim a slot")?;
+    ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
+    Ok(kernel)
 }
 
 fn pin_to(cpu: usize) -> anyhow::Result<()> {
@@ -138,70 +205,74 @@ fn pin_to(cpu: usize) -> anyhow::Result<()> {
 }
 
 /// Two threads on one CPU pass a byte to and fro: each pass is a context switch.
-fn switches(time: Duration) -> anyhow::Result<u64> {
+fn switches() -> anyhow::Result<Work> {
     let ((mut here, mut there), (mut back, mut forth)) = (std::io::pipe()?, std::io::pipe()?);
-    pin_to(0)?;
-    // Inherits the CPU.
-    let echo = std::thread::spawn(move || {
+    // Inherits the CPU; ends with the process.
+    std::thread::spawn(move || {
         let mut byte = [0];
         while here.read_exact(&mut byte).is_ok() && forth.write_all(&byte).is_ok() {}
     });
-    let (begun, mut count) = (Instant::now(), 0);
-    while begun.elapsed() < time {
-        there.write_all(&[0])?;
-        back.read_exact(&mut [0])?;
-        count += 2;
-    }
-    drop(there);
-    echo.join().ok().context("end the other thread")?;
-    Ok(count)
+    Ok(Box::new(move |time| {
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            there.write_all(&[0])?;
+            back.read_exact(&mut [0])?;
+            count += 2;
+        }
+        Ok(count)
+    }))
 }
 
 /// One thread calls the kernel and nothing else.
-fn syscalls(time: Duration) -> anyhow::Result<u64> {
-    pin_to(0)?;
-    let (begun, mut count) = (Instant::now(), 0);
-    while begun.elapsed() < time {
-        for _ in 0..1000 {
-            // SAFETY: no arguments, cannot fail.
-            unsafe { libc::syscall(libc::SYS_getppid) };
+fn syscalls() -> anyhow::Result<Work> {
+    Ok(Box::new(|time| {
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            for _ in 0..1000 {
+                // SAFETY: no arguments, cannot fail.
+                unsafe { libc::syscall(libc::SYS_getppid) };
+            }
+            count += 1000;
         }
-        count += 1000;
-    }
-    Ok(count)
+        Ok(count)
+    }))
 }
 
 /// One client asks one HTTP server over loopback, on one connection and one CPU: where the scheduler puts
 /// them would matter more than all that is to be seen.
-fn requests(time: Duration) -> anyhow::Result<u64> {
-    pin_to(0)?;
+fn requests() -> anyhow::Result<Work> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    let server = std::thread::spawn(move || -> anyhow::Result<()> {
-        let (stream, _) = listener.accept()?;
-        stream.set_nodelay(true)?;
-        let mut requests = BufReader::new(stream.try_clone()?).lines();
-        let mut stream = stream;
-        let body = "x".repeat(RESPONSE_BYTES);
-        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {RESPONSE_BYTES}\r\n\r\n{body}");
-        while let Some(Ok(line)) = requests.next() {
-            if line.is_empty() {
-                stream.write_all(response.as_bytes())?;
-            }
-        }
-        Ok(())
-    });
+    // Ends with the process.
+    std::thread::spawn(move || serve(&listener));
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {RESPONSE_BYTES}\r\n\r\n").len();
-    let mut response = vec![0; head + RESPONSE_BYTES];
-    let (begun, mut count) = (Instant::now(), 0);
-    while begun.elapsed() < time {
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")?;
-        stream.read_exact(&mut response)?;
-        count += 1;
+    let mut response = vec![0; response_text().len()];
+    Ok(Box::new(move |time| {
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")?;
+            stream.read_exact(&mut response)?;
+            count += 1;
+        }
+        Ok(count)
+    }))
+}
+
+fn response_text() -> String {
+    let body = "x".repeat(RESPONSE_BYTES);
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {RESPONSE_BYTES}\r\n\r\n{body}")
+}
+
+fn serve(listener: &TcpListener) -> std::io::Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    let requests = BufReader::new(stream.try_clone()?).lines();
+    let response = response_text();
+    for line in requests {
+        if line?.is_empty() {
+            stream.write_all(response.as_bytes())?;
+        }
     }
-    drop(stream);
-    server.join().ok().context("end the server")??;
-    Ok(count)
+    Ok(())
 }

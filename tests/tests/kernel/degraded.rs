@@ -61,7 +61,12 @@ fn without_cap_perfmon_the_refusal_names_the_remedy() {
         let config = config();
         match Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () }) {
             // The maps may be made; then the programs are refused.
-            Ok(kernel) => kernel.rung("scheduler").map(|rung| rung.name).unwrap_err().to_string(),
+            Ok(kernel) => {
+                // Said by glassbox_probe_attached.
+                assert!(kernel.programs().iter().any(|program| program.collector == "scheduler"));
+                assert!(kernel.programs().iter().all(|program| !program.attached));
+                kernel.rung("scheduler").map(|rung| rung.name).unwrap_err().to_string()
+            }
             Err(error) => format!("{error:#}"),
         }
     })

@@ -13,19 +13,28 @@ const WORKLOADS: [(&str, &str); 3] =
     [("switches", "context switches"), ("syscalls", "system calls"), ("requests", "requests")];
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
-    let mut arguments = vec![format!("--rounds={}", run.choose(32, 8)), run.agent()];
-    arguments.push(format!("--slice-ms={}", run.choose(250, 200)));
     let peer = run.peers.runqlat.as_ref().context("find runqlat")?;
-    arguments.push(format!("--runqlat={}", peer.display()));
-    let report = run.measure("victims, off and on", "victim-cost", &arguments)?;
-    let rounds = report["rounds"].as_array().context("find the rounds")?;
-    Ok(WORKLOADS.map(|(key, name)| row(rounds, key, name)).to_vec())
+    let measure = |what, rounds: usize, more: &[&str]| -> anyhow::Result<Vec<Value>> {
+        let mut arguments = vec![format!("--rounds={rounds}"), run.agent()];
+        arguments.push(format!("--runqlat={}", peer.display()));
+        arguments.extend(more.iter().map(ToString::to_string));
+        let mut report = run.measure(what, "victim-cost", &arguments)?;
+        serde_json::from_value(report["rounds"].take()).context("find the rounds")
+    };
+    let tools = ["--tools=glassbox,runqlat,empty", "--workloads=switches,syscalls,requests", "--slice-ms=80"];
+    let tools = measure("victims, off and on", run.choose(60, 10), &tools)?;
+    let parts = ["--tools=empty,programs", "--workloads=switches", "--slice-ms=40"];
+    let parts = measure("what a switch takes, in parts", run.choose(250, 60), &parts)?;
+    let mut rows = WORKLOADS.map(|(key, name)| row(&tools, key, name)).to_vec();
+    rows.push(part("what any program on that hook adds to such a switch", &parts, "empty"));
+    rows.push(part("what glassbox's programs add, the hook included", &parts, "programs"));
+    Ok(rows)
 }
 
 fn row(rounds: &[Value], key: &str, name: &str) -> Row {
-    let of = |state: &str| slowdown(rounds, state, key);
+    let of = |tool: &str| slowdown(rounds, tool, key);
     let (ours, theirs, empty) = (of("glassbox"), of("runqlat"), of("empty"));
-    let off = Samples::new(rounds.iter().filter_map(|round| round["off"][key].as_f64()));
+    let off = Samples::new(rounds.iter().filter_map(|round| round["glassbox"][key]["off"].as_f64()));
     Row {
         what: format!("slowdown of {name}, {:.0} thousand a CPU second when off", off.median() / 1e3),
         budget: "≤ 1 %".into(),
@@ -35,10 +44,31 @@ fn row(rounds: &[Value], key: &str, name: &str) -> Row {
     }
 }
 
-/// By how much a workload took longer than in the same round with everything off.
-fn slowdown(rounds: &[Value], state: &str, workload: &str) -> Samples {
-    let of = |round: &Value| Some(round["off"][workload].as_f64()? / round[state][workload].as_f64()? - 1.0);
-    Samples::new(rounds.iter().filter_map(of))
+fn part(what: &str, rounds: &[Value], tool: &str) -> Row {
+    let added = Samples::new(pairs(rounds, tool, "switches").map(|(off, on)| 1e9 / on - 1e9 / off));
+    let (low, high) = added.interval();
+    let figure = format!("{:.0} ns ({low:.0} to {high:.0})", added.median());
+    let share = text(&slowdown(rounds, tool, "switches"));
+    let (glassbox, peer) = if tool == "empty" {
+        (String::new(), format!("{figure}, {share}"))
+    } else {
+        (format!("{figure}, {share}"), String::new())
+    };
+    Row { what: what.into(), budget: String::new(), glassbox, peer, verdict: Verdict::None }
+}
+
+/// Operations per second without and with a tool, round for round.
+fn pairs(rounds: &[Value], tool: &str, workload: &str) -> impl Iterator<Item = (f64, f64)> {
+    let of = move |round: &Value| {
+        let measured = &round[tool][workload];
+        Some((measured["off"].as_f64()?, measured["on"].as_f64()?))
+    };
+    rounds.iter().filter_map(of)
+}
+
+/// By how much a workload took longer than just before and after.
+fn slowdown(rounds: &[Value], tool: &str, workload: &str) -> Samples {
+    Samples::new(pairs(rounds, tool, workload).map(|(off, on)| off / on - 1.0))
 }
 
 fn text(samples: &Samples) -> String {
@@ -60,7 +90,7 @@ mod tests {
     use super::*;
 
     fn rounds(on: impl Fn(u32) -> f64) -> Vec<Value> {
-        let round = |number| serde_json::json!({ "off": { "x": 1000.0 }, "glassbox": { "x": on(number) } });
+        let round = |number| serde_json::json!({ "glassbox": { "x": { "off": 1000.0, "on": on(number) } } });
         (0..12).map(round).collect()
     }
 
@@ -79,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_round_without_figures_is_left_out() {
-        let rounds = [serde_json::json!({ "off": { "x": 1.0 } })];
+        let rounds = [serde_json::json!({ "glassbox": { "x": { "off": 1.0 } } })];
         assert_eq!(slowdown(&rounds, "glassbox", "x").len(), 0);
     }
 }
