@@ -1,7 +1,7 @@
 //! How much slower a process in a container gets while the agent runs, while runqlat does, and so on.
 //!
-//! A round measures every workload without a tool, with it and again without it, for each tool in an order of its
-//! own; a slowdown compares the three. The machine's own speed changes within seconds, so they are close together;
+//! A round measures every workload with each tool, in an order of its own, and without any before and after; a
+//! slowdown compares the three. The machine's own speed changes within seconds, so they are close together;
 //! and the workloads are processes that live through the whole run, because where a fresh one's memory lies in
 //! the caches makes more of a difference than any of the tools. `cargo xtask bench` runs it and makes a table of
 //! its JSON.
@@ -28,7 +28,7 @@ use glassbox_tests::{
 use serde_json::{Map, json};
 
 /// What a process needs until all it does is in force, and what its end needs to be over.
-const SETTLE: Duration = Duration::from_millis(700);
+const SETTLE: Duration = Duration::from_millis(500);
 /// The same for a program that this process attaches itself.
 const SETTLE_PROGRAM: Duration = Duration::from_millis(10);
 /// By default the kernel measures the programs' run time in one second of thirty, the agent's first among
@@ -58,33 +58,34 @@ fn main() -> anyhow::Result<()> {
     let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
     let start = |name: &str| Victim::start(name, slice, &cgroup);
     let mut victims = workloads.split(',').map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    // All tools of a run need as long to be in force and to be gone, so that nobody's slice follows a longer sleep.
+    let settle = if tools.iter().any(|name| is_process(name)) { SETTLE } else { SETTLE_PROGRAM };
+    let mut measure = || {
+        rest(settle)?;
+        victims.iter_mut().map(Victim::rate).collect::<anyhow::Result<Vec<f64>>>()
+    };
+    let mut before = measure()?;
     let mut report = Vec::new();
     for _ in 0..rounds {
         let mut of_round = Map::new();
         for &name in &tools {
-            let before = rates(&mut victims)?;
             let tool = tool(name, &configuration, &cgroup)?;
-            rest(tool.settle())?;
-            let on = rates(&mut victims)?;
+            let on = measure()?;
             drop(tool);
-            rest(SETTLE_PROGRAM)?;
-            let after = rates(&mut victims)?;
+            let after = measure()?;
             let mut of_tool = Map::new();
-            for (index, victim) in victims.iter().enumerate() {
+            for (index, workload) in workloads.split(',').enumerate() {
                 let off = f64::midpoint(before[index], after[index]);
-                of_tool.insert(victim.name.clone(), json!({ "off": off, "on": on[index] }));
+                of_tool.insert(workload.into(), json!({ "off": off, "on": on[index] }));
             }
             of_round.insert(name.into(), of_tool.into());
+            before = after;
         }
         report.push(of_round);
         tools.rotate_left(1);
     }
     println!("{}", json!({ "rounds": report }));
     Ok(())
-}
-
-fn rates(victims: &mut [Victim]) -> anyhow::Result<Vec<f64>> {
-    victims.iter_mut().map(Victim::rate).collect()
 }
 
 /// The other side of [`Victim`]: works for a slice of time for each line that it reads, and answers with its
@@ -97,6 +98,8 @@ fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
     let mut work = workload()?;
     for line in std::io::stdin().lines() {
         line.context("read standard input")?;
+        // A CPU that idled is slower at first, and what the tool touches is in no cache yet.
+        work(slice)?;
         let before = cpu_time(std::process::id())?;
         let count = work(slice)?;
         let spent = cpu_time(std::process::id())? - before;
@@ -145,24 +148,14 @@ impl Drop for Process {
     }
 }
 
-/// A tool in force, until dropped. Fresh each time, with nothing learned.
-enum Tool {
-    Process { _process: Process },
-    Program { _held: Box<dyn Any> },
-}
-
-impl Tool {
-    fn settle(&self) -> Duration {
-        match self {
-            Self::Process { .. } => SETTLE,
-            Self::Program { .. } => SETTLE_PROGRAM,
-        }
-    }
+/// True for a tool that is a process of its own.
+fn is_process(tool: &str) -> bool {
+    ["glassbox", "runqlat"].contains(&tool)
 }
 
 /// The agent (`glassbox`), its programs without the agent (`programs`), `runqlat`, or a program that does nothing
-/// on the same hook (`empty`).
-fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Tool> {
+/// on the same hook (`empty`). In force until dropped, and fresh each time, with nothing learned.
+fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Box<dyn Any>> {
     let mut command = match name {
         "glassbox" => {
             let mut command = Command::new(flag::<String>("--agent")?);
@@ -174,13 +167,13 @@ fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Too
             command.arg("3600");
             command
         }
-        "empty" => return Ok(Tool::Program { _held: Box::new(attach_empty_program()?) }),
-        "programs" => return Ok(Tool::Program { _held: Box::new(attach_our_programs(cgroup)?) }),
+        "empty" => return Ok(Box::new(attach_empty_program()?)),
+        "programs" => return Ok(Box::new(attach_our_programs(cgroup)?)),
         _ => bail!("there is no tool {name:?}"),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().with_context(|| format!("start {command:?}"))?;
-    Ok(Tool::Process { _process: Process(child) })
+    Ok(Box::new(Process(child)))
 }
 
 /// As the agent attaches them, with the container entered as it enters one that is older than itself.

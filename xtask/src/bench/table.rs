@@ -80,7 +80,7 @@ const NOTES: &str = "
   of a new snapshot. **Start** ends with the first scrape that shows every container.
 - **1,000 cgroups** have Docker's names but nothing in them, in every hierarchy that is read.
 - **Slowdown**: the same workload in a container without the tool, with it and without it again, within a few
-  seconds, by operations per second of its CPU time; median of the rounds with its 95 % confidence interval
+  seconds and warm, by operations per second of its CPU time; median of the rounds with its 95 % confidence interval
   (bootstrap). What the tool adds to switches and system calls is in that time; what its own process takes is
   in the rows of CPU. Switches: two threads on one CPU pass a byte to and fro. System calls: `getppid`.
   Requests: HTTP over loopback on one connection, both ends on that CPU. *Unclear* where the interval holds the

@@ -22,7 +22,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         serde_json::from_value(report["rounds"].take()).context("find the rounds")
     };
     let tools = ["--tools=glassbox,runqlat,empty", "--workloads=switches,syscalls,requests", "--slice-ms=80"];
-    let tools = measure("victims, off and on", run.choose(60, 10), &tools)?;
+    let tools = measure("victims, off and on", run.choose(36, 8), &tools)?;
     let parts = ["--tools=empty,programs", "--workloads=switches", "--slice-ms=40"];
     let parts = measure("what a switch takes, in parts", run.choose(250, 60), &parts)?;
     let mut rows = WORKLOADS.map(|(key, name)| row(&tools, key, name)).to_vec();
