@@ -91,6 +91,8 @@ const NOTES: &str = "
   on this hook any program at all costs more than the budget, since the kernel then leaves the tracepoint's
   patched-out path, calls through a retpoline and sets up the program's run. The rest is ours. A service that
   switches 10,000 times a second loses 0.1 % to both.
+- **Requests** take two such switches of some 16 µs, since both ends share a CPU: the two last rows make 1.4 % of
+  that, 0.8 % of it the hook. **System calls** meet no program of ours at all.
 ";
 
 /// The whole document.
