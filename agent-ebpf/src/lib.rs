@@ -7,6 +7,7 @@
 
 pub mod cgroup;
 pub mod histogram;
+pub mod nvidia_driver;
 pub mod offsets;
 pub mod scheduler;
 
@@ -24,11 +25,42 @@ pub mod maps {
     pub const SCHEDULER: &str = "SCHEDULER";
     /// Array of [`WaitEntry`](crate::scheduler::WaitEntry), direct-mapped by pid.
     pub const SCHEDULER_WAITS: &str = "SCHEDULER_WAITS";
+    /// Hash of device kinds by the key of an inode. User space writes.
+    pub const NVIDIA_DEVICES: &str = "NVIDIA_DEVICES";
+    /// Array of [`Layout`](crate::nvidia_driver::Layout). User space writes.
+    pub const NVIDIA_LAYOUTS: &str = "NVIDIA_LAYOUTS";
+    /// Array of [`CallInFlight`](crate::nvidia_driver::CallInFlight), direct-mapped by thread.
+    pub const NVIDIA_IN_FLIGHT: &str = "NVIDIA_IN_FLIGHT";
+    /// Hash of [`Calls`](crate::nvidia_driver::Calls) by [`CallKey`](crate::nvidia_driver::CallKey).
+    pub const NVIDIA_CALLS: &str = "NVIDIA_CALLS";
+    /// Hash of counts by [`FailureKey`](crate::nvidia_driver::FailureKey).
+    pub const NVIDIA_FAILURES: &str = "NVIDIA_FAILURES";
+    /// Array of [`DriverSlot`](crate::nvidia_driver::DriverSlot), one per container slot.
+    pub const NVIDIA_SLOTS: &str = "NVIDIA_SLOTS";
+    /// LRU hash of sizes by [`AllocationKey`](crate::nvidia_driver::AllocationKey).
+    pub const NVIDIA_ALLOCATIONS: &str = "NVIDIA_ALLOCATIONS";
+    /// LRU hash of [`DriverProcess`](crate::nvidia_driver::DriverProcess) by process id.
+    pub const NVIDIA_PROCESSES: &str = "NVIDIA_PROCESSES";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// All of them.
-    pub const ALL: [&str; 7] =
-        [CGROUPS_BORN, CGROUPS_FOUND, CGROUP_SLOTS, CGROUP_EVENTS, SCHEDULER, SCHEDULER_WAITS, LOST];
+    pub const ALL: [&str; 15] = [
+        CGROUPS_BORN,
+        CGROUPS_FOUND,
+        CGROUP_SLOTS,
+        CGROUP_EVENTS,
+        SCHEDULER,
+        SCHEDULER_WAITS,
+        NVIDIA_DEVICES,
+        NVIDIA_LAYOUTS,
+        NVIDIA_IN_FLIGHT,
+        NVIDIA_CALLS,
+        NVIDIA_FAILURES,
+        NVIDIA_SLOTS,
+        NVIDIA_ALLOCATIONS,
+        NVIDIA_PROCESSES,
+        LOST,
+    ];
 }
 
 /// Names of the kernel programs: `<stem>_<hook>`, with the stem first because bpftool shows 15 characters.
@@ -47,6 +79,14 @@ pub mod programs {
     pub const CGROUP_RMDIR: &str = "cgroup_rmdir";
     /// The last process left a cgroup: time for a final reading.
     pub const CGROUP_EMPTIED: &str = "cgroup_emptied";
+    /// An ioctl begins: tracepoint rung.
+    pub const NVIDIA_DRIVER_ENTER: &str = "nvidia_driver_enter";
+    /// It ends.
+    pub const NVIDIA_DRIVER_EXIT: &str = "nvidia_driver_exit";
+    /// The driver's own function is called: kprobe rung.
+    pub const NVIDIA_DRIVER_CALL: &str = "nvidia_driver_call";
+    /// It returns.
+    pub const NVIDIA_DRIVER_RETURN: &str = "nvidia_driver_return";
     /// Does nothing; what the cost of every other program is compared with.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
 }
@@ -85,16 +125,23 @@ pub enum Lost {
     /// A task had waited before on another CPU and its earlier wait had been overwritten in the direct-mapped
     /// array, so only the last part of this wait was counted.
     SchedulerWaits = 4,
+    /// A driver call was lost sight of: another thread took its entry of the direct-mapped array, or its end was never
+    /// seen.
+    NvidiaCalls = 5,
+    /// A map of driver commands or failures had no room for another combination.
+    NvidiaCommands = 6,
 }
 
 impl Lost {
     /// Every kind, in the order of its counter.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
         Self::SchedulerUnqueued,
         Self::SchedulerWaits,
+        Self::NvidiaCalls,
+        Self::NvidiaCommands,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -106,6 +153,8 @@ impl Lost {
             Self::CgroupEvents => "cgroup_events",
             Self::SchedulerUnqueued => "scheduler_unqueued",
             Self::SchedulerWaits => "scheduler_waits",
+            Self::NvidiaCalls => "nvidia_calls",
+            Self::NvidiaCommands => "nvidia_commands",
         }
     }
 }

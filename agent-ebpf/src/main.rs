@@ -1,5 +1,5 @@
 //! The kernel programs. Empty on the host, so that `cargo build --workspace` needs no BPF toolchain.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod frozen;

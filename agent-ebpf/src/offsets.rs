@@ -44,6 +44,30 @@ offsets! {
     task_run_delay: "task_struct" "sched_info.run_delay",
     /// u64: rq clock in ns when the task last got a CPU.
     task_last_arrival: "task_struct" "sched_info.last_arrival",
+    /// Pointer to the process's first thread.
+    task_group_leader: "task_struct" "group_leader",
+    /// u64: when the task was made, ns of CLOCK_MONOTONIC.
+    task_start_time: "task_struct" "start_time",
+    /// Pointer to `files_struct`.
+    task_files: "task_struct" "files",
+    /// Pointer to `fdtable`.
+    files_struct_fdt: "files_struct" "fdt",
+    /// Pointer to an array of pointers to `file`.
+    fdtable_fd: "fdtable" "fd",
+    /// u32: its length.
+    fdtable_max_fds: "fdtable" "max_fds",
+    /// Pointer to `inode`.
+    file_f_inode: "file" "f_inode",
+    /// u16: type and permissions.
+    inode_i_mode: "inode" "i_mode",
+    /// u32: the device it stands for, `major << 20 | minor`.
+    inode_i_rdev: "inode" "i_rdev",
+    /// u64: its number within its file system.
+    inode_i_ino: "inode" "i_ino",
+    /// Pointer to `super_block`.
+    inode_i_sb: "inode" "i_sb",
+    /// u32: the device of a file system, as in `i_rdev`.
+    super_block_s_dev: "super_block" "s_dev",
     /// Pointer to `cfs_rq`. Needs CONFIG_FAIR_GROUP_SCHED.
     task_cfs_rq: "task_struct" "se.cfs_rq",
     /// Pointer to `task_group`. Needs CONFIG_CGROUP_SCHED.

@@ -2,4 +2,5 @@
 
 mod cgroup;
 mod empty;
+mod nvidia_driver;
 mod scheduler;

@@ -4,7 +4,7 @@
 use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
 
 use crate::{
-    collectors::COLLECTORS,
+    collectors::{COLLECTORS, nvidia_driver},
     config::Config,
     containers::cgroup::{self, Layout},
     kernel::{self, Kernel, host},
@@ -166,18 +166,15 @@ impl Report {
             let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
             Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
         });
-        match &kernel {
+        let driver = nvidia_driver::describe(config);
+        let mut kernel = kernel;
+        match &mut kernel {
             Some(Ok(kernel)) => {
-                for outcome in kernel.outcomes() {
-                    let subject = format!("probe {}", outcome.noun);
-                    match outcome.rung {
-                        Some(rung) => self.row(subject, State::Ok, rung.name),
-                        None => self.row(subject, State::Off, outcome.reasons()),
-                    }
-                    for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
-                        self.row(format!("  not {rung}"), State::Off, reason);
-                    }
+                if driver.is_some() {
+                    // Told by the outcome.
+                    let _ = kernel.attach(nvidia_driver::SPEC.name);
                 }
+                kernel.outcomes().iter().for_each(|outcome| self.outcome(outcome));
             }
             Some(Err(error)) => self.row("probes", State::Off, format!("{error:#}")),
             None => self.row("probes", State::Off, "no cgroups, so no containers"),
@@ -190,9 +187,25 @@ impl Report {
                 self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
             } else if needs_probe && loaded.as_ref().is_none_or(|kernel| kernel.rung(spec.name).is_err()) {
                 self.row(subject, State::Off, "its probe is off");
+            } else if spec.name == nvidia_driver::SPEC.name && driver.is_none() {
+                self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
             } else {
                 self.row(subject, State::Ok, spec.summary);
             }
+        }
+        if let Some(driver) = driver {
+            self.row("NVIDIA driver", State::Ok, driver);
+        }
+    }
+
+    fn outcome(&mut self, outcome: &kernel::attach::Outcome) {
+        let subject = format!("probe {}", outcome.noun);
+        match outcome.rung {
+            Some(rung) => self.row(subject, State::Ok, rung.name),
+            None => self.row(subject, State::Off, outcome.reasons()),
+        }
+        for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
+            self.row(format!("  not {rung}"), State::Off, reason);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod network;
+pub mod nvidia_driver;
 pub mod scheduler;
 
 use crate::{
@@ -46,6 +47,10 @@ pub trait Collector: Send {
     /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
 
+    /// Reads what concerns all containers at once. Called once per tick before the rows; `kernel` is for
+    /// programs that are attached only while what they watch is there.
+    fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
+
     /// The container is gone: release what was held for it, such as open files.
     fn forget(&mut self, _container: &Container) {}
 
@@ -54,4 +59,4 @@ pub trait Collector: Send {
 }
 
 /// Every collector, in the order in which they run.
-pub const COLLECTORS: &[Spec] = &[cgroup::SPEC, network::SPEC, scheduler::SPEC];
+pub const COLLECTORS: &[Spec] = &[cgroup::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC];

@@ -10,6 +10,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::collectors::nvidia_driver::{ExtraPaths, Release};
+
 /// Why a configuration was refused. The text names the file and the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -58,6 +60,7 @@ pub struct RawConfig {
     collectors: RawCollectors,
     docker: RawDocker,
     kernel: RawKernel,
+    nvidia_driver: RawNvidiaDriver,
     server: RawServer,
     paths: RawPaths,
 }
@@ -78,11 +81,17 @@ struct RawCollectors {
     cgroup: Option<bool>,
     network: Option<bool>,
     scheduler: Option<bool>,
+    nvidia_driver: Option<bool>,
 }
 
 impl RawCollectors {
     fn off(&self) -> Vec<String> {
-        let switches = [("cgroup", self.cgroup), ("network", self.network), ("scheduler", self.scheduler)];
+        let switches = [
+            ("cgroup", self.cgroup),
+            ("network", self.network),
+            ("scheduler", self.scheduler),
+            ("nvidia_driver", self.nvidia_driver),
+        ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }
 }
@@ -101,6 +110,15 @@ struct RawKernel {
     btf: Option<PathBuf>,
     program_stats: Option<ProgramStats>,
     scheduler_rung: Option<SchedulerRung>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawNvidiaDriver {
+    release: Option<String>,
+    extra_ctl_paths: Vec<PathBuf>,
+    extra_gpu_paths: Vec<PathBuf>,
+    extra_uvm_paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -181,6 +199,10 @@ pub struct Config {
     pub program_stats: ProgramStats,
     /// Which scheduler programs to use.
     pub scheduler_rung: SchedulerRung,
+    /// The NVIDIA driver's release; `None` is what the driver says itself.
+    pub nvidia_release: Option<Release>,
+    /// Files that count as the NVIDIA driver's devices.
+    pub nvidia_extra: ExtraPaths,
     /// Most HTTP connections at a time.
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
@@ -211,6 +233,8 @@ impl Default for Config {
             btf: "/sys/kernel/btf/vmlinux".into(),
             program_stats: ProgramStats::Sampled,
             scheduler_rung: SchedulerRung::Auto,
+            nvidia_release: None,
+            nvidia_extra: ExtraPaths::default(),
             max_connections: 64,
             header_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
@@ -243,6 +267,13 @@ fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, C
     }
 }
 
+fn release(text: &str) -> Result<Release, ConfigError> {
+    Release::parse(text).ok_or_else(|| ConfigError::Value {
+        key: "nvidia_driver.release",
+        problem: format!("{text:?} is no release, such as \"580.65.06\""),
+    })
+}
+
 impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
@@ -273,6 +304,15 @@ impl TryFrom<RawConfig> for Config {
             btf: raw.kernel.btf.unwrap_or(default.btf),
             program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
             scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
+            nvidia_release: match raw.nvidia_driver.release.as_deref() {
+                None | Some("") => None,
+                Some(text) => Some(release(text)?),
+            },
+            nvidia_extra: ExtraPaths {
+                ctl: raw.nvidia_driver.extra_ctl_paths,
+                gpu: raw.nvidia_driver.extra_gpu_paths,
+                uvm: raw.nvidia_driver.extra_uvm_paths,
+            },
             max_connections: within(
                 "server.max_connections",
                 raw.server.max_connections.unwrap_or(default.max_connections) as u64,

@@ -14,6 +14,7 @@ pub mod document;
 pub mod lifecycle;
 pub mod memory;
 pub mod network;
+pub mod nvidia_driver;
 pub mod registry;
 pub mod scheduler;
 pub mod series;
@@ -188,6 +189,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         network::FAMILIES,
         spec::FAMILIES,
         scheduler::FAMILIES,
+        nvidia_driver::FAMILIES,
         agent::FAMILIES,
     ]
     .into_iter()

@@ -11,6 +11,7 @@ pub mod maps;
 pub mod offsets;
 pub mod slots;
 pub mod stats;
+mod tracefs;
 
 use anyhow::{Context as _, bail};
 use aya::{
@@ -37,6 +38,9 @@ type Logger = EbpfLogger<&'static dyn log::Log>;
 /// The loaded programs and their maps. Dropping it detaches everything.
 pub struct Kernel {
     ebpf: Ebpf,
+    ladders: Vec<attach::Ladder>,
+    offsets: Offsets,
+    hierarchy_id: u32,
     outcomes: Vec<Outcome>,
     /// Who holds which slot.
     pub slots: Slots,
@@ -92,21 +96,27 @@ impl Kernel {
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
-            .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1);
+            .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1)
+            .map_max_entries(glassbox_ebpf::maps::NVIDIA_SLOTS, tables.slots + 1);
         let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
         // Taken before any program is loaded, or their map would be gone; kept for as long as they run.
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let maps = maps::statuses(&ebpf);
         // Slots must be on the queue before the first container can be born.
         let slots = Slots::new(&mut ebpf, &tables)?;
-        let outcomes = attach::ladders(config.scheduler_rung)
+        let ladders = attach::ladders(config.scheduler_rung);
+        let outcomes = ladders
             .iter()
-            .map(|ladder| attach::climb(ladder, &mut ebpf, &btf, &offsets, options.hierarchy_id))
+            .filter(|ladder| ladder.at_start)
+            .map(|ladder| attach::climb(ladder, &mut ebpf, Some(&btf), &offsets, options.hierarchy_id))
             .collect();
         let events = maps::take(&mut ebpf, glassbox_ebpf::maps::CGROUP_EVENTS)?;
         let lost = maps::take(&mut ebpf, glassbox_ebpf::maps::LOST)?;
         Ok(Self {
             ebpf,
+            ladders,
+            offsets,
+            hierarchy_id: options.hierarchy_id,
             outcomes,
             slots,
             events,
@@ -126,6 +136,26 @@ impl Kernel {
             bail!("no kernel programs for {noun}");
         };
         outcome.rung.with_context(|| outcome.reasons())
+    }
+
+    /// Climbs the ladder of a noun whose programs the agent's start does not attach.
+    ///
+    /// # Errors
+    /// As [`Self::rung`].
+    pub fn attach(&mut self, noun: &str) -> anyhow::Result<&'static attach::Rung> {
+        self.detach(noun);
+        if let Some(ladder) = self.ladders.iter().find(|ladder| ladder.noun == noun) {
+            self.outcomes.push(attach::climb(ladder, &mut self.ebpf, None, &self.offsets, self.hierarchy_id));
+        }
+        self.rung(noun)
+    }
+
+    /// Takes the programs of a noun off their hooks; their maps stay.
+    pub fn detach(&mut self, noun: &str) {
+        if let Ok(rung) = self.rung(noun) {
+            attach::detach(rung, &mut self.ebpf);
+        }
+        self.outcomes.retain(|outcome| outcome.noun != noun);
     }
 
     /// How each ladder ended.
@@ -188,7 +218,14 @@ impl Kernel {
         let rungs =
             self.outcomes.iter().filter_map(|outcome| Some((outcome, outcome.rung.or(outcome.best)?)));
         rungs
-            .flat_map(|(outcome, rung)| rung.programs.iter().map(move |program| (outcome, rung, program)))
+            .flat_map(|(outcome, rung)| {
+                // A program with several hooks is still one.
+                let is_first = |(index, program): &(usize, &attach::Program)| {
+                    rung.programs[..*index].iter().all(|earlier| earlier.name != program.name)
+                };
+                let programs = rung.programs.iter().enumerate().filter(is_first);
+                programs.map(move |(_, program)| (outcome, rung, program))
+            })
             .map(|(outcome, rung, program)| {
                 let measured = self.times.of(program.name);
                 ProgramStatus {

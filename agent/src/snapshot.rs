@@ -4,11 +4,15 @@
 pub mod agent;
 pub mod cgroup;
 pub mod network;
+pub mod nvidia_driver;
 pub mod scheduler;
 
 use std::{sync::Arc, time::SystemTime};
 
-use self::{agent::AgentUsage, cgroup::CgroupUsage, network::InterfaceCounters, scheduler::SchedulerUsage};
+use self::{
+    agent::AgentUsage, cgroup::CgroupUsage, network::InterfaceCounters, nvidia_driver::DriverUsage,
+    scheduler::SchedulerUsage,
+};
 use crate::containers::Identity;
 
 /// Everything known at one tick.
@@ -40,6 +44,8 @@ pub struct ContainerRow {
     pub network: Vec<InterfaceCounters>,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
     pub scheduler: Option<Box<SchedulerUsage>>,
+    /// Its use of the NVIDIA driver. `None` where it makes none.
+    pub nvidia_driver: Option<Box<DriverUsage>>,
 }
 
 impl ContainerRow {
@@ -54,6 +60,7 @@ impl ContainerRow {
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
             scheduler: None,
+            nvidia_driver: None,
         }
     }
 }

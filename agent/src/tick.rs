@@ -142,6 +142,7 @@ impl Engine {
         self.tracker.expire(now);
         self.tracker.name();
         for running in &mut self.collectors {
+            running.refresh(self.kernel.as_mut());
             running.collect_all(&mut self.tracker, now);
         }
         if let Some(kernel) = &mut self.kernel {
@@ -197,7 +198,23 @@ fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
 }
 
 impl Running {
-    /// One run over all living containers. A collector that panics is left out from then on.
+    /// What comes once per tick.
+    fn refresh(&mut self, kernel: Option<&mut Kernel>) {
+        if let Some(collector) = &mut self.collector
+            && catch_unwind(AssertUnwindSafe(|| collector.refresh(kernel))).is_err()
+        {
+            self.panicked();
+        }
+    }
+
+    /// A collector that panics is left out from then on.
+    fn panicked(&mut self) {
+        tracing::error!("collector {} panicked and is off from now on", self.status.name);
+        self.collector = None;
+        self.status.up = false;
+    }
+
+    /// One run over all living containers.
     fn collect_all(&mut self, tracker: &mut Tracker, now: SystemTime) {
         let Some(collector) = &mut self.collector else { return };
         let begun = Instant::now();
@@ -220,9 +237,7 @@ impl Running {
             self.report(&error);
         }
         if outcome.is_err() {
-            tracing::error!("collector {} panicked and is off from now on", self.status.name);
-            self.collector = None;
-            self.status.up = false;
+            self.panicked();
         }
     }
 

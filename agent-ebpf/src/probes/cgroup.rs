@@ -6,7 +6,7 @@
 //! array look-ups.
 
 use aya_ebpf::{
-    helpers::bpf_probe_read_kernel_str_bytes,
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel_str_bytes},
     macros::{btf_tracepoint, map},
     maps::{Array, Queue, RingBuf},
     programs::BtfTracePointContext,
@@ -20,7 +20,7 @@ use glassbox_ebpf::{
 use crate::{
     frozen::{offset, setting},
     lost,
-    read::{field, present},
+    read::{field, kernel, present},
 };
 
 /// BPF_F_MMAPABLE (5.5), not for the mapping: it makes the kernel put an array's first element at the start
@@ -44,6 +44,22 @@ static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 pub(super) fn slot_of_task(task: *const u8) -> u32 {
     let node: *const u8 = present(task_cgroup(task), offset!(cgroup_kn));
     slot_of(present(node, offset!(kernfs_node_id))) & !OWNER
+}
+
+/// The slot that counts for the current task, from hooks that are given no typed task.
+#[inline(always)]
+pub(super) fn slot_of_current() -> Option<u32> {
+    // SAFETY: the helpers have no preconditions.
+    let id = if setting!(hierarchy_id) == 0 {
+        unsafe { bpf_get_current_cgroup_id() }
+    } else {
+        let task = unsafe { bpf_get_current_task() };
+        let group: u64 = kernel(task, offset!(task_sched_task_group))?;
+        let cgroup: u64 = kernel(group, offset!(task_group_cgroup))?;
+        let node: u64 = kernel(cgroup, offset!(cgroup_kn))?;
+        kernel(node, offset!(kernfs_node_id))?
+    };
+    Some(slot_of(id) & !OWNER)
 }
 
 /// What leads from a task to its cgroup in the hierarchy that holds the containers: it has another address

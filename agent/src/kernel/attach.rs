@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, ProgramError},
+    programs::{BtfTracePoint, KProbe, ProgramError, TracePoint},
 };
 use glassbox_ebpf::{offsets::Offsets, programs};
 
-use super::offsets::absent;
+use super::{offsets::absent, tracefs::Tracefs};
 use crate::config::SchedulerRung;
 
 /// One program and where it goes.
@@ -18,8 +18,28 @@ use crate::config::SchedulerRung;
 pub struct Program {
     /// Its name in the object.
     pub name: &'static str,
-    /// The tracepoint.
-    pub hook: &'static str,
+    /// What it is attached to.
+    pub hook: Hook,
+}
+
+/// A place in the kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Hook {
+    /// A tracepoint, with typed arguments.
+    BtfTracepoint(&'static str),
+    /// A tracepoint by category and name, with its ABI's record.
+    Tracepoint(&'static str, &'static str),
+    /// A function, at its entry or its return as the program says.
+    Function(&'static str),
+}
+
+impl std::fmt::Display for Hook {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BtfTracepoint(name) | Self::Function(name) => formatter.write_str(name),
+            Self::Tracepoint(category, name) => write!(formatter, "{category}:{name}"),
+        }
+    }
 }
 
 /// One way to measure a noun.
@@ -39,6 +59,8 @@ pub struct Ladder {
     pub noun: &'static str,
     /// Its rungs.
     pub rungs: Vec<&'static Rung>,
+    /// False where the agent's start attaches nothing yet: what the programs watch may not be there.
+    pub at_start: bool,
 }
 
 /// How climbing a ladder ended.
@@ -81,7 +103,7 @@ fn cgroup_fields(hierarchy_id: u32) -> [&'static str; 4] {
 
 static SCHEDULER_SWITCH: Rung = Rung {
     name: SWITCH,
-    programs: &[Program { name: programs::SCHEDULER_SWITCH, hook: "sched_switch" }],
+    programs: &[Program { name: programs::SCHEDULER_SWITCH, hook: Hook::BtfTracepoint("sched_switch") }],
     needs: &[
         "task_pid",
         "task_tgid",
@@ -98,9 +120,12 @@ static SCHEDULER_SWITCH: Rung = Rung {
 static SCHEDULER_WAKEUP: Rung = Rung {
     name: WAKEUP,
     programs: &[
-        Program { name: programs::SCHEDULER_FALLBACK_SWITCH, hook: "sched_switch" },
-        Program { name: programs::SCHEDULER_FALLBACK_WAKEUP, hook: "sched_wakeup" },
-        Program { name: programs::SCHEDULER_FALLBACK_WAKEUP_NEW, hook: "sched_wakeup_new" },
+        Program { name: programs::SCHEDULER_FALLBACK_SWITCH, hook: Hook::BtfTracepoint("sched_switch") },
+        Program { name: programs::SCHEDULER_FALLBACK_WAKEUP, hook: Hook::BtfTracepoint("sched_wakeup") },
+        Program {
+            name: programs::SCHEDULER_FALLBACK_WAKEUP_NEW,
+            hook: Hook::BtfTracepoint("sched_wakeup_new"),
+        },
     ],
     needs: &["task_pid", "task_tgid", "task_state"],
 };
@@ -108,11 +133,59 @@ static SCHEDULER_WAKEUP: Rung = Rung {
 static CGROUP: Rung = Rung {
     name: "tp_btf cgroup_mkdir, cgroup_rmdir, cgroup_notify_populated",
     programs: &[
-        Program { name: programs::CGROUP_MKDIR, hook: "cgroup_mkdir" },
-        Program { name: programs::CGROUP_RMDIR, hook: "cgroup_rmdir" },
-        Program { name: programs::CGROUP_EMPTIED, hook: "cgroup_notify_populated" },
+        Program { name: programs::CGROUP_MKDIR, hook: Hook::BtfTracepoint("cgroup_mkdir") },
+        Program { name: programs::CGROUP_RMDIR, hook: Hook::BtfTracepoint("cgroup_rmdir") },
+        Program { name: programs::CGROUP_EMPTIED, hook: Hook::BtfTracepoint("cgroup_notify_populated") },
     ],
     needs: &["cgroup_root", "cgroup_root_hierarchy_id", "cgroup_parent", "kernfs_node_name"],
+};
+
+/// What leads from a file to the device it stands for, and a process to its start.
+const INODE_FIELDS: [&str; 8] = [
+    "file_f_inode",
+    "inode_i_mode",
+    "inode_i_rdev",
+    "inode_i_ino",
+    "inode_i_sb",
+    "super_block_s_dev",
+    "task_group_leader",
+    "task_start_time",
+];
+
+static NVIDIA_DRIVER_FUNCTIONS: Rung = Rung {
+    name: "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry",
+    programs: &[
+        Program { name: programs::NVIDIA_DRIVER_CALL, hook: Hook::Function("nvidia_unlocked_ioctl") },
+        Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function("nvidia_unlocked_ioctl") },
+        Program { name: programs::NVIDIA_DRIVER_CALL, hook: Hook::Function("uvm_unlocked_ioctl_entry") },
+        Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function("uvm_unlocked_ioctl_entry") },
+    ],
+    needs: &INODE_FIELDS,
+};
+
+static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
+    name: "tracepoint sys_enter_ioctl + sys_exit_ioctl",
+    programs: &[
+        Program { name: programs::NVIDIA_DRIVER_EXIT, hook: Hook::Tracepoint("syscalls", "sys_exit_ioctl") },
+        Program {
+            name: programs::NVIDIA_DRIVER_ENTER,
+            hook: Hook::Tracepoint("syscalls", "sys_enter_ioctl"),
+        },
+    ],
+    needs: &[
+        "file_f_inode",
+        "inode_i_mode",
+        "inode_i_rdev",
+        "inode_i_ino",
+        "inode_i_sb",
+        "super_block_s_dev",
+        "task_group_leader",
+        "task_start_time",
+        "task_files",
+        "files_struct_fdt",
+        "fdtable_fd",
+        "fdtable_max_fds",
+    ],
 };
 
 /// Every ladder, in the order in which they are climbed: who a cgroup is, before what it does.
@@ -120,16 +193,28 @@ static CGROUP: Rung = Rung {
 pub fn ladders(scheduler: SchedulerRung) -> Vec<Ladder> {
     let scheduler_rungs = [&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP];
     vec![
-        Ladder { noun: "cgroup", rungs: vec![&CGROUP] },
+        Ladder { noun: "cgroup", rungs: vec![&CGROUP], at_start: true },
         Ladder {
             noun: "scheduler",
             rungs: scheduler_rungs.into_iter().filter(|rung| scheduler.allows(rung.name)).collect(),
+            at_start: true,
+        },
+        Ladder {
+            noun: "nvidia_driver",
+            rungs: vec![&NVIDIA_DRIVER_FUNCTIONS, &NVIDIA_DRIVER_SYSCALLS],
+            at_start: false,
         },
     ]
 }
 
 /// Tries the rungs in order.
-pub fn climb(ladder: &Ladder, ebpf: &mut Ebpf, btf: &Btf, offsets: &Offsets, hierarchy_id: u32) -> Outcome {
+pub fn climb(
+    ladder: &Ladder,
+    ebpf: &mut Ebpf,
+    btf: Option<&Btf>,
+    offsets: &Offsets,
+    hierarchy_id: u32,
+) -> Outcome {
     let (best, mut refused) = (ladder.rungs.first().copied(), Vec::new());
     for &rung in &ladder.rungs {
         let mut missing = absent(offsets, rung.needs);
@@ -148,7 +233,9 @@ pub fn climb(ladder: &Ladder, ebpf: &mut Ebpf, btf: &Btf, offsets: &Offsets, hie
     Outcome { noun: ladder.noun, best, rung: None, refused }
 }
 
-fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: &Btf) -> anyhow::Result<()> {
+fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
+    let by_number = rung.programs.iter().any(|program| matches!(program.hook, Hook::Tracepoint(..)));
+    let _tracefs = by_number.then(Tracefs::mounted);
     for program in rung.programs {
         if let Err(error) = attach_one(program, ebpf, btf) {
             detach(rung, ebpf);
@@ -158,18 +245,33 @@ fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: &Btf) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: &Btf) -> anyhow::Result<()> {
+fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
     let what = || format!("attach {} to {}", program.name, program.hook);
-    let handle: &mut BtfTracePoint = ebpf
+    let load = |loaded: Result<(), ProgramError>| match loaded {
+        // A program with several hooks is loaded once.
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(super::explain(shortened(error)).context(format!("load {}", program.name))),
+    };
+    let handle = ebpf
         .program_mut(program.name)
-        .with_context(|| format!("the object has no program {}", program.name))?
-        .try_into()
-        .with_context(what)?;
-    handle
-        .load(program.hook, btf)
-        .map_err(|error| super::explain(shortened(error)))
-        .with_context(|| format!("load {}", program.name))?;
-    handle.attach().map_err(super::explain).with_context(what)?;
+        .with_context(|| format!("the object has no program {}", program.name))?;
+    match program.hook {
+        Hook::BtfTracepoint(name) => {
+            let handle: &mut BtfTracePoint = handle.try_into().with_context(what)?;
+            load(handle.load(name, btf.context("the kernel's type information is no longer held")?))?;
+            handle.attach().map_err(super::explain).with_context(what)?;
+        }
+        Hook::Tracepoint(category, name) => {
+            let handle: &mut TracePoint = handle.try_into().with_context(what)?;
+            load(handle.load())?;
+            handle.attach(category, name).map_err(super::explain).with_context(what)?;
+        }
+        Hook::Function(name) => {
+            let handle: &mut KProbe = handle.try_into().with_context(what)?;
+            load(handle.load())?;
+            handle.attach(name, 0).map_err(super::explain).with_context(what)?;
+        }
+    }
     Ok(())
 }
 
@@ -191,12 +293,15 @@ fn shortened(error: ProgramError) -> anyhow::Error {
     }
 }
 
-/// A rung holds whole or not at all.
-fn detach(rung: &Rung, ebpf: &mut Ebpf) {
+/// Takes a rung's programs off their hooks: it holds whole or not at all.
+pub(super) fn detach(rung: &Rung, ebpf: &mut Ebpf) {
     for program in rung.programs {
-        if let Some(aya::programs::Program::BtfTracePoint(handle)) = ebpf.program_mut(program.name) {
-            // Nothing to do where it was never loaded.
-            let _ = handle.unload();
-        }
+        // Nothing to do where it was never loaded.
+        let _ = match ebpf.program_mut(program.name) {
+            Some(aya::programs::Program::BtfTracePoint(handle)) => handle.unload(),
+            Some(aya::programs::Program::TracePoint(handle)) => handle.unload(),
+            Some(aya::programs::Program::KProbe(handle)) => handle.unload(),
+            _ => Ok(()),
+        };
     }
 }

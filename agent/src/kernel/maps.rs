@@ -40,7 +40,12 @@ pub(super) fn statuses(ebpf: &Ebpf) -> Vec<MapStatus> {
 
 fn data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data) | Map::PerCpuArray(data) | Map::Queue(data) | Map::RingBuf(data) => Some(data),
+        Map::Array(data)
+        | Map::PerCpuArray(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::Queue(data)
+        | Map::RingBuf(data) => Some(data),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use glassbox::{
         agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
         cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
         network::InterfaceCounters,
+        nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
         scheduler::{Histogram, SchedulerUsage},
     },
 };
@@ -103,6 +104,7 @@ fn docker() -> ContainerRow {
     };
     row.network = vec![interface("eth0", 1), interface("eth1", 100)];
     row.scheduler = Some(Box::new(scheduler()));
+    row.nvidia_driver = Some(Box::new(nvidia_driver()));
     row
 }
 
@@ -122,6 +124,42 @@ fn interface(name: &str, scale: u64) -> InterfaceCounters {
 
 /// Waits in the first slot, at the border of a `le`, right above it, beyond the last `le`, and in the last
 /// slot.
+fn nvidia_driver() -> DriverUsage {
+    let mut durations = Histogram { sum_ns: 81_000_000, slots: [0; histogram::SLOTS] };
+    durations.slots[30] = 69;
+    let failure =
+        |reason, count| FailureCount { device: "ctl", command: "rm_vid_heap_control".into(), reason, count };
+    DriverUsage {
+        commands: vec![CommandUsage { device: "ctl", command: "rm_vid_heap_control".into(), durations }],
+        failures: vec![
+            failure(Failure::Status("no_memory".into()), 2),
+            failure(Failure::Errno("EINVAL".into()), 1),
+        ],
+        meaning: DriverMeaning {
+            allocations: 69,
+            allocated_bytes: 6_442_450_944,
+            freed_bytes: 1_073_741_824,
+            failed_no_memory: 2,
+            failed_insufficient_resources: 0,
+            recovered: 1,
+            failed_host_memory: 0,
+            pinned_bytes: 4096,
+            contexts: 1,
+            channels: 37,
+            events: 13,
+            undecoded: 1,
+            unreadable: 0,
+        },
+        in_flight: 1,
+        waiting: Some(Duration::from_millis(1500)),
+        cold_start: Some(ColdStart {
+            driver_opened: Duration::from_millis(410),
+            context_ready: Duration::from_millis(890),
+            last_large_allocation: Some(Duration::from_secs(7)),
+        }),
+    }
+}
+
 fn scheduler() -> SchedulerUsage {
     let mut slots = [0; histogram::SLOTS];
     slots[0] = 1000;

@@ -1,0 +1,267 @@
+//! Every ioctl on the NVIDIA driver's devices: whose it is, what it asks, how long it takes and what became of it.
+//!
+//! Two rungs. With kprobes: entry and return of the driver's own two functions, which costs nobody else anything.
+//! Without: the tracepoints of ioctl(2) (`syscalls:sys_enter_ioctl`, `sys_exit_ioctl`), where the descriptor leads to
+//! the inode and that to the device. Both use helpers of 5.5 and offsets from BTF.
+//!
+//! A call is kept in a direct-mapped array from its beginning to its end, and read when it is over, because only
+//! then the driver has written its status. What a caller puts into its memory is believed by nobody: every number
+//! that becomes a key is one of a known few.
+//!
+//! Costs are measured in docs/overhead.md.
+
+mod effect;
+mod request;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},
+    macros::{kprobe, kretprobe, map, tracepoint},
+    maps::{Array, HashMap, LruHashMap},
+    programs::{ProbeContext, RetProbeContext, TracePointContext},
+};
+use glassbox_ebpf::{
+    Lost,
+    cgroup::SHARED_SLOT,
+    histogram,
+    nvidia_driver::{
+        ALLOCATION_ENTRIES, AllocationKey, CALL_ENTRIES, CALLS_IN_FLIGHT, CHARACTER_DEVICE, CallInFlight,
+        CallKey, Calls, DEVICES, DriverProcess, DriverSlot, FAILURE_ENTRIES, FailureKey, LAYOUTS, Layout,
+        PROCESS_ENTRIES,
+        commands::{MAGIC, MODESET_MAGIC, UVM_DEINITIALIZE, UVM_END, UVM_INITIALIZE},
+    },
+};
+
+use self::request::UNKNOWN_STATUS;
+use super::cgroup::{ALIGNED, slot_of_current};
+use crate::{
+    frozen::{offset, setting},
+    lost,
+    read::{add, kernel},
+};
+
+/// Kinds of device by inode, see `device_key` and `file_key`. User space writes.
+#[map]
+static NVIDIA_DEVICES: HashMap<u64, u32> = HashMap::with_max_entries(DEVICES, 0);
+/// User space writes, once it knows the driver's release.
+#[map]
+static NVIDIA_LAYOUTS: Array<Layout> = Array::with_max_entries(LAYOUTS, 0);
+#[map]
+static NVIDIA_IN_FLIGHT: Array<CallInFlight> = Array::with_max_entries(CALLS_IN_FLIGHT, ALIGNED);
+#[map]
+static NVIDIA_CALLS: HashMap<CallKey, Calls> = HashMap::with_max_entries(CALL_ENTRIES, 0);
+/// What an entry of `NVIDIA_CALLS` starts as: too large for the stack. Nobody writes it.
+#[map]
+static NVIDIA_NO_CALLS: Array<Calls> = Array::with_max_entries(1, 0);
+#[map]
+static NVIDIA_FAILURES: HashMap<FailureKey, u64> = HashMap::with_max_entries(FAILURE_ENTRIES, 0);
+/// Resized by user space to the configured number of containers.
+#[map]
+static NVIDIA_SLOTS: Array<DriverSlot> = Array::with_max_entries(256, 0);
+#[map]
+static NVIDIA_ALLOCATIONS: LruHashMap<AllocationKey, u64> =
+    LruHashMap::with_max_entries(ALLOCATION_ENTRIES, 0);
+#[map]
+static NVIDIA_PROCESSES: LruHashMap<u32, DriverProcess> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
+
+/// Type bits of `i_mode`, and those of a character device.
+const FILE_TYPE: u16 = 0o170_000;
+const CHARACTER: u16 = 0o020_000;
+
+/// The record of both tracepoints is ABI: the call's number at byte 8, then its arguments or its result.
+const RECORD: usize = 16;
+
+#[tracepoint]
+fn nvidia_driver_enter(ctx: TracePointContext) -> u32 {
+    let request = word(&ctx, 1) as u32;
+    if is_candidate(request)
+        && let Some(file) = file_of(word(&ctx, 0) as u32)
+    {
+        entered(file, request, word(&ctx, 2));
+    }
+    0
+}
+
+#[tracepoint]
+fn nvidia_driver_exit(ctx: TracePointContext) -> u32 {
+    left(word(&ctx, 0) as i64);
+    0
+}
+
+/// `nvidia_unlocked_ioctl(struct file *, unsigned int, unsigned long)` and `uvm_unlocked_ioctl_entry` alike.
+#[kprobe]
+fn nvidia_driver_call(ctx: ProbeContext) -> u32 {
+    if let (Some(file), Some(request), Some(argument)) =
+        (ctx.arg::<u64>(0), ctx.arg::<u32>(1), ctx.arg::<u64>(2))
+    {
+        entered(file, request, argument);
+    }
+    0
+}
+
+#[kretprobe]
+fn nvidia_driver_return(ctx: RetProbeContext) -> u32 {
+    left(ctx.ret::<i64>());
+    0
+}
+
+/// A word of a tracepoint's record.
+#[inline(always)]
+fn word(ctx: &TracePointContext, index: usize) -> u64 {
+    // SAFETY: within the record of sys_enter_ioctl, or its first word in that of sys_exit_ioctl; the verifier
+    // knows both sizes.
+    unsafe { ctx.as_ptr().cast::<u8>().add(RECORD + index * 8).cast::<u64>().read_volatile() }
+}
+
+/// Rules out the ioctls of everyone else before anything is looked up.
+#[inline(always)]
+fn is_candidate(request: u32) -> bool {
+    let letter = (request >> 8) & 0xFF;
+    request < UVM_END
+        || request == UVM_INITIALIZE
+        || request == UVM_DEINITIALIZE
+        || letter == MAGIC
+        || letter == MODESET_MAGIC
+}
+
+/// The file behind a descriptor of the current process.
+#[inline(always)]
+fn file_of(descriptor: u32) -> Option<u64> {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = kernel(task, offset!(task_files))?;
+    let table: u64 = kernel(files, offset!(files_struct_fdt))?;
+    let count: u32 = kernel(table, offset!(fdtable_max_fds))?;
+    if descriptor >= count {
+        return None;
+    }
+    let descriptors: u64 = kernel(table, offset!(fdtable_fd))?;
+    kernel(descriptors + u64::from(descriptor) * 8, 0)
+}
+
+/// Which kind of the driver's devices a file is; `None` for any other file.
+#[inline(always)]
+fn device_of(file: u64) -> Option<u32> {
+    let inode: u64 = kernel(file, offset!(file_f_inode))?;
+    let mode: u16 = kernel(inode, offset!(inode_i_mode))?;
+    let key = if mode & FILE_TYPE == CHARACTER {
+        CHARACTER_DEVICE | u64::from(kernel::<u32>(inode, offset!(inode_i_rdev))?)
+    } else {
+        let number: u64 = kernel(inode, offset!(inode_i_ino))?;
+        let filesystem: u64 = kernel(inode, offset!(inode_i_sb))?;
+        glassbox_ebpf::nvidia_driver::file_key(kernel(filesystem, offset!(super_block_s_dev))?, number)
+    };
+    // SAFETY: entries are removed only when the driver is unloaded, and a stale kind is harmless.
+    unsafe { NVIDIA_DEVICES.get(&key) }.copied()
+}
+
+#[inline(always)]
+fn entered(file: u64, request: u32, argument: u64) -> Option<()> {
+    let thread = bpf_get_current_pid_tgid();
+    if (thread >> 32) as u32 == setting!(agent_tgid) {
+        return None;
+    }
+    let device = device_of(file)?;
+    let slot = slot_of_current()?;
+    if slot == SHARED_SLOT {
+        return None;
+    }
+    let call = NVIDIA_IN_FLIGHT.get_ptr_mut(thread as u32 & (CALLS_IN_FLIGHT - 1))?;
+    let counts = NVIDIA_SLOTS.get_ptr_mut(slot)?;
+    // SAFETY: map elements. Two threads whose ids collide may write one entry; the tag tells at the end, and the
+    // one that lost it is counted.
+    unsafe {
+        if (*call).thread != 0 {
+            lost::count(Lost::NvidiaCalls);
+            if let Some(counts) = NVIDIA_SLOTS.get_ptr_mut((*call).slot) {
+                add(&raw mut (*counts).ended, 1);
+            }
+        }
+        (*call).thread = thread;
+        (*call).argument = argument;
+        (*call).request = request;
+        (*call).device = device;
+        (*call).slot = slot;
+        add(&raw mut (*counts).begun, 1);
+        let now_ns = bpf_ktime_get_ns();
+        (*counts).last_begun_ns = now_ns;
+        (*call).begun_ns = now_ns;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn left(result: i64) -> Option<()> {
+    let thread = bpf_get_current_pid_tgid();
+    let kept = NVIDIA_IN_FLIGHT.get_ptr_mut(thread as u32 & (CALLS_IN_FLIGHT - 1))?;
+    // SAFETY: a map element; the tag says whether it is ours.
+    let call = unsafe {
+        if (*kept).thread != thread {
+            return None;
+        }
+        let call = *kept;
+        (*kept).thread = 0;
+        call
+    };
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let counts = NVIDIA_SLOTS.get_ptr_mut(call.slot)?;
+    // SAFETY: a map element.
+    unsafe {
+        add(&raw mut (*counts).ended, 1);
+        (*counts).last_ended_ns = now_ns;
+    }
+    effect::known_process(&call, thread);
+    let answer = request::read(&call, result, counts);
+    count_call(&call, answer.command, now_ns.wrapping_sub(call.begun_ns));
+    if answer.status != 0 && answer.status != UNKNOWN_STATUS {
+        count_failure(&call, answer.command, answer.status);
+    }
+    effect::note(&call, thread, &answer, counts, now_ns);
+    Some(())
+}
+
+#[inline(always)]
+fn count_call(call: &CallInFlight, command: u16, duration_ns: u64) -> Option<()> {
+    let key = CallKey { slot: call.slot, device: call.device as u16, command };
+    let calls = match NVIDIA_CALLS.get_ptr_mut(&key) {
+        Some(calls) => calls,
+        None => {
+            let none = NVIDIA_NO_CALLS.get(0)?;
+            // Another CPU may have been first; only a full map leaves nothing behind.
+            let _ = NVIDIA_CALLS.insert(&key, none, u64::from(BPF_NOEXIST));
+            let Some(calls) = NVIDIA_CALLS.get_ptr_mut(&key) else {
+                lost::count(Lost::NvidiaCommands);
+                return None;
+            };
+            calls
+        }
+    };
+    let slot = histogram::slot(duration_ns);
+    if slot >= histogram::SLOTS {
+        return None;
+    }
+    // SAFETY: a map element, and an index that was just checked.
+    unsafe {
+        add(&raw mut (*calls).duration_ns, duration_ns);
+        add((&raw mut (*calls).slots).cast::<u64>().add(slot), 1);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn count_failure(call: &CallInFlight, command: u16, status: u32) -> Option<()> {
+    let key = FailureKey { slot: call.slot, device: call.device as u16, command, status, unused: 0 };
+    if NVIDIA_FAILURES.get_ptr_mut(&key).is_none() {
+        // As in `count_call`.
+        let _ = NVIDIA_FAILURES.insert(&key, &0, u64::from(BPF_NOEXIST));
+    }
+    let Some(count) = NVIDIA_FAILURES.get_ptr_mut(&key) else {
+        lost::count(Lost::NvidiaCommands);
+        return None;
+    };
+    // SAFETY: a map element.
+    unsafe { add(count, 1) };
+    Some(())
+}

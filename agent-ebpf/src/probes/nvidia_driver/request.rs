@@ -1,0 +1,144 @@
+//! From a request word and the caller's structure to a command and its status.
+
+use glassbox_ebpf::nvidia_driver::{
+    CallInFlight, DriverSlot, Layout, TRANSPORT, UNDEFINED_STATUS, UVM_LAYOUTS,
+    commands::{
+        ALLOC, CONTROL, MAGIC, OTHER, RM_ALLOC, RM_CONTROL, UNKNOWN, UVM, XFER, class_group, control_group,
+        uvm_index,
+    },
+    device,
+};
+
+use super::NVIDIA_LAYOUTS;
+use crate::read::{add, user};
+
+/// What a call asked and got.
+pub(super) struct Answer {
+    pub(super) command: u16,
+    /// 0 is success, [`UNKNOWN_STATUS`] where it cannot be known or the structure has none.
+    pub(super) status: u32,
+    /// The number within its device's requests.
+    pub(super) number: u32,
+    /// The structure, behind the wrapper if there was one.
+    pub(super) argument: u64,
+    /// First words of `RM_ALLOC`'s structure: client, parent, new object, class.
+    pub(super) head: [u32; 4],
+}
+
+/// No status of the driver's, nor an error number. Not an `Option`: the payload of a `None` is undefined, which the
+/// verifier refuses to see copied.
+pub(super) const UNKNOWN_STATUS: u32 = u32::MAX;
+
+#[inline(always)]
+pub(super) fn read(call: &CallInFlight, result: i64, counts: *mut DriverSlot) -> Answer {
+    let mut answer = if call.device == device::UVM {
+        uvm(call, counts)
+    } else if (call.request >> 8) & 0xFF == MAGIC && call.device != device::OTHER {
+        resource_manager(call, counts)
+    } else {
+        Answer {
+            command: OTHER,
+            status: UNKNOWN_STATUS,
+            number: u32::MAX,
+            argument: call.argument,
+            head: [0; 4],
+        }
+    };
+    if result < 0 {
+        answer.status = TRANSPORT | (result.unsigned_abs() as u32 & 0xFFF);
+    }
+    answer
+}
+
+/// Statuses are below 0x100, warnings a few above 0x10000, and 0xFFFF is the one for everything else.
+#[inline(always)]
+fn defined(status: u32) -> u32 {
+    if status < 0x100 || status == 0xFFFF || (0x1_0000..0x1_0020).contains(&status) {
+        status
+    } else {
+        UNDEFINED_STATUS
+    }
+}
+
+#[inline(always)]
+fn uvm(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
+    let argument = call.argument;
+    let answer = |command, status, number| Answer { command, status, number, argument, head: [0; 4] };
+    let Some(index) = uvm_index(call.request) else {
+        return answer(UVM | UNKNOWN, UNKNOWN_STATUS, u32::MAX);
+    };
+    let status = status(UVM_LAYOUTS + index, Layout::ANY, argument, counts);
+    answer(UVM | index as u16, status, call.request)
+}
+
+#[inline(always)]
+fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
+    let (mut number, mut size, mut argument) =
+        (call.request & 0xFF, (call.request >> 16) & 0x3FFF, call.argument);
+    if number == XFER {
+        // SAFETY: a map element.
+        unsafe { add(&raw mut (*counts).wrapped, 1) };
+        // Number, size, address.
+        match user::<[u32; 4]>(argument) {
+            Some([inner, inner_size, low, high]) => {
+                number = inner & 0xFF;
+                size = inner_size;
+                argument = u64::from(high) << 32 | u64::from(low);
+            }
+            None => unreadable(counts),
+        }
+    }
+    let mut head = [0; 4];
+    let command = match number {
+        RM_CONTROL => {
+            let Some(control) = user::<u32>(argument + 8) else {
+                unreadable(counts);
+                return Answer { command: CONTROL, status: UNKNOWN_STATUS, number, argument, head };
+            };
+            CONTROL | control_group(control)
+        }
+        RM_ALLOC => {
+            let Some(read) = user::<[u32; 4]>(argument) else {
+                unreadable(counts);
+                return Answer { command: ALLOC, status: UNKNOWN_STATUS, number, argument, head };
+            };
+            head = read;
+            ALLOC | class_group(head[3])
+        }
+        // The driver's numbers; what else a caller tries is one command.
+        0x27..=0x5F | 0xC8..=0xDA => number as u16,
+        _ => UNKNOWN,
+    };
+    Answer { command, status: status(number, size, argument, counts), number, argument, head }
+}
+
+/// The status in a structure; unknown where it has none, or where it could not be found or read, which is counted.
+#[inline(always)]
+fn status(index: u32, size: u32, argument: u64, counts: *mut DriverSlot) -> u32 {
+    let Some(layout) = NVIDIA_LAYOUTS.get(index) else { return UNKNOWN_STATUS };
+    let offset = if layout.sizes[0] != 0 && (layout.sizes[0] == Layout::ANY || layout.sizes[0] == size) {
+        layout.statuses[0]
+    } else if layout.sizes[1] != 0 && layout.sizes[1] == size {
+        layout.statuses[1]
+    } else {
+        // SAFETY: a map element.
+        unsafe { add(&raw mut (*counts).undecoded, 1) };
+        return UNKNOWN_STATUS;
+    };
+    if offset == Layout::NO_STATUS {
+        return UNKNOWN_STATUS;
+    }
+    match user::<u32>(argument + u64::from(offset)) {
+        Some(status) => defined(status),
+        None => {
+            unreadable(counts);
+            UNKNOWN_STATUS
+        }
+    }
+}
+
+#[inline(always)]
+fn unreadable(counts: *mut DriverSlot) {
+    // SAFETY: a map element.
+    unsafe { add(&raw mut (*counts).unreadable, 1) };
+}

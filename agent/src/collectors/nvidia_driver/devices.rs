@@ -1,0 +1,109 @@
+//! Which inodes are the driver's devices.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use glassbox_ebpf::nvidia_driver::{device, device_key, file_key};
+
+/// The driver's own major number (nv-chardev-numbers.h), fixed since its first release.
+const MAJOR: u32 = 195;
+/// Minors of /dev/nvidia0 and so on.
+const GPUS: std::ops::RangeInclusive<u32> = 0..=247;
+const MODESET: u32 = 254;
+const CTL: u32 = 255;
+
+/// Files beside the real devices, from the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraPaths {
+    /// As /dev/nvidiactl.
+    pub ctl: Vec<PathBuf>,
+    /// As /dev/nvidia0.
+    pub gpu: Vec<PathBuf>,
+    /// As /dev/nvidia-uvm.
+    pub uvm: Vec<PathBuf>,
+}
+
+/// Kinds of device by the key of an inode. Empty where there is no driver.
+pub(super) fn devices(proc_root: &Path, extra: &ExtraPaths) -> HashMap<u64, u32> {
+    let registered = fs::read_to_string(proc_root.join("devices")).unwrap_or_default();
+    let mut devices = registered_devices(&registered);
+    let kinds = [(&extra.ctl, device::CTL), (&extra.gpu, device::GPU), (&extra.uvm, device::UVM)];
+    for (paths, kind) in kinds {
+        devices.extend(paths.iter().filter_map(|path| Some((key_of(path)?, kind))));
+    }
+    devices
+}
+
+fn registered_devices(text: &str) -> HashMap<u64, u32> {
+    let mut devices = HashMap::new();
+    for line in text.lines().take_while(|line| *line != "Block devices:") {
+        let mut words = line.split_whitespace();
+        let (Some(major), Some(name)) = (words.next().and_then(|word| word.parse().ok()), words.next())
+        else {
+            continue;
+        };
+        match name {
+            // One region up to 535, two since.
+            "nvidia-frontend" | "nvidia" | "nvidiactl" if major == MAJOR => {
+                devices.extend(GPUS.map(|minor| (device_key(major, minor), device::GPU)));
+                devices.insert(device_key(major, MODESET), device::OTHER);
+                devices.insert(device_key(major, CTL), device::CTL);
+            }
+            "nvidia-uvm" => {
+                devices.insert(device_key(major, 0), device::UVM);
+                devices.insert(device_key(major, 1), device::OTHER);
+            }
+            _ => {}
+        }
+    }
+    devices
+}
+
+fn key_of(path: &Path) -> Option<u64> {
+    let metadata = fs::metadata(path).ok()?;
+    if metadata.file_type().is_char_device() {
+        return Some(device_key(libc::major(metadata.rdev()), libc::minor(metadata.rdev())));
+    }
+    let filesystem = libc::major(metadata.dev()) << 20 | libc::minor(metadata.dev());
+    Some(file_key(filesystem, metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registered_names_of_old_and_new_drivers_are_known() {
+        let old =
+            "Character devices:\n  1 mem\n195 nvidia-frontend\n510 nvidia-uvm\n\nBlock devices:\n  8 sd\n";
+        let new = "Character devices:\n195 nvidia\n195 nvidiactl\n235 nvidia-uvm\n236 nvidia-caps\n";
+        for (text, uvm) in [(old, 510), (new, 235)] {
+            let devices = registered_devices(text);
+            assert_eq!(devices.get(&device_key(195, 255)), Some(&device::CTL));
+            assert_eq!(devices.get(&device_key(195, 7)), Some(&device::GPU));
+            assert_eq!(devices.get(&device_key(uvm, 0)), Some(&device::UVM));
+            assert_eq!(devices.get(&device_key(uvm, 1)), Some(&device::OTHER));
+            assert!(!devices.contains_key(&device_key(1, 3)));
+        }
+    }
+
+    #[test]
+    fn without_a_driver_there_are_no_devices() {
+        assert!(registered_devices("Character devices:\n  1 mem\nBlock devices:\n195 nvidia\n").is_empty());
+        assert!(registered_devices("").is_empty() && registered_devices("nvidia 195\n\u{0}\n").is_empty());
+    }
+
+    #[test]
+    fn a_file_stands_for_a_device_by_its_inode() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let extra =
+            ExtraPaths { ctl: vec![file.path().into(), "/nonexistent".into()], ..ExtraPaths::default() };
+        let devices = devices(Path::new("/nonexistent"), &extra);
+        assert_eq!(devices.values().collect::<Vec<_>>(), [&device::CTL]);
+        assert_eq!(key_of(Path::new("/dev/null")), Some(device_key(1, 3)));
+    }
+}

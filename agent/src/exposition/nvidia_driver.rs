@@ -1,0 +1,202 @@
+//! What a container asks of the NVIDIA driver, and what becomes of it.
+
+use super::{
+    Base, Emit, Family,
+    Kind::{Counter, Gauge, Histogram},
+    Samples::Container,
+};
+use crate::snapshot::{
+    ContainerRow,
+    nvidia_driver::{DriverMeaning, DriverUsage, Failure},
+};
+
+const CALLS: &str = "nvidia_driver programs, at the end of each ioctl on one of the driver's devices";
+const MEMORY: &str = "nvidia_driver programs, from the structures of RM_ALLOC and VID_HEAP_CONTROL";
+const UVM: &str = "nvidia_driver programs, from successful calls to /dev/nvidia-uvm";
+
+const DRIVER: Family = Family {
+    name: "",
+    kind: Counter,
+    help: "",
+    source: CALLS,
+    base: Base::Container,
+    labels: &[],
+    samples: Container(|_, _| ()),
+};
+
+/// The families.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "glassbox_nvidia_ioctl_duration_seconds",
+        kind: Histogram,
+        help: "How long the container's ioctls on the NVIDIA driver took, in seconds. Kernel launches make none: \
+               this is no measure of how busy a GPU is.",
+        labels: &["device", "command"],
+        samples: Container(|row, emit| {
+            for usage in row.nvidia_driver.iter().flat_map(|driver| &driver.commands) {
+                emit.with(&[usage.device, &usage.command]).histogram(&usage.durations);
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_rm_errors_total",
+        help: "Ioctls that the driver refused, by the status that it left in the caller's structure. Some are \
+               normal while CUDA starts and tries what there is.",
+        labels: &["device", "command", "status"],
+        samples: Container(|row, emit| {
+            failures(row, emit, |reason| match reason {
+                Failure::Status(name) => Some(name),
+                Failure::Errno(_) => None,
+            })
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_ioctl_errors_total",
+        help: "Ioctls on the NVIDIA driver that failed before it looked at them, by error.",
+        labels: &["device", "command", "errno"],
+        samples: Container(|row, emit| {
+            failures(row, emit, |reason| match reason {
+                Failure::Errno(name) => Some(name),
+                Failure::Status(_) => None,
+            })
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_undecoded_total",
+        help: "Ioctls whose status is unknown: of unknown layout (another driver release, or no request of the \
+               driver's), or in memory that could not be read.",
+        labels: &["reason"],
+        samples: Container(|row, emit| {
+            if let Some(driver) = &row.nvidia_driver {
+                emit.with(&["layout"]).count(driver.meaning.undecoded);
+                emit.with(&["memory"]).count(driver.meaning.unreadable);
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_ioctls_in_flight",
+        kind: Gauge,
+        help: "Ioctls on the NVIDIA driver that have begun and not ended.",
+        samples: Container(|row, emit| emit.count(row.nvidia_driver.as_ref().map(|driver| driver.in_flight))),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_ioctl_waiting_seconds",
+        kind: Gauge,
+        help: "While ioctls on the NVIDIA driver are in flight: time since one last began or ended, in seconds.",
+        samples: Container(|row, emit| {
+            emit.time(row.nvidia_driver.as_ref().and_then(|driver| driver.waiting))
+        }),
+        ..DRIVER
+    },
+    meaning(
+        "glassbox_gpu_memory_allocations_total",
+        "Allocations of GPU memory that the driver granted. Frameworks ask it for large chunks and deal these out \
+         themselves.",
+        MEMORY,
+        Container(|row, emit| count(row, emit, |meaning| meaning.allocations)),
+    ),
+    meaning(
+        "glassbox_gpu_memory_allocated_bytes_total",
+        "Bytes of GPU memory that the driver granted.",
+        MEMORY,
+        Container(|row, emit| count(row, emit, |meaning| meaning.allocated_bytes)),
+    ),
+    meaning(
+        "glassbox_gpu_memory_freed_bytes_total",
+        "Bytes of GPU memory given back by a call. What a process holds at its end is given back without one.",
+        MEMORY,
+        Container(|row, emit| count(row, emit, |meaning| meaning.freed_bytes)),
+    ),
+    Family {
+        name: "glassbox_gpu_memory_allocation_failures_total",
+        help: "Allocations of GPU memory that the driver refused: no_memory, or insufficient_resources of another \
+               kind. One that is followed by a success is counted in the family of the recovered, too.",
+        source: MEMORY,
+        labels: &["reason"],
+        samples: Container(|row, emit| {
+            if let Some(driver) = &row.nvidia_driver {
+                emit.with(&["no_memory"]).count(driver.meaning.failed_no_memory);
+                emit.with(&["insufficient_resources"]).count(driver.meaning.failed_insufficient_resources);
+            }
+        }),
+        ..DRIVER
+    },
+    meaning(
+        "glassbox_gpu_memory_allocation_failures_recovered_total",
+        "Refused allocations of GPU memory after which the same process got at least as much: a cache was emptied, \
+         no request was lost.",
+        MEMORY,
+        Container(|row, emit| count(row, emit, |meaning| meaning.recovered)),
+    ),
+    meaning(
+        "glassbox_gpu_host_memory_allocation_failures_total",
+        "Allocations of host memory for the GPU that failed for want of memory.",
+        MEMORY,
+        Container(|row, emit| count(row, emit, |meaning| meaning.failed_host_memory)),
+    ),
+    meaning(
+        "glassbox_gpu_host_memory_pinned_bytes_total",
+        "Bytes of the container's own memory pinned for the GPU.",
+        "nvidia_driver programs, from RM_ALLOC_MEMORY and VID_HEAP_CONTROL of OS descriptors",
+        Container(|row, emit| count(row, emit, |meaning| meaning.pinned_bytes)),
+    ),
+    meaning(
+        "glassbox_gpu_contexts_created_total",
+        "CUDA contexts made: GPU address spaces registered with UVM.",
+        UVM,
+        Container(|row, emit| count(row, emit, |meaning| meaning.contexts)),
+    ),
+    meaning(
+        "glassbox_gpu_channels_created_total",
+        "Channels made, through which work is submitted.",
+        UVM,
+        Container(|row, emit| count(row, emit, |meaning| meaning.channels)),
+    ),
+    meaning(
+        "glassbox_gpu_events_created_total",
+        "Events made, on which a process can wait for the GPU.",
+        "nvidia_driver programs, from RM_ALLOC of event classes",
+        Container(|row, emit| count(row, emit, |meaning| meaning.events)),
+    ),
+    Family {
+        name: "glassbox_gpu_cold_start_seconds",
+        kind: Gauge,
+        help: "How long the process that made a CUDA context last took from its start: driver_opened, context_ready \
+               (its last channel) and last_large_allocation (16 MiB or more, none for 30 s after).",
+        labels: &["phase"],
+        samples: Container(|row, emit| {
+            if let Some(cold) = row.nvidia_driver.as_ref().and_then(|driver| driver.cold_start) {
+                emit.with(&["driver_opened"]).time(cold.driver_opened);
+                emit.with(&["context_ready"]).time(cold.context_ready);
+                emit.with(&["last_large_allocation"]).time(cold.last_large_allocation);
+            }
+        }),
+        ..DRIVER
+    },
+];
+
+const fn meaning(
+    name: &'static str,
+    help: &'static str,
+    source: &'static str,
+    samples: super::Samples,
+) -> Family {
+    Family { name, kind: Counter, help, source, base: Base::Container, labels: &[], samples }
+}
+
+fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverMeaning) -> u64) {
+    emit.count(row.nvidia_driver.as_ref().map(|driver: &Box<DriverUsage>| of(&driver.meaning)));
+}
+
+fn failures(row: &ContainerRow, emit: &mut Emit<'_>, name: fn(&Failure) -> Option<&str>) {
+    for failure in row.nvidia_driver.iter().flat_map(|driver| &driver.failures) {
+        if let Some(name) = name(&failure.reason) {
+            emit.with(&[failure.device, &failure.command, name]).count(failure.count);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a container asked of the NVIDIA driver, and what became of it.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::scheduler::Histogram;
+
+/// One container's use of the driver since it was first seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DriverUsage {
+    /// Calls by command.
+    pub commands: Vec<CommandUsage>,
+    /// Failed calls by command and reason.
+    pub failures: Vec<FailureCount>,
+    /// What the calls meant.
+    pub meaning: DriverMeaning,
+    /// Calls that have begun and not ended.
+    pub in_flight: u64,
+    /// Since when no call has ended; `None` where none is in flight.
+    pub waiting: Option<Duration>,
+    /// The start of the process that made a context last.
+    pub cold_start: Option<ColdStart>,
+}
+
+/// The calls of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandUsage {
+    /// `ctl`, `gpu`, `uvm` or `other`.
+    pub device: &'static str,
+    /// Its name, with the group of what it controls or allocates.
+    pub command: Cow<'static, str>,
+    /// How long the calls took.
+    pub durations: Histogram,
+}
+
+/// Failures of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureCount {
+    /// `ctl`, `gpu`, `uvm` or `other`.
+    pub device: &'static str,
+    /// As in [`CommandUsage`].
+    pub command: Cow<'static, str>,
+    /// Why.
+    pub reason: Failure,
+    /// How often.
+    pub count: u64,
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The driver's status, by name.
+    Status(Cow<'static, str>),
+    /// The error of ioctl(2) itself, by name.
+    Errno(Cow<'static, str>),
+}
+
+/// Counters of what calls meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DriverMeaning {
+    /// Allocations of GPU memory.
+    pub allocations: u64,
+    /// Their bytes.
+    pub allocated_bytes: u64,
+    /// Bytes of these that were freed by a call.
+    pub freed_bytes: u64,
+    /// Allocations of GPU memory for which there was no memory.
+    pub failed_no_memory: u64,
+    /// Those that lacked something else.
+    pub failed_insufficient_resources: u64,
+    /// Failures after which the same process got at least as much.
+    pub recovered: u64,
+    /// Failed allocations of host memory for the GPU.
+    pub failed_host_memory: u64,
+    /// Bytes of host memory pinned.
+    pub pinned_bytes: u64,
+    /// Contexts made.
+    pub contexts: u64,
+    /// Channels made.
+    pub channels: u64,
+    /// Events made.
+    pub events: u64,
+    /// Calls with a structure of unknown layout.
+    pub undecoded: u64,
+    /// Calls with a structure that could not be read.
+    pub unreadable: u64,
+}
+
+/// How far a process came, from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColdStart {
+    /// Until its first call to the driver.
+    pub driver_opened: Duration,
+    /// Until its context had all its channels.
+    pub context_ready: Duration,
+    /// Until its last large allocation while loading; `None` where there was none.
+    pub last_large_allocation: Option<Duration>,
+}
