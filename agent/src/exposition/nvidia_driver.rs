@@ -7,7 +7,7 @@ use super::{
 };
 use crate::snapshot::{
     ContainerRow,
-    nvidia_driver::{DriverMeaning, DriverUsage, Failure},
+    nvidia_driver::{DriverMeaning, Failure},
 };
 
 const CALLS: &str = "nvidia_driver programs, at the end of each ioctl on one of the driver's devices";
@@ -48,7 +48,7 @@ pub const FAMILIES: &[Family] = &[
             failures(row, emit, |reason| match reason {
                 Failure::Status(name) => Some(name),
                 Failure::Errno(_) => None,
-            })
+            });
         }),
         ..DRIVER
     },
@@ -60,7 +60,7 @@ pub const FAMILIES: &[Family] = &[
             failures(row, emit, |reason| match reason {
                 Failure::Errno(name) => Some(name),
                 Failure::Status(_) => None,
-            })
+            });
         }),
         ..DRIVER
     },
@@ -89,7 +89,7 @@ pub const FAMILIES: &[Family] = &[
         kind: Gauge,
         help: "While ioctls on the NVIDIA driver are in flight: time since one last began or ended, in seconds.",
         samples: Container(|row, emit| {
-            emit.time(row.nvidia_driver.as_ref().and_then(|driver| driver.waiting))
+            emit.time(row.nvidia_driver.as_ref().and_then(|driver| driver.waiting));
         }),
         ..DRIVER
     },
@@ -190,7 +190,7 @@ const fn meaning(
 }
 
 fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverMeaning) -> u64) {
-    emit.count(row.nvidia_driver.as_ref().map(|driver: &Box<DriverUsage>| of(&driver.meaning)));
+    emit.count(row.nvidia_driver.as_ref().map(|driver| of(&driver.meaning)));
 }
 
 fn failures(row: &ContainerRow, emit: &mut Emit<'_>, name: fn(&Failure) -> Option<&str>) {
