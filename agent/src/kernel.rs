@@ -11,7 +11,7 @@ pub mod maps;
 pub mod offsets;
 pub mod slots;
 pub mod stats;
-mod tracefs;
+pub mod tracefs;
 
 use anyhow::{Context as _, bail};
 use aya::{

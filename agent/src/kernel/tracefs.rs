@@ -7,13 +7,14 @@ const PLACE: &CStr = c"/sys/kernel/tracing";
 
 /// Unmounts what it mounted when dropped.
 #[derive(Debug)]
-pub(super) struct Tracefs {
+pub struct Tracefs {
     ours: bool,
 }
 
 impl Tracefs {
     /// Makes sure that it is mounted. Where that is refused, attaching says what is missing.
-    pub(super) fn mounted() -> Self {
+    #[must_use]
+    pub fn mounted() -> Self {
         let is_there = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
         if is_there.iter().any(|path| Path::new(path).exists()) {
             return Self { ours: false };
