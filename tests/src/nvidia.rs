@@ -5,4 +5,5 @@
 //! tables: what the agent decodes is held against a second reading of the same source.
 
 pub mod abi;
+pub mod application;
 pub mod driver;
