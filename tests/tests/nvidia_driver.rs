@@ -77,7 +77,7 @@ fn what_is_counted_is_what_was_sent_in_the_layouts_of_every_release() {
 
 #[test]
 fn a_failure_that_is_followed_by_a_success_is_recovered() {
-    let driver = driver(Release(580, 65, 6), 128);
+    let driver = driver(Release(580, 65, 6), 512);
     let mut watch = Watch::start(&driver, Some(driver.release()));
     let truth = watch.play(&driver, "context exhaust-and-recover --bytes 16777216");
     let usage = watch.usage().unwrap();
@@ -132,13 +132,15 @@ fn a_storm_of_calls_is_counted_to_the_last_or_what_was_lost_is() {
 
 #[test]
 fn a_hostile_caller_leaves_honest_counters_and_a_living_agent() {
-    let driver = driver(Release(580, 65, 6), 64);
+    let driver = driver(Release(580, 65, 6), 512);
     let mut watch = Watch::start(&driver, Some(driver.release()));
-    let truth = watch.play(&driver, "hostile");
+    let truth = watch.play(&driver, "hostile --count 300");
     let usage = watch.usage().unwrap();
     let counted: u64 = usage.commands.iter().map(|usage| usage.durations.slots.iter().sum::<u64>()).sum();
-    println!("{:?} {truth}", usage.meaning);
-    assert!(counted > 0 && usage.in_flight == 0, "{counted} {}", usage.in_flight);
+    // Some never reached the driver: their file was closed meanwhile.
+    let sent = truth["sent"].as_u64().unwrap();
+    assert!(counted > sent / 2 && counted <= sent, "counted {counted} of {sent}");
+    assert_eq!(usage.in_flight, 0);
     // Whatever it invented, there are few names.
     let names: std::collections::BTreeSet<_> = usage.commands.iter().map(|usage| &usage.command).collect();
     assert!(names.len() < 160, "{names:?}");
@@ -152,9 +154,10 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     let mut watch = Watch::start(&driver, None);
     let truth = watch.play(&driver, "context");
     let usage = watch.usage().unwrap();
-    let map_external = succeeded(&truth, "uvm", 33);
-    assert!(map_external > 0);
-    assert_eq!(usage.meaning.undecoded, map_external, "{:?}", usage.meaning);
+    // What moved between releases, and the short form of RM_ALLOC, which events are made with.
+    let untold = succeeded(&truth, "uvm", 33) + succeeded(&truth, "gpu", 0x2B);
+    assert!(untold > 0);
+    assert_eq!(usage.meaning.undecoded, untold, "{:?}", usage.meaning);
     assert_eq!(usage.meaning.contexts, 1);
 }
 
