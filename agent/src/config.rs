@@ -58,6 +58,7 @@ pub struct RawConfig {
     collectors: RawCollectors,
     docker: RawDocker,
     kernel: RawKernel,
+    nvml: RawNvml,
     server: RawServer,
     paths: RawPaths,
 }
@@ -77,12 +78,18 @@ struct RawContainers {
 struct RawCollectors {
     cgroup: Option<bool>,
     network: Option<bool>,
+    nvml: Option<bool>,
     scheduler: Option<bool>,
 }
 
 impl RawCollectors {
     fn off(&self) -> Vec<String> {
-        let switches = [("cgroup", self.cgroup), ("network", self.network), ("scheduler", self.scheduler)];
+        let switches = [
+            ("cgroup", self.cgroup),
+            ("network", self.network),
+            ("nvml", self.nvml),
+            ("scheduler", self.scheduler),
+        ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }
 }
@@ -101,6 +108,13 @@ struct RawKernel {
     btf: Option<PathBuf>,
     program_stats: Option<ProgramStats>,
     scheduler_rung: Option<SchedulerRung>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawNvml {
+    library: Option<PathBuf>,
+    sample_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -181,6 +195,10 @@ pub struct Config {
     pub program_stats: ProgramStats,
     /// Which scheduler programs to use.
     pub scheduler_rung: SchedulerRung,
+    /// NVIDIA's management library: a path, or a name that the dynamic linker finds.
+    pub nvml_library: PathBuf,
+    /// Time between two samples of what changes fast on a GPU.
+    pub nvml_sample: Duration,
     /// Most HTTP connections at a time.
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
@@ -211,6 +229,8 @@ impl Default for Config {
             btf: "/sys/kernel/btf/vmlinux".into(),
             program_stats: ProgramStats::Sampled,
             scheduler_rung: SchedulerRung::Auto,
+            nvml_library: "libnvidia-ml.so.1".into(),
+            nvml_sample: Duration::from_millis(200),
             max_connections: 64,
             header_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
@@ -273,6 +293,8 @@ impl TryFrom<RawConfig> for Config {
             btf: raw.kernel.btf.unwrap_or(default.btf),
             program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
             scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
+            nvml_library: raw.nvml.library.unwrap_or(default.nvml_library),
+            nvml_sample: millis("nvml.sample_ms", raw.nvml.sample_ms, default.nvml_sample, 50, 10_000)?,
             max_connections: within(
                 "server.max_connections",
                 raw.server.max_connections.unwrap_or(default.max_connections) as u64,

@@ -3,12 +3,16 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod gpu;
 pub mod network;
 pub mod scheduler;
 
 use std::{sync::Arc, time::SystemTime};
 
-use self::{agent::AgentUsage, cgroup::CgroupUsage, network::InterfaceCounters, scheduler::SchedulerUsage};
+use self::{
+    agent::AgentUsage, cgroup::CgroupUsage, gpu::ContainerGpu, gpu::Gpu, gpu::NvmlUsage,
+    network::InterfaceCounters, scheduler::SchedulerUsage,
+};
 use crate::containers::Identity;
 
 /// Everything known at one tick.
@@ -18,6 +22,10 @@ pub struct Snapshot {
     pub taken_at: SystemTime,
     /// Running containers and, for some minutes, those that ended; unordered.
     pub containers: Vec<ContainerRow>,
+    /// The GPUs of this host, by index.
+    pub gpus: Vec<Gpu>,
+    /// How NVML fares; `None` where its collector is off.
+    pub nvml: Option<NvmlUsage>,
     /// The agent itself.
     pub agent: AgentUsage,
 }
@@ -40,6 +48,8 @@ pub struct ContainerRow {
     pub network: Vec<InterfaceCounters>,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
     pub scheduler: Option<Box<SchedulerUsage>>,
+    /// What it does on GPUs, by index; empty where it was on none.
+    pub gpus: Vec<ContainerGpu>,
 }
 
 impl ContainerRow {
@@ -54,6 +64,7 @@ impl ContainerRow {
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
             scheduler: None,
+            gpus: Vec::new(),
         }
     }
 }

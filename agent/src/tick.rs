@@ -24,6 +24,7 @@ use crate::{
     snapshot::{
         Snapshot,
         agent::{AgentUsage, CollectorStatus, RuntimeStatus},
+        gpu::HostRows,
     },
 };
 
@@ -141,8 +142,9 @@ impl Engine {
         self.walk_if_due(now);
         self.tracker.expire(now);
         self.tracker.name();
+        let mut host = HostRows::default();
         for running in &mut self.collectors {
-            running.collect_all(&mut self.tracker, now);
+            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now);
         }
         if let Some(kernel) = &mut self.kernel {
             kernel.tick();
@@ -151,6 +153,8 @@ impl Engine {
         let snapshot = Snapshot {
             taken_at: now,
             containers: self.tracker.rows(now),
+            gpus: host.gpus,
+            nvml: host.nvml,
             agent: self.usage(begun.elapsed()),
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
@@ -198,11 +202,18 @@ fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
 
 impl Running {
     /// One run over all living containers. A collector that panics is left out from then on.
-    fn collect_all(&mut self, tracker: &mut Tracker, now: SystemTime) {
+    fn collect_all(
+        &mut self,
+        tracker: &mut Tracker,
+        kernel: Option<&mut Kernel>,
+        host: &mut HostRows,
+        now: SystemTime,
+    ) {
         let Some(collector) = &mut self.collector else { return };
         let begun = Instant::now();
         let (mut succeeded, mut failed) = (0u32, None);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            collector.refresh(kernel);
             for entry in tracker.living() {
                 entry.row.last_seen = now;
                 match collector.collect(&entry.container, &mut entry.row) {
@@ -213,6 +224,7 @@ impl Running {
                     }
                 }
             }
+            collector.collect_host(host);
         }));
         self.status.duration = begun.elapsed();
         self.status.up = succeeded > 0 || failed.is_none();
@@ -270,8 +282,8 @@ mod tests {
         let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
         let mut running =
             Running { status, collector: Some(Box::new(Erring(collect))), last_error: String::new() };
-        running.collect_all(&mut tracker, now);
-        running.collect_all(&mut tracker, now);
+        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
+        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
         running
     }
 

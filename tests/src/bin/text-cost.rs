@@ -193,7 +193,8 @@ fn snapshot(containers: u64) -> Snapshot {
         }));
         row
     });
-    Snapshot { taken_at: now, containers: containers.collect(), agent: AgentUsage::default() }
+    let containers = containers.collect();
+    Snapshot { taken_at: now, containers, gpus: Vec::new(), nvml: None, agent: AgentUsage::default() }
 }
 
 fn usage(scale: u64) -> CgroupUsage {
