@@ -58,7 +58,7 @@ pub unsafe extern "C" fn nvmlDeviceGetSamples(
             return Err(code::NOT_FOUND);
         }
         let sample =
-            |(timeStamp, value)| nvmlSample_t { timeStamp, sampleValue: nvmlValue_t { uiVal: value } };
+            |(at_us, value)| nvmlSample_t { timeStamp: at_us, sampleValue: nvmlValue_t { uiVal: value } };
         // SAFETY: the caller's variables, and an array of as many elements as it says.
         unsafe {
             write(value_type, UNSIGNED_INT)?;

@@ -11,11 +11,15 @@ use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
     containers::{Identity, Runtime},
-    exposition::{Encoder, Family, Kind, Scope, Text, Value, encode, text::LE},
+    exposition::{
+        Encoder, Family, Kind, Scope, Text, Value, encode,
+        text::{LE, RATIO_LE},
+    },
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
         cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
+        gpu::RatioHistogram,
         network::InterfaceCounters,
         scheduler::{Histogram, SchedulerUsage},
     },
@@ -153,6 +157,25 @@ impl Encoder for Families {
         let mut whole = proto::Histogram::default();
         whole.set_sample_count(histogram.slots.iter().sum());
         whole.set_sample_sum(histogram.sum_ns as f64 / 1e9);
+        whole.set_bucket(buckets);
+        metric.set_histogram(whole);
+        self.push(metric);
+    }
+
+    fn ratios(&mut self, base: &[u8], labels: &[&str], histogram: &RatioHistogram) {
+        let mut metric = self.metric(base, labels);
+        let mut below = 0;
+        let buckets = RATIO_LE.iter().zip(histogram.counts).map(|(le, count)| {
+            below += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(le.parse().unwrap_or(f64::NAN));
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        let buckets = buckets.collect();
+        let mut whole = proto::Histogram::default();
+        whole.set_sample_count(below);
+        whole.set_sample_sum(histogram.sum);
         whole.set_bucket(buckets);
         metric.set_histogram(whole);
         self.push(metric);
