@@ -7,6 +7,7 @@ use super::{
 };
 use crate::snapshot::{
     ContainerRow,
+    gpu_state::GpuState,
     nvidia_driver::{DriverMeaning, Failure},
 };
 
@@ -163,6 +164,20 @@ pub const FAMILIES: &[Family] = &[
         "nvidia_driver programs, from RM_ALLOC of event classes",
         Container(|row, emit| count(row, emit, |meaning| meaning.events)),
     ),
+    Family {
+        name: "glassbox_container_gpu_state",
+        kind: Gauge,
+        help: "1 for what the container is doing with its GPUs, 0 for the rest; absent where that is not known. \
+               ARCHITECTURE.md has the table by which it is decided.",
+        source: "nvidia_driver, NVML and scheduler, at each tick",
+        labels: &["state"],
+        samples: Container(|row, emit| {
+            for state in GpuState::ALL.into_iter().filter(|_| row.gpu_state.is_some()) {
+                emit.with(&[state.name()]).count(u64::from(row.gpu_state == Some(state)));
+            }
+        }),
+        ..DRIVER
+    },
     Family {
         name: "glassbox_gpu_cold_start_seconds",
         kind: Gauge,
