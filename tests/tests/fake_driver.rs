@@ -8,6 +8,7 @@ mod fake_driver {
     mod layouts;
     mod memory;
     mod server;
+    mod sizes;
 }
 
 use std::path::Path;
