@@ -1,16 +1,15 @@
 //! The fake NVIDIA driver and the fake CUDA application, held against what is known of the real ones. Needs root and
 //! FUSE.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
 
-#[path = "fake_driver/context.rs"]
-mod context;
-#[path = "fake_driver/hostility.rs"]
-mod hostility;
-#[path = "fake_driver/layouts.rs"]
-mod layouts;
-#[path = "fake_driver/memory.rs"]
-mod memory;
-#[path = "fake_driver/server.rs"]
-mod server;
+mod fake_driver {
+    mod context;
+    mod hostility;
+    mod layouts;
+    mod memory;
+    mod server;
+    mod sizes;
+}
 
 use std::path::Path;
 

@@ -69,3 +69,23 @@ impl Device {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{RELEASES, Release};
+
+    #[test]
+    fn a_release_is_read_and_shown_as_the_driver_writes_it() {
+        for text in RELEASES {
+            assert_eq!(text.parse::<Release>().unwrap().to_string(), text);
+        }
+        assert!("550.9.1".parse::<Release>().unwrap() < "550.54.14".parse().unwrap());
+    }
+
+    #[test]
+    fn a_release_without_known_layouts_is_refused() {
+        for text in ["530.41.03", "535", "580.65.06.1", "580.65.x", ""] {
+            assert!(text.parse::<Release>().is_err(), "{text:?}");
+        }
+    }
+}

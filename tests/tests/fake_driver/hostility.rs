@@ -1,8 +1,11 @@
 //! Clients that lie, and clients that hurry.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use glassbox_tests::nvidia::{abi::RELEASES, driver::Options};
+use glassbox_tests::nvidia::{
+    abi::{RELEASES, status},
+    driver::Options,
+};
 
 use crate::{application, assert_accounts_agree, calls, driver, release};
 
@@ -12,12 +15,19 @@ fn a_client_that_lies_never_ends_the_driver_in_any_release() {
     for version in RELEASES {
         let Some(driver) = release(test, version) else { return };
         let truth = application(&driver, "hostile --count 10000").truth();
-        assert_eq!(truth["sent"], 10_000);
+        // And before them the two that make it a client.
+        assert_eq!(truth["sent"], 10_002);
         let errnos = |errno: i32| -> u64 {
             calls(&truth).iter().filter_map(|call| call["errnos"][errno.to_string()].as_u64()).sum()
         };
-        // Pointers to nowhere and requests that do not exist must be among them, or it was not hostile.
-        assert!(errnos(libc::EFAULT) > 1000 && errnos(libc::EINVAL) > 1000, "{truth}");
+        // Pointers to nowhere, requests that do not exist and files that are closed, or it was not hostile.
+        let errnos = [libc::EFAULT, libc::EINVAL, libc::EBADF].map(errnos);
+        assert!(errnos[0] > 1000 && errnos[1] > 1000 && errnos[2] > 0, "{errnos:?}");
+        // Its lies went deep: all of these were given, for what only a driver that believed it would look at.
+        let given: BTreeSet<i64> = driver.answered().iter().filter_map(|answered| answered.answer).collect();
+        for status in [status::OK, status::INVALID_ADDRESS, status::INVALID_CLIENT, status::NO_MEMORY] {
+            assert!(given.contains(&i64::from(status)), "no {status:#x} among {given:?}");
+        }
         assert!(driver.idle_within(Duration::from_secs(5)), "{} files are open", driver.open_files());
         assert_eq!((driver.used_bytes(0), driver.used_bytes(1), driver.clients()), (0, 0, 0));
         assert_eq!(application(&driver, "context").truth()["sent"], 711, "{version}");

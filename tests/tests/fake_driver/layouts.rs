@@ -119,7 +119,9 @@ fn a_request_in_a_wrapper_is_answered_inside() {
     wrapper[8..].copy_from_slice(&(inner.as_mut_ptr() as u64).to_le_bytes());
     let ctl = File::open(driver.ctl()).unwrap();
     // SAFETY: both structs are as long as their words and sizes say, and live through the call.
-    let result = unsafe { libc::ioctl(ctl.as_raw_fd(), 0xC010_46D3_u32 as _, wrapper.as_mut_ptr()) };
+    let result = unsafe {
+        libc::ioctl(ctl.as_raw_fd(), libc::c_ulong::from(0xC010_46D3_u32) as _, wrapper.as_mut_ptr())
+    };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
     // There is no such client.
     assert_eq!(std::hint::black_box(inner)[28..], 0x23_u32.to_le_bytes());
@@ -130,7 +132,7 @@ fn changed_bytes(path: &Path, word: u32, size: usize) -> Result<Vec<usize>, i32>
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut bytes = vec![FILL; size + 64];
     // SAFETY: the struct is as long as the word says or the release, which is what this is to show.
-    let result = unsafe { libc::ioctl(file.as_raw_fd(), word as _, bytes.as_mut_ptr()) };
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::c_ulong::from(word) as _, bytes.as_mut_ptr()) };
     if result != 0 {
         return Err(std::io::Error::last_os_error().raw_os_error().unwrap());
     }

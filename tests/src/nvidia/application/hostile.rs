@@ -2,87 +2,68 @@
 //! close meanwhile. Its account has the errors that `ioctl` returned; what a struct says that another thread writes
 //! to is no truth, so there are no statuses, commands and classes in it.
 
+mod lies;
+
 use std::{
     fs::File,
     os::fd::{AsRawFd as _, IntoRawFd as _, RawFd},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::{
     super::abi::{
-        Device, Release, frontend,
+        Device, Release, class, frontend,
         request::{About, Request},
         uvm,
     },
     ledger::{Answer, Ledger},
     memory::Pages,
     profile::Flags,
-    session::{Driver, ioctl},
+    session::{Driver, ioctl, send},
 };
+use lies::{CLIENT, DEVICE, Random, Struct};
 
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: u64 = 4096;
 /// The longest struct, and then some.
-const BUFFER_BYTES: usize = 16 << 10;
+const BUFFER_BYTES: u64 = 16 << 10;
+/// One request in so many has its file closed under it.
+const CLOSING: u64 = 16;
 
-/// Random numbers that are the same in every run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
-        choices.get((self.next() % choices.len().max(1) as u64) as usize).copied()
-    }
-}
-
-/// `hostile --count N`: so many requests, of them half with sound pointers and random bytes.
+/// `hostile --count N`: so many requests, and before them the two that make it a client.
 pub(super) fn run(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
-    let buffer = Pages::new(BUFFER_BYTES as u64)?;
-    let hole = Pages::new(2 * PAGE_BYTES as u64)?;
-    let (bytes, edge) = (buffer.atomics(), hole.address() + PAGE_BYTES as u64);
+    let (buffer, hole) = (Pages::new(BUFFER_BYTES)?, Pages::new(2 * PAGE_BYTES)?);
+    let edge = hole.address() + PAGE_BYTES;
     // SAFETY: our own mapping; its second page is never looked at.
-    let cut = unsafe { libc::mprotect(edge as *mut libc::c_void, PAGE_BYTES, libc::PROT_NONE) };
-    anyhow::ensure!(cut == 0, "close a page: {}", std::io::Error::last_os_error());
-    let words = words(driver.release);
-    let (mut random, mut ledger) = (Random(0x61A5_5B0C), Ledger::default());
+    let cut = unsafe { libc::mprotect(edge as *mut libc::c_void, PAGE_BYTES as usize, libc::PROT_NONE) };
+    ensure!(cut == 0, "close a page: {}", std::io::Error::last_os_error());
+    let lies = Struct { fields: buffer.atomics(), address: buffer.address(), edge };
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| rewrite(bytes, &over));
-        let result = attack(driver, flags, &words, &mut random, [buffer.address(), edge], bytes, &mut ledger);
+        scope.spawn(|| rewrite(lies.fields, &over));
+        let result = attack(driver, flags.count, &lies);
         over.store(true, Ordering::Relaxed);
         result
-    })?;
-    Ok(ledger)
+    })
 }
 
-/// Changes the struct for as long as someone may read it.
-fn rewrite(bytes: &[AtomicU64], over: &AtomicBool) {
+/// Changes the struct for as long as someone may read it, most often where its first fields are.
+fn rewrite(fields: &[AtomicU32], over: &AtomicBool) {
     let mut random = Random(0x7777);
     while !over.load(Ordering::Relaxed) {
-        if let Some(word) = bytes.get((random.next() % bytes.len() as u64) as usize) {
-            word.store(random.next(), Ordering::Relaxed);
+        let end = random.of([24, 24, fields.len() as u64]);
+        if let Some(field) = fields.get((random.next() % end) as usize) {
+            field.store(random.next() as u32, Ordering::Relaxed);
         }
         std::thread::yield_now();
     }
 }
 
-fn attack(
-    driver: &Driver,
-    flags: &Flags,
-    words: &[(Device, u32)],
-    random: &mut Random,
-    [buffer, edge]: [u64; 2],
-    bytes: &[AtomicU64],
-    ledger: &mut Ledger,
-) -> anyhow::Result<()> {
+fn attack(driver: &Driver, count: u64, lies: &Struct<'_>) -> anyhow::Result<Ledger> {
     let open = |device| {
         let path = match device {
             Device::Ctl => &driver.ctl,
@@ -92,35 +73,50 @@ fn attack(
         File::options().read(true).write(true).open(path).with_context(|| format!("open {}", path.display()))
     };
     let files = [open(Device::Ctl)?, open(Device::Gpu)?, open(Device::Uvm)?];
-    for index in 0..flags.count {
-        let (device, word) = random.of(words).context("choose a request")?;
-        for place in bytes.iter().take(64) {
-            place.store(random.next(), Ordering::Relaxed);
-        }
-        let nowhere = [0, 8, edge - 8, edge, 0xFFFF_8000_0000_0000, u64::MAX - 7, 0x10_0000];
-        let argument =
-            if random.next().is_multiple_of(2) { buffer } else { random.of(&nowhere).unwrap_or(0) };
-        let errno = if index.is_multiple_of(16) {
-            closing(open(device)?, word, argument)
-        } else {
-            let file = files.get(device as usize).context("find a file")?;
-            ioctl(file.as_raw_fd(), word, argument)
-        };
+    let (mut ledger, mut random) = (Ledger::default(), Random(0x61A5_5B0C));
+    for (place, class) in [([0, 0, CLIENT], class::ROOT_CLIENT), ([CLIENT, CLIENT, DEVICE], class::DEVICE)] {
+        let mut request = frontend::alloc(driver.release, place, class, (0, 0));
+        let answer = send(files[0].as_raw_fd(), &mut request);
+        ledger.count(&request, answer);
+    }
+    let words = words(driver.release);
+    for index in 0..count {
+        let chosen = words.get((random.next() % words.len() as u64) as usize);
+        let (device, word) = *chosen.context("choose a request")?;
         let number = if device == Device::Uvm { word } else { word & 0xff };
+        lies.noise(&mut random);
+        if random.of([true, true, false]) {
+            lies.lie(driver.release, device, number, &mut random);
+        }
+        let argument = random.of([Some(lies.address), Some(lies.address), None]);
+        let argument = argument.unwrap_or_else(|| lies.pointer(&mut random));
+        let errno = if index.is_multiple_of(CLOSING) {
+            closing(open(device)?, word, argument, random.next() % 1024)
+        } else {
+            ioctl(files[device as usize].as_raw_fd(), word, argument)
+        };
         let about = About::default();
         let request = Request { device, number, word, bytes: Vec::new(), status_at: None, about };
         ledger.count(&request, if errno == 0 { Answer::Plain } else { Answer::Errno(errno) });
     }
-    Ok(())
+    Ok(ledger)
 }
 
-/// Sends a request while another thread closes the file.
-fn closing(file: File, word: u32, argument: u64) -> i32 {
+/// Sends a request while another thread closes the file: before, within or after.
+fn closing(file: File, word: u32, argument: u64, hesitation: u64) -> i32 {
     let file: RawFd = file.into_raw_fd();
+    let together = Barrier::new(2);
     std::thread::scope(|scope| {
-        // SAFETY: the file is given up above; the number is used by the call below alone, and no thread of a hostile
-        // application opens another file meanwhile.
-        scope.spawn(move || unsafe { libc::close(file) });
+        scope.spawn(|| {
+            together.wait();
+            // SAFETY: the file is given up above; the number is used by the call below alone, and no thread of a
+            // hostile application opens another file meanwhile.
+            unsafe { libc::close(file) };
+        });
+        together.wait();
+        for _ in 0..hesitation {
+            std::hint::spin_loop();
+        }
         ioctl(file, word, argument)
     })
 }

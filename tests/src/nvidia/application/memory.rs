@@ -1,6 +1,6 @@
 //! GPU memory, pinned memory and managed memory, as the calls of CUDA for them come down to requests.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU32;
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -197,9 +197,9 @@ impl Pages {
     }
 
     /// The same memory, for threads that write at once.
-    pub(super) fn atomics(&self) -> &[AtomicU64] {
+    pub(super) fn atomics(&self) -> &[AtomicU32] {
         // SAFETY: our own mapping, page-aligned, all zero or written as atomics, and as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.start.cast(), self.bytes / size_of::<AtomicU64>()) }
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.bytes / size_of::<AtomicU32>()) }
     }
 }
 
