@@ -94,7 +94,6 @@ impl RawCollectors {
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
             ("nvml", self.nvml),
-            ("scheduler", self.scheduler),
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }
