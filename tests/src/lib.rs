@@ -8,6 +8,7 @@ pub mod docker;
 pub mod guest;
 pub mod http;
 pub mod measure;
+pub mod nvidia_module;
 pub mod prometheus;
 pub mod service;
 pub mod worker;
