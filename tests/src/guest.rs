@@ -1,4 +1,5 @@
-//! What process 1 of a test guest does: makes a small system, runs the tests, says how they went, powers off.
+//! What process 1 of a test guest does: makes a small system, loads the stand-in for the NVIDIA driver, runs the
+//! tests, says how they went, powers off.
 //!
 //! The guest is a kernel with an initramfs and nothing else: no disk, no network but `lo`, and a pure cgroup v2
 //! hierarchy with the controllers on that the host of a container has on. Its last line is the verdict:
@@ -13,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+
+use crate::nvidia_module;
 
 #[path = "../../xtask/src/tally.rs"]
 mod tally;
@@ -72,6 +75,10 @@ fn make_system() -> anyhow::Result<()> {
     busybox(&["ip", "link", "set", "lo", "up"])?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("read the kernel's release")?;
     println!("guest-init: Linux {}, controllers {}", release.trim(), offered.trim());
+    match nvidia_module::file() {
+        Some(_) => nvidia_module::load("")?,
+        None => println!("guest-init: no NVIDIA stand-in for this kernel"),
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub mod guest;
 pub mod http;
 pub mod measure;
 pub mod nvidia;
+pub mod nvidia_module;
 pub mod nvml;
 pub mod prometheus;
 pub mod service;

@@ -5,6 +5,7 @@
 mod kernel {
     mod births;
     mod degraded;
+    mod nvidia_driver;
     mod probe;
     mod scheduler;
 }

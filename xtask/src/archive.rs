@@ -84,18 +84,34 @@ impl Archive {
         Ok(listing.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
     }
 
-    /// Downloads a package and unpacks it into an empty `into`.
-    pub(crate) fn unpack(&self, package: &str, into: &Path) -> anyhow::Result<()> {
-        debian::clear(into)?;
-        let what = format!("download {package} of {}", self.suite);
-        step::run(&what, self.apt("apt-get").current_dir(into).args(["download", package]))?;
-        let archive = debian::archive(into)?;
-        step::run(
-            &format!("unpack {package}"),
-            Command::new("dpkg").arg("--extract").arg(&archive).arg(into),
-        )?;
-        fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))
+    /// The names of the packages that a package needs; empty where the suite does not have it.
+    pub(crate) fn dependencies(&self, package: &str) -> anyhow::Result<Vec<String>> {
+        let mut command = self.apt("apt-cache");
+        command.args(["depends", package]).stderr(Stdio::null());
+        let output = command.output().context("run apt-cache")?;
+        Ok(parse_dependencies(&String::from_utf8_lossy(&output.stdout)))
     }
+
+    /// Downloads packages and unpacks them into an empty `into`.
+    pub(crate) fn unpack(&self, packages: &[&str], into: &Path) -> anyhow::Result<()> {
+        debian::clear(into)?;
+        for package in packages {
+            let what = format!("download {package} of {}", self.suite);
+            step::run(&what, self.apt("apt-get").current_dir(into).args(["download", package]))?;
+            let archive = debian::archive(into)?;
+            step::run(
+                &format!("unpack {package}"),
+                Command::new("dpkg").arg("--extract").arg(&archive).arg(into),
+            )?;
+            fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_dependencies(depends: &str) -> Vec<String> {
+    let name = |line: &str| line.trim_start().strip_prefix("Depends: ").map(str::to_owned);
+    depends.lines().filter_map(name).collect()
 }
 
 /// The configured mirror that has a suite: the one for security updates, or that for the rest.
@@ -113,6 +129,13 @@ fn mirror<'a>(sources: &'a [Source], suite: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_package_needs_is_told_from_its_alternatives() {
+        let depends = "linux-headers-6.1\n  Depends: linux-kbuild-6.1\n |Depends: linux-image-6.1\n  Depends: <gcc-12>\n";
+        assert_eq!(parse_dependencies(depends), ["linux-kbuild-6.1", "<gcc-12>"]);
+        assert!(parse_dependencies("").is_empty());
+    }
 
     #[test]
     fn a_suite_is_looked_for_on_the_mirror_of_its_kind() {

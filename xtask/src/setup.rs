@@ -10,7 +10,7 @@ use crate::{debian, prometheus, step, toolchain};
 /// Find or install what the build needs.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also what the tests need: Docker, QEMU, load generators and a Prometheus that is unpacked, not installed
+    /// Also what the tests need: Docker, QEMU, a C compiler, load generators and a Prometheus that is unpacked, not installed
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also the tools glassbox is measured against
@@ -19,12 +19,15 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run, and the package that has it.
-const TEST_PROGRAMS: [(&str, &str); 6] = [
+const TEST_PROGRAMS: [(&str, &str); 8] = [
     ("dockerd", "docker.io"),
     ("iptables", "iptables"),
     ("ip", "iproute2"),
     ("stress-ng", "stress-ng"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    // For the kernel module that guests load.
+    ("gcc", "gcc"),
+    ("make", "make"),
     // Only the static one works alone in a container or a guest, and both have the same name.
     ("", "busybox-static"),
 ];

@@ -1,12 +1,13 @@
 //! `cargo xtask vm`: the kernel tests on other kernels than this host's, each in a small virtual machine.
 //!
-//! A guest is a Debian kernel and an initramfs with our init, the test binary and busybox: no disk, no network. It
-//! is emulated (QEMU's TCG) even where KVM is at hand: KVM inside a virtual machine often is, and then dies.
+//! A guest is a Debian kernel and an initramfs with our init, the test binary, busybox and a stand-in for the NVIDIA
+//! driver: no disk, no network. It is emulated (QEMU's TCG) even where KVM is at hand: KVM inside a virtual machine often is, and then dies.
 //! A guest boots in about three seconds; the kernels are downloaded once.
 
 mod cpio;
 mod initramfs;
 mod kernels;
+mod module;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -56,9 +57,15 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     let usual = KERNELS.map(str::to_owned);
     let all = if arguments.kernels.is_empty() { &usual[..] } else { &arguments.kernels };
     let started = Instant::now();
-    match prepare(&arguments.filters) {
+    let guests: Vec<_> = all.iter().map(|series| Guest::find(series)).collect();
+    let modules: Vec<_> = guests.iter().flatten().filter_map(Guest::module).collect();
+    match prepare(&arguments.filters, &modules) {
         Ok(initramfs) => {
-            let rows = all.iter().map(|series| row(series, &initramfs, arguments).announce()).collect();
+            let rows = all
+                .iter()
+                .zip(guests)
+                .map(|(series, guest)| row(series, guest, &initramfs, arguments).announce());
+            let rows = rows.collect();
             if !arguments.keep {
                 // A leftover costs disk space, nothing else.
                 let _ = fs::remove_file(&initramfs);
@@ -72,14 +79,39 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     }
 }
 
+/// What a guest boots with.
+struct Guest {
+    kernel: Kernel,
+    /// The stand-in for the NVIDIA driver; `None` where the kernel's headers are not to be had.
+    module: anyhow::Result<Option<PathBuf>>,
+}
+
+impl Guest {
+    fn find(series: &str) -> anyhow::Result<Self> {
+        let kernel = kernels::fetch(series)?;
+        let module = module::build(&kernel);
+        Ok(Self { kernel, module })
+    }
+
+    fn module(&self) -> Option<(String, PathBuf)> {
+        let module = self.module.as_ref().ok()?.clone()?;
+        Some((self.kernel.name(), module))
+    }
+}
+
 /// Runs the tests in one guest.
-fn row(series: &str, initramfs: &Path, arguments: &Arguments) -> Row {
-    let kernel = match kernels::fetch(series) {
-        Ok(kernel) => kernel,
+fn row(series: &str, guest: anyhow::Result<Guest>, initramfs: &Path, arguments: &Arguments) -> Row {
+    let (kernel, module) = match guest {
+        Ok(Guest { kernel, module }) => (kernel, module),
         // Whoever names a kernel wants that one; the usual ones depend on what mirrors still have.
         Err(error) if arguments.kernels.is_empty() => {
             return Row::skipped(&layer(series), format!("{error:#}"));
         }
+        Err(error) => return Row::broken(&layer(series), Duration::ZERO, &error),
+    };
+    let without = match module {
+        Ok(Some(_)) => "",
+        Ok(None) => ", without the NVIDIA stand-in: its headers are not to be had",
         Err(error) => return Row::broken(&layer(series), Duration::ZERO, &error),
     };
     let started = Instant::now();
@@ -88,7 +120,7 @@ fn row(series: &str, initramfs: &Path, arguments: &Arguments) -> Row {
             layer: layer(series),
             tally,
             took: started.elapsed(),
-            note: Some(format!("Linux {}", kernel.release)),
+            note: Some(format!("Linux {}{without}", kernel.release)),
         },
         Err(error) => Row::broken(&layer(series), started.elapsed(), &error),
     }
@@ -100,7 +132,7 @@ fn layer(series: &str) -> String {
 }
 
 /// Builds the tests and packs them; the path of the initramfs.
-fn prepare(filters: &[String]) -> anyhow::Result<PathBuf> {
+fn prepare(filters: &[String], modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> {
     anyhow::ensure!(cfg!(target_arch = "x86_64"), "the guests' kernels are x86-64 and this host is not");
     toolchain::in_path(QEMU).with_context(|| format!("find {QEMU}: `cargo xtask setup --tests`"))?;
     println!("  > build the kernel tests");
@@ -114,6 +146,7 @@ fn prepare(filters: &[String]) -> anyhow::Result<PathBuf> {
         init: executable("guest-init")?,
         tests: executable("kernel")?,
         arguments: filters,
+        modules,
     };
     initramfs::pack(&content, &path).context("pack the initramfs")?;
     Ok(path)

@@ -194,7 +194,7 @@ impl Collector for NvidiaDriver {
             let durations = Histogram { sum_ns: calls.duration_ns, slots: calls.slots };
             let (device, command) = (names::device(key.device), names::command(key.command));
             let usage = CommandUsage { device, command, durations };
-            self.commands_by_slot.entry(key.slot).or_default().push(usage);
+            enter_command(self.commands_by_slot.entry(key.slot).or_default(), usage);
         }
         for (key, count) in self.failures.iter().flatten() {
             let reason = match key.status {
@@ -203,7 +203,7 @@ impl Collector for NvidiaDriver {
             };
             let (device, command) = (names::device(key.device), names::command(key.command));
             let failure = FailureCount { device, command, reason, count };
-            self.failures_by_slot.entry(key.slot).or_default().push(failure);
+            enter_failure(self.failures_by_slot.entry(key.slot).or_default(), failure);
         }
     }
 
@@ -237,6 +237,28 @@ impl Collector for NvidiaDriver {
         if let Err(error) = self.slots.set(slot, DriverSlot::EMPTY, 0) {
             tracing::warn!("clear driver slot {slot}: {error:#}");
         }
+    }
+}
+
+/// Adds calls to those of the same name: several numbers bear one, and two series with the same labels spoil a scrape.
+fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsage) {
+    let same = |known: &&mut CommandUsage| (known.device, &known.command) == (usage.device, &usage.command);
+    let Some(known) = commands.iter_mut().find(same) else {
+        commands.push(usage);
+        return;
+    };
+    known.durations.sum_ns += usage.durations.sum_ns;
+    for (count, more) in known.durations.slots.iter_mut().zip(&usage.durations.slots) {
+        *count += more;
+    }
+}
+
+/// Adds failures to those of the same names.
+fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCount) {
+    let names = |failure: &FailureCount| (failure.device, failure.command.clone(), failure.reason.clone());
+    match failures.iter_mut().find(|known| names(known) == names(&failure)) {
+        Some(known) => known.count += failure.count,
+        None => failures.push(failure),
     }
 }
 
@@ -297,6 +319,32 @@ mod tests {
         let cold = cold_start(&counts).unwrap();
         assert_eq!((cold.driver_opened.as_nanos(), cold.context_ready.as_nanos()), (2_000, 8_000));
         assert_eq!(cold.last_large_allocation, None);
+    }
+
+    #[test]
+    fn numbers_that_share_a_name_are_one_series() {
+        // Neither is a request of the driver's, and both are in its range.
+        let (one, other) = (names::command(0x2C), names::command(0x2D));
+        assert_eq!(one, other);
+        let mut slots = [0; glassbox_ebpf::histogram::SLOTS];
+        slots[3] = 2;
+        let usage =
+            |command| CommandUsage { device: "ctl", command, durations: Histogram { sum_ns: 7, slots } };
+        let mut commands = Vec::new();
+        enter_command(&mut commands, usage(one.clone()));
+        enter_command(&mut commands, usage(other.clone()));
+        enter_command(&mut commands, usage("rm_free".into()));
+        assert_eq!(commands.len(), 2);
+        assert_eq!((commands[0].durations.sum_ns, commands[0].durations.slots[3]), (14, 4));
+        let failure = |command, errno| {
+            let reason = Failure::Errno(names::errno(errno));
+            FailureCount { device: "ctl", command, reason, count: 3 }
+        };
+        let mut failures = Vec::new();
+        enter_failure(&mut failures, failure(one.clone(), 22));
+        enter_failure(&mut failures, failure(other, 22));
+        enter_failure(&mut failures, failure(one, 14));
+        assert_eq!(failures.iter().map(|failure| failure.count).collect::<Vec<_>>(), [6, 3]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn unpacked(package: &str, program: &str, suite: Option<&str>) -> anyhow::Result
         match suite {
             Some(suite) => {
                 let archive = Archive::open(suite)?.with_context(|| format!("find a mirror of {suite}"))?;
-                archive.unpack(package, &root)?;
+                archive.unpack(&[package], &root)?;
             }
             None => debian::unpack(package, &root)?,
         }

@@ -1,4 +1,5 @@
-//! What a guest finds in its memory when it starts: init, the test binary, the libraries both need, busybox.
+//! What a guest finds in its memory when it starts: init, the test binary, the libraries both need, busybox, and a
+//! kernel module for each kernel that one was built for.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,6 +20,8 @@ pub(super) struct Content<'a> {
     pub(super) tests: &'a Path,
     /// Arguments of the tests: filters by name.
     pub(super) arguments: &'a [String],
+    /// Each becomes `/modules/` and the name of its kernel; a guest takes its own.
+    pub(super) modules: &'a [(String, PathBuf)],
 }
 
 /// Writes an initramfs of `content` to the file `into`. Not compressed: unpacking would cost an emulated CPU more
@@ -36,6 +39,9 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
     for library in libraries {
         let bytes = fs::read(&library).with_context(|| format!("read {}", library.display()))?;
         archive.file(&library.to_string_lossy(), &bytes)?;
+    }
+    for (kernel, module) in content.modules {
+        archive.file(&format!("/modules/{kernel}"), &without_debug_information(module, &strip)?)?;
     }
     archive.link("/bin/sh", "busybox")?;
     archive.file("/arguments", content.arguments.join("\n").as_bytes())?;

@@ -32,16 +32,37 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
 }
 
+impl Kernel {
+    /// What the kernel calls itself, such as `6.1.0-56-cloud-amd64`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}{FLAVOUR}", self.release)
+    }
+
+    /// Where all that belongs to it is kept; emptied when the series gets another kernel.
+    pub(crate) fn dir(&self) -> PathBuf {
+        dir(&self.series)
+    }
+}
+
+fn dir(series: &str) -> PathBuf {
+    workspace::scratch().join("vm/kernels").join(series)
+}
+
+/// Debian's suites that may have the kernels of a series.
+pub(crate) fn suites(series: &str) -> &'static [&'static str] {
+    SUITES.iter().find(|(name, _)| *name == series).map_or(NEWER, |(_, suites)| suites)
+}
+
 /// Finds the kernel of a series, downloading the newest there is if none was yet.
 pub(crate) fn fetch(series: &str) -> anyhow::Result<Kernel> {
     if !series.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) {
         bail!("{series:?} is no kernel series such as 6.1");
     }
-    let dir = workspace::scratch().join("vm/kernels").join(series);
+    let dir = dir(series);
     if let Some(kernel) = cached(series, &dir) {
         return Ok(kernel);
     }
-    let suites = SUITES.iter().find(|(name, _)| *name == series).map_or(NEWER, |(_, suites)| suites);
+    let suites = suites(series);
     for suite in suites {
         let Some(archive) = Archive::open(suite)? else {
             continue;
@@ -80,7 +101,7 @@ fn unpack(archive: &Archive, release: &str, into: &Path) -> anyhow::Result<PathB
     let package = apart.into_iter().next().unwrap_or_else(|| format!("linux-image-{release}{FLAVOUR}"));
     let unpacked = into.join("download");
     debian::clear(into)?;
-    archive.unpack(&package, &unpacked)?;
+    archive.unpack(&[&package], &unpacked)?;
     let image = into.join("vmlinuz");
     let name = format!("{release}{FLAVOUR}");
     let places = [format!("boot/vmlinuz-{name}"), format!("usr/lib/modules/{name}/vmlinuz")];

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/* Loads and unloads the stand-in: its parameters, its numbers in /proc/devices, its release in /proc/driver. */
+
+#include <linux/delay.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+
+#include "nvidia.h"
+
+/* nv-chardev-numbers.h */
+#define MAJOR_NUMBER 195
+#define GPU_MINORS 248
+#define CTL_MINOR 255
+
+#define LATENCY_LIMIT_US 1000000u
+#define MEMORY_LIMIT_MIB (1u << 20)
+
+static unsigned int memory_mib = 1024;
+module_param(memory_mib, uint, 0644);
+MODULE_PARM_DESC(memory_mib, "GPU memory in MiB");
+
+static unsigned int latency_us;
+module_param(latency_us, uint, 0644);
+MODULE_PARM_DESC(latency_us, "how long every ioctl takes at least, in us");
+
+static char *release = "580.65.06";
+module_param(release, charp, 0444);
+MODULE_PARM_DESC(release, "release to answer as");
+
+unsigned int stand_in_release;
+
+static struct proc_dir_entry *directory;
+static int uvm_major;
+
+u64 stand_in_memory_bytes(void)
+{
+	return (u64)min(READ_ONCE(memory_mib), MEMORY_LIMIT_MIB) << 20;
+}
+
+void stand_in_wait(void)
+{
+	unsigned int us = min(READ_ONCE(latency_us), LATENCY_LIMIT_US);
+
+	if (us)
+		usleep_range(us, us + us / 8 + 1);
+}
+
+static int version_show(struct seq_file *file, void *unused)
+{
+	seq_printf(file, "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  %s  Release Build  (glassbox's stand-in)\n",
+		   release);
+	return 0;
+}
+
+static int __init stand_in_init(void)
+{
+	unsigned int major, minor, patch;
+	int error;
+
+	if (sscanf(release, "%3u.%3u.%3u", &major, &minor, &patch) != 3)
+		return -EINVAL;
+	stand_in_release = RELEASE(major, minor, patch);
+
+	directory = proc_mkdir("driver/nvidia", NULL);
+	if (!directory)
+		return -ENOMEM;
+	if (!proc_create_single("version", 0444, directory, version_show)) {
+		error = -ENOMEM;
+		goto remove_directory;
+	}
+	error = __register_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia", &nvidia_fops);
+	if (error < 0)
+		goto remove_directory;
+	error = __register_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl", &nvidia_fops);
+	if (error < 0)
+		goto unregister_gpus;
+	uvm_major = __register_chrdev(0, 0, 1, "nvidia-uvm", &uvm_fops);
+	if (uvm_major < 0) {
+		error = uvm_major;
+		goto unregister_ctl;
+	}
+	return 0;
+
+unregister_ctl:
+	__unregister_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl");
+unregister_gpus:
+	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
+remove_directory:
+	proc_remove(directory);
+	return error;
+}
+
+static void __exit stand_in_exit(void)
+{
+	__unregister_chrdev(uvm_major, 0, 1, "nvidia-uvm");
+	__unregister_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl");
+	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
+	proc_remove(directory);
+}
+
+module_init(stand_in_init);
+module_exit(stand_in_exit);
+MODULE_DESCRIPTION("glassbox's stand-in for the NVIDIA driver, for tests");
+MODULE_LICENSE("Dual MIT/GPL");

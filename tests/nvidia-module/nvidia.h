@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * A stand-in for the NVIDIA driver: its devices, the names of its functions and its ioctls' structures, and nothing
+ * behind them but a budget of bytes. It lets tests send what CUDA sends to a kernel without a GPU.
+ *
+ * Layouts are those of the open kernel modules 535 to 595 (nvos.h, nv-ioctl.h, uvm_ioctl.h). They are written down
+ * here and in the agent apart from each other, so that a slip in one shows.
+ *
+ * Callers may be hostile: every size is bounded, every structure is copied once, nothing they say is a kernel address.
+ */
+#ifndef GLASSBOX_NVIDIA_H
+#define GLASSBOX_NVIDIA_H
+
+#include <linux/fs.h>
+#include <linux/types.h>
+
+/* nvstatuscodes.h */
+#define STATUS_OK 0x00u
+#define STATUS_INSERT_DUPLICATE_NAME 0x19u
+#define STATUS_INSUFFICIENT_RESOURCES 0x1Au
+#define STATUS_INVALID_ADDRESS 0x1Eu
+#define STATUS_NO_MEMORY 0x51u
+#define STATUS_NOT_SUPPORTED 0x56u
+
+/* A release as one number: 580.65.06 is 580065006. */
+#define RELEASE(major, minor, patch) ((major) * 1000000u + (minor) * 1000u + (patch))
+
+/* The release that this module answers as. */
+extern unsigned int stand_in_release;
+/* Bytes of GPU memory that there are. */
+u64 stand_in_memory_bytes(void);
+/* Sleeps for as long as every ioctl is to take. */
+void stand_in_wait(void);
+
+extern const struct file_operations nvidia_fops;
+extern const struct file_operations uvm_fops;
+
+#endif

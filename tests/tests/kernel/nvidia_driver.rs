@@ -1,0 +1,263 @@
+//! The NVIDIA driver's ioctls against what was sent, on the rung that hooks the driver's own functions.
+//!
+//! In guests that have the stand-in for the driver; anywhere else these tests do not apply. They load it anew with the
+//! release and the memory they need, so never run them beside each other.
+
+mod call;
+mod caller;
+mod probe;
+mod storm;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use glassbox::{containers::tracker::Container, snapshot::nvidia_driver::Failure};
+use glassbox_ebpf::Lost;
+use glassbox_tests::{inapplicable, nvidia_module};
+
+use self::{
+    call::{
+        Call, Device, alloc, alloc_memory, alloc_memory_short, control, free, heap_alloc, pin, request, uvm,
+        wrapped,
+    },
+    caller::{Caller, Nodes, make},
+    probe::{DriverProbe, RUNG, counts, failures, reload},
+};
+use super::probe::ALONE;
+
+/// Holds the machine for a test that needs the stand-in; `None`, and says so, where there is none.
+fn stand_in(test: &str) -> Option<impl Drop> {
+    let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if nvidia_module::file().is_some() {
+        return Some(alone);
+    }
+    inapplicable(test, "no stand-in for the NVIDIA driver, see `cargo xtask vm`");
+    None
+}
+
+const MIB: u64 = 1 << 20;
+const CLIENT: u32 = 0xC1D0_0001;
+const PAGE: u64 = 0x7000_0000_0000;
+
+/// What CUDA does first, in small: a client, a context with two channels, an event, memory until there is none.
+fn session() -> Vec<Call> {
+    let ctl = |number, size| request(Device::Ctl, number, size);
+    vec![
+        ctl(0xD6, 8),
+        ctl(0xC8, 72),
+        alloc(CLIENT, CLIENT, 0x41),
+        alloc(CLIENT, 2, 0x80),
+        control(0x101),
+        control(0x2080_1303),
+        // The one that the stand-in refuses.
+        control(0x127),
+        uvm(0x3000_0001, 0),
+        uvm(75, 0),
+        uvm(37, 0),
+        uvm(25, 0),
+        uvm(27, 0),
+        uvm(27, 0),
+        alloc(CLIENT, 3, 0x79),
+        request(Device::Gpu, 0xCE, 16),
+        // 32 of 64 MiB by one way and 16 by the other, of which the first gets a little more than it asks for.
+        alloc_memory(CLIENT, 10, 32 * MIB - 1),
+        heap_alloc(CLIENT, 11, 16 * MIB),
+        uvm(73, PAGE),
+        uvm(33, PAGE),
+        // Too much, each way; then enough, once the first has gone.
+        alloc_memory(CLIENT, 12, 32 * MIB),
+        heap_alloc(CLIENT, 13, 17 * MIB),
+        free(CLIENT, 10),
+        alloc_memory_short(CLIENT, 14, 32 * MIB),
+        pin(2 * MIB),
+        wrapped(control(0x101)),
+        wrapped(heap_alloc(CLIENT, 15, MIB)),
+        // Not a page's address, in structures that moved with the release.
+        uvm(33, PAGE + 1),
+        uvm(34, PAGE + 1),
+        uvm(34, PAGE),
+        uvm(51, PAGE),
+        // No request of the driver's, and one of a size it never had.
+        ctl(0x99, 16),
+        ctl(0x2A, 24),
+        uvm(90, 0),
+        free(CLIENT, CLIENT),
+    ]
+}
+
+#[test]
+fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
+    let Some(_alone) = stand_in("every_call_is_counted_under_its_command_with_its_status_on_four_layouts")
+    else {
+        return;
+    };
+    for release in ["535.104.05", "550.54.14", "580.65.06", "595.45.04"] {
+        println!("release {release}");
+        reload(&format!("memory_mib=64 release={release}"));
+        let mut probe = DriverProbe::start();
+        assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+        let (cgroup, container) = probe.container();
+        let sent = session();
+        let outcomes = Caller::start(Some(&cgroup), &Nodes::new(), sent.clone()).outcomes();
+        // The stand-in itself agrees: what it wrote into the structures is what the counts must say.
+        let granted = u64::from_le_bytes(outcomes[15].nested[64..72].try_into().unwrap());
+        assert_eq!((outcomes[15].bytes[40], granted), (0, 32 * MIB), "rounded");
+        assert_eq!((outcomes[19].bytes[40], outcomes[20].bytes[20]), (0x51, 0x51), "{outcomes:?}");
+        let refused: Vec<_> =
+            outcomes.iter().map(|outcome| outcome.errno).filter(|&errno| errno != 0).collect();
+        assert_eq!(refused, [libc::EINVAL; 3]);
+
+        let usage = probe.read(&container).expect("a row");
+        let expected = [
+            (("ctl", "sys_params"), 1),
+            (("ctl", "card_info"), 1),
+            (("ctl", "rm_alloc_client"), 1),
+            (("ctl", "rm_alloc_device"), 1),
+            (("ctl", "rm_alloc_event"), 1),
+            (("ctl", "rm_alloc_memory_video"), 3),
+            // With the wrapped one, and the one of a size that no release has.
+            (("ctl", "rm_control_system"), 3),
+            (("ctl", "rm_control_memory_info"), 1),
+            (("ctl", "rm_control_p2p"), 1),
+            (("ctl", "rm_vid_heap_control"), 3),
+            (("ctl", "rm_free"), 2),
+            (("ctl", "unknown"), 1),
+            (("gpu", "alloc_os_event"), 1),
+            (("gpu", "rm_alloc_memory"), 1),
+            (("uvm", "uvm_initialize"), 1),
+            (("uvm", "uvm_mm_initialize"), 1),
+            (("uvm", "uvm_register_gpu"), 1),
+            (("uvm", "uvm_register_gpu_vaspace"), 1),
+            (("uvm", "uvm_register_channel"), 2),
+            (("uvm", "uvm_create_external_range"), 1),
+            (("uvm", "uvm_map_external_allocation"), 2),
+            (("uvm", "uvm_free"), 2),
+            (("uvm", "uvm_migrate"), 1),
+            (("uvm", "uvm_90"), 1),
+        ];
+        let expected = expected.map(|((device, command), count)| ((device, command.to_owned()), count));
+        assert_eq!(counts(&usage), BTreeMap::from(expected));
+        let status = |name: &'static str| Failure::Status(name.into());
+        let errno = || Failure::Errno("EINVAL".into());
+        let expected = [
+            (("ctl", "rm_alloc_memory_video"), status("no_memory")),
+            (("ctl", "rm_control_p2p"), status("not_supported")),
+            (("ctl", "rm_control_system"), errno()),
+            (("ctl", "rm_vid_heap_control"), status("no_memory")),
+            (("ctl", "unknown"), errno()),
+            (("uvm", "uvm_90"), errno()),
+            (("uvm", "uvm_free"), status("0x1e")),
+            (("uvm", "uvm_map_external_allocation"), status("0x1e")),
+        ];
+        assert_eq!(
+            failures(&usage),
+            expected.map(|((device, command), why)| (device, command.to_owned(), why, 1))
+        );
+        let meaning = &usage.meaning;
+        assert_eq!(meaning.allocations, 4);
+        assert_eq!(meaning.allocated_bytes, (32 + 16 + 32 + 1) * MIB);
+        // With the client go the rest, which no call names.
+        assert_eq!(meaning.freed_bytes, 32 * MIB);
+        assert_eq!((meaning.failed_no_memory, meaning.failed_insufficient_resources), (2, 0));
+        assert_eq!((meaning.recovered, meaning.failed_host_memory), (2, 0));
+        assert_eq!((meaning.pinned_bytes, meaning.unreadable), (2 * MIB, 0));
+        assert_eq!((meaning.contexts, meaning.channels, meaning.events), (1, 2, 1));
+        // Number 0x99, the control of 24 bytes, UVM command 90.
+        assert_eq!(meaning.undecoded, 3);
+        assert_eq!((usage.in_flight, usage.waiting), (0, None));
+        let cold = usage.cold_start.expect("a context was made");
+        assert!(cold.driver_opened <= cold.context_ready, "{cold:?}");
+        assert!(cold.last_large_allocation.is_some_and(|last| last >= cold.context_ready), "{cold:?}");
+        assert_eq!(probe.lost(Lost::NvidiaCalls) + probe.lost(Lost::NvidiaCommands), 0);
+    }
+}
+
+#[test]
+fn only_the_container_that_runs_out_of_memory_shows_it() {
+    let Some(_alone) = stand_in("only_the_container_that_runs_out_of_memory_shows_it") else { return };
+    reload("memory_mib=64");
+    let mut probe = DriverProbe::start();
+    let (nodes, [(greedy_cgroup, greedy), (modest_cgroup, modest)]) =
+        (Nodes::new(), [probe.container(), probe.container()]);
+    let modest_calls = vec![alloc_memory(CLIENT, 1, MIB), free(CLIENT, 1)];
+    Caller::start(Some(&modest_cgroup), &nodes, modest_calls.clone()).outcomes();
+    let greedy_calls = (1..=10).map(|object| alloc_memory(CLIENT, object, 16 * MIB)).collect();
+    Caller::start(Some(&greedy_cgroup), &nodes, greedy_calls).outcomes();
+    // What the other held came back with the end of its process.
+    let outcomes = Caller::start(Some(&modest_cgroup), &nodes, modest_calls).outcomes();
+    assert_eq!(outcomes[0].bytes[40], 0);
+    let (greedy, modest) = (probe.read(&greedy).unwrap(), probe.read(&modest).unwrap());
+    assert_eq!((greedy.meaning.allocations, greedy.meaning.failed_no_memory), (4, 6));
+    assert_eq!((greedy.meaning.allocated_bytes, greedy.meaning.freed_bytes), (64 * MIB, 0));
+    assert_eq!((modest.meaning.allocations, modest.meaning.failed_no_memory), (2, 0));
+    assert_eq!((modest.meaning.allocated_bytes, modest.meaning.freed_bytes), (2 * MIB, 2 * MIB));
+    assert!(modest.failures.is_empty(), "{:?}", modest.failures);
+}
+
+#[test]
+fn a_process_outside_containers_and_the_agent_itself_count_for_nobody() {
+    let Some(_alone) = stand_in("a_process_outside_containers_and_the_agent_itself_count_for_nobody") else {
+        return;
+    };
+    reload("");
+    let mut probe = DriverProbe::start();
+    let (nodes, (cgroup, container)) = (Nodes::new(), probe.container());
+    let calls = || [control(0x101), uvm(25, 0)];
+    Caller::start(None, &nodes, calls().into()).outcomes();
+    assert!(probe.read(&container).is_none(), "a process outside");
+    let descriptors = nodes.open();
+    cgroup.enter(std::process::id().cast_signed()).unwrap();
+    let errors =
+        calls().map(|mut call| make(descriptors, call.device, call.request, call.bytes.as_mut_ptr()));
+    probe::leave();
+    for descriptor in descriptors {
+        // SAFETY: our own descriptor, which nobody uses any more.
+        unsafe { libc::close(descriptor) };
+    }
+    assert_eq!(errors, [0, 0]);
+    assert!(probe.read(&container).is_none(), "the agent itself");
+    Caller::start(Some(&cgroup), &nodes, calls().into()).outcomes();
+    assert_eq!(counts(&probe.read(&container).expect("now it called")).values().sum::<u64>(), 2);
+}
+
+#[test]
+fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
+    let Some(_alone) = stand_in("a_driver_that_is_unloaded_and_loaded_again_is_traced_again") else { return };
+    reload("");
+    let mut probe = DriverProbe::start();
+    let (cgroup, container) = probe.container();
+    let total = |probe: &mut DriverProbe, container: &Container| {
+        Caller::start(Some(&cgroup), &Nodes::new(), vec![control(0x101); 10]).outcomes();
+        counts(&probe.read(container).unwrap()).values().sum::<u64>()
+    };
+    assert_eq!(total(&mut probe, &container), 10);
+    nvidia_module::unload().unwrap();
+    probe.look();
+    assert!(probe.kernel.rung("nvidia_driver").is_err(), "detached");
+    nvidia_module::load("").unwrap();
+    probe.look();
+    assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+    assert_eq!(total(&mut probe, &container), 20);
+    // Between two looks: other functions under the same names.
+    reload("release=535.104.05");
+    probe.look();
+    assert_eq!(total(&mut probe, &container), 30);
+}
+
+#[test]
+fn a_call_that_stays_in_the_driver_is_in_flight_and_waits() {
+    let Some(_alone) = stand_in("a_call_that_stays_in_the_driver_is_in_flight_and_waits") else { return };
+    reload("latency_us=1000000");
+    let mut probe = DriverProbe::start();
+    let (cgroup, container) = probe.container();
+    let caller = Caller::start(Some(&cgroup), &Nodes::new(), vec![control(0x101)]);
+    std::thread::sleep(Duration::from_millis(600));
+    let usage = probe.read(&container).expect("a call has begun");
+    assert_eq!(usage.in_flight, 1);
+    let waiting = usage.waiting.expect("it waits");
+    assert!(waiting > Duration::from_millis(100) && waiting < Duration::from_secs(1), "{waiting:?}");
+    caller.outcomes();
+    let usage = probe.read(&container).unwrap();
+    assert_eq!((usage.in_flight, usage.waiting), (0, None));
+    let took = Duration::from_nanos(usage.commands[0].durations.sum_ns);
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
+}

@@ -1,0 +1,218 @@
+//! Processes that make calls: a child of the test, in a container or in none, with the driver's devices open.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    os::unix::ffi::OsStrExt as _,
+    time::{Duration, Instant},
+};
+
+use glassbox_tests::cgroup::Cgroup;
+use tempfile::TempDir;
+
+use super::call::{Call, Device};
+
+/// Nodes of the driver's devices, as a container has them.
+pub(super) struct Nodes {
+    directory: TempDir,
+}
+
+impl Nodes {
+    /// Makes them, by the numbers of the driver that is loaded now.
+    pub(super) fn new() -> Self {
+        let registered = fs::read_to_string("/proc/devices").unwrap();
+        let uvm = registered.lines().find_map(|line| line.trim().strip_suffix(" nvidia-uvm"));
+        let uvm = uvm.expect("nvidia-uvm in /proc/devices").parse().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        for (name, major, minor) in [("ctl", 195, 255), ("gpu", 195, 0), ("uvm", uvm, 0)] {
+            let path = CString::new(directory.path().join(name).as_os_str().as_bytes()).unwrap();
+            // SAFETY: a C string that lives until the call returns.
+            let made =
+                unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(major, minor)) };
+            assert_eq!(made, 0, "mknod {name}: {}", io::Error::last_os_error());
+        }
+        Self { directory }
+    }
+
+    /// Opens all three, in the order of [`Device`].
+    pub(super) fn open(&self) -> [i32; 3] {
+        self.paths().map(|path| {
+            // SAFETY: a C string that lives until the call returns.
+            let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDWR) };
+            assert!(descriptor >= 0, "open {path:?}: {}", io::Error::last_os_error());
+            descriptor
+        })
+    }
+
+    fn paths(&self) -> [CString; 3] {
+        ["ctl", "gpu", "uvm"]
+            .map(|name| CString::new(self.directory.path().join(name).as_os_str().as_bytes()).unwrap())
+    }
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// 0, or the error number.
+    pub(super) errno: i32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) nested: Vec<u8>,
+}
+
+/// Makes a call; 0, or the error number. The addresses must be those of the call's structures.
+pub(super) fn make(descriptors: [i32; 3], device: Device, request: u32, argument: *mut u8) -> i32 {
+    let descriptor = descriptors[device as usize];
+    // SAFETY: the driver copies the structure or says that it cannot.
+    let result = unsafe { libc::ioctl(descriptor, libc::c_ulong::from(request) as _, argument) };
+    if result < 0 { io::Error::last_os_error().raw_os_error().unwrap_or(-1) } else { 0 }
+}
+
+/// A process that makes calls. Killed, if it has not ended, and reaped when dropped.
+pub(super) struct Caller {
+    pid: i32,
+    arena: Arena,
+    calls: Vec<Call>,
+}
+
+impl Caller {
+    /// Starts a process that enters the cgroup, opens the devices and makes the calls one after the other.
+    pub(super) fn start(cgroup: Option<&Cgroup>, nodes: &Nodes, calls: Vec<Call>) -> Self {
+        let arena = Arena::of(&calls);
+        let (paths, descriptor_count) = (nodes.paths(), 3);
+        let places = arena.places(&calls);
+        let pid = fork(cgroup, || {
+            let mut descriptors = [-1; 3];
+            for (path, descriptor) in paths.iter().zip(&mut descriptors[..descriptor_count]) {
+                // SAFETY: a C string that lives as long as the process.
+                *descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDWR) };
+            }
+            for (call, &(errno, bytes, _)) in calls.iter().zip(&places) {
+                let result = make(descriptors, call.device, call.request, bytes);
+                // SAFETY: a place in the arena, aligned.
+                unsafe { errno.cast::<i32>().write_volatile(result) };
+            }
+        });
+        Self { pid, arena, calls }
+    }
+
+    /// Waits for its end and says what became of each call.
+    pub(super) fn outcomes(self) -> Vec<Outcome> {
+        wait(self.pid);
+        let places = self.arena.places(&self.calls);
+        let copy = |from: *mut u8, length: usize| {
+            // SAFETY: within the arena, which nobody writes any more.
+            unsafe { std::slice::from_raw_parts(from, length) }.to_vec()
+        };
+        let outcome = |(call, &(errno, bytes, nested)): (&Call, &(*mut u8, *mut u8, *mut u8))| Outcome {
+            // SAFETY: a place in the arena, aligned.
+            errno: unsafe { errno.cast::<i32>().read_volatile() },
+            bytes: copy(bytes, call.bytes.len()),
+            nested: copy(nested, call.nested.as_ref().map_or(0, |(_, bytes)| bytes.len())),
+        };
+        self.calls.iter().zip(&places).map(outcome).collect()
+    }
+}
+
+/// Runs `work` in a process of a cgroup; the process' id.
+pub(super) fn fork(cgroup: Option<&Cgroup>, work: impl FnOnce()) -> i32 {
+    // SAFETY: the child stops at once, and then only calls the kernel or, where it starts threads, what the C library
+    // holds usable in the child of a process with threads.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", io::Error::last_os_error());
+    if pid == 0 {
+        // SAFETY: no pointers.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::raise(libc::SIGSTOP);
+        }
+        work();
+        // SAFETY: ends the process without running what the test left to be run.
+        unsafe { libc::_exit(0) }
+    }
+    // SAFETY: the child is ours; no status is asked for.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WUNTRACED) };
+    if let Some(cgroup) = cgroup {
+        cgroup.enter(pid).unwrap();
+    }
+    // SAFETY: no pointers; the child is ours.
+    unsafe { libc::kill(pid, libc::SIGCONT) };
+    pid
+}
+
+/// Waits for the end of a child, which must be a good one.
+pub(super) fn wait(pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut status = 0;
+    // SAFETY: `status` is a live integer; the child is ours.
+    while unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } == 0 {
+        if Instant::now() > deadline {
+            // SAFETY: no pointers; the child is ours.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            panic!("caller {pid} did not end in 120 s");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(status, 0, "caller {pid} ended with status {status:#x}");
+}
+
+/// Memory that the caller writes and the test reads.
+struct Arena {
+    start: *mut u8,
+    size: usize,
+}
+
+impl Arena {
+    /// Holds the structures of all calls, each with its result before it.
+    fn of(calls: &[Call]) -> Self {
+        let size = calls.iter().map(footprint).sum::<usize>().max(1);
+        // SAFETY: a new mapping, of the kernel's choosing.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(start, libc::MAP_FAILED, "mmap: {}", io::Error::last_os_error());
+        let arena = Self { start: start.cast(), size };
+        for (call, (_, bytes, nested)) in calls.iter().zip(arena.places(calls)) {
+            // SAFETY: within the arena, which is as large as all structures together.
+            unsafe {
+                bytes.copy_from_nonoverlapping(call.bytes.as_ptr(), call.bytes.len());
+                if let Some((at, inner)) = &call.nested {
+                    nested.copy_from_nonoverlapping(inner.as_ptr(), inner.len());
+                    bytes.add(*at).cast::<u64>().write_unaligned(nested as u64);
+                }
+            }
+        }
+        arena
+    }
+
+    /// Where each call has its result, its structure and its second structure.
+    fn places(&self, calls: &[Call]) -> Vec<(*mut u8, *mut u8, *mut u8)> {
+        let mut at = 0;
+        let place = |call: &Call| {
+            // SAFETY: within the arena, see `of`.
+            let errno = unsafe { self.start.add(at) };
+            let (bytes, nested) = (errno.wrapping_add(8), call.bytes.len().next_multiple_of(8));
+            at += footprint(call);
+            (errno, bytes, bytes.wrapping_add(nested))
+        };
+        calls.iter().map(place).collect()
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and nothing of it is borrowed.
+        unsafe { libc::munmap(self.start.cast(), self.size) };
+    }
+}
+
+fn footprint(call: &Call) -> usize {
+    let nested = call.nested.as_ref().map_or(0, |(_, bytes)| bytes.len());
+    8 + call.bytes.len().next_multiple_of(8) + nested.next_multiple_of(8)
+}
