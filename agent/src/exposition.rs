@@ -9,6 +9,7 @@
 //! Cost: no allocation per sample; a container's labels are rendered once per encode ([`series`]).
 
 pub mod agent;
+pub mod container_gpu;
 pub mod cpu;
 pub mod dcgm;
 pub mod document;
@@ -16,6 +17,7 @@ pub mod gpu;
 pub mod lifecycle;
 pub mod memory;
 pub mod network;
+pub mod nvml;
 pub mod registry;
 pub mod scheduler;
 pub mod series;
@@ -209,6 +211,8 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         spec::FAMILIES,
         scheduler::FAMILIES,
         gpu::FAMILIES,
+        container_gpu::FAMILIES,
+        nvml::FAMILIES,
         dcgm::FAMILIES,
         agent::FAMILIES,
     ]
