@@ -155,7 +155,7 @@ impl Report {
         let (done, result) = mpsc::channel();
         let (options, proc_root) = (nvml::Options::from(config), config.proc_root.clone());
         // NVML can hang on a broken GPU; the thread is left behind then, and ends with the process.
-        std::thread::spawn(move || done.send(nvml::read_once(&options, &proc_root, &layout)));
+        std::thread::spawn(move || drop(done.send(nvml::read_once(&options, &proc_root, &layout))));
         match result.recv_timeout(Duration::from_secs(5)) {
             Ok(reading) if reading.gpus.iter().any(|gpu| gpu.up) => self.ok("GPU", reading.finding),
             Ok(reading) => self.row("GPU", State::Off, reading.finding),

@@ -9,6 +9,7 @@
 //! Cost: no allocation per sample; a container's labels are rendered once per encode ([`series`]).
 
 pub mod agent;
+pub mod container_gpu;
 pub mod cpu;
 pub mod dcgm;
 pub mod document;
@@ -17,6 +18,7 @@ pub mod lifecycle;
 pub mod memory;
 pub mod network;
 pub mod nvidia_driver;
+pub mod nvml;
 pub mod registry;
 pub mod scheduler;
 pub mod series;
@@ -211,6 +213,8 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         scheduler::FAMILIES,
         nvidia_driver::FAMILIES,
         gpu::FAMILIES,
+        container_gpu::FAMILIES,
+        nvml::FAMILIES,
         dcgm::FAMILIES,
         agent::FAMILIES,
     ]

@@ -1,5 +1,5 @@
 //! NVML through its stand-in, by way of the real nvml-wrapper: what the agent makes of what a library says.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 #[path = "nvml/containers.rs"]
 mod containers;

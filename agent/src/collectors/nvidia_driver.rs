@@ -46,8 +46,10 @@ const SYS: &str = "/sys";
 /// Time between two looks for the driver.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The maps are read again after this, between ticks too, where containers are read for the last time.
-const STALE: Duration = Duration::from_millis(20);
+/// Containers are read between ticks, too, when they are born and for the last time, which comes in storms: the maps are
+/// read this often within [`STORM_WINDOW`] at most.
+const STORM_READINGS: u32 = 16;
+const STORM_WINDOW: Duration = Duration::from_millis(20);
 
 /// The driver of this host in a few words; `None` where there is none.
 #[must_use]
@@ -81,7 +83,10 @@ struct NvidiaDriver {
     slots: Array<MapData, DriverSlot>,
     present: Option<Presence>,
     looked: Option<Instant>,
-    refreshed: Option<Instant>,
+    /// What was counted while there was a driver stays.
+    ever_present: bool,
+    /// When the current window began, and how often the maps were read in it.
+    readings: (Instant, u32),
     commands_by_slot: HashMap<u32, Vec<CommandUsage>>,
     failures_by_slot: HashMap<u32, Vec<FailureCount>>,
 }
@@ -106,7 +111,8 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         slots: kernel.take_map(maps::NVIDIA_SLOTS)?,
         present: None,
         looked: None,
-        refreshed: None,
+        ever_present: false,
+        readings: (Instant::now(), 0),
         commands_by_slot: HashMap::new(),
         failures_by_slot: HashMap::new(),
     };
@@ -128,6 +134,7 @@ impl NvidiaDriver {
             return;
         }
         kernel.detach(SPEC.name);
+        self.ever_present |= present.is_some();
         if let Some(present) = &present {
             let attached = self.prepare(present).and_then(|()| kernel.attach(SPEC.name));
             match attached {
@@ -142,6 +149,15 @@ impl NvidiaDriver {
             tracing::info!("the NVIDIA driver has gone");
         }
         self.present = present;
+    }
+
+    /// False in a storm of readings.
+    fn may_read(&mut self) -> bool {
+        if self.readings.0.elapsed() >= STORM_WINDOW {
+            self.readings = (Instant::now(), 0);
+        }
+        self.readings.1 += 1;
+        self.readings.1 <= STORM_READINGS
     }
 
     fn modules(&self) -> Vec<u64> {
@@ -180,16 +196,11 @@ impl Collector for NvidiaDriver {
         {
             self.look(kernel);
         }
-        // Births and deaths come in storms.
-        if self.refreshed.is_some_and(|refreshed| refreshed.elapsed() < STALE) {
+        if !self.ever_present || !self.may_read() {
             return;
         }
-        self.refreshed = Some(Instant::now());
         self.commands_by_slot.clear();
         self.failures_by_slot.clear();
-        if self.present.is_none() {
-            return;
-        }
         for (key, calls) in self.calls.iter().flatten() {
             let durations = Histogram { sum_ns: calls.duration_ns, slots: calls.slots };
             let (device, command) = (names::device(key.device), names::command(key.command));
@@ -209,7 +220,7 @@ impl Collector for NvidiaDriver {
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         let Some(slot) = container.slot else { return Ok(()) };
-        if self.present.is_none() && row.nvidia_driver.is_none() {
+        if !self.ever_present {
             return Ok(());
         }
         let counts = self.slots.get(&slot, 0).with_context(|| format!("read driver slot {slot}"))?;

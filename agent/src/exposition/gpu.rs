@@ -1,11 +1,10 @@
-//! GPUs, what containers do on them, and how NVML fares.
+//! GPUs.
 
 use super::{
     Base, Emit, Family,
     Kind::{Counter, Gauge, Histogram},
-    Samples::{Agent, Container, Gpu as PerGpu},
+    Samples::Gpu as PerGpu,
 };
-use crate::snapshot::{ContainerRow, gpu::ContainerGpu};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[
@@ -311,114 +310,9 @@ pub const FAMILIES: &[Family] = &[
         samples: PerGpu(|gpu, emit| each_count(&gpu.processes, emit)),
         ..GPU
     },
-    Family {
-        name: "glassbox_container_gpu_utilization_ratio",
-        help: "Share of time in which the container's kernels ran on the GPU.",
-        source: "nvmlDeviceGetProcessUtilization; a process missing from a sample keeps its value for 3 s",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.utilization_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_memory_utilization_ratio",
-        help: "Share of time in which the container's kernels read or wrote device memory.",
-        source: "nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.memory_utilization_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_encoder_utilization_ratio",
-        help: "Share of time in which the video encoder worked for the container.",
-        source: "nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.encoder_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_decoder_utilization_ratio",
-        help: "Share of time in which the video decoder worked for the container.",
-        source: "nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.decoder_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_memory_used_bytes",
-        help: "Device memory that the container's processes hold, in bytes.",
-        source: "NVML's lists of compute, graphics and MPS processes; absent where it is unknown for one of them",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.count(gpu.memory_used_bytes))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_memory_used_ratio",
-        help: "Device memory that the container's processes hold, by all memory of the GPU.",
-        source: "NVML's lists of compute, graphics and MPS processes; nvmlDeviceGetMemoryInfo_v2",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.memory_used_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_processes",
-        help: "The container's processes on the GPU.",
-        source: "NVML's lists of compute, graphics and MPS processes",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.count(gpu.processes))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_busy_seconds_total",
-        kind: Counter,
-        help: "Time in which the container's kernels ran on the GPU, in seconds, since the agent first saw it there.",
-        source: "nvmlDeviceGetProcessUtilization, integrated at each tick",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.time(gpu.busy))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_energy_joules_total",
-        kind: Counter,
-        help: "The container's share of the GPU's energy since the agent first saw it there: what was used between \
-               two ticks, by its part of the utilization of all processes. Energy used while none was busy is \
-               nobody's.",
-        source: "nvmlDeviceGetTotalEnergyConsumption, nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.energy_joules))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_nvml_up",
-        help: "1 while NVIDIA's management library is loaded and answers, else 0.",
-        source: "the NVML thread",
-        samples: Agent(|snapshot, emit| emit.count(snapshot.nvml.as_ref().map(|nvml| u64::from(nvml.up)))),
-        ..NVML
-    },
-    Family {
-        name: "glassbox_nvml_reading_age_seconds",
-        help: "Age of the last complete reading of the GPUs, in seconds. It grows while NVML hangs; after 3 s and \
-               three ticks the values are absent.",
-        source: "the NVML thread",
-        samples: Agent(|snapshot, emit| emit.time(snapshot.nvml.as_ref().and_then(|nvml| nvml.reading_age))),
-        ..NVML
-    },
-    Family {
-        name: "glassbox_nvml_reading_duration_seconds",
-        help: "How long that reading took, in seconds.",
-        source: "the NVML thread",
-        samples: Agent(|snapshot, emit| {
-            emit.time(snapshot.nvml.as_ref().and_then(|nvml| nvml.reading_duration));
-        }),
-        ..NVML
-    },
-    Family {
-        name: "glassbox_nvml_call_failures_total",
-        kind: Counter,
-        help: "Calls to NVML that failed, by function and error. not_supported and function_not_found are usual: no \
-               GPU has everything.",
-        source: "the NVML thread",
-        labels: &["call", "code"],
-        samples: Agent(|snapshot, emit| {
-            for (call, code, count) in snapshot.nvml.iter().flat_map(|nvml| &nvml.failures) {
-                emit.with(&[call, code]).count(*count);
-            }
-        }),
-        ..NVML
-    },
 ];
 
-/// What the families of a GPU have in common.
+/// What the families here have in common.
 const GPU: Family = Family {
     name: "",
     kind: Gauge,
@@ -428,17 +322,6 @@ const GPU: Family = Family {
     labels: &[],
     samples: PerGpu(|_, _| {}),
 };
-/// What those of a container on a GPU have in common.
-const CONTAINER: Family =
-    Family { base: Base::Container, labels: &["gpu", "uuid"], samples: Container(|_, _| {}), ..GPU };
-/// What those of the library have in common.
-const NVML: Family = Family { base: Base::Agent, samples: Agent(|_, _| {}), ..GPU };
-
-fn each(row: &ContainerRow, emit: &mut Emit<'_>, read: fn(&ContainerGpu, &mut Emit<'_>)) {
-    for gpu in &row.gpus {
-        read(gpu, &mut emit.with(&[&gpu.index.to_string(), &gpu.uuid]));
-    }
-}
 
 fn each_count(values: &[(&'static str, u64)], emit: &mut Emit<'_>) {
     for (label, count) in values {

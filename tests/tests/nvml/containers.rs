@@ -7,7 +7,10 @@ use std::{
 
 use glassbox::snapshot::{Snapshot, gpu::ContainerGpu};
 use glassbox_tests::{
+    agent::Agent,
     cgroup::{self, Cgroup},
+    docker::eventually,
+    http,
     nvml::{StandIn, host},
     skip,
     worker::{Work, Worker},
@@ -108,6 +111,43 @@ fn two_containers_on_one_gpu_have_each_what_is_theirs() {
     assert!((per_busy_second - 300.0).abs() < 60.0, "{per_busy_second}");
     let processes = &snapshot.gpus[0].processes;
     assert_eq!(processes, &[("container", 2), ("host", 1), ("unknown", 1)]);
+}
+
+/// The whole way: cgroup tree, tracker, NVML, text.
+#[test]
+fn the_agent_shows_each_containers_gpu_memory_under_its_name() {
+    let (Some(a), Some(b)) = (Contained::start(false), Contained::start(true)) else { return };
+    let stand_in = StandIn::new(&with(json!([
+        { "pid": a.pid(), "memory": 6_u64 << 30, "utilization": { "sm": 60 } },
+        { "pid": b.pid(), "memory": 1_u64 << 30, "utilization": { "sm": 20 } },
+    ])));
+    let agent = Agent::start(&format!(
+        "tick_ms = 200\n[docker]\nenabled = false\n[kernel]\nenabled = false\n[nvml]\nlibrary = {:?}\n",
+        stand_in.library()
+    ));
+    // The display name of a container is the beginning of its id, of those here longer than usual.
+    let value = |text: &str, contained: &Contained, what: &str| {
+        let id = contained.cgroup_path.rsplit('/').next().unwrap();
+        text.lines().find_map(|line| {
+            let rest = line.strip_prefix(&format!("glassbox_container_gpu_{what}{{container=\""))?;
+            let (name, rest) = rest.split_once("\",gpu=\"0\",uuid=\"GPU-aaaa\"} ")?;
+            id.starts_with(name).then(|| rest.parse::<f64>().unwrap())
+        })
+    };
+    let gib = f64::from(1_u32 << 30);
+    let text = eventually("both containers on the GPU", Duration::from_secs(10), || {
+        let text = agent.metrics();
+        let all = [
+            value(&text, &a, "memory_used_bytes") == Some(6.0 * gib),
+            value(&text, &b, "memory_used_bytes") == Some(gib),
+            value(&text, &a, "utilization_ratio") == Some(0.6),
+            value(&text, &b, "utilization_ratio") == Some(0.2),
+        ];
+        all.into_iter().all(|seen| seen).then_some(text)
+    });
+    assert!(text.contains("\nDCGM_FI_DEV_FB_USED{"), "{text}");
+    let inherited = http::get(agent.address, "/metrics/cadvisor").unwrap().body;
+    assert!(!inherited.contains("DCGM_FI_") && !inherited.contains("glassbox_"), "{inherited}");
 }
 
 #[test]

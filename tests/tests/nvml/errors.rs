@@ -13,6 +13,8 @@ fn codes() -> impl Iterator<Item = u32> {
     (1..=30).chain([999, 1000, u32::MAX])
 }
 
+const INSUFFICIENT_SIZE: u32 = 7;
+
 /// A function, and whether a reading shows what only it says.
 type Shows = (&'static str, fn(&Reading) -> bool);
 
@@ -59,6 +61,9 @@ const CALLS: &[Shows] = &[
     ("nvmlEventSetFree", |_| false),
 ];
 
+/// Those of them that a first reading shows nothing of.
+const SILENT: usize = 11;
+
 fn any(reading: &Reading, shows: fn(&glassbox::snapshot::gpu::Gpu) -> bool) -> bool {
     reading.gpus.iter().any(shows)
 }
@@ -70,7 +75,7 @@ fn any_call_may_fail_with_any_code() {
     let read = || read_once(&options, Path::new("/proc"), &layout());
     let whole = read();
     let shown = CALLS.iter().filter(|(_, shows)| shows(&whole)).count();
-    assert_eq!(shown, CALLS.len() - 12, "without a failure everything is there: {whole:#?}");
+    assert_eq!(shown, CALLS.len() - SILENT, "without a failure everything is there: {whole:#?}");
     let mut counted = 0;
     for (call, shows) in CALLS {
         for code in codes() {
@@ -78,7 +83,9 @@ fn any_call_may_fail_with_any_code() {
             scenario["errors"] = json!({ *call: code });
             stand_in.set(&scenario);
             let reading = read();
-            assert!(!shows(&reading), "{call} fails with {code}: {reading:#?}");
+            // That is how the length of a list is told, which is nothing here.
+            let is_answer = code == INSUFFICIENT_SIZE && call.ends_with("RunningProcesses_v3");
+            assert!(is_answer || !shows(&reading), "{call} fails with {code}: {reading:#?}");
             counted += usize::from(reading.failures.iter().any(|(failed, ..)| failed == call));
         }
     }

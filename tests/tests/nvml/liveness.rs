@@ -36,6 +36,10 @@ fn a_gpu_that_appears_is_lost_and_returns_keeps_its_counters() {
     let text = samples(&snapshot);
     let about_lost = text.keys().filter(|series| series.contains("GPU-b") && series.contains("ratio"));
     assert_eq!(about_lost.count(), 0, "its values are absent: {text:#?}");
+    // Meanwhile the library is loaded anew and does not find it.
+    std::thread::sleep(Duration::from_secs(1));
+    let text = samples(&host_.tick());
+    assert_eq!(text.get("glassbox_gpu_up{gpu=\"1\",uuid=\"GPU-b\"}"), Some(&0.0), "{text:#?}");
 
     stand_in.set(&both());
     let snapshot = host_.until("it is back", |snapshot| living(snapshot, "GPU-b").is_some());
@@ -57,7 +61,9 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_found() {
         ["nvmlInit_v2", "nvmlDeviceGetCount_v2", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetSamples"];
     gone["errors"] = calls.into_iter().map(|call| (call.to_owned(), json!(18))).collect();
     stand_in.set(&gone);
-    host_.until("no library", |snapshot| snapshot.nvml.as_ref().is_some_and(|nvml| !nvml.up));
+    let snapshot = host_.until("no library", |snapshot| snapshot.nvml.as_ref().is_some_and(|nvml| !nvml.up));
+    let text = samples(&snapshot);
+    assert_eq!(text.get("glassbox_gpu_up{gpu=\"0\",uuid=\"GPU-aaaa\"}"), Some(&0.0), "{text:#?}");
     stand_in.set(&host());
     host_.until("the GPU again", |snapshot| living(snapshot, "GPU-aaaa").is_some());
 }

@@ -62,16 +62,17 @@ impl<'nvml> Watched<'nvml> {
         let History { resting, buffer, .. } = history;
         let mut calls = Calls { failures, resting, lost: self.lost };
         let seen_us = buffer.seen_us();
-        let samples = calls
-            .ask_news("nvmlDeviceGetSamples", || device.samples(Sampling::GpuUtilization, seen_us))
-            .unwrap_or_default();
+        let samples =
+            calls.ask_news("nvmlDeviceGetSamples", || device.samples(Sampling::GpuUtilization, seen_us));
         let memory = calls.ask("nvmlDeviceGetMemoryInfo_v2", || device.memory_info());
         let fields = calls.ask("nvmlDeviceGetFieldValues", || Fields::read(device, &[id::POWER_INSTANT_MW]));
         let lost = calls.lost;
         let now = Instant::now();
-        let samples =
-            samples.into_iter().filter_map(|sample| Some((sample.timestamp, percent(&sample.value)?)));
-        history.add_utilization(samples, now);
+        if let Some(samples) = samples {
+            let percents =
+                samples.iter().filter_map(|sample| Some((sample.timestamp, percent(&sample.value)?)));
+            history.add_utilization(percents, now);
+        }
         if let Some(memory) = memory {
             history.memory_peak.add(bytes_as_real(memory.used), now);
         }

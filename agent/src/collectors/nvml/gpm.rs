@@ -43,7 +43,7 @@ impl<'nvml> Counters<'nvml> {
         let sample = supported.and_then(|()| calls.ask("nvmlGpmSampleGet", || device.gpm_sample()));
         let last = std::mem::replace(&mut self.last, sample);
         let (Some(last), Some(now)) = (&last, &self.last) else { return Gpm::default() };
-        let ids: Vec<Id> = RATIOS.iter().map(|(id, _)| id.clone()).chain(RATES).collect();
+        let ids: Vec<Id> = RATIOS.iter().map(|(id, _)| *id).chain(RATES).collect();
         let Some(values) = calls.ask("nvmlGpmMetricsGet", || gpm_metrics_get(nvml, last, now, &ids)) else {
             return Gpm::default();
         };

@@ -6,16 +6,19 @@ use std::{
 };
 
 use super::{calls::Resting, fields::Accumulator, processes::Accounts};
-use crate::snapshot::gpu::RatioHistogram;
+use crate::snapshot::gpu::{Gpu, RatioHistogram};
 
 /// How far back a maximum reaches: over the usual interval between two scrapes, so that a peak is in one of them.
 pub(super) const PEAK_WINDOW: Duration = Duration::from_secs(15);
-/// After so many empty answers the driver's clock may have been set back: its buffer is taken up afresh.
-const EMPTY_ROUNDS_MAX: u32 = 150;
+/// After so long without a sample the clock may have been set back: the buffer, which reaches back some seconds, is taken
+/// up afresh.
+const EMPTY_MAX: Duration = Duration::from_secs(60);
 
 /// One GPU's past.
 #[derive(Default)]
 pub(super) struct History {
+    /// Who it is, if it has a unique id.
+    pub(super) identity: Option<Gpu>,
     pub(super) resting: Resting,
     pub(super) buffer: Cursor,
     pub(super) utilization: Option<RatioHistogram>,
@@ -33,7 +36,7 @@ impl History {
     /// Counts what the driver's buffer holds beyond what it held at the last call.
     pub(super) fn add_utilization(&mut self, samples: impl Iterator<Item = (u64, u32)>, now: Instant) {
         let histogram = self.utilization.get_or_insert_default();
-        for percent in self.buffer.news(samples) {
+        for percent in self.buffer.news(samples, now) {
             histogram.add_percent(percent);
             if percent <= 100 {
                 self.utilization_peak.add(f64::from(percent) / 100.0, now);
@@ -55,7 +58,7 @@ impl History {
 pub(super) struct Cursor {
     /// The newest timestamp that was seen, µs; `None` before the first sample.
     seen_us: Option<u64>,
-    empty_rounds: u32,
+    empty_since: Option<Instant>,
 }
 
 impl Cursor {
@@ -65,7 +68,7 @@ impl Cursor {
     }
 
     /// The samples that are new. Of the first answer none: it reaches back to before the agent started.
-    pub(super) fn news<T>(&mut self, samples: impl Iterator<Item = (u64, T)>) -> Vec<T> {
+    pub(super) fn news<T>(&mut self, samples: impl Iterator<Item = (u64, T)>, now: Instant) -> Vec<T> {
         let first = self.seen_us.is_none();
         let before = self.seen_us();
         let mut newest = before;
@@ -76,12 +79,10 @@ impl Cursor {
         }
         if newest > before {
             self.seen_us = Some(newest);
-            self.empty_rounds = 0;
-        } else {
-            self.empty_rounds += 1;
-            if self.empty_rounds >= EMPTY_ROUNDS_MAX {
-                *self = Self::default();
-            }
+            self.empty_since = None;
+        } else if now.duration_since(*self.empty_since.get_or_insert(now)) >= EMPTY_MAX {
+            self.seen_us = self.seen_us.map(|_| 0);
+            self.empty_since = None;
         }
         if first { Vec::new() } else { news }
     }
@@ -150,13 +151,12 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_is_taken_up_again() {
+        let start = Instant::now();
         let mut cursor = Cursor::default();
-        cursor.news([(1_000_000, 1)].into_iter());
-        for _ in 0..EMPTY_ROUNDS_MAX {
-            assert!(cursor.news([(5, 1)].into_iter()).is_empty());
-        }
-        assert_eq!(cursor.seen_us(), 0);
-        cursor.news([(5, 1)].into_iter());
-        assert_eq!(cursor.news([(6, 2)].into_iter()), [2]);
+        cursor.news([(1_000_000, 1)].into_iter(), start);
+        let mut at = |seconds| cursor.news([(5, 1)].into_iter(), start + Duration::from_secs(seconds));
+        assert!([1, 30, 61].into_iter().all(|second| at(second).is_empty()));
+        assert_eq!(at(62), [1], "nothing of the buffer was counted since");
+        assert!(at(63).is_empty());
     }
 }

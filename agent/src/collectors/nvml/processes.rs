@@ -152,7 +152,7 @@ impl Accounts {
     /// Takes new samples in.
     fn take(&mut self, samples: Vec<ProcessUtilizationSample>, now: Instant) {
         let samples = samples.into_iter().map(|sample| (sample.timestamp, sample));
-        for sample in self.cursor.news(samples) {
+        for sample in self.cursor.news(samples, now) {
             let ratio = |percent: u32| (percent <= 100).then(|| f64::from(percent) / 100.0);
             let use_ = Use {
                 sm: ratio(sample.sm_util),

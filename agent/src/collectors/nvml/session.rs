@@ -31,6 +31,15 @@ pub(super) struct Record {
     pub(super) owners: Owners,
 }
 
+impl Record {
+    /// The GPUs that were there and are not among these: who they were, and that they are down.
+    pub(super) fn lost(&self, present: &[Gpu]) -> impl Iterator<Item = Gpu> {
+        let is_absent = |gpu: &Gpu| present.iter().all(|other| other.uuid != gpu.uuid);
+        let known = self.histories.values().filter_map(|history| Some((history.identity.as_ref()?, history)));
+        known.filter(move |(gpu, _)| is_absent(gpu)).map(|(gpu, history)| lost(gpu, history))
+    }
+}
+
 /// The library and its GPUs.
 pub(super) struct Session<'nvml> {
     nvml: &'nvml Nvml,
@@ -58,6 +67,9 @@ impl<'nvml> Session<'nvml> {
                 let watched = failures.ok("nvmlDeviceRegisterEvents", xids.watch(&gpu.device));
                 gpu.identity.xid_watched = watched.is_some();
             }
+        }
+        for gpu in gpus.iter().filter(|gpu| !gpu.identity.uuid.is_empty()) {
+            record.histories.entry(gpu.key()).or_default().identity = Some(gpu.identity.clone());
         }
         let missing = gpus.len() != count as usize;
         let now = Instant::now();
@@ -106,11 +118,15 @@ impl<'nvml> Session<'nvml> {
             }
             rows.push(row);
         }
+        let finding = format!("{} GPUs, driver {}", rows.len(), self.driver_version);
+        let lost: Vec<_> = record.lost(&rows).collect();
+        rows.extend(lost);
+        rows.sort_by_key(|gpu| gpu.index);
         Reading {
             taken: Some(begun),
             duration: begun.elapsed(),
             up: true,
-            finding: format!("{} GPUs, driver {}", rows.len(), self.driver_version),
+            finding,
             driver_version: self.driver_version.clone(),
             gpus: rows,
             containers,
@@ -158,7 +174,7 @@ fn read_one<'nvml>(
     let history = record.histories.entry(gpu.key()).or_default();
     let failures = &mut record.failures;
     if gpu.lost {
-        return (lost(gpu, history), Vec::new());
+        return (lost(&gpu.identity, history), Vec::new());
     }
     let mut calls = Calls { failures, resting: &mut history.resting, lost: false };
     let mut row = gpu.read(nvml, &mut calls);
@@ -171,7 +187,7 @@ fn read_one<'nvml>(
         gpu.lost = gpu.read_fields(&mut row, history, failures);
     }
     if gpu.lost {
-        return (lost(gpu, history), Vec::new());
+        return (lost(&gpu.identity, history), Vec::new());
     }
     row.utilization_samples.clone_from(&history.utilization);
     row.utilization_max_ratio = history.utilization_peak.max(now);
@@ -188,8 +204,8 @@ fn read_one<'nvml>(
 }
 
 /// A GPU that is not there: who it was, and the errors that it went with.
-fn lost(gpu: &Watched<'_>, history: &History) -> Gpu {
-    let mut row = gpu.identity.clone();
+fn lost(identity: &Gpu, history: &History) -> Gpu {
+    let mut row = identity.clone();
     add_xids(&mut row, history);
     row
 }

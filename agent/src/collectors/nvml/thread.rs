@@ -76,7 +76,8 @@ fn run(options: &Options, owners: Owners, latest: &Latest, stop: &Receiver<()>) 
             Err(reason) => reason,
         };
         say(&mut said, &finding);
-        latest.put(Reading { finding, failures: record.failures.all(), ..Reading::default() });
+        let gpus = record.lost(&[]).collect();
+        latest.put(Reading { finding, gpus, failures: record.failures.all(), ..Reading::default() });
         if stopped_within(stop, options.retry) {
             return;
         }

@@ -77,3 +77,28 @@ fn a_directory_without_cgroups_is_an_error_that_says_what_was_looked_for() {
     let error = Layout::detect(&root.path().join("none")).unwrap_err().to_string();
     assert!(error.starts_with("read directory"), "{error}");
 }
+
+#[test]
+fn a_process_is_of_the_deepest_container_in_the_tree_that_is_walked() {
+    let (a, b) = ("a".repeat(64), "b".repeat(64));
+    let layout = |mode| Layout { mode, primary: "/".into(), unified: Vec::new(), v1: Vec::new() };
+    let text = format!(
+        "12:memory:/docker/{b}\n4:cpu,cpuacct:/docker/{a}/docker/{b}/x\n1:name=systemd:/docker/{a}\n0::/init.scope\n"
+    );
+    let nested = format!("/docker/{a}/docker/{b}");
+    assert_eq!(layout(Mode::V2).container_of_process(&text), None);
+    assert_eq!(layout(Mode::V1).container_of_process(&text), Some(nested.as_str()));
+    assert_eq!(
+        layout(Mode::Hybrid).container_of_process(&text),
+        Some(nested.as_str()),
+        "it is in v1's tree only"
+    );
+    let text = format!("0::/docker/{a}/init.scope\n4:cpu:/docker/{b}\n");
+    let outer = format!("/docker/{a}");
+    for mode in [Mode::V2, Mode::Hybrid] {
+        assert_eq!(layout(mode).container_of_process(&text), Some(outer.as_str()), "{mode:?}");
+    }
+    for text in ["", "\n", "0::", "0::/", ":", "::", "0::/../..", &format!("0:{a}")] {
+        assert_eq!(layout(Mode::Hybrid).container_of_process(text), None, "{text:?}");
+    }
+}
