@@ -89,6 +89,8 @@ pub mod programs {
     pub const NVIDIA_DRIVER_RETURN: &str = "nvidia_driver_return";
     /// Does nothing; what the cost of every other program is compared with.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
+    /// The same for the tracepoints of ioctl(2).
+    pub const EMPTY_IOCTL: &str = "empty_ioctl";
 }
 
 /// Constants of one run, frozen before the programs are verified, so that the verifier sees numbers.

@@ -4,7 +4,7 @@
 use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
 
 use crate::{
-    collectors::{COLLECTORS, nvidia_driver},
+    collectors::{COLLECTORS, nvidia_driver, nvml},
     config::Config,
     containers::cgroup::{self, Layout},
     kernel::{self, Kernel, host},
@@ -47,7 +47,7 @@ impl Report {
         report.privileges(&config.proc_root);
         let layout = report.cgroups(config);
         report.runtimes(config);
-        report.gpu();
+        report.gpu(config, layout.as_ref());
         report.collectors(config, layout.as_ref());
         report
     }
@@ -150,13 +150,15 @@ impl Report {
         }
     }
 
-    fn gpu(&mut self) {
+    fn gpu(&mut self, config: &Config, layout: Option<&Layout>) {
+        let Some(layout) = layout.cloned() else { return };
         let (done, result) = mpsc::channel();
+        let (options, proc_root) = (nvml::Options::from(config), config.proc_root.clone());
         // NVML can hang on a broken GPU; the thread is left behind then, and ends with the process.
-        std::thread::spawn(move || done.send(nvml()));
+        std::thread::spawn(move || done.send(nvml::read_once(&options, &proc_root, &layout)));
         match result.recv_timeout(Duration::from_secs(5)) {
-            Ok(Ok(found)) => self.ok("GPU", found),
-            Ok(Err(reason)) => self.row("GPU", State::Off, reason),
+            Ok(reading) if reading.gpus.iter().any(|gpu| gpu.up) => self.ok("GPU", reading.finding),
+            Ok(reading) => self.row("GPU", State::Off, reading.finding),
             Err(_) => self.row("GPU", State::Off, "NVML gave no answer within 5 s"),
         }
     }
@@ -208,14 +210,6 @@ impl Report {
             self.row(format!("  not {rung}"), State::Off, reason);
         }
     }
-}
-
-fn nvml() -> Result<String, String> {
-    let nvml = nvml_wrapper::Nvml::init().map_err(|error| format!("none that NVML knows of ({error})"))?;
-    let count = nvml.device_count().map_err(|error| format!("count devices: {error}"))?;
-    let driver =
-        nvml.sys_driver_version().map_err(|error| format!("ask for the driver's version: {error}"))?;
-    Ok(format!("{count} devices, driver {driver}"))
 }
 
 impl fmt::Display for Report {

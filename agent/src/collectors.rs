@@ -6,13 +6,14 @@
 pub mod cgroup;
 pub mod network;
 pub mod nvidia_driver;
+pub mod nvml;
 pub mod scheduler;
 
 use crate::{
     config::Config,
     containers::{cgroup::Layout, tracker::Container},
     kernel::Kernel,
-    snapshot::ContainerRow,
+    snapshot::{ContainerRow, gpu::HostRows},
 };
 
 /// What a collector may use to start.
@@ -39,6 +40,10 @@ pub struct Spec {
 
 /// Reads one noun of every container.
 pub trait Collector: Send {
+    /// Takes in what belongs to no single container. Called once per tick before the rows, and before a single container
+    /// is read between ticks.
+    fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
+
     /// Reads what belongs to one container into its row. Called for every living container at every tick, and once more
     /// when the kernel says that the last process has left. A file that has vanished is not an error: the row keeps
     /// what was read last.
@@ -47,9 +52,8 @@ pub trait Collector: Send {
     /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
 
-    /// Reads what concerns all containers at once. Called once per tick before the rows; `kernel` is for
-    /// programs that are attached only while what they watch is there.
-    fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
+    /// Writes what belongs to the host as a whole into the snapshot. Called once per tick, after the containers.
+    fn collect_host(&mut self, _host: &mut HostRows) {}
 
     /// The container is gone: release what was held for it, such as open files.
     fn forget(&mut self, _container: &Container) {}
@@ -59,4 +63,5 @@ pub trait Collector: Send {
 }
 
 /// Every collector, in the order in which they run.
-pub const COLLECTORS: &[Spec] = &[cgroup::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC];
+pub const COLLECTORS: &[Spec] =
+    &[cgroup::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC, nvml::SPEC];

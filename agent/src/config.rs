@@ -61,6 +61,7 @@ pub struct RawConfig {
     docker: RawDocker,
     kernel: RawKernel,
     nvidia_driver: RawNvidiaDriver,
+    nvml: RawNvml,
     server: RawServer,
     paths: RawPaths,
 }
@@ -80,6 +81,7 @@ struct RawContainers {
 struct RawCollectors {
     cgroup: Option<bool>,
     network: Option<bool>,
+    nvml: Option<bool>,
     scheduler: Option<bool>,
     nvidia_driver: Option<bool>,
 }
@@ -91,6 +93,7 @@ impl RawCollectors {
             ("network", self.network),
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
+            ("nvml", self.nvml),
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }
@@ -119,6 +122,13 @@ struct RawNvidiaDriver {
     extra_ctl_paths: Vec<PathBuf>,
     extra_gpu_paths: Vec<PathBuf>,
     extra_uvm_paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawNvml {
+    library: Option<PathBuf>,
+    sample_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -203,6 +213,10 @@ pub struct Config {
     pub nvidia_release: Option<Release>,
     /// Files that count as the NVIDIA driver's devices.
     pub nvidia_extra: ExtraPaths,
+    /// NVIDIA's management library: a path, or a name that the dynamic linker finds.
+    pub nvml_library: PathBuf,
+    /// Time between two samples of what changes fast on a GPU.
+    pub nvml_sample: Duration,
     /// Most HTTP connections at a time.
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
@@ -235,6 +249,8 @@ impl Default for Config {
             scheduler_rung: SchedulerRung::Auto,
             nvidia_release: None,
             nvidia_extra: ExtraPaths::default(),
+            nvml_library: "libnvidia-ml.so.1".into(),
+            nvml_sample: Duration::from_millis(200),
             max_connections: 64,
             header_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
@@ -313,6 +329,8 @@ impl TryFrom<RawConfig> for Config {
                 gpu: raw.nvidia_driver.extra_gpu_paths,
                 uvm: raw.nvidia_driver.extra_uvm_paths,
             },
+            nvml_library: raw.nvml.library.unwrap_or(default.nvml_library),
+            nvml_sample: millis("nvml.sample_ms", raw.nvml.sample_ms, default.nvml_sample, 50, 10_000)?,
             max_connections: within(
                 "server.max_connections",
                 raw.server.max_connections.unwrap_or(default.max_connections) as u64,

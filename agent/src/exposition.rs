@@ -10,7 +10,9 @@
 
 pub mod agent;
 pub mod cpu;
+pub mod dcgm;
 pub mod document;
+pub mod gpu;
 pub mod lifecycle;
 pub mod memory;
 pub mod network;
@@ -28,7 +30,11 @@ use bytes::BytesMut;
 pub use document::document;
 pub use text::Text;
 
-use crate::snapshot::{ContainerRow, Snapshot, scheduler::Histogram};
+use crate::snapshot::{
+    ContainerRow, Snapshot,
+    gpu::{Gpu, RatioHistogram},
+    scheduler::Histogram,
+};
 
 /// One metric family.
 pub struct Family {
@@ -49,10 +55,10 @@ pub struct Family {
 }
 
 impl Family {
-    /// True for a family that has cAdvisor's name and meaning; false for our own.
+    /// True for a family that has cAdvisor's name and meaning; false for our own and for dcgm-exporter's.
     #[must_use]
     pub fn is_inherited(&self) -> bool {
-        !self.name.starts_with("glassbox_")
+        self.name.starts_with("container_")
     }
 
     /// True where the series of a container that has ended stay: its counters, final now, and that it was there. What it
@@ -79,6 +85,10 @@ pub enum Kind {
 pub enum Base {
     /// The agent itself: none.
     Agent,
+    /// A GPU: `gpu` (its index), `uuid`.
+    Gpu,
+    /// A GPU, by dcgm-exporter's labels.
+    Dcgm,
     /// `container`, and `namespace`, `pod` where it has them.
     Container,
     /// These, and `id`, `image`, `name`: cAdvisor's.
@@ -92,6 +102,8 @@ pub enum Base {
 pub enum Samples {
     /// From each container's row.
     Container(fn(&ContainerRow, &mut Emit<'_>)),
+    /// From each GPU.
+    Gpu(fn(&Gpu, &mut Emit<'_>)),
     /// From the snapshot as a whole.
     Agent(fn(&Snapshot, &mut Emit<'_>)),
 }
@@ -145,6 +157,11 @@ impl Emit<'_> {
         self.encoder.histogram(self.base, self.labels, histogram);
     }
 
+    /// A distribution of ratios.
+    pub fn ratios(&mut self, histogram: &RatioHistogram) {
+        self.encoder.ratios(self.base, self.labels, histogram);
+    }
+
     fn value(&mut self, value: Option<Value>) {
         if let Some(value) = value {
             self.encoder.value(self.base, self.labels, value);
@@ -166,6 +183,9 @@ pub trait Encoder {
 
     /// A sample of a histogram, in the kernel's buckets: classic and native ones can both be made of them.
     fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram);
+
+    /// A sample of a histogram of ratios, in twentieths.
+    fn ratios(&mut self, base: &[u8], labels: &[&str], histogram: &RatioHistogram);
 
     /// The family is complete.
     fn end(&mut self);
@@ -190,6 +210,8 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         spec::FAMILIES,
         scheduler::FAMILIES,
         nvidia_driver::FAMILIES,
+        gpu::FAMILIES,
+        dcgm::FAMILIES,
         agent::FAMILIES,
     ]
     .into_iter()
@@ -200,10 +222,16 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 /// say.
 pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
     let all = series::SeriesSet::new(&snapshot.containers, encoder);
+    let gpus = series::GpuSet::new(snapshot, encoder);
     for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {
         encoder.begin(family);
         match family.samples {
             Samples::Agent(read) => read(snapshot, &mut Emit { encoder, base: &[], labels: &[] }),
+            Samples::Gpu(read) => {
+                for (gpu, base) in gpus.bearing(family) {
+                    read(gpu, &mut Emit { encoder, base, labels: &[] });
+                }
+            }
             Samples::Container(read) => {
                 let stays = family.outlives_container();
                 for (row, base) in all.bearing(family).filter(|(row, _)| stays || row.ended_at.is_none()) {

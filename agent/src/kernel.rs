@@ -12,7 +12,7 @@ pub mod offsets;
 pub mod returns;
 pub mod slots;
 pub mod stats;
-mod tracefs;
+pub mod tracefs;
 
 use anyhow::{Context as _, bail};
 use aya::{

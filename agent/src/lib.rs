@@ -6,6 +6,7 @@
 //! - [`containers`]: whose cgroup is this.
 //! - [`collectors`]: one module per noun, from files and maps to rows.
 //! - [`snapshot`]: one tick's picture of the host, immutable once published.
+//! - [`gpu_state`]: what a container is doing with its GPUs, from its row.
 //! - [`tick`]: the loop that makes snapshots.
 //! - [`exposition`]: from a snapshot to Prometheus text.
 //! - [`server`]: the HTTP listener.
@@ -20,6 +21,7 @@ pub mod collectors;
 pub mod config;
 pub mod containers;
 pub mod exposition;
+pub mod gpu_state;
 pub mod kernel;
 pub mod run;
 pub mod server;

@@ -3,6 +3,8 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod gpu;
+pub mod gpu_state;
 pub mod network;
 pub mod nvidia_driver;
 pub mod scheduler;
@@ -10,7 +12,12 @@ pub mod scheduler;
 use std::{sync::Arc, time::SystemTime};
 
 use self::{
-    agent::AgentUsage, cgroup::CgroupUsage, network::InterfaceCounters, nvidia_driver::DriverUsage,
+    agent::AgentUsage,
+    cgroup::CgroupUsage,
+    gpu::{ContainerGpu, Gpu, NvmlUsage},
+    gpu_state::GpuState,
+    network::InterfaceCounters,
+    nvidia_driver::DriverUsage,
     scheduler::SchedulerUsage,
 };
 use crate::containers::Identity;
@@ -22,6 +29,10 @@ pub struct Snapshot {
     pub taken_at: SystemTime,
     /// Running containers and, for some minutes, those that ended; unordered.
     pub containers: Vec<ContainerRow>,
+    /// The GPUs of this host, by index.
+    pub gpus: Vec<Gpu>,
+    /// How NVML fares; `None` where its collector is off.
+    pub nvml: Option<NvmlUsage>,
     /// The agent itself.
     pub agent: AgentUsage,
 }
@@ -46,6 +57,10 @@ pub struct ContainerRow {
     pub scheduler: Option<Box<SchedulerUsage>>,
     /// Its use of the NVIDIA driver. `None` where it makes none.
     pub nvidia_driver: Option<Box<DriverUsage>>,
+    /// What it is doing with its GPUs. `None` where what is known does not tell.
+    pub gpu_state: Option<GpuState>,
+    /// What it does on GPUs, by index; empty where it was on none.
+    pub gpus: Vec<ContainerGpu>,
 }
 
 impl ContainerRow {
@@ -61,6 +76,8 @@ impl ContainerRow {
             network: Vec::new(),
             scheduler: None,
             nvidia_driver: None,
+            gpu_state: None,
+            gpus: Vec::new(),
         }
     }
 }

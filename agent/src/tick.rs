@@ -17,13 +17,15 @@ use tokio::sync::watch;
 pub use self::wait::Waker;
 use self::wait::Woken;
 use crate::{
-    collectors::{COLLECTORS, Collector, Context},
+    collectors::{COLLECTORS, Collector, Context, nvidia_driver},
     config::Config,
     containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
+    gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
     snapshot::{
         Snapshot,
         agent::{AgentUsage, CollectorStatus, RuntimeStatus},
+        gpu::HostRows,
     },
 };
 
@@ -50,6 +52,7 @@ pub struct Engine {
     collectors: Vec<Running>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
+    gpu_states: GpuStates,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -99,6 +102,7 @@ impl Engine {
             collectors,
             snapshots,
             walks: containers::Walks::default(),
+            gpu_states: GpuStates::default(),
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -141,10 +145,14 @@ impl Engine {
         self.walk_if_due(now);
         self.tracker.expire(now);
         self.tracker.name();
+        let mut host = HostRows::default();
         for running in &mut self.collectors {
-            running.refresh(self.kernel.as_mut());
-            running.collect_all(&mut self.tracker, now);
+            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now);
         }
+        let sources =
+            Sources { driver: self.driver_known(), nvml: host.nvml.as_ref().is_some_and(|nvml| nvml.up) };
+        let rows = self.tracker.living().map(|entry| (entry.container.key, &mut entry.row));
+        self.gpu_states.fill(rows, sources, begun);
         if let Some(kernel) = &mut self.kernel {
             kernel.tick();
         }
@@ -152,9 +160,21 @@ impl Engine {
         let snapshot = Snapshot {
             taken_at: now,
             containers: self.tracker.rows(now),
+            gpus: host.gpus,
+            nvml: host.nvml,
             agent: self.usage(begun.elapsed()),
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
+    }
+
+    /// Whether a container that is not seen calling the NVIDIA driver does not call it.
+    fn driver_known(&self) -> bool {
+        let name = nvidia_driver::SPEC.name;
+        let runs = self.collectors.iter().any(|running| running.status.name == name && running.status.up);
+        let refused = |kernel: &Kernel| {
+            kernel.outcomes().iter().any(|outcome| outcome.noun == name && outcome.rung.is_none())
+        };
+        runs && !self.kernel.as_ref().is_some_and(refused)
     }
 
     fn usage(&mut self, tick_duration: Duration) -> AgentUsage {
@@ -198,28 +218,19 @@ fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
 }
 
 impl Running {
-    /// What comes once per tick.
-    fn refresh(&mut self, kernel: Option<&mut Kernel>) {
-        if let Some(collector) = &mut self.collector
-            && catch_unwind(AssertUnwindSafe(|| collector.refresh(kernel))).is_err()
-        {
-            self.panicked();
-        }
-    }
-
-    /// A collector that panics is left out from then on.
-    fn panicked(&mut self) {
-        tracing::error!("collector {} panicked and is off from now on", self.status.name);
-        self.collector = None;
-        self.status.up = false;
-    }
-
-    /// One run over all living containers.
-    fn collect_all(&mut self, tracker: &mut Tracker, now: SystemTime) {
+    /// One run over all living containers. A collector that panics is left out from then on.
+    fn collect_all(
+        &mut self,
+        tracker: &mut Tracker,
+        kernel: Option<&mut Kernel>,
+        host: &mut HostRows,
+        now: SystemTime,
+    ) {
         let Some(collector) = &mut self.collector else { return };
         let begun = Instant::now();
         let (mut succeeded, mut failed) = (0u32, None);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
+            collector.refresh(kernel);
             for entry in tracker.living() {
                 entry.row.last_seen = now;
                 match collector.collect(&entry.container, &mut entry.row) {
@@ -230,6 +241,7 @@ impl Running {
                     }
                 }
             }
+            collector.collect_host(host);
         }));
         self.status.duration = begun.elapsed();
         self.status.up = succeeded > 0 || failed.is_none();
@@ -237,7 +249,9 @@ impl Running {
             self.report(&error);
         }
         if outcome.is_err() {
-            self.panicked();
+            tracing::error!("collector {} panicked and is off from now on", self.status.name);
+            self.collector = None;
+            self.status.up = false;
         }
     }
 
@@ -285,8 +299,8 @@ mod tests {
         let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
         let mut running =
             Running { status, collector: Some(Box::new(Erring(collect))), last_error: String::new() };
-        running.collect_all(&mut tracker, now);
-        running.collect_all(&mut tracker, now);
+        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
+        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
         running
     }
 

@@ -10,8 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use aya::{Btf, Ebpf, programs::BtfTracePoint};
-use glassbox_ebpf::programs::EMPTY_SWITCH;
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, TracePoint},
+};
+use glassbox::kernel::tracefs::Tracefs;
+use glassbox_ebpf::programs::{EMPTY_IOCTL, EMPTY_SWITCH};
 
 /// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -136,5 +140,21 @@ pub fn attach_empty_program() -> anyhow::Result<Ebpf> {
         ebpf.program_mut(EMPTY_SWITCH).context("find the empty program")?.try_into()?;
     program.load("sched_switch", &btf).context("load the empty program")?;
     program.attach().context("attach the empty program")?;
+    Ok(ebpf)
+}
+
+/// The same at the beginning and the end of ioctl(2).
+///
+/// # Errors
+/// Where this kernel does not take it, or has no tracefs mounted.
+pub fn attach_empty_ioctl_programs() -> anyhow::Result<Ebpf> {
+    let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
+    let program: &mut TracePoint =
+        ebpf.program_mut(EMPTY_IOCTL).context("find the empty program")?.try_into()?;
+    program.load().context("load the empty program")?;
+    let _tracefs = Tracefs::mounted();
+    for hook in ["sys_exit_ioctl", "sys_enter_ioctl"] {
+        program.attach("syscalls", hook).with_context(|| format!("attach the empty program to {hook}"))?;
+    }
     Ok(ebpf)
 }

@@ -10,6 +10,7 @@ mod prometheus {
     mod accounts;
     mod dashboards;
     mod neighbour;
+    mod nvidia_driver;
     mod promtool;
     mod queries;
     mod stack;

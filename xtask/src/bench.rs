@@ -5,6 +5,7 @@
 //! this folder is a group of rows. Other work on the machine shows in the figures: leave it alone meanwhile.
 
 mod agent;
+mod driver;
 mod machine;
 mod peers;
 mod probe;
@@ -39,14 +40,19 @@ pub(crate) struct Arguments {
     /// Write the table to docs/overhead.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Only these groups of rows: probe, agent, text, victim
+    /// Only these groups of rows: probe, agent, text, victim, driver
     #[arg(value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
 }
 
 type Group = fn(&Run) -> anyhow::Result<Vec<Row>>;
-const GROUPS: [(&str, Group); 4] =
-    [("probe", probe::rows), ("agent", agent::rows), ("text", text::rows), ("victim", victim::rows)];
+const GROUPS: [(&str, Group); 5] = [
+    ("probe", probe::rows),
+    ("agent", agent::rows),
+    ("text", text::rows),
+    ("victim", victim::rows),
+    ("driver", driver::rows),
+];
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     match measure(arguments) {

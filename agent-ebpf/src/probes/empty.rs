@@ -1,8 +1,16 @@
-//! A program that does nothing, on the busiest hook: `cargo xtask bench` subtracts its cost from the others'.
+//! Programs that do nothing, on the hooks of others: `cargo xtask bench` subtracts their cost.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
+};
 
 #[btf_tracepoint(function = "sched_switch")]
 fn empty_sched_switch(_ctx: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[tracepoint]
+fn empty_ioctl(_ctx: TracePointContext) -> u32 {
     0
 }

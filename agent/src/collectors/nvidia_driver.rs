@@ -46,7 +46,7 @@ const SYS: &str = "/sys";
 /// Time between two looks for the driver.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// A container that is read between ticks, such as for the last time, is shown with counts no older than this.
+/// The maps are read again after this, between ticks too, where containers are read for the last time.
 const STALE: Duration = Duration::from_millis(20);
 
 /// The driver of this host in a few words; `None` where there is none.
@@ -81,7 +81,7 @@ struct NvidiaDriver {
     slots: Array<MapData, DriverSlot>,
     present: Option<Presence>,
     looked: Option<Instant>,
-    refreshed: Instant,
+    refreshed: Option<Instant>,
     commands_by_slot: HashMap<u32, Vec<CommandUsage>>,
     failures_by_slot: HashMap<u32, Vec<FailureCount>>,
 }
@@ -106,7 +106,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         slots: kernel.take_map(maps::NVIDIA_SLOTS)?,
         present: None,
         looked: None,
-        refreshed: Instant::now(),
+        refreshed: None,
         commands_by_slot: HashMap::new(),
         failures_by_slot: HashMap::new(),
     };
@@ -180,7 +180,11 @@ impl Collector for NvidiaDriver {
         {
             self.look(kernel);
         }
-        self.refreshed = Instant::now();
+        // Births and deaths come in storms.
+        if self.refreshed.is_some_and(|refreshed| refreshed.elapsed() < STALE) {
+            return;
+        }
+        self.refreshed = Some(Instant::now());
         self.commands_by_slot.clear();
         self.failures_by_slot.clear();
         if self.present.is_none() {
@@ -211,9 +215,6 @@ impl Collector for NvidiaDriver {
         let counts = self.slots.get(&slot, 0).with_context(|| format!("read driver slot {slot}"))?;
         if counts.begun == 0 {
             return Ok(());
-        }
-        if self.refreshed.elapsed() > STALE {
-            self.refresh(None);
         }
         let mut usage = usage(&counts, monotonic_ns());
         usage.commands = self.commands_by_slot.get(&slot).cloned().unwrap_or_default();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use self::{
-    path::{ContainerPath, container_of},
+    path::{ContainerPath, container_above, container_of},
     walk::{Found, Walk, walk},
 };
 
@@ -125,6 +125,22 @@ impl Layout {
     fn beside_primary(&self) -> impl Iterator<Item = &Path> {
         let hybrid = self.mode == Mode::Hybrid;
         ["cpu", "memory"].into_iter().filter(move |_| hybrid).filter_map(|name| tree(&self.v1, name))
+    }
+
+    /// The path of the container that a process is in, the deepest one, by the text of its `/proc/PID/cgroup`: in the
+    /// tree that is walked, then in v1's.
+    #[must_use]
+    pub fn container_of_process<'a>(&self, cgroups: &'a str) -> Option<&'a str> {
+        let trees: &[&str] = match self.mode {
+            Mode::V2 => &[""],
+            Mode::Hybrid => &["", "cpu", "memory"],
+            Mode::V1 => &["cpu", "cpuacct", "memory"],
+        };
+        trees.iter().find_map(|tree| {
+            let line = cgroups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+            let mut paths = line.filter(|(controllers, _)| controllers.split(',').any(|name| name == *tree));
+            paths.find_map(|(_, path)| container_above(path))
+        })
     }
 
     /// The kernel's number for the tree that is walked: 0 for v2, else the one that `cgroups` in procfs

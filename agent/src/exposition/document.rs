@@ -29,9 +29,14 @@ Whom a series is about:
 | base | labels |
 |---|---|
 | agent | none |
+| gpu | `gpu` (its index) and `uuid` |
+| dcgm | `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname`, `DCGM_FI_DRIVER_VERSION`: dcgm-exporter's |
 | container | `container`, and in Kubernetes `namespace`, `pod`; unique on a host |
 | cadvisor | these, and cAdvisor's `id` (path of the cgroup), `image`, `name` (the runtime's name) |
 | labelled | these, and `container_label_*` for each runtime label in `containers.labels` |
+
+Families of dcgm-exporter's default set have its names, types and units, so that dashboards made for it work; what a
+GPU does not support is absent.
 
 `/metrics` has all families, `/metrics/cadvisor` the inherited ones: those that have cAdvisor's name, type and
 meaning, so that dashboards and rules made for it work unchanged. Unlike cAdvisor's they also carry
@@ -50,8 +55,11 @@ pub fn document() -> anyhow::Result<String> {
     let mut page = String::from(INTRODUCTION);
     section(&mut page, "Inherited from cAdvisor", families().filter(|family| family.is_inherited()));
     let own = || families().filter(|family| !family.is_inherited());
-    section(&mut page, "Containers", own().filter(|family| family.base != Base::Agent));
-    section(&mut page, "The agent", own().filter(|family| family.base == Base::Agent));
+    let of = |bases: &'static [Base]| own().filter(|family| bases.contains(&family.base));
+    section(&mut page, "Containers", of(&[Base::Container, Base::CAdvisor, Base::Labelled]));
+    section(&mut page, "GPUs", of(&[Base::Gpu]));
+    section(&mut page, "GPUs, as dcgm-exporter's", of(&[Base::Dcgm]));
+    section(&mut page, "The agent", of(&[Base::Agent]));
     page.push_str(
         "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
          | name | type | meaning |\n|---|---|---|\n",
@@ -87,6 +95,8 @@ fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'
             unit(family),
             match family.base {
                 Base::Agent => "agent",
+                Base::Gpu => "gpu",
+                Base::Dcgm => "dcgm",
                 Base::Container => "container",
                 Base::CAdvisor => "cadvisor",
                 Base::Labelled => "labelled",
@@ -101,7 +111,7 @@ fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'
 /// The unit: the last word of the name, else, as cAdvisor leaves it out at times, what the help says.
 fn unit(family: &Family) -> &'static str {
     let name = family.name.strip_suffix("_total").unwrap_or(family.name);
-    let units = ["seconds", "bytes", "ratio"];
+    let units = ["seconds", "bytes", "ratio", "watts", "joules", "celsius", "hertz"];
     let named = units.into_iter().find(|unit| name.ends_with(unit));
     let named = named.or_else(|| units.into_iter().find(|unit| family.help.contains(&format!("in {unit}"))));
     named.unwrap_or("")

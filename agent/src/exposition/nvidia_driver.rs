@@ -7,7 +7,8 @@ use super::{
 };
 use crate::snapshot::{
     ContainerRow,
-    nvidia_driver::{DriverMeaning, DriverUsage, Failure},
+    gpu_state::GpuState,
+    nvidia_driver::{DriverMeaning, Failure},
 };
 
 const CALLS: &str = "nvidia_driver programs, at the end of each ioctl on one of the driver's devices";
@@ -48,7 +49,7 @@ pub const FAMILIES: &[Family] = &[
             failures(row, emit, |reason| match reason {
                 Failure::Status(name) => Some(name),
                 Failure::Errno(_) => None,
-            })
+            });
         }),
         ..DRIVER
     },
@@ -60,7 +61,7 @@ pub const FAMILIES: &[Family] = &[
             failures(row, emit, |reason| match reason {
                 Failure::Errno(name) => Some(name),
                 Failure::Status(_) => None,
-            })
+            });
         }),
         ..DRIVER
     },
@@ -89,7 +90,7 @@ pub const FAMILIES: &[Family] = &[
         kind: Gauge,
         help: "While ioctls on the NVIDIA driver are in flight: time since one last began or ended, in seconds.",
         samples: Container(|row, emit| {
-            emit.time(row.nvidia_driver.as_ref().and_then(|driver| driver.waiting))
+            emit.time(row.nvidia_driver.as_ref().and_then(|driver| driver.waiting));
         }),
         ..DRIVER
     },
@@ -164,6 +165,20 @@ pub const FAMILIES: &[Family] = &[
         Container(|row, emit| count(row, emit, |meaning| meaning.events)),
     ),
     Family {
+        name: "glassbox_container_gpu_state",
+        kind: Gauge,
+        help: "1 for what the container is doing with its GPUs, 0 for the rest; absent where that is not known. \
+               ARCHITECTURE.md has the table by which it is decided.",
+        source: "nvidia_driver, NVML and scheduler, at each tick",
+        labels: &["state"],
+        samples: Container(|row, emit| {
+            for state in GpuState::ALL.into_iter().filter(|_| row.gpu_state.is_some()) {
+                emit.with(&[state.name()]).count(u64::from(row.gpu_state == Some(state)));
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
         name: "glassbox_gpu_cold_start_seconds",
         kind: Gauge,
         help: "How long the process that made a CUDA context last took from its start: driver_opened, context_ready \
@@ -190,7 +205,7 @@ const fn meaning(
 }
 
 fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverMeaning) -> u64) {
-    emit.count(row.nvidia_driver.as_ref().map(|driver: &Box<DriverUsage>| of(&driver.meaning)));
+    emit.count(row.nvidia_driver.as_ref().map(|driver| of(&driver.meaning)));
 }
 
 fn failures(row: &ContainerRow, emit: &mut Emit<'_>, name: fn(&Failure) -> Option<&str>) {

@@ -7,7 +7,10 @@
 use bytes::BytesMut;
 
 use super::{Base, Encoder, Family};
-use crate::{containers::Identity, snapshot::ContainerRow};
+use crate::{
+    containers::Identity,
+    snapshot::{ContainerRow, Snapshot, gpu::Gpu},
+};
 
 /// The longest label value that is written, in bytes. A cgroup path fits, whatever its length.
 pub const VALUE_MAX_BYTES: usize = 4096;
@@ -74,7 +77,7 @@ impl<'a> SeriesSet<'a> {
         self.rows.iter().filter(move |s| if inherited { s.bears_inherited } else { s.bears_own }).map(
             move |series| {
                 let end = match base {
-                    Base::Agent => series.start,
+                    Base::Agent | Base::Gpu | Base::Dcgm => series.start,
                     Base::Container => series.container,
                     Base::CAdvisor => series.cadvisor,
                     Base::Labelled => series.labelled,
@@ -117,6 +120,50 @@ impl<'a> Series<'a> {
 
     fn cadvisor_set<'s>(&self, sets: &'s BytesMut) -> &'s [u8] {
         &sets[self.start..self.cadvisor]
+    }
+}
+
+/// The GPUs of a snapshot with their labels, each index once.
+pub(super) struct GpuSet<'a> {
+    rows: Vec<(&'a Gpu, BytesMut, BytesMut)>,
+}
+
+impl<'a> GpuSet<'a> {
+    /// Renders every GPU's labels: our own, and dcgm-exporter's.
+    pub(super) fn new(snapshot: &'a Snapshot, encoder: &dyn Encoder) -> Self {
+        let usage = snapshot.nvml.as_ref();
+        let hostname = usage.map_or("", |usage| &usage.hostname);
+        let driver_version = usage.map_or("", |usage| &usage.driver_version);
+        let rows = snapshot.gpus.iter().map(|gpu| {
+            let index = gpu.index.to_string();
+            let device = gpu.minor.map(|minor| format!("nvidia{minor}")).unwrap_or_default();
+            let render = |labels: &[(&str, &str)]| {
+                let mut set = BytesMut::new();
+                // To Prometheus an empty label is none.
+                for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+                    encoder.label(&mut set, name, truncated(value, VALUE_MAX_BYTES));
+                }
+                set
+            };
+            let own = render(&[("gpu", &index), ("uuid", &gpu.uuid)]);
+            let dcgm = render(&[
+                ("gpu", &index),
+                ("UUID", &gpu.uuid),
+                ("pci_bus_id", &gpu.pci_bus_id),
+                ("device", &device),
+                ("modelName", &gpu.name),
+                ("Hostname", hostname),
+                ("DCGM_FI_DRIVER_VERSION", driver_version),
+            ]);
+            (gpu, own, dcgm)
+        });
+        Self { rows: rows.collect() }
+    }
+
+    /// The GPUs, each with its labels for this family.
+    pub(super) fn bearing(&self, family: &Family) -> impl Iterator<Item = (&'a Gpu, &[u8])> {
+        let is_dcgm = family.base == Base::Dcgm;
+        self.rows.iter().map(move |(gpu, own, dcgm)| (*gpu, if is_dcgm { &**dcgm } else { &**own }))
     }
 }
 

@@ -10,7 +10,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use glassbox_ebpf::histogram::{MIN_EXPONENT, PER_OCTAVE};
 
 use super::{Encoder, Family, Kind, Value};
-use crate::snapshot::scheduler::Histogram;
+use crate::snapshot::{
+    gpu::{RATIO_BUCKETS, RatioHistogram},
+    scheduler::Histogram,
+};
 
 /// The `Content-Type` of this format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -44,6 +47,12 @@ pub const LE: [&str; 27] = [
     "16",
     "32",
     "64",
+];
+
+/// The `le` of ratios: twentieths.
+pub const RATIO_LE: [&str; RATIO_BUCKETS] = [
+    "0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.35", "0.4", "0.45", "0.5", "0.55", "0.6", "0.65", "0.7",
+    "0.75", "0.8", "0.85", "0.9", "0.95", "1",
 ];
 
 /// The encoder. Its buffer is used again once every [`Bytes`] taken from it is dropped.
@@ -150,6 +159,22 @@ impl Encoder for Text {
         self.out.put_u8(b'\n');
         self.line(family, "_sum", base, labels, Value::Time(Duration::from_nanos(histogram.sum_ns)));
         self.line(family, "_count", base, labels, Value::Count(all));
+    }
+
+    fn ratios(&mut self, base: &[u8], labels: &[&str], histogram: &RatioHistogram) {
+        let Some(family) = self.headed() else { return };
+        let mut below = 0;
+        for (le, count) in RATIO_LE.into_iter().zip(histogram.counts) {
+            below += count;
+            self.head(family, "_bucket", base, labels, Some(le));
+            put_value(&mut self.out, Value::Count(below));
+            self.out.put_u8(b'\n');
+        }
+        self.head(family, "_bucket", base, labels, Some("+Inf"));
+        put_value(&mut self.out, Value::Count(below));
+        self.out.put_u8(b'\n');
+        self.line(family, "_sum", base, labels, Value::Real(histogram.sum));
+        self.line(family, "_count", base, labels, Value::Count(below));
     }
 
     fn end(&mut self) {

@@ -41,6 +41,8 @@ impl ReturnHook {
         let root = tracefs::root().context("find tracefs")?;
         let name = format!("{GROUP}/{function}_{}", std::process::id());
         let mut hook = Self { event: None, name, events: root.join("kprobe_events") };
+        // One of the same name may have outlived a process that was killed. It is not removed while anyone uses it.
+        let _ = hook.write(&format!("-:{}", hook.name));
         hook.write(&format!("r{CALLS}:{} {function}", hook.name))
             .with_context(|| format!("write {}", hook.events.display()))?;
         let path = root.join("events").join(&hook.name).join("id");

@@ -13,13 +13,14 @@ pub(super) fn root() -> Option<PathBuf> {
 
 /// Unmounts what it mounted when dropped.
 #[derive(Debug)]
-pub(super) struct Tracefs {
+pub struct Tracefs {
     ours: bool,
 }
 
 impl Tracefs {
     /// Makes sure that it is mounted. Where that is refused, attaching says what is missing.
-    pub(super) fn mounted() -> Self {
+    #[must_use]
+    pub fn mounted() -> Self {
         if root().is_some() {
             return Self { ours: false };
         }

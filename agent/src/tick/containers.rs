@@ -11,7 +11,7 @@ use crate::{
         cgroup::{self, Found},
         tracker::{Entry, Sighting},
     },
-    kernel::events::Event,
+    kernel::{Kernel, events::Event},
 };
 use glassbox_ebpf::Lost;
 
@@ -33,7 +33,7 @@ pub(super) struct Walks {
 impl Engine {
     pub(super) fn handle_events(&mut self) {
         for _ in 0..MOST_EVENTS {
-            let Some(event) = self.kernel.as_mut().and_then(crate::kernel::Kernel::next_event) else {
+            let Some(event) = self.kernel.as_mut().and_then(Kernel::next_event) else {
                 return;
             };
             let now = SystemTime::now();
@@ -106,7 +106,7 @@ impl Engine {
             return;
         };
         entry.row.last_seen = now;
-        read(&mut self.collectors, entry);
+        read(&mut self.collectors, self.kernel.as_mut(), entry);
     }
 
     /// Reads a container for the last time and gives back what it held.
@@ -114,7 +114,7 @@ impl Engine {
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
         };
-        read(&mut self.collectors, entry);
+        read(&mut self.collectors, self.kernel.as_mut(), entry);
         if let Some(kernel) = &mut self.kernel {
             kernel.slots.leave(entry.container.cgroup_id);
             for nested in entry.nested.drain(..) {
@@ -226,8 +226,9 @@ impl Engine {
 }
 
 /// Reads one container with every collector.
-fn read(collectors: &mut [Running], entry: &mut Entry) {
+fn read(collectors: &mut [Running], mut kernel: Option<&mut Kernel>, entry: &mut Entry) {
     for collector in collectors.iter_mut().filter_map(|running| running.collector.as_mut()) {
+        collector.refresh(kernel.as_deref_mut());
         // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
         let _ = collector.collect(&entry.container, &mut entry.row);
     }

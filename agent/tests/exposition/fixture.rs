@@ -11,6 +11,8 @@ use glassbox::{
         ContainerRow, Snapshot,
         agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
         cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
+        gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
+        gpu_state::GpuState,
         network::InterfaceCounters,
         nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
         scheduler::{Histogram, SchedulerUsage},
@@ -43,12 +45,12 @@ pub(crate) fn row(identity: Identity) -> ContainerRow {
 }
 
 pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
-    Snapshot { taken_at: now(), containers, agent: AgentUsage::default() }
+    Snapshot { taken_at: now(), containers, gpus: Vec::new(), nvml: None, agent: AgentUsage::default() }
 }
 
 pub(crate) fn host() -> Snapshot {
     let containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
-    Snapshot { taken_at: now(), containers, agent: agent() }
+    Snapshot { taken_at: now(), containers, gpus: gpus(), nvml: Some(nvml()), agent: agent() }
 }
 
 /// Everything is known of it.
@@ -105,7 +107,100 @@ fn docker() -> ContainerRow {
     row.network = vec![interface("eth0", 1), interface("eth1", 100)];
     row.scheduler = Some(Box::new(scheduler()));
     row.nvidia_driver = Some(Box::new(nvidia_driver()));
+    row.gpu_state = Some(GpuState::Loading);
+    row.gpus = vec![share()];
     row
+}
+
+fn share() -> ContainerGpu {
+    ContainerGpu {
+        index: 0,
+        uuid: UUID.into(),
+        processes: Some(2),
+        utilization_ratio: Some(0.61),
+        memory_utilization_ratio: Some(0.3),
+        encoder_ratio: Some(0.0),
+        decoder_ratio: Some(0.05),
+        memory_used_bytes: Some(6 << 30),
+        memory_used_ratio: Some(0.075),
+        busy: Duration::from_millis(90_500),
+        energy_joules: Some(20_815.5),
+    }
+}
+
+const UUID: &str = "GPU-5e0d1a32-7c1f-4a87-8a55-0f4f5a5c9d10";
+
+/// One GPU of which everything is known, and one that has fallen off the bus.
+fn gpus() -> Vec<Gpu> {
+    let mut histogram = RatioHistogram::default();
+    for percent in [0, 5, 6, 50, 100, 100] {
+        histogram.add_percent(percent);
+    }
+    let whole = Gpu {
+        index: 0,
+        uuid: UUID.into(),
+        name: "NVIDIA H100 \"PCIe\"\n".into(),
+        pci_bus_id: "00000000:01:00.0".into(),
+        minor: Some(0),
+        up: true,
+        mig_enabled: Some(true),
+        mig_instances: vec![MigInstance {
+            uuid: "MIG-1".into(),
+            memory_total_bytes: Some(10 << 30),
+            memory_used_bytes: Some(1 << 30),
+        }],
+        utilization_ratio: Some(0.61),
+        memory_utilization_ratio: Some(0.29),
+        utilization_samples: Some(histogram),
+        utilization_max_ratio: Some(1.0),
+        encoder_ratio: Some(0.0),
+        decoder_ratio: Some(0.05),
+        memory_total_bytes: Some(80 << 30),
+        memory_used_bytes: Some(8 << 30),
+        memory_used_max_bytes: Some(9 << 30),
+        memory_free_bytes: Some(71 << 30),
+        memory_reserved_bytes: Some(1 << 30),
+        power_watts: Some(230.125),
+        power_max_watts: Some(349.9),
+        power_limit_watts: Some(350.0),
+        energy_mj: Some(9_876_543_210),
+        temperature_celsius: Some(58.0),
+        memory_temperature_celsius: Some(64.0),
+        clocks_hertz: vec![("sm", 1.755e9), ("memory", 1.593e9)],
+        throttle_reasons: vec![("idle", false), ("software_power_cap", true)],
+        throttled: vec![("power", Duration::from_millis(12_345))],
+        ecc_errors: vec![("corrected", 3), ("uncorrected", 0)],
+        remapped_rows: vec![("correctable", 1), ("uncorrectable", 2)],
+        row_remap_pending: Some(false),
+        row_remap_failed: Some(false),
+        pcie_replays: Some(4),
+        pcie_bytes: vec![("transmit", 1_000_000), ("receive", 2_000_000)],
+        nvlink_bytes: vec![("transmit", 2048), ("receive", 4096)],
+        nvlink_errors: vec![("replay", 1)],
+        gpm: Gpm {
+            ratios: vec![("graphics", 0.61), ("tensor", 0.12), ("dram", 0.25)],
+            pcie_transmit_bytes_per_second: Some(1_048_576.0),
+            pcie_receive_bytes_per_second: Some(2_097_152.0),
+        },
+        xid_watched: true,
+        xids: vec![(31, 2)],
+        last_xid: Some(31),
+        processes: vec![("container", 2), ("host", 0), ("unknown", 1)],
+    };
+    let lost =
+        Gpu { index: 1, uuid: "GPU-1".into(), xids: vec![(79, 1)], last_xid: Some(79), ..Gpu::default() };
+    vec![whole, lost]
+}
+
+fn nvml() -> NvmlUsage {
+    NvmlUsage {
+        up: true,
+        driver_version: "580.159.04".into(),
+        hostname: "studio".into(),
+        reading_age: Some(Duration::from_millis(420)),
+        reading_duration: Some(Duration::from_micros(8_100)),
+        failures: vec![("nvmlDeviceGetMigMode", "not_supported", 2)],
+    }
 }
 
 fn interface(name: &str, scale: u64) -> InterfaceCounters {

@@ -50,6 +50,8 @@ fn names_are_unique_and_those_of_counters_end_in_total() {
         let is_counter = family.kind == exposition::Kind::Counter;
         // cAdvisor's name, which is inherited as it is.
         let exempt = family.name == "container_memory_failcnt";
+        // dcgm-exporter's names, likewise.
+        let exempt = exempt || family.name.starts_with("DCGM_FI_");
         assert_eq!(family.name.ends_with("_total"), is_counter && !exempt, "{}", family.name);
         assert!(!family.source.is_empty() && family.help.ends_with('.'), "{}", family.name);
     }
@@ -138,7 +140,8 @@ fn a_host_without_containers_shows_the_agent() {
     let mut empty = host();
     empty.containers.clear();
     let parsed = parse(&text(&empty, Scope::All));
-    assert!(parsed.iter().all(|family| family.name.starts_with("glassbox_")));
+    let ours = |name: &str| name.starts_with("glassbox_") || name.starts_with("DCGM_FI_");
+    assert!(parsed.iter().all(|family| ours(&family.name)));
     assert_eq!(text(&empty, Scope::Inherited), "");
 }
 
@@ -181,4 +184,58 @@ fn many_containers_are_encoded_in_one_go() {
     let parsed = parse(&text(&snapshot, Scope::All));
     assert_eq!(samples(&parsed, "container_memory_rss").len(), 1000);
     assert_eq!(samples(&parsed, "glassbox_container_runqueue_latency_seconds").len(), 30_000);
+}
+
+#[test]
+fn a_gpu_that_is_lost_says_so_and_nothing_else() {
+    let parsed = parse(&text(&host(), Scope::All));
+    let of_lost = |sample: &&Sample| sample.labels.get("gpu").is_some_and(|gpu| gpu == "1");
+    let said: BTreeSet<_> = parsed
+        .iter()
+        .flat_map(|family| family.samples.iter().filter(of_lost))
+        .map(|s| s.name.as_str())
+        .collect();
+    let expected =
+        ["DCGM_FI_DEV_XID_ERRORS", "glassbox_gpu_info", "glassbox_gpu_up", "glassbox_gpu_xid_errors_total"];
+    assert_eq!(said, expected.into());
+    assert_eq!(samples(&parsed, "glassbox_gpu_up").iter().map(|s| s.value).collect::<Vec<_>>(), [1.0, 0.0]);
+}
+
+#[test]
+fn dcgm_families_have_the_labels_and_units_of_dcgm_exporter() {
+    let parsed = parse(&text(&host(), Scope::All));
+    let used = &samples(&parsed, "DCGM_FI_DEV_FB_USED")[0];
+    assert_eq!(used.value, 8192.0, "MiB");
+    let labels: Vec<_> = used.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(
+        labels,
+        [
+            ("DCGM_FI_DRIVER_VERSION", "580.159.04"),
+            ("Hostname", "studio"),
+            ("UUID", "GPU-5e0d1a32-7c1f-4a87-8a55-0f4f5a5c9d10"),
+            ("device", "nvidia0"),
+            ("gpu", "0"),
+            ("modelName", "NVIDIA H100 \"PCIe\"\n"),
+            ("pci_bus_id", "00000000:01:00.0"),
+        ]
+    );
+    let value = |name| samples(&parsed, name)[0].value;
+    assert_eq!([value("DCGM_FI_DEV_GPU_UTIL"), value("DCGM_FI_DEV_SM_CLOCK")], [61.0, 1755.0], "% and MHz");
+    assert_eq!(value("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"), 9_876_543_210.0, "mJ");
+    assert_eq!(value("DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL"), 6.0, "KiB");
+    let xid = &samples(&parsed, "DCGM_FI_DEV_XID_ERRORS")[0];
+    assert_eq!((xid.value, xid.labels["err_msg"].as_str()), (31.0, "GPU memory page fault"));
+}
+
+#[test]
+fn ratios_are_in_twentieths_and_end_with_their_count() {
+    let parsed = parse(&text(&host(), Scope::All));
+    let all = samples(&parsed, "glassbox_gpu_utilization_samples_ratio");
+    let counts: Vec<_> = all.iter().map(|sample| sample.value).collect();
+    assert_eq!(all.len(), 23);
+    assert_eq!(
+        [counts[0], counts[1], counts[9], counts[18], counts[19], counts[20]],
+        [2.0, 3.0, 4.0, 4.0, 6.0, 6.0]
+    );
+    assert_eq!((counts[22], (counts[21] - 2.61).abs() < 1e-9), (6.0, true));
 }

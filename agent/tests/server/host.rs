@@ -95,7 +95,8 @@ impl Drop for Server {
 
 pub(crate) fn snapshot(containers: usize) -> Snapshot {
     let agent = AgentUsage { ticks: 1, containers_running: containers, ..AgentUsage::default() };
-    Snapshot { taken_at: SystemTime::now(), containers: (0..containers).map(row).collect(), agent }
+    let containers = (0..containers).map(row).collect();
+    Snapshot { taken_at: SystemTime::now(), containers, gpus: Vec::new(), nvml: None, agent }
 }
 
 fn row(number: usize) -> ContainerRow {

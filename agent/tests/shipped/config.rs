@@ -47,7 +47,7 @@ fn the_keys_it_shows_have_their_defaults() {
 fn it_shows_every_key_there_is() {
     let text = uncommented(&shipped());
     let mut shown = 0;
-    for table in ["", "containers", "docker", "kernel", "server", "paths"] {
+    for table in ["", "containers", "docker", "kernel", "nvml", "server", "paths"] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         // The refusal of a key that is none names those that are.
         let refusal = load(&format!("{header}none_such = 1\n")).unwrap_err();
@@ -112,6 +112,7 @@ fn a_value_out_of_range_is_named_with_its_range() {
         ("tick_ms = 60001\n", "tick_ms", "100", "60000"),
         ("[containers]\nmax = 0\n", "containers.max", "1", "16384"),
         ("[containers]\nkeep_ended_s = 100000\n", "containers.keep_ended_s", "0", "86400"),
+        ("[nvml]\nsample_ms = 20\n", "nvml.sample_ms", "50", "10000"),
         ("[server]\nmax_connections = 0\n", "server.max_connections", "1", "4096"),
         ("[server]\nheader_timeout_ms = 1\n", "server.header_timeout_ms", "100", "60000"),
         ("[server]\nwrite_timeout_ms = 1\n", "server.write_timeout_ms", "100", "300000"),
@@ -129,6 +130,7 @@ fn the_ranges_are_those_that_the_shipped_configuration_names() {
         ("tick_ms", "100 to 60000"),
         ("max", "1 to 16384"),
         ("keep_ended_s", "0 to 86400"),
+        ("sample_ms", "50 to 10000"),
         ("max_connections", "1 to 4096"),
         ("header_timeout_ms", "100 to 60000"),
         ("write_timeout_ms", "100 to 300000"),

@@ -11,11 +11,15 @@ use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
     containers::{Identity, Runtime},
-    exposition::{Encoder, Family, Kind, Scope, Text, Value, encode, text::LE},
+    exposition::{
+        Encoder, Family, Kind, Scope, Text, Value, encode,
+        text::{LE, RATIO_LE},
+    },
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
         cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
+        gpu::RatioHistogram,
         network::InterfaceCounters,
         scheduler::{Histogram, SchedulerUsage},
     },
@@ -158,6 +162,25 @@ impl Encoder for Families {
         self.push(metric);
     }
 
+    fn ratios(&mut self, base: &[u8], labels: &[&str], histogram: &RatioHistogram) {
+        let mut metric = self.metric(base, labels);
+        let mut below = 0;
+        let buckets = RATIO_LE.iter().zip(histogram.counts).map(|(le, count)| {
+            below += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(le.parse().unwrap_or(f64::NAN));
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        let buckets = buckets.collect();
+        let mut whole = proto::Histogram::default();
+        whole.set_sample_count(below);
+        whole.set_sample_sum(histogram.sum);
+        whole.set_bucket(buckets);
+        metric.set_histogram(whole);
+        self.push(metric);
+    }
+
     fn end(&mut self) {
         self.families.pop_if(|family| family.get_metric().is_empty());
     }
@@ -193,7 +216,8 @@ fn snapshot(containers: u64) -> Snapshot {
         }));
         row
     });
-    Snapshot { taken_at: now, containers: containers.collect(), agent: AgentUsage::default() }
+    let containers = containers.collect();
+    Snapshot { taken_at: now, containers, gpus: Vec::new(), nvml: None, agent: AgentUsage::default() }
 }
 
 fn usage(scale: u64) -> CgroupUsage {

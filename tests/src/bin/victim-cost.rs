@@ -10,19 +10,24 @@ use std::{
     any::Any,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
 use glassbox::{
+    collectors::{
+        Collector, Context,
+        nvidia_driver::{self, ExtraPaths},
+    },
     config::{Config, ProgramStats},
+    containers::cgroup::Layout,
     kernel::{Kernel, Options},
 };
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
-    measure::{attach_empty_program, cpu_time, end_by_rest, flag, rest},
+    measure::{attach_empty_ioctl_programs, attach_empty_program, cpu_time, end_by_rest, flag, rest},
     service::free_address,
 };
 use serde_json::{Map, json};
@@ -40,8 +45,13 @@ const RESPONSE_BYTES: usize = 1024;
 /// Does something over and over for a time and returns how often.
 type Work = Box<dyn FnMut(Duration) -> anyhow::Result<u64>>;
 type Workload = fn() -> anyhow::Result<Work>;
-const WORKLOADS: [(&str, Workload); 3] =
-    [("switches", switches), ("syscalls", syscalls), ("requests", requests)];
+const WORKLOADS: [(&str, Workload); 5] = [
+    ("switches", switches),
+    ("syscalls", syscalls),
+    ("requests", requests),
+    ("driver_ioctls", driver_ioctls),
+    ("other_ioctls", other_ioctls),
+];
 
 fn main() -> anyhow::Result<()> {
     let slice = Duration::from_millis(flag("--slice-ms")?);
@@ -120,6 +130,7 @@ impl Victim {
     fn start(name: &str, slice: Duration, cgroup: &Cgroup) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         command.arg(format!("--workload={name}")).arg(format!("--slice-ms={}", slice.as_millis()));
+        command.args(std::env::args().filter(|word| word.starts_with("--device=")));
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start the workload")?;
         let asks = child.stdin.take().context("take its input")?;
@@ -169,6 +180,8 @@ fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Box
         }
         "empty" => return Ok(Box::new(attach_empty_program()?)),
         "programs" => return Ok(Box::new(attach_our_programs(cgroup)?)),
+        "empty_ioctl" => return Ok(Box::new(attach_empty_ioctl_programs()?)),
+        "driver" => return Ok(Box::new(attach_driver_programs(cgroup)?)),
         _ => bail!("there is no tool {name:?}"),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -184,6 +197,21 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
     let slot = kernel.slots.claim().context("claim a slot")?;
     ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
     Ok(kernel)
+}
+
+/// With the NVIDIA driver's programs, for which the file of [`driver_ioctls`] is its control device.
+fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>, Kernel)> {
+    let nvidia_extra = ExtraPaths { ctl: vec![flag::<PathBuf>("--device")?], ..ExtraPaths::default() };
+    let config = Config { nvidia_extra, program_stats: ProgramStats::Never, ..Config::default() };
+    let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
+    let layout = Layout::detect(&config.cgroup_root)?;
+    let mut context =
+        Context { config: &config, layout: &layout, kernel: Some(&mut kernel), kernel_error: None };
+    let collector = (nvidia_driver::SPEC.start)(&mut context)?;
+    kernel.rung(nvidia_driver::SPEC.name)?;
+    let slot = kernel.slots.claim().context("claim a slot")?;
+    ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
+    Ok((collector, kernel))
 }
 
 fn pin_to(cpu: usize) -> anyhow::Result<()> {
@@ -224,6 +252,35 @@ fn syscalls() -> anyhow::Result<Work> {
             for _ in 0..1000 {
                 // SAFETY: no arguments, cannot fail.
                 unsafe { libc::syscall(libc::SYS_getppid) };
+            }
+            count += 1000;
+        }
+        Ok(count)
+    }))
+}
+
+/// `RM_CONTROL`, over and over, on the file that is the driver's control device to the programs. The file system
+/// knows no such request and says so at once, so that nearly all of the time is that of the system call.
+fn driver_ioctls() -> anyhow::Result<Work> {
+    ioctls(&flag::<PathBuf>("--device")?)
+}
+
+/// The same on a file that is nobody's device.
+fn other_ioctls() -> anyhow::Result<Work> {
+    ioctls(&std::env::current_exe().context("find this program")?)
+}
+
+fn ioctls(path: &Path) -> anyhow::Result<Work> {
+    use std::os::fd::AsRawFd as _;
+    const RM_CONTROL: libc::c_ulong = 0xC020_462A;
+    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let mut parameters = [0u32; 8];
+    Ok(Box::new(move |time| {
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            for _ in 0..1000 {
+                // SAFETY: a live buffer of the size that the request tells.
+                unsafe { libc::ioctl(file.as_raw_fd(), RM_CONTROL, &raw mut parameters) };
             }
             count += 1000;
         }

@@ -7,11 +7,15 @@ use std::{
 };
 
 use glassbox::exposition;
-use glassbox_tests::docker::{Container, eventually};
+use glassbox_tests::{
+    docker::{Container, eventually},
+    prometheus::Programs,
+    skip,
+};
 
 use super::stack::Stack;
 
-/// What promtool has to say against names that are cAdvisor's and must stay.
+/// What promtool has to say against names that are cAdvisor's and must stay; dcgm-exporter's are known by their prefix.
 const INHERITED: [&str; 1] = ["container_memory_failcnt"];
 
 #[test]
@@ -23,6 +27,9 @@ fn promtool_finds_fault_only_with_names_that_are_inherited() {
     // Which of the inherited families there are depends on the version of cgroups; ours must all be there.
     let missing = |metrics: &str| -> Vec<_> {
         let own = exposition::families().filter(|family| !family.is_inherited()).map(|family| family.name);
+        // What there is only on a host with a GPU is in the golden file.
+        let own =
+            own.filter(|family| !["DCGM", "gpu", "nvidia", "nvml"].iter().any(|word| family.contains(word)));
         own.filter(|family| !metrics.contains(&format!("\n# TYPE {family} "))).collect()
     };
     let mut metrics = String::new();
@@ -31,20 +38,45 @@ fn promtool_finds_fault_only_with_names_that_are_inherited() {
         (metrics.contains(&container.id) && missing(&metrics).is_empty()).then_some(())
     });
 
-    let mut promtool = Command::new(&stack.programs.promtool)
+    check_metrics(&stack.programs, metrics.as_bytes());
+    check_metrics(&stack.programs, include_bytes!("../../golden/metrics.txt"));
+}
+
+fn check_metrics(programs: &Programs, metrics: &[u8]) {
+    let mut promtool = Command::new(&programs.promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    promtool.stdin.take().unwrap().write_all(metrics).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     println!("{}\n{told}", output.status);
     // 3: read to the end, with faults found. 1 would be that it could not read them.
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {told}", output.status);
-    let faults: Vec<_> =
-        told.lines().filter(|line| !INHERITED.contains(&line.split(' ').next().unwrap())).collect();
+    let is_inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("DCGM_FI_");
+    let faults: Vec<_> = told.lines().filter(|line| !is_inherited(line.split(' ').next().unwrap())).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_alerts_fire_when_they_should_and_only_then() {
+    let test = "the_alerts_fire_when_they_should_and_only_then";
+    let Ok(programs) = Programs::find().map_err(|reason| skip(test, &reason)) else { return };
+    // The test of the rules names them by a path beside itself.
+    let directory = tempfile::tempdir().unwrap();
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for file in ["dashboards/alerts.yml", "tests/fixtures/alerts_test.yml"] {
+        let from = repository.join(file);
+        std::fs::copy(&from, directory.path().join(from.file_name().unwrap())).unwrap();
+    }
+    let tested = Command::new(&programs.promtool)
+        .args(["test", "rules", "alerts_test.yml"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&tested.stderr) + String::from_utf8_lossy(&tested.stdout);
+    assert!(tested.status.success(), "{told}");
 }

@@ -12,6 +12,11 @@ use glassbox_tests::{
 /// One test at a time: they measure how busy the host is.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// The turn of one test.
+pub(super) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The three of them; gone when dropped, in this order.
 pub(super) struct Stack {
     pub(super) prometheus: Prometheus,
@@ -24,7 +29,7 @@ pub(super) struct Stack {
 impl Stack {
     /// Starts them, or says why `test` is skipped. `configuration` are further lines of the agent's TOML.
     pub(super) fn start(test: &str, configuration: &str) -> Option<Self> {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let programs = Programs::find().map_err(|reason| skip(test, &reason)).ok()?;
         let docker = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok()?;
         let socket = docker.socket().display();

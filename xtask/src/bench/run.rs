@@ -42,6 +42,14 @@ impl Run {
         if self.quick { quick } else { full }
     }
 
+    /// An empty file.
+    pub(super) fn scratch_file(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = workspace::scratch().join(name);
+        std::fs::create_dir_all(workspace::scratch()).context("create the scratch directory")?;
+        std::fs::write(&path, []).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
     /// The agent.
     pub(super) fn agent(&self) -> String {
         format!("--agent={}", self.directory.join("glassbox").display())

@@ -58,7 +58,7 @@ fn part(what: &str, rounds: &[Value], tool: &str) -> Row {
 }
 
 /// Operations per second without and with a tool, round for round.
-fn pairs(rounds: &[Value], tool: &str, workload: &str) -> impl Iterator<Item = (f64, f64)> {
+pub(super) fn pairs(rounds: &[Value], tool: &str, workload: &str) -> impl Iterator<Item = (f64, f64)> {
     let of = move |round: &Value| {
         let measured = &round[tool][workload];
         Some((measured["off"].as_f64()?, measured["on"].as_f64()?))

@@ -43,6 +43,19 @@ pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     Some(ContainerPath { id, runtime })
 }
 
+/// The path of the deepest container that a cgroup is or is nested in.
+#[must_use]
+pub fn container_above(path: &str) -> Option<&str> {
+    let mut path = path;
+    while !path.is_empty() {
+        if container_of(path).is_some() {
+            return Some(path);
+        }
+        path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

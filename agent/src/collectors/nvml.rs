@@ -1,0 +1,185 @@
+//! GPUs by NVML, NVIDIA's management library: the values of each GPU, and what each container does on it.
+//!
+//! The library is loaded at run time from `nvml.library`; a host without it has no GPU rows, and it is looked for again
+//! every 10 s. A thread of its own calls it (`nvml/thread.rs`), because a call may hang; the tick takes the latest
+//! reading, and once that is old the values are absent.
+//!
+//! Every `nvml.sample_ms` the thread takes in what changes fast: the driver's own buffer of utilization samples, memory
+//! and momentary power. Once per tick it reads everything, and the processes on each GPU. In between it waits for Xid
+//! errors. A GPU that falls off the bus or waits for a reset shows nothing but that it is down; the others go on, and
+//! after 10 s the library is loaded anew, which is the only way to find such a GPU again.
+//!
+//! Cost: some 40 calls per GPU and tick and 3 per sample; what a GPU does not support is asked for every 60th time only.
+//! How long they take is the driver's affair, see `glassbox_nvml_reading_duration_seconds`. Drivers from 510 on name
+//! processes in a form that this reads; older ones show the GPUs only.
+
+mod calls;
+mod device;
+mod events;
+mod fields;
+mod gpm;
+mod history;
+mod owner;
+mod processes;
+mod reading;
+mod session;
+mod thread;
+
+use std::{ffi::OsString, fs, sync::Arc, time::Duration};
+
+pub use self::reading::Reading;
+use self::{
+    calls::Failures, owner::Owners, reading::Latest, session::Record, session::Session, thread::Thread,
+};
+use super::{Collector, Context, Spec};
+use crate::{
+    config::Config,
+    containers::{cgroup::Layout, tracker::Container},
+    kernel::Kernel,
+    snapshot::{
+        ContainerRow,
+        gpu::{ContainerGpu, Gpu, HostRows, NvmlUsage},
+    },
+};
+
+/// The row of the registry.
+pub const SPEC: Spec = Spec {
+    name: "nvml",
+    summary: "GPUs and the containers on them, from NVIDIA's management library",
+    start: |context| Ok(Box::new(Nvml::new(context)?)),
+};
+
+/// How often a library or a GPU that is not there is looked for.
+const RETRY: Duration = Duration::from_secs(10);
+/// A reading is old after so many ticks, and not before [`STALE_AFTER`].
+const STALE_TICKS: u32 = 3;
+const STALE_AFTER: Duration = Duration::from_secs(3);
+
+/// How to read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The library: a path, or a name that the dynamic linker finds.
+    pub library: OsString,
+    /// Time between two samples of what changes fast.
+    pub sample: Duration,
+    /// Time between two readings of everything.
+    pub tick: Duration,
+    /// Time after which a library or a GPU that was not there is looked for again.
+    pub retry: Duration,
+}
+
+impl From<&Config> for Options {
+    fn from(config: &Config) -> Self {
+        Self {
+            library: config.nvml_library.clone().into(),
+            sample: config.nvml_sample,
+            tick: config.tick,
+            retry: RETRY,
+        }
+    }
+}
+
+/// The collector.
+pub struct Nvml {
+    latest: Latest,
+    reading: Option<Arc<Reading>>,
+    stale_after: Duration,
+    hostname: String,
+    _thread: Thread,
+}
+
+impl Nvml {
+    fn new(context: &Context<'_>) -> anyhow::Result<Self> {
+        Self::start(Options::from(context.config), &context.config.proc_root, context.layout)
+    }
+
+    /// Starts the thread. Waits for nothing.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn start(options: Options, proc_root: &std::path::Path, layout: &Layout) -> anyhow::Result<Self> {
+        let latest = Latest::default();
+        let stale_after = STALE_AFTER.max(options.tick * STALE_TICKS);
+        let hostname = fs::read_to_string(proc_root.join("sys/kernel/hostname")).unwrap_or_default();
+        let owners = Owners::new(proc_root.to_owned(), layout.clone());
+        let thread = Thread::start(options, owners, latest.clone())?;
+        let hostname = hostname.trim().to_owned();
+        Ok(Self { latest, reading: None, stale_after, hostname, _thread: thread })
+    }
+
+    /// The reading, unless it is old.
+    fn current(&self) -> Option<&Reading> {
+        let reading = self.reading.as_deref()?;
+        (reading.taken?.elapsed() <= self.stale_after).then_some(reading)
+    }
+
+    fn shares(&self, container: &Container) -> Option<&Vec<ContainerGpu>> {
+        self.current()?.containers.get(container.identity.cgroup_path.as_str())
+    }
+}
+
+impl Collector for Nvml {
+    fn refresh(&mut self, _kernel: Option<&mut Kernel>) {
+        self.reading = self.latest.get();
+    }
+
+    fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
+        let shares = self.shares(container).map_or(&[][..], Vec::as_slice);
+        // On a GPU that says nothing, what the container has used up stays.
+        let silent = row.gpus.iter().filter(|old| shares.iter().all(|new| new.index != old.index));
+        let mut gpus: Vec<_> = silent.map(ContainerGpu::totals).collect();
+        gpus.extend_from_slice(shares);
+        gpus.sort_unstable_by_key(|gpu| gpu.index);
+        row.gpus = gpus;
+        Ok(())
+    }
+
+    fn collect_host(&mut self, host: &mut HostRows) {
+        let current = self.current();
+        let last = self.reading.as_deref();
+        let up = current.is_some_and(|reading| reading.up);
+        host.gpus = match (current, last) {
+            (Some(reading), _) => reading.gpus.clone(),
+            // NVML hangs: the GPUs are there, but nothing is known of them.
+            (None, Some(reading)) => reading.gpus.iter().map(silent).collect(),
+            (None, None) => Vec::new(),
+        };
+        host.nvml = Some(NvmlUsage {
+            up,
+            driver_version: last.map(|reading| reading.driver_version.clone()).unwrap_or_default(),
+            hostname: self.hostname.clone(),
+            reading_age: last.and_then(|reading| reading.taken).map(|taken| taken.elapsed()),
+            reading_duration: current.map(|reading| reading.duration),
+            failures: last.map(|reading| reading.failures.clone()).unwrap_or_default(),
+        });
+    }
+}
+
+/// Who a GPU is, and nothing else.
+fn silent(gpu: &Gpu) -> Gpu {
+    Gpu {
+        index: gpu.index,
+        uuid: gpu.uuid.clone(),
+        name: gpu.name.clone(),
+        pci_bus_id: gpu.pci_bus_id.clone(),
+        minor: gpu.minor,
+        ..Gpu::default()
+    }
+}
+
+/// Loads the library, reads everything once and unloads it, in this thread: for `glassbox check` and for tests. May
+/// hang as long as NVML does.
+#[must_use]
+pub fn read_once(options: &Options, proc_root: &std::path::Path, layout: &Layout) -> Reading {
+    let owners = Owners::new(proc_root.to_owned(), layout.clone());
+    let mut record =
+        Record { failures: Failures::default(), histories: std::collections::HashMap::new(), owners };
+    match thread::open(&options.library, &mut record.failures) {
+        Ok(nvml) => {
+            let mut session = Session::new(&nvml, &mut record);
+            session.sample(&mut record);
+            session.read(&mut record)
+        }
+        Err(finding) => Reading { finding, failures: record.failures.all(), ..Reading::default() },
+    }
+}

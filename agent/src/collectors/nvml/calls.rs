@@ -1,0 +1,175 @@
+//! One call to NVML: counted where it fails, left alone for a while where the GPU does not support it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use nvml_wrapper::error::NvmlError;
+
+/// A call that the GPU or the library does not have is tried again at every so many rounds: asking is not free, and
+/// a GPU that is split into instances and later whole again has other calls than before.
+const REST_ROUNDS: u32 = 60;
+
+/// Failed calls by function and error.
+#[derive(Debug, Default)]
+pub(super) struct Failures(BTreeMap<(&'static str, &'static str), u64>);
+
+impl Failures {
+    pub(super) fn count(&mut self, call: &'static str, error: &NvmlError) {
+        *self.0.entry((call, code(error))).or_default() += 1;
+    }
+
+    /// The result of a call that is not about a GPU.
+    pub(super) fn ok<T>(&mut self, call: &'static str, result: Result<T, NvmlError>) -> Option<T> {
+        result.inspect_err(|error| self.count(call, error)).ok()
+    }
+
+    pub(super) fn all(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.0.iter().map(|((call, code), count)| (*call, *code, *count)).collect()
+    }
+}
+
+/// What one GPU does not support, by function, with the rounds for which it is not asked.
+pub(super) type Resting = HashMap<&'static str, u32>;
+
+/// The calls of one round about one GPU.
+pub(super) struct Calls<'a> {
+    pub(super) failures: &'a mut Failures,
+    pub(super) resting: &'a mut Resting,
+    /// The GPU is not there any more, or the library has lost its state: nothing else is asked in this round.
+    pub(super) lost: bool,
+}
+
+impl Calls<'_> {
+    /// The answer, or `None` where there is none.
+    pub(super) fn ask<T>(
+        &mut self,
+        call: &'static str,
+        ask: impl FnOnce() -> Result<T, NvmlError>,
+    ) -> Option<T> {
+        if self.lost || self.rests(call) {
+            return None;
+        }
+        match ask() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed(call, &error);
+                None
+            }
+        }
+    }
+
+    /// The answer of a call that says "not found" where there is nothing new; then the default.
+    pub(super) fn ask_news<T: Default>(
+        &mut self,
+        call: &'static str,
+        ask: impl FnOnce() -> Result<T, NvmlError>,
+    ) -> Option<T> {
+        self.ask(call, || match ask() {
+            Err(NvmlError::NotFound) => Ok(T::default()),
+            other => other,
+        })
+    }
+
+    /// True while the call is left alone.
+    fn rests(&mut self, call: &'static str) -> bool {
+        match self.resting.get_mut(call) {
+            Some(0) | None => false,
+            Some(rounds) => {
+                *rounds -= 1;
+                true
+            }
+        }
+    }
+
+    fn failed(&mut self, call: &'static str, error: &NvmlError) {
+        self.failures.count(call, error);
+        match error {
+            NvmlError::NotSupported | NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_) => {
+                self.resting.insert(call, REST_ROUNDS);
+            }
+            error => self.lost |= is_loss(error),
+        }
+    }
+}
+
+/// True for errors after which neither this GPU nor its handle are of any use.
+pub(super) fn is_loss(error: &NvmlError) -> bool {
+    matches!(
+        error,
+        NvmlError::GpuLost
+            | NvmlError::ResetRequired
+            | NvmlError::Uninitialized
+            | NvmlError::DriverNotLoaded
+            | NvmlError::LibRmVersionMismatch
+    )
+}
+
+/// NVML's name for the error, the label `code`.
+pub(super) fn code(error: &NvmlError) -> &'static str {
+    #[expect(deprecated, reason = "old libraries still say it")]
+    match error {
+        NvmlError::Uninitialized => "uninitialized",
+        NvmlError::InvalidArg => "invalid_argument",
+        NvmlError::NotSupported => "not_supported",
+        NvmlError::NoPermission => "no_permission",
+        NvmlError::AlreadyInitialized => "already_initialized",
+        NvmlError::NotFound => "not_found",
+        NvmlError::InsufficientSize(_) => "insufficient_size",
+        NvmlError::InsufficientPower => "insufficient_power",
+        NvmlError::DriverNotLoaded => "driver_not_loaded",
+        NvmlError::Timeout => "timeout",
+        NvmlError::IrqIssue => "irq_issue",
+        NvmlError::LibraryNotFound | NvmlError::LibloadingError(_) => "library_not_found",
+        NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_) => "function_not_found",
+        NvmlError::CorruptedInfoROM => "corrupted_inforom",
+        NvmlError::GpuLost => "gpu_is_lost",
+        NvmlError::ResetRequired => "reset_required",
+        NvmlError::OperatingSystem => "operating_system",
+        NvmlError::LibRmVersionMismatch => "lib_rm_version_mismatch",
+        NvmlError::InUse => "in_use",
+        NvmlError::InsufficientMemory => "memory",
+        NvmlError::NoData => "no_data",
+        NvmlError::VgpuEccNotSupported => "vgpu_ecc_not_supported",
+        NvmlError::Unknown => "unknown",
+        NvmlError::Utf8Error(_) => "not_utf8",
+        // Codes and values that are newer than the bindings, and errors of calls that are not made.
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_supported_rests_and_is_tried_again() {
+        let (mut failures, mut resting) = (Failures::default(), Resting::new());
+        let mut asked = 0;
+        for _ in 0..=REST_ROUNDS + 1 {
+            let mut calls = Calls { failures: &mut failures, resting: &mut resting, lost: false };
+            let answer: Option<u32> = calls.ask("f", || {
+                asked += 1;
+                Err(NvmlError::NotSupported)
+            });
+            assert_eq!((answer, calls.lost), (None, false));
+        }
+        assert_eq!(asked, 2);
+        assert_eq!(failures.all(), [("f", "not_supported", 2)]);
+    }
+
+    #[test]
+    fn a_lost_gpu_is_not_asked_anything_else() {
+        let (mut failures, mut resting) = (Failures::default(), Resting::new());
+        let mut calls = Calls { failures: &mut failures, resting: &mut resting, lost: false };
+        assert_eq!(calls.ask::<u32>("f", || Err(NvmlError::GpuLost)), None);
+        assert_eq!(calls.ask("g", || Ok(1)), None);
+        assert!(calls.lost);
+    }
+
+    #[test]
+    fn nothing_new_is_no_failure() {
+        let (mut failures, mut resting) = (Failures::default(), Resting::new());
+        let mut calls = Calls { failures: &mut failures, resting: &mut resting, lost: false };
+        assert_eq!(calls.ask_news::<Vec<u32>>("f", || Err(NvmlError::NotFound)), Some(Vec::new()));
+        assert!(failures.all().is_empty());
+    }
+}

@@ -1,0 +1,172 @@
+//! NVML's field values: many numbers by one call. Asked raw, because nvml-wrapper cannot name a scope, which the sums
+//! over all NVLinks need.
+
+use nvml_wrapper::{
+    Device,
+    error::{NvmlError, nvml_sym, nvml_try},
+};
+use nvml_wrapper_sys::bindings::{
+    nvmlFieldValue_t, nvmlValueType_enum_NVML_VALUE_TYPE_DOUBLE as DOUBLE,
+    nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_INT as SIGNED_INT,
+    nvmlValueType_enum_NVML_VALUE_TYPE_SIGNED_LONG_LONG as SIGNED,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT as UNSIGNED_INT,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG as UNSIGNED_LONG,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG as UNSIGNED_LONG_LONG,
+};
+
+/// Field ids, as in nvml.h.
+pub(super) mod id {
+    pub(in super::super) const ECC_CORRECTED: u32 = 3;
+    pub(in super::super) const ECC_UNCORRECTED: u32 = 4;
+    pub(in super::super) const NVLINK_CRC_FLIT: u32 = 38;
+    pub(in super::super) const NVLINK_CRC_DATA: u32 = 45;
+    pub(in super::super) const NVLINK_REPLAY: u32 = 52;
+    pub(in super::super) const NVLINK_RECOVERY: u32 = 59;
+    pub(in super::super) const THROTTLED_POWER: u32 = 74;
+    pub(in super::super) const THROTTLED_THERMAL: u32 = 75;
+    pub(in super::super) const THROTTLED_SYNC_BOOST: u32 = 76;
+    pub(in super::super) const THROTTLED_BOARD_LIMIT: u32 = 77;
+    pub(in super::super) const THROTTLED_LOW_UTILIZATION: u32 = 78;
+    pub(in super::super) const THROTTLED_RELIABILITY: u32 = 79;
+    pub(in super::super) const MEMORY_TEMPERATURE: u32 = 82;
+    pub(in super::super) const NVLINK_TRANSMIT_KIB: u32 = 138;
+    pub(in super::super) const NVLINK_RECEIVE_KIB: u32 = 139;
+    pub(in super::super) const REMAPPED_CORRECTABLE: u32 = 142;
+    pub(in super::super) const REMAPPED_UNCORRECTABLE: u32 = 143;
+    pub(in super::super) const REMAP_PENDING: u32 = 144;
+    pub(in super::super) const REMAP_FAILURE: u32 = 145;
+    pub(in super::super) const POWER_INSTANT_MW: u32 = 186;
+    pub(in super::super) const PCIE_TRANSMIT_BYTES: u32 = 197;
+    pub(in super::super) const PCIE_RECEIVE_BYTES: u32 = 198;
+}
+
+/// The scope that means all links.
+const ALL_LINKS: u32 = u32::MAX;
+
+/// A field's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    /// A whole number of 32 bits, which as a counter starts again after 2^32.
+    Short(u32),
+    /// A whole number.
+    Long(u64),
+    /// Anything else.
+    Real(f64),
+}
+
+impl Number {
+    pub(super) fn count(self) -> Option<u64> {
+        match self {
+            Self::Short(count) => Some(count.into()),
+            Self::Long(count) => Some(count),
+            Self::Real(_) => None,
+        }
+    }
+
+    pub(super) fn real(self) -> f64 {
+        match self {
+            Self::Short(count) => count.into(),
+            #[expect(clippy::cast_precision_loss, reason = "a measured quantity, far below 2^53")]
+            Self::Long(count) => count as f64,
+            Self::Real(real) => real,
+        }
+    }
+}
+
+/// The values that a GPU gave.
+pub(super) struct Fields(Vec<(u32, Number)>);
+
+impl Fields {
+    /// Asks for `ids`. A field that the GPU does not have is left out, and is no failure: half of them are of some
+    /// generations only.
+    ///
+    /// # Errors
+    /// Of the call as a whole.
+    pub(super) fn read(device: &Device<'_>, ids: &[u32]) -> Result<Self, NvmlError> {
+        let get = nvml_sym(device.nvml().lib().nvmlDeviceGetFieldValues.as_ref())?;
+        let mut values: Vec<_> = ids.iter().copied().map(asked).collect();
+        let count = i32::try_from(values.len()).unwrap_or(0);
+        // SAFETY: the handle comes from this library, which is loaded; `values` has `count` elements.
+        nvml_try(unsafe { get(device.handle(), count, values.as_mut_ptr()) })?;
+        Ok(Self(values.iter().filter_map(answered).collect()))
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<Number> {
+        self.0.iter().find_map(|(other, number)| (*other == id).then_some(*number))
+    }
+
+    pub(super) fn count(&self, id: u32) -> Option<u64> {
+        self.get(id)?.count()
+    }
+
+    /// The counts that are known, by name.
+    pub(super) fn counts(&self, names: &[(&'static str, u32)]) -> Vec<(&'static str, u64)> {
+        names.iter().filter_map(|(name, id)| Some((*name, self.count(*id)?))).collect()
+    }
+}
+
+fn asked(id: u32) -> nvmlFieldValue_t {
+    let all = matches!(id, id::NVLINK_TRANSMIT_KIB | id::NVLINK_RECEIVE_KIB);
+    // SAFETY: plain numbers, for which zero is a value.
+    let empty: nvmlFieldValue_t = unsafe { std::mem::zeroed() };
+    nvmlFieldValue_t { fieldId: id, scopeId: if all { ALL_LINKS } else { 0 }, ..empty }
+}
+
+fn answered(value: &nvmlFieldValue_t) -> Option<(u32, Number)> {
+    nvml_try(value.nvmlReturn).ok()?;
+    // SAFETY: every bit pattern is a value of each of these members.
+    let number = unsafe {
+        match value.valueType {
+            DOUBLE => Number::Real(value.value.dVal),
+            UNSIGNED_INT => Number::Short(value.value.uiVal),
+            SIGNED_INT => Number::Long(u64::try_from(value.value.siVal).ok()?),
+            UNSIGNED_LONG | UNSIGNED_LONG_LONG => Number::Long(value.value.ullVal),
+            SIGNED => Number::Long(u64::try_from(value.value.sllVal).ok()?),
+            _ => return None,
+        }
+    };
+    Some((value.fieldId, number))
+}
+
+/// Adds up a counter that may start again: at 2^32 where it has 32 bits, else at a reset of the GPU.
+#[derive(Debug, Default)]
+pub(super) struct Accumulator {
+    last: Option<u64>,
+    total: u64,
+}
+
+impl Accumulator {
+    /// What it came to since it was first read.
+    pub(super) fn add(&mut self, number: Number) -> Option<u64> {
+        let now = number.count()?;
+        let last = self.last.replace(now).unwrap_or(now);
+        let grown = match number {
+            _ if now >= last => now - last,
+            Number::Short(_) => now + (1 << 32) - last,
+            _ => now,
+        };
+        self.total = self.total.saturating_add(grown);
+        Some(self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_counter_goes_on_where_it_starts_again() {
+        let mut sum = Accumulator::default();
+        let counts = [u32::MAX - 5, u32::MAX, 4, 10];
+        let totals = counts.map(|count| sum.add(Number::Short(count)).unwrap());
+        assert_eq!(totals, [0, 5, 10, 16]);
+    }
+
+    #[test]
+    fn a_long_counter_that_falls_was_reset() {
+        let mut sum = Accumulator::default();
+        let totals = [1_000, 1_500, 20].map(|count| sum.add(Number::Long(count)).unwrap());
+        assert_eq!(totals, [0, 500, 520]);
+        assert_eq!(sum.add(Number::Real(1.0)), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! GPM, the performance counters of Hopper and later: means between two samples, one per round.
+
+use nvml_wrapper::{
+    Device, Nvml,
+    enums::gpm::GpmMetricId as Id,
+    error::{NvmlError, nvml_sym},
+    gpm::{GpmSample, gpm_metrics_get},
+};
+
+use super::calls::Calls;
+use crate::snapshot::gpu::Gpm;
+
+/// Those in percent, and the names of their ratios.
+const RATIOS: [(Id, &str); 9] = [
+    (Id::GraphicsUtil, "graphics"),
+    (Id::SmUtil, "sm"),
+    (Id::SmOccupancy, "sm_occupancy"),
+    (Id::AnyTensorUtil, "tensor"),
+    (Id::DramBwUtil, "dram"),
+    (Id::Fp64Util, "fp64"),
+    (Id::Fp32Util, "fp32"),
+    (Id::Fp16Util, "fp16"),
+    (Id::IntegerUtil, "integer"),
+];
+/// Those in MiB per second.
+const RATES: [Id; 2] = [Id::PcieTxPerSec, Id::PcieRxPerSec];
+const MIB: f64 = 1_048_576.0;
+
+/// The counters of one GPU.
+#[derive(Default)]
+pub(super) struct Counters<'nvml> {
+    last: Option<GpmSample<'nvml>>,
+}
+
+impl<'nvml> Counters<'nvml> {
+    /// What was active since the last call; nothing at the first one.
+    pub(super) fn read(&mut self, nvml: &'nvml Nvml, device: &Device<'nvml>, calls: &mut Calls<'_>) -> Gpm {
+        let supported = calls.ask("nvmlGpmQueryDeviceSupport", || {
+            // A sample that cannot be freed again makes nvml-wrapper panic.
+            nvml_sym(nvml.lib().nvmlGpmSampleFree.as_ref())?;
+            if device.gpm_support()? { Ok(()) } else { Err(NvmlError::NotSupported) }
+        });
+        let sample = supported.and_then(|()| calls.ask("nvmlGpmSampleGet", || device.gpm_sample()));
+        let last = std::mem::replace(&mut self.last, sample);
+        let (Some(last), Some(now)) = (&last, &self.last) else { return Gpm::default() };
+        let ids: Vec<Id> = RATIOS.iter().map(|(id, _)| id.clone()).chain(RATES).collect();
+        let Some(values) = calls.ask("nvmlGpmMetricsGet", || gpm_metrics_get(nvml, last, now, &ids)) else {
+            return Gpm::default();
+        };
+        let mut values =
+            values.into_iter().map(|value| value.ok().map(|metric| metric.value).filter(|v| v.is_finite()));
+        let ratios = RATIOS.iter().map(|(_, name)| *name).zip(values.by_ref());
+        let ratios = ratios.filter_map(|(name, percent)| Some((name, percent?.clamp(0.0, 100.0) / 100.0)));
+        let ratios = ratios.collect();
+        let mut rate = || values.next().flatten().map(|mib| mib.max(0.0) * MIB);
+        Gpm { ratios, pcie_transmit_bytes_per_second: rate(), pcie_receive_bytes_per_second: rate() }
+    }
+}

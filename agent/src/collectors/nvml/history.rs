@@ -1,0 +1,162 @@
+//! What is remembered of a GPU from round to round, also over a loss and a return.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{calls::Resting, fields::Accumulator, processes::Accounts};
+use crate::snapshot::gpu::RatioHistogram;
+
+/// How far back a maximum reaches: over the usual interval between two scrapes, so that a peak is in one of them.
+pub(super) const PEAK_WINDOW: Duration = Duration::from_secs(15);
+/// After so many empty answers the driver's clock may have been set back: its buffer is taken up afresh.
+const EMPTY_ROUNDS_MAX: u32 = 150;
+
+/// One GPU's past.
+#[derive(Default)]
+pub(super) struct History {
+    pub(super) resting: Resting,
+    pub(super) buffer: Cursor,
+    pub(super) utilization: Option<RatioHistogram>,
+    pub(super) utilization_peak: Peak,
+    pub(super) memory_peak: Peak,
+    pub(super) power_peak: Peak,
+    pub(super) pcie_transmit: Accumulator,
+    pub(super) pcie_receive: Accumulator,
+    pub(super) xids: BTreeMap<u64, u64>,
+    pub(super) last_xid: Option<u64>,
+    pub(super) accounts: Accounts,
+}
+
+impl History {
+    /// Counts what the driver's buffer holds beyond what it held at the last call.
+    pub(super) fn add_utilization(&mut self, samples: impl Iterator<Item = (u64, u32)>, now: Instant) {
+        let histogram = self.utilization.get_or_insert_default();
+        for percent in self.buffer.news(samples) {
+            histogram.add_percent(percent);
+            if percent <= 100 {
+                self.utilization_peak.add(f64::from(percent) / 100.0, now);
+            }
+        }
+    }
+
+    pub(super) fn add_xid(&mut self, number: u64) {
+        // There are some 170 of them; a library that makes up numbers is not to fill the memory.
+        if self.xids.len() < 256 || self.xids.contains_key(&number) {
+            *self.xids.entry(number).or_default() += 1;
+        }
+        self.last_xid = Some(number);
+    }
+}
+
+/// How far a buffer of samples with timestamps was read.
+#[derive(Default)]
+pub(super) struct Cursor {
+    /// The newest timestamp that was seen, µs; `None` before the first sample.
+    seen_us: Option<u64>,
+    empty_rounds: u32,
+}
+
+impl Cursor {
+    /// What to ask for samples after.
+    pub(super) fn seen_us(&self) -> u64 {
+        self.seen_us.unwrap_or(0)
+    }
+
+    /// The samples that are new. Of the first answer none: it reaches back to before the agent started.
+    pub(super) fn news<T>(&mut self, samples: impl Iterator<Item = (u64, T)>) -> Vec<T> {
+        let first = self.seen_us.is_none();
+        let before = self.seen_us();
+        let mut newest = before;
+        let mut news = Vec::new();
+        for (timestamp_us, sample) in samples.filter(|(timestamp_us, _)| *timestamp_us > before) {
+            newest = newest.max(timestamp_us);
+            news.push(sample);
+        }
+        if newest > before {
+            self.seen_us = Some(newest);
+            self.empty_rounds = 0;
+        } else {
+            self.empty_rounds += 1;
+            if self.empty_rounds >= EMPTY_ROUNDS_MAX {
+                *self = Self::default();
+            }
+        }
+        if first { Vec::new() } else { news }
+    }
+}
+
+/// The maximum over [`PEAK_WINDOW`].
+#[derive(Default)]
+pub(super) struct Peak {
+    /// Falling values: each was the highest since it came.
+    values: VecDeque<(Instant, f64)>,
+}
+
+impl Peak {
+    pub(super) fn add(&mut self, value: f64, now: Instant) {
+        while self.values.back().is_some_and(|(_, last)| *last <= value) {
+            self.values.pop_back();
+        }
+        self.values.push_back((now, value));
+        self.expire(now);
+    }
+
+    pub(super) fn max(&mut self, now: Instant) -> Option<f64> {
+        self.expire(now);
+        self.values.front().map(|(_, value)| *value)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while self.values.front().is_some_and(|(at, _)| now.duration_since(*at) > PEAK_WINDOW) {
+            self.values.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_kept_for_its_window_and_then_gives_way_to_the_next() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut peak = Peak::default();
+        assert_eq!(peak.max(at(0)), None);
+        for (second, value) in [(0, 0.2), (1, 0.9), (2, 0.5), (3, 0.4)] {
+            peak.add(value, at(second));
+        }
+        assert_eq!(peak.max(at(3)), Some(0.9));
+        assert_eq!(peak.max(at(16)), Some(0.9));
+        assert_eq!(peak.max(at(17)), Some(0.5));
+        assert_eq!(peak.max(at(100)), None);
+    }
+
+    #[test]
+    fn every_sample_is_counted_once_and_none_from_before_the_start() {
+        let mut history = History::default();
+        let now = Instant::now();
+        history.add_utilization([(10, 50), (20, 60)].into_iter(), now);
+        history.add_utilization([(20, 60), (30, 100), (40, 0)].into_iter(), now);
+        history.add_utilization([].into_iter(), now);
+        history.add_utilization([(30, 100), (50, 7), (60, 250)].into_iter(), now);
+        let histogram = history.utilization.unwrap();
+        assert_eq!(histogram.counts.iter().sum::<u64>(), 3);
+        assert!((histogram.sum - 1.07).abs() < 1e-9);
+        assert_eq!(history.utilization_peak.max(now), Some(1.0));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_taken_up_again() {
+        let mut cursor = Cursor::default();
+        cursor.news([(1_000_000, 1)].into_iter());
+        for _ in 0..EMPTY_ROUNDS_MAX {
+            assert!(cursor.news([(5, 1)].into_iter()).is_empty());
+        }
+        assert_eq!(cursor.seen_us(), 0);
+        cursor.news([(5, 1)].into_iter());
+        assert_eq!(cursor.news([(6, 2)].into_iter()), [2]);
+    }
+}

@@ -1,0 +1,269 @@
+//! What each process does on a GPU, added up per container.
+//!
+//! NVML is unreliable here. A process that is busy is missing from a sample at times, so its last value holds for a
+//! moment ([`HOLD`]). A value above 100 % is garbage and left out. "Not found" says that nobody did anything. Memory may
+//! be unknown for a process, which makes its container's sum unknown. Samples are old, so the owner is looked up as of
+//! their time. Where the process namespace of the agent is not the host's, numbers mean nothing and are nobody's.
+//!
+//! Energy: what the GPU used between two rounds, split by each process' share of the utilization of all of them. Energy
+//! used while nobody was busy is nobody's.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use nvml_wrapper::{Device, enums::device::UsedGpuMemory, struct_wrappers::device::ProcessUtilizationSample};
+
+use super::{
+    calls::Calls,
+    history::Cursor,
+    owner::{Owner, Owners},
+};
+use crate::snapshot::gpu::{ContainerGpu, Gpu};
+
+/// How long a value holds for a process that is there but missing from the next samples, at least; two rounds otherwise.
+const HOLD: Duration = Duration::from_secs(3);
+/// Most containers of which a GPU's use is accounted.
+const ACCOUNTS_MAX: usize = 4096;
+/// An account of which nothing was heard for so long is closed.
+const CLOSE_AFTER: Duration = Duration::from_secs(3600);
+
+/// Use of one GPU by container, since the agent started.
+#[derive(Default)]
+pub(super) struct Accounts {
+    cursor: Cursor,
+    last: HashMap<u32, Sample>,
+    by_container: HashMap<Arc<str>, Account>,
+    energy_mj: Option<u64>,
+    settled: Option<Instant>,
+}
+
+/// The last that was said of a process.
+struct Sample {
+    use_: Use,
+    taken: SystemTime,
+    seen: Instant,
+}
+
+/// Ratios; `None` where NVML said nonsense.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    sm: Option<f64>,
+    memory: Option<f64>,
+    encoder: Option<f64>,
+    decoder: Option<f64>,
+}
+
+#[derive(Default)]
+struct Account {
+    busy: Duration,
+    joules: f64,
+    touched: Option<Instant>,
+}
+
+/// The answers of one round; `None` where NVML gave none.
+struct Answers {
+    /// Memory by process; `None` within where it is not known.
+    memory: Option<HashMap<u32, Option<u64>>>,
+    utilization: Option<Vec<ProcessUtilizationSample>>,
+    asked: SystemTime,
+}
+
+/// What a container's processes come to in one round.
+#[derive(Default)]
+struct Sum {
+    processes: u64,
+    memory: u64,
+    memory_unknown: bool,
+    sm: f64,
+    memory_use: f64,
+    encoder: f64,
+    decoder: f64,
+}
+
+impl Accounts {
+    /// Asks for the processes of a GPU, completes its row and returns what its containers do.
+    pub(super) fn read(
+        &mut self,
+        device: &Device<'_>,
+        gpu: &mut Gpu,
+        calls: &mut Calls<'_>,
+        owners: &mut Owners,
+        now: Instant,
+    ) -> Vec<(Arc<str>, ContainerGpu)> {
+        let asked = SystemTime::now();
+        let seen_us = self.cursor.seen_us();
+        let answers = Answers {
+            memory: memory_by_process(device, calls),
+            utilization: calls
+                .ask_news("nvmlDeviceGetProcessUtilization", || device.process_utilization_stats(seen_us)),
+            asked,
+        };
+        if calls.lost {
+            return Vec::new();
+        }
+        self.settle(answers, gpu, owners, now)
+    }
+
+    fn settle(
+        &mut self,
+        answers: Answers,
+        gpu: &mut Gpu,
+        owners: &mut Owners,
+        now: Instant,
+    ) -> Vec<(Arc<str>, ContainerGpu)> {
+        let elapsed = self.settled.replace(now).map_or(Duration::ZERO, |last| now.duration_since(last));
+        let uses_known = answers.utilization.is_some();
+        self.take(answers.utilization.unwrap_or_default(), now);
+        let hold = HOLD.max(elapsed * 2);
+        self.last.retain(|_, sample| now.duration_since(sample.seen) <= hold);
+
+        let mut sums: HashMap<Owner, Sum> = HashMap::new();
+        for (pid, memory) in answers.memory.iter().flatten() {
+            let sum = sums.entry(owners.of(*pid, answers.asked)).or_default();
+            sum.processes += 1;
+            sum.memory = sum.memory.saturating_add(memory.unwrap_or(0));
+            sum.memory_unknown |= memory.is_none();
+        }
+        for (pid, sample) in &self.last {
+            let sum = sums.entry(owners.of(*pid, sample.taken)).or_default();
+            sum.sm += sample.use_.sm.unwrap_or(0.0);
+            sum.memory_use += sample.use_.memory.unwrap_or(0.0);
+            sum.encoder += sample.use_.encoder.unwrap_or(0.0);
+            sum.decoder += sample.use_.decoder.unwrap_or(0.0);
+        }
+        if answers.memory.is_some() {
+            let count = |wanted: fn(&Owner) -> bool| {
+                sums.iter().filter(|(owner, _)| wanted(owner)).map(|(_, sum)| sum.processes).sum()
+            };
+            gpu.processes = vec![
+                ("container", count(|owner| matches!(owner, Owner::Container(_)))),
+                ("host", count(|owner| *owner == Owner::Host)),
+                ("unknown", count(|owner| *owner == Owner::Unknown)),
+            ];
+        }
+        self.charge(&sums, gpu.energy_mj, elapsed, now);
+        let known = Known { memory: answers.memory.is_some(), uses: uses_known };
+        self.rows(&sums, gpu, known)
+    }
+
+    /// Takes new samples in.
+    fn take(&mut self, samples: Vec<ProcessUtilizationSample>, now: Instant) {
+        let samples = samples.into_iter().map(|sample| (sample.timestamp, sample));
+        for sample in self.cursor.news(samples) {
+            let ratio = |percent: u32| (percent <= 100).then(|| f64::from(percent) / 100.0);
+            let use_ = Use {
+                sm: ratio(sample.sm_util),
+                memory: ratio(sample.mem_util),
+                encoder: ratio(sample.enc_util),
+                decoder: ratio(sample.dec_util),
+            };
+            let taken = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(sample.timestamp));
+            let taken = taken.unwrap_or_else(SystemTime::now);
+            match self.last.get(&sample.pid) {
+                // The last of a process is what it does now.
+                Some(last) if last.seen == now && last.taken > taken => {}
+                _ => {
+                    self.last.insert(sample.pid, Sample { use_, taken, seen: now });
+                }
+            }
+        }
+    }
+
+    /// Adds time and energy to the containers that were busy.
+    fn charge(
+        &mut self,
+        sums: &HashMap<Owner, Sum>,
+        energy_mj: Option<u64>,
+        elapsed: Duration,
+        now: Instant,
+    ) {
+        let used_mj = match (energy_mj, std::mem::replace(&mut self.energy_mj, energy_mj)) {
+            (Some(energy_mj), Some(last)) => energy_mj.saturating_sub(last),
+            _ => 0,
+        };
+        #[expect(clippy::cast_precision_loss, reason = "the energy of some seconds, far below 2^53 mJ")]
+        let used_joules = used_mj as f64 / 1_000.0;
+        let all: f64 = sums.values().map(|sum| sum.sm).sum();
+        for (owner, sum) in sums {
+            let Owner::Container(path) = owner else { continue };
+            if self.by_container.len() >= ACCOUNTS_MAX && !self.by_container.contains_key(path) {
+                continue;
+            }
+            let account = self.by_container.entry(path.clone()).or_default();
+            account.touched = Some(now);
+            account.busy += elapsed.mul_f64(sum.sm.min(1.0));
+            if all > 0.0 {
+                account.joules += used_joules * (sum.sm / all);
+            }
+        }
+        let is_open = |account: &Account| {
+            account.touched.is_some_and(|touched| now.duration_since(touched) < CLOSE_AFTER)
+        };
+        self.by_container.retain(|_, account| is_open(account));
+    }
+
+    /// A row for every container that is or was there.
+    fn rows(&self, sums: &HashMap<Owner, Sum>, gpu: &Gpu, known: Known) -> Vec<(Arc<str>, ContainerGpu)> {
+        let none = Sum::default();
+        let row = |(path, account): (&Arc<str>, &Account)| {
+            let sum = sums.get(&Owner::Container(path.clone())).unwrap_or(&none);
+            let use_ = |ratio: f64| known.uses.then(|| ratio.min(1.0));
+            let memory = (known.memory && !sum.memory_unknown).then_some(sum.memory);
+            #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no 53 bits")]
+            let part = |bytes: u64, all: u64| bytes as f64 / all as f64;
+            let row = ContainerGpu {
+                index: gpu.index,
+                uuid: gpu.uuid.clone(),
+                processes: known.memory.then_some(sum.processes),
+                utilization_ratio: use_(sum.sm),
+                memory_utilization_ratio: use_(sum.memory_use),
+                encoder_ratio: use_(sum.encoder),
+                decoder_ratio: use_(sum.decoder),
+                memory_used_bytes: memory,
+                memory_used_ratio: memory
+                    .zip(gpu.memory_total_bytes.filter(|total| *total > 0))
+                    .map(|(memory, total)| part(memory, total)),
+                busy: account.busy,
+                energy_joules: gpu.energy_mj.map(|_| account.joules),
+            };
+            (path.clone(), row)
+        };
+        self.by_container.iter().map(row).collect()
+    }
+}
+
+/// Which questions were answered.
+#[derive(Clone, Copy)]
+struct Known {
+    memory: bool,
+    uses: bool,
+}
+
+/// Compute, graphics and MPS processes. One that is in two lists holds its memory once; in two instances, twice.
+fn memory_by_process(device: &Device<'_>, calls: &mut Calls<'_>) -> Option<HashMap<u32, Option<u64>>> {
+    let compute =
+        calls.ask("nvmlDeviceGetComputeRunningProcesses_v3", || device.running_compute_processes())?;
+    let graphics =
+        calls.ask("nvmlDeviceGetGraphicsRunningProcesses_v3", || device.running_graphics_processes());
+    let mps =
+        calls.ask("nvmlDeviceGetMPSComputeRunningProcesses_v3", || device.mps_running_compute_processes());
+    let mut by_instance: HashMap<(u32, Option<u32>), Option<u64>> = HashMap::new();
+    for process in compute.into_iter().chain(graphics.into_iter().flatten()).chain(mps.into_iter().flatten())
+    {
+        let memory = match process.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Unavailable => None,
+        };
+        let held = by_instance.entry((process.pid, process.gpu_instance_id)).or_insert(memory);
+        *held = (*held).max(memory);
+    }
+    let mut by_process: HashMap<u32, Option<u64>> = HashMap::new();
+    for ((pid, _), memory) in by_instance {
+        let sum = by_process.entry(pid).or_insert(Some(0));
+        *sum = sum.zip(memory).map(|(sum, memory)| sum.saturating_add(memory));
+    }
+    Some(by_process)
+}

@@ -1,0 +1,251 @@
+//! dcgm-exporter's default families: its names, types, units and labels, so that dashboards made for it work unchanged.
+//!
+//! What differs on purpose: what a GPU does not support is absent, where DCGM has sentinels; a container's values are in
+//! `glassbox_container_gpu_*`, so that sums over these stay right. DCGM_FI_PROF_* come from NVML's GPM, so from Hopper on
+//! only, where DCGM has a module of its own for older ones. DCGM_FI_DEV_VGPU_LICENSE_STATUS is of virtual GPUs, which
+//! this agent does not read.
+
+use super::{
+    Base, Emit, Family,
+    Kind::{Counter, Gauge},
+    Samples::Gpu as PerGpu,
+};
+use crate::snapshot::gpu::Gpu;
+
+const MIB: u64 = 1 << 20;
+
+/// The families.
+pub const FAMILIES: &[Family] = &[
+    Family {
+        name: "DCGM_FI_DEV_SM_CLOCK",
+        help: "SM clock frequency (in MHz).",
+        source: "nvmlDeviceGetClockInfo",
+        samples: PerGpu(|gpu, emit| emit.real(clock(gpu, "sm"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_MEM_CLOCK",
+        help: "Memory clock frequency (in MHz).",
+        source: "nvmlDeviceGetClockInfo",
+        samples: PerGpu(|gpu, emit| emit.real(clock(gpu, "memory"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_MEMORY_TEMP",
+        help: "Memory temperature (in C).",
+        source: "NVML field 82",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.memory_temperature_celsius)),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_GPU_TEMP",
+        help: "GPU temperature (in C).",
+        source: "nvmlDeviceGetTemperature",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.temperature_celsius)),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_POWER_USAGE",
+        help: "Power draw (in W).",
+        source: "nvmlDeviceGetPowerUsage",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.power_watts)),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
+        kind: Counter,
+        help: "Total energy consumption since boot (in mJ).",
+        source: "nvmlDeviceGetTotalEnergyConsumption",
+        samples: PerGpu(|gpu, emit| emit.count(gpu.energy_mj)),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_PCIE_REPLAY_COUNTER",
+        kind: Counter,
+        help: "Total number of PCIe retries.",
+        source: "nvmlDeviceGetPcieReplayCounter",
+        samples: PerGpu(|gpu, emit| emit.count(gpu.pcie_replays)),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_GPU_UTIL",
+        help: "GPU utilization (in %).",
+        source: "nvmlDeviceGetUtilizationRates",
+        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.utilization_ratio))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_MEM_COPY_UTIL",
+        help: "Memory utilization (in %).",
+        source: "nvmlDeviceGetUtilizationRates",
+        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.memory_utilization_ratio))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_ENC_UTIL",
+        help: "Encoder utilization (in %).",
+        source: "nvmlDeviceGetEncoderUtilization",
+        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.encoder_ratio))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_DEC_UTIL",
+        help: "Decoder utilization (in %).",
+        source: "nvmlDeviceGetDecoderUtilization",
+        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.decoder_ratio))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_XID_ERRORS",
+        help: "Value of the last XID error encountered; 0 where there was none since the agent started.",
+        source: "NVML's events",
+        labels: &["err_code", "err_msg"],
+        samples: PerGpu(|gpu, emit| {
+            if let Some(xid) = gpu.last_xid.or(gpu.xid_watched.then_some(0)) {
+                emit.with(&[&xid.to_string(), xid_message(xid)]).count(xid);
+            }
+        }),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_FB_FREE",
+        help: "Framebuffer memory free (in MiB).",
+        source: "nvmlDeviceGetMemoryInfo_v2",
+        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_free_bytes.map(|bytes| bytes / MIB))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_FB_USED",
+        help: "Framebuffer memory used (in MiB).",
+        source: "nvmlDeviceGetMemoryInfo_v2",
+        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_used_bytes.map(|bytes| bytes / MIB))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_FB_RESERVED",
+        help: "Framebuffer memory reserved (in MiB).",
+        source: "nvmlDeviceGetMemoryInfo_v2",
+        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_reserved_bytes.map(|bytes| bytes / MIB))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",
+        kind: Counter,
+        help: "Number of remapped rows for uncorrectable errors.",
+        source: "NVML field 143",
+        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.remapped_rows, "uncorrectable"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS",
+        kind: Counter,
+        help: "Number of remapped rows for correctable errors.",
+        source: "NVML field 142",
+        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.remapped_rows, "correctable"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_ROW_REMAP_FAILURE",
+        help: "Whether remapping of rows has failed.",
+        source: "NVML field 145",
+        samples: PerGpu(|gpu, emit| emit.count(gpu.row_remap_failed.map(u64::from))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL",
+        kind: Counter,
+        help: "Total number of NVLink bandwidth counters for all lanes (in KiB, both directions).",
+        source: "NVML fields 138 and 139",
+        samples: PerGpu(|gpu, emit| {
+            let sum = |sum: u64, (_, bytes): &(_, u64)| sum.saturating_add(bytes / 1024);
+            let known = !gpu.nvlink_bytes.is_empty();
+            emit.count(known.then(|| gpu.nvlink_bytes.iter().fold(0, sum)));
+        }),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+        help: "Ratio of time the graphics engine is active.",
+        source: "NVML's GPM",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.ratio("graphics"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
+        help: "Ratio of cycles the tensor (HMMA) pipe is active.",
+        source: "NVML's GPM",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.ratio("tensor"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_PROF_DRAM_ACTIVE",
+        help: "Ratio of cycles the device memory interface is active sending or receiving data.",
+        source: "NVML's GPM",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.ratio("dram"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_PROF_PCIE_TX_BYTES",
+        help: "Rate of data transmitted over PCIe, headers included (in bytes per second).",
+        source: "NVML's GPM",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.pcie_transmit_bytes_per_second)),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_PROF_PCIE_RX_BYTES",
+        help: "Rate of data received over PCIe, headers included (in bytes per second).",
+        source: "NVML's GPM",
+        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.pcie_receive_bytes_per_second)),
+        ..DCGM
+    },
+];
+
+/// What the families here have in common.
+const DCGM: Family = Family {
+    name: "",
+    kind: Gauge,
+    help: "",
+    source: "",
+    base: Base::Dcgm,
+    labels: &[],
+    samples: PerGpu(|_: &Gpu, _: &mut Emit<'_>| {}),
+};
+
+fn clock(gpu: &Gpu, domain: &str) -> Option<f64> {
+    gpu.clocks_hertz.iter().find_map(|(name, hertz)| (*name == domain).then_some(hertz / 1e6))
+}
+
+fn count(counts: &[(&'static str, u64)], kind: &str) -> Option<u64> {
+    counts.iter().find_map(|(name, count)| (*name == kind).then_some(*count))
+}
+
+/// NVML's whole percents, exactly.
+fn percent(ratio: Option<f64>) -> Option<f64> {
+    ratio.map(|ratio| (ratio * 100.0).round())
+}
+
+/// What the commonest Xid errors are, in the words of NVIDIA's list.
+fn xid_message(xid: u64) -> &'static str {
+    match xid {
+        0 => "No Error",
+        13 => "Graphics Engine Exception",
+        31 => "GPU memory page fault",
+        32 => "Invalid or corrupted push buffer stream",
+        43 => "GPU stopped processing",
+        45 => "Preemptive cleanup, due to previous errors",
+        48 => "Double Bit ECC Error",
+        61 => "Internal micro-controller breakpoint/warning",
+        62 => "Internal micro-controller halt",
+        63 => "ECC page retirement or row remapping recording event",
+        64 => "ECC page retirement or row remapper recording failure",
+        69 => "Graphics Engine class error",
+        74 => "NVLINK Error",
+        79 => "GPU has fallen off the bus",
+        92 => "High single-bit ECC error rate",
+        94 => "Contained ECC error",
+        95 => "Uncontained ECC error",
+        119 => "GSP RPC Timeout",
+        120 => "GSP Error",
+        _ => "Unknown Error",
+    }
+}

@@ -1,0 +1,54 @@
+//! The fake driver on its own: mounts, says `ready DIRECTORY` and answers until it is told to end.
+//!
+//! `fake-nvidia --mount DIR --release 580.65.06 --memory-mib 1024 --latency-us 0 [--hang 0x2a|uvm:33]`
+//!
+//! It ends by SIGINT or SIGTERM. Needs root.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, bail};
+use glassbox_tests::nvidia::driver::{FakeDriver, Options};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let options = options()?;
+    // Before there are threads, so that all of them leave the signals to this one.
+    let signals = block();
+    let driver = FakeDriver::start(options)?;
+    println!("ready {}", driver.directory().display());
+    let mut signal = 0;
+    // SAFETY: both live through the call.
+    unsafe { libc::sigwait(&raw const signals, &raw mut signal) };
+    drop(driver);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options() -> anyhow::Result<Options> {
+    let mut options = Options::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(flag) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("find a value behind {flag}"))?;
+        let number = || value.parse().with_context(|| format!("read {flag} {value}"));
+        match flag.as_str() {
+            "--mount" => options.mount = Some(PathBuf::from(value)),
+            "--release" => options.release = value.parse()?,
+            "--memory-mib" => options.memory_mib = number()?,
+            "--latency-us" => options.latency_us = number()?,
+            "--hang" => options.hang = Some(value.parse()?),
+            _ => bail!("unknown flag {flag}"),
+        }
+    }
+    Ok(options)
+}
+
+fn block() -> libc::sigset_t {
+    // SAFETY: a signal set is plain data, and lives through the calls.
+    unsafe {
+        let mut signals = std::mem::zeroed();
+        libc::sigemptyset(&raw mut signals);
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            libc::sigaddset(&raw mut signals, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut());
+        signals
+    }
+}

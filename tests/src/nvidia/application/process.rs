@@ -1,0 +1,123 @@
+//! `fake-cuda` as a child process of a test.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::Value;
+
+use super::super::driver::FakeDriver;
+
+/// A running application; killed when dropped.
+pub struct FakeCuda {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl FakeCuda {
+    /// Starts the program on a driver's first GPU, with profiles and their flags as on its command line. A test names
+    /// the program by `env!("CARGO_BIN_EXE_fake-cuda")`.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start(program: &Path, driver: &FakeDriver, profiles: &str) -> Self {
+        Self::start_on(program, driver, 0, profiles)
+    }
+
+    /// The same on any GPU.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start_on(program: &Path, driver: &FakeDriver, gpu: usize, profiles: &str) -> Self {
+        let mut command = Command::new(program);
+        command
+            .arg("--ctl")
+            .arg(driver.ctl())
+            .arg("--gpu")
+            .arg(driver.gpu(gpu))
+            .arg("--uvm")
+            .arg(driver.uvm());
+        command.args(["--release", &driver.release().to_string()]).args(profiles.split_whitespace());
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {}: {error}", program.display()));
+        let output = child.stdout.take().unwrap_or_else(|| panic!("no output of {}", program.display()));
+        Self { input: child.stdin.take(), output: BufReader::new(output), child }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap_or_else(|error| panic!("read from fake-cuda: {error}"));
+        line.trim_end().to_owned()
+    }
+
+    /// Waits until it waits: profile `wait`.
+    ///
+    /// # Panics
+    /// Where it does something else.
+    pub fn waiting(&mut self) {
+        assert_eq!(self.line(), "waiting");
+    }
+
+    /// Lets it go on behind `wait`.
+    ///
+    /// # Panics
+    /// Where it does not listen.
+    pub fn go(&mut self) {
+        let input = self.input.as_mut().unwrap_or_else(|| panic!("the input of fake-cuda is closed"));
+        input.write_all(b"go\n").unwrap_or_else(|error| panic!("write to fake-cuda: {error}"));
+    }
+
+    /// Waits until it holds what it has, and returns its account so far: profile `hold`.
+    ///
+    /// # Panics
+    /// Where it does something else.
+    #[must_use]
+    pub fn holding(&mut self) -> Value {
+        let line = self.line();
+        let truth = line.strip_prefix("holding ").unwrap_or_else(|| panic!("fake-cuda says {line:?}"));
+        parse(truth)
+    }
+
+    /// Lets it end and returns its account.
+    ///
+    /// # Panics
+    /// Where it failed.
+    #[must_use]
+    pub fn truth(mut self) -> Value {
+        drop(self.input.take());
+        let truth = self.line();
+        let status = self.child.wait().unwrap_or_else(|error| panic!("wait for fake-cuda: {error}"));
+        assert!(status.success(), "fake-cuda: {status}, {truth:?}");
+        parse(&truth)
+    }
+
+    /// Kills it as the kernel does when memory runs out.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for FakeCuda {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn parse(truth: &str) -> Value {
+    serde_json::from_str(truth).unwrap_or_else(|error| panic!("parse {truth:?}: {error}"))
+}

@@ -1,0 +1,116 @@
+//! The NVML stand-in: a copy of the library for each test, with a world of its own.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+/// A stand-in's library and its scenario; gone when dropped.
+pub struct StandIn {
+    directory: tempfile::TempDir,
+}
+
+impl StandIn {
+    /// A library that says this.
+    ///
+    /// # Panics
+    /// Where it cannot be built or copied.
+    #[must_use]
+    pub fn new(scenario: &Value) -> Self {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("make a directory: {error}"));
+        let stand_in = Self { directory };
+        stand_in.set(scenario);
+        let library = built_library();
+        fs::copy(library, stand_in.library())
+            .unwrap_or_else(|error| panic!("copy {}: {error}", library.display()));
+        stand_in
+    }
+
+    /// The library.
+    #[must_use]
+    pub fn library(&self) -> PathBuf {
+        self.directory.path().join("libnvidia-ml.so.1")
+    }
+
+    /// What it says from now on.
+    ///
+    /// # Panics
+    /// Where the file cannot be written.
+    pub fn set(&self, scenario: &Value) {
+        let file = self.directory.path().join("libnvidia-ml.so.1.json");
+        // Replaced as a whole, so that the library never reads half of it.
+        let next = self.directory.path().join("next");
+        fs::write(&next, scenario.to_string())
+            .and_then(|()| fs::rename(&next, &file))
+            .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+    }
+}
+
+/// A host with one GPU that supports everything, and on which nothing runs.
+#[must_use]
+pub fn host() -> Value {
+    json!({ "driver_version": "580.159.04", "devices": [gpu("GPU-aaaa", 0)] })
+}
+
+/// A GPU that supports everything, and on which nothing runs.
+#[must_use]
+pub fn gpu(uuid: &str, minor: u32) -> Value {
+    let gib = 1_u64 << 30;
+    json!({
+        "uuid": uuid, "name": "NVIDIA H100 PCIe", "pci_bus_id": format!("00000000:{:02X}:00.0", minor + 1),
+        "minor": minor,
+        "values": {
+            "nvmlDeviceGetUtilizationRates:gpu": 61, "nvmlDeviceGetUtilizationRates:memory": 29,
+            "nvmlDeviceGetEncoderUtilization": 7, "nvmlDeviceGetDecoderUtilization": 13,
+            "nvmlDeviceGetMemoryInfo_v2:total": 80 * gib, "nvmlDeviceGetMemoryInfo_v2:used": 8 * gib,
+            "nvmlDeviceGetMemoryInfo_v2:reserved": gib,
+            "nvmlDeviceGetPowerUsage": 230_125, "nvmlDeviceGetEnforcedPowerLimit": 350_000,
+            "nvmlDeviceGetTotalEnergyConsumption": 9_876_543_210_u64,
+            "nvmlDeviceGetTemperature:0": 58, "nvmlDeviceGetPcieReplayCounter": 4,
+            "nvmlDeviceGetClockInfo:0": 1740, "nvmlDeviceGetClockInfo:1": 1755,
+            "nvmlDeviceGetClockInfo:2": 1593, "nvmlDeviceGetClockInfo:3": 1500,
+            "nvmlDeviceGetCurrentClocksThrottleReasons": 4, "nvmlDeviceGetMigMode": 1
+        },
+        "fields": {
+            "3": 3, "4": 0, "38": 1, "45": 2, "52": 3, "59": 4,
+            "74": 12_345_000_000_u64, "75": 0, "76": 0, "77": 0, "78": 0, "79": 0,
+            "82": 64, "138": 2, "139": 4, "142": 1, "143": 2, "144": 0, "145": 0,
+            "186": 349_900, "197": 1_000, "198": 2_000
+        },
+        "samples": { "1": { "every_ms": 20, "values": [40, 100, 60] } },
+        "instances": [{ "uuid": "MIG-1", "memory_total": 10 * gib, "memory_used": gib }],
+        "gpm": { "1": 61.0, "2": 50.0, "3": 25.0, "4": 1.0, "5": 12.5, "10": 25.0, "11": 0.0, "12": 30.0,
+                 "13": 10.0, "20": 1.0, "21": 2.0 },
+        "xids": [],
+        "processes": []
+    })
+}
+
+/// The library as cargo builds it.
+fn built_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| build().unwrap_or_else(|error| panic!("build the NVML stand-in: {error:#}")))
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    let test = env::current_exe().context("find this test")?;
+    // TARGET/PROFILE/deps/TEST
+    let profile = test.parent().and_then(Path::parent).context("find cargo's output")?;
+    let target = profile.parent().context("find cargo's output")?;
+    let mut cargo = Command::new(env::var_os("CARGO").context("find cargo in the environment")?);
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo.args(["build", "--quiet", "--package", "glassbox-nvml-stand-in", "--target-dir"]).arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().context("run cargo")?;
+    anyhow::ensure!(status.success(), "cargo: {status}");
+    let library = profile.join("libglassbox_nvml_stand_in.so");
+    anyhow::ensure!(library.is_file(), "{} is not there", library.display());
+    Ok(library)
+}

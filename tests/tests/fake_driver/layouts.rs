@@ -1,0 +1,141 @@
+//! The answers' places, by tables of their own: what is written here is not what the doubles are built from.
+
+use std::{fs::File, os::fd::AsRawFd as _, path::Path};
+
+use crate::release;
+
+/// What unused bytes are filled with; no byte of a status is that.
+const FILL: u8 = 0xEE;
+/// Where the status is in requests to the control device, by their word; the same in all releases.
+const CTL: [(u32, usize); 9] = [
+    (0xC010_4629, 12),
+    (0xC020_462A, 28),
+    (0xC020_462B, 28),
+    (0xC030_462B, 40),
+    (0xC0B8_464A, 20),
+    (0xC038_464E, 40),
+    (0xC020_464F, 24),
+    (0xC028_465E, 32),
+    (0xC010_46CE, 12),
+];
+/// The same for the node of a GPU.
+const GPU: [(u32, usize); 3] = [(0xC038_4627, 40), (0xC230_46D7, 4), (0xC010_46CF, 12)];
+/// The size of a UVM command's struct and where its status is; the same in all releases.
+const UVM: [(u32, usize, usize); 12] = [
+    (0x3000_0001, 16, 8),
+    (75, 8, 4),
+    (37, 40, 36),
+    (25, 32, 28),
+    (27, 56, 48),
+    (73, 24, 16),
+    (51, 80, 72),
+    (72, 24, 16),
+    (45, 24, 16),
+    (23, 16, 8),
+    (39, 8, 4),
+    (65, 40, 32),
+];
+
+/// What differs: the words of 0x57 and 0x58 with their statuses, and the UVM commands 33, 34, 28 and 42.
+struct Changed {
+    release: &'static str,
+    ctl: [(u32, usize); 2],
+    uvm: [(u32, usize, usize); 4],
+}
+
+const CHANGED: [Changed; 4] = [
+    Changed {
+        release: "535.104.05",
+        ctl: [(0xC038_4657, 48), (0xC028_4658, 32)],
+        uvm: [(33, 1200, 1196), (34, 24, 16), (28, 28, 24), (42, 40, 32)],
+    },
+    Changed {
+        release: "550.54.14",
+        ctl: [(0xC038_4657, 48), (0xC030_4658, 40)],
+        uvm: [(33, 9264, 9260), (34, 24, 16), (28, 28, 24), (42, 40, 36)],
+    },
+    Changed {
+        release: "580.65.06",
+        ctl: [(0xC040_4657, 56), (0xC030_4658, 40)],
+        uvm: [(33, 9264, 9260), (34, 24, 16), (28, 28, 24), (42, 40, 36)],
+    },
+    Changed {
+        release: "595.45.04",
+        ctl: [(0xC040_4657, 56), (0xC030_4658, 40)],
+        uvm: [(33, 9264, 9260), (34, 16, 8), (28, 12, 8), (42, 40, 36)],
+    },
+];
+
+#[test]
+fn every_release_has_its_status_where_its_headers_say() {
+    let test = "every_release_has_its_status_where_its_headers_say";
+    for Changed { release: version, ctl, uvm } in CHANGED {
+        let Some(driver) = release(test, version) else { return };
+        let place = |path: &Path, word: u32, size: usize, at: usize| {
+            let changed = changed_bytes(path, word, size);
+            let status = changed.unwrap_or_else(|errno| panic!("{version} {word:#x}: errno {errno}"));
+            assert_eq!(status, (at..at + 4).collect::<Vec<_>>(), "{version} {word:#x}");
+        };
+        let size = |word: u32| (word >> 16 & 0x3FFF) as usize;
+        for (word, at) in CTL.into_iter().chain(ctl) {
+            place(&driver.ctl(), word, size(word), at);
+        }
+        for (word, at) in GPU {
+            place(&driver.gpu(1), word, size(word), at);
+        }
+        for (command, size, at) in UVM.into_iter().chain(uvm) {
+            place(&driver.uvm(), command, size, at);
+        }
+    }
+}
+
+#[test]
+fn what_a_release_does_not_know_is_refused_with_einval() {
+    let test = "what_a_release_does_not_know_is_refused_with_einval";
+    let Some(old) = release(test, "535.104.05") else { return };
+    let Some(new) = release(test, "595.45.04") else { return };
+    let refused = |path: &Path, word: u32| {
+        assert_eq!(changed_bytes(path, word, 256), Err(libc::EINVAL), "{} {word:#x}", path.display());
+    };
+    refused(&old.ctl(), 0xC040_4657);
+    refused(&new.ctl(), 0xC038_4657);
+    refused(&new.ctl(), 0xC028_462B);
+    // On the wrong device, of another type, and of none.
+    refused(&new.ctl(), 0xC038_4627);
+    refused(&new.gpu(0), 0xC020_462A);
+    refused(&new.ctl(), 0xC020_4B2A);
+    refused(&new.uvm(), 99);
+    refused(&new.uvm(), 0xC020_462A);
+}
+
+#[test]
+fn a_request_in_a_wrapper_is_answered_inside() {
+    let Some(driver) = release("a_request_in_a_wrapper_is_answered_inside", "580.65.06") else { return };
+    let mut inner = [0_u8; 32];
+    inner[8..12].copy_from_slice(&0x2080_0102_u32.to_le_bytes());
+    let mut wrapper = [0_u8; 16];
+    wrapper[..4].copy_from_slice(&0x2A_u32.to_le_bytes());
+    wrapper[4..8].copy_from_slice(&32_u32.to_le_bytes());
+    wrapper[8..].copy_from_slice(&(inner.as_mut_ptr() as u64).to_le_bytes());
+    let ctl = File::open(driver.ctl()).unwrap();
+    // SAFETY: both structs are as long as their words and sizes say, and live through the call.
+    let result = unsafe {
+        libc::ioctl(ctl.as_raw_fd(), libc::c_ulong::from(0xC010_46D3_u32) as _, wrapper.as_mut_ptr())
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    // There is no such client.
+    assert_eq!(std::hint::black_box(inner)[28..], 0x23_u32.to_le_bytes());
+}
+
+/// Sends a struct of nonsense and says which of its bytes the driver wrote; behind its end, it may write none.
+fn changed_bytes(path: &Path, word: u32, size: usize) -> Result<Vec<usize>, i32> {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut bytes = vec![FILL; size + 64];
+    // SAFETY: the struct is as long as the word says or the release, which is what this is to show.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::c_ulong::from(word) as _, bytes.as_mut_ptr()) };
+    if result != 0 {
+        return Err(std::io::Error::last_os_error().raw_os_error().unwrap());
+    }
+    let bytes = std::hint::black_box(bytes);
+    Ok((0..bytes.len()).filter(|at| bytes[*at] != FILL).collect())
+}

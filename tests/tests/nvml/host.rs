@@ -1,0 +1,114 @@
+//! The collector on a stand-in, ticked by hand.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use glassbox::{
+    collectors::{
+        Collector as _,
+        nvml::{Nvml, Options},
+    },
+    containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
+    exposition::{self, Scope, Text},
+    snapshot::{ContainerRow, Snapshot, agent::AgentUsage, gpu::Gpu, gpu::HostRows},
+};
+use glassbox_tests::{cgroup, nvml::StandIn};
+
+/// How fast the tests' collector reads.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+pub(crate) fn options(stand_in: &StandIn) -> Options {
+    Options {
+        library: stand_in.library().into(),
+        sample: Duration::from_millis(50),
+        tick: TICK,
+        retry: Duration::from_millis(300),
+    }
+}
+
+pub(crate) fn layout() -> Layout {
+    Layout::detect(Path::new(cgroup::ROOT)).unwrap()
+}
+
+/// The collector, and the containers that it is asked about.
+pub(crate) struct Host {
+    pub(crate) collector: Nvml,
+    containers: Vec<(Container, ContainerRow)>,
+}
+
+impl Host {
+    pub(crate) fn start(stand_in: &StandIn) -> Self {
+        let collector = Nvml::start(options(stand_in), Path::new("/proc"), &layout()).unwrap();
+        Self { collector, containers: Vec::new() }
+    }
+
+    /// A container by that name whose own cgroup is at this path.
+    pub(crate) fn add(&mut self, name: &str, cgroup_path: &str) {
+        let identity = Arc::new(Identity {
+            id: name.into(),
+            cgroup_path: cgroup_path.into(),
+            runtime: Runtime::Docker,
+            name: name.into(),
+            image: String::new(),
+            container: name.into(),
+            namespace: None,
+            pod: None,
+            labels: BTreeMap::new(),
+            started_at: None,
+        });
+        let row = ContainerRow::new(identity.clone(), SystemTime::now());
+        let key = self.containers.len() as u64;
+        self.containers.push((Container { key, identity, cgroup_id: 0, slot: None }, row));
+    }
+
+    /// What the agent does at a tick.
+    pub(crate) fn tick(&mut self) -> Snapshot {
+        self.collector.refresh(None);
+        for (container, row) in &mut self.containers {
+            self.collector.collect(container, row).unwrap();
+        }
+        let mut host = HostRows::default();
+        self.collector.collect_host(&mut host);
+        Snapshot {
+            taken_at: SystemTime::now(),
+            containers: self.containers.iter().map(|(_, row)| row.clone()).collect(),
+            gpus: host.gpus,
+            nvml: host.nvml,
+            agent: AgentUsage::default(),
+        }
+    }
+
+    /// Ticks until the snapshot is as wanted, for 20 s at most.
+    pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let snapshot = self.tick();
+            if wanted(&snapshot) {
+                return snapshot;
+            }
+            assert!(Instant::now() < deadline, "not seen: {what}; last {snapshot:#?}");
+            std::thread::sleep(TICK / 2);
+        }
+    }
+}
+
+/// The GPU of that id, if it is there and answers.
+pub(crate) fn living<'a>(snapshot: &'a Snapshot, uuid: &str) -> Option<&'a Gpu> {
+    snapshot.gpus.iter().find(|gpu| gpu.uuid == uuid && gpu.up)
+}
+
+/// The samples of a snapshot's text, by name and labels as written.
+pub(crate) fn samples(snapshot: &Snapshot) -> BTreeMap<String, f64> {
+    let mut text = Text::default();
+    exposition::encode(snapshot, Scope::All, &mut text);
+    let text = String::from_utf8(text.take().to_vec()).unwrap();
+    let sample = |line: &str| {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        (series.to_owned(), value.parse().unwrap())
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
+}

@@ -1,0 +1,51 @@
+//! What tracing the NVIDIA driver's ioctls costs those who make them, and everyone else.
+//!
+//! No peer traces them. The device is a plain file that the programs take for the driver's control device, so that
+//! next to nothing but the tracing is in the time of a call.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{
+    run::Run,
+    samples::Samples,
+    table::{Row, Verdict},
+    victim::pairs,
+};
+
+const WORKLOADS: [(&str, &str); 3] = [
+    ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint rung"),
+    ("other_ioctls", "an ioctl elsewhere with the driver's letter"),
+    ("syscalls", "a system call that is no ioctl"),
+];
+
+pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
+    let device = run.scratch_file("nvidiactl")?;
+    let arguments = [
+        format!("--rounds={}", run.choose(80, 20)),
+        "--slice-ms=20".into(),
+        format!("--device={}", device.display()),
+        "--tools=empty_ioctl,driver".into(),
+        "--workloads=driver_ioctls,other_ioctls,syscalls".into(),
+    ];
+    let mut report = run.measure("ioctls, traced or not", "victim-cost", &arguments)?;
+    let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
+    Ok(WORKLOADS.map(|(key, name)| row(&rounds, key, name)).to_vec())
+}
+
+fn row(rounds: &[Value], workload: &str, name: &str) -> Row {
+    let added =
+        |tool: &str| Samples::new(pairs(rounds, tool, workload).map(|(off, on)| 1e9 / on - 1e9 / off));
+    let (ours, empty) = (added("driver"), added("empty_ioctl"));
+    let text = |samples: &Samples| {
+        let (low, high) = samples.interval();
+        format!("{:.0} ns ({low:.0} to {high:.0})", samples.median())
+    };
+    Row {
+        what: format!("added to {name}"),
+        budget: String::new(),
+        glassbox: text(&ours),
+        peer: format!("empty programs on both its hooks {}", text(&empty)),
+        verdict: Verdict::None,
+    }
+}
