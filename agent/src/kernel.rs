@@ -9,6 +9,7 @@ pub mod events;
 pub mod host;
 pub mod maps;
 pub mod offsets;
+pub mod returns;
 pub mod slots;
 pub mod stats;
 pub mod tracefs;

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, KProbe, ProgramError, TracePoint},
+    programs::{BtfTracePoint, KProbe, ProbeKind, ProgramError, TracePoint},
 };
 use glassbox_ebpf::{offsets::Offsets, programs};
 
-use super::{offsets::absent, tracefs::Tracefs};
+use super::{offsets::absent, returns::ReturnHook, tracefs::Tracefs};
 use crate::config::SchedulerRung;
 
 /// One program and where it goes.
@@ -74,6 +74,8 @@ pub struct Outcome {
     pub rung: Option<&'static Rung>,
     /// Why each better rung does not.
     pub refused: Vec<(&'static str, String)>,
+    /// Hooks of the rung that must live as long as it holds.
+    pub returns: Vec<ReturnHook>,
 }
 
 impl Outcome {
@@ -224,28 +226,32 @@ pub fn climb(
             continue;
         }
         match attach(rung, ebpf, btf) {
-            Ok(()) => {
-                return Outcome { noun: ladder.noun, best, rung: Some(rung), refused };
+            Ok(returns) => {
+                return Outcome { noun: ladder.noun, best, rung: Some(rung), refused, returns };
             }
             Err(error) => refused.push((rung.name, format!("{error:#}"))),
         }
     }
-    Outcome { noun: ladder.noun, best, rung: None, refused }
+    Outcome { noun: ladder.noun, best, rung: None, refused, returns: Vec::new() }
 }
 
-fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
-    let by_number = rung.programs.iter().any(|program| matches!(program.hook, Hook::Tracepoint(..)));
-    let _tracefs = by_number.then(Tracefs::mounted);
+fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Vec<ReturnHook>> {
+    let in_tracefs = |program: &Program| matches!(program.hook, Hook::Tracepoint(..) | Hook::Function(_));
+    let _tracefs = rung.programs.iter().any(in_tracefs).then(Tracefs::mounted);
+    let mut returns = Vec::new();
     for program in rung.programs {
-        if let Err(error) = attach_one(program, ebpf, btf) {
-            detach(rung, ebpf);
-            return Err(error);
+        match attach_one(program, ebpf, btf) {
+            Ok(hook) => returns.extend(hook),
+            Err(error) => {
+                detach(rung, ebpf);
+                return Err(error);
+            }
         }
     }
-    Ok(())
+    Ok(returns)
 }
 
-fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
+fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Option<ReturnHook>> {
     let what = || format!("attach {} to {}", program.name, program.hook);
     let load = |loaded: Result<(), ProgramError>| match loaded {
         // A program with several hooks is loaded once.
@@ -269,10 +275,17 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::
         Hook::Function(name) => {
             let handle: &mut KProbe = handle.try_into().with_context(what)?;
             load(handle.load())?;
+            if matches!(handle.kind(), ProbeKind::Return) {
+                let program = handle.fd().with_context(what)?;
+                match ReturnHook::attach(name, std::os::fd::AsFd::as_fd(program)) {
+                    Ok(hook) => return Ok(Some(hook)),
+                    Err(error) => tracing::warn!("of many calls of {name} at once some are lost: {error:#}"),
+                }
+            }
             handle.attach(name, 0).map_err(super::explain).with_context(what)?;
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The verifier explains itself in thousands of lines, of which the last tell why; the rest goes to the debug log.

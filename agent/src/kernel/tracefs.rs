@@ -1,9 +1,15 @@
 //! The file system of tracepoints: it is where their numbers stand, which attaching needs. Most hosts have it mounted;
 //! on others it is mounted for as long as attaching takes.
 
-use std::{ffi::CStr, path::Path};
+use std::{ffi::CStr, path::PathBuf};
 
 const PLACE: &CStr = c"/sys/kernel/tracing";
+
+/// Where it is mounted now.
+pub(super) fn root() -> Option<PathBuf> {
+    let places = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].map(PathBuf::from);
+    places.into_iter().find(|place| place.join("events").exists())
+}
 
 /// Unmounts what it mounted when dropped.
 #[derive(Debug)]
@@ -15,8 +21,7 @@ impl Tracefs {
     /// Makes sure that it is mounted. Where that is refused, attaching says what is missing.
     #[must_use]
     pub fn mounted() -> Self {
-        let is_there = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
-        if is_there.iter().any(|path| Path::new(path).exists()) {
+        if root().is_some() {
             return Self { ours: false };
         }
         // SAFETY: NUL-terminated strings, and no data.

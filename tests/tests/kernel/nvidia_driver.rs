@@ -8,7 +8,10 @@ mod caller;
 mod probe;
 mod storm;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use glassbox::{containers::tracker::Container, snapshot::nvidia_driver::Failure};
 use glassbox_ebpf::Lost;
@@ -249,12 +252,18 @@ fn a_call_that_stays_in_the_driver_is_in_flight_and_waits() {
     reload("latency_us=1000000");
     let mut probe = DriverProbe::start();
     let (cgroup, container) = probe.container();
-    let caller = Caller::start(Some(&cgroup), &Nodes::new(), vec![control(0x101)]);
-    std::thread::sleep(Duration::from_millis(600));
-    let usage = probe.read(&container).expect("a call has begun");
+    let nodes = Nodes::new();
+    let caller = Caller::start(Some(&cgroup), &nodes, vec![control(0x101)]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while probe.read(&container).is_none() {
+        assert!(Instant::now() < deadline, "no call has begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let usage = probe.read(&container).unwrap();
     assert_eq!(usage.in_flight, 1);
     let waiting = usage.waiting.expect("it waits");
-    assert!(waiting > Duration::from_millis(100) && waiting < Duration::from_secs(1), "{waiting:?}");
+    assert!(waiting >= Duration::from_millis(300) && waiting < Duration::from_secs(1), "{waiting:?}");
     caller.outcomes();
     let usage = probe.read(&container).unwrap();
     assert_eq!((usage.in_flight, usage.waiting), (0, None));

@@ -28,6 +28,8 @@ use glassbox_tests::{
 pub(super) const RUNG: &str = "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry";
 /// The collector looks for the driver this often.
 const LOOK: Duration = Duration::from_secs(2);
+/// It reads the maps again after this.
+const STALE: Duration = Duration::from_millis(25);
 
 /// Loads the stand-in with other parameters.
 pub(super) fn reload(parameters: &str) {
@@ -83,6 +85,8 @@ impl DriverProbe {
 
     /// What a container's row says now; `None` where it never called the driver.
     pub(super) fn read(&mut self, container: &Container) -> Option<DriverUsage> {
+        // Two readings in a short time are one.
+        std::thread::sleep(STALE);
         self.collector.refresh(None);
         let mut row = ContainerRow::new(container.identity.clone(), SystemTime::now());
         self.collector.collect(container, &mut row).unwrap();
