@@ -236,6 +236,9 @@ impl Collector for NvidiaDriver {
     }
 
     fn clear_slot(&mut self, slot: u32) {
+        if !self.ever_present {
+            return;
+        }
         let calls: Vec<_> = self.calls.keys().flatten().filter(|key| key.slot == slot).collect();
         let failures: Vec<_> = self.failures.keys().flatten().filter(|key| key.slot == slot).collect();
         // An entry that is gone already is as good.
