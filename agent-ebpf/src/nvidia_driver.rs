@@ -140,8 +140,6 @@ pub const UNDEFINED_STATUS: u32 = 0x7FFF_FFFF;
 pub const NO_MEMORY: u32 = 0x51;
 /// The status of an allocation that lacks something else.
 pub const INSUFFICIENT_RESOURCES: u32 = 0x1A;
-/// Statuses from here on are warnings.
-pub const FIRST_WARNING: u32 = 0x1_0000;
 
 /// What the ioctls of one container meant, since its slot was cleared.
 #[repr(C)]
@@ -173,8 +171,6 @@ pub struct DriverSlot {
     pub undecoded: u64,
     /// Calls whose structure could not be read.
     pub unreadable: u64,
-    /// Calls through the wrapper for large structures.
-    pub wrapped: u64,
     /// Calls that began.
     pub begun: u64,
     /// Calls that ended, or were lost sight of.
@@ -211,7 +207,6 @@ impl DriverSlot {
         events: 0,
         undecoded: 0,
         unreadable: 0,
-        wrapped: 0,
         begun: 0,
         ended: 0,
         last_begun_ns: 0,

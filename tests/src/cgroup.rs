@@ -4,8 +4,16 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
+};
+
+use glassbox::{
+    containers::{Identity, Runtime, tracker::Container},
+    kernel::Kernel,
 };
 
 /// Where cgroups are mounted on every system that systemd or this project's guest sets up.
@@ -54,6 +62,31 @@ impl Cgroup {
     pub fn container(root: &Path) -> io::Result<(Self, String)> {
         let id = fresh_id();
         Ok((Self::new(root, &format!("docker/{id}"))?, id))
+    }
+
+    /// The same, born under the eyes of kernel programs, which have given it a slot; with what the tracker would know.
+    ///
+    /// # Panics
+    /// Where it is not made, or gets no slot.
+    #[must_use]
+    pub fn born(root: &Path, kernel: &Kernel) -> (Self, Container) {
+        let (cgroup, id) = Self::container(root).unwrap_or_else(|error| panic!("make a cgroup: {error}"));
+        let cgroup_id = cgroup.id().unwrap_or_else(|error| panic!("read its id: {error}"));
+        let slot = kernel.slots.born(cgroup_id);
+        assert!(slot.is_some(), "the kernel claimed no slot for a container that was born under its eyes");
+        let identity = Arc::new(Identity {
+            cgroup_path: format!("/docker/{id}"),
+            container: id.clone(),
+            id,
+            runtime: Runtime::Docker,
+            name: String::new(),
+            image: String::new(),
+            namespace: None,
+            pod: None,
+            labels: Default::default(),
+            started_at: None,
+        });
+        (cgroup, Container { key: cgroup_id, identity, cgroup_id, slot })
     }
 
     /// Its directory.

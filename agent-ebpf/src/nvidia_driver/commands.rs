@@ -19,8 +19,6 @@ pub const RM_CONTROL: u32 = 0x2A;
 pub const RM_ALLOC: u32 = 0x2B;
 /// `NV_ESC_RM_VID_HEAP_CONTROL`.
 pub const RM_VID_HEAP_CONTROL: u32 = 0x4A;
-/// `NV_ESC_ALLOC_OS_EVENT`.
-pub const ALLOC_OS_EVENT: u32 = 0xCE;
 /// `NV_ESC_IOCTL_XFER_CMD`: a wrapper for structures that the request word has no room for.
 pub const XFER: u32 = 0xD3;
 /// `UVM_REGISTER_GPU_VASPACE`.

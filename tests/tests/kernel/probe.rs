@@ -5,7 +5,7 @@ use std::{path::Path, sync::Mutex, time::SystemTime};
 use glassbox::{
     collectors::{Collector, Context, scheduler::SPEC},
     config::{Config, SchedulerRung},
-    containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
+    containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{ContainerRow, scheduler::SchedulerUsage},
 };
@@ -40,7 +40,7 @@ impl Probe {
         let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id, change_offsets })
             .unwrap_or_else(|error| panic!("{error:#}"));
         kernel.rung("cgroup").unwrap_or_else(|error| panic!("{error:#}"));
-        let (cgroup, id) = Cgroup::container(root).unwrap();
+        let (cgroup, container) = Cgroup::born(root, &kernel);
         let layout = Layout::detect(Path::new(ROOT)).unwrap();
         let collector = (SPEC.start)(&mut Context {
             config: &config,
@@ -49,23 +49,8 @@ impl Probe {
             kernel_error: None,
         })
         .unwrap_or_else(|error| panic!("{error:#}"));
-        let identity = std::sync::Arc::new(Identity {
-            cgroup_path: format!("/docker/{id}"),
-            container: id.clone(),
-            id,
-            runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
-        });
-        let cgroup_id = cgroup.id().unwrap();
-        let slot = kernel.slots.born(cgroup_id);
-        assert!(slot.is_some(), "the kernel claimed no slot for a container that was born under its eyes");
-        let row = ContainerRow::new(identity.clone(), SystemTime::now());
-        Self { kernel, collector, container: Container { key: 1, identity, cgroup_id, slot }, row, cgroup }
+        let row = ContainerRow::new(container.identity.clone(), SystemTime::now());
+        Self { kernel, collector, container, row, cgroup }
     }
 
     pub(super) fn read(&mut self) -> SchedulerUsage {

@@ -8,7 +8,7 @@ use glassbox::{
         nvidia_driver::{ExtraPaths, Release, SPEC},
     },
     config::Config,
-    containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
+    containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{ContainerRow, nvidia_driver::DriverUsage},
 };
@@ -61,13 +61,13 @@ impl Watch {
         })
         .unwrap_or_else(|error| panic!("{error:#}"));
         kernel.rung(SPEC.name).unwrap_or_else(|error| panic!("{error:#}"));
-        let watched = Some(Watched::new(&mut kernel));
+        let watched = Some(Watched::new(&kernel));
         Self { kernel, collector, watched, _alone: alone }
     }
 
     /// One more container.
-    pub(super) fn beside(&mut self) -> Watched {
-        Watched::new(&mut self.kernel)
+    pub(super) fn beside(&self) -> Watched {
+        Watched::new(&self.kernel)
     }
 
     pub(super) fn start_playing(&self, driver: &FakeDriver, profiles: &str) -> FakeCuda {
@@ -99,26 +99,10 @@ impl Watch {
 }
 
 impl Watched {
-    fn new(kernel: &mut Kernel) -> Self {
-        // The kernel gives it a slot at its birth.
-        let (cgroup, id) = Cgroup::container(&v2_root().expect("a v2 hierarchy")).unwrap();
-        let cgroup_id = cgroup.id().unwrap();
-        let slot = kernel.slots.adopt_born(cgroup_id);
-        assert!(slot.is_some(), "no slot");
-        let identity = std::sync::Arc::new(Identity {
-            cgroup_path: format!("/docker/{id}"),
-            container: id.clone(),
-            id,
-            runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
-        });
-        let container = Container { key: cgroup_id, identity: identity.clone(), cgroup_id, slot };
-        Self { cgroup, container, row: ContainerRow::new(identity, SystemTime::now()) }
+    fn new(kernel: &Kernel) -> Self {
+        let (cgroup, container) = Cgroup::born(&v2_root().expect("a v2 hierarchy"), kernel);
+        let row = ContainerRow::new(container.identity.clone(), SystemTime::now());
+        Self { cgroup, container, row }
     }
 
     fn start_playing(&self, driver: &FakeDriver, profiles: &str) -> FakeCuda {

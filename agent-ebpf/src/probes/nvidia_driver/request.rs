@@ -76,8 +76,6 @@ fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
     let (mut number, mut size, mut argument) =
         (call.request & 0xFF, (call.request >> 16) & 0x3FFF, call.argument);
     if number == XFER {
-        // SAFETY: a map element.
-        unsafe { add(&raw mut (*counts).wrapped, 1) };
         // Number, size, address.
         match user::<[u32; 4]>(argument) {
             Some([inner, inner_size, low, high]) => {

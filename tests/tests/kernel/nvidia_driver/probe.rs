@@ -4,14 +4,13 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use glassbox::{
     collectors::{Collector, Context, nvidia_driver::SPEC},
     config::Config,
-    containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
+    containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{
         ContainerRow,
@@ -64,23 +63,7 @@ impl DriverProbe {
 
     /// A new container, with a slot of its own.
     pub(super) fn container(&mut self) -> (Cgroup, Container) {
-        let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
-        let identity = Arc::new(Identity {
-            cgroup_path: format!("/docker/{id}"),
-            container: id.clone(),
-            id,
-            runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
-        });
-        let cgroup_id = cgroup.id().unwrap();
-        let slot = self.kernel.slots.born(cgroup_id);
-        assert!(slot.is_some(), "the kernel claimed no slot for a container that was born under its eyes");
-        (cgroup, Container { key: 1, identity, cgroup_id, slot })
+        Cgroup::born(&v2_root().unwrap(), &self.kernel)
     }
 
     /// What a container's row says now; `None` where it never called the driver.
