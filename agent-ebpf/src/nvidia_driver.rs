@@ -189,6 +189,8 @@ pub struct DriverSlot {
     pub cold_context_ns: u64,
     /// When its last large allocation was done.
     pub cold_allocated_ns: u64,
+    /// Its name, `comm`, when it made the context: 16 bytes that it chose itself, ended by a 0.
+    pub cold_name: [u64; 2],
 }
 
 impl DriverSlot {
@@ -216,6 +218,7 @@ impl DriverSlot {
         cold_opened_ns: 0,
         cold_context_ns: 0,
         cold_allocated_ns: 0,
+        cold_name: [0; 2],
     };
 }
 

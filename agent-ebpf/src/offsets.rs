@@ -48,6 +48,8 @@ offsets! {
     task_group_leader: "task_struct" "group_leader",
     /// u64: when the task was made, ns of CLOCK_MONOTONIC.
     task_start_time: "task_struct" "start_time",
+    /// 16 bytes: its name, which a thread gives itself.
+    task_comm: "task_struct" "comm",
     /// Pointer to `files_struct`.
     task_files: "task_struct" "files",
     /// Pointer to `fdtable`.

@@ -314,10 +314,17 @@ fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
 fn cold_start(counts: &DriverSlot) -> Option<ColdStart> {
     let since_start = |at_ns: u64| Duration::from_nanos(at_ns.saturating_sub(counts.cold_started_ns));
     (counts.cold_process != 0).then(|| ColdStart {
+        process: process_name(counts.cold_name),
         driver_opened: since_start(counts.cold_opened_ns),
         context_ready: since_start(counts.cold_context_ns),
         last_large_allocation: (counts.cold_allocated_ns != 0).then(|| since_start(counts.cold_allocated_ns)),
     })
+}
+
+/// A name as the kernel keeps it. Its process chose the bytes, which need be no text.
+fn process_name(name: [u64; 2]) -> String {
+    let bytes: Vec<u8> = name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|&byte| byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -332,7 +339,19 @@ mod tests {
         counts.cold_context_ns = 9_000;
         let cold = cold_start(&counts).unwrap();
         assert_eq!((cold.driver_opened.as_nanos(), cold.context_ready.as_nanos()), (2_000, 8_000));
-        assert_eq!(cold.last_large_allocation, None);
+        assert_eq!((cold.process.as_str(), cold.last_large_allocation), ("", None));
+    }
+
+    #[test]
+    fn a_process_name_need_be_neither_text_nor_ended() {
+        let name = |bytes: &[u8; 16]| {
+            let words: Vec<_> =
+                bytes.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect();
+            process_name([words[0], words[1]])
+        };
+        assert_eq!(name(b"python3\0garbage\0"), "python3");
+        assert_eq!(name(b"sixteen bytes of"), "sixteen bytes of");
+        assert_eq!(name(b"\xFF\"\n\0\0\0\0\0\0\0\0\0\0\0\0\0"), "\u{FFFD}\"\n");
     }
 
     #[test]

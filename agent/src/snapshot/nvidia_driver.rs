@@ -86,8 +86,10 @@ pub struct DriverMeaning {
 }
 
 /// How far a process came, from its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdStart {
+    /// Its name when it made its context, which is what it calls itself.
+    pub process: String,
     /// Until its first call to the driver.
     pub driver_opened: Duration,
     /// Until its context had all its channels.

@@ -248,6 +248,7 @@ fn nvidia_driver() -> DriverUsage {
         in_flight: 1,
         waiting: Some(Duration::from_millis(1500)),
         cold_start: Some(ColdStart {
+            process: "python3".into(),
             driver_opened: Duration::from_millis(410),
             context_ready: Duration::from_millis(890),
             last_large_allocation: Some(Duration::from_secs(7)),
