@@ -12,6 +12,7 @@
 #define GLASSBOX_NVIDIA_H
 
 #include <linux/fs.h>
+#include <linux/poll.h>
 #include <linux/types.h>
 
 /* nvstatuscodes.h */
@@ -31,6 +32,11 @@ extern unsigned int stand_in_release;
 u64 stand_in_memory_bytes(void);
 /* Sleeps for as long as every ioctl is to take. */
 void stand_in_wait(void);
+
+/* Whether a device is ready. */
+__poll_t nvidia_poll(struct file *file, poll_table *table);
+/* Makes no device ready any more. */
+void stand_in_poll_stop(void);
 
 extern const struct file_operations nvidia_fops;
 extern const struct file_operations uvm_fops;

@@ -79,6 +79,21 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
+        name: "glassbox_nvidia_poll_wait_seconds",
+        kind: Histogram,
+        help: "How long the container's threads slept in poll(2) or select(2) for the NVIDIA driver, in seconds: how \
+               CUDA waits for a GPU where it was told to block (cudaDeviceScheduleBlockingSync). Threads that spin \
+               do not show, nor do waits by epoll.",
+        source: "nvidia_driver programs, nvidia_poll; absent without kprobes",
+        labels: &["device"],
+        samples: Container(|row, emit| {
+            for (device, durations) in row.nvidia_driver.iter().flat_map(|driver| &driver.polls) {
+                emit.with(&[device]).histogram(durations);
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
         name: "glassbox_nvidia_ioctls_in_flight",
         kind: Gauge,
         help: "Ioctls on the NVIDIA driver that have begun and not ended.",

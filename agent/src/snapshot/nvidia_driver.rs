@@ -11,6 +11,8 @@ pub struct DriverUsage {
     pub commands: Vec<CommandUsage>,
     /// Failed calls by command and reason.
     pub failures: Vec<FailureCount>,
+    /// How long it waited in poll(2) for the driver, by `ctl` or `gpu`.
+    pub polls: Vec<(&'static str, Histogram)>,
     /// What the calls meant.
     pub meaning: DriverMeaning,
     /// Calls that have begun and not ended.

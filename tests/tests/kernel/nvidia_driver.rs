@@ -5,8 +5,12 @@
 
 mod call;
 mod caller;
+mod monitor;
+mod poll;
 mod probe;
+mod returns;
 mod storm;
+mod xid;
 
 use std::{
     collections::BTreeMap,
