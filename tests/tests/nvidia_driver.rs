@@ -10,7 +10,7 @@ mod watch;
 use std::time::Duration;
 
 use glassbox::snapshot::nvidia_driver::{DriverUsage, Failure};
-use glassbox_ebpf::Lost;
+use glassbox_ebpf::{Lost, programs};
 use glassbox_tests::nvidia::{
     abi::Release,
     driver::{FakeDriver, Options},
@@ -113,6 +113,23 @@ fn a_cold_start_goes_from_the_process_to_its_last_large_allocation() {
     let last = cold.last_large_allocation.expect("a large allocation was made");
     assert!(cold.driver_opened <= cold.context_ready && cold.context_ready <= last, "{cold:?}");
     assert!(last < Duration::from_secs(60), "{cold:?}");
+    assert_eq!(cold.process, "fake-cuda");
+}
+
+#[test]
+fn a_driver_that_reports_no_errors_to_the_kernel_leaves_them_to_nvml() {
+    let driver = driver(Release(580, 65, 6), 256);
+    let mut watch = Watch::start(&driver, Some(driver.release()));
+    watch.kernel.rung("nvidia_driver").expect("it holds without");
+    let without: Vec<_> = watch.kernel.without("nvidia_driver").collect();
+    let [(program, reason)] = without[..] else { panic!("{without:?}") };
+    assert_eq!(*program, programs::NVIDIA_DRIVER_XID);
+    assert!(reason.contains("events/nvidia/nvidia_dev_xid/format"), "{reason}");
+    let shown = watch.kernel.programs();
+    let attached = |name| shown.iter().find(|shown| shown.name == name).map(|shown| shown.attached);
+    assert_eq!(attached(programs::NVIDIA_DRIVER_XID), Some(false));
+    assert_eq!(attached(programs::NVIDIA_DRIVER_ENTER), Some(true));
+    assert_eq!(watch.host().reported_xids, None);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use glassbox::{
     config::Config,
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
-    snapshot::{ContainerRow, nvidia_driver::DriverUsage},
+    snapshot::{ContainerRow, gpu::HostRows, nvidia_driver::DriverUsage},
 };
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, v2_root},
@@ -81,6 +81,13 @@ impl Watch {
 
     pub(super) fn play_in(&self, watched: &Watched, driver: &FakeDriver, profiles: &str) -> Value {
         watched.start_playing(driver, profiles).truth()
+    }
+
+    /// What is known of the host as a whole.
+    pub(super) fn host(&mut self) -> HostRows {
+        let mut host = HostRows::default();
+        self.collector.collect_host(&mut host);
+        host
     }
 
     /// What was counted for the container.

@@ -1,6 +1,6 @@
 //! Returns of the driver's functions where tracefs takes no events.
 
-use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt as _, path::PathBuf, sync::Arc};
 
 use glassbox::kernel::tracefs::Tracefs;
 
@@ -51,8 +51,14 @@ fn where_tracefs_takes_no_event_the_kernels_own_hook_counts() {
     assert_eq!(made, 0, "mknod {full:?}: {}", io::Error::last_os_error());
     let covered = Covered::new(events.clone(), &full);
     assert!(fs::write(&events, "p:none none").is_err(), "no event can be made");
-    let mut probe = DriverProbe::start();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    let mut probe = tracing::subscriber::with_default(subscriber, DriverProbe::start);
     drop(covered);
+    let said = fs::read_to_string(log.path()).unwrap();
+    for function in ["nvidia_unlocked_ioctl", "uvm_unlocked_ioctl_entry"] {
+        assert!(said.contains(&format!("of many calls of {function} at once some are lost")), "{said}");
+    }
     assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
     assert_eq!(hooks(&probe), 0);
     let (cgroup, container) = probe.container();

@@ -30,7 +30,7 @@ fn xids(pci_bus_id: &str, counts: &[(u64, u64)], last: u64) -> ReportedXids {
     ReportedXids { pci_bus_id: pci_bus_id.into(), counts: counts.into(), last: Some(last) }
 }
 
-fn errors_are_counted_by_gpu_and_number(rung: NvidiaDriverRung, program: &str) {
+fn errors_are_counted_by_gpu_and_number(rung: NvidiaDriverRung, program: &str) -> DriverProbe {
     reload("");
     let mut probe = DriverProbe::on(rung);
     assert!(probe.kernel.has(program), "{:?}", probe.kernel.outcomes());
@@ -59,6 +59,7 @@ fn errors_are_counted_by_gpu_and_number(rung: NvidiaDriverRung, program: &str) {
     }
     let counted: u64 = probe.host().reported_xids.unwrap().iter().map(|gpu| gpu.counts.len() as u64).sum();
     assert_eq!((counted, probe.lost(Lost::NvidiaXids)), (XID_ENTRIES.into(), known));
+    probe
 }
 
 #[test]
@@ -72,7 +73,10 @@ fn errors_are_counted_where_the_drivers_tracepoint_tells_of_them() {
     let Some(_alone) = stand_in("errors_are_counted_where_the_drivers_tracepoint_tells_of_them") else {
         return;
     };
-    errors_are_counted_by_gpu_and_number(NvidiaDriverRung::Syscalls, programs::NVIDIA_DRIVER_XID);
+    let probe = errors_are_counted_by_gpu_and_number(NvidiaDriverRung::Syscalls, programs::NVIDIA_DRIVER_XID);
+    // Why the function is preferred.
+    assert!(nvidia_module::unload().is_err(), "a driver whose tracepoint is listened to stays");
+    drop(probe);
 }
 
 #[test]
