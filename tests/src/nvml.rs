@@ -100,7 +100,11 @@ pub fn gpu(uuid: &str, minor: u32) -> Value {
 }
 
 /// The library as cargo builds it.
-fn built_library() -> &'static Path {
+///
+/// # Panics
+/// Where it cannot be built.
+#[must_use]
+pub fn built_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| build().unwrap_or_else(|error| panic!("build the NVML stand-in: {error:#}")))
 }

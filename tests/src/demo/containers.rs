@@ -1,6 +1,7 @@
 //! The containers of the demonstration and what they play.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -8,9 +9,13 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    cgroup::{Cgroup, v2_root},
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
     nvidia::{application::FakeCuda, driver::FakeDriver},
 };
+
+/// How long an application waits before it opens the driver: the agent that is to see it do so starts meanwhile, and
+/// meets a cold start that is told from the start of the process.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What a container is there to show.
 pub(super) struct Role {
@@ -60,8 +65,8 @@ pub(super) const ROLES: [Role; 4] = [
         gpu: 1,
         profiles: "context hold",
         utilization: 0,
+        life: Some(Duration::from_secs(300)),
         hangs: true,
-        ..FACEFUSION
     },
 ];
 
@@ -69,19 +74,21 @@ pub(super) const ROLES: [Role; 4] = [
 pub(super) struct Replica {
     role: &'static Role,
     program: PathBuf,
-    // Before the cgroup, which can only be removed once it is empty.
+    // Before the cgroups, which can only be removed once they are empty.
     application: FakeCuda,
-    began: Instant,
-    cgroup: Cgroup,
+    began: Option<Instant>,
+    started: Instant,
+    cgroups: Vec<Cgroup>,
     id: String,
 }
 
 impl Replica {
     pub(super) fn start(role: &'static Role, program: &Path, driver: &FakeDriver) -> anyhow::Result<Self> {
-        let root = v2_root().context("find cgroup v2 on this host")?;
-        let (cgroup, id) = Cgroup::container(&root).context("make a cgroup")?;
-        let application = play(role, program, driver, &cgroup)?;
-        Ok(Self { role, program: program.to_owned(), application, began: Instant::now(), cgroup, id })
+        let id = fresh_id();
+        let cgroups = cgroups(&id)?;
+        let application = enter(role, program, driver, &cgroups)?;
+        let program = program.to_owned();
+        Ok(Self { role, program, application, began: None, started: Instant::now(), cgroups, id })
     }
 
     pub(super) fn role(&self) -> &'static Role {
@@ -96,22 +103,45 @@ impl Replica {
         self.application.pid()
     }
 
-    /// Starts it anew where its time is over.
+    /// Lets the application begin where it has not, and starts it anew where its time is over.
     pub(super) fn step(&mut self, driver: &FakeDriver) -> anyhow::Result<()> {
-        if self.role.life.is_some_and(|life| self.began.elapsed() >= life) {
-            self.application.kill();
-            self.application = play(self.role, &self.program, driver, &self.cgroup)?;
-            self.began = Instant::now();
+        match self.began {
+            None if self.started.elapsed() >= PAUSE => {
+                self.application.go();
+                self.began = Some(Instant::now());
+            }
+            Some(began) if self.role.life.is_some_and(|life| began.elapsed() >= life) => {
+                self.application.kill();
+                self.application = enter(self.role, &self.program, driver, &self.cgroups)?;
+                (self.began, self.started) = (None, Instant::now());
+            }
+            _ => {}
         }
         Ok(())
     }
 }
 
-/// Starts the application outside, and lets it open the driver once it is in the container.
-fn play(role: &Role, program: &Path, driver: &FakeDriver, cgroup: &Cgroup) -> anyhow::Result<FakeCuda> {
+/// The cgroups of a container in every hierarchy that an agent may read it from.
+fn cgroups(id: &str) -> anyhow::Result<Vec<Cgroup>> {
+    let v2 = v2_root().context("find cgroup v2 on this host")?;
+    let v1 = ["memory", "cpu", "cpuacct"].map(|controller| Path::new(ROOT).join(controller));
+    let v1 = v1.into_iter().filter(|root| root.join("cgroup.procs").exists());
+    let mut cgroups = Vec::new();
+    for root in std::iter::once(v2).chain(v1) {
+        let cgroup = Cgroup::new(&root, &format!("docker/{id}"));
+        cgroups.push(cgroup.with_context(|| format!("make a cgroup below {}", root.display()))?);
+        // Where the host does not hand these controllers down, the demonstration goes without.
+        let _ = fs::write(root.join("docker/cgroup.subtree_control"), "+cpu +memory");
+    }
+    Ok(cgroups)
+}
+
+/// Starts the application outside and moves it into the container, where it waits.
+fn enter(role: &Role, program: &Path, driver: &FakeDriver, cgroups: &[Cgroup]) -> anyhow::Result<FakeCuda> {
     let mut application = FakeCuda::start_on(program, driver, role.gpu, &format!("wait {}", role.profiles));
     application.waiting();
-    cgroup.enter(application.pid()).context("move the application into its cgroup")?;
-    application.go();
+    for cgroup in cgroups {
+        cgroup.enter(application.pid()).context("move the application into its cgroup")?;
+    }
     Ok(application)
 }
