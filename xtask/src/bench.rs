@@ -6,11 +6,9 @@
 
 mod agent;
 mod driver;
-mod machine;
 mod peers;
 mod probe;
 mod run;
-mod samples;
 mod table;
 mod text;
 mod victim;
@@ -20,7 +18,7 @@ use std::{fs, process::ExitCode};
 
 use anyhow::Context as _;
 
-use crate::{setup, workspace};
+use crate::{machine, setup, workspace};
 use run::Run;
 use table::Row;
 
