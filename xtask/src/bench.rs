@@ -6,6 +6,7 @@
 
 mod agent;
 mod driver;
+mod nvml;
 mod peers;
 mod probe;
 mod run;
@@ -38,18 +39,19 @@ pub(crate) struct Arguments {
     /// Write the table to docs/overhead.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Only these groups of rows: probe, agent, text, victim, driver
+    /// Only these groups of rows: probe, agent, text, victim, driver, nvml
     #[arg(value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
 }
 
 type Group = fn(&Run) -> anyhow::Result<Vec<Row>>;
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("probe", probe::rows),
     ("agent", agent::rows),
     ("text", text::rows),
     ("victim", victim::rows),
     ("driver", driver::rows),
+    ("nvml", nvml::rows),
 ];
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
