@@ -9,6 +9,7 @@
 mod prometheus {
     mod accounts;
     mod dashboards;
+    mod dcgm;
     mod neighbour;
     mod nvidia_driver;
     mod promtool;
