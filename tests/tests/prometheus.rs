@@ -10,6 +10,7 @@ mod prometheus {
     mod accounts;
     mod dashboards;
     mod dcgm;
+    mod gpus;
     mod neighbour;
     mod nvidia_driver;
     mod promtool;

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use glassbox::exposition::{self, Kind, registry::Registry};
+use glassbox::exposition::{self, Base, Kind, registry::Registry};
 use glassbox_tests::dashboards::{Dashboard, list, text};
 use serde_json::{Value, json};
 
 use super::promql::{Selector, selectors};
 
 /// Grafana's names of the units that we use. It shows a number with an unknown unit as it is, without a word.
-const UNITS: [&str; 8] = ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s"];
+const UNITS: [&str; 11] =
+    ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s", "celsius", "hertz", "watt"];
 const TEMPLATED: &str = "${datasource}";
 
 /// Panics with all breaches.
@@ -97,8 +98,17 @@ fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
     for dashboard in Dashboard::all() {
         let variables: Vec<_> = dashboard.variables().skip(1).collect();
         let names: Vec<_> = variables.iter().map(|variable| text(&variable["name"])).collect();
-        assert_eq!(names, ["job", "instance", "container"], "{}", dashboard.file);
-        for (variable, label) in variables.iter().zip(["Job", "Instance", "Container"]) {
+        let wanted = if dashboard.file == "gpu.json" {
+            vec!["job", "instance", "gpu", "container"]
+        } else {
+            vec!["job", "instance", "container"]
+        };
+        assert_eq!(names, wanted, "{}", dashboard.file);
+        for variable in &variables {
+            let label = match text(&variable["name"]) {
+                "gpu" => "GPU".to_owned(),
+                name => name[..1].to_uppercase() + &name[1..],
+            };
             let wanted = json!({
                 "type": "query", "label": label, "refresh": 2, "multi": true, "includeAll": true,
                 "definition": variable["query"]["query"],
@@ -107,7 +117,8 @@ fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
         }
         // The job's All is the list: an unrelated cAdvisor beside glassbox would count everything twice.
         let all: Vec<_> = variables.iter().map(|variable| &variable["allValue"]).collect();
-        assert_eq!(all, [&Value::Null, &json!(".+"), &json!(".+")], "{}", dashboard.file);
+        assert_eq!(all[0], &Value::Null, "{}", dashboard.file);
+        assert!(all[1..].iter().all(|all| **all == ".+"), "{}", dashboard.file);
     }
 }
 
@@ -176,18 +187,24 @@ fn every_metric_is_one_that_the_agent_has() {
 }
 
 #[test]
-fn every_selector_heeds_the_chosen_job_instance_and_container() {
-    let own: BTreeSet<_> = exposition::families()
-        .filter(|family| family.base != exposition::Base::Agent)
-        .map(|family| family.name)
+fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
+    // For each metric: whether it is by container, and whether by GPU.
+    let by: BTreeMap<_, _> = exposition::families()
+        .map(|family| {
+            let gpu = family.base == Base::Gpu || family.labels.contains(&"gpu");
+            (family.name, (![Base::Agent, Base::Gpu].contains(&family.base), gpu))
+        })
         .collect();
     check_selectors(|selector| {
         let parts = ["_bucket", "_sum", "_count"].iter().find_map(|part| selector.metric.strip_suffix(part));
-        let container = own.contains(selector.metric) || parts.is_some_and(|family| own.contains(family));
+        let known = by.get(selector.metric).or_else(|| by.get(parts?));
+        let (container, gpu) = known.copied().unwrap_or_default();
         let mut wanted = vec![r#"job=~"$job""#, r#"instance=~"$instance""#];
         wanted.extend(container.then_some(r#"container=~"$container""#));
-        (selector.matchers != wanted.join(", "))
-            .then(|| format!("{} {{{}}}", selector.metric, selector.matchers))
+        wanted.extend(gpu.then_some(r#"gpu=~"$gpu""#));
+        let rest = selector.matchers.strip_prefix(&wanted.join(", "));
+        let heeded = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "));
+        (!heeded).then(|| format!("{} {{{}}}", selector.metric, selector.matchers))
     });
 }
 
