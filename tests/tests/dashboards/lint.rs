@@ -158,6 +158,16 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
 }
 
 #[test]
+fn a_text_has_a_title_and_says_something() {
+    for dashboard in Dashboard::all() {
+        for panel in list(&dashboard.json["panels"]).iter().filter(|panel| panel["type"] == "text") {
+            let (title, content) = (text(&panel["title"]), text(&panel["options"]["content"]));
+            assert!(!title.is_empty() && content.ends_with('.'), "{}: {panel:#}", dashboard.file);
+        }
+    }
+}
+
+#[test]
 fn panels_fill_the_grid_without_overlapping() {
     for dashboard in Dashboard::all() {
         let mut taken = BTreeMap::new();
