@@ -80,6 +80,7 @@ impl Panel {
     pub(super) fn bands(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
         let mut panel = Self::new("state-timeline", title, "none", description, 24, 8);
         panel.json["fieldConfig"]["defaults"]["custom"] = json!({ "fillOpacity": 80, "lineWidth": 0 });
+        panel.json["fieldConfig"]["defaults"]["color"] = json!({ "mode": "thresholds" });
         panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(values);
         panel.json["options"] = json!({
             "alignValue": "left",
