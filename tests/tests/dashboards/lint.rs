@@ -45,15 +45,19 @@ fn metrics() -> BTreeMap<String, Kind> {
 
 /// Holds every selector of every query against a rule, which names a breach.
 fn check_selectors(rule: impl Fn(&Selector<'_>) -> Option<String>) {
+    check_queries(|selector, _| rule(selector));
+}
+
+/// The same with a rule that wants to know the query, too.
+fn check_queries(rule: impl Fn(&Selector<'_>, &str) -> Option<String>) {
     let mut breaches = Vec::new();
     for dashboard in Dashboard::all() {
         for query in dashboard.queries() {
             match selectors(&query.promql) {
                 Ok(found) => {
                     assert!(!found.is_empty(), "{} selects nothing", query.place);
-                    breaches.extend(
-                        found.iter().filter_map(&rule).map(|breach| format!("{}: {breach}", query.place)),
-                    );
+                    let breached = found.iter().filter_map(|selector| rule(selector, &query.promql));
+                    breaches.extend(breached.map(|breach| format!("{}: {breach}", query.place)));
                 }
                 Err(error) => breaches.push(format!("{}: {error}", query.place)),
             }
@@ -221,10 +225,16 @@ fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
 #[test]
 fn a_counter_is_shown_as_its_growth_at_grafanas_interval_and_a_gauge_as_it_is() {
     let metrics = metrics();
-    check_selectors(|Selector { metric, range, function, .. }| {
+    check_queries(|Selector { metric, matchers, range, function }, query| {
         let counted = metrics.get(*metric) == Some(&Kind::Counter);
         let grown = ["rate", "increase"].contains(function) && *range == "$__rate_interval";
-        let good = if counted { grown } else { range.is_empty() };
+        // What is there only since it happened has its first value counted.
+        let since_it_began = ["$__rate_interval", "$__range"].iter().any(|range| {
+            let series = format!("{metric}{{{matchers}}}");
+            let growth = format!("({series} unless {series} offset {range} or increase({series}[{range}]))");
+            query.contains(&growth)
+        });
+        let good = if counted { grown || since_it_began } else { range.is_empty() };
         (!good).then(|| format!("{function}({metric}[{range}])"))
     });
 }

@@ -14,6 +14,7 @@ use super::{gpus::Gpus, stack::Stack};
 fn filled_in(query: &str, jobs: &[String]) -> String {
     query
         .replace("$__rate_interval", "10s")
+        .replace("$__range", "1h")
         .replace("$job", &jobs.join("|"))
         .replace("$instance", ".+")
         .replace("$container", ".+")
@@ -87,7 +88,10 @@ fn the_gpu_dashboard_tells_who_does_what(prometheus: &Prometheus) {
     let answer = |place: &str, label: &str| -> Vec<(String, f64)> {
         let query = dashboard.queries().find(|query| query.place == format!("gpu.json: {place}")).unwrap();
         let samples = prometheus.query(&filled_in(&query.promql, &["glassbox".into()])).unwrap();
-        samples.into_iter().map(|sample| (sample.labels[label].clone(), sample.value)).collect()
+        samples
+            .into_iter()
+            .map(|sample| (sample.labels.get(label).cloned().unwrap_or_default(), sample.value))
+            .collect()
     };
     let expected = |values: [f64; 2]| {
         ["facefusion-1", "whisper-1"].map(str::to_owned).into_iter().zip(values).collect::<Vec<_>>()
@@ -97,6 +101,10 @@ fn the_gpu_dashboard_tells_who_does_what(prometheus: &Prometheus) {
     let gib = f64::from(1_u32 << 30);
     assert_eq!(answer("Held by each container: A", "container"), expected([6.0 * gib, gib]));
     assert_eq!(answer("Held by others: A", "gpu"), [("0".to_owned(), gib)]);
+    // It was there before the first scrape, and is counted.
+    assert_eq!(answer("Xid errors: A", ""), [(String::new(), 1.0)]);
+    // One was refused, and then granted.
+    assert_eq!(answer("Memory refused for good: A", ""), [(String::new(), 0.0)]);
 }
 
 /// Grafana joins the queries of a table into one line per set of labels, so they must all have the same.

@@ -28,3 +28,11 @@ pub(super) const GPU: &str = "{{instance}} GPU {{gpu}}";
 pub(super) fn promql(query: &str) -> String {
     PLACEHOLDERS.iter().fold(query.to_owned(), |query, (name, text)| query.replace(name, text))
 }
+
+/// How much a counter grew within `range`, which is `$__rate_interval` or, for all the time shown, `$__range`.
+///
+/// Unlike `increase` it counts the value that a series began with: one that is there only since something went wrong
+/// began with 1, and so did that of a container which failed before it was first scraped.
+pub(super) fn growth(selector: &str, range: &str) -> String {
+    promql(&format!("({selector} unless {selector} offset {range} or increase({selector}[{range}]))"))
+}

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, growth, promql},
 };
 
 /// The row.
@@ -37,16 +37,16 @@ pub(super) fn row() -> Row {
                 ),
             Panel::lines(
                 "Refused calls",
-                "cps",
+                "short",
                 "By the status that the driver left. Some are normal while CUDA starts and tries what there is: \
                  not_supported, object_not_found.",
             )
             .query(
                 "{{container}} {{pod}} {{command}} {{status}}",
-                &promql(
-                    "topk(20, sum by (instance, namespace, pod, container, command, status) \
-                     (rate(glassbox_nvidia_rm_errors_total{CONTAINERS}[$__rate_interval])))",
-                ),
+                &promql(&format!(
+                    "topk(20, sum by (instance, namespace, pod, container, command, status) {})",
+                    growth("glassbox_nvidia_rm_errors_total{CONTAINERS}", "$__rate_interval")
+                )),
             ),
             Panel::lines(
                 "Memory granted and given back",
@@ -85,9 +85,10 @@ pub(super) fn row() -> Row {
             )
             .query(
                 "{{container}} {{pod}} contexts made",
-                &promql(
-                    "sum EACH (increase(glassbox_gpu_contexts_created_total{CONTAINERS}[$__rate_interval]))",
-                ),
+                &promql(&format!(
+                    "sum EACH {}",
+                    growth("glassbox_gpu_contexts_created_total{CONTAINERS}", "$__rate_interval")
+                )),
             )
             .query(
                 &format!("{CONTAINER} calls under way"),

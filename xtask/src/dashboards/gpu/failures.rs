@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, GPU, promql},
+    promql::{CONTAINER, GPU, growth, promql},
 };
 
 const RED_FROM_ONE: &[(f64, &str)] = &[(0.5, "red")];
@@ -16,8 +16,9 @@ pub(super) fn row() -> Row {
 
 fn numbers() -> Vec<Panel> {
     let number = |title, unit, description, query: &str| {
-        Panel::number(title, unit, description).query("", &promql(query)).highest()
+        Panel::number(title, unit, description).query("", &promql(query))
     };
+    let in_all = |selector: &str| format!("sum({})", growth(selector, "$__range"));
     vec![
         Panel::lamps(
             "GPUs",
@@ -29,10 +30,12 @@ fn numbers() -> Vec<Panel> {
         number(
             "Memory refused for good",
             "short",
-            "Allocations that the driver refused and after which nothing as large was granted: the most at any time \
-             shown.",
-            "sum(increase(glassbox_gpu_memory_allocation_failures_total{CONTAINERS}[$__rate_interval])) \
-             - sum(increase(glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}[$__rate_interval]))",
+            "Allocations that the driver refused and after which nothing as large was granted, in the time shown.",
+            &format!(
+                "{} - {}",
+                in_all("glassbox_gpu_memory_allocation_failures_total{CONTAINERS}"),
+                in_all("glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}")
+            ),
         )
         .limits(RED_FROM_ONE),
         number(
@@ -41,26 +44,28 @@ fn numbers() -> Vec<Panel> {
             "How long no call of a container has begun or ended while some are under way. Red from 10 s: it hangs.",
             "max(glassbox_nvidia_ioctl_waiting_seconds{CONTAINERS})",
         )
+        .highest()
         .limits(&[(5.0, "yellow"), (10.0, "red")]),
         number(
             "Xid errors",
             "short",
-            "Errors that the driver reported: the most at any time shown.",
-            "sum(increase(glassbox_gpu_xid_errors_total{GPUS}[$__rate_interval]))",
+            "Errors that the driver reported, in the time shown.",
+            &in_all("glassbox_gpu_xid_errors_total{GPUS}"),
         )
         .limits(RED_FROM_ONE),
         number(
             "Clocks held down",
             "percentunit",
-            "Share of time, on the GPU and for the reason where it is longest.",
+            "Share of time, on the GPU, for the reason and at the time where it is longest.",
             "max(rate(glassbox_gpu_throttled_seconds_total{GPUS, reason!=\"low_utilization\"}[$__rate_interval]))",
         )
+        .highest()
         .limits(&[(0.1, "yellow"), (0.5, "red")]),
         number(
             "Uncorrected memory errors",
             "short",
-            "Of the GPUs' own memory (ECC): the most at any time shown.",
-            "sum(increase(glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}[$__rate_interval]))",
+            "Of the GPUs' own memory (ECC), in the time shown.",
+            &in_all("glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}"),
         )
         .limits(RED_FROM_ONE),
     ]
@@ -68,6 +73,8 @@ fn numbers() -> Vec<Panel> {
 
 fn lines() -> Vec<Panel> {
     let lines = |title, unit, description| Panel::lines(title, unit, description).size(8, 8);
+    let grown =
+        |by: &str, selector: &str| promql(&format!("sum {by} {}", growth(selector, "$__rate_interval")));
     vec![
         lines(
             "Refused allocations of GPU memory",
@@ -77,24 +84,18 @@ fn lines() -> Vec<Panel> {
         )
         .query(
             "{{container}} {{pod}} {{reason}}",
-            &promql(
-                "sum by (instance, namespace, pod, container, reason) \
-                 (increase(glassbox_gpu_memory_allocation_failures_total{CONTAINERS}[$__rate_interval]))",
+            &grown(
+                "by (instance, namespace, pod, container, reason)",
+                "glassbox_gpu_memory_allocation_failures_total{CONTAINERS}",
             ),
         )
         .query(
             "{{container}} {{pod}} recovered",
-            &promql(
-                "sum EACH (increase(glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}\
-                 [$__rate_interval]))",
-            ),
+            &grown("EACH", "glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}"),
         )
         .query(
             "{{container}} {{pod}} memory of the host",
-            &promql(
-                "sum EACH (increase(glassbox_gpu_host_memory_allocation_failures_total{CONTAINERS}\
-                 [$__rate_interval]))",
-            ),
+            &grown("EACH", "glassbox_gpu_host_memory_allocation_failures_total{CONTAINERS}"),
         ),
         lines(
             "Waiting for the driver",
@@ -104,15 +105,13 @@ fn lines() -> Vec<Panel> {
         )
         .query(CONTAINER, &promql("max EACH (glassbox_nvidia_ioctl_waiting_seconds{CONTAINERS})")),
         lines(
-            "Xid errors",
+            "Xid errors by number",
             "short",
-            "By number, which NVIDIA's list of Xid errors explains; 79 is a GPU that has fallen off the bus.",
+            "NVIDIA's list of Xid errors explains the numbers; 79 is a GPU that has fallen off the bus.",
         )
         .query(
             "{{instance}} GPU {{gpu}} Xid {{xid}}",
-            &promql(
-                "sum by (instance, gpu, xid) (increase(glassbox_gpu_xid_errors_total{GPUS}[$__rate_interval]))",
-            ),
+            &grown("by (instance, gpu, xid)", "glassbox_gpu_xid_errors_total{GPUS}"),
         ),
         Panel::bands(
             "Why clocks are held down",

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, growth, promql},
 };
 
 /// The label's values, each with the number and the colour that stand for it. A container without a GPU is left out.
@@ -39,7 +39,7 @@ pub(super) fn row() -> Row {
                  time in which it was not known.",
             )
             .query(CONTAINER, &promql(&state)),
-            Panel::table("Containers on GPUs", "What each holds and gets now, and what it was refused.")
+            Panel::table("Containers on GPUs", "What each holds and gets now, and what it was refused in the time shown.")
                 .size(18, 9)
                 .column("State", "none", &promql(&state))
                 .named(&STATES)
@@ -79,7 +79,6 @@ pub(super) fn row() -> Row {
 }
 
 fn sum_of(what: &str) -> String {
-    format!(
-        "sum EACH (increase(glassbox_gpu_memory_allocation_{what}_total{{CONTAINERS}}[$__rate_interval]))"
-    )
+    let counter = format!("glassbox_gpu_memory_allocation_{what}_total{{CONTAINERS}}");
+    format!("sum EACH {}", growth(&counter, "$__range"))
 }
