@@ -37,6 +37,7 @@ fn numbers() -> Vec<Panel> {
                 in_all("glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}")
             ),
         )
+        .once()
         .limits(RED_FROM_ONE),
         number(
             "Longest wait for the driver",
@@ -52,6 +53,7 @@ fn numbers() -> Vec<Panel> {
             "Errors that the driver reported, in the time shown.",
             &in_all("glassbox_gpu_xid_errors_total{GPUS}"),
         )
+        .once()
         .limits(RED_FROM_ONE),
         number(
             "Clocks held down",
@@ -67,6 +69,7 @@ fn numbers() -> Vec<Panel> {
             "Of the GPUs' own memory (ECC), in the time shown.",
             &in_all("glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}"),
         )
+        .once()
         .limits(RED_FROM_ONE),
     ]
 }

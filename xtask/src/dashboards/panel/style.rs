@@ -31,6 +31,15 @@ impl Panel {
         self
     }
 
+    /// Of a number, asks once: the query itself is about all the time shown.
+    pub(in crate::dashboards) fn once(mut self) -> Self {
+        self.json["options"]["graphMode"] = json!("none");
+        for target in self.json["targets"].as_array_mut().into_iter().flatten() {
+            (target["instant"], target["range"]) = (json!(true), json!(false));
+        }
+        self
+    }
+
     /// Of a number, shows the highest in the time shown, not the last.
     pub(in crate::dashboards) fn highest(mut self) -> Self {
         self.json["options"]["reduceOptions"]["calcs"] = json!(["max"]);
