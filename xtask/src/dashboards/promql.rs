@@ -32,7 +32,8 @@ pub(super) fn promql(query: &str) -> String {
 /// How much a counter grew within `range`, which is `$__rate_interval` or, for all the time shown, `$__range`.
 ///
 /// Unlike `increase` it counts the value that a series began with: one that is there only since something went wrong
-/// began with 1, and so did that of a container which failed before it was first scraped.
+/// began with 1, and so did that of a container which failed before it was first scraped. It is not for counters that
+/// began before the agent did, as the GPU's own.
 pub(super) fn growth(selector: &str, range: &str) -> String {
     promql(&format!("({selector} unless {selector} offset {range} or increase({selector}[{range}]))"))
 }

@@ -66,10 +66,10 @@ fn numbers() -> Vec<Panel> {
         number(
             "Uncorrected memory errors",
             "short",
-            "Of the GPUs' own memory (ECC), in the time shown.",
-            &in_all("glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}"),
+            "Of the GPUs' own memory (ECC): the most at any time shown.",
+            "sum(increase(glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}[$__rate_interval]))",
         )
-        .once()
+        .highest()
         .limits(RED_FROM_ONE),
     ]
 }
