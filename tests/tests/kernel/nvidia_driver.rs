@@ -3,6 +3,7 @@
 //! In guests that have the stand-in for the driver; anywhere else these tests do not apply. They load it anew with the
 //! release and the memory they need, so never run them beside each other.
 
+mod application;
 mod call;
 mod caller;
 mod probe;
