@@ -41,6 +41,9 @@ impl Report {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let mut report = Self(Vec::new());
+        if config.demo {
+            report.ok("DEMO", "GPUs, and the containers that use them, are made up (demo = true)");
+        }
         report.ok("kernel", host::release(&config.proc_root));
         report.btf(config);
         report.lockdown();

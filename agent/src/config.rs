@@ -56,6 +56,7 @@ pub struct RawConfig {
     listen: Option<SocketAddr>,
     tick_ms: Option<u64>,
     log: Option<String>,
+    demo: Option<bool>,
     containers: RawContainers,
     collectors: RawCollectors,
     docker: RawDocker,
@@ -189,6 +190,8 @@ pub struct Config {
     pub tick: Duration,
     /// Filter of log lines, in the syntax of `tracing-subscriber`'s `EnvFilter`.
     pub log: String,
+    /// Whether all that goes out is marked as a demonstration.
+    pub demo: bool,
     /// Most containers that get kernel counters of their own.
     pub containers_max: u32,
     /// How long the final counters of an ended container stay.
@@ -235,6 +238,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 9966)),
             tick: Duration::from_secs(1),
             log: "info".into(),
+            demo: false,
             containers_max: 256,
             keep_ended: Duration::from_secs(300),
             rename: Vec::new(),
@@ -302,6 +306,7 @@ impl TryFrom<RawConfig> for Config {
             listen: raw.listen.unwrap_or(default.listen),
             tick: millis("tick_ms", raw.tick_ms, default.tick, 100, 60_000)?,
             log: raw.log.unwrap_or(default.log),
+            demo: raw.demo.unwrap_or(default.demo),
             containers_max: raw.containers.max.map_or(Ok(default.containers_max), |max| {
                 within("containers.max", max.into(), 1, 16_384).map(|_| max)
             })?,

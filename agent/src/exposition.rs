@@ -177,6 +177,9 @@ pub trait Encoder {
     /// as `base` with each of its samples. A prefix of a set that ended with a label is a set, too.
     fn label(&self, set: &mut BytesMut, name: &str, value: &str);
 
+    /// Something for those who read the text themselves; programs pass it over.
+    fn comment(&mut self, text: &str);
+
     /// A family starts. It may turn out to have no samples.
     fn begin(&mut self, family: &'static Family);
 
@@ -192,6 +195,9 @@ pub trait Encoder {
     /// The family is complete.
     fn end(&mut self);
 }
+
+/// What every output of a demonstration says.
+pub const DEMO: &str = "DEMO: GPUs, and the containers that use them, are made up";
 
 /// Which families are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -225,6 +231,9 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 /// Hands every sample of `snapshot` within `scope` to `encoder`. No series is given twice, whatever the rows
 /// say.
 pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
+    if snapshot.agent.demo {
+        encoder.comment(DEMO);
+    }
     let all = series::SeriesSet::new(&snapshot.containers, encoder);
     let gpus = series::GpuSet::new(snapshot, encoder);
     for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::{
     config::Config,
     containers::{Runtime, directory::Directory, docker},
-    server,
+    exposition, server,
     tick::{Engine, Snapshots, Waker},
 };
 
@@ -50,6 +50,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         format!("listen on {} (is another agent running? choose another with --listen)", config.listen)
     })?;
     let address = listener.local_addr().unwrap_or(config.listen);
+    if config.demo {
+        tracing::warn!("{}", exposition::DEMO);
+    }
     let directory = Directory::new();
     if let Some(socket) = config.docker_socket.clone() {
         directory.register(Runtime::Docker);
@@ -110,11 +113,9 @@ fn announce(mut snapshots: Snapshots) {
             return;
         };
         let off: Vec<_> = first.agent.collectors.iter().filter(|status| !status.up).map(|s| s.name).collect();
-        let status = if off.is_empty() {
-            format!("{} containers", first.agent.containers_running)
-        } else {
-            format!("{} containers; off: {}", first.agent.containers_running, off.join(", "))
-        };
+        let demo = if first.agent.demo { "DEMO, " } else { "" };
+        let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
+        let status = format!("{demo}{} containers{off}", first.agent.containers_running);
         tracing::info!("first snapshot: {status}");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
     });

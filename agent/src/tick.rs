@@ -185,6 +185,7 @@ impl Engine {
         lost.push(("ended_containers", self.tracker.dropped()));
         lost.push(("cgroup_walk", self.walks.truncated));
         AgentUsage {
+            demo: self.config.demo,
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost,

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod dashboards;
+pub mod demo;
 pub mod docker;
 pub mod guest;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod nvidia_module;
 pub mod nvml;
 pub mod prometheus;
 pub mod service;
+pub mod signals;
 pub mod worker;
 
 /// Says aloud that a test was not run, and why; `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a

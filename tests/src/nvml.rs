@@ -22,10 +22,18 @@ impl StandIn {
     /// Where it cannot be built or copied.
     #[must_use]
     pub fn new(scenario: &Value) -> Self {
+        Self::of(built_library(), scenario)
+    }
+
+    /// The same, of a library that is built already.
+    ///
+    /// # Panics
+    /// Where it cannot be copied.
+    #[must_use]
+    pub fn of(library: &Path, scenario: &Value) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("make a directory: {error}"));
         let stand_in = Self { directory };
         stand_in.set(scenario);
-        let library = built_library();
         fs::copy(library, stand_in.library())
             .unwrap_or_else(|error| panic!("copy {}: {error}", library.display()));
         stand_in
@@ -92,7 +100,11 @@ pub fn gpu(uuid: &str, minor: u32) -> Value {
 }
 
 /// The library as cargo builds it.
-fn built_library() -> &'static Path {
+///
+/// # Panics
+/// Where it cannot be built.
+#[must_use]
+pub fn built_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| build().unwrap_or_else(|error| panic!("build the NVML stand-in: {error:#}")))
 }

@@ -2,6 +2,7 @@
 //!
 //! Both run until Ctrl-C, or until one of them ends; then neither is left.
 
+mod demo;
 mod processes;
 mod welcome;
 
@@ -23,6 +24,9 @@ use processes::Processes;
 /// The agent listens on 127.0.0.1, on the first free port from 9966 on, unless its own --listen says otherwise.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
+    /// Show GPUs and containers that are made up, on a machine without a GPU; everything that goes out says so
+    #[arg(long)]
+    pub(crate) demo: bool,
     /// Leave Prometheus out
     #[arg(long)]
     pub(crate) no_prometheus: bool,
@@ -43,19 +47,30 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         let status =
             build.args(["build", "--release", "--package", "glassbox"]).status().context("run cargo")?;
         anyhow::ensure!(status.success(), "build the agent: {status}");
+        if arguments.demo {
+            demo::build()?;
+        }
     }
     let server = if arguments.no_prometheus { None } else { find_prometheus() };
     if !workspace::is_root() {
         return through_sudo(arguments);
     }
+    anyhow::ensure!(
+        !arguments.demo || given(&arguments.agent, "--config").is_none(),
+        "the demonstration brings the agent's configuration: leave --config out"
+    );
     let listen = listen_address(&arguments.agent)?;
     let scraped = reachable(listen);
     let mut processes = Processes::supervise()?;
 
+    let demo = if arguments.demo { Some(demo::start(&mut processes)?) } else { None };
     println!("Starting the agent");
     let mut command = Command::new(&agent);
     command.arg("run").args(&arguments.agent);
-    if given_address(&arguments.agent).is_none() {
+    if let Some(configuration) = &demo {
+        command.arg("--config").arg(configuration);
+    }
+    if given(&arguments.agent, "--listen").is_none() {
         command.args(["--listen", &listen.to_string()]);
     }
     processes.start("glassbox", command)?;
@@ -70,7 +85,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => None,
     };
-    println!("{}", welcome::text(scraped, asked));
+    println!("{}", welcome::text(scraped, asked, arguments.demo));
     processes.watch()
 }
 
@@ -90,8 +105,8 @@ fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
     let this = std::env::current_exe().context("find this program")?;
     let mut command = Command::new("sudo");
     command.arg("--preserve-env=CARGO_TARGET_DIR,PATH").arg(&this).args(["run", "--built"]);
-    if arguments.no_prometheus {
-        command.arg("--no-prometheus");
+    for (flag, given) in [("--demo", arguments.demo), ("--no-prometheus", arguments.no_prometheus)] {
+        command.args(given.then_some(flag));
     }
     command.arg("--").args(&arguments.agent);
     let typed = format!("{command:?}").replace('"', "");
@@ -107,8 +122,9 @@ fn prometheus_command(directory: &Path, address: SocketAddr, scraped: SocketAddr
     let data = dir.join("prometheus-data");
     fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
     let config = dir.join("prometheus.yml");
-    fs::write(&config, welcome::scrape_config(scraped))
-        .with_context(|| format!("write {}", config.display()))?;
+    let rules = workspace::root().join("dashboards/alerts.yml");
+    let text = format!("rule_files: [{rules:?}]\n{}", welcome::scrape_config(scraped));
+    fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
     let log = dir.join("prometheus.log");
     let log = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
     let mut command = Command::new(directory.join("prometheus"));
@@ -120,18 +136,16 @@ fn prometheus_command(directory: &Path, address: SocketAddr, scraped: SocketAddr
     Ok(command)
 }
 
-/// The address the agent was told to listen on, as it was told.
-fn given_address(arguments: &[String]) -> Option<&str> {
-    let at =
-        arguments.iter().position(|argument| argument == "--listen" || argument.starts_with("--listen="))?;
-    match arguments[at].strip_prefix("--listen=") {
-        Some(address) => Some(address),
-        None => arguments.get(at + 1).map(String::as_str),
-    }
+/// The value of a flag of the agent's, in either form.
+fn given<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+    arguments.iter().enumerate().find_map(|(at, argument)| match argument.strip_prefix(flag)? {
+        "" => arguments.get(at + 1).map(String::as_str),
+        value => value.strip_prefix('='),
+    })
 }
 
 fn listen_address(arguments: &[String]) -> anyhow::Result<SocketAddr> {
-    match given_address(arguments) {
+    match given(arguments, "--listen") {
         Some(address) => address.parse().with_context(|| format!("read the address {address:?} of --listen")),
         None => free_port(9966),
     }

@@ -26,6 +26,14 @@ pub const FAMILIES: &[Family] = &[
         ..AGENT
     },
     Family {
+        name: "glassbox_demo_info",
+        kind: Gauge,
+        help: "1 where GPUs and the containers that use them are made up, to show the agent; absent elsewhere.",
+        source: "the configuration",
+        samples: Agent(|snapshot, emit| emit.count(snapshot.agent.demo.then_some(1))),
+        ..AGENT
+    },
+    Family {
         name: "glassbox_collector_up",
         kind: Gauge,
         help: "1 where the collector started and its last run succeeded for at least one container, else 0.",

@@ -131,6 +131,10 @@ impl Encoder for Text {
         put_label(set, name, value);
     }
 
+    fn comment(&mut self, text: &str) {
+        put(&mut self.out, &["# ", text, "\n"]);
+    }
+
     fn begin(&mut self, family: &'static Family) {
         self.family = Some((family, false));
     }

@@ -6,10 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::snapshot::{ContainerRow, Snapshot};
+use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState};
 
 /// Everything up to the first heading.
 const HEAD: &str = include_str!("page.html");
+/// Stands below the heading in a demonstration.
+const DEMO_BANNER: &str =
+    "<p class=demo><b>Demonstration.</b> GPUs, and the containers that use them, are made up.</p>\n";
 /// Most containers that are listed; who has more uses the metrics.
 const ROWS_MAX: usize = 500;
 /// The longest text of a cell, in characters.
@@ -23,10 +26,11 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     // Writing into a String cannot fail.
     let _ = write!(
         page,
-        "<h1>glassbox {}</h1>\n<p>{running} container{} running; this page follows every 5 s.</p>\n\
+        "<h1>glassbox {}</h1>\n{}<p>{running} container{} running; this page follows every 5 s.</p>\n\
          <nav><a href=\"/metrics\">metrics</a><a href=\"/metrics/cadvisor\">metrics as cAdvisor's</a>\
          <a href=\"/healthz\">well?</a><a href=\"/readyz\">ready?</a></nav>\n",
         env!("CARGO_PKG_VERSION"),
+        if snapshot.agent.demo { DEMO_BANNER } else { "" },
         if running == 1 { "" } else { "s" },
     );
     collectors(&mut page, snapshot);
@@ -46,7 +50,7 @@ fn collectors(page: &mut String, snapshot: &Snapshot) {
 fn containers(page: &mut String, snapshot: &Snapshot) {
     page.push_str(
         "<h2>Containers</h2>\n<table><tr><th>container<th>image<th>runtime<th class=n>CPU used\
-         <th class=n>memory<th class=n>state</tr>\n",
+         <th class=n>memory<th class=n>GPU memory<th>GPU<th class=n>state</tr>\n",
     );
     let mut rows: Vec<_> = snapshot.containers.iter().collect();
     rows.sort_by_key(|row| (row.ended_at.is_some(), &row.identity.container));
@@ -74,6 +78,14 @@ fn container(page: &mut String, row: &ContainerRow, now: SystemTime) {
     page.push_str("<td class=n>");
     if let Some(bytes) = row.cgroup.memory.working_set_bytes {
         let _ = write!(page, "{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    }
+    page.push_str("<td class=n>");
+    if let Some(bytes) = row.gpus.iter().filter_map(|gpu| gpu.memory_used_bytes).reduce(u64::saturating_add) {
+        let _ = write!(page, "{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    }
+    page.push_str("<td>");
+    if let Some(state) = row.gpu_state.filter(|state| *state != GpuState::NoGpu) {
+        page.push_str(&state.name().replace('_', " "));
     }
     match row.ended_at {
         None => page.push_str("<td class=\"n up\">running</tr>\n"),

@@ -24,7 +24,7 @@ use super::{
     health::Health,
 };
 use crate::{
-    exposition::{registry::Registry, text},
+    exposition::{DEMO, registry::Registry, text},
     snapshot::Snapshot,
 };
 
@@ -63,8 +63,14 @@ pub(super) fn router(
         .route("/", view(View::Page))
         .route("/metrics", view(View::Metrics))
         .route("/metrics/cadvisor", view(View::Inherited))
-        .route("/healthz", get(async |State(shared): State<Arc<Shared>>| state(shared.health.alive())))
-        .route("/readyz", get(async |State(shared): State<Arc<Shared>>| state(shared.health.ready())))
+        .route(
+            "/healthz",
+            get(async |State(shared): State<Arc<Shared>>| state(&shared, shared.health.alive())),
+        )
+        .route(
+            "/readyz",
+            get(async |State(shared): State<Arc<Shared>>| state(&shared, shared.health.ready())),
+        )
         .fallback(async || (StatusCode::NOT_FOUND, SECURITY, "nothing is here; see /\n"))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, SECURITY, "only GET and HEAD are answered\n")
@@ -72,9 +78,11 @@ pub(super) fn router(
         .with_state(shared)
 }
 
-fn state(state: Result<(), String>) -> Response {
+fn state(shared: &Shared, state: Result<(), String>) -> Response {
     let content = (CONTENT_TYPE, HeaderValue::from_static(PLAIN));
+    let demo = shared.snapshots.borrow().as_ref().is_some_and(|snapshot| snapshot.agent.demo);
     match state {
+        Ok(()) if demo => (SECURITY, [content], format!("ok\n{DEMO}\n")).into_response(),
         Ok(()) => (SECURITY, [content], "ok\n").into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, SECURITY, [content], reason + "\n").into_response(),
     }
@@ -83,7 +91,7 @@ fn state(state: Result<(), String>) -> Response {
 async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response {
     let snapshot = shared.snapshots.borrow().clone();
     let Some(snapshot) = snapshot else {
-        return state(Err("no snapshot yet".into()));
+        return state(&shared, Err("no snapshot yet".into()));
     };
     let gzip = encoding::takes_gzip(&headers);
     let made: anyhow::Result<Bytes> = if gzip {

@@ -7,6 +7,8 @@ pub use crate::kernel::{maps::MapStatus, stats::ProgramStatus};
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct AgentUsage {
+    /// True where what is seen was made up to show the agent: nothing that goes out may pass for a real host.
+    pub demo: bool,
     /// How each collector fared.
     pub collectors: Vec<CollectorStatus>,
     /// The kernel programs.

@@ -343,6 +343,7 @@ fn agent() -> AgentUsage {
         run_time: Duration::from_nanos(69_000),
     };
     AgentUsage {
+        demo: true,
         collectors: vec![
             CollectorStatus { name: "cgroup", up: true, duration: Duration::from_micros(1234), errors: 0 },
             CollectorStatus { name: "network", up: false, duration: Duration::ZERO, errors: 17 },

@@ -23,7 +23,9 @@ pub(crate) fn parse(text: &str) -> Vec<Family> {
     let mut families: Vec<Family> = Vec::new();
     let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n').filter(|_| !text.is_empty());
     while let Some(line) = lines.next() {
-        if let Some(help) = line.strip_prefix("# HELP ") {
+        if line == format!("# {}", glassbox::exposition::DEMO) {
+            assert!(families.is_empty(), "what is said of all comes first");
+        } else if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, help) = help.split_once(' ').expect("HELP has no text");
             assert!(!help.is_empty());
             let kind =

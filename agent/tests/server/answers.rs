@@ -39,6 +39,27 @@ fn the_cadvisor_path_has_inherited_metrics_only() {
 }
 
 #[test]
+fn a_demonstration_says_so_wherever_one_looks() {
+    let server = Server::start(options());
+    let mut demo = snapshot(1);
+    demo.agent.demo = true;
+    server.publish(demo);
+    for path in ["/metrics", "/metrics/cadvisor", "/healthz", "/readyz"] {
+        let text = get(server.address, path).text();
+        assert!(
+            text.contains("DEMO: GPUs, and the containers that use them, are made up\n"),
+            "{path}: {text}"
+        );
+    }
+    assert!(get(server.address, "/metrics").text().contains("\nglassbox_demo_info 1\n"));
+    assert!(get(server.address, "/").text().contains("Demonstration."));
+    server.publish(snapshot(1));
+    for path in ["/metrics", "/metrics/cadvisor", "/healthz", "/readyz", "/"] {
+        assert!(!get(server.address, path).text().to_lowercase().contains("demo"), "{path}");
+    }
+}
+
+#[test]
 fn before_the_first_snapshot_the_agent_is_well_but_not_ready() {
     let server = Server::start(options());
     for path in ["/metrics", "/metrics/cadvisor", "/readyz", "/"] {

@@ -12,12 +12,10 @@ use glassbox_tests::nvidia::driver::{FakeDriver, Options};
 fn main() -> anyhow::Result<ExitCode> {
     let options = options()?;
     // Before there are threads, so that all of them leave the signals to this one.
-    let signals = block();
+    let signals = glassbox_tests::signals::block();
     let driver = FakeDriver::start(options)?;
     println!("ready {}", driver.directory().display());
-    let mut signal = 0;
-    // SAFETY: both live through the call.
-    unsafe { libc::sigwait(&raw const signals, &raw mut signal) };
+    signals.wait();
     drop(driver);
     Ok(ExitCode::SUCCESS)
 }
@@ -38,17 +36,4 @@ fn options() -> anyhow::Result<Options> {
         }
     }
     Ok(options)
-}
-
-fn block() -> libc::sigset_t {
-    // SAFETY: a signal set is plain data, and lives through the calls.
-    unsafe {
-        let mut signals = std::mem::zeroed();
-        libc::sigemptyset(&raw mut signals);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(&raw mut signals, signal);
-        }
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut());
-        signals
-    }
 }

@@ -109,6 +109,8 @@ impl Encoder for Families {
         }
     }
 
+    fn comment(&mut self, _: &str) {}
+
     fn begin(&mut self, family: &'static Family) {
         let mut families = proto::MetricFamily::default();
         families.set_name(family.name.into());

@@ -1,0 +1,107 @@
+//! A host with GPUs that has none: what `cargo xtask run --demo` shows the agent.
+//!
+//! Two GPUs (the NVML stand-in), their driver (FUSE), and four containers: cgroups with a fake CUDA application each,
+//! to which a Docker Engine of our own gives names. What NVML says follows from what the applications hold of the
+//! driver. Needs root. All is gone when dropped; of a process that was killed the cgroups stay, empty.
+
+mod containers;
+mod engine;
+mod gpus;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use self::{containers::Replica, engine::Engine};
+use crate::{
+    nvidia::driver::{FakeDriver, Options},
+    nvml::StandIn,
+};
+
+/// Memory of each GPU.
+const MEMORY_MIB: u64 = 24 << 10;
+/// The request that never returns in the container that hangs: the first that a CUDA context makes of its GPU.
+const HANGS: &str = "0x2b";
+/// Time between two states of the GPUs.
+pub const STEP: Duration = Duration::from_millis(500);
+
+/// The demonstration; ended when dropped.
+pub struct Demo {
+    replicas: Vec<Replica>,
+    stand_in: StandIn,
+    driver: FakeDriver,
+    /// Another, for the container that hangs in it.
+    broken: FakeDriver,
+    engine: Engine,
+}
+
+impl Demo {
+    /// Starts everything. `fake_cuda` is the program of that name, `nvml` the stand-in for NVIDIA's library.
+    ///
+    /// # Errors
+    /// For want of root, FUSE or cgroups.
+    pub fn start(fake_cuda: &Path, nvml: &Path) -> anyhow::Result<Self> {
+        let options = Options { memory_mib: MEMORY_MIB, ..Options::default() };
+        let broken = Options { hang: Some(HANGS.parse()?), ..options.clone() };
+        let driver = FakeDriver::start(options).context("start the driver")?;
+        let broken = FakeDriver::start(broken).context("start the driver that hangs")?;
+        let mut replicas = Vec::new();
+        for role in &containers::ROLES {
+            let driver = if role.hangs { &broken } else { &driver };
+            let replica = Replica::start(role, fake_cuda, driver)
+                .with_context(|| format!("start the container {}", role.name))?;
+            replicas.push(replica);
+        }
+        let stand_in = StandIn::of(nvml, &gpus::scenario(&driver, &replicas));
+        let engine = Engine::start(&replicas).context("start the engine")?;
+        Ok(Self { replicas, stand_in, driver, broken, engine })
+    }
+
+    /// The agent's configuration.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        let paths = |of: fn(&FakeDriver) -> Vec<PathBuf>| -> Vec<PathBuf> {
+            [&self.driver, &self.broken].into_iter().flat_map(of).collect()
+        };
+        format!(
+            "demo = true\n\n[docker]\nsocket = {:?}\n\n[nvml]\nlibrary = {:?}\n\n[nvidia_driver]\nrelease = \
+             \"{}\"\nextra_ctl_paths = {:?}\nextra_gpu_paths = {:?}\nextra_uvm_paths = {:?}\n",
+            self.engine.socket(),
+            self.stand_in.library(),
+            self.driver.release(),
+            paths(|driver| vec![driver.ctl()]),
+            paths(|driver| vec![driver.gpu(0), driver.gpu(1)]),
+            paths(|driver| vec![driver.uvm()]),
+        )
+    }
+
+    /// Writes that configuration as a whole: who finds the file can start the agent.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_configuration(&self, file: &Path) -> anyhow::Result<()> {
+        let next = file.with_extension("next");
+        fs::write(&next, self.configuration())
+            .and_then(|()| fs::rename(&next, file))
+            .with_context(|| format!("write {}", file.display()))
+    }
+
+    /// Half a second later: applications go on, and NVML says what they hold now.
+    ///
+    /// # Errors
+    /// Where one of them has failed.
+    pub fn step(&mut self) -> anyhow::Result<()> {
+        for replica in &mut self.replicas {
+            let driver = if replica.role().hangs { &self.broken } else { &self.driver };
+            replica
+                .step(driver)
+                .with_context(|| format!("go on with the container {}", replica.role().name))?;
+        }
+        self.stand_in.set(&gpus::scenario(&self.driver, &self.replicas));
+        Ok(())
+    }
+}

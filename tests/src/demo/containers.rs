@@ -1,0 +1,147 @@
+//! The containers of the demonstration and what they play.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
+    nvidia::{application::FakeCuda, driver::FakeDriver},
+};
+
+/// How long an application waits before it opens the driver: the agent that is to see it do so starts meanwhile, and
+/// meets a cold start that is told from the start of the process.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What a container is there to show.
+pub(super) struct Role {
+    /// Its name; all begin so that nobody takes them for their own.
+    pub(super) name: &'static str,
+    /// Its image.
+    pub(super) image: &'static str,
+    /// The GPU that it is on.
+    pub(super) gpu: usize,
+    /// What its application does, for [`FakeCuda`].
+    profiles: &'static str,
+    /// The share of its GPU's time that NVML tells, in percent, once it has its memory.
+    pub(super) utilization: u32,
+    /// How long it lives before it is started anew.
+    life: Option<Duration>,
+    /// Whether its driver never answers.
+    pub(super) hangs: bool,
+}
+
+const FACEFUSION: Role = Role {
+    name: "demo-facefusion-1",
+    image: "example/facefusion:demo",
+    gpu: 0,
+    profiles: "context allocate --bytes 536870912 --count 12 pin --count 4 storm --threads 2 --rate 40 --seconds \
+               4000000 hold",
+    utilization: 90,
+    life: None,
+    hangs: false,
+};
+
+/// One that works at 90 %, its twin at 30 %, one that runs out of memory once a minute, and one that hangs.
+pub(super) const ROLES: [Role; 4] = [
+    FACEFUSION,
+    Role { name: "demo-facefusion-2", utilization: 30, ..FACEFUSION },
+    Role {
+        name: "demo-greedy",
+        image: "example/trainer:demo",
+        gpu: 1,
+        profiles: "context allocate --bytes 268435456 --count 40 exhaust --bytes 1073741824 hold",
+        utilization: 0,
+        life: Some(Duration::from_secs(60)),
+        ..FACEFUSION
+    },
+    Role {
+        name: "demo-hung",
+        image: "example/upscaler:demo",
+        gpu: 1,
+        profiles: "context hold",
+        utilization: 0,
+        life: Some(Duration::from_secs(300)),
+        hangs: true,
+    },
+];
+
+/// A container that plays its role.
+pub(super) struct Replica {
+    role: &'static Role,
+    program: PathBuf,
+    // Before the cgroups, which can only be removed once they are empty.
+    application: FakeCuda,
+    began: Option<Instant>,
+    started: Instant,
+    cgroups: Vec<Cgroup>,
+    id: String,
+}
+
+impl Replica {
+    pub(super) fn start(role: &'static Role, program: &Path, driver: &FakeDriver) -> anyhow::Result<Self> {
+        let id = fresh_id();
+        let cgroups = cgroups(&id)?;
+        let application = enter(role, program, driver, &cgroups)?;
+        let program = program.to_owned();
+        Ok(Self { role, program, application, began: None, started: Instant::now(), cgroups, id })
+    }
+
+    pub(super) fn role(&self) -> &'static Role {
+        self.role
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.application.pid()
+    }
+
+    /// Lets the application begin where it has not, and starts it anew where its time is over.
+    pub(super) fn step(&mut self, driver: &FakeDriver) -> anyhow::Result<()> {
+        match self.began {
+            None if self.started.elapsed() >= PAUSE => {
+                self.application.go();
+                self.began = Some(Instant::now());
+            }
+            Some(began) if self.role.life.is_some_and(|life| began.elapsed() >= life) => {
+                self.application.kill();
+                self.application = enter(self.role, &self.program, driver, &self.cgroups)?;
+                (self.began, self.started) = (None, Instant::now());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The cgroups of a container in every hierarchy that an agent may read it from.
+fn cgroups(id: &str) -> anyhow::Result<Vec<Cgroup>> {
+    let v2 = v2_root().context("find cgroup v2 on this host")?;
+    let v1 = ["memory", "cpu", "cpuacct"].map(|controller| Path::new(ROOT).join(controller));
+    let v1 = v1.into_iter().filter(|root| root.join("cgroup.procs").exists());
+    let mut cgroups = Vec::new();
+    for root in std::iter::once(v2).chain(v1) {
+        let cgroup = Cgroup::new(&root, &format!("docker/{id}"));
+        cgroups.push(cgroup.with_context(|| format!("make a cgroup below {}", root.display()))?);
+        // Where the host does not hand these controllers down, the demonstration goes without.
+        let _ = fs::write(root.join("docker/cgroup.subtree_control"), "+cpu +memory");
+    }
+    Ok(cgroups)
+}
+
+/// Starts the application outside and moves it into the container, where it waits.
+fn enter(role: &Role, program: &Path, driver: &FakeDriver, cgroups: &[Cgroup]) -> anyhow::Result<FakeCuda> {
+    let mut application = FakeCuda::start_on(program, driver, role.gpu, &format!("wait {}", role.profiles));
+    application.waiting();
+    for cgroup in cgroups {
+        cgroup.enter(application.pid()).context("move the application into its cgroup")?;
+    }
+    Ok(application)
+}

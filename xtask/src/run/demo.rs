@@ -1,0 +1,50 @@
+//! `--demo`: GPUs and containers that are made up, for a machine that has none. What makes them up is test code
+//! (tests/src/demo.rs, tests/nvml); the agent is the one that everybody runs, told where to look.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::processes::Processes;
+use crate::workspace;
+
+/// How long four containers and two drivers may take to start.
+const START: Duration = Duration::from_secs(30);
+
+/// Builds the programs of the demonstration.
+pub(super) fn build() -> anyhow::Result<()> {
+    println!("Building the demonstration");
+    for arguments in [
+        ["--package", "glassbox-tests", "--bin", "demo", "--bin", "fake-cuda"].as_slice(),
+        &["--package", "glassbox-nvml-stand-in"],
+    ] {
+        let mut build = workspace::cargo();
+        let status = build.args(["build", "--release"]).args(arguments).status().context("run cargo")?;
+        anyhow::ensure!(status.success(), "build the demonstration: {status}");
+    }
+    Ok(())
+}
+
+/// Starts it and returns the agent's configuration.
+pub(super) fn start(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+    println!("Starting GPUs and containers that are made up");
+    let directory = workspace::scratch().join("run");
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    let configuration = directory.join("demo.toml");
+    // One of before would say that all is ready.
+    let _ = fs::remove_file(&configuration);
+    let built = workspace::target().join("release");
+    let mut command = Command::new(built.join("demo"));
+    command.arg("--nvml").arg(built.join("libglassbox_nvml_stand_in.so")).arg("--config").arg(&configuration);
+    processes.start("the demonstration", command)?;
+    let started = Instant::now();
+    while !configuration.exists() {
+        anyhow::ensure!(started.elapsed() < START, "the demonstration is not ready after {START:?}");
+        processes.check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(configuration)
+}
