@@ -13,7 +13,7 @@ use glassbox_tests::nvidia::{
     abi::Release,
     account::succeeded,
     driver::{FakeDriver, Options},
-    truth::Stage,
+    truth::{Scene, Stage},
     watch::Watch,
 };
 
@@ -38,7 +38,7 @@ fn driver(options: Options) -> FakeDriver {
 
 #[test]
 fn what_is_counted_is_what_was_sent_in_the_layouts_of_every_release() {
-    stage().what_is_counted_is_what_was_sent();
+    stage().on_every_release(Scene::what_is_counted_is_what_was_sent);
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn a_cold_start_goes_from_the_process_to_its_last_large_allocation() {
 
 #[test]
 fn a_storm_of_calls_is_counted_to_the_last_or_what_was_lost_is() {
-    stage().a_storm_is_counted_to_the_last_or_what_was_lost_is(50_000);
+    stage().on_every_release(|scene| scene.a_storm_is_counted_to_the_last_or_what_was_lost_is(50_000));
 }
 
 #[test]
 fn a_hostile_caller_leaves_honest_counters_and_a_living_agent() {
-    stage().a_hostile_caller_leaves_honest_counters();
+    stage().on_every_release(Scene::a_hostile_caller_leaves_honest_counters);
 }
 
 #[test]

@@ -18,12 +18,17 @@ fn stage() -> Stage {
 }
 
 #[test]
-fn the_agent_counts_what_the_application_sent_in_the_layouts_of_every_release() {
-    let Some(_alone) = stand_in("the_agent_counts_what_the_application_sent_in_the_layouts_of_every_release")
+fn the_agent_counts_what_the_application_sends_in_the_layouts_of_every_release() {
+    let Some(_alone) =
+        stand_in("the_agent_counts_what_the_application_sends_in_the_layouts_of_every_release")
     else {
         return;
     };
-    stage().what_is_counted_is_what_was_sent();
+    stage().on_every_release(|scene| {
+        scene.what_is_counted_is_what_was_sent();
+        scene.a_storm_is_counted_to_the_last_or_what_was_lost_is(0);
+        scene.a_hostile_caller_leaves_honest_counters();
+    });
 }
 
 #[test]
@@ -34,27 +39,4 @@ fn of_two_applications_on_one_gpu_only_the_one_that_exhausts_it_shows_the_failur
         return;
     };
     stage().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
-}
-
-#[test]
-fn a_cold_start_of_the_application_ends_with_its_last_large_allocation() {
-    let Some(_alone) = stand_in("a_cold_start_of_the_application_ends_with_its_last_large_allocation") else {
-        return;
-    };
-    stage().a_cold_start_goes_from_the_process_to_its_last_large_allocation();
-}
-
-#[test]
-fn a_storm_of_the_application_is_counted_to_the_last_or_what_was_lost_is() {
-    let Some(_alone) = stand_in("a_storm_of_the_application_is_counted_to_the_last_or_what_was_lost_is")
-    else {
-        return;
-    };
-    stage().a_storm_is_counted_to_the_last_or_what_was_lost_is(0);
-}
-
-#[test]
-fn an_application_that_lies_leaves_honest_counters() {
-    let Some(_alone) = stand_in("an_application_that_lies_leaves_honest_counters") else { return };
-    stage().a_hostile_caller_leaves_honest_counters();
 }
