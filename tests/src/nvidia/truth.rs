@@ -41,7 +41,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn scene(&self, release: Release, memory_mib: u64) -> Scene {
+    /// Starts a driver and an agent on its rung.
+    ///
+    /// # Panics
+    /// Where one of them fails, or the agent is on another rung.
+    #[must_use]
+    pub fn scene(&self, release: Release, memory_mib: u64) -> Scene {
         let driver = (self.driver)(release, memory_mib).unwrap_or_else(|error| panic!("{error:#}"));
         let watch = Watch::start(driver.as_ref(), self.program.clone());
         assert_eq!(watch.rung(), self.rung);
