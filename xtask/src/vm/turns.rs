@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(10);
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
 /// Columns of that which a job's newest line may take.
-const COLUMNS: usize = 60;
+const COLUMNS: usize = 40;
 
 /// What a job does, given a function that takes its lines.
 type Work<'a, T> = dyn FnOnce(&dyn Fn(String)) -> T + Send + 'a;
@@ -41,7 +41,7 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
     let queue = Mutex::new(jobs.into_iter().enumerate());
     let (sender, events) = channel();
     std::thread::scope(|scope| {
-        for _ in 0..workers {
+        let threads = (0..workers).map(|_| {
             let (sender, queue) = (sender.clone(), &queue);
             scope.spawn(move || {
                 let next = || queue.lock().ok()?.next();
@@ -51,8 +51,9 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
                     let result = (job.work)(&say);
                     drop(sender.send(Event::Done(index, result)));
                 }
-            });
-        }
+            })
+        });
+        let threads: Vec<_> = threads.collect();
         drop(sender);
         let (live, mut running, mut spoke) = (stdout().is_terminal(), Vec::<Running>::new(), Instant::now());
         loop {
@@ -79,6 +80,8 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
             }
         }
         clear(live);
+        // A panic has been printed, and its job has no result.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     results
 }
@@ -140,10 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_panics_has_no_result_and_the_others_keep_theirs() {
+        let broken = job("broken", |_| panic!("as it should"));
+        let results = run(vec![job("first", |_| 1), broken, job("last", |_| 3)], 2);
+        assert_eq!(results, [Some(1), None, Some(3)]);
+    }
+
+    #[test]
     fn progress_tells_the_newest_line_of_each_by_its_end() {
         let running = |job, line: &str| Running { job, began: Instant::now(), lines: vec![line.to_owned()] };
         let long = format!("{}end", "x".repeat(100));
         let line = progress(&["6.1".into(), "6.12".into()], &[running(1, &long), running(0, "short")]);
-        assert_eq!(line, format!("[6.12] 0 s {}end  [6.1] 0 s short", "x".repeat(57)));
+        assert_eq!(line, format!("[6.12] 0 s {}end  [6.1] 0 s short", "x".repeat(37)));
     }
 }
