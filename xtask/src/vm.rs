@@ -90,13 +90,14 @@ fn run(
     initramfs: &Path,
     arguments: &Arguments,
 ) -> Vec<Row> {
-    let jobs = all.iter().zip(guests).map(|(series, guest)| Job {
+    // From the last on: the newest kernel takes longest, and the others share the other CPU.
+    let jobs = all.iter().zip(guests).rev().map(|(series, guest)| Job {
         name: series.clone(),
         work: Box::new(move |say: &dyn Fn(String)| first(series, guest, initramfs, arguments, say)),
     });
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let firsts = turns::run(jobs.collect(), AT_ONCE.min(cpus));
-    let rows = all.iter().zip(firsts).map(|(series, first)| match first {
+    let rows = all.iter().zip(firsts.into_iter().rev()).map(|(series, first)| match first {
         Some(First::Row(row)) => row.announce(),
         Some(First::Silent(silent)) => again(series, *silent, initramfs, arguments).announce(),
         None => {
