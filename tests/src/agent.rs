@@ -22,7 +22,7 @@ pub const VARIABLE: &str = "GLASSBOX_AGENT";
 pub struct Agent {
     /// Where it listens.
     pub address: SocketAddr,
-    _service: Service,
+    service: Service,
 }
 
 impl Agent {
@@ -42,7 +42,13 @@ impl Agent {
             command.arg("run").arg("--config").arg(file).args(["--listen", &address.to_string()]);
             command
         });
-        Self { address, _service: service }
+        Self { address, service }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.service.pid()
     }
 
     /// What it shows at `/metrics` now.

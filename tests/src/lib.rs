@@ -3,9 +3,11 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod cuda;
 pub mod dashboards;
 pub mod demo;
 pub mod docker;
+pub mod gpu_check;
 pub mod guest;
 pub mod http;
 pub mod measure;
@@ -15,6 +17,7 @@ pub mod nvml;
 pub mod prometheus;
 pub mod service;
 pub mod signals;
+pub mod stand_in;
 pub mod worker;
 
 /// Says aloud that a test was not run, and why; `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a

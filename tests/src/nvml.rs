@@ -1,14 +1,16 @@
 //! The NVML stand-in: a copy of the library for each test, with a world of its own.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
 };
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
+
+use crate::stand_in;
+
+/// The package that the library is built of.
+pub const PACKAGE: &str = "glassbox-nvml-stand-in";
 
 /// A stand-in's library and its scenario; gone when dropped.
 pub struct StandIn {
@@ -22,7 +24,7 @@ impl StandIn {
     /// Where it cannot be built or copied.
     #[must_use]
     pub fn new(scenario: &Value) -> Self {
-        Self::of(built_library(), scenario)
+        Self::of(stand_in::built_library(PACKAGE), scenario)
     }
 
     /// The same, of a library that is built already.
@@ -97,32 +99,4 @@ pub fn gpu(uuid: &str, minor: u32) -> Value {
         "xids": [],
         "processes": []
     })
-}
-
-/// The library as cargo builds it.
-///
-/// # Panics
-/// Where it cannot be built.
-#[must_use]
-pub fn built_library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| build().unwrap_or_else(|error| panic!("build the NVML stand-in: {error:#}")))
-}
-
-fn build() -> anyhow::Result<PathBuf> {
-    let test = env::current_exe().context("find this test")?;
-    // TARGET/PROFILE/deps/TEST
-    let profile = test.parent().and_then(Path::parent).context("find cargo's output")?;
-    let target = profile.parent().context("find cargo's output")?;
-    let mut cargo = Command::new(env::var_os("CARGO").context("find cargo in the environment")?);
-    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    cargo.args(["build", "--quiet", "--package", "glassbox-nvml-stand-in", "--target-dir"]).arg(target);
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let status = cargo.status().context("run cargo")?;
-    anyhow::ensure!(status.success(), "cargo: {status}");
-    let library = profile.join("libglassbox_nvml_stand_in.so");
-    anyhow::ensure!(library.is_file(), "{} is not there", library.display());
-    Ok(library)
 }

@@ -73,6 +73,12 @@ impl Service {
         service
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to standard error.
     #[must_use]
     pub fn log(&self) -> String {

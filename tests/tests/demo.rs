@@ -10,7 +10,7 @@ use std::{
 use glassbox_tests::{
     agent::Agent,
     demo::{Demo, STEP},
-    http, nvml,
+    http, nvml, stand_in,
 };
 
 /// Goes on with the demonstration until the agent says all of this.
@@ -29,7 +29,8 @@ fn until(demo: &mut Demo, agent: &Agent, lines: &[&str]) {
 #[test]
 fn the_agent_sees_what_the_demonstration_plays_and_says_that_it_is_one() {
     let fake_cuda = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
-    let mut demo = Demo::start(fake_cuda, nvml::built_library()).unwrap_or_else(|error| panic!("{error:#}"));
+    let mut demo = Demo::start(fake_cuda, stand_in::built_library(nvml::PACKAGE))
+        .unwrap_or_else(|error| panic!("{error:#}"));
     let agent = Agent::start(&demo.configuration());
     until(
         &mut demo,

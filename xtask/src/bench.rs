@@ -6,11 +6,10 @@
 
 mod agent;
 mod driver;
-mod machine;
+mod nvml;
 mod peers;
 mod probe;
 mod run;
-mod samples;
 mod table;
 mod text;
 mod victim;
@@ -20,7 +19,7 @@ use std::{fs, process::ExitCode};
 
 use anyhow::Context as _;
 
-use crate::{setup, workspace};
+use crate::{machine, setup, workspace};
 use run::Run;
 use table::Row;
 
@@ -40,18 +39,19 @@ pub(crate) struct Arguments {
     /// Write the table to docs/overhead.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Only these groups of rows: probe, agent, text, victim, driver
+    /// Only these groups of rows: probe, agent, text, victim, driver, nvml
     #[arg(value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
 }
 
 type Group = fn(&Run) -> anyhow::Result<Vec<Row>>;
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("probe", probe::rows),
     ("agent", agent::rows),
     ("text", text::rows),
     ("victim", victim::rows),
     ("driver", driver::rows),
+    ("nvml", nvml::rows),
 ];
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {

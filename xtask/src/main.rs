@@ -8,9 +8,12 @@ mod archive;
 mod bench;
 mod dashboards;
 mod debian;
+mod gpu_check;
+mod machine;
 mod prometheus;
 mod report;
 mod run;
+mod samples;
 mod setup;
 mod step;
 mod tally;
@@ -39,12 +42,14 @@ enum Verb {
     Vm(vm::Arguments),
     Dashboards(dashboards::Arguments),
     Bench(bench::Arguments),
+    GpuCheck(gpu_check::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Setup(arguments) => setup::main(&arguments),
         Verb::Run(arguments) => run::main(&arguments),
+        Verb::GpuCheck(arguments) => gpu_check::main(&arguments),
         Verb::Dashboards(arguments) => dashboards::main(&arguments),
         Verb::Test(arguments) => return test::main(&arguments),
         Verb::Vm(arguments) => return vm::main(&arguments),

@@ -6,6 +6,7 @@
 mod context;
 mod hostile;
 mod ledger;
+mod library;
 mod memory;
 mod process;
 mod profile;
@@ -13,5 +14,6 @@ mod session;
 mod storm;
 
 pub use context::controls;
+pub use library::{Allocated, Application};
 pub use process::FakeCuda;
 pub use profile::main;

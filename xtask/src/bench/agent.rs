@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::run::Run;
-use super::samples::Samples;
 use super::table::{Row, Verdict, megabytes, percent, time};
+use crate::samples::Samples;
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     let fifty = measure(run, "50 real containers", 50, &["--real"])?;

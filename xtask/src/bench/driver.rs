@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{
     run::Run,
-    samples::Samples,
     table::{Row, Verdict},
     victim::pairs,
 };
+use crate::samples::Samples;
 
 const WORKLOADS: [(&str, &str); 3] = [
     ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint rung"),

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::run::Run;
-use super::samples::Samples;
 use super::table::{Row, Verdict};
+use crate::samples::Samples;
 
 /// Most that a switch may take beyond an empty program, ns.
 const BUDGET_NS: f64 = 30.0;

@@ -13,7 +13,7 @@ use super::peers::Peers;
 use crate::{step, workspace};
 
 /// The programs that measure, in `tests/src/bin`.
-const PROGRAMS: [&str; 4] = ["probe-cost", "agent-cost", "text-cost", "victim-cost"];
+const PROGRAMS: [&str; 5] = ["probe-cost", "agent-cost", "text-cost", "victim-cost", "nvml-cost"];
 
 /// What the groups share.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ impl Run {
         let mut output = tempfile()?;
         let mut child = Command::new(self.directory.join(program))
             .args(arguments)
+            .env("GLASSBOX_AGENT", self.directory.join("glassbox"))
             .stdin(Stdio::null())
             .stdout(output.try_clone().context("duplicate a file")?)
             .spawn()

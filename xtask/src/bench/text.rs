@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 
 use super::run::Run;
-use super::samples::Samples;
 use super::table::{Row, Verdict, time};
+use crate::samples::Samples;
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     let rounds = format!("--rounds={}", run.choose(500, 100));

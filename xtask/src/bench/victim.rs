@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::run::Run;
-use super::samples::Samples;
 use super::table::{Row, Verdict, percent};
+use crate::samples::Samples;
 
 /// Most that a workload may lose.
 const BUDGET: f64 = 0.01;

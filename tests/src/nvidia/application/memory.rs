@@ -36,6 +36,13 @@ pub(super) struct Allocation {
     address: u64,
 }
 
+impl Allocation {
+    /// Where the application has it.
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+}
+
 /// What RM_ALLOC wants to know of memory: its size, and no attribute.
 pub(super) fn params(release: Release, bytes: u64) -> Vec<u8> {
     let mut params = vec![0; heap::params_bytes(release)];
@@ -79,6 +86,21 @@ fn allocate_one(session: &mut Session, by: By, bytes: u64) -> anyhow::Result<Res
     session.ledger.sums.allocated_bytes += bytes;
     let address = map(session, memory, bytes)?;
     Ok(Ok(Allocation { client: session.client, device: session.device, memory, bytes, address }))
+}
+
+/// Memory was refused for want of it.
+pub(super) struct Refused;
+
+/// One allocation by VID_HEAP_CONTROL.
+pub(super) fn allocate_heap(
+    session: &mut Session,
+    bytes: u64,
+) -> anyhow::Result<Result<Allocation, Refused>> {
+    match allocate_one(session, By::Heap(heap::ALLOC_SIZE), bytes)? {
+        Ok(allocation) => Ok(Ok(allocation)),
+        Err(status::NO_MEMORY) => Ok(Err(Refused)),
+        Err(status) => bail!("allocate {bytes} bytes: refused with {status:#x}"),
+    }
 }
 
 /// `allocate --bytes N --count N [--range]`: by VID_HEAP_CONTROL and by RM_ALLOC in turn.

@@ -6,13 +6,13 @@ use std::process::Command;
 use anyhow::Context as _;
 
 /// Average number of runnable tasks in the last minute.
-pub(super) fn load() -> anyhow::Result<f64> {
+pub(crate) fn load() -> anyhow::Result<f64> {
     let text = fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
     text.split(' ').next().and_then(|load| load.parse().ok()).context("read the load")
 }
 
 /// Processor, memory, kernel, distribution, date, and how busy it was before.
-pub(super) fn describe(load_before: f64) -> anyhow::Result<String> {
+pub(crate) fn describe(load_before: f64) -> anyhow::Result<String> {
     let read = |path: &str| fs::read_to_string(path).with_context(|| format!("read {path}"));
     let cpuinfo = read("/proc/cpuinfo")?;
     let field = |name: &str| {

@@ -7,39 +7,39 @@ const DRAWS: usize = 2000;
 
 /// Measurements, in ascending order.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Samples(Vec<f64>);
+pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
-    pub(super) fn new(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn new(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         Self(values)
     }
 
     /// The numbers of a JSON array; none where it is absent.
-    pub(super) fn of(array: &Value) -> Self {
+    pub(crate) fn of(array: &Value) -> Self {
         Self::new(array.as_array().into_iter().flatten().filter_map(Value::as_f64))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// The value that `share` of all do not exceed; NaN of none.
-    pub(super) fn quantile(&self, share: f64) -> f64 {
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
         let at = (share * last as f64).round() as usize;
         self.0.get(at.min(last)).copied().unwrap_or(f64::NAN)
     }
 
-    pub(super) fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         (self.quantile(0.5) + self.0.get(self.0.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN))
             / 2.0
     }
 
     /// The 95 % confidence interval of the median, by drawing with replacement. The same each time for the
     /// same samples.
-    pub(super) fn interval(&self) -> (f64, f64) {
+    pub(crate) fn interval(&self) -> (f64, f64) {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         let mut draw = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

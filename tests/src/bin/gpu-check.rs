@@ -1,0 +1,21 @@
+//! Prints what `cargo xtask gpu-check` measures, as JSON. The agent is the one that `GLASSBOX_AGENT` names. Needs root and
+//! a GPU that nobody else uses: its memory is filled.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use glassbox_tests::gpu_check::{self, Options};
+
+fn main() -> anyhow::Result<()> {
+    let options = Options {
+        configuration: String::new(),
+        shared: std::env::args().any(|argument| argument == "--shared"),
+        cuda_work: std::env::current_exe().context("find this program")?.with_file_name("cuda-work"),
+        library: gpu_check::cuda_library().to_owned(),
+        steady: Duration::from_secs(10),
+        rounds: 10,
+        slice: Duration::from_secs(2),
+    };
+    println!("{}", gpu_check::run(&options)?);
+    Ok(())
+}
