@@ -114,10 +114,17 @@ impl Watch {
     }
 
     fn start_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> FakeCuda {
+        let mut cuda = self.ready_in(watched, driver, profiles);
+        cuda.go();
+        cuda
+    }
+
+    /// The application in a container, which plays profiles once it is told to go.
+    #[must_use]
+    pub fn ready_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> FakeCuda {
         let mut cuda = self.outside(driver, &format!("wait {profiles}"));
         cuda.waiting();
         watched.cgroup.enter(cuda.pid()).unwrap();
-        cuda.go();
         cuda
     }
 

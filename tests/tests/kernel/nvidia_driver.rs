@@ -6,6 +6,7 @@
 mod application;
 mod call;
 mod caller;
+mod collision;
 mod probe;
 mod storm;
 
