@@ -53,7 +53,7 @@ fn session() -> Vec<Call> {
         alloc(CLIENT, 2, 0x80),
         control(0x101),
         control(0x2080_1303),
-        // The one that the stand-in refuses.
+        // One that the stand-in refuses.
         control(0x127),
         uvm(0x3000_0001, 0),
         uvm(75, 0),
