@@ -44,9 +44,9 @@ impl Dashboard {
         all
     }
 
-    /// Its panels, without the headings of rows.
+    /// Its panels, without those that ask nothing: the headings of rows, and texts.
     pub fn panels(&self) -> impl Iterator<Item = &Value> {
-        list(&self.json["panels"]).iter().filter(|panel| panel["type"] != "row")
+        list(&self.json["panels"]).iter().filter(|panel| panel["type"] != "row" && panel["type"] != "text")
     }
 
     /// Its variables.

@@ -9,6 +9,8 @@
 mod prometheus {
     mod accounts;
     mod dashboards;
+    mod dcgm;
+    mod gpus;
     mod neighbour;
     mod nvidia_driver;
     mod promtool;

@@ -1,11 +1,14 @@
 //! `cargo xtask dashboards`: the Grafana dashboards, written from here to dashboards/.
 //!
 //! Grafana's classic JSON, which every Grafana since 9 imports and provisions. What the panels have in common
-//! is said once in `panel`; a dashboard of its own is one more file beside `overview` and one more row in
-//! `ALL`.
+//! is said once in `panel`, queries in `promql`, dashboards in `board`; one more dashboard is one more file beside
+//! `overview` and one more row in `ALL`.
 
+mod board;
+mod gpu;
 mod overview;
 mod panel;
+mod promql;
 
 use std::fs;
 
@@ -17,7 +20,7 @@ use crate::workspace;
 type Make = fn() -> Value;
 
 /// Name of the file in dashboards/, and what makes it.
-const ALL: [(&str, Make); 1] = [("overview", overview::dashboard)];
+const ALL: [(&str, Make); 2] = [("overview", overview::dashboard), ("gpu", gpu::dashboard)];
 
 /// Write the Grafana dashboards to dashboards/.
 #[derive(clap::Args, Debug, Default)]

@@ -3,7 +3,7 @@
 //! What differs on purpose: what a GPU does not support is absent, where DCGM has sentinels; a container's values are in
 //! `glassbox_container_gpu_*`, so that sums over these stay right. DCGM_FI_PROF_* come from NVML's GPM, so from Hopper on
 //! only, where DCGM has a module of its own for older ones. DCGM_FI_DEV_VGPU_LICENSE_STATUS is of virtual GPUs, which
-//! this agent does not read.
+//! this agent does not read. Of what dcgm-exporter has on request, there are the counts of memory errors (ECC).
 
 use super::{
     Base, Emit, Family,
@@ -129,6 +129,22 @@ pub const FAMILIES: &[Family] = &[
         ..DCGM
     },
     Family {
+        name: "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
+        kind: Counter,
+        help: "Total number of single-bit volatile ECC errors.",
+        source: "NVML field 3",
+        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.ecc_errors, "corrected"))),
+        ..DCGM
+    },
+    Family {
+        name: "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
+        kind: Counter,
+        help: "Total number of double-bit volatile ECC errors.",
+        source: "NVML field 4",
+        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.ecc_errors, "uncorrected"))),
+        ..DCGM
+    },
+    Family {
         name: "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",
         kind: Counter,
         help: "Number of remapped rows for uncorrectable errors.",
@@ -157,9 +173,9 @@ pub const FAMILIES: &[Family] = &[
         help: "Total number of NVLink bandwidth counters for all lanes (in KiB, both directions).",
         source: "NVML fields 138 and 139",
         samples: PerGpu(|gpu, emit| {
-            let sum = |sum: u64, (_, bytes): &(_, u64)| sum.saturating_add(bytes / 1024);
-            let known = !gpu.nvlink_bytes.is_empty();
-            emit.count(known.then(|| gpu.nvlink_bytes.iter().fold(0, sum)));
+            // Of one direction alone it would be half of what it says.
+            let of = |direction| Some(count(&gpu.nvlink_bytes, direction)? / 1024);
+            emit.count(of("transmit").zip(of("receive")).map(|(one, other)| one.saturating_add(other)));
         }),
         ..DCGM
     },

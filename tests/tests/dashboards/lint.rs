@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use glassbox::exposition::{self, Kind, registry::Registry};
+use glassbox::exposition::{self, Base, Kind, registry::Registry};
 use glassbox_tests::dashboards::{Dashboard, list, text};
 use serde_json::{Value, json};
 
 use super::promql::{Selector, selectors};
 
 /// Grafana's names of the units that we use. It shows a number with an unknown unit as it is, without a word.
-const UNITS: [&str; 8] = ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s"];
+const UNITS: [&str; 11] =
+    ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s", "celsius", "hertz", "watt"];
 const TEMPLATED: &str = "${datasource}";
 
 /// Panics with all breaches.
@@ -44,15 +45,19 @@ fn metrics() -> BTreeMap<String, Kind> {
 
 /// Holds every selector of every query against a rule, which names a breach.
 fn check_selectors(rule: impl Fn(&Selector<'_>) -> Option<String>) {
+    check_queries(|selector, _| rule(selector));
+}
+
+/// The same with a rule that wants to know the query, too.
+fn check_queries(rule: impl Fn(&Selector<'_>, &str) -> Option<String>) {
     let mut breaches = Vec::new();
     for dashboard in Dashboard::all() {
         for query in dashboard.queries() {
             match selectors(&query.promql) {
                 Ok(found) => {
                     assert!(!found.is_empty(), "{} selects nothing", query.place);
-                    breaches.extend(
-                        found.iter().filter_map(&rule).map(|breach| format!("{}: {breach}", query.place)),
-                    );
+                    let breached = found.iter().filter_map(|selector| rule(selector, &query.promql));
+                    breaches.extend(breached.map(|breach| format!("{}: {breach}", query.place)));
                 }
                 Err(error) => breaches.push(format!("{}: {error}", query.place)),
             }
@@ -97,8 +102,17 @@ fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
     for dashboard in Dashboard::all() {
         let variables: Vec<_> = dashboard.variables().skip(1).collect();
         let names: Vec<_> = variables.iter().map(|variable| text(&variable["name"])).collect();
-        assert_eq!(names, ["job", "instance", "container"], "{}", dashboard.file);
-        for (variable, label) in variables.iter().zip(["Job", "Instance", "Container"]) {
+        let wanted = if dashboard.file == "gpu.json" {
+            vec!["job", "instance", "gpu", "container"]
+        } else {
+            vec!["job", "instance", "container"]
+        };
+        assert_eq!(names, wanted, "{}", dashboard.file);
+        for variable in &variables {
+            let label = match text(&variable["name"]) {
+                "gpu" => "GPU".to_owned(),
+                name => name[..1].to_uppercase() + &name[1..],
+            };
             let wanted = json!({
                 "type": "query", "label": label, "refresh": 2, "multi": true, "includeAll": true,
                 "definition": variable["query"]["query"],
@@ -107,7 +121,8 @@ fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
         }
         // The job's All is the list: an unrelated cAdvisor beside glassbox would count everything twice.
         let all: Vec<_> = variables.iter().map(|variable| &variable["allValue"]).collect();
-        assert_eq!(all, [&Value::Null, &json!(".+"), &json!(".+")], "{}", dashboard.file);
+        assert_eq!(all[0], &Value::Null, "{}", dashboard.file);
+        assert!(all[1..].iter().all(|all| **all == ".+"), "{}", dashboard.file);
     }
 }
 
@@ -147,6 +162,16 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
 }
 
 #[test]
+fn a_text_has_a_title_and_says_something() {
+    for dashboard in Dashboard::all() {
+        for panel in list(&dashboard.json["panels"]).iter().filter(|panel| panel["type"] == "text") {
+            let (title, content) = (text(&panel["title"]), text(&panel["options"]["content"]));
+            assert!(!title.is_empty() && content.ends_with('.'), "{}: {panel:#}", dashboard.file);
+        }
+    }
+}
+
+#[test]
 fn panels_fill_the_grid_without_overlapping() {
     for dashboard in Dashboard::all() {
         let mut taken = BTreeMap::new();
@@ -176,28 +201,40 @@ fn every_metric_is_one_that_the_agent_has() {
 }
 
 #[test]
-fn every_selector_heeds_the_chosen_job_instance_and_container() {
-    let own: BTreeSet<_> = exposition::families()
-        .filter(|family| family.base != exposition::Base::Agent)
-        .map(|family| family.name)
+fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
+    // For each metric: whether it is by container, and whether by GPU.
+    let by: BTreeMap<_, _> = exposition::families()
+        .map(|family| {
+            let gpu = family.base == Base::Gpu || family.labels.contains(&"gpu");
+            (family.name, (![Base::Agent, Base::Gpu].contains(&family.base), gpu))
+        })
         .collect();
     check_selectors(|selector| {
         let parts = ["_bucket", "_sum", "_count"].iter().find_map(|part| selector.metric.strip_suffix(part));
-        let container = own.contains(selector.metric) || parts.is_some_and(|family| own.contains(family));
+        let known = by.get(selector.metric).or_else(|| by.get(parts?));
+        let (container, gpu) = known.copied().unwrap_or_default();
         let mut wanted = vec![r#"job=~"$job""#, r#"instance=~"$instance""#];
         wanted.extend(container.then_some(r#"container=~"$container""#));
-        (selector.matchers != wanted.join(", "))
-            .then(|| format!("{} {{{}}}", selector.metric, selector.matchers))
+        wanted.extend(gpu.then_some(r#"gpu=~"$gpu""#));
+        let rest = selector.matchers.strip_prefix(&wanted.join(", "));
+        let heeded = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "));
+        (!heeded).then(|| format!("{} {{{}}}", selector.metric, selector.matchers))
     });
 }
 
 #[test]
 fn a_counter_is_shown_as_its_growth_at_grafanas_interval_and_a_gauge_as_it_is() {
     let metrics = metrics();
-    check_selectors(|Selector { metric, range, function, .. }| {
+    check_queries(|Selector { metric, matchers, range, function }, query| {
         let counted = metrics.get(*metric) == Some(&Kind::Counter);
         let grown = ["rate", "increase"].contains(function) && *range == "$__rate_interval";
-        let good = if counted { grown } else { range.is_empty() };
+        // What is there only since it happened has its first value counted.
+        let since_it_began = ["$__rate_interval", "$__range"].iter().any(|range| {
+            let series = format!("{metric}{{{matchers}}}");
+            let growth = format!("({series} unless {series} offset {range} or increase({series}[{range}]))");
+            query.contains(&growth)
+        });
+        let good = if counted { grown || since_it_began } else { range.is_empty() };
         (!good).then(|| format!("{function}({metric}[{range}])"))
     });
 }

@@ -69,6 +69,11 @@ pub(super) fn selectors(query: &str) -> Result<Vec<Selector<'_>>, String> {
             }
             continue;
         }
+        if let Some(variable) = rest.strip_prefix('$') {
+            // Grafana's, where a time stands.
+            rest = variable.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            continue;
+        }
         match next {
             '(' => open.push(""),
             ')' => {
@@ -96,6 +101,8 @@ fn selectors_are_found_with_range_and_function() {
         Selector { metric: "x_total", matchers: r#"c=~"$c""#, range: "$__rate_interval", function: "rate" };
     let y = Selector { metric: "y", matchers: "", range: "", function: "max" };
     assert_eq!(found, [x, y]);
+    let found = selectors("sum (x{} unless x{} offset $__range)").unwrap();
+    assert!(found.len() == 2 && found.iter().all(|selector| selector.metric == "x"), "{found:?}");
 }
 
 #[test]

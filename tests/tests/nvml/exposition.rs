@@ -94,6 +94,10 @@ fn every_query_of_dashboard_12239_has_an_answer() {
         ("DCGM_FI_DEV_MEMORY_TEMP", 64.0),
         ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", 9_876_543_210.0),
         ("DCGM_FI_PROF_PCIE_RX_BYTES", 2_097_152.0),
+        ("DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", 6.0),
+        // It has these on request.
+        ("DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", 3.0),
+        ("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", 0.0),
     ] {
         assert_eq!(samples.get(&format!("{name}{{{labels}}}")), Some(&value), "{name}: {samples:#?}");
     }

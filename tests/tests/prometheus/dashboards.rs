@@ -8,15 +8,17 @@ use glassbox_tests::{
     prometheus::Prometheus,
 };
 
-use super::stack::Stack;
+use super::{gpus::Gpus, stack::Stack};
 
 /// What Grafana puts in the place of its variables, with everything chosen.
 fn filled_in(query: &str, jobs: &[String]) -> String {
     query
         .replace("$__rate_interval", "10s")
+        .replace("$__range", "1h")
         .replace("$job", &jobs.join("|"))
         .replace("$instance", ".+")
         .replace("$container", ".+")
+        .replace("$gpu", ".+")
 }
 
 /// The values of a variable, of which Grafana's query is `label_values(SELECTOR, LABEL)`.
@@ -31,15 +33,26 @@ fn every_query_of_every_dashboard_returns_data() {
     // Without it, kernel programs are measured one second in thirty, and the test would have to wait for two
     // of those.
     let measured = "kernel.program_stats = \"always\"\n";
-    let Some(stack) = Stack::start("every_query_of_every_dashboard_returns_data", measured) else { return };
+    let gpus = Gpus::start();
+    let configuration = measured.to_owned() + &gpus.configuration();
+    let Some(stack) = Stack::start("every_query_of_every_dashboard_returns_data", &configuration) else {
+        return;
+    };
     let prometheus = &stack.prometheus;
     let limits = ["--cpus", "0.5", "--memory", "64m"];
     let busy = ["sh", "-c", "while true; do true; done"];
-    let _facefusion = Container::run(&stack.docker, "facefusion-1", &limits, &busy);
-    let _whisper =
+    let facefusion = Container::run(&stack.docker, "facefusion-1", &limits, &busy);
+    let whisper =
         Container::run(&stack.docker, "whisper-1", &limits, &["sh", "-c", "while true; do sleep 0.01; done"]);
+    let _on_the_gpu = gpus.work_in(&facefusion, &whisper);
     // Two scrapes at least within a rate's ten seconds, and the quota used up a few times.
     std::thread::sleep(Duration::from_secs(12));
+    // What hangs is known to after ten seconds.
+    prometheus.wait_for(
+        "glassbox_container_gpu_state{state=\"stuck_in_driver\"} == 1",
+        Duration::from_secs(15),
+        |samples| !samples.is_empty(),
+    );
 
     let mut empty = Vec::new();
     for dashboard in Dashboard::all() {
@@ -66,6 +79,32 @@ fn every_query_of_every_dashboard_returns_data() {
     assert!(empty.is_empty(), "{} queries without data:\n{}", empty.len(), empty.join("\n"));
 
     columns_of_tables_join(prometheus);
+    the_gpu_dashboard_tells_who_does_what(prometheus);
+}
+
+/// What [`Gpus`] has the two containers do.
+fn the_gpu_dashboard_tells_who_does_what(prometheus: &Prometheus) {
+    let dashboard = Dashboard::all().into_iter().find(|dashboard| dashboard.file == "gpu.json").unwrap();
+    let answer = |place: &str, label: &str| -> Vec<(String, f64)> {
+        let query = dashboard.queries().find(|query| query.place == format!("gpu.json: {place}")).unwrap();
+        let samples = prometheus.query(&filled_in(&query.promql, &["glassbox".into()])).unwrap();
+        samples
+            .into_iter()
+            .map(|sample| (sample.labels.get(label).cloned().unwrap_or_default(), sample.value))
+            .collect()
+    };
+    let expected = |values: [f64; 2]| {
+        ["facefusion-1", "whisper-1"].map(str::to_owned).into_iter().zip(values).collect::<Vec<_>>()
+    };
+    let (busy, stuck) = (1.0, 5.0);
+    assert_eq!(answer("State: A", "container"), expected([busy, stuck]));
+    let gib = f64::from(1_u32 << 30);
+    assert_eq!(answer("Held by each container: A", "container"), expected([6.0 * gib, gib]));
+    assert_eq!(answer("Held by others: A", "gpu"), [("0".to_owned(), gib)]);
+    // It was there before the first scrape, and is counted.
+    assert_eq!(answer("Xid errors: A", ""), [(String::new(), 1.0)]);
+    // One was refused, and then granted.
+    assert_eq!(answer("Memory refused for good: A", ""), [(String::new(), 0.0)]);
 }
 
 /// Grafana joins the queries of a table into one line per set of labels, so they must all have the same.

@@ -3,6 +3,10 @@
 //! Only what a dashboard of ours needs; every panel has a title, a description and a unit, because its
 //! constructor takes them.
 
+mod grid;
+mod style;
+
+pub(super) use grid::{Row, place};
 use serde_json::{Value, json};
 
 /// The Prometheus that the user picks at the top of the dashboard.
@@ -65,17 +69,38 @@ impl Panel {
     /// One lamp per series, 1 green and 0 red.
     pub(super) fn lamps(title: &str, on: &str, off: &str, description: &str) -> Self {
         let mut panel = Self::number(title, "none", description);
-        panel.json["fieldConfig"]["defaults"]["mappings"] = json!([{
-            "type": "value",
-            "options": {
-                "0": { "color": "red", "index": 0, "text": off },
-                "1": { "color": "green", "index": 1, "text": on },
-            },
-        }]);
+        panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(&[(0, off, "red"), (1, on, "green")]);
         panel.json["options"]["colorMode"] = json!("background");
         panel.json["options"]["graphMode"] = json!("none");
         panel.json["options"]["textMode"] = json!("value_and_name");
         panel
+    }
+
+    /// One band per series over time, coloured by its value: a number, its name and its colour.
+    pub(super) fn bands(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
+        let mut panel = Self::new("state-timeline", title, "none", description, 24, 8);
+        panel.json["fieldConfig"]["defaults"]["custom"] = json!({ "fillOpacity": 80, "lineWidth": 0 });
+        panel.json["fieldConfig"]["defaults"]["color"] = json!({ "mode": "thresholds" });
+        panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(values);
+        panel.json["options"] = json!({
+            "alignValue": "left",
+            "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true },
+            "mergeValues": true,
+            "rowHeight": 0.8,
+            "showValue": "auto",
+            "tooltip": { "mode": "single", "sort": "none" },
+        });
+        panel
+    }
+
+    /// Markdown, for what no series says.
+    pub(super) fn text(title: &str, markdown: &str) -> Self {
+        let json = json!({
+            "type": "text",
+            "title": title,
+            "options": { "mode": "markdown", "content": markdown },
+        });
+        Self { width: 6, height: 8, json }
     }
 
     /// A distribution over time, from classic buckets. The unit is that of the vertical axis.
@@ -139,12 +164,6 @@ impl Panel {
         Self { width, height, json }
     }
 
-    /// Width and height in Grafana's grid, which is 24 wide.
-    pub(super) fn size(mut self, width: u32, height: u32) -> Self {
-        (self.width, self.height) = (width, height);
-        self
-    }
-
     /// A query whose series are named by `legend`.
     pub(super) fn query(mut self, legend: &str, expression: &str) -> Self {
         self.target(expression, json!({ "legendFormat": legend, "range": true }));
@@ -172,63 +191,6 @@ impl Panel {
         self
     }
 
-    /// Colours the cells of the last column by how near they are to 1.
-    pub(super) fn coloured(mut self, steps: &[(f64, &str)]) -> Self {
-        let overrides = self.json["fieldConfig"]["overrides"].as_array_mut();
-        let properties = overrides.and_then(|all| all.last_mut()?["properties"].as_array_mut());
-        if let Some(properties) = properties {
-            properties.push(json!({ "id": "thresholds", "value": thresholds(steps) }));
-            properties.push(json!({ "id": "custom.cellOptions", "value": { "type": "color-background" } }));
-        }
-        self
-    }
-
-    /// Lines where the colour changes.
-    pub(super) fn limits(mut self, steps: &[(f64, &str)]) -> Self {
-        let defaults = &mut self.json["fieldConfig"]["defaults"];
-        defaults["thresholds"] = thresholds(steps);
-        if defaults["custom"]["thresholdsStyle"].is_object() {
-            defaults["custom"]["thresholdsStyle"]["mode"] = json!("line");
-        }
-        self
-    }
-
-    /// The scale ends at `max`, unless a value lies above.
-    pub(super) fn up_to(mut self, max: f64) -> Self {
-        self.json["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] = json!(max);
-        self
-    }
-
-    /// Each step is ten times the one before.
-    pub(super) fn logarithmic(mut self) -> Self {
-        let defaults = &mut self.json["fieldConfig"]["defaults"];
-        defaults["custom"]["scaleDistribution"] = json!({ "type": "log", "log": 10 });
-        // A logarithmic scale has no 0.
-        if let Some(defaults) = defaults.as_object_mut() {
-            defaults.remove("min");
-        }
-        self
-    }
-
-    /// Joins points over gaps.
-    pub(super) fn over_gaps(mut self) -> Self {
-        self.json["fieldConfig"]["defaults"]["custom"]["spanNulls"] = json!(true);
-        self
-    }
-
-    /// Draws the series whose legend matches `pattern` dashed and unfilled, as limits are.
-    pub(super) fn dashed(mut self, pattern: &str) -> Self {
-        let style = json!({ "fill": "dash", "dash": [8, 6] });
-        self.json["fieldConfig"]["overrides"] = json!([{
-            "matcher": { "id": "byRegexp", "options": pattern },
-            "properties": [
-                { "id": "custom.lineStyle", "value": style },
-                { "id": "custom.fillOpacity", "value": 0 },
-            ],
-        }]);
-        self
-    }
-
     /// Adds a target and returns the letter it goes by.
     fn target(&mut self, expression: &str, more: Value) -> char {
         let mut target = more;
@@ -245,46 +207,10 @@ impl Panel {
     }
 }
 
-fn thresholds(steps: &[(f64, &str)]) -> Value {
-    let start = json!({ "color": "green", "value": null });
-    let steps = steps.iter().map(|(value, color)| json!({ "color": color, "value": value }));
-    json!({ "mode": "absolute", "steps": std::iter::once(start).chain(steps).collect::<Vec<_>>() })
-}
-
-/// Panels under a heading.
-pub(super) struct Row {
-    /// The heading.
-    pub(super) title: &'static str,
-    /// From left to right, then down.
-    pub(super) panels: Vec<Panel>,
-}
-
-/// Numbers the panels and sets each on the grid.
-pub(super) fn place(rows: Vec<Row>) -> Vec<Value> {
-    let mut placed = Vec::new();
-    let (mut x, mut y) = (0, 0);
-    for row in rows {
-        placed.push(json!({
-            "type": "row",
-            "title": row.title,
-            "collapsed": false,
-            "panels": [],
-            "id": placed.len() + 1,
-            "gridPos": { "h": 1, "w": 24, "x": 0, "y": y },
-        }));
-        y += 1;
-        let mut tallest = 0;
-        for Panel { width, height, mut json } in row.panels {
-            if x + width > 24 {
-                (x, y, tallest) = (0, y + tallest, 0);
-            }
-            json["id"] = json!(placed.len() + 1);
-            json["gridPos"] = json!({ "h": height, "w": width, "x": x, "y": y });
-            placed.push(json);
-            x += width;
-            tallest = tallest.max(height);
-        }
-        (x, y) = (0, y + tallest);
-    }
-    placed
+/// Names and colours of single values.
+fn mappings(values: &[(u32, &str, &str)]) -> Value {
+    let named = values.iter().enumerate().map(|(index, (value, text, color))| {
+        (value.to_string(), json!({ "color": color, "index": index, "text": text }))
+    });
+    json!([{ "type": "value", "options": named.collect::<serde_json::Map<_, _>>() }])
 }

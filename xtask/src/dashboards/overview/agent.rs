@@ -1,7 +1,9 @@
 //! The agent itself: what works, what it costs, what it lost.
 
-use super::promql;
-use crate::dashboards::panel::{NEARLY_FULL, Panel, Row};
+use crate::dashboards::{
+    panel::{NEARLY_FULL, Panel, Row},
+    promql::promql,
+};
 
 /// The row.
 pub(super) fn row() -> Row {

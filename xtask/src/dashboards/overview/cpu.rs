@@ -1,7 +1,9 @@
 //! CPU time and throttling.
 
-use super::{CONTAINER, promql};
-use crate::dashboards::panel::{NEARLY_FULL, Panel, Row};
+use crate::dashboards::{
+    panel::{NEARLY_FULL, Panel, Row},
+    promql::{CONTAINER, promql},
+};
 
 /// The row.
 pub(super) fn row() -> Row {

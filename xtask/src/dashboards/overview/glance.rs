@@ -1,7 +1,9 @@
 //! What every container selected uses now: totals, and a line for each.
 
-use super::promql;
-use crate::dashboards::panel::{NEARLY_FULL, Panel, Row};
+use crate::dashboards::{
+    panel::{NEARLY_FULL, Panel, Row},
+    promql::promql,
+};
 
 /// The row.
 pub(super) fn row() -> Row {

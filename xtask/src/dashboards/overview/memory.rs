@@ -1,7 +1,9 @@
 //! Memory, and how near it is to its limit.
 
-use super::{CONTAINER, promql};
-use crate::dashboards::panel::{NEARLY_FULL, Panel, Row};
+use crate::dashboards::{
+    panel::{NEARLY_FULL, Panel, Row},
+    promql::{CONTAINER, promql},
+};
 
 /// The row.
 pub(super) fn row() -> Row {

@@ -1,7 +1,9 @@
 //! Traffic of the containers' own interfaces.
 
-use super::{CONTAINER, promql};
-use crate::dashboards::panel::{Panel, Row};
+use crate::dashboards::{
+    panel::{Panel, Row},
+    promql::{CONTAINER, promql},
+};
 
 /// The row.
 pub(super) fn row() -> Row {

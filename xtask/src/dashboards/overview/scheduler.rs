@@ -1,7 +1,9 @@
 //! Waiting for a CPU, having it, and losing it.
 
-use super::{CONTAINER, promql};
-use crate::dashboards::panel::{Panel, Row};
+use crate::dashboards::{
+    panel::{Panel, Row},
+    promql::{CONTAINER, promql},
+};
 
 /// The row.
 pub(super) fn row() -> Row {

@@ -1,0 +1,91 @@
+//! A GPU for real containers: the fake driver, the NVML stand-in, and applications that use both.
+
+use std::{fs, path::Path, time::Duration};
+
+use glassbox_tests::{
+    cgroup::v2_root,
+    docker::{Container, eventually},
+    nvidia::{
+        application::FakeCuda,
+        driver::{FakeDriver, Options},
+    },
+    nvml::{StandIn, host},
+};
+use serde_json::{Value, json};
+
+/// UVM_SET_PREFERRED_LOCATION, which gets no answer.
+const HANGING: &str = "uvm:42";
+/// Refused once for want of memory and then not, then small calls, of which some are refused, for the whole test.
+const BUSY: &str = "wait context allocate --bytes 33554432 --count 2 exhaust-and-recover --bytes 33554432 \
+                    pin --bytes 65536 storm --threads 2 --rate 400 --seconds 600";
+const STUCK: &str = "wait context migrate";
+const GIB: u64 = 1 << 30;
+
+/// The driver and the library.
+pub(super) struct Gpus {
+    driver: FakeDriver,
+    stand_in: StandIn,
+}
+
+impl Gpus {
+    pub(super) fn start() -> Self {
+        let hang = Some(HANGING.parse().unwrap());
+        let options = Options { memory_mib: 512, hang, ..Options::default() };
+        let driver = FakeDriver::start(options).unwrap_or_else(|error| panic!("{error:#}"));
+        Self { driver, stand_in: StandIn::new(&one_gpu(&json!([]))) }
+    }
+
+    /// What the agent must be told to find them.
+    pub(super) fn configuration(&self) -> String {
+        let driver = &self.driver;
+        format!(
+            "nvml.library = {:?}\nnvidia_driver.release = \"{}\"\nnvidia_driver.extra_ctl_paths = [{:?}]\n\
+             nvidia_driver.extra_gpu_paths = [{:?}]\nnvidia_driver.extra_uvm_paths = [{:?}]\n",
+            self.stand_in.library(),
+            driver.release(),
+            driver.ctl(),
+            driver.gpu(0),
+            driver.uvm()
+        )
+    }
+
+    /// Lets one container keep the GPU busy with 6 GiB, and another hang in the driver with 1 GiB. The GPU has 8 GiB in
+    /// use.
+    pub(super) fn work_in(&self, busy: &Container<'_>, stuck: &Container<'_>) -> [FakeCuda; 2] {
+        let stuck = self.play(stuck, STUCK);
+        // The other one takes all memory that is left.
+        eventually("a call hangs", Duration::from_secs(10), || (self.driver.hanging() > 0).then_some(()));
+        let playing = [self.play(busy, BUSY), stuck];
+        let work = json!({ "sm": 60, "memory": 30, "encoder": 5, "decoder": 5 });
+        self.stand_in.set(&one_gpu(&json!([
+            { "pid": playing[0].pid(), "memory": 6 * GIB, "utilization": work },
+            { "pid": playing[1].pid(), "memory": GIB, "utilization": { "sm": 0 } },
+        ])));
+        playing
+    }
+
+    fn play(&self, container: &Container<'_>, profiles: &str) -> FakeCuda {
+        let program = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
+        let mut cuda = FakeCuda::start(program, &self.driver, profiles);
+        cuda.waiting();
+        let lines = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+        let path = lines.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
+        let cgroup = v2_root().expect("a v2 hierarchy").join(path);
+        fs::write(cgroup.join("cgroup.procs"), cuda.pid().to_string()).unwrap();
+        cuda.go();
+        cuda
+    }
+}
+
+fn one_gpu(processes: &Value) -> Value {
+    let mut scenario = host();
+    let device = &mut scenario["devices"][0];
+    device["processes"] = processes.clone();
+    device["xids"] = json!([31]);
+    // Not split.
+    device["values"]["nvmlDeviceGetMigMode"] = json!(0);
+    device["instances"] = json!([]);
+    device["values"]["nvmlDeviceGetMemoryInfo_v2:used"] = json!(8 * GIB);
+    device["values"]["nvmlDeviceGetTotalEnergyConsumption"] = json!({ "start": 0.0, "per_s": 300_000.0 });
+    scenario
+}

@@ -1,0 +1,40 @@
+//! GPUs: for somebody whose containers are in trouble on them. The first rows are questions, each answered at a
+//! glance; the details follow.
+
+mod device;
+mod driver;
+mod failures;
+mod memory;
+mod state;
+mod time;
+mod trust;
+
+use serde_json::Value;
+
+use super::board::{Board, variable};
+
+pub(super) fn dashboard() -> Value {
+    let board = Board {
+        name: "gpu",
+        description: "What containers do with their GPUs, and what fails.",
+        variables: vec![
+            variable("gpu", "GPU", r#"glassbox_gpu_info{job=~"$job", instance=~"$instance"}"#),
+            // Those that have called the driver, or that NVML sees.
+            variable(
+                "container",
+                "Container",
+                r#"{__name__=~"glassbox_nvidia_ioctl_duration_seconds_count|glassbox_container_gpu_processes", job=~"$job", instance=~"$instance"}"#,
+            ),
+        ],
+        rows: vec![
+            state::row(),
+            memory::row(),
+            time::row(),
+            failures::row(),
+            driver::row(),
+            device::row(),
+            trust::row(),
+        ],
+    };
+    board.json()
+}

@@ -1,0 +1,43 @@
+//! Rows of panels, and where each panel goes.
+
+use serde_json::{Value, json};
+
+use super::Panel;
+
+/// Panels under a heading.
+pub(in crate::dashboards) struct Row {
+    /// The heading.
+    pub(in crate::dashboards) title: &'static str,
+    /// From left to right, then down.
+    pub(in crate::dashboards) panels: Vec<Panel>,
+}
+
+/// Numbers the panels and sets each on the grid.
+pub(in crate::dashboards) fn place(rows: Vec<Row>) -> Vec<Value> {
+    let mut placed = Vec::new();
+    let (mut x, mut y) = (0, 0);
+    for row in rows {
+        placed.push(json!({
+            "type": "row",
+            "title": row.title,
+            "collapsed": false,
+            "panels": [],
+            "id": placed.len() + 1,
+            "gridPos": { "h": 1, "w": 24, "x": 0, "y": y },
+        }));
+        y += 1;
+        let mut tallest = 0;
+        for Panel { width, height, mut json } in row.panels {
+            if x + width > 24 {
+                (x, y, tallest) = (0, y + tallest, 0);
+            }
+            json["id"] = json!(placed.len() + 1);
+            json["gridPos"] = json!({ "h": height, "w": width, "x": x, "y": y });
+            placed.push(json);
+            x += width;
+            tallest = tallest.max(height);
+        }
+        (x, y) = (0, y + tallest);
+    }
+    placed
+}
