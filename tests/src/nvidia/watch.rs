@@ -71,6 +71,12 @@ impl Watch {
         Self { kernel, collector, program, watched, _alone: alone }
     }
 
+    /// The programs.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
     /// The rung that the driver's programs are on.
     #[must_use]
     pub fn rung(&self) -> &'static str {
