@@ -212,6 +212,9 @@ impl Report {
         for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
             self.row(format!("  not {rung}"), State::Off, reason);
         }
+        for (program, reason) in &outcome.without {
+            self.row(format!("  without {program}"), State::Off, reason);
+        }
     }
 }
 

@@ -119,6 +119,7 @@ struct RawKernel {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawNvidiaDriver {
+    rung: Option<NvidiaDriverRung>,
     release: Option<String>,
     extra_ctl_paths: Vec<PathBuf>,
     extra_gpu_paths: Vec<PathBuf>,
@@ -181,6 +182,18 @@ pub enum SchedulerRung {
     Wakeup,
 }
 
+/// Which programs trace the NVIDIA driver.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum NvidiaDriverRung {
+    /// The first that this kernel takes.
+    Auto,
+    /// Only those on the driver's own functions.
+    Functions,
+    /// Only those on the system call.
+    Syscalls,
+}
+
 /// What the configuration means, every value set and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -212,6 +225,8 @@ pub struct Config {
     pub program_stats: ProgramStats,
     /// Which scheduler programs to use.
     pub scheduler_rung: SchedulerRung,
+    /// Which programs trace the NVIDIA driver.
+    pub nvidia_driver_rung: NvidiaDriverRung,
     /// The NVIDIA driver's release; `None` is what the driver says itself.
     pub nvidia_release: Option<Release>,
     /// Files that count as the NVIDIA driver's devices.
@@ -251,6 +266,7 @@ impl Default for Config {
             btf: "/sys/kernel/btf/vmlinux".into(),
             program_stats: ProgramStats::Sampled,
             scheduler_rung: SchedulerRung::Auto,
+            nvidia_driver_rung: NvidiaDriverRung::Auto,
             nvidia_release: None,
             nvidia_extra: ExtraPaths::default(),
             nvml_library: "libnvidia-ml.so.1".into(),
@@ -325,6 +341,7 @@ impl TryFrom<RawConfig> for Config {
             btf: raw.kernel.btf.unwrap_or(default.btf),
             program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
             scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
+            nvidia_driver_rung: raw.nvidia_driver.rung.unwrap_or(default.nvidia_driver_rung),
             nvidia_release: match raw.nvidia_driver.release.as_deref() {
                 None | Some("") => None,
                 Some(text) => Some(release(text)?),

@@ -14,6 +14,7 @@ pub mod cpu;
 pub mod dcgm;
 pub mod document;
 pub mod gpu;
+pub mod gpu_health;
 pub mod lifecycle;
 pub mod memory;
 pub mod network;
@@ -89,6 +90,8 @@ pub enum Base {
     Agent,
     /// A GPU: `gpu` (its index), `uuid`.
     Gpu,
+    /// A GPU; one that NVML does not know by `pci_bus_id` alone.
+    AnyGpu,
     /// A GPU, by dcgm-exporter's labels.
     Dcgm,
     /// `container`, and `namespace`, `pod` where it has them.
@@ -219,6 +222,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         scheduler::FAMILIES,
         nvidia_driver::FAMILIES,
         gpu::FAMILIES,
+        gpu_health::FAMILIES,
         container_gpu::FAMILIES,
         nvml::FAMILIES,
         dcgm::FAMILIES,

@@ -8,6 +8,7 @@ pub mod gpu_state;
 pub mod network;
 pub mod nvidia_driver;
 pub mod scheduler;
+pub mod xid;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub containers: Vec<ContainerRow>,
     /// The GPUs of this host, by index.
     pub gpus: Vec<Gpu>,
+    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    pub stray_gpus: Vec<Gpu>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
     /// The agent itself.

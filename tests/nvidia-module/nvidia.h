@@ -13,6 +13,7 @@
 
 #include <linux/fs.h>
 #include <linux/list.h>
+#include <linux/poll.h>
 #include <linux/types.h>
 
 /* nvstatuscodes.h */
@@ -60,6 +61,11 @@ u32 memory_allocate(struct holdings *holdings, u32 client, u32 handle, u64 *byte
 /* Frees an object, or all of a client where the object is the client itself. What holds no memory is not known. */
 void memory_free(struct holdings *holdings, u32 client, u32 handle);
 void memory_end(struct holdings *holdings);
+
+/* Whether a device is ready. */
+__poll_t nvidia_poll(struct file *file, poll_table *table);
+/* Makes no device ready any more. */
+void stand_in_poll_stop(void);
 
 extern const struct file_operations nvidia_fops;
 extern const struct file_operations uvm_fops;

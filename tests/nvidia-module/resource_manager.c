@@ -223,4 +223,5 @@ const struct file_operations nvidia_fops = {
 	.open = nvidia_open,
 	.release = nvidia_close,
 	.unlocked_ioctl = nvidia_unlocked_ioctl,
+	.poll = nvidia_poll,
 };

@@ -8,6 +8,7 @@ use std::{
 };
 
 use glassbox::config::Config;
+use glassbox_ebpf::programs;
 use glassbox_tests::nvidia::{
     Driver as _,
     abi::Release,
@@ -80,6 +81,23 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     assert!(untold > 0);
     assert_eq!(usage.meaning.undecoded, untold, "{:?}", usage.meaning);
     assert_eq!(usage.meaning.contexts, 1);
+}
+
+#[test]
+fn a_driver_that_reports_no_errors_to_the_kernel_leaves_them_to_nvml() {
+    let driver = driver(Options { memory_mib: 256, ..Options::default() });
+    let mut watch = Watch::start(&driver, program());
+    let kernel = watch.kernel();
+    kernel.rung("nvidia_driver").expect("it holds without");
+    let without: Vec<_> = kernel.without("nvidia_driver").collect();
+    let [(program, reason)] = without[..] else { panic!("{without:?}") };
+    assert_eq!(*program, programs::NVIDIA_DRIVER_XID);
+    assert!(reason.contains("events/nvidia/nvidia_dev_xid/format"), "{reason}");
+    let shown = kernel.programs();
+    let attached = |name| shown.iter().find(|shown| shown.name == name).map(|shown| shown.attached);
+    assert_eq!(attached(programs::NVIDIA_DRIVER_XID), Some(false));
+    assert_eq!(attached(programs::NVIDIA_DRIVER_ENTER), Some(true));
+    assert_eq!(watch.host().reported_xids, None);
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub const ALLOC: u16 = 0x200;
 pub const UVM: u16 = 0x300;
 /// A request to any other device of the driver.
 pub const OTHER: u16 = 0x400;
+/// No request: a wait in poll(2).
+pub const POLL: u16 = 0x500;
 
 /// Names of the groups of `RM_CONTROL`, by [`control_group`].
 pub const CONTROL_GROUPS: [&str; 17] = [

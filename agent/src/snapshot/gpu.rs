@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+pub use super::xid::ReportedXids;
+
 /// Buckets of a [`RatioHistogram`] that have an upper bound: 0.05, 0.1, … 1.
 pub const RATIO_BUCKETS: usize = 20;
 
@@ -212,6 +214,10 @@ pub struct HostRows {
     pub gpus: Vec<Gpu>,
     /// NVML; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
+    pub reported_xids: Option<Vec<ReportedXids>>,
+    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    pub stray_gpus: Vec<Gpu>,
 }
 
 #[cfg(test)]

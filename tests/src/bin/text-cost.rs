@@ -219,7 +219,14 @@ fn snapshot(containers: u64) -> Snapshot {
         row
     });
     let containers = containers.collect();
-    Snapshot { taken_at: now, containers, gpus: Vec::new(), nvml: None, agent: AgentUsage::default() }
+    Snapshot {
+        taken_at: now,
+        containers,
+        gpus: Vec::new(),
+        stray_gpus: Vec::new(),
+        nvml: None,
+        agent: AgentUsage::default(),
+    }
 }
 
 fn usage(scale: u64) -> CgroupUsage {

@@ -96,6 +96,7 @@ impl Stage {
         let last = cold.last_large_allocation.unwrap_or_else(|| panic!("a large allocation was made"));
         assert!(cold.driver_opened <= cold.context_ready && cold.context_ready <= last, "{cold:?}");
         assert!(last < Duration::from_secs(60), "{cold:?}");
+        assert_eq!(cold.process, "fake-cuda");
     }
 
     /// Calls from outside containers are nobody's.

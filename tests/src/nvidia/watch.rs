@@ -12,7 +12,7 @@ use glassbox::{
     config::Config,
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
-    snapshot::{ContainerRow, nvidia_driver::DriverUsage},
+    snapshot::{ContainerRow, gpu::HostRows, nvidia_driver::DriverUsage},
 };
 use glassbox_ebpf::Lost;
 use serde_json::Value;
@@ -132,6 +132,13 @@ impl Watch {
         cuda.waiting();
         watched.cgroup.enter(cuda.pid()).unwrap();
         cuda
+    }
+
+    /// What is known of the host as a whole.
+    pub fn host(&mut self) -> HostRows {
+        let mut host = HostRows::default();
+        self.collector.collect_host(&mut host);
+        host
     }
 
     /// What was counted for the container; `None` where it never called the driver.

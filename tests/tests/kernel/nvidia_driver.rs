@@ -7,8 +7,12 @@ mod application;
 mod call;
 mod caller;
 mod collision;
+mod monitor;
+mod poll;
 mod probe;
+mod returns;
 mod storm;
+mod xid;
 
 use std::{
     collections::BTreeMap,

@@ -53,13 +53,24 @@ fn enter_process(process: u32, opened_ns: u64) {
     let _ = NVIDIA_PROCESSES.insert(&process, &known, 0);
 }
 
+/// The first thread of the current process.
+#[inline(always)]
+fn leader() -> Option<u64> {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    kernel(task, offset!(task_group_leader))
+}
+
 /// When the current process started.
 #[inline(always)]
 fn started_ns() -> Option<u64> {
-    // SAFETY: the helper has no preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let leader: u64 = kernel(task, offset!(task_group_leader))?;
-    kernel(leader, offset!(task_start_time))
+    kernel(leader()?, offset!(task_start_time))
+}
+
+/// What the current process is called.
+#[inline(always)]
+fn name() -> Option<[u64; 2]> {
+    kernel(leader()?, offset!(task_comm))
 }
 
 #[inline(always)]
@@ -106,6 +117,9 @@ unsafe fn note_uvm(process: u32, command: u32, counts: *mut DriverSlot, now_ns: 
                 (*counts).cold_opened_ns = (*known).opened_ns;
                 (*counts).cold_context_ns = now_ns;
                 (*counts).cold_allocated_ns = 0;
+                let [first, second] = name().unwrap_or([0; 2]);
+                (*counts).cold_name[0] = first;
+                (*counts).cold_name[1] = second;
             }
         } else if command == UVM_REGISTER_CHANNEL {
             add(&raw mut (*counts).channels, 1);
