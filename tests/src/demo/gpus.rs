@@ -51,12 +51,23 @@ fn gpu(index: usize, driver: &FakeDriver, replicas: &[Replica]) -> Value {
     values["nvmlDeviceGetTemperature:0"] = wave(38.0 + busy / 3.0, 2.0, 60);
     // In mJ, from a beginning that is the same for every process of the demonstration.
     values["nvmlDeviceGetTotalEnergyConsumption"] = json!({ "start": 0, "per_s": 60_000.0 + 2_500.0 * busy });
+    values["nvmlDeviceGetClockInfo:0"] = if busy == 0.0 { 345 } else { 1740 }.into();
+    values["nvmlDeviceGetClockInfo:1"] = if busy == 0.0 { 345 } else { 1755 }.into();
+    for idle in ["nvmlDeviceGetEncoderUtilization", "nvmlDeviceGetDecoderUtilization"] {
+        values[idle] = if busy == 0.0 { 0 } else { 7 }.into();
+    }
     values["nvmlDeviceGetCurrentClocksThrottleReasons"] = u32::from(busy == 0.0).into();
     let samples: Vec<_> =
         [0.0, -6.0, 2.0, -1.0, 1.0, -3.0].map(|by: f64| (busy + by).clamp(0.0, 100.0) as u32).into();
     gpu["samples"] =
         json!({ "1": { "every_ms": 20, "values": if busy == 0.0 { vec![0] } else { samples } } });
+    // What the stand-in says of a GPU at work, by as much as this one works.
+    let share = busy / 100.0;
+    for metric in gpu["gpm"].as_object_mut().into_iter().flatten().map(|(_, value)| value) {
+        *metric = (metric.as_f64().unwrap_or_default() * share).into();
+    }
     gpu["gpm"]["1"] = busy.into();
-    gpu["gpm"]["5"] = (busy / 4.0).into();
+    // Momentary power, in mW.
+    gpu["fields"]["186"] = wave(60_000.0 + 2_500.0 * busy, 12_000.0, 13);
     gpu
 }
