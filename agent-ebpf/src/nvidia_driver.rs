@@ -214,6 +214,8 @@ pub struct DriverSlot {
     pub cold_context_ns: u64,
     /// When its last large allocation was done.
     pub cold_allocated_ns: u64,
+    /// 1 once it gave a channel back: whoever does is no longer making its context.
+    pub cold_settled: u64,
     /// Its name, `comm`, when it made the context: 16 bytes that it chose itself, ended by a 0.
     pub cold_name: [u64; 2],
 }
@@ -243,6 +245,7 @@ impl DriverSlot {
         cold_opened_ns: 0,
         cold_context_ns: 0,
         cold_allocated_ns: 0,
+        cold_settled: 0,
         cold_name: [0; 2],
     };
 }

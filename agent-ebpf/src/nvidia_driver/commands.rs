@@ -25,6 +25,8 @@ pub const XFER: u32 = 0xD3;
 pub const UVM_REGISTER_GPU_VASPACE: u32 = 25;
 /// `UVM_REGISTER_CHANNEL`.
 pub const UVM_REGISTER_CHANNEL: u32 = 27;
+/// A channel is given back.
+pub const UVM_UNREGISTER_CHANNEL: u32 = 28;
 /// `UVM_INITIALIZE`.
 pub const UVM_INITIALIZE: u32 = 0x3000_0001;
 /// `UVM_DEINITIALIZE`.

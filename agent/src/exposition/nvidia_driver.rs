@@ -197,8 +197,8 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_gpu_cold_start_seconds",
         kind: Gauge,
         help: "How long the process that made a CUDA context last took from its start: driver_opened, context_ready \
-               (its last channel) and last_large_allocation (16 MiB or more, none for 30 s after). process is what \
-               it called itself then.",
+               (its last channel, each within 1 s of the one before) and last_large_allocation (16 MiB or more, each \
+               within 30 s of the one before). process is what it called itself then.",
         labels: &["phase", "process"],
         samples: Container(|row, emit| {
             if let Some(cold) = row.nvidia_driver.as_ref().and_then(|driver| driver.cold_start.as_ref()) {
