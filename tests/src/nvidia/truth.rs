@@ -91,10 +91,13 @@ impl Stage {
     /// Where it does not hold.
     pub fn a_cold_start_goes_from_the_process_to_its_last_large_allocation(&self) {
         let Scene { driver, mut watch, .. } = self.scene(USUAL, 512);
-        let _truth = watch.play(driver.as_ref(), "context allocate --bytes 33554432 --count 4");
+        // The storm registers channels and gives them back, which is no longer part of making the context.
+        let profiles = "context storm --threads 1 --rate 200 --seconds 2 allocate --bytes 33554432 --count 4";
+        let _truth = watch.play(driver.as_ref(), profiles);
         let cold = watch.usage().unwrap().cold_start.unwrap_or_else(|| panic!("a context was made"));
         let last = cold.last_large_allocation.unwrap_or_else(|| panic!("a large allocation was made"));
-        assert!(cold.driver_opened <= cold.context_ready && cold.context_ready <= last, "{cold:?}");
+        assert!(cold.driver_opened <= cold.context_ready, "{cold:?}");
+        assert!(cold.context_ready + Duration::from_secs(1) <= last, "{cold:?}");
         assert!(last < Duration::from_secs(60), "{cold:?}");
         assert_eq!(cold.process, "fake-cuda");
     }
