@@ -106,6 +106,10 @@ pub mod programs {
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The same for the tracepoints of ioctl(2).
     pub const EMPTY_IOCTL: &str = "empty_ioctl";
+    /// The same for a function that is called.
+    pub const EMPTY_CALL: &str = "empty_call";
+    /// The same for one that returns.
+    pub const EMPTY_RETURN: &str = "empty_return";
 }
 
 /// Constants of one run, frozen before the programs are verified, so that the verifier sees numbers.

@@ -7,6 +7,7 @@ mod application;
 mod call;
 mod caller;
 mod collision;
+mod cost;
 mod monitor;
 mod poll;
 mod probe;
