@@ -142,9 +142,9 @@ impl Reader {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let now = Instant::now();
-            let (due, later) = self.again.drain(..).partition(|(due, _, _)| *due <= now);
+            let (due, later): (VecDeque<_>, VecDeque<_>) =
+                self.again.drain(..).partition(|(due, _, _)| *due <= now);
             self.again = later;
-            let due: Vec<_> = due;
             for (_, tries, unnamed) in due {
                 self.look_up(unnamed, tries);
             }

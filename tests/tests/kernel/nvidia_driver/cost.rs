@@ -46,11 +46,14 @@ fn measure(state: State, nodes: &Nodes) -> [f64; 2] {
         let (cgroup, _container) = probe.container();
         (Some(probe), cgroup)
     };
-    let (mut empty, (_probe, cgroup)) = (None, match state {
-        State::Functions => traced(NvidiaDriverRung::Functions),
-        State::Syscalls => traced(NvidiaDriverRung::Syscalls),
-        _ => (None, plain()),
-    });
+    let (mut empty, (_probe, cgroup)) = (
+        None,
+        match state {
+            State::Functions => traced(NvidiaDriverRung::Functions),
+            State::Syscalls => traced(NvidiaDriverRung::Syscalls),
+            _ => (None, plain()),
+        },
+    );
     match state {
         State::EmptyFunctions => {
             let functions = ["nvidia_unlocked_ioctl", "uvm_unlocked_ioctl_entry"];
@@ -99,7 +102,8 @@ fn cost_of_tracing_by_rung() {
     let nodes = Nodes::new();
     let rounds: Vec<_> = (0..ROUNDS).map(|_| STATES.map(|state| measure(state, &nodes))).collect();
     for (index, state) in STATES.into_iter().enumerate() {
-        let added = |call: usize| median(rounds.iter().map(|round| round[index][call] - round[0][call]).collect());
+        let added =
+            |call: usize| median(rounds.iter().map(|round| round[index][call] - round[0][call]).collect());
         let took = |call: usize| median(rounds.iter().map(|round| round[index][call]).collect());
         println!(
             "{state:?}: a call to the driver {:.0} ns, {:.0} added; one elsewhere {:.0} ns, {:.0} added",
