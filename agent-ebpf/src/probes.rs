@@ -3,4 +3,5 @@
 mod cgroup;
 mod empty;
 mod nvidia_driver;
+mod oom;
 mod scheduler;

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
+pub mod oom;
 pub mod scheduler;
 
 use crate::{
@@ -64,4 +65,4 @@ pub trait Collector: Send {
 
 /// Every collector, in the order in which they run.
 pub const COLLECTORS: &[Spec] =
-    &[cgroup::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC, nvml::SPEC];
+    &[cgroup::SPEC, network::SPEC, oom::SPEC, scheduler::SPEC, nvidia_driver::SPEC, nvml::SPEC];

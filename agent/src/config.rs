@@ -83,6 +83,7 @@ struct RawCollectors {
     cgroup: Option<bool>,
     network: Option<bool>,
     nvml: Option<bool>,
+    oom: Option<bool>,
     scheduler: Option<bool>,
     nvidia_driver: Option<bool>,
 }
@@ -95,6 +96,7 @@ impl RawCollectors {
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
             ("nvml", self.nvml),
+            ("oom", self.oom),
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }

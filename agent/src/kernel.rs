@@ -100,6 +100,7 @@ impl Kernel {
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
             .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1)
+            .map_max_entries(glassbox_ebpf::maps::OOM_KILLS, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::NVIDIA_SLOTS, tables.slots + 1);
         let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
         // Taken before any program is loaded, or their map would be gone; kept for as long as they run.

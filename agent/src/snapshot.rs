@@ -7,6 +7,7 @@ pub mod gpu;
 pub mod gpu_state;
 pub mod network;
 pub mod nvidia_driver;
+pub mod oom;
 pub mod scheduler;
 pub mod xid;
 
@@ -19,6 +20,7 @@ use self::{
     gpu_state::GpuState,
     network::InterfaceCounters,
     nvidia_driver::DriverUsage,
+    oom::OomKills,
     scheduler::SchedulerUsage,
 };
 use crate::containers::Identity;
@@ -56,6 +58,8 @@ pub struct ContainerRow {
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,
+    /// Its processes that the kernel killed because memory ran out.
+    pub oom: OomKills,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
     pub scheduler: Option<Box<SchedulerUsage>>,
     /// Its use of the NVIDIA driver. `None` where it makes none.
@@ -77,6 +81,7 @@ impl ContainerRow {
             owns_name: true,
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
+            oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,
             gpu_state: None,

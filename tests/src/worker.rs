@@ -16,6 +16,8 @@ pub enum Work {
     SpinAndSleep,
     /// Sleeps.
     Sleep,
+    /// Writes to so many bytes of new memory, then sleeps.
+    Eat(usize),
 }
 
 /// A child process; killed and reaped when dropped.
@@ -81,6 +83,21 @@ impl Worker {
         }
     }
 
+    /// Waits until it has ended, and tells by which signal.
+    #[must_use]
+    pub fn killed_by(&self) -> i32 {
+        // SAFETY: zeros are a siginfo; the call fills it. The child is ours and stays to be reaped, so that its number
+        // is given to nobody else before this is dropped.
+        unsafe {
+            let mut ended: libc::siginfo_t = std::mem::zeroed();
+            let id = self.pid.cast_unsigned();
+            let failed = libc::waitid(libc::P_PID, id, &raw mut ended, libc::WEXITED | libc::WNOWAIT);
+            assert_eq!(failed, 0, "wait for {}: {}", self.pid, std::io::Error::last_os_error());
+            assert_eq!(ended.si_code, libc::CLD_KILLED, "{} ended by itself", self.pid);
+            ended.si_status()
+        }
+    }
+
     /// Time it has waited in run queues, ns: the kernel's own account.
     #[must_use]
     pub fn run_delay_ns(&self) -> u64 {
@@ -132,10 +149,30 @@ fn now_ns() -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
+/// Only async-signal-safe calls: the process was forked from one of many threads.
+fn eat(bytes: usize) {
+    const PAGE_BYTES: usize = 4096;
+    // SAFETY: new memory of its own, written within its bounds; where there is none, nothing is written.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let memory = libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0);
+        if memory != libc::MAP_FAILED {
+            for at in (0..bytes).step_by(PAGE_BYTES) {
+                memory.cast::<u8>().add(at).write_volatile(1);
+            }
+        }
+    }
+}
+
 fn toil(work: Work) -> ! {
+    if let Work::Eat(bytes) = work {
+        eat(bytes);
+    }
+    let idles = matches!(work, Work::Sleep | Work::Eat(_));
     loop {
         let begun = now_ns();
-        while !matches!(work, Work::Sleep) && now_ns() - begun < 1_000_000 {
+        while !idles && now_ns() - begun < 1_000_000 {
             std::hint::spin_loop();
         }
         if !matches!(work, Work::Spin) {

@@ -6,6 +6,7 @@ mod kernel {
     mod births;
     mod degraded;
     mod nvidia_driver;
+    mod oom;
     mod probe;
     mod scheduler;
 }

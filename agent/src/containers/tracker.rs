@@ -13,7 +13,10 @@ use super::{
     directory::{Directory, Names},
     naming::{self, Candidate},
 };
-use crate::{config::Rename, snapshot::ContainerRow};
+use crate::{
+    config::Rename,
+    snapshot::{ContainerRow, oom::OomKills},
+};
 
 /// A container that is tracked.
 #[derive(Clone, Debug)]
@@ -112,8 +115,14 @@ impl Tracker {
 
     /// Begins to track a container. An ended one of the same id is its earlier life: its row makes way.
     pub fn add(&mut self, sighting: &Sighting<'_>, now: SystemTime) -> u64 {
-        self.entries
-            .retain(|_, entry| entry.row.ended_at.is_none() || entry.container.identity.id != sighting.id);
+        let mut oom = OomKills::default();
+        self.entries.retain(|_, entry| {
+            let earlier = entry.row.ended_at.is_some() && entry.container.identity.id == sighting.id;
+            if earlier {
+                oom = entry.row.oom.reborn();
+            }
+            !earlier
+        });
         let key = self.next_key;
         self.next_key += 1;
         let identity = Arc::new(Identity {
@@ -135,7 +144,7 @@ impl Tracker {
                 cgroup_id: sighting.cgroup_id,
                 slot: sighting.slot,
             },
-            row: ContainerRow::new(identity, now),
+            row: ContainerRow { oom, ..ContainerRow::new(identity, now) },
             nested: Vec::new(),
             first_seen: now,
             made_at: sighting.made_at,

@@ -122,6 +122,23 @@ static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
     needs: &[CALL_FIELDS, DESCRIPTOR_FIELDS],
 };
 
+static OOM_TASK: Rung = Rung {
+    name: "tp_btf mark_victim with the victim's task",
+    programs: &[Program { name: programs::OOM_VICTIM, hook: Hook::BtfTracepoint("mark_victim") }],
+    extras: &[],
+    needs: &[&["task_tgid", "task_group_leader", "task_start_time"]],
+};
+
+static OOM_PID: Rung = Rung {
+    name: "tp_btf mark_victim + signal_generate",
+    programs: &[
+        Program { name: programs::OOM_SIGNAL, hook: Hook::BtfTracepoint("signal_generate") },
+        Program { name: programs::OOM_VICTIM_PID, hook: Hook::BtfTracepoint("mark_victim") },
+    ],
+    extras: &[],
+    needs: &[&["task_pid"]],
+};
+
 /// Every ladder, in the order in which they are climbed: who a cgroup is, before what it does.
 #[must_use]
 pub fn ladders(scheduler: SchedulerRung, nvidia_driver: NvidiaDriverRung) -> Vec<Ladder> {
@@ -138,6 +155,8 @@ pub fn ladders(scheduler: SchedulerRung, nvidia_driver: NvidiaDriverRung) -> Vec
     vec![
         Ladder { noun: "cgroup", rungs: vec![&CGROUP], at_start: true },
         Ladder { noun: "scheduler", rungs: scheduler_rungs, at_start: true },
+        // Before 6.8 the verifier refuses the first: it would read a task where there is a number.
+        Ladder { noun: "oom", rungs: vec![&OOM_TASK, &OOM_PID], at_start: true },
         Ladder { noun: "nvidia_driver", rungs: nvidia_driver_rungs, at_start: false },
     ]
 }

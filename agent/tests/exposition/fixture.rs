@@ -15,6 +15,7 @@ use glassbox::{
         gpu_state::GpuState,
         network::InterfaceCounters,
         nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
+        oom::OomKills,
         scheduler::{Histogram, SchedulerUsage},
     },
 };
@@ -119,6 +120,7 @@ fn docker() -> ContainerRow {
         },
     };
     row.network = vec![interface("eth0", 1), interface("eth1", 100)];
+    row.oom = OomKills { this_life: Some(1), earlier_lives: 2, last_at: None };
     row.scheduler = Some(Box::new(scheduler()));
     row.nvidia_driver = Some(Box::new(nvidia_driver()));
     row.gpu_state = Some(GpuState::Loading);
@@ -328,6 +330,7 @@ fn ended() -> ContainerRow {
 fn short() -> ContainerRow {
     let mut row = row(identity("flash"));
     row.ended_at = Some(now());
+    row.oom.this_life = Some(1);
     row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 48_700_001, ..scheduler() }));
     row
 }
