@@ -109,9 +109,9 @@ pub mod programs {
     pub const NVIDIA_DRIVER_REPORT: &str = "nvidia_driver_report";
     /// The same: tracepoint rung.
     pub const NVIDIA_DRIVER_XID: &str = "nvidia_driver_xid";
-    /// The OOM killer has chosen a process, which the hook gives as a task (6.8).
+    /// The OOM killer has chosen a process, which the hook gives as a task.
     pub const OOM_VICTIM: &str = "oom_victim";
-    /// The same where the hook gives a number only: counts the task that [`OOM_SIGNAL`] noted.
+    /// The same by a thread's id alone: counts the task that [`OOM_SIGNAL`] noted.
     pub const OOM_VICTIM_PID: &str = "oom_victim_pid";
     /// The kernel itself kills a process, for whatever reason.
     pub const OOM_SIGNAL: &str = "oom_signal";

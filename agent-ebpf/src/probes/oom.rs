@@ -3,20 +3,20 @@
 //! Hook: the tracepoint `oom:mark_victim`, which names the victim; the process that asked for the memory, which is the
 //! current one, may be in another container.
 //!
-//! Main rung (6.8): the tracepoint gives the victim's task. Threads of one victim may be marked one after the other
-//! while it dies; it is counted once, by its process' time of start.
+//! Main rung (6.8, and stable releases of early 2024 on): the tracepoint gives the victim's task. Threads of one victim
+//! may be marked one after the other while it dies; it is counted once, by its process' time of start.
 //!
-//! Second rung (5.5): the tracepoint gives a thread's id alone. Right before, the OOM killer has sent it SIGKILL, and
-//! `signal:signal_generate` gives the task: the slot is noted there and counted here. A process that was dying anyway
-//! is marked without a signal and is no kill.
+//! Second rung (5.5): what is stable of the tracepoint is a thread's id. Right before, the OOM killer has sent that
+//! thread SIGKILL, and `signal:signal_generate` gives the task: the slot is noted there and counted here. A process that
+//! was dying anyway is marked without a signal and is no kill.
 //!
 //! Cost: the first rung runs when memory ran out and never else. The second looks at two arguments of each signal on
 //! the host.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, map},
+    macros::{btf_tracepoint, map, tracepoint},
     maps::Array,
-    programs::BtfTracePointContext,
+    programs::{BtfTracePointContext, TracePointContext},
 };
 use glassbox_ebpf::{
     cgroup::SHARED_SLOT,
@@ -35,6 +35,8 @@ static OOM_VICTIMS: Array<u64> = Array::with_max_entries(VICTIMS, 0);
 
 /// Where the slot is in a note of the second rung, above the thread's id.
 const SLOT_SHIFT: u32 = 32;
+/// Where the thread's id is in the tracepoint's record: its first field in every kernel.
+const RECORD_PID: usize = 8;
 
 #[inline(always)]
 fn count(slot: u32) {
@@ -90,10 +92,12 @@ fn oom_signal(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[btf_tracepoint(function = "mark_victim")]
-fn oom_victim_pid(ctx: BtfTracePointContext) -> i32 {
-    let pid: u64 = ctx.arg(0);
-    let pid = pid as u32;
+#[tracepoint]
+fn oom_victim_pid(ctx: TracePointContext) -> u32 {
+    // SAFETY: within the record of every kernel that has the tracepoint.
+    let Ok(pid) = (unsafe { ctx.read_at::<u32>(RECORD_PID) }) else {
+        return 0;
+    };
     let mut slot = SHARED_SLOT;
     if let Some(note) = OOM_VICTIMS.get_ptr_mut(pid & (VICTIMS - 1)) {
         // SAFETY: a map element; read and cleared by one CPU at a time under oom_lock.

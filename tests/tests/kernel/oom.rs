@@ -2,14 +2,26 @@
 
 use std::{fs, path::Path};
 
-use glassbox::{config::Config, containers::cgroup::Layout, snapshot::oom::OomKills, tick::Snapshots};
+use aya::maps::Array;
+use glassbox::{
+    config::Config,
+    containers::cgroup::Layout,
+    kernel::{Kernel, Options, ladders::OOM_BY_PID},
+    snapshot::oom::OomKills,
+    tick::Snapshots,
+};
+use glassbox_ebpf::{
+    cgroup::SHARED_SLOT,
+    maps::OOM_KILLS,
+    offsets::{ABSENT, Offsets},
+};
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, fresh_id, v2_root},
     worker::{Work, Worker},
 };
 
 use super::{
-    births::{config, engine, latest, row},
+    births::{config, engine, row},
     probe::ALONE,
 };
 
@@ -187,17 +199,32 @@ fn without_kernel_programs_the_file_counts() {
     assert_eq!(kills(&snapshots, &id).total(), Some(1));
 }
 
+/// By which hook depends on the kernel; both must do.
 #[test]
-fn the_tracepoint_gives_the_task_since_6_8_and_before_it_a_number() {
+fn a_kernel_that_gives_no_task_counts_the_same() {
     let _alone = ALONE.lock();
-    let (mut engine, snapshots) = engine(config());
-    engine.tick();
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut version = release.split(['.', '-']).map_while(|part| part.trim().parse::<u32>().ok());
-    let version = (version.next().unwrap(), version.next().unwrap());
-    let expected = if version >= (6, 8) { vec!["oom_victim"] } else { vec!["oom_signal", "oom_victim_pid"] };
-    let snapshot = latest(&snapshots);
-    let programs = snapshot.agent.programs.iter().filter(|program| program.collector == "oom");
-    let attached: Vec<_> = programs.filter(|program| program.attached).map(|program| program.name).collect();
-    assert_eq!(attached, expected);
+    let without_leader: fn(&mut Offsets) = |offsets| offsets.task_group_leader = ABSENT;
+    let best: fn(&mut Offsets) = |_| ();
+    for (change_offsets, by_pid) in [(best, false), (without_leader, true)] {
+        let config = config();
+        let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets })
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let rung = kernel.rung("oom").unwrap_or_else(|error| panic!("{error:#}"));
+        println!("kills are counted by {}", rung.name);
+        assert!(!by_pid || rung.name == OOM_BY_PID);
+        let kills: Array<_, u64> = kernel.take_map(OOM_KILLS).unwrap();
+        let container = Contained::new().limited();
+        let slot = kernel.slots.born(container.cgroup.id().unwrap()).expect("a slot");
+        for number in 1..=3 {
+            container.starve();
+            assert_eq!(kills.get(&slot, 0).unwrap(), number);
+        }
+        let before = kills.get(&SHARED_SLOT, 0).unwrap();
+        assert!(before >= 3);
+        let worker = container.start(Work::Sleep);
+        // SAFETY: no pointers; the child is ours.
+        unsafe { libc::kill(worker.pid, libc::SIGKILL) };
+        assert_eq!(worker.killed_by(), libc::SIGKILL);
+        assert_eq!((kills.get(&slot, 0).unwrap(), kills.get(&SHARED_SLOT, 0).unwrap()), (3, before));
+    }
 }
