@@ -11,6 +11,7 @@
 pub mod cgroup;
 pub mod directory;
 pub mod docker;
+pub mod lifecycle;
 pub mod naming;
 pub mod tracker;
 

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod cgroup;
 pub mod gpu;
 pub mod gpu_state;
+pub mod lifecycle;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
@@ -18,6 +19,7 @@ use self::{
     cgroup::CgroupUsage,
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
+    lifecycle::Lifecycle,
     network::InterfaceCounters,
     nvidia_driver::DriverUsage,
     oom::OomKills,
@@ -54,6 +56,8 @@ pub struct ContainerRow {
     /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
     /// one and its successor), only the youngest may, so that a series is never given twice.
     pub owns_name: bool,
+    /// What it is doing, and how its last run ended.
+    pub life: Lifecycle,
     /// CPU, memory and limits.
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
@@ -79,6 +83,7 @@ impl ContainerRow {
             last_seen: now,
             ended_at: None,
             owns_name: true,
+            life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
             oom: OomKills::default(),

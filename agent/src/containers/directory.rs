@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::Runtime;
+use super::{Runtime, lifecycle::Life};
 
 /// Most entries.
 pub const ENTRIES_MAX: usize = 8192;
@@ -51,6 +51,8 @@ pub struct Names {
     pub compose_number: Option<String>,
     /// When its main process was started.
     pub started_at: Option<SystemTime>,
+    /// How it fares.
+    pub life: Life,
 }
 
 impl Names {
@@ -187,6 +189,11 @@ impl Directory {
         self.update(id, |names| names.started_at = Some(started_at));
     }
 
+    /// Something happened to the container.
+    pub fn update_life(&self, id: &str, change: impl FnOnce(&mut Life)) {
+        self.update(id, |names| change(&mut names.life));
+    }
+
     fn update(&self, id: &str, change: impl FnOnce(&mut Names)) {
         if let Some(entry) = self.entries().by_id.get_mut(id) {
             let before = entry.names.clone();
@@ -218,6 +225,18 @@ impl Directory {
         let mut entries = self.entries();
         entries.expire(Instant::now());
         entries.by_id.get(id).map(|entry| entry.names.clone())
+    }
+
+    /// How a container fares, as far as known.
+    #[must_use]
+    pub fn life(&self, id: &str) -> Option<Life> {
+        self.entries().by_id.get(id).map(|entry| entry.names.life)
+    }
+
+    /// True where a runtime knows the container, and has not removed it.
+    #[must_use]
+    pub fn is_present(&self, id: &str) -> bool {
+        self.entries().by_id.get(id).is_some_and(|entry| entry.removed_at.is_none())
     }
 
     /// A number that changes whenever what [`get`](Self::get) tells changes, but for entries that go because

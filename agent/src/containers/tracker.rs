@@ -11,11 +11,16 @@ use std::{
 use super::{
     Identity, Runtime,
     directory::{Directory, Names},
+    lifecycle::{self, Life, Tracked},
     naming::{self, Candidate},
 };
 use crate::{
     config::Rename,
-    snapshot::{ContainerRow, oom::OomKills},
+    snapshot::{
+        ContainerRow,
+        lifecycle::{LastExit, Lifecycle},
+        oom::OomKills,
+    },
 };
 
 /// A container that is tracked.
@@ -60,6 +65,8 @@ pub struct Entry {
     first_seen: SystemTime,
     made_at: Option<SystemTime>,
     named: bool,
+    /// Lives of the same id before this one.
+    earlier_lives: u64,
 }
 
 /// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
@@ -115,11 +122,13 @@ impl Tracker {
 
     /// Begins to track a container. An ended one of the same id is its earlier life: its row makes way.
     pub fn add(&mut self, sighting: &Sighting<'_>, now: SystemTime) -> u64 {
-        let mut oom = OomKills::default();
+        let (mut oom, mut life, mut earlier_lives) = (OomKills::default(), Lifecycle::default(), 0);
         self.entries.retain(|_, entry| {
             let earlier = entry.row.ended_at.is_some() && entry.container.identity.id == sighting.id;
             if earlier {
                 oom = entry.row.oom.reborn();
+                life = Lifecycle { last_exit: entry.row.life.last_exit, ..Lifecycle::default() };
+                earlier_lives = entry.earlier_lives + 1;
             }
             !earlier
         });
@@ -144,11 +153,12 @@ impl Tracker {
                 cgroup_id: sighting.cgroup_id,
                 slot: sighting.slot,
             },
-            row: ContainerRow { oom, ..ContainerRow::new(identity, now) },
+            row: ContainerRow { oom, life, ..ContainerRow::new(identity, now) },
             nested: Vec::new(),
             first_seen: now,
             made_at: sighting.made_at,
             named: false,
+            earlier_lives,
         };
         self.entries.insert(key, entry);
         if sighting.cgroup_id != 0 {
@@ -227,6 +237,9 @@ impl Tracker {
             entry.rename(names, container);
         }
         self.share_out_names();
+        for entry in self.entries.values_mut() {
+            entry.fare(self.directory.life(&entry.container.identity.id).as_ref());
+        }
     }
 
     /// Of the containers with one display name, the living one owns it, else the youngest.
@@ -252,7 +265,13 @@ impl Tracker {
                 && !entry.named
                 && now.duration_since(entry.first_seen).unwrap_or_default() < WAIT_FOR_NAME
         };
-        self.entries.values().filter(|entry| !waits(entry)).map(|entry| entry.row.clone()).collect()
+        let recent = |exit: &LastExit| now.duration_since(exit.at).unwrap_or_default() < self.keep_ended;
+        let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
+            let mut row = entry.row.clone();
+            row.life.last_exit = row.life.last_exit.filter(recent);
+            row
+        });
+        rows.collect()
     }
 }
 
@@ -266,6 +285,18 @@ fn series_of(identity: &Identity) -> Series {
 }
 
 impl Entry {
+    /// Takes in what a runtime tells of its life.
+    fn fare(&mut self, told: Option<&Life>) {
+        let tracked = Tracked {
+            ended_at: self.row.ended_at,
+            made_at: self.made_at,
+            earlier_lives: self.earlier_lives,
+            before: &self.row.life,
+            oom: self.row.oom,
+        };
+        self.row.life = lifecycle::lifecycle(told, tracked);
+    }
+
     fn rename(&mut self, names: Option<Names>, container: String) {
         let old = &self.container.identity;
         let mut new = Identity { container, ..(**old).clone() };
