@@ -67,6 +67,8 @@ pub struct Entry {
     named: bool,
     /// Lives of the same id before this one.
     earlier_lives: u64,
+    /// The last OOM kill that is in what is told of its life.
+    oom_seen: Option<SystemTime>,
 }
 
 /// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
@@ -82,6 +84,7 @@ pub struct Tracker {
     by_cgroup: HashMap<u64, u64>,
     next_key: u64,
     names_seen: u64,
+    lives_seen: u64,
     stale_names: bool,
     dropped: u64,
 }
@@ -99,6 +102,7 @@ impl Tracker {
             by_cgroup: HashMap::new(),
             next_key: 1,
             names_seen: 0,
+            lives_seen: 0,
             stale_names: true,
             dropped: 0,
         }
@@ -159,6 +163,7 @@ impl Tracker {
             made_at: sighting.made_at,
             named: false,
             earlier_lives,
+            oom_seen: None,
         };
         self.entries.insert(key, entry);
         if sighting.cgroup_id != 0 {
@@ -209,13 +214,25 @@ impl Tracker {
         self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none())
     }
 
-    /// Takes over what the runtimes have learned and gives every container its display name. Cheap where nothing has
-    /// changed.
+    /// Takes over what the runtimes have learned: gives every container its display name and tells how it fares. Cheap
+    /// where nothing has changed.
     pub fn name(&mut self) {
-        let generation = self.directory.generation();
-        if generation == self.names_seen && !self.stale_names {
-            return;
+        // Before what they stand for is read: what changes meanwhile is new at the next tick.
+        let (generation, lives) = (self.directory.generation(), self.directory.lives_generation());
+        let names_changed = generation != self.names_seen || self.stale_names;
+        if names_changed {
+            self.display_names(generation);
         }
+        let lives_changed = names_changed || lives != self.lives_seen;
+        self.lives_seen = lives;
+        for entry in self.entries.values_mut() {
+            if lives_changed || entry.row.oom.last_at != entry.oom_seen {
+                entry.fare(self.directory.life(&entry.container.identity.id).as_ref());
+            }
+        }
+    }
+
+    fn display_names(&mut self, generation: u64) {
         self.names_seen = generation;
         self.stale_names = false;
         // One that has ended keeps the name that its series bear, whoever else comes or goes.
@@ -237,9 +254,6 @@ impl Tracker {
             entry.rename(names, container);
         }
         self.share_out_names();
-        for entry in self.entries.values_mut() {
-            entry.fare(self.directory.life(&entry.container.identity.id).as_ref());
-        }
     }
 
     /// Of the containers with one display name, the living one owns it, else the youngest.
@@ -295,6 +309,7 @@ impl Entry {
             oom: self.row.oom,
         };
         self.row.life = lifecycle::lifecycle(told, tracked);
+        self.oom_seen = self.row.oom.last_at;
     }
 
     fn rename(&mut self, names: Option<Names>, container: String) {
