@@ -445,7 +445,7 @@ fn an_answer_from_before_an_event_does_not_undo_it() {
             hold(stream);
         }
         "/containers/json" => {
-            json(stream, &format!(r#"[{{"Id":"{A}","Names":["/web"],"State":"running"}}]"#))
+            json(stream, &format!(r#"[{{"Id":"{A}","Names":["/web"],"State":"running"}}]"#));
         }
         _ => {
             thread::sleep(Duration::from_millis(200));
