@@ -7,6 +7,7 @@
 
 pub mod cgroup;
 pub mod histogram;
+pub mod host_network;
 pub mod nvidia_driver;
 pub mod offsets;
 pub mod oom;
@@ -52,10 +53,12 @@ pub mod maps {
     pub const OOM_KILLS: &str = "OOM_KILLS";
     /// Array of words by which a victim is known again, direct-mapped by process.
     pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
+    /// Per-CPU array of [`HostNetworkSlot`](crate::host_network::HostNetworkSlot), one per container slot.
+    pub const HOST_NETWORK: &str = "HOST_NETWORK";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// All of them.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 21] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -75,6 +78,7 @@ pub mod maps {
         NVIDIA_XID_RECORD,
         OOM_KILLS,
         OOM_VICTIMS,
+        HOST_NETWORK,
         LOST,
     ];
 }
@@ -115,6 +119,10 @@ pub mod programs {
     pub const OOM_VICTIM_PID: &str = "oom_victim_pid";
     /// The kernel itself kills a process, for whatever reason.
     pub const OOM_SIGNAL: &str = "oom_signal";
+    /// A socket of a container receives a packet.
+    pub const HOST_NETWORK_INGRESS: &str = "host_network_ingress";
+    /// It sends one.
+    pub const HOST_NETWORK_EGRESS: &str = "host_network_egress";
     /// Does nothing; what the cost of every other program is compared with.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The same for the tracepoints of ioctl(2).

@@ -81,6 +81,7 @@ struct RawContainers {
 #[serde(deny_unknown_fields, default)]
 struct RawCollectors {
     cgroup: Option<bool>,
+    host_network: Option<bool>,
     network: Option<bool>,
     nvml: Option<bool>,
     oom: Option<bool>,
@@ -93,6 +94,7 @@ impl RawCollectors {
         let switches = [
             ("cgroup", self.cgroup),
             ("network", self.network),
+            ("host_network", self.host_network),
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
             ("nvml", self.nvml),

@@ -20,7 +20,7 @@ use self::{
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
     lifecycle::Lifecycle,
-    network::InterfaceCounters,
+    network::{HostNetwork, InterfaceCounters},
     nvidia_driver::DriverUsage,
     oom::OomKills,
     scheduler::SchedulerUsage,
@@ -62,6 +62,8 @@ pub struct ContainerRow {
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,
+    /// Its traffic in the host's network; `None` where it is not there, or nothing counts.
+    pub host_network: Option<HostNetwork>,
     /// Its processes that the kernel killed because memory ran out.
     pub oom: OomKills,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
@@ -86,6 +88,7 @@ impl ContainerRow {
             life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
+            host_network: None,
             oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,

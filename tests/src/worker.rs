@@ -18,6 +18,17 @@ pub enum Work {
     Sleep,
     /// Writes to so many bytes of new memory, then sleeps.
     Eat(usize),
+    /// Sends datagrams to a port of this host, one after the answer to the last, then sleeps.
+    Exchange {
+        /// Of a socket on loopback that sends back what comes.
+        port: u16,
+        /// How many.
+        datagrams: u32,
+        /// Data in each.
+        bytes: usize,
+    },
+    /// Sleeps in a network of its own.
+    SleepElsewhere,
 }
 
 /// A child process; killed and reaped when dropped.
@@ -165,11 +176,38 @@ fn eat(bytes: usize) {
     }
 }
 
-fn toil(work: Work) -> ! {
-    if let Work::Eat(bytes) = work {
-        eat(bytes);
+/// The same. What does not come is not sent on.
+fn exchange(port: u16, datagrams: u32, bytes: usize) {
+    let mut data = [0u8; 4096];
+    let bytes = bytes.min(data.len());
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_be_bytes([127, 0, 0, 1]).to_be() },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: the address and the data live through the calls, which are given their sizes.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+        let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        if libc::connect(socket, (&raw const address).cast(), size) == 0 {
+            for _ in 0..datagrams {
+                libc::send(socket, data.as_ptr().cast(), bytes, 0);
+                libc::recv(socket, data.as_mut_ptr().cast(), bytes, 0);
+            }
+        }
     }
-    let idles = matches!(work, Work::Sleep | Work::Eat(_));
+}
+
+fn toil(work: Work) -> ! {
+    match work {
+        Work::Eat(bytes) => eat(bytes),
+        Work::Exchange { port, datagrams, bytes } => exchange(port, datagrams, bytes),
+        // SAFETY: no pointers. Where it is refused, the test sees it.
+        Work::SleepElsewhere => drop(unsafe { libc::unshare(libc::CLONE_NEWNET) }),
+        Work::Spin | Work::SpinAndSleep | Work::Sleep => {}
+    }
+    let idles = !matches!(work, Work::Spin | Work::SpinAndSleep);
     loop {
         let begun = now_ns();
         while !idles && now_ns() - begun < 1_000_000 {

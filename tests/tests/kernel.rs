@@ -5,6 +5,7 @@
 mod kernel {
     mod births;
     mod degraded;
+    mod host_network;
     mod nvidia_driver;
     mod oom;
     mod probe;

@@ -14,7 +14,7 @@ use glassbox::{
         gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
         gpu_state::GpuState,
         lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
-        network::InterfaceCounters,
+        network::{HostNetwork, InterfaceCounters},
         nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
         oom::OomKills,
         scheduler::{Histogram, SchedulerUsage},
@@ -344,6 +344,12 @@ fn short() -> ContainerRow {
     let mut row = row(identity("flash"));
     row.ended_at = Some(now());
     row.oom.this_life = Some(1);
+    row.host_network = Some(HostNetwork {
+        receive_bytes: 1_500_000,
+        receive_packets: 40,
+        transmit_bytes: 2_600,
+        transmit_packets: 50,
+    });
     row.life = Lifecycle {
         state: Some(State::Exited),
         restarts: Some(0),
