@@ -1,5 +1,4 @@
 //! Traffic of real containers that share the host's network, as the agent's binary shows it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     io::Read as _,
