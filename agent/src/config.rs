@@ -87,8 +87,10 @@ struct RawContainers {
 #[serde(deny_unknown_fields, default)]
 struct RawCollectors {
     cgroup: Option<bool>,
+    host_network: Option<bool>,
     network: Option<bool>,
     nvml: Option<bool>,
+    oom: Option<bool>,
     scheduler: Option<bool>,
     nvidia_driver: Option<bool>,
 }
@@ -98,9 +100,11 @@ impl RawCollectors {
         let switches = [
             ("cgroup", self.cgroup),
             ("network", self.network),
+            ("host_network", self.host_network),
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
             ("nvml", self.nvml),
+            ("oom", self.oom),
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
+pub mod oom;
 pub mod registry;
 pub mod scheduler;
 pub mod series;
@@ -218,6 +219,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         cpu::FAMILIES,
         memory::FAMILIES,
         network::FAMILIES,
+        oom::FAMILIES,
         spec::FAMILIES,
         scheduler::FAMILIES,
         nvidia_driver::FAMILIES,

@@ -5,8 +5,10 @@ pub mod agent;
 pub mod cgroup;
 pub mod gpu;
 pub mod gpu_state;
+pub mod lifecycle;
 pub mod network;
 pub mod nvidia_driver;
+pub mod oom;
 pub mod scheduler;
 pub mod xid;
 
@@ -17,8 +19,10 @@ use self::{
     cgroup::CgroupUsage,
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
-    network::InterfaceCounters,
+    lifecycle::Lifecycle,
+    network::{HostNetwork, InterfaceCounters},
     nvidia_driver::DriverUsage,
+    oom::OomKills,
     scheduler::SchedulerUsage,
 };
 use crate::containers::Identity;
@@ -52,10 +56,16 @@ pub struct ContainerRow {
     /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
     /// one and its successor), only the youngest may, so that a series is never given twice.
     pub owns_name: bool,
+    /// What it is doing, and how its last run ended.
+    pub life: Lifecycle,
     /// CPU, memory and limits.
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,
+    /// Its traffic in the host's network; `None` where it is not there, or nothing counts.
+    pub host_network: Option<HostNetwork>,
+    /// Its processes that the kernel killed because memory ran out.
+    pub oom: OomKills,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
     pub scheduler: Option<Box<SchedulerUsage>>,
     /// Its use of the NVIDIA driver. `None` where it makes none.
@@ -75,8 +85,11 @@ impl ContainerRow {
             last_seen: now,
             ended_at: None,
             owns_name: true,
+            life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
+            host_network: None,
+            oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,
             gpu_state: None,

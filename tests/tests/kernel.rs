@@ -5,7 +5,9 @@
 mod kernel {
     mod births;
     mod degraded;
+    mod host_network;
     mod nvidia_driver;
+    mod oom;
     mod probe;
     mod scheduler;
 }

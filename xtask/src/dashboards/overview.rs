@@ -3,6 +3,7 @@
 mod agent;
 mod cpu;
 mod glance;
+mod lifecycle;
 mod memory;
 mod network;
 mod scheduler;
@@ -20,7 +21,15 @@ pub(super) fn dashboard() -> Value {
             "Container",
             r#"container_last_seen{job=~"$job", instance=~"$instance"}"#,
         )],
-        rows: vec![glance::row(), cpu::row(), memory::row(), network::row(), scheduler::row(), agent::row()],
+        rows: vec![
+            glance::row(),
+            lifecycle::row(),
+            cpu::row(),
+            memory::row(),
+            network::row(),
+            scheduler::row(),
+            agent::row(),
+        ],
     };
     board.json()
 }
