@@ -10,7 +10,7 @@ use crate::{debian, prometheus, step, toolchain};
 /// Find or install what the build needs.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also what the tests need: Docker, QEMU, a C compiler, load generators and a Prometheus that is unpacked, not installed
+    /// Also what the tests need: Docker, Podman, QEMU, a C compiler, load generators and a Prometheus that is unpacked, not installed
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also the tools glassbox is measured against
@@ -19,8 +19,10 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run, and the package that has it.
-const TEST_PROGRAMS: [(&str, &str); 8] = [
+const TEST_PROGRAMS: [(&str, &str); 9] = [
+    // With containerd and runc.
     ("dockerd", "docker.io"),
+    ("podman", "podman"),
     ("iptables", "iptables"),
     ("ip", "iproute2"),
     ("stress-ng", "stress-ng"),

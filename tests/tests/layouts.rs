@@ -1,0 +1,98 @@
+//! Every runtime's layout of cgroups, made in this host's own hierarchy, from the kernel to the text. Needs root.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::collections::HashMap;
+
+use glassbox::{
+    config::Config,
+    containers::{Runtime, directory::Directory},
+    exposition,
+    tick::Engine,
+};
+use glassbox_tests::{
+    cgroup::{Cgroup, fresh_id, v2_root},
+    skip,
+};
+
+/// `{id}` and `{outer}` are containers; what a path has beside them is as the runtime makes it.
+const LAYOUTS: [(&str, Runtime); 12] = [
+    ("docker/{id}", Runtime::Docker),
+    ("glassbox-system.slice/docker-{id}.scope", Runtime::Docker),
+    ("docker/{outer}/docker/{id}", Runtime::Docker),
+    (
+        "docker/{outer}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice/cri-containerd-{id}.scope",
+        Runtime::Containerd,
+    ),
+    ("glassbox-system.slice/docker-{outer}.scope/kubelet/kubepods/besteffort/pod1/{id}", Runtime::Unknown),
+    ("glassbox-kubepods.slice/glassbox-kubepods-pod1.slice/cri-containerd-{id}.scope", Runtime::Containerd),
+    ("glassbox-kubepods/burstable/pod1/{id}", Runtime::Unknown),
+    ("glassbox-kubepods.slice/glassbox-kubepods-pod1.slice/crio-{id}.scope/container", Runtime::CriO),
+    ("glassbox-machine.slice/libpod-{id}.scope/container", Runtime::Podman),
+    ("libpod_parent/libpod-{id}", Runtime::Podman),
+    ("glassbox-user.slice/user@1000.service/user.slice/libpod-{id}.scope/container", Runtime::Podman),
+    ("glassbox-user.slice/user@1000.service/app.slice/docker-{id}.scope", Runtime::Docker),
+];
+
+/// Those that watch a container and are none.
+const MONITORS: [&str; 2] =
+    ["glassbox-machine.slice/libpod-conmon-{id}.scope", "glassbox-kubepods.slice/crio-conmon-{id}.scope"];
+
+#[test]
+fn every_layout_is_found_and_one_in_another_says_so() {
+    // SAFETY: no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    let Some(v2) = v2_root().filter(|_| root) else {
+        skip("every_layout_is_found_and_one_in_another_says_so", "needs root and a v2 hierarchy");
+        return;
+    };
+    let mut cgroups = Vec::new();
+    let mut expected = HashMap::new();
+    let mut monitors = Vec::new();
+    let mut outers = Vec::new();
+    let mut make = |layout: &str| {
+        let (id, outer) = (fresh_id(), fresh_id());
+        let path = layout.replace("{id}", &id).replace("{outer}", &outer);
+        cgroups.push(Cgroup::new(&v2, &path).unwrap());
+        (id, layout.contains("{outer}").then_some(outer))
+    };
+    for (layout, runtime) in LAYOUTS {
+        let (id, outer) = make(layout);
+        outers.extend(outer.clone());
+        expected.insert(id, (layout, runtime, outer));
+    }
+    monitors.extend(MONITORS.map(|layout| make(layout).0));
+
+    let config = Config { docker_socket: None, kernel_enabled: false, ..Config::default() };
+    let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
+    engine.tick();
+    let snapshot = snapshots.borrow().clone().unwrap();
+    let mut text = exposition::Text::default();
+    exposition::encode(&snapshot, exposition::Scope::All, &mut text);
+    let text = text.take();
+    let text = std::str::from_utf8(&text).unwrap();
+    // A path may bear two ids; whose series it is tells its end.
+    let info = |id: &str| {
+        let mut lines = text.lines().filter(|line| line.starts_with("glassbox_container_info{"));
+        lines.find(|line| {
+            let path = line.split("id=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            path.trim_end_matches(".scope").ends_with(id)
+        })
+    };
+    for (id, (layout, runtime, outer)) in &expected {
+        let row = snapshot.containers.iter().find(|row| row.identity.id == *id);
+        assert_eq!(row.map(|row| row.identity.runtime), Some(*runtime), "{layout}");
+        let line = info(id).unwrap_or_else(|| panic!("no series for {layout}"));
+        let parent = line.split("parent_id=\"").nth(1).and_then(|rest| rest.split('"').next());
+        assert_eq!(parent, outer.as_deref(), "{layout}: {line}");
+    }
+    for outer in outers {
+        assert!(snapshot.containers.iter().any(|row| row.identity.id == outer), "the container around");
+        assert!(!info(&outer).unwrap().contains("parent_id"));
+    }
+    for monitor in monitors {
+        assert!(
+            snapshot.containers.iter().all(|row| row.identity.id != monitor),
+            "a monitor is no container"
+        );
+    }
+}
