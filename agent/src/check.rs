@@ -175,7 +175,10 @@ impl Report {
         match UnixStream::connect(socket) {
             Ok(_) => self.ok(subject, format!("{} answers", socket.display())),
             Err(error) => {
-                let finding = format!("{}: {error}; containers are shown by id", socket.display());
+                let finding = format!(
+                    "{}: {error}; its containers are named from files, or shown by id",
+                    socket.display()
+                );
                 self.row(subject, State::Off, finding);
             }
         }

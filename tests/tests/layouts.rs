@@ -1,5 +1,4 @@
 //! Every runtime's layout of cgroups, made in this host's own hierarchy, from the kernel to the text. Needs root.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::HashMap;
 

