@@ -22,7 +22,7 @@ use futures_util::{
     stream,
 };
 use prost::Message as _;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use self::messages::{
     About, Container, Envelope, Filtered, LIST_CONTAINERS, LIST_NAMESPACES, ListContainerMessage,
@@ -30,7 +30,7 @@ use self::messages::{
 };
 use super::{
     directory::{Directory, ENTRIES_MAX, Names, Source},
-    grpc::Client,
+    grpc::{Client, is_unimplemented},
     reconnect::{Follow, NotOffered, PACE, Pace, for_ever},
 };
 
@@ -129,7 +129,7 @@ impl Watcher {
     async fn namespaces(&self, client: &Client) -> anyhow::Result<Vec<String>> {
         let answer = client.ask::<_, ListNamespacesResponse>(LIST_NAMESPACES, Nothing {});
         let answer = match self.pace.answer(&self.socket, answer).await {
-            Err(error) if is(&error, Code::Unimplemented) => return Err(NotOffered.into()),
+            Err(error) if is_unimplemented(&error) => return Err(NotOffered.into()),
             answer => answer.context("list containerd's namespaces")?,
         };
         let names = answer.namespaces.into_iter().map(|namespace| namespace.name);
@@ -200,10 +200,6 @@ impl Watcher {
 
 fn is_ours(namespace: &str) -> bool {
     !namespace.is_empty() && !OTHERS_NAMESPACES.contains(&namespace)
-}
-
-fn is(error: &anyhow::Error, code: Code) -> bool {
-    error.downcast_ref::<Status>().is_some_and(|status| status.code() == code)
 }
 
 fn time_of(timestamp: Timestamp) -> Option<SystemTime> {

@@ -7,13 +7,14 @@
 //! rest. Everything the socket says is bounded in size and in time, see [`grpc`](super::grpc).
 
 mod messages;
+mod names;
 
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
     path::PathBuf,
     pin::pin,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -25,15 +26,18 @@ use futures_util::{
 use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status};
 
-use self::messages::{
-    CONTAINER_STATUS, Container, ContainerEventResponse, ContainerMetadata, ContainerStatus,
-    ContainerStatusRequest, ContainerStatusResponse, DELETED, GET_CONTAINER_EVENTS, ImageSpec,
-    LIST_CONTAINERS, LIST_POD_SANDBOX, ListContainersResponse, ListPodSandboxResponse, Nothing,
-    PodSandboxMetadata, READY, RUNNING, VERSION, VersionRequest, VersionResponse,
+use self::{
+    messages::{
+        CONTAINER_STATUS, Container, ContainerEventResponse, ContainerStatus, ContainerStatusRequest,
+        ContainerStatusResponse, DELETED, GET_CONTAINER_EVENTS, LIST_CONTAINERS, LIST_POD_SANDBOX,
+        ListContainersResponse, ListPodSandboxResponse, Nothing, READY, RUNNING, VERSION, VersionRequest,
+        VersionResponse,
+    },
+    names::{container_names, sandbox_names, time_of},
 };
 use super::{
     directory::{Directory, ENTRIES_MAX, Names, Source},
-    grpc::Client,
+    grpc::{Client, is_unimplemented},
     reconnect::{Follow, NotOffered, PACE, Pace, for_ever},
 };
 
@@ -43,12 +47,6 @@ const LISTING_PAUSE: Duration = Duration::from_secs(1);
 const LATER_LISTINGS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// Questions about single containers under way at a time.
 const QUESTIONS: usize = 4;
-/// What Kubernetes calls the container that only holds a pod's namespaces.
-const SANDBOX: &str = "POD";
-
-const NAMESPACE: &str = "io.kubernetes.pod.namespace";
-const POD: &str = "io.kubernetes.pod.name";
-const CONTAINER: &str = "io.kubernetes.container.name";
 
 /// Keeps the directory in step with the runtime behind `socket`, for ever: one that is not there, hangs, restarts or
 /// talks nonsense is tried again, one that does not speak CRI every minute. `label_filter` says which labels are kept:
@@ -216,7 +214,13 @@ impl Watcher {
         let mut listed = HashSet::new();
         for sandbox in sandboxes.into_iter().take(ENTRIES_MAX) {
             let metadata = sandbox.metadata.unwrap_or_default();
-            let names = self.sandbox(&metadata, &sandbox.labels, sandbox.created_at);
+            let names = sandbox_names(
+                self.source,
+                &self.label_filter,
+                &metadata,
+                &sandbox.labels,
+                sandbox.created_at,
+            );
             if sandbox.state == READY || self.directory.get(&sandbox.id).is_none() {
                 self.put(&sandbox.id, names);
             }
@@ -228,7 +232,14 @@ impl Watcher {
             let pod = pods.get(&container.pod_sandbox_id);
             let running = container.state == RUNNING;
             let Container { id, metadata, image, labels, .. } = container;
-            let mut names = self.container(&metadata.unwrap_or_default(), image, pod, &labels);
+            let mut names = container_names(
+                self.source,
+                &self.label_filter,
+                &metadata.unwrap_or_default(),
+                image,
+                pod,
+                &labels,
+            );
             // From before, and better than what a listing tells.
             names.started_at = self.directory.get(&id).and_then(|known| known.started_at);
             if running && names.started_at.is_none() {
@@ -263,13 +274,23 @@ impl Watcher {
         let pod = event.pod_sandbox_status.unwrap_or_default();
         let metadata = pod.metadata.unwrap_or_default();
         if pod.id == *id {
-            return self.put(id, self.sandbox(&metadata, &pod.labels, pod.created_at));
+            return self.put(
+                id,
+                sandbox_names(self.source, &self.label_filter, &metadata, &pod.labels, pod.created_at),
+            );
         }
         let Some(status) = event.containers_statuses.into_iter().find(|status| status.id == *id) else {
             return;
         };
         let ContainerStatus { metadata: container, image, labels, started_at, .. } = status;
-        let mut names = self.container(&container.unwrap_or_default(), image, Some(&metadata), &labels);
+        let mut names = container_names(
+            self.source,
+            &self.label_filter,
+            &container.unwrap_or_default(),
+            image,
+            Some(&metadata),
+            &labels,
+        );
         names.started_at =
             time_of(started_at).or_else(|| self.directory.get(id).and_then(|known| known.started_at));
         self.put(id, names);
@@ -281,44 +302,6 @@ impl Watcher {
             self.directory.put(id, names);
         }
     }
-
-    fn sandbox(&self, pod: &PodSandboxMetadata, labels: &HashMap<String, String>, created_at: i64) -> Names {
-        let container = ContainerMetadata { name: SANDBOX.to_owned(), attempt: pod.attempt };
-        let mut names = self.container(&container, None, Some(pod), labels);
-        names.started_at = time_of(created_at);
-        names
-    }
-
-    fn container(
-        &self,
-        container: &ContainerMetadata,
-        image: Option<ImageSpec>,
-        pod: Option<&PodSandboxMetadata>,
-        labels: &HashMap<String, String>,
-    ) -> Names {
-        let image = image.unwrap_or_default();
-        let image = Some(image.user_specified_image).filter(|text| !text.is_empty()).unwrap_or(image.image);
-        let none = PodSandboxMetadata::default();
-        let pod = pod.unwrap_or(&none);
-        // The name that the kubelet has always given, and that cAdvisor shows.
-        let (attempt, pod_name, namespace, uid) = (container.attempt, &pod.name, &pod.namespace, &pod.uid);
-        let name = format!("k8s_{}_{pod_name}_{namespace}_{uid}_{attempt}", container.name);
-        let known = [(NAMESPACE, &pod.namespace), (POD, &pod.name), (CONTAINER, &container.name)];
-        let known = known.into_iter().filter(|(_, value)| !value.is_empty());
-        let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let labels = labels.chain(known.map(|(key, value)| (key, value.as_str())));
-        Names::new(self.source, &name, &image, labels, &self.label_filter)
-    }
-}
-
-fn is_unimplemented(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Unimplemented)
-}
-
-/// `None` for 0, by which runtimes mean "not yet".
-fn time_of(nanoseconds: i64) -> Option<SystemTime> {
-    let since_epoch = u64::try_from(nanoseconds).ok().filter(|nanoseconds| *nanoseconds > 0)?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(since_epoch))
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Client {
     }
 }
 
+/// True where the peer does not know the call, as opposed to one that failed.
+pub(super) fn is_unimplemented(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Status>().is_some_and(|status| status.code() == tonic::Code::Unimplemented)
+}
+
 impl Standing {
     /// Resolves when the connection has ended, and tells why.
     pub async fn ended(&mut self) -> anyhow::Error {

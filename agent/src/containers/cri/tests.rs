@@ -4,7 +4,10 @@ use std::io::Write as _;
 
 use prost::Message as _;
 
-use super::*;
+use super::{
+    messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata},
+    *,
+};
 use crate::containers::{
     Runtime,
     directory::Unnamed,

@@ -23,7 +23,7 @@ use crate::{
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const HASTY: Pace = Pace {
-    answer: Duration::from_millis(300),
+    answer: Duration::from_millis(800),
     silence: Duration::from_millis(200),
     pause_min: Duration::from_millis(5),
     pause_max: Duration::from_millis(40),
@@ -108,7 +108,7 @@ fn hold(stream: &mut UnixStream) {
 
 const NO_CONTAINERS: &str = "[]";
 
-/// Runs the watcher until `done` or for five seconds.
+/// Runs the watcher until `done` or for ten seconds.
 fn watch_until(daemon: &Daemon, directory: &Directory, done: impl FnMut() -> bool) {
     watch_source_until(Runtime::Docker.into(), daemon, directory, done);
 }
@@ -125,7 +125,7 @@ fn watch_source_until(
         tokio::spawn(watch_at(HASTY, source, daemon.socket(), labels, directory.clone()));
         let begun = Instant::now();
         while !done() {
-            assert!(begun.elapsed() < Duration::from_secs(5), "not done: {:?}", directory.runtimes());
+            assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", directory.runtimes());
             sleep(Duration::from_millis(2)).await;
         }
     });

@@ -25,7 +25,7 @@ use crate::containers::{directory::Directory, reconnect::Pace};
 
 /// For runtimes that are made up, and so answer at once or never.
 pub(crate) const HASTY: Pace = Pace {
-    answer: Duration::from_millis(300),
+    answer: Duration::from_millis(800),
     silence: Duration::from_millis(200),
     pause_min: Duration::from_millis(5),
     pause_max: Duration::from_millis(40),
