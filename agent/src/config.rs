@@ -10,7 +10,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::collectors::nvidia_driver::{ExtraPaths, Release};
+use crate::{
+    collectors::nvidia_driver::{ExtraPaths, Release},
+    containers::files::Roots,
+};
 
 /// Why a configuration was refused. The text names the file and the key.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,9 @@ pub struct RawConfig {
     containers: RawContainers,
     collectors: RawCollectors,
     docker: RawDocker,
+    podman: RawSockets,
+    containerd: RawSockets,
+    cri: RawSockets,
     kernel: RawKernel,
     nvidia_driver: RawNvidiaDriver,
     nvml: RawNvml,
@@ -109,6 +115,14 @@ impl RawCollectors {
 struct RawDocker {
     enabled: Option<bool>,
     socket: Option<PathBuf>,
+    extra_sockets: Vec<PathBuf>,
+}
+
+/// The sockets of a runtime; none switches it off.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSockets {
+    sockets: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,6 +164,10 @@ struct RawServer {
 struct RawPaths {
     cgroup: Option<PathBuf>,
     proc: Option<PathBuf>,
+    docker: Option<PathBuf>,
+    containerd: Option<PathBuf>,
+    containers_storage: Option<PathBuf>,
+    logs: Option<PathBuf>,
 }
 
 /// A rule that gives containers another display name.
@@ -221,6 +239,14 @@ pub struct Config {
     pub collectors_off: Vec<String>,
     /// Docker Engine's socket; `None` where it is not to be asked.
     pub docker_socket: Option<PathBuf>,
+    /// Sockets of other Docker Engines, such as rootless ones.
+    pub docker_extra_sockets: Vec<PathBuf>,
+    /// Podman's sockets.
+    pub podman_sockets: Vec<PathBuf>,
+    /// containerd's sockets, for its containers beside Kubernetes'.
+    pub containerd_sockets: Vec<PathBuf>,
+    /// Sockets of Kubernetes' container runtimes.
+    pub cri_sockets: Vec<PathBuf>,
     /// Whether kernel programs are loaded at all.
     pub kernel_enabled: bool,
     /// Where the kernel's type information is.
@@ -249,7 +275,12 @@ pub struct Config {
     pub cgroup_root: PathBuf,
     /// The mount of procfs.
     pub proc_root: PathBuf,
+    /// Where runtimes leave files that name containers.
+    pub roots: Roots,
 }
+
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
+const K3S: &str = "/run/k3s/containerd/containerd.sock";
 
 impl Default for Config {
     fn default() -> Self {
@@ -266,6 +297,10 @@ impl Default for Config {
                 .to_vec(),
             collectors_off: Vec::new(),
             docker_socket: Some("/var/run/docker.sock".into()),
+            docker_extra_sockets: Vec::new(),
+            podman_sockets: vec!["/run/podman/podman.sock".into()],
+            containerd_sockets: vec![CONTAINERD.into(), K3S.into()],
+            cri_sockets: vec![CONTAINERD.into(), "/run/crio/crio.sock".into(), K3S.into()],
             kernel_enabled: true,
             btf: "/sys/kernel/btf/vmlinux".into(),
             program_stats: ProgramStats::Sampled,
@@ -280,6 +315,12 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             cgroup_root: "/sys/fs/cgroup".into(),
             proc_root: "/proc".into(),
+            roots: Roots {
+                docker: "/var/lib/docker".into(),
+                containerd: "/run/containerd".into(),
+                storage: "/var/lib/containers/storage".into(),
+                logs: "/var/log".into(),
+            },
         }
     }
 }
@@ -341,6 +382,13 @@ impl TryFrom<RawConfig> for Config {
             } else {
                 None
             },
+            docker_extra_sockets: match raw.docker.enabled {
+                Some(false) => Vec::new(),
+                _ => raw.docker.extra_sockets,
+            },
+            podman_sockets: raw.podman.sockets.unwrap_or(default.podman_sockets),
+            containerd_sockets: raw.containerd.sockets.unwrap_or(default.containerd_sockets),
+            cri_sockets: raw.cri.sockets.unwrap_or(default.cri_sockets),
             kernel_enabled: raw.kernel.enabled.unwrap_or(default.kernel_enabled),
             btf: raw.kernel.btf.unwrap_or(default.btf),
             program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
@@ -379,6 +427,12 @@ impl TryFrom<RawConfig> for Config {
             )?,
             cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
             proc_root: raw.paths.proc.unwrap_or(default.proc_root),
+            roots: Roots {
+                docker: raw.paths.docker.unwrap_or(default.roots.docker),
+                containerd: raw.paths.containerd.unwrap_or(default.roots.containerd),
+                storage: raw.paths.containers_storage.unwrap_or(default.roots.storage),
+                logs: raw.paths.logs.unwrap_or(default.roots.logs),
+            },
         })
     }
 }

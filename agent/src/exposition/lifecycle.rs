@@ -7,7 +7,10 @@ use super::{
     Kind::{Counter, Gauge},
     Samples::Container,
 };
-use crate::snapshot::lifecycle::{Health, State};
+use crate::{
+    containers::cgroup,
+    snapshot::lifecycle::{Health, State},
+};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[
@@ -123,11 +126,18 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_container_info",
         kind: Gauge,
-        help: "Always 1; its labels are all that is known of who the container is.",
+        help: "Always 1; its labels are all that is known of who the container is. `parent_id` is there where \
+               it runs in another container: the id of that.",
         source: "the cgroup path and the runtime",
         base: Base::Labelled,
-        labels: &["runtime"],
-        samples: Container(|row, emit| emit.with(&[row.identity.runtime.as_str()]).count(1)),
+        labels: &["runtime", "parent_id"],
+        samples: Container(|row, emit| {
+            let runtime = row.identity.runtime.as_str();
+            match cgroup::container_around(&row.identity.cgroup_path) {
+                Some(outer) => emit.with(&[runtime, outer.id]).count(1),
+                None => emit.with(&[runtime]).count(1),
+            }
+        }),
     },
     Family {
         name: "glassbox_container_running",
