@@ -4,7 +4,7 @@
 use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
 
 use crate::{
-    collectors::{COLLECTORS, nvidia_driver, nvml},
+    collectors::{COLLECTORS, host_network, nvidia_driver, nvml},
     config::Config,
     containers::{
         cgroup::{self, Layout},
@@ -204,6 +204,7 @@ impl Report {
         });
         let driver = nvidia_driver::describe(config);
         let mut kernel = kernel;
+        let mut counts_packets = false;
         match &mut kernel {
             Some(Ok(kernel)) => {
                 if driver.is_some() {
@@ -214,7 +215,10 @@ impl Report {
                 if let Some(layout) = layout {
                     // On the root and off again: whether it may be.
                     match kernel.attach_host_network(&layout.primary("/")) {
-                        Ok(_) => self.ok("probe host_network", "cgroup_skb ingress + egress"),
+                        Ok(_) => {
+                            counts_packets = true;
+                            self.ok("probe host_network", "cgroup_skb ingress + egress");
+                        }
                         Err(error) => self.row("probe host_network", State::Off, format!("{error:#}")),
                     }
                 }
@@ -229,6 +233,8 @@ impl Report {
             if config.collectors_off.iter().any(|off| off == spec.name) {
                 self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
             } else if needs_probe && loaded.as_ref().is_none_or(|kernel| kernel.rung(spec.name).is_err()) {
+                self.row(subject, State::Off, "its probe is off");
+            } else if spec.name == host_network::SPEC.name && !counts_packets {
                 self.row(subject, State::Off, "its probe is off");
             } else if spec.name == nvidia_driver::SPEC.name && driver.is_none() {
                 self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");

@@ -4,8 +4,8 @@
 //! The events of a container's creation and start carry its name, image and labels, so that one that lives
 //! for 50 ms is named without another question. What events leave out is asked for once, a moment later: of
 //! containers that ran before the agent did when they were started, of one that was started whether it has a
-//! health check, of one that died whether it will be started again ([`life`]). The stream is subscribed to before the listing, so that no change
-//! falls between the two.
+//! health check, of one that died whether it will be started again ([`life`]). The stream is subscribed to
+//! before the listing, so that no change falls between the two.
 //!
 //! Questions name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and
 //! Podman 4.3, which both speak 1.41).
@@ -45,7 +45,8 @@ use super::{
 /// Inspections under way at a time.
 const INSPECTIONS: usize = 4;
 
-/// The events that change who it is. A container that stops keeps its names. Podman says `remove` for `destroy`.
+/// The events that change who it is. A container that stops keeps its names.
+/// Podman says `remove` for `destroy`.
 const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
 /// What Docker and Podman add to an event beside the container's labels.
@@ -242,7 +243,10 @@ impl Watcher {
         }
         if life::is_event(&action) {
             let at = at.unwrap_or_else(SystemTime::now);
-            self.directory.update_life(&id, |life| life::apply(life, &action, attribute("exitCode"), at));
+            // Podman has another word for it.
+            let code = Some(attribute("exitCode")).filter(|code| !code.is_empty());
+            let code = code.unwrap_or(attribute("containerExitCode"));
+            self.directory.update_life(&id, |life| life::apply(life, &action, code, at));
             return (action == "die").then_some(id);
         }
         if !EVENTS.contains(&action.as_str()) {

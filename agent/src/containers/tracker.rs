@@ -65,12 +65,12 @@ pub struct Entry {
     first_seen: SystemTime,
     made_at: Option<SystemTime>,
     named: bool,
-    /// Whether the directory was told that nobody knows its name.
-    reported: bool,
     /// Lives of the same id before this one.
     earlier_lives: u64,
     /// The last OOM kill that is in what is told of its life.
     oom_seen: Option<SystemTime>,
+    /// Whether the directory was told that nobody knows its name.
+    reported: bool,
 }
 
 /// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
@@ -164,9 +164,9 @@ impl Tracker {
             first_seen: now,
             made_at: sighting.made_at,
             named: false,
-            reported: false,
             earlier_lives,
             oom_seen: None,
+            reported: false,
         };
         self.entries.insert(key, entry);
         self.directory.began(sighting.id);
