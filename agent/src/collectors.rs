@@ -4,6 +4,7 @@
 //! To add one, see CONTRIBUTING.md.
 
 pub mod cgroup;
+pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
@@ -64,4 +65,4 @@ pub trait Collector: Send {
 
 /// Every collector, in the order in which they run.
 pub const COLLECTORS: &[Spec] =
-    &[cgroup::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC, nvml::SPEC];
+    &[cgroup::SPEC, machine::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC, nvml::SPEC];

@@ -59,6 +59,7 @@ pub struct RawConfig {
     demo: Option<bool>,
     containers: RawContainers,
     collectors: RawCollectors,
+    cgroup: RawCgroup,
     docker: RawDocker,
     kernel: RawKernel,
     nvidia_driver: RawNvidiaDriver,
@@ -81,6 +82,7 @@ struct RawContainers {
 #[serde(deny_unknown_fields, default)]
 struct RawCollectors {
     cgroup: Option<bool>,
+    machine: Option<bool>,
     network: Option<bool>,
     nvml: Option<bool>,
     scheduler: Option<bool>,
@@ -91,6 +93,7 @@ impl RawCollectors {
     fn off(&self) -> Vec<String> {
         let switches = [
             ("cgroup", self.cgroup),
+            ("machine", self.machine),
             ("network", self.network),
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
@@ -98,6 +101,13 @@ impl RawCollectors {
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawCgroup {
+    hugetlb: Option<bool>,
+    numa: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -145,6 +155,7 @@ struct RawServer {
 struct RawPaths {
     cgroup: Option<PathBuf>,
     proc: Option<PathBuf>,
+    sys: Option<PathBuf>,
 }
 
 /// A rule that gives containers another display name.
@@ -202,6 +213,10 @@ pub struct Config {
     pub labels: Vec<String>,
     /// Collectors that are switched off by name.
     pub collectors_off: Vec<String>,
+    /// Whether the use of huge pages is read.
+    pub cgroup_hugetlb: bool,
+    /// Whether memory is read by NUMA node.
+    pub cgroup_numa: bool,
     /// Docker Engine's socket; `None` where it is not to be asked.
     pub docker_socket: Option<PathBuf>,
     /// Whether kernel programs are loaded at all.
@@ -230,6 +245,8 @@ pub struct Config {
     pub cgroup_root: PathBuf,
     /// The mount of procfs.
     pub proc_root: PathBuf,
+    /// The mount of sysfs.
+    pub sys_root: PathBuf,
 }
 
 impl Default for Config {
@@ -246,6 +263,8 @@ impl Default for Config {
                 .map(|name| format!("com.docker.compose.{name}"))
                 .to_vec(),
             collectors_off: Vec::new(),
+            cgroup_hugetlb: false,
+            cgroup_numa: false,
             docker_socket: Some("/var/run/docker.sock".into()),
             kernel_enabled: true,
             btf: "/sys/kernel/btf/vmlinux".into(),
@@ -260,6 +279,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             cgroup_root: "/sys/fs/cgroup".into(),
             proc_root: "/proc".into(),
+            sys_root: "/sys".into(),
         }
     }
 }
@@ -316,6 +336,8 @@ impl TryFrom<RawConfig> for Config {
             rename: raw.containers.rename,
             labels: raw.containers.labels.unwrap_or(default.labels),
             collectors_off: raw.collectors.off(),
+            cgroup_hugetlb: raw.cgroup.hugetlb.unwrap_or(default.cgroup_hugetlb),
+            cgroup_numa: raw.cgroup.numa.unwrap_or(default.cgroup_numa),
             docker_socket: if raw.docker.enabled.unwrap_or(true) {
                 raw.docker.socket.or(default.docker_socket)
             } else {
@@ -358,6 +380,7 @@ impl TryFrom<RawConfig> for Config {
             )?,
             cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
             proc_root: raw.paths.proc.unwrap_or(default.proc_root),
+            sys_root: raw.paths.sys.unwrap_or(default.sys_root),
         })
     }
 }

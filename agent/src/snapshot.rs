@@ -5,6 +5,7 @@ pub mod agent;
 pub mod cgroup;
 pub mod gpu;
 pub mod gpu_state;
+pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod scheduler;
@@ -16,6 +17,7 @@ use self::{
     cgroup::CgroupUsage,
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
+    machine::Machine,
     network::InterfaceCounters,
     nvidia_driver::DriverUsage,
     scheduler::SchedulerUsage,
@@ -33,6 +35,8 @@ pub struct Snapshot {
     pub gpus: Vec<Gpu>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// The host; `None` where its collector is off.
+    pub machine: Option<Arc<Machine>>,
     /// The agent itself.
     pub agent: AgentUsage,
 }
@@ -49,7 +53,7 @@ pub struct ContainerRow {
     /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
     /// one and its successor), only the youngest may, so that a series is never given twice.
     pub owns_name: bool,
-    /// CPU, memory and limits.
+    /// What its cgroup files say.
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,

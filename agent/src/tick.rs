@@ -162,6 +162,7 @@ impl Engine {
             containers: self.tracker.rows(now),
             gpus: host.gpus,
             nvml: host.nvml,
+            machine: host.machine,
             agent: self.usage(begun.elapsed()),
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));

@@ -29,6 +29,7 @@ Whom a series is about:
 | base | labels |
 |---|---|
 | agent | none |
+| machine | `machine_id`, `system_uuid` and `boot_id`, where they are known |
 | gpu | `gpu` (its index) and `uuid` |
 | dcgm | `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname`, `DCGM_FI_DRIVER_VERSION`: dcgm-exporter's |
 | container | `container`, and in Kubernetes `namespace`, `pod`; unique on a host |
@@ -59,6 +60,7 @@ pub fn document() -> anyhow::Result<String> {
     section(&mut page, "Containers", of(&[Base::Container, Base::CAdvisor, Base::Labelled]));
     section(&mut page, "GPUs", of(&[Base::Gpu]));
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[Base::Dcgm]));
+    section(&mut page, "The host", of(&[Base::Machine]));
     section(&mut page, "The agent", of(&[Base::Agent]));
     page.push_str(
         "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
@@ -95,6 +97,7 @@ fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'
             unit(family),
             match family.base {
                 Base::Agent => "agent",
+                Base::Machine => "machine",
                 Base::Gpu => "gpu",
                 Base::Dcgm => "dcgm",
                 Base::Container => "container",

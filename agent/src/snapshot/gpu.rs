@@ -3,7 +3,9 @@
 //! Base units throughout: bytes, joules, watts, hertz, degrees Celsius, ratios from 0 to 1. What a GPU does not
 //! support, or did not say this time, is `None`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use super::machine::Machine;
 
 /// Buckets of a [`RatioHistogram`] that have an upper bound: 0.05, 0.1, … 1.
 pub const RATIO_BUCKETS: usize = 20;
@@ -212,6 +214,8 @@ pub struct HostRows {
     pub gpus: Vec<Gpu>,
     /// NVML; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// The machine; `None` where its collector is off.
+    pub machine: Option<Arc<Machine>>,
 }
 
 #[cfg(test)]

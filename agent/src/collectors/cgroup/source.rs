@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{CgroupUsage, LIMITS_EVERY_TICKS, LIMITS_SETTLE_TICKS};
+use super::{CgroupUsage, RARE_EVERY_TICKS, SETTLE_TICKS, lists};
 
-/// More than any file read here; `memory.stat` has some 2 KiB on 6.18.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// More than any file read here but for long lists: `memory.stat` has some 2 KiB on 6.18, `io.stat` up to 200 bytes a
+/// device, `cgroup.procs` up to 8 a process.
+pub(super) const BUFFER_BYTES: usize = 32 * 1024;
 /// At how many ticks a missing file is looked for.
 const ATTEMPTS_MAX: u8 = 5;
 
@@ -20,11 +21,31 @@ const ATTEMPTS_MAX: u8 = 5;
 pub(super) struct Source {
     /// Its name.
     pub(super) file: &'static str,
-    /// True for limits, which are read at every tenth tick.
-    pub(super) limit: bool,
+    /// True for what changes rarely or is dear: read at every tenth tick.
+    pub(super) rare: bool,
     /// Takes its text into the usage. Text that is not understood leaves the usage as it was.
     pub(super) parse: fn(&str, &mut CgroupUsage),
 }
+
+/// Processes and threads; these files are the same in v1 and v2. The list comes after the number of threads, which it is
+/// held against.
+pub(super) const PIDS: &[Source] = &[
+    Source {
+        file: "pids.current",
+        rare: false,
+        parse: |text, usage| usage.processes.threads = number(text).or(usage.processes.threads),
+    },
+    Source {
+        file: "pids.max",
+        rare: true,
+        parse: |text, usage| usage.processes.threads_max = limit(text),
+    },
+    Source {
+        file: "cgroup.procs",
+        rare: true,
+        parse: |text, usage| lists::processes(text, &mut usage.processes),
+    },
+];
 
 /// The buffer, and how many files are held open.
 pub(super) struct Reader {
@@ -38,8 +59,15 @@ impl Reader {
         Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: open_files_limit() / 2 }
     }
 
-    fn read<'a>(&'a mut self, file: &File) -> io::Result<&'a str> {
-        let bytes = file.read_at(self.buffer.as_mut_slice(), 0)?;
+    /// A file's text. The kernel gives lists of many records a page at a time, hence `to_end`; all else comes in one
+    /// piece.
+    fn read<'a>(&'a mut self, file: &File, to_end: bool) -> io::Result<&'a str> {
+        let mut bytes = file.read_at(self.buffer.as_mut_slice(), 0)?;
+        let mut more = bytes;
+        while to_end && more > 0 && bytes < BUFFER_BYTES {
+            more = file.read_at(&mut self.buffer[bytes..], bytes as u64)?;
+            bytes += more;
+        }
         let mut text = &self.buffer[..bytes];
         if bytes == BUFFER_BYTES {
             // The last line may have been cut within a number.
@@ -62,6 +90,8 @@ fn open_files_limit() -> usize {
 pub(super) struct Tracked {
     files: Vec<Tracking>,
     ticks: u32,
+    /// At which tick of so many the rare files' turn is, so that not all containers have theirs at once.
+    phase: u32,
     /// True once anything could be read.
     readable: bool,
 }
@@ -84,7 +114,7 @@ enum State {
 }
 
 impl Tracked {
-    pub(super) fn new(directories: impl Iterator<Item = (PathBuf, &'static [Source])>) -> Self {
+    pub(super) fn new(directories: impl Iterator<Item = (PathBuf, &'static [Source])>, phase: u32) -> Self {
         let files = directories.flat_map(|(directory, sources)| {
             sources.iter().map(move |source| Tracking {
                 source,
@@ -92,7 +122,7 @@ impl Tracked {
                 state: State::Missing(0),
             })
         });
-        Self { files: files.collect(), ticks: 0, readable: false }
+        Self { files: files.collect(), ticks: 0, phase, readable: false }
     }
 
     /// Reads what is due at this tick.
@@ -100,12 +130,13 @@ impl Tracked {
     /// # Errors
     /// Once, when none of the files could ever be read and none is looked for any more.
     pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
-        let limits_due = self.ticks < LIMITS_SETTLE_TICKS || self.ticks.is_multiple_of(LIMITS_EVERY_TICKS);
+        let turn = self.ticks.wrapping_add(self.phase).is_multiple_of(RARE_EVERY_TICKS);
+        let rare_due = self.ticks < SETTLE_TICKS || turn;
         self.ticks = self.ticks.wrapping_add(1);
         let mut last_failure = None;
         let mut hopeless = true;
         for file in &mut self.files {
-            let due = limits_due || !file.source.limit || matches!(file.state, State::Missing(_));
+            let due = rare_due || !file.source.rare || matches!(file.state, State::Missing(_));
             if !due {
                 continue;
             }
@@ -133,7 +164,7 @@ impl Tracking {
     fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         match &self.state {
             State::GivenUp => Ok(false),
-            State::Open(file) => match reader.read(file) {
+            State::Open(file) => match reader.read(file, self.source.rare) {
                 Ok(text) => {
                     (self.source.parse)(text, usage);
                     Ok(true)
@@ -148,12 +179,12 @@ impl Tracking {
 
     fn open(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         let file = File::open(&self.path).and_then(|file| {
-            (self.source.parse)(reader.read(&file)?, usage);
+            (self.source.parse)(reader.read(&file, self.source.rare)?, usage);
             Ok(file)
         });
         match file {
             Ok(file) => {
-                self.state = if self.source.limit || reader.open >= reader.open_max {
+                self.state = if self.source.rare || reader.open >= reader.open_max {
                     State::Closed
                 } else {
                     reader.open += 1;
