@@ -7,6 +7,7 @@ pub mod cuda;
 pub mod dashboards;
 pub mod demo;
 pub mod docker;
+pub mod exposition;
 pub mod gpu_check;
 pub mod guest;
 pub mod http;
