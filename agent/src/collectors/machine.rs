@@ -74,7 +74,11 @@ fn read(proc_root: &Path, sys_root: &Path) -> Machine {
     let (cores, sockets) = topology(&sys_root.join("devices/system/cpu"), &cpus);
     Machine {
         machine_id: of_host("etc/machine-id").unwrap_or_default().trim().to_owned(),
-        system_uuid: line(sys_root.join("class/dmi/id/product_uuid")),
+        system_uuid: ["class/dmi/id/product_uuid", "firmware/devicetree/base/vm,uuid"]
+            .map(|path| line(sys_root.join(path)).trim_end_matches('\0').to_owned())
+            .into_iter()
+            .find(|uuid| !uuid.is_empty())
+            .unwrap_or_default(),
         boot_id: line(proc_root.join("sys/kernel/random/boot_id")),
         kernel: line(proc_root.join("sys/kernel/osrelease")),
         os: os_name(&of_host("etc/os-release").unwrap_or_default()),
@@ -172,7 +176,8 @@ mod tests {
 
     #[test]
     fn what_a_host_does_not_tell_is_unknown() {
-        let machine = host(&[("sys/devices/system/cpu/online", "0,2-3\n"), ("proc/meminfo", "MemTotal: x kB\n")]);
+        let machine =
+            host(&[("sys/devices/system/cpu/online", "0,2-3\n"), ("proc/meminfo", "MemTotal: x kB\n")]);
         assert_eq!(machine.logical_cpus, Some(3));
         assert_eq!((machine.cores, machine.sockets), (None, None));
         assert_eq!((machine.memory_bytes, machine.swap_bytes), (None, None));

@@ -38,7 +38,9 @@ pub const FAMILIES: &[Family] = &[
         help: "Device time that the container's requests cost, by the kernel's model, in seconds. Only where the \
                device has an I/O cost controller.",
         source: "v2 io.stat cost.usage",
-        samples: Container(|row, emit| each(row, emit, |device, emit| emit.microseconds(device.cost_usage_us))),
+        samples: Container(|row, emit| {
+            each(row, emit, |device, emit| emit.microseconds(device.cost_usage_us))
+        }),
         ..DEVICE
     },
     Family {
@@ -46,7 +48,9 @@ pub const FAMILIES: &[Family] = &[
         help: "Time for which requests waited for their share of the device, in seconds. Only where the device has an \
                I/O cost controller.",
         source: "v2 io.stat cost.wait",
-        samples: Container(|row, emit| each(row, emit, |device, emit| emit.microseconds(device.cost_wait_us))),
+        samples: Container(|row, emit| {
+            each(row, emit, |device, emit| emit.microseconds(device.cost_wait_us))
+        }),
         ..DEVICE
     },
     Family {
@@ -54,7 +58,9 @@ pub const FAMILIES: &[Family] = &[
         help: "Time for which the container owed device time that it took in advance, in seconds. Only where the \
                device has an I/O cost controller.",
         source: "v2 io.stat cost.indebt",
-        samples: Container(|row, emit| each(row, emit, |device, emit| emit.microseconds(device.cost_indebt_us))),
+        samples: Container(|row, emit| {
+            each(row, emit, |device, emit| emit.microseconds(device.cost_indebt_us))
+        }),
         ..DEVICE
     },
     Family {
@@ -62,7 +68,9 @@ pub const FAMILIES: &[Family] = &[
         help: "Time for which tasks were held back to pay off what was taken in advance, in seconds. Only where the \
                device has an I/O cost controller.",
         source: "v2 io.stat cost.indelay",
-        samples: Container(|row, emit| each(row, emit, |device, emit| emit.microseconds(device.cost_indelay_us))),
+        samples: Container(|row, emit| {
+            each(row, emit, |device, emit| emit.microseconds(device.cost_indelay_us))
+        }),
         ..DEVICE
     },
 ];

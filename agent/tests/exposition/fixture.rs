@@ -11,7 +11,8 @@ use glassbox::{
         ContainerRow, Snapshot,
         agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
         cgroup::{
-            CgroupUsage, CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures, Processes,
+            CgroupUsage, CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures,
+            Processes,
         },
         gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
         gpu_state::GpuState,

@@ -21,7 +21,9 @@ const TICK: Duration = Duration::from_millis(100);
 #[test]
 fn every_value_is_that_of_the_file_within_a_tick() {
     let test = "every_value_is_that_of_the_file_within_a_tick";
-    let Some(docker) = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok() else { return };
+    let Some(docker) = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok() else {
+        return;
+    };
     let agent = Agent::start(&format!(
         "tick_ms = {}\ndocker.socket = {:?}\n",
         TICK.as_millis(),

@@ -40,7 +40,9 @@ fn what_differs_from_a_real_cadvisor_is_known_with_its_reason() {
         glassbox_tests::inapplicable(test, &format!("{VARIABLE} names no cAdvisor"));
         return;
     };
-    let Some(docker) = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok() else { return };
+    let Some(docker) = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok() else {
+        return;
+    };
     let limits = ["--cpus=0.5", "--memory=64m", "--label", "com.docker.compose.project=studio"];
     let _container = Container::run(&docker, NAME, &limits, &["sh", "-c", "while true; do sleep 0.1; done"]);
     let agent = Agent::start(&format!("docker.socket = {:?}\n", docker.socket().display().to_string()));

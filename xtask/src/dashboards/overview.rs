@@ -2,9 +2,11 @@
 
 mod agent;
 mod cpu;
+mod filesystem;
 mod glance;
 mod memory;
 mod network;
+mod pressure;
 mod scheduler;
 
 use serde_json::Value;
@@ -20,7 +22,16 @@ pub(super) fn dashboard() -> Value {
             "Container",
             r#"container_last_seen{job=~"$job", instance=~"$instance"}"#,
         )],
-        rows: vec![glance::row(), cpu::row(), memory::row(), network::row(), scheduler::row(), agent::row()],
+        rows: vec![
+            glance::row(),
+            cpu::row(),
+            memory::row(),
+            pressure::row(),
+            filesystem::row(),
+            network::row(),
+            scheduler::row(),
+            agent::row(),
+        ],
     };
     board.json()
 }

@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn v1_tells_reads_and_writes_in_two_files_and_sums_that_are_left_out() {
         let mut devices = Vec::new();
-        let text = "8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Async 0\n8:0 Discard 5\n8:0 Total 30\nTotal 30\n";
+        let text =
+            "8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Async 0\n8:0 Discard 5\n8:0 Total 30\nTotal 30\n";
         operations(text, &mut devices, |device| (&mut device.read_bytes, &mut device.written_bytes));
         operations("8:0 Read 1\n8:0 Write 2\nTotal 3\n", &mut devices, |device| {
             (&mut device.reads, &mut device.writes)

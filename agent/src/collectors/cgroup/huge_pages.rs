@@ -1,7 +1,7 @@
 //! The files of huge pages, three for each size of page that some architecture has. A file of a size that this host lacks
 //! is given up as any other that is missing.
 
-use super::source::{Source, number};
+use super::source::{Source, When::Rarely, number};
 use crate::snapshot::cgroup::{CgroupUsage, HugePages};
 
 macro_rules! sizes {
@@ -10,12 +10,12 @@ macro_rules! sizes {
         pub(super) const V2: &[Source] = &[$(
             Source {
                 file: concat!("hugetlb.", $size, ".current"),
-                rare: true,
+                when: Rarely,
                 parse: |text, usage| entry(usage, $size).usage_bytes = number(text),
             },
             Source {
                 file: concat!("hugetlb.", $size, ".events"),
-                rare: true,
+                when: Rarely,
                 parse: |text, usage| {
                     entry(usage, $size).failcnt = text.lines().find_map(|line| number(line.strip_prefix("max ")?));
                 },
@@ -26,17 +26,17 @@ macro_rules! sizes {
         pub(super) const V1: &[Source] = &[$(
             Source {
                 file: concat!("hugetlb.", $size, ".usage_in_bytes"),
-                rare: true,
+                when: Rarely,
                 parse: |text, usage| entry(usage, $size).usage_bytes = number(text),
             },
             Source {
                 file: concat!("hugetlb.", $size, ".max_usage_in_bytes"),
-                rare: true,
+                when: Rarely,
                 parse: |text, usage| entry(usage, $size).max_usage_bytes = number(text),
             },
             Source {
                 file: concat!("hugetlb.", $size, ".failcnt"),
-                rare: true,
+                when: Rarely,
                 parse: |text, usage| entry(usage, $size).failcnt = number(text),
             },
         )*];

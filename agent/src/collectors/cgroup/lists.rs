@@ -108,13 +108,19 @@ mod tests {
         let mut read = Vec::new();
         let page = |kind, scope, node, pages| NumaPages { kind, scope, node, pages };
         numa_v1("total=9 N0=9\nfile=3 N0=2 N1=1\nhierarchical_anon=5 N0=5\n", &mut read);
-        let expected =
-            [page("file", "container", 0, 2), page("file", "container", 1, 1), page("anon", "hierarchy", 0, 5)];
+        let expected = [
+            page("file", "container", 0, 2),
+            page("file", "container", 1, 1),
+            page("anon", "hierarchy", 0, 5),
+        ];
         assert_eq!(read, expected);
         numa_v2("anon N0=40960 N1=0\nkernel_stack N0=4096\n", &mut read);
         // SAFETY: no pointers.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
-        assert_eq!(read, [page("anon", "hierarchy", 0, 40_960 / page_bytes), page("anon", "hierarchy", 1, 0)]);
+        assert_eq!(
+            read,
+            [page("anon", "hierarchy", 0, 40_960 / page_bytes), page("anon", "hierarchy", 1, 0)]
+        );
     }
 
     proptest! {

@@ -9,20 +9,34 @@ use std::{
 
 use anyhow::Context as _;
 
+use self::When::{EachTick, Rarely, Worked};
 use super::{CgroupUsage, RARE_EVERY_TICKS, SETTLE_TICKS, lists};
 
 /// More than any file read here but for long lists: `memory.stat` has some 2 KiB on 6.18, `io.stat` up to 200 bytes a
 /// device, `cgroup.procs` up to 8 a process.
 pub(super) const BUFFER_BYTES: usize = 32 * 1024;
+/// Open files that are for others, where there are enough.
+const OTHERS_MAX: usize = 4096;
 /// At how many ticks a missing file is looked for.
 const ATTEMPTS_MAX: u8 = 5;
+
+/// At which ticks a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// All.
+    EachTick,
+    /// Those before which the container has used CPU time, for what nothing but its own tasks can change.
+    Worked,
+    /// The first, and then every tenth: what changes rarely or is dear.
+    Rarely,
+}
 
 /// One file and what it tells.
 pub(super) struct Source {
     /// Its name.
     pub(super) file: &'static str,
-    /// True for what changes rarely or is dear: read at every tenth tick.
-    pub(super) rare: bool,
+    /// At which ticks it is read.
+    pub(super) when: When,
     /// Takes its text into the usage. Text that is not understood leaves the usage as it was.
     pub(super) parse: fn(&str, &mut CgroupUsage),
 }
@@ -32,17 +46,13 @@ pub(super) struct Source {
 pub(super) const PIDS: &[Source] = &[
     Source {
         file: "pids.current",
-        rare: false,
+        when: Worked,
         parse: |text, usage| usage.processes.threads = number(text).or(usage.processes.threads),
     },
-    Source {
-        file: "pids.max",
-        rare: true,
-        parse: |text, usage| usage.processes.threads_max = limit(text),
-    },
+    Source { file: "pids.max", when: Rarely, parse: |text, usage| usage.processes.threads_max = limit(text) },
     Source {
         file: "cgroup.procs",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| lists::processes(text, &mut usage.processes),
     },
 ];
@@ -56,7 +66,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: open_files_limit() / 2 }
+        Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: most_open() }
     }
 
     /// A file's text. The kernel gives lists of many records a page at a time, hence `to_end`; all else comes in one
@@ -77,13 +87,18 @@ impl Reader {
     }
 }
 
-/// Half of the files that this process may have open are for containers; what is beyond is opened at each
-/// tick.
+/// The files that this process may have open.
 fn open_files_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes one `rlimit` to the address it is given, which is one.
     let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     if outcome == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
+}
+
+/// All but some are for containers; what is beyond is opened at each tick, at several times the cost.
+fn most_open() -> usize {
+    let limit = open_files_limit();
+    limit.saturating_sub(OTHERS_MAX).max(limit / 2)
 }
 
 /// The files of one container.
@@ -92,6 +107,8 @@ pub(super) struct Tracked {
     ticks: u32,
     /// At which tick of so many the rare files' turn is, so that not all containers have theirs at once.
     phase: u32,
+    /// CPU time at the last tick.
+    usage_seen_ns: Option<u64>,
     /// True once anything could be read.
     readable: bool,
 }
@@ -122,7 +139,7 @@ impl Tracked {
                 state: State::Missing(0),
             })
         });
-        Self { files: files.collect(), ticks: 0, phase, readable: false }
+        Self { files: files.collect(), ticks: 0, phase, usage_seen_ns: None, readable: false }
     }
 
     /// Reads what is due at this tick.
@@ -136,7 +153,16 @@ impl Tracked {
         let mut last_failure = None;
         let mut hopeless = true;
         for file in &mut self.files {
-            let due = rare_due || !file.source.rare || matches!(file.state, State::Missing(_));
+            let missing = matches!(file.state, State::Missing(_));
+            let due = match file.source.when {
+                EachTick => true,
+                // The file with the CPU time comes before those.
+                Worked => {
+                    let unknown = usage.cpu.usage_ns.is_none();
+                    missing || rare_due || unknown || usage.cpu.usage_ns != self.usage_seen_ns
+                }
+                Rarely => missing || rare_due,
+            };
             if !due {
                 continue;
             }
@@ -146,6 +172,7 @@ impl Tracked {
             }
             hopeless &= matches!(file.state, State::GivenUp);
         }
+        self.usage_seen_ns = usage.cpu.usage_ns;
         match last_failure {
             Some((path, error)) if hopeless && !self.readable => Err(error)
                 .with_context(|| format!("read any cgroup file of the container, lastly {}", path.display())),
@@ -164,7 +191,7 @@ impl Tracking {
     fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         match &self.state {
             State::GivenUp => Ok(false),
-            State::Open(file) => match reader.read(file, self.source.rare) {
+            State::Open(file) => match reader.read(file, self.source.when == Rarely) {
                 Ok(text) => {
                     (self.source.parse)(text, usage);
                     Ok(true)
@@ -179,12 +206,12 @@ impl Tracking {
 
     fn open(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         let file = File::open(&self.path).and_then(|file| {
-            (self.source.parse)(reader.read(&file, self.source.rare)?, usage);
+            (self.source.parse)(reader.read(&file, self.source.when == Rarely)?, usage);
             Ok(file)
         });
         match file {
             Ok(file) => {
-                self.state = if self.source.rare || reader.open >= reader.open_max {
+                self.state = if self.source.when == Rarely || reader.open >= reader.open_max {
                     State::Closed
                 } else {
                     reader.open += 1;

@@ -219,7 +219,7 @@ fn a_v2_host_is_read_in_full() {
 /// A v2 host with one container without files.
 fn empty_host() -> (tempfile::TempDir, std::path::PathBuf, Host) {
     let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("cgroup.controllers"), "cpu memory\n").unwrap();
+    fs::write(root.path().join("cgroup.controllers"), "cpu memory io pids\n").unwrap();
     let directory = root.path().join("docker").join(ID);
     fs::create_dir_all(&directory).unwrap();
     let host = Host::new(root.path(), &format!("/docker/{ID}"));
@@ -363,4 +363,47 @@ fn beyond_the_budget_files_are_opened_for_each_reading() {
     assert_eq!(host.row.cgroup.memory.usage_bytes, Some(8));
     assert_eq!(reader.open, 0);
     tracked.release(&mut reader);
+}
+
+#[test]
+fn a_file_that_vanishes_between_two_reads_takes_no_other_with_it() {
+    let (_root, directory, mut host) = empty_host();
+    for (file, text) in [
+        ("memory.current", "7\n"),
+        ("memory.stat", "anon 5\n"),
+        ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n"),
+        ("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=6\n"),
+        ("cgroup.procs", "1\n"),
+        ("memory.max", "8\n"),
+    ] {
+        fs::write(directory.join(file), text).unwrap();
+    }
+    let before = host.tick().unwrap().clone();
+    // Files that are open give their last text, as those of a cgroup that is removed give none; those that are opened for
+    // each reading are gone.
+    for file in ["memory.stat", "io.stat", "cgroup.procs", "memory.max"] {
+        fs::remove_file(directory.join(file)).unwrap();
+    }
+    fs::write(directory.join("memory.current"), "9\n").unwrap();
+    for _ in 0..12 {
+        let usage = host.tick().unwrap();
+        assert_eq!(usage.memory.usage_bytes, Some(9));
+        assert_eq!((&usage.devices, &usage.limits), (&before.devices, &before.limits));
+        assert_eq!((&usage.pressure, &usage.processes), (&before.pressure, &before.processes));
+    }
+}
+
+#[test]
+fn what_only_its_tasks_can_change_is_read_when_it_has_used_cpu_time() {
+    let (_root, directory, mut host) = empty_host();
+    let write = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
+    write("cpu.stat", "usage_usec 1\n");
+    write("pids.current", "1\n");
+    for _ in 0..8 {
+        host.tick().unwrap();
+    }
+    write("pids.current", "2\n");
+    assert_eq!(host.tick().unwrap().processes.threads, Some(1));
+    write("cpu.stat", "usage_usec 2\n");
+    assert_eq!(host.tick().unwrap().processes.threads, Some(2));
 }

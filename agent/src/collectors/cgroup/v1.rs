@@ -2,24 +2,28 @@
 
 use super::{
     block, lists,
-    source::{Source, limit, number, pairs},
+    source::{
+        Source,
+        When::{EachTick, Rarely, Worked},
+        limit, number, pairs,
+    },
 };
 
 /// CPU time. User and system time are sampled by the timer tick, so their sum is not exactly the usage.
 pub(super) const CPUACCT: &[Source] = &[
     Source {
         file: "cpuacct.usage",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.cpu.usage_ns = number(text).or(usage.cpu.usage_ns),
     },
     Source {
         file: "cpuacct.usage_user",
-        rare: false,
+        when: Worked,
         parse: |text, usage| usage.cpu.user_ns = number(text).or(usage.cpu.user_ns),
     },
     Source {
         file: "cpuacct.usage_sys",
-        rare: false,
+        when: Worked,
         parse: |text, usage| usage.cpu.system_ns = number(text).or(usage.cpu.system_ns),
     },
 ];
@@ -28,7 +32,7 @@ pub(super) const CPUACCT: &[Source] = &[
 pub(super) const CPU: &[Source] = &[
     Source {
         file: "cpu.stat",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| {
             for (key, value) in pairs(text) {
                 match key {
@@ -45,28 +49,28 @@ pub(super) const CPU: &[Source] = &[
     },
     Source {
         file: "cpu.cfs_period_us",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.cpu_period_us = number(text),
     },
     // -1 where there is none.
     Source {
         file: "cpu.cfs_quota_us",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.cpu_quota_us = number(text),
     },
-    Source { file: "cpu.shares", rare: true, parse: |text, usage| usage.limits.cpu_shares = number(text) },
+    Source { file: "cpu.shares", when: Rarely, parse: |text, usage| usage.limits.cpu_shares = number(text) },
 ];
 
 /// Memory.
 pub(super) const MEMORY: &[Source] = &[
     Source {
         file: "memory.usage_in_bytes",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.usage_bytes = number(text).or(usage.memory.usage_bytes),
     },
     Source {
         file: "memory.stat",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| {
             let memory = &mut usage.memory;
             for (key, value) in pairs(text) {
@@ -93,32 +97,32 @@ pub(super) const MEMORY: &[Source] = &[
     },
     Source {
         file: "memory.max_usage_in_bytes",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.max_usage_bytes = number(text).or(usage.memory.max_usage_bytes),
     },
     Source {
         file: "memory.failcnt",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.failcnt = number(text).or(usage.memory.failcnt),
     },
     Source {
         file: "memory.kmem.usage_in_bytes",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.kernel_bytes = number(text).or(usage.memory.kernel_bytes),
     },
     Source {
         file: "memory.limit_in_bytes",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_limit_bytes = limit(text),
     },
     Source {
         file: "memory.soft_limit_in_bytes",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_reservation_bytes = limit(text),
     },
     Source {
         file: "memory.memsw.limit_in_bytes",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_swap_limit_bytes = limit(text),
     },
 ];
@@ -127,7 +131,7 @@ pub(super) const MEMORY: &[Source] = &[
 pub(super) const BLKIO: &[Source] = &[
     Source {
         file: "blkio.throttle.io_service_bytes_recursive",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| {
             block::operations(text, &mut usage.devices, |device| {
                 (&mut device.read_bytes, &mut device.written_bytes)
@@ -136,7 +140,7 @@ pub(super) const BLKIO: &[Source] = &[
     },
     Source {
         file: "blkio.throttle.io_serviced_recursive",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| {
             block::operations(text, &mut usage.devices, |device| (&mut device.reads, &mut device.writes));
         },
@@ -146,6 +150,6 @@ pub(super) const BLKIO: &[Source] = &[
 /// NUMA nodes, in pages.
 pub(super) const NUMA: &[Source] = &[Source {
     file: "memory.numa_stat",
-    rare: true,
+    when: Rarely,
     parse: |text, usage| lists::numa_v1(text, &mut usage.numa_pages),
 }];

@@ -2,13 +2,17 @@
 
 use super::{
     block, lists,
-    source::{Source, limit, number, pairs},
+    source::{
+        Source,
+        When::{EachTick, Rarely},
+        limit, number, pairs,
+    },
 };
 
 /// CPU time, in every v2 tree; throttling, where it has the cpu controller.
 pub(super) const CPUACCT: &[Source] = &[Source {
     file: "cpu.stat",
-    rare: false,
+    when: EachTick,
     parse: |text, usage| {
         let nanoseconds = |microseconds: u64| Some(microseconds.saturating_mul(1000));
         let cpu = &mut usage.cpu;
@@ -33,7 +37,7 @@ pub(super) const CPUACCT: &[Source] = &[Source {
 pub(super) const CPU: &[Source] = &[
     Source {
         file: "cpu.max",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| {
             let (quota, period) = text.trim_ascii().split_once(' ').unwrap_or((text, ""));
             // `max` where there is none.
@@ -43,7 +47,7 @@ pub(super) const CPU: &[Source] = &[
     },
     Source {
         file: "cpu.weight",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.cpu_shares = number(text).and_then(shares),
     },
 ];
@@ -52,12 +56,12 @@ pub(super) const CPU: &[Source] = &[
 pub(super) const MEMORY: &[Source] = &[
     Source {
         file: "memory.current",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.usage_bytes = number(text).or(usage.memory.usage_bytes),
     },
     Source {
         file: "memory.stat",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| {
             let memory = &mut usage.memory;
             for (key, value) in pairs(text) {
@@ -90,12 +94,12 @@ pub(super) const MEMORY: &[Source] = &[
     },
     Source {
         file: "memory.swap.current",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.swap_bytes = number(text).or(usage.memory.swap_bytes),
     },
     Source {
         file: "memory.events",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| {
             for (key, value) in pairs(text) {
                 match key {
@@ -109,30 +113,30 @@ pub(super) const MEMORY: &[Source] = &[
     // From 5.19 on.
     Source {
         file: "memory.peak",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.max_usage_bytes = number(text).or(usage.memory.max_usage_bytes),
     },
     Source {
         file: "memory.max",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_limit_bytes = limit(text),
     },
     // Kubernetes reserves by `min`, Docker by `low`; what reclaim leaves is the greater one.
     Source {
         file: "memory.min",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_reservation_bytes = limit(text),
     },
     Source {
         file: "memory.low",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| {
             usage.limits.memory_reservation_bytes = usage.limits.memory_reservation_bytes.max(limit(text));
         },
     },
     Source {
         file: "memory.swap.max",
-        rare: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_swap_limit_bytes = limit(text),
     },
 ];
@@ -140,7 +144,7 @@ pub(super) const MEMORY: &[Source] = &[
 /// Block I/O.
 pub(super) const IO: &[Source] = &[Source {
     file: "io.stat",
-    rare: false,
+    when: EachTick,
     parse: |text, usage| block::io_stat(text, &mut usage.devices),
 }];
 
@@ -149,17 +153,17 @@ pub(super) const IO: &[Source] = &[Source {
 pub(super) const PRESSURE: &[Source] = &[
     Source {
         file: "cpu.pressure",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| lists::pressure(text, &mut usage.pressure.cpu),
     },
     Source {
         file: "memory.pressure",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| lists::pressure(text, &mut usage.pressure.memory),
     },
     Source {
         file: "io.pressure",
-        rare: false,
+        when: EachTick,
         parse: |text, usage| lists::pressure(text, &mut usage.pressure.io),
     },
 ];
@@ -167,7 +171,7 @@ pub(super) const PRESSURE: &[Source] = &[
 /// NUMA nodes, in bytes.
 pub(super) const NUMA: &[Source] = &[Source {
     file: "memory.numa_stat",
-    rare: true,
+    when: Rarely,
     parse: |text, usage| lists::numa_v2(text, &mut usage.numa_pages),
 }];
 
