@@ -3,7 +3,8 @@
 //! Each file is opened once per container and read anew at every tick with one `pread` into one buffer: about
 //! 1 µs a file, some 20 µs for `memory.stat`. What changes rarely (limits) or is dear (lists) is opened, read and closed
 //! at the first five ticks and then at every tenth only, each container at a tick of its own. What only the container's own
-//! tasks can change (its threads) is left alone while it has used no CPU time. [`v1`] and [`v2`] say which
+//! tasks can change (its threads) is left alone while it has used no CPU time; what mostly they change (I/O, pressure) is then
+//! read at every third tick. [`v1`] and [`v2`] say which
 //! file gives what; a hybrid host takes each controller from the tree that bears it, and pressure from its v2 tree.
 //!
 //! A file that is not there is looked for at five ticks, since runtimes make the v1 directories one after the

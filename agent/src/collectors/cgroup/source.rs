@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::When::{EachTick, Rarely, Worked};
+use self::When::{EachTick, Rarely, Worked, WorkedOrThird};
 use super::{CgroupUsage, RARE_EVERY_TICKS, SETTLE_TICKS, lists};
 
 /// More than any file read here but for long lists: `memory.stat` has some 2 KiB on 6.18, `io.stat` up to 200 bytes a
@@ -27,6 +27,8 @@ pub(super) enum When {
     EachTick,
     /// Those before which the container has used CPU time, for what nothing but its own tasks can change.
     Worked,
+    /// Those too, and every third: what grows while its tasks wait, or is done for it later.
+    WorkedOrThird,
     /// The first, and then every tenth: what changes rarely or is dear.
     Rarely,
 }
@@ -149,6 +151,7 @@ impl Tracked {
     pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
         let turn = self.ticks.wrapping_add(self.phase).is_multiple_of(RARE_EVERY_TICKS);
         let rare_due = self.ticks < SETTLE_TICKS || turn;
+        let third_due = self.ticks.wrapping_add(self.phase).is_multiple_of(3);
         self.ticks = self.ticks.wrapping_add(1);
         let mut last_failure = None;
         let mut hopeless = true;
@@ -157,9 +160,9 @@ impl Tracked {
             let due = match file.source.when {
                 EachTick => true,
                 // The file with the CPU time comes before those.
-                Worked => {
-                    let unknown = usage.cpu.usage_ns.is_none();
-                    missing || rare_due || unknown || usage.cpu.usage_ns != self.usage_seen_ns
+                when @ (Worked | WorkedOrThird) => {
+                    let worked = usage.cpu.usage_ns.is_none() || usage.cpu.usage_ns != self.usage_seen_ns;
+                    missing || rare_due || worked || (when == WorkedOrThird && third_due)
                 }
                 Rarely => missing || rare_due,
             };

@@ -398,12 +398,20 @@ fn what_only_its_tasks_can_change_is_read_when_it_has_used_cpu_time() {
     let (_root, directory, mut host) = empty_host();
     let write = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
     write("cpu.stat", "usage_usec 1\n");
+    let pressure =
+        |total: u64| write("io.pressure", &format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n"));
     write("pids.current", "1\n");
-    for _ in 0..8 {
+    pressure(1);
+    for _ in 0..6 {
         host.tick().unwrap();
     }
     write("pids.current", "2\n");
-    assert_eq!(host.tick().unwrap().processes.threads, Some(1));
+    pressure(2);
+    let told = |usage: &CgroupUsage| (usage.processes.threads, usage.pressure.io.waiting_us);
+    assert_eq!(told(host.tick().unwrap()), (Some(1), Some(1)));
+    host.tick().unwrap();
+    assert_eq!(told(host.tick().unwrap()), (Some(1), Some(2)), "every third tick, as tasks may be waiting");
     write("cpu.stat", "usage_usec 2\n");
-    assert_eq!(host.tick().unwrap().processes.threads, Some(2));
+    pressure(3);
+    assert_eq!(told(host.tick().unwrap()), (Some(2), Some(3)));
 }

@@ -4,7 +4,7 @@ use super::{
     block, lists,
     source::{
         Source,
-        When::{EachTick, Rarely, Worked},
+        When::{EachTick, Rarely, Worked, WorkedOrThird},
         limit, number, pairs,
     },
 };
@@ -131,7 +131,7 @@ pub(super) const MEMORY: &[Source] = &[
 pub(super) const BLKIO: &[Source] = &[
     Source {
         file: "blkio.throttle.io_service_bytes_recursive",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| {
             block::operations(text, &mut usage.devices, |device| {
                 (&mut device.read_bytes, &mut device.written_bytes)
@@ -140,7 +140,7 @@ pub(super) const BLKIO: &[Source] = &[
     },
     Source {
         file: "blkio.throttle.io_serviced_recursive",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| {
             block::operations(text, &mut usage.devices, |device| (&mut device.reads, &mut device.writes));
         },

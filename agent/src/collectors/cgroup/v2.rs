@@ -4,7 +4,7 @@ use super::{
     block, lists,
     source::{
         Source,
-        When::{EachTick, Rarely},
+        When::{EachTick, Rarely, WorkedOrThird},
         limit, number, pairs,
     },
 };
@@ -144,7 +144,7 @@ pub(super) const MEMORY: &[Source] = &[
 /// Block I/O.
 pub(super) const IO: &[Source] = &[Source {
     file: "io.stat",
-    when: EachTick,
+    when: WorkedOrThird,
     parse: |text, usage| block::io_stat(text, &mut usage.devices),
 }];
 
@@ -153,17 +153,17 @@ pub(super) const IO: &[Source] = &[Source {
 pub(super) const PRESSURE: &[Source] = &[
     Source {
         file: "cpu.pressure",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| lists::pressure(text, &mut usage.pressure.cpu),
     },
     Source {
         file: "memory.pressure",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| lists::pressure(text, &mut usage.pressure.memory),
     },
     Source {
         file: "io.pressure",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| lists::pressure(text, &mut usage.pressure.io),
     },
 ];
