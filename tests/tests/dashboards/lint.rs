@@ -10,7 +10,7 @@ use super::promql::{Selector, selectors};
 
 /// Grafana's names of the units that we use. It shows a number with an unknown unit as it is, without a word.
 const UNITS: [&str; 11] =
-    ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s", "celsius", "hertz", "watt"];
+    ["none", "short", "percentunit", "bytes", "Bps", "iops", "pps", "cps", "s", "celsius", "hertz", "watt"];
 const TEMPLATED: &str = "${datasource}";
 
 /// Panics with all breaches.
