@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod conformance;
 pub mod cuda;
 pub mod dashboards;
 pub mod demo;

@@ -39,7 +39,7 @@ pub const FAMILIES: &[Family] = &[
                device has an I/O cost controller.",
         source: "v2 io.stat cost.usage",
         samples: Container(|row, emit| {
-            each(row, emit, |device, emit| emit.microseconds(device.cost_usage_us))
+            each(row, emit, |device, emit| emit.microseconds(device.cost_usage_us));
         }),
         ..DEVICE
     },
@@ -49,7 +49,7 @@ pub const FAMILIES: &[Family] = &[
                I/O cost controller.",
         source: "v2 io.stat cost.wait",
         samples: Container(|row, emit| {
-            each(row, emit, |device, emit| emit.microseconds(device.cost_wait_us))
+            each(row, emit, |device, emit| emit.microseconds(device.cost_wait_us));
         }),
         ..DEVICE
     },
@@ -59,7 +59,7 @@ pub const FAMILIES: &[Family] = &[
                device has an I/O cost controller.",
         source: "v2 io.stat cost.indebt",
         samples: Container(|row, emit| {
-            each(row, emit, |device, emit| emit.microseconds(device.cost_indebt_us))
+            each(row, emit, |device, emit| emit.microseconds(device.cost_indebt_us));
         }),
         ..DEVICE
     },
@@ -69,7 +69,7 @@ pub const FAMILIES: &[Family] = &[
                device has an I/O cost controller.",
         source: "v2 io.stat cost.indelay",
         samples: Container(|row, emit| {
-            each(row, emit, |device, emit| emit.microseconds(device.cost_indelay_us))
+            each(row, emit, |device, emit| emit.microseconds(device.cost_indelay_us));
         }),
         ..DEVICE
     },

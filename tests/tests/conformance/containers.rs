@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use glassbox_tests::{
     agent::Agent,
+    conformance::{
+        source::{Directories, Values},
+        table::{Row, compare, rows},
+    },
     docker::{Container, Docker, Network},
     exposition::Scrape,
     skip,
-};
-
-use super::{
-    source::{Directories, Values},
-    table::{Row, rows},
 };
 
 /// How long a value may take to be seen between two readings of the same file that it lies between.
@@ -47,12 +46,12 @@ fn every_value_is_that_of_the_file_within_a_tick() {
         println!("{name}: {} of {total} rows are in files", open.len());
         let begun = Instant::now();
         while !open.is_empty() {
-            let before: Vec<Values> = open.iter().map(|(row, _)| values(&directories, row, quota)).collect();
+            let before: Vec<Values> = open.iter().map(|(row, _)| directories.values(row, quota)).collect();
             let scrape = after_two_ticks(&agent);
             let mut still = Vec::new();
             for ((row, _), before) in open.into_iter().zip(before) {
-                let after = values(&directories, &row, quota);
-                if let Err(why) = compare(&scrape, name, &row, &before, &after) {
+                let after = directories.values(&row, quota);
+                if let Err(why) = compare(&scrape, ("name", name), &row, &before, &after) {
                     still.push((row, why));
                 }
             }
@@ -66,13 +65,6 @@ fn every_value_is_that_of_the_file_within_a_tick() {
     assert!(compared > 80, "{compared} values");
 }
 
-fn values(directories: &Directories, row: &Row, quota: bool) -> Values {
-    if row.quota && !quota {
-        return Values::new();
-    }
-    directories.read(directories.choose(&row.v2, &row.v1)).unwrap_or_default()
-}
-
 /// A scrape of a snapshot that was begun after now.
 fn after_two_ticks(agent: &Agent) -> Scrape {
     let ticks = |scrape: &Scrape| scrape.of("glassbox_ticks_total", &[]).next().unwrap().value;
@@ -84,29 +76,4 @@ fn after_two_ticks(agent: &Agent) -> Scrape {
         }
         std::thread::sleep(TICK / 4);
     }
-}
-
-/// The series and the file must tell of the same devices, and each value lie between those of the file before and after.
-fn compare(scrape: &Scrape, name: &str, row: &Row, before: &Values, after: &Values) -> Result<(), String> {
-    let star = row.labels.iter().find(|(_, value)| value == "*").map(|(label, _)| label.as_str());
-    let mut labels: Vec<_> = row.labels.iter().filter(|(_, value)| value != "*").cloned().collect();
-    labels.push(("name".into(), name.into()));
-    let shown: Values = scrape
-        .of(row.family, &labels)
-        .map(|sample| (star.map_or_else(String::new, |star| sample.labels[star].clone()), sample.value))
-        .collect();
-    if !shown.keys().eq(after.keys()) {
-        return Err(format!("shown {shown:?}, in the file {after:?}"));
-    }
-    for (device, value) in &shown {
-        let (Some(before), after) = (before.get(device), after[device]) else {
-            return Err(format!("{device} has just come"));
-        };
-        let (least, most) = (before.min(after), before.max(after));
-        let rounding = most.abs() * 1e-9;
-        if !(least - rounding..=most + rounding).contains(value) {
-            return Err(format!("{device} {value} is shown, in the file are {before} and then {after}"));
-        }
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::Path};
 
-use super::table::{differences, left_out, rows};
+use glassbox_tests::conformance::table::{differences, left_out, rows};
 
 const INTRODUCTION: &str = "\
 # Coming from cAdvisor

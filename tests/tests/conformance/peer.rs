@@ -10,14 +10,13 @@ use std::{
 
 use glassbox_tests::{
     agent::Agent,
+    conformance::table::{differences, left_out},
     docker::{Container, Docker, Network, eventually},
     exposition::Scrape,
     http,
     service::free_address,
     skip,
 };
-
-use super::table::{differences, left_out};
 
 /// Names cAdvisor's program.
 const VARIABLE: &str = "GLASSBOX_CADVISOR";

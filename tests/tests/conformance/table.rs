@@ -1,58 +1,9 @@
-//! The tables in tests/conformance/, and what they must agree with: the table of families.
+//! What the tables in tests/conformance/ must agree with: the table of families.
 
 use std::collections::BTreeSet;
 
 use glassbox::exposition::{Base, families};
-
-use super::source::Source;
-
-/// A family, or one of its series, that glassbox and cAdvisor both have.
-pub(super) struct Row {
-    pub(super) family: &'static str,
-    pub(super) kind: &'static str,
-    /// Labels beside those that say whose the series is. A star stands for any value.
-    pub(super) labels: Vec<(String, String)>,
-    /// Only a container with a CPU quota has it.
-    pub(super) quota: bool,
-    /// Where it is on cgroup v2 and on v1.
-    pub(super) v2: Source,
-    pub(super) v1: Source,
-}
-
-/// What is the same in both.
-pub(super) fn rows() -> Vec<Row> {
-    let rows = lines(include_str!("../../conformance/families.txt")).map(|line| {
-        let columns: Vec<&str> = line.split(" |").map(str::trim).collect();
-        let [family, kind, labels, v2, v1] = columns[..] else { panic!("five columns: {line}") };
-        let words = || labels.split_ascii_whitespace();
-        let labels = words().filter_map(|word| word.split_once('='));
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let quota = words().any(|word| word == "quota");
-        Row { family, kind, labels, quota, v2: Source::parse(v2), v1: Source::parse(v1) }
-    });
-    rows.collect()
-}
-
-/// What only cAdvisor has, and why.
-pub(super) fn left_out() -> Vec<(&'static str, &'static str)> {
-    lines(include_str!("../../conformance/left_out.txt"))
-        .map(|line| line.split_once(" | ").unwrap_or_else(|| panic!("two columns: {line}")))
-        .collect()
-}
-
-/// Where a family that both have differs on purpose: family or a star, what, why.
-pub(super) fn differences() -> Vec<[&'static str; 3]> {
-    lines(include_str!("../../conformance/differences.txt"))
-        .map(|line| {
-            let columns: Vec<&str> = line.split(" | ").collect();
-            columns.try_into().unwrap_or_else(|_| panic!("three columns: {line}"))
-        })
-        .collect()
-}
-
-fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
+use glassbox_tests::conformance::table::{differences, left_out, rows};
 
 #[test]
 fn the_inherited_families_are_those_of_the_table() {

@@ -78,6 +78,7 @@ impl Host {
             containers: self.containers.iter().map(|(_, row)| row.clone()).collect(),
             gpus: host.gpus,
             nvml: host.nvml,
+            machine: host.machine,
             agent: AgentUsage::default(),
         }
     }

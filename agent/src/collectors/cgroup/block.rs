@@ -105,7 +105,9 @@ mod tests {
 
     use super::*;
 
-    fn read_and_written(devices: &[DeviceIo]) -> Vec<((u32, u32), Option<u64>, Option<u64>)> {
+    type Told = ((u32, u32), Option<u64>, Option<u64>);
+
+    fn read_and_written(devices: &[DeviceIo]) -> Vec<Told> {
         devices.iter().map(|device| (device.number, device.read_bytes, device.written_bytes)).collect()
     }
 

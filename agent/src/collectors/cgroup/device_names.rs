@@ -64,8 +64,8 @@ impl DeviceNames {
         // Two devices of one name would be one series given twice. A name that was another's until now is that one's no
         // more, so all are asked for again; a sysfs that gives one name to two at once gives none.
         for attempt in 0..2 {
-            for index in 0..devices.len() {
-                devices[index].name = self.of(devices[index].number);
+            for device in &mut *devices {
+                device.name = self.of(device.number);
             }
             let twice = (1..devices.len())
                 .filter(|&index| devices[..index].iter().any(|other| other.name == devices[index].name));

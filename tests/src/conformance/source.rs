@@ -6,30 +6,46 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use glassbox_tests::cgroup::ROOT;
+use super::table::Row;
+use crate::cgroup::ROOT;
 
 /// Where a value is.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub enum Source {
     /// In no cgroup file.
     Elsewhere,
     /// Nowhere: the kernel does not tell.
     Nowhere,
     /// In a file.
-    File { tree: &'static str, file: &'static str, key: &'static str, factor: f64, also: Option<Also> },
+    File {
+        /// The hierarchy.
+        tree: &'static str,
+        /// The file.
+        file: &'static str,
+        /// The key in it.
+        key: &'static str,
+        /// By what it is multiplied.
+        factor: f64,
+        /// What else comes in.
+        also: Option<Also>,
+    },
 }
 
 /// A second file, and what becomes of both.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Also {
+pub enum Also {
+    /// This file's key is taken off.
     Minus(&'static str, &'static str),
+    /// The greater one.
     Max(&'static str, &'static str),
 }
 
 /// What a source says: one value, one for each device or interface, or none.
-pub(super) type Values = BTreeMap<String, f64>;
+pub type Values = BTreeMap<String, f64>;
 
 impl Source {
+    /// # Panics
+    /// Where the text is no source.
     pub(super) fn parse(text: &'static str) -> Self {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         match words[..] {
@@ -55,29 +71,37 @@ impl Source {
 }
 
 /// The cgroup directories of the container that a process is in, by the kernel's own account.
-pub(super) struct Directories {
+pub struct Directories {
     pid: u32,
     lines: String,
 }
 
 impl Directories {
-    pub(super) fn of(pid: u32) -> Self {
-        Self { pid, lines: fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap() }
+    /// # Panics
+    /// Where there is no such process.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        Self { pid, lines: read(&format!("/proc/{pid}/cgroup")) }
     }
 
     /// Which of both is this host's.
-    pub(super) fn choose<'a>(&self, v2: &'a Source, v1: &'a Source) -> &'a Source {
+    #[must_use]
+    pub fn choose<'a>(&self, v2: &'a Source, v1: &'a Source) -> &'a Source {
         let tree = v1.tree().or(v2.tree());
         if tree.is_some_and(|tree| self.v1(tree).is_some()) { v1 } else { v2 }
     }
 
     /// What the source says now; empty where file or key is missing, `None` where the source is elsewhere.
-    pub(super) fn read(&self, source: &Source) -> Option<Values> {
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    #[must_use]
+    pub fn read(&self, source: &Source) -> Option<Values> {
         let Source::File { tree, file, key, factor, also } = source else {
             return if matches!(source, Source::Nowhere) { Some(Values::new()) } else { None };
         };
         if let Some(column) = key.strip_prefix("net:") {
-            return Some(self.interfaces(column.parse().unwrap()));
+            return Some(self.interfaces(number_of(column) as usize));
         }
         let directory = self.v1(tree).unwrap_or_else(|| self.v2());
         let read = |file: &str, key: &str| {
@@ -96,6 +120,18 @@ impl Directories {
         Some(values)
     }
 
+    /// What a container with or without a CPU quota must show of a row.
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    #[must_use]
+    pub fn values(&self, row: &Row, quota: bool) -> Values {
+        if row.quota && !quota {
+            return Values::new();
+        }
+        self.read(self.choose(&row.v2, &row.v1)).unwrap_or_default()
+    }
+
     /// Its directory in the v1 hierarchy of a controller, if that is mounted.
     fn v1(&self, controller: &str) -> Option<PathBuf> {
         self.lines.lines().find_map(|line| {
@@ -106,7 +142,7 @@ impl Directories {
     }
 
     fn v2(&self) -> PathBuf {
-        let path = self.lines.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+        let path = self.lines.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
         let beside = Path::new(ROOT).join("unified");
         let root = if beside.is_dir() { beside } else { ROOT.into() };
         root.join(path.trim_start_matches('/'))
@@ -114,10 +150,10 @@ impl Directories {
 
     /// A column of the interfaces, counted from 1 after the name.
     fn interfaces(&self, column: usize) -> Values {
-        let text = fs::read_to_string(format!("/proc/{}/net/dev", self.pid)).unwrap();
+        let text = read(&format!("/proc/{}/net/dev", self.pid));
         let lines = text.lines().skip(2).filter_map(|line| line.rsplit_once(':'));
         let lines = lines.map(|(name, rest)| (name.trim(), rest)).filter(|(name, _)| *name != "lo");
-        let value = |rest: &str| rest.split_ascii_whitespace().nth(column - 1).unwrap().parse().unwrap();
+        let value = |rest: &str| number_of(rest.split_ascii_whitespace().nth(column - 1).unwrap_or_default());
         lines.map(|(name, rest)| (name.to_owned(), value(rest))).collect()
     }
 }
@@ -156,5 +192,13 @@ fn device(words: Vec<&str>) -> (String, f64) {
     let uevent = fs::read_to_string(format!("/sys/dev/block/{}/uevent", words[0])).unwrap_or_default();
     let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="));
     let name = name.map_or_else(|| words[0].to_owned(), |name| format!("/dev/{name}"));
-    (name, words[2].parse().unwrap())
+    (name, number_of(words[2]))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("read {path}: {error}"))
+}
+
+fn number_of(text: &str) -> f64 {
+    text.parse().unwrap_or_else(|_| panic!("a number, not {text:?}"))
 }
