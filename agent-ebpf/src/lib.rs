@@ -41,10 +41,16 @@ pub mod maps {
     pub const NVIDIA_ALLOCATIONS: &str = "NVIDIA_ALLOCATIONS";
     /// LRU hash of [`DriverProcess`](crate::nvidia_driver::DriverProcess) by process id.
     pub const NVIDIA_PROCESSES: &str = "NVIDIA_PROCESSES";
+    /// Array of [`PollInFlight`](crate::nvidia_driver::PollInFlight), direct-mapped by thread.
+    pub const NVIDIA_POLLS: &str = "NVIDIA_POLLS";
+    /// Hash of [`XidCount`](crate::nvidia_driver::xid::XidCount) by [`XidKey`](crate::nvidia_driver::xid::XidKey).
+    pub const NVIDIA_XIDS: &str = "NVIDIA_XIDS";
+    /// One [`XidRecord`](crate::nvidia_driver::xid::XidRecord). User space writes.
+    pub const NVIDIA_XID_RECORD: &str = "NVIDIA_XID_RECORD";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// All of them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 18] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -59,6 +65,9 @@ pub mod maps {
         NVIDIA_SLOTS,
         NVIDIA_ALLOCATIONS,
         NVIDIA_PROCESSES,
+        NVIDIA_POLLS,
+        NVIDIA_XIDS,
+        NVIDIA_XID_RECORD,
         LOST,
     ];
 }
@@ -87,10 +96,20 @@ pub mod programs {
     pub const NVIDIA_DRIVER_CALL: &str = "nvidia_driver_call";
     /// It returns.
     pub const NVIDIA_DRIVER_RETURN: &str = "nvidia_driver_return";
+    /// The driver is asked whether a device is ready: kprobe rung.
+    pub const NVIDIA_DRIVER_POLL: &str = "nvidia_driver_poll";
+    /// The driver reports an error of a GPU: kprobe rung.
+    pub const NVIDIA_DRIVER_REPORT: &str = "nvidia_driver_report";
+    /// The same: tracepoint rung.
+    pub const NVIDIA_DRIVER_XID: &str = "nvidia_driver_xid";
     /// Does nothing; what the cost of every other program is compared with.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The same for the tracepoints of ioctl(2).
     pub const EMPTY_IOCTL: &str = "empty_ioctl";
+    /// The same for a function that is called.
+    pub const EMPTY_CALL: &str = "empty_call";
+    /// The same for one that returns.
+    pub const EMPTY_RETURN: &str = "empty_return";
 }
 
 /// Constants of one run, frozen before the programs are verified, so that the verifier sees numbers.
@@ -132,11 +151,15 @@ pub enum Lost {
     NvidiaCalls = 5,
     /// A map of driver commands or failures had no room for another combination.
     NvidiaCommands = 6,
+    /// A wait in poll(2) may have been lost: at its end another thread held its entry of the direct-mapped array.
+    NvidiaPolls = 7,
+    /// The map of Xid errors had no room for another combination of GPU and Xid.
+    NvidiaXids = 8,
 }
 
 impl Lost {
     /// Every kind, in the order of its counter.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -144,6 +167,8 @@ impl Lost {
         Self::SchedulerWaits,
         Self::NvidiaCalls,
         Self::NvidiaCommands,
+        Self::NvidiaPolls,
+        Self::NvidiaXids,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -157,6 +182,8 @@ impl Lost {
             Self::SchedulerWaits => "scheduler_waits",
             Self::NvidiaCalls => "nvidia_calls",
             Self::NvidiaCommands => "nvidia_commands",
+            Self::NvidiaPolls => "nvidia_polls",
+            Self::NvidiaXids => "nvidia_xids",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! [`Layout`]s.
 
 pub mod commands;
+pub mod xid;
 
 use crate::histogram;
 
@@ -52,6 +53,10 @@ pub const FAILURE_ENTRIES: u32 = 8_192;
 pub const ALLOCATION_ENTRIES: u32 = 16_384;
 /// Processes that use the driver.
 pub const PROCESS_ENTRIES: u32 = 4_096;
+/// Concurrent waits in poll(2), direct-mapped by thread: 160 KiB. A power of two.
+pub const POLLS_IN_FLIGHT: u32 = 4_096;
+/// Combinations of GPU and Xid.
+pub const XID_ENTRIES: u32 = 512;
 
 /// An ioctl on its way, kept from its start to its end. One cache line.
 #[repr(C, align(64))]
@@ -75,6 +80,26 @@ pub struct CallInFlight {
     pub rest: [u64; 3],
 }
 
+/// A wait in poll(2) on one of the driver's devices, kept from its start to its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PollInFlight {
+    /// Thread-group and thread id as the kernel gives them.
+    pub thread: u64,
+    /// When it began, in ns of CLOCK_MONOTONIC.
+    pub begun_ns: u64,
+    /// How often the thread had given up its CPU by itself before.
+    pub sleeps: u64,
+    /// The container.
+    pub slot: u32,
+    /// One of [`device`].
+    pub device: u32,
+    /// How many wait queues the thread was registered with before that of the device.
+    pub registered: u32,
+    /// Always 0.
+    pub unused: u32,
+}
+
 /// Where the status lies in the structures of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +119,7 @@ impl Layout {
     pub const NO_STATUS: u32 = u32::MAX;
 }
 
-/// Key of a distribution of durations.
+/// Key of a distribution of durations: of calls, or of waits under [`commands::POLL`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallKey {
@@ -189,6 +214,10 @@ pub struct DriverSlot {
     pub cold_context_ns: u64,
     /// When its last large allocation was done.
     pub cold_allocated_ns: u64,
+    /// 1 once it gave a channel back: whoever does is no longer making its context.
+    pub cold_settled: u64,
+    /// Its name, `comm`, when it made the context: 16 bytes that it chose itself, ended by a 0.
+    pub cold_name: [u64; 2],
 }
 
 impl DriverSlot {
@@ -216,6 +245,8 @@ impl DriverSlot {
         cold_opened_ns: 0,
         cold_context_ns: 0,
         cold_allocated_ns: 0,
+        cold_settled: 0,
+        cold_name: [0; 2],
     };
 }
 
@@ -257,6 +288,9 @@ pub const LOADING_GAP_NS: u64 = 30_000_000_000;
 // SAFETY: `repr(C)`, u64 and u32 without padding, any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CallInFlight {}
+// SAFETY: as above.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for PollInFlight {}
 // SAFETY: as above, u32 only.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Layout {}

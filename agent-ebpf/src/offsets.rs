@@ -48,6 +48,10 @@ offsets! {
     task_group_leader: "task_struct" "group_leader",
     /// u64: when the task was made, ns of CLOCK_MONOTONIC.
     task_start_time: "task_struct" "start_time",
+    /// 16 bytes: its name, which a thread gives itself.
+    task_comm: "task_struct" "comm",
+    /// u64: how often it has given up its CPU by itself.
+    task_nvcsw: "task_struct" "nvcsw",
     /// Pointer to `files_struct`.
     task_files: "task_struct" "files",
     /// Pointer to `fdtable`.
@@ -68,6 +72,21 @@ offsets! {
     inode_i_sb: "inode" "i_sb",
     /// u32: the device of a file system, as in `i_rdev`.
     super_block_s_dev: "super_block" "s_dev",
+    /// Pointer to a function: what registers a waiter, `NULL` where none is to be registered. In the `poll_table` at the
+    /// head of poll(2)'s and select(2)'s `poll_wqueues`.
+    poll_wqueues_qproc: "poll_wqueues" "pt._qproc",
+    /// Pointer to `task_struct`: who waits.
+    poll_wqueues_polling_task: "poll_wqueues" "polling_task",
+    /// int: how many wait queues it was registered with so far, as long as they fit into the structure itself.
+    poll_wqueues_inline_index: "poll_wqueues" "inline_index",
+    /// `poll_table_entry[]`: what it was registered with.
+    poll_wqueues_inline_entries: "poll_wqueues" "inline_entries",
+    /// Pointer to `file`: whose wait queue.
+    poll_table_entry_filp: "poll_table_entry" "filp",
+    /// Pointer to the wait queue, the last member.
+    poll_table_entry_wait_address: "poll_table_entry" "wait_address",
+    /// Pointer to a PCI device's address as text.
+    pci_dev_name: "pci_dev" "dev.kobj.name",
     /// Pointer to `cfs_rq`. Needs CONFIG_FAIR_GROUP_SCHED.
     task_cfs_rq: "task_struct" "se.cfs_rq",
     /// Pointer to `task_group`. Needs CONFIG_CGROUP_SCHED.

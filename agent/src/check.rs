@@ -6,7 +6,10 @@ use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration
 use crate::{
     collectors::{COLLECTORS, nvidia_driver, nvml},
     config::Config,
-    containers::cgroup::{self, Layout},
+    containers::{
+        cgroup::{self, Layout},
+        runtimes,
+    },
     kernel::{self, Kernel, host},
 };
 
@@ -140,15 +143,40 @@ impl Report {
     }
 
     fn runtimes(&mut self, config: &Config) {
-        let Some(socket) = &config.docker_socket else {
-            self.row("docker", State::Off, "switched off (docker.enabled = false)");
-            return;
+        match &config.docker_socket {
+            Some(socket) => self.socket("docker", socket),
+            None => self.row("docker", State::Off, "switched off (docker.enabled = false)"),
+        }
+        for (subject, sockets) in [
+            ("docker", &config.docker_extra_sockets),
+            ("podman", &config.podman_sockets),
+            ("containerd", &config.containerd_sockets),
+            ("cri", &config.cri_sockets),
+        ] {
+            let (there, missing): (Vec<_>, Vec<_>) =
+                sockets.iter().partition(|socket| runtimes::is_there(socket));
+            there.iter().for_each(|socket| self.socket(subject, socket));
+            if there.is_empty() && !missing.is_empty() {
+                let missing: Vec<_> = missing.iter().map(|socket| socket.display().to_string()).collect();
+                self.ok(subject, format!("none at {}; asked as soon as it is there", missing.join(", ")));
+            }
+        }
+        let there = config.roots.there();
+        let there: Vec<_> = there.iter().map(|path| path.display().to_string()).collect();
+        let finding = if there.is_empty() {
+            "none: no directory of [paths] has any".to_owned()
+        } else {
+            format!("{}, for containers that no socket tells of", there.join(", "))
         };
+        self.ok("names in files", finding);
+    }
+
+    fn socket(&mut self, subject: &str, socket: &Path) {
         match UnixStream::connect(socket) {
-            Ok(_) => self.ok("docker", format!("{} answers", socket.display())),
+            Ok(_) => self.ok(subject, format!("{} answers", socket.display())),
             Err(error) => {
                 let finding = format!("{}: {error}; containers are shown by id", socket.display());
-                self.row("docker", State::Off, finding);
+                self.row(subject, State::Off, finding);
             }
         }
     }
@@ -211,6 +239,9 @@ impl Report {
         }
         for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
             self.row(format!("  not {rung}"), State::Off, reason);
+        }
+        for (program, reason) in &outcome.without {
+            self.row(format!("  without {program}"), State::Off, reason);
         }
     }
 }

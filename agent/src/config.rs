@@ -10,7 +10,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::collectors::nvidia_driver::{ExtraPaths, Release};
+use crate::{
+    collectors::nvidia_driver::{ExtraPaths, Release},
+    containers::files::Roots,
+};
 
 /// Why a configuration was refused. The text names the file and the key.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,9 @@ pub struct RawConfig {
     collectors: RawCollectors,
     cgroup: RawCgroup,
     docker: RawDocker,
+    podman: RawSockets,
+    containerd: RawSockets,
+    cri: RawSockets,
     kernel: RawKernel,
     nvidia_driver: RawNvidiaDriver,
     nvml: RawNvml,
@@ -115,6 +121,14 @@ struct RawCgroup {
 struct RawDocker {
     enabled: Option<bool>,
     socket: Option<PathBuf>,
+    extra_sockets: Vec<PathBuf>,
+}
+
+/// The sockets of a runtime; none switches it off.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSockets {
+    sockets: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +143,7 @@ struct RawKernel {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawNvidiaDriver {
+    rung: Option<NvidiaDriverRung>,
     release: Option<String>,
     extra_ctl_paths: Vec<PathBuf>,
     extra_gpu_paths: Vec<PathBuf>,
@@ -156,6 +171,10 @@ struct RawPaths {
     cgroup: Option<PathBuf>,
     proc: Option<PathBuf>,
     sys: Option<PathBuf>,
+    docker: Option<PathBuf>,
+    containerd: Option<PathBuf>,
+    containers_storage: Option<PathBuf>,
+    logs: Option<PathBuf>,
 }
 
 /// A rule that gives containers another display name.
@@ -192,6 +211,18 @@ pub enum SchedulerRung {
     Wakeup,
 }
 
+/// Which programs trace the NVIDIA driver.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum NvidiaDriverRung {
+    /// The first that this kernel takes.
+    Auto,
+    /// Only those on the driver's own functions.
+    Functions,
+    /// Only those on the system call.
+    Syscalls,
+}
+
 /// What the configuration means, every value set and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -219,6 +250,14 @@ pub struct Config {
     pub cgroup_numa: bool,
     /// Docker Engine's socket; `None` where it is not to be asked.
     pub docker_socket: Option<PathBuf>,
+    /// Sockets of other Docker Engines, such as rootless ones.
+    pub docker_extra_sockets: Vec<PathBuf>,
+    /// Podman's sockets.
+    pub podman_sockets: Vec<PathBuf>,
+    /// containerd's sockets, for its containers beside Kubernetes'.
+    pub containerd_sockets: Vec<PathBuf>,
+    /// Sockets of Kubernetes' container runtimes.
+    pub cri_sockets: Vec<PathBuf>,
     /// Whether kernel programs are loaded at all.
     pub kernel_enabled: bool,
     /// Where the kernel's type information is.
@@ -227,6 +266,8 @@ pub struct Config {
     pub program_stats: ProgramStats,
     /// Which scheduler programs to use.
     pub scheduler_rung: SchedulerRung,
+    /// Which programs trace the NVIDIA driver.
+    pub nvidia_driver_rung: NvidiaDriverRung,
     /// The NVIDIA driver's release; `None` is what the driver says itself.
     pub nvidia_release: Option<Release>,
     /// Files that count as the NVIDIA driver's devices.
@@ -247,7 +288,12 @@ pub struct Config {
     pub proc_root: PathBuf,
     /// The mount of sysfs.
     pub sys_root: PathBuf,
+    /// Where runtimes leave files that name containers.
+    pub roots: Roots,
 }
+
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
+const K3S: &str = "/run/k3s/containerd/containerd.sock";
 
 impl Default for Config {
     fn default() -> Self {
@@ -266,10 +312,15 @@ impl Default for Config {
             cgroup_hugetlb: false,
             cgroup_numa: false,
             docker_socket: Some("/var/run/docker.sock".into()),
+            docker_extra_sockets: Vec::new(),
+            podman_sockets: vec!["/run/podman/podman.sock".into()],
+            containerd_sockets: vec![CONTAINERD.into(), K3S.into()],
+            cri_sockets: vec![CONTAINERD.into(), "/run/crio/crio.sock".into(), K3S.into()],
             kernel_enabled: true,
             btf: "/sys/kernel/btf/vmlinux".into(),
             program_stats: ProgramStats::Sampled,
             scheduler_rung: SchedulerRung::Auto,
+            nvidia_driver_rung: NvidiaDriverRung::Auto,
             nvidia_release: None,
             nvidia_extra: ExtraPaths::default(),
             nvml_library: "libnvidia-ml.so.1".into(),
@@ -280,6 +331,12 @@ impl Default for Config {
             cgroup_root: "/sys/fs/cgroup".into(),
             proc_root: "/proc".into(),
             sys_root: "/sys".into(),
+            roots: Roots {
+                docker: "/var/lib/docker".into(),
+                containerd: "/run/containerd".into(),
+                storage: "/var/lib/containers/storage".into(),
+                logs: "/var/log".into(),
+            },
         }
     }
 }
@@ -343,10 +400,18 @@ impl TryFrom<RawConfig> for Config {
             } else {
                 None
             },
+            docker_extra_sockets: match raw.docker.enabled {
+                Some(false) => Vec::new(),
+                _ => raw.docker.extra_sockets,
+            },
+            podman_sockets: raw.podman.sockets.unwrap_or(default.podman_sockets),
+            containerd_sockets: raw.containerd.sockets.unwrap_or(default.containerd_sockets),
+            cri_sockets: raw.cri.sockets.unwrap_or(default.cri_sockets),
             kernel_enabled: raw.kernel.enabled.unwrap_or(default.kernel_enabled),
             btf: raw.kernel.btf.unwrap_or(default.btf),
             program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
             scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
+            nvidia_driver_rung: raw.nvidia_driver.rung.unwrap_or(default.nvidia_driver_rung),
             nvidia_release: match raw.nvidia_driver.release.as_deref() {
                 None | Some("") => None,
                 Some(text) => Some(release(text)?),
@@ -381,6 +446,12 @@ impl TryFrom<RawConfig> for Config {
             cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
             proc_root: raw.paths.proc.unwrap_or(default.proc_root),
             sys_root: raw.paths.sys.unwrap_or(default.sys_root),
+            roots: Roots {
+                docker: raw.paths.docker.unwrap_or(default.roots.docker),
+                containerd: raw.paths.containerd.unwrap_or(default.roots.containerd),
+                storage: raw.paths.containers_storage.unwrap_or(default.roots.storage),
+                logs: raw.paths.logs.unwrap_or(default.roots.logs),
+            },
         })
     }
 }

@@ -9,9 +9,15 @@
 //! does not know the id never hides a container.
 
 pub mod cgroup;
+pub mod containerd;
+pub mod cri;
 pub mod directory;
 pub mod docker;
+pub mod files;
+pub mod grpc;
 pub mod naming;
+mod reconnect;
+pub mod runtimes;
 pub mod tracker;
 
 use std::{collections::BTreeMap, time::SystemTime};

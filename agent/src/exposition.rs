@@ -15,6 +15,7 @@ pub mod dcgm;
 pub mod document;
 pub mod filesystem;
 pub mod gpu;
+pub mod gpu_health;
 pub mod lifecycle;
 pub mod machine;
 pub mod memory;
@@ -97,6 +98,8 @@ pub enum Base {
     Machine,
     /// A GPU: `gpu` (its index), `uuid`.
     Gpu,
+    /// A GPU; one that NVML does not know by `pci_bus_id` alone.
+    AnyGpu,
     /// A GPU, by dcgm-exporter's labels.
     Dcgm,
     /// `container`, and `namespace`, `pod` where it has them.
@@ -238,6 +241,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         scheduler::FAMILIES,
         nvidia_driver::FAMILIES,
         gpu::FAMILIES,
+        gpu_health::FAMILIES,
         container_gpu::FAMILIES,
         nvml::FAMILIES,
         dcgm::FAMILIES,

@@ -18,8 +18,9 @@ const BUSY_RATIO: f64 = 0.01;
 /// What is known of a container at one tick. `None` is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
-    /// It has called the driver.
-    pub called: Option<bool>,
+    /// It got GPU memory, a context or a channel from the driver. Who only asks the driver how the GPUs are, like
+    /// nvidia-smi, gets none.
+    pub granted: Option<bool>,
     /// Time since a call of those in flight began or ended.
     pub waiting: Option<Duration>,
     /// The highest utilisation of a GPU by it.
@@ -39,19 +40,20 @@ pub struct Evidence {
 ///
 /// | state | holds where |
 /// |---|---|
-/// | `no_gpu` | it never called the driver, and NVML does not see it |
-/// | `stuck_in_driver` | calls are in flight, and for 10 s none began or ended |
+/// | `stuck_in_driver` | calls to the driver are in flight, and for 10 s none began or ended |
+/// | `no_gpu` | the driver never gave it GPU memory, a context or a channel, and NVML does not see it |
 /// | `busy` | a GPU was utilised by it for 1 % or more |
 /// | `waiting_for_cpu` | its threads waited for CPUs longer than they ran, and 0.1 s a second or more |
 /// | `loading` | it got GPU memory, a context or a channel within 5 s |
 /// | `idle_with_memory` | else |
 #[must_use]
 pub fn decide(evidence: &Evidence) -> Option<GpuState> {
-    if evidence.called == Some(false) && !evidence.seen_on_gpu {
-        return Some(GpuState::NoGpu);
-    }
+    // Before any other: the first call of all may hang.
     if evidence.waiting.is_some_and(|waiting| waiting >= STUCK) {
         return Some(GpuState::StuckInDriver);
+    }
+    if evidence.granted == Some(false) && !evidence.seen_on_gpu {
+        return Some(GpuState::NoGpu);
     }
     let utilization = evidence.utilization_ratio?;
     if utilization >= BUSY_RATIO {
@@ -118,7 +120,7 @@ fn evidence(row: &ContainerRow, sources: Sources, before: &mut Option<Before>, n
     let on_gpu = row.gpus.iter().filter(|gpu| gpu.processes.is_some_and(|processes| processes > 0));
     let utilizations = row.gpus.iter().filter_map(|gpu| gpu.utilization_ratio);
     let mut evidence = Evidence {
-        called: (driver.is_some() || sources.driver).then_some(driver.is_some()),
+        granted: (driver.is_some() || sources.driver).then_some(grown > 0),
         waiting: driver.and_then(|driver| driver.waiting),
         // Who is on no GPU uses none.
         utilization_ratio: utilizations
@@ -149,7 +151,7 @@ mod tests {
 
     /// On a GPU, with nothing going on.
     const IDLE: Evidence = Evidence {
-        called: Some(true),
+        granted: Some(true),
         waiting: None,
         utilization_ratio: Some(0.0),
         seen_on_gpu: true,
@@ -174,7 +176,7 @@ mod tests {
         );
         assert_eq!(state(|e| e.utilization_ratio = Some(0.3)), Some("busy"));
         assert_eq!(state(|e| e.waiting = Some(STUCK)), Some("stuck_in_driver"));
-        assert_eq!(state(|e| (e.called, e.seen_on_gpu) = (Some(false), false)), Some("no_gpu"));
+        assert_eq!(state(|e| (e.granted, e.seen_on_gpu) = (Some(false), false)), Some("no_gpu"));
     }
 
     #[test]
@@ -201,6 +203,23 @@ mod tests {
             }),
             Some("stuck_in_driver")
         );
+        let nothing = |e: &mut Evidence| (e.granted, e.seen_on_gpu) = (Some(false), false);
+        assert_eq!(
+            state(|e| {
+                nothing(e);
+                e.waiting = Some(STUCK);
+            }),
+            Some("stuck_in_driver"),
+            "the first call hangs"
+        );
+        assert_eq!(
+            state(|e| {
+                nothing(e);
+                e.seen_on_gpu = true;
+            }),
+            Some("idle_with_memory"),
+            "the agent came later"
+        );
     }
 
     #[test]
@@ -210,7 +229,7 @@ mod tests {
             state(|e| (e.utilization_ratio, e.waiting) = (None, Some(STUCK))),
             Some("stuck_in_driver")
         );
-        assert_eq!(state(|e| (e.called, e.seen_on_gpu) = (None, false)), Some("idle_with_memory"));
+        assert_eq!(state(|e| (e.granted, e.seen_on_gpu) = (None, false)), Some("idle_with_memory"));
     }
 
     #[test]
@@ -256,13 +275,34 @@ mod tests {
     }
 
     #[test]
-    fn without_nvml_who_calls_the_driver_has_no_state_and_who_does_not_has_no_gpu() {
+    fn without_nvml_who_has_a_context_has_no_state_and_who_has_none_has_no_gpu() {
         let (mut states, mut row) = (GpuStates::default(), row());
         let sources = Sources { driver: true, nvml: false };
         states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
-        row.nvidia_driver = Some(Box::default());
+        row.nvidia_driver = Some(Box::new(context()));
         states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
         assert_eq!(row.gpu_state, None);
+    }
+
+    fn context() -> crate::snapshot::nvidia_driver::DriverUsage {
+        let mut usage = crate::snapshot::nvidia_driver::DriverUsage::default();
+        usage.meaning.contexts = 1;
+        usage
+    }
+
+    #[test]
+    fn who_only_asks_the_driver_how_the_gpus_are_has_no_gpu_unless_the_call_hangs() {
+        let (mut states, mut row) = (GpuStates::default(), row());
+        let sources = Sources { driver: true, nvml: true };
+        let mut asks = crate::snapshot::nvidia_driver::DriverUsage::default();
+        asks.meaning.undecoded = 7;
+        row.nvidia_driver = Some(Box::new(asks.clone()));
+        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
+        asks.waiting = Some(STUCK);
+        row.nvidia_driver = Some(Box::new(asks));
+        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        assert_eq!(row.gpu_state, Some(GpuState::StuckInDriver));
     }
 }

@@ -7,8 +7,10 @@ pub mod attach;
 pub mod btf;
 pub mod events;
 pub mod host;
+pub mod ladders;
 pub mod maps;
 pub mod offsets;
+pub mod record;
 pub mod returns;
 pub mod slots;
 pub mod stats;
@@ -29,7 +31,7 @@ use self::{
     slots::Slots,
     stats::{ProgramStatus, ProgramTimes},
 };
-use crate::config::{Config, SchedulerRung};
+use crate::config::Config;
 
 /// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));
@@ -105,7 +107,7 @@ impl Kernel {
         let maps = maps::statuses(&ebpf);
         // Slots must be on the queue before the first container can be born.
         let slots = Slots::new(&mut ebpf, &tables)?;
-        let ladders = attach::ladders(config.scheduler_rung);
+        let ladders = ladders::ladders(config.scheduler_rung, config.nvidia_driver_rung);
         let outcomes = ladders
             .iter()
             .filter(|ladder| ladder.at_start)
@@ -157,6 +159,18 @@ impl Kernel {
             attach::detach(rung, &mut self.ebpf);
         }
         self.outcomes.retain(|outcome| outcome.noun != noun);
+    }
+
+    /// Whether a program is attached.
+    #[must_use]
+    pub fn has(&self, program: &str) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.has(program))
+    }
+
+    /// What the rung of `noun` does without: programs, each with the reason.
+    pub fn without(&self, noun: &str) -> impl Iterator<Item = &(&'static str, String)> {
+        let outcomes = self.outcomes.iter().filter(move |outcome| outcome.noun == noun);
+        outcomes.flat_map(|outcome| &outcome.without)
     }
 
     /// How each ladder ended.
@@ -224,8 +238,9 @@ impl Kernel {
                 let is_first = |(index, program): &(usize, &attach::Program)| {
                     rung.programs[..*index].iter().all(|earlier| earlier.name != program.name)
                 };
-                let programs = rung.programs.iter().enumerate().filter(is_first);
-                programs.map(move |(_, program)| (outcome, rung, program))
+                let programs = rung.programs.iter().enumerate().filter(is_first).map(|(_, program)| program);
+                let programs = programs.chain(rung.extras.iter().map(|extra| &extra.program));
+                programs.map(move |program| (outcome, rung, program))
             })
             .map(|(outcome, rung, program)| {
                 let measured = self.times.of(program.name);
@@ -233,7 +248,7 @@ impl Kernel {
                     name: program.name,
                     collector: outcome.noun,
                     rung: rung.name,
-                    attached: outcome.rung.is_some(),
+                    attached: outcome.has(program.name),
                     runs: measured.map(|(runs, _)| runs),
                     run_time: measured.map(|(_, time)| time).unwrap_or_default(),
                 }
@@ -263,15 +278,4 @@ fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
         cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) == Some(libc::EPERM)
     });
     if denied { error.context(host::REMEDY_PRIVILEGES) } else { error }
-}
-
-/// Which rungs the scheduler may use.
-impl SchedulerRung {
-    fn allows(self, rung: &str) -> bool {
-        match self {
-            Self::Auto => true,
-            Self::Switch => rung == attach::SWITCH,
-            Self::Wakeup => rung == attach::WAKEUP,
-        }
-    }
 }

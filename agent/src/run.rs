@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    containers::{Runtime, directory::Directory, docker},
+    containers::{directory::Directory, runtimes},
     exposition, server,
     tick::{Engine, Snapshots, Waker},
 };
@@ -54,10 +54,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!("{}", exposition::DEMO);
     }
     let directory = Directory::new();
-    if let Some(socket) = config.docker_socket.clone() {
-        directory.register(Runtime::Docker);
-        tokio::spawn(docker::watch(socket, config.labels.clone(), directory.clone()));
-    }
+    runtimes::start(&config, &directory);
     let stop = Waker::new()?;
     let (ended, mut has_ended) = watch::channel(false);
     let options = server::Options::from(&config);

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod scheduler;
+pub mod xid;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub containers: Vec<ContainerRow>,
     /// The GPUs of this host, by index.
     pub gpus: Vec<Gpu>,
+    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    pub stray_gpus: Vec<Gpu>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
     /// The host; `None` where its collector is off.

@@ -149,6 +149,7 @@ impl Engine {
         for running in &mut self.collectors {
             running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now);
         }
+        host.join_xids();
         let sources =
             Sources { driver: self.driver_known(), nvml: host.nvml.as_ref().is_some_and(|nvml| nvml.up) };
         let rows = self.tracker.living().map(|entry| (entry.container.key, &mut entry.row));
@@ -161,6 +162,7 @@ impl Engine {
             taken_at: now,
             containers: self.tracker.rows(now),
             gpus: host.gpus,
+            stray_gpus: host.stray_gpus,
             nvml: host.nvml,
             machine: host.machine,
             agent: self.usage(begun.elapsed()),

@@ -89,6 +89,7 @@ unregister_gpus:
 	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
 remove_directory:
 	proc_remove(directory);
+	stand_in_poll_stop();
 	return error;
 }
 
@@ -98,6 +99,7 @@ static void __exit stand_in_exit(void)
 	__unregister_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl");
 	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
 	proc_remove(directory);
+	stand_in_poll_stop();
 }
 
 module_init(stand_in_init);

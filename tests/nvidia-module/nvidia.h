@@ -12,6 +12,8 @@
 #define GLASSBOX_NVIDIA_H
 
 #include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/poll.h>
 #include <linux/types.h>
 
 /* nvstatuscodes.h */
@@ -31,6 +33,39 @@ extern unsigned int stand_in_release;
 u64 stand_in_memory_bytes(void);
 /* Sleeps for as long as every ioctl is to take. */
 void stand_in_wait(void);
+
+#define NO_STATUS (~0u)
+
+/* One form of a request's structure on /dev/nvidiactl and /dev/nvidiaN. */
+struct form {
+	unsigned int number;
+	unsigned int size;
+	unsigned int status;
+	/* The releases that have it: from the first on, before the second. */
+	unsigned int since;
+	unsigned int until;
+};
+
+/* The form of a number and a size in this release; NULL where it has none. */
+const struct form *form_of_escape(unsigned int number, unsigned int size);
+
+/* GPU memory that an open file holds. Its calls must come one at a time. */
+struct holdings {
+	struct list_head objects;
+	unsigned int count;
+};
+
+void memory_begin(struct holdings *holdings);
+/* Takes memory under a handle. The bytes are then those that were granted. */
+u32 memory_allocate(struct holdings *holdings, u32 client, u32 handle, u64 *bytes);
+/* Frees an object, or all of a client where the object is the client itself. What holds no memory is not known. */
+void memory_free(struct holdings *holdings, u32 client, u32 handle);
+void memory_end(struct holdings *holdings);
+
+/* Whether a device is ready. */
+__poll_t nvidia_poll(struct file *file, poll_table *table);
+/* Makes no device ready any more. */
+void stand_in_poll_stop(void);
 
 extern const struct file_operations nvidia_fops;
 extern const struct file_operations uvm_fops;

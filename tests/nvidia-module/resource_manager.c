@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* /dev/nvidiactl and /dev/nvidiaN: requests with a size, a status in every structure, and memory that runs out. */
 
+#include <linux/atomic.h>
 #include <linux/kernel.h>
-#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
@@ -11,7 +11,6 @@
 #include "nvidia.h"
 
 #define MAGIC 'F'
-#define ALLOC_MEMORY 0x27
 #define FREE 0x29
 #define CONTROL 0x2A
 #define ALLOC 0x2B
@@ -20,14 +19,10 @@
 
 /* NV_ABSOLUTE_MAX_IOCTL_SIZE */
 #define SIZE_LIMIT 16384u
-/* What one open file may hold, so that no caller can fill the kernel's memory. */
-#define OBJECTS_LIMIT 4096u
-/* The driver gives memory in pieces of this size. */
-#define GRANULE 65536u
-
 #define CLASS_MEMORY_LOCAL_USER 0x40
-/* NV0000_CTRL_CMD_SYSTEM_GET_P2P_CAPS: the one command that this GPU does not have. */
-#define UNSUPPORTED_CONTROL 0x127
+/* The first client that is given its handle, and the first object. */
+#define FIRST_CLIENT 0xC1D00001u
+#define FIRST_OBJECT 0xCAFE0000u
 
 #define HEAP_ALLOC_SIZE 2
 #define HEAP_FREE 3
@@ -35,75 +30,20 @@
 #define HEAP_ALLOC_SIZE_RANGE 14
 #define HEAP_FLAGS_VIRTUAL 0x00080000
 
-#define NO_STATUS (~0u)
-#define ANY_SIZE (~0u)
-
-/* One form of a request's structure. */
-struct form {
-	unsigned int number;
-	unsigned int size;
-	unsigned int status;
-	/* The releases that have it: from the first on, before the second. */
-	unsigned int since;
-	unsigned int until;
-};
-
-static const struct form forms[] = {
-	{ ALLOC_MEMORY, 56, 40 },
-	{ 0x28, 20, 16 },
-	{ FREE, 16, 12 },
-	{ CONTROL, 32, 28 },
-	{ ALLOC, 32, 28 },
-	{ ALLOC, 48, 40 },
-	{ 0x34, 28, 24 },
-	{ 0x35, 24, 20 },
-	{ 0x41, 56, 48 },
-	{ VID_HEAP_CONTROL, 184, 20 },
-	{ 0x4D, 72, 64 },
-	{ 0x4E, 56, 40 },
-	{ 0x4F, 32, 24 },
-	{ 0x52, 16, 12 },
-	{ 0x54, 56, 48 },
-	{ 0x57, 56, 48, 0, RELEASE(580, 65, 6) },
-	{ 0x57, 64, 56, RELEASE(580, 65, 6) },
-	{ 0x58, 40, 32, 0, RELEASE(550, 40, 7) },
-	{ 0x58, 48, 40, RELEASE(550, 40, 7) },
-	{ 0x59, 16, 12 },
-	{ 0x5E, 40, 32 },
-	{ 0xC8, ANY_SIZE, NO_STATUS },
-	{ 0xC9, 4, NO_STATUS },
-	{ 0xCE, 16, 12 },
-	{ 0xCF, 16, 12 },
-	{ 0xD1, 12, 8 },
-	{ 0xD2, 72, NO_STATUS },
-	{ 0xD4, ANY_SIZE, NO_STATUS },
-	{ 0xD5, 8, 4 },
-	{ 0xD6, 8, NO_STATUS },
-	{ 0xD7, 560, NO_STATUS },
-	{ 0xD8, 4, NO_STATUS },
-	{ 0xD9, 2600, 2592, 0, RELEASE(570, 86, 15) },
-	{ 0xD9, 2608, 2600, RELEASE(570, 86, 15) },
-	{ 0xDA, 8, NO_STATUS, RELEASE(550, 40, 7) },
-};
-
-/* Memory that somebody holds. */
-struct object {
-	struct list_head node;
-	u32 client;
-	u32 handle;
-	u64 bytes;
+/* Commands of RM_CONTROL that this GPU does not have: no C2C link, no NVLink, no peer, no encryption of memory. */
+static const u32 unsupported[] = {
+	0x127, 0x13A, 0x2080182B, 0x20803001, 0x20803002, 0x20801358, 0x20801359,
 };
 
 /* An open file. */
 struct session {
 	struct mutex lock;
-	struct list_head objects;
-	unsigned int count;
+	struct holdings holdings;
 	u32 next_handle;
 };
 
-static DEFINE_MUTEX(budget_lock);
-static u64 taken_bytes;
+/* Clients that were given their handle, of all files. */
+static atomic_t clients = ATOMIC_INIT(0);
 
 static u32 word(const void *params, unsigned int at)
 {
@@ -121,103 +61,38 @@ static u64 long_word(const void *params, unsigned int at)
 	return value;
 }
 
-static const struct form *form_of(unsigned int number, unsigned int size)
+static u32 fresh_handle(struct session *session, u32 handle)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(forms); i++) {
-		const struct form *form = &forms[i];
-
-		if (form->number == number && (form->size == size || form->size == ANY_SIZE) &&
-		    form->since <= stand_in_release && (!form->until || stand_in_release < form->until))
-			return form;
-	}
-	return NULL;
+	return handle ? handle : session->next_handle++;
 }
 
-/* The bytes that were taken, at least as many as were asked for; 0 where there are not as many. */
-static u64 take(u64 bytes)
+static bool is_root(u32 class)
 {
-	u64 all = stand_in_memory_bytes(), taken = 0;
-
-	if (!bytes || bytes > all)
-		return 0;
-	bytes = round_up(bytes, GRANULE);
-	mutex_lock(&budget_lock);
-	if (bytes <= all && taken_bytes <= all - bytes) {
-		taken_bytes += bytes;
-		taken = bytes;
-	}
-	mutex_unlock(&budget_lock);
-	return taken;
+	return class == 0x00 || class == 0x01 || class == 0x41;
 }
 
-static void give_back(struct session *session, struct object *object)
-{
-	mutex_lock(&budget_lock);
-	taken_bytes -= object->bytes;
-	mutex_unlock(&budget_lock);
-	list_del(&object->node);
-	session->count--;
-	kfree(object);
-}
-
-/* Takes memory under a handle, which is chosen here where it is 0. */
-static u32 allocate(struct session *session, u32 client, u32 *handle, u64 *bytes)
-{
-	struct object *object;
-	u64 taken;
-
-	if (session->count >= OBJECTS_LIMIT)
-		return STATUS_INSUFFICIENT_RESOURCES;
-	if (!*handle)
-		*handle = session->next_handle++;
-	list_for_each_entry(object, &session->objects, node)
-		if (object->client == client && object->handle == *handle)
-			return STATUS_INSERT_DUPLICATE_NAME;
-	taken = take(*bytes);
-	if (!taken)
-		return STATUS_NO_MEMORY;
-	object = kmalloc(sizeof(*object), GFP_KERNEL);
-	if (!object) {
-		mutex_lock(&budget_lock);
-		taken_bytes -= taken;
-		mutex_unlock(&budget_lock);
-		return STATUS_INSUFFICIENT_RESOURCES;
-	}
-	object->client = client;
-	object->handle = *handle;
-	object->bytes = *bytes = taken;
-	list_add(&object->node, &session->objects);
-	session->count++;
-	return STATUS_OK;
-}
-
-/* Frees an object, or all of a client where the object is the client itself. What holds no memory is not known here. */
-static void release_object(struct session *session, u32 client, u32 handle)
-{
-	struct object *object, *next;
-
-	list_for_each_entry_safe(object, next, &session->objects, node)
-		if (object->client == client && (object->handle == handle || handle == client))
-			give_back(session, object);
-}
-
-/* RM_ALLOC of memory: the size lies in a structure of its own and is written back as the driver rounded it. */
+/*
+ * RM_ALLOC: a handle for whatever it is, where the caller has none. The size of memory lies in a structure of its own
+ * and is written back as the driver rounded it.
+ */
 static u32 rm_alloc(struct session *session, void *params)
 {
 	u64 __user *size = (u64 __user *)(unsigned long)(long_word(params, 16) + 64);
-	u32 handle = word(params, 8), status;
+	u32 client = word(params, 0), handle = word(params, 8), class = word(params, 12), status;
 	u64 bytes;
 
-	if (word(params, 12) != CLASS_MEMORY_LOCAL_USER)
+	if (!is_root(class))
+		handle = fresh_handle(session, handle);
+	else if (!handle)
+		handle = FIRST_CLIENT + (u32)atomic_fetch_inc(&clients) % 0x100000u;
+	memcpy(params + 8, &handle, sizeof(handle));
+	if (class != CLASS_MEMORY_LOCAL_USER)
 		return STATUS_OK;
 	if (copy_from_user(&bytes, size, sizeof(bytes)))
 		return STATUS_INVALID_ADDRESS;
-	status = allocate(session, word(params, 0), &handle, &bytes);
-	memcpy(params + 8, &handle, sizeof(handle));
+	status = memory_allocate(&session->holdings, client, handle, &bytes);
 	if (status == STATUS_OK && copy_to_user(size, &bytes, sizeof(bytes))) {
-		release_object(session, word(params, 0), handle);
+		memory_free(&session->holdings, client, handle);
 		return STATUS_INVALID_ADDRESS;
 	}
 	return status;
@@ -232,15 +107,16 @@ static u32 vid_heap_control(struct session *session, void *params)
 	switch (function) {
 	case HEAP_ALLOC_SIZE:
 	case HEAP_ALLOC_SIZE_RANGE:
+		handle = fresh_handle(session, handle);
+		memcpy(params + 44, &handle, sizeof(handle));
 		/* Addresses without memory, or memory of the host. */
 		if (word(params, 52) & HEAP_FLAGS_VIRTUAL || (word(params, 56) >> 25 & 3))
 			return STATUS_OK;
-		status = allocate(session, client, &handle, &bytes);
-		memcpy(params + 44, &handle, sizeof(handle));
+		status = memory_allocate(&session->holdings, client, handle, &bytes);
 		memcpy(params + at, &bytes, sizeof(bytes));
 		return status;
 	case HEAP_FREE:
-		release_object(session, client, handle);
+		memory_free(&session->holdings, client, handle);
 		return STATUS_OK;
 	case HEAP_INFO:
 		bytes = stand_in_memory_bytes();
@@ -251,6 +127,16 @@ static u32 vid_heap_control(struct session *session, void *params)
 	}
 }
 
+static u32 control(u32 command)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(unsupported); i++)
+		if (unsupported[i] == command)
+			return STATUS_NOT_SUPPORTED;
+	return STATUS_OK;
+}
+
 static u32 answer(struct session *session, unsigned int number, void *params)
 {
 	switch (number) {
@@ -259,10 +145,10 @@ static u32 answer(struct session *session, unsigned int number, void *params)
 	case VID_HEAP_CONTROL:
 		return vid_heap_control(session, params);
 	case FREE:
-		release_object(session, word(params, 0), word(params, 8));
+		memory_free(&session->holdings, word(params, 0), word(params, 8));
 		return STATUS_OK;
 	case CONTROL:
-		return word(params, 8) == UNSUPPORTED_CONTROL ? STATUS_NOT_SUPPORTED : STATUS_OK;
+		return control(word(params, 8));
 	default:
 		return STATUS_OK;
 	}
@@ -293,7 +179,7 @@ static noinline long nvidia_unlocked_ioctl(struct file *file, unsigned int cmd, 
 		size = wrapper.size;
 		user = (void __user *)(unsigned long)wrapper.address;
 	}
-	form = form_of(number, size);
+	form = form_of_escape(number, size);
 	if (!form || !size || size > SIZE_LIMIT)
 		return -EINVAL;
 	params = memdup_user(user, size);
@@ -317,8 +203,8 @@ static int nvidia_open(struct inode *inode, struct file *file)
 	if (!session)
 		return -ENOMEM;
 	mutex_init(&session->lock);
-	INIT_LIST_HEAD(&session->objects);
-	session->next_handle = 0xCAFE0000;
+	memory_begin(&session->holdings);
+	session->next_handle = FIRST_OBJECT;
 	file->private_data = session;
 	return 0;
 }
@@ -326,10 +212,8 @@ static int nvidia_open(struct inode *inode, struct file *file)
 static int nvidia_close(struct inode *inode, struct file *file)
 {
 	struct session *session = file->private_data;
-	struct object *object, *next;
 
-	list_for_each_entry_safe(object, next, &session->objects, node)
-		give_back(session, object);
+	memory_end(&session->holdings);
 	kfree(session);
 	return 0;
 }
@@ -339,4 +223,5 @@ const struct file_operations nvidia_fops = {
 	.open = nvidia_open,
 	.release = nvidia_close,
 	.unlocked_ioctl = nvidia_unlocked_ioctl,
+	.poll = nvidia_poll,
 };

@@ -9,8 +9,8 @@
 #include "nvidia.h"
 
 /* One form of a command's structure. */
-struct form {
-	unsigned int command;
+struct command {
+	unsigned int number;
 	unsigned int size;
 	unsigned int status;
 	/* Whether it begins with an address, which must be that of a page. */
@@ -19,17 +19,21 @@ struct form {
 	unsigned int since;
 };
 
-static const struct form forms[] = {
+static const struct command commands[] = {
 	{ 0x30000001, 16, 8 },		/* INITIALIZE */
 	{ 23, 16, 8 },			/* CREATE_RANGE_GROUP */
 	{ 25, 32, 28 },			/* REGISTER_GPU_VASPACE */
 	{ 27, 56, 48 },			/* REGISTER_CHANNEL */
+	{ 28, 12, 8, false, RELEASE(590, 44, 1) }, /* UNREGISTER_CHANNEL */
+	{ 28, 28, 24 },
 	{ 33, 9264, 9260, true, RELEASE(550, 54, 14) }, /* MAP_EXTERNAL_ALLOCATION */
 	{ 33, 1200, 1196, true },
 	{ 34, 16, 8, true, RELEASE(590, 44, 1) }, /* FREE */
 	{ 34, 24, 16, true },
 	{ 37, 40, 36 },			/* REGISTER_GPU */
 	{ 39, 8, 4 },			/* PAGEABLE_MEM_ACCESS */
+	{ 42, 40, 36, true, RELEASE(550, 40, 7) }, /* SET_PREFERRED_LOCATION */
+	{ 42, 40, 32, true },
 	{ 45, 24, 16, true },		/* DISABLE_READ_DUPLICATION */
 	{ 51, 80, 72, true },		/* MIGRATE */
 	{ 65, 40, 32, true },		/* MAP_DYNAMIC_PARALLELISM_REGION */
@@ -38,21 +42,21 @@ static const struct form forms[] = {
 	{ 75, 8, 4, false, RELEASE(535, 43, 2) }, /* MM_INITIALIZE */
 };
 
-static const struct form *form_of(unsigned int command)
+static const struct command *command_of(unsigned int number)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(forms); i++)
-		if (forms[i].command == command && forms[i].since <= stand_in_release)
-			return &forms[i];
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].number == number && commands[i].since <= stand_in_release)
+			return &commands[i];
 	return NULL;
 }
 
-static u32 answer(const struct form *form, const void *params)
+static u32 answer(const struct command *command, const void *params)
 {
 	u64 base;
 
-	if (!form->has_base)
+	if (!command->has_base)
 		return STATUS_OK;
 	memcpy(&base, params, sizeof(base));
 	return base & ~PAGE_MASK ? STATUS_INVALID_ADDRESS : STATUS_OK;
@@ -60,21 +64,21 @@ static u32 answer(const struct form *form, const void *params)
 
 static noinline long uvm_unlocked_ioctl_entry(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	const struct form *form = form_of(cmd);
+	const struct command *command = command_of(cmd);
 	void __user *user = (void __user *)arg;
 	void *params;
 	u32 status;
 	long result = 0;
 
 	stand_in_wait();
-	if (!form)
+	if (!command)
 		return -EINVAL;
-	params = memdup_user(user, form->size);
+	params = memdup_user(user, command->size);
 	if (IS_ERR(params))
 		return PTR_ERR(params);
-	status = answer(form, params);
-	memcpy(params + form->status, &status, sizeof(status));
-	if (copy_to_user(user, params, form->size))
+	status = answer(command, params);
+	memcpy(params + command->status, &status, sizeof(status));
+	if (copy_to_user(user, params, command->size))
 		result = -EFAULT;
 	kfree(params);
 	return result;

@@ -1,7 +1,7 @@
 //! A Docker daemon and its containers, for tests: the one that runs on this host, else one of the test's own
 //! in a directory, which leaves nothing behind.
 
-mod daemon;
+pub(crate) mod daemon;
 
 use std::{
     path::{Path, PathBuf},
@@ -82,21 +82,11 @@ impl Docker {
         command
     }
 
-    /// Makes the image from this host's busybox, which Debian's `busybox-static` has linked statically.
     fn import_image(&self) -> Result<(), String> {
         if self.try_run(&["image", "inspect", IMAGE]).is_ok_and(|output| output.status.success()) {
             return Ok(());
         }
-        let root = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
-        let programs = root.path().join("bin");
-        let made = std::fs::create_dir(&programs)
-            .and_then(|()| std::fs::copy(BUSYBOX, programs.join("busybox")))
-            .and_then(|_| {
-                ["sh", "sleep", "cat", "nc", "dd", "httpd", "true"]
-                    .iter()
-                    .try_for_each(|name| std::os::unix::fs::symlink("busybox", programs.join(name)))
-            });
-        made.map_err(|error| format!("copy {BUSYBOX}: {error}"))?;
+        let root = programs()?;
         let tar =
             Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).stdout(Stdio::piped()).spawn();
         let mut tar = tar.map_err(|error| format!("run tar: {error}"))?;
@@ -109,6 +99,22 @@ impl Docker {
             Err(error) => Err(format!("run docker: {error}")),
         }
     }
+}
+
+/// The files of the image: this host's busybox, which Debian's `busybox-static` has linked statically, under some of its
+/// names.
+pub(crate) fn programs() -> Result<tempfile::TempDir, String> {
+    let root = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
+    let programs = root.path().join("bin");
+    let made = std::fs::create_dir(&programs)
+        .and_then(|()| std::fs::copy(BUSYBOX, programs.join("busybox")))
+        .and_then(|_| {
+            ["sh", "sleep", "cat", "nc", "dd", "httpd", "true"]
+                .iter()
+                .try_for_each(|name| std::os::unix::fs::symlink("busybox", programs.join(name)))
+        });
+    made.map_err(|error| format!("copy {BUSYBOX}: {error}"))?;
+    Ok(root)
 }
 
 /// A container; removed when dropped.
@@ -174,7 +180,7 @@ pub fn eventually<T>(what: &str, patience: Duration, mut look: impl FnMut() -> O
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::geteuid() == 0 }
 }

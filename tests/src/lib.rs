@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod conformance;
+pub mod containerd;
 pub mod cuda;
 pub mod dashboards;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod measure;
 pub mod nvidia;
 pub mod nvidia_module;
 pub mod nvml;
+pub mod podman;
 pub mod prometheus;
 pub mod service;
 pub mod signals;

@@ -12,10 +12,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, TracePoint},
+    programs::{BtfTracePoint, KProbe, TracePoint},
 };
 use glassbox::kernel::tracefs::Tracefs;
-use glassbox_ebpf::programs::{EMPTY_IOCTL, EMPTY_SWITCH};
+use glassbox_ebpf::programs::{EMPTY_CALL, EMPTY_IOCTL, EMPTY_RETURN, EMPTY_SWITCH};
 
 /// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -155,6 +155,22 @@ pub fn attach_empty_ioctl_programs() -> anyhow::Result<Ebpf> {
     let _tracefs = Tracefs::mounted();
     for hook in ["sys_exit_ioctl", "sys_enter_ioctl"] {
         program.attach("syscalls", hook).with_context(|| format!("attach the empty program to {hook}"))?;
+    }
+    Ok(ebpf)
+}
+
+/// The same at the beginning and the end of functions of the kernel or its modules.
+///
+/// # Errors
+/// Where this kernel has no kprobes, or no such function.
+pub fn attach_empty_function_programs(functions: &[&str]) -> anyhow::Result<Ebpf> {
+    let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
+    for name in [EMPTY_CALL, EMPTY_RETURN] {
+        let program: &mut KProbe = ebpf.program_mut(name).context("find the empty program")?.try_into()?;
+        program.load().context("load the empty program")?;
+        for function in functions {
+            program.attach(function, 0).with_context(|| format!("attach the empty program to {function}"))?;
+        }
     }
     Ok(ebpf)
 }

@@ -25,6 +25,8 @@ pub const XFER: u32 = 0xD3;
 pub const UVM_REGISTER_GPU_VASPACE: u32 = 25;
 /// `UVM_REGISTER_CHANNEL`.
 pub const UVM_REGISTER_CHANNEL: u32 = 27;
+/// A channel is given back.
+pub const UVM_UNREGISTER_CHANNEL: u32 = 28;
 /// `UVM_INITIALIZE`.
 pub const UVM_INITIALIZE: u32 = 0x3000_0001;
 /// `UVM_DEINITIALIZE`.
@@ -42,6 +44,8 @@ pub const ALLOC: u16 = 0x200;
 pub const UVM: u16 = 0x300;
 /// A request to any other device of the driver.
 pub const OTHER: u16 = 0x400;
+/// No request: a wait in poll(2).
+pub const POLL: u16 = 0x500;
 
 /// Names of the groups of `RM_CONTROL`, by [`control_group`].
 pub const CONTROL_GROUPS: [&str; 17] = [

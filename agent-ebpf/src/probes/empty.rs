@@ -1,8 +1,8 @@
 //! Programs that do nothing, on the hooks of others: `cargo xtask bench` subtracts their cost.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, kprobe, kretprobe, tracepoint},
+    programs::{BtfTracePointContext, ProbeContext, RetProbeContext, TracePointContext},
 };
 
 #[btf_tracepoint(function = "sched_switch")]
@@ -12,5 +12,15 @@ fn empty_sched_switch(_ctx: BtfTracePointContext) -> i32 {
 
 #[tracepoint]
 fn empty_ioctl(_ctx: TracePointContext) -> u32 {
+    0
+}
+
+#[kprobe]
+fn empty_call(_ctx: ProbeContext) -> u32 {
+    0
+}
+
+#[kretprobe]
+fn empty_return(_ctx: RetProbeContext) -> u32 {
     0
 }

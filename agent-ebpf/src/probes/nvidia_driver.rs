@@ -4,6 +4,8 @@
 //! Without: the tracepoints of ioctl(2) (`syscalls:sys_enter_ioctl`, `sys_exit_ioctl`), where the descriptor leads to
 //! the inode and that to the device. Both use helpers of 5.5 and offsets from BTF.
 //!
+//! Beside ioctls, waits in poll(2) (`poll`) and Xid errors (`xid`), where a rung has a hook for them.
+//!
 //! A call is kept in a direct-mapped array from its beginning to its end, and read when it is over, because only
 //! then the driver has written its status. What a caller puts into its memory is believed by nobody: every number
 //! that becomes a key is one of a known few.
@@ -11,7 +13,9 @@
 //! Costs are measured in docs/overhead.md.
 
 mod effect;
+mod poll;
 mod request;
+mod xid;
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -214,7 +218,8 @@ fn left(result: i64) -> Option<()> {
     }
     effect::known_process(&call, thread);
     let answer = request::read(&call, result, counts);
-    count_call(&call, answer.command, now_ns.wrapping_sub(call.begun_ns));
+    let key = CallKey { slot: call.slot, device: call.device as u16, command: answer.command };
+    count_duration(key, now_ns.wrapping_sub(call.begun_ns));
     if answer.status != 0 && answer.status != UNKNOWN_STATUS {
         count_failure(&call, answer.command, answer.status);
     }
@@ -223,8 +228,7 @@ fn left(result: i64) -> Option<()> {
 }
 
 #[inline(always)]
-fn count_call(call: &CallInFlight, command: u16, duration_ns: u64) -> Option<()> {
-    let key = CallKey { slot: call.slot, device: call.device as u16, command };
+fn count_duration(key: CallKey, duration_ns: u64) -> Option<()> {
     let calls = match NVIDIA_CALLS.get_ptr_mut(&key) {
         Some(calls) => calls,
         None => {
@@ -254,7 +258,7 @@ fn count_call(call: &CallInFlight, command: u16, duration_ns: u64) -> Option<()>
 fn count_failure(call: &CallInFlight, command: u16, status: u32) -> Option<()> {
     let key = FailureKey { slot: call.slot, device: call.device as u16, command, status, unused: 0 };
     if NVIDIA_FAILURES.get_ptr_mut(&key).is_none() {
-        // As in `count_call`.
+        // As in `count_duration`.
         let _ = NVIDIA_FAILURES.insert(&key, &0, u64::from(BPF_NOEXIST));
     }
     let Some(count) = NVIDIA_FAILURES.get_ptr_mut(&key) else {

@@ -8,6 +8,8 @@ mod devices;
 mod layouts;
 mod names;
 mod release;
+mod usage;
+mod xids;
 
 use std::{
     collections::HashMap,
@@ -19,10 +21,14 @@ use anyhow::Context as _;
 use aya::maps::{Array, HashMap as KernelHash, MapData};
 use glassbox_ebpf::{
     maps,
-    nvidia_driver::{CallKey, Calls, DriverSlot, FailureKey, Layout, TRANSPORT},
+    nvidia_driver::{CallKey, Calls, DriverSlot, FailureKey, Layout, TRANSPORT, commands::POLL},
 };
 
 pub use self::{devices::ExtraPaths, release::Release};
+use self::{
+    usage::{enter_command, enter_failure, usage},
+    xids::Xids,
+};
 use super::{Collector, Context, Spec};
 use crate::{
     config::Config,
@@ -30,7 +36,8 @@ use crate::{
     kernel::Kernel,
     snapshot::{
         ContainerRow,
-        nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
+        gpu::HostRows,
+        nvidia_driver::{CommandUsage, Failure, FailureCount},
         scheduler::Histogram,
     },
 };
@@ -81,6 +88,7 @@ struct NvidiaDriver {
     calls: KernelHash<MapData, CallKey, Calls>,
     failures: KernelHash<MapData, FailureKey, u64>,
     slots: Array<MapData, DriverSlot>,
+    xids: Xids,
     present: Option<Presence>,
     looked: Option<Instant>,
     /// What was counted while there was a driver stays.
@@ -89,6 +97,7 @@ struct NvidiaDriver {
     readings: (Instant, u32),
     commands_by_slot: HashMap<u32, Vec<CommandUsage>>,
     failures_by_slot: HashMap<u32, Vec<FailureCount>>,
+    polls_by_slot: HashMap<u32, Vec<(&'static str, Histogram)>>,
 }
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
@@ -109,12 +118,14 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         calls: kernel.take_map(maps::NVIDIA_CALLS)?,
         failures: kernel.take_map(maps::NVIDIA_FAILURES)?,
         slots: kernel.take_map(maps::NVIDIA_SLOTS)?,
+        xids: Xids::new(kernel)?,
         present: None,
         looked: None,
         ever_present: false,
         readings: (Instant::now(), 0),
         commands_by_slot: HashMap::new(),
         failures_by_slot: HashMap::new(),
+        polls_by_slot: HashMap::new(),
     };
     collector.look(kernel);
     Ok(Box::new(collector))
@@ -142,9 +153,13 @@ impl NvidiaDriver {
                     let release =
                         present.release.map_or("of unknown release".into(), |release| release.to_string());
                     tracing::info!("NVIDIA driver {release}: ioctls are traced by {}", rung.name);
+                    for (program, reason) in kernel.without(SPEC.name) {
+                        tracing::info!("go on without {program}: {reason}");
+                    }
                 }
                 Err(error) => tracing::warn!("trace the NVIDIA driver: {error:#}"),
             }
+            self.xids.attached(kernel);
         } else {
             tracing::info!("the NVIDIA driver has gone");
         }
@@ -185,7 +200,7 @@ impl NvidiaDriver {
         for (index, layout) in layouts::layouts(present.release) {
             self.layouts.set(index, layout, 0).context("enter a layout")?;
         }
-        Ok(())
+        self.xids.prepare()
     }
 }
 
@@ -201,9 +216,15 @@ impl Collector for NvidiaDriver {
         }
         self.commands_by_slot.clear();
         self.failures_by_slot.clear();
+        self.polls_by_slot.clear();
         for (key, calls) in self.calls.iter().flatten() {
             let durations = Histogram { sum_ns: calls.duration_ns, slots: calls.slots };
-            let (device, command) = (names::device(key.device), names::command(key.command));
+            let device = names::device(key.device);
+            if key.command == POLL {
+                self.polls_by_slot.entry(key.slot).or_default().push((device, durations));
+                continue;
+            }
+            let command = names::command(key.command);
             let usage = CommandUsage { device, command, durations };
             enter_command(self.commands_by_slot.entry(key.slot).or_default(), usage);
         }
@@ -231,8 +252,14 @@ impl Collector for NvidiaDriver {
         usage.commands = self.commands_by_slot.get(&slot).cloned().unwrap_or_default();
         usage.commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
         usage.failures = self.failures_by_slot.get(&slot).cloned().unwrap_or_default();
+        usage.polls = self.polls_by_slot.get(&slot).cloned().unwrap_or_default();
+        usage.polls.sort_by_key(|(device, _)| *device);
         row.nvidia_driver = Some(Box::new(usage));
         Ok(())
+    }
+
+    fn collect_host(&mut self, host: &mut HostRows) {
+        host.reported_xids = self.xids.read();
     }
 
     fn clear_slot(&mut self, slot: u32) {
@@ -254,119 +281,10 @@ impl Collector for NvidiaDriver {
     }
 }
 
-/// Adds calls to those of the same name: several numbers bear one, and two series with the same labels spoil a scrape.
-fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsage) {
-    let same = |known: &&mut CommandUsage| (known.device, &known.command) == (usage.device, &usage.command);
-    let Some(known) = commands.iter_mut().find(same) else {
-        commands.push(usage);
-        return;
-    };
-    known.durations.sum_ns += usage.durations.sum_ns;
-    for (count, more) in known.durations.slots.iter_mut().zip(&usage.durations.slots) {
-        *count += more;
-    }
-}
-
-/// Adds failures to those of the same names.
-fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCount) {
-    let names = |failure: &FailureCount| (failure.device, failure.command.clone(), failure.reason.clone());
-    match failures.iter_mut().find(|known| names(known) == names(&failure)) {
-        Some(known) => known.count += failure.count,
-        None => failures.push(failure),
-    }
-}
-
 /// The clock of the programs.
 fn monotonic_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live value of the type asked for.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
-}
-
-fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
-    let in_flight = counts.begun.saturating_sub(counts.ended);
-    let last_ns = counts.last_begun_ns.max(counts.last_ended_ns);
-    DriverUsage {
-        commands: Vec::new(),
-        failures: Vec::new(),
-        meaning: DriverMeaning {
-            allocations: counts.allocations,
-            allocated_bytes: counts.allocated_bytes,
-            freed_bytes: counts.freed_bytes,
-            failed_no_memory: counts.failed_no_memory,
-            failed_insufficient_resources: counts.failed_insufficient_resources,
-            recovered: counts.recovered,
-            failed_host_memory: counts.failed_host_memory,
-            pinned_bytes: counts.pinned_bytes,
-            contexts: counts.contexts,
-            channels: counts.channels,
-            events: counts.events,
-            undecoded: counts.undecoded,
-            unreadable: counts.unreadable,
-        },
-        in_flight,
-        waiting: (in_flight > 0).then(|| Duration::from_nanos(now_ns.saturating_sub(last_ns))),
-        cold_start: cold_start(counts),
-    }
-}
-
-fn cold_start(counts: &DriverSlot) -> Option<ColdStart> {
-    let since_start = |at_ns: u64| Duration::from_nanos(at_ns.saturating_sub(counts.cold_started_ns));
-    (counts.cold_process != 0).then(|| ColdStart {
-        driver_opened: since_start(counts.cold_opened_ns),
-        context_ready: since_start(counts.cold_context_ns),
-        last_large_allocation: (counts.cold_allocated_ns != 0).then(|| since_start(counts.cold_allocated_ns)),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cold_start_is_told_from_the_start_of_the_process() {
-        let mut counts = DriverSlot { cold_started_ns: 1_000, cold_opened_ns: 3_000, ..DriverSlot::EMPTY };
-        assert_eq!(cold_start(&counts), None);
-        counts.cold_process = 7;
-        counts.cold_context_ns = 9_000;
-        let cold = cold_start(&counts).unwrap();
-        assert_eq!((cold.driver_opened.as_nanos(), cold.context_ready.as_nanos()), (2_000, 8_000));
-        assert_eq!(cold.last_large_allocation, None);
-    }
-
-    #[test]
-    fn numbers_that_share_a_name_are_one_series() {
-        // Neither is a request of the driver's, and both are in its range.
-        let (one, other) = (names::command(0x2C), names::command(0x2D));
-        assert_eq!(one, other);
-        let mut slots = [0; glassbox_ebpf::histogram::SLOTS];
-        slots[3] = 2;
-        let usage =
-            |command| CommandUsage { device: "ctl", command, durations: Histogram { sum_ns: 7, slots } };
-        let mut commands = Vec::new();
-        enter_command(&mut commands, usage(one.clone()));
-        enter_command(&mut commands, usage(other.clone()));
-        enter_command(&mut commands, usage("rm_free".into()));
-        assert_eq!(commands.len(), 2);
-        assert_eq!((commands[0].durations.sum_ns, commands[0].durations.slots[3]), (14, 4));
-        let failure = |command, errno| {
-            let reason = Failure::Errno(names::errno(errno));
-            FailureCount { device: "ctl", command, reason, count: 3 }
-        };
-        let mut failures = Vec::new();
-        enter_failure(&mut failures, failure(one.clone(), 22));
-        enter_failure(&mut failures, failure(other, 22));
-        enter_failure(&mut failures, failure(one, 14));
-        assert_eq!(failures.iter().map(|failure| failure.count).collect::<Vec<_>>(), [6, 3]);
-    }
-
-    #[test]
-    fn waiting_counts_from_the_last_sign_of_life() {
-        let counts =
-            DriverSlot { begun: 5, ended: 4, last_begun_ns: 700, last_ended_ns: 500, ..DriverSlot::EMPTY };
-        let used = usage(&counts, 1_000);
-        assert_eq!((used.in_flight, used.waiting), (1, Some(Duration::from_nanos(300))));
-        assert_eq!(usage(&DriverSlot { ended: 5, ..counts }, 1_000).waiting, None);
-    }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use self::{
-    path::{ContainerPath, container_above, container_of},
+    path::{ContainerPath, container_above, container_around, container_of},
     walk::{Found, Walk, walk},
 };
 

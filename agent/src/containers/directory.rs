@@ -9,10 +9,12 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
+
+use tokio::sync::watch;
 
 use super::Runtime;
 
@@ -27,12 +29,53 @@ const LABELS_MAX: usize = 64;
 const LABEL_BYTES: usize = 1024;
 /// Why a runtime is not connected, for people.
 const REASON_BYTES: usize = 512;
+/// Most containers that nobody has named yet and that are still to be looked up.
+const UNNAMED_MAX: usize = 1024;
+
+/// Who tells of containers: one socket of a runtime, or the files that runtimes leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Its sockets in the order in which they were configured, or [`Source::FILES`].
+    number: u16,
+}
+
+impl Source {
+    /// Files have been read but cannot be asked again: whoever answers knows better.
+    const FILES: u16 = u16::MAX;
+
+    /// A socket of `runtime`; `number` tells its sockets apart.
+    #[must_use]
+    pub fn socket(runtime: Runtime, number: usize) -> Self {
+        Self { runtime, number: u16::try_from(number).unwrap_or(Self::FILES - 1).min(Self::FILES - 1) }
+    }
+
+    /// Files that `runtime` has left.
+    #[must_use]
+    pub const fn files(runtime: Runtime) -> Self {
+        Self { runtime, number: Self::FILES }
+    }
+
+    fn is_files(self) -> bool {
+        self.number == Self::FILES
+    }
+}
+
+impl From<Runtime> for Source {
+    /// Its first socket.
+    fn from(runtime: Runtime) -> Self {
+        Self { runtime, number: 0 }
+    }
+}
 
 /// What a runtime tells of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// The runtime.
     pub runtime: Runtime,
+    /// Who told. Nobody else may change what is known of a container while that one vouches for it.
+    pub source: Source,
     /// Its name for the container, without a leading slash. Empty where unknown.
     pub name: String,
     /// The image as the user wrote it. Empty where unknown.
@@ -57,14 +100,16 @@ impl Names {
     /// Takes what is understood from a container's labels, and keeps those that `filter` lets through: exact
     /// names, or a prefix followed by `*`.
     pub fn new<'a>(
-        runtime: Runtime,
+        source: impl Into<Source>,
         name: &str,
         image: &str,
         labels: impl IntoIterator<Item = (&'a str, &'a str)>,
         filter: &[String],
     ) -> Self {
+        let source = source.into();
         let mut names = Self {
-            runtime,
+            runtime: source.runtime,
+            source,
             name: cut(name.trim_start_matches('/'), NAME_BYTES),
             image: cut(image, IMAGE_BYTES),
             ..Self::default()
@@ -122,6 +167,30 @@ struct Inner {
     generation: AtomicU64,
     entries: Mutex<Entries>,
     runtimes: Mutex<Vec<Registered>>,
+    unnamed: Mutex<VecDeque<Unnamed>>,
+    sightings: watch::Sender<Sightings>,
+    /// True where runtimes have left files that may name a container.
+    files: AtomicBool,
+}
+
+/// A container that is there, of which nobody has told yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Its id.
+    pub id: String,
+    /// Its cgroup's path.
+    pub cgroup_path: String,
+    /// What made it, as its path tells.
+    pub runtime: Runtime,
+}
+
+/// How many containers were seen that nobody had told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sightings {
+    /// All of them.
+    pub all: u64,
+    /// Those that a Kubernetes runtime may know.
+    pub kubernetes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -142,7 +211,7 @@ struct Entry {
 
 #[derive(Debug)]
 struct Registered {
-    runtime: Runtime,
+    source: Source,
     /// `None` until it has answered or failed for the first time.
     state: Option<Result<(), String>>,
 }
@@ -154,13 +223,16 @@ impl Directory {
         Self::default()
     }
 
-    /// Enters a container, or replaces what is known of it.
+    /// Enters a container, or replaces what is known of it. Does nothing where another source vouches for it.
     pub fn put(&self, id: &str, names: Names) {
         if id.len() > NAME_BYTES {
             return;
         }
         let mut entries = self.entries();
         entries.expire(Instant::now());
+        if entries.by_id.get(id).is_some_and(|entry| !entry.yields_to(names.source)) {
+            return;
+        }
         if !entries.by_id.contains_key(id) {
             entries.make_room();
         }
@@ -202,10 +274,11 @@ impl Directory {
         self.entries().remove(id, Instant::now());
     }
 
-    /// Removes all containers of `runtime` but those that `keep` wants: after a listing, which tells of all.
-    pub fn retain(&self, runtime: Runtime, keep: impl Fn(&str) -> bool) {
+    /// Removes all containers of `source` but those that `keep` wants: after a listing, which tells of all.
+    pub fn retain(&self, source: impl Into<Source>, keep: impl Fn(&str) -> bool) {
+        let source = source.into();
         let mut entries = self.entries();
-        let stale = entries.by_id.iter().filter(|(id, entry)| entry.names.runtime == runtime && !keep(id));
+        let stale = entries.by_id.iter().filter(|(id, entry)| entry.names.source == source && !keep(id));
         let stale: Vec<String> = stale.map(|(id, _)| id.clone()).collect();
         for id in stale {
             entries.remove(&id, Instant::now());
@@ -227,20 +300,74 @@ impl Directory {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// Tells of a runtime that will be asked, before its task is spawned.
-    pub fn register(&self, runtime: Runtime) {
-        let mut runtimes = self.runtime_states();
-        if !runtimes.iter().any(|registered| registered.runtime == runtime) {
-            runtimes.push(Registered { runtime, state: None });
+    /// The container has begun, maybe not for the first time.
+    pub fn began(&self, id: &str) {
+        if let Some(entry) = self.entries().by_id.get_mut(id).filter(|entry| entry.names.source.is_files()) {
+            entry.removed_at = None;
         }
     }
 
-    /// Notes whether a runtime answers, or why not. Returns true where that is news.
-    pub fn set_connected(&self, runtime: Runtime, state: Result<(), String>) -> bool {
-        self.register(runtime);
+    /// The container has ended. What files told of it goes like what was removed: nobody else would say so.
+    pub fn ended(&self, id: &str) {
+        let mut entries = self.entries();
+        if entries.by_id.get(id).is_some_and(|entry| entry.names.source.is_files()) {
+            entries.remove(id, Instant::now());
+        }
+    }
+
+    /// A container is there that nobody has told of: whoever can look it up should. Where too many wait, the first is
+    /// given up.
+    pub fn seen_unnamed(&self, unnamed: Unnamed) {
+        let kubernetes = !matches!(unnamed.runtime, Runtime::Docker | Runtime::Podman);
+        {
+            let mut waiting = self.unnamed();
+            if waiting.len() >= UNNAMED_MAX {
+                waiting.pop_front();
+            }
+            waiting.push_back(unnamed);
+        }
+        self.0.sightings.send_modify(|seen| {
+            seen.all += 1;
+            seen.kubernetes += u64::from(kubernetes);
+        });
+    }
+
+    /// Tells when [`seen_unnamed`](Self::seen_unnamed) is called.
+    #[must_use]
+    pub fn sightings(&self) -> watch::Receiver<Sightings> {
+        self.0.sightings.subscribe()
+    }
+
+    /// Takes those that wait to be looked up and are still not known.
+    #[must_use]
+    pub fn take_unnamed(&self) -> Vec<Unnamed> {
+        let waiting = std::mem::take(&mut *self.unnamed());
+        let entries = self.entries();
+        waiting.into_iter().filter(|unnamed| !entries.by_id.contains_key(&unnamed.id)).collect()
+    }
+
+    /// Tells of a source that will be asked, before its task is spawned.
+    pub fn register(&self, source: impl Into<Source>) {
+        let source = source.into();
+        let mut runtimes = self.runtime_states();
+        if !runtimes.iter().any(|registered| registered.source == source) {
+            runtimes.push(Registered { source, state: None });
+        }
+    }
+
+    /// The source turned out not to be one: it will not be asked for a long time, and nothing is amiss.
+    pub fn unregister(&self, source: impl Into<Source>) {
+        let source = source.into();
+        self.runtime_states().retain(|registered| registered.source != source);
+    }
+
+    /// Notes whether a source answers, or why not. Returns true where that is news.
+    pub fn set_connected(&self, source: impl Into<Source>, state: Result<(), String>) -> bool {
+        let source = source.into();
+        self.register(source);
         let state = state.map_err(|reason| cut(&reason, REASON_BYTES));
         let mut runtimes = self.runtime_states();
-        let Some(registered) = runtimes.iter_mut().find(|registered| registered.runtime == runtime) else {
+        let Some(registered) = runtimes.iter_mut().find(|registered| registered.source == source) else {
             return false;
         };
         let news = registered.state.as_ref().map(Result::is_ok) != Some(state.is_ok());
@@ -248,15 +375,39 @@ impl Directory {
         news
     }
 
-    /// The registered runtimes, and why one does not answer.
+    /// The registered runtimes, each once, and why one does not answer: the first reason of its sockets.
     #[must_use]
     pub fn runtimes(&self) -> Vec<(Runtime, Result<(), String>)> {
-        let not_yet = || Err("not asked yet".to_owned());
-        let runtimes = self.runtime_states();
-        runtimes.iter().map(|known| (known.runtime, known.state.clone().unwrap_or_else(not_yet))).collect()
+        let mut all: Vec<(Runtime, Result<(), String>)> = Vec::new();
+        for known in self.runtime_states().iter() {
+            let state = known.state.clone().unwrap_or_else(|| Err("not asked yet".to_owned()));
+            match all.iter_mut().find(|(runtime, _)| *runtime == known.source.runtime) {
+                Some((_, so_far)) if so_far.is_ok() => *so_far = state,
+                Some(_) => {}
+                None => all.push((known.source.runtime, state)),
+            }
+        }
+        all
     }
 
-    /// True once every registered runtime has listed its containers or failed to.
+    /// Notes whether runtimes have left files that may name a container.
+    pub fn set_files(&self, there: bool) {
+        self.0.files.store(there, Ordering::Relaxed);
+    }
+
+    /// True where a container that is not known yet may be named in a moment.
+    #[must_use]
+    pub fn may_learn(&self) -> bool {
+        self.0.files.load(Ordering::Relaxed) || self.any_connected()
+    }
+
+    /// True where a runtime answers.
+    #[must_use]
+    pub fn any_connected(&self) -> bool {
+        self.runtime_states().iter().any(|known| matches!(known.state, Some(Ok(()))))
+    }
+
+    /// True once every registered source has listed its containers or failed to.
     #[must_use]
     pub fn first_listing_done(&self) -> bool {
         self.runtime_states().iter().all(|known| known.state.is_some())
@@ -271,8 +422,20 @@ impl Directory {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unnamed(&self) -> MutexGuard<'_, VecDeque<Unnamed>> {
+        self.0.unnamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn runtime_states(&self) -> MutexGuard<'_, Vec<Registered>> {
         self.0.runtimes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// True where `source` may replace this: who told of it does so again, or no longer vouches for it.
+    fn yields_to(&self, source: Source) -> bool {
+        let ours = self.names.source;
+        ours == source || self.removed_at.is_some() || (ours.is_files() && !source.is_files())
     }
 }
 

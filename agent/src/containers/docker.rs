@@ -1,4 +1,4 @@
-//! Names of Docker's containers, from its API: one listing at the start and then its event stream. Nothing is
+//! Names of Docker's containers, and of Podman's, from Docker's API, which both speak: one listing at the start and then its event stream. Nothing is
 //! polled.
 //!
 //! The events of a container's creation and start carry its name, image and labels, so that one that lives
@@ -6,10 +6,11 @@
 //! once each, for when they were started. The stream is subscribed to before the listing, so that no change
 //! falls between the two.
 //!
-//! Questions name no API version, so that each daemon answers in its own, old or new (run against 1.41).
+//! Questions name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and
+//! Podman 4.3, which both speak 1.41).
 //! Everything the socket says is bounded in size and in time, see [`transport`].
 
-mod timestamp;
+pub(super) mod timestamp;
 mod transport;
 
 use std::{
@@ -30,78 +31,56 @@ use futures_util::{
     future::{Either, select},
     stream::{self, StreamExt as _},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use self::transport::Client;
 use super::{
     Runtime,
-    directory::{Directory, Names},
-};
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// Any answer.
-    answer: Duration,
-    /// The event stream may be silent for so long until it is checked that the daemon still lives.
-    silence: Duration,
-    /// The first pause before a new attempt; each next one is twice as long.
-    pause_min: Duration,
-    /// The longest pause. A connection that held for longer makes the pauses short again.
-    pause_max: Duration,
-}
-
-const PACE: Pace = Pace {
-    answer: Duration::from_secs(5),
-    silence: Duration::from_secs(30),
-    pause_min: Duration::from_millis(250),
-    pause_max: Duration::from_secs(5),
+    directory::{Directory, Names, Source},
+    reconnect::{Follow, PACE, Pace, for_ever},
 };
 
 /// Inspections under way at a time.
 const INSPECTIONS: usize = 4;
 
 /// The events that change what is known. A container that stops keeps its names.
-const EVENTS: [&str; 4] = ["create", "start", "rename", "destroy"];
+/// Podman says `remove` for `destroy`.
+const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
-/// What Docker adds to an event beside the container's labels.
-const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 3] = ["image", "name", "oldName"];
+/// What Docker and Podman add to an event beside the container's labels.
+const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 5] = ["image", "name", "oldName", "containerExitCode", "podId"];
 
 /// Keeps the directory in step with the daemon behind `socket`, for ever: a daemon that is not there, hangs,
 /// restarts or talks nonsense is tried again. `label_filter` says which labels are kept: exact names, or a
 /// prefix and `*`.
 pub async fn watch(socket: PathBuf, label_filter: Vec<String>, directory: Directory) -> Infallible {
-    watch_at(PACE, socket, label_filter, directory).await
+    watch_source(Runtime::Docker.into(), socket, label_filter, directory).await
 }
 
-async fn watch_at(
-    pace: Pace,
+/// The same for another of Docker's sockets, or for a runtime that speaks as Docker does, which Podman is.
+pub async fn watch_source(
+    source: Source,
     socket: PathBuf,
     label_filter: Vec<String>,
     directory: Directory,
 ) -> Infallible {
-    directory.register(Runtime::Docker);
-    let watcher = Watcher { pace, socket, label_filter, directory };
-    let mut pause = pace.pause_min;
-    loop {
-        let begun = Instant::now();
-        let Err(error) = watcher.follow().await;
-        let reason = format!("{error:#}");
-        if watcher.directory.set_connected(Runtime::Docker, Err(reason.clone())) {
-            tracing::warn!("docker does not answer, new containers go without names: {reason}");
-        } else {
-            tracing::debug!("docker still does not answer: {reason}");
-        }
-        if begun.elapsed() > pace.pause_max {
-            pause = pace.pause_min;
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(pace.pause_max);
-    }
+    watch_at(PACE, source, socket, label_filter, directory).await
+}
+
+async fn watch_at(
+    pace: Pace,
+    source: Source,
+    socket: PathBuf,
+    label_filter: Vec<String>,
+    directory: Directory,
+) -> Infallible {
+    let watcher = Watcher { pace, source, socket, label_filter, directory };
+    for_ever(pace, source, &watcher.directory, &watcher).await
 }
 
 struct Watcher {
     pace: Pace,
+    source: Source,
     socket: PathBuf,
     label_filter: Vec<String>,
     directory: Directory,
@@ -114,9 +93,9 @@ enum Step {
     EndOfEvents,
 }
 
-impl Watcher {
-    /// Lists, and follows the events until something goes wrong.
+impl Follow for Watcher {
     async fn follow(&self) -> anyhow::Result<Infallible> {
+        let runtime = self.source.runtime.as_str();
         let Client { docker: events, allowance, answered } = transport::events(&self.socket)?;
         let docker = transport::questions(&self.socket)?;
         let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
@@ -126,18 +105,16 @@ impl Watcher {
         // The request is sent when the stream is first polled.
         let answered = pin!(answered.notified());
         let subscribed = select(events.next(), answered);
-        let first =
-            match self.answer(async { Ok(subscribed.await) }).await.context("subscribe to docker events")? {
-                Either::Left((Some(first), _)) => Some(Ok(first.context("subscribe to docker events")?)),
-                Either::Left((None, _)) => {
-                    anyhow::bail!("subscribe to docker events: the stream ended at once")
-                }
-                Either::Right(_) => None,
-            };
+        let subscribe = || format!("subscribe to {runtime} events");
+        let first = match self.answer(async { Ok(subscribed.await) }).await.with_context(subscribe)? {
+            Either::Left((Some(first), _)) => Some(Ok(first.with_context(subscribe)?)),
+            Either::Left((None, _)) => anyhow::bail!("{}: the stream ended at once", subscribe()),
+            Either::Right(_) => None,
+        };
 
         let running = self.list(&docker).await?;
-        if self.directory.set_connected(Runtime::Docker, Ok(())) {
-            tracing::info!("docker answers at {}", self.socket.display());
+        if self.directory.set_connected(self.source, Ok(())) {
+            tracing::info!("{runtime} answers at {}", self.socket.display());
         }
         let inspections = running.into_iter().map(|id| self.inspect(&docker, id));
         let inspections = stream::iter(inspections).buffer_unordered(INSPECTIONS);
@@ -148,23 +125,26 @@ impl Watcher {
             match timeout(self.pace.silence, steps.next()).await {
                 Ok(Some(Step::Event(event))) => {
                     allowance.refill();
-                    self.apply(event.context("follow docker events")?);
+                    self.apply(event.with_context(|| format!("follow {runtime} events"))?);
                 }
                 Ok(Some(Step::Inspected)) => {}
-                Ok(Some(Step::EndOfEvents) | None) => anyhow::bail!("follow docker events: the stream ended"),
-                Err(_) => drop(self.answer(docker.ping()).await.context("ping docker")?),
+                Ok(Some(Step::EndOfEvents) | None) => {
+                    anyhow::bail!("follow {runtime} events: the stream ended")
+                }
+                Err(_) => {
+                    drop(self.answer(docker.ping()).await.with_context(|| format!("ping {runtime}"))?);
+                }
             }
         }
     }
+}
 
+impl Watcher {
     async fn answer<T>(
         &self,
         question: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> anyhow::Result<T> {
-        let answer = timeout(self.pace.answer, question).await;
-        Ok(answer.with_context(|| {
-            format!("no answer from {} in {:?}", self.socket.display(), self.pace.answer)
-        })??)
+        self.pace.answer(&self.socket, question).await
     }
 
     async fn inspect(&self, docker: &Docker, id: String) -> Step {
@@ -180,8 +160,9 @@ impl Watcher {
     /// Enters all containers and returns the ids of those that run.
     async fn list(&self, docker: &Docker) -> anyhow::Result<Vec<String>> {
         let options = ListContainersOptionsBuilder::default().all(true).build();
+        let containers = self.answer(docker.list_containers(Some(options))).await;
         let containers =
-            self.answer(docker.list_containers(Some(options))).await.context("list docker containers")?;
+            containers.with_context(|| format!("list {} containers", self.source.runtime.as_str()))?;
         let mut listed = HashSet::new();
         let mut running = Vec::new();
         for container in containers {
@@ -192,7 +173,7 @@ impl Watcher {
             }
             listed.insert(id);
         }
-        self.directory.retain(Runtime::Docker, |id| listed.contains(id));
+        self.directory.retain(self.source, |id| listed.contains(id));
         Ok(running)
     }
 
@@ -202,7 +183,7 @@ impl Watcher {
         let labels = container.labels.unwrap_or_default();
         let image = container.image.unwrap_or_default();
         let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let mut names = Names::new(Runtime::Docker, own_name(&names), &image, labels, &self.label_filter);
+        let mut names = Names::new(self.source, own_name(&names), &image, labels, &self.label_filter);
         // From before a reconnect, and better than what a listing tells.
         if let Some(known) = self.directory.get(&id) {
             names.started_at = known.started_at;
@@ -232,7 +213,7 @@ impl Watcher {
         };
         let attributes = actor.attributes.unwrap_or_default();
         let attribute = |key| attributes.get(key).map_or("", String::as_str);
-        if action == "destroy" {
+        if action == "destroy" || action == "remove" {
             return self.directory.remove(&id);
         }
         if !EVENTS.contains(&action.as_str()) {
@@ -241,7 +222,7 @@ impl Watcher {
         let labels = attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let labels = labels.filter(|(key, _)| !ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
         let mut names =
-            Names::new(Runtime::Docker, attribute("name"), attribute("image"), labels, &self.label_filter);
+            Names::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
         names.started_at = match action.as_str() {
             "start" => event.time_nano.and_then(time_of),
             _ => self.directory.get(&id).and_then(|known| known.started_at),

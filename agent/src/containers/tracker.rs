@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Identity, Runtime,
-    directory::{Directory, Names},
+    directory::{Directory, Names, Unnamed},
     naming::{self, Candidate},
 };
 use crate::{config::Rename, snapshot::ContainerRow};
@@ -57,6 +57,8 @@ pub struct Entry {
     first_seen: SystemTime,
     made_at: Option<SystemTime>,
     named: bool,
+    /// Whether the directory was told that nobody knows its name.
+    reported: bool,
 }
 
 /// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
@@ -140,8 +142,10 @@ impl Tracker {
             first_seen: now,
             made_at: sighting.made_at,
             named: false,
+            reported: false,
         };
         self.entries.insert(key, entry);
+        self.directory.began(sighting.id);
         if sighting.cgroup_id != 0 {
             self.by_cgroup.insert(sighting.cgroup_id, key);
         }
@@ -154,6 +158,7 @@ impl Tracker {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.row.ended_at = Some(now);
             self.by_cgroup.remove(&entry.container.cgroup_id);
+            self.directory.ended(&entry.container.identity.id);
             self.stale_names = true;
         }
     }
@@ -215,6 +220,14 @@ impl Tracker {
             .collect();
         let displayed = naming::display_names(&candidates, &self.rename);
         for ((entry, names), container) in open.iter_mut().zip(known).zip(displayed) {
+            if names.is_none() && !entry.reported {
+                entry.reported = true;
+                self.directory.seen_unnamed(Unnamed {
+                    id: entry.container.identity.id.clone(),
+                    cgroup_path: entry.container.identity.cgroup_path.clone(),
+                    runtime: entry.container.identity.runtime,
+                });
+            }
             entry.rename(names, container);
         }
         self.share_out_names();
@@ -237,7 +250,7 @@ impl Tracker {
     /// The rows to publish: all but those that a runtime may still name in a moment.
     #[must_use]
     pub fn rows(&self, now: SystemTime) -> Vec<ContainerRow> {
-        let may_be_named = self.directory.runtimes().iter().any(|(_, state)| state.is_ok());
+        let may_be_named = self.directory.may_learn();
         let waits = |entry: &Entry| {
             may_be_named
                 && !entry.named

@@ -129,3 +129,18 @@ fn a_flood_of_short_lived_containers_is_bounded_and_counted() {
     assert_eq!(tracker.rows(at(2)).len(), 4);
     assert_eq!(tracker.dropped(), 6);
 }
+
+#[test]
+fn a_container_that_nobody_knows_is_reported_once() {
+    let (mut tracker, directory) = tracker();
+    named(&directory, OTHER, "known");
+    tracker.add(&sighting(OTHER, 6), at(0));
+    tracker.add(&sighting(ID, 7), at(0));
+    for name in ["a", "b", "c"] {
+        named(&directory, "unrelated", name);
+        tracker.name();
+    }
+    assert_eq!(directory.sightings().borrow().all, 1);
+    let unnamed = directory.take_unnamed();
+    assert_eq!((unnamed[0].id.as_str(), unnamed[0].cgroup_path.as_str()), (ID, "/docker/x"));
+}

@@ -98,7 +98,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "DCGM_FI_DEV_XID_ERRORS",
         help: "Value of the last XID error encountered; 0 where there was none since the agent started.",
-        source: "NVML's events",
+        source: "as glassbox_gpu_xid_errors_total",
         labels: &["err_code", "err_msg"],
         samples: PerGpu(|gpu, emit| {
             if let Some(xid) = gpu.last_xid.or(gpu.xid_watched.then_some(0)) {

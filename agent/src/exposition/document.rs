@@ -31,6 +31,7 @@ Whom a series is about:
 | agent | none |
 | machine | `machine_id`, `system_uuid` and `boot_id`, where they are known |
 | gpu | `gpu` (its index) and `uuid` |
+| any gpu | these, or of a GPU that NVML does not know `pci_bus_id` |
 | dcgm | `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname`, `DCGM_FI_DRIVER_VERSION`: dcgm-exporter's |
 | container | `container`, and in Kubernetes `namespace`, `pod`; unique on a host |
 | cadvisor | these, and cAdvisor's `id` (path of the cgroup), `image`, `name` (the runtime's name) |
@@ -58,7 +59,7 @@ pub fn document() -> anyhow::Result<String> {
     let own = || families().filter(|family| !family.is_inherited());
     let of = |bases: &'static [Base]| own().filter(|family| bases.contains(&family.base));
     section(&mut page, "Containers", of(&[Base::Container, Base::CAdvisor, Base::Labelled]));
-    section(&mut page, "GPUs", of(&[Base::Gpu]));
+    section(&mut page, "GPUs", of(&[Base::Gpu, Base::AnyGpu]));
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[Base::Dcgm]));
     section(&mut page, "The host", of(&[Base::Machine]));
     section(&mut page, "The agent", of(&[Base::Agent]));
@@ -99,6 +100,7 @@ fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'
                 Base::Agent => "agent",
                 Base::Machine => "machine",
                 Base::Gpu => "gpu",
+                Base::AnyGpu => "any gpu",
                 Base::Dcgm => "dcgm",
                 Base::Container => "container",
                 Base::CAdvisor => "cadvisor",

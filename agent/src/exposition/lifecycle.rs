@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Base, Family, Kind::Gauge, Samples::Container};
+use crate::containers::cgroup;
 
 /// The families.
 pub const FAMILIES: &[Family] = &[
@@ -27,11 +28,18 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_container_info",
         kind: Gauge,
-        help: "Always 1; its labels are all that is known of who the container is.",
+        help: "Always 1; its labels are all that is known of who the container is. `parent_id` is there where \
+               it runs in another container: the id of that.",
         source: "the cgroup path and the runtime",
         base: Base::Labelled,
-        labels: &["runtime"],
-        samples: Container(|row, emit| emit.with(&[row.identity.runtime.as_str()]).count(1)),
+        labels: &["runtime", "parent_id"],
+        samples: Container(|row, emit| {
+            let runtime = row.identity.runtime.as_str();
+            match cgroup::container_around(&row.identity.cgroup_path) {
+                Some(outer) => emit.with(&[runtime, outer.id]).count(1),
+                None => emit.with(&[runtime]).count(1),
+            }
+        }),
     },
     Family {
         name: "glassbox_container_running",

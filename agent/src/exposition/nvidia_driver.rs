@@ -79,6 +79,21 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
+        name: "glassbox_nvidia_poll_wait_seconds",
+        kind: Histogram,
+        help: "How long the container's threads slept in poll(2) or select(2) for the NVIDIA driver, in seconds: how \
+               CUDA waits for a GPU where it was told to block (cudaDeviceScheduleBlockingSync). Threads that spin \
+               do not show, nor do waits by epoll.",
+        source: "nvidia_driver programs, nvidia_poll; absent without kprobes",
+        labels: &["device"],
+        samples: Container(|row, emit| {
+            for (device, durations) in row.nvidia_driver.iter().flat_map(|driver| &driver.polls) {
+                emit.with(&[device]).histogram(durations);
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
         name: "glassbox_nvidia_ioctls_in_flight",
         kind: Gauge,
         help: "Ioctls on the NVIDIA driver that have begun and not ended.",
@@ -168,7 +183,7 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_container_gpu_state",
         kind: Gauge,
         help: "1 for what the container is doing with its GPUs, 0 for the rest; absent where that is not known. \
-               ARCHITECTURE.md has the table by which it is decided.",
+               agent/src/gpu_state.rs has the table by which it is decided.",
         source: "nvidia_driver, NVML and scheduler, at each tick",
         labels: &["state"],
         samples: Container(|row, emit| {
@@ -182,13 +197,14 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_gpu_cold_start_seconds",
         kind: Gauge,
         help: "How long the process that made a CUDA context last took from its start: driver_opened, context_ready \
-               (its last channel) and last_large_allocation (16 MiB or more, none for 30 s after).",
-        labels: &["phase"],
+               (its last channel, each within 1 s of the one before) and last_large_allocation (16 MiB or more, each \
+               within 30 s of the one before). process is what it called itself then.",
+        labels: &["phase", "process"],
         samples: Container(|row, emit| {
-            if let Some(cold) = row.nvidia_driver.as_ref().and_then(|driver| driver.cold_start) {
-                emit.with(&["driver_opened"]).time(cold.driver_opened);
-                emit.with(&["context_ready"]).time(cold.context_ready);
-                emit.with(&["last_large_allocation"]).time(cold.last_large_allocation);
+            if let Some(cold) = row.nvidia_driver.as_ref().and_then(|driver| driver.cold_start.as_ref()) {
+                emit.with(&["driver_opened", &cold.process]).time(cold.driver_opened);
+                emit.with(&["context_ready", &cold.process]).time(cold.context_ready);
+                emit.with(&["last_large_allocation", &cold.process]).time(cold.last_large_allocation);
             }
         }),
         ..DRIVER

@@ -77,7 +77,7 @@ impl<'a> SeriesSet<'a> {
         self.rows.iter().filter(move |s| if inherited { s.bears_inherited } else { s.bears_own }).map(
             move |series| {
                 let end = match base {
-                    Base::Agent | Base::Machine | Base::Gpu | Base::Dcgm => series.start,
+                    Base::Agent | Base::Machine | Base::Gpu | Base::AnyGpu | Base::Dcgm => series.start,
                     Base::Container => series.container,
                     Base::CAdvisor => series.cadvisor,
                     Base::Labelled => series.labelled,
@@ -126,6 +126,8 @@ impl<'a> Series<'a> {
 /// The GPUs of a snapshot with their labels, each index once.
 pub(super) struct GpuSet<'a> {
     rows: Vec<(&'a Gpu, BytesMut, BytesMut)>,
+    /// Those that NVML does not know.
+    strays: Vec<(&'a Gpu, BytesMut)>,
 }
 
 impl<'a> GpuSet<'a> {
@@ -134,10 +136,10 @@ impl<'a> GpuSet<'a> {
         let usage = snapshot.nvml.as_ref();
         let hostname = usage.map_or("", |usage| &usage.hostname);
         let driver_version = usage.map_or("", |usage| &usage.driver_version);
+        let render = |labels: &[(&str, &str)]| render(labels, encoder);
         let rows = snapshot.gpus.iter().map(|gpu| {
             let index = gpu.index.to_string();
             let device = gpu.minor.map(|minor| format!("nvidia{minor}")).unwrap_or_default();
-            let render = |labels: &[(&str, &str)]| render(labels, encoder);
             let own = render(&[("gpu", &index), ("uuid", &gpu.uuid)]);
             let dcgm = render(&[
                 ("gpu", &index),
@@ -150,13 +152,17 @@ impl<'a> GpuSet<'a> {
             ]);
             (gpu, own, dcgm)
         });
-        Self { rows: rows.collect() }
+        let strays = snapshot.stray_gpus.iter().map(|gpu| (gpu, render(&[("pci_bus_id", &gpu.pci_bus_id)])));
+        Self { rows: rows.collect(), strays: strays.collect() }
     }
 
     /// The GPUs, each with its labels for this family.
     pub(super) fn bearing(&self, family: &Family) -> impl Iterator<Item = (&'a Gpu, &[u8])> {
         let is_dcgm = family.base == Base::Dcgm;
-        self.rows.iter().map(move |(gpu, own, dcgm)| (*gpu, if is_dcgm { &**dcgm } else { &**own }))
+        let strays = if family.base == Base::AnyGpu { &*self.strays } else { &[] };
+        let known =
+            self.rows.iter().map(move |(gpu, own, dcgm)| (*gpu, if is_dcgm { &**dcgm } else { &**own }));
+        known.chain(strays.iter().map(|(gpu, address)| (*gpu, &**address)))
     }
 }
 

@@ -1,5 +1,6 @@
-//! Ladders of hooks. For each noun the rungs are tried in order; the first whose fields this kernel has and whose
-//! programs all load and attach is used. `glassbox check` and `glassbox_probe_attached` say which.
+//! Climbing ladders of hooks. For each noun the rungs are tried in order; the first whose fields this kernel has and whose
+//! programs all load and attach is used, with those of its extras that attach, too. `glassbox check` and
+//! `glassbox_probe_attached` say which.
 
 use std::fmt::Write as _;
 
@@ -8,10 +9,9 @@ use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, KProbe, ProbeKind, ProgramError, TracePoint},
 };
-use glassbox_ebpf::{offsets::Offsets, programs};
+use glassbox_ebpf::offsets::Offsets;
 
-use super::{offsets::absent, returns::ReturnHook, tracefs::Tracefs};
-use crate::config::SchedulerRung;
+use super::{offsets::absent, record::Record, returns::ReturnHook, tracefs::Tracefs};
 
 /// One program and where it goes.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ pub enum Hook {
     BtfTracepoint(&'static str),
     /// A tracepoint by category and name, with its ABI's record.
     Tracepoint(&'static str, &'static str),
+    /// A tracepoint by category and name, whose record is no ABI and must have these fields, each a 32-bit word. As long
+    /// as it is attached, the module that the tracepoint is in cannot be unloaded.
+    Record(&'static str, &'static str, &'static [&'static str]),
     /// A function, at its entry or its return as the program says.
     Function(&'static str),
 }
@@ -37,7 +40,9 @@ impl std::fmt::Display for Hook {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BtfTracepoint(name) | Self::Function(name) => formatter.write_str(name),
-            Self::Tracepoint(category, name) => write!(formatter, "{category}:{name}"),
+            Self::Tracepoint(category, name) | Self::Record(category, name, _) => {
+                write!(formatter, "{category}:{name}")
+            }
         }
     }
 }
@@ -49,7 +54,18 @@ pub struct Rung {
     pub name: &'static str,
     /// Programs that must all attach.
     pub programs: &'static [Program],
+    /// Programs that it can do without.
+    pub extras: &'static [Extra],
     /// Fields of [`Offsets`] that must be present, beside those that lead from a task to its cgroup.
+    pub needs: &'static [&'static [&'static str]],
+}
+
+/// A program that is attached where that can be.
+#[derive(Debug)]
+pub struct Extra {
+    /// The program.
+    pub program: Program,
+    /// Fields of [`Offsets`] that must be present, beside those of the rung.
     pub needs: &'static [&'static str],
 }
 
@@ -74,11 +90,23 @@ pub struct Outcome {
     pub rung: Option<&'static Rung>,
     /// Why each better rung does not.
     pub refused: Vec<(&'static str, String)>,
+    /// Extras of the rung that are not attached, by the program's name, and why.
+    pub without: Vec<(&'static str, String)>,
     /// Hooks of the rung that must live as long as it holds.
     pub returns: Vec<ReturnHook>,
 }
 
 impl Outcome {
+    /// True where the rung holds, the program is one of its own, and it is attached.
+    #[must_use]
+    pub fn has(&self, program: &str) -> bool {
+        let is_of = |rung: &Rung| {
+            let extras = rung.extras.iter().map(|extra| &extra.program);
+            rung.programs.iter().chain(extras).any(|other| other.name == program)
+        };
+        self.rung.is_some_and(is_of) && self.without.iter().all(|(other, _)| *other != program)
+    }
+
     /// All refusals in one line.
     #[must_use]
     pub fn reasons(&self) -> String {
@@ -90,123 +118,12 @@ impl Outcome {
     }
 }
 
-/// Name of the scheduler's single-hook rung.
-pub const SWITCH: &str = "tp_btf sched_switch";
-/// Name of the scheduler's fallback rung.
-pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
-
 /// Fields without which a task's cgroup is not known, by the hierarchy that holds the containers.
 fn cgroup_fields(hierarchy_id: u32) -> [&'static str; 4] {
     match hierarchy_id {
         0 => ["task_cgroups", "css_set_dfl_cgrp", "cgroup_kn", "kernfs_node_id"],
         _ => ["task_sched_task_group", "task_group_cgroup", "cgroup_kn", "kernfs_node_id"],
     }
-}
-
-static SCHEDULER_SWITCH: Rung = Rung {
-    name: SWITCH,
-    programs: &[Program { name: programs::SCHEDULER_SWITCH, hook: Hook::BtfTracepoint("sched_switch") }],
-    needs: &[
-        "task_pid",
-        "task_tgid",
-        "task_state",
-        "task_last_queued",
-        "task_run_delay",
-        "task_last_arrival",
-        "task_cfs_rq",
-        "cfs_rq_rq",
-        "rq_clock",
-    ],
-};
-
-static SCHEDULER_WAKEUP: Rung = Rung {
-    name: WAKEUP,
-    programs: &[
-        Program { name: programs::SCHEDULER_FALLBACK_SWITCH, hook: Hook::BtfTracepoint("sched_switch") },
-        Program { name: programs::SCHEDULER_FALLBACK_WAKEUP, hook: Hook::BtfTracepoint("sched_wakeup") },
-        Program {
-            name: programs::SCHEDULER_FALLBACK_WAKEUP_NEW,
-            hook: Hook::BtfTracepoint("sched_wakeup_new"),
-        },
-    ],
-    needs: &["task_pid", "task_tgid", "task_state"],
-};
-
-static CGROUP: Rung = Rung {
-    name: "tp_btf cgroup_mkdir, cgroup_rmdir, cgroup_notify_populated",
-    programs: &[
-        Program { name: programs::CGROUP_MKDIR, hook: Hook::BtfTracepoint("cgroup_mkdir") },
-        Program { name: programs::CGROUP_RMDIR, hook: Hook::BtfTracepoint("cgroup_rmdir") },
-        Program { name: programs::CGROUP_EMPTIED, hook: Hook::BtfTracepoint("cgroup_notify_populated") },
-    ],
-    needs: &["cgroup_root", "cgroup_root_hierarchy_id", "cgroup_parent", "kernfs_node_name"],
-};
-
-/// What leads from a file to the device it stands for, and a process to its start.
-const INODE_FIELDS: [&str; 8] = [
-    "file_f_inode",
-    "inode_i_mode",
-    "inode_i_rdev",
-    "inode_i_ino",
-    "inode_i_sb",
-    "super_block_s_dev",
-    "task_group_leader",
-    "task_start_time",
-];
-
-static NVIDIA_DRIVER_FUNCTIONS: Rung = Rung {
-    name: "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry",
-    programs: &[
-        Program { name: programs::NVIDIA_DRIVER_CALL, hook: Hook::Function("nvidia_unlocked_ioctl") },
-        Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function("nvidia_unlocked_ioctl") },
-        Program { name: programs::NVIDIA_DRIVER_CALL, hook: Hook::Function("uvm_unlocked_ioctl_entry") },
-        Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function("uvm_unlocked_ioctl_entry") },
-    ],
-    needs: &INODE_FIELDS,
-};
-
-static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
-    name: "tracepoint sys_enter_ioctl + sys_exit_ioctl",
-    programs: &[
-        Program { name: programs::NVIDIA_DRIVER_EXIT, hook: Hook::Tracepoint("syscalls", "sys_exit_ioctl") },
-        Program {
-            name: programs::NVIDIA_DRIVER_ENTER,
-            hook: Hook::Tracepoint("syscalls", "sys_enter_ioctl"),
-        },
-    ],
-    needs: &[
-        "file_f_inode",
-        "inode_i_mode",
-        "inode_i_rdev",
-        "inode_i_ino",
-        "inode_i_sb",
-        "super_block_s_dev",
-        "task_group_leader",
-        "task_start_time",
-        "task_files",
-        "files_struct_fdt",
-        "fdtable_fd",
-        "fdtable_max_fds",
-    ],
-};
-
-/// Every ladder, in the order in which they are climbed: who a cgroup is, before what it does.
-#[must_use]
-pub fn ladders(scheduler: SchedulerRung) -> Vec<Ladder> {
-    let scheduler_rungs = [&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP];
-    vec![
-        Ladder { noun: "cgroup", rungs: vec![&CGROUP], at_start: true },
-        Ladder {
-            noun: "scheduler",
-            rungs: scheduler_rungs.into_iter().filter(|rung| scheduler.allows(rung.name)).collect(),
-            at_start: true,
-        },
-        Ladder {
-            noun: "nvidia_driver",
-            rungs: vec![&NVIDIA_DRIVER_FUNCTIONS, &NVIDIA_DRIVER_SYSCALLS],
-            at_start: false,
-        },
-    ]
 }
 
 /// Tries the rungs in order.
@@ -219,25 +136,46 @@ pub fn climb(
 ) -> Outcome {
     let (best, mut refused) = (ladder.rungs.first().copied(), Vec::new());
     for &rung in &ladder.rungs {
-        let mut missing = absent(offsets, rung.needs);
-        missing.extend(absent(offsets, &cgroup_fields(hierarchy_id)));
+        let mut missing = absent(offsets, &cgroup_fields(hierarchy_id));
+        missing.extend(rung.needs.iter().flat_map(|fields| absent(offsets, fields)));
         if !missing.is_empty() {
             refused.push((rung.name, format!("this kernel has no {}", missing.join(", "))));
             continue;
         }
+        let in_tracefs = |program: &Program| !matches!(program.hook, Hook::BtfTracepoint(_));
+        let _tracefs = rung.programs.iter().any(in_tracefs).then(Tracefs::mounted);
         match attach(rung, ebpf, btf) {
             Ok(returns) => {
-                return Outcome { noun: ladder.noun, best, rung: Some(rung), refused, returns };
+                let without = attach_extras(rung, ebpf, btf, offsets);
+                return Outcome { noun: ladder.noun, best, rung: Some(rung), refused, without, returns };
             }
             Err(error) => refused.push((rung.name, format!("{error:#}"))),
         }
     }
-    Outcome { noun: ladder.noun, best, rung: None, refused, returns: Vec::new() }
+    Outcome { noun: ladder.noun, best, rung: None, refused, without: Vec::new(), returns: Vec::new() }
+}
+
+/// Attaches what a rung can do without; what was not attached, and why.
+fn attach_extras(
+    rung: &Rung,
+    ebpf: &mut Ebpf,
+    btf: Option<&Btf>,
+    offsets: &Offsets,
+) -> Vec<(&'static str, String)> {
+    let mut without = Vec::new();
+    for Extra { program, needs } in rung.extras {
+        let missing = absent(offsets, needs);
+        if !missing.is_empty() {
+            without.push((program.name, format!("this kernel has no {}", missing.join(", "))));
+        } else if let Err(error) = attach_one(program, ebpf, btf) {
+            detach_one(program, ebpf);
+            without.push((program.name, format!("{error:#}")));
+        }
+    }
+    without
 }
 
 fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Vec<ReturnHook>> {
-    let in_tracefs = |program: &Program| matches!(program.hook, Hook::Tracepoint(..) | Hook::Function(_));
-    let _tracefs = rung.programs.iter().any(in_tracefs).then(Tracefs::mounted);
     let mut returns = Vec::new();
     for program in rung.programs {
         match attach_one(program, ebpf, btf) {
@@ -266,6 +204,13 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::
             let handle: &mut BtfTracePoint = handle.try_into().with_context(what)?;
             load(handle.load(name, btf.context("the kernel's type information is no longer held")?))?;
             handle.attach().map_err(super::explain).with_context(what)?;
+        }
+        Hook::Record(category, name, fields) => {
+            let record = Record::read(category, name).with_context(what)?;
+            fields.iter().try_for_each(|field| record.word(field).map(drop)).with_context(what)?;
+            let handle: &mut TracePoint = handle.try_into().with_context(what)?;
+            load(handle.load())?;
+            handle.attach(category, name).map_err(super::explain).with_context(what)?;
         }
         Hook::Tracepoint(category, name) => {
             let handle: &mut TracePoint = handle.try_into().with_context(what)?;
@@ -308,13 +253,16 @@ fn shortened(error: ProgramError) -> anyhow::Error {
 
 /// Takes a rung's programs off their hooks: it holds whole or not at all.
 pub(super) fn detach(rung: &Rung, ebpf: &mut Ebpf) {
-    for program in rung.programs {
-        // Nothing to do where it was never loaded.
-        let _ = match ebpf.program_mut(program.name) {
-            Some(aya::programs::Program::BtfTracePoint(handle)) => handle.unload(),
-            Some(aya::programs::Program::TracePoint(handle)) => handle.unload(),
-            Some(aya::programs::Program::KProbe(handle)) => handle.unload(),
-            _ => Ok(()),
-        };
-    }
+    let extras = rung.extras.iter().map(|extra| &extra.program);
+    rung.programs.iter().chain(extras).for_each(|program| detach_one(program, ebpf));
+}
+
+fn detach_one(program: &Program, ebpf: &mut Ebpf) {
+    // Nothing to do where it was never loaded.
+    let _ = match ebpf.program_mut(program.name) {
+        Some(aya::programs::Program::BtfTracePoint(handle)) => handle.unload(),
+        Some(aya::programs::Program::TracePoint(handle)) => handle.unload(),
+        Some(aya::programs::Program::KProbe(handle)) => handle.unload(),
+        _ => Ok(()),
+    };
 }

@@ -12,7 +12,7 @@ use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState};
 const HEAD: &str = include_str!("page.html");
 /// Stands below the heading in a demonstration.
 const DEMO_BANNER: &str =
-    "<p class=demo><b>Demonstration.</b> GPUs, and the containers that use them, are made up.</p>\n";
+    "<p class=made-up><b>Demonstration.</b> GPUs, and the containers that use them, are made up.</p>\n";
 /// Most containers that are listed; who has more uses the metrics.
 const ROWS_MAX: usize = 500;
 /// The longest text of a cell, in characters.

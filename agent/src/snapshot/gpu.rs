@@ -7,6 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::machine::Machine;
 
+pub use super::xid::ReportedXids;
+
 /// Buckets of a [`RatioHistogram`] that have an upper bound: 0.05, 0.1, … 1.
 pub const RATIO_BUCKETS: usize = 20;
 
@@ -216,6 +218,10 @@ pub struct HostRows {
     pub nvml: Option<NvmlUsage>,
     /// The machine; `None` where its collector is off.
     pub machine: Option<Arc<Machine>>,
+    /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
+    pub reported_xids: Option<Vec<ReportedXids>>,
+    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    pub stray_gpus: Vec<Gpu>,
 }
 
 #[cfg(test)]

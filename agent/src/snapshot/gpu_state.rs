@@ -3,10 +3,10 @@
 /// The states, as the label `state` shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuState {
-    /// It has never called the driver, nor does NVML see it.
-    NoGpu,
     /// A call to the driver has been under way for long, and no other has ended since.
     StuckInDriver,
+    /// The driver never gave it anything, nor does NVML see it.
+    NoGpu,
     /// A GPU works for it.
     Busy,
     /// No GPU works for it, and its threads wait for a CPU more than they run.
@@ -20,7 +20,7 @@ pub enum GpuState {
 impl GpuState {
     /// All, in the order in which they are asked for: the first that applies is the state.
     pub const ALL: [Self; 6] =
-        [Self::NoGpu, Self::StuckInDriver, Self::Busy, Self::WaitingForCpu, Self::Loading, Self::Idle];
+        [Self::StuckInDriver, Self::NoGpu, Self::Busy, Self::WaitingForCpu, Self::Loading, Self::Idle];
 
     /// The value of the label.
     #[must_use]

@@ -11,6 +11,8 @@ pub struct DriverUsage {
     pub commands: Vec<CommandUsage>,
     /// Failed calls by command and reason.
     pub failures: Vec<FailureCount>,
+    /// How long it waited in poll(2) for the driver, by `ctl` or `gpu`.
+    pub polls: Vec<(&'static str, Histogram)>,
     /// What the calls meant.
     pub meaning: DriverMeaning,
     /// Calls that have begun and not ended.
@@ -86,8 +88,10 @@ pub struct DriverMeaning {
 }
 
 /// How far a process came, from its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdStart {
+    /// Its name when it made its context, which is what it calls itself.
+    pub process: String,
     /// Until its first call to the driver.
     pub driver_opened: Duration,
     /// Until its context had all its channels.

@@ -49,14 +49,29 @@ pub(crate) fn row(identity: Identity) -> ContainerRow {
 }
 
 pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
-    let agent = AgentUsage::default();
-    Snapshot { taken_at: now(), containers, gpus: Vec::new(), nvml: None, machine: None, agent }
+    Snapshot {
+        taken_at: now(),
+        containers,
+        gpus: Vec::new(),
+        stray_gpus: Vec::new(),
+        nvml: None,
+        machine: None,
+        agent: AgentUsage::default(),
+    }
 }
 
 pub(crate) fn host() -> Snapshot {
     let containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
     let machine = Some(Arc::new(machine()));
-    Snapshot { taken_at: now(), containers, gpus: gpus(), nvml: Some(nvml()), machine, agent: agent() }
+    Snapshot {
+        taken_at: now(),
+        containers,
+        gpus: gpus(),
+        stray_gpus: vec![stray()],
+        nvml: Some(nvml()),
+        machine,
+        agent: agent(),
+    }
 }
 
 /// Everything is known of it.
@@ -240,6 +255,10 @@ fn gpus() -> Vec<Gpu> {
     vec![whole, lost]
 }
 
+fn stray() -> Gpu {
+    Gpu { pci_bus_id: "0000:0f:00.0".into(), xids: vec![(79, 3)], last_xid: Some(79), ..Gpu::default() }
+}
+
 fn machine() -> Machine {
     Machine {
         machine_id: "d41d8cd98f00b204e9800998ecf8427e".into(),
@@ -286,6 +305,8 @@ fn interface(name: &str, scale: u64) -> InterfaceCounters {
 fn nvidia_driver() -> DriverUsage {
     let mut durations = Histogram { sum_ns: 81_000_000, slots: [0; histogram::SLOTS] };
     durations.slots[30] = 69;
+    let mut wait = Histogram { sum_ns: 50_000_000, slots: [0; histogram::SLOTS] };
+    wait.slots[histogram::slot(50_000_000)] = 1;
     let failure =
         |reason, count| FailureCount { device: "ctl", command: "rm_vid_heap_control".into(), reason, count };
     DriverUsage {
@@ -294,6 +315,7 @@ fn nvidia_driver() -> DriverUsage {
             failure(Failure::Status("no_memory".into()), 2),
             failure(Failure::Errno("EINVAL".into()), 1),
         ],
+        polls: vec![("gpu", wait)],
         meaning: DriverMeaning {
             allocations: 69,
             allocated_bytes: 6_442_450_944,
@@ -312,6 +334,7 @@ fn nvidia_driver() -> DriverUsage {
         in_flight: 1,
         waiting: Some(Duration::from_millis(1500)),
         cold_start: Some(ColdStart {
+            process: "python3".into(),
             driver_opened: Duration::from_millis(410),
             context_ready: Duration::from_millis(890),
             last_large_allocation: Some(Duration::from_secs(7)),

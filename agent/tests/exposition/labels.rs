@@ -9,6 +9,20 @@ use super::{
     parser::parse,
 };
 
+#[test]
+fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
+    let (outer, inner) = ("a".repeat(64), "b".repeat(64));
+    let parents = |path: String| {
+        let mut identity = identity("inner");
+        identity.cgroup_path = path;
+        let families = parse(&text(&snapshot(vec![row(identity)]), Scope::All));
+        let info = families.into_iter().find(|family| family.name == "glassbox_container_info").unwrap();
+        info.samples[0].labels.get("parent_id").cloned()
+    };
+    assert_eq!(parents(format!("/docker/{outer}/docker/{inner}")), Some(outer.clone()));
+    assert_eq!(parents(format!("/docker/{inner}")), None);
+}
+
 proptest! {
     #[test]
     fn any_text_comes_back_as_it_was(

@@ -96,7 +96,15 @@ impl Drop for Server {
 pub(crate) fn snapshot(containers: usize) -> Snapshot {
     let agent = AgentUsage { ticks: 1, containers_running: containers, ..AgentUsage::default() };
     let containers = (0..containers).map(row).collect();
-    Snapshot { taken_at: SystemTime::now(), containers, gpus: Vec::new(), nvml: None, machine: None, agent }
+    Snapshot {
+        taken_at: SystemTime::now(),
+        containers,
+        gpus: Vec::new(),
+        stray_gpus: Vec::new(),
+        nvml: None,
+        machine: None,
+        agent,
+    }
 }
 
 fn row(number: usize) -> ContainerRow {

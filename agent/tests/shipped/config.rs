@@ -47,7 +47,19 @@ fn the_keys_it_shows_have_their_defaults() {
 fn it_shows_every_key_there_is() {
     let text = uncommented(&shipped());
     let mut shown = 0;
-    for table in ["", "containers", "cgroup", "docker", "kernel", "nvml", "server", "paths"] {
+    for table in [
+        "",
+        "containers",
+        "cgroup",
+        "docker",
+        "podman",
+        "containerd",
+        "cri",
+        "kernel",
+        "nvml",
+        "server",
+        "paths",
+    ] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         // The refusal of a key that is none names those that are.
         let refusal = load(&format!("{header}none_such = 1\n")).unwrap_err();
@@ -175,5 +187,16 @@ fn what_is_not_toml_is_shown_where_it_stops_being_so() {
 fn docker_is_asked_where_it_is_said_to_be_or_not_at_all() {
     let config = load("[docker]\nsocket = \"/run/other.sock\"\n").unwrap();
     assert_eq!(config.docker_socket.as_deref(), Some(Path::new("/run/other.sock")));
-    assert_eq!(load("[docker]\nenabled = false\nsocket = \"/x\"\n").unwrap().docker_socket, None);
+    let off = load("[docker]\nenabled = false\nsocket = \"/x\"\nextra_sockets = [\"/y\"]\n").unwrap();
+    assert_eq!((off.docker_socket, off.docker_extra_sockets.len()), (None, 0));
+}
+
+#[test]
+fn runtimes_are_asked_at_the_sockets_that_are_named_or_not_at_all() {
+    let text =
+        "[podman]\nsockets = [\"/a\", \"/b\"]\n[cri]\nsockets = []\n[containerd]\nsockets = [\"/c\"]\n";
+    let config = load(text).unwrap();
+    assert_eq!(config.podman_sockets, [Path::new("/a"), Path::new("/b")]);
+    assert!(config.cri_sockets.is_empty());
+    assert_eq!(config.containerd_sockets, [Path::new("/c")]);
 }

@@ -19,7 +19,7 @@ const _: () = assert!(size_of::<nvmlEventData_t>() == 32);
 
 const XID: c_ulonglong = 8;
 /// How often the scenario is looked at while waiting.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A set: the GPUs that are watched.
 #[derive(Default)]

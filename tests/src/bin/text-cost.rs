@@ -219,8 +219,15 @@ fn snapshot(containers: u64) -> Snapshot {
         row
     });
     let containers = containers.collect();
-    let agent = AgentUsage::default();
-    Snapshot { taken_at: now, containers, gpus: Vec::new(), nvml: None, machine: None, agent }
+    Snapshot {
+        taken_at: now,
+        containers,
+        gpus: Vec::new(),
+        stray_gpus: Vec::new(),
+        nvml: None,
+        machine: None,
+        agent: AgentUsage::default(),
+    }
 }
 
 fn usage(scale: u64) -> CgroupUsage {

@@ -16,7 +16,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const BRIDGE: &str = "glassbox-test0";
 const BRIDGE_ADDRESS: &str = "198.51.100.1";
 /// A file that is always there, by which tests of all processes wait for each other.
-const LOCK: &str = super::BUSYBOX;
+pub(crate) const LOCK: &str = super::BUSYBOX;
 
 /// What containers are connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,12 @@ impl Daemon {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("docker.sock")
+    }
+
+    /// Where it keeps its data.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 
     /// The host's address as containers on the bridge see it.
@@ -180,7 +186,7 @@ fn possibly_made() -> Vec<PathBuf> {
     paths
 }
 
-fn remove_empty(directory: &Path) {
+pub(crate) fn remove_empty(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_empty(&entry.path());
@@ -191,7 +197,7 @@ fn remove_empty(directory: &Path) {
 
 /// Ends what outlives a daemon that was killed: shims, which were started with a path in `directory`, and
 /// containers.
-fn end_leftovers(directory: &Path) {
+pub(crate) fn end_leftovers(directory: &Path) {
     let mark = directory.display().to_string();
     let begun = Instant::now();
     loop {
@@ -228,7 +234,7 @@ fn processes_of_containers(directory: &Path) -> Vec<i32> {
     lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>()).collect()
 }
 
-fn unmount_below(directory: &Path) {
+pub(crate) fn unmount_below(directory: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = mounts
         .lines()
@@ -267,7 +273,7 @@ fn remove_bridge(network: Network) {
     }
 }
 
-fn signal(pid: i32, signal: i32) {
+pub(crate) fn signal(pid: i32, signal: i32) {
     if pid > 1 {
         // SAFETY: no pointers.
         unsafe { libc::kill(pid, signal) };

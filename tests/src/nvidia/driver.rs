@@ -28,9 +28,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use glassbox::{collectors::nvidia_driver, config::Config};
 use tempfile::TempDir;
 
-use super::abi::Release;
+use super::{Driver, abi::Release};
 pub use account::Answered;
 use serve::Server;
 
@@ -213,6 +214,35 @@ impl FakeDriver {
             std::thread::sleep(Duration::from_millis(1));
         }
         true
+    }
+}
+
+impl Driver for FakeDriver {
+    fn ctl(&self) -> PathBuf {
+        self.ctl()
+    }
+
+    fn gpu(&self, number: usize) -> PathBuf {
+        self.gpu(number)
+    }
+
+    fn uvm(&self) -> PathBuf {
+        self.uvm()
+    }
+
+    fn release(&self) -> Release {
+        self.release
+    }
+
+    /// Its files stand for devices, and no /proc has its release.
+    fn configure(&self, config: &mut Config) {
+        config.nvidia_extra = nvidia_driver::ExtraPaths {
+            ctl: vec![self.ctl()],
+            gpu: (0..GPUS).map(|gpu| self.gpu(gpu)).collect(),
+            uvm: vec![self.uvm()],
+        };
+        let Release(major, minor, patch) = self.release;
+        config.nvidia_release = Some(nvidia_driver::Release(major, minor, patch));
     }
 }
 

@@ -205,8 +205,9 @@ fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
     // For each metric: whether it is by container, and whether by GPU.
     let by: BTreeMap<_, _> = exposition::families()
         .map(|family| {
-            let gpu = family.base == Base::Gpu || family.labels.contains(&"gpu");
-            (family.name, (![Base::Agent, Base::Gpu].contains(&family.base), gpu))
+            let of_gpu = [Base::Gpu, Base::AnyGpu].contains(&family.base);
+            let gpu = of_gpu || family.labels.contains(&"gpu");
+            (family.name, (!of_gpu && family.base != Base::Agent, gpu))
         })
         .collect();
     check_selectors(|selector| {

@@ -3,10 +3,17 @@
 //! In guests that have the stand-in for the driver; anywhere else these tests do not apply. They load it anew with the
 //! release and the memory they need, so never run them beside each other.
 
+mod application;
 mod call;
 mod caller;
+mod collision;
+mod cost;
+mod monitor;
+mod poll;
 mod probe;
+mod returns;
 mod storm;
+mod xid;
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +58,7 @@ fn session() -> Vec<Call> {
         alloc(CLIENT, 2, 0x80),
         control(0x101),
         control(0x2080_1303),
-        // The one that the stand-in refuses.
+        // One that the stand-in refuses.
         control(0x127),
         uvm(0x3000_0001, 0),
         uvm(75, 0),

@@ -73,10 +73,12 @@ impl Host {
         }
         let mut host = HostRows::default();
         self.collector.collect_host(&mut host);
+        host.join_xids();
         Snapshot {
             taken_at: SystemTime::now(),
             containers: self.containers.iter().map(|(_, row)| row.clone()).collect(),
             gpus: host.gpus,
+            stray_gpus: host.stray_gpus,
             nvml: host.nvml,
             machine: host.machine,
             agent: AgentUsage::default(),

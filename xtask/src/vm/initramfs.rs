@@ -1,5 +1,5 @@
-//! What a guest finds in its memory when it starts: init, the test binary, the libraries both need, busybox, and a
-//! kernel module for each kernel that one was built for.
+//! What a guest finds in its memory when it starts: init, the test binary, the fake CUDA application, the libraries
+//! they need, busybox, and a kernel module for each kernel that one was built for.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,6 +18,8 @@ pub(super) struct Content<'a> {
     pub(super) init: &'a Path,
     /// Becomes `/tests`, which init runs.
     pub(super) tests: &'a Path,
+    /// Becomes `/bin/fake-cuda`, which tests run.
+    pub(super) application: &'a Path,
     /// Arguments of the tests: filters by name.
     pub(super) arguments: &'a [String],
     /// Each becomes `/modules/` and the name of its kernel; a guest takes its own.
@@ -32,7 +34,13 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
     let mut archive = Archive::new(BufWriter::new(file));
     let mut libraries = BTreeSet::new();
     let strip = into.with_extension("stripped");
-    for (path, binary) in [("/init", content.init), ("/tests", content.tests), ("/bin/busybox", &busybox)] {
+    let binaries = [
+        ("/init", content.init),
+        ("/tests", content.tests),
+        ("/bin/fake-cuda", content.application),
+        ("/bin/busybox", &busybox),
+    ];
+    for (path, binary) in binaries {
         libraries.extend(libraries_of(binary)?);
         archive.file(path, &without_debug_information(binary, &strip)?)?;
     }

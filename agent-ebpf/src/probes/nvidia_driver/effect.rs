@@ -6,7 +6,8 @@ use glassbox_ebpf::nvidia_driver::{
     LARGE_ALLOCATION_BYTES, LOADING_GAP_NS, NO_MEMORY,
     commands::{
         EVENT, MEMORY_PINNED, MEMORY_SYSTEM, MEMORY_VIDEO, RM_ALLOC, RM_ALLOC_MEMORY, RM_FREE,
-        RM_VID_HEAP_CONTROL, UVM_REGISTER_CHANNEL, UVM_REGISTER_GPU_VASPACE, class_group,
+        RM_VID_HEAP_CONTROL, UVM_REGISTER_CHANNEL, UVM_REGISTER_GPU_VASPACE, UVM_UNREGISTER_CHANNEL,
+        class_group,
     },
     device,
 };
@@ -53,13 +54,24 @@ fn enter_process(process: u32, opened_ns: u64) {
     let _ = NVIDIA_PROCESSES.insert(&process, &known, 0);
 }
 
+/// The first thread of the current process.
+#[inline(always)]
+fn leader() -> Option<u64> {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    kernel(task, offset!(task_group_leader))
+}
+
 /// When the current process started.
 #[inline(always)]
 fn started_ns() -> Option<u64> {
-    // SAFETY: the helper has no preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let leader: u64 = kernel(task, offset!(task_group_leader))?;
-    kernel(leader, offset!(task_start_time))
+    kernel(leader()?, offset!(task_start_time))
+}
+
+/// What the current process is called.
+#[inline(always)]
+fn name() -> Option<[u64; 2]> {
+    kernel(leader()?, offset!(task_comm))
 }
 
 #[inline(always)]
@@ -106,13 +118,20 @@ unsafe fn note_uvm(process: u32, command: u32, counts: *mut DriverSlot, now_ns: 
                 (*counts).cold_opened_ns = (*known).opened_ns;
                 (*counts).cold_context_ns = now_ns;
                 (*counts).cold_allocated_ns = 0;
+                (*counts).cold_settled = 0;
+                let [first, second] = name().unwrap_or([0; 2]);
+                (*counts).cold_name[0] = first;
+                (*counts).cold_name[1] = second;
             }
         } else if command == UVM_REGISTER_CHANNEL {
             add(&raw mut (*counts).channels, 1);
             let since = now_ns.wrapping_sub((*counts).cold_context_ns);
-            if (*counts).cold_process == u64::from(process) && since < CONTEXT_GAP_NS {
+            let making = (*counts).cold_process == u64::from(process) && (*counts).cold_settled == 0;
+            if making && since < CONTEXT_GAP_NS {
                 (*counts).cold_context_ns = now_ns;
             }
+        } else if command == UVM_UNREGISTER_CHANNEL && (*counts).cold_process == u64::from(process) {
+            (*counts).cold_settled = 1;
         }
     }
 }

@@ -56,6 +56,14 @@ pub fn container_above(path: &str) -> Option<&str> {
     None
 }
 
+/// The container in which the one at `path` runs, as with Docker in Docker or a Kubernetes node in a container: the
+/// nearest one around it.
+#[must_use]
+pub fn container_around(path: &str) -> Option<ContainerPath<'_>> {
+    let (parent, _) = path.rsplit_once('/')?;
+    container_of(container_above(parent)?)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -88,6 +96,16 @@ mod tests {
             (format!("/docker/{OUTER}/docker/{{ID}}"), Runtime::Docker),
             ("/machine.slice/libpod-{ID}.scope".to_owned(), Runtime::Podman),
             ("/libpod_parent/libpod-{ID}".to_owned(), Runtime::Podman),
+            ("/machine.slice/machine-libpod_pod_1f2e.slice/libpod-{ID}.scope".to_owned(), Runtime::Podman),
+            (format!("{user}/user.slice/user-libpod_pod_1f2e.slice/libpod-{{ID}}.scope"), Runtime::Podman),
+            (format!("{user}/app.slice/docker-{{ID}}.scope"), Runtime::Docker),
+            ("/docker/buildx/docker/{ID}".to_owned(), Runtime::Docker),
+            ("/kubepods/burstable/pod1f2e-3d4c/crio-{ID}".to_owned(), Runtime::CriO),
+            (
+                "/kubepods.slice/kubepods-pod1f2e.slice/cri-containerd-{ID}.scope".to_owned(),
+                Runtime::Containerd,
+            ),
+            ("/system.slice/k3s.service/kubepods/burstable/pod1/{ID}".to_owned(), Runtime::Unknown),
             ("/system.slice/app.service/libpod-payload-{ID}".to_owned(), Runtime::Podman),
             (format!("{user}/user.slice/libpod-{{ID}}.scope"), Runtime::Podman),
             (format!("{user}/user.slice/docker-{{ID}}.scope"), Runtime::Docker),
@@ -129,9 +147,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_container_in_a_container_is_its_own_and_knows_the_nearest_around_it() {
+        let kind = "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice";
+        let third = "ab".repeat(32);
+        for (path, around) in [
+            (format!("/docker/{OUTER}/docker/{ID}"), Some(OUTER)),
+            (format!("/docker/{OUTER}/{kind}/cri-containerd-{ID}.scope"), Some(OUTER)),
+            (format!("/system.slice/docker-{OUTER}.scope/{kind}/cri-containerd-{ID}.scope"), Some(OUTER)),
+            (format!("/machine.slice/libpod-{OUTER}.scope/container/libpod_parent/libpod-{ID}"), Some(OUTER)),
+            (format!("/docker/{third}/docker/{OUTER}/docker/{ID}"), Some(OUTER)),
+            (format!("/docker/{ID}"), None),
+            (format!("/machine.slice/libpod-conmon-{OUTER}.scope/{ID}"), None),
+            (format!("/docker/{OUTER}/init.scope"), Some(OUTER)),
+            ("".to_owned(), None),
+            ("/".to_owned(), None),
+        ] {
+            assert_eq!(container_around(&path).map(|outer| outer.id), around, "{path}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_path_panics_and_every_id_is_64_digits(path in "(/?[a-fé0-9.-]{0,70}){0,4}") {
+            let _ = container_around(&path);
             if let Some(found) = container_of(&path) {
                 prop_assert_eq!(found.id.len(), ID_DIGITS);
             }

@@ -153,3 +153,57 @@ fn the_first_listing_is_done_when_every_runtime_has_answered_or_failed() {
     assert!(!directory.set_connected(Runtime::Podman, Err("timed out".into())));
     assert!(directory.set_connected(Runtime::Podman, Ok(())));
 }
+
+#[test]
+fn nobody_changes_what_another_vouches_for() {
+    let directory = Directory::new();
+    let told = |source: Source, name: &str| Names::new(source, name, "", [], &[]);
+    let (docker, rootless) = (Source::from(Runtime::Docker), Source::socket(Runtime::Docker, 1));
+    let files = Source::files(Runtime::Docker);
+    directory.put("a", told(files, "old"));
+    directory.put("a", told(docker, "web"));
+    for other in [rootless, files, Runtime::Podman.into()] {
+        directory.put("a", told(other, "mine"));
+        assert_eq!(directory.get("a").unwrap().name, "web", "{other:?}");
+    }
+    // A listing of one socket says nothing of another's containers.
+    directory.retain(rootless, |_| false);
+    directory.put("a", told(rootless, "mine"));
+    assert_eq!(directory.get("a").unwrap().name, "web");
+    directory.remove("a");
+    directory.put("a", told(rootless, "mine"));
+    assert_eq!(directory.get("a").unwrap().name, "mine");
+}
+
+#[test]
+fn what_files_told_of_a_container_goes_some_time_after_it() {
+    let directory = Directory::new();
+    directory.put("a", Names::new(Source::files(Runtime::Docker), "a", "", [], &[]));
+    directory.put("b", Names::new(Source::files(Runtime::Docker), "b", "", [], &[]));
+    directory.put("c", named("c"));
+    for id in ["a", "b", "c"] {
+        directory.ended(id);
+    }
+    // It was started again.
+    directory.began("b");
+    directory.entries().expire(Instant::now() + 2 * LINGER);
+    assert_eq!(directory.get("a"), None);
+    assert!(directory.get("b").is_some() && directory.get("c").is_some());
+}
+
+#[test]
+fn containers_that_nobody_told_of_wait_in_bounds_and_are_counted_by_whom_they_concern() {
+    let directory = Directory::new();
+    directory.put("known", named("web"));
+    let unnamed = |id: String, runtime| Unnamed { id, cgroup_path: String::new(), runtime };
+    for number in 0..2 * UNNAMED_MAX {
+        directory.seen_unnamed(unnamed(number.to_string(), Runtime::Podman));
+    }
+    directory.seen_unnamed(unnamed("known".into(), Runtime::Unknown));
+    let seen = *directory.sightings().borrow();
+    assert_eq!((seen.all, seen.kubernetes), (2 * UNNAMED_MAX as u64 + 1, 1));
+    let waiting = directory.take_unnamed();
+    assert_eq!(waiting.len(), UNNAMED_MAX - 1);
+    assert_eq!(waiting.last().unwrap().id, (2 * UNNAMED_MAX - 1).to_string());
+    assert!(directory.take_unnamed().is_empty());
+}

@@ -10,6 +10,10 @@ use std::{
     thread,
 };
 
+use std::time::SystemTime;
+
+use tokio::time::{Instant, sleep};
+
 use super::*;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -19,6 +23,7 @@ const HASTY: Pace = Pace {
     silence: Duration::from_millis(200),
     pause_min: Duration::from_millis(5),
     pause_max: Duration::from_millis(40),
+    not_offered: Duration::from_millis(40),
 };
 
 /// What a daemon does with one request.
@@ -100,11 +105,20 @@ fn hold(stream: &mut UnixStream) {
 const NO_CONTAINERS: &str = "[]";
 
 /// Runs the watcher until `done` or for five seconds.
-fn watch_until(daemon: &Daemon, directory: &Directory, mut done: impl FnMut() -> bool) {
+fn watch_until(daemon: &Daemon, directory: &Directory, done: impl FnMut() -> bool) {
+    watch_source_until(Runtime::Docker.into(), daemon, directory, done);
+}
+
+fn watch_source_until(
+    source: Source,
+    daemon: &Daemon,
+    directory: &Directory,
+    mut done: impl FnMut() -> bool,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let labels = vec!["kept".to_owned()];
-        tokio::spawn(watch_at(HASTY, daemon.socket(), labels, directory.clone()));
+        tokio::spawn(watch_at(HASTY, source, daemon.socket(), labels, directory.clone()));
         let begun = Instant::now();
         while !done() {
             assert!(begun.elapsed() < Duration::from_secs(5), "not done: {:?}", directory.runtimes());
@@ -189,6 +203,35 @@ fn a_container_that_lives_between_two_events_is_named_without_a_question() {
     assert_eq!(names.labels.len(), 1);
     assert_eq!(names.started_at, time_of(1_795_365_362_239_103_573));
     assert_eq!((daemon.requests("/containers/json"), daemon.requests("/containers/")), (1, 1));
+}
+
+#[test]
+fn podmans_containers_are_podmans_and_its_word_for_destroy_is_understood() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            let attributes =
+                r#""name":"pod","image":"localhost/busybox:1","podId":"","containerExitCode":"0","kept":"1""#;
+            event(stream, "create", A, attributes);
+            event(stream, "create", B, attributes);
+            event(stream, "remove", A, attributes);
+            hold(stream);
+        }
+        _ => json(stream, NO_CONTAINERS),
+    });
+    let directory = Directory::new();
+    // Docker's own, of the same id: it vouches for it.
+    directory.put(B, Names::new(Runtime::Docker, "dockers", "", [], &[]));
+    let source = Source::socket(Runtime::Podman, 1);
+    let removed = || {
+        let before = directory.get(A).is_some();
+        // An entry that was removed can be replaced by anybody.
+        directory.put(A, Names::new(Source::socket(Runtime::Podman, 7), "other", "", [], &[]));
+        before && directory.get(A).is_some_and(|names| names.name == "other")
+    };
+    watch_source_until(source, &daemon, &directory, || directory.get(A).is_some() && removed());
+    assert_eq!(directory.get(B).unwrap().name, "dockers");
+    assert_eq!(directory.runtimes(), [(Runtime::Podman, Ok(()))]);
 }
 
 #[test]

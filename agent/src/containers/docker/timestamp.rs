@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 /// `None` for times before 1970, which Docker gives for "never", and for nonsense.
-pub(super) fn parse(text: &str) -> Option<SystemTime> {
+pub(in crate::containers) fn parse(text: &str) -> Option<SystemTime> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let mut date = date.splitn(3, '-');
     let (year, month, day) = (digits(date.next()?, 4)?, digits(date.next()?, 2)?, digits(date.next()?, 2)?);

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::super::driver::FakeDriver;
+use super::super::Driver;
 
 /// A running application; killed when dropped.
 pub struct FakeCuda {
@@ -24,7 +24,7 @@ impl FakeCuda {
     /// # Panics
     /// Where it cannot be started.
     #[must_use]
-    pub fn start(program: &Path, driver: &FakeDriver, profiles: &str) -> Self {
+    pub fn start(program: &Path, driver: &dyn Driver, profiles: &str) -> Self {
         Self::start_on(program, driver, 0, profiles)
     }
 
@@ -33,7 +33,7 @@ impl FakeCuda {
     /// # Panics
     /// Where it cannot be started.
     #[must_use]
-    pub fn start_on(program: &Path, driver: &FakeDriver, gpu: usize, profiles: &str) -> Self {
+    pub fn start_on(program: &Path, driver: &dyn Driver, gpu: usize, profiles: &str) -> Self {
         let mut command = Command::new(program);
         command
             .arg("--ctl")

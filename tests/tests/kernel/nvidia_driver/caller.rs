@@ -2,36 +2,22 @@
 
 use std::{
     ffi::CString,
-    fs, io,
+    io,
     os::unix::ffi::OsStrExt as _,
     time::{Duration, Instant},
 };
 
-use glassbox_tests::cgroup::Cgroup;
-use tempfile::TempDir;
+use glassbox_tests::{cgroup::Cgroup, nvidia::stand_in};
 
 use super::call::{Call, Device};
 
 /// Nodes of the driver's devices, as a container has them.
-pub(super) struct Nodes {
-    directory: TempDir,
-}
+pub(super) struct Nodes(stand_in::Nodes);
 
 impl Nodes {
     /// Makes them, by the numbers of the driver that is loaded now.
     pub(super) fn new() -> Self {
-        let registered = fs::read_to_string("/proc/devices").unwrap();
-        let uvm = registered.lines().find_map(|line| line.trim().strip_suffix(" nvidia-uvm"));
-        let uvm = uvm.expect("nvidia-uvm in /proc/devices").parse().unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        for (name, major, minor) in [("ctl", 195, 255), ("gpu", 195, 0), ("uvm", uvm, 0)] {
-            let path = CString::new(directory.path().join(name).as_os_str().as_bytes()).unwrap();
-            // SAFETY: a C string that lives until the call returns.
-            let made =
-                unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(major, minor)) };
-            assert_eq!(made, 0, "mknod {name}: {}", io::Error::last_os_error());
-        }
-        Self { directory }
+        Self(stand_in::Nodes::make().unwrap_or_else(|error| panic!("{error:#}")))
     }
 
     /// Opens all three, in the order of [`Device`].
@@ -46,7 +32,7 @@ impl Nodes {
 
     fn paths(&self) -> [CString; 3] {
         ["ctl", "gpu", "uvm"]
-            .map(|name| CString::new(self.directory.path().join(name).as_os_str().as_bytes()).unwrap())
+            .map(|name| CString::new(self.0.directory().join(name).as_os_str().as_bytes()).unwrap())
     }
 }
 

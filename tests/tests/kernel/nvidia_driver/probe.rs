@@ -9,11 +9,12 @@ use std::{
 
 use glassbox::{
     collectors::{Collector, Context, nvidia_driver::SPEC},
-    config::Config,
+    config::{Config, NvidiaDriverRung},
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{
         ContainerRow,
+        gpu::HostRows,
         nvidia_driver::{CommandUsage, DriverUsage, Failure},
     },
 };
@@ -36,6 +37,12 @@ pub(super) fn reload(parameters: &str) {
     nvidia_module::load(parameters).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
+/// Writes one of the stand-in's parameters.
+pub(super) fn set(parameter: &str, value: &str) {
+    let path = Path::new("/sys/module/nvidia/parameters").join(parameter);
+    fs::write(&path, value).unwrap_or_else(|error| panic!("write {value} to {}: {error}", path.display()));
+}
+
 /// Moves this process out of every container.
 pub(super) fn leave() {
     fs::write(v2_root().unwrap().join("cgroup.procs"), std::process::id().to_string()).unwrap();
@@ -48,7 +55,11 @@ pub(super) struct DriverProbe {
 
 impl DriverProbe {
     pub(super) fn start() -> Self {
-        let config = Config::default();
+        Self::on(NvidiaDriverRung::Auto)
+    }
+
+    pub(super) fn on(nvidia_driver_rung: NvidiaDriverRung) -> Self {
+        let config = Config { nvidia_driver_rung, ..Config::default() };
         let options = Options { config: &config, hierarchy_id: 0, change_offsets: |_| () };
         let mut kernel = Kernel::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
         let layout = Layout::detect(Path::new(ROOT)).unwrap();
@@ -71,9 +82,21 @@ impl DriverProbe {
         // Two readings in a short time are one.
         std::thread::sleep(STALE);
         self.collector.refresh(None);
+        self.row(container).nvidia_driver.map(|usage| *usage)
+    }
+
+    /// A container's row, from what was read last.
+    pub(super) fn row(&mut self, container: &Container) -> ContainerRow {
         let mut row = ContainerRow::new(container.identity.clone(), SystemTime::now());
         self.collector.collect(container, &mut row).unwrap();
-        row.nvidia_driver.map(|usage| *usage)
+        row
+    }
+
+    /// What is known of the host as a whole.
+    pub(super) fn host(&mut self) -> HostRows {
+        let mut host = HostRows::default();
+        self.collector.collect_host(&mut host);
+        host
     }
 
     /// Lets the collector look whether the driver has come or gone.

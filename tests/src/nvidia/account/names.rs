@@ -1,6 +1,4 @@
-//! What the application counted, under the names that the agent gives.
-
-use std::collections::BTreeMap;
+//! Names of calls, statuses and errors, as the agent's labels have them.
 
 use glassbox_ebpf::nvidia_driver::commands::{CLASS_GROUPS, CONTROL_GROUPS, class_group, control_group};
 use serde_json::Value;
@@ -45,11 +43,8 @@ const UVM: &[(u64, &str)] = &[
     (0x3000_0001, "initialize"),
 ];
 
-fn calls(truth: &Value) -> impl Iterator<Item = (String, &Value)> {
-    truth["calls"].as_array().unwrap().iter().map(|call| (name(call), call))
-}
-
-fn name(call: &Value) -> String {
+/// Device and command of a call.
+pub(super) fn call(call: &Value) -> String {
     let device = call["device"].as_str().unwrap();
     let number = call["request"].as_u64().unwrap();
     let word = |key: &str| call[key].as_u64().map(|word| u32::try_from(word).unwrap());
@@ -68,46 +63,23 @@ fn name(call: &Value) -> String {
     format!("{device} {command}")
 }
 
-/// How often each command was sent.
-pub(super) fn commands(truth: &Value) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for (name, call) in calls(truth) {
-        *counts.entry(name).or_default() += call["sent"].as_u64().unwrap();
+/// A status of the driver that is none of success.
+pub(super) fn status(status: &str) -> &'static str {
+    match status {
+        "26" => "insufficient_resources",
+        "81" => "no_memory",
+        "86" => "not_supported",
+        "65542" => "nothing_to_do",
+        other => panic!("status {other} has no name here"),
     }
-    counts
 }
 
-/// How often each failed, by the name of its status or error.
-pub(super) fn failures(truth: &Value) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for (name, call) in calls(truth) {
-        for (status, count) in call["statuses"].as_object().unwrap() {
-            let status = match status.as_str() {
-                "0" => continue,
-                "26" => "insufficient_resources",
-                "81" => "no_memory",
-                "86" => "not_supported",
-                "65542" => "nothing_to_do",
-                other => panic!("{name}: status {other} has no name here"),
-            };
-            *counts.entry(format!("{name} {status}")).or_default() += count.as_u64().unwrap();
-        }
-        for (errno, count) in call["errnos"].as_object().unwrap() {
-            let errno = match errno.as_str() {
-                "22" => "EINVAL",
-                "14" => "EFAULT",
-                other => panic!("{name}: error {other} has no name here"),
-            };
-            *counts.entry(format!("{name} {errno}")).or_default() += count.as_u64().unwrap();
-        }
+/// An error of `ioctl`.
+pub(super) fn errno(errno: &str) -> &'static str {
+    match errno {
+        "9" => "EBADF",
+        "14" => "EFAULT",
+        "22" => "EINVAL",
+        other => panic!("error {other} has no name here"),
     }
-    counts
-}
-
-/// How often a request succeeded.
-pub(super) fn succeeded(truth: &Value, device: &str, request: u64) -> u64 {
-    let of_it = calls(truth)
-        .map(|(_, call)| call)
-        .filter(|call| call["device"] == device && call["request"].as_u64() == Some(request));
-    of_it.map(|call| call["statuses"]["0"].as_u64().unwrap_or(0)).sum()
 }

@@ -1,0 +1,139 @@
+//! From what the programs counted for a container to its row.
+
+use std::time::Duration;
+
+use glassbox_ebpf::nvidia_driver::DriverSlot;
+
+use crate::snapshot::nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, FailureCount};
+
+/// Adds calls to those of the same name: several numbers bear one, and two series with the same labels spoil a scrape.
+pub(super) fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsage) {
+    let same = |known: &&mut CommandUsage| (known.device, &known.command) == (usage.device, &usage.command);
+    let Some(known) = commands.iter_mut().find(same) else {
+        commands.push(usage);
+        return;
+    };
+    known.durations.sum_ns += usage.durations.sum_ns;
+    for (count, more) in known.durations.slots.iter_mut().zip(&usage.durations.slots) {
+        *count += more;
+    }
+}
+
+/// Adds failures to those of the same names.
+pub(super) fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCount) {
+    let names = |failure: &FailureCount| (failure.device, failure.command.clone(), failure.reason.clone());
+    match failures.iter_mut().find(|known| names(known) == names(&failure)) {
+        Some(known) => known.count += failure.count,
+        None => failures.push(failure),
+    }
+}
+
+/// What a container's slot says at this time of the programs' clock.
+pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
+    let in_flight = counts.begun.saturating_sub(counts.ended);
+    let last_ns = counts.last_begun_ns.max(counts.last_ended_ns);
+    DriverUsage {
+        commands: Vec::new(),
+        failures: Vec::new(),
+        polls: Vec::new(),
+        meaning: DriverMeaning {
+            allocations: counts.allocations,
+            allocated_bytes: counts.allocated_bytes,
+            freed_bytes: counts.freed_bytes,
+            failed_no_memory: counts.failed_no_memory,
+            failed_insufficient_resources: counts.failed_insufficient_resources,
+            recovered: counts.recovered,
+            failed_host_memory: counts.failed_host_memory,
+            pinned_bytes: counts.pinned_bytes,
+            contexts: counts.contexts,
+            channels: counts.channels,
+            events: counts.events,
+            undecoded: counts.undecoded,
+            unreadable: counts.unreadable,
+        },
+        in_flight,
+        waiting: (in_flight > 0).then(|| Duration::from_nanos(now_ns.saturating_sub(last_ns))),
+        cold_start: cold_start(counts),
+    }
+}
+
+fn cold_start(counts: &DriverSlot) -> Option<ColdStart> {
+    let since_start = |at_ns: u64| Duration::from_nanos(at_ns.saturating_sub(counts.cold_started_ns));
+    (counts.cold_process != 0).then(|| ColdStart {
+        process: process_name(counts.cold_name),
+        driver_opened: since_start(counts.cold_opened_ns),
+        context_ready: since_start(counts.cold_context_ns),
+        last_large_allocation: (counts.cold_allocated_ns != 0).then(|| since_start(counts.cold_allocated_ns)),
+    })
+}
+
+/// A name as the kernel keeps it. Its process chose the bytes, which need be no text.
+fn process_name(name: [u64; 2]) -> String {
+    let bytes: Vec<u8> =
+        name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|&byte| byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::names, *};
+    use crate::snapshot::{nvidia_driver::Failure, scheduler::Histogram};
+
+    #[test]
+    fn a_cold_start_is_told_from_the_start_of_the_process() {
+        let mut counts = DriverSlot { cold_started_ns: 1_000, cold_opened_ns: 3_000, ..DriverSlot::EMPTY };
+        assert_eq!(cold_start(&counts), None);
+        counts.cold_process = 7;
+        counts.cold_context_ns = 9_000;
+        let cold = cold_start(&counts).unwrap();
+        assert_eq!((cold.driver_opened.as_nanos(), cold.context_ready.as_nanos()), (2_000, 8_000));
+        assert_eq!((cold.process.as_str(), cold.last_large_allocation), ("", None));
+    }
+
+    #[test]
+    fn a_process_name_need_be_neither_text_nor_ended() {
+        let name = |bytes: &[u8; 16]| {
+            let words: Vec<_> =
+                bytes.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect();
+            process_name([words[0], words[1]])
+        };
+        assert_eq!(name(b"python3\0garbage\0"), "python3");
+        assert_eq!(name(b"sixteen bytes of"), "sixteen bytes of");
+        assert_eq!(name(b"\xFF\"\n\0\0\0\0\0\0\0\0\0\0\0\0\0"), "\u{FFFD}\"\n");
+    }
+
+    #[test]
+    fn numbers_that_share_a_name_are_one_series() {
+        // Neither is a request of the driver's, and both are in its range.
+        let (one, other) = (names::command(0x2C), names::command(0x2D));
+        assert_eq!(one, other);
+        let mut slots = [0; glassbox_ebpf::histogram::SLOTS];
+        slots[3] = 2;
+        let usage =
+            |command| CommandUsage { device: "ctl", command, durations: Histogram { sum_ns: 7, slots } };
+        let mut commands = Vec::new();
+        enter_command(&mut commands, usage(one.clone()));
+        enter_command(&mut commands, usage(other.clone()));
+        enter_command(&mut commands, usage("rm_free".into()));
+        assert_eq!(commands.len(), 2);
+        assert_eq!((commands[0].durations.sum_ns, commands[0].durations.slots[3]), (14, 4));
+        let failure = |command, errno| {
+            let reason = Failure::Errno(names::errno(errno));
+            FailureCount { device: "ctl", command, reason, count: 3 }
+        };
+        let mut failures = Vec::new();
+        enter_failure(&mut failures, failure(one.clone(), 22));
+        enter_failure(&mut failures, failure(other, 22));
+        enter_failure(&mut failures, failure(one, 14));
+        assert_eq!(failures.iter().map(|failure| failure.count).collect::<Vec<_>>(), [6, 3]);
+    }
+
+    #[test]
+    fn waiting_counts_from_the_last_sign_of_life() {
+        let counts =
+            DriverSlot { begun: 5, ended: 4, last_begun_ns: 700, last_ended_ns: 500, ..DriverSlot::EMPTY };
+        let used = usage(&counts, 1_000);
+        assert_eq!((used.in_flight, used.waiting), (1, Some(Duration::from_nanos(300))));
+        assert_eq!(usage(&DriverSlot { ended: 5, ..counts }, 1_000).waiting, None);
+    }
+}

@@ -1,0 +1,81 @@
+//! The messages of containerd's own services, with the fields that are read:
+//! <https://github.com/containerd/containerd/tree/main/api>. A field's number is its identity.
+
+use std::collections::HashMap;
+
+pub(super) const LIST_NAMESPACES: &str = "/containerd.services.namespaces.v1.Namespaces/List";
+pub(super) const LIST_CONTAINERS: &str = "/containerd.services.containers.v1.Containers/ListStream";
+pub(super) const SUBSCRIBE: &str = "/containerd.services.events.v1.Events/Subscribe";
+
+/// `ListNamespacesRequest` without a filter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Nothing {}
+
+/// `ListContainersRequest` and `SubscribeRequest`: what matches any of these.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Filtered {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) filters: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListNamespacesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) namespaces: Vec<Namespace>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Namespace {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListContainerMessage {
+    #[prost(message, optional, tag = "1")]
+    pub(super) container: Option<Container>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Container {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(map = "string, string", tag = "2")]
+    pub(super) labels: HashMap<String, String>,
+    #[prost(string, tag = "3")]
+    pub(super) image: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Envelope {
+    #[prost(message, optional, tag = "1")]
+    pub(super) timestamp: Option<Timestamp>,
+    #[prost(string, tag = "2")]
+    pub(super) namespace: String,
+    #[prost(string, tag = "3")]
+    pub(super) topic: String,
+    #[prost(message, optional, tag = "4")]
+    pub(super) event: Option<Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Timestamp {
+    #[prost(int64, tag = "1")]
+    pub(super) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(super) nanos: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Any {
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) value: Vec<u8>,
+}
+
+/// What all events about containers and their tasks begin with: `ContainerCreate`, `ContainerUpdate`,
+/// `ContainerDelete`, `TaskStart`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct About {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+}

@@ -1,0 +1,335 @@
+//! The watcher against runtimes of all kinds, made up on a unix socket.
+
+use std::io::Write as _;
+
+use prost::Message as _;
+
+use super::*;
+use crate::containers::{
+    Runtime,
+    directory::Unnamed,
+    grpc::peer::{Answer, HASTY, Peer, UNIMPLEMENTED, reason, watch_until},
+};
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const P: &str = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
+const STARTED_NS: i64 = 1_795_365_362_239_103_573;
+
+fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
+    let labels = vec!["kept".to_owned()];
+    let source = Source::socket(Runtime::CriO, 3);
+    watch_until(watch_at(HASTY, source, peer.socket(), labels, directory.clone()), directory, done);
+}
+
+fn connected(directory: &Directory) -> bool {
+    directory.runtimes() == [(Runtime::CriO, Ok(()))]
+}
+
+fn pod() -> PodSandboxMetadata {
+    PodSandboxMetadata { name: "web-0".into(), uid: "u-1".into(), namespace: "prod".into(), attempt: 1 }
+}
+
+fn sandbox() -> messages::PodSandbox {
+    messages::PodSandbox {
+        id: P.into(),
+        metadata: Some(pod()),
+        state: READY,
+        created_at: STARTED_NS,
+        ..Default::default()
+    }
+}
+
+fn container(id: &str, name: &str) -> Container {
+    Container {
+        id: id.into(),
+        pod_sandbox_id: P.into(),
+        metadata: Some(ContainerMetadata { name: name.into(), attempt: 2 }),
+        image: Some(ImageSpec { image: "sha256:00".into(), user_specified_image: "web:1".into() }),
+        state: RUNNING,
+        labels: HashMap::from([("kept".into(), "1".into()), ("dropped".into(), "2".into())]),
+    }
+}
+
+/// What a runtime without surprises answers, with these containers.
+fn calm(path: &str, containers: Vec<Container>) -> Answer {
+    match path {
+        VERSION => Answer::one(&VersionResponse { runtime_name: "made-up".into() }),
+        LIST_POD_SANDBOX => Answer::one(&ListPodSandboxResponse { items: vec![sandbox()] }),
+        LIST_CONTAINERS => Answer::one(&ListContainersResponse { containers }),
+        CONTAINER_STATUS => Answer::one(&ContainerStatusResponse {
+            status: Some(ContainerStatus { started_at: STARTED_NS, ..Default::default() }),
+        }),
+        GET_CONTAINER_EVENTS => Answer::Silence,
+        path => panic!("an unexpected call of {path}"),
+    }
+}
+
+fn started(id: &str, name: &str) -> ContainerEventResponse {
+    let Container { id, metadata, image, labels, .. } = container(id, name);
+    ContainerEventResponse {
+        container_id: id.clone(),
+        container_event_type: 1,
+        pod_sandbox_status: Some(messages::PodSandboxStatus {
+            id: P.into(),
+            metadata: Some(pod()),
+            ..Default::default()
+        }),
+        containers_statuses: vec![
+            ContainerStatus { id: "another".into(), ..Default::default() },
+            ContainerStatus { id, metadata, started_at: STARTED_NS, image, labels },
+        ],
+    }
+}
+
+#[test]
+fn pods_and_their_containers_are_listed_and_asked_about_once() {
+    let peer = Peer::new(|path, _| calm(path, vec![container(A, "app")]));
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || connected(&directory) && peer.calls("Version") > 2);
+    let names = directory.get(A).unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("k8s_app_web-0_prod_u-1_2", "web:1"));
+    assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
+    assert_eq!(names.kubernetes_container.as_deref(), Some("app"));
+    assert_eq!(names.labels.into_iter().collect::<Vec<_>>(), [("kept".to_owned(), "1".to_owned())]);
+    assert_eq!(names.started_at, time_of(STARTED_NS));
+    let sandbox = directory.get(P).unwrap();
+    assert_eq!(sandbox.kubernetes_container.as_deref(), Some("POD"));
+    assert_eq!(sandbox.started_at, time_of(STARTED_NS));
+    assert_eq!((peer.calls("ListContainers"), peer.calls("ContainerStatus")), (1, 1));
+}
+
+#[test]
+fn a_container_is_named_by_the_event_that_starts_it() {
+    let events = [started(A, "app"), started(B, "gone")].map(|event| event.encode_to_vec());
+    let deleted = ContainerEventResponse { container_event_type: DELETED, ..started(B, "gone") };
+    let events = [events.to_vec(), vec![deleted.encode_to_vec()]].concat();
+    let peer = Peer::new(move |path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Open(events.clone()),
+        path => calm(path, Vec::new()),
+    });
+    let directory = Directory::new();
+    let other = Names::new(Runtime::Docker, "other", "", [], &[]);
+    // What was removed can be replaced by anybody.
+    let removed = || {
+        directory.get(B).is_some_and(|names| names.kubernetes_container.is_some()) && {
+            directory.put(B, other.clone());
+            directory.get(B).is_some_and(|names| names.name == "other")
+        }
+    };
+    watch_peer(&peer, &directory, || directory.get(A).is_some() && removed());
+    let names = directory.get(A).unwrap();
+    assert_eq!((names.image.as_str(), names.pod.as_deref()), ("web:1", Some("web-0")));
+    assert_eq!(names.started_at, time_of(STARTED_NS));
+    assert_eq!((peer.calls("ListContainers"), peer.calls("ContainerStatus")), (1, 0));
+}
+
+#[test]
+fn without_events_a_container_that_nobody_told_of_leads_to_another_listing() {
+    let peer = Peer::new(|path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
+        path => calm(path, vec![container(A, "app")]),
+    });
+    let directory = Directory::new();
+    let unnamed = |runtime| Unnamed { id: B.into(), cgroup_path: String::new(), runtime };
+    let mut told = false;
+    watch_peer(&peer, &directory, || {
+        if !told && peer.calls("Version") > 2 {
+            told = true;
+            assert_eq!(peer.calls("ListContainers"), 1);
+            // Docker's are nothing to a Kubernetes runtime.
+            directory.seen_unnamed(unnamed(Runtime::Docker));
+            for _ in 0..100 {
+                directory.seen_unnamed(unnamed(Runtime::Unknown));
+            }
+        }
+        peer.calls("ListContainers") >= 3
+    });
+    // The one at once, and one later; not one for each.
+    assert_eq!(peer.calls("ListContainers"), 3);
+    assert_eq!(peer.calls("GetContainerEvents"), 1);
+}
+
+#[test]
+fn a_runtime_without_kubernetes_is_no_failure_and_asked_again_now_and_then() {
+    let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || peer.calls("Version") >= 3);
+    assert_eq!(directory.runtimes(), []);
+    assert!(directory.first_listing_done());
+}
+
+#[test]
+fn a_socket_that_hangs_is_given_up_in_time() {
+    let peer = Peer::new(|_, _| Answer::Silence);
+    let directory = Directory::new();
+    let told = |reason: String| reason.starts_with("ask cri-o for its version: no answer from ");
+    watch_peer(&peer, &directory, || peer.calls("Version") >= 3 && reason(&directory).is_some_and(told));
+}
+
+#[test]
+fn a_socket_that_never_says_hello_is_given_up_in_time_and_closed() {
+    let peer = Peer::absent();
+    let listener = std::os::unix::net::UnixListener::bind(peer.socket()).unwrap();
+    let (closed, all) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let closed = closed.clone();
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                let _ = closed.send(());
+            });
+        }
+    });
+    let directory = Directory::new();
+    let mut ends = 0;
+    watch_peer(&peer, &directory, || {
+        ends += all.try_iter().count();
+        ends >= 2
+    });
+    assert!(reason(&directory).unwrap().contains("no answer from "));
+}
+
+#[test]
+fn a_listing_that_hangs_is_given_up_in_time() {
+    let peer = Peer::new(|path, _| match path {
+        LIST_CONTAINERS => Answer::Silence,
+        path => calm(path, Vec::new()),
+    });
+    let directory = Directory::new();
+    let told = |reason: String| reason.starts_with("list cri-o containers: no answer from ");
+    watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+}
+
+#[test]
+fn a_runtime_that_hangs_later_is_given_up() {
+    let peer = Peer::new({
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        move |path, _| match path {
+            VERSION if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 => Answer::Silence,
+            path => calm(path, Vec::new()),
+        }
+    });
+    let directory = Directory::new();
+    let mut was_connected = false;
+    watch_peer(&peer, &directory, || {
+        was_connected |= connected(&directory);
+        reason(&directory).is_some()
+    });
+    assert!(was_connected);
+}
+
+#[test]
+fn garbage_is_an_error_that_is_tried_again() {
+    for garbage in [
+        vec![],
+        vec![0; 4],
+        // A message that has 4 GiB, says its head.
+        vec![0, 255, 255, 255, 255, 1, 2, 3],
+        // One that is compressed, and one of no kind.
+        vec![1, 0, 0, 0, 1, 7],
+        vec![9, 0, 0, 0, 1, 7],
+        // A field of an impossible kind.
+        vec![0, 0, 0, 0, 1, 15],
+    ] {
+        let answer = garbage.clone();
+        let peer = Peer::new(move |path, _| match path {
+            LIST_POD_SANDBOX => Answer::Garbage(answer.clone()),
+            path => calm(path, Vec::new()),
+        });
+        let directory = Directory::new();
+        watch_peer(&peer, &directory, || peer.calls("ListPodSandbox") >= 3);
+        assert!(reason(&directory).is_some(), "{garbage:?}");
+    }
+}
+
+#[test]
+fn what_is_no_http_is_an_error_that_is_tried_again() {
+    let peer = Peer::absent();
+    let listener = std::os::unix::net::UnixListener::bind(peer.socket()).unwrap();
+    let (asked, all) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\x16\x03\x01\xff\xff");
+            let _ = asked.send(());
+        }
+    });
+    let directory = Directory::new();
+    let mut attempts = 0;
+    watch_peer(&peer, &directory, || {
+        attempts += all.try_iter().count();
+        attempts >= 3
+    });
+    assert!(reason(&directory).is_some());
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_refused() {
+    let peer = Peer::new(|path, _| match path {
+        LIST_CONTAINERS => {
+            let mut container = container(A, "app");
+            container.labels.insert("kept".into(), "x".repeat(33 << 20));
+            Answer::one(&ListContainersResponse { containers: vec![container] })
+        }
+        path => calm(path, Vec::new()),
+    });
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || reason(&directory).is_some());
+    assert!(reason(&directory).unwrap().starts_with("list cri-o containers: "));
+    assert!(directory.get(A).is_none());
+}
+
+#[test]
+fn events_without_end_do_not_keep_the_runtime_from_being_listed() {
+    let event = started(B, "busy").encode_to_vec();
+    let peer = Peer::new(move |path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Endless(event.clone()),
+        path => calm(path, vec![container(A, "app")]),
+    });
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || {
+        directory.get(A).is_some() && directory.get(B).is_some() && connected(&directory)
+    });
+    let generation = directory.generation();
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(directory.generation(), generation, "the same again is no change");
+}
+
+#[test]
+fn a_runtime_that_crashes_is_noticed_at_once_and_followed_again() {
+    let peer = Peer::new(|path, _| calm(path, vec![container(A, "app")]));
+    let directory = Directory::new();
+    let mut step = 0;
+    watch_peer(&peer, &directory, || {
+        step += match step {
+            0 if connected(&directory) => {
+                peer.crash();
+                1
+            }
+            1 if !connected(&directory) => {
+                assert_eq!(directory.get(A).unwrap().kubernetes_container.as_deref(), Some("app"));
+                peer.listen(|path, _| match path {
+                    GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
+                    path => calm(path, vec![container(B, "new")]),
+                });
+                1
+            }
+            2 if directory.get(B).is_some() && connected(&directory) => {
+                peer.crash();
+                1
+            }
+            // Without events it is the connection that tells.
+            3 if !connected(&directory) => 1,
+            _ => 0,
+        };
+        step == 4
+    });
+}
+
+#[test]
+fn a_missing_socket_is_reported() {
+    let peer = Peer::absent();
+    let directory = Directory::new();
+    let told = |reason: String| reason.starts_with("connect to ") && reason.contains("No such file");
+    watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+}

@@ -1,0 +1,190 @@
+//! Names of containers from the files that runtimes leave on disk, for whom no socket tells of: read-only mounts are
+//! enough. A container that nobody has told of is looked up once, and twice more a little later where nothing was found,
+//! as some files come after the container.
+//!
+//! Reading has a thread of its own, which starts with the first container that is looked up: a disk that hangs holds up
+//! nothing else. Files may hold anything: they are read up to a limit ([`FILE_BYTES`]), and what is not understood is
+//! left out. Costs nothing while all containers are known.
+
+mod containerd;
+mod docker;
+mod logs;
+mod storage;
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    time::{Duration, Instant},
+};
+
+use super::directory::{Directory, Names, Unnamed};
+
+/// Most bytes that are read of a file about one container.
+const FILE_BYTES: u64 = 1 << 20;
+/// Most entries of a directory that are looked at.
+const ENTRIES_MAX: usize = 65_536;
+/// How long a runtime that answers may take to tell of a container.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// When a container is looked up again that was not found.
+const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// Lists of containers that may wait for a slow disk.
+const LISTS_MAX: usize = 16;
+/// Containers that may wait to be looked up again.
+const AGAIN_MAX: usize = 1024;
+
+/// Where runtimes leave their files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// Docker's data, usually `/var/lib/docker`.
+    pub docker: PathBuf,
+    /// containerd's state, usually `/run/containerd`.
+    pub containerd: PathBuf,
+    /// The storage of Podman and CRI-O, usually `/var/lib/containers/storage`.
+    pub storage: PathBuf,
+    /// The logs, of which Kubernetes names `pods` and `containers`; usually `/var/log`.
+    pub logs: PathBuf,
+}
+
+impl Roots {
+    /// The directories that are there, each with whose it is.
+    #[must_use]
+    pub fn there(&self) -> Vec<PathBuf> {
+        let all = [
+            self.docker.join("containers"),
+            self.containerd.join(containerd::TASKS),
+            self.storage.clone(),
+            self.logs.join(logs::CONTAINERS),
+        ];
+        all.into_iter().filter(|path| path.is_dir()).collect()
+    }
+
+    /// What files tell of a container.
+    fn look_up(&self, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
+        // An id becomes part of a path.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        if unnamed.id.is_empty() || !unnamed.id.bytes().all(plain) {
+            return None;
+        }
+        docker::names(&self.docker, &unnamed.id, filter)
+            .or_else(|| containerd::names(&self.containerd, &unnamed.id, filter))
+            .or_else(|| storage::names(&self.storage, &unnamed.id, filter))
+            .or_else(|| logs::names(&self.logs, unnamed, filter))
+    }
+}
+
+/// Looks up what no runtime tells of, for ever. `label_filter` says which labels are kept.
+pub async fn watch(roots: Roots, label_filter: Vec<String>, directory: Directory) -> Infallible {
+    let mut sightings = directory.sightings();
+    let mut seen = 0;
+    let mut reader: Option<SyncSender<Vec<Unnamed>>> = None;
+    directory.set_files(!roots.there().is_empty());
+    loop {
+        match sightings.wait_for(|now| now.all != seen).await.map(|now| now.all) {
+            Ok(now) => seen = now,
+            // The directory is held here, too.
+            Err(_) => std::future::pending().await,
+        }
+        // Mounted or made only now, maybe.
+        directory.set_files(!roots.there().is_empty());
+        if directory.any_connected() {
+            tokio::time::sleep(PATIENCE).await;
+        }
+        let unnamed = directory.take_unnamed();
+        if unnamed.is_empty() {
+            continue;
+        }
+        if reader.is_none() {
+            reader = start(&roots, &label_filter, &directory);
+        }
+        // A disk that hangs; they stay without names.
+        if reader.as_ref().is_some_and(|reader| reader.try_send(unnamed).is_err()) {
+            tracing::debug!("too many containers wait for files to be read");
+        }
+    }
+}
+
+fn start(roots: &Roots, filter: &[String], directory: &Directory) -> Option<SyncSender<Vec<Unnamed>>> {
+    let (sender, receiver) = mpsc::sync_channel(LISTS_MAX);
+    let (roots, filter, directory) = (roots.clone(), filter.to_vec(), directory.clone());
+    let thread = std::thread::Builder::new().name("glassbox-files".into());
+    let started =
+        thread.spawn(move || Reader { roots, filter, directory, again: VecDeque::new() }.run(&receiver));
+    started
+        .inspect_err(|error| tracing::warn!("start the thread that reads names from files: {error}"))
+        .ok()?;
+    Some(sender)
+}
+
+struct Reader {
+    roots: Roots,
+    filter: Vec<String>,
+    directory: Directory,
+    /// When to look up whom again, and how often that was done.
+    again: VecDeque<(Instant, usize, Unnamed)>,
+}
+
+impl Reader {
+    fn run(mut self, lists: &Receiver<Vec<Unnamed>>) {
+        loop {
+            let next = self.again.iter().map(|(due, _, _)| *due).min();
+            let list = match next {
+                Some(due) => lists.recv_timeout(due.saturating_duration_since(Instant::now())),
+                None => lists.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match list {
+                Ok(list) => list.into_iter().for_each(|unnamed| self.look_up(unnamed, 0)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = Instant::now();
+            let (due, later): (VecDeque<_>, VecDeque<_>) =
+                self.again.drain(..).partition(|(due, _, _)| *due <= now);
+            self.again = later;
+            for (_, tries, unnamed) in due {
+                self.look_up(unnamed, tries);
+            }
+        }
+    }
+
+    fn look_up(&mut self, unnamed: Unnamed, tries: usize) {
+        if self.directory.get(&unnamed.id).is_some() {
+            return;
+        }
+        if let Some(names) = self.roots.look_up(&unnamed, &self.filter) {
+            self.directory.put(&unnamed.id, names);
+        } else if let Some(pause) = AGAIN.get(tries)
+            && self.again.len() < AGAIN_MAX
+        {
+            self.again.push_back((Instant::now() + *pause, tries + 1, unnamed));
+        }
+    }
+}
+
+/// A file as what it should be. `None` where it is not there, no plain file, larger than `most_bytes`, or something else.
+fn read<T: serde::de::DeserializeOwned>(path: &Path, most_bytes: u64) -> Option<T> {
+    // A pipe without a writer must not be waited for.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    let read = file.take(most_bytes + 1).read_to_end(&mut text).ok()?;
+    if read as u64 > most_bytes {
+        return None;
+    }
+    serde_json::from_slice(&text).ok()
+}
+
+/// The names in a directory; none where it cannot be read.
+fn entries(path: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().take(ENTRIES_MAX);
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+#[cfg(test)]
+mod tests;

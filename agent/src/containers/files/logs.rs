@@ -1,0 +1,58 @@
+//! What the names of Kubernetes' log files tell: `containers/<pod>_<namespace>_<container>-<id>.log`, else, by the pod's
+//! uid in the path of the cgroup, `pods/<namespace>_<pod>_<uid>`. The files themselves are not opened.
+
+use std::path::Path;
+
+use super::entries;
+use crate::containers::directory::{Names, Source, Unnamed};
+
+/// Where the links are that name a container with its id.
+pub(super) const CONTAINERS: &str = "containers";
+const PODS: &str = "pods";
+/// Digits of a pod's uid, without dashes.
+const UID_DIGITS: usize = 32;
+
+pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
+    let end = format!("-{}.log", unnamed.id);
+    let by_id = entries(&root.join(CONTAINERS)).find_map(|name| {
+        let [pod, namespace, container] = three(name.strip_suffix(&end)?)?;
+        Some((namespace, pod, Some(container)))
+    });
+    let (namespace, pod, container) = by_id.or_else(|| {
+        let uid = pod_uid(&unnamed.cgroup_path)?;
+        entries(&root.join(PODS)).find_map(|name| {
+            let [namespace, pod, theirs] = three(&name)?;
+            (digits(&theirs) == uid).then_some((namespace, pod, None))
+        })
+    })?;
+    let labels = [
+        ("io.kubernetes.pod.namespace", Some(&namespace)),
+        ("io.kubernetes.pod.name", Some(&pod)),
+        ("io.kubernetes.container.name", container.as_ref()),
+    ];
+    let labels = labels.into_iter().filter_map(|(key, value)| Some((key, value?.as_str())));
+    Some(Names::new(Source::files(unnamed.runtime), "", "", labels, filter))
+}
+
+/// Kubernetes' own names have no underscores.
+fn three(text: &str) -> Option<[String; 3]> {
+    let mut parts = text.split('_').map(str::to_owned);
+    let three = [parts.next()?, parts.next()?, parts.next()?];
+    (parts.next().is_none() && three.iter().all(|part| !part.is_empty())).then_some(three)
+}
+
+/// The digits of the uid of the pod that a cgroup is in: `/kubepods/pod<uid>/…`, or `…-pod<uid with _>.slice/…`. Those of
+/// static pods have no dashes at all.
+pub(super) fn pod_uid(cgroup_path: &str) -> Option<String> {
+    cgroup_path.rsplit('/').skip(1).find_map(|part| {
+        let stem = part.strip_suffix(".slice").unwrap_or(part);
+        let (before, uid) = stem.rsplit_once("pod")?;
+        let uid = digits(uid);
+        let is_uid = uid.len() == UID_DIGITS && uid.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_uid && (before.is_empty() || before.ends_with('-'))).then_some(uid)
+    })
+}
+
+fn digits(uid: &str) -> String {
+    uid.chars().filter(|c| !matches!(c, '-' | '_')).collect()
+}

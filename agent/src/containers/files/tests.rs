@@ -1,0 +1,246 @@
+//! The files as the runtimes write them, and as they do not.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::containers::Runtime;
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+struct Host {
+    directory: tempfile::TempDir,
+    roots: Roots,
+}
+
+impl Host {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let roots = Roots {
+            docker: path("docker"),
+            containerd: path("containerd"),
+            storage: path("storage"),
+            logs: path("logs"),
+        };
+        Self { directory, roots }
+    }
+
+    fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn names_in(&self, id: &str, cgroup_path: &str) -> Option<Names> {
+        let unnamed =
+            Unnamed { id: id.into(), cgroup_path: cgroup_path.into(), runtime: Runtime::Containerd };
+        self.roots.look_up(&unnamed, &["kept".to_owned()])
+    }
+
+    fn names(&self, id: &str) -> Option<Names> {
+        self.names_in(id, "/")
+    }
+}
+
+#[test]
+fn docker_writes_name_image_labels_and_start() {
+    let host = Host::new();
+    assert_eq!(host.roots.there(), Vec::<PathBuf>::new());
+    host.write(
+        &format!("docker/containers/{A}/config.v2.json"),
+        r#"{"StreamConfig":{},"State":{"Running":true,"StartedAt":"2026-11-22T16:36:02.5Z"},"ID":"x","Image":"sha256:0",
+            "Config":{"Image":"web:1","Labels":{"kept":"1","other":"2","com.docker.compose.service":"web"},"Env":["A=b"]},
+            "Name":"/shop-web-1","Driver":"overlayfs","RestartCount":0}"#,
+    );
+    let names = host.names(A).unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("shop-web-1", "web:1"));
+    assert_eq!((names.runtime, names.compose_service.as_deref()), (Runtime::Docker, Some("web")));
+    assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["kept"]);
+    let since = names.started_at.unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(since, Duration::from_millis(1_795_365_362_500));
+    assert_eq!(host.names(B), None);
+    assert_eq!(host.roots.there().len(), 1);
+}
+
+#[test]
+fn containerd_hands_kubernetes_names_to_its_runtime() {
+    let host = Host::new();
+    let tasks = "containerd/io.containerd.runtime.v2.task";
+    let annotations = r#""io.kubernetes.cri.sandbox-id":"s","io.kubernetes.cri.sandbox-name":"web-0",
+        "io.kubernetes.cri.sandbox-namespace":"prod""#;
+    let app = r#""io.kubernetes.cri.container-type":"container","io.kubernetes.cri.container-name":"app",
+        "io.kubernetes.cri.image-name":"docker.io/library/web:1""#;
+    host.write(
+        &format!("{tasks}/k8s.io/{A}/config.json"),
+        format!(r#"{{"ociVersion":"1.0.2","hostname":"h","annotations":{{{annotations},{app}}}}}"#),
+    );
+    let sandbox = r#""io.kubernetes.cri.container-type":"sandbox""#;
+    host.write(
+        &format!("{tasks}/k8s.io/{B}/config.json"),
+        format!(r#"{{"annotations":{{{annotations},{sandbox}}}}}"#),
+    );
+    let names = host.names(A).unwrap();
+    assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
+    assert_eq!(names.kubernetes_container.as_deref(), Some("app"));
+    assert_eq!(names.image, "docker.io/library/web:1");
+    assert_eq!(host.names(B).unwrap().kubernetes_container.as_deref(), Some("POD"));
+}
+
+#[test]
+fn nerdctls_name_is_found_in_any_namespace_but_dockers() {
+    let host = Host::new();
+    let tasks = "containerd/io.containerd.runtime.v2.task";
+    let text = r#"{"annotations":{"nerdctl/name":"web","kept":"1","nerdctl/platform":"linux/amd64"}}"#;
+    host.write(&format!("{tasks}/team/{A}/config.json"), text);
+    host.write(&format!("{tasks}/moby/{B}/config.json"), r#"{"annotations":null}"#);
+    let names = host.names(A).unwrap();
+    assert_eq!((names.name.as_str(), names.runtime), ("web", Runtime::Containerd));
+    assert!(names.labels.contains_key("kept"));
+    assert_eq!(host.names(B), None);
+}
+
+#[test]
+fn podman_and_cri_o_write_all_names_into_one_file() {
+    let host = Host::new();
+    let metadata = r#"{\"image-name\":\"localhost/web:1\",\"image-id\":\"a6\",\"name\":\"run2\",\"created-at\":1795389925}"#;
+    let of = |id: &str, name: &str| {
+        format!(
+            r#"{{"id":"{id}","names":["{name}"],"image":"a6","layer":"l","metadata":"{metadata}","flags":{{}}}}"#
+        )
+    };
+    let all = format!("[{},{}]", of(A, "run2"), of(B, "k8s_app_web-0_prod_u-1_0"));
+    host.write("storage/overlay-containers/containers.json", all);
+    host.write(
+        &format!("storage/overlay-containers/{A}/userdata/config.json"),
+        r#"{"annotations":{"io.container.manager":"libpod","org.opencontainers.image.stopSignal":"15"}}"#,
+    );
+    host.write(
+        &format!("storage/overlay-containers/{B}/userdata/config.json"),
+        r#"{"annotations":{"io.container.manager":"cri-o","io.kubernetes.container.name":"app",
+            "io.kubernetes.pod.name":"web-0","io.kubernetes.pod.namespace":"prod",
+            "io.kubernetes.cri-o.ImageName":"quay.io/web:2"}}"#,
+    );
+    let names = host.names(A).unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("run2", "localhost/web:1"));
+    assert_eq!(names.runtime, Runtime::Podman);
+    let names = host.names(B).unwrap();
+    assert_eq!((names.runtime, names.image.as_str()), (Runtime::CriO, "quay.io/web:2"));
+    assert_eq!((names.pod.as_deref(), names.kubernetes_container.as_deref()), (Some("web-0"), Some("app")));
+}
+
+#[test]
+fn the_names_of_kubernetes_logs_tell_the_container_or_at_least_the_pod() {
+    let host = Host::new();
+    host.write("logs/pods/prod_web-0_1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988/app/0.log", "");
+    host.write("logs/pods/odd", "");
+    host.write("logs/containers/odd.log", "");
+    let link = format!("web-0_prod_app-{A}.log");
+    symlink("/nowhere", host.roots.logs.join("containers").join(link)).unwrap();
+    let names = host.names(A).unwrap();
+    assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
+    assert_eq!(names.kubernetes_container.as_deref(), Some("app"));
+    for path in [
+        format!("/kubepods/burstable/pod1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988/{B}"),
+        format!(
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1f2e3d4c_5b6a_7988_1f2e_3d4c5b6a7988.slice/cri-containerd-{B}.scope"
+        ),
+    ] {
+        let names = host.names_in(B, &path).unwrap();
+        assert_eq!(
+            (names.namespace.as_deref(), names.pod.as_deref()),
+            (Some("prod"), Some("web-0")),
+            "{path}"
+        );
+        assert_eq!(names.kubernetes_container, None);
+    }
+    for path in [format!("/kubepods/pod1f2e/{B}"), format!("/docker/{B}"), String::new()] {
+        assert_eq!(host.names_in(B, &path), None, "{path}");
+    }
+}
+
+#[test]
+fn a_pods_uid_is_found_with_dashes_underscores_or_neither() {
+    let uid = "1f2e3d4c5b6a79881f2e3d4c5b6a7988";
+    for (path, found) in [
+        (format!("/kubepods/pod{uid}/{A}"), Some(uid)),
+        (format!("/kubepods.slice/kubepods-pod{uid}.slice/crio-{A}.scope"), Some(uid)),
+        (format!("/kubepods/tripod{uid}/{A}"), None),
+        (format!("/kubepods/pod{uid}"), None),
+        (format!("/kubepods/pod{}/{A}", &uid[1..]), None),
+    ] {
+        assert_eq!(logs::pod_uid(&path).as_deref(), found, "{path}");
+    }
+}
+
+#[test]
+fn what_is_not_what_it_should_be_names_nobody() {
+    let deep = "[".repeat(100_000);
+    let large = format!(r#"{{"Name":"/x","Junk":"{}"}}"#, "x".repeat(2 << 20));
+    for text in [
+        b"".as_slice(),
+        b"\xff\xfe\0",
+        b"null",
+        b"[]",
+        b"{\"Name\":5}",
+        br#"{"Name":"/x","Config":{"Labels":[1]}}"#,
+        deep.as_bytes(),
+        large.as_bytes(),
+    ] {
+        let host = Host::new();
+        host.write(&format!("docker/containers/{A}/config.v2.json"), text);
+        host.write(&format!("containerd/io.containerd.runtime.v2.task/n/{A}/config.json"), text);
+        host.write("storage/overlay-containers/containers.json", text);
+        let names = host.names(A);
+        // Of a task, nothing but that it is there need be known.
+        let harmless = names.as_ref().is_none_or(|names| names.name == A && names.image.is_empty());
+        assert!(harmless, "{names:?}");
+    }
+}
+
+#[test]
+fn a_pipe_is_not_waited_for_and_an_id_leads_nowhere_else() {
+    let host = Host::new();
+    host.write(&format!("docker/containers/{B}/config.v2.json"), r#"{"Name":"/b"}"#);
+    let directory = host.roots.docker.join("containers").join(A);
+    fs::create_dir_all(&directory).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(directory.join("config.v2.json")).status().unwrap();
+    assert!(made.success());
+    assert_eq!(host.names(A), None);
+    for id in ["", "..", &format!("../containers/{B}"), &format!("./{B}"), "a\0b"] {
+        assert_eq!(host.names(id), None, "{id:?}");
+    }
+}
+
+#[test]
+fn a_container_that_nobody_tells_of_is_looked_up_also_when_its_file_comes_later() {
+    let host = Host::new();
+    host.write(&format!("docker/containers/{A}/config.v2.json"), r#"{"Name":"/now"}"#);
+    let directory = Directory::new();
+    // The one that Docker tells of is Docker's.
+    directory.put("c", Names::new(Runtime::Docker, "told", "", [], &[]));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::spawn(watch(host.roots.clone(), Vec::new(), directory.clone()));
+        for id in [A, B, "c"] {
+            directory.seen_unnamed(Unnamed {
+                id: id.into(),
+                cgroup_path: String::new(),
+                runtime: Runtime::Docker,
+            });
+        }
+        let begun = Instant::now();
+        while directory.get(A).is_none() || directory.get(B).is_none() {
+            if directory.get(A).is_some() {
+                host.write(&format!("docker/containers/{B}/config.v2.json"), r#"{"Name":"/later"}"#);
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let name = |id| directory.get(id).unwrap().name;
+    assert_eq!((name(A), name(B), name("c")), ("now".into(), "later".into(), "told".into()));
+    // A runtime that answers later knows better.
+    directory.put(A, Names::new(Runtime::Docker, "better", "", [], &[]));
+    assert_eq!(name(A), "better");
+}

@@ -1,0 +1,217 @@
+//! A runtime made up on a unix socket, for tests of those who speak gRPC to one.
+
+use std::{
+    convert::Infallible,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, Incoming},
+    header::{HeaderMap, HeaderValue},
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::UnixListener, sync::mpsc};
+
+use crate::containers::{directory::Directory, reconnect::Pace};
+
+/// For runtimes that are made up, and so answer at once or never.
+pub(crate) const HASTY: Pace = Pace {
+    answer: Duration::from_millis(300),
+    silence: Duration::from_millis(200),
+    pause_min: Duration::from_millis(5),
+    pause_max: Duration::from_millis(40),
+    not_offered: Duration::from_millis(20),
+};
+
+/// Runs a watcher until `done` or for ten seconds.
+pub(crate) fn watch_until(
+    watch: impl Future<Output = Infallible> + Send + 'static,
+    directory: &Directory,
+    mut done: impl FnMut() -> bool,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::spawn(watch);
+        let begun = std::time::Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", directory.runtimes());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+}
+
+/// Why the only runtime does not answer, once it has been asked.
+pub(crate) fn reason(directory: &Directory) -> Option<String> {
+    match directory.runtimes().pop() {
+        Some((_, Err(reason))) if directory.first_listing_done() => Some(reason),
+        _ => None,
+    }
+}
+
+/// What a call gets.
+pub(crate) enum Answer {
+    /// These messages, and the end.
+    Messages(Vec<Vec<u8>>),
+    /// These messages, and then nothing, for ever.
+    Open(Vec<Vec<u8>>),
+    /// This message, again and again.
+    Endless(Vec<u8>),
+    /// Bytes that are no message.
+    Garbage(Vec<u8>),
+    /// A refusal with this code.
+    Refusal(u16),
+    /// Nothing, for ever: what grpc-go does until there is a first message, too.
+    Silence,
+}
+
+/// `Unimplemented`.
+pub(crate) const UNIMPLEMENTED: u16 = 12;
+
+impl Answer {
+    /// One message.
+    pub(crate) fn one(message: &impl prost::Message) -> Self {
+        Self::Messages(vec![message.encode_to_vec()])
+    }
+}
+
+type Answering = dyn Fn(&str, &str) -> Answer + Send + Sync;
+
+/// The runtime. Its socket goes with it.
+pub(crate) struct Peer {
+    directory: tempfile::TempDir,
+    calls: Arc<Mutex<Vec<String>>>,
+    stop: Arc<tokio::sync::Notify>,
+}
+
+impl Peer {
+    /// One that is not there yet.
+    pub(crate) fn absent() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), calls: Arc::default(), stop: Arc::default() }
+    }
+
+    /// Answers by a call's path and containerd's namespace.
+    pub(crate) fn new(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
+        let peer = Self::absent();
+        peer.listen(answer);
+        peer
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("runtime.sock")
+    }
+
+    /// How often a call whose path ends so was made.
+    pub(crate) fn calls(&self, path: &str) -> usize {
+        self.calls.lock().unwrap().iter().filter(|call| call.ends_with(path)).count()
+    }
+
+    /// Ends all connections and the socket, as a crash would.
+    pub(crate) fn crash(&self) {
+        self.stop.notify_waiters();
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    pub(crate) fn listen(&self, answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) {
+        let listener = std::os::unix::net::UnixListener::bind(self.socket()).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (calls, stop) = (Arc::clone(&self.calls), Arc::clone(&self.stop));
+        let answer: Arc<Answering> = Arc::new(answer);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = UnixListener::from_std(listener).unwrap();
+                let stopped = stop.notified();
+                tokio::select! { () = accept(listener, calls, answer) => (), () = stopped => () }
+            });
+            // Ends what the connections were doing.
+            runtime.shutdown_timeout(Duration::from_millis(10));
+        });
+    }
+}
+
+async fn accept(listener: UnixListener, calls: Arc<Mutex<Vec<String>>>, answer: Arc<Answering>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (calls, answer) = (Arc::clone(&calls), Arc::clone(&answer));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let path = request.uri().path().to_owned();
+            let namespace = request.headers().get("containerd-namespace");
+            let namespace = namespace.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+            calls.lock().unwrap().push(path.clone());
+            let answer = answer(&path, &namespace);
+            async move {
+                if matches!(answer, Answer::Silence) {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(respond(answer))
+            }
+        });
+        let serve = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(serve);
+    }
+}
+
+fn respond(answer: Answer) -> Response<Feed> {
+    let (sender, receiver) = mpsc::channel(4);
+    let mut response = Response::new(Feed(receiver));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    if let Answer::Refusal(code) = answer {
+        response.headers_mut().insert("grpc-status", HeaderValue::from(code));
+        return response;
+    }
+    tokio::spawn(async move {
+        let send = async |frame| sender.send(frame).await.is_ok();
+        match answer {
+            Answer::Messages(messages) => {
+                for message in messages {
+                    send(framed(&message)).await;
+                }
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", HeaderValue::from(0u16));
+                send(Frame::trailers(trailers)).await;
+            }
+            Answer::Open(messages) => {
+                for message in messages {
+                    send(framed(&message)).await;
+                }
+                sender.closed().await;
+            }
+            Answer::Endless(message) => while send(framed(&message)).await {},
+            Answer::Garbage(bytes) => drop(send(Frame::data(Bytes::from(bytes))).await),
+            Answer::Refusal(_) | Answer::Silence => {}
+        }
+    });
+    response
+}
+
+/// A message with its length before it.
+fn framed(message: &[u8]) -> Frame<Bytes> {
+    let mut bytes = BytesMut::with_capacity(message.len() + 5);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(message.len()).unwrap());
+    bytes.put_slice(message);
+    Frame::data(bytes.freeze())
+}
+
+/// A body that is made while it is sent.
+struct Feed(mpsc::Receiver<Frame<Bytes>>);
+
+impl Body for Feed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|frame| frame.map(Ok))
+    }
+}

@@ -1,0 +1,140 @@
+//! Who is asked for names: for each configured socket the watcher that speaks its language, and the files. A watcher
+//! starts when its socket is there; until then it costs a look every [`LOOK_PERIOD`]. Docker's is asked from the start, so
+//! that its absence shows.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Runtime, containerd, cri,
+    directory::{Directory, Source},
+    docker, files,
+};
+use crate::config::Config;
+
+/// Between two looks for a socket.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+/// Starts all watchers on the current runtime.
+pub fn start(config: &Config, directory: &Directory) {
+    let labels = || config.labels.clone();
+    if let Some(socket) = config.docker_socket.clone() {
+        directory.register(Runtime::Docker);
+        tokio::spawn(docker::watch(socket, labels(), directory.clone()));
+    }
+    // Docker's first socket has the number 0.
+    for (number, socket) in config.docker_extra_sockets.iter().enumerate() {
+        let source = Source::socket(Runtime::Docker, number + 1);
+        begin(directory, source, socket, docker::watch_source, labels());
+    }
+    for (number, socket) in config.podman_sockets.iter().enumerate() {
+        begin(directory, Source::socket(Runtime::Podman, number), socket, docker::watch_source, labels());
+    }
+    for (number, socket) in config.containerd_sockets.iter().enumerate() {
+        begin(directory, Source::socket(Runtime::Containerd, number), socket, containerd::watch, labels());
+    }
+    // Beside containerd's own, whose sockets they may share.
+    let first = config.containerd_sockets.len();
+    for (number, socket) in config.cri_sockets.iter().enumerate() {
+        begin(directory, Source::socket(cri_runtime(socket), first + number), socket, cri::watch, labels());
+    }
+    tokio::spawn(files::watch(config.roots.clone(), labels(), directory.clone()));
+}
+
+/// Of the runtimes that speak CRI: by its socket's name, as it tells its own only when asked.
+#[must_use]
+pub fn cri_runtime(socket: &Path) -> Runtime {
+    let crio = socket.file_name().is_some_and(|name| name.to_string_lossy().contains("crio"));
+    if crio { Runtime::CriO } else { Runtime::Containerd }
+}
+
+/// Whether a socket is there, be it that nobody answers.
+#[must_use]
+pub fn is_there(socket: &Path) -> bool {
+    std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+fn begin<Watching>(
+    directory: &Directory,
+    source: Source,
+    socket: &Path,
+    watch: fn(Source, PathBuf, Vec<String>, Directory) -> Watching,
+    labels: Vec<String>,
+) where
+    Watching: Future<Output = Infallible> + Send + 'static,
+{
+    let (socket, directory) = (socket.to_owned(), directory.clone());
+    if is_there(&socket) {
+        // So that the first snapshot waits for its names.
+        directory.register(source);
+    }
+    tokio::spawn(async move {
+        while !is_there(&socket) {
+            tokio::time::sleep(LOOK_PERIOD).await;
+        }
+        // Boxed, as it is much larger than what waits.
+        Box::pin(watch(source, socket, labels, directory)).await
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crios_socket_is_known_by_its_name() {
+        assert_eq!(cri_runtime(Path::new("/run/crio/crio.sock")), Runtime::CriO);
+        assert_eq!(cri_runtime(Path::new("/run/containerd/containerd.sock")), Runtime::Containerd);
+    }
+
+    #[test]
+    fn a_runtime_whose_socket_is_not_there_is_not_asked_and_not_missed() {
+        let nowhere = |name: &str| vec![PathBuf::from(format!("/nowhere/{name}.sock"))];
+        let config = Config {
+            docker_socket: None,
+            docker_extra_sockets: nowhere("docker"),
+            podman_sockets: nowhere("podman"),
+            containerd_sockets: nowhere("containerd"),
+            cri_sockets: nowhere("crio"),
+            ..Config::default()
+        };
+        let directory = Directory::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            start(&config, &directory);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        assert_eq!(directory.runtimes(), []);
+        assert!(directory.first_listing_done());
+    }
+
+    #[test]
+    fn two_sockets_of_one_runtime_are_two_sources_and_one_row() {
+        let directory = tempfile::tempdir().unwrap();
+        let sockets: Vec<_> = ["a.sock", "b.sock"].map(|name| directory.path().join(name)).to_vec();
+        // Both hang.
+        let _listeners: Vec<_> =
+            sockets.iter().map(|socket| std::os::unix::net::UnixListener::bind(socket).unwrap()).collect();
+        let config = Config {
+            docker_socket: None,
+            podman_sockets: sockets,
+            containerd_sockets: Vec::new(),
+            cri_sockets: Vec::new(),
+            ..Config::default()
+        };
+        let directory = Directory::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { start(&config, &directory) });
+        assert!(!directory.first_listing_done());
+        assert_eq!(directory.runtimes().len(), 1);
+        directory.set_connected(Source::socket(Runtime::Podman, 0), Ok(()));
+        assert!(directory.runtimes()[0].1.is_err(), "the other does not answer yet");
+        directory.set_connected(Source::socket(Runtime::Podman, 1), Ok(()));
+        assert_eq!(directory.runtimes(), [(Runtime::Podman, Ok(()))]);
+    }
+}

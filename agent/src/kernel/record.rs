@@ -1,0 +1,129 @@
+//! The record of a tracepoint that is no ABI: where its fields are says the file `format` beside it, of every driver
+//! anew. A few lines of text, read when programs are attached.
+
+use anyhow::{Context as _, ensure};
+
+use super::tracefs;
+
+/// Larger files are no formats.
+const FORMAT_MAX_BYTES: usize = 64 << 10;
+
+/// What the file `format` of a tracepoint says.
+#[derive(Debug)]
+pub struct Record {
+    fields: Vec<Field>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Field {
+    name: String,
+    offset_bytes: u32,
+    size_bytes: u32,
+    /// Its word says where in the record the text begins, and how long it is.
+    is_text: bool,
+}
+
+impl Record {
+    /// Reads the format of a tracepoint. Tracefs must be mounted.
+    ///
+    /// # Errors
+    /// Where the kernel has no such tracepoint.
+    pub fn read(category: &str, name: &str) -> anyhow::Result<Self> {
+        let root = tracefs::root().context("find tracefs")?;
+        let path = root.join("events").join(category).join(name).join("format");
+        let format = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Self::parse(&format).with_context(|| format!("parse {}", path.display()))
+    }
+
+    fn parse(format: &str) -> anyhow::Result<Self> {
+        ensure!(format.len() <= FORMAT_MAX_BYTES, "it has {} bytes", format.len());
+        let fields = format.lines().filter_map(|line| Field::parse(line.trim())).collect();
+        Ok(Self { fields })
+    }
+
+    /// Where a field is that is one 32-bit word: a number, or the place of a text.
+    ///
+    /// # Errors
+    /// Where the record has no such field.
+    pub fn word(&self, name: &str) -> anyhow::Result<u32> {
+        let field = self.fields.iter().find(|field| field.name == name);
+        let field = field.with_context(|| format!("the record has no field {name}"))?;
+        ensure!(field.size_bytes == 4, "the record's field {name} has {} bytes, not 4", field.size_bytes);
+        Ok(field.offset_bytes)
+    }
+
+    /// Where the word is that says where a text is.
+    ///
+    /// # Errors
+    /// Where the record has no such text.
+    pub fn text(&self, name: &str) -> anyhow::Result<u32> {
+        let is_text = self.fields.iter().any(|field| field.name == name && field.is_text);
+        ensure!(is_text, "the record has no text {name}");
+        self.word(name)
+    }
+}
+
+impl Field {
+    /// Parses `field:__data_loc char[] dev; offset:8; size:4; signed:0;`, with tabs between the parts.
+    fn parse(line: &str) -> Option<Self> {
+        let declaration = line.strip_prefix("field:")?;
+        let mut parts = declaration.split(';').map(str::trim);
+        let declaration = parts.next()?;
+        let (mut offset_bytes, mut size_bytes) = (None, None);
+        for part in parts {
+            match part.split_once(':') {
+                Some(("offset", bytes)) => offset_bytes = bytes.parse().ok(),
+                Some(("size", bytes)) => size_bytes = bytes.parse().ok(),
+                _ => {}
+            }
+        }
+        let name = declaration.rsplit(' ').next()?;
+        Some(Self {
+            name: name.split('[').next()?.to_owned(),
+            offset_bytes: offset_bytes?,
+            size_bytes: size_bytes?,
+            is_text: declaration.starts_with("__data_loc "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the kernel writes it.
+    const XID: &str = "name: nvidia_dev_xid\nID: 1893\nformat:\n\
+        \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+        \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+        \tfield:__data_loc char[] dev;\toffset:8;\tsize:4;\tsigned:0;\n\
+        \tfield:u32 error_code;\toffset:12;\tsize:4;\tsigned:0;\n\
+        \tfield:__data_loc char[] msg;\toffset:16;\tsize:4;\tsigned:0;\n\n\
+        print fmt: \"Xid (PCI:%s): %u, %s\", __get_str(dev), REC->error_code, __get_str(msg)\n";
+
+    #[test]
+    fn fields_are_where_the_format_says() {
+        let record = Record::parse(XID).unwrap();
+        assert_eq!((record.text("dev").unwrap(), record.word("error_code").unwrap()), (8, 12));
+        let moved = XID.replace("offset:12", "offset:40");
+        assert_eq!(Record::parse(&moved).unwrap().word("error_code").unwrap(), 40);
+    }
+
+    #[test]
+    fn a_field_that_is_missing_or_of_another_size_is_named() {
+        let refusal =
+            |format: &str, name| format!("{:#}", Record::parse(format).unwrap().word(name).unwrap_err());
+        assert_eq!(refusal(XID, "severity"), "the record has no field severity");
+        assert_eq!(refusal(XID, "common_type"), "the record's field common_type has 2 bytes, not 4");
+        for damaged in ["", "field:", "field:;;;", "field:u32 error_code;\toffset:-1;\tsize:4;", "\u{0}"] {
+            assert_eq!(refusal(damaged, "error_code"), "the record has no field error_code", "{damaged:?}");
+        }
+        let record = Record::parse(XID).unwrap();
+        assert_eq!(
+            format!("{:#}", record.text("error_code").unwrap_err()),
+            "the record has no text error_code"
+        );
+        let shorter = XID.replace("size:4;\tsigned:0;\n\tfield:u32", "size:8;\tsigned:0;\n\tfield:u32");
+        assert!(Record::parse(&shorter).unwrap().text("dev").is_err());
+        assert!(Record::parse(&" ".repeat(FORMAT_MAX_BYTES + 1)).is_err());
+    }
+}

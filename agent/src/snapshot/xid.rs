@@ -1,0 +1,106 @@
+//! Xid errors have two sources, of which one is believed: the programs on the driver, where they are told of errors, else NVML's
+//! events.
+
+use super::gpu::{Gpu, HostRows};
+
+/// The errors of one GPU, as the driver reported them to the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportedXids {
+    /// Domain, bus, device and function as the kernel writes them: `0000:01:00.0`.
+    pub pci_bus_id: String,
+    /// Errors since the agent started, by number.
+    pub counts: Vec<(u64, u64)>,
+    /// The last error's number.
+    pub last: Option<u64>,
+}
+
+impl HostRows {
+    /// Puts the errors that the driver reported in the place of those that NVML told of. Of a GPU that NVML does not know
+    /// nothing else is known.
+    pub fn join_xids(&mut self) {
+        let Some(mut reported) = self.reported_xids.take() else { return };
+        for gpu in &mut self.gpus {
+            let address = Address::parse(&gpu.pci_bus_id);
+            let same = |xids: &ReportedXids| address.is_some() && Address::parse(&xids.pci_bus_id) == address;
+            let found = reported.iter().position(same).map(|index| reported.swap_remove(index));
+            let ReportedXids { counts, last, .. } = found.unwrap_or_default();
+            (gpu.xids, gpu.last_xid) = (counts, last);
+            // Without its address it could not be told whose an error is.
+            gpu.xid_watched = address.is_some();
+        }
+        reported.sort_by(|one, other| one.pci_bus_id.cmp(&other.pci_bus_id));
+        let stray = |ReportedXids { pci_bus_id, counts, last }| Gpu {
+            pci_bus_id,
+            xids: counts,
+            last_xid: last,
+            ..Gpu::default()
+        };
+        self.stray_gpus = reported.into_iter().map(stray).collect();
+    }
+}
+
+/// Domain, bus, device, function. NVML writes the domain with eight digits, the kernel with four.
+#[derive(PartialEq, Eq)]
+struct Address([u32; 4]);
+
+impl Address {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split([':', '.']).map(|part| u32::from_str_radix(part, 16).ok());
+        let address = [parts.next()??, parts.next()??, parts.next()??, parts.next()??];
+        parts.next().is_none().then_some(Self(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nvml(pci_bus_id: &str) -> Gpu {
+        let xids = vec![(13, 4)];
+        Gpu { pci_bus_id: pci_bus_id.into(), xids, last_xid: Some(13), xid_watched: true, ..Gpu::default() }
+    }
+
+    fn driver(pci_bus_id: &str, number: u64) -> ReportedXids {
+        ReportedXids { pci_bus_id: pci_bus_id.into(), counts: vec![(number, 2)], last: Some(number) }
+    }
+
+    fn joined(gpus: Vec<Gpu>, reported: Option<Vec<ReportedXids>>) -> HostRows {
+        let mut host = HostRows { gpus, reported_xids: reported, ..HostRows::default() };
+        host.join_xids();
+        host
+    }
+
+    #[test]
+    fn the_driver_is_believed_where_it_reports_and_no_error_counts_twice() {
+        let gpus = vec![nvml("00000000:01:00.0"), nvml("00010000:A1:1F.0"), nvml("00000000:02:00.0")];
+        let reported = vec![driver("10000:a1:1f.0", 79), driver("0000:01:00.0", 31)];
+        let host = joined(gpus, Some(reported));
+        let xids: Vec<_> = host.gpus.iter().map(|gpu| (gpu.xids.clone(), gpu.last_xid)).collect();
+        assert_eq!(xids, [(vec![(31, 2)], Some(31)), (vec![(79, 2)], Some(79)), (vec![], None)]);
+        assert!(host.stray_gpus.is_empty() && host.gpus.iter().all(|gpu| gpu.xid_watched));
+    }
+
+    #[test]
+    fn where_the_driver_reports_to_nobody_nvml_is_believed() {
+        let host = joined(vec![nvml("00000000:01:00.0")], None);
+        assert_eq!((host.gpus[0].xids.as_slice(), host.gpus[0].last_xid), (&[(13, 4)][..], Some(13)));
+    }
+
+    #[test]
+    fn errors_of_gpus_that_nvml_does_not_know_are_kept_under_their_addresses() {
+        let reported = vec![driver("0000:09:00.0", 79), driver("", 8), driver("0000:02:00.0", 31)];
+        let host = joined(vec![nvml("00000000:02:00.0"), nvml("")], Some(reported));
+        let strays: Vec<_> =
+            host.stray_gpus.iter().map(|gpu| (gpu.pci_bus_id.as_str(), gpu.xids[0])).collect();
+        assert_eq!(strays, [("", (8, 2)), ("0000:09:00.0", (79, 2))]);
+        assert_eq!((host.gpus[0].last_xid, host.gpus[0].xid_watched), (Some(31), true));
+        assert_eq!((host.gpus[1].xids.len(), host.gpus[1].xid_watched), (0, false), "it has no address");
+    }
+
+    #[test]
+    fn only_a_whole_address_is_one() {
+        for text in ["", "0000:01:00", "0000:01:00.0.0", "0000:01:00.g", "1:2:3:4:5", "100000000:01:00.0"] {
+            assert!(Address::parse(text).is_none(), "{text}");
+        }
+    }
+}

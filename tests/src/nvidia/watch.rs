@@ -1,0 +1,167 @@
+//! Kernel programs and collector with one container or two, in which the application is played.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use glassbox::{
+    collectors::{Collector, Context, nvidia_driver::SPEC},
+    config::Config,
+    containers::{cgroup::Layout, tracker::Container},
+    kernel::{Kernel, Options},
+    snapshot::{ContainerRow, gpu::HostRows, nvidia_driver::DriverUsage},
+};
+use glassbox_ebpf::Lost;
+use serde_json::Value;
+
+use super::{Driver, application::FakeCuda};
+use crate::cgroup::{Cgroup, ROOT, v2_root};
+
+/// The collector may not read the maps again within this after many readings.
+const STALE: Duration = Duration::from_millis(25);
+
+/// A container with its row.
+pub struct Watched {
+    cgroup: Cgroup,
+    container: Container,
+    row: ContainerRow,
+}
+
+/// The agent's half of a test.
+pub struct Watch {
+    kernel: Kernel,
+    collector: Box<dyn Collector>,
+    program: PathBuf,
+    watched: Option<Watched>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// The maps are per agent, but the machine has two CPUs: one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+impl Watch {
+    /// Loads the programs for a driver, attaches them, and makes a container. `program` is `fake-cuda`.
+    ///
+    /// # Panics
+    /// Where any of it fails.
+    #[must_use]
+    pub fn start(driver: &dyn Driver, program: PathBuf) -> Self {
+        let mut config = Config::default();
+        driver.configure(&mut config);
+        Self::with(&config, program)
+    }
+
+    /// The same with a configuration of one's own.
+    ///
+    /// # Panics
+    /// Where any of it fails.
+    #[must_use]
+    pub fn with(config: &Config, program: PathBuf) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kernel = Kernel::start(&Options { config, hierarchy_id: 0, change_offsets: |_| () })
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let layout = Layout::detect(ROOT.as_ref()).unwrap();
+        let mut context = Context { config, layout: &layout, kernel: Some(&mut kernel), kernel_error: None };
+        let collector = (SPEC.start)(&mut context).unwrap_or_else(|error| panic!("{error:#}"));
+        kernel.rung(SPEC.name).unwrap_or_else(|error| panic!("{error:#}"));
+        let watched = Some(Watched::new(&kernel));
+        Self { kernel, collector, program, watched, _alone: alone }
+    }
+
+    /// The programs.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The rung that the driver's programs are on.
+    #[must_use]
+    pub fn rung(&self) -> &'static str {
+        self.kernel.rung(SPEC.name).unwrap_or_else(|error| panic!("{error:#}")).name
+    }
+
+    /// Calls and commands that the programs say they lost.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.kernel.lost_of(Lost::NvidiaCalls) + self.kernel.lost_of(Lost::NvidiaCommands)
+    }
+
+    /// One more container.
+    #[must_use]
+    pub fn beside(&self) -> Watched {
+        Watched::new(&self.kernel)
+    }
+
+    /// The application in no container.
+    #[must_use]
+    pub fn outside(&self, driver: &dyn Driver, profiles: &str) -> FakeCuda {
+        FakeCuda::start(&self.program, driver, profiles)
+    }
+
+    /// Starts profiles in the container.
+    #[must_use]
+    pub fn start_playing(&self, driver: &dyn Driver, profiles: &str) -> FakeCuda {
+        self.start_in(self.watched.as_ref().unwrap(), driver, profiles)
+    }
+
+    /// Plays profiles in the container, to their end.
+    #[must_use]
+    pub fn play(&self, driver: &dyn Driver, profiles: &str) -> Value {
+        self.start_playing(driver, profiles).truth()
+    }
+
+    /// Plays profiles in another container, to their end.
+    #[must_use]
+    pub fn play_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> Value {
+        self.start_in(watched, driver, profiles).truth()
+    }
+
+    fn start_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> FakeCuda {
+        let mut cuda = self.ready_in(watched, driver, profiles);
+        cuda.go();
+        cuda
+    }
+
+    /// The application in a container, which plays profiles once it is told to go.
+    #[must_use]
+    pub fn ready_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> FakeCuda {
+        let mut cuda = self.outside(driver, &format!("wait {profiles}"));
+        cuda.waiting();
+        watched.cgroup.enter(cuda.pid()).unwrap();
+        cuda
+    }
+
+    /// What is known of the host as a whole.
+    pub fn host(&mut self) -> HostRows {
+        let mut host = HostRows::default();
+        self.collector.collect_host(&mut host);
+        host
+    }
+
+    /// What was counted for the container; `None` where it never called the driver.
+    pub fn usage(&mut self) -> Option<DriverUsage> {
+        let mut watched = self.watched.take().unwrap();
+        let usage = self.usage_of(&mut watched);
+        self.watched = Some(watched);
+        usage
+    }
+
+    /// What was counted for another container.
+    pub fn usage_of(&mut self, watched: &mut Watched) -> Option<DriverUsage> {
+        std::thread::sleep(STALE);
+        self.collector.refresh(Some(&mut self.kernel));
+        self.collector.collect(&watched.container, &mut watched.row).unwrap();
+        watched.row.nvidia_driver.as_deref().cloned()
+    }
+}
+
+impl Watched {
+    fn new(kernel: &Kernel) -> Self {
+        let (cgroup, container) = Cgroup::born(&v2_root().unwrap(), kernel);
+        let row = ContainerRow::new(container.identity.clone(), SystemTime::now());
+        Self { cgroup, container, row }
+    }
+}

@@ -1,0 +1,152 @@
+//! A Podman service of the test's own: its storage, its state and its socket in one directory. When dropped it takes
+//! away its containers, processes, mounts and cgroups.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::docker::{
+    IMAGE,
+    daemon::{LOCK, end_leftovers, remove_empty, unmount_below},
+    is_root, programs,
+};
+
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// The cgroup that Podman makes without systemd.
+const CGROUP: &str = "libpod_parent";
+
+/// The service.
+pub struct Podman {
+    directory: tempfile::TempDir,
+    service: Option<Child>,
+    /// One such test at a time, as with Docker; the last to be dropped.
+    _turn: fs::File,
+}
+
+impl Podman {
+    /// # Errors
+    /// Why there can be none: a reason to skip.
+    pub fn start() -> Result<Self, String> {
+        if !is_root() {
+            return Err("not root".into());
+        }
+        let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
+        let turn = fs::File::open(LOCK).and_then(|file| file.lock().map(|()| file));
+        let turn = turn.map_err(|error| format!("lock {LOCK}: {error}"))?;
+        let mut podman = Self { directory, service: None, _turn: turn };
+        podman.import_image()?;
+        let mut service = podman.command();
+        let socket = format!("unix://{}", podman.socket().display());
+        let service = service.args(["system", "service", "--time=0", &socket]);
+        let service = service.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        podman.service = Some(service.map_err(|error| format!("run podman: {error}"))?);
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(podman.socket()).is_err() {
+            if begun.elapsed() > START_PATIENCE {
+                return Err("podman does not listen here".into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(podman)
+    }
+
+    /// Its API's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.path("podman.sock")
+    }
+
+    /// Where it keeps its containers.
+    #[must_use]
+    pub fn storage(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// Runs a container in the background, and returns its id.
+    ///
+    /// # Errors
+    /// Why this host cannot: a reason to skip.
+    pub fn run(&self, name: &str, arguments: &[&str], command: &[&str]) -> Result<String, String> {
+        // More than Podman asks for by default may be more than the host allows.
+        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+        let mut all = vec!["run", "--detach", "--name", name, "--network", "none"];
+        all.extend(limits);
+        all.extend(arguments);
+        all.push(IMAGE);
+        all.extend(command);
+        self.podman(&all)
+    }
+
+    /// Runs the `podman` command and returns what it printed.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    pub fn podman(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command().args(arguments).output();
+        told("podman", &output.map_err(|error| format!("run podman: {error}"))?)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("podman");
+        let of = |option: &str, name: &str| format!("--{option}={}", self.path(name).display());
+        command.args([of("root", "data"), of("runroot", "run"), of("tmpdir", "tmp")]);
+        // What needs neither systemd nor a kernel's favour: crun refuses hybrid hosts.
+        command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=file"]);
+        command.args(["--runtime=runc", "--log-level=error"]).stdin(Stdio::null());
+        command
+    }
+
+    fn import_image(&self) -> Result<(), String> {
+        let root = programs()?;
+        let archive = self.path("image.tar");
+        let tar = Command::new("tar").arg("-C").arg(root.path()).arg("-cf").arg(&archive).arg(".").output();
+        told("tar", &tar.map_err(|error| format!("run tar: {error}"))?)?;
+        self.podman(&["import", &archive.display().to_string(), IMAGE]).map(drop)
+    }
+}
+
+/// What a command printed, or why it failed.
+pub(crate) fn told(name: &str, output: &Output) -> Result<String, String> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{name}: {}", told.trim().lines().last().unwrap_or("it said nothing")))
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = self.podman(&["rm", "--all", "--force", "--time=0"]);
+        if let Some(mut service) = self.service.take() {
+            let _ = service.kill();
+            let _ = service.wait();
+        }
+        // Its monitors bear its directory in their arguments.
+        end_leftovers(self.directory.path());
+        unmount_below(self.directory.path());
+        remove_cgroups(CGROUP);
+    }
+}
+
+/// Removes a cgroup of that name, and the empty ones below it, from the root of every tree.
+pub(crate) fn remove_cgroups(name: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let trees = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    let found: Vec<_> =
+        trees.chain([root.to_owned()]).map(|tree| tree.join(name)).filter(|path| path.is_dir()).collect();
+    for cgroup in found {
+        // The kernel lets go of a cgroup a moment after its last process.
+        let begun = Instant::now();
+        while cgroup.is_dir() && begun.elapsed() < Duration::from_secs(2) {
+            remove_empty(&cgroup);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

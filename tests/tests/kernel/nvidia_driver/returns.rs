@@ -1,0 +1,68 @@
+//! Returns of the driver's functions where tracefs takes no events.
+
+use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt as _, path::PathBuf, sync::Arc};
+
+use glassbox::kernel::tracefs::Tracefs;
+
+use super::{
+    call::control,
+    caller::{Caller, Nodes},
+    probe::{DriverProbe, RUNG, counts, reload},
+    stand_in,
+};
+
+/// Something else in the place of a file, until dropped.
+struct Covered(CString);
+
+impl Covered {
+    fn new(path: PathBuf, by: &CString) -> Self {
+        let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: C strings that live until the call returns; a bind mount has no data.
+        let result = unsafe {
+            libc::mount(by.as_ptr(), path.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null())
+        };
+        assert_eq!(result, 0, "mount over {path:?}: {}", io::Error::last_os_error());
+        Self(path)
+    }
+}
+
+impl Drop for Covered {
+    fn drop(&mut self) {
+        // SAFETY: a C string. A mount that stays shows in the next test.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+#[test]
+fn where_tracefs_takes_no_event_the_kernels_own_hook_counts() {
+    let Some(_alone) = stand_in("where_tracefs_takes_no_event_the_kernels_own_hook_counts") else { return };
+    reload("");
+    let hooks = |probe: &DriverProbe| {
+        probe.kernel.outcomes().iter().map(|outcome| outcome.returns.len()).sum::<usize>()
+    };
+    assert_eq!(hooks(&DriverProbe::start()), 2, "an event for each function");
+
+    let _tracefs = Tracefs::mounted();
+    let events = PathBuf::from("/sys/kernel/tracing/kprobe_events");
+    let directory = tempfile::tempdir().unwrap();
+    let full = CString::new(directory.path().join("full").as_os_str().as_bytes()).unwrap();
+    // SAFETY: a C string that lives until the call returns.
+    let made = unsafe { libc::mknod(full.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(1, 7)) };
+    assert_eq!(made, 0, "mknod {full:?}: {}", io::Error::last_os_error());
+    let covered = Covered::new(events.clone(), &full);
+    assert!(fs::write(&events, "p:none none").is_err(), "no event can be made");
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+    let mut probe = tracing::subscriber::with_default(subscriber, DriverProbe::start);
+    drop(covered);
+    let said = fs::read_to_string(log.path()).unwrap();
+    for function in ["nvidia_unlocked_ioctl", "uvm_unlocked_ioctl_entry"] {
+        assert!(said.contains(&format!("of many calls of {function} at once some are lost")), "{said}");
+    }
+    assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+    assert_eq!(hooks(&probe), 0);
+    let (cgroup, container) = probe.container();
+    Caller::start(Some(&cgroup), &Nodes::new(), vec![control(0x101); 100]).outcomes();
+    let usage = probe.read(&container).expect("a row");
+    assert_eq!((counts(&usage).values().sum::<u64>(), usage.in_flight), (100, 0));
+}

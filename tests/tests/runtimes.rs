@@ -1,0 +1,360 @@
+//! With real runtimes beside Docker: Podman, containerd by itself, and containerd as Kubernetes uses it; and names from
+//! the files that they and Docker leave, without any socket.
+//!
+//! Each test has a daemon of its own; they wait for each other.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use glassbox::containers::{
+    Runtime,
+    cgroup::{self, Layout},
+    containerd, cri,
+    directory::{Directory, Names, Source, Unnamed},
+    docker,
+    files::{self, Roots},
+    grpc::Client,
+};
+use glassbox_tests::{
+    containerd::{Containerd, IMAGE},
+    docker::{Container, Docker, Network, eventually},
+    podman::Podman,
+    skip,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// What a runtime gave, or `None` after saying why it did not.
+fn or_skip<T>(given: Result<T, String>) -> Option<T> {
+    // Tests run on threads of their names.
+    let test = std::thread::current();
+    given.map_err(|reason| skip(test.name().unwrap_or_default(), &reason)).ok()
+}
+
+/// Watchers on a thread of their own.
+struct Watching {
+    directory: Directory,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Watching {
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { directory: Directory::new(), runtime: Some(runtime) }
+    }
+
+    fn start(&self, watch: impl Future<Output = Infallible> + Send + 'static) {
+        self.runtime.as_ref().unwrap().spawn(watch);
+    }
+
+    fn until_connected(&self, runtime: Runtime) {
+        eventually("the runtime answers", PATIENCE, || {
+            (self.directory.runtimes() == [(runtime, Ok(()))]).then_some(())
+        });
+    }
+
+    fn names(&self, id: &str, wanted: impl Fn(&Names) -> bool) -> Names {
+        eventually("the names that were asked for", PATIENCE, || self.directory.get(id).filter(&wanted))
+    }
+
+    /// As the tracker does with a container that nobody has told of.
+    fn see(&self, id: &str) -> cgroup::Found {
+        let layout = Layout::detect(Path::new("/sys/fs/cgroup")).unwrap();
+        let found = cgroup::walk(&layout).unwrap().found;
+        let own = found.into_iter().find(|found| found.own && found.container == id).expect("its cgroup");
+        self.directory.seen_unnamed(Unnamed {
+            id: id.to_owned(),
+            cgroup_path: own.path.clone(),
+            runtime: own.runtime,
+        });
+        own
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn labels() -> Vec<String> {
+    vec!["glassbox.*".to_owned()]
+}
+
+fn nowhere() -> Roots {
+    let nowhere = PathBuf::from("/nowhere");
+    Roots { docker: nowhere.clone(), containerd: nowhere.clone(), storage: nowhere.clone(), logs: nowhere }
+}
+
+fn is_recent(time: Option<SystemTime>) -> bool {
+    time.is_some_and(|time| time.elapsed().is_ok_and(|age| age < Duration::from_secs(60)))
+}
+
+#[test]
+fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
+    let Some(podman) = or_skip(Podman::start()) else { return };
+    let watching = Watching::new();
+    let source = Source::from(Runtime::Podman);
+    let directory = watching.directory.clone();
+    watching.start(docker::watch_source(source, podman.socket(), labels(), directory));
+    watching.until_connected(Runtime::Podman);
+    let run = podman.run("first", &["--label", "glassbox.kept=yes", "--label", "other=1"], &["sleep", "600"]);
+    let Some(id) = or_skip(run) else { return };
+    let names = watching.names(&id, |names| names.started_at.is_some());
+    assert_eq!((names.name.as_str(), names.runtime), ("first", Runtime::Podman));
+    assert_eq!(names.image, "localhost/glassbox-tests:1");
+    assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["glassbox.kept"]);
+    assert!(is_recent(names.started_at), "{:?}", names.started_at);
+    let own = watching.see(&id);
+    assert_eq!(own.runtime, Runtime::Podman, "{}", own.path);
+
+    podman.podman(&["rename", "first", "second"]).unwrap();
+    watching.names(&id, |names| names.name == "second");
+
+    // One that ran before the agent did.
+    let later = Watching::new();
+    later.start(docker::watch_source(source, podman.socket(), labels(), later.directory.clone()));
+    let names = later.names(&id, |names| names.started_at.is_some());
+    assert_eq!(names.name, "second");
+
+    let files = Watching::new();
+    let roots = Roots { storage: podman.storage(), ..nowhere() };
+    files.start(files::watch(roots, labels(), files.directory.clone()));
+    files.see(&id);
+    let names = files.names(&id, |_| true);
+    assert_eq!((names.name.as_str(), names.runtime), ("second", Runtime::Podman));
+    assert_eq!(names.image, "localhost/glassbox-tests:1");
+}
+
+#[test]
+fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
+    let Some(mut containerd) = or_skip(Containerd::start()) else { return };
+    let watching = Watching::new();
+    let source = Source::from(Runtime::Containerd);
+    watching.start(containerd::watch(source, containerd.socket(), labels(), watching.directory.clone()));
+    watching.until_connected(Runtime::Containerd);
+    let arguments = ["--label", "nerdctl/name=web", "--label", "glassbox.kept=yes", "--label", "other=1"];
+    let Some(()) = or_skip(containerd.run("default", A, &arguments, &["/bin/sleep", "600"])) else { return };
+    let names = watching.names(A, |names| names.started_at.is_some());
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("web", IMAGE));
+    assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["glassbox.kept"]);
+    assert!(is_recent(names.started_at), "{:?}", names.started_at);
+    watching.see(A);
+
+    containerd.kill();
+    eventually("the loss is noticed", PATIENCE, || {
+        matches!(watching.directory.runtimes()[..], [(_, Err(_))]).then_some(())
+    });
+    assert_eq!(watching.names(A, |_| true).name, "web");
+    containerd.restart();
+    watching.until_connected(Runtime::Containerd);
+
+    let later = Watching::new();
+    later.start(containerd::watch(source, containerd.socket(), labels(), later.directory.clone()));
+    assert_eq!(later.names(A, |_| true).name, "web");
+
+    let files = Watching::new();
+    let roots = Roots { containerd: containerd.state(), ..nowhere() };
+    files.start(files::watch(roots, labels(), files.directory.clone()));
+    files.see(A);
+    assert_eq!(files.names(A, |_| true).runtime, Runtime::Containerd);
+}
+
+/// What it takes to have containerd run a pod without a network of its own.
+mod pod {
+    use super::HashMap;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct RunPodSandboxRequest {
+        #[prost(message, optional, tag = "1")]
+        pub(super) config: Option<PodSandboxConfig>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct PodSandboxConfig {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<PodSandboxMetadata>,
+        #[prost(string, tag = "2")]
+        pub(super) hostname: String,
+        #[prost(map = "string, string", tag = "6")]
+        pub(super) labels: HashMap<String, String>,
+        #[prost(message, optional, tag = "8")]
+        pub(super) linux: Option<Linux>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct PodSandboxMetadata {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(string, tag = "2")]
+        pub(super) uid: String,
+        #[prost(string, tag = "3")]
+        pub(super) namespace: String,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Linux {
+        #[prost(string, tag = "1")]
+        pub(super) cgroup_parent: String,
+        #[prost(message, optional, tag = "2")]
+        pub(super) security_context: Option<SecurityContext>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct SecurityContext {
+        #[prost(message, optional, tag = "1")]
+        pub(super) namespace_options: Option<NamespaceOption>,
+    }
+    /// 2 is the host's.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct NamespaceOption {
+        #[prost(int32, tag = "1")]
+        pub(super) network: i32,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct CreateContainerRequest {
+        #[prost(string, tag = "1")]
+        pub(super) pod_sandbox_id: String,
+        #[prost(message, optional, tag = "2")]
+        pub(super) config: Option<ContainerConfig>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) sandbox_config: Option<PodSandboxConfig>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ContainerConfig {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ContainerMetadata>,
+        #[prost(message, optional, tag = "2")]
+        pub(super) image: Option<ImageSpec>,
+        #[prost(map = "string, string", tag = "9")]
+        pub(super) labels: HashMap<String, String>,
+        /// Its security context has the number of the sandbox's.
+        #[prost(message, optional, tag = "15")]
+        pub(super) linux: Option<ContainerLinux>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ContainerLinux {
+        #[prost(message, optional, tag = "2")]
+        pub(super) security_context: Option<ContainerSecurityContext>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ContainerSecurityContext {
+        #[prost(message, optional, tag = "3")]
+        pub(super) namespace_options: Option<NamespaceOption>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ContainerMetadata {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(uint32, tag = "2")]
+        pub(super) attempt: u32,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ImageSpec {
+        #[prost(string, tag = "1")]
+        pub(super) image: String,
+    }
+    /// A question about, or an answer that is, one id.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Id {
+        #[prost(string, tag = "1")]
+        pub(super) id: String,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Nothing {}
+}
+
+const UID: &str = "1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988";
+
+fn sandbox_config() -> pod::PodSandboxConfig {
+    let namespace_options = Some(pod::NamespaceOption { network: 2 });
+    pod::PodSandboxConfig {
+        metadata: Some(pod::PodSandboxMetadata {
+            name: "web-0".into(),
+            uid: UID.into(),
+            namespace: "prod".into(),
+        }),
+        hostname: String::new(),
+        labels: HashMap::from([("io.kubernetes.pod.uid".into(), UID.into())]),
+        linux: Some(pod::Linux {
+            cgroup_parent: Containerd::cgroup_parent(UID),
+            security_context: Some(pod::SecurityContext { namespace_options }),
+        }),
+    }
+}
+
+/// Runs a pod as the kubelet does, and returns the ids of its sandbox and its one container.
+fn run_pod(watching: &Watching, socket: &Path) -> anyhow::Result<(String, String)> {
+    watching.runtime.as_ref().unwrap().block_on(async {
+        let (client, _standing) = Client::connect(socket).await?;
+        let question = pod::RunPodSandboxRequest { config: Some(sandbox_config()) };
+        let sandbox: pod::Id = client.ask("/runtime.v1.RuntimeService/RunPodSandbox", question).await?;
+        let namespace_options = Some(pod::NamespaceOption { network: 2 });
+        let security_context = Some(pod::ContainerSecurityContext { namespace_options });
+        let config = pod::ContainerConfig {
+            metadata: Some(pod::ContainerMetadata { name: "app".into(), attempt: 0 }),
+            image: Some(pod::ImageSpec { image: IMAGE.into() }),
+            labels: HashMap::from([("glassbox.kept".into(), "yes".into())]),
+            linux: Some(pod::ContainerLinux { security_context }),
+        };
+        let question = pod::CreateContainerRequest {
+            pod_sandbox_id: sandbox.id.clone(),
+            config: Some(config),
+            sandbox_config: Some(sandbox_config()),
+        };
+        let container: pod::Id = client.ask("/runtime.v1.RuntimeService/CreateContainer", question).await?;
+        let start = "/runtime.v1.RuntimeService/StartContainer";
+        let _: pod::Nothing = client.ask(start, container.clone()).await?;
+        Ok((sandbox.id, container.id))
+    })
+}
+
+#[test]
+fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
+    let Some(containerd) = or_skip(Containerd::start()) else { return };
+    let watching = Watching::new();
+    let source = Source::from(Runtime::Containerd);
+    watching.start(cri::watch(source, containerd.socket(), labels(), watching.directory.clone()));
+    watching.until_connected(Runtime::Containerd);
+    let ran = run_pod(&watching, &containerd.socket()).map_err(|error| format!("run a pod: {error:#}"));
+    let Some((sandbox, id)) = or_skip(ran) else { return };
+    let own = watching.see(&id);
+    assert!(own.path.starts_with(&Containerd::cgroup_parent(UID)), "{}", own.path);
+    let names = watching.names(&id, |names| names.started_at.is_some());
+    assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
+    assert_eq!(names.kubernetes_container.as_deref(), Some("app"));
+    assert_eq!(names.image, IMAGE);
+    assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["glassbox.kept"]);
+    assert!(is_recent(names.started_at), "{:?}", names.started_at);
+    assert_eq!(watching.names(&sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
+
+    let files = Watching::new();
+    let roots = Roots { containerd: containerd.state(), ..nowhere() };
+    files.start(files::watch(roots, labels(), files.directory.clone()));
+    files.see(&id);
+    files.see(&sandbox);
+    let names = files.names(&id, |_| true);
+    assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
+    assert_eq!((names.kubernetes_container.as_deref(), names.image.as_str()), (Some("app"), IMAGE));
+    assert_eq!(files.names(&sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
+}
+
+#[test]
+fn dockers_containers_are_named_by_its_files_alone() {
+    let Some(mut docker) = or_skip(Docker::own(Network::None)) else { return };
+    let data = docker.daemon().unwrap().data();
+    let arguments = ["--label", "glassbox.kept=yes", "--label", "other=1"];
+    let container = Container::run(&docker, "written", &arguments, &["sleep", "600"]);
+    let files = Watching::new();
+    files.start(files::watch(Roots { docker: data, ..nowhere() }, labels(), files.directory.clone()));
+    files.see(&container.id);
+    let names = files.names(&container.id, |_| true);
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("written", glassbox_tests::docker::IMAGE));
+    assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["glassbox.kept"]);
+    assert!(is_recent(names.started_at), "{:?}", names.started_at);
+}

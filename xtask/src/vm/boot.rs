@@ -1,0 +1,215 @@
+//! One guest, from its start to its verdict.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::kernels::Kernel;
+use crate::tally::Tally;
+use crate::workspace;
+
+pub(super) const QEMU: &str = "qemu-system-x86_64";
+/// Two emulated CPUs, little memory, a serial line and nothing else. One thread for both CPUs: with one each, QEMU 7.2 now
+/// and then runs a breakpoint that the kernel, patching its own code, has long taken out again (`Oops: int3`).
+const MACHINE: &str = "-accel tcg,thread=single -smp 2 -m 768M -nodefaults -display none -serial stdio -no-reboot \
+                       -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid";
+
+/// How long a guest may take.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// No guest takes longer.
+    pub(super) limit: Duration,
+    /// A guest that says nothing for so long is taken for hung.
+    pub(super) silence: Duration,
+}
+
+impl Patience {
+    /// No test takes half of that silence, even where two guests share the CPUs.
+    pub(super) const USUAL: Self =
+        Self { limit: Duration::from_secs(900), silence: Duration::from_secs(150) };
+}
+
+/// How to boot.
+pub(super) struct Boot<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) initramfs: &'a Path,
+    /// Say how to do it by hand.
+    pub(super) by_hand: bool,
+    /// What the kernel says on the console.
+    pub(super) messages: &'a str,
+}
+
+/// A guest that said nothing any more.
+#[derive(Debug)]
+pub(super) struct Hung {
+    release: String,
+    silent: Duration,
+}
+
+impl std::fmt::Display for Hung {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { release, silent } = self;
+        write!(formatter, "{release} gave no verdict and has been silent for {} s", silent.as_secs())
+    }
+}
+
+impl std::error::Error for Hung {}
+
+impl Boot<'_> {
+    /// Boots and waits for the verdict. `say` gets every line of the console as it comes; so does a file.
+    pub(super) fn run(&self, say: &dyn Fn(String)) -> anyhow::Result<Tally> {
+        let Kernel { series, release, image } = self.kernel;
+        say(format!("boot {release}"));
+        let mut command = Command::new(QEMU);
+        command.args(MACHINE.split_whitespace());
+        command.args(["-append", &format!("console=ttyS0 {} panic=-1", self.messages)]);
+        command.arg("-kernel").arg(image).arg("-initrd").arg(self.initramfs);
+        if self.by_hand {
+            say(format!("by hand: {command:?}"));
+        }
+        let log = workspace::scratch().join(format!("vm/console-{series}.log"));
+        let mut log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let (verdict, end) = follow(command, Patience::USUAL, &mut |line| {
+            writeln!(log, "{line}").context("write the console's log")?;
+            say(line);
+            Ok(())
+        })?;
+        match (verdict, end) {
+            (Some(Verdict { tally, exit: 0 }), _) if tally.passed + tally.failed + tally.skipped == 0 => {
+                bail!("{release} ran no test")
+            }
+            (Some(Verdict { tally, exit }), _) if exit == 0 || tally.failed > 0 => Ok(tally),
+            (Some(Verdict { exit, .. }), _) => bail!("the tests ended with {exit} on {release}"),
+            (None, End::Itself) => bail!("{release} ended without a verdict"),
+            (None, End::Limit) => {
+                bail!("{release} gave no verdict in {} s", Patience::USUAL.limit.as_secs())
+            }
+            (None, End::Silence(silent)) => Err(Hung { release: release.clone(), silent }.into()),
+        }
+    }
+}
+
+/// Why a guest is no more.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Itself,
+    /// It was killed, though it still spoke.
+    Limit,
+    /// It was killed because it had not spoken for so long.
+    Silence(Duration),
+}
+
+/// Runs a command until its output ends or patience does; `take` gets each line.
+fn follow(
+    mut command: Command,
+    patience: Patience,
+    take: &mut dyn FnMut(String) -> anyhow::Result<()>,
+) -> anyhow::Result<(Option<Verdict>, End)> {
+    let started = Instant::now();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut guest = command.spawn().with_context(|| format!("start {QEMU}"))?;
+    let console = guest.stdout.take().context("read the guest's console")?;
+    let (sender, lines) = channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    let heard = listen(&lines, started, patience, take);
+    // Fails only for one that has ended by itself, which is what is wanted.
+    let _ = guest.kill();
+    guest.wait().with_context(|| format!("wait for {QEMU}"))?;
+    // Its input ended with the guest.
+    let _ = reader.join();
+    heard
+}
+
+fn listen(
+    lines: &Receiver<String>,
+    started: Instant,
+    patience: Patience,
+    take: &mut dyn FnMut(String) -> anyhow::Result<()>,
+) -> anyhow::Result<(Option<Verdict>, End)> {
+    let (mut verdict, mut heard) = (None, Instant::now());
+    loop {
+        let left = patience.limit.saturating_sub(started.elapsed());
+        match lines.recv_timeout(left.min(patience.silence)) {
+            Ok(line) => {
+                heard = Instant::now();
+                verdict = parse_verdict(&line).or(verdict);
+                take(line)?;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok((verdict, End::Itself)),
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() >= patience.silence => {
+                return Ok((verdict, End::Silence(heard.elapsed())));
+            }
+            Err(RecvTimeoutError::Timeout) => return Ok((verdict, End::Limit)),
+        }
+    }
+}
+
+/// The guest's last word.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    tally: Tally,
+    /// Exit status of the tests; 128 and the number of the signal that ended them.
+    exit: i32,
+}
+
+fn parse_verdict(line: &str) -> Option<Verdict> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let ["GUEST", "passed", passed, "failed", failed, "skipped", skipped, "exit", exit] = words[..] else {
+        return None;
+    };
+    let tally =
+        Tally { passed: passed.parse().ok()?, failed: failed.parse().ok()?, skipped: skipped.parse().ok()? };
+    Some(Verdict { tally, exit: exit.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_verdict_is_one() {
+        let tally = Tally { passed: 5, failed: 1, skipped: 2 };
+        let line = "GUEST passed 5 failed 1 skipped 2 exit 101";
+        assert_eq!(parse_verdict(line), Some(Verdict { tally, exit: 101 }));
+        for line in
+            ["GUEST passed 5 failed 1 skipped", "GUEST passed x failed 1 skipped 2 exit 0", "passed 5"]
+        {
+            assert_eq!(parse_verdict(line), None, "{line}");
+        }
+    }
+
+    /// What becomes of a shell script that stands for a guest.
+    fn end_of(script: &str, limit_ms: u64, silence_ms: u64) -> (Option<Verdict>, End) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let patience =
+            Patience { limit: Duration::from_millis(limit_ms), silence: Duration::from_millis(silence_ms) };
+        follow(command, patience, &mut |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn a_guest_that_falls_silent_is_told_from_one_that_speaks_for_ever() {
+        let (verdict, end) = end_of("echo one; exec sleep 60", 60_000, 300);
+        assert!(verdict.is_none() && matches!(end, End::Silence(_)), "{end:?}");
+        let (verdict, end) = end_of("while echo on; do sleep 0.05; done", 500, 60_000);
+        assert_eq!((verdict, end), (None, End::Limit));
+    }
+
+    #[test]
+    fn a_guest_that_ends_is_believed_by_its_verdict() {
+        let (verdict, end) = end_of("echo GUEST passed 1 failed 0 skipped 0 exit 0", 60_000, 60_000);
+        assert_eq!((verdict.map(|verdict| verdict.exit), end), (Some(0), End::Itself));
+        assert_eq!(end_of("exit 1", 60_000, 60_000), (None, End::Itself));
+    }
+}
