@@ -7,8 +7,10 @@
 
 pub mod cgroup;
 pub mod histogram;
+pub mod host_network;
 pub mod nvidia_driver;
 pub mod offsets;
+pub mod oom;
 pub mod scheduler;
 
 /// Names of the maps, as user space asks for them. The statics in the kernel programs bear the same names.
@@ -47,10 +49,16 @@ pub mod maps {
     pub const NVIDIA_XIDS: &str = "NVIDIA_XIDS";
     /// One [`XidRecord`](crate::nvidia_driver::xid::XidRecord). User space writes.
     pub const NVIDIA_XID_RECORD: &str = "NVIDIA_XID_RECORD";
+    /// Array of counts of kills, one per container slot; the shared slot's counts all. See [`oom`](crate::oom).
+    pub const OOM_KILLS: &str = "OOM_KILLS";
+    /// Array of words by which a victim is known again, direct-mapped by process.
+    pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
+    /// Per-CPU array of [`HostNetworkSlot`](crate::host_network::HostNetworkSlot), one per container slot.
+    pub const HOST_NETWORK: &str = "HOST_NETWORK";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// All of them.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 21] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -68,6 +76,9 @@ pub mod maps {
         NVIDIA_POLLS,
         NVIDIA_XIDS,
         NVIDIA_XID_RECORD,
+        OOM_KILLS,
+        OOM_VICTIMS,
+        HOST_NETWORK,
         LOST,
     ];
 }
@@ -102,6 +113,16 @@ pub mod programs {
     pub const NVIDIA_DRIVER_REPORT: &str = "nvidia_driver_report";
     /// The same: tracepoint rung.
     pub const NVIDIA_DRIVER_XID: &str = "nvidia_driver_xid";
+    /// The OOM killer has chosen a process, which the hook gives as a task.
+    pub const OOM_VICTIM: &str = "oom_victim";
+    /// The same by a thread's id alone: counts the task that [`OOM_SIGNAL`] noted.
+    pub const OOM_VICTIM_PID: &str = "oom_victim_pid";
+    /// The kernel itself kills a process, for whatever reason.
+    pub const OOM_SIGNAL: &str = "oom_signal";
+    /// A socket of a container receives a packet.
+    pub const HOST_NETWORK_INGRESS: &str = "host_network_ingress";
+    /// It sends one.
+    pub const HOST_NETWORK_EGRESS: &str = "host_network_egress";
     /// Does nothing; what the cost of every other program is compared with.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The same for the tracepoints of ioctl(2).

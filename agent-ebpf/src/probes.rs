@@ -2,5 +2,7 @@
 
 mod cgroup;
 mod empty;
+mod host_network;
 mod nvidia_driver;
+mod oom;
 mod scheduler;

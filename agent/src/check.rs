@@ -208,6 +208,13 @@ impl Report {
                     let _ = kernel.attach(nvidia_driver::SPEC.name);
                 }
                 kernel.outcomes().iter().for_each(|outcome| self.outcome(outcome));
+                if let Some(layout) = layout {
+                    // On the root and off again: whether it may be.
+                    match kernel.attach_host_network(&layout.primary("/")) {
+                        Ok(_) => self.ok("probe host_network", "cgroup_skb ingress + egress"),
+                        Err(error) => self.row("probe host_network", State::Off, format!("{error:#}")),
+                    }
+                }
             }
             Some(Err(error)) => self.row("probes", State::Off, format!("{error:#}")),
             None => self.row("probes", State::Off, "no cgroups, so no containers"),

@@ -4,10 +4,12 @@
 //! To add one, see CONTRIBUTING.md.
 
 pub mod cgroup;
+pub mod host_network;
 pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
+pub mod oom;
 pub mod scheduler;
 
 use crate::{
@@ -64,5 +66,13 @@ pub trait Collector: Send {
 }
 
 /// Every collector, in the order in which they run.
-pub const COLLECTORS: &[Spec] =
-    &[cgroup::SPEC, machine::SPEC, network::SPEC, scheduler::SPEC, nvidia_driver::SPEC, nvml::SPEC];
+pub const COLLECTORS: &[Spec] = &[
+    cgroup::SPEC,
+    machine::SPEC,
+    network::SPEC,
+    host_network::SPEC,
+    oom::SPEC,
+    scheduler::SPEC,
+    nvidia_driver::SPEC,
+    nvml::SPEC,
+];

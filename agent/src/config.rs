@@ -88,9 +88,11 @@ struct RawContainers {
 #[serde(deny_unknown_fields, default)]
 struct RawCollectors {
     cgroup: Option<bool>,
+    host_network: Option<bool>,
     machine: Option<bool>,
     network: Option<bool>,
     nvml: Option<bool>,
+    oom: Option<bool>,
     scheduler: Option<bool>,
     nvidia_driver: Option<bool>,
 }
@@ -101,9 +103,11 @@ impl RawCollectors {
             ("cgroup", self.cgroup),
             ("machine", self.machine),
             ("network", self.network),
+            ("host_network", self.host_network),
             ("scheduler", self.scheduler),
             ("nvidia_driver", self.nvidia_driver),
             ("nvml", self.nvml),
+            ("oom", self.oom),
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }

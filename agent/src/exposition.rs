@@ -22,6 +22,7 @@ pub mod memory;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
+pub mod oom;
 pub mod pages;
 pub mod pressure;
 pub mod processes;
@@ -237,6 +238,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         pressure::FAMILIES,
         processes::FAMILIES,
         network::FAMILIES,
+        oom::FAMILIES,
         spec::FAMILIES,
         scheduler::FAMILIES,
         nvidia_driver::FAMILIES,

@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod cgroup_programs;
 pub mod events;
 pub mod host;
 pub mod ladders;
@@ -100,6 +101,8 @@ impl Kernel {
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
             .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1)
+            .map_max_entries(glassbox_ebpf::maps::HOST_NETWORK, tables.slots + 1)
+            .map_max_entries(glassbox_ebpf::maps::OOM_KILLS, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::NVIDIA_SLOTS, tables.slots + 1);
         let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
         // Taken before any program is loaded, or their map would be gone; kept for as long as they run.
@@ -151,6 +154,17 @@ impl Kernel {
             self.outcomes.push(attach::climb(ladder, &mut self.ebpf, None, &self.offsets, self.hierarchy_id));
         }
         self.rung(noun)
+    }
+
+    /// Attaches the programs that count packets to the cgroup with this directory, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, as without CAP_NET_ADMIN, or the cgroup is gone.
+    pub fn attach_host_network(
+        &mut self,
+        directory: &std::path::Path,
+    ) -> anyhow::Result<cgroup_programs::HostNetworkLinks> {
+        cgroup_programs::attach(&mut self.ebpf, directory)
     }
 
     /// Takes the programs of a noun off their hooks; their maps stay.

@@ -5,9 +5,11 @@ pub mod agent;
 pub mod cgroup;
 pub mod gpu;
 pub mod gpu_state;
+pub mod lifecycle;
 pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
+pub mod oom;
 pub mod scheduler;
 pub mod xid;
 
@@ -18,9 +20,11 @@ use self::{
     cgroup::CgroupUsage,
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
+    lifecycle::Lifecycle,
     machine::Machine,
-    network::InterfaceCounters,
+    network::{HostNetwork, InterfaceCounters},
     nvidia_driver::DriverUsage,
+    oom::OomKills,
     scheduler::SchedulerUsage,
 };
 use crate::containers::Identity;
@@ -56,10 +60,16 @@ pub struct ContainerRow {
     /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
     /// one and its successor), only the youngest may, so that a series is never given twice.
     pub owns_name: bool,
+    /// What it is doing, and how its last run ended.
+    pub life: Lifecycle,
     /// What its cgroup files say.
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,
+    /// Its traffic in the host's network; `None` where it is not there, or nothing counts.
+    pub host_network: Option<HostNetwork>,
+    /// Its processes that the kernel killed because memory ran out.
+    pub oom: OomKills,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
     pub scheduler: Option<Box<SchedulerUsage>>,
     /// Its use of the NVIDIA driver. `None` where it makes none.
@@ -79,8 +89,11 @@ impl ContainerRow {
             last_seen: now,
             ended_at: None,
             owns_name: true,
+            life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
+            host_network: None,
+            oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,
             gpu_state: None,

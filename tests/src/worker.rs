@@ -16,6 +16,19 @@ pub enum Work {
     SpinAndSleep,
     /// Sleeps.
     Sleep,
+    /// Writes to so many bytes of new memory, then sleeps.
+    Eat(usize),
+    /// Sends datagrams to a port of this host, one after the answer to the last, then sleeps.
+    Exchange {
+        /// Of a socket on loopback that sends back what comes.
+        port: u16,
+        /// How many.
+        datagrams: u32,
+        /// Data in each.
+        bytes: usize,
+    },
+    /// Sleeps in a network of its own.
+    SleepElsewhere,
 }
 
 /// A child process; killed and reaped when dropped.
@@ -81,6 +94,21 @@ impl Worker {
         }
     }
 
+    /// Waits until it has ended, and tells by which signal.
+    #[must_use]
+    pub fn killed_by(&self) -> i32 {
+        // SAFETY: zeros are a siginfo; the call fills it. The child is ours and stays to be reaped, so that its number
+        // is given to nobody else before this is dropped.
+        unsafe {
+            let mut ended: libc::siginfo_t = std::mem::zeroed();
+            let id = self.pid.cast_unsigned();
+            let failed = libc::waitid(libc::P_PID, id, &raw mut ended, libc::WEXITED | libc::WNOWAIT);
+            assert_eq!(failed, 0, "wait for {}: {}", self.pid, std::io::Error::last_os_error());
+            assert_eq!(ended.si_code, libc::CLD_KILLED, "{} ended by itself", self.pid);
+            ended.si_status()
+        }
+    }
+
     /// Time it has waited in run queues, ns: the kernel's own account.
     #[must_use]
     pub fn run_delay_ns(&self) -> u64 {
@@ -132,10 +160,57 @@ fn now_ns() -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
+/// Only async-signal-safe calls: the process was forked from one of many threads.
+fn eat(bytes: usize) {
+    const PAGE_BYTES: usize = 4096;
+    // SAFETY: new memory of its own, written within its bounds; where there is none, nothing is written.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let memory = libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0);
+        if memory != libc::MAP_FAILED {
+            for at in (0..bytes).step_by(PAGE_BYTES) {
+                memory.cast::<u8>().add(at).write_volatile(1);
+            }
+        }
+    }
+}
+
+/// The same. What does not come is not sent on.
+fn exchange(port: u16, datagrams: u32, bytes: usize) {
+    let mut data = [0u8; 4096];
+    let bytes = bytes.min(data.len());
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_be_bytes([127, 0, 0, 1]).to_be() },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: the address and the data live through the calls, which are given their sizes.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+        let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        if libc::connect(socket, (&raw const address).cast(), size) == 0 {
+            for _ in 0..datagrams {
+                libc::send(socket, data.as_ptr().cast(), bytes, 0);
+                libc::recv(socket, data.as_mut_ptr().cast(), bytes, 0);
+            }
+        }
+    }
+}
+
 fn toil(work: Work) -> ! {
+    match work {
+        Work::Eat(bytes) => eat(bytes),
+        Work::Exchange { port, datagrams, bytes } => exchange(port, datagrams, bytes),
+        // SAFETY: no pointers. Where it is refused, the test sees it.
+        Work::SleepElsewhere => drop(unsafe { libc::unshare(libc::CLONE_NEWNET) }),
+        Work::Spin | Work::SpinAndSleep | Work::Sleep => {}
+    }
+    let idles = !matches!(work, Work::Spin | Work::SpinAndSleep);
     loop {
         let begun = now_ns();
-        while !matches!(work, Work::Sleep) && now_ns() - begun < 1_000_000 {
+        while !idles && now_ns() - begun < 1_000_000 {
             std::hint::spin_loop();
         }
         if !matches!(work, Work::Spin) {

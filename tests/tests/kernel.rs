@@ -6,7 +6,9 @@ mod kernel {
     mod births;
     mod cgroup;
     mod degraded;
+    mod host_network;
     mod nvidia_driver;
+    mod oom;
     mod probe;
     mod scheduler;
 }

@@ -90,7 +90,7 @@ fn id(cgroup: *const u8) -> Option<u64> {
 }
 
 #[inline(always)]
-fn slot_of(id: u64) -> u32 {
+pub(super) fn slot_of(id: u64) -> u32 {
     let index = id as u32 & setting!(cgroup_mask);
     let born = CGROUPS_BORN.get_ptr(index).map_or(SHARED_SLOT, |bucket| find(bucket, id));
     if born != SHARED_SLOT {

@@ -10,7 +10,7 @@
 //! `docker*`, `nerdctl*`), as cAdvisor does. No kernel is too old.
 
 mod device;
-mod process;
+pub(super) mod process;
 
 use std::{collections::HashMap, fs::File, path::PathBuf};
 

@@ -16,7 +16,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::Runtime;
+use super::{Runtime, lifecycle::Life};
 
 /// Most entries.
 pub const ENTRIES_MAX: usize = 8192;
@@ -94,6 +94,8 @@ pub struct Names {
     pub compose_number: Option<String>,
     /// When its main process was started.
     pub started_at: Option<SystemTime>,
+    /// How it fares.
+    pub life: Life,
 }
 
 impl Names {
@@ -165,6 +167,7 @@ pub struct Directory(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     generation: AtomicU64,
+    lives_generation: AtomicU64,
     entries: Mutex<Entries>,
     runtimes: Mutex<Vec<Registered>>,
     unnamed: Mutex<VecDeque<Unnamed>>,
@@ -259,6 +262,17 @@ impl Directory {
         self.update(id, |names| names.started_at = Some(started_at));
     }
 
+    /// Something happened to the container.
+    pub fn update_life(&self, id: &str, change: impl FnOnce(&mut Life)) {
+        if let Some(entry) = self.entries().by_id.get_mut(id) {
+            let before = entry.names.life;
+            change(&mut entry.names.life);
+            if entry.names.life != before {
+                self.0.lives_generation.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+
     fn update(&self, id: &str, change: impl FnOnce(&mut Names)) {
         if let Some(entry) = self.entries().by_id.get_mut(id) {
             let before = entry.names.clone();
@@ -293,11 +307,29 @@ impl Directory {
         entries.by_id.get(id).map(|entry| entry.names.clone())
     }
 
+    /// How a container fares, as far as known.
+    #[must_use]
+    pub fn life(&self, id: &str) -> Option<Life> {
+        self.entries().by_id.get(id).map(|entry| entry.names.life)
+    }
+
+    /// True where a runtime knows the container, and has not removed it.
+    #[must_use]
+    pub fn is_present(&self, id: &str) -> bool {
+        self.entries().by_id.get(id).is_some_and(|entry| entry.removed_at.is_none())
+    }
+
     /// A number that changes whenever what [`get`](Self::get) tells changes, but for entries that go because
     /// they are old or too many. Takes no lock.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// The same for what [`update_life`](Self::update_life) changes: it happens far more often, and names stay.
+    #[must_use]
+    pub fn lives_generation(&self) -> u64 {
+        self.0.lives_generation.load(Ordering::Acquire)
     }
 
     /// The container has begun, maybe not for the first time.

@@ -2,14 +2,16 @@
 //! polled.
 //!
 //! The events of a container's creation and start carry its name, image and labels, so that one that lives
-//! for 50 ms is named without another question. Only containers that ran before the agent did are inspected,
-//! once each, for when they were started. The stream is subscribed to before the listing, so that no change
+//! for 50 ms is named without another question. What events leave out is asked for once, a moment later: of
+//! containers that ran before the agent did when they were started, of one that was started whether it has a
+//! health check, of one that died whether it will be started again ([`life`]). The stream is subscribed to before the listing, so that no change
 //! falls between the two.
 //!
 //! Questions name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and
 //! Podman 4.3, which both speak 1.41).
 //! Everything the socket says is bounded in size and in time, see [`transport`].
 
+mod life;
 pub(super) mod timestamp;
 mod transport;
 
@@ -29,11 +31,11 @@ use bollard::{
 };
 use futures_util::{
     future::{Either, select},
-    stream::{self, StreamExt as _},
+    stream::{self, FuturesUnordered, StreamExt as _},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 
-use self::transport::Client;
+use self::{life::Due, transport::Client};
 use super::{
     Runtime,
     directory::{Directory, Names, Source},
@@ -43,8 +45,7 @@ use super::{
 /// Inspections under way at a time.
 const INSPECTIONS: usize = 4;
 
-/// The events that change what is known. A container that stops keeps its names.
-/// Podman says `remove` for `destroy`.
+/// The events that change who it is. A container that stops keeps its names. Podman says `remove` for `destroy`.
 const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
 /// What Docker and Podman add to an event beside the container's labels.
@@ -86,19 +87,13 @@ struct Watcher {
     directory: Directory,
 }
 
-/// What comes next on a connection.
-enum Step {
-    Event(Result<EventMessage, bollard::errors::Error>),
-    Inspected,
-    EndOfEvents,
-}
-
 impl Follow for Watcher {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         let runtime = self.source.runtime.as_str();
         let Client { docker: events, allowance, answered } = transport::events(&self.socket)?;
         let docker = transport::questions(&self.socket)?;
-        let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
+        let wanted = EVENTS.into_iter().chain(life::EVENTS).collect();
+        let filters = HashMap::from([("type", vec!["container"]), ("event", wanted)]);
         let options = EventsOptionsBuilder::default().filters(&filters).build();
         let mut events = pin!(events.events(Some(options)));
 
@@ -116,23 +111,34 @@ impl Follow for Watcher {
         if self.directory.set_connected(self.source, Ok(())) {
             tracing::info!("{runtime} answers at {}", self.socket.display());
         }
-        let inspections = running.into_iter().map(|id| self.inspect(&docker, id));
-        let inspections = stream::iter(inspections).buffer_unordered(INSPECTIONS);
-        let events = stream::iter(first).chain(events).map(Step::Event);
-        let events = events.chain(stream::once(async { Step::EndOfEvents }));
-        let mut steps = pin!(stream::select(events, inspections));
+        let mut events = pin!(stream::iter(first).chain(events));
+        let mut due = Due::now(running);
+        let mut inspections = FuturesUnordered::new();
+        let mut silent_until = Instant::now() + self.pace.silence;
         loop {
-            match timeout(self.pace.silence, steps.next()).await {
-                Ok(Some(Step::Event(event))) => {
+            while inspections.len() < INSPECTIONS
+                && let Some(id) = due.next()
+            {
+                inspections.push(self.inspect(&docker, id));
+            }
+            let next = due.at().filter(|_| inspections.len() < INSPECTIONS);
+            tokio::select! {
+                event = events.next() => {
+                    let Some(event) = event else {
+                        anyhow::bail!("follow {runtime} events: the stream ended");
+                    };
                     allowance.refill();
-                    self.apply(event.with_context(|| format!("follow {runtime} events"))?);
+                    silent_until = Instant::now() + self.pace.silence;
+                    if let Some(id) = self.apply(event.with_context(|| format!("follow {runtime} events"))?) {
+                        due.soon(id);
+                    }
                 }
-                Ok(Some(Step::Inspected)) => {}
-                Ok(Some(Step::EndOfEvents) | None) => {
-                    anyhow::bail!("follow {runtime} events: the stream ended")
-                }
-                Err(_) => {
-                    drop(self.answer(docker.ping()).await.with_context(|| format!("ping {runtime}"))?);
+                Some(()) = inspections.next() => {}
+                () = sleep_until(next.map_or(silent_until, |next| next.min(silent_until))) => {
+                    if Instant::now() >= silent_until {
+                        drop(self.answer(docker.ping()).await.with_context(|| format!("ping {runtime}"))?);
+                        silent_until = Instant::now() + self.pace.silence;
+                    }
                 }
             }
         }
@@ -147,14 +153,17 @@ impl Watcher {
         self.pace.answer(&self.socket, question).await
     }
 
-    async fn inspect(&self, docker: &Docker, id: String) -> Step {
+    async fn inspect(&self, docker: &Docker, id: String) {
+        if !self.directory.is_present(&id) {
+            return;
+        }
+        let changes = self.directory.life(&id).map_or(0, |life| life.changes);
         // One that cannot be inspected has gone, as a rule.
         if let Ok(container) =
             self.answer(docker.inspect_container(&id, None::<InspectContainerOptions>)).await
         {
-            self.complete(container);
+            self.complete(container, changes);
         }
-        Step::Inspected
     }
 
     /// Enters all containers and returns the ids of those that run.
@@ -166,7 +175,14 @@ impl Watcher {
         let mut listed = HashSet::new();
         let mut running = Vec::new();
         for container in containers {
-            let is_running = container.state == Some(ContainerSummaryStateEnum::RUNNING);
+            let is_running = matches!(
+                container.state,
+                Some(
+                    ContainerSummaryStateEnum::RUNNING
+                        | ContainerSummaryStateEnum::PAUSED
+                        | ContainerSummaryStateEnum::RESTARTING
+                )
+            );
             let Some(id) = self.enter(container) else { continue };
             if is_running {
                 running.push(id.clone());
@@ -188,46 +204,67 @@ impl Watcher {
         if let Some(known) = self.directory.get(&id) {
             names.started_at = known.started_at;
             names.image = Some(known.image).filter(|image| !image.is_empty()).unwrap_or(names.image);
+            names.life = known.life;
         }
+        if let Some(state) = container.state.and_then(life::of_listing) {
+            names.life.change(state);
+        }
+        let created_at = container.created.and_then(|seconds| time_of(seconds.checked_mul(1_000_000_000)?));
+        names.life.created_at = names.life.created_at.or(created_at);
         self.directory.put(&id, names);
         Some(id)
     }
 
     /// Adds what a listing does not tell: when it was started, and the image's name where a newer one has
-    /// taken it.
-    fn complete(&self, container: ContainerInspectResponse) {
-        let Some(id) = container.id else { return };
+    /// taken it, and how it fares, if nothing has happened to it since `changes`.
+    fn complete(&self, container: ContainerInspectResponse, changes: u64) {
+        let Some(id) = &container.id else { return };
+        self.directory.update_life(id, |life| life::inspected(life, &container, changes));
         if let Some(image) = container.config.and_then(|config| config.image) {
-            self.directory.update_image(&id, &image);
+            self.directory.update_image(id, &image);
         }
         let started_at = container.state.and_then(|state| state.started_at);
         if let Some(started_at) = started_at.and_then(|text| timestamp::parse(&text)) {
-            self.directory.set_started_at(&id, started_at);
+            self.directory.set_started_at(id, started_at);
         }
     }
 
-    fn apply(&self, event: EventMessage) {
-        let Some(actor) = event.actor else { return };
-        let (Some(id), Some(action)) = (actor.id, event.action) else {
-            return;
-        };
+    /// Takes in an event; returns the container if it should be inspected.
+    fn apply(&self, event: EventMessage) -> Option<String> {
+        let actor = event.actor?;
+        let (id, action) = (actor.id?, event.action?);
         let attributes = actor.attributes.unwrap_or_default();
         let attribute = |key| attributes.get(key).map_or("", String::as_str);
+        let at = event.time_nano.and_then(time_of);
         if action == "destroy" || action == "remove" {
-            return self.directory.remove(&id);
+            self.directory.remove(&id);
+            return None;
+        }
+        if life::is_event(&action) {
+            let at = at.unwrap_or_else(SystemTime::now);
+            self.directory.update_life(&id, |life| life::apply(life, &action, attribute("exitCode"), at));
+            return (action == "die").then_some(id);
         }
         if !EVENTS.contains(&action.as_str()) {
-            return;
+            return None;
         }
         let labels = attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let labels = labels.filter(|(key, _)| !ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
         let mut names =
             Names::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
-        names.started_at = match action.as_str() {
-            "start" => event.time_nano.and_then(time_of),
-            _ => self.directory.get(&id).and_then(|known| known.started_at),
-        };
+        let known = self.directory.get(&id);
+        names.started_at = known.as_ref().and_then(|known| known.started_at);
+        names.life = known.map(|known| known.life).unwrap_or_default();
+        match action.as_str() {
+            "create" => names.life.created(at),
+            "start" => {
+                names.life.started(names.started_at.is_some());
+                names.started_at = at;
+            }
+            _ => {}
+        }
         self.directory.put(&id, names);
+        (action == "start").then_some(id)
     }
 }
 

@@ -11,9 +11,17 @@ use std::{
 use super::{
     Identity, Runtime,
     directory::{Directory, Names, Unnamed},
+    lifecycle::{self, Life, Tracked},
     naming::{self, Candidate},
 };
-use crate::{config::Rename, snapshot::ContainerRow};
+use crate::{
+    config::Rename,
+    snapshot::{
+        ContainerRow,
+        lifecycle::{LastExit, Lifecycle},
+        oom::OomKills,
+    },
+};
 
 /// A container that is tracked.
 #[derive(Clone, Debug)]
@@ -59,6 +67,10 @@ pub struct Entry {
     named: bool,
     /// Whether the directory was told that nobody knows its name.
     reported: bool,
+    /// Lives of the same id before this one.
+    earlier_lives: u64,
+    /// The last OOM kill that is in what is told of its life.
+    oom_seen: Option<SystemTime>,
 }
 
 /// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
@@ -74,6 +86,7 @@ pub struct Tracker {
     by_cgroup: HashMap<u64, u64>,
     next_key: u64,
     names_seen: u64,
+    lives_seen: u64,
     stale_names: bool,
     dropped: u64,
 }
@@ -91,6 +104,7 @@ impl Tracker {
             by_cgroup: HashMap::new(),
             next_key: 1,
             names_seen: 0,
+            lives_seen: 0,
             stale_names: true,
             dropped: 0,
         }
@@ -114,8 +128,16 @@ impl Tracker {
 
     /// Begins to track a container. An ended one of the same id is its earlier life: its row makes way.
     pub fn add(&mut self, sighting: &Sighting<'_>, now: SystemTime) -> u64 {
-        self.entries
-            .retain(|_, entry| entry.row.ended_at.is_none() || entry.container.identity.id != sighting.id);
+        let (mut oom, mut life, mut earlier_lives) = (OomKills::default(), Lifecycle::default(), 0);
+        self.entries.retain(|_, entry| {
+            let earlier = entry.row.ended_at.is_some() && entry.container.identity.id == sighting.id;
+            if earlier {
+                oom = entry.row.oom.reborn();
+                life = Lifecycle { last_exit: entry.row.life.last_exit, ..Lifecycle::default() };
+                earlier_lives = entry.earlier_lives + 1;
+            }
+            !earlier
+        });
         let key = self.next_key;
         self.next_key += 1;
         let identity = Arc::new(Identity {
@@ -137,12 +159,14 @@ impl Tracker {
                 cgroup_id: sighting.cgroup_id,
                 slot: sighting.slot,
             },
-            row: ContainerRow::new(identity, now),
+            row: ContainerRow { oom, life, ..ContainerRow::new(identity, now) },
             nested: Vec::new(),
             first_seen: now,
             made_at: sighting.made_at,
             named: false,
             reported: false,
+            earlier_lives,
+            oom_seen: None,
         };
         self.entries.insert(key, entry);
         self.directory.began(sighting.id);
@@ -195,13 +219,25 @@ impl Tracker {
         self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none())
     }
 
-    /// Takes over what the runtimes have learned and gives every container its display name. Cheap where nothing has
-    /// changed.
+    /// Takes over what the runtimes have learned: gives every container its display name and tells how it fares. Cheap
+    /// where nothing has changed.
     pub fn name(&mut self) {
-        let generation = self.directory.generation();
-        if generation == self.names_seen && !self.stale_names {
-            return;
+        // Before what they stand for is read: what changes meanwhile is new at the next tick.
+        let (generation, lives) = (self.directory.generation(), self.directory.lives_generation());
+        let names_changed = generation != self.names_seen || self.stale_names;
+        if names_changed {
+            self.display_names(generation);
         }
+        let lives_changed = names_changed || lives != self.lives_seen;
+        self.lives_seen = lives;
+        for entry in self.entries.values_mut() {
+            if lives_changed || entry.row.oom.last_at != entry.oom_seen {
+                entry.fare(self.directory.life(&entry.container.identity.id).as_ref());
+            }
+        }
+    }
+
+    fn display_names(&mut self, generation: u64) {
         self.names_seen = generation;
         self.stale_names = false;
         // One that has ended keeps the name that its series bear, whoever else comes or goes.
@@ -256,7 +292,13 @@ impl Tracker {
                 && !entry.named
                 && now.duration_since(entry.first_seen).unwrap_or_default() < WAIT_FOR_NAME
         };
-        self.entries.values().filter(|entry| !waits(entry)).map(|entry| entry.row.clone()).collect()
+        let recent = |exit: &LastExit| now.duration_since(exit.at).unwrap_or_default() < self.keep_ended;
+        let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
+            let mut row = entry.row.clone();
+            row.life.last_exit = row.life.last_exit.filter(recent);
+            row
+        });
+        rows.collect()
     }
 }
 
@@ -270,6 +312,19 @@ fn series_of(identity: &Identity) -> Series {
 }
 
 impl Entry {
+    /// Takes in what a runtime tells of its life.
+    fn fare(&mut self, told: Option<&Life>) {
+        let tracked = Tracked {
+            ended_at: self.row.ended_at,
+            made_at: self.made_at,
+            earlier_lives: self.earlier_lives,
+            before: &self.row.life,
+            oom: self.row.oom,
+        };
+        self.row.life = lifecycle::lifecycle(told, tracked);
+        self.oom_seen = self.row.oom.last_at;
+    }
+
     fn rename(&mut self, names: Option<Names>, container: String) {
         let old = &self.container.identity;
         let mut new = Identity { container, ..(**old).clone() };

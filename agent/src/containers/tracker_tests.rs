@@ -1,6 +1,7 @@
 //! The life of rows: birth, naming, restart, succession, death, expiry.
 
 use super::*;
+use crate::snapshot::lifecycle::{ExitReason, State};
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -103,6 +104,57 @@ fn a_restarted_container_replaces_its_earlier_life() {
     assert_ne!(first, second);
     tracker.name();
     assert_eq!(tracker.rows(at(9)).len(), 1);
+}
+
+#[test]
+fn a_restarted_container_goes_on_counting_its_kills_and_its_restarts() {
+    let (mut tracker, _) = tracker();
+    for life in 0..3 {
+        let key = tracker.add(&sighting(ID, 7 + life), at(10 * life));
+        tracker.get_mut(key).unwrap().row.oom.this_life = Some(2);
+        tracker.name();
+        let rows = tracker.rows(at(10 * life));
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].oom.total(), rows[0].life.restarts), (Some(2 * life + 2), Some(life)));
+        tracker.end(key, at(10 * life + 5));
+        tracker.name();
+    }
+}
+
+#[test]
+fn how_a_run_ended_is_told_for_five_minutes_and_into_the_next_life() {
+    let (mut tracker, directory) = tracker();
+    named(&directory, ID, "web");
+    let key = tracker.add(&sighting(ID, 7), at(0));
+    directory.update_life(ID, |life| life.started(false));
+    tracker.end(key, at(5));
+    tracker.name();
+    assert_eq!(tracker.rows(at(5))[0].life.last_exit.unwrap().code, None, "docker has not told yet");
+    directory.update_life(ID, |life| life.died(Some(3), at(5)));
+    tracker.name();
+    let code = |tracker: &Tracker, now| tracker.rows(now)[0].life.last_exit.map(|exit| exit.code);
+    assert_eq!(code(&tracker, at(5)), Some(Some(3)));
+    tracker.add(&sighting(ID, 8), at(6));
+    directory.update_life(ID, |life| life.started(true));
+    tracker.name();
+    assert_eq!(tracker.rows(at(6))[0].life.state, Some(State::Running));
+    assert_eq!(code(&tracker, at(304)), Some(Some(3)));
+    assert_eq!(code(&tracker, at(305)), None);
+}
+
+#[test]
+fn a_kill_that_is_read_after_docker_has_told_the_end_is_why_it_ended() {
+    let (mut tracker, directory) = tracker();
+    named(&directory, ID, "web");
+    let key = tracker.add(&sighting(ID, 7), at(0));
+    directory.update_life(ID, |life| life.died(Some(137), at(5)));
+    tracker.name();
+    let reason = |tracker: &Tracker| tracker.rows(at(6))[0].life.last_exit.and_then(|exit| exit.reason);
+    assert_eq!(reason(&tracker), Some(ExitReason::Signal("SIGKILL")));
+    tracker.get_mut(key).unwrap().row.oom =
+        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(6)) };
+    tracker.name();
+    assert_eq!(reason(&tracker), Some(ExitReason::OomKilled));
 }
 
 #[test]

@@ -2,8 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Base, Family, Kind::Gauge, Samples::Container};
-use crate::containers::cgroup;
+use super::{
+    Base, Family,
+    Kind::{Counter, Gauge},
+    Samples::Container,
+};
+use crate::{
+    containers::cgroup,
+    snapshot::lifecycle::{Health, State},
+};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[
@@ -24,6 +31,97 @@ pub const FAMILIES: &[Family] = &[
         base: Base::Labelled,
         labels: &[],
         samples: Container(|row, emit| emit.count(row.identity.started_at.map(unix_seconds))),
+    },
+    Family {
+        name: "container_creation_time_seconds",
+        kind: Gauge,
+        help: "When the container was made, in whole seconds since 1970.",
+        source: "the runtime, else when the cgroup was made",
+        base: Base::CAdvisor,
+        labels: &[],
+        samples: Container(|row, emit| emit.count(row.life.created_at.map(unix_seconds))),
+    },
+    Family {
+        name: "container_health_state",
+        kind: Gauge,
+        help: "1 where the container's health check passes, 0 where it does not or has not yet, -1 where there \
+               is none.",
+        source: "Docker's events, and one question after each start",
+        base: Base::CAdvisor,
+        labels: &[],
+        samples: Container(|row, emit| {
+            emit.real(row.life.health.map(|health| match health {
+                Health::Healthy => 1.0,
+                Health::Starting | Health::Unhealthy => 0.0,
+                Health::Unchecked => -1.0,
+            }));
+        }),
+    },
+    Family {
+        name: "glassbox_container_health",
+        kind: Gauge,
+        help: "1 for what the container's health check says, 0 for what it does not. Absent without one.",
+        source: "Docker's events, and one question after each start",
+        base: Base::Container,
+        labels: &["status"],
+        samples: Container(|row, emit| {
+            if let Some(health) = row.life.health.filter(|health| *health != Health::Unchecked) {
+                for status in Health::CHECKED {
+                    emit.with(&[status.as_str()]).count(u64::from(status == health));
+                }
+            }
+        }),
+    },
+    Family {
+        name: "glassbox_container_state",
+        kind: Gauge,
+        help: "1 for what the container is doing, 0 for what it is not. Without a runtime that tells, only \
+               running and exited.",
+        source: "Docker's events; whether its cgroup is there",
+        base: Base::Container,
+        labels: &["state"],
+        samples: Container(|row, emit| {
+            let Some(current) = row.life.state else { return };
+            let states: &[State] = if row.life.told { &State::ALL } else { &State::OF_CGROUP };
+            for state in states {
+                emit.with(&[state.as_str()]).count(u64::from(*state == current));
+            }
+        }),
+    },
+    Family {
+        name: "glassbox_container_restarts_total",
+        kind: Counter,
+        help: "How often the container was started again.",
+        source: "the runtime; without one, cgroups of the same container since the agent's start",
+        base: Base::Container,
+        labels: &[],
+        samples: Container(|row, emit| emit.count(row.life.restarts)),
+    },
+    Family {
+        name: "glassbox_container_last_exit_code",
+        kind: Gauge,
+        help: "The exit code of the container's last run, 128 and the signal's number where one ended it; for \
+               containers.keep_ended_s after that end, whether or not it runs again.",
+        source: "the runtime",
+        base: Base::Container,
+        labels: &[],
+        samples: Container(|row, emit| {
+            emit.count(row.life.last_exit.and_then(|exit| exit.code).map(u64::from));
+        }),
+    },
+    Family {
+        name: "glassbox_container_last_exit_reason",
+        kind: Gauge,
+        help: "Always 1; the label is why the container's last run ended: completed, error, oom_killed, or the \
+               name of a signal. As long as the exit code.",
+        source: "the exit code; whether the kernel killed a process for want of memory at that time",
+        base: Base::Container,
+        labels: &["reason"],
+        samples: Container(|row, emit| {
+            if let Some(reason) = row.life.last_exit.and_then(|exit| exit.reason) {
+                emit.with(&[reason.as_str()]).count(1);
+            }
+        }),
     },
     Family {
         name: "glassbox_container_info",

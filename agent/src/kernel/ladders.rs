@@ -9,6 +9,8 @@ use crate::config::{NvidiaDriverRung, SchedulerRung};
 pub const SWITCH: &str = "tp_btf sched_switch";
 /// Name of the scheduler's fallback rung.
 pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
+/// Name of the rung for kernels whose tracepoint does not give the victim's task.
+pub const OOM_BY_PID: &str = "tracepoint mark_victim + tp_btf signal_generate";
 
 static SCHEDULER_SWITCH: Rung = Rung {
     name: SWITCH,
@@ -122,6 +124,23 @@ static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
     needs: &[CALL_FIELDS, DESCRIPTOR_FIELDS],
 };
 
+static OOM_TASK: Rung = Rung {
+    name: "tp_btf mark_victim",
+    programs: &[Program { name: programs::OOM_VICTIM, hook: Hook::BtfTracepoint("mark_victim") }],
+    extras: &[],
+    needs: &[&["task_tgid", "task_group_leader", "task_start_time"]],
+};
+
+static OOM_PID: Rung = Rung {
+    name: OOM_BY_PID,
+    programs: &[
+        Program { name: programs::OOM_SIGNAL, hook: Hook::BtfTracepoint("signal_generate") },
+        Program { name: programs::OOM_VICTIM_PID, hook: Hook::Tracepoint("oom", "mark_victim") },
+    ],
+    extras: &[],
+    needs: &[&["task_pid"]],
+};
+
 /// Every ladder, in the order in which they are climbed: who a cgroup is, before what it does.
 #[must_use]
 pub fn ladders(scheduler: SchedulerRung, nvidia_driver: NvidiaDriverRung) -> Vec<Ladder> {
@@ -138,6 +157,8 @@ pub fn ladders(scheduler: SchedulerRung, nvidia_driver: NvidiaDriverRung) -> Vec
     vec![
         Ladder { noun: "cgroup", rungs: vec![&CGROUP], at_start: true },
         Ladder { noun: "scheduler", rungs: scheduler_rungs, at_start: true },
+        // Where the tracepoint has a number for a task, the verifier refuses the first.
+        Ladder { noun: "oom", rungs: vec![&OOM_TASK, &OOM_PID], at_start: true },
         Ladder { noun: "nvidia_driver", rungs: nvidia_driver_rungs, at_start: false },
     ]
 }

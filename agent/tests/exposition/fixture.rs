@@ -16,9 +16,11 @@ use glassbox::{
         },
         gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
         gpu_state::GpuState,
+        lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
         machine::Machine,
-        network::InterfaceCounters,
+        network::{HostNetwork, InterfaceCounters},
         nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
+        oom::OomKills,
         scheduler::{Histogram, SchedulerUsage},
     },
 };
@@ -168,6 +170,19 @@ fn docker() -> ContainerRow {
         },
     };
     row.network = vec![interface("eth0", 1), interface("eth1", 100)];
+    row.oom = OomKills { this_life: Some(1), earlier_lives: 2, last_at: None };
+    row.life = Lifecycle {
+        state: Some(State::Paused),
+        told: true,
+        created_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_990_000)),
+        restarts: Some(2),
+        last_exit: Some(LastExit {
+            at: now() - Duration::from_secs(30),
+            code: Some(137),
+            reason: Some(ExitReason::OomKilled),
+        }),
+        health: Some(Health::Unhealthy),
+    };
     row.scheduler = Some(Box::new(scheduler()));
     row.nvidia_driver = Some(Box::new(nvidia_driver()));
     row.gpu_state = Some(GpuState::Loading);
@@ -393,6 +408,20 @@ fn ended() -> ContainerRow {
 fn short() -> ContainerRow {
     let mut row = row(identity("flash"));
     row.ended_at = Some(now());
+    row.oom.this_life = Some(1);
+    row.host_network = Some(HostNetwork {
+        receive_bytes: 1_500_000,
+        receive_packets: 40,
+        transmit_bytes: 2_600,
+        transmit_packets: 50,
+    });
+    row.life = Lifecycle {
+        state: Some(State::Exited),
+        restarts: Some(0),
+        last_exit: Some(LastExit { at: now(), code: Some(143), reason: Some(ExitReason::Signal("SIGTERM")) }),
+        health: Some(Health::Unchecked),
+        ..Lifecycle::default()
+    };
     row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 48_700_001, ..scheduler() }));
     row
 }

@@ -36,7 +36,7 @@ fn others() -> u32 {
     walk(&layout).unwrap().found.iter().filter(|found| found.own).count() as u32
 }
 
-fn row(snapshots: &Snapshots, id: &str) -> Option<ContainerRow> {
+pub(super) fn row(snapshots: &Snapshots, id: &str) -> Option<ContainerRow> {
     latest(snapshots).containers.iter().find(|row| row.identity.id == id).cloned()
 }
 

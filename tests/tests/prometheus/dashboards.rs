@@ -47,6 +47,7 @@ fn every_query_of_every_dashboard_returns_data() {
     let facefusion = Container::run(&stack.docker, "facefusion-1", &limits, &busy);
     let whisper =
         Container::run(&stack.docker, "whisper-1", &limits, &["sh", "-c", "while true; do sleep 0.01; done"]);
+    let _ended = Container::run(&stack.docker, "ended", &[], &["sh", "-c", "exit 3"]);
     let _on_the_gpu = gpus.work_in(&facefusion, &whisper);
     // Two scrapes at least within a rate's ten seconds, and the quota used up a few times.
     std::thread::sleep(Duration::from_secs(12));

@@ -24,6 +24,10 @@ fn promtool_finds_fault_only_with_names_that_are_inherited() {
     let Some(stack) = Stack::start(test, "") else { return };
     let limits = ["--cpus", "0.5", "--memory", "64m"];
     let container = Container::run(&stack.docker, "facefusion-1", &limits, &["sleep", "1000"]);
+    let check = ["--health-cmd=true", "--health-interval=1s"];
+    let _checked = Container::run(&stack.docker, "checked", &check, &["sleep", "1000"]);
+    let _on_host = Container::run(&stack.docker, "on-host", &["--network=host"], &["sleep", "1000"]);
+    let _ended = Container::run(&stack.docker, "ended", &[], &["sh", "-c", "exit 3"]);
     // Which of the inherited families there are depends on the version of cgroups; ours must all be there.
     let missing = |metrics: &str| -> Vec<_> {
         let own = exposition::families().filter(|family| !family.is_inherited()).map(|family| family.name);

@@ -4,6 +4,7 @@ mod agent;
 mod cpu;
 mod filesystem;
 mod glance;
+mod lifecycle;
 mod memory;
 mod network;
 mod pressure;
@@ -24,6 +25,7 @@ pub(super) fn dashboard() -> Value {
         )],
         rows: vec![
             glance::row(),
+            lifecycle::row(),
             cpu::row(),
             memory::row(),
             pressure::row(),

@@ -15,7 +15,7 @@ const LIST_BYTES: u64 = 64 * 1024;
 const NESTED_MAX: usize = 64;
 
 /// The process number of any process in the container, as text. `None` where there is none.
-pub(super) fn any_of(layout: &Layout, cgroup_path: &str) -> Option<String> {
+pub(in crate::collectors) fn any_of(layout: &Layout, cgroup_path: &str) -> Option<String> {
     directories(layout, cgroup_path).find_map(|directory| {
         let list = processes(&directory).ok()?;
         list.lines().find(|line| is_number(line)).map(str::to_owned)
@@ -23,13 +23,13 @@ pub(super) fn any_of(layout: &Layout, cgroup_path: &str) -> Option<String> {
 }
 
 /// True where the process is still in the container.
-pub(super) fn is_member(layout: &Layout, cgroup_path: &str, process: &str) -> bool {
+pub(in crate::collectors) fn is_member(layout: &Layout, cgroup_path: &str, process: &str) -> bool {
     directories(layout, cgroup_path)
         .any(|directory| processes(&directory).is_ok_and(|list| list.lines().any(|line| line == process)))
 }
 
 /// The inode number of a process's network namespace.
-pub(super) fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
+pub(in crate::collectors) fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
     fs::metadata(proc_root.join(process).join("ns/net")).map(|metadata| metadata.ino())
 }
 

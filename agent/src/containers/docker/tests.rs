@@ -15,6 +15,10 @@ use std::time::SystemTime;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::{
+    containers::lifecycle::Exit,
+    snapshot::lifecycle::{Health, State},
+};
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -433,4 +437,92 @@ fn the_names_of_linked_containers_are_not_the_containers_own() {
     assert_eq!(own(&["/a/b", "/c"]), "/c");
     assert_eq!(own(&["/a/b"]), "/a/b");
     assert_eq!(own(&[]), "");
+}
+
+#[test]
+fn a_life_is_told_by_events_and_by_one_question_after_the_last_of_them() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            let attributes = r#""name":"web","image":"i""#;
+            event(stream, "create", A, attributes);
+            event(stream, "start", A, attributes);
+            event(stream, "oom", A, attributes);
+            event(stream, "die", A, r#""name":"web","image":"i","exitCode":"137""#);
+            event(stream, "start", A, attributes);
+            event(stream, "health_status: healthy", A, attributes);
+            event(stream, "health_status: nonsense", A, attributes);
+            event(stream, "pause", A, attributes);
+            hold(stream);
+        }
+        "/containers/json" => json(stream, NO_CONTAINERS),
+        "/_ping" => json(stream, "OK"),
+        path => {
+            assert_eq!(path, format!("/containers/{A}/json"));
+            let state = r#""State":{"Status":"paused","StartedAt":"2026-11-22T16:36:02.5Z","Health":{"Status":"starting"}}"#;
+            json(
+                stream,
+                &format!(r#"{{"Id":"{A}","Created":"2026-11-22T16:36:01Z","RestartCount":7,{state}}}"#),
+            );
+        }
+    });
+    let directory = Directory::new();
+    let life = || directory.life(A).unwrap_or_default();
+    watch_until(&daemon, &directory, || life().health == Some(Health::Starting));
+    let at = time_of(1_795_365_362_239_103_573).unwrap();
+    assert_eq!(life().state, Some(State::Paused));
+    assert_eq!(life().last_exit, Some(Exit { at, code: Some(137) }));
+    assert_eq!((life().restarts, life().oom_at), (Some(1), Some(at)));
+    assert_eq!(life().created_at, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_365_361)));
+    assert_eq!(daemon.requests(&format!("/containers/{A}")), 1);
+}
+
+#[test]
+fn an_answer_from_before_an_event_does_not_undo_it() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            // The container of the listing is being inspected.
+            thread::sleep(Duration::from_millis(100));
+            event(stream, "die", A, r#""name":"web","image":"i","exitCode":"3""#);
+            hold(stream);
+        }
+        "/containers/json" => {
+            json(stream, &format!(r#"[{{"Id":"{A}","Names":["/web"],"State":"running"}}]"#));
+        }
+        _ => {
+            thread::sleep(Duration::from_millis(200));
+            let state = r#""State":{"Status":"running","StartedAt":"2026-11-22T16:36:02.5Z"}"#;
+            json(stream, &format!(r#"{{"Id":"{A}","RestartCount":4,{state}}}"#));
+        }
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || directory.life(A).is_some_and(|life| life.restarts == Some(4)));
+    let life = directory.life(A).unwrap();
+    assert_eq!((life.state, life.health), (Some(State::Exited), None));
+    assert_eq!(life.last_exit.unwrap().code, Some(3));
+}
+
+#[test]
+fn what_is_wrong_in_an_event_or_an_answer_is_left_out() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            event(stream, "die", B, r#""exitCode":"1""#);
+            event(stream, "create", A, r#""name":"web","image":"i""#);
+            event(stream, "die", A, r#""exitCode":"-9 and more""#);
+            hold(stream);
+        }
+        "/containers/json" => json(stream, NO_CONTAINERS),
+        _ => {
+            let state = r#""State":{"Status":"exited","ExitCode":-1,"FinishedAt":"yesterday"}"#;
+            json(stream, &format!(r#"{{"Id":"{A}","Created":"","RestartCount":-3,{state}}}"#));
+        }
+    });
+    let directory = Directory::new();
+    watch_until(&daemon, &directory, || directory.life(A).is_some_and(|life| life.health.is_some()));
+    let life = directory.life(A).unwrap();
+    assert_eq!((life.state, life.restarts), (Some(State::Exited), Some(0)));
+    assert_eq!(life.last_exit.unwrap().code, None);
+    assert_eq!(directory.life(B), None);
 }

@@ -1,0 +1,206 @@
+//! Processes of a container that the kernel killed because memory ran out.
+//!
+//! Two sources. The kernel's own account is a file, v2 `memory.events` (`oom_kill`) or v1 `memory.oom_control`
+//! (`oom_kill`, 4.13): exact, but a container whose main process is killed loses its cgroup within milliseconds, so the
+//! last reading comes too late. The kernel program (agent-ebpf/src/probes/oom.rs, 5.5) marks each kill in the
+//! container's slot, which user space still holds then, but knows of none from before the agent's start.
+//!
+//! They are joined, never added: [`account`] says how. Cost: one map look-up per tick for the host; a container's slot
+//! and file are read when it is first seen and when anything on the host was killed. Without the program, the file of
+//! each container at every tick.
+
+mod account;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::Context as _;
+use aya::maps::{Array, MapData};
+use glassbox_ebpf::{cgroup::SHARED_SLOT, maps};
+
+use self::account::Account;
+use super::{Collector, Context, Spec};
+use crate::{
+    containers::{cgroup::Layout, tracker::Container},
+    kernel::Kernel,
+    snapshot::ContainerRow,
+};
+
+/// The registry's row.
+pub const SPEC: Spec = Spec {
+    name: "oom",
+    summary: "processes killed because memory ran out, from the kernel's OOM killer and cgroup files",
+    start: |context| Ok(Box::new(Oom::new(context)?)),
+};
+
+/// Longer than either file.
+const FILE_BYTES: usize = 512;
+
+struct Oom {
+    layout: Layout,
+    /// Whether a file counts the kills of nested cgroups, too.
+    files_count_nested: bool,
+    marks: Option<Marks>,
+    containers: HashMap<u64, Tracked>,
+}
+
+/// The kernel program's counts.
+struct Marks {
+    kills: Array<MapData, u64>,
+    /// Kills on the whole host as of the last refresh.
+    on_host: u64,
+}
+
+struct Tracked {
+    path: Option<PathBuf>,
+    /// Held open where it is read at every tick.
+    file: Option<File>,
+    account: Account,
+    /// Kills on the whole host when it was last read.
+    on_host: Option<u64>,
+}
+
+impl Oom {
+    fn new(context: &mut Context<'_>) -> anyhow::Result<Self> {
+        let layout = context.layout.clone();
+        let marks = match &mut context.kernel {
+            Some(kernel) => marks(kernel),
+            None => Err(anyhow::anyhow!("no kernel programs are loaded")),
+        };
+        let marks = match marks {
+            Ok(marks) => Some(marks),
+            Err(error) => {
+                anyhow::ensure!(
+                    layout.directory("memory", "/").is_some(),
+                    "find who tells of kills: this host has no memory controller, and {error:#}"
+                );
+                tracing::warn!("of containers that are killed whole the last kill is missed: {error:#}");
+                None
+            }
+        };
+        let local = events_are_local(&context.config.proc_root);
+        let files_count_nested = layout.is_unified("memory") && !local;
+        Ok(Self { layout, files_count_nested, marks, containers: HashMap::new() })
+    }
+}
+
+fn marks(kernel: &mut Kernel) -> anyhow::Result<Marks> {
+    kernel.rung(SPEC.name)?;
+    Ok(Marks { kills: kernel.take_map(maps::OOM_KILLS)?, on_host: 0 })
+}
+
+/// Whether cgroups v2 are mounted so that `memory.events` leaves nested cgroups out (5.2).
+fn events_are_local(proc_root: &Path) -> bool {
+    let mounts = std::fs::read_to_string(proc_root.join("self/mounts")).unwrap_or_default();
+    let columns = mounts.lines().map(|line| line.split(' ').skip(2));
+    let mut options =
+        columns.filter_map(|mut columns| (columns.next()? == "cgroup2").then(|| columns.next())?);
+    options.any(|options| options.split(',').any(|option| option == "memory_localevents"))
+}
+
+impl Collector for Oom {
+    fn refresh(&mut self, _kernel: Option<&mut Kernel>) {
+        if let Some(marks) = &mut self.marks
+            && let Ok(kills) = marks.kills.get(&SHARED_SLOT, 0)
+        {
+            marks.on_host = kills;
+        }
+    }
+
+    fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
+        let on_host = self.marks.as_ref().map(|marks| marks.on_host);
+        let tracked = self.containers.entry(container.key).or_insert_with(|| {
+            let directory = self.layout.directory("memory", &container.identity.cgroup_path);
+            let name = if self.layout.is_unified("memory") { "memory.events" } else { "memory.oom_control" };
+            let path = directory.map(|directory| directory.join(name));
+            Tracked { path, file: None, account: Account::default(), on_host: None }
+        });
+        if on_host.is_some() && tracked.on_host == on_host {
+            return Ok(());
+        }
+        // In this order: the kernel enters a kill in the file before it marks the victim, so every kill that is marked
+        // here is in the file there.
+        let marked = match (&self.marks, container.slot) {
+            (Some(marks), Some(slot)) => {
+                Some(marks.kills.get(&slot, 0).with_context(|| format!("read slot {slot} of OOM kills"))?)
+            }
+            _ => None,
+        };
+        let in_file = tracked.read(on_host.is_none());
+        if tracked.account.settle(marked, in_file, self.files_count_nested) {
+            row.oom.last_at = Some(SystemTime::now());
+        }
+        row.oom.this_life = tracked.account.kills();
+        tracked.on_host = on_host;
+        Ok(())
+    }
+
+    fn forget(&mut self, container: &Container) {
+        self.containers.remove(&container.key);
+    }
+
+    fn clear_slot(&mut self, slot: u32) {
+        if let Some(marks) = &mut self.marks
+            && let Err(error) = marks.kills.set(slot, 0, 0)
+        {
+            tracing::warn!("clear slot {slot} of OOM kills: {error:#}");
+        }
+    }
+}
+
+impl Tracked {
+    /// The file's count. A file that is not there, or not any more, tells nothing.
+    fn read(&mut self, keep_open: bool) -> Option<u64> {
+        let mut buffer = [0; FILE_BYTES];
+        let opened = match &self.file {
+            Some(_) => None,
+            None => Some(File::open(self.path.as_ref()?).ok()?),
+        };
+        let file = self.file.as_ref().or(opened.as_ref())?;
+        let bytes = file.read_at(&mut buffer, 0).ok()?;
+        let kills = kills(&buffer[..bytes]);
+        if keep_open && opened.is_some() {
+            self.file = opened;
+        }
+        kills
+    }
+}
+
+/// The line `oom_kill N` of either file.
+fn kills(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim_ascii().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kills_are_found_in_either_file() {
+        assert_eq!(kills(b"low 0\nhigh 0\nmax 35\noom 2\noom_kill 1\noom_group_kill 0\n"), Some(1));
+        assert_eq!(kills(b"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"), Some(4));
+        for text in [&b"oom_kill_disable 0\nunder_oom 0\n"[..], b"", b"oom_kill -1\n", b"oom_kill \xff\n"] {
+            assert_eq!(kills(text), None);
+        }
+    }
+
+    #[test]
+    fn a_mount_that_counts_local_events_is_known() {
+        let proc = tempfile::tempdir().unwrap();
+        std::fs::create_dir(proc.path().join("self")).unwrap();
+        for (options, local) in
+            [("rw,nsdelegate,memory_localevents", true), ("rw,memory_recursiveprot", false)]
+        {
+            let mounts = format!("proc /proc proc rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 {options} 0 0\n");
+            std::fs::write(proc.path().join("self/mounts"), mounts).unwrap();
+            assert_eq!(events_are_local(proc.path()), local);
+        }
+        assert!(!events_are_local(&proc.path().join("nowhere")));
+    }
+}

@@ -1,0 +1,111 @@
+//! What is said of a life, by what is told of it and by its cgroup.
+
+use super::*;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+}
+
+const NOTHING: Lifecycle =
+    Lifecycle { state: None, told: false, created_at: None, restarts: None, last_exit: None, health: None };
+
+fn tracked(ended_at: Option<SystemTime>) -> Tracked<'static> {
+    Tracked { ended_at, made_at: None, earlier_lives: 0, before: &NOTHING, oom: OomKills::default() }
+}
+
+fn killed(oom_at: u64) -> OomKills {
+    OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(oom_at)) }
+}
+
+fn dead(code: u32, second: u64) -> Life {
+    let mut life = Life::default();
+    life.created(Some(at(0)));
+    life.started(false);
+    life.died(Some(code), at(second));
+    life
+}
+
+fn reason_of(life: &Lifecycle) -> Option<&'static str> {
+    life.last_exit.and_then(|exit| exit.reason).map(ExitReason::as_str)
+}
+
+#[test]
+fn without_a_runtime_a_container_runs_or_has_ended() {
+    let living = lifecycle(None, Tracked { made_at: Some(at(3)), earlier_lives: 2, ..tracked(None) });
+    assert_eq!((living.state, living.told), (Some(State::Running), false));
+    assert_eq!((living.created_at, living.restarts), (Some(at(3)), Some(2)));
+    assert_eq!((living.last_exit, living.health), (None, None));
+    let ended = lifecycle(None, tracked(Some(at(9))));
+    assert_eq!(ended.state, Some(State::Exited));
+    assert_eq!(ended.last_exit, Some(LastExit { at: at(9), code: None, reason: None }));
+    let starved = lifecycle(None, Tracked { oom: killed(8), ..tracked(Some(at(9))) });
+    assert_eq!(reason_of(&starved), Some("oom_killed"));
+}
+
+#[test]
+fn an_exit_code_says_why() {
+    for (code, reason) in [
+        (0, "completed"),
+        (1, "error"),
+        (3, "error"),
+        (127, "error"),
+        (128, "error"),
+        (137, "SIGKILL"),
+        (139, "SIGSEGV"),
+        (143, "SIGTERM"),
+        (128 + 70, "error"),
+        (255, "error"),
+        (u32::MAX, "error"),
+    ] {
+        let life = lifecycle(Some(&dead(code, 9)), tracked(Some(at(9))));
+        assert_eq!((life.state, reason_of(&life)), (Some(State::Exited), Some(reason)), "{code}");
+        assert_eq!(life.last_exit.unwrap().code, Some(code));
+    }
+}
+
+#[test]
+fn only_a_kill_near_the_end_was_the_end() {
+    let at_end = |code, oom| {
+        let life = lifecycle(Some(&dead(code, 100)), Tracked { oom, ..tracked(Some(at(100))) });
+        reason_of(&life)
+    };
+    assert_eq!(at_end(137, killed(100)), Some("oom_killed"));
+    assert_eq!(at_end(137, killed(102)), Some("oom_killed"), "it is noticed at the next tick");
+    assert_eq!(at_end(137, killed(50)), Some("SIGKILL"), "that was one of its children");
+    assert_eq!(at_end(1, killed(100)), Some("error"), "that, too, and it took note");
+    let mut told = dead(137, 100);
+    told.oom_at = Some(at(100));
+    assert_eq!(reason_of(&lifecycle(Some(&told), tracked(None))), Some("oom_killed"), "where nobody counts");
+    let counted = OomKills { this_life: Some(0), ..OomKills::default() };
+    let life = lifecycle(Some(&told), Tracked { oom: counted, ..tracked(None) });
+    assert_eq!(reason_of(&life), Some("SIGKILL"), "the kernel knows better");
+}
+
+#[test]
+fn the_next_life_tells_how_the_last_one_ended() {
+    let mut told = dead(137, 100);
+    let first = lifecycle(Some(&told), Tracked { oom: killed(100), ..tracked(Some(at(100))) });
+    told.started(true);
+    // A child of the new life is killed, long after.
+    let oom = OomKills { this_life: Some(1), earlier_lives: 1, last_at: Some(at(200)) };
+    let second = lifecycle(Some(&told), Tracked { oom, before: &first, ..tracked(None) });
+    assert_eq!((second.state, second.restarts), (Some(State::Running), Some(1)));
+    assert_eq!(reason_of(&second), Some("oom_killed"));
+    let third = lifecycle(Some(&told), Tracked { before: &second, ..tracked(Some(at(300))) });
+    assert_eq!(third.state, Some(State::Exited), "the cgroup is gone before docker tells");
+    assert_eq!(third.last_exit, Some(LastExit { at: at(300), code: None, reason: None }));
+}
+
+#[test]
+fn health_is_that_of_a_container_that_runs() {
+    let mut told = Life::default();
+    told.created(None);
+    told.started(false);
+    told.checked(Health::Healthy);
+    assert_eq!(lifecycle(Some(&told), tracked(None)).health, Some(Health::Healthy));
+    told.change(State::Paused);
+    assert_eq!(lifecycle(Some(&told), tracked(None)).health, Some(Health::Healthy));
+    assert_eq!(lifecycle(Some(&told), tracked(Some(at(1)))).health, None);
+    told.died(Some(0), at(1));
+    assert_eq!(lifecycle(Some(&told), tracked(None)).health, None);
+}

@@ -1,0 +1,230 @@
+//! Processes that the kernel really kills for want of memory, in cgroups that look like containers'.
+
+use std::{fs, path::Path};
+
+use aya::maps::Array;
+use glassbox::{
+    config::Config,
+    containers::cgroup::Layout,
+    kernel::{Kernel, Options, ladders::OOM_BY_PID},
+    snapshot::oom::OomKills,
+    tick::Snapshots,
+};
+use glassbox_ebpf::{
+    cgroup::SHARED_SLOT,
+    maps::OOM_KILLS,
+    offsets::{ABSENT, Offsets},
+};
+use glassbox_tests::{
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
+    worker::{Work, Worker},
+};
+
+use super::{
+    births::{config, engine, row},
+    probe::ALONE,
+};
+
+const LIMIT_BYTES: usize = 16 << 20;
+
+/// A cgroup in the hierarchy that holds processes, and, where that is another one, in that of memory.
+struct Contained {
+    id: String,
+    cgroup: Cgroup,
+    memory: Option<Cgroup>,
+}
+
+impl Contained {
+    fn new() -> Self {
+        let id = fresh_id();
+        let path = format!("docker/{id}");
+        Self { cgroup: Cgroup::new(&v2_root().unwrap(), &path).unwrap(), memory: memory(&path), id }
+    }
+
+    /// A cgroup within it.
+    fn nested(&self, name: &str) -> Self {
+        let path = format!("docker/{}/{name}", self.id);
+        let cgroup = Cgroup::new(&v2_root().unwrap(), &path).unwrap();
+        Self { cgroup, memory: memory(&path), id: self.id.clone() }
+    }
+
+    /// Limits its memory.
+    fn limited(self) -> Self {
+        let (directory, file) = match &self.memory {
+            Some(memory) => (memory.path(), "memory.limit_in_bytes"),
+            None => {
+                // Each cgroup above has to pass the controller on.
+                let root = v2_root().unwrap();
+                let above =
+                    self.cgroup.path().ancestors().skip(1).take_while(|above| above.starts_with(&root));
+                for above in above.collect::<Vec<_>>().into_iter().rev() {
+                    fs::write(above.join("cgroup.subtree_control"), "+memory").unwrap();
+                }
+                (self.cgroup.path(), "memory.max")
+            }
+        };
+        fs::write(directory.join(file), LIMIT_BYTES.to_string()).unwrap();
+        self
+    }
+
+    fn start(&self, work: Work) -> Worker {
+        let worker = Worker::start(&self.cgroup, work, None);
+        if let Some(memory) = &self.memory {
+            memory.enter(worker.pid).unwrap();
+        }
+        worker
+    }
+
+    /// Has a process killed in it.
+    fn starve(&self) {
+        let worker = self.start(Work::Eat(4 * LIMIT_BYTES));
+        worker.go();
+        assert_eq!(worker.killed_by(), libc::SIGKILL);
+    }
+}
+
+/// The cgroup at `path` in the v1 hierarchy of memory, where that is the one that counts.
+fn memory(path: &str) -> Option<Cgroup> {
+    let layout = Layout::detect(Path::new(ROOT)).unwrap();
+    let unified = layout.is_unified("memory");
+    (!unified)
+        .then(|| Cgroup::new(&layout.directory("memory", "/").expect("a memory controller"), path).unwrap())
+}
+
+fn kills(snapshots: &Snapshots, id: &str) -> OomKills {
+    row(snapshots, id).expect("the container's row").oom
+}
+
+#[test]
+fn a_container_that_is_killed_whole_shows_its_kill_and_nobody_else_does() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let starved = Contained::new().limited();
+    let other = Contained::new().limited();
+    engine.tick();
+    assert_eq!(kills(&snapshots, &starved.id).total(), Some(0));
+    starved.starve();
+    // The file goes before anybody has read it.
+    let id = starved.id.clone();
+    drop(starved);
+    engine.tick();
+    assert!(row(&snapshots, &id).unwrap().ended_at.is_some());
+    assert_eq!(kills(&snapshots, &id).total(), Some(1));
+    assert!(kills(&snapshots, &id).last_at.is_some());
+    assert_eq!(kills(&snapshots, &other.id).total(), Some(0));
+    // The slot's next holder begins with none.
+    let next = Contained::new();
+    engine.tick();
+    assert_eq!(kills(&snapshots, &next.id).total(), Some(0));
+}
+
+#[test]
+fn every_kill_of_a_container_that_lives_on_is_counted_once() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    let container = Contained::new().limited();
+    for number in 1..=3 {
+        container.starve();
+        engine.tick();
+        assert_eq!(kills(&snapshots, &container.id).total(), Some(number));
+        engine.tick();
+        assert_eq!(kills(&snapshots, &container.id).total(), Some(number));
+    }
+    let id = container.id.clone();
+    drop(container);
+    engine.tick();
+    assert_eq!(kills(&snapshots, &id).total(), Some(3));
+}
+
+#[test]
+fn a_kill_in_a_nested_cgroup_is_the_containers() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let container = Contained::new();
+    let nested = container.nested("app.service").limited();
+    engine.tick();
+    nested.starve();
+    engine.tick();
+    assert_eq!(kills(&snapshots, &container.id).total(), Some(1));
+    drop(nested);
+    engine.tick();
+    assert_eq!(kills(&snapshots, &container.id).total(), Some(1));
+}
+
+#[test]
+fn kills_from_before_the_agent_are_in_the_file_and_later_ones_are_added() {
+    let _alone = ALONE.lock();
+    let container = Contained::new().limited();
+    container.starve();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let first = kills(&snapshots, &container.id);
+    assert_eq!((first.total(), first.last_at), (Some(1), None));
+    container.starve();
+    let id = container.id.clone();
+    drop(container);
+    engine.tick();
+    assert_eq!(kills(&snapshots, &id).total(), Some(2));
+}
+
+#[test]
+fn a_process_that_is_killed_for_another_reason_is_not_counted() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    let container = Contained::new().limited();
+    let worker = container.start(Work::Sleep);
+    // SAFETY: no pointers; the child is ours.
+    unsafe { libc::kill(worker.pid, libc::SIGKILL) };
+    assert_eq!(worker.killed_by(), libc::SIGKILL);
+    engine.tick();
+    assert_eq!(kills(&snapshots, &container.id).total(), Some(0));
+}
+
+#[test]
+fn without_kernel_programs_the_file_counts() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(Config { kernel_enabled: false, ..config() });
+    let container = Contained::new().limited();
+    engine.tick();
+    assert_eq!(kills(&snapshots, &container.id).total(), Some(0));
+    container.starve();
+    engine.tick();
+    assert_eq!(kills(&snapshots, &container.id).total(), Some(1));
+    let id = container.id.clone();
+    drop(container);
+    engine.tick();
+    // Nobody has heard of its end but a walk.
+    assert_eq!(kills(&snapshots, &id).total(), Some(1));
+}
+
+/// By which hook depends on the kernel; both must do.
+#[test]
+fn a_kernel_that_gives_no_task_counts_the_same() {
+    let _alone = ALONE.lock();
+    let without_leader: fn(&mut Offsets) = |offsets| offsets.task_group_leader = ABSENT;
+    let best: fn(&mut Offsets) = |_| ();
+    for (change_offsets, by_pid) in [(best, false), (without_leader, true)] {
+        let config = config();
+        let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets })
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let rung = kernel.rung("oom").unwrap_or_else(|error| panic!("{error:#}"));
+        println!("kills are counted by {}", rung.name);
+        assert!(!by_pid || rung.name == OOM_BY_PID);
+        let kills: Array<_, u64> = kernel.take_map(OOM_KILLS).unwrap();
+        let container = Contained::new().limited();
+        let slot = kernel.slots.born(container.cgroup.id().unwrap()).expect("a slot");
+        for number in 1..=3 {
+            container.starve();
+            assert_eq!(kills.get(&slot, 0).unwrap(), number);
+        }
+        let before = kills.get(&SHARED_SLOT, 0).unwrap();
+        assert!(before >= 3);
+        let worker = container.start(Work::Sleep);
+        // SAFETY: no pointers; the child is ours.
+        unsafe { libc::kill(worker.pid, libc::SIGKILL) };
+        assert_eq!(worker.killed_by(), libc::SIGKILL);
+        assert_eq!((kills.get(&slot, 0).unwrap(), kills.get(&SHARED_SLOT, 0).unwrap()), (3, before));
+    }
+}
