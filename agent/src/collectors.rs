@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod host_network;
+pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
@@ -67,6 +68,7 @@ pub trait Collector: Send {
 /// Every collector, in the order in which they run.
 pub const COLLECTORS: &[Spec] = &[
     cgroup::SPEC,
+    machine::SPEC,
     network::SPEC,
     host_network::SPEC,
     oom::SPEC,

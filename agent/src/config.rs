@@ -62,6 +62,7 @@ pub struct RawConfig {
     demo: Option<bool>,
     containers: RawContainers,
     collectors: RawCollectors,
+    cgroup: RawCgroup,
     docker: RawDocker,
     podman: RawSockets,
     containerd: RawSockets,
@@ -88,6 +89,7 @@ struct RawContainers {
 struct RawCollectors {
     cgroup: Option<bool>,
     host_network: Option<bool>,
+    machine: Option<bool>,
     network: Option<bool>,
     nvml: Option<bool>,
     oom: Option<bool>,
@@ -99,6 +101,7 @@ impl RawCollectors {
     fn off(&self) -> Vec<String> {
         let switches = [
             ("cgroup", self.cgroup),
+            ("machine", self.machine),
             ("network", self.network),
             ("host_network", self.host_network),
             ("scheduler", self.scheduler),
@@ -108,6 +111,13 @@ impl RawCollectors {
         ];
         switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawCgroup {
+    hugetlb: Option<bool>,
+    numa: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -164,6 +174,7 @@ struct RawServer {
 struct RawPaths {
     cgroup: Option<PathBuf>,
     proc: Option<PathBuf>,
+    sys: Option<PathBuf>,
     docker: Option<PathBuf>,
     containerd: Option<PathBuf>,
     containers_storage: Option<PathBuf>,
@@ -237,6 +248,10 @@ pub struct Config {
     pub labels: Vec<String>,
     /// Collectors that are switched off by name.
     pub collectors_off: Vec<String>,
+    /// Whether the use of huge pages is read.
+    pub cgroup_hugetlb: bool,
+    /// Whether memory is read by NUMA node.
+    pub cgroup_numa: bool,
     /// Docker Engine's socket; `None` where it is not to be asked.
     pub docker_socket: Option<PathBuf>,
     /// Sockets of other Docker Engines, such as rootless ones.
@@ -275,6 +290,8 @@ pub struct Config {
     pub cgroup_root: PathBuf,
     /// The mount of procfs.
     pub proc_root: PathBuf,
+    /// The mount of sysfs.
+    pub sys_root: PathBuf,
     /// Where runtimes leave files that name containers.
     pub roots: Roots,
 }
@@ -296,6 +313,8 @@ impl Default for Config {
                 .map(|name| format!("com.docker.compose.{name}"))
                 .to_vec(),
             collectors_off: Vec::new(),
+            cgroup_hugetlb: false,
+            cgroup_numa: false,
             docker_socket: Some("/var/run/docker.sock".into()),
             docker_extra_sockets: Vec::new(),
             podman_sockets: vec!["/run/podman/podman.sock".into()],
@@ -315,6 +334,7 @@ impl Default for Config {
             write_timeout: Duration::from_secs(10),
             cgroup_root: "/sys/fs/cgroup".into(),
             proc_root: "/proc".into(),
+            sys_root: "/sys".into(),
             roots: Roots {
                 docker: "/var/lib/docker".into(),
                 containerd: "/run/containerd".into(),
@@ -377,6 +397,8 @@ impl TryFrom<RawConfig> for Config {
             rename: raw.containers.rename,
             labels: raw.containers.labels.unwrap_or(default.labels),
             collectors_off: raw.collectors.off(),
+            cgroup_hugetlb: raw.cgroup.hugetlb.unwrap_or(default.cgroup_hugetlb),
+            cgroup_numa: raw.cgroup.numa.unwrap_or(default.cgroup_numa),
             docker_socket: if raw.docker.enabled.unwrap_or(true) {
                 raw.docker.socket.or(default.docker_socket)
             } else {
@@ -427,6 +449,7 @@ impl TryFrom<RawConfig> for Config {
             )?,
             cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
             proc_root: raw.paths.proc.unwrap_or(default.proc_root),
+            sys_root: raw.paths.sys.unwrap_or(default.sys_root),
             roots: Roots {
                 docker: raw.paths.docker.unwrap_or(default.roots.docker),
                 containerd: raw.paths.containerd.unwrap_or(default.roots.containerd),

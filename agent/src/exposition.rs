@@ -13,14 +13,19 @@ pub mod container_gpu;
 pub mod cpu;
 pub mod dcgm;
 pub mod document;
+pub mod filesystem;
 pub mod gpu;
 pub mod gpu_health;
 pub mod lifecycle;
+pub mod machine;
 pub mod memory;
 pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
+pub mod pages;
+pub mod pressure;
+pub mod processes;
 pub mod registry;
 pub mod scheduler;
 pub mod series;
@@ -37,6 +42,7 @@ pub use text::Text;
 use crate::snapshot::{
     ContainerRow, Snapshot,
     gpu::{Gpu, RatioHistogram},
+    machine::Machine,
     scheduler::Histogram,
 };
 
@@ -62,7 +68,7 @@ impl Family {
     /// True for a family that has cAdvisor's name and meaning; false for our own and for dcgm-exporter's.
     #[must_use]
     pub fn is_inherited(&self) -> bool {
-        self.name.starts_with("container_")
+        self.name.starts_with("container_") || self.name.starts_with("machine_")
     }
 
     /// True where the series of a container that has ended stay: its counters, final now, and that it was there. What it
@@ -89,6 +95,8 @@ pub enum Kind {
 pub enum Base {
     /// The agent itself: none.
     Agent,
+    /// The host: `machine_id`, `system_uuid`, `boot_id`, as cAdvisor's.
+    Machine,
     /// A GPU: `gpu` (its index), `uuid`.
     Gpu,
     /// A GPU; one that NVML does not know by `pci_bus_id` alone.
@@ -108,6 +116,8 @@ pub enum Base {
 pub enum Samples {
     /// From each container's row.
     Container(fn(&ContainerRow, &mut Emit<'_>)),
+    /// From the host.
+    Machine(fn(&Machine, &mut Emit<'_>)),
     /// From each GPU.
     Gpu(fn(&Gpu, &mut Emit<'_>)),
     /// From the snapshot as a whole.
@@ -151,6 +161,11 @@ impl Emit<'_> {
     /// A time in nanoseconds; nothing where it is unknown.
     pub fn nanoseconds(&mut self, nanoseconds: impl Into<Option<u64>>) {
         self.time(nanoseconds.into().map(Duration::from_nanos));
+    }
+
+    /// A time in microseconds; nothing where it is unknown.
+    pub fn microseconds(&mut self, microseconds: impl Into<Option<u64>>) {
+        self.time(microseconds.into().map(Duration::from_micros));
     }
 
     /// A real number; nothing where it is unknown.
@@ -218,6 +233,10 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         lifecycle::FAMILIES,
         cpu::FAMILIES,
         memory::FAMILIES,
+        pages::FAMILIES,
+        filesystem::FAMILIES,
+        pressure::FAMILIES,
+        processes::FAMILIES,
         network::FAMILIES,
         oom::FAMILIES,
         spec::FAMILIES,
@@ -228,6 +247,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         container_gpu::FAMILIES,
         nvml::FAMILIES,
         dcgm::FAMILIES,
+        machine::FAMILIES,
         agent::FAMILIES,
     ]
     .into_iter()
@@ -242,10 +262,17 @@ pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
     }
     let all = series::SeriesSet::new(&snapshot.containers, encoder);
     let gpus = series::GpuSet::new(snapshot, encoder);
+    let machine = snapshot.machine.as_deref();
+    let machine_set = machine.map(|machine| series::machine_set(machine, encoder)).unwrap_or_default();
     for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {
         encoder.begin(family);
         match family.samples {
             Samples::Agent(read) => read(snapshot, &mut Emit { encoder, base: &[], labels: &[] }),
+            Samples::Machine(read) => {
+                if let Some(machine) = machine {
+                    read(machine, &mut Emit { encoder, base: &machine_set, labels: &[] });
+                }
+            }
             Samples::Gpu(read) => {
                 for (gpu, base) in gpus.bearing(family) {
                     read(gpu, &mut Emit { encoder, base, labels: &[] });

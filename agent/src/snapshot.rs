@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod gpu;
 pub mod gpu_state;
 pub mod lifecycle;
+pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
@@ -20,6 +21,7 @@ use self::{
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
     lifecycle::Lifecycle,
+    machine::Machine,
     network::{HostNetwork, InterfaceCounters},
     nvidia_driver::DriverUsage,
     oom::OomKills,
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub stray_gpus: Vec<Gpu>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// The host; `None` where its collector is off.
+    pub machine: Option<Arc<Machine>>,
     /// The agent itself.
     pub agent: AgentUsage,
 }
@@ -58,7 +62,7 @@ pub struct ContainerRow {
     pub owns_name: bool,
     /// What it is doing, and how its last run ended.
     pub life: Lifecycle,
-    /// CPU, memory and limits.
+    /// What its cgroup files say.
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,

@@ -164,6 +164,7 @@ impl Engine {
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvml: host.nvml,
+            machine: host.machine,
             agent: self.usage(begun.elapsed()),
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));

@@ -3,11 +3,13 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod conformance;
 pub mod containerd;
 pub mod cuda;
 pub mod dashboards;
 pub mod demo;
 pub mod docker;
+pub mod exposition;
 pub mod gpu_check;
 pub mod guest;
 pub mod http;

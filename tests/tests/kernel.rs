@@ -4,6 +4,7 @@
 
 mod kernel {
     mod births;
+    mod cgroup;
     mod degraded;
     mod host_network;
     mod nvidia_driver;

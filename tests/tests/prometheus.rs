@@ -8,6 +8,7 @@
 
 mod prometheus {
     mod accounts;
+    mod cadvisor;
     mod dashboards;
     mod dcgm;
     mod gpus;

@@ -22,12 +22,12 @@ fn a_thousand_containers_are_all_counted_and_shown() {
     let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
     engine.tick();
     // On a hybrid host a container has a cgroup in each tree.
-    let trees = [Some(v2), v1_tree("cpuacct"), v1_tree("memory")];
+    let v1 = ["cpuacct", "memory", "blkio", "pids"].map(v1_tree);
+    let trees: Vec<_> = v1.into_iter().chain([Some(v2)]).flatten().collect();
     let (mut cgroups, mut ids) = (Vec::new(), HashSet::new());
     for count in 1..=CONTAINERS {
         let id = glassbox_tests::cgroup::fresh_id();
-        let everywhere = trees.iter().flatten();
-        cgroups.extend(everywhere.map(|tree| Cgroup::new(tree, &format!("docker/{id}")).unwrap()));
+        cgroups.extend(trees.iter().map(|tree| Cgroup::new(tree, &format!("docker/{id}")).unwrap()));
         ids.insert(id);
         if count % 100 == 0 {
             engine.tick();
@@ -38,6 +38,7 @@ fn a_thousand_containers_are_all_counted_and_shown() {
     let ours: Vec<_> = snapshot.containers.iter().filter(|row| ids.contains(&row.identity.id)).collect();
     assert_eq!(ours.len(), CONTAINERS);
     assert!(ours.iter().all(|row| row.scheduler.is_some() && row.cgroup.cpu.usage_ns.is_some()));
+    assert!(ours.iter().all(|row| row.cgroup.processes.threads == Some(0)));
     let lost: u64 =
         snapshot.agent.lost.iter().filter(|(source, _)| source.starts_with("cgroup")).map(|l| l.1).sum();
     assert_eq!(lost, 0, "{:?}", snapshot.agent.lost);

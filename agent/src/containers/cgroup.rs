@@ -93,7 +93,7 @@ impl Layout {
     }
 
     /// The directory of the cgroup at `path` (with a leading slash) in the tree that bears `controller`, by
-    /// its v1 name (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`). `None` where this host has no such
+    /// its v1 name (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`, `hugetlb`). `None` where this host has no such
     /// controller. It is not checked that the directory is there.
     #[must_use]
     pub fn directory(&self, controller: &str, path: &str) -> Option<PathBuf> {
@@ -119,6 +119,12 @@ impl Layout {
     #[must_use]
     pub fn primary(&self, path: &str) -> PathBuf {
         within(&self.primary, path)
+    }
+
+    /// The directory of the cgroup at `path` in the v2 tree, with controllers or beside v1. `None` on a pure v1 host.
+    #[must_use]
+    pub fn unified(&self, path: &str) -> Option<PathBuf> {
+        (self.mode != Mode::V1).then(|| self.primary(path))
     }
 
     /// The v1 trees in which a hybrid host may have containers that its v2 tree lacks.

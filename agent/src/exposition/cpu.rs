@@ -61,6 +61,24 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         samples: Container(|row, emit| emit.nanoseconds(with_quota(row, row.cgroup.cpu.throttled_ns))),
     },
+    Family {
+        name: "container_cpu_cfs_burst_periods_total",
+        kind: Counter,
+        help: "Quota periods in which the container used quota that it had saved up. Only with a CPU quota.",
+        source: "cpu.stat nr_bursts (Linux 5.15)",
+        base: Base::CAdvisor,
+        labels: &[],
+        samples: Container(|row, emit| emit.count(with_quota(row, row.cgroup.cpu.burst_periods))),
+    },
+    Family {
+        name: "container_cpu_cfs_burst_seconds_total",
+        kind: Counter,
+        help: "CPU time beyond the quota, out of what was saved up, in seconds. Only with a CPU quota.",
+        source: "v2 cpu.stat burst_usec; v1 cpu.stat burst_time (Linux 5.15)",
+        base: Base::CAdvisor,
+        labels: &[],
+        samples: Container(|row, emit| emit.nanoseconds(with_quota(row, row.cgroup.cpu.burst_ns))),
+    },
 ];
 
 /// Only what has a quota can be throttled; the kernel gives zeros for the rest.

@@ -29,6 +29,7 @@ Whom a series is about:
 | base | labels |
 |---|---|
 | agent | none |
+| machine | `machine_id`, `system_uuid` and `boot_id`, where they are known |
 | gpu | `gpu` (its index) and `uuid` |
 | any gpu | these, or of a GPU that NVML does not know `pci_bus_id` |
 | dcgm | `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname`, `DCGM_FI_DRIVER_VERSION`: dcgm-exporter's |
@@ -60,6 +61,7 @@ pub fn document() -> anyhow::Result<String> {
     section(&mut page, "Containers", of(&[Base::Container, Base::CAdvisor, Base::Labelled]));
     section(&mut page, "GPUs", of(&[Base::Gpu, Base::AnyGpu]));
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[Base::Dcgm]));
+    section(&mut page, "The host", of(&[Base::Machine]));
     section(&mut page, "The agent", of(&[Base::Agent]));
     page.push_str(
         "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
@@ -96,6 +98,7 @@ fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'
             unit(family),
             match family.base {
                 Base::Agent => "agent",
+                Base::Machine => "machine",
                 Base::Gpu => "gpu",
                 Base::AnyGpu => "any gpu",
                 Base::Dcgm => "dcgm",

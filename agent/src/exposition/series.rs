@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::{Base, Encoder, Family};
 use crate::{
     containers::Identity,
-    snapshot::{ContainerRow, Snapshot, gpu::Gpu},
+    snapshot::{ContainerRow, Snapshot, gpu::Gpu, machine::Machine},
 };
 
 /// The longest label value that is written, in bytes. A cgroup path fits, whatever its length.
@@ -77,7 +77,7 @@ impl<'a> SeriesSet<'a> {
         self.rows.iter().filter(move |s| if inherited { s.bears_inherited } else { s.bears_own }).map(
             move |series| {
                 let end = match base {
-                    Base::Agent | Base::Gpu | Base::AnyGpu | Base::Dcgm => series.start,
+                    Base::Agent | Base::Machine | Base::Gpu | Base::AnyGpu | Base::Dcgm => series.start,
                     Base::Container => series.container,
                     Base::CAdvisor => series.cadvisor,
                     Base::Labelled => series.labelled,
@@ -136,14 +136,7 @@ impl<'a> GpuSet<'a> {
         let usage = snapshot.nvml.as_ref();
         let hostname = usage.map_or("", |usage| &usage.hostname);
         let driver_version = usage.map_or("", |usage| &usage.driver_version);
-        let render = |labels: &[(&str, &str)]| {
-            let mut set = BytesMut::new();
-            // To Prometheus an empty label is none.
-            for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
-                encoder.label(&mut set, name, truncated(value, VALUE_MAX_BYTES));
-            }
-            set
-        };
+        let render = |labels: &[(&str, &str)]| render(labels, encoder);
         let rows = snapshot.gpus.iter().map(|gpu| {
             let index = gpu.index.to_string();
             let device = gpu.minor.map(|minor| format!("nvidia{minor}")).unwrap_or_default();
@@ -171,6 +164,21 @@ impl<'a> GpuSet<'a> {
             self.rows.iter().map(move |(gpu, own, dcgm)| (*gpu, if is_dcgm { &**dcgm } else { &**own }));
         known.chain(strays.iter().map(|(gpu, address)| (*gpu, &**address)))
     }
+}
+
+/// The labels of the host.
+pub(super) fn machine_set(machine: &Machine, encoder: &dyn Encoder) -> BytesMut {
+    let Machine { machine_id, system_uuid, boot_id, .. } = machine;
+    render(&[("machine_id", machine_id), ("system_uuid", system_uuid), ("boot_id", boot_id)], encoder)
+}
+
+/// A set of labels without the empty ones, which to Prometheus are none.
+fn render(labels: &[(&str, &str)], encoder: &dyn Encoder) -> BytesMut {
+    let mut set = BytesMut::new();
+    for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
+        encoder.label(&mut set, name, truncated(value, VALUE_MAX_BYTES));
+    }
+    set
 }
 
 /// The runtime labels as `container_label_*`. Two names may become one, such as `a.b` and `a-b`; the first is

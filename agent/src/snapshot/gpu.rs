@@ -3,7 +3,9 @@
 //! Base units throughout: bytes, joules, watts, hertz, degrees Celsius, ratios from 0 to 1. What a GPU does not
 //! support, or did not say this time, is `None`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use super::machine::Machine;
 
 pub use super::xid::ReportedXids;
 
@@ -214,6 +216,8 @@ pub struct HostRows {
     pub gpus: Vec<Gpu>,
     /// NVML; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// The machine; `None` where its collector is off.
+    pub machine: Option<Arc<Machine>>,
     /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
     pub reported_xids: Option<Vec<ReportedXids>>,
     /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.

@@ -10,10 +10,14 @@ use glassbox::{
     snapshot::{
         ContainerRow, Snapshot,
         agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
-        cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
+        cgroup::{
+            CgroupUsage, CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures,
+            Processes,
+        },
         gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
         gpu_state::GpuState,
         lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
+        machine::Machine,
         network::{HostNetwork, InterfaceCounters},
         nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
         oom::OomKills,
@@ -53,18 +57,21 @@ pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
         nvml: None,
+        machine: None,
         agent: AgentUsage::default(),
     }
 }
 
 pub(crate) fn host() -> Snapshot {
     let containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
+    let machine = Some(Arc::new(machine()));
     Snapshot {
         taken_at: now(),
         containers,
         gpus: gpus(),
         stray_gpus: vec![stray()],
         nvml: Some(nvml()),
+        machine,
         agent: agent(),
     }
 }
@@ -93,6 +100,8 @@ fn docker() -> ContainerRow {
             periods: Some(1200),
             throttled_periods: Some(7),
             throttled_ns: Some(350_000_000),
+            burst_periods: Some(4),
+            burst_ns: Some(25_000_000),
         },
         memory: MemoryUsage {
             usage_bytes: Some(3 << 30),
@@ -110,7 +119,47 @@ fn docker() -> ContainerRow {
             hierarchy_page_faults: Some(1_000_002),
             major_page_faults: Some(11),
             hierarchy_major_page_faults: Some(12),
+            high_events: Some(0),
+            max_events: Some(17),
+            file_dirty_bytes: Some(40_960),
+            file_writeback_bytes: Some(0),
+            scanned_pages: Some(70_000),
+            stolen_pages: Some(65_536),
+            file_refaults: Some(1024),
+            anonymous_refaults: Some(0),
         },
+        devices: vec![
+            DeviceIo {
+                number: (259, 0),
+                name: "/dev/nvme0n1".into(),
+                read_bytes: Some(6 << 30),
+                written_bytes: Some(123_456_789),
+                reads: Some(50_000),
+                writes: Some(3000),
+                cost_usage_us: Some(7_000_001),
+                cost_wait_us: Some(2_500_000),
+                cost_indebt_us: Some(0),
+                cost_indelay_us: Some(12),
+            },
+            // Without a cost model, and no more to be found in sysfs.
+            DeviceIo { number: (8, 16), name: "8:16".into(), reads: Some(1), ..DeviceIo::default() },
+        ],
+        pressure: Pressures {
+            cpu: Pressure { waiting_us: Some(1_731_480), stalled_us: Some(1_689_022) },
+            memory: Pressure { waiting_us: Some(911), stalled_us: Some(905) },
+            io: Pressure { waiting_us: Some(21_377), stalled_us: Some(0) },
+        },
+        processes: Processes { processes: Some(3), threads: Some(61), threads_max: Some(0) },
+        huge_pages: vec![HugePages {
+            page_size: "2MB",
+            usage_bytes: Some(4 << 20),
+            max_usage_bytes: Some(8 << 20),
+            failcnt: Some(0),
+        }],
+        numa_pages: vec![
+            NumaPages { kind: "anon", scope: "hierarchy", node: 0, pages: 488_281 },
+            NumaPages { kind: "anon", scope: "hierarchy", node: 1, pages: 7 },
+        ],
         limits: Limits {
             cpu_period_us: Some(100_000),
             cpu_quota_us: Some(400_000),
@@ -223,6 +272,22 @@ fn gpus() -> Vec<Gpu> {
 
 fn stray() -> Gpu {
     Gpu { pci_bus_id: "0000:0f:00.0".into(), xids: vec![(79, 3)], last_xid: Some(79), ..Gpu::default() }
+}
+
+fn machine() -> Machine {
+    Machine {
+        machine_id: "d41d8cd98f00b204e9800998ecf8427e".into(),
+        // The firmware gives none.
+        system_uuid: String::new(),
+        boot_id: "5a8f2b7e-3c1d-4f60-9b2a-7e6d5c4b3a29".into(),
+        kernel: "6.1.0-50-amd64".into(),
+        os: "Debian GNU/Linux 12 (bookworm)".into(),
+        logical_cpus: Some(64),
+        cores: Some(32),
+        sockets: Some(1),
+        memory_bytes: Some(512 << 30),
+        swap_bytes: Some(0),
+    }
 }
 
 fn nvml() -> NvmlUsage {

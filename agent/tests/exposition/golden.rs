@@ -48,8 +48,8 @@ fn names_are_unique_and_those_of_counters_end_in_total() {
     for family in families() {
         assert!(names.insert(family.name), "{}", family.name);
         let is_counter = family.kind == exposition::Kind::Counter;
-        // cAdvisor's name, which is inherited as it is.
-        let exempt = family.name == "container_memory_failcnt";
+        // cAdvisor's names, which are inherited as they are.
+        let exempt = ["container_memory_failcnt", "container_hugetlb_failcnt"].contains(&family.name);
         // dcgm-exporter's names, likewise.
         let exempt = exempt || family.name.starts_with("DCGM_FI_");
         assert_eq!(family.name.ends_with("_total"), is_counter && !exempt, "{}", family.name);
@@ -81,7 +81,8 @@ fn buckets_are_cumulative_and_end_with_the_count() {
 #[test]
 fn the_cadvisor_path_has_the_inherited_families_only() {
     let parsed = parse(&text(&host(), Scope::Inherited));
-    assert!(parsed.iter().all(|family| family.name.starts_with("container_")));
+    let inherited = |name: &str| name.starts_with("container_") || name.starts_with("machine_");
+    assert!(parsed.iter().all(|family| inherited(&family.name)));
     assert_eq!(parsed.len(), families().filter(|family| family.is_inherited()).count());
 }
 
@@ -139,6 +140,7 @@ fn the_order_of_rows_does_not_show() {
 fn a_host_without_containers_shows_the_agent() {
     let mut empty = host();
     empty.containers.clear();
+    empty.machine = None;
     let parsed = parse(&text(&empty, Scope::All));
     let ours = |name: &str| name.starts_with("glassbox_") || name.starts_with("DCGM_FI_");
     assert!(parsed.iter().all(|family| ours(&family.name)));

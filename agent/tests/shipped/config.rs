@@ -47,9 +47,19 @@ fn the_keys_it_shows_have_their_defaults() {
 fn it_shows_every_key_there_is() {
     let text = uncommented(&shipped());
     let mut shown = 0;
-    for table in
-        ["", "containers", "docker", "podman", "containerd", "cri", "kernel", "nvml", "server", "paths"]
-    {
+    for table in [
+        "",
+        "containers",
+        "cgroup",
+        "docker",
+        "podman",
+        "containerd",
+        "cri",
+        "kernel",
+        "nvml",
+        "server",
+        "paths",
+    ] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         // The refusal of a key that is none names those that are.
         let refusal = load(&format!("{header}none_such = 1\n")).unwrap_err();

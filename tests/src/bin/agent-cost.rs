@@ -88,7 +88,7 @@ fn run_containers(docker: &Docker, count: usize) -> anyhow::Result<Vec<Container
 
 /// Empty cgroups with Docker's names, in every tree that is there.
 fn make_cgroups(count: usize) -> anyhow::Result<Vec<Cgroup>> {
-    let v1 = ["cpu", "cpuacct", "memory"].map(|name| Path::new(ROOT).join(name));
+    let v1 = ["cpu", "cpuacct", "memory", "blkio", "pids"].map(|name| Path::new(ROOT).join(name));
     let trees: Vec<_> =
         v1.into_iter().filter(|tree| tree.join("cgroup.procs").exists()).chain(v2_root()).collect();
     let mut cgroups = Vec::new();

@@ -18,7 +18,7 @@ use glassbox::{
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
-        cgroup::{CgroupUsage, CpuUsage, Limits, MemoryUsage},
+        cgroup::{CgroupUsage, CpuUsage, DeviceIo, Limits, MemoryUsage, Pressure, Pressures, Processes},
         gpu::RatioHistogram,
         network::InterfaceCounters,
         scheduler::{Histogram, SchedulerUsage},
@@ -225,6 +225,7 @@ fn snapshot(containers: u64) -> Snapshot {
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
         nvml: None,
+        machine: None,
         agent: AgentUsage::default(),
     }
 }
@@ -238,6 +239,8 @@ fn usage(scale: u64) -> CgroupUsage {
             periods: Some(scale),
             throttled_periods: Some(7),
             throttled_ns: Some(scale),
+            burst_periods: Some(0),
+            burst_ns: Some(0),
         },
         memory: MemoryUsage {
             usage_bytes: Some(scale * 16),
@@ -255,7 +258,28 @@ fn usage(scale: u64) -> CgroupUsage {
             hierarchy_page_faults: Some(scale),
             major_page_faults: Some(3),
             hierarchy_major_page_faults: Some(3),
+            high_events: Some(0),
+            max_events: Some(3),
+            file_dirty_bytes: Some(scale),
+            file_writeback_bytes: Some(0),
+            scanned_pages: Some(scale),
+            stolen_pages: Some(scale),
+            file_refaults: Some(scale),
+            anonymous_refaults: Some(0),
         },
+        devices: vec![DeviceIo {
+            number: (259, 0),
+            name: "/dev/nvme0n1".into(),
+            read_bytes: Some(scale * 4096),
+            written_bytes: Some(scale * 512),
+            reads: Some(scale),
+            writes: Some(scale / 8),
+            ..DeviceIo::default()
+        }],
+        pressure: Pressures { cpu: pressure(scale), memory: pressure(7), io: pressure(scale / 2) },
+        processes: Processes { processes: Some(3), threads: Some(61), threads_max: Some(0) },
+        huge_pages: Vec::new(),
+        numa_pages: Vec::new(),
         limits: Limits {
             cpu_period_us: Some(100_000),
             cpu_quota_us: Some(400_000),
@@ -265,6 +289,10 @@ fn usage(scale: u64) -> CgroupUsage {
             memory_swap_limit_bytes: Some(16 << 30),
         },
     }
+}
+
+fn pressure(scale: u64) -> Pressure {
+    Pressure { waiting_us: Some(scale), stalled_us: Some(scale / 3) }
 }
 
 fn interface(scale: u64) -> InterfaceCounters {

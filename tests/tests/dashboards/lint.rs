@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::promql::{Selector, selectors};
 
 /// Grafana's names of the units that we use. It shows a number with an unknown unit as it is, without a word.
-const UNITS: [&str; 11] =
-    ["none", "short", "percentunit", "bytes", "Bps", "pps", "cps", "s", "celsius", "hertz", "watt"];
+const UNITS: [&str; 12] =
+    ["none", "short", "percentunit", "bytes", "Bps", "iops", "pps", "cps", "s", "celsius", "hertz", "watt"];
 const TEMPLATED: &str = "${datasource}";
 
 /// Panics with all breaches.

@@ -8,7 +8,10 @@ use glassbox_tests::{
     prometheus::Prometheus,
 };
 
-use super::{gpus::Gpus, stack::Stack};
+use super::{
+    gpus::Gpus,
+    stack::{Stack, host_counts_block_io},
+};
 
 /// What Grafana puts in the place of its variables, with everything chosen.
 fn filled_in(query: &str, jobs: &[String]) -> String {
@@ -40,7 +43,7 @@ fn every_query_of_every_dashboard_returns_data() {
     };
     let prometheus = &stack.prometheus;
     let limits = ["--cpus", "0.5", "--memory", "64m"];
-    let busy = ["sh", "-c", "while true; do true; done"];
+    let busy = ["sh", "-c", "dd if=/dev/zero of=/file bs=1M count=4 conv=fsync; while true; do true; done"];
     let facefusion = Container::run(&stack.docker, "facefusion-1", &limits, &busy);
     let whisper =
         Container::run(&stack.docker, "whisper-1", &limits, &["sh", "-c", "while true; do sleep 0.01; done"]);
@@ -72,6 +75,9 @@ fn every_query_of_every_dashboard_returns_data() {
             match prometheus.query(&filled_in(&query.promql, &jobs)) {
                 Ok(samples) if samples.iter().any(|sample| sample.value.is_finite()) => {
                     println!("{}: {} series", query.place, samples.len());
+                }
+                Ok(_) if query.promql.contains("container_fs_") && !host_counts_block_io() => {
+                    println!("{}: this kernel counts no block I/O for cgroup v1", query.place);
                 }
                 other => empty.push(format!("{}: {}: {other:?}", query.place, query.promql)),
             }

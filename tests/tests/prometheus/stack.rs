@@ -41,3 +41,10 @@ impl Stack {
         Some(Self { prometheus, agent, docker, programs, _alone: alone })
     }
 }
+
+/// Whether this host's kernel counts block I/O by cgroup at all: from 6.10 on, it does for v1 only on devices that have a
+/// throttle.
+pub(super) fn host_counts_block_io() -> bool {
+    let v1 = "/sys/fs/cgroup/blkio/blkio.throttle.io_service_bytes_recursive";
+    std::fs::read_to_string(v1).map_or(true, |text| text.lines().any(|line| line.contains(" Read ")))
+}

@@ -2,10 +2,12 @@
 
 mod agent;
 mod cpu;
+mod filesystem;
 mod glance;
 mod lifecycle;
 mod memory;
 mod network;
+mod pressure;
 mod scheduler;
 
 use serde_json::Value;
@@ -26,6 +28,8 @@ pub(super) fn dashboard() -> Value {
             lifecycle::row(),
             cpu::row(),
             memory::row(),
+            pressure::row(),
+            filesystem::row(),
             network::row(),
             scheduler::row(),
             agent::row(),

@@ -9,22 +9,55 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{CgroupUsage, LIMITS_EVERY_TICKS, LIMITS_SETTLE_TICKS};
+use self::When::{EachTick, Rarely, Worked, WorkedOrThird};
+use super::{CgroupUsage, RARE_EVERY_TICKS, SETTLE_TICKS, lists};
 
-/// More than any file read here; `memory.stat` has some 2 KiB on 6.18.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// More than any file read here but for long lists: `memory.stat` has some 2 KiB on 6.18, `io.stat` up to 200 bytes a
+/// device, `cgroup.procs` up to 8 a process.
+pub(super) const BUFFER_BYTES: usize = 32 * 1024;
+/// Open files that are for others, where there are enough.
+const OTHERS_MAX: usize = 4096;
 /// At how many ticks a missing file is looked for.
 const ATTEMPTS_MAX: u8 = 5;
+
+/// At which ticks a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// All.
+    EachTick,
+    /// Those before which the container has used CPU time, for what nothing but its own tasks can change.
+    Worked,
+    /// Those too, and every third: what grows while its tasks wait, or is done for it later.
+    WorkedOrThird,
+    /// The first, and then every tenth: what changes rarely or is dear.
+    Rarely,
+}
 
 /// One file and what it tells.
 pub(super) struct Source {
     /// Its name.
     pub(super) file: &'static str,
-    /// True for limits, which are read at every tenth tick.
-    pub(super) limit: bool,
+    /// At which ticks it is read.
+    pub(super) when: When,
     /// Takes its text into the usage. Text that is not understood leaves the usage as it was.
     pub(super) parse: fn(&str, &mut CgroupUsage),
 }
+
+/// Processes and threads; these files are the same in v1 and v2. The list comes after the number of threads, which it is
+/// held against.
+pub(super) const PIDS: &[Source] = &[
+    Source {
+        file: "pids.current",
+        when: Worked,
+        parse: |text, usage| usage.processes.threads = number(text).or(usage.processes.threads),
+    },
+    Source { file: "pids.max", when: Rarely, parse: |text, usage| usage.processes.threads_max = limit(text) },
+    Source {
+        file: "cgroup.procs",
+        when: Rarely,
+        parse: |text, usage| lists::processes(text, &mut usage.processes),
+    },
+];
 
 /// The buffer, and how many files are held open.
 pub(super) struct Reader {
@@ -35,11 +68,18 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: open_files_limit() / 2 }
+        Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: most_open() }
     }
 
-    fn read<'a>(&'a mut self, file: &File) -> io::Result<&'a str> {
-        let bytes = file.read_at(self.buffer.as_mut_slice(), 0)?;
+    /// A file's text. The kernel gives lists of many records a page at a time, hence `to_end`; all else comes in one
+    /// piece.
+    fn read<'a>(&'a mut self, file: &File, to_end: bool) -> io::Result<&'a str> {
+        let mut bytes = file.read_at(self.buffer.as_mut_slice(), 0)?;
+        let mut more = bytes;
+        while to_end && more > 0 && bytes < BUFFER_BYTES {
+            more = file.read_at(&mut self.buffer[bytes..], bytes as u64)?;
+            bytes += more;
+        }
         let mut text = &self.buffer[..bytes];
         if bytes == BUFFER_BYTES {
             // The last line may have been cut within a number.
@@ -49,8 +89,7 @@ impl Reader {
     }
 }
 
-/// Half of the files that this process may have open are for containers; what is beyond is opened at each
-/// tick.
+/// The files that this process may have open.
 fn open_files_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes one `rlimit` to the address it is given, which is one.
@@ -58,10 +97,20 @@ fn open_files_limit() -> usize {
     if outcome == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
 }
 
+/// All but some are for containers; what is beyond is opened at each tick, at several times the cost.
+fn most_open() -> usize {
+    let limit = open_files_limit();
+    limit.saturating_sub(OTHERS_MAX).max(limit / 2)
+}
+
 /// The files of one container.
 pub(super) struct Tracked {
     files: Vec<Tracking>,
     ticks: u32,
+    /// At which tick of so many the rare files' turn is, so that not all containers have theirs at once.
+    phase: u32,
+    /// CPU time at the last tick.
+    usage_seen_ns: Option<u64>,
     /// True once anything could be read.
     readable: bool,
 }
@@ -84,7 +133,7 @@ enum State {
 }
 
 impl Tracked {
-    pub(super) fn new(directories: impl Iterator<Item = (PathBuf, &'static [Source])>) -> Self {
+    pub(super) fn new(directories: impl Iterator<Item = (PathBuf, &'static [Source])>, phase: u32) -> Self {
         let files = directories.flat_map(|(directory, sources)| {
             sources.iter().map(move |source| Tracking {
                 source,
@@ -92,7 +141,7 @@ impl Tracked {
                 state: State::Missing(0),
             })
         });
-        Self { files: files.collect(), ticks: 0, readable: false }
+        Self { files: files.collect(), ticks: 0, phase, usage_seen_ns: None, readable: false }
     }
 
     /// Reads what is due at this tick.
@@ -100,12 +149,23 @@ impl Tracked {
     /// # Errors
     /// Once, when none of the files could ever be read and none is looked for any more.
     pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
-        let limits_due = self.ticks < LIMITS_SETTLE_TICKS || self.ticks.is_multiple_of(LIMITS_EVERY_TICKS);
+        let turn = self.ticks.wrapping_add(self.phase).is_multiple_of(RARE_EVERY_TICKS);
+        let rare_due = self.ticks < SETTLE_TICKS || turn;
+        let third_due = self.ticks.wrapping_add(self.phase).is_multiple_of(3);
         self.ticks = self.ticks.wrapping_add(1);
         let mut last_failure = None;
         let mut hopeless = true;
         for file in &mut self.files {
-            let due = limits_due || !file.source.limit || matches!(file.state, State::Missing(_));
+            let missing = matches!(file.state, State::Missing(_));
+            let due = match file.source.when {
+                EachTick => true,
+                // The file with the CPU time comes before those.
+                when @ (Worked | WorkedOrThird) => {
+                    let worked = usage.cpu.usage_ns.is_none() || usage.cpu.usage_ns != self.usage_seen_ns;
+                    missing || rare_due || worked || (when == WorkedOrThird && third_due)
+                }
+                Rarely => missing || rare_due,
+            };
             if !due {
                 continue;
             }
@@ -115,6 +175,7 @@ impl Tracked {
             }
             hopeless &= matches!(file.state, State::GivenUp);
         }
+        self.usage_seen_ns = usage.cpu.usage_ns;
         match last_failure {
             Some((path, error)) if hopeless && !self.readable => Err(error)
                 .with_context(|| format!("read any cgroup file of the container, lastly {}", path.display())),
@@ -133,7 +194,7 @@ impl Tracking {
     fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         match &self.state {
             State::GivenUp => Ok(false),
-            State::Open(file) => match reader.read(file) {
+            State::Open(file) => match reader.read(file, self.source.when == Rarely) {
                 Ok(text) => {
                     (self.source.parse)(text, usage);
                     Ok(true)
@@ -148,12 +209,12 @@ impl Tracking {
 
     fn open(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         let file = File::open(&self.path).and_then(|file| {
-            (self.source.parse)(reader.read(&file)?, usage);
+            (self.source.parse)(reader.read(&file, self.source.when == Rarely)?, usage);
             Ok(file)
         });
         match file {
             Ok(file) => {
-                self.state = if self.source.limit || reader.open >= reader.open_max {
+                self.state = if self.source.when == Rarely || reader.open >= reader.open_max {
                     State::Closed
                 } else {
                     reader.open += 1;

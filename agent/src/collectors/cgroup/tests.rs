@@ -6,7 +6,9 @@ use super::*;
 use crate::{
     config::Config,
     containers::{Identity, Runtime},
-    snapshot::cgroup::{CpuUsage, Limits, MemoryUsage},
+    snapshot::cgroup::{
+        CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures, Processes,
+    },
 };
 
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
@@ -19,9 +21,12 @@ struct Host {
 
 impl Host {
     fn new(cgroup_root: &Path, cgroup_path: &str) -> Self {
+        Self::configured(cgroup_root, cgroup_path, &Config::default())
+    }
+
+    fn configured(cgroup_root: &Path, cgroup_path: &str, config: &Config) -> Self {
         let layout = Layout::detect(cgroup_root).unwrap();
-        let config = Config::default();
-        let mut context = Context { config: &config, layout: &layout, kernel: None, kernel_error: None };
+        let mut context = Context { config, layout: &layout, kernel: None, kernel_error: None };
         let identity = Arc::new(Identity {
             id: ID.into(),
             cgroup_path: cgroup_path.into(),
@@ -40,8 +45,14 @@ impl Host {
     }
 
     fn fixture(mode: &str, cgroup_path: &str) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup").join(mode);
-        Self::new(&root, cgroup_path)
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup");
+        let config = Config {
+            cgroup_hugetlb: true,
+            cgroup_numa: true,
+            sys_root: fixtures.join("sys"),
+            ..Config::default()
+        };
+        Self::configured(&fixtures.join(mode), cgroup_path, &config)
     }
 
     fn tick(&mut self) -> anyhow::Result<&CgroupUsage> {
@@ -60,6 +71,8 @@ fn expected_v1() -> CgroupUsage {
             periods: Some(11),
             throttled_periods: Some(6),
             throttled_ns: Some(156_775_573),
+            burst_periods: Some(0),
+            burst_ns: Some(0),
         },
         memory: MemoryUsage {
             usage_bytes: Some(65_662_976),
@@ -73,11 +86,21 @@ fn expected_v1() -> CgroupUsage {
             active_file_bytes: Some(12_677_120),
             inactive_file_bytes: Some(50_470_912),
             failcnt: Some(60),
+            file_dirty_bytes: Some(36_700_160),
+            file_writeback_bytes: Some(0),
+            file_refaults: Some(92),
+            anonymous_refaults: Some(0),
             page_faults: Some(1803),
             hierarchy_page_faults: Some(1803),
             major_page_faults: Some(2),
             hierarchy_major_page_faults: Some(2),
+            ..MemoryUsage::default()
         },
+        devices: vec![device()],
+        pressure: Pressures::default(),
+        processes: Processes { processes: Some(1), threads: Some(2), threads_max: Some(0) },
+        huge_pages: Vec::new(),
+        numa_pages: ["container", "hierarchy"].map(|scope| numa(scope, [15_417, 14, 0])).concat(),
         limits: Limits {
             cpu_period_us: Some(100_000),
             cpu_quota_us: Some(50_000),
@@ -89,14 +112,41 @@ fn expected_v1() -> CgroupUsage {
     }
 }
 
+/// What it read and wrote, the same on each fixture host.
+fn device() -> DeviceIo {
+    DeviceIo {
+        number: (254, 0),
+        name: "/dev/vda".into(),
+        read_bytes: Some(1_396_736),
+        written_bytes: Some(20_971_520),
+        reads: Some(57),
+        writes: Some(40),
+        ..DeviceIo::default()
+    }
+}
+
+fn pressure() -> Pressures {
+    Pressures {
+        cpu: Pressure { waiting_us: Some(1_731_480), stalled_us: Some(1_689_022) },
+        memory: Pressure { waiting_us: Some(911), stalled_us: Some(905) },
+        io: Pressure { waiting_us: Some(21_377), stalled_us: Some(20_854) },
+    }
+}
+
+fn numa(scope: &'static str, pages: [u64; 3]) -> Vec<NumaPages> {
+    let kinds = ["file", "anon", "unevictable"].into_iter().zip(pages);
+    kinds.map(|(kind, pages)| NumaPages { kind, scope, node: 0, pages }).collect()
+}
+
 #[test]
 fn a_v1_host_is_read_in_full() {
     assert_eq!(*Host::fixture("v1", &format!("/docker/{ID}")).tick().unwrap(), expected_v1());
 }
 
 #[test]
-fn a_hybrid_host_is_read_from_its_v1_controllers() {
-    assert_eq!(*Host::fixture("hybrid", &format!("/docker/{ID}")).tick().unwrap(), expected_v1());
+fn a_hybrid_host_is_read_from_its_v1_controllers_and_its_v2_tree() {
+    let expected = CgroupUsage { pressure: pressure(), ..expected_v1() };
+    assert_eq!(*Host::fixture("hybrid", &format!("/docker/{ID}")).tick().unwrap(), expected);
 }
 
 #[test]
@@ -111,6 +161,8 @@ fn a_v2_host_is_read_in_full() {
             periods: Some(32),
             throttled_periods: Some(29),
             throttled_ns: Some(1_486_910_000),
+            burst_periods: Some(0),
+            burst_ns: Some(0),
         },
         memory: MemoryUsage {
             usage_bytes: Some(21_225_472),
@@ -128,7 +180,30 @@ fn a_v2_host_is_read_in_full() {
             hierarchy_page_faults: Some(406),
             major_page_faults: Some(0),
             hierarchy_major_page_faults: Some(0),
+            high_events: Some(0),
+            max_events: Some(12),
+            file_dirty_bytes: Some(0),
+            file_writeback_bytes: Some(0),
+            scanned_pages: Some(0),
+            stolen_pages: Some(0),
+            file_refaults: Some(0),
+            anonymous_refaults: Some(0),
         },
+        devices: vec![device()],
+        pressure: pressure(),
+        processes: Processes { processes: None, threads: Some(2), threads_max: Some(4096) },
+        huge_pages: vec![HugePages {
+            page_size: "2MB",
+            usage_bytes: Some(0),
+            max_usage_bytes: None,
+            failcnt: Some(0),
+        }],
+        // The kernel tells of anonymous memory first.
+        numa_pages: vec![
+            NumaPages { kind: "anon", scope: "hierarchy", node: 0, pages: 12 },
+            NumaPages { kind: "file", scope: "hierarchy", node: 0, pages: 5120 },
+            NumaPages { kind: "unevictable", scope: "hierarchy", node: 0, pages: 0 },
+        ],
         limits: Limits {
             cpu_period_us: Some(100_000),
             cpu_quota_us: Some(50_000),
@@ -144,7 +219,7 @@ fn a_v2_host_is_read_in_full() {
 /// A v2 host with one container without files.
 fn empty_host() -> (tempfile::TempDir, std::path::PathBuf, Host) {
     let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("cgroup.controllers"), "cpu memory\n").unwrap();
+    fs::write(root.path().join("cgroup.controllers"), "cpu memory io pids\n").unwrap();
     let directory = root.path().join("docker").join(ID);
     fs::create_dir_all(&directory).unwrap();
     let host = Host::new(root.path(), &format!("/docker/{ID}"));
@@ -219,7 +294,8 @@ fn counters_are_read_at_every_tick_and_limits_at_the_first_five_and_every_tenth(
         fs::write(directory.join("memory.max"), format!("{tick}\n")).unwrap();
         let usage = host.tick().unwrap();
         assert_eq!(usage.memory.usage_bytes, Some(tick));
-        let read_at = if tick < 5 { tick } else { (tick / 10 * 10).max(4) };
+        // The first container's turn is at ticks 9, 19 and so on.
+        let read_at = if tick < 5 { tick } else { ((tick + 1) / 10 * 10).max(5) - 1 };
         assert_eq!(usage.limits.memory_limit_bytes, Some(read_at), "tick {tick}");
     }
 }
@@ -280,11 +356,62 @@ fn beyond_the_budget_files_are_opened_for_each_reading() {
     fs::write(directory.join("memory.current"), "7\n").unwrap();
     let mut reader = Reader::new();
     reader.open_max = 0;
-    let mut tracked = Tracked::new([(directory.clone(), v2::MEMORY)].into_iter());
+    let mut tracked = Tracked::new([(directory.clone(), v2::MEMORY)].into_iter(), 0);
     tracked.read(&mut reader, &mut host.row.cgroup).unwrap();
     fs::write(directory.join("memory.current"), "8\n").unwrap();
     tracked.read(&mut reader, &mut host.row.cgroup).unwrap();
     assert_eq!(host.row.cgroup.memory.usage_bytes, Some(8));
     assert_eq!(reader.open, 0);
     tracked.release(&mut reader);
+}
+
+#[test]
+fn a_file_that_vanishes_between_two_reads_takes_no_other_with_it() {
+    let (_root, directory, mut host) = empty_host();
+    for (file, text) in [
+        ("memory.current", "7\n"),
+        ("memory.stat", "anon 5\n"),
+        ("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n"),
+        ("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=6\n"),
+        ("cgroup.procs", "1\n"),
+        ("memory.max", "8\n"),
+    ] {
+        fs::write(directory.join(file), text).unwrap();
+    }
+    let before = host.tick().unwrap().clone();
+    // Files that are open give their last text, as those of a cgroup that is removed give none; those that are opened for
+    // each reading are gone.
+    for file in ["memory.stat", "io.stat", "cgroup.procs", "memory.max"] {
+        fs::remove_file(directory.join(file)).unwrap();
+    }
+    fs::write(directory.join("memory.current"), "9\n").unwrap();
+    for _ in 0..12 {
+        let usage = host.tick().unwrap();
+        assert_eq!(usage.memory.usage_bytes, Some(9));
+        assert_eq!((&usage.devices, &usage.limits), (&before.devices, &before.limits));
+        assert_eq!((&usage.pressure, &usage.processes), (&before.pressure, &before.processes));
+    }
+}
+
+#[test]
+fn what_only_its_tasks_can_change_is_read_when_it_has_used_cpu_time() {
+    let (_root, directory, mut host) = empty_host();
+    let write = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
+    write("cpu.stat", "usage_usec 1\n");
+    let pressure =
+        |total: u64| write("io.pressure", &format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n"));
+    write("pids.current", "1\n");
+    pressure(1);
+    for _ in 0..6 {
+        host.tick().unwrap();
+    }
+    write("pids.current", "2\n");
+    pressure(2);
+    let told = |usage: &CgroupUsage| (usage.processes.threads, usage.pressure.io.waiting_us);
+    assert_eq!(told(host.tick().unwrap()), (Some(1), Some(1)));
+    host.tick().unwrap();
+    assert_eq!(told(host.tick().unwrap()), (Some(1), Some(2)), "every third tick, as tasks may be waiting");
+    write("cpu.stat", "usage_usec 2\n");
+    pressure(3);
+    assert_eq!(told(host.tick().unwrap()), (Some(2), Some(3)));
 }

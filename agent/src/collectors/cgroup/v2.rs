@@ -1,11 +1,18 @@
 //! The files of cgroups v2.
 
-use super::source::{Source, limit, number, pairs};
+use super::{
+    block, lists,
+    source::{
+        Source,
+        When::{EachTick, Rarely, WorkedOrThird},
+        limit, number, pairs,
+    },
+};
 
 /// CPU time, in every v2 tree; throttling, where it has the cpu controller.
 pub(super) const CPUACCT: &[Source] = &[Source {
     file: "cpu.stat",
-    limit: false,
+    when: EachTick,
     parse: |text, usage| {
         let nanoseconds = |microseconds: u64| Some(microseconds.saturating_mul(1000));
         let cpu = &mut usage.cpu;
@@ -17,6 +24,9 @@ pub(super) const CPUACCT: &[Source] = &[Source {
                 "nr_periods" => cpu.periods = Some(value),
                 "nr_throttled" => cpu.throttled_periods = Some(value),
                 "throttled_usec" => cpu.throttled_ns = nanoseconds(value),
+                // From 5.15 on.
+                "nr_bursts" => cpu.burst_periods = Some(value),
+                "burst_usec" => cpu.burst_ns = nanoseconds(value),
                 _ => {}
             }
         }
@@ -27,7 +37,7 @@ pub(super) const CPUACCT: &[Source] = &[Source {
 pub(super) const CPU: &[Source] = &[
     Source {
         file: "cpu.max",
-        limit: true,
+        when: Rarely,
         parse: |text, usage| {
             let (quota, period) = text.trim_ascii().split_once(' ').unwrap_or((text, ""));
             // `max` where there is none.
@@ -37,7 +47,7 @@ pub(super) const CPU: &[Source] = &[
     },
     Source {
         file: "cpu.weight",
-        limit: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.cpu_shares = number(text).and_then(shares),
     },
 ];
@@ -46,12 +56,12 @@ pub(super) const CPU: &[Source] = &[
 pub(super) const MEMORY: &[Source] = &[
     Source {
         file: "memory.current",
-        limit: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.usage_bytes = number(text).or(usage.memory.usage_bytes),
     },
     Source {
         file: "memory.stat",
-        limit: false,
+        when: EachTick,
         parse: |text, usage| {
             let memory = &mut usage.memory;
             for (key, value) in pairs(text) {
@@ -63,6 +73,13 @@ pub(super) const MEMORY: &[Source] = &[
                     "kernel" => memory.kernel_bytes = Some(value),
                     "active_file" => memory.active_file_bytes = Some(value),
                     "inactive_file" => memory.inactive_file_bytes = Some(value),
+                    "file_dirty" => memory.file_dirty_bytes = Some(value),
+                    "file_writeback" => memory.file_writeback_bytes = Some(value),
+                    "pgscan" => memory.scanned_pages = Some(value),
+                    "pgsteal" => memory.stolen_pages = Some(value),
+                    // From 5.9 on; one number for both before.
+                    "workingset_refault_file" => memory.file_refaults = Some(value),
+                    "workingset_refault_anon" => memory.anonymous_refaults = Some(value),
                     "pgfault" => {
                         (memory.page_faults, memory.hierarchy_page_faults) = (Some(value), Some(value));
                     }
@@ -77,39 +94,86 @@ pub(super) const MEMORY: &[Source] = &[
     },
     Source {
         file: "memory.swap.current",
-        limit: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.swap_bytes = number(text).or(usage.memory.swap_bytes),
+    },
+    Source {
+        file: "memory.events",
+        when: EachTick,
+        parse: |text, usage| {
+            for (key, value) in pairs(text) {
+                match key {
+                    "high" => usage.memory.high_events = Some(value),
+                    "max" => usage.memory.max_events = Some(value),
+                    _ => {}
+                }
+            }
+        },
     },
     // From 5.19 on.
     Source {
         file: "memory.peak",
-        limit: false,
+        when: EachTick,
         parse: |text, usage| usage.memory.max_usage_bytes = number(text).or(usage.memory.max_usage_bytes),
     },
     Source {
         file: "memory.max",
-        limit: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_limit_bytes = limit(text),
     },
     // Kubernetes reserves by `min`, Docker by `low`; what reclaim leaves is the greater one.
     Source {
         file: "memory.min",
-        limit: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_reservation_bytes = limit(text),
     },
     Source {
         file: "memory.low",
-        limit: true,
+        when: Rarely,
         parse: |text, usage| {
             usage.limits.memory_reservation_bytes = usage.limits.memory_reservation_bytes.max(limit(text));
         },
     },
     Source {
         file: "memory.swap.max",
-        limit: true,
+        when: Rarely,
         parse: |text, usage| usage.limits.memory_swap_limit_bytes = limit(text),
     },
 ];
+
+/// Block I/O.
+pub(super) const IO: &[Source] = &[Source {
+    file: "io.stat",
+    when: WorkedOrThird,
+    parse: |text, usage| block::io_stat(text, &mut usage.devices),
+}];
+
+/// Pressure, in every v2 tree of a kernel that accounts it (4.20, by `CONFIG_PSI` and without `psi=0`), also beside
+/// v1. A CPU's second line came with 5.13.
+pub(super) const PRESSURE: &[Source] = &[
+    Source {
+        file: "cpu.pressure",
+        when: WorkedOrThird,
+        parse: |text, usage| lists::pressure(text, &mut usage.pressure.cpu),
+    },
+    Source {
+        file: "memory.pressure",
+        when: WorkedOrThird,
+        parse: |text, usage| lists::pressure(text, &mut usage.pressure.memory),
+    },
+    Source {
+        file: "io.pressure",
+        when: WorkedOrThird,
+        parse: |text, usage| lists::pressure(text, &mut usage.pressure.io),
+    },
+];
+
+/// NUMA nodes, in bytes.
+pub(super) const NUMA: &[Source] = &[Source {
+    file: "memory.numa_stat",
+    when: Rarely,
+    parse: |text, usage| lists::numa_v2(text, &mut usage.numa_pages),
+}];
 
 /// The shares that runtimes turned into this weight, as cAdvisor reckons: 2..=262144 lie evenly on 1..=10000.
 fn shares(weight: u64) -> Option<u64> {

@@ -1,0 +1,101 @@
+//! The tables in tests/conformance/, and whether a scrape is as a row of them says.
+
+use super::source::{Source, Values};
+use crate::exposition::Scrape;
+
+/// A family, or one of its series, that glassbox and cAdvisor both have.
+pub struct Row {
+    /// Its name.
+    pub family: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// Labels beside those that say whose the series is. A star stands for any value.
+    pub labels: Vec<(String, String)>,
+    /// Only a container with a CPU quota has it.
+    pub quota: bool,
+    /// Where it is on cgroup v2.
+    pub v2: Source,
+    /// Where it is on v1.
+    pub v1: Source,
+}
+
+/// What is the same in both.
+///
+/// # Panics
+/// At a line that is none of the table.
+#[must_use]
+pub fn rows() -> Vec<Row> {
+    let rows = lines(include_str!("../../conformance/families.txt")).map(|line| {
+        let columns: Vec<&str> = line.split(" |").map(str::trim).collect();
+        let [family, kind, labels, v2, v1] = columns[..] else { panic!("five columns: {line}") };
+        let words = || labels.split_ascii_whitespace();
+        let labels = words().filter_map(|word| word.split_once('='));
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let quota = words().any(|word| word == "quota");
+        Row { family, kind, labels, quota, v2: Source::parse(v2), v1: Source::parse(v1) }
+    });
+    rows.collect()
+}
+
+/// What only cAdvisor has, and why.
+///
+/// # Panics
+/// At a line that is none of the table.
+#[must_use]
+pub fn left_out() -> Vec<(&'static str, &'static str)> {
+    lines(include_str!("../../conformance/left_out.txt"))
+        .map(|line| line.split_once(" | ").unwrap_or_else(|| panic!("two columns: {line}")))
+        .collect()
+}
+
+/// Where a family that both have differs on purpose: family or a star, what, why.
+///
+/// # Panics
+/// At a line that is none of the table.
+#[must_use]
+pub fn differences() -> Vec<[&'static str; 3]> {
+    lines(include_str!("../../conformance/differences.txt"))
+        .map(|line| {
+            let columns: Vec<&str> = line.split(" | ").collect();
+            columns.try_into().unwrap_or_else(|_| panic!("three columns: {line}"))
+        })
+        .collect()
+}
+
+fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The series and the file must tell of the same devices, and each value lie between those of the file before and after.
+///
+/// # Errors
+/// How they differ, in words.
+pub fn compare(
+    scrape: &Scrape,
+    subject: (&str, &str),
+    row: &Row,
+    before: &Values,
+    after: &Values,
+) -> Result<(), String> {
+    let star = row.labels.iter().find(|(_, value)| value == "*").map(|(label, _)| label.as_str());
+    let mut labels: Vec<_> = row.labels.iter().filter(|(_, value)| value != "*").cloned().collect();
+    labels.push((subject.0.into(), subject.1.into()));
+    let shown: Values = scrape
+        .of(row.family, &labels)
+        .map(|sample| (star.map_or_else(String::new, |star| sample.labels[star].clone()), sample.value))
+        .collect();
+    if !shown.keys().eq(after.keys()) {
+        return Err(format!("shown {shown:?}, in the file {after:?}"));
+    }
+    for (device, value) in &shown {
+        let (Some(before), after) = (before.get(device), after[device]) else {
+            return Err(format!("{device} has just come"));
+        };
+        let (least, most) = (before.min(after), before.max(after));
+        let rounding = most.abs() * 1e-9;
+        if !(least - rounding..=most + rounding).contains(value) {
+            return Err(format!("{device} {value} is shown, in the file are {before} and then {after}"));
+        }
+    }
+    Ok(())
+}

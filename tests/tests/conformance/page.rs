@@ -1,0 +1,51 @@
+//! docs/cadvisor.md is made of the tables.
+
+use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::Path};
+
+use glassbox_tests::conformance::table::{differences, left_out, rows};
+
+const INTRODUCTION: &str = "\
+# Coming from cAdvisor
+
+This file is generated from tests/conformance/, which is tested with real containers. To bring it up to date:
+
+    GLASSBOX_BLESS=1 cargo test -p glassbox-tests --test conformance page
+
+glassbox shows cAdvisor's families with cAdvisor's names, types and labels at `/metrics`, and only these at
+`/metrics/cadvisor`. Point the scrape job of cAdvisor there, and dashboards and rules go on. What to know:
+
+- **Unknown is absent.** cAdvisor shows 0 where a file is not there; glassbox shows nothing. A panel that adds up series is
+  the same, one that says `== 0` is not.
+- **Containers only.** cAdvisor also shows systemd's services and slices, unless started with `--docker_only`.
+- **No timestamps** and no `restartcount` label, so a container that is restarted goes on with its series.
+- **How full a container's filesystem is** is not shown, see below: to know it, somebody must look at every file.
+";
+
+#[test]
+fn the_page_for_users_of_cadvisor_is_that_of_the_tables() {
+    let mut page = String::from(INTRODUCTION);
+    let families: BTreeSet<_> = rows().iter().map(|row| row.family).collect();
+    // Writing into a String cannot fail.
+    let _ = writeln!(
+        page,
+        "\n## The same in both\n\n{} families: docs/metrics.md, first section. Off unless configured: \
+         `container_hugetlb_*` (`cgroup.hugetlb`), `container_memory_numa_pages` (`cgroup.numa`).",
+        families.len()
+    );
+    page.push_str("\n## Different on purpose\n\n| family | what | why |\n|---|---|---|\n");
+    for [family, what, why] in differences() {
+        let family = if family == "*" { "all".to_owned() } else { format!("`{family}`") };
+        let what = what.strip_suffix('_').map_or_else(|| what.to_owned(), |what| format!("{what}_*"));
+        let _ = writeln!(page, "| {family} | {what} | {why} |");
+    }
+    page.push_str("\n## Left out\n\n| family | why, and what to use |\n|---|---|\n");
+    for (family, why) in left_out() {
+        let _ = writeln!(page, "| `{family}` | {why} |");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cadvisor.md");
+    if env::var_os("GLASSBOX_BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let file = fs::read_to_string(&path).unwrap_or_default();
+    assert!(file == page, "docs/cadvisor.md is not what the tables say; GLASSBOX_BLESS=1 makes it so");
+}

@@ -1,0 +1,57 @@
+//! Dashboards and rules made for cAdvisor: 14282 for Docker, kubernetes-mixin for Kubernetes, and the Docker mixin. Each
+//! query of theirs must return data of an agent alone.
+
+use std::time::Duration;
+
+use glassbox_tests::docker::Container;
+
+use super::stack::{Stack, host_counts_block_io};
+
+/// Where from, and the query.
+const QUERIES: &str = include_str!("../../fixtures/cadvisor_queries.txt");
+
+#[test]
+fn every_query_made_for_cadvisor_returns_data() {
+    let Some(stack) = Stack::start("every_query_made_for_cadvisor_returns_data", "") else { return };
+    let labels = [
+        "com.docker.compose.project=studio",
+        "com.docker.compose.service=facefusion",
+        "com.docker.compose.project.working_dir=/srv/studio",
+        // As the kubelet has them made by Docker.
+        "io.kubernetes.pod.namespace=media",
+        "io.kubernetes.pod.name=facefusion-0",
+        "io.kubernetes.container.name=facefusion",
+    ];
+    let mut arguments = vec!["--cpus", "0.5", "--memory", "64m"];
+    arguments.extend(labels.iter().flat_map(|label| ["--label", label]));
+    let work = "dd if=/dev/zero of=/file bs=1M count=4 conv=fsync; while true; do true; done";
+    let _container = Container::run(&stack.docker, "studio-facefusion-1", &arguments, &["sh", "-c", work]);
+    stack.prometheus.wait_for(
+        "count_over_time(container_cpu_cfs_periods_total{pod=\"facefusion-0\"}[1m]) >= 4",
+        Duration::from_secs(30),
+        |samples| !samples.is_empty(),
+    );
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for line in QUERIES.lines().filter(|line| !line.starts_with('#')) {
+        let (origin, query) = line.split_once(" | ").unwrap();
+        let query = query
+            .replace("$host", ".+")
+            .replace("$container", ".+")
+            .replace("$namespace", "media")
+            .replace("$pod", "facefusion-0")
+            // How the job is called is the user's choice.
+            .replace("job=\"cadvisor\"", "job=\"glassbox\"");
+        let samples = stack.prometheus.query(&query).unwrap();
+        let answered = samples.iter().any(|sample| sample.value.is_finite());
+        if !answered && query.contains("container_fs_") && !host_counts_block_io() {
+            println!("{origin}: this kernel counts no block I/O for cgroup v1: {query}");
+            continue;
+        }
+        asked += 1;
+        if !answered {
+            wrong.push(format!("{origin}: {query}: {samples:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} queries without data:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(asked >= 25, "{asked}");
+}
