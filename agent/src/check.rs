@@ -232,9 +232,9 @@ impl Report {
             let needs_probe = spec.name == crate::collectors::scheduler::SPEC.name;
             if config.collectors_off.iter().any(|off| off == spec.name) {
                 self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
-            } else if needs_probe && loaded.as_ref().is_none_or(|kernel| kernel.rung(spec.name).is_err()) {
-                self.row(subject, State::Off, "its probe is off");
-            } else if spec.name == host_network::SPEC.name && !counts_packets {
+            } else if (needs_probe && loaded.as_ref().is_none_or(|kernel| kernel.rung(spec.name).is_err()))
+                || (spec.name == host_network::SPEC.name && !counts_packets)
+            {
                 self.row(subject, State::Off, "its probe is off");
             } else if spec.name == nvidia_driver::SPEC.name && driver.is_none() {
                 self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
