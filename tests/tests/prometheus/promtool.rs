@@ -16,7 +16,7 @@ use glassbox_tests::{
 use super::stack::Stack;
 
 /// What promtool has to say against names that are cAdvisor's and must stay; dcgm-exporter's are known by their prefix.
-const INHERITED: [&str; 1] = ["container_memory_failcnt"];
+const INHERITED: [&str; 2] = ["container_memory_failcnt", "container_hugetlb_failcnt"];
 
 #[test]
 fn promtool_finds_fault_only_with_names_that_are_inherited() {
