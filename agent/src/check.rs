@@ -4,7 +4,7 @@
 use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
 
 use crate::{
-    collectors::{COLLECTORS, host_network, nvidia_driver, nvml},
+    collectors::{COLLECTORS, host_network, nvidia_driver, nvml, scheduler},
     config::Config,
     containers::{
         cgroup::{self, Layout},
@@ -227,14 +227,16 @@ impl Report {
             None => self.row("probes", State::Off, "no cgroups, so no containers"),
         }
         let loaded = kernel.and_then(Result::ok);
+        let has_rung = |noun: &str| loaded.as_ref().is_some_and(|kernel| kernel.rung(noun).is_ok());
+        let probe_is_off = |name: &str| {
+            name == scheduler::SPEC.name && !has_rung(name)
+                || name == host_network::SPEC.name && !counts_packets
+        };
         for spec in COLLECTORS {
             let subject = format!("collector {}", spec.name);
-            let needs_probe = spec.name == crate::collectors::scheduler::SPEC.name;
             if config.collectors_off.iter().any(|off| off == spec.name) {
                 self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
-            } else if (needs_probe && loaded.as_ref().is_none_or(|kernel| kernel.rung(spec.name).is_err()))
-                || (spec.name == host_network::SPEC.name && !counts_packets)
-            {
+            } else if probe_is_off(spec.name) {
                 self.row(subject, State::Off, "its probe is off");
             } else if spec.name == nvidia_driver::SPEC.name && driver.is_none() {
                 self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
