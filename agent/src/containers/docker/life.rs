@@ -25,7 +25,7 @@ pub(super) const EVENTS: [&str; 5] = ["die", "oom", "pause", "unpause", "health_
 /// one that is started again and again is asked about at this pace at most.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Takes in an event. False where it is none of a life's.
+/// Takes in an event of a life; any other changes nothing.
 pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTime) {
     match action {
         "die" => life.died(exit_code.parse().ok(), at),
