@@ -1,6 +1,10 @@
-//! The configuration: what the user wrote ([`RawConfig`], unknown keys refused) and what it means ([`Config`]).
+//! The configuration: what the user wrote ([`raw`], unknown keys refused) and what it means ([`Config`], made in
+//! [`meaning`]).
 //!
 //! The annotated file is systemd/agent.toml; a test parses it and holds it against the defaults here.
+
+mod meaning;
+mod raw;
 
 use std::{
     net::SocketAddr,
@@ -10,6 +14,7 @@ use std::{
 
 use serde::Deserialize;
 
+use self::raw::RawConfig;
 use crate::{
     collectors::nvidia_driver::{ExtraPaths, Release},
     containers::files::Roots,
@@ -50,135 +55,6 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         problem: String,
     },
-}
-
-/// What the user wrote. Every key is optional.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawConfig {
-    listen: Option<SocketAddr>,
-    tick_ms: Option<u64>,
-    log: Option<String>,
-    demo: Option<bool>,
-    containers: RawContainers,
-    collectors: RawCollectors,
-    cgroup: RawCgroup,
-    docker: RawDocker,
-    podman: RawSockets,
-    containerd: RawSockets,
-    cri: RawSockets,
-    kernel: RawKernel,
-    nvidia_driver: RawNvidiaDriver,
-    nvml: RawNvml,
-    server: RawServer,
-    paths: RawPaths,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawContainers {
-    max: Option<u32>,
-    keep_ended_s: Option<u64>,
-    rename: Vec<Rename>,
-    labels: Option<Vec<String>>,
-}
-
-/// One switch for each collector; a test holds them against the registry.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawCollectors {
-    cgroup: Option<bool>,
-    host_network: Option<bool>,
-    machine: Option<bool>,
-    network: Option<bool>,
-    nvml: Option<bool>,
-    oom: Option<bool>,
-    scheduler: Option<bool>,
-    nvidia_driver: Option<bool>,
-}
-
-impl RawCollectors {
-    fn off(&self) -> Vec<String> {
-        let switches = [
-            ("cgroup", self.cgroup),
-            ("machine", self.machine),
-            ("network", self.network),
-            ("host_network", self.host_network),
-            ("scheduler", self.scheduler),
-            ("nvidia_driver", self.nvidia_driver),
-            ("nvml", self.nvml),
-            ("oom", self.oom),
-        ];
-        switches.into_iter().filter(|(_, on)| *on == Some(false)).map(|(name, _)| name.to_owned()).collect()
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawCgroup {
-    hugetlb: Option<bool>,
-    numa: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawDocker {
-    enabled: Option<bool>,
-    socket: Option<PathBuf>,
-    extra_sockets: Vec<PathBuf>,
-}
-
-/// The sockets of a runtime; none switches it off.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawSockets {
-    sockets: Option<Vec<PathBuf>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawKernel {
-    enabled: Option<bool>,
-    btf: Option<PathBuf>,
-    program_stats: Option<ProgramStats>,
-    scheduler_rung: Option<SchedulerRung>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawNvidiaDriver {
-    rung: Option<NvidiaDriverRung>,
-    release: Option<String>,
-    extra_ctl_paths: Vec<PathBuf>,
-    extra_gpu_paths: Vec<PathBuf>,
-    extra_uvm_paths: Vec<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawNvml {
-    library: Option<PathBuf>,
-    sample_ms: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawServer {
-    max_connections: Option<usize>,
-    header_timeout_ms: Option<u64>,
-    write_timeout_ms: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawPaths {
-    cgroup: Option<PathBuf>,
-    proc: Option<PathBuf>,
-    sys: Option<PathBuf>,
-    docker: Option<PathBuf>,
-    containerd: Option<PathBuf>,
-    containers_storage: Option<PathBuf>,
-    logs: Option<PathBuf>,
 }
 
 /// A rule that gives containers another display name.
@@ -252,6 +128,10 @@ pub struct Config {
     pub cgroup_hugetlb: bool,
     /// Whether memory is read by NUMA node.
     pub cgroup_numa: bool,
+    /// Whether TCP sockets are counted by state.
+    pub network_tcp_states: bool,
+    /// Whether UDP sockets are.
+    pub network_udp_states: bool,
     /// Docker Engine's socket; `None` where it is not to be asked.
     pub docker_socket: Option<PathBuf>,
     /// Sockets of other Docker Engines, such as rootless ones.
@@ -315,6 +195,8 @@ impl Default for Config {
             collectors_off: Vec::new(),
             cgroup_hugetlb: false,
             cgroup_numa: false,
+            network_tcp_states: false,
+            network_udp_states: false,
             docker_socket: Some("/var/run/docker.sock".into()),
             docker_extra_sockets: Vec::new(),
             podman_sockets: vec!["/run/podman/podman.sock".into()],
@@ -357,105 +239,5 @@ impl Config {
             .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         Self::try_from(raw)
             .map_err(|source| ConfigError::Check { path: path.to_owned(), source: Box::new(source) })
-    }
-}
-
-fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
-    if (least..=most).contains(&value) {
-        Ok(value)
-    } else {
-        Err(ConfigError::Value { key, problem: format!("{value} is not within {least} to {most}") })
-    }
-}
-
-fn release(text: &str) -> Result<Release, ConfigError> {
-    Release::parse(text).ok_or_else(|| ConfigError::Value {
-        key: "nvidia_driver.release",
-        problem: format!("{text:?} is no release, such as \"580.65.06\""),
-    })
-}
-
-impl TryFrom<RawConfig> for Config {
-    type Error = ConfigError;
-
-    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let default = Self::default();
-        let millis = |key, value: Option<u64>, default: Duration, least, most| {
-            value.map_or(Ok(default), |ms| within(key, ms, least, most).map(Duration::from_millis))
-        };
-        Ok(Self {
-            listen: raw.listen.unwrap_or(default.listen),
-            tick: millis("tick_ms", raw.tick_ms, default.tick, 100, 60_000)?,
-            log: raw.log.unwrap_or(default.log),
-            demo: raw.demo.unwrap_or(default.demo),
-            containers_max: raw.containers.max.map_or(Ok(default.containers_max), |max| {
-                within("containers.max", max.into(), 1, 16_384).map(|_| max)
-            })?,
-            keep_ended: raw.containers.keep_ended_s.map_or(Ok(default.keep_ended), |s| {
-                within("containers.keep_ended_s", s, 0, 86_400).map(Duration::from_secs)
-            })?,
-            rename: raw.containers.rename,
-            labels: raw.containers.labels.unwrap_or(default.labels),
-            collectors_off: raw.collectors.off(),
-            cgroup_hugetlb: raw.cgroup.hugetlb.unwrap_or(default.cgroup_hugetlb),
-            cgroup_numa: raw.cgroup.numa.unwrap_or(default.cgroup_numa),
-            docker_socket: if raw.docker.enabled.unwrap_or(true) {
-                raw.docker.socket.or(default.docker_socket)
-            } else {
-                None
-            },
-            docker_extra_sockets: match raw.docker.enabled {
-                Some(false) => Vec::new(),
-                _ => raw.docker.extra_sockets,
-            },
-            podman_sockets: raw.podman.sockets.unwrap_or(default.podman_sockets),
-            containerd_sockets: raw.containerd.sockets.unwrap_or(default.containerd_sockets),
-            cri_sockets: raw.cri.sockets.unwrap_or(default.cri_sockets),
-            kernel_enabled: raw.kernel.enabled.unwrap_or(default.kernel_enabled),
-            btf: raw.kernel.btf.unwrap_or(default.btf),
-            program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
-            scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
-            nvidia_driver_rung: raw.nvidia_driver.rung.unwrap_or(default.nvidia_driver_rung),
-            nvidia_release: match raw.nvidia_driver.release.as_deref() {
-                None | Some("") => None,
-                Some(text) => Some(release(text)?),
-            },
-            nvidia_extra: ExtraPaths {
-                ctl: raw.nvidia_driver.extra_ctl_paths,
-                gpu: raw.nvidia_driver.extra_gpu_paths,
-                uvm: raw.nvidia_driver.extra_uvm_paths,
-            },
-            nvml_library: raw.nvml.library.unwrap_or(default.nvml_library),
-            nvml_sample: millis("nvml.sample_ms", raw.nvml.sample_ms, default.nvml_sample, 50, 10_000)?,
-            max_connections: within(
-                "server.max_connections",
-                raw.server.max_connections.unwrap_or(default.max_connections) as u64,
-                1,
-                4096,
-            )? as usize,
-            header_timeout: millis(
-                "server.header_timeout_ms",
-                raw.server.header_timeout_ms,
-                default.header_timeout,
-                100,
-                60_000,
-            )?,
-            write_timeout: millis(
-                "server.write_timeout_ms",
-                raw.server.write_timeout_ms,
-                default.write_timeout,
-                100,
-                300_000,
-            )?,
-            cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
-            proc_root: raw.paths.proc.unwrap_or(default.proc_root),
-            sys_root: raw.paths.sys.unwrap_or(default.sys_root),
-            roots: Roots {
-                docker: raw.paths.docker.unwrap_or(default.roots.docker),
-                containerd: raw.paths.containerd.unwrap_or(default.roots.containerd),
-                storage: raw.paths.containers_storage.unwrap_or(default.roots.storage),
-                logs: raw.paths.logs.unwrap_or(default.roots.logs),
-            },
-        })
     }
 }

@@ -1,0 +1,124 @@
+//! From what the user wrote to what it means: defaults filled in, values held against their bounds.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Config, ConfigError, raw::RawConfig};
+use crate::{
+    collectors::{
+        COLLECTORS,
+        nvidia_driver::{ExtraPaths, Release},
+    },
+    containers::files::Roots,
+};
+
+fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::Value { key, problem: format!("{value} is not within {least} to {most}") })
+    }
+}
+
+fn release(text: &str) -> Result<Release, ConfigError> {
+    Release::parse(text).ok_or_else(|| ConfigError::Value {
+        key: "nvidia_driver.release",
+        problem: format!("{text:?} is no release, such as \"580.65.06\""),
+    })
+}
+
+/// The collectors that are to stay off. A name that is none is refused: it would be believed to be off.
+fn switched_off(switches: &BTreeMap<String, bool>) -> Result<Vec<String>, ConfigError> {
+    if let Some(unknown) = switches.keys().find(|name| COLLECTORS.iter().all(|spec| spec.name != *name)) {
+        let names: Vec<_> = COLLECTORS.iter().map(|spec| spec.name).collect();
+        let problem = format!("{unknown:?} is no collector; there are {}", names.join(", "));
+        return Err(ConfigError::Value { key: "collectors", problem });
+    }
+    Ok(switches.iter().filter(|(_, on)| !**on).map(|(name, _)| name.clone()).collect())
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let millis = |key, value: Option<u64>, default: Duration, least, most| {
+            value.map_or(Ok(default), |ms| within(key, ms, least, most).map(Duration::from_millis))
+        };
+        Ok(Self {
+            listen: raw.listen.unwrap_or(default.listen),
+            tick: millis("tick_ms", raw.tick_ms, default.tick, 100, 60_000)?,
+            log: raw.log.unwrap_or(default.log),
+            demo: raw.demo.unwrap_or(default.demo),
+            containers_max: raw.containers.max.map_or(Ok(default.containers_max), |max| {
+                within("containers.max", max.into(), 1, 16_384).map(|_| max)
+            })?,
+            keep_ended: raw.containers.keep_ended_s.map_or(Ok(default.keep_ended), |s| {
+                within("containers.keep_ended_s", s, 0, 86_400).map(Duration::from_secs)
+            })?,
+            rename: raw.containers.rename,
+            labels: raw.containers.labels.unwrap_or(default.labels),
+            collectors_off: switched_off(&raw.collectors)?,
+            cgroup_hugetlb: raw.cgroup.hugetlb.unwrap_or(default.cgroup_hugetlb),
+            cgroup_numa: raw.cgroup.numa.unwrap_or(default.cgroup_numa),
+            network_tcp_states: raw.network.tcp_states.unwrap_or(default.network_tcp_states),
+            network_udp_states: raw.network.udp_states.unwrap_or(default.network_udp_states),
+            docker_socket: if raw.docker.enabled.unwrap_or(true) {
+                raw.docker.socket.or(default.docker_socket)
+            } else {
+                None
+            },
+            docker_extra_sockets: match raw.docker.enabled {
+                Some(false) => Vec::new(),
+                _ => raw.docker.extra_sockets,
+            },
+            podman_sockets: raw.podman.sockets.unwrap_or(default.podman_sockets),
+            containerd_sockets: raw.containerd.sockets.unwrap_or(default.containerd_sockets),
+            cri_sockets: raw.cri.sockets.unwrap_or(default.cri_sockets),
+            kernel_enabled: raw.kernel.enabled.unwrap_or(default.kernel_enabled),
+            btf: raw.kernel.btf.unwrap_or(default.btf),
+            program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),
+            scheduler_rung: raw.kernel.scheduler_rung.unwrap_or(default.scheduler_rung),
+            nvidia_driver_rung: raw.nvidia_driver.rung.unwrap_or(default.nvidia_driver_rung),
+            nvidia_release: match raw.nvidia_driver.release.as_deref() {
+                None | Some("") => None,
+                Some(text) => Some(release(text)?),
+            },
+            nvidia_extra: ExtraPaths {
+                ctl: raw.nvidia_driver.extra_ctl_paths,
+                gpu: raw.nvidia_driver.extra_gpu_paths,
+                uvm: raw.nvidia_driver.extra_uvm_paths,
+            },
+            nvml_library: raw.nvml.library.unwrap_or(default.nvml_library),
+            nvml_sample: millis("nvml.sample_ms", raw.nvml.sample_ms, default.nvml_sample, 50, 10_000)?,
+            max_connections: within(
+                "server.max_connections",
+                raw.server.max_connections.unwrap_or(default.max_connections) as u64,
+                1,
+                4096,
+            )? as usize,
+            header_timeout: millis(
+                "server.header_timeout_ms",
+                raw.server.header_timeout_ms,
+                default.header_timeout,
+                100,
+                60_000,
+            )?,
+            write_timeout: millis(
+                "server.write_timeout_ms",
+                raw.server.write_timeout_ms,
+                default.write_timeout,
+                100,
+                300_000,
+            )?,
+            cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
+            proc_root: raw.paths.proc.unwrap_or(default.proc_root),
+            sys_root: raw.paths.sys.unwrap_or(default.sys_root),
+            roots: Roots {
+                docker: raw.paths.docker.unwrap_or(default.roots.docker),
+                containerd: raw.paths.containerd.unwrap_or(default.roots.containerd),
+                storage: raw.paths.containers_storage.unwrap_or(default.roots.storage),
+                logs: raw.paths.logs.unwrap_or(default.roots.logs),
+            },
+        })
+    }
+}
