@@ -8,6 +8,7 @@ mod archive;
 mod bench;
 mod dashboards;
 mod debian;
+mod failures;
 mod gpu_check;
 mod machine;
 mod prometheus;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::failures::Failure;
 use crate::tally::Tally;
 
 /// One row of the table.
@@ -16,19 +17,27 @@ pub(crate) struct Row {
     pub(crate) took: Duration,
     /// Why it was skipped or what broke, where the counts do not say.
     pub(crate) note: Option<String>,
+    /// The tests that failed.
+    pub(crate) failures: Vec<Failure>,
 }
 
 impl Row {
     /// A layer that could not run here.
     pub(crate) fn skipped(layer: &str, reason: String) -> Self {
         let tally = Tally { skipped: 1, ..Tally::default() };
-        Self { layer: layer.to_owned(), tally, took: Duration::ZERO, note: Some(reason) }
+        Self {
+            layer: layer.to_owned(),
+            tally,
+            took: Duration::ZERO,
+            note: Some(reason),
+            failures: Vec::new(),
+        }
     }
 
     /// A layer that broke before its tests could count.
     pub(crate) fn broken(layer: &str, took: Duration, error: &anyhow::Error) -> Self {
         let tally = Tally { failed: 1, ..Tally::default() };
-        Self { layer: layer.to_owned(), tally, took, note: Some(format!("{error:#}")) }
+        Self { layer: layer.to_owned(), tally, took, note: Some(format!("{error:#}")), failures: Vec::new() }
     }
 
     /// Says why the layer did not run, or broke, beside what else it printed; the table says it again in short.
@@ -42,8 +51,13 @@ impl Row {
     }
 }
 
-/// Prints the table and, as the very last line, the totals; the exit code says whether anything failed.
+/// Prints what failed, the table and, as the very last line, the totals; the exit code says whether anything failed.
 pub(crate) fn print(rows: &[Row]) -> ExitCode {
+    for Row { layer, failures, .. } in rows {
+        for Failure { test, said } in failures {
+            println!("\n=== FAILED in {layer}: {test} ===\n{}", said.join("\n"));
+        }
+    }
     let (table, total) = render(rows);
     print!("\n{table}");
     println!("{total}");
@@ -54,7 +68,7 @@ fn render(rows: &[Row]) -> (String, Tally) {
     let width = rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max("layer".len());
     let mut table = format!("{:width$}  passed  failed  skipped  seconds\n", "layer");
     let mut total = Tally::default();
-    for Row { layer, tally, took, note } in rows {
+    for Row { layer, tally, took, note, .. } in rows {
         let Tally { passed, failed, skipped } = *tally;
         total.passed += passed;
         total.failed += failed;
@@ -77,7 +91,13 @@ mod tests {
     fn the_last_line_adds_up_the_layers_and_notes_take_one_line_each() {
         let tally = Tally { passed: 12, failed: 0, skipped: 3 };
         let rows = [
-            Row { layer: "unit".into(), tally, took: Duration::from_millis(2900), note: None },
+            Row {
+                layer: "unit".into(),
+                tally,
+                took: Duration::from_millis(2900),
+                note: None,
+                failures: Vec::new(),
+            },
             Row::skipped("host", "not root\ntype sudo".into()),
         ];
         let (table, total) = render(&rows);

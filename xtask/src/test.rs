@@ -1,14 +1,19 @@
 //! `cargo xtask test`: every layer of tests, cheapest first. None stops at another's failure.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, stdout};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::failures::Failure;
 use crate::report::{self, Row};
 use crate::tally::{Reader, Tally};
-use crate::{prometheus, setup, vm, workspace};
+use crate::{failures, prometheus, setup, vm, workspace};
+
+/// What is said again of a layer that failed as a whole.
+const LAST_LINES: usize = 25;
 
 /// Run every layer of tests.
 #[derive(clap::Args, Debug, Default)]
@@ -73,14 +78,23 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
             format!("cargo {tool} is not installed; try: rustup component add {layer}"),
         );
     }
-    match workspace::cargo().args(arguments).stdin(Stdio::null()).status().context("run cargo") {
+    let mut command = workspace::cargo();
+    command.args(arguments);
+    let mut last = VecDeque::new();
+    let status = shown(command, &mut |line| {
+        last.push_back(line.to_owned());
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
+        true
+    });
+    match status {
         Ok(status) => {
-            let tally = Tally {
-                passed: u32::from(status.success()),
-                failed: u32::from(!status.success()),
-                skipped: 0,
-            };
-            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None }
+            let passed = status.success();
+            let tally = Tally { passed: u32::from(passed), failed: u32::from(!passed), skipped: 0 };
+            let failure = (!passed).then(|| Failure { test: layer.to_owned(), said: last.into() });
+            let failures = failure.into_iter().collect();
+            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None, failures }
         }
         Err(error) => Row::broken(layer, started.elapsed(), &error),
     }
@@ -96,13 +110,25 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
         command.env(prometheus::VARIABLE, directory);
     }
     match count(command) {
-        Ok(tally) => Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None },
+        Ok((tally, failures)) => {
+            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None, failures }
+        }
         Err(error) => Row::broken(layer, started.elapsed(), &error),
     }
 }
 
-/// Runs a command whose output it shows and counts.
-fn count(mut command: Command) -> anyhow::Result<Tally> {
+/// Runs tests whose output it shows and counts.
+fn count(command: Command) -> anyhow::Result<(Tally, Vec<Failure>)> {
+    let (mut counts, mut failures) = (Reader::default(), failures::Reader::default());
+    let status = shown(command, &mut |line| {
+        counts.line(line);
+        failures.line(line)
+    })?;
+    Ok((counts.end(status.success()), failures.end()))
+}
+
+/// Runs a command; each line of its output is shown if `take` says so.
+fn shown(mut command: Command, take: &mut dyn FnMut(&str) -> bool) -> anyhow::Result<ExitStatus> {
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
     if stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
@@ -111,14 +137,13 @@ fn count(mut command: Command) -> anyhow::Result<Tally> {
     let mut child = command.spawn().context("run cargo")?;
     // With it go the pipe's other ends in this process.
     drop(command);
-    let mut counts = Reader::default();
     for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        counts.line(&line);
+        if take(&line) {
+            println!("{line}");
+        }
     }
-    let status = child.wait().context("wait for cargo")?;
-    Ok(counts.end(status.success()))
+    child.wait().context("wait for cargo")
 }
 
 fn heading(layer: &str) {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::failures::Failure;
 use crate::report::{self, Row};
 use crate::tally::Tally;
 use boot::{Boot, Hung};
@@ -171,9 +172,9 @@ fn again(series: &str, silent: Silent, initramfs: &Path, arguments: &Arguments) 
     row(series, outcome, took + started.elapsed(), note)
 }
 
-fn row(series: &str, outcome: anyhow::Result<Tally>, took: Duration, note: String) -> Row {
+fn row(series: &str, outcome: anyhow::Result<(Tally, Vec<Failure>)>, took: Duration, note: String) -> Row {
     match outcome {
-        Ok(tally) => Row { layer: layer(series), tally, took, note: Some(note) },
+        Ok((tally, failures)) => Row { layer: layer(series), tally, took, note: Some(note), failures },
         Err(error) => Row::broken(&layer(series), took, &error),
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::kernels::Kernel;
+use crate::failures::{self, Failure};
 use crate::tally::Tally;
 use crate::workspace;
 
@@ -62,7 +63,7 @@ impl std::error::Error for Hung {}
 
 impl Boot<'_> {
     /// Boots and waits for the verdict. `say` gets every line of the console as it comes; so does a file.
-    pub(super) fn run(&self, say: &dyn Fn(String)) -> anyhow::Result<Tally> {
+    pub(super) fn run(&self, say: &dyn Fn(String)) -> anyhow::Result<(Tally, Vec<Failure>)> {
         let Kernel { series, release, image } = self.kernel;
         say(format!("boot {release}"));
         let mut command = Command::new(QEMU);
@@ -74,8 +75,10 @@ impl Boot<'_> {
         }
         let log = workspace::scratch().join(format!("vm/console-{series}.log"));
         let mut log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let mut failures = failures::Reader::default();
         let (verdict, end) = follow(command, Patience::USUAL, &mut |line| {
             writeln!(log, "{line}").context("write the console's log")?;
+            failures.line(&line);
             say(line);
             Ok(())
         })?;
@@ -83,7 +86,9 @@ impl Boot<'_> {
             (Some(Verdict { tally, exit: 0 }), _) if tally.passed + tally.failed + tally.skipped == 0 => {
                 bail!("{release} ran no test")
             }
-            (Some(Verdict { tally, exit }), _) if exit == 0 || tally.failed > 0 => Ok(tally),
+            (Some(Verdict { tally, exit }), _) if exit == 0 || tally.failed > 0 => {
+                Ok((tally, failures.end()))
+            }
             (Some(Verdict { exit, .. }), _) => bail!("the tests ended with {exit} on {release}"),
             (None, End::Itself) => bail!("{release} ended without a verdict"),
             (None, End::Limit) => {
