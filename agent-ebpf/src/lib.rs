@@ -131,6 +131,10 @@ pub mod programs {
     pub const EMPTY_CALL: &str = "empty_call";
     /// The same for one that returns.
     pub const EMPTY_RETURN: &str = "empty_return";
+    /// The same for the packets that sockets of a cgroup receive.
+    pub const EMPTY_INGRESS: &str = "empty_ingress";
+    /// The same for those that they send.
+    pub const EMPTY_EGRESS: &str = "empty_egress";
 }
 
 /// Constants of one run, frozen before the programs are verified, so that the verifier sees numbers.

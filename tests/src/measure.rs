@@ -1,6 +1,8 @@
 //! What a running process costs and how fast it answers: the tools of the programs that `cargo xtask bench`
 //! runs.
 
+pub mod empty;
+
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -10,12 +12,6 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use aya::{
-    Btf, Ebpf,
-    programs::{BtfTracePoint, KProbe, TracePoint},
-};
-use glassbox::kernel::tracefs::Tracefs;
-use glassbox_ebpf::programs::{EMPTY_CALL, EMPTY_IOCTL, EMPTY_RETURN, EMPTY_SWITCH};
 
 /// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -126,51 +122,4 @@ pub fn get(address: SocketAddr, path: &str, gzip: bool) -> anyhow::Result<Answer
     let body = answer.split_off(head + 4);
     let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok());
     Ok(Answer { status: status.with_context(asked)?, body, took })
-}
-
-/// The program that does nothing, at `sched_switch` for as long as the object lives: what any program costs
-/// there.
-///
-/// # Errors
-/// Where this kernel does not take it.
-pub fn attach_empty_program() -> anyhow::Result<Ebpf> {
-    let btf = Btf::from_sys_fs().context("read the kernel's type information")?;
-    let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
-    let program: &mut BtfTracePoint =
-        ebpf.program_mut(EMPTY_SWITCH).context("find the empty program")?.try_into()?;
-    program.load("sched_switch", &btf).context("load the empty program")?;
-    program.attach().context("attach the empty program")?;
-    Ok(ebpf)
-}
-
-/// The same at the beginning and the end of ioctl(2).
-///
-/// # Errors
-/// Where this kernel does not take it, or has no tracefs mounted.
-pub fn attach_empty_ioctl_programs() -> anyhow::Result<Ebpf> {
-    let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
-    let program: &mut TracePoint =
-        ebpf.program_mut(EMPTY_IOCTL).context("find the empty program")?.try_into()?;
-    program.load().context("load the empty program")?;
-    let _tracefs = Tracefs::mounted();
-    for hook in ["sys_exit_ioctl", "sys_enter_ioctl"] {
-        program.attach("syscalls", hook).with_context(|| format!("attach the empty program to {hook}"))?;
-    }
-    Ok(ebpf)
-}
-
-/// The same at the beginning and the end of functions of the kernel or its modules.
-///
-/// # Errors
-/// Where this kernel has no kprobes, or no such function.
-pub fn attach_empty_function_programs(functions: &[&str]) -> anyhow::Result<Ebpf> {
-    let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
-    for name in [EMPTY_CALL, EMPTY_RETURN] {
-        let program: &mut KProbe = ebpf.program_mut(name).context("find the empty program")?.try_into()?;
-        program.load().context("load the empty program")?;
-        for function in functions {
-            program.attach(function, 0).with_context(|| format!("attach the empty program to {function}"))?;
-        }
-    }
-    Ok(ebpf)
 }

@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: what glassbox costs, each figure beside a peer's from the same run, held against its
 //! budget.
 //!
-//! The measuring programs are in `tests/src/bin/*-cost.rs`; here their figures become a table. Each file of
+//! The measuring programs are those of `tests/src/bin` whose names end in `-cost`; here their figures become a table. Each file of
 //! this folder is a group of rows. Other work on the machine shows in the figures: leave it alone meanwhile.
 
 mod agent;
 mod driver;
+mod host_network;
 mod nvml;
 mod peers;
 mod probe;
@@ -39,18 +40,19 @@ pub(crate) struct Arguments {
     /// Write the table to docs/overhead.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Only these groups of rows: probe, agent, text, victim, driver, nvml
+    /// Only these groups of rows: probe, agent, text, victim, driver, host_network, nvml
     #[arg(value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
 }
 
 type Group = fn(&Run) -> anyhow::Result<Vec<Row>>;
-const GROUPS: [(&str, Group); 6] = [
+const GROUPS: [(&str, Group); 7] = [
     ("probe", probe::rows),
     ("agent", agent::rows),
     ("text", text::rows),
     ("victim", victim::rows),
     ("driver", driver::rows),
+    ("host_network", host_network::rows),
     ("nvml", nvml::rows),
 ];
 

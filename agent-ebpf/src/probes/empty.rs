@@ -1,8 +1,8 @@
 //! Programs that do nothing, on the hooks of others: `cargo xtask bench` subtracts their cost.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, kprobe, kretprobe, tracepoint},
-    programs::{BtfTracePointContext, ProbeContext, RetProbeContext, TracePointContext},
+    macros::{btf_tracepoint, cgroup_skb, kprobe, kretprobe, tracepoint},
+    programs::{BtfTracePointContext, ProbeContext, RetProbeContext, SkBuffContext, TracePointContext},
 };
 
 #[btf_tracepoint(function = "sched_switch")]
@@ -23,4 +23,16 @@ fn empty_call(_ctx: ProbeContext) -> u32 {
 #[kretprobe]
 fn empty_return(_ctx: RetProbeContext) -> u32 {
     0
+}
+
+/// Lets every packet pass.
+#[cgroup_skb(ingress)]
+fn empty_ingress(_ctx: SkBuffContext) -> i32 {
+    1
+}
+
+/// Lets every packet pass.
+#[cgroup_skb(egress)]
+fn empty_egress(_ctx: SkBuffContext) -> i32 {
+    1
 }

@@ -24,7 +24,7 @@ use glassbox::{
 use glassbox_ebpf::programs;
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
-    measure::{attach_empty_program, end_by_rest, rest},
+    measure::{empty::attach_empty_program, end_by_rest, rest},
 };
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use std::{
 use glassbox::config::NvidiaDriverRung;
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
-    measure::{attach_empty_function_programs, attach_empty_ioctl_programs},
+    measure::empty::{attach_empty_function_programs, attach_empty_ioctl_programs},
 };
 
 use super::{

@@ -1,0 +1,153 @@
+//! How much slower a process in a container gets while the agent runs, while runqlat does, and so on.
+//!
+//! A round measures every workload with each tool, in an order of its own, and without any before and after; a
+//! slowdown compares the three. The machine's own speed changes within seconds, so they are close together;
+//! and the workloads are processes that live through the whole run, because where a fresh one's memory lies in
+//! the caches makes more of a difference than any of the tools. `cargo xtask bench` runs it and makes a table of
+//! its JSON.
+
+mod tools;
+mod workloads;
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use glassbox_tests::{
+    cgroup::{Cgroup, v2_root},
+    measure::{cpu_time, end_by_rest, flag, rest},
+};
+use serde_json::{Map, json};
+
+use self::{
+    tools::{is_process, tool},
+    workloads::WORKLOADS,
+};
+
+/// What a process needs until all it does is in force, and what its end needs to be over.
+const SETTLE: Duration = Duration::from_millis(500);
+/// The same for a program that this process attaches itself.
+const SETTLE_PROGRAM: Duration = Duration::from_millis(10);
+/// By default the kernel measures the programs' run time in one second of thirty, the agent's first among
+/// them: a fresh agent would never be seen without.
+const CONFIGURATION: &str =
+    "log = \"error\"\n[kernel]\nprogram_stats = \"never\"\n[docker]\nenabled = false\n";
+fn main() -> anyhow::Result<()> {
+    let slice = Duration::from_millis(flag("--slice-ms")?);
+    if let Ok(name) = flag::<String>("--workload") {
+        return be_victim(&name, slice);
+    }
+    end_by_rest();
+    let rounds: usize = flag("--rounds")?;
+    let (tools, workloads): (String, String) = (flag("--tools")?, flag("--workloads")?);
+    let mut tools: Vec<&str> = tools.split(',').collect();
+    let directory = tempfile::tempdir().context("make a directory")?;
+    let configuration = directory.path().join("agent.toml");
+    std::fs::write(&configuration, CONFIGURATION).context("write the agent's configuration")?;
+    let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
+    let start = |name: &str| Victim::start(name, slice, &cgroup);
+    let mut victims = workloads.split(',').map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    // All tools of a run need as long to be in force and to be gone, so that nobody's slice follows a longer sleep.
+    let settle = if tools.iter().any(|name| is_process(name)) { SETTLE } else { SETTLE_PROGRAM };
+    let mut measure = || {
+        rest(settle)?;
+        victims.iter_mut().map(Victim::rate).collect::<anyhow::Result<Vec<f64>>>()
+    };
+    let mut before = measure()?;
+    let mut report = Vec::new();
+    for _ in 0..rounds {
+        let mut of_round = Map::new();
+        for &name in &tools {
+            let tool = tool(name, &configuration, &cgroup)?;
+            let on = measure()?;
+            drop(tool);
+            let after = measure()?;
+            let mut of_tool = Map::new();
+            for (index, workload) in workloads.split(',').enumerate() {
+                let off = f64::midpoint(before[index], after[index]);
+                of_tool.insert(workload.into(), json!({ "off": off, "on": on[index] }));
+            }
+            of_round.insert(name.into(), of_tool.into());
+            before = after;
+        }
+        report.push(of_round);
+        tools.rotate_left(1);
+    }
+    println!("{}", json!({ "rounds": report }));
+    Ok(())
+}
+
+/// The other side of [`Victim`]: works for a slice of time for each line that it reads, and answers with its
+/// operations per second of its CPU time. What else runs on the host then matters little, and what a tool adds
+/// to system calls and switches is in that time.
+fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
+    let (_, workload) =
+        WORKLOADS.into_iter().find(|(known, _)| *known == name).context("find the workload")?;
+    pin_to(0)?;
+    let mut work = workload()?;
+    for line in std::io::stdin().lines() {
+        line.context("read standard input")?;
+        // A CPU that idled is slower at first, and what the tool touches is in no cache yet.
+        work(slice)?;
+        let before = cpu_time(std::process::id())?;
+        let count = work(slice)?;
+        let spent = cpu_time(std::process::id())? - before;
+        println!("{}", count as f64 / spent.as_secs_f64());
+    }
+    Ok(())
+}
+
+/// A workload in the container, which sleeps until it is asked. Killed when dropped.
+struct Victim {
+    name: String,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _process: Process,
+}
+
+impl Victim {
+    fn start(name: &str, slice: Duration, cgroup: &Cgroup) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+        command.arg(format!("--workload={name}")).arg(format!("--slice-ms={}", slice.as_millis()));
+        command.args(std::env::args().filter(|word| word.starts_with("--device=")));
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start the workload")?;
+        let asks = child.stdin.take().context("take its input")?;
+        let answers = BufReader::new(child.stdout.take().context("take its output")?);
+        cgroup.enter(child.id().cast_signed()).context("put the workload into the container")?;
+        Ok(Self { name: name.to_owned(), asks, answers, _process: Process(child) })
+    }
+
+    fn rate(&mut self) -> anyhow::Result<f64> {
+        let name = &self.name;
+        writeln!(self.asks).with_context(|| format!("ask for {name}"))?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).with_context(|| format!("read the answer of {name}"))?;
+        answer.trim().parse().with_context(|| format!("read the rate of {name} in {answer:?}"))
+    }
+}
+
+/// A process that is killed when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn pin_to(cpu: usize) -> anyhow::Result<()> {
+    // SAFETY: a set of CPUs is plain bits, of which none set is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is live, and the macro checks the number.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is live for the call, which reads it.
+    let refused = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    ensure!(refused == 0, "pin to CPU {cpu}: {}", std::io::Error::last_os_error());
+    Ok(())
+}

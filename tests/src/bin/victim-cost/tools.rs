@@ -1,0 +1,91 @@
+//! What is measured, or compared with.
+
+use std::{
+    any::Any,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use glassbox::{
+    collectors::{
+        Collector, Context,
+        nvidia_driver::{self, ExtraPaths},
+    },
+    config::{Config, ProgramStats},
+    containers::cgroup::Layout,
+    kernel::{Kernel, Options, cgroup_programs::HostNetworkLinks},
+};
+use glassbox_tests::{
+    cgroup::Cgroup,
+    measure::{
+        empty::{attach_empty_ioctl_programs, attach_empty_packet_programs, attach_empty_program},
+        flag,
+    },
+    service::free_address,
+};
+
+use super::Process;
+
+/// True for a tool that is a process of its own.
+pub(super) fn is_process(tool: &str) -> bool {
+    ["glassbox", "runqlat"].contains(&tool)
+}
+
+/// The agent (`glassbox`), its programs without the agent (`programs`), `runqlat`, or a program that does nothing
+/// on the same hook (`empty`). In force until dropped, and fresh each time, with nothing learned.
+pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Box<dyn Any>> {
+    let mut command = match name {
+        "glassbox" => {
+            let mut command = Command::new(flag::<String>("--agent")?);
+            command.args(["run", "--listen", &free_address().to_string(), "--config"]).arg(configuration);
+            command
+        }
+        "runqlat" => {
+            let mut command = Command::new(flag::<String>("--runqlat")?);
+            command.arg("3600");
+            command
+        }
+        "empty" => return Ok(Box::new(attach_empty_program()?)),
+        "empty_packet" => return Ok(Box::new(attach_empty_packet_programs(cgroup.path())?)),
+        "packets" => return Ok(Box::new(attach_packet_programs(cgroup)?)),
+        "programs" => return Ok(Box::new(attach_our_programs(cgroup)?)),
+        "empty_ioctl" => return Ok(Box::new(attach_empty_ioctl_programs()?)),
+        "driver" => return Ok(Box::new(attach_driver_programs(cgroup)?)),
+        _ => bail!("there is no tool {name:?}"),
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+    Ok(Box::new(Process(child)))
+}
+
+/// As the agent attaches them, with the container entered as it enters one that is older than itself.
+fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
+    let config = Config { program_stats: ProgramStats::Never, ..Config::default() };
+    let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
+    kernel.rung("scheduler")?;
+    let slot = kernel.slots.claim().context("claim a slot")?;
+    ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
+    Ok(kernel)
+}
+
+/// With those that count the packets of a container in the host's network.
+fn attach_packet_programs(cgroup: &Cgroup) -> anyhow::Result<(HostNetworkLinks, Kernel)> {
+    let mut kernel = attach_our_programs(cgroup)?;
+    Ok((kernel.attach_host_network(cgroup.path())?, kernel))
+}
+
+/// With the NVIDIA driver's programs, for which the file of [`driver_ioctls`] is its control device.
+fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>, Kernel)> {
+    let nvidia_extra = ExtraPaths { ctl: vec![flag::<PathBuf>("--device")?], ..ExtraPaths::default() };
+    let config = Config { nvidia_extra, program_stats: ProgramStats::Never, ..Config::default() };
+    let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
+    let layout = Layout::detect(&config.cgroup_root)?;
+    let mut context =
+        Context { config: &config, layout: &layout, kernel: Some(&mut kernel), kernel_error: None };
+    let collector = (nvidia_driver::SPEC.start)(&mut context)?;
+    kernel.rung(nvidia_driver::SPEC.name)?;
+    let slot = kernel.slots.claim().context("claim a slot")?;
+    ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
+    Ok((collector, kernel))
+}

@@ -1,0 +1,38 @@
+//! What counting the packets of a container in the host's network costs it. Nobody else pays.
+//!
+//! No peer counts them by container. The datagrams go over loopback, from a socket to itself.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{
+    run::Run,
+    table::{Row, Verdict},
+    victim::pairs,
+};
+use crate::samples::Samples;
+
+pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
+    let arguments = [
+        format!("--rounds={}", run.choose(80, 20)),
+        "--slice-ms=20".into(),
+        "--tools=empty_packet,packets".into(),
+        "--workloads=packets".into(),
+    ];
+    let mut report = run.measure("packets, counted or not", "victim-cost", &arguments)?;
+    let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
+    let added =
+        |tool: &str| Samples::new(pairs(&rounds, tool, "packets").map(|(off, on)| 1e9 / on - 1e9 / off));
+    let text = |samples: &Samples| {
+        let (low, high) = samples.interval();
+        format!("{:.0} ns ({low:.0} to {high:.0})", samples.median())
+    };
+    let off = Samples::new(pairs(&rounds, "packets", "packets").map(|(off, _)| 1e9 / off));
+    Ok(vec![Row {
+        what: format!("added to a packet of a container in the host's network, of {:.0} ns", off.median()),
+        budget: String::new(),
+        glassbox: text(&added("packets")),
+        peer: format!("empty programs on both its hooks {}", text(&added("empty_packet"))),
+        verdict: Verdict::None,
+    }])
+}
