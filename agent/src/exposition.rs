@@ -29,6 +29,7 @@ pub mod processes;
 pub mod registry;
 pub mod scheduler;
 pub mod series;
+pub mod sockets;
 pub mod spec;
 pub mod text;
 
@@ -238,6 +239,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         pressure::FAMILIES,
         processes::FAMILIES,
         network::FAMILIES,
+        sockets::FAMILIES,
         oom::FAMILIES,
         spec::FAMILIES,
         scheduler::FAMILIES,

@@ -11,6 +11,7 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
 pub mod scheduler;
+pub mod sockets;
 pub mod xid;
 
 use std::{sync::Arc, time::SystemTime};
@@ -26,6 +27,7 @@ use self::{
     nvidia_driver::DriverUsage,
     oom::OomKills,
     scheduler::SchedulerUsage,
+    sockets::Sockets,
 };
 use crate::containers::Identity;
 
@@ -66,6 +68,8 @@ pub struct ContainerRow {
     pub cgroup: CgroupUsage,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,
+    /// The sockets of that namespace by state; `None` where they are not counted.
+    pub sockets: Option<Arc<Sockets>>,
     /// Its traffic in the host's network; `None` where it is not there, or nothing counts.
     pub host_network: Option<HostNetwork>,
     /// Its processes that the kernel killed because memory ran out.
@@ -92,6 +96,7 @@ impl ContainerRow {
             life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
             network: Vec::new(),
+            sockets: None,
             host_network: None,
             oom: OomKills::default(),
             scheduler: None,

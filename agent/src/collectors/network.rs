@@ -1,4 +1,5 @@
-//! Interface counters of a container's own network namespace, from `/proc/PID/net/dev`.
+//! Interface counters of a container's own network namespace, from `/proc/PID/net/dev`, and, where configured, its
+//! [`sockets`] by state.
 //!
 //! The file is opened once, through any process of the container, and then shows the same namespace for as
 //! long as it is held, also when that process has ended: one `pread` or two per container and tick, some 10
@@ -11,16 +12,20 @@
 
 mod device;
 pub(super) mod process;
+mod sockets;
 
 use std::{collections::HashMap, fs::File, path::PathBuf};
 
 use anyhow::Context as _;
 
-use self::device::Devices;
+use self::{
+    device::Devices,
+    sockets::{SocketFiles, SocketTables},
+};
 use super::{Collector, Context, Spec};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
-    snapshot::{ContainerRow, network::InterfaceCounters},
+    snapshot::{ContainerRow, gpu::HostRows, network::InterfaceCounters},
 };
 
 /// The row of the registry.
@@ -45,6 +50,7 @@ struct Network {
     /// kernel from giving the number to another one.
     bearers: HashMap<u64, u64>,
     devices: Devices,
+    sockets: SocketTables,
 }
 
 #[derive(Default)]
@@ -73,26 +79,29 @@ impl Network {
             containers: HashMap::new(),
             bearers: HashMap::new(),
             devices: Devices::new(),
+            sockets: SocketTables::new(context.config),
         })
     }
 
     /// Opens the counters of the container's namespace, if they are its to bear.
-    fn open(&self, container: &Container) -> anyhow::Result<Option<Namespace>> {
+    fn open(&self, container: &Container) -> anyhow::Result<Option<(Namespace, SocketFiles)>> {
         let path = &container.identity.cgroup_path;
         let Some(process) = process::any_of(&self.layout, path) else {
             return Ok(None);
         };
+        let directory = self.proc_root.join(&process);
         let opened = process::network_namespace(&self.proc_root, &process).and_then(|inode| {
-            let device_file = File::open(self.proc_root.join(&process).join("net/dev"))?;
-            Ok(Namespace { inode, device_file })
+            let device_file = File::open(directory.join("net/dev"))?;
+            Ok((Namespace { inode, device_file }, self.sockets.open(&directory)))
         });
         // Had the process ended meanwhile, its number could be another's by now.
         if !process::is_member(&self.layout, path, &process) {
             return Ok(None);
         }
-        let namespace = opened.with_context(|| format!("open the network namespace of process {process}"))?;
+        let (namespace, sockets) =
+            opened.with_context(|| format!("open the network namespace of process {process}"))?;
         let shared = namespace.inode == self.host_namespace || self.bearers.contains_key(&namespace.inode);
-        Ok((!shared).then_some(namespace))
+        Ok((!shared).then_some((namespace, sockets)))
     }
 }
 
@@ -105,9 +114,10 @@ impl Collector for Network {
             if tick >= FIRST_TICKS && !tick.is_multiple_of(RETRY_EVERY_TICKS) {
                 return Ok(());
             }
-            let Some(namespace) = self.open(container)? else {
+            let Some((namespace, sockets)) = self.open(container)? else {
                 return Ok(());
             };
+            self.sockets.hold(container.key, sockets);
             self.bearers.insert(namespace.inode, container.key);
             self.containers.entry(container.key).or_default().namespace = Some(namespace);
         }
@@ -120,10 +130,16 @@ impl Collector for Network {
         {
             self.devices.swap_into(&mut row.network);
         }
+        row.sockets = self.sockets.counted(container.key)?;
         Ok(())
     }
 
+    fn collect_host(&mut self, _: &mut HostRows) {
+        self.sockets.read_on();
+    }
+
     fn forget(&mut self, container: &Container) {
+        self.sockets.forget(container.key);
         if let Some(namespace) = self.containers.remove(&container.key).and_then(|tracked| tracked.namespace)
         {
             self.bearers.remove(&namespace.inode);

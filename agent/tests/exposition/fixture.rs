@@ -22,6 +22,7 @@ use glassbox::{
         nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
         oom::OomKills,
         scheduler::{Histogram, SchedulerUsage},
+        sockets::{Sockets, TcpSockets, UdpSockets},
     },
 };
 use glassbox_ebpf::histogram;
@@ -170,6 +171,12 @@ fn docker() -> ContainerRow {
         },
     };
     row.network = vec![interface("eth0", 1), interface("eth1", 100)];
+    row.sockets = Some(Arc::new(Sockets {
+        tcp: Some(TcpSockets([12, 0, 1, 0, 2, 40, 0, 3, 0, 1, 0])),
+        tcp6: Some(TcpSockets::default()),
+        udp: Some(UdpSockets { listening: 2, dropped: 7, receive_queue_bytes: 768, transmit_queue_bytes: 0 }),
+        udp6: Some(UdpSockets::default()),
+    }));
     row.oom = OomKills { this_life: Some(1), earlier_lives: 2, last_at: None };
     row.life = Lifecycle {
         state: Some(State::Paused),

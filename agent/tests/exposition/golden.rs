@@ -49,10 +49,14 @@ fn names_are_unique_and_those_of_counters_end_in_total() {
         assert!(names.insert(family.name), "{}", family.name);
         let is_counter = family.kind == exposition::Kind::Counter;
         // cAdvisor's names, which are inherited as they are.
-        let exempt = ["container_memory_failcnt", "container_hugetlb_failcnt"].contains(&family.name);
-        // dcgm-exporter's names, likewise.
-        let exempt = exempt || family.name.starts_with("DCGM_FI_");
-        assert_eq!(family.name.ends_with("_total"), is_counter && !exempt, "{}", family.name);
+        let gauge = ["tcp", "tcp6", "udp", "udp6"]
+            .iter()
+            .any(|table| family.name == format!("container_network_{table}_usage_total"));
+        let counter = ["container_memory_failcnt", "container_hugetlb_failcnt"].contains(&family.name)
+            // dcgm-exporter's names, likewise.
+            || family.name.starts_with("DCGM_FI_");
+        let is_called_total = if gauge || counter { gauge } else { is_counter };
+        assert_eq!(family.name.ends_with("_total"), is_called_total, "{}", family.name);
         assert!(!family.source.is_empty() && family.help.ends_with('.'), "{}", family.name);
     }
 }

@@ -16,7 +16,15 @@ use glassbox_tests::{
 use super::stack::Stack;
 
 /// What promtool has to say against names that are cAdvisor's and must stay; dcgm-exporter's are known by their prefix.
-const INHERITED: [&str; 2] = ["container_memory_failcnt", "container_hugetlb_failcnt"];
+const INHERITED: [&str; 6] = [
+    "container_memory_failcnt",
+    "container_hugetlb_failcnt",
+    // Gauges that are called totals.
+    "container_network_tcp_usage_total",
+    "container_network_tcp6_usage_total",
+    "container_network_udp_usage_total",
+    "container_network_udp6_usage_total",
+];
 
 #[test]
 fn promtool_finds_fault_only_with_names_that_are_inherited() {
