@@ -1,10 +1,10 @@
 //! `glassbox check`: what this host offers, what would be on, what off and why. Kernel programs are really loaded and
-//! attached for a moment, because nothing else tells whether this kernel takes them.
+//! attached for a moment, and collectors started, because nothing else tells whether this host takes them.
 
 use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
 
 use crate::{
-    collectors::{COLLECTORS, host_network, nvidia_driver, nvml, scheduler},
+    collectors::{COLLECTORS, Context, nvidia_driver, nvml},
     config::Config,
     containers::{
         cgroup::{self, Layout},
@@ -198,50 +198,42 @@ impl Report {
     }
 
     fn collectors(&mut self, config: &Config, layout: Option<&Layout>) {
-        let kernel = layout.map(|layout| {
-            let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
+        let Some(layout) = layout else {
+            return self.row("probes", State::Off, "no cgroups, so no containers");
+        };
+        let kernel = layout.hierarchy_id(&config.proc_root).and_then(|hierarchy_id| {
             Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
         });
-        let driver = nvidia_driver::describe(config);
-        let mut kernel = kernel;
-        let mut counts_packets = false;
-        match &mut kernel {
-            Some(Ok(kernel)) => {
-                if driver.is_some() {
-                    // Told by the outcome.
-                    let _ = kernel.attach(nvidia_driver::SPEC.name);
-                }
-                kernel.outcomes().iter().for_each(|outcome| self.outcome(outcome));
-                if let Some(layout) = layout {
-                    // On the root and off again: whether it may be.
-                    match kernel.attach_host_network(&layout.primary("/")) {
-                        Ok(_) => {
-                            counts_packets = true;
-                            self.ok("probe host_network", "cgroup_skb ingress + egress");
-                        }
-                        Err(error) => self.row("probe host_network", State::Off, format!("{error:#}")),
-                    }
-                }
-            }
-            Some(Err(error)) => self.row("probes", State::Off, format!("{error:#}")),
-            None => self.row("probes", State::Off, "no cgroups, so no containers"),
-        }
-        let loaded = kernel.and_then(Result::ok);
-        let has_rung = |noun: &str| loaded.as_ref().is_some_and(|kernel| kernel.rung(noun).is_ok());
-        let probe_is_off = |name: &str| {
-            name == scheduler::SPEC.name && !has_rung(name)
-                || name == host_network::SPEC.name && !counts_packets
+        let (mut kernel, kernel_error) = match kernel {
+            Ok(kernel) => (Some(kernel), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
         };
-        for spec in COLLECTORS {
+        // Before what the programs have to say: some collectors attach theirs themselves.
+        let started: Vec<_> = COLLECTORS
+            .iter()
+            .map(|spec| {
+                let kernel_error = kernel_error.clone();
+                let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error };
+                let is_off = config.collectors_off.iter().any(|off| off == spec.name);
+                (spec, (!is_off).then(|| (spec.start)(&mut context).map(drop)))
+            })
+            .collect();
+        match kernel_error {
+            None => kernel.iter().flat_map(Kernel::outcomes).for_each(|outcome| self.outcome(outcome)),
+            Some(error) => self.row("probes", State::Off, error),
+        }
+        let driver = nvidia_driver::describe(config);
+        for (spec, started) in started {
             let subject = format!("collector {}", spec.name);
-            if config.collectors_off.iter().any(|off| off == spec.name) {
-                self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
-            } else if probe_is_off(spec.name) {
-                self.row(subject, State::Off, "its probe is off");
-            } else if spec.name == nvidia_driver::SPEC.name && driver.is_none() {
-                self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
-            } else {
-                self.row(subject, State::Ok, spec.summary);
+            match started {
+                None => {
+                    self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
+                }
+                Some(Err(error)) => self.row(subject, State::Off, format!("{error:#}")),
+                Some(Ok(())) if spec.name == nvidia_driver::SPEC.name && driver.is_none() => {
+                    self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
+                }
+                Some(Ok(())) => self.row(subject, State::Ok, spec.summary),
             }
         }
         if let Some(driver) = driver {

@@ -31,6 +31,21 @@ pub struct Context<'a> {
     pub kernel_error: Option<String>,
 }
 
+impl Context<'_> {
+    /// The kernel programs.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn kernel(&mut self) -> anyhow::Result<&mut Kernel> {
+        match &mut self.kernel {
+            Some(kernel) => Ok(kernel),
+            None => {
+                anyhow::bail!("{}", self.kernel_error.as_deref().unwrap_or("no kernel programs are loaded"))
+            }
+        }
+    }
+}
+
 /// One row of the registry.
 pub struct Spec {
     /// The noun.

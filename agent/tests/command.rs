@@ -48,7 +48,7 @@ fn what_is_off_is_named_with_its_reason_and_the_agent_can_still_run() {
     assert!(row(&table, "docker").contains("/nonexistent.sock"), "{table}");
     assert!(row(&table, "probes").contains("kernel.enabled = false"), "{table}");
     assert!(row(&table, "collector network").contains("collectors.network = false"), "{table}");
-    assert!(row(&table, "collector scheduler").contains("its probe is off"), "{table}");
+    assert!(row(&table, "collector scheduler").contains("kernel.enabled = false"), "{table}");
     for subject in ["kernel", "BTF", "lockdown", "privileges", "GPU"] {
         row(&table, subject);
     }

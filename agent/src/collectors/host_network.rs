@@ -47,15 +47,10 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         layout.mode() != Mode::V1,
         "find a v2 hierarchy: sockets know their v2 cgroup, and this host has none"
     );
-    let kernel = match &mut context.kernel {
-        Some(kernel) => kernel,
-        None => {
-            anyhow::bail!("{}", context.kernel_error.as_deref().unwrap_or("no kernel programs are loaded"))
-        }
-    };
+    let proc_root = context.config.proc_root.clone();
+    let kernel = context.kernel()?;
     // Whether it may be, at once and not with the first container: on the root, and off again.
     drop(kernel.attach_host_network(&layout.primary("/"))?);
-    let proc_root = context.config.proc_root.clone();
     let host_namespace = process::network_namespace(&proc_root, "1")
         .or_else(|_| process::network_namespace(&proc_root, "self"))
         .context("find the host's network namespace")?;

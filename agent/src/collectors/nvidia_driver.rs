@@ -102,12 +102,7 @@ struct NvidiaDriver {
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let config = context.config;
-    let kernel = match &mut context.kernel {
-        Some(kernel) => kernel,
-        None => {
-            anyhow::bail!("{}", context.kernel_error.as_deref().unwrap_or("no kernel programs are loaded"))
-        }
-    };
+    let kernel = context.kernel()?;
     let mut collector = NvidiaDriver {
         extra: config.nvidia_extra.clone(),
         release: config.nvidia_release,

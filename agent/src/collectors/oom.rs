@@ -68,11 +68,7 @@ struct Tracked {
 impl Oom {
     fn new(context: &mut Context<'_>) -> anyhow::Result<Self> {
         let layout = context.layout.clone();
-        let marks = match &mut context.kernel {
-            Some(kernel) => marks(kernel),
-            None => Err(anyhow::anyhow!("no kernel programs are loaded")),
-        };
-        let marks = match marks {
+        let marks = match context.kernel().and_then(marks) {
             Ok(marks) => Some(marks),
             Err(error) => {
                 anyhow::ensure!(

@@ -45,12 +45,7 @@ pub const SPEC: Spec = Spec {
 };
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
-    let kernel = match &mut context.kernel {
-        Some(kernel) => kernel,
-        None => {
-            anyhow::bail!("{}", context.kernel_error.as_deref().unwrap_or("no kernel programs are loaded"))
-        }
-    };
+    let kernel = context.kernel()?;
     kernel.rung(SPEC.name)?;
     let counts = kernel.take_map(maps::SCHEDULER)?;
     let cpus = aya::util::nr_cpus().map_err(|(path, error)| error_of(path, error))?;
