@@ -4,10 +4,10 @@
 //! container's first and last counters cannot wait.
 
 mod containers;
+mod running;
 mod wait;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,16 +15,16 @@ use std::{
 use tokio::sync::watch;
 
 pub use self::wait::Waker;
-use self::wait::Woken;
+use self::{running::Running, wait::Woken};
 use crate::{
-    collectors::{COLLECTORS, Collector, Context, nvidia_driver},
+    collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
     containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
     snapshot::{
         Snapshot,
-        agent::{AgentUsage, CollectorStatus, RuntimeStatus},
+        agent::{AgentUsage, RuntimeStatus},
         gpu::HostRows,
     },
 };
@@ -34,13 +34,6 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
 /// How long the first snapshot waits for the runtimes' names.
 const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
-
-struct Running {
-    status: CollectorStatus,
-    /// `None` where it could not start or has panicked.
-    collector: Option<Box<dyn Collector>>,
-    last_error: String,
-}
 
 /// The state between ticks.
 pub struct Engine {
@@ -81,12 +74,7 @@ impl Engine {
                     kernel_error: kernel.as_ref().err().cloned(),
                     kernel: kernel.as_mut().ok(),
                 };
-                let collector = (spec.start)(&mut context)
-                    .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
-                    .ok();
-                let up = collector.is_some();
-                let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
-                Running { status, collector, last_error: String::new() }
+                Running::start(spec, &mut context)
             })
             .collect();
         release_start_up_memory();
@@ -219,105 +207,4 @@ fn release_start_up_memory() {
 fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
     let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
     Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
-}
-
-impl Running {
-    /// One run over all living containers. A collector that panics is left out from then on.
-    fn collect_all(
-        &mut self,
-        tracker: &mut Tracker,
-        kernel: Option<&mut Kernel>,
-        host: &mut HostRows,
-        now: SystemTime,
-    ) {
-        let Some(collector) = &mut self.collector else { return };
-        let begun = Instant::now();
-        let (mut succeeded, mut failed) = (0u32, None);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            collector.refresh(kernel);
-            for entry in tracker.living() {
-                entry.row.last_seen = now;
-                match collector.collect(&entry.container, &mut entry.row) {
-                    Ok(()) => succeeded += 1,
-                    Err(error) => {
-                        self.status.errors += 1;
-                        failed = Some(error.context(format!("container {}", entry.container.identity.id)));
-                    }
-                }
-            }
-            collector.collect_host(host);
-        }));
-        self.status.duration = begun.elapsed();
-        self.status.up = succeeded > 0 || failed.is_none();
-        if let Some(error) = failed {
-            self.report(&error);
-        }
-        if outcome.is_err() {
-            tracing::error!("collector {} panicked and is off from now on", self.status.name);
-            self.collector = None;
-            self.status.up = false;
-        }
-    }
-
-    /// Logs an error unless it is the one logged last: a broken file must not fill the disk.
-    fn report(&mut self, error: &anyhow::Error) {
-        let text = format!("{:#}", error.root_cause());
-        if text != self.last_error {
-            tracing::warn!("collector {}: {error:#}", self.status.name);
-            self.last_error = text;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        containers::{
-            Runtime,
-            tracker::{Container, Sighting},
-        },
-        snapshot::ContainerRow,
-    };
-
-    struct Erring(fn() -> anyhow::Result<()>);
-
-    impl Collector for Erring {
-        fn collect(&mut self, _: &Container, _: &mut ContainerRow) -> anyhow::Result<()> {
-            (self.0)()
-        }
-    }
-
-    fn run_twice(collect: fn() -> anyhow::Result<()>) -> Running {
-        let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::ZERO, 1);
-        let now = SystemTime::now();
-        let sighting = Sighting {
-            id: &"a".repeat(64),
-            runtime: Runtime::Docker,
-            cgroup_path: "/docker/a",
-            cgroup_id: 1,
-            slot: None,
-            made_at: None,
-        };
-        tracker.add(&sighting, now);
-        let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
-        let mut running =
-            Running { status, collector: Some(Box::new(Erring(collect))), last_error: String::new() };
-        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
-        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
-        running
-    }
-
-    #[test]
-    fn a_collector_that_panics_is_off_from_then_on() {
-        let running = run_twice(|| panic!("a bug"));
-        assert!(running.collector.is_none() && !running.status.up);
-    }
-
-    #[test]
-    fn a_collector_that_errs_is_down_and_tried_again() {
-        let running = run_twice(|| anyhow::bail!("a broken file"));
-        assert!(running.collector.is_some() && !running.status.up);
-        assert_eq!(running.status.errors, 2);
-    }
 }

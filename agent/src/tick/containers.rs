@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Engine, Running};
+use super::{Engine, Running, running};
 use crate::{
     containers::{
         cgroup::{self, Found},
@@ -121,11 +121,7 @@ impl Engine {
                 kernel.slots.leave(nested);
             }
         }
-        for running in &mut self.collectors {
-            if let Some(collector) = &mut running.collector {
-                collector.forget(&entry.container);
-            }
-        }
+        running::active(&mut self.collectors).for_each(|collector| collector.forget(&entry.container));
         let slot = entry.container.slot.take();
         self.tracker.end(key, now);
         if let Some(slot) = slot {
@@ -135,11 +131,7 @@ impl Engine {
 
     /// Clears a slot's counters and lets the next container have it.
     fn give_back(&mut self, slot: u32) {
-        for running in &mut self.collectors {
-            if let Some(collector) = &mut running.collector {
-                collector.clear_slot(slot);
-            }
-        }
+        running::active(&mut self.collectors).for_each(|collector| collector.clear_slot(slot));
         if let Some(kernel) = &mut self.kernel {
             kernel.slots.release(slot);
         }
@@ -227,7 +219,7 @@ impl Engine {
 
 /// Reads one container with every collector.
 fn read(collectors: &mut [Running], mut kernel: Option<&mut Kernel>, entry: &mut Entry) {
-    for collector in collectors.iter_mut().filter_map(|running| running.collector.as_mut()) {
+    for collector in running::active(collectors) {
         collector.refresh(kernel.as_deref_mut());
         // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
         let _ = collector.collect(&entry.container, &mut entry.row);
