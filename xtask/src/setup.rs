@@ -19,12 +19,13 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run, and the package that has it.
-const TEST_PROGRAMS: [(&str, &str); 9] = [
+const TEST_PROGRAMS: [(&str, &str); 10] = [
     // With containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
     ("iptables", "iptables"),
     ("ip", "iproute2"),
+    ("ps", "procps"),
     ("stress-ng", "stress-ng"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     // For the kernel module that guests load.

@@ -1,13 +1,10 @@
 //! From what the user wrote to what it means: defaults filled in, values held against their bounds.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{Config, ConfigError, raw::RawConfig};
 use crate::{
-    collectors::{
-        COLLECTORS,
-        nvidia_driver::{ExtraPaths, Release},
-    },
+    collectors::nvidia_driver::{ExtraPaths, Release},
     containers::files::Roots,
 };
 
@@ -24,16 +21,6 @@ fn release(text: &str) -> Result<Release, ConfigError> {
         key: "nvidia_driver.release",
         problem: format!("{text:?} is no release, such as \"580.65.06\""),
     })
-}
-
-/// The collectors that are to stay off. A name that is none is refused: it would be believed to be off.
-fn switched_off(switches: &BTreeMap<String, bool>) -> Result<Vec<String>, ConfigError> {
-    if let Some(unknown) = switches.keys().find(|name| COLLECTORS.iter().all(|spec| spec.name != *name)) {
-        let names: Vec<_> = COLLECTORS.iter().map(|spec| spec.name).collect();
-        let problem = format!("{unknown:?} is no collector; there are {}", names.join(", "));
-        return Err(ConfigError::Value { key: "collectors", problem });
-    }
-    Ok(switches.iter().filter(|(_, on)| !**on).map(|(name, _)| name.clone()).collect())
 }
 
 impl TryFrom<RawConfig> for Config {
@@ -57,7 +44,12 @@ impl TryFrom<RawConfig> for Config {
             })?,
             rename: raw.containers.rename,
             labels: raw.containers.labels.unwrap_or(default.labels),
-            collectors_off: switched_off(&raw.collectors)?,
+            collectors_off: raw
+                .collectors
+                .into_iter()
+                .filter(|(_, on)| !on)
+                .map(|(name, _)| name.0.to_owned())
+                .collect(),
             cgroup_hugetlb: raw.cgroup.hugetlb.unwrap_or(default.cgroup_hugetlb),
             cgroup_numa: raw.cgroup.numa.unwrap_or(default.cgroup_numa),
             network_tcp_states: raw.network.tcp_states.unwrap_or(default.network_tcp_states),
