@@ -9,7 +9,7 @@
 //! the last reading, and once that is old the values are absent. The layer is found through one process of the container
 //! (`disk/layer.rs`), once.
 //!
-//! Cost: per container some ten system calls a minute, and a look into a table per tick. Layers are found from Linux 5.6
+//! Cost: 16 µs per container and round, without walks, and a look into a table per tick. Layers are found from Linux 5.6
 //! on (`openat2`).
 
 mod directory;

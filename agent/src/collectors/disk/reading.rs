@@ -8,7 +8,7 @@ use std::{
 
 use crate::snapshot::disk::DiskUsage;
 
-/// One round over all layers, and the walks that have ended since.
+/// One round over all layers, with the walks that had ended by then.
 #[derive(Debug)]
 pub(super) struct Reading {
     /// When the round was begun.

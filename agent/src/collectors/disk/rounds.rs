@@ -1,4 +1,4 @@
-//! Rounds over the layers of all containers, and the walks between them.
+//! Rounds over the layers of all containers, and the walks between them. What a walk has found shows with the next round.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -33,7 +33,6 @@ pub(super) struct Rounds {
     queue: VecDeque<u64>,
     walking: Option<(u64, Walk)>,
     number: u64,
-    last: Option<(Instant, Duration)>,
     walks_given_up: u64,
 }
 
@@ -98,7 +97,6 @@ impl Rounds {
             queue: VecDeque::new(),
             walking: None,
             number: 0,
-            last: None,
             walks_given_up: 0,
         })
     }
@@ -116,8 +114,15 @@ impl Rounds {
             let wanting = self.known.iter().filter(|(_, known)| known.wants_walk());
             self.queue = wanting.map(|(key, _)| *key).collect();
         }
-        self.last = Some((begun, begun.elapsed()));
-        self.publish();
+        self.number += 1;
+        let layers = self.known.iter().filter_map(|(key, known)| Some((*key, known.usage()?))).collect();
+        self.shared.put(Reading {
+            taken: begun,
+            duration: begun.elapsed(),
+            number: self.number,
+            layers,
+            walks_given_up: self.walks_given_up,
+        });
     }
 
     fn look_at(&mut self, subject: &Subject) {
@@ -190,14 +195,5 @@ impl Rounds {
             known.walked_bytes = bytes;
             known.given_up = bytes.is_none().then(Instant::now);
         }
-        self.publish();
-    }
-
-    fn publish(&mut self) {
-        let Some((taken, duration)) = self.last else { return };
-        self.number += 1;
-        let layers = self.known.iter().filter_map(|(key, known)| Some((*key, known.usage()?))).collect();
-        let (number, walks_given_up) = (self.number, self.walks_given_up);
-        self.shared.put(Reading { taken, duration, number, layers, walks_given_up });
     }
 }

@@ -263,6 +263,7 @@ fn a_process_that_is_still_in_its_runtimes_root_does_not_decide_for_ever() {
     fs::remove_file(root.join("proc/7/mountinfo")).unwrap();
     disk.round();
     while disk.walk(Duration::from_secs(1)).is_some() {}
+    disk.round();
     let usage = shared.latest().unwrap().layers.get(&1).cloned();
     assert_eq!(usage.map(|usage| usage.source), Some(DiskSource::Walk));
 }
