@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run, and the package that has it.
-const TEST_PROGRAMS: [(&str, &str); 10] = [
+const TEST_PROGRAMS: [(&str, &str); 11] = [
     // With containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),

@@ -52,25 +52,15 @@ struct Known {
 
 impl Known {
     fn usage(&self) -> Option<DiskUsage> {
-        let of = |used_bytes: Option<u64>, source| {
-            let limit_bytes = self.account.limit_bytes;
-            used_bytes.map(|_| DiskUsage {
-                device: Arc::clone(&self.device),
-                used_bytes,
-                limit_bytes,
-                source,
-            })
-        };
-        let limit = || DiskUsage {
-            device: Arc::clone(&self.device),
-            used_bytes: None,
-            limit_bytes: self.account.limit_bytes,
-            source: DiskSource::ProjectQuota,
-        };
-        of(self.account.used_bytes, DiskSource::ProjectQuota)
-            .or_else(|| of(self.told_bytes, DiskSource::Runtime))
-            .or_else(|| of(self.walked_bytes, DiskSource::Walk))
-            .or_else(|| self.account.limit_bytes.map(|_| limit()))
+        let limit_bytes = self.account.limit_bytes;
+        let told = [
+            (self.account.used_bytes, DiskSource::ProjectQuota),
+            (self.told_bytes, DiskSource::Runtime),
+            (self.walked_bytes, DiskSource::Walk),
+        ];
+        let told = told.into_iter().find(|(bytes, _)| bytes.is_some());
+        let (used_bytes, source) = told.or(limit_bytes.map(|_| (None, DiskSource::ProjectQuota)))?;
+        Some(DiskUsage { device: Arc::clone(&self.device), used_bytes, limit_bytes, source })
     }
 
     fn layer(&self) -> Option<&Path> {
@@ -83,7 +73,10 @@ impl Known {
     /// Whether only a walk could tell, and has not just been in vain.
     fn wants_walk(&self) -> bool {
         let known = self.account.used_bytes.or(self.told_bytes).is_some();
-        self.layer().is_some() && !known && self.given_up.is_none_or(|at| at.elapsed() >= GIVEN_UP)
+        self.confirmed
+            && self.layer().is_some()
+            && !known
+            && self.given_up.is_none_or(|at| at.elapsed() >= GIVEN_UP)
     }
 }
 
