@@ -1,5 +1,5 @@
 //! Disks that tests make out of files, with filesystems that keep project quotas, and what is mounted of them. All of it
-//! goes when dropped; a disk goes also when the test is killed, with the last mount of it.
+//! goes when dropped, also where a test fails; a device is freed with its last mount.
 
 pub mod project;
 
@@ -23,6 +23,8 @@ const SET_FILE: u64 = 0x4c00;
 const CLEAR_FILE: u64 = 0x4c01;
 const SET_STATUS: u64 = 0x4c04;
 const GET_FREE: u64 = 0x4c82;
+/// `BLKFLSBUF` of linux/fs.h.
+const FORGET_BUFFERS: u64 = 0x1261;
 /// It is freed with its last user.
 const FREED_WITH_LAST_USER: u32 = 4;
 
@@ -121,7 +123,7 @@ impl Disk {
     /// # Errors
     /// Why this kernel has none: a reason to skip.
     pub fn with_project_quotas(self) -> Result<Filesystem, String> {
-        self.filesystem(&["-O", "quota,project", "-E", "quotatype=prjquota"], "prjquota")
+        self.filesystem(&["-O", "quota,project", "-E", "quotatype=prjquota,lazy_itable_init=0"], "prjquota")
     }
 
     /// Makes an ext4 as most have it on it, and mounts that.
@@ -129,17 +131,20 @@ impl Disk {
     /// # Errors
     /// Why this kernel has none: a reason to skip.
     pub fn with_ext4(self) -> Result<Filesystem, String> {
-        self.filesystem(&[], "")
+        self.filesystem(&["-E", "lazy_itable_init=0"], "")
     }
 
     fn filesystem(self, features: &[&str], options: &str) -> Result<Filesystem, String> {
+        // In the file: the device would have to be told to write zeros, which one in memory cannot and logs.
         let mut command = Command::new("mkfs.ext4");
-        command.args(["-q", "-b", "4096"]).args(features).arg(&self.path);
+        command.args(["-q", "-F", "-b", "4096"]).args(features).arg(self.directory.path().join("disk"));
         let made =
             command.stdin(Stdio::null()).output().map_err(|error| format!("run mkfs.ext4: {error}"))?;
         if !made.status.success() {
             return Err(format!("mkfs.ext4: {}", String::from_utf8_lossy(&made.stderr).trim()));
         }
+        // SAFETY: takes no argument. What was read of the device before is not what is in the file now.
+        unsafe { libc::ioctl(self.device.as_raw_fd(), FORGET_BUFFERS as libc::Ioctl) };
         let at = self.directory.path().join("mounted");
         fs::create_dir(&at).map_err(|error| format!("make a directory: {error}"))?;
         let mount = Mount::new("ext4", &self.path, &at, options);

@@ -1,9 +1,9 @@
 //! `cargo xtask vm`: the kernel tests on other kernels than this host's, each in a small virtual machine.
 //!
 //! A guest is a Debian kernel and an initramfs with our init, the test binary, busybox, a stand-in for the NVIDIA
-//! driver and an application for it: no disk, no network. It is emulated (QEMU's TCG) even where KVM is at hand: KVM
-//! inside a virtual machine often is, and then dies. A guest boots in about three seconds and keeps one CPU busy, so
-//! two run at a time; the kernels are downloaded once.
+//! driver and an application for it, and the kernel's own modules for disks in memory: no disk, no network. It is
+//! emulated (QEMU's TCG) even where KVM is at hand: KVM inside a virtual machine often is, and then dies. A guest boots in
+//! about three seconds and keeps one CPU busy, so two run at a time; the kernels are downloaded once.
 
 mod boot;
 mod content;
@@ -146,8 +146,8 @@ fn first(
     arguments: &Arguments,
     say: &dyn Fn(String),
 ) -> First {
-    let (kernel, module) = match guest {
-        Ok(Guest { kernel, module, .. }) => (kernel, module),
+    let (kernel, module, filesystems) = match guest {
+        Ok(Guest { kernel, module, filesystems }) => (kernel, module, filesystems),
         // Whoever names a kernel wants that one; the usual ones depend on what mirrors still have.
         Err(error) if arguments.kernels.is_empty() => {
             return First::Row(Row::skipped(&layer(series), format!("{error:#}")));
@@ -159,8 +159,9 @@ fn first(
         Ok(None) => ", without the NVIDIA stand-in: its headers are not to be had",
         Err(error) => return First::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
     };
+    let and_without = if filesystems.is_empty() { ", without modules for tests of disks" } else { "" };
     let started = Instant::now();
-    let note = format!("Linux {}{without}", kernel.release);
+    let note = format!("Linux {}{without}{and_without}", kernel.release);
     let boot = Boot { kernel: &kernel, initramfs, by_hand: arguments.keep, messages: "quiet" };
     match boot.run(say) {
         Err(error) if error.is::<Hung>() => {
