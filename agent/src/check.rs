@@ -213,9 +213,9 @@ impl Report {
             .iter()
             .map(|spec| {
                 let kernel_error = kernel_error.clone();
-                let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error };
-                let is_off = config.collectors_off.iter().any(|off| off == spec.name);
-                (spec, (!is_off).then(|| (spec.start)(&mut context).map(drop)))
+                let layers = Default::default();
+                let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
+                (spec, config.is_on(spec.name).then(|| (spec.start)(&mut context).map(drop)))
             })
             .collect();
         match kernel_error {

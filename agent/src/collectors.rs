@@ -4,6 +4,7 @@
 //! To add one, see CONTRIBUTING.md.
 
 pub mod cgroup;
+pub mod disk;
 pub mod host_network;
 pub mod machine;
 pub mod network;
@@ -14,7 +15,7 @@ pub mod scheduler;
 
 use crate::{
     config::Config,
-    containers::{cgroup::Layout, tracker::Container},
+    containers::{cgroup::Layout, layers::Layers, tracker::Container},
     kernel::Kernel,
     snapshot::{ContainerRow, gpu::HostRows},
 };
@@ -29,6 +30,8 @@ pub struct Context<'a> {
     pub kernel: Option<&'a mut Kernel>,
     /// Why there is no `kernel`.
     pub kernel_error: Option<String>,
+    /// What runtimes tell of writable layers.
+    pub layers: Layers,
 }
 
 impl Context<'_> {
@@ -86,6 +89,7 @@ pub const COLLECTORS: &[Spec] = &[
     machine::SPEC,
     network::SPEC,
     host_network::SPEC,
+    disk::SPEC,
     oom::SPEC,
     scheduler::SPEC,
     nvidia_driver::SPEC,

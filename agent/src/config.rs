@@ -132,6 +132,10 @@ pub struct Config {
     pub network_tcp_states: bool,
     /// Whether UDP sockets are.
     pub network_udp_states: bool,
+    /// Time between two rounds over the writable layers.
+    pub disk_period: Duration,
+    /// Whether layers of whose size nobody tells are walked.
+    pub disk_walk: bool,
     /// Docker Engine's socket; `None` where it is not to be asked.
     pub docker_socket: Option<PathBuf>,
     /// Sockets of other Docker Engines, such as rootless ones.
@@ -197,6 +201,8 @@ impl Default for Config {
             cgroup_numa: false,
             network_tcp_states: false,
             network_udp_states: false,
+            disk_period: Duration::from_secs(60),
+            disk_walk: false,
             docker_socket: Some("/var/run/docker.sock".into()),
             docker_extra_sockets: Vec::new(),
             podman_sockets: vec!["/run/podman/podman.sock".into()],
@@ -228,6 +234,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether the collector of that name is to run.
+    #[must_use]
+    pub fn is_on(&self, collector: &str) -> bool {
+        !self.collectors_off.iter().any(|off| off == collector)
+    }
+
     /// Reads and validates a file.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod directory;
 pub mod docker;
 pub mod files;
 pub mod grpc;
+pub mod layers;
 pub mod lifecycle;
 pub mod naming;
 mod reconnect;

@@ -12,6 +12,7 @@ pub mod agent;
 pub mod container_gpu;
 pub mod cpu;
 pub mod dcgm;
+pub mod disk;
 pub mod document;
 pub mod filesystem;
 pub mod gpu;
@@ -236,6 +237,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         memory::FAMILIES,
         pages::FAMILIES,
         filesystem::FAMILIES,
+        disk::FAMILIES,
         pressure::FAMILIES,
         processes::FAMILIES,
         network::FAMILIES,

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod disk;
 pub mod gpu;
 pub mod gpu_state;
 pub mod lifecycle;
@@ -19,6 +20,7 @@ use std::{sync::Arc, time::SystemTime};
 use self::{
     agent::AgentUsage,
     cgroup::CgroupUsage,
+    disk::{DiskReading, DiskUsage},
     gpu::{ContainerGpu, Gpu, NvmlUsage},
     gpu_state::GpuState,
     lifecycle::Lifecycle,
@@ -44,6 +46,8 @@ pub struct Snapshot {
     pub stray_gpus: Vec<Gpu>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// How the reading of writable layers fares; `None` where its collector is off.
+    pub disk: Option<DiskReading>,
     /// The host; `None` where its collector is off.
     pub machine: Option<Arc<Machine>>,
     /// The agent itself.
@@ -66,6 +70,8 @@ pub struct ContainerRow {
     pub life: Lifecycle,
     /// What its cgroup files say.
     pub cgroup: CgroupUsage,
+    /// What its writable layer takes. `None` where nobody tells.
+    pub disk: Option<Box<DiskUsage>>,
     /// Interfaces of its own network namespace; empty where it shares another's.
     pub network: Vec<InterfaceCounters>,
     /// The sockets of that namespace by state; `None` where they are not counted.
@@ -95,6 +101,7 @@ impl ContainerRow {
             owns_name: true,
             life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
+            disk: None,
             network: Vec::new(),
             sockets: None,
             host_network: None,

@@ -66,13 +66,14 @@ impl Engine {
         };
         let collectors = COLLECTORS
             .iter()
-            .filter(|spec| !config.collectors_off.iter().any(|off| off == spec.name))
+            .filter(|spec| config.is_on(spec.name))
             .map(|spec| {
                 let mut context = Context {
                     config: &config,
                     layout: &layout,
                     kernel_error: kernel.as_ref().err().cloned(),
                     kernel: kernel.as_mut().ok(),
+                    layers: directory.layers().clone(),
                 };
                 Running::start(spec, &mut context)
             })
@@ -146,14 +147,17 @@ impl Engine {
             kernel.tick();
         }
         self.ticks += 1;
+        let mut agent = self.usage(begun.elapsed());
+        agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
         let snapshot = Snapshot {
             taken_at: now,
             containers: self.tracker.rows(now),
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvml: host.nvml,
+            disk: host.disk,
             machine: host.machine,
-            agent: self.usage(begun.elapsed()),
+            agent,
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
     }

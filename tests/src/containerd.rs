@@ -127,7 +127,7 @@ impl Containerd {
         let text = format!(
             "version = 2\nroot = {root}\nstate = {state}\n[grpc]\naddress = {socket}\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{IMAGE}\"\n\
-             restrict_oom_score_adj = true\ndisable_apparmor = true\n\
+             restrict_oom_score_adj = true\ndisable_apparmor = true\nstats_collect_period = 1\n\
              [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n"
         );
         let (file, log) = (self.path("config.toml"), self.path("log"));

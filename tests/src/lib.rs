@@ -8,6 +8,7 @@ pub mod containerd;
 pub mod cuda;
 pub mod dashboards;
 pub mod demo;
+pub mod disk;
 pub mod docker;
 pub mod exposition;
 pub mod gpu_check;

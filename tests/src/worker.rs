@@ -29,7 +29,21 @@ pub enum Work {
     },
     /// Sleeps in a network of its own.
     SleepElsewhere,
+    /// Sleeps with the open directory of this descriptor as its root.
+    SleepIn(i32),
+    /// Writes to a block device and reads from it, then sleeps.
+    Transfer {
+        /// Its descriptor, by which transfers pass the page cache by.
+        device: i32,
+        /// How many transfers of [`TRANSFER_BYTES`] are written,
+        writes: u32,
+        /// and read.
+        reads: u32,
+    },
 }
+
+/// Bytes of one transfer.
+pub const TRANSFER_BYTES: usize = 64 * 1024;
 
 /// A child process; killed and reaped when dropped.
 pub struct Worker {
@@ -176,6 +190,25 @@ fn eat(bytes: usize) {
     }
 }
 
+/// The same. Where something is refused, the test sees that it was not counted.
+fn transfer(device: i32, writes: u32, reads: u32) {
+    // SAFETY: new memory of its own, aligned to pages and of the size that the calls are given.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let memory = libc::mmap(std::ptr::null_mut(), TRANSFER_BYTES, protection, flags, -1, 0);
+        let at = |transfer: u32| i64::from(transfer) * TRANSFER_BYTES as i64;
+        if memory != libc::MAP_FAILED {
+            for transfer in 0..writes {
+                libc::pwrite(device, memory, TRANSFER_BYTES, at(transfer));
+            }
+            for transfer in 0..reads {
+                libc::pread(device, memory, TRANSFER_BYTES, at(transfer));
+            }
+        }
+    }
+}
+
 /// The same. What does not come is not sent on.
 fn exchange(port: u16, datagrams: u32, bytes: usize) {
     let mut data = [0u8; 4096];
@@ -205,6 +238,14 @@ fn toil(work: Work) -> ! {
         Work::Exchange { port, datagrams, bytes } => exchange(port, datagrams, bytes),
         // SAFETY: no pointers. Where it is refused, the test sees it.
         Work::SleepElsewhere => drop(unsafe { libc::unshare(libc::CLONE_NEWNET) }),
+        Work::SleepIn(root) => {
+            // SAFETY: a constant C string. Where it is refused, the test sees it.
+            unsafe {
+                libc::fchdir(root);
+                libc::chroot(c".".as_ptr());
+            }
+        }
+        Work::Transfer { device, writes, reads } => transfer(device, writes, reads),
         Work::Spin | Work::SpinAndSleep | Work::Sleep => {}
     }
     let idles = !matches!(work, Work::Spin | Work::SpinAndSleep);

@@ -98,7 +98,13 @@ impl Collecting {
     fn start(spec: &collectors::Spec, id: &str) -> Self {
         let layout = Layout::detect(Path::new(CGROUPS)).unwrap();
         let config = Config::default();
-        let mut context = Context { config: &config, layout: &layout, kernel: None, kernel_error: None };
+        let mut context = Context {
+            config: &config,
+            layout: &layout,
+            kernel: None,
+            kernel_error: None,
+            layers: Default::default(),
+        };
         let collector = (spec.start)(&mut context).unwrap();
         let (container, row) = tracked(&layout, 1, id);
         Self { collector, container, row }

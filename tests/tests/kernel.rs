@@ -4,8 +4,10 @@
 
 mod kernel {
     mod births;
+    mod block_io;
     mod cgroup;
     mod degraded;
+    mod disk;
     mod host_network;
     mod nvidia_driver;
     mod oom;

@@ -333,6 +333,8 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     assert!(is_recent(names.started_at), "{:?}", names.started_at);
     assert_eq!(watching.names(&sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
 
+    the_layers_size_is_told(&watching, &containerd, source, &id, &own.path);
+
     let files = Watching::new();
     let roots = Roots { containerd: containerd.state(), ..nowhere() };
     files.start(files::watch(roots, labels(), files.directory.clone()));
@@ -342,6 +344,35 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
     assert_eq!((names.kubernetes_container.as_deref(), names.image.as_str()), (Some("app"), IMAGE));
     assert_eq!(files.names(&sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
+}
+
+/// What containerd measures grows by what is written.
+fn the_layers_size_is_told(
+    watching: &Watching,
+    containerd: &Containerd,
+    source: Source,
+    id: &str,
+    cgroup_path: &str,
+) {
+    const WRITTEN_BYTES: u64 = 3 << 20;
+    let (layers, period) = (watching.directory.layers(), Duration::from_millis(300));
+    let asking = cri::disk::watch(source, containerd.socket(), period, layers.clone());
+    watching.start(asking);
+    let before = eventually("a size", PATIENCE, || layers.get(id, PATIENCE));
+    let layout = Layout::detect(Path::new("/sys/fs/cgroup")).unwrap();
+    let pids = ["cpu", "memory"].into_iter().find_map(|controller| {
+        let list = layout.directory(controller, cgroup_path)?.join("cgroup.procs");
+        std::fs::read_to_string(list).ok().filter(|pids| !pids.is_empty())
+    });
+    let pid = pids.as_deref().and_then(|pids| pids.lines().next()).expect("a process").to_owned();
+    let file = format!("/proc/{pid}/root/written");
+    std::fs::write(&file, vec![7; WRITTEN_BYTES as usize]).unwrap();
+    std::fs::File::open(&file).unwrap().sync_all().unwrap();
+    let after = eventually("the size with what was written", PATIENCE, || {
+        layers.get(id, PATIENCE).filter(|after| *after >= before + WRITTEN_BYTES)
+    });
+    println!("{before} bytes, {after} after {WRITTEN_BYTES} more");
+    assert!(after - before <= WRITTEN_BYTES + 8192, "{before} bytes, {after} after {WRITTEN_BYTES} more");
 }
 
 #[test]

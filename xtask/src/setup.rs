@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 /// What the tests run, and the package that has it.
-const TEST_PROGRAMS: [(&str, &str); 10] = [
+const TEST_PROGRAMS: [(&str, &str); 11] = [
     // With containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -31,6 +31,8 @@ const TEST_PROGRAMS: [(&str, &str); 10] = [
     // For the kernel module that guests load.
     ("gcc", "gcc"),
     ("make", "make"),
+    // For filesystems with quotas.
+    ("mkfs.ext4", "e2fsprogs"),
     // Only the static one works alone in a container or a guest, and both have the same name.
     ("", "busybox-static"),
 ];

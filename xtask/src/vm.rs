@@ -1,13 +1,14 @@
 //! `cargo xtask vm`: the kernel tests on other kernels than this host's, each in a small virtual machine.
 //!
 //! A guest is a Debian kernel and an initramfs with our init, the test binary, busybox, a stand-in for the NVIDIA
-//! driver and an application for it: no disk, no network. It is emulated (QEMU's TCG) even where KVM is at hand: KVM
-//! inside a virtual machine often is, and then dies. A guest boots in about three seconds and keeps one CPU busy, so
-//! two run at a time; the kernels are downloaded once.
+//! driver and an application for it, and the kernel's own modules for disks in memory: no disk, no network. It is
+//! emulated (QEMU's TCG) even where KVM is at hand: KVM inside a virtual machine often is, and then dies. A guest boots in
+//! about three seconds and keeps one CPU busy, so two run at a time; the kernels are downloaded once.
 
 mod boot;
 mod content;
 mod cpio;
+mod filesystems;
 mod initramfs;
 mod kernels;
 mod module;
@@ -55,7 +56,7 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     let all = if arguments.kernels.is_empty() { &usual[..] } else { &arguments.kernels };
     let started = Instant::now();
     let guests: Vec<_> = all.iter().map(|series| Guest::find(series)).collect();
-    let modules: Vec<_> = guests.iter().flatten().filter_map(Guest::module).collect();
+    let modules: Vec<_> = guests.iter().flatten().flat_map(Guest::modules).collect();
     match content::prepare(&arguments.filters, &modules) {
         Ok(initramfs) => {
             let rows = run(all, guests, &initramfs, arguments);
@@ -113,18 +114,27 @@ struct Guest {
     kernel: Kernel,
     /// The stand-in for the NVIDIA driver; `None` where the kernel's headers are not to be had.
     module: anyhow::Result<Option<PathBuf>>,
+    /// Modules for tests of disks, with the names of their files.
+    filesystems: Vec<(String, PathBuf)>,
 }
 
 impl Guest {
     fn find(series: &str) -> anyhow::Result<Self> {
         let kernel = kernels::fetch(series)?;
         let module = module::build(&kernel);
-        Ok(Self { kernel, module })
+        let filesystems = filesystems::find(&kernel)?;
+        Ok(Self { kernel, module, filesystems })
     }
 
-    fn module(&self) -> Option<(String, PathBuf)> {
-        let module = self.module.as_ref().ok()?.clone()?;
-        Some((self.kernel.name(), module))
+    /// Its modules, by their paths in the guests.
+    fn modules(&self) -> Vec<(String, PathBuf)> {
+        let name = self.kernel.name();
+        let stand_in = self.module.as_ref().ok().and_then(Clone::clone);
+        let stand_in = stand_in.map(|module| (format!("modules/{name}"), module));
+        let filesystems = self.filesystems.iter();
+        let filesystems =
+            filesystems.map(|(file, path)| (format!("filesystems/{name}/{file}"), path.clone()));
+        stand_in.into_iter().chain(filesystems).collect()
     }
 }
 
@@ -136,8 +146,8 @@ fn first(
     arguments: &Arguments,
     say: &dyn Fn(String),
 ) -> First {
-    let (kernel, module) = match guest {
-        Ok(Guest { kernel, module }) => (kernel, module),
+    let (kernel, module, filesystems) = match guest {
+        Ok(Guest { kernel, module, filesystems }) => (kernel, module, filesystems),
         // Whoever names a kernel wants that one; the usual ones depend on what mirrors still have.
         Err(error) if arguments.kernels.is_empty() => {
             return First::Row(Row::skipped(&layer(series), format!("{error:#}")));
@@ -149,8 +159,9 @@ fn first(
         Ok(None) => ", without the NVIDIA stand-in: its headers are not to be had",
         Err(error) => return First::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
     };
+    let and_without = if filesystems.is_empty() { ", without modules for tests of disks" } else { "" };
     let started = Instant::now();
-    let note = format!("Linux {}{without}", kernel.release);
+    let note = format!("Linux {}{without}{and_without}", kernel.release);
     let boot = Boot { kernel: &kernel, initramfs, by_hand: arguments.keep, messages: "quiet" };
     match boot.run(say) {
         Err(error) if error.is::<Hung>() => {

@@ -12,7 +12,7 @@
 //! that has gone keeps what was read last.
 
 mod block;
-mod device_names;
+pub(super) mod device_names;
 mod huge_pages;
 mod lists;
 mod source;

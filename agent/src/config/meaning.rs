@@ -54,6 +54,10 @@ impl TryFrom<RawConfig> for Config {
             cgroup_numa: raw.cgroup.numa.unwrap_or(default.cgroup_numa),
             network_tcp_states: raw.network.tcp_states.unwrap_or(default.network_tcp_states),
             network_udp_states: raw.network.udp_states.unwrap_or(default.network_udp_states),
+            disk_period: raw.disk.period_s.map_or(Ok(default.disk_period), |s| {
+                within("disk.period_s", s, 1, 86_400).map(Duration::from_secs)
+            })?,
+            disk_walk: raw.disk.walk.unwrap_or(default.disk_walk),
             docker_socket: if raw.docker.enabled.unwrap_or(true) {
                 raw.docker.socket.or(default.docker_socket)
             } else {

@@ -18,6 +18,7 @@ pub(super) struct RawConfig {
     pub(super) containers: RawContainers,
     pub(super) collectors: BTreeMap<CollectorName, bool>,
     pub(super) cgroup: RawCgroup,
+    pub(super) disk: RawDisk,
     pub(super) network: RawNetwork,
     pub(super) docker: RawDocker,
     pub(super) podman: RawSockets,
@@ -59,6 +60,13 @@ impl<'de> Deserialize<'de> for CollectorName {
 pub(super) struct RawCgroup {
     pub(super) hugetlb: Option<bool>,
     pub(super) numa: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDisk {
+    pub(super) period_s: Option<u64>,
+    pub(super) walk: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -6,6 +6,7 @@
 //! What is asked of containerd here is about its Kubernetes plugin only; see [`containerd`](super::containerd) for the
 //! rest. Everything the socket says is bounded in size and in time, see [`grpc`](super::grpc).
 
+pub mod disk;
 mod messages;
 mod names;
 

@@ -16,7 +16,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Runtime, lifecycle::Life};
+use super::{Runtime, layers::Layers, lifecycle::Life};
 
 /// Most entries.
 pub const ENTRIES_MAX: usize = 8192;
@@ -174,6 +174,7 @@ struct Inner {
     sightings: watch::Sender<Sightings>,
     /// True where runtimes have left files that may name a container.
     files: AtomicBool,
+    layers: Layers,
 }
 
 /// A container that is there, of which nobody has told yet.
@@ -420,6 +421,12 @@ impl Directory {
             }
         }
         all
+    }
+
+    /// What runtimes tell of writable layers.
+    #[must_use]
+    pub fn layers(&self) -> &Layers {
+        &self.0.layers
     }
 
     /// Notes whether runtimes have left files that may name a container.

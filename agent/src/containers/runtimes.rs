@@ -15,7 +15,7 @@ use super::{
     directory::{Directory, Source},
     docker, files,
 };
-use crate::config::Config;
+use crate::{collectors::disk, config::Config};
 
 /// Between two looks for a socket.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
@@ -41,7 +41,12 @@ pub fn start(config: &Config, directory: &Directory) {
     // Beside containerd's own, whose sockets they may share.
     let first = config.containerd_sockets.len();
     for (number, socket) in config.cri_sockets.iter().enumerate() {
-        begin(directory, Source::socket(cri_runtime(socket), first + number), socket, cri::watch, labels());
+        let source = Source::socket(cri_runtime(socket), first + number);
+        begin(directory, source, socket, cri::watch, labels());
+        if config.is_on(disk::SPEC.name) {
+            let layers = directory.layers().clone();
+            tokio::spawn(cri::disk::watch(source, socket.clone(), config.disk_period, layers));
+        }
     }
     tokio::spawn(files::watch(config.roots.clone(), labels(), directory.clone()));
 }

@@ -1,4 +1,4 @@
-//! Block I/O, by device. How full a container's filesystem is, is not known without walking it: docs/cadvisor.md.
+//! Block I/O, by device. How full a container's filesystem is: [`disk`](super::disk).
 
 use super::{Base, Emit, Family, Kind::Counter, Samples::Container};
 use crate::snapshot::{ContainerRow, cgroup::DeviceIo};

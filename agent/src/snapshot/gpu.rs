@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::machine::Machine;
+use super::{disk::DiskReading, machine::Machine};
 
 pub use super::xid::ReportedXids;
 
@@ -216,6 +216,8 @@ pub struct HostRows {
     pub gpus: Vec<Gpu>,
     /// NVML; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
+    /// How the reading of writable layers fares; `None` where its collector is off.
+    pub disk: Option<DiskReading>,
     /// The machine; `None` where its collector is off.
     pub machine: Option<Arc<Machine>>,
     /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.

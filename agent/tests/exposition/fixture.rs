@@ -14,6 +14,7 @@ use glassbox::{
             CgroupUsage, CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures,
             Processes,
         },
+        disk::{DiskReading, DiskSource, DiskUsage},
         gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
         gpu_state::GpuState,
         lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
@@ -58,6 +59,7 @@ pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
         nvml: None,
+        disk: None,
         machine: None,
         agent: AgentUsage::default(),
     }
@@ -72,6 +74,11 @@ pub(crate) fn host() -> Snapshot {
         gpus: gpus(),
         stray_gpus: vec![stray()],
         nvml: Some(nvml()),
+        disk: Some(DiskReading {
+            age: Some(Duration::from_millis(31_500)),
+            duration: Some(Duration::from_micros(640)),
+            walks_given_up: 0,
+        }),
         machine,
         agent: agent(),
     }
@@ -170,6 +177,12 @@ fn docker() -> ContainerRow {
             memory_swap_limit_bytes: Some(16 << 30),
         },
     };
+    row.disk = Some(Box::new(DiskUsage {
+        device: "/dev/nvme0n1".into(),
+        used_bytes: Some(734_003_200),
+        limit_bytes: Some(10 << 30),
+        source: DiskSource::ProjectQuota,
+    }));
     row.network = vec![interface("eth0", 1), interface("eth1", 100)];
     row.sockets = Some(Arc::new(Sockets {
         tcp: Some(TcpSockets([12, 0, 1, 0, 2, 40, 0, 3, 0, 1, 0])),
@@ -392,6 +405,12 @@ fn kubernetes() -> ContainerRow {
     let mut row = row(identity);
     row.cgroup.cpu.usage_ns = Some(1_500_000_000);
     row.cgroup.memory.working_set_bytes = Some(u64::MAX);
+    row.disk = Some(Box::new(DiskUsage {
+        device: "".into(),
+        used_bytes: Some(24_576),
+        limit_bytes: None,
+        source: DiskSource::Runtime,
+    }));
     row
 }
 

@@ -102,6 +102,7 @@ pub(crate) fn snapshot(containers: usize) -> Snapshot {
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
         nvml: None,
+        disk: None,
         machine: None,
         agent,
     }

@@ -225,6 +225,7 @@ fn snapshot(containers: u64) -> Snapshot {
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
         nvml: None,
+        disk: None,
         machine: None,
         agent: AgentUsage::default(),
     }

@@ -64,7 +64,13 @@ impl Watch {
         let mut kernel = Kernel::start(&Options { config, hierarchy_id: 0, change_offsets: |_| () })
             .unwrap_or_else(|error| panic!("{error:#}"));
         let layout = Layout::detect(ROOT.as_ref()).unwrap();
-        let mut context = Context { config, layout: &layout, kernel: Some(&mut kernel), kernel_error: None };
+        let mut context = Context {
+            config,
+            layout: &layout,
+            kernel: Some(&mut kernel),
+            kernel_error: None,
+            layers: Default::default(),
+        };
         let collector = (SPEC.start)(&mut context).unwrap_or_else(|error| panic!("{error:#}"));
         kernel.rung(SPEC.name).unwrap_or_else(|error| panic!("{error:#}"));
         let watched = Some(Watched::new(&kernel));

@@ -18,7 +18,8 @@ glassbox shows cAdvisor's families with cAdvisor's names, types and labels at `/
   the same, one that says `== 0` is not.
 - **Containers only.** cAdvisor also shows systemd's services and slices, unless started with `--docker_only`.
 - **No timestamps** and no `restartcount` label, so a container that is restarted goes on with its series.
-- **How full a container's filesystem is** is not shown, see below: to know it, somebody must look at every file.
+- **How full a container's filesystem is** is shown where the filesystem or the runtime knows it. Docker's containers without
+  a quota have no `container_fs_usage_bytes` unless `disk.walk` is on: somebody must look at every file then.
 ";
 
 #[test]

@@ -47,6 +47,7 @@ impl Probe {
             layout: &layout,
             kernel: Some(&mut kernel),
             kernel_error: None,
+            layers: Default::default(),
         })
         .unwrap_or_else(|error| panic!("{error:#}"));
         let row = ContainerRow::new(container.identity.clone(), SystemTime::now());

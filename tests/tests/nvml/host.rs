@@ -80,6 +80,7 @@ impl Host {
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvml: host.nvml,
+            disk: host.disk,
             machine: host.machine,
             agent: AgentUsage::default(),
         }

@@ -1,6 +1,10 @@
 //! Docker, the agent and Prometheus, up and connected.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use glassbox_tests::{
     agent::Agent,
@@ -42,9 +46,18 @@ impl Stack {
     }
 }
 
-/// Whether this host's kernel counts block I/O by cgroup at all: from 6.10 on, it does for v1 only on devices that have a
-/// throttle.
-pub(super) fn host_counts_block_io() -> bool {
-    let v1 = "/sys/fs/cgroup/blkio/blkio.throttle.io_service_bytes_recursive";
-    std::fs::read_to_string(v1).map_or(true, |text| text.lines().any(|line| line.contains(" Read ")))
+/// Arguments of `docker run` that make newer kernels count block I/O for cgroup v1, too, where they count only on devices
+/// with a throttle: one that no disk reaches. `None` where the daemon's files are on no disk.
+pub(super) fn counted_block_io(docker: &mut Docker) -> Option<[String; 4]> {
+    let device = fs::metadata(docker.daemon()?.data()).ok()?.dev();
+    let device = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
+    let device = fs::canonicalize(device).ok()?;
+    // A part of a disk has no throttle of its own.
+    let disk = if device.join("partition").exists() { device.parent()? } else { &device };
+    let rule = format!("/dev/{}:10gb", disk.file_name()?.to_str()?);
+    Some(["--device-write-bps".into(), rule.clone(), "--device-read-bps".into(), rule])
 }
+
+/// Writes and reads past the page cache: what goes through it, v1 counts for nobody.
+pub(super) const BLOCK_IO: &str = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct; \
+                                   dd if=/file of=/dev/null bs=1M iflag=direct";

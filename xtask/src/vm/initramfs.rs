@@ -1,5 +1,5 @@
 //! What a guest finds in its memory when it starts: init, the test binary, the fake CUDA application, the libraries
-//! they need, busybox, and a kernel module for each kernel that one was built for.
+//! they need, busybox, mkfs.ext4, and modules for each kernel.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ pub(super) struct Content<'a> {
     pub(super) application: &'a Path,
     /// Arguments of the tests: filters by name.
     pub(super) arguments: &'a [String],
-    /// Each becomes `/modules/` and the name of its kernel; a guest takes its own.
+    /// Modules by their paths in the guest, which have the names of their kernels in them; a guest takes its own.
     pub(super) modules: &'a [(String, PathBuf)],
 }
 
@@ -34,11 +34,13 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
     let mut archive = Archive::new(BufWriter::new(file));
     let mut libraries = BTreeSet::new();
     let strip = into.with_extension("stripped");
+    let mkfs = toolchain::in_path("mkfs.ext4").context("find mkfs.ext4: `cargo xtask setup --tests`")?;
     let binaries = [
         ("/init", content.init),
         ("/tests", content.tests),
         ("/bin/fake-cuda", content.application),
         ("/bin/busybox", &busybox),
+        ("/bin/mkfs.ext4", &mkfs),
     ];
     for (path, binary) in binaries {
         libraries.extend(libraries_of(binary)?);
@@ -48,10 +50,11 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
         let bytes = fs::read(&library).with_context(|| format!("read {}", library.display()))?;
         archive.file(&library.to_string_lossy(), &bytes)?;
     }
-    for (kernel, module) in content.modules {
-        archive.file(&format!("/modules/{kernel}"), &without_debug_information(module, &strip)?)?;
+    for (path, module) in content.modules {
+        archive.file(path, &without_debug_information(module, &strip)?)?;
     }
     archive.link("/bin/sh", "busybox")?;
+    archive.file("/etc/mtab", b"")?;
     archive.file("/arguments", content.arguments.join("\n").as_bytes())?;
     for directory in ["dev", "etc", "proc", "root", "run", "sys", "tmp", "var"] {
         archive.directory(directory)?;

@@ -85,16 +85,19 @@ impl DeviceNames {
     }
 
     fn of(&mut self, number: (u32, u32)) -> Arc<str> {
-        let (major, minor) = number;
         let directory = &self.directory;
-        let name = self.names.entry(number).or_insert_with(|| {
-            let link = fs::read_link(directory.join(format!("{major}:{minor}"))).ok();
-            let name = link.as_ref().and_then(|link| link.file_name()?.to_str());
-            // The kernel writes a slash in a device's name so.
-            name.map_or_else(|| numbers(number), |name| format!("/dev/{}", name.replace('!', "/")).into())
-        });
+        let name = self.names.entry(number).or_insert_with(|| look_up(directory, number));
         Arc::clone(name)
     }
+}
+
+/// The name of the device with these numbers, by the links in `directory`; the numbers where it has none.
+pub(in crate::collectors) fn look_up(directory: &std::path::Path, number: (u32, u32)) -> Arc<str> {
+    let (major, minor) = number;
+    let link = fs::read_link(directory.join(format!("{major}:{minor}"))).ok();
+    let name = link.as_ref().and_then(|link| link.file_name()?.to_str());
+    // The kernel writes a slash in a device's name so.
+    name.map_or_else(|| numbers(number), |name| format!("/dev/{}", name.replace('!', "/")).into())
 }
 
 fn numbers((major, minor): (u32, u32)) -> Arc<str> {

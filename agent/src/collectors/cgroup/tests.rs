@@ -26,7 +26,8 @@ impl Host {
 
     fn configured(cgroup_root: &Path, cgroup_path: &str, config: &Config) -> Self {
         let layout = Layout::detect(cgroup_root).unwrap();
-        let mut context = Context { config, layout: &layout, kernel: None, kernel_error: None };
+        let mut context =
+            Context { config, layout: &layout, kernel: None, kernel_error: None, layers: Default::default() };
         let identity = Arc::new(Identity {
             id: ID.into(),
             cgroup_path: cgroup_path.into(),

@@ -22,7 +22,13 @@ impl Host {
         process(root.path(), 1, "host", 0);
         let config = Config { proc_root: root.path().join("proc"), ..Config::default() };
         let layout = Layout::detect(&root.path().join("cgroup")).unwrap();
-        let mut context = Context { config: &config, layout: &layout, kernel: None, kernel_error: None };
+        let mut context = Context {
+            config: &config,
+            layout: &layout,
+            kernel: None,
+            kernel_error: None,
+            layers: Default::default(),
+        };
         let collector = (SPEC.start)(&mut context).unwrap();
         Self { root, collector }
     }
@@ -163,7 +169,13 @@ fn without_a_process_1_the_agents_own_network_is_the_hosts() {
     assert!(process::network_namespace(&host.root.path().join("proc"), "1").is_err());
     let config = Config { proc_root: host.root.path().join("proc"), ..Config::default() };
     let layout = Layout::detect(&host.root.path().join("cgroup")).unwrap();
-    let mut context = Context { config: &config, layout: &layout, kernel: None, kernel_error: None };
+    let mut context = Context {
+        config: &config,
+        layout: &layout,
+        kernel: None,
+        kernel_error: None,
+        layers: Default::default(),
+    };
     assert!((SPEC.start)(&mut context).is_ok());
     fs::remove_dir_all(host.root.path().join("proc")).unwrap();
     let error = (SPEC.start)(&mut context).err().unwrap();

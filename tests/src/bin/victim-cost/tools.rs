@@ -81,8 +81,13 @@ fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>
     let config = Config { nvidia_extra, program_stats: ProgramStats::Never, ..Config::default() };
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
     let layout = Layout::detect(&config.cgroup_root)?;
-    let mut context =
-        Context { config: &config, layout: &layout, kernel: Some(&mut kernel), kernel_error: None };
+    let mut context = Context {
+        config: &config,
+        layout: &layout,
+        kernel: Some(&mut kernel),
+        kernel_error: None,
+        layers: Default::default(),
+    };
     let collector = (nvidia_driver::SPEC.start)(&mut context)?;
     kernel.rung(nvidia_driver::SPEC.name)?;
     let slot = kernel.slots.claim().context("claim a slot")?;

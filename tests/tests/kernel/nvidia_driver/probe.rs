@@ -68,6 +68,7 @@ impl DriverProbe {
             layout: &layout,
             kernel: Some(&mut kernel),
             kernel_error: None,
+            layers: Default::default(),
         });
         Self { kernel, collector: collector.unwrap_or_else(|error| panic!("{error:#}")) }
     }

@@ -1,0 +1,147 @@
+//! Directories of the host, opened by paths that others have written: never a file, never beyond the host's root, and no
+//! link at the end is followed.
+
+use std::{
+    ffi::CString,
+    fs::File,
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
+    path::Path,
+};
+
+/// `struct open_how` of linux/openat2.h (from Linux 5.6 on).
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Directory(File);
+
+impl Directory {
+    /// The host's root as process 1 sees it, as the agent may be in a container; else the agent's own.
+    pub(super) fn host_root(proc_root: &Path) -> io::Result<Self> {
+        File::open(proc_root.join("1/root")).or_else(|_| File::open("/")).map(Self)
+    }
+
+    /// A directory by its path on the host, with this as the host's root: links on the way are followed within.
+    pub(super) fn on_host(&self, path: &Path) -> io::Result<Self> {
+        self.open(path, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
+    }
+
+    /// A directory below this one, on the same filesystem and through no link.
+    pub(super) fn below(&self, path: &Path) -> io::Result<Self> {
+        self.open(path, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
+    }
+
+    fn open(&self, path: &Path, resolve: u64) -> io::Result<Self> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOATIME;
+        // Only an owner may leave the time of access alone; whoever is not need not.
+        match self.openat2(&path, flags, resolve) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                self.openat2(&path, flags & !libc::O_NOATIME, resolve)
+            }
+            opened => opened,
+        }
+    }
+
+    fn openat2(&self, path: &CString, flags: i32, resolve: u64) -> io::Result<Self> {
+        let how = OpenHow { flags: u64::from(flags.unsigned_abs()), mode: 0, resolve };
+        // SAFETY: the path and the structure of the size given live through the call; the kernel only reads them.
+        let descriptor = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                self.0.as_raw_fd(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<OpenHow>(),
+            )
+        };
+        Self::owning(descriptor)
+    }
+
+    /// The directory that this one is in, if that is on the same filesystem.
+    pub(super) fn parent(&self) -> io::Result<Option<Self>> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        // SAFETY: a constant C string.
+        let descriptor = unsafe { libc::openat(self.0.as_raw_fd(), c"..".as_ptr(), flags) };
+        let parent = Self::owning(descriptor.into())?;
+        let (ours, theirs) = (self.0.metadata()?, parent.0.metadata()?);
+        Ok((ours.dev() == theirs.dev() && ours.ino() != theirs.ino()).then_some(parent))
+    }
+
+    fn owning(descriptor: i64) -> io::Result<Self> {
+        let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given this descriptor, and nobody else has it.
+        Ok(Self(unsafe { File::from_raw_fd(descriptor) }))
+    }
+
+    /// The open file.
+    pub(super) fn file(&self) -> &File {
+        &self.0
+    }
+
+    /// The number of the device that it is on, as in `st_dev`.
+    pub(super) fn device(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.dev())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    fn host() -> (tempfile::TempDir, Directory) {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("data/layer/deep")).unwrap();
+        fs::write(root.path().join("data/file"), "").unwrap();
+        let directory = Directory(File::open(root.path()).unwrap());
+        (root, directory)
+    }
+
+    #[test]
+    fn a_link_on_the_way_leads_nowhere_but_into_the_host() {
+        let (root, host) = host();
+        symlink("/data", root.path().join("docker")).unwrap();
+        symlink("../../../../../..", root.path().join("up")).unwrap();
+        let ino = |directory: &Directory| directory.file().metadata().unwrap().ino();
+        let layer = host.on_host(Path::new("/data/layer")).unwrap();
+        assert_eq!(ino(&host.on_host(Path::new("/docker/layer")).unwrap()), ino(&layer));
+        assert_eq!(ino(&host.on_host(Path::new("/up/../data/layer")).unwrap()), ino(&layer));
+        assert_eq!(ino(&layer.parent().unwrap().unwrap()), ino(&host.on_host(Path::new("data")).unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_not_opened() {
+        let (root, host) = host();
+        symlink("layer", root.path().join("data/link")).unwrap();
+        for path in ["/data/file", "/data/link", "/nowhere", "", "/data/\0"] {
+            assert!(host.on_host(Path::new(path)).is_err(), "{path:?}");
+        }
+        let data = host.on_host(Path::new("/data")).unwrap();
+        assert!(data.below(Path::new("layer/deep")).is_ok());
+        for path in ["..", "/data", "link", "link/deep", "layer/../.."] {
+            assert!(data.below(Path::new(path)).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_top_of_a_filesystem_has_no_parent() {
+        let top = Directory(File::open("/proc").unwrap());
+        assert!(top.parent().unwrap().is_none());
+        let root = Directory(File::open("/").unwrap());
+        assert!(root.parent().unwrap().is_none());
+    }
+}

@@ -1,0 +1,166 @@
+//! Where a container's writable layer is: the upper directory of the overlay that is its root, from `/proc/PID/mountinfo`
+//! of one of its processes. The path is as the runtime gave it when it mounted, so it is one of the host's.
+//!
+//! The text is the kernel's, the path in it may be the container's: one that may mount chooses what is taken for its
+//! layer. It lies about itself only, and nothing but directories is opened there.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
+
+use crate::{collectors::network::process, containers::cgroup::Layout};
+
+/// Most of the list of mounts that is read. The root is among the first.
+const MOUNTS_BYTES: u64 = 4 << 20;
+/// The longest path that the kernel takes.
+const PATH_BYTES: usize = 4096;
+
+/// What a container's root is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    /// An overlay, with this directory on top.
+    Overlay(PathBuf),
+    /// Something else, or an overlay that does not tell where on the host its top is.
+    Other,
+}
+
+/// The root of the container whose cgroup is at `cgroup_path`; `None` where it has no process that could be asked, for
+/// now.
+pub(super) fn root_of(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Option<Root> {
+    let process = process::any_of(layout, cgroup_path)?;
+    let directory = proc_root.join(&process);
+    let mut cgroups = String::new();
+    File::open(directory.join("cgroup")).ok()?.take(64 << 10).read_to_string(&mut cgroups).ok()?;
+    // One of a container within this one has a root of its own.
+    if layout.container_of_process(&cgroups)? != cgroup_path {
+        return None;
+    }
+    let mounts = File::open(directory.join("mountinfo")).ok()?;
+    let root = parse(BufReader::new(mounts.take(MOUNTS_BYTES))).ok()?;
+    // Had the process ended meanwhile, its number could be another's by now.
+    process::is_member(layout, cgroup_path, &process).then_some(root?)
+}
+
+/// The uppermost mount at `/`; `None` where there is none.
+fn parse(mut mounts: impl BufRead) -> io::Result<Option<Root>> {
+    let (mut line, mut root) = (Vec::new(), None);
+    while mounts.read_until(b'\n', &mut line)? > 0 {
+        root = parse_line(line.strip_suffix(b"\n").unwrap_or(&line)).or(root);
+        line.clear();
+    }
+    Ok(root)
+}
+
+/// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [FIELDS…] - TYPE SOURCE OPTIONS`, of which this takes those at `/`.
+fn parse_line(line: &[u8]) -> Option<Root> {
+    let mut words = line.split(|&byte| byte == b' ');
+    if words.nth(4)? != b"/" {
+        return None;
+    }
+    words.find(|&word| word == b"-")?;
+    let (kind, _source, options) = (words.next()?, words.next()?, words.next()?);
+    if kind != b"overlay" {
+        return Some(Root::Other);
+    }
+    let mut options = options.split(|&byte| byte == b',');
+    let upper = options.find_map(|option| option.strip_prefix(b"upperdir=")).map(unescape);
+    // A relative one was meant from where the runtime happened to be.
+    let upper = upper.filter(|path| path.starts_with(b"/") && path.len() < PATH_BYTES);
+    Some(upper.map_or(Root::Other, |path| Root::Overlay(OsString::from_vec(path).into())))
+}
+
+/// Undoes the kernel's way to write blanks, commas and the like: a backslash and three octal digits.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = (first == b'\\').then(|| after.first_chunk::<3>()).flatten().and_then(octal);
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[3..] } else { after };
+    }
+    bytes
+}
+
+fn octal(digits: &[u8; 3]) -> Option<u8> {
+    digits.iter().try_fold(0_u8, |value, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8)?;
+        value.checked_mul(8)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As Docker 20.10 makes it on Linux 6.1, and some of what follows.
+    const DOCKER: &str = "\
+1183 1069 0:58 / / rw,relatime master:420 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/7PKWIE:\
+/var/lib/docker/overlay2/l/XRY6,upperdir=/var/lib/docker/overlay2/4f0c/diff,workdir=/var/lib/docker/overlay2/4f0c/work
+1184 1183 0:61 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
+1190 1183 254:1 /var/lib/docker/containers/70e4/hosts /etc/hosts rw,relatime - ext4 /dev/vda1 rw
+";
+
+    fn parsed(text: &str) -> Option<Root> {
+        parse(text.as_bytes()).unwrap()
+    }
+
+    fn overlay(path: &str) -> Option<Root> {
+        Some(Root::Overlay(path.into()))
+    }
+
+    #[test]
+    fn the_upper_directory_of_the_root_is_the_layer() {
+        assert_eq!(parsed(DOCKER), overlay("/var/lib/docker/overlay2/4f0c/diff"));
+        // containerd's snapshot, with what newer kernels add.
+        let containerd = "822 610 0:297 / / rw,relatime - overlay overlay rw,lowerdir=/a/1/fs,upperdir=/a/2/fs,\
+                          workdir=/a/2/work,uuid=on,nouserxattr\n";
+        assert_eq!(parsed(containerd), overlay("/a/2/fs"));
+    }
+
+    #[test]
+    fn the_mount_on_top_counts_and_other_mount_points_do_not() {
+        let below = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n";
+        assert_eq!(parsed(below), Some(Root::Other));
+        assert_eq!(parsed(&format!("{below}{DOCKER}")), parsed(DOCKER));
+        assert_eq!(
+            parsed(&format!("{DOCKER}9 1 0:9 / /a rw - overlay overlay rw,upperdir=/b\n")),
+            parsed(DOCKER)
+        );
+        assert_eq!(parsed("9 1 0:9 / /a rw - overlay overlay rw,upperdir=/b\n"), None);
+    }
+
+    #[test]
+    fn an_overlay_that_does_not_tell_or_cannot_be_written_has_no_layer() {
+        for options in ["ro,lowerdir=/a:/b", "rw,upperdir=relative/diff", "rw,upperdir=", "rw"] {
+            let line = format!("1 0 0:5 / / rw - overlay overlay {options}\n");
+            assert_eq!(parsed(&line), Some(Root::Other), "{options}");
+        }
+        let long = "x".repeat(PATH_BYTES);
+        assert_eq!(
+            parsed(&format!("1 0 0:5 / / rw - overlay overlay rw,upperdir=/{long}\n")),
+            Some(Root::Other)
+        );
+    }
+
+    #[test]
+    fn a_path_with_blanks_commas_and_backslashes_is_read_as_it_is() {
+        let line = "1 0 0:5 / / rw - overlay overlay rw,upperdir=/a\\040b\\054c\\134d\\012,workdir=/w\n";
+        assert_eq!(parsed(line), overlay("/a b,c\\d\n"));
+        assert_eq!(unescape(b"\\777\\08\\1"), b"\\777\\08\\1");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<Vec<u8>>(), words in "([0-9:/]{0,3} ){4}/ ([-a-z=,/\\\\0-9]{0,12} ?){0,9}\n") {
+            let _ = parse(&text[..]);
+            let _ = parse(words.as_bytes());
+            let _ = unescape(&text);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Rounds over the layers of all containers, and the walks between them. What a walk has found shows with the next round.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Options,
+    directory::Directory,
+    layer::{self, Root},
+    project::{self, Account},
+    reading::{Reading, Shared, Subject},
+    walk::{Step, Walk},
+};
+use crate::{
+    collectors::cgroup::device_names,
+    snapshot::disk::{DiskSource, DiskUsage},
+};
+
+/// A layer that was given up is walked again after so long.
+const GIVEN_UP: Duration = Duration::from_secs(3600);
+
+/// What is known of the layers.
+pub(super) struct Rounds {
+    options: Options,
+    shared: Shared,
+    host: Directory,
+    known: HashMap<u64, Known>,
+    /// Whose layers are still to be walked in this turn.
+    queue: VecDeque<u64>,
+    walking: Option<(u64, Walk)>,
+    number: u64,
+    walks_given_up: u64,
+}
+
+/// What is known of one.
+#[derive(Default)]
+struct Known {
+    /// Its root, as far as known.
+    root: Option<Root>,
+    /// Whether the root was the same twice. It does not change from then on.
+    confirmed: bool,
+    device: Arc<str>,
+    account: Account,
+    told_bytes: Option<u64>,
+    walked_bytes: Option<u64>,
+    given_up: Option<Instant>,
+}
+
+impl Known {
+    fn usage(&self) -> Option<DiskUsage> {
+        let limit_bytes = self.account.limit_bytes;
+        let told = [
+            (self.account.used_bytes, DiskSource::ProjectQuota),
+            (self.told_bytes, DiskSource::Runtime),
+            (self.walked_bytes, DiskSource::Walk),
+        ];
+        let told = told.into_iter().find(|(bytes, _)| bytes.is_some());
+        let (used_bytes, source) = told.or(limit_bytes.map(|_| (None, DiskSource::ProjectQuota)))?;
+        Some(DiskUsage { device: Arc::clone(&self.device), used_bytes, limit_bytes, source })
+    }
+
+    fn layer(&self) -> Option<&Path> {
+        match &self.root {
+            Some(Root::Overlay(layer)) => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// Whether only a walk could tell, and has not just been in vain.
+    fn wants_walk(&self) -> bool {
+        let known = self.account.used_bytes.or(self.told_bytes).is_some();
+        self.confirmed
+            && self.layer().is_some()
+            && !known
+            && self.given_up.is_none_or(|at| at.elapsed() >= GIVEN_UP)
+    }
+}
+
+impl Rounds {
+    pub(super) fn new(options: Options, shared: Shared) -> std::io::Result<Self> {
+        Ok(Self {
+            host: Directory::host_root(&options.proc_root)?,
+            options,
+            shared,
+            known: HashMap::new(),
+            queue: VecDeque::new(),
+            walking: None,
+            number: 0,
+            walks_given_up: 0,
+        })
+    }
+
+    /// Asks of every container what is told without a walk.
+    pub(super) fn round(&mut self) {
+        let begun = Instant::now();
+        let subjects = self.shared.subjects();
+        let living: HashSet<u64> = subjects.iter().map(|subject| subject.key).collect();
+        self.known.retain(|key, _| living.contains(key));
+        for subject in &subjects {
+            self.look_at(subject);
+        }
+        if self.options.walk && self.queue.is_empty() && self.walking.is_none() {
+            let wanting = self.known.iter().filter(|(_, known)| known.wants_walk());
+            self.queue = wanting.map(|(key, _)| *key).collect();
+        }
+        self.number += 1;
+        let layers = self.known.iter().filter_map(|(key, known)| Some((*key, known.usage()?))).collect();
+        self.shared.put(Reading {
+            taken: begun,
+            duration: begun.elapsed(),
+            number: self.number,
+            layers,
+            walks_given_up: self.walks_given_up,
+        });
+    }
+
+    fn look_at(&mut self, subject: &Subject) {
+        let known = self.known.entry(subject.key).or_default();
+        // A process that is about to become the container's first one still has the runtime's root.
+        if !known.confirmed && subject.since.elapsed() >= self.options.settle {
+            let (layout, proc_root) = (&self.options.layout, &self.options.proc_root);
+            if let Some(root) = layer::root_of(layout, proc_root, &subject.cgroup_path) {
+                known.confirmed = known.root.as_ref() == Some(&root);
+                known.root = Some(root);
+            }
+        }
+        known.told_bytes = self.options.told.get(&subject.id, self.options.period * super::STALE_PERIODS);
+        known.account = Account::default();
+        if let Some(Root::Overlay(path)) = &known.root
+            && let Ok(directory) = self.host.on_host(path)
+        {
+            if let Ok(device) = directory.device() {
+                let number = (libc::major(device), libc::minor(device));
+                let name = device_names::look_up(&self.options.sys_root.join("dev/block"), number);
+                if known.device != name {
+                    known.device = name;
+                }
+            }
+            known.account = project::account(&directory).ok().flatten().unwrap_or_default();
+        }
+    }
+
+    /// Whether there is something to walk.
+    pub(super) fn is_walking(&self) -> bool {
+        self.walking.is_some() || !self.queue.is_empty()
+    }
+
+    /// Walks on for about so long; `None` where there is nothing to walk.
+    pub(super) fn walk(&mut self, slice: Duration) -> Option<Step> {
+        let (key, mut walk) = match self.walking.take() {
+            Some(walking) => walking,
+            None => self.next_walk()?,
+        };
+        let step = walk.step(slice);
+        match step {
+            Step::More if !self.known.contains_key(&key) => {}
+            Step::More => self.walking = Some((key, walk)),
+            Step::Done(bytes) => self.walked(key, Some(bytes)),
+            Step::GivenUp(reason) => {
+                tracing::debug!("the walk over a writable layer is given up: {reason}");
+                self.walked(key, None);
+            }
+        }
+        Some(step)
+    }
+
+    fn next_walk(&mut self) -> Option<(u64, Walk)> {
+        while let Some(key) = self.queue.pop_front() {
+            let Some(layer) = self.known.get(&key).filter(|known| known.wants_walk()).and_then(Known::layer)
+            else {
+                continue;
+            };
+            if let Ok(walk) = self.host.on_host(layer).and_then(|layer| Walk::new(layer, self.options.bounds))
+            {
+                return Some((key, walk));
+            }
+        }
+        None
+    }
+
+    fn walked(&mut self, key: u64, bytes: Option<u64>) {
+        self.walks_given_up += u64::from(bytes.is_none());
+        if let Some(known) = self.known.get_mut(&key) {
+            known.walked_bytes = bytes;
+            known.given_up = bytes.is_none().then(Instant::now);
+        }
+    }
+}
