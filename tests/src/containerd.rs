@@ -179,9 +179,15 @@ impl Containerd {
         let archive = self.path("image.tar");
         let files = ["config.json", "manifest.json", "layer.tar"];
         run(Command::new("tar").arg("-C").arg(&image).arg("-cf").arg(&archive).args(files))?;
+        // From 2.0 on, the daemon imports unless told otherwise, and not for this snapshotter.
+        let help = self.ctr("default", &["images", "import", "--help"])?;
+        let local = help.contains("--local").then_some("--local");
         for namespace in ["k8s.io", "default"] {
             let archive = archive.display().to_string();
-            self.ctr(namespace, &["images", "import", "--snapshotter", "native", &archive])?;
+            let mut arguments = vec!["images", "import", "--snapshotter", "native"];
+            arguments.extend(local);
+            arguments.push(&archive);
+            self.ctr(namespace, &arguments)?;
         }
         Ok(())
     }
