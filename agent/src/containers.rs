@@ -18,9 +18,9 @@ pub mod grpc;
 pub mod layers;
 pub mod lifecycle;
 pub mod naming;
-mod reconnect;
 pub mod runtimes;
 pub mod tracker;
+pub mod watcher;
 
 use std::{collections::BTreeMap, time::SystemTime};
 

@@ -20,9 +20,10 @@ use glassbox::{
         Identity, Runtime,
         cgroup::{self, Layout},
         directory::{Directory, Names},
-        docker::watch,
+        docker::DockerApi,
         naming::{self, Candidate},
         tracker,
+        watcher::Watcher,
     },
     snapshot::{ContainerRow, cgroup::Limits, network::InterfaceCounters},
 };
@@ -54,7 +55,8 @@ impl Watching {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let labels = vec!["glassbox.*".to_owned()];
-        runtime.spawn(watch(docker.socket().to_owned(), labels, directory.clone()));
+        let (source, socket) = (Runtime::Docker.into(), docker.socket().to_owned());
+        runtime.spawn(Watcher::<DockerApi>::new(source, socket, labels, directory.clone()).watch());
         let watching = Self { directory, runtime: Some(runtime) };
         watching.until_connected();
         watching

@@ -14,11 +14,13 @@ use std::{
 use glassbox::containers::{
     Runtime,
     cgroup::{self, Layout},
-    containerd, cri,
+    containerd::ContainerdApi,
+    cri::{self, CriApi},
     directory::{Directory, Names, Source, Unnamed},
-    docker,
+    docker::DockerApi,
     files::{self, Roots},
     grpc::Client,
+    watcher::{Follow, Watcher},
 };
 use glassbox_tests::{
     containerd::{Containerd, IMAGE},
@@ -52,6 +54,13 @@ impl Watching {
 
     fn start(&self, watch: impl Future<Output = Infallible> + Send + 'static) {
         self.runtime.as_ref().unwrap().spawn(watch);
+    }
+
+    fn ask<Language: 'static>(&self, source: Source, socket: PathBuf)
+    where
+        Watcher<Language>: Follow,
+    {
+        self.start(Watcher::<Language>::new(source, socket, labels(), self.directory.clone()).watch());
     }
 
     fn until_connected(&self, runtime: Runtime) {
@@ -104,8 +113,7 @@ fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
     let Some(podman) = or_skip(Podman::start()) else { return };
     let watching = Watching::new();
     let source = Source::from(Runtime::Podman);
-    let directory = watching.directory.clone();
-    watching.start(docker::watch_source(source, podman.socket(), labels(), directory));
+    watching.ask::<DockerApi>(source, podman.socket());
     watching.until_connected(Runtime::Podman);
     let run = podman.run("first", &["--label", "glassbox.kept=yes", "--label", "other=1"], &["sleep", "600"]);
     let Some(id) = or_skip(run) else { return };
@@ -122,7 +130,7 @@ fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
 
     // One that ran before the agent did.
     let later = Watching::new();
-    later.start(docker::watch_source(source, podman.socket(), labels(), later.directory.clone()));
+    later.ask::<DockerApi>(source, podman.socket());
     let names = later.names(&id, |names| names.started_at.is_some());
     assert_eq!(names.name, "second");
 
@@ -140,7 +148,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
     let Some(mut containerd) = or_skip(Containerd::start()) else { return };
     let watching = Watching::new();
     let source = Source::from(Runtime::Containerd);
-    watching.start(containerd::watch(source, containerd.socket(), labels(), watching.directory.clone()));
+    watching.ask::<ContainerdApi>(source, containerd.socket());
     watching.until_connected(Runtime::Containerd);
     let arguments = ["--label", "nerdctl/name=web", "--label", "glassbox.kept=yes", "--label", "other=1"];
     let Some(()) = or_skip(containerd.run("default", A, &arguments, &["/bin/sleep", "600"])) else { return };
@@ -159,7 +167,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
     watching.until_connected(Runtime::Containerd);
 
     let later = Watching::new();
-    later.start(containerd::watch(source, containerd.socket(), labels(), later.directory.clone()));
+    later.ask::<ContainerdApi>(source, containerd.socket());
     assert_eq!(later.names(A, |_| true).name, "web");
 
     let files = Watching::new();
@@ -319,7 +327,7 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let watching = Watching::new();
     let source = Source::from(Runtime::Containerd);
-    watching.start(cri::watch(source, containerd.socket(), labels(), watching.directory.clone()));
+    watching.ask::<CriApi>(source, containerd.socket());
     watching.until_connected(Runtime::Containerd);
     let ran = run_pod(&watching, &containerd.socket()).map_err(|error| format!("run a pod: {error:#}"));
     let Some((sandbox, id)) = or_skip(ran) else { return };

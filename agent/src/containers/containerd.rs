@@ -10,7 +10,6 @@ mod messages;
 use std::{
     collections::HashSet,
     convert::Infallible,
-    path::PathBuf,
     pin::pin,
     time::{Duration, SystemTime},
 };
@@ -29,9 +28,9 @@ use self::messages::{
     ListNamespacesResponse, Nothing, SUBSCRIBE, Timestamp,
 };
 use super::{
-    directory::{Directory, ENTRIES_MAX, Names, Source},
+    directory::{ENTRIES_MAX, Names},
     grpc::{Client, is_unimplemented},
-    reconnect::{Follow, NotOffered, PACE, Pace, for_ever},
+    watcher::{Follow, NotOffered, Watcher},
 };
 
 /// Namespaces that others tell of.
@@ -41,40 +40,12 @@ const NAMESPACES_MAX: usize = 256;
 /// nerdctl's label for the name that its user gave, or that it made up.
 const NERDCTL_NAME: &str = "nerdctl/name";
 
-/// Keeps the directory in step with the containerd behind `socket`, for ever: one that is not there, hangs, restarts or
-/// talks nonsense is tried again, one that is no containerd every minute. `label_filter` says which labels are kept:
-/// exact names, or a prefix and `*`.
-pub async fn watch(
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-) -> Infallible {
-    watch_at(PACE, source, socket, label_filter, directory).await
-}
+/// containerd's own services.
+pub enum ContainerdApi {}
 
-async fn watch_at(
-    pace: Pace,
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-) -> Infallible {
-    let watcher = Watcher { pace, source, socket, label_filter, directory };
-    for_ever(pace, source, &watcher.directory, &watcher).await
-}
-
-struct Watcher {
-    pace: Pace,
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-}
-
-impl Follow for Watcher {
+impl Follow for Watcher<ContainerdApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
-        let connection = self.pace.answer(&self.socket, Client::connect(&self.socket)).await;
+        let connection = self.answer(Client::connect(&self.socket)).await;
         let (client, mut standing) = connection?;
         let namespaces = self.namespaces(&client).await?;
 
@@ -124,11 +95,11 @@ impl Follow for Watcher {
     }
 }
 
-impl Watcher {
+impl Watcher<ContainerdApi> {
     /// The namespaces whose containers nobody else tells of.
     async fn namespaces(&self, client: &Client) -> anyhow::Result<Vec<String>> {
         let answer = client.ask::<_, ListNamespacesResponse>(LIST_NAMESPACES, Nothing {});
-        let answer = match self.pace.answer(&self.socket, answer).await {
+        let answer = match self.answer(answer).await {
             Err(error) if is_unimplemented(&error) => return Err(NotOffered.into()),
             answer => answer.context("list containerd's namespaces")?,
         };
@@ -157,7 +128,7 @@ impl Watcher {
             }
             Ok::<_, Status>(ids)
         };
-        self.pace.answer(&self.socket, containers).await
+        self.answer(containers).await
     }
 
     fn enter(&self, container: Container) -> String {

@@ -13,7 +13,6 @@ mod names;
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    path::PathBuf,
     pin::pin,
     time::Duration,
 };
@@ -37,9 +36,9 @@ use self::{
     names::{container_names, sandbox_names, time_of},
 };
 use super::{
-    directory::{Directory, ENTRIES_MAX, Names, Source},
+    directory::{ENTRIES_MAX, Names},
     grpc::{Client, is_unimplemented},
-    reconnect::{Follow, NotOffered, PACE, Pace, for_ever},
+    watcher::{Follow, NotOffered, Watcher},
 };
 
 /// Between two listings.
@@ -49,36 +48,8 @@ const LATER_LISTINGS: [Duration; 2] = [Duration::from_secs(2), Duration::from_se
 /// Questions about single containers under way at a time.
 const QUESTIONS: usize = 4;
 
-/// Keeps the directory in step with the runtime behind `socket`, for ever: one that is not there, hangs, restarts or
-/// talks nonsense is tried again, one that does not speak CRI every minute. `label_filter` says which labels are kept:
-/// exact names, or a prefix and `*`.
-pub async fn watch(
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-) -> Infallible {
-    watch_at(PACE, source, socket, label_filter, directory).await
-}
-
-async fn watch_at(
-    pace: Pace,
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-) -> Infallible {
-    let watcher = Watcher { pace, source, socket, label_filter, directory };
-    for_ever(pace, source, &watcher.directory, &watcher).await
-}
-
-struct Watcher {
-    pace: Pace,
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-}
+/// Kubernetes' container runtime interface.
+pub enum CriApi {}
 
 /// What comes next on a connection.
 enum Step {
@@ -91,12 +62,12 @@ enum Step {
     Silence,
 }
 
-impl Follow for Watcher {
+impl Follow for Watcher<CriApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         let name = self.source.runtime.as_str();
         let mut sightings = self.directory.sightings();
         let mut seen = sightings.borrow().kubernetes;
-        let connection = self.pace.answer(&self.socket, Client::connect(&self.socket)).await;
+        let connection = self.answer(Client::connect(&self.socket)).await;
         let (client, mut standing) = connection?;
         self.greet(&client).await?;
 
@@ -188,11 +159,11 @@ impl Follow for Watcher {
     }
 }
 
-impl Watcher {
+impl Watcher<CriApi> {
     /// Asks something small: whether there is a runtime that speaks CRI.
     async fn greet(&self, client: &Client) -> anyhow::Result<()> {
         let question = VersionRequest { version: "v1".to_owned() };
-        match self.pace.answer(&self.socket, client.ask::<_, VersionResponse>(VERSION, question)).await {
+        match self.answer(client.ask::<_, VersionResponse>(VERSION, question)).await {
             Ok(_) => Ok(()),
             Err(error) if is_unimplemented(&error) => Err(NotOffered.into()),
             Err(error) => {
@@ -205,10 +176,10 @@ impl Watcher {
     async fn list(&self, client: &Client) -> anyhow::Result<()> {
         let name = self.source.runtime.as_str();
         let sandboxes = client.ask::<_, ListPodSandboxResponse>(LIST_POD_SANDBOX, Nothing {});
-        let sandboxes = self.pace.answer(&self.socket, sandboxes).await;
+        let sandboxes = self.answer(sandboxes).await;
         let sandboxes = sandboxes.with_context(|| format!("list {name} pods"))?.items;
         let containers = client.ask::<_, ListContainersResponse>(LIST_CONTAINERS, Nothing {});
-        let containers = self.pace.answer(&self.socket, containers).await;
+        let containers = self.answer(containers).await;
         let containers = containers.with_context(|| format!("list {name} containers"))?.containers;
 
         let mut pods = HashMap::new();
@@ -259,8 +230,7 @@ impl Watcher {
         let question = ContainerStatusRequest { container_id: id.clone() };
         let answer = client.ask::<_, ContainerStatusResponse>(CONTAINER_STATUS, question);
         // One that cannot be asked about has gone, as a rule.
-        if let Ok(ContainerStatusResponse { status: Some(status) }) =
-            self.pace.answer(&self.socket, answer).await
+        if let Ok(ContainerStatusResponse { status: Some(status) }) = self.answer(answer).await
             && let Some(started_at) = time_of(status.started_at)
         {
             self.directory.set_started_at(&id, started_at);

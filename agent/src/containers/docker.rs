@@ -18,7 +18,6 @@ mod transport;
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    path::PathBuf,
     pin::pin,
     time::{Duration, SystemTime},
 };
@@ -37,9 +36,8 @@ use tokio::time::{Instant, sleep_until};
 
 use self::{life::Due, transport::Client};
 use super::{
-    Runtime,
-    directory::{Directory, Names, Source},
-    reconnect::{Follow, PACE, Pace, for_ever},
+    directory::Names,
+    watcher::{Follow, Watcher},
 };
 
 /// Inspections under way at a time.
@@ -52,43 +50,10 @@ const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 /// What Docker and Podman add to an event beside the container's labels.
 const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 5] = ["image", "name", "oldName", "containerExitCode", "podId"];
 
-/// Keeps the directory in step with the daemon behind `socket`, for ever: a daemon that is not there, hangs,
-/// restarts or talks nonsense is tried again. `label_filter` says which labels are kept: exact names, or a
-/// prefix and `*`.
-pub async fn watch(socket: PathBuf, label_filter: Vec<String>, directory: Directory) -> Infallible {
-    watch_source(Runtime::Docker.into(), socket, label_filter, directory).await
-}
+/// Docker's API, as Docker and Podman speak it.
+pub enum DockerApi {}
 
-/// The same for another of Docker's sockets, or for a runtime that speaks as Docker does, which Podman is.
-pub async fn watch_source(
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-) -> Infallible {
-    watch_at(PACE, source, socket, label_filter, directory).await
-}
-
-async fn watch_at(
-    pace: Pace,
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-) -> Infallible {
-    let watcher = Watcher { pace, source, socket, label_filter, directory };
-    for_ever(pace, source, &watcher.directory, &watcher).await
-}
-
-struct Watcher {
-    pace: Pace,
-    source: Source,
-    socket: PathBuf,
-    label_filter: Vec<String>,
-    directory: Directory,
-}
-
-impl Follow for Watcher {
+impl Follow for Watcher<DockerApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         let runtime = self.source.runtime.as_str();
         let Client { docker: events, allowance, answered } = transport::events(&self.socket)?;
@@ -102,7 +67,11 @@ impl Follow for Watcher {
         let answered = pin!(answered.notified());
         let subscribed = select(events.next(), answered);
         let subscribe = || format!("subscribe to {runtime} events");
-        let first = match self.answer(async { Ok(subscribed.await) }).await.with_context(subscribe)? {
+        let first = match self
+            .answer(async { Ok::<_, Infallible>(subscribed.await) })
+            .await
+            .with_context(subscribe)?
+        {
             Either::Left((Some(first), _)) => Some(Ok(first.with_context(subscribe)?)),
             Either::Left((None, _)) => anyhow::bail!("{}: the stream ended at once", subscribe()),
             Either::Right(_) => None,
@@ -146,14 +115,7 @@ impl Follow for Watcher {
     }
 }
 
-impl Watcher {
-    async fn answer<T>(
-        &self,
-        question: impl Future<Output = Result<T, bollard::errors::Error>>,
-    ) -> anyhow::Result<T> {
-        self.pace.answer(&self.socket, question).await
-    }
-
+impl Watcher<DockerApi> {
     async fn inspect(&self, docker: &Docker, id: String) {
         if !self.directory.is_present(&id) {
             return;

@@ -176,5 +176,4 @@ fn signal(number: u32) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[path = "lifecycle_tests.rs"]
 mod tests;

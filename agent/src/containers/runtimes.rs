@@ -2,18 +2,16 @@
 //! starts when its socket is there; until then it costs a look every [`LOOK_PERIOD`]. Docker's is asked from the start, so
 //! that its absence shows.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    os::unix::fs::FileTypeExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{os::unix::fs::FileTypeExt as _, path::Path, time::Duration};
 
 use super::{
-    Runtime, containerd, cri,
+    Runtime,
+    containerd::ContainerdApi,
+    cri::{self, CriApi},
     directory::{Directory, Source},
-    docker, files,
+    docker::DockerApi,
+    files,
+    watcher::{Follow, Watcher},
 };
 use crate::{collectors::disk, config::Config};
 
@@ -25,24 +23,27 @@ pub fn start(config: &Config, directory: &Directory) {
     let labels = || config.labels.clone();
     if let Some(socket) = config.docker_socket.clone() {
         directory.register(Runtime::Docker);
-        tokio::spawn(docker::watch(socket, labels(), directory.clone()));
+        let watcher = Watcher::<DockerApi>::new(Runtime::Docker.into(), socket, labels(), directory.clone());
+        tokio::spawn(watcher.watch());
     }
     // Docker's first socket has the number 0.
     for (number, socket) in config.docker_extra_sockets.iter().enumerate() {
         let source = Source::socket(Runtime::Docker, number + 1);
-        begin(directory, source, socket, docker::watch_source, labels());
+        begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
     for (number, socket) in config.podman_sockets.iter().enumerate() {
-        begin(directory, Source::socket(Runtime::Podman, number), socket, docker::watch_source, labels());
+        let source = Source::socket(Runtime::Podman, number);
+        begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
     for (number, socket) in config.containerd_sockets.iter().enumerate() {
-        begin(directory, Source::socket(Runtime::Containerd, number), socket, containerd::watch, labels());
+        let source = Source::socket(Runtime::Containerd, number);
+        begin(Watcher::<ContainerdApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
     // Beside containerd's own, whose sockets they may share.
     let first = config.containerd_sockets.len();
     for (number, socket) in config.cri_sockets.iter().enumerate() {
         let source = Source::socket(cri_runtime(socket), first + number);
-        begin(directory, source, socket, cri::watch, labels());
+        begin(Watcher::<CriApi>::new(source, socket.clone(), labels(), directory.clone()));
         if config.is_on(disk::SPEC.name) {
             let layers = directory.layers().clone();
             tokio::spawn(cri::disk::watch(source, socket.clone(), config.disk_period, layers));
@@ -64,31 +65,27 @@ pub fn is_there(socket: &Path) -> bool {
     std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-fn begin<Watching>(
-    directory: &Directory,
-    source: Source,
-    socket: &Path,
-    watch: fn(Source, PathBuf, Vec<String>, Directory) -> Watching,
-    labels: Vec<String>,
-) where
-    Watching: Future<Output = Infallible> + Send + 'static,
+fn begin<Language: 'static>(watcher: Watcher<Language>)
+where
+    Watcher<Language>: Follow,
 {
-    let (socket, directory) = (socket.to_owned(), directory.clone());
-    if is_there(&socket) {
+    if is_there(&watcher.socket) {
         // So that the first snapshot waits for its names.
-        directory.register(source);
+        watcher.directory.register(watcher.source);
     }
     tokio::spawn(async move {
-        while !is_there(&socket) {
+        while !is_there(&watcher.socket) {
             tokio::time::sleep(LOOK_PERIOD).await;
         }
         // Boxed, as it is much larger than what waits.
-        Box::pin(watch(source, socket, labels, directory)).await
+        Box::pin(watcher.watch()).await
     });
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

@@ -2,18 +2,17 @@
 //!
 //! Pure bookkeeping: it opens no files and knows no maps, so that the tick alone decides when to read.
 
+mod entry;
+mod names;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::{
-    Identity, Runtime,
-    directory::{Directory, Names, Unnamed},
-    lifecycle::{self, Life, Tracked},
-    naming::{self, Candidate},
-};
+pub use self::entry::Entry;
+use super::{Identity, Runtime, directory::Directory};
 use crate::{
     config::Rename,
     snapshot::{
@@ -51,26 +50,6 @@ pub struct Sighting<'a> {
     pub slot: Option<u32>,
     /// When its cgroup was made, as far as known.
     pub made_at: Option<SystemTime>,
-}
-
-/// A tracked container with its row.
-#[derive(Debug)]
-pub struct Entry {
-    /// The container.
-    pub container: Container,
-    /// What is known of it.
-    pub row: ContainerRow,
-    /// Cgroups nested in it that were entered into the found table.
-    pub nested: Vec<u64>,
-    first_seen: SystemTime,
-    made_at: Option<SystemTime>,
-    named: bool,
-    /// Lives of the same id before this one.
-    earlier_lives: u64,
-    /// The last OOM kill that is in what is told of its life.
-    oom_seen: Option<SystemTime>,
-    /// Whether the directory was told that nobody knows its name.
-    reported: bool,
 }
 
 /// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
@@ -219,70 +198,6 @@ impl Tracker {
         self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none())
     }
 
-    /// Takes over what the runtimes have learned: gives every container its display name and tells how it fares. Cheap
-    /// where nothing has changed.
-    pub fn name(&mut self) {
-        // Before what they stand for is read: what changes meanwhile is new at the next tick.
-        let (generation, lives) = (self.directory.generation(), self.directory.lives_generation());
-        let names_changed = generation != self.names_seen || self.stale_names;
-        if names_changed {
-            self.display_names(generation);
-        }
-        let lives_changed = names_changed || lives != self.lives_seen;
-        self.lives_seen = lives;
-        for entry in self.entries.values_mut() {
-            if lives_changed || entry.row.oom.last_at != entry.oom_seen {
-                entry.fare(self.directory.life(&entry.container.identity.id).as_ref());
-            }
-        }
-    }
-
-    fn display_names(&mut self, generation: u64) {
-        self.names_seen = generation;
-        self.stale_names = false;
-        // One that has ended keeps the name that its series bear, whoever else comes or goes.
-        let mut open: Vec<_> =
-            self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none() || !entry.named).collect();
-        let known: Vec<Option<Names>> =
-            open.iter().map(|entry| self.directory.get(&entry.container.identity.id)).collect();
-        let candidates: Vec<_> = open
-            .iter()
-            .zip(&known)
-            .map(|(entry, names)| Candidate {
-                id: &entry.container.identity.id,
-                names: names.as_ref(),
-                living: entry.row.ended_at.is_none(),
-            })
-            .collect();
-        let displayed = naming::display_names(&candidates, &self.rename);
-        for ((entry, names), container) in open.iter_mut().zip(known).zip(displayed) {
-            if names.is_none() && !entry.reported {
-                entry.reported = true;
-                self.directory.seen_unnamed(Unnamed {
-                    id: entry.container.identity.id.clone(),
-                    cgroup_path: entry.container.identity.cgroup_path.clone(),
-                    runtime: entry.container.identity.runtime,
-                });
-            }
-            entry.rename(names, container);
-        }
-        self.share_out_names();
-    }
-
-    /// Of the containers with one display name, the living one owns it, else the youngest.
-    fn share_out_names(&mut self) {
-        let mut owners: HashMap<Series, (bool, u64)> = HashMap::new();
-        for entry in self.entries.values() {
-            let rank = (entry.row.ended_at.is_none(), entry.container.key);
-            let owner = owners.entry(series_of(&entry.container.identity)).or_insert(rank);
-            *owner = rank.max(*owner);
-        }
-        for entry in self.entries.values_mut() {
-            let owner = owners.get(&series_of(&entry.container.identity));
-            entry.row.owns_name = owner.is_some_and(|owner| owner.1 == entry.container.key);
-        }
-    }
-
     /// The rows to publish: all but those that a runtime may still name in a moment.
     #[must_use]
     pub fn rows(&self, now: SystemTime) -> Vec<ContainerRow> {
@@ -302,49 +217,5 @@ impl Tracker {
     }
 }
 
-/// Namespace, pod and container: what distinguishes one container's own series from another's.
-type Series = (String, String, String);
-
-fn series_of(identity: &Identity) -> Series {
-    // Prometheus takes an empty label for none.
-    let or_empty = |label: &Option<String>| label.clone().unwrap_or_default();
-    (or_empty(&identity.namespace), or_empty(&identity.pod), identity.container.clone())
-}
-
-impl Entry {
-    /// Takes in what a runtime tells of its life.
-    fn fare(&mut self, told: Option<&Life>) {
-        let tracked = Tracked {
-            ended_at: self.row.ended_at,
-            made_at: self.made_at,
-            earlier_lives: self.earlier_lives,
-            before: &self.row.life,
-            oom: self.row.oom,
-        };
-        self.row.life = lifecycle::lifecycle(told, tracked);
-        self.oom_seen = self.row.oom.last_at;
-    }
-
-    fn rename(&mut self, names: Option<Names>, container: String) {
-        let old = &self.container.identity;
-        let mut new = Identity { container, ..(**old).clone() };
-        self.named = names.is_some();
-        if let Some(names) = names {
-            new.runtime = names.runtime;
-            new.name = names.name;
-            new.image = names.image;
-            new.labels = names.labels;
-            new.namespace = names.namespace;
-            new.pod = names.pod;
-            new.started_at = names.started_at.or(self.made_at);
-        }
-        if new != **old {
-            self.container.identity = Arc::new(new);
-            self.row.identity = self.container.identity.clone();
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "tracker_tests.rs"]
 mod tests;

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::containers::{
     Runtime,
-    grpc::peer::{Answer, HASTY, Peer, UNIMPLEMENTED, reason, watch_until},
+    directory::Directory,
+    grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -21,7 +22,8 @@ const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
     let labels = vec!["kept".to_owned()];
     let source = Runtime::Containerd.into();
-    watch_until(watch_at(HASTY, source, peer.socket(), labels, directory.clone()), directory, done);
+    let watcher = Watcher::<ContainerdApi>::new(source, peer.socket(), labels, directory.clone());
+    watch_until(watcher, directory, done);
 }
 
 fn namespaces(names: &[&str]) -> Answer {

@@ -20,8 +20,8 @@ use crate::containers::{
     directory::{ENTRIES_MAX, Source},
     grpc::{Client, is_unimplemented},
     layers::Layers,
-    reconnect::{PACE, Pace},
     runtimes::is_there,
+    watcher::{PACE, Pace},
 };
 
 const LIST_CONTAINER_STATS: &str = "/runtime.v1.RuntimeService/ListContainerStats";

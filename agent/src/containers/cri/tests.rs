@@ -10,8 +10,8 @@ use super::{
 };
 use crate::containers::{
     Runtime,
-    directory::Unnamed,
-    grpc::peer::{Answer, HASTY, Peer, UNIMPLEMENTED, reason, watch_until},
+    directory::{Directory, Source, Unnamed},
+    grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -22,7 +22,8 @@ const STARTED_NS: i64 = 1_795_365_362_239_103_573;
 fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
     let labels = vec!["kept".to_owned()];
     let source = Source::socket(Runtime::CriO, 3);
-    watch_until(watch_at(HASTY, source, peer.socket(), labels, directory.clone()), directory, done);
+    let watcher = Watcher::<CriApi>::new(source, peer.socket(), labels, directory.clone());
+    watch_until(watcher, directory, done);
 }
 
 fn connected(directory: &Directory) -> bool {

@@ -1,6 +1,7 @@
 //! The address book's rules.
 
-use super::*;
+use super::{unnamed::UNNAMED_MAX, *};
+use crate::containers::Runtime;
 
 fn named(name: &str) -> Names {
     Names::new(Runtime::Docker, name, "image", [], &[])

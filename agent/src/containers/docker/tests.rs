@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +17,12 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    containers::lifecycle::Exit,
+    containers::{
+        Runtime,
+        directory::{Directory, Source},
+        lifecycle::Exit,
+        watcher::Pace,
+    },
     snapshot::lifecycle::{Health, State},
 };
 
@@ -122,7 +128,8 @@ fn watch_source_until(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let labels = vec!["kept".to_owned()];
-        tokio::spawn(watch_at(HASTY, source, daemon.socket(), labels, directory.clone()));
+        let watcher = Watcher::<DockerApi>::new(source, daemon.socket(), labels, directory.clone());
+        tokio::spawn(watcher.at(HASTY).watch());
         let begun = Instant::now();
         while !done() {
             assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", directory.runtimes());

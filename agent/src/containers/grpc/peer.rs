@@ -21,7 +21,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::UnixListener, sync::mpsc};
 
-use crate::containers::{directory::Directory, reconnect::Pace};
+use crate::containers::{
+    directory::Directory,
+    watcher::{Follow, Pace, Watcher},
+};
 
 /// For runtimes that are made up, and so answer at once or never.
 pub(crate) const HASTY: Pace = Pace {
@@ -33,14 +36,16 @@ pub(crate) const HASTY: Pace = Pace {
 };
 
 /// Runs a watcher until `done` or for ten seconds.
-pub(crate) fn watch_until(
-    watch: impl Future<Output = Infallible> + Send + 'static,
+pub(crate) fn watch_until<Language: 'static>(
+    watcher: Watcher<Language>,
     directory: &Directory,
     mut done: impl FnMut() -> bool,
-) {
+) where
+    Watcher<Language>: Follow,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::spawn(watch);
+        tokio::spawn(watcher.at(HASTY).watch());
         let begun = std::time::Instant::now();
         while !done() {
             assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", directory.runtimes());

@@ -1,7 +1,10 @@
 //! The life of rows: birth, naming, restart, succession, death, expiry.
 
 use super::*;
-use crate::snapshot::lifecycle::{ExitReason, State};
+use crate::{
+    containers::directory::Names,
+    snapshot::lifecycle::{ExitReason, State},
+};
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";

@@ -1,0 +1,72 @@
+//! The entries themselves: what makes way for what, and when. Bounded by [`ENTRIES_MAX`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Instant,
+};
+
+use super::{ENTRIES_MAX, LINGER, Names, Source};
+
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) by_id: HashMap<String, Entry>,
+    /// The ids of removed containers, oldest first. One that came back since is passed over.
+    pub(super) removed: VecDeque<(Instant, String)>,
+    /// Numbers the entries in their order of arrival.
+    pub(super) arrivals: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) names: Names,
+    pub(super) removed_at: Option<Instant>,
+    pub(super) arrival: u64,
+}
+
+impl Entry {
+    /// True where `source` may replace this: who told of it does so again, or no longer vouches for it.
+    pub(super) fn yields_to(&self, source: Source) -> bool {
+        let ours = self.names.source;
+        ours == source || self.removed_at.is_some() || (ours.is_files() && !source.is_files())
+    }
+}
+
+impl Entries {
+    pub(super) fn remove(&mut self, id: &str, now: Instant) {
+        if let Some(entry) = self.by_id.get_mut(id).filter(|entry| entry.removed_at.is_none()) {
+            entry.removed_at = Some(now);
+            self.removed.push_back((now, id.to_owned()));
+        }
+        self.expire(now);
+    }
+
+    /// Drops what was removed long ago.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.removed.front().is_some_and(|(at, _)| now.duration_since(*at) >= LINGER) {
+            self.drop_oldest_removed();
+        }
+    }
+
+    /// Makes room for one more: what was removed first goes first, then what arrived first.
+    pub(super) fn make_room(&mut self) {
+        while self.by_id.len() >= ENTRIES_MAX {
+            if self.drop_oldest_removed() {
+                continue;
+            }
+            let oldest = self.by_id.iter().min_by_key(|(_, entry)| entry.arrival).map(|(id, _)| id.clone());
+            let Some(oldest) = oldest else { return };
+            self.by_id.remove(&oldest);
+        }
+    }
+
+    /// False where nothing removed is left.
+    fn drop_oldest_removed(&mut self) -> bool {
+        let Some((at, id)) = self.removed.pop_front() else {
+            return false;
+        };
+        if self.by_id.get(&id).is_some_and(|entry| entry.removed_at == Some(at)) {
+            self.by_id.remove(&id);
+        }
+        true
+    }
+}

@@ -1,0 +1,127 @@
+//! Who tells of containers, and whether they answer.
+
+use std::sync::{MutexGuard, PoisonError, atomic::Ordering};
+
+use super::{Directory, names::cut};
+use crate::containers::Runtime;
+
+/// Why a runtime is not connected, for people.
+const REASON_BYTES: usize = 512;
+
+/// Who tells of containers: one socket of a runtime, or the files that runtimes leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Its sockets in the order in which they were configured, or [`Source::FILES`].
+    number: u16,
+}
+
+impl Source {
+    /// Files have been read but cannot be asked again: whoever answers knows better.
+    const FILES: u16 = u16::MAX;
+
+    /// A socket of `runtime`; `number` tells its sockets apart.
+    #[must_use]
+    pub fn socket(runtime: Runtime, number: usize) -> Self {
+        Self { runtime, number: u16::try_from(number).unwrap_or(Self::FILES - 1).min(Self::FILES - 1) }
+    }
+
+    /// Files that `runtime` has left.
+    #[must_use]
+    pub const fn files(runtime: Runtime) -> Self {
+        Self { runtime, number: Self::FILES }
+    }
+
+    pub(super) fn is_files(self) -> bool {
+        self.number == Self::FILES
+    }
+}
+
+impl From<Runtime> for Source {
+    /// Its first socket.
+    fn from(runtime: Runtime) -> Self {
+        Self { runtime, number: 0 }
+    }
+}
+
+/// A source that is asked.
+#[derive(Debug)]
+pub(super) struct Registered {
+    source: Source,
+    /// `None` until it has answered or failed for the first time.
+    state: Option<Result<(), String>>,
+}
+
+impl Directory {
+    /// Tells of a source that will be asked, before its task is spawned.
+    pub fn register(&self, source: impl Into<Source>) {
+        let source = source.into();
+        let mut runtimes = self.runtime_states();
+        if !runtimes.iter().any(|registered| registered.source == source) {
+            runtimes.push(Registered { source, state: None });
+        }
+    }
+
+    /// The source turned out not to be one: it will not be asked for a long time, and nothing is amiss.
+    pub fn unregister(&self, source: impl Into<Source>) {
+        let source = source.into();
+        self.runtime_states().retain(|registered| registered.source != source);
+    }
+
+    /// Notes whether a source answers, or why not. Returns true where that is news.
+    pub fn set_connected(&self, source: impl Into<Source>, state: Result<(), String>) -> bool {
+        let source = source.into();
+        self.register(source);
+        let state = state.map_err(|reason| cut(&reason, REASON_BYTES));
+        let mut runtimes = self.runtime_states();
+        let Some(registered) = runtimes.iter_mut().find(|registered| registered.source == source) else {
+            return false;
+        };
+        let news = registered.state.as_ref().map(Result::is_ok) != Some(state.is_ok());
+        registered.state = Some(state);
+        news
+    }
+
+    /// The registered runtimes, each once, and why one does not answer: the first reason of its sockets.
+    #[must_use]
+    pub fn runtimes(&self) -> Vec<(Runtime, Result<(), String>)> {
+        let mut all: Vec<(Runtime, Result<(), String>)> = Vec::new();
+        for known in self.runtime_states().iter() {
+            let state = known.state.clone().unwrap_or_else(|| Err("not asked yet".to_owned()));
+            match all.iter_mut().find(|(runtime, _)| *runtime == known.source.runtime) {
+                Some((_, so_far)) if so_far.is_ok() => *so_far = state,
+                Some(_) => {}
+                None => all.push((known.source.runtime, state)),
+            }
+        }
+        all
+    }
+
+    /// Notes whether runtimes have left files that may name a container.
+    pub fn set_files(&self, there: bool) {
+        self.0.files.store(there, Ordering::Relaxed);
+    }
+
+    /// True where a container that is not known yet may be named in a moment.
+    #[must_use]
+    pub fn may_learn(&self) -> bool {
+        self.0.files.load(Ordering::Relaxed) || self.any_connected()
+    }
+
+    /// True where a runtime answers.
+    #[must_use]
+    pub fn any_connected(&self) -> bool {
+        self.runtime_states().iter().any(|known| matches!(known.state, Some(Ok(()))))
+    }
+
+    /// True once every registered source has listed its containers or failed to.
+    #[must_use]
+    pub fn first_listing_done(&self) -> bool {
+        self.runtime_states().iter().all(|known| known.state.is_some())
+    }
+
+    fn runtime_states(&self) -> MutexGuard<'_, Vec<Registered>> {
+        self.0.runtimes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
