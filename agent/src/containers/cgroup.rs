@@ -8,6 +8,7 @@
 //! Nothing here needs a kernel newer than cgroups themselves, and nothing asks a runtime.
 
 mod path;
+mod told;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use self::{
-    path::{ContainerPath, container_above, container_around, container_of},
+    path::{ContainerPath, container_above, container_around, container_of, is_id},
+    told::{Told, ToldCgroup},
     walk::{Found, Walk, walk},
 };
 
@@ -58,6 +60,7 @@ pub struct Layout {
     unified: Vec<String>,
     /// The v1 trees, one entry per controller.
     v1: Vec<(String, PathBuf)>,
+    told: Told,
 }
 
 impl Layout {
@@ -68,13 +71,19 @@ impl Layout {
     pub fn detect(cgroup_root: &Path) -> anyhow::Result<Self> {
         if cgroup_root.join(V2_MARK).exists() {
             let unified = v2_controllers(cgroup_root)?;
-            return Ok(Self { mode: Mode::V2, primary: cgroup_root.to_owned(), unified, v1: Vec::new() });
+            return Ok(Self {
+                mode: Mode::V2,
+                primary: cgroup_root.to_owned(),
+                unified,
+                v1: Vec::new(),
+                told: Told::default(),
+            });
         }
         let v1 = v1_trees(cgroup_root)?;
         let beside = cgroup_root.join(UNIFIED);
         if beside.join(V2_MARK).exists() {
             let unified = v2_controllers(&beside)?;
-            return Ok(Self { mode: Mode::Hybrid, primary: beside, unified, v1 });
+            return Ok(Self { mode: Mode::Hybrid, primary: beside, unified, v1, told: Told::default() });
         }
         let primary = ["cpu", "cpuacct", "memory"].iter().find_map(|name| tree(&v1, name)).with_context(|| {
             format!(
@@ -83,7 +92,13 @@ impl Layout {
                 cgroup_root.display()
             )
         })?;
-        Ok(Self { mode: Mode::V1, primary: primary.to_owned(), unified: Vec::new(), v1 })
+        Ok(Self {
+            mode: Mode::V1,
+            primary: primary.to_owned(),
+            unified: Vec::new(),
+            v1,
+            told: Told::default(),
+        })
     }
 
     /// How this host mounts its cgroups.
@@ -127,6 +142,12 @@ impl Layout {
         (self.mode != Mode::V1).then(|| self.primary(path))
     }
 
+    /// The cgroups that are containers because somebody has told so. Clones of a layout share them.
+    #[must_use]
+    pub const fn told(&self) -> &Told {
+        &self.told
+    }
+
     /// The v1 trees in which a hybrid host may have containers that its v2 tree lacks.
     fn beside_primary(&self) -> impl Iterator<Item = &Path> {
         let hybrid = self.mode == Mode::Hybrid;
@@ -142,10 +163,13 @@ impl Layout {
             Mode::Hybrid => &["", "cpu", "memory"],
             Mode::V1 => &["cpu", "cpuacct", "memory"],
         };
+        let told = self.told.get();
         trees.iter().find_map(|tree| {
             let line = cgroups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
             let mut paths = line.filter(|(controllers, _)| controllers.split(',').any(|name| name == *tree));
-            paths.find_map(|(_, path)| container_above(path))
+            paths.find_map(|(_, path)| {
+                path::above(path, |path| container_of(path).is_some() || told.contains_key(path))
+            })
         })
     }
 

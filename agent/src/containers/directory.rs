@@ -5,6 +5,8 @@
 //! Bounded: [`ENTRIES_MAX`] entries, each cut to size. Entries of removed containers stay for [`LINGER`], so
 //! that a container that died before the tick came round can still be named.
 
+mod cgroups;
+mod endings;
 mod entries;
 mod names;
 mod source;
@@ -22,6 +24,7 @@ use std::{
 use tokio::sync::watch;
 
 use self::{
+    endings::Endings,
     entries::{Entries, Entry},
     names::{IMAGE_BYTES, NAME_BYTES, cut},
     source::Registered,
@@ -46,10 +49,12 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     generation: AtomicU64,
     lives_generation: AtomicU64,
+    cgroups_generation: AtomicU64,
     entries: Mutex<Entries>,
     runtimes: Mutex<Vec<Registered>>,
     unnamed: Mutex<VecDeque<Unnamed>>,
     sightings: watch::Sender<Sightings>,
+    endings: Endings,
     /// True where runtimes have left files that may name a container.
     files: AtomicBool,
     layers: Layers,
@@ -76,9 +81,13 @@ impl Directory {
             entries.make_room();
         }
         entries.arrivals += 1;
+        let told = names.cgroup_path.is_some();
         let entry = Entry { names, removed_at: None, arrival: entries.arrivals };
-        entries.by_id.insert(id.to_owned(), entry);
+        let before = entries.by_id.insert(id.to_owned(), entry);
         self.changed();
+        if told || before.is_some_and(|before| before.names.cgroup_path.is_some()) {
+            self.cgroups_changed();
+        }
     }
 
     /// The container has another name now.
@@ -95,7 +104,15 @@ impl Directory {
 
     /// The container's main process was started.
     pub fn set_started_at(&self, id: &str, started_at: SystemTime) {
-        self.update(id, |names| names.started_at = Some(started_at));
+        let mut told = false;
+        self.update(id, |names| {
+            told = names.cgroup_path.is_some() && names.started_at != Some(started_at);
+            names.started_at = Some(started_at);
+        });
+        if told {
+            // It is there from now on, maybe not for the first time.
+            self.cgroups_changed();
+        }
     }
 
     /// Something happened to the container.
@@ -175,11 +192,15 @@ impl Directory {
         }
     }
 
-    /// The container has ended. What files told of it goes like what was removed: nobody else would say so.
+    /// The container's cgroup is gone. What files told of it goes like what was removed: nobody else would say so. Who
+    /// asks a runtime can ask how it ended.
     pub fn ended(&self, id: &str) {
         let mut entries = self.entries();
-        if entries.by_id.get(id).is_some_and(|entry| entry.names.source.is_files()) {
+        let Some(entry) = entries.by_id.get(id) else { return };
+        if entry.names.source.is_files() {
             entries.remove(id, Instant::now());
+        } else {
+            self.0.endings.tell(id);
         }
     }
 

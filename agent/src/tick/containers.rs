@@ -26,6 +26,8 @@ pub(super) struct Walks {
     last: Option<Instant>,
     events_lost: u64,
     wanted: bool,
+    /// What was told of cgroups that bear no id, when that was last looked at.
+    told: u64,
     /// Walks that met more cgroups than they may return.
     pub(super) truncated: u64,
 }
@@ -137,7 +139,19 @@ impl Engine {
         }
     }
 
+    /// Learns which cgroups are containers although their paths bear no id. The kernel does not tell of their births.
+    fn learn_told(&mut self) {
+        // Before what it stands for is read: what changes meanwhile is new at the next tick.
+        let generation = self.directory.cgroups_generation();
+        if generation != self.walks.told {
+            self.walks.told = generation;
+            self.layout.told().set(self.directory.told_cgroups());
+            self.walks.wanted = true;
+        }
+    }
+
     pub(super) fn walk_if_due(&mut self, now: SystemTime) {
+        self.learn_told();
         let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
         let lost = self.kernel.as_ref().map_or(0, |kernel| kernel.lost_of(Lost::CgroupEvents));
         let recent = self.walks.last.is_some_and(|last| last.elapsed() < WALK_PERIOD);

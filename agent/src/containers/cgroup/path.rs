@@ -24,7 +24,7 @@ pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.strip_suffix(".scope").unwrap_or(name);
     let (prefix, id) = stem.split_at_checked(stem.len().checked_sub(ID_DIGITS)?)?;
-    if !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+    if !is_id(id) {
         return None;
     }
     let runtime = match prefix {
@@ -43,12 +43,23 @@ pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     Some(ContainerPath { id, runtime })
 }
 
+/// True for 64 lowercase hexadecimal digits.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The path of the deepest container that a cgroup is or is nested in.
 #[must_use]
 pub fn container_above(path: &str) -> Option<&str> {
+    above(path, |path| container_of(path).is_some())
+}
+
+/// The longest beginning of `path`, itself included, that is what is looked for.
+pub(super) fn above(path: &str, wanted: impl Fn(&str) -> bool) -> Option<&str> {
     let mut path = path;
     while !path.is_empty() {
-        if container_of(path).is_some() {
+        if wanted(path) {
             return Some(path);
         }
         path = path.rsplit_once('/').map_or("", |(parent, _)| parent);

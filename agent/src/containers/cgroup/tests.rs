@@ -81,7 +81,13 @@ fn a_directory_without_cgroups_is_an_error_that_says_what_was_looked_for() {
 #[test]
 fn a_process_is_of_the_deepest_container_in_the_tree_that_is_walked() {
     let (a, b) = ("a".repeat(64), "b".repeat(64));
-    let layout = |mode| Layout { mode, primary: "/".into(), unified: Vec::new(), v1: Vec::new() };
+    let layout = |mode| Layout {
+        mode,
+        primary: "/".into(),
+        unified: Vec::new(),
+        v1: Vec::new(),
+        told: Told::default(),
+    };
     let text = format!(
         "12:memory:/docker/{b}\n4:cpu,cpuacct:/docker/{a}/docker/{b}/x\n1:name=systemd:/docker/{a}\n0::/init.scope\n"
     );

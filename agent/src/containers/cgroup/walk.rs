@@ -4,7 +4,7 @@
 //! during the walk; one that vanishes is left out.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     io::ErrorKind,
     os::unix::fs::MetadataExt,
@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Layout, container_of};
+use super::{Layout, ToldCgroup, container_of};
 use crate::containers::Runtime;
 
 /// Deeper cgroups are not visited: nobody nests so deep but to do harm.
@@ -56,11 +56,11 @@ pub struct Walk {
 /// Where the root of the tree cannot be read.
 pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
     let budget = Budget { depth: DEPTH_MAX, visits: VISITED_MAX };
-    let mut walk = Walk::default();
-    walk_tree(&layout.primary, true, budget, &mut walk)?;
+    let (told, mut walk) = (layout.told.get(), Walk::default());
+    walk_tree(&layout.primary, true, &told, budget, &mut walk)?;
     for tree in layout.beside_primary() {
         let mut beside = Walk::default();
-        walk_tree(tree, false, budget, &mut beside)?;
+        walk_tree(tree, false, &told, budget, &mut beside)?;
         let known: HashSet<String> = walk.found.iter().map(|found| found.container.clone()).collect();
         walk.found.extend(beside.found.into_iter().filter(|found| !known.contains(&found.container)));
         walk.truncated |= beside.truncated;
@@ -84,7 +84,13 @@ struct Pending {
     container: Option<(Rc<str>, Runtime)>,
 }
 
-fn walk_tree(tree: &Path, ids: bool, mut budget: Budget, walk: &mut Walk) -> anyhow::Result<()> {
+fn walk_tree(
+    tree: &Path,
+    ids: bool,
+    told: &HashMap<String, ToldCgroup>,
+    mut budget: Budget,
+    walk: &mut Walk,
+) -> anyhow::Result<()> {
     let root = Pending { directory: tree.to_owned(), path: String::new(), depth: 0, container: None };
     let mut pending = vec![root];
     while let Some(parent) = pending.pop() {
@@ -107,7 +113,7 @@ fn walk_tree(tree: &Path, ids: bool, mut budget: Budget, walk: &mut Walk) -> any
                 depth: parent.depth + 1,
                 container: None,
             };
-            if let Some(child) = visit(child, &parent, ids, walk) {
+            if let Some(child) = visit(child, &parent, ids, told, walk) {
                 pending.push(child);
             }
         }
@@ -116,10 +122,17 @@ fn walk_tree(tree: &Path, ids: bool, mut budget: Budget, walk: &mut Walk) -> any
 }
 
 /// Notes the directory if it is a container's. `None` where it has vanished.
-fn visit(child: Pending, parent: &Pending, ids: bool, walk: &mut Walk) -> Option<Pending> {
-    let own = container_of(&child.path);
+fn visit(
+    child: Pending,
+    parent: &Pending,
+    ids: bool,
+    told: &HashMap<String, ToldCgroup>,
+    walk: &mut Walk,
+) -> Option<Pending> {
+    let own = container_of(&child.path).map(|own| (own.id, own.runtime));
+    let own = own.or_else(|| told.get(&child.path).map(|told| (told.id.as_str(), told.runtime)));
     let container = match own {
-        Some(own) => Some((Rc::from(own.id), own.runtime)),
+        Some((id, runtime)) => Some((Rc::from(id), runtime)),
         None => parent.container.clone(),
     };
     if let Some((id, runtime)) = &container {
@@ -194,6 +207,29 @@ mod tests {
     }
 
     #[test]
+    fn a_cgroup_that_was_told_of_is_a_container_and_what_is_nested_in_it_is_its_own() {
+        let (_root, layout) =
+            v2(&["default/web/worker".into(), format!("default/web/{A}"), "default/other".into()]);
+        assert_eq!(walk(&layout).unwrap().found.len(), 1, "by its id alone");
+        let web = ToldCgroup { id: "default/web".into(), runtime: Runtime::Containerd };
+        let told = ["/default/web".to_owned(), "/default/gone".to_owned()].map(|path| (path, web.clone()));
+        layout.clone().told().set(told.into());
+        let walk = walk(&layout).unwrap();
+        let a = format!("/default/web/{A}");
+        let expected = [
+            ("/default/web", "default/web", true),
+            (a.as_str(), A, true),
+            ("/default/web/worker", "default/web", false),
+        ];
+        assert_eq!(summary(&walk), expected);
+        assert_eq!(walk.found[0].runtime, Runtime::Containerd);
+        let process = |path: &str| layout.container_of_process(&format!("0::{path}\n")).map(str::to_owned);
+        assert_eq!(process("/default/web/worker/deep").as_deref(), Some("/default/web"));
+        assert_eq!(process(&format!("{a}/deep")), Some(a.clone()));
+        assert_eq!(process("/default/other"), None);
+    }
+
+    #[test]
     fn on_hybrid_hosts_a_container_without_a_v2_cgroup_is_found_without_an_id() {
         let root = tempfile::tempdir().unwrap();
         for path in [
@@ -219,15 +255,15 @@ mod tests {
         let paths: Vec<String> = (0..20).map(|number| format!("{A}/{number}")).collect();
         let (root, _) = v2(&paths);
         let mut walk = Walk::default();
-        walk_tree(root.path(), true, Budget { depth: 64, visits: 10 }, &mut walk).unwrap();
+        walk_tree(root.path(), true, &HashMap::new(), Budget { depth: 64, visits: 10 }, &mut walk).unwrap();
         assert_eq!((walk.found.len(), walk.truncated), (10, true));
 
         let mut walk = Walk::default();
-        walk_tree(root.path(), true, Budget { depth: 1, visits: 1000 }, &mut walk).unwrap();
+        walk_tree(root.path(), true, &HashMap::new(), Budget { depth: 1, visits: 1000 }, &mut walk).unwrap();
         assert_eq!((walk.found.len(), walk.truncated), (1, true));
 
         let mut walk = Walk::default();
-        walk_tree(root.path(), true, Budget { depth: 2, visits: 1000 }, &mut walk).unwrap();
+        walk_tree(root.path(), true, &HashMap::new(), Budget { depth: 2, visits: 1000 }, &mut walk).unwrap();
         assert_eq!((walk.found.len(), walk.truncated), (21, false));
     }
 

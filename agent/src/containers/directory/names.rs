@@ -37,6 +37,8 @@ pub struct Names {
     pub started_at: Option<SystemTime>,
     /// How it fares.
     pub life: Life,
+    /// Its cgroup's path, where that bears no id: without it nobody would take that cgroup for a container.
+    pub cgroup_path: Option<String>,
 }
 
 impl Names {

@@ -208,3 +208,46 @@ fn containers_that_nobody_told_of_wait_in_bounds_and_are_counted_by_whom_they_co
     assert_eq!(waiting.last().unwrap().id, (2 * UNNAMED_MAX - 1).to_string());
     assert!(directory.take_unnamed().is_empty());
 }
+
+#[test]
+fn who_asks_a_runtime_learns_which_of_its_containers_have_ended() {
+    let directory = Directory::new();
+    directory.ended("nobody listens");
+    let mut endings = directory.endings();
+    directory.put("told", named("web"));
+    directory.put("read", Names::new(Source::files(Runtime::Docker), "old", "", [], &[]));
+    for id in ["unknown", "read", "told"] {
+        directory.ended(id);
+    }
+    assert_eq!(endings.try_recv().unwrap().as_ref(), "told");
+    assert!(endings.try_recv().is_err(), "files cannot be asked");
+    assert!(!directory.is_present("read"));
+    for _ in 0..10_000 {
+        directory.ended("told");
+    }
+    assert!(matches!(endings.try_recv(), Err(tokio::sync::broadcast::error::TryRecvError::Lagged(_))));
+}
+
+#[test]
+fn cgroups_without_an_id_are_told_of_until_their_container_is_removed() {
+    let directory = Directory::new();
+    directory.put("a", named("by its id"));
+    directory.set_started_at("a", SystemTime::UNIX_EPOCH);
+    let told = |directory: &Directory| {
+        let mut told: Vec<_> =
+            directory.told_cgroups().into_iter().map(|(path, cgroup)| (path, cgroup.id)).collect();
+        told.sort_unstable();
+        told
+    };
+    assert_eq!((told(&directory), directory.cgroups_generation()), (vec![], 0), "nothing to look for");
+    let web = Names { cgroup_path: Some("/default/web".into()), ..named("web") };
+    directory.put("default/web", web);
+    assert_eq!(told(&directory), [("/default/web".to_owned(), "default/web".to_owned())]);
+    let before = directory.cgroups_generation();
+    for second in [1, 1, 2] {
+        directory.set_started_at("default/web", SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+    }
+    assert_eq!(directory.cgroups_generation(), before + 2, "each start is news");
+    directory.remove("default/web");
+    assert_eq!(told(&directory), []);
+}
