@@ -13,6 +13,7 @@ pub mod containerd;
 pub mod cri;
 pub mod directory;
 pub mod docker;
+mod due;
 pub mod files;
 pub mod grpc;
 pub mod layers;

@@ -18,6 +18,7 @@ pub mod measure;
 pub mod nvidia;
 pub mod nvidia_module;
 pub mod nvml;
+pub mod pod;
 pub mod podman;
 pub mod prometheus;
 pub mod service;

@@ -3,179 +3,25 @@
 //! Each test has a daemon of its own; they wait for each other.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::time::{Duration, Instant};
+mod lifecycle {
+    mod docker;
+    mod kubernetes;
+    mod series;
 
-use glassbox_tests::{
-    agent::Agent,
-    docker::{Container, Docker, IMAGE, Network, eventually},
-    skip,
-};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
-
-/// A daemon of the test's own, or `None` after saying why there is none.
-fn docker() -> Option<Docker> {
-    // Tests run on threads of their names.
-    let test = std::thread::current();
-    Docker::own(Network::None).map_err(|reason| skip(test.name().unwrap_or_default(), &reason)).ok()
-}
-
-/// An agent that asks this daemon; `more` are lines of the table `containers`.
-fn agent(docker: &Docker, more: &str) -> Agent {
-    let socket = docker.socket().display();
-    Agent::start(&format!("tick_ms = 200\n[docker]\nsocket = \"{socket}\"\n[containers]\n{more}\n"))
-}
-
-/// The series of a family that bear these labels: everything between the braces, and the value.
-fn series(agent: &Agent, family: &str, labels: &[&str]) -> Vec<(String, f64)> {
-    let metrics = agent.metrics();
-    let lines =
-        metrics.lines().filter_map(|line| line.strip_prefix(family)?.strip_prefix('{')?.rsplit_once("} "));
-    let bearing =
-        lines.filter(|(set, _)| labels.iter().all(|label| set.split(',').any(|other| other == *label)));
-    bearing.map(|(set, value)| (set.to_owned(), value.parse().unwrap())).collect()
-}
-
-/// The value of the one such series; `None` where there is none.
-fn value(agent: &Agent, family: &str, labels: &[&str]) -> Option<f64> {
-    let found = series(agent, family, labels);
-    assert!(found.len() <= 1, "{family} {labels:?}: {found:?}");
-    found.first().map(|(_, value)| *value)
-}
-
-fn becomes(agent: &Agent, family: &str, labels: &[&str], wanted: f64) {
-    let what = format!("{family} {labels:?} is {wanted}");
-    eventually(&what, PATIENCE, || (value(agent, family, labels) == Some(wanted)).then_some(()));
-}
-
-fn becomes_state(agent: &Agent, container: &str, state: &str) {
-    becomes(agent, "glassbox_container_state", &[container, &format!("state=\"{state}\"")], 1.0);
-    let all = series(agent, "glassbox_container_state", &[container]);
-    assert_eq!(all.iter().filter(|(_, value)| *value == 1.0).count(), 1, "{all:?}");
-    for state in STATES {
-        assert!(all.iter().any(|(set, _)| set.contains(&format!("state=\"{state}\""))), "{state}: {all:?}");
+    /// What a runtime gave, or `None` after saying why it did not.
+    fn or_skip<T>(given: Result<T, String>) -> Option<T> {
+        // Tests run on threads of their names.
+        let test = std::thread::current();
+        given.map_err(|reason| glassbox_tests::skip(test.name().unwrap_or_default(), &reason)).ok()
     }
-}
 
-#[test]
-fn a_container_that_is_killed_for_want_of_memory_shows_one_kill_and_its_exit_until_it_is_forgotten() {
-    let Some(docker) = docker() else { return };
-    let (forgetful, usual) = (agent(&docker, "keep_ended_s = 8"), agent(&docker, ""));
-    let arguments = ["--memory=32m", "--memory-swap=32m"];
-    let command = ["dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"];
-    let _container = Container::run(&docker, "starved", &arguments, &command);
-    let other = Container::run(&docker, "sated", &arguments, &["sleep", "600"]);
-    let name = r#"container="starved""#;
-    let killed = [name, r#"reason="oom_killed""#];
-    for agent in [&forgetful, &usual] {
-        becomes(agent, "container_oom_events_total", &[name], 1.0);
-        becomes(agent, "glassbox_container_last_exit_code", &[name], 137.0);
-        becomes(agent, "glassbox_container_last_exit_reason", &killed, 1.0);
-        becomes_state(agent, name, "exited");
-        becomes(agent, "container_oom_events_total", &[r#"container="sated""#], 0.0);
+    /// An agent that asks nobody but those that `sockets`, tables of the configuration, name.
+    fn agent(sockets: &str) -> glassbox_tests::agent::Agent {
+        let others = ["podman", "containerd", "cri"].map(|table| {
+            let named = sockets.contains(&format!("[{table}]"));
+            if named { String::new() } else { format!("[{table}]\nsockets = []\n") }
+        });
+        let nobody = format!("[docker]\nenabled = false\n{}", others.concat());
+        glassbox_tests::agent::Agent::start(&format!("tick_ms = 200\n{sockets}\n{nobody}"))
     }
-    let begun = Instant::now();
-    eventually("the forgetful agent forgets", PATIENCE, || {
-        value(&forgetful, "container_oom_events_total", &[name]).is_none().then_some(())
-    });
-    assert!(begun.elapsed() > Duration::from_secs(4), "too early: {:?}", begun.elapsed());
-    assert!(series(&forgetful, "glassbox_container_state", &[name]).is_empty());
-    assert_eq!(value(&usual, "container_oom_events_total", &[name]), Some(1.0));
-    assert_eq!(value(&usual, "glassbox_container_last_exit_code", &[name]), Some(137.0));
-    assert_eq!(value(&usual, "glassbox_container_last_exit_reason", &killed), Some(1.0));
-
-    // Killed by somebody, it was not for want of memory.
-    docker.run(&["kill", &other.id]);
-    let killed = [r#"container="sated""#, r#"reason="SIGKILL""#];
-    becomes(&usual, "glassbox_container_last_exit_reason", &killed, 1.0);
-    assert_eq!(value(&usual, "container_oom_events_total", &[r#"container="sated""#]), Some(0.0));
-}
-
-#[test]
-fn a_container_that_is_started_again_and_again_counts_its_restarts_in_one_series() {
-    let Some(docker) = docker() else { return };
-    let agent = agent(&docker, "");
-    let _failing =
-        Container::run(&docker, "failing", &["--restart=on-failure:2"], &["sh", "-c", "sleep 1; exit 3"]);
-    let name = r#"container="failing""#;
-    becomes(&agent, "glassbox_container_restarts_total", &[name], 0.0);
-    let sets = |family: &str| {
-        let found = series(&agent, family, &[name]);
-        found.into_iter().map(|(set, _)| set).collect::<Vec<_>>()
-    };
-    let families = ["container_oom_events_total", "container_creation_time_seconds", "container_last_seen"];
-    let before = families.map(sets);
-    becomes(&agent, "glassbox_container_restarts_total", &[name], 2.0);
-    becomes_state(&agent, name, "exited");
-    becomes(&agent, "glassbox_container_last_exit_code", &[name], 3.0);
-    becomes(&agent, "glassbox_container_last_exit_reason", &[name, r#"reason="error""#], 1.0);
-    assert_eq!(families.map(sets), before, "no label has changed");
-
-    let created = value(&agent, "container_creation_time_seconds", &[name]).unwrap();
-    let started = value(&agent, "container_start_time_seconds", &[name]).unwrap();
-    assert!((2.0..60.0).contains(&(started - created)), "{created} {started}");
-}
-
-/// How an agent that comes later learns the same.
-#[test]
-fn a_container_that_was_restarted_before_the_agent_came_is_known_with_its_restarts() {
-    let Some(docker) = docker() else { return };
-    let script = "sleep 0.2; [ -e /once ] && sleep 600; : > /once; exit 3";
-    let container = Container::run(&docker, "settled", &["--restart=always"], &["sh", "-c", script]);
-    eventually("it is restarted", PATIENCE, || {
-        (container.inspect("{{.RestartCount}} {{.State.Status}}") == "1 running").then_some(())
-    });
-    let agent = agent(&docker, "");
-    let name = r#"container="settled""#;
-    becomes(&agent, "glassbox_container_restarts_total", &[name], 1.0);
-    becomes_state(&agent, name, "running");
-    becomes(&agent, "container_health_state", &[name], -1.0);
-    docker.run(&["restart", "--time=0", &container.id]);
-    becomes(&agent, "glassbox_container_restarts_total", &[name], 2.0);
-    becomes(&agent, "glassbox_container_last_exit_code", &[name], 137.0);
-    becomes(&agent, "glassbox_container_last_exit_reason", &[name, r#"reason="SIGKILL""#], 1.0);
-    becomes_state(&agent, name, "running");
-}
-
-#[test]
-fn health_and_pause_are_shown_as_docker_tells_them() {
-    let Some(docker) = docker() else { return };
-    let agent = agent(&docker, "");
-    let check = ["--health-cmd=test -e /well", "--health-interval=1s", "--health-retries=1"];
-    let container = Container::run(&docker, "checked", &check, &["sleep", "600"]);
-    let _unchecked = Container::run(&docker, "unchecked", &[], &["sleep", "600"]);
-    let name = r#"container="checked""#;
-    let status = |status: &str| format!("status=\"{status}\"");
-    becomes(&agent, "container_health_state", &[name], 0.0);
-    becomes(&agent, "glassbox_container_health", &[name, &status("unhealthy")], 1.0);
-    docker.run(&["exec", &container.id, "sh", "-c", ": > /well"]);
-    becomes(&agent, "glassbox_container_health", &[name, &status("healthy")], 1.0);
-    assert_eq!(value(&agent, "container_health_state", &[name]), Some(1.0));
-    assert_eq!(value(&agent, "glassbox_container_health", &[name, &status("unhealthy")]), Some(0.0));
-    becomes(&agent, "container_health_state", &[r#"container="unchecked""#], -1.0);
-    assert!(series(&agent, "glassbox_container_health", &[r#"container="unchecked""#]).is_empty());
-
-    becomes_state(&agent, name, "running");
-    docker.run(&["pause", &container.id]);
-    becomes_state(&agent, name, "paused");
-    docker.run(&["unpause", &container.id]);
-    becomes_state(&agent, name, "running");
-    docker.run(&["stop", "--time=0", &container.id]);
-    becomes_state(&agent, name, "exited");
-    assert!(series(&agent, "container_health_state", &[name]).is_empty());
-}
-
-#[test]
-fn a_container_that_lives_for_a_moment_is_shown_with_its_cpu_time_and_its_end() {
-    let Some(docker) = docker() else { return };
-    let agent = agent(&docker, "");
-    let work = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done";
-    docker.run(&["run", "--rm", "--name", "brief", IMAGE, "sh", "-c", work]);
-    let name = r#"container="brief""#;
-    becomes(&agent, "glassbox_container_last_exit_reason", &[name, r#"reason="completed""#], 1.0);
-    becomes(&agent, "glassbox_container_last_exit_code", &[name], 0.0);
-    becomes_state(&agent, name, "exited");
-    let seconds = value(&agent, "glassbox_container_oncpu_seconds_total", &[name]).unwrap();
-    assert!((0.005..5.0).contains(&seconds), "{seconds}");
 }

@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -19,12 +18,12 @@ use glassbox::containers::{
     directory::{Directory, Names, Source, Unnamed},
     docker::DockerApi,
     files::{self, Roots},
-    grpc::Client,
     watcher::{Follow, Watcher},
 };
 use glassbox_tests::{
     containerd::{Containerd, IMAGE},
     docker::{Container, Docker, Network, eventually},
+    pod::{self, Pod},
     podman::Podman,
     skip,
 };
@@ -177,151 +176,6 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
     assert_eq!(files.names(A, |_| true).runtime, Runtime::Containerd);
 }
 
-/// What it takes to have containerd run a pod without a network of its own.
-mod pod {
-    use super::HashMap;
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct RunPodSandboxRequest {
-        #[prost(message, optional, tag = "1")]
-        pub(super) config: Option<PodSandboxConfig>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct PodSandboxConfig {
-        #[prost(message, optional, tag = "1")]
-        pub(super) metadata: Option<PodSandboxMetadata>,
-        #[prost(string, tag = "2")]
-        pub(super) hostname: String,
-        #[prost(map = "string, string", tag = "6")]
-        pub(super) labels: HashMap<String, String>,
-        #[prost(message, optional, tag = "8")]
-        pub(super) linux: Option<Linux>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct PodSandboxMetadata {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(string, tag = "2")]
-        pub(super) uid: String,
-        #[prost(string, tag = "3")]
-        pub(super) namespace: String,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Linux {
-        #[prost(string, tag = "1")]
-        pub(super) cgroup_parent: String,
-        #[prost(message, optional, tag = "2")]
-        pub(super) security_context: Option<SecurityContext>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct SecurityContext {
-        #[prost(message, optional, tag = "1")]
-        pub(super) namespace_options: Option<NamespaceOption>,
-    }
-    /// 2 is the host's.
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct NamespaceOption {
-        #[prost(int32, tag = "1")]
-        pub(super) network: i32,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct CreateContainerRequest {
-        #[prost(string, tag = "1")]
-        pub(super) pod_sandbox_id: String,
-        #[prost(message, optional, tag = "2")]
-        pub(super) config: Option<ContainerConfig>,
-        #[prost(message, optional, tag = "3")]
-        pub(super) sandbox_config: Option<PodSandboxConfig>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ContainerConfig {
-        #[prost(message, optional, tag = "1")]
-        pub(super) metadata: Option<ContainerMetadata>,
-        #[prost(message, optional, tag = "2")]
-        pub(super) image: Option<ImageSpec>,
-        #[prost(map = "string, string", tag = "9")]
-        pub(super) labels: HashMap<String, String>,
-        /// Its security context has the number of the sandbox's.
-        #[prost(message, optional, tag = "15")]
-        pub(super) linux: Option<ContainerLinux>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ContainerLinux {
-        #[prost(message, optional, tag = "2")]
-        pub(super) security_context: Option<ContainerSecurityContext>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ContainerSecurityContext {
-        #[prost(message, optional, tag = "3")]
-        pub(super) namespace_options: Option<NamespaceOption>,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ContainerMetadata {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(uint32, tag = "2")]
-        pub(super) attempt: u32,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ImageSpec {
-        #[prost(string, tag = "1")]
-        pub(super) image: String,
-    }
-    /// A question about, or an answer that is, one id.
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Id {
-        #[prost(string, tag = "1")]
-        pub(super) id: String,
-    }
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Nothing {}
-}
-
-const UID: &str = "1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988";
-
-fn sandbox_config() -> pod::PodSandboxConfig {
-    let namespace_options = Some(pod::NamespaceOption { network: 2 });
-    pod::PodSandboxConfig {
-        metadata: Some(pod::PodSandboxMetadata {
-            name: "web-0".into(),
-            uid: UID.into(),
-            namespace: "prod".into(),
-        }),
-        hostname: String::new(),
-        labels: HashMap::from([("io.kubernetes.pod.uid".into(), UID.into())]),
-        linux: Some(pod::Linux {
-            cgroup_parent: Containerd::cgroup_parent(UID),
-            security_context: Some(pod::SecurityContext { namespace_options }),
-        }),
-    }
-}
-
-/// Runs a pod as the kubelet does, and returns the ids of its sandbox and its one container.
-fn run_pod(watching: &Watching, socket: &Path) -> anyhow::Result<(String, String)> {
-    watching.runtime.as_ref().unwrap().block_on(async {
-        let (client, _standing) = Client::connect(socket).await?;
-        let question = pod::RunPodSandboxRequest { config: Some(sandbox_config()) };
-        let sandbox: pod::Id = client.ask("/runtime.v1.RuntimeService/RunPodSandbox", question).await?;
-        let namespace_options = Some(pod::NamespaceOption { network: 2 });
-        let security_context = Some(pod::ContainerSecurityContext { namespace_options });
-        let config = pod::ContainerConfig {
-            metadata: Some(pod::ContainerMetadata { name: "app".into(), attempt: 0 }),
-            image: Some(pod::ImageSpec { image: IMAGE.into() }),
-            labels: HashMap::from([("glassbox.kept".into(), "yes".into())]),
-            linux: Some(pod::ContainerLinux { security_context }),
-        };
-        let question = pod::CreateContainerRequest {
-            pod_sandbox_id: sandbox.id.clone(),
-            config: Some(config),
-            sandbox_config: Some(sandbox_config()),
-        };
-        let container: pod::Id = client.ask("/runtime.v1.RuntimeService/CreateContainer", question).await?;
-        let start = "/runtime.v1.RuntimeService/StartContainer";
-        let _: pod::Nothing = client.ask(start, container.clone()).await?;
-        Ok((sandbox.id, container.id))
-    })
-}
-
 #[test]
 fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
@@ -329,17 +183,17 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     let source = Source::from(Runtime::Containerd);
     watching.ask::<CriApi>(source, containerd.socket());
     watching.until_connected(Runtime::Containerd);
-    let ran = run_pod(&watching, &containerd.socket()).map_err(|error| format!("run a pod: {error:#}"));
-    let Some((sandbox, id)) = or_skip(ran) else { return };
+    let Some(pod) = or_skip(Pod::run(&containerd)) else { return };
+    let Some(id) = or_skip(pod.start(0, 0, &[])) else { return };
     let own = watching.see(&id);
-    assert!(own.path.starts_with(&Containerd::cgroup_parent(UID)), "{}", own.path);
+    assert!(own.path.starts_with(&Containerd::cgroup_parent(pod::UID)), "{}", own.path);
     let names = watching.names(&id, |names| names.started_at.is_some());
     assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
     assert_eq!(names.kubernetes_container.as_deref(), Some("app"));
     assert_eq!(names.image, IMAGE);
     assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["glassbox.kept"]);
     assert!(is_recent(names.started_at), "{:?}", names.started_at);
-    assert_eq!(watching.names(&sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
+    assert_eq!(watching.names(&pod.sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
 
     the_layers_size_is_told(&watching, &containerd, source, &id, &own.path);
 
@@ -347,11 +201,11 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     let roots = Roots { containerd: containerd.state(), ..nowhere() };
     files.start(files::watch(roots, labels(), files.directory.clone()));
     files.see(&id);
-    files.see(&sandbox);
+    files.see(&pod.sandbox);
     let names = files.names(&id, |_| true);
     assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
     assert_eq!((names.kubernetes_container.as_deref(), names.image.as_str()), (Some("app"), IMAGE));
-    assert_eq!(files.names(&sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
+    assert_eq!(files.names(&pod.sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
 }
 
 /// What containerd measures grows by what is written.

@@ -1,44 +1,39 @@
-//! Names of Kubernetes' containers, from the container runtime interface (CRI v1) that containerd and CRI-O speak: one
-//! listing at the start, then the events of runtimes that have them (containerd from 1.7, CRI-O from 1.26). With the
-//! others, and where an event got lost, a container that nobody has told of leads to another listing, at most one per
-//! [`LISTING_PAUSE`], and to two more later, as a pod's sandbox is listed only when it is complete.
+//! Names and lives of Kubernetes' containers, from the container runtime interface (CRI v1) that containerd and CRI-O
+//! speak: one listing at the start, then the events of runtimes that have them (containerd from 1.7, CRI-O from 1.26).
+//! With the others, and where an event got lost, a container that nobody has told of leads to another listing, at most
+//! one per [`LISTING_PAUSE`], and to two more later, as a pod's sandbox is listed only when it is complete; and one whose
+//! cgroup is gone leads to a question how it ended. A listing tells neither when a container was started nor how it
+//! ended: that is asked of each container once, when there is news of it.
 //!
 //! What is asked of containerd here is about its Kubernetes plugin only; see [`containerd`](super::containerd) for the
 //! rest. Everything the socket says is bounded in size and in time, see [`grpc`](super::grpc).
 
 pub mod disk;
+mod life;
+mod listing;
 mod messages;
 mod names;
 
-use std::{
-    collections::{HashMap, HashSet},
-    convert::Infallible,
-    pin::pin,
-    time::Duration,
-};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
     future::{Either, pending},
-    stream,
+    stream::{self, FuturesUnordered},
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::broadcast::error::RecvError,
+    time::{Instant, sleep_until},
+};
 use tonic::{Code, Status};
 
-use self::{
-    messages::{
-        CONTAINER_STATUS, Container, ContainerEventResponse, ContainerStatus, ContainerStatusRequest,
-        ContainerStatusResponse, DELETED, GET_CONTAINER_EVENTS, LIST_CONTAINERS, LIST_POD_SANDBOX,
-        ListContainersResponse, ListPodSandboxResponse, Nothing, READY, RUNNING, VERSION, VersionRequest,
-        VersionResponse,
-    },
-    names::{container_names, sandbox_names, time_of},
-};
+use self::messages::{ContainerEventResponse, GET_CONTAINER_EVENTS, Nothing};
 use super::{
-    directory::{ENTRIES_MAX, Names},
-    grpc::{Client, is_unimplemented},
-    watcher::{Follow, NotOffered, Watcher},
+    directory::ENTRIES_MAX,
+    due::{Due, Question},
+    grpc::Client,
+    watcher::{Follow, Watcher},
 };
 
 /// Between two listings.
@@ -58,6 +53,10 @@ enum Step {
     NoEvents(Option<Status>),
     /// So many containers were seen that nobody had told of.
     Unnamed(u64),
+    /// A container's cgroup is gone; `None` where some may have got lost.
+    Ended(Option<Arc<str>>),
+    Asked(Question),
+    QuestionDue,
     ListingDue,
     Silence,
 }
@@ -67,6 +66,7 @@ impl Follow for Watcher<CriApi> {
         let name = self.source.runtime.as_str();
         let mut sightings = self.directory.sightings();
         let mut seen = sightings.borrow().kubernetes;
+        let mut endings = self.directory.endings();
         let connection = self.answer(Client::connect(&self.socket)).await;
         let (client, mut standing) = connection?;
         self.greet(&client).await?;
@@ -93,7 +93,10 @@ impl Follow for Watcher<CriApi> {
                 }
             }
         };
-        listed.await?;
+        let mut questions = Due::default();
+        for (id, of_end) in listed.await? {
+            questions.soon(id, of_end);
+        }
         if self.directory.set_connected(self.source, Ok(())) {
             tracing::info!("{name} answers at {}", self.socket.display());
         }
@@ -103,7 +106,13 @@ impl Follow for Watcher<CriApi> {
         let mut last_listing = Instant::now();
         // When to list again, the next first.
         let mut due: Vec<Instant> = Vec::new();
+        let mut asking = FuturesUnordered::new();
         loop {
+            while asking.len() < QUESTIONS
+                && let Some(question) = questions.next()
+            {
+                asking.push(self.ask(&client, question));
+            }
             let step = match early.next() {
                 Some(step) => step,
                 None => {
@@ -120,17 +129,26 @@ impl Follow for Watcher<CriApi> {
                             Err(_) => pending().await,
                         }
                     };
-                    let listing = async {
-                        match due.first() {
-                            Some(at) => sleep_until(*at).await,
-                            None => pending().await,
+                    let ended = async {
+                        match endings.recv().await {
+                            Ok(id) => Step::Ended(Some(id)),
+                            Err(RecvError::Lagged(_)) => Step::Ended(None),
+                            Err(RecvError::Closed) => pending().await,
                         }
                     };
+                    let until = async |at: Option<Instant>| match at {
+                        Some(at) => sleep_until(at).await,
+                        None => pending().await,
+                    };
+                    let question = questions.at().filter(|_| asking.len() < QUESTIONS);
                     tokio::select! {
                         step = event => step,
                         step = unnamed => step,
+                        step = ended => step,
+                        Some(question) = asking.next() => Step::Asked(question),
                         error = standing.ended() => return Err(error),
-                        () = listing => Step::ListingDue,
+                        () = until(question) => Step::QuestionDue,
+                        () = until(due.first().copied()) => Step::ListingDue,
                         () = tokio::time::sleep(self.pace.silence) => Step::Silence,
                     }
                 }
@@ -148,129 +166,27 @@ impl Follow for Watcher<CriApi> {
                     let first = (last_listing + LISTING_PAUSE).max(Instant::now());
                     due = std::iter::once(first).chain(LATER_LISTINGS.map(|later| first + later)).collect();
                 }
+                Step::Ended(Some(id)) if self.is_container(&id) => {
+                    questions.soon(id.as_ref().to_owned(), true);
+                }
+                Step::Ended(Some(_)) | Step::QuestionDue => {}
+                Step::Asked(question) if self.is_open(&question) => questions.again(question),
+                Step::Asked(_) => {}
+                Step::Ended(None) => {
+                    // A listing tells which have.
+                    let next = (last_listing + LISTING_PAUSE).max(Instant::now());
+                    due.retain(|at| *at > next);
+                    due.insert(0, next);
+                }
                 Step::ListingDue => {
                     due.remove(0);
-                    self.list(&client).await?;
+                    for (id, of_end) in self.list(&client).await? {
+                        questions.soon(id, of_end);
+                    }
                     last_listing = Instant::now();
                 }
                 Step::Silence => self.greet(&client).await?,
             }
-        }
-    }
-}
-
-impl Watcher<CriApi> {
-    /// Asks something small: whether there is a runtime that speaks CRI.
-    async fn greet(&self, client: &Client) -> anyhow::Result<()> {
-        let question = VersionRequest { version: "v1".to_owned() };
-        match self.answer(client.ask::<_, VersionResponse>(VERSION, question)).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_unimplemented(&error) => Err(NotOffered.into()),
-            Err(error) => {
-                Err(error).with_context(|| format!("ask {} for its version", self.source.runtime.as_str()))
-            }
-        }
-    }
-
-    /// Enters all pods' sandboxes and containers, and asks of those that are new and run when they were started.
-    async fn list(&self, client: &Client) -> anyhow::Result<()> {
-        let name = self.source.runtime.as_str();
-        let sandboxes = client.ask::<_, ListPodSandboxResponse>(LIST_POD_SANDBOX, Nothing {});
-        let sandboxes = self.answer(sandboxes).await;
-        let sandboxes = sandboxes.with_context(|| format!("list {name} pods"))?.items;
-        let containers = client.ask::<_, ListContainersResponse>(LIST_CONTAINERS, Nothing {});
-        let containers = self.answer(containers).await;
-        let containers = containers.with_context(|| format!("list {name} containers"))?.containers;
-
-        let mut pods = HashMap::new();
-        let mut listed = HashSet::new();
-        for sandbox in sandboxes.into_iter().take(ENTRIES_MAX) {
-            let metadata = sandbox.metadata.unwrap_or_default();
-            let names = sandbox_names(
-                self.source,
-                &self.label_filter,
-                &metadata,
-                &sandbox.labels,
-                sandbox.created_at,
-            );
-            if sandbox.state == READY || self.directory.get(&sandbox.id).is_none() {
-                self.put(&sandbox.id, names);
-            }
-            listed.insert(sandbox.id.clone());
-            pods.insert(sandbox.id, metadata);
-        }
-        let mut unstarted = Vec::new();
-        for container in containers.into_iter().take(ENTRIES_MAX) {
-            let pod = pods.get(&container.pod_sandbox_id);
-            let running = container.state == RUNNING;
-            let Container { id, metadata, image, labels, .. } = container;
-            let mut names = container_names(
-                self.source,
-                &self.label_filter,
-                &metadata.unwrap_or_default(),
-                image,
-                pod,
-                &labels,
-            );
-            // From before, and better than what a listing tells.
-            names.started_at = self.directory.get(&id).and_then(|known| known.started_at);
-            if running && names.started_at.is_none() {
-                unstarted.push(id.clone());
-            }
-            self.put(&id, names);
-            listed.insert(id);
-        }
-        self.directory.retain(self.source, |id| listed.contains(id));
-        let questions = unstarted.into_iter().map(|id| self.ask_start(client, id));
-        stream::iter(questions).buffer_unordered(QUESTIONS).collect::<()>().await;
-        Ok(())
-    }
-
-    async fn ask_start(&self, client: &Client, id: String) {
-        let question = ContainerStatusRequest { container_id: id.clone() };
-        let answer = client.ask::<_, ContainerStatusResponse>(CONTAINER_STATUS, question);
-        // One that cannot be asked about has gone, as a rule.
-        if let Ok(ContainerStatusResponse { status: Some(status) }) = self.answer(answer).await
-            && let Some(started_at) = time_of(status.started_at)
-        {
-            self.directory.set_started_at(&id, started_at);
-        }
-    }
-
-    fn apply(&self, event: ContainerEventResponse) {
-        let id = &event.container_id;
-        if event.container_event_type == DELETED {
-            return self.directory.remove(id);
-        }
-        let pod = event.pod_sandbox_status.unwrap_or_default();
-        let metadata = pod.metadata.unwrap_or_default();
-        if pod.id == *id {
-            return self.put(
-                id,
-                sandbox_names(self.source, &self.label_filter, &metadata, &pod.labels, pod.created_at),
-            );
-        }
-        let Some(status) = event.containers_statuses.into_iter().find(|status| status.id == *id) else {
-            return;
-        };
-        let ContainerStatus { metadata: container, image, labels, started_at, .. } = status;
-        let mut names = container_names(
-            self.source,
-            &self.label_filter,
-            &container.unwrap_or_default(),
-            image,
-            Some(&metadata),
-            &labels,
-        );
-        names.started_at =
-            time_of(started_at).or_else(|| self.directory.get(id).and_then(|known| known.started_at));
-        self.put(id, names);
-    }
-
-    /// Spares the readers a change that is none.
-    fn put(&self, id: &str, names: Names) {
-        if !id.is_empty() && self.directory.get(id).as_ref() != Some(&names) {
-            self.directory.put(id, names);
         }
     }
 }

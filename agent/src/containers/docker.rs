@@ -34,9 +34,10 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use self::{life::Due, transport::Client};
+use self::transport::Client;
 use super::{
     directory::Names,
+    due::Due,
     watcher::{Follow, Watcher},
 };
 
@@ -87,9 +88,9 @@ impl Follow for Watcher<DockerApi> {
         let mut silent_until = Instant::now() + self.pace.silence;
         loop {
             while inspections.len() < INSPECTIONS
-                && let Some(id) = due.next()
+                && let Some(question) = due.next()
             {
-                inspections.push(self.inspect(&docker, id));
+                inspections.push(self.inspect(&docker, question.id));
             }
             let next = due.at().filter(|_| inspections.len() < INSPECTIONS);
             tokio::select! {
@@ -100,7 +101,7 @@ impl Follow for Watcher<DockerApi> {
                     allowance.refill();
                     silent_until = Instant::now() + self.pace.silence;
                     if let Some(id) = self.apply(event.with_context(|| format!("follow {runtime} events"))?) {
-                        due.soon(id);
+                        due.soon(id, false);
                     }
                 }
                 Some(()) = inspections.next() => {}

@@ -144,6 +144,7 @@ impl Tracker {
             made_at: sighting.made_at,
             named: false,
             earlier_lives,
+            predecessor: None,
             oom_seen: None,
             reported: false,
         };
@@ -210,7 +211,8 @@ impl Tracker {
         let recent = |exit: &LastExit| now.duration_since(exit.at).unwrap_or_default() < self.keep_ended;
         let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
             let mut row = entry.row.clone();
-            row.life.last_exit = row.life.last_exit.filter(recent);
+            let before = || self.entries.get(&entry.predecessor?)?.row.life.last_exit;
+            row.life.last_exit = row.life.last_exit.or_else(before).filter(recent);
             row
         });
         rows.collect()

@@ -10,7 +10,11 @@ pub(super) const CONTAINER_STATUS: &str = "/runtime.v1.RuntimeService/ContainerS
 pub(super) const GET_CONTAINER_EVENTS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
 
 /// `ContainerState`.
+pub(super) const CREATED: i32 = 0;
 pub(super) const RUNNING: i32 = 1;
+pub(super) const EXITED: i32 = 2;
+/// The reason of a container that the kernel killed because memory ran out.
+pub(super) const OOM_KILLED: &str = "OOMKilled";
 /// `PodSandboxState`.
 pub(super) const READY: i32 = 0;
 /// `ContainerEventType`.
@@ -99,6 +103,9 @@ pub(super) struct Container {
     pub(super) image: Option<ImageSpec>,
     #[prost(int32, tag = "6")]
     pub(super) state: i32,
+    /// Nanoseconds since 1970.
+    #[prost(int64, tag = "7")]
+    pub(super) created_at: i64,
     #[prost(map = "string, string", tag = "8")]
     pub(super) labels: HashMap<String, String>,
 }
@@ -137,11 +144,23 @@ pub(super) struct ContainerStatus {
     pub(super) id: String,
     #[prost(message, optional, tag = "2")]
     pub(super) metadata: Option<ContainerMetadata>,
+    #[prost(int32, tag = "3")]
+    pub(super) state: i32,
+    /// Nanoseconds since 1970.
+    #[prost(int64, tag = "4")]
+    pub(super) created_at: i64,
     /// Nanoseconds since 1970; 0 before it was started.
     #[prost(int64, tag = "5")]
     pub(super) started_at: i64,
+    /// Nanoseconds since 1970; 0 before it ended.
+    #[prost(int64, tag = "6")]
+    pub(super) finished_at: i64,
+    #[prost(int32, tag = "7")]
+    pub(super) exit_code: i32,
     #[prost(message, optional, tag = "8")]
     pub(super) image: Option<ImageSpec>,
+    #[prost(string, tag = "10")]
+    pub(super) reason: String,
     #[prost(map = "string, string", tag = "12")]
     pub(super) labels: HashMap<String, String>,
 }

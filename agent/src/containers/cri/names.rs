@@ -9,7 +9,7 @@ use super::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
 use crate::containers::directory::{Names, Source};
 
 /// What Kubernetes calls the container that only holds a pod's namespaces.
-const SANDBOX: &str = "POD";
+pub(super) const SANDBOX: &str = "POD";
 
 const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 const POD: &str = "io.kubernetes.pod.name";

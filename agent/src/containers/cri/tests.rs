@@ -1,23 +1,34 @@
 //! The watcher against runtimes of all kinds, made up on a unix socket.
 
-use std::io::Write as _;
+use std::{collections::HashMap, io::Write as _};
 
 use prost::Message as _;
 
 use super::{
-    messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata},
+    messages::{
+        CONTAINER_STATUS, CREATED, Container, ContainerMetadata, ContainerStatus, ContainerStatusResponse,
+        DELETED, EXITED, ImageSpec, LIST_CONTAINERS, LIST_POD_SANDBOX, ListContainersResponse,
+        ListPodSandboxResponse, PodSandboxMetadata, READY, RUNNING, VERSION, VersionResponse,
+    },
+    names::time_of,
     *,
 };
-use crate::containers::{
-    Runtime,
-    directory::{Directory, Source, Unnamed},
-    grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
+use crate::{
+    containers::{
+        Runtime,
+        directory::{Directory, Names, Source, Unnamed},
+        grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
+        lifecycle::{Exit, Life},
+    },
+    snapshot::lifecycle::State,
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const P: &str = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
+const CREATED_NS: i64 = 1_795_365_361_000_000_000;
 const STARTED_NS: i64 = 1_795_365_362_239_103_573;
+const FINISHED_NS: i64 = 1_795_365_399_000_000_000;
 
 fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
     let labels = vec!["kept".to_owned()];
@@ -51,6 +62,7 @@ fn container(id: &str, name: &str) -> Container {
         metadata: Some(ContainerMetadata { name: name.into(), attempt: 2 }),
         image: Some(ImageSpec { image: "sha256:00".into(), user_specified_image: "web:1".into() }),
         state: RUNNING,
+        created_at: CREATED_NS,
         labels: HashMap::from([("kept".into(), "1".into()), ("dropped".into(), "2".into())]),
     }
 }
@@ -61,18 +73,27 @@ fn calm(path: &str, containers: Vec<Container>) -> Answer {
         VERSION => Answer::one(&VersionResponse { runtime_name: "made-up".into() }),
         LIST_POD_SANDBOX => Answer::one(&ListPodSandboxResponse { items: vec![sandbox()] }),
         LIST_CONTAINERS => Answer::one(&ListContainersResponse { containers }),
-        CONTAINER_STATUS => Answer::one(&ContainerStatusResponse {
-            status: Some(ContainerStatus { started_at: STARTED_NS, ..Default::default() }),
-        }),
+        CONTAINER_STATUS => Answer::one(&ContainerStatusResponse { status: Some(status(A, "app")) }),
         GET_CONTAINER_EVENTS => Answer::Silence,
         path => panic!("an unexpected call of {path}"),
     }
 }
 
+fn status(id: &str, name: &str) -> ContainerStatus {
+    let Container { id, metadata, image, labels, state, created_at, .. } = container(id, name);
+    let started_at = STARTED_NS;
+    ContainerStatus { id, metadata, state, created_at, started_at, image, labels, ..Default::default() }
+}
+
+/// It was killed for want of memory.
+fn ended(id: &str, name: &str) -> ContainerStatus {
+    let (finished_at, reason) = (FINISHED_NS, messages::OOM_KILLED.to_owned());
+    ContainerStatus { state: EXITED, finished_at, exit_code: 137, reason, ..status(id, name) }
+}
+
 fn started(id: &str, name: &str) -> ContainerEventResponse {
-    let Container { id, metadata, image, labels, .. } = container(id, name);
     ContainerEventResponse {
-        container_id: id.clone(),
+        container_id: id.into(),
         container_event_type: 1,
         pod_sandbox_status: Some(messages::PodSandboxStatus {
             id: P.into(),
@@ -81,7 +102,7 @@ fn started(id: &str, name: &str) -> ContainerEventResponse {
         }),
         containers_statuses: vec![
             ContainerStatus { id: "another".into(), ..Default::default() },
-            ContainerStatus { id, metadata, started_at: STARTED_NS, image, labels },
+            status(id, name),
         ],
     }
 }
@@ -336,4 +357,110 @@ fn a_missing_socket_is_reported() {
     let directory = Directory::new();
     let told = |reason: String| reason.starts_with("connect to ") && reason.contains("No such file");
     watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+}
+
+fn life(directory: &Directory, id: &str) -> Life {
+    directory.life(id).unwrap_or_default()
+}
+
+fn killed() -> Exit {
+    Exit { at: time_of(FINISHED_NS).unwrap(), code: Some(137) }
+}
+
+#[test]
+fn a_life_is_told_by_events_and_never_goes_back() {
+    let state = |state, kind| {
+        let mut event = ContainerEventResponse { container_event_type: kind, ..started(A, "app") };
+        event.containers_statuses[1].state = state;
+        event
+    };
+    let mut stopped = state(EXITED, 2);
+    stopped.containers_statuses[1] = ended(A, "app");
+    let events = [state(CREATED, 0), state(RUNNING, 1), stopped, state(RUNNING, 1)];
+    let events = events.map(|event| event.encode_to_vec()).to_vec();
+    let last = started(B, "last").encode_to_vec();
+    let peer = Peer::new(move |path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Open([events.clone(), vec![last.clone()]].concat()),
+        path => calm(path, Vec::new()),
+    });
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || directory.get(B).is_some());
+    let life = life(&directory, A);
+    assert_eq!((life.state, life.restarts), (Some(State::Exited), Some(2)));
+    assert_eq!((life.last_exit, life.oom_at), (Some(killed()), time_of(FINISHED_NS)));
+    assert_eq!(life.created_at, time_of(CREATED_NS));
+    assert_eq!(peer.calls("ContainerStatus"), 0);
+}
+
+/// As with containerd 1.6.
+#[test]
+fn without_events_a_container_is_asked_how_it_ended_when_its_cgroup_is_gone() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let peer = Peer::new(move |path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
+        CONTAINER_STATUS => {
+            // When it started; then the runtime has not noticed the end yet; then it has.
+            let asked = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let status = if asked < 2 { status(A, "app") } else { ended(A, "app") };
+            Answer::one(&ContainerStatusResponse { status: Some(status) })
+        }
+        path => calm(path, vec![container(A, "app")]),
+    });
+    let directory = Directory::new();
+    let mut gone = false;
+    watch_peer(&peer, &directory, || {
+        if !gone && directory.get(A).is_some_and(|names| names.started_at.is_some()) {
+            assert_eq!(life(&directory, A).state, Some(State::Running));
+            gone = true;
+            for _ in 0..20 {
+                directory.ended(A);
+            }
+            // Nobody tells how a sandbox ended, and this runtime does not know the other.
+            directory.ended(P);
+            directory.ended(B);
+        }
+        life(&directory, A).state == Some(State::Exited)
+    });
+    let life = life(&directory, A);
+    assert_eq!((life.last_exit, life.oom_at), (Some(killed()), time_of(FINISHED_NS)));
+    assert_eq!((peer.calls("ContainerStatus"), peer.calls("ListContainers")), (3, 1));
+}
+
+#[test]
+fn one_that_nobody_can_tell_of_is_asked_about_no_more_than_is_worth_it() {
+    let peer = Peer::new(move |path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
+        // `NotFound`.
+        CONTAINER_STATUS => Answer::Refusal(5),
+        path => calm(path, vec![Container { state: EXITED, ..container(A, "old") }]),
+    });
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || peer.calls("Version") > 5);
+    assert_eq!(life(&directory, A).state, Some(State::Exited));
+    assert_eq!(peer.calls("ContainerStatus"), 0, "it ended before anybody looked");
+}
+
+#[test]
+fn a_container_that_was_listed_before_it_ran_is_asked_about_until_it_does() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let peer = Peer::new(move |path, _| match path {
+        GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
+        CONTAINER_STATUS => {
+            let created = ContainerStatus { state: CREATED, started_at: 0, ..status(A, "app") };
+            let asked = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Answer::one(&ContainerStatusResponse {
+                status: Some(if asked == 0 { created } else { status(A, "app") }),
+            })
+        }
+        path => calm(path, vec![Container { state: CREATED, ..container(A, "app") }]),
+    });
+    let directory = Directory::new();
+    let mut was_created = false;
+    watch_peer(&peer, &directory, || {
+        was_created |= life(&directory, A).state == Some(State::Created);
+        life(&directory, A).state == Some(State::Running)
+    });
+    assert!(was_created);
+    assert_eq!(directory.get(A).unwrap().started_at, time_of(STARTED_NS));
+    assert_eq!(peer.calls("ContainerStatus"), 2);
 }

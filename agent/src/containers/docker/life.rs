@@ -1,16 +1,12 @@
-//! What Docker's events and answers tell of a container's life, and when to ask for what events leave out: whether it
-//! has a health check, and whether it will be started again after it died.
+//! What Docker's events and answers tell of a container's life. Events leave out whether it has a health check, and
+//! whether it will be started again after it died.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, SystemTime},
-};
+use std::time::SystemTime;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummaryStateEnum,
     HealthStatusEnum,
 };
-use tokio::time::Instant;
 
 use super::timestamp;
 use crate::{
@@ -20,10 +16,6 @@ use crate::{
 
 /// The events of a life that leave the names as they are.
 pub(super) const EVENTS: [&str; 5] = ["die", "oom", "pause", "unpause", "health_status"];
-
-/// How long after an event a question about the container waits: one that ends or is removed meanwhile needs none, and
-/// one that is started again and again is asked about at this pace at most.
-const SETTLE: Duration = Duration::from_millis(300);
 
 /// Takes in an event of a life; any other changes nothing.
 pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTime) {
@@ -99,34 +91,4 @@ pub(super) fn of_listing(state: ContainerSummaryStateEnum) -> Option<State> {
         ContainerSummaryStateEnum::REMOVING | ContainerSummaryStateEnum::EXITED => State::Exited,
         ContainerSummaryStateEnum::DEAD => State::Dead,
     })
-}
-
-/// Containers to be asked about, each once, in the order of their times. As long as the listing at most: only
-/// containers that are known are entered.
-#[derive(Default)]
-pub(super) struct Due(VecDeque<(Instant, String)>);
-
-impl Due {
-    /// To be asked about at once.
-    pub(super) fn now(ids: impl IntoIterator<Item = String>) -> Self {
-        let now = Instant::now();
-        Self(ids.into_iter().map(|id| (now, id)).collect())
-    }
-
-    /// To be asked about when what has just happened to it has settled.
-    pub(super) fn soon(&mut self, id: String) {
-        if self.0.iter().all(|(_, other)| *other != id) {
-            self.0.push_back((Instant::now() + SETTLE, id));
-        }
-    }
-
-    /// When the next one is due.
-    pub(super) fn at(&self) -> Option<Instant> {
-        self.0.front().map(|(at, _)| *at)
-    }
-
-    /// The next one, if it is due.
-    pub(super) fn next(&mut self) -> Option<String> {
-        self.0.pop_front_if(|(at, _)| *at <= Instant::now()).map(|(_, id)| id)
-    }
 }

@@ -26,6 +26,8 @@ pub struct Entry {
     pub(super) named: bool,
     /// Lives of the same id before this one.
     pub(super) earlier_lives: u64,
+    /// The container in whose place Kubernetes made this one, while that is kept.
+    pub(super) predecessor: Option<u64>,
     /// The last OOM kill that is in what is told of its life.
     pub(super) oom_seen: Option<SystemTime>,
     /// Whether the directory was told that nobody knows its name.

@@ -1,8 +1,9 @@
-//! Display names: who bears which, and which of several containers with one name bears its series.
+//! Display names: who bears which, and which of several containers with one name bears its series, and so goes on where
+//! another one ended.
 
 use std::collections::HashMap;
 
-use super::Tracker;
+use super::{Entry, Tracker};
 use crate::containers::{
     Identity,
     directory::{Names, Unnamed},
@@ -68,9 +69,21 @@ impl Tracker {
             let owner = owners.entry(series_of(&entry.container.identity)).or_insert(rank);
             *owner = rank.max(*owner);
         }
+        // Kubernetes makes another container in the place of one that ended, where Docker starts the same again.
+        let mut predecessors: HashMap<u64, u64> = HashMap::new();
+        let replaced =
+            |entry: &&Entry| entry.row.ended_at.is_some() && entry.container.identity.pod.is_some();
+        for entry in self.entries.values().filter(replaced) {
+            let owner = owners.get(&series_of(&entry.container.identity)).map(|owner| owner.1);
+            if let Some(owner) = owner.filter(|owner| *owner > entry.container.key) {
+                // Keys grow with time, so the last is the youngest.
+                predecessors.insert(owner, entry.container.key);
+            }
+        }
         for entry in self.entries.values_mut() {
             let owner = owners.get(&series_of(&entry.container.identity));
             entry.row.owns_name = owner.is_some_and(|owner| owner.1 == entry.container.key);
+            entry.predecessor = predecessors.get(&entry.container.key).copied();
         }
     }
 }

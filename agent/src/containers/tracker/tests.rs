@@ -199,3 +199,53 @@ fn a_container_that_nobody_knows_is_reported_once() {
     let unnamed = directory.take_unnamed();
     assert_eq!((unnamed[0].id.as_str(), unnamed[0].cgroup_path.as_str()), (ID, "/docker/x"));
 }
+
+#[test]
+fn a_container_that_kubernetes_made_in_the_place_of_another_goes_on_with_its_series() {
+    let (mut tracker, directory) = tracker();
+    let attempt = |id: &str, attempt: u64| {
+        let text = |text: &str| Some(text.to_owned());
+        let names = Names {
+            name: format!("k8s_app_web-0_prod_uid_{attempt}"),
+            namespace: text("prod"),
+            pod: text("web-0"),
+            kubernetes_container: text("app"),
+            ..Names::default()
+        };
+        directory.put(id, names);
+        directory.update_life(id, |life| {
+            life.restarts = Some(attempt);
+            life.change(State::Running);
+        });
+    };
+    attempt(ID, 6);
+    let first = tracker.add(&sighting(ID, 7), at(0));
+    tracker.name();
+    directory.update_life(ID, |life| life.died(Some(137), at(5)));
+    tracker.get_mut(first).unwrap().row.oom =
+        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(5)) };
+    tracker.end(first, at(5));
+    attempt(OTHER, 7);
+    tracker.add(&sighting(OTHER, 8), at(9));
+    tracker.name();
+    let owner = |now| tracker.rows(now).into_iter().find(|row| row.owns_name).unwrap();
+    let row = owner(at(10));
+    assert_eq!((row.identity.id.as_str(), row.identity.container.as_str()), (OTHER, "app"));
+    assert_eq!((row.life.state, row.life.restarts), (Some(State::Running), Some(7)));
+    let exit = row.life.last_exit.unwrap();
+    assert_eq!((exit.code, exit.reason), (Some(137), Some(ExitReason::OomKilled)));
+    assert_eq!(owner(at(305)).life.last_exit, None, "as long as any");
+}
+
+#[test]
+fn a_container_of_the_same_name_that_nobody_restarted_has_no_past() {
+    let (mut tracker, directory) = tracker();
+    named(&directory, ID, "web");
+    let old = tracker.add(&sighting(ID, 7), at(0));
+    tracker.end(old, at(5));
+    named(&directory, OTHER, "web");
+    tracker.add(&sighting(OTHER, 8), at(6));
+    tracker.name();
+    let row = tracker.rows(at(9)).into_iter().find(|row| row.owns_name).unwrap();
+    assert_eq!((row.identity.id.as_str(), row.life.last_exit), (OTHER, None));
+}

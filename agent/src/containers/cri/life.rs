@@ -1,0 +1,128 @@
+//! What a Kubernetes runtime tells of a container's life. A container goes one way only: created, running, exited; what
+//! is older than what is known changes nothing. It is never started again: Kubernetes makes another one in its place,
+//! whose `attempt` says how many were there before. Pure.
+
+use super::{
+    messages::{CREATED, ContainerStatus, EXITED, OOM_KILLED, READY, RUNNING},
+    names::time_of,
+};
+use crate::{
+    containers::lifecycle::{Exit, Life},
+    snapshot::lifecycle::State,
+};
+
+/// Takes in what a listing tells.
+pub(super) fn listed(life: &mut Life, state: i32, created_at: i64, attempt: u32) {
+    life.created_at = time_of(created_at).or(life.created_at);
+    life.restarts = Some(u64::from(attempt));
+    match state {
+        CREATED => advance(life, State::Created),
+        RUNNING => advance(life, State::Running),
+        EXITED => advance(life, State::Exited),
+        _ => {}
+    }
+}
+
+/// Takes in an answer about one container, or what an event carries of it.
+pub(super) fn told(life: &mut Life, status: &ContainerStatus) {
+    let attempt = status.metadata.as_ref().map_or(0, |metadata| metadata.attempt);
+    listed(life, status.state, status.created_at, attempt);
+    if status.state == EXITED
+        && let Some(at) = time_of(status.finished_at)
+    {
+        life.last_exit = Some(Exit { at, code: u32::try_from(status.exit_code).ok() });
+        if status.reason == OOM_KILLED {
+            life.oom_at = Some(at);
+        }
+    }
+}
+
+/// The same of a pod's sandbox, of which nobody tells how it ended.
+pub(super) fn sandbox(life: &mut Life, state: i32, created_at: i64, attempt: u32) {
+    listed(life, if state == READY { RUNNING } else { EXITED }, created_at, attempt);
+}
+
+/// True where an answer would tell what is not known: how it ended, for one that has (`of_end`) or as the runtime says,
+/// else whether it runs.
+pub(super) fn is_open(life: &Life, of_end: bool) -> bool {
+    let ended = of_end || life.state == Some(State::Exited);
+    if ended { life.last_exit.is_none() } else { rank(life.state) < rank(Some(State::Running)) }
+}
+
+fn advance(life: &mut Life, state: State) {
+    if rank(Some(state)) > rank(life.state) {
+        life.change(state);
+    }
+}
+
+fn rank(state: Option<State>) -> u8 {
+    match state {
+        None => 0,
+        Some(State::Created) => 1,
+        Some(State::Running | State::Paused | State::Restarting) => 2,
+        Some(State::Exited | State::Dead) => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containers::cri::messages::ContainerMetadata;
+
+    const NOW_NS: i64 = 1_795_365_362_239_103_573;
+
+    fn status(state: i32) -> ContainerStatus {
+        ContainerStatus {
+            state,
+            metadata: Some(ContainerMetadata { name: "app".into(), attempt: 4 }),
+            created_at: NOW_NS,
+            finished_at: if state == EXITED { NOW_NS + 5 } else { 0 },
+            exit_code: 137,
+            reason: OOM_KILLED.into(),
+            ..ContainerStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_container_goes_one_way_whatever_comes_late() {
+        let mut life = Life::default();
+        for (state, expected) in [
+            (CREATED, State::Created),
+            (RUNNING, State::Running),
+            (CREATED, State::Running),
+            (EXITED, State::Exited),
+            (RUNNING, State::Exited),
+            (3, State::Exited),
+            (i32::MIN, State::Exited),
+        ] {
+            told(&mut life, &status(state));
+            assert_eq!(life.state, Some(expected));
+        }
+        assert_eq!((life.restarts, life.created_at), (Some(4), time_of(NOW_NS)));
+        let at = time_of(NOW_NS + 5).unwrap();
+        assert_eq!((life.last_exit, life.oom_at), (Some(Exit { at, code: Some(137) }), Some(at)));
+    }
+
+    #[test]
+    fn codes_and_times_that_cannot_be_are_not_known() {
+        let mut life = Life::default();
+        told(&mut life, &ContainerStatus { exit_code: -1, created_at: i64::MIN, ..status(EXITED) });
+        assert_eq!((life.last_exit.unwrap().code, life.created_at), (None, None));
+        let mut life = Life::default();
+        told(&mut life, &ContainerStatus { finished_at: -7, ..status(EXITED) });
+        assert_eq!((life.state, life.last_exit, life.oom_at), (Some(State::Exited), None, None));
+    }
+
+    #[test]
+    fn what_an_answer_would_tell_is_asked() {
+        let mut life = Life::default();
+        listed(&mut life, CREATED, NOW_NS, 0);
+        assert!(is_open(&life, false));
+        listed(&mut life, RUNNING, NOW_NS, 0);
+        assert!(!is_open(&life, false) && is_open(&life, true));
+        listed(&mut life, EXITED, NOW_NS, 0);
+        assert!(is_open(&life, false));
+        told(&mut life, &status(EXITED));
+        assert!(!is_open(&life, false) && !is_open(&life, true));
+    }
+}

@@ -1,0 +1,119 @@
+//! The messages of the container runtime interface that it takes to run a pod, with the fields that are set.
+
+use std::collections::HashMap;
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RunPodSandboxRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) config: Option<PodSandboxConfig>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct PodSandboxConfig {
+    #[prost(message, optional, tag = "1")]
+    pub(super) metadata: Option<PodSandboxMetadata>,
+    #[prost(map = "string, string", tag = "6")]
+    pub(super) labels: HashMap<String, String>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) linux: Option<Linux>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct PodSandboxMetadata {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) uid: String,
+    #[prost(string, tag = "3")]
+    pub(super) namespace: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Linux {
+    #[prost(string, tag = "1")]
+    pub(super) cgroup_parent: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) security_context: Option<SecurityContext>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SecurityContext {
+    #[prost(message, optional, tag = "1")]
+    pub(super) namespace_options: Option<NamespaceOption>,
+}
+
+/// 2 is the host's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct NamespaceOption {
+    #[prost(int32, tag = "1")]
+    pub(super) network: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct CreateContainerRequest {
+    #[prost(string, tag = "1")]
+    pub(super) pod_sandbox_id: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) config: Option<ContainerConfig>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) sandbox_config: Option<PodSandboxConfig>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ContainerConfig {
+    #[prost(message, optional, tag = "1")]
+    pub(super) metadata: Option<ContainerMetadata>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) image: Option<ImageSpec>,
+    #[prost(string, repeated, tag = "3")]
+    pub(super) command: Vec<String>,
+    #[prost(map = "string, string", tag = "9")]
+    pub(super) labels: HashMap<String, String>,
+    /// Its security context has the number of the sandbox's.
+    #[prost(message, optional, tag = "15")]
+    pub(super) linux: Option<ContainerLinux>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ContainerLinux {
+    #[prost(message, optional, tag = "1")]
+    pub(super) resources: Option<Resources>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) security_context: Option<ContainerSecurityContext>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Resources {
+    #[prost(int64, tag = "4")]
+    pub(super) memory_limit_in_bytes: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ContainerSecurityContext {
+    #[prost(message, optional, tag = "3")]
+    pub(super) namespace_options: Option<NamespaceOption>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ContainerMetadata {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) attempt: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ImageSpec {
+    #[prost(string, tag = "1")]
+    pub(super) image: String,
+}
+
+/// A question about, or an answer that is, one id.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Id {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Nothing {}
