@@ -6,6 +6,7 @@
 mod lifecycle {
     mod docker;
     mod kubernetes;
+    mod podman;
     mod series;
 
     /// What a runtime gave, or `None` after saying why it did not.

@@ -210,7 +210,7 @@ impl Watcher<DockerApi> {
             let code = Some(attribute("exitCode")).filter(|code| !code.is_empty());
             let code = code.unwrap_or(attribute("containerExitCode"));
             self.directory.update_life(&id, |life| life::apply(life, &action, code, at));
-            return (action == "die").then_some(id);
+            return life::leaves_out(&action).then_some(id);
         }
         if !EVENTS.contains(&action.as_str()) {
             return None;

@@ -14,13 +14,13 @@ use crate::{
     snapshot::lifecycle::{Health, State},
 };
 
-/// The events of a life that leave the names as they are.
-pub(super) const EVENTS: [&str; 5] = ["die", "oom", "pause", "unpause", "health_status"];
+/// The events of a life that leave the names as they are. Podman says `die`, too, but filters by its own word, `died`.
+pub(super) const EVENTS: [&str; 6] = ["die", "died", "oom", "pause", "unpause", "health_status"];
 
 /// Takes in an event of a life; any other changes nothing.
 pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTime) {
     match action {
-        "die" => life.died(exit_code.parse().ok(), at),
+        "die" | "died" => life.died(exit_code.parse().ok(), at),
         "oom" => life.oom_at = Some(at),
         "pause" => life.change(State::Paused),
         "unpause" => life.change(State::Running),
@@ -31,6 +31,12 @@ pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTi
             _ => {}
         },
     }
+}
+
+/// True for an event that leaves out what an answer tells: whether it will be started again, and what Podman's health
+/// check said.
+pub(super) fn leaves_out(action: &str) -> bool {
+    matches!(action, "die" | "died" | "health_status")
 }
 
 /// True for an action of [`EVENTS`].
