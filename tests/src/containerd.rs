@@ -182,7 +182,7 @@ impl Containerd {
         // From 2.0 on, the daemon imports unless told otherwise, and not for this snapshotter.
         let help = self.ctr("default", &["images", "import", "--help"])?;
         let local = help.contains("--local").then_some("--local");
-        for namespace in ["k8s.io", "default"] {
+        for namespace in ["k8s.io", "default", "team"] {
             let archive = archive.display().to_string();
             let mut arguments = vec!["images", "import", "--snapshotter", "native"];
             arguments.extend(local);

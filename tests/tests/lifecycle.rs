@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod lifecycle {
+    mod containerd;
     mod docker;
     mod kubernetes;
     mod podman;

@@ -1,18 +1,19 @@
-//! Names of containerd's containers beside Kubernetes', from containerd's own services: those that nerdctl, `ctr` and
-//! others make. One listing per namespace at the start, and then one stream of events for all.
+//! Names and lives of containerd's containers beside Kubernetes', from containerd's own services: those that nerdctl,
+//! `ctr` and others make. One listing of containers and one of tasks per namespace at the start, and then one stream of
+//! events for all.
 //!
 //! An event names a container but does not carry its labels, so one that is new is asked for, once. Kubernetes'
 //! namespace is left to [`cri`](super::cri), which knows its containers better, and Docker's to [`docker`](super::docker).
+//!
+//! A container's id is whatever its maker says, and unique in its namespace only. Where its cgroup's path does not bear
+//! an id by which it would be known, as with `ctr run IMAGE web`, what containerd tells of that path makes it known.
 //! Everything the socket says is bounded in size and in time, see [`grpc`](super::grpc).
 
+mod life;
 mod messages;
+mod spec;
 
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    pin::pin,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashSet, convert::Infallible, pin::pin, time::SystemTime};
 
 use anyhow::Context as _;
 use futures_util::{
@@ -23,11 +24,15 @@ use futures_util::{
 use prost::Message as _;
 use tonic::Status;
 
-use self::messages::{
-    About, Container, Envelope, Filtered, LIST_CONTAINERS, LIST_NAMESPACES, ListContainerMessage,
-    ListNamespacesResponse, Nothing, SUBSCRIBE, Timestamp,
+use self::{
+    life::time_of,
+    messages::{
+        About, Container, Envelope, Filtered, LIST_CONTAINERS, LIST_NAMESPACES, LIST_TASKS,
+        ListContainerMessage, ListNamespacesResponse, ListTasksResponse, Nothing, SUBSCRIBE,
+    },
 };
 use super::{
+    cgroup,
     directory::{ENTRIES_MAX, Names},
     grpc::{Client, is_unimplemented},
     watcher::{Follow, NotOffered, Watcher},
@@ -51,17 +56,20 @@ impl Follow for Watcher<ContainerdApi> {
 
         // Sent before the listings, so that as little as possible falls between. The answer begins with the first event.
         let ours = OTHERS_NAMESPACES.map(|other| format!(",namespace!={other:?}")).concat();
-        let topics = ["topic~=\"^/containers/\"", "topic==\"/tasks/start\""];
-        let filters = Filtered { filters: topics.map(|topic| format!("{topic}{ours}")).to_vec() };
+        let topics = ["^/containers/", life::TOPICS].map(|topics| format!("topic~={topics:?}{ours}"));
+        let filters = Filtered { filters: topics.to_vec() };
         let events = client.follow::<_, Envelope>(SUBSCRIBE, None, filters);
         let mut events = pin!(stream::once(events).try_flatten());
         let mut listed = HashSet::new();
         let mut early = Vec::new();
         {
             let mut listings = pin!(async {
+                let mut tells_tasks = true;
                 for namespace in namespaces {
                     let found = self.list(&client, &namespace, Vec::new()).await;
-                    listed.extend(found.with_context(|| format!("list containers of {namespace:?}"))?);
+                    let found = found.with_context(|| format!("list containers of {namespace:?}"))?;
+                    tells_tasks = tells_tasks && (found.is_empty() || self.tasks(&client, &namespace).await);
+                    listed.extend(found);
                 }
                 anyhow::Ok(())
             });
@@ -104,10 +112,11 @@ impl Watcher<ContainerdApi> {
             answer => answer.context("list containerd's namespaces")?,
         };
         let names = answer.namespaces.into_iter().map(|namespace| namespace.name);
-        Ok(names.filter(|name| is_ours(name)).take(NAMESPACES_MAX).collect())
+        Ok(names.filter(|name| is_own(name)).take(NAMESPACES_MAX).collect())
     }
 
-    /// Enters the containers of a namespace, all or those that match one of `filters`, and returns their ids.
+    /// Enters the containers of a namespace, all or those that match one of `filters`, and returns their
+    /// keys.
     async fn list(
         &self,
         client: &Client,
@@ -123,7 +132,7 @@ impl Watcher<ContainerdApi> {
                 if ids.len() < ENTRIES_MAX
                     && let Some(container) = answer.container
                 {
-                    ids.push(self.enter(container));
+                    ids.push(self.enter(namespace, container));
                 }
             }
             Ok::<_, Status>(ids)
@@ -131,17 +140,51 @@ impl Watcher<ContainerdApi> {
         self.answer(containers).await
     }
 
-    fn enter(&self, container: Container) -> String {
-        let Container { id, labels, image } = container;
+    /// Enters how the tasks of a namespace fare. False where that is not told: a helper of one container that hangs
+    /// must not cost the others their names.
+    async fn tasks(&self, client: &Client, namespace: &str) -> bool {
+        let answer = client.ask_in::<_, ListTasksResponse>(LIST_TASKS, Some(namespace), Nothing {});
+        match self.answer(answer).await {
+            Ok(answer) => {
+                for task in answer.tasks.iter().take(ENTRIES_MAX) {
+                    let key = key(namespace, &task.id);
+                    if self.is_ours(&key) {
+                        self.directory.update_life(&key, |life| life::listed(life, task));
+                    }
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!("list containerd's tasks of {namespace:?}: {error:#}");
+                false
+            }
+        }
+    }
+
+    /// Enters a container and returns its key in the directory.
+    fn enter(&self, namespace: &str, container: Container) -> String {
+        let Container { id, labels, image, spec, created_at } = container;
+        let key = key(namespace, &id);
         let name = labels.get(NERDCTL_NAME).unwrap_or(&id);
         let pairs = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut names = Names::new(self.source, name, &image, pairs, &self.label_filter);
-        let known = self.directory.get(&id);
+        let path = spec.and_then(|spec| spec::cgroup_path(&spec.value));
+        names.cgroup_path = path.filter(|path| cgroup::container_of(path).is_none());
+        let known = self.directory.get(&key);
         names.started_at = known.as_ref().and_then(|known| known.started_at);
+        names.life = known.as_ref().map(|known| known.life).unwrap_or_default();
+        names.life.created_at = created_at.and_then(time_of).or(names.life.created_at);
+        let restarts = labels.get(life::RESTARTS).and_then(|count| count.parse().ok());
+        names.life.restarts = names.life.restarts.max(restarts);
         if known.as_ref() != Some(&names) {
-            self.directory.put(&id, names);
+            self.directory.put(&key, names);
         }
-        id
+        key
+    }
+
+    /// True where a container is what this containerd says of it.
+    fn is_ours(&self, key: &str) -> bool {
+        self.directory.get(key).is_some_and(|known| known.source == self.source)
     }
 
     async fn apply(&self, client: &Client, event: Envelope) -> anyhow::Result<()> {
@@ -149,18 +192,24 @@ impl Watcher<ContainerdApi> {
         let Ok(About { id }) = About::decode(value.as_slice()) else { return Ok(()) };
         // What is put into a filter must not be one.
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if !is_ours(&event.namespace) || id.is_empty() || !plain {
+        if !is_own(&event.namespace) || id.is_empty() || !plain {
             return Ok(());
         }
+        let key = key(&event.namespace, &id);
         match event.topic.as_str() {
             "/containers/create" | "/containers/update" => {
                 let listed = self.list(client, &event.namespace, vec![format!("id=={id}")]).await;
                 listed.context("ask for a containerd container")?;
+                if event.topic == "/containers/create" && self.is_ours(&key) {
+                    self.directory.update_life(&key, life::made);
+                }
             }
-            "/containers/delete" => self.directory.remove(&id),
-            "/tasks/start" => {
-                if let Some(at) = event.timestamp.and_then(time_of) {
-                    self.directory.set_started_at(&id, at);
+            "/containers/delete" if self.is_ours(&key) => self.directory.remove(&key),
+            topic if self.is_ours(&key) => {
+                let at = event.timestamp.and_then(time_of).unwrap_or_else(SystemTime::now);
+                self.directory.update_life(&key, |life| life::apply(life, &id, topic, &value, at));
+                if topic == "/tasks/start" {
+                    self.directory.set_started_at(&key, at);
                 }
             }
             _ => {}
@@ -169,14 +218,14 @@ impl Watcher<ContainerdApi> {
     }
 }
 
-fn is_ours(namespace: &str) -> bool {
+/// True for a namespace whose containers nobody else tells of.
+fn is_own(namespace: &str) -> bool {
     !namespace.is_empty() && !OTHERS_NAMESPACES.contains(&namespace)
 }
 
-fn time_of(timestamp: Timestamp) -> Option<SystemTime> {
-    let seconds = u64::try_from(timestamp.seconds).ok().filter(|seconds| *seconds > 0)?;
-    let since_epoch = Duration::new(seconds, u32::try_from(timestamp.nanos).ok()?.min(999_999_999));
-    SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+/// What a container is called in the directory: its id as cgroups bear it, or one that is unique on this host.
+fn key(namespace: &str, id: &str) -> String {
+    if cgroup::is_id(id) { id.to_owned() } else { format!("{namespace}/{id}") }
 }
 
 #[cfg(test)]

@@ -71,10 +71,28 @@ impl Client {
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
+        self.ask_in(path, None, question).await
+    }
+
+    /// The same about one of containerd's namespaces.
+    ///
+    /// # Errors
+    /// The peer's refusal, or what went wrong on the way to it.
+    pub async fn ask_in<Q, A>(
+        &self,
+        path: &'static str,
+        namespace: Option<&str>,
+        question: Q,
+    ) -> Result<A, Status>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
         let path = hyper::http::uri::PathAndQuery::from_static(path);
+        let request = request(namespace, question)?;
         let mut grpc = self.grpc(ANSWER_BYTES);
         ready(&mut grpc).await?;
-        Ok(grpc.unary(tonic::Request::new(question), path, ProstCodec::default()).await?.into_inner())
+        Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
     }
 
     /// One question, a stream of answers. Many servers send nothing at all until there is a first answer, and this
@@ -93,12 +111,7 @@ impl Client {
         A: prost::Message + Default + 'static,
     {
         let path = hyper::http::uri::PathAndQuery::from_static(path);
-        let mut request = tonic::Request::new(question);
-        if let Some(namespace) = namespace {
-            let value = MetadataValue::try_from(namespace)
-                .map_err(|_| Status::invalid_argument("a namespace that is no header"))?;
-            request.metadata_mut().insert(NAMESPACE, value);
-        }
+        let request = request(namespace, question)?;
         let mut grpc = self.grpc(EVENT_BYTES);
         ready(&mut grpc).await?;
         Ok(grpc.server_streaming(request, path, ProstCodec::default()).await?.into_inner())
@@ -130,6 +143,16 @@ impl Drop for Standing {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+fn request<Q>(namespace: Option<&str>, question: Q) -> Result<tonic::Request<Q>, Status> {
+    let mut request = tonic::Request::new(question);
+    if let Some(namespace) = namespace {
+        let value = MetadataValue::try_from(namespace)
+            .map_err(|_| Status::invalid_argument("a namespace that is no header"))?;
+        request.metadata_mut().insert(NAMESPACE, value);
+    }
+    Ok(request)
 }
 
 async fn ready(grpc: &mut Grpc<Connection>) -> Result<(), Status> {

@@ -5,9 +5,17 @@ use std::collections::HashMap;
 
 pub(super) const LIST_NAMESPACES: &str = "/containerd.services.namespaces.v1.Namespaces/List";
 pub(super) const LIST_CONTAINERS: &str = "/containerd.services.containers.v1.Containers/ListStream";
+pub(super) const LIST_TASKS: &str = "/containerd.services.tasks.v1.Tasks/List";
 pub(super) const SUBSCRIBE: &str = "/containerd.services.events.v1.Events/Subscribe";
 
-/// `ListNamespacesRequest` without a filter.
+/// `Status` of a task.
+pub(super) const CREATED: i32 = 1;
+pub(super) const RUNNING: i32 = 2;
+pub(super) const STOPPED: i32 = 3;
+pub(super) const PAUSED: i32 = 4;
+pub(super) const PAUSING: i32 = 5;
+
+/// `ListNamespacesRequest` and `ListTasksRequest` without a filter.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Nothing {}
 
@@ -44,6 +52,31 @@ pub(super) struct Container {
     pub(super) labels: HashMap<String, String>,
     #[prost(string, tag = "3")]
     pub(super) image: String,
+    /// The OCI runtime's configuration, in JSON.
+    #[prost(message, optional, tag = "5")]
+    pub(super) spec: Option<Any>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) created_at: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListTasksResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) tasks: Vec<Process>,
+}
+
+/// A container's main process.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Process {
+    /// The container's id.
+    #[prost(string, tag = "2")]
+    pub(super) id: String,
+    #[prost(int32, tag = "4")]
+    pub(super) status: i32,
+    #[prost(uint32, tag = "9")]
+    pub(super) exit_status: u32,
+    #[prost(message, optional, tag = "10")]
+    pub(super) exited_at: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,7 +91,7 @@ pub(super) struct Envelope {
     pub(super) event: Option<Any>,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(super) struct Timestamp {
     #[prost(int64, tag = "1")]
     pub(super) seconds: i64,
@@ -73,9 +106,22 @@ pub(super) struct Any {
 }
 
 /// What all events about containers and their tasks begin with: `ContainerCreate`, `ContainerUpdate`,
-/// `ContainerDelete`, `TaskStart`.
+/// `ContainerDelete`, `TaskStart`, `TaskOOM`, `TaskPaused`, `TaskResumed`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct About {
     #[prost(string, tag = "1")]
     pub(super) id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TaskExit {
+    #[prost(string, tag = "1")]
+    pub(super) container_id: String,
+    /// The process: the container's own id for its main one.
+    #[prost(string, tag = "2")]
+    pub(super) id: String,
+    #[prost(uint32, tag = "4")]
+    pub(super) exit_status: u32,
+    #[prost(message, optional, tag = "5")]
+    pub(super) exited_at: Option<Timestamp>,
 }

@@ -7,16 +7,21 @@ use std::sync::{
 };
 
 use super::{
-    messages::{Any, Namespace},
+    messages::{Any, Namespace, Process, RUNNING, STOPPED, TaskExit, Timestamp},
     *,
 };
-use crate::containers::{
-    Runtime,
-    directory::Directory,
-    grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
+use crate::{
+    containers::{
+        Runtime,
+        directory::Directory,
+        grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
+        lifecycle::{Exit, Life},
+    },
+    snapshot::lifecycle::State,
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const AT: Timestamp = Timestamp { seconds: 1_795_365_362, nanos: 5 };
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
@@ -33,13 +38,26 @@ fn namespaces(names: &[&str]) -> Answer {
 
 fn container(id: &str, labels: &[(&str, &str)]) -> Vec<u8> {
     let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let container = Container { id: id.into(), labels, image: "docker.io/library/web:1".into() };
+    let spec = format!(r#"{{"linux":{{"cgroupsPath":"/default/{id}"}}}}"#);
+    let container = Container {
+        id: id.into(),
+        labels,
+        image: "docker.io/library/web:1".into(),
+        spec: Some(Any { value: spec.into_bytes() }),
+        created_at: Some(AT),
+    };
     ListContainerMessage { container: Some(container) }.encode_to_vec()
+}
+
+fn tasks(tasks: &[(&str, i32)]) -> Answer {
+    let task =
+        |&(id, status): &(&str, i32)| Process { id: id.into(), status, exit_status: 4, exited_at: Some(AT) };
+    Answer::one(&ListTasksResponse { tasks: tasks.iter().map(task).collect() })
 }
 
 fn event(namespace: &str, topic: &str, id: &str) -> Vec<u8> {
     Envelope {
-        timestamp: Some(Timestamp { seconds: 1_795_365_362, nanos: 5 }),
+        timestamp: Some(AT),
         namespace: namespace.into(),
         topic: topic.into(),
         event: Some(Any { value: About { id: id.into() }.encode_to_vec() }),
@@ -63,7 +81,9 @@ fn the_containers_of_all_namespaces_but_others_are_listed() {
     let names = directory.get(A).unwrap();
     assert_eq!((names.name.as_str(), names.image.as_str()), ("web", "docker.io/library/web:1"));
     assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["kept"]);
-    assert_eq!(directory.get("job").unwrap().name, "job");
+    let job = directory.get("team/job").unwrap();
+    assert_eq!((job.name.as_str(), job.cgroup_path.as_deref()), ("job", Some("/default/job")));
+    assert_eq!(names.cgroup_path, None, "it is known by its id");
 }
 
 #[test]
@@ -91,7 +111,7 @@ fn a_container_is_asked_for_when_an_event_tells_of_it() {
     watch_peer(&peer, &directory, || directory.get(A).is_some_and(|names| names.started_at.is_some()));
     let names = directory.get(A).unwrap();
     assert_eq!(names.name, "web");
-    assert_eq!(names.started_at, time_of(Timestamp { seconds: 1_795_365_362, nanos: 5 }));
+    assert_eq!(names.started_at, time_of(AT));
     assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
@@ -142,5 +162,102 @@ fn a_listing_that_hangs_or_does_not_end_is_given_up_in_time() {
         let directory = Directory::new();
         let told = |reason: String| reason.contains("list containers of \"default\": no answer from ");
         watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+    }
+}
+
+fn life(directory: &Directory, key: &str) -> Life {
+    directory.life(key).unwrap_or_default()
+}
+
+#[test]
+fn a_life_is_told_by_the_tasks_at_the_start_and_then_by_events() {
+    let exit = |id: &str, status: u32| {
+        let exited_at = Some(Timestamp { seconds: AT.seconds + 9, nanos: 0 });
+        let exit = TaskExit { container_id: A.into(), id: id.into(), exit_status: status, exited_at };
+        let event = Some(Any { value: exit.encode_to_vec() });
+        let (namespace, topic) = ("default".into(), "/tasks/exit".into());
+        Envelope { timestamp: Some(AT), namespace, topic, event }.encode_to_vec()
+    };
+    let events = vec![
+        exit("exec", 1),
+        event("default", "/tasks/paused", A),
+        event("default", "/tasks/resumed", A),
+        event("default", "/tasks/oom", A),
+        exit(A, 137),
+        event("default", "/tasks/start", "job"),
+        // Kubernetes' and unknown ones.
+        event("k8s.io", "/tasks/start", "done"),
+        event("default", "/tasks/start", "unknown"),
+    ];
+    let peer = Peer::new(move |path, namespace| match (path, namespace) {
+        (LIST_NAMESPACES, _) => namespaces(&["default"]),
+        (LIST_CONTAINERS, _) => Answer::Messages(vec![
+            container(A, &[("containerd.io/restart.count", "5")]),
+            container("job", &[]),
+            container("done", &[]),
+        ]),
+        (LIST_TASKS, "default") => tasks(&[(A, RUNNING), ("done", STOPPED), ("unlisted", RUNNING)]),
+        _ => Answer::Open(events.clone()),
+    });
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || {
+        life(&directory, A).last_exit.is_some() && life(&directory, "default/job").state.is_some()
+    });
+    let a = life(&directory, A);
+    assert_eq!((a.state, a.restarts, a.created_at), (Some(State::Exited), Some(5), time_of(AT)));
+    assert_eq!((a.last_exit.unwrap().code, a.oom_at), (Some(137), time_of(AT)));
+    let done = life(&directory, "default/done");
+    assert_eq!(done.state, Some(State::Exited));
+    assert_eq!(done.last_exit, Some(Exit { at: time_of(AT).unwrap(), code: Some(4) }));
+    assert_eq!(life(&directory, "default/job").state, Some(State::Running));
+    assert_eq!((directory.life("default/unlisted"), directory.life("unlisted")), (None, None));
+}
+
+#[test]
+fn a_container_that_is_made_and_started_again_counts_its_restarts() {
+    let (exited, start) =
+        (TaskExit { container_id: "web".into(), id: "web".into(), ..TaskExit::default() }, "web");
+    let exited = Envelope {
+        timestamp: Some(AT),
+        namespace: "team".into(),
+        topic: "/tasks/exit".into(),
+        event: Some(Any { value: exited.encode_to_vec() }),
+    };
+    let events = vec![
+        event("team", "/containers/create", "web"),
+        event("team", "/tasks/start", start),
+        exited.encode_to_vec(),
+        event("team", "/tasks/start", start),
+    ];
+    let asked = AtomicUsize::new(0);
+    let peer = Peer::new(move |path, _| match path {
+        LIST_NAMESPACES => namespaces(&["team"]),
+        LIST_CONTAINERS => match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Answer::Messages(Vec::new()),
+            _ => Answer::Messages(vec![container("web", &[])]),
+        },
+        _ => Answer::Open(events.clone()),
+    });
+    let directory = Directory::new();
+    watch_peer(&peer, &directory, || life(&directory, "team/web").restarts == Some(1));
+    let life = life(&directory, "team/web");
+    assert_eq!((life.state, life.last_exit.unwrap().code), (Some(State::Running), Some(0)));
+    assert_eq!(directory.told_cgroups().keys().collect::<Vec<_>>(), ["/default/web"]);
+}
+
+#[test]
+fn tasks_that_cannot_be_listed_cost_nobody_a_name() {
+    for hangs in [false, true] {
+        let peer = Peer::new(move |path, _| match path {
+            LIST_NAMESPACES => namespaces(&["default", "team"]),
+            LIST_CONTAINERS => Answer::Messages(vec![container(A, &[])]),
+            LIST_TASKS if hangs => Answer::Silence,
+            LIST_TASKS => Answer::Garbage(vec![0, 0, 0, 0, 1, 15]),
+            _ => Answer::Silence,
+        });
+        let directory = Directory::new();
+        watch_peer(&peer, &directory, || directory.runtimes() == [(Runtime::Containerd, Ok(()))]);
+        assert_eq!((directory.get(A).unwrap().name.as_str(), life(&directory, A).state), (A, None));
+        assert_eq!(peer.calls("Tasks/List"), 1, "it is not asked again");
     }
 }

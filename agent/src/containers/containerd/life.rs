@@ -1,0 +1,133 @@
+//! What containerd tells of a container's life: its task's state when asked, and then its events. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use prost::Message as _;
+
+use super::messages::{CREATED, PAUSED, PAUSING, Process, RUNNING, STOPPED, TaskExit, Timestamp};
+use crate::{
+    containers::lifecycle::{Exit, Life},
+    snapshot::lifecycle::State,
+};
+
+/// The topics of the events that tell of a life, as a regular expression.
+pub(super) const TOPICS: &str = "^/tasks/(start|exit|oom|paused|resumed)$";
+/// The count of who restarts containers as nerdctl's users ask for.
+pub(super) const RESTARTS: &str = "containerd.io/restart.count";
+
+/// It was made, and nothing happened to it before.
+pub(super) fn made(life: &mut Life) {
+    if life.state.is_none() {
+        life.created(life.created_at);
+    }
+}
+
+/// Takes in what a listing tells of its task.
+pub(super) fn listed(life: &mut Life, task: &Process) {
+    match task.status {
+        CREATED => life.change(State::Created),
+        RUNNING => life.change(State::Running),
+        PAUSED | PAUSING => life.change(State::Paused),
+        STOPPED => {
+            life.change(State::Exited);
+            let at = task.exited_at.and_then(time_of);
+            life.last_exit = at.map(|at| Exit { at, code: Some(task.exit_status) }).or(life.last_exit);
+        }
+        _ => {}
+    }
+}
+
+/// Takes in an event about the task of the container `id`; what is no event of a life changes nothing.
+pub(super) fn apply(life: &mut Life, id: &str, topic: &str, event: &[u8], at: SystemTime) {
+    match topic {
+        // One that runs already was listed since.
+        "/tasks/start" if matches!(life.state, Some(State::Running | State::Paused)) => {}
+        "/tasks/start" => life.started(life.state == Some(State::Exited)),
+        "/tasks/exit" => {
+            // Of other processes in it, too.
+            if let Ok(exit) = TaskExit::decode(event)
+                && exit.id == id
+            {
+                life.died(Some(exit.exit_status), exit.exited_at.and_then(time_of).unwrap_or(at));
+            }
+        }
+        "/tasks/oom" => life.oom_at = Some(at),
+        "/tasks/paused" => life.change(State::Paused),
+        "/tasks/resumed" => life.change(State::Running),
+        _ => {}
+    }
+}
+
+/// `None` for the times before 1970, by which "not yet" is meant.
+pub(super) fn time_of(timestamp: Timestamp) -> Option<SystemTime> {
+    let seconds = u64::try_from(timestamp.seconds).ok().filter(|seconds| *seconds > 0)?;
+    let since_epoch = Duration::new(seconds, u32::try_from(timestamp.nanos).ok()?.min(999_999_999));
+    SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Timestamp = Timestamp { seconds: 1_795_365_362, nanos: 5 };
+
+    fn exit(id: &str, status: u32) -> Vec<u8> {
+        let exited_at = Some(Timestamp { seconds: AT.seconds + 7, ..AT });
+        TaskExit { container_id: "web".into(), id: id.into(), exit_status: status, exited_at }.encode_to_vec()
+    }
+
+    fn happens(life: &mut Life, topic: &str, event: &[u8]) {
+        apply(life, "web", topic, event, time_of(AT).unwrap());
+    }
+
+    #[test]
+    fn starts_after_an_end_are_restarts_and_the_first_one_is_none() {
+        let mut life = Life::default();
+        life.created(None);
+        for (topic, state, restarts) in [
+            ("/tasks/start", State::Running, 0),
+            ("/tasks/start", State::Running, 0),
+            ("/tasks/paused", State::Paused, 0),
+            ("/tasks/resumed", State::Running, 0),
+            ("/tasks/exit", State::Exited, 0),
+            ("/tasks/start", State::Running, 1),
+            ("/tasks/delete", State::Running, 1),
+        ] {
+            happens(&mut life, topic, &exit("web", 3));
+            assert_eq!((life.state, life.restarts), (Some(state), Some(restarts)), "{topic}");
+        }
+        let last = life.last_exit.unwrap();
+        assert_eq!((last.code, last.at), (Some(3), time_of(AT).unwrap() + Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn the_end_of_another_process_in_it_is_not_its_end() {
+        let mut life = Life::default();
+        happens(&mut life, "/tasks/start", &[]);
+        for event in [exit("exec-1", 1), exit("", 1), vec![255, 255], Vec::new()] {
+            happens(&mut life, "/tasks/exit", &event);
+            assert_eq!((life.state, life.last_exit), (Some(State::Running), None));
+        }
+        happens(&mut life, "/tasks/oom", &[]);
+        assert_eq!(life.oom_at, time_of(AT));
+    }
+
+    #[test]
+    fn a_listed_task_tells_its_state_and_its_end() {
+        let mut life = Life::default();
+        let task = |status| Process { status, exit_status: 9, exited_at: Some(AT), ..Process::default() };
+        for (status, state) in [
+            (0, None),
+            (CREATED, Some(State::Created)),
+            (RUNNING, Some(State::Running)),
+            (PAUSING, Some(State::Paused)),
+            (-1, Some(State::Paused)),
+            (STOPPED, Some(State::Exited)),
+        ] {
+            listed(&mut life, &task(status));
+            assert_eq!(life.state, state);
+            assert_eq!(life.last_exit.is_some(), status == STOPPED);
+        }
+        assert_eq!(life.last_exit, Some(Exit { at: time_of(AT).unwrap(), code: Some(9) }));
+    }
+}

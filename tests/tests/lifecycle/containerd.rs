@@ -1,0 +1,101 @@
+//! containerd's own containers, beside Kubernetes.
+
+use glassbox_tests::{containerd::Containerd, docker::eventually};
+
+use super::{
+    agent, or_skip,
+    series::{PATIENCE, becomes, becomes_state, series, value},
+};
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+#[test]
+fn a_containerd_container_shows_its_state_how_it_ended_and_its_restarts() {
+    let Some(containerd) = or_skip(Containerd::start()) else { return };
+    let agent = agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
+    let label = ["--label", "nerdctl/name=web"];
+    let script = ["/bin/sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"];
+    let Some(()) = or_skip(containerd.run("default", A, &label, &script)) else { return };
+    let name = r#"container="web""#;
+    becomes_state(&agent, name, "running");
+    assert_eq!(value(&agent, "glassbox_container_restarts_total", &[name]), Some(0.0));
+    let created = value(&agent, "container_creation_time_seconds", &[name]).unwrap();
+    let started = value(&agent, "container_start_time_seconds", &[name]).unwrap();
+    assert!((0.0..30.0).contains(&(started - created)), "{created} {started}");
+    let ctr = |arguments: &[&str]| containerd.ctr("default", arguments).unwrap();
+    ctr(&["tasks", "exec", "--exec-id", "other", A, "/bin/true"]);
+    ctr(&["tasks", "pause", A]);
+    becomes_state(&agent, name, "paused");
+    ctr(&["tasks", "resume", A]);
+    becomes_state(&agent, name, "running");
+    let later = super::agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
+    becomes_state(&later, name, "running");
+    assert!(series(&agent, "glassbox_container_last_exit_code", &[name]).is_empty(), "another process ended");
+
+    ctr(&["tasks", "kill", "--signal", "SIGTERM", A]);
+    for agent in [&agent, &later] {
+        becomes_state(agent, name, "exited");
+        becomes(agent, "glassbox_container_last_exit_code", &[name], 3.0);
+        becomes(agent, "glassbox_container_last_exit_reason", &[name, r#"reason="error""#], 1.0);
+    }
+    ctr(&["tasks", "delete", A]);
+    ctr(&["tasks", "start", "--detach", "--null-io", A]);
+    for agent in [&agent, &later] {
+        becomes_state(agent, name, "running");
+        becomes(agent, "glassbox_container_restarts_total", &[name], 1.0);
+        assert_eq!(
+            value(agent, "glassbox_container_last_exit_code", &[name]),
+            Some(3.0),
+            "how it ended before"
+        );
+    }
+}
+
+#[test]
+fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
+    let Some(containerd) = or_skip(Containerd::start()) else { return };
+    let agent = agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
+    let script = ["/bin/sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done"];
+    let run = |namespace| containerd.run(namespace, "web", &[], &script);
+    let Some(()) = or_skip(run("default")) else { return };
+    let name = r#"container="web""#;
+    becomes_state(&agent, name, "running");
+    let info = series(&agent, "glassbox_container_info", &[name]);
+    let (labels, _) = &info[0];
+    assert!(labels.contains("/default/web\"") && labels.contains(r#"runtime="containerd""#), "{info:?}");
+    eventually("it uses the CPU", PATIENCE, || {
+        let used = value(&agent, "container_cpu_usage_seconds_total", &[name, r#"cpu="total""#]);
+        let used = used.or_else(|| value(&agent, "container_cpu_usage_seconds_total", &[name]));
+        used.is_some_and(|seconds| seconds > 0.01).then_some(())
+    });
+    eventually("the kernel programs count for it, where they run", PATIENCE, || {
+        let up = value(&agent, "glassbox_collector_up", &[r#"collector="scheduler""#]) == Some(1.0);
+        let counted = value(&agent, "glassbox_container_oncpu_seconds_total", &[name]);
+        (!up || counted.is_some_and(|seconds| seconds > 0.0)).then_some(())
+    });
+
+    // Another of that id, which is unique in its namespace only.
+    run("team").unwrap();
+    let both = ["default", "team"].map(|namespace| format!("container=\"web-{namespace}/web\""));
+    for name in &both {
+        becomes_state(&agent, name, "running");
+    }
+    containerd.ctr("team", &["tasks", "kill", "--signal", "SIGTERM", "web"]).unwrap();
+    let ended = &both[1];
+    becomes_state(&agent, ended, "exited");
+    becomes(&agent, "glassbox_container_last_exit_code", &[ended], 5.0);
+    // Until then its cgroup is there, and it may be started again.
+    containerd.ctr("team", &["tasks", "delete", "web"]).unwrap();
+    becomes(&agent, "glassbox_container_running", &[ended], 0.0);
+    becomes(&agent, "glassbox_container_running", &[name], 1.0);
+
+    // One that was there before the agent.
+    let later = super::agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
+    becomes_state(&later, name, "running");
+    containerd.ctr("default", &["tasks", "delete", "--force", "web"]).unwrap();
+    containerd.ctr("default", &["containers", "delete", "web"]).unwrap();
+    for agent in [&agent, &later] {
+        becomes(agent, "glassbox_container_running", &[name], 0.0);
+        becomes(agent, "glassbox_container_last_exit_code", &[name], 137.0);
+    }
+}
