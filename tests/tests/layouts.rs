@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use glassbox::{
     config::Config,
-    containers::{Runtime, directory::Directory},
+    containers::{
+        Runtime,
+        directory::{Directory, Names},
+    },
     exposition,
     tick::Engine,
 };
@@ -93,5 +96,47 @@ fn every_layout_is_found_and_one_in_another_says_so() {
             snapshot.containers.iter().all(|row| row.identity.id != monitor),
             "a monitor is no container"
         );
+    }
+}
+
+/// As `ctr run IMAGE web` makes it.
+#[test]
+fn a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it() {
+    // SAFETY: no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    let Some(v2) = v2_root().filter(|_| root) else {
+        skip(
+            "a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it",
+            "needs root and a v2 hierarchy",
+        );
+        return;
+    };
+    let name = format!("web-{}", std::process::id());
+    let (path, id) = (format!("/glassbox-default/{name}"), format!("default/{name}"));
+    for kernel_enabled in [false, true] {
+        let own = Cgroup::new(&v2, &path[1..]).unwrap();
+        let directory = Directory::new();
+        let config = Config { docker_socket: None, kernel_enabled, ..Config::default() };
+        let (mut engine, snapshots) = Engine::start(config, directory.clone()).unwrap();
+        let mut ticked = || {
+            engine.tick();
+            let snapshot = snapshots.borrow().clone().unwrap();
+            let row = snapshot.containers.iter().find(|row| row.identity.cgroup_path == path).cloned();
+            row.map(|row| (row.identity.id.clone(), row.identity.container.clone(), row.ended_at.is_some()))
+        };
+        let tell = |id: &str, path: &str| {
+            let mut names = Names::new(Runtime::Containerd, &name, "", [], &[]);
+            names.cgroup_path = Some(path.to_owned());
+            directory.put(id, names);
+        };
+        assert_eq!(ticked(), None, "nobody has told");
+        tell(&id, &path);
+        let running = Some((id.clone(), name.clone(), false));
+        assert_eq!(ticked(), running, "kernel programs: {kernel_enabled}");
+        directory.remove(&id);
+        tell("default/unrelated", "/glassbox-default/unrelated");
+        assert_eq!(ticked(), running, "it runs until its cgroup goes");
+        drop(own);
+        assert_eq!(ticked(), Some((id.clone(), name.clone(), true)));
     }
 }

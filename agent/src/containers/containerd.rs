@@ -182,9 +182,8 @@ impl Watcher<ContainerdApi> {
         key
     }
 
-    /// True where a container is what this containerd says of it.
     fn is_ours(&self, key: &str) -> bool {
-        self.directory.get(key).is_some_and(|known| known.source == self.source)
+        self.directory.is_told_by(self.source, key)
     }
 
     async fn apply(&self, client: &Client, event: Envelope) -> anyhow::Result<()> {

@@ -166,6 +166,12 @@ impl Directory {
         self.entries().by_id.get(id).map(|entry| entry.names.life)
     }
 
+    /// True where `source` told of the container. What others say of it is nobody's business.
+    #[must_use]
+    pub fn is_told_by(&self, source: Source, id: &str) -> bool {
+        self.entries().by_id.get(id).is_some_and(|entry| entry.names.source == source)
+    }
+
     /// True where a runtime knows the container, and has not removed it.
     #[must_use]
     pub fn is_present(&self, id: &str) -> bool {

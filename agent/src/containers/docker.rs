@@ -118,7 +118,7 @@ impl Follow for Watcher<DockerApi> {
 
 impl Watcher<DockerApi> {
     async fn inspect(&self, docker: &Docker, id: String) {
-        if !self.directory.is_present(&id) {
+        if !self.directory.is_present(&id) || !self.directory.is_told_by(self.source, &id) {
             return;
         }
         let changes = self.directory.life(&id).map_or(0, |life| life.changes);
@@ -200,7 +200,11 @@ impl Watcher<DockerApi> {
         let attributes = actor.attributes.unwrap_or_default();
         let attribute = |key| attributes.get(key).map_or("", String::as_str);
         let at = event.time_nano.and_then(time_of);
-        if action == "destroy" || action == "remove" {
+        let is_end = action == "destroy" || action == "remove";
+        if (is_end || life::is_event(&action)) && !self.directory.is_told_by(self.source, &id) {
+            return None;
+        }
+        if is_end {
             self.directory.remove(&id);
             return None;
         }

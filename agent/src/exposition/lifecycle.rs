@@ -46,7 +46,7 @@ pub const FAMILIES: &[Family] = &[
         kind: Gauge,
         help: "1 where the container's health check passes, 0 where it does not or has not yet, -1 where there \
                is none.",
-        source: "Docker's events, and one question after each start",
+        source: "events of Docker and Podman, and one question after each start",
         base: Base::CAdvisor,
         labels: &[],
         samples: Container(|row, emit| {
@@ -61,7 +61,7 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_container_health",
         kind: Gauge,
         help: "1 for what the container's health check says, 0 for what it does not. Absent without one.",
-        source: "Docker's events, and one question after each start",
+        source: "events of Docker and Podman, and one question after each start",
         base: Base::Container,
         labels: &["status"],
         samples: Container(|row, emit| {
@@ -77,7 +77,7 @@ pub const FAMILIES: &[Family] = &[
         kind: Gauge,
         help: "1 for what the container is doing, 0 for what it is not. Without a runtime that tells, only \
                running and exited.",
-        source: "Docker's events; whether its cgroup is there",
+        source: "the runtime's events, or a question when its cgroup is gone; whether that is there",
         base: Base::Container,
         labels: &["state"],
         samples: Container(|row, emit| {
@@ -91,8 +91,9 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_container_restarts_total",
         kind: Counter,
-        help: "How often the container was started again.",
-        source: "the runtime; without one, cgroups of the same container since the agent's start",
+        help: "How often the container was started again; in Kubernetes, how many ran in its place before it.",
+        source: "the runtime: starts after an end, CRI's attempt; without one, cgroups of the same container since the \
+                 agent's start",
         base: Base::Container,
         labels: &[],
         samples: Container(|row, emit| emit.count(row.life.restarts)),
@@ -101,7 +102,8 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_container_last_exit_code",
         kind: Gauge,
         help: "The exit code of the container's last run, 128 and the signal's number where one ended it; for \
-               containers.keep_ended_s after that end, whether or not it runs again.",
+               containers.keep_ended_s after that end, whether or not it, or in Kubernetes another one in its \
+               place, runs since.",
         source: "the runtime",
         base: Base::Container,
         labels: &[],

@@ -120,7 +120,10 @@ impl Watcher<CriApi> {
     pub(super) fn apply(&self, event: ContainerEventResponse) {
         let id = &event.container_id;
         if event.container_event_type == DELETED {
-            return self.directory.remove(id);
+            if self.directory.is_told_by(self.source, id) {
+                self.directory.remove(id);
+            }
+            return;
         }
         let pod = event.pod_sandbox_status.unwrap_or_default();
         let metadata = pod.metadata.unwrap_or_default();

@@ -33,6 +33,11 @@ impl Source {
         Self { runtime, number: Self::FILES }
     }
 
+    /// Of two who tell of one thing, the one with the lower rank is believed.
+    pub(super) const fn rank(self) -> u16 {
+        self.number
+    }
+
     pub(super) fn is_files(self) -> bool {
         self.number == Self::FILES
     }

@@ -229,7 +229,7 @@ fn who_asks_a_runtime_learns_which_of_its_containers_have_ended() {
 }
 
 #[test]
-fn cgroups_without_an_id_are_told_of_until_their_container_is_removed() {
+fn cgroups_without_an_id_are_told_of_until_their_container_is_forgotten() {
     let directory = Directory::new();
     directory.put("a", named("by its id"));
     directory.set_started_at("a", SystemTime::UNIX_EPOCH);
@@ -248,6 +248,14 @@ fn cgroups_without_an_id_are_told_of_until_their_container_is_removed() {
         directory.set_started_at("default/web", SystemTime::UNIX_EPOCH + Duration::from_secs(second));
     }
     assert_eq!(directory.cgroups_generation(), before + 2, "each start is news");
+    let mut other = Names::new(Source::socket(Runtime::Containerd, 1), "web", "", [], &[]);
+    other.cgroup_path = Some("/default/web".into());
+    directory.put("other/web", other);
+    assert_eq!(told(&directory)[0].1, "default/web", "the first socket's");
     directory.remove("default/web");
+    assert_eq!(told(&directory)[0].1, "other/web");
+    directory.remove("other/web");
+    assert_eq!(told(&directory)[0].1, "default/web", "its cgroup may still be there");
+    directory.entries().expire(Instant::now() + LINGER + Duration::from_secs(1));
     assert_eq!(told(&directory), []);
 }

@@ -533,3 +533,26 @@ fn what_is_wrong_in_an_event_or_an_answer_is_left_out() {
     assert_eq!(life.last_exit.unwrap().code, None);
     assert_eq!(directory.life(B), None);
 }
+
+#[test]
+fn what_another_socket_told_of_is_not_this_ones_to_end() {
+    let daemon = Daemon::new(|path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            for action in ["die", "oom", "pause", "destroy"] {
+                event(stream, action, A, r#""name":"stolen","exitCode":"7""#);
+            }
+            event(stream, "create", B, r#""name":"own""#);
+            hold(stream);
+        }
+        "/containers/json" => json(stream, NO_CONTAINERS),
+        path => panic!("an unexpected question about {path}"),
+    });
+    let directory = Directory::new();
+    let mut names = Names::new(Source::socket(Runtime::Docker, 1), "web", "web:1", [], &[]);
+    names.life.started(false);
+    directory.put(A, names.clone());
+    watch_until(&daemon, &directory, || directory.get(B).is_some());
+    assert_eq!(directory.get(A), Some(names));
+    assert!(directory.is_present(A));
+}
