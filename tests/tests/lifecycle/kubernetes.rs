@@ -13,7 +13,8 @@ fn a_kubernetes_container_shows_how_it_ended_and_goes_on_as_the_one_that_replace
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let agent = agent(&format!("[cri]\nsockets = [{:?}]", containerd.socket()));
     let Some(pod) = or_skip(Pod::run(&containerd)) else { return };
-    let script = ["/bin/sh", "-c", "sleep 2; exit 3"];
+    // It outlives the listings that its appearance leads to, the last of them after some 11 s.
+    let script = ["/bin/sh", "-c", "sleep 14; exit 3"];
     let Some(first) = or_skip(pod.start(0, 0, &script)) else { return };
     let name = r#"container="app""#;
     becomes_state(&agent, name, "running");
