@@ -127,7 +127,12 @@ fn assessed(exit: Exit, told: &Life, tracked: &Tracked<'_>) -> LastExit {
     if let Some(last) = known.filter(|last| last.reason == Some(ExitReason::OomKilled)) {
         return last;
     }
-    let killed_at = if tracked.oom.this_life.is_some() { tracked.oom.last_at } else { told.oom_at };
+    let killed_at = match tracked.oom.this_life {
+        Some(0) => tracked.oom.last_at,
+        // Counted, but maybe before anybody looked at the clock.
+        Some(_) => tracked.oom.last_at.or(told.oom_at),
+        None => told.oom_at,
+    };
     let near = killed_at.is_some_and(|killed_at| {
         let apart = killed_at.duration_since(exit.at).unwrap_or_else(|error| error.duration());
         apart <= OOM_NEAR

@@ -99,3 +99,21 @@ fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
         becomes(agent, "glassbox_container_last_exit_code", &[name], 137.0);
     }
 }
+
+#[test]
+fn a_containerd_container_that_is_killed_for_want_of_memory_says_so() {
+    let Some(containerd) = or_skip(Containerd::start()) else { return };
+    let agent = agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
+    let limit = ["--memory-limit", "33554432"];
+    let command = ["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"];
+    // One that is known by its id, and one that is told of, which may be dead when it is first looked at.
+    let labelled = [&limit[..], &["--label", "nerdctl/name=killed"]].concat();
+    let Some(()) = or_skip(containerd.run("default", A, &labelled, &command)) else { return };
+    containerd.run("default", "starved", &limit, &command).unwrap();
+    for name in [r#"container="killed""#, r#"container="starved""#] {
+        becomes_state(&agent, name, "exited");
+        becomes(&agent, "glassbox_container_last_exit_code", &[name], 137.0);
+        becomes(&agent, "glassbox_container_last_exit_reason", &[name, r#"reason="oom_killed""#], 1.0);
+        becomes(&agent, "container_oom_events_total", &[name], 1.0);
+    }
+}

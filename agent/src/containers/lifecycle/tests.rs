@@ -79,6 +79,9 @@ fn only_a_kill_near_the_end_was_the_end() {
     let counted = OomKills { this_life: Some(0), ..OomKills::default() };
     let life = lifecycle(Some(&told), Tracked { oom: counted, ..tracked(None) });
     assert_eq!(reason_of(&life), Some("SIGKILL"), "the kernel knows better");
+    let before_it_was_seen = OomKills { this_life: Some(1), ..OomKills::default() };
+    let life = lifecycle(Some(&told), Tracked { oom: before_it_was_seen, ..tracked(None) });
+    assert_eq!(reason_of(&life), Some("oom_killed"), "the runtime knows when");
 }
 
 #[test]
