@@ -7,8 +7,8 @@
 //! health check, of one that died whether it will be started again ([`life`]). The stream is subscribed to
 //! before the listing, so that no change falls between the two.
 //!
-//! Questions name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and
-//! Podman 4.3, which both speak 1.41).
+//! Questions name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and 28.5,
+//! with and without its containerd image store, and against Podman 4.3 and 5.8).
 //! Everything the socket says is bounded in size and in time, see [`transport`].
 
 mod life;
