@@ -97,17 +97,17 @@ pub(super) const MEMORY: &[Source] = &[
     },
     Source {
         file: "memory.max_usage_in_bytes",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| usage.memory.max_usage_bytes = number(text).or(usage.memory.max_usage_bytes),
     },
     Source {
         file: "memory.failcnt",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| usage.memory.failcnt = number(text).or(usage.memory.failcnt),
     },
     Source {
         file: "memory.kmem.usage_in_bytes",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| usage.memory.kernel_bytes = number(text).or(usage.memory.kernel_bytes),
     },
     Source {

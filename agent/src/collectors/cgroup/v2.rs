@@ -99,7 +99,7 @@ pub(super) const MEMORY: &[Source] = &[
     },
     Source {
         file: "memory.events",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| {
             for (key, value) in pairs(text) {
                 match key {
@@ -113,7 +113,7 @@ pub(super) const MEMORY: &[Source] = &[
     // From 5.19 on.
     Source {
         file: "memory.peak",
-        when: EachTick,
+        when: WorkedOrThird,
         parse: |text, usage| usage.memory.max_usage_bytes = number(text).or(usage.memory.max_usage_bytes),
     },
     Source {
