@@ -12,6 +12,7 @@ pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
 pub mod scheduler;
+mod thread;
 
 use crate::{
     config::Config,

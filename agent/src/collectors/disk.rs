@@ -32,10 +32,9 @@ use anyhow::Context as _;
 use self::{
     reading::{Reading, Shared, Subject},
     rounds::Rounds,
-    thread::Thread,
     walk::{BOUNDS, Bounds},
 };
-use super::{Collector, Context, Spec};
+use super::{Collector, Context, Spec, thread::Thread};
 use crate::{
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
     kernel::Kernel,
@@ -100,7 +99,8 @@ impl Disk {
     fn start(options: Options) -> anyhow::Result<Self> {
         let (shared, period) = (Shared::default(), options.period);
         let rounds = Rounds::new(options, shared.clone()).context("open the host's root")?;
-        let thread = Thread::start(rounds, period)?;
+        let lost = "the sizes of writable layers are absent";
+        let thread = Thread::start("glassbox-disk", lost, move |stop| thread::run(rounds, period, stop))?;
         Ok(Self { shared, period, reading: None, number: 0, rows: HashMap::new(), _thread: thread })
     }
 }

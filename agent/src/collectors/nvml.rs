@@ -28,10 +28,11 @@ mod thread;
 use std::{ffi::OsString, fs, sync::Arc, time::Duration};
 
 pub use self::reading::Reading;
-use self::{
-    calls::Failures, owner::Owners, reading::Latest, session::Record, session::Session, thread::Thread,
+use self::{calls::Failures, owner::Owners, reading::Latest, session::Record, session::Session};
+use super::{
+    Collector, Context, Spec,
+    thread::{Stop, Thread},
 };
-use super::{Collector, Context, Spec};
 use crate::{
     config::Config,
     containers::{cgroup::Layout, tracker::Container},
@@ -102,7 +103,9 @@ impl Nvml {
         let stale_after = STALE_AFTER.max(options.tick * STALE_TICKS);
         let hostname = fs::read_to_string(proc_root.join("sys/kernel/hostname")).unwrap_or_default();
         let owners = Owners::new(proc_root.to_owned(), layout.clone());
-        let thread = Thread::start(options, owners, latest.clone())?;
+        let (lost, shared) = ("GPUs are not read", latest.clone());
+        let work = move |stop: &Stop| thread::run(&options, owners, &shared, stop);
+        let thread = Thread::start("glassbox-nvml", lost, work)?;
         let hostname = hostname.trim().to_owned();
         Ok(Self { latest, reading: None, stale_after, hostname, _thread: thread })
     }

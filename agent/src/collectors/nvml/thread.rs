@@ -1,15 +1,11 @@
-//! The thread that talks to NVML. A call may hang for as long as it likes: nobody waits for this thread, neither the tick
-//! nor the end of the agent.
+//! What the thread that talks to NVML does: it loads the library, and reads until that is to be loaded anew.
 
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use nvml_wrapper::Nvml;
 use nvml_wrapper_sys::bindings::NvmlLib;
 
@@ -20,55 +16,16 @@ use super::{
     reading::{Latest, Reading},
     session::{Record, Session},
 };
+use crate::collectors::thread::Stop;
 
-/// How long the end of the agent waits for NVML to be shut down properly.
-const FAREWELL: Duration = Duration::from_millis(250);
-
-/// Ends the thread when dropped, or leaves it behind in a call that hangs.
-pub(super) struct Thread {
-    stop: Option<Sender<()>>,
-    ended: Receiver<()>,
-}
-
-impl Thread {
-    pub(super) fn start(options: Options, owners: Owners, latest: Latest) -> anyhow::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let (ending, ended) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("glassbox-nvml".into())
-            .spawn(move || {
-                let outcome = catch_unwind(AssertUnwindSafe(|| run(&options, owners, &latest, &stopped)));
-                if outcome.is_err() {
-                    tracing::error!("the NVML thread panicked; GPUs are not read any more");
-                }
-                drop(ending);
-            })
-            .context("start the NVML thread")?;
-        Ok(Self { stop: Some(stop), ended })
-    }
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        self.stop = None;
-        // Nothing is ever sent: this waits until the other end is dropped.
-        let _ = self.ended.recv_timeout(FAREWELL);
-    }
-}
-
-/// Waits; true where the thread is to end.
-fn stopped_within(stop: &Receiver<()>, wait: Duration) -> bool {
-    stop.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
-}
-
-fn run(options: &Options, owners: Owners, latest: &Latest, stop: &Receiver<()>) {
+pub(super) fn run(options: &Options, owners: Owners, latest: &Latest, stop: &Stop) {
     let mut record = Record { failures: Failures::default(), histories: HashMap::new(), owners };
     let mut said = String::new();
     loop {
         let finding = match open(&options.library, &mut record.failures) {
             Ok(nvml) => {
                 serve(&nvml, options, &mut record, latest, stop, &mut said);
-                if stopped_within(stop, Duration::ZERO) {
+                if stop.comes_within(Duration::ZERO) {
                     return;
                 }
                 continue;
@@ -78,7 +35,7 @@ fn run(options: &Options, owners: Owners, latest: &Latest, stop: &Receiver<()>) 
         say(&mut said, &finding);
         let gpus = record.lost(&[]).collect();
         latest.put(Reading { finding, gpus, failures: record.failures.all(), ..Reading::default() });
-        if stopped_within(stop, options.retry) {
+        if stop.comes_within(options.retry) {
             return;
         }
     }
@@ -90,7 +47,7 @@ fn serve(
     options: &Options,
     record: &mut Record,
     latest: &Latest,
-    stop: &Receiver<()>,
+    stop: &Stop,
     said: &mut String,
 ) {
     let mut session = Session::new(nvml, record);
@@ -109,8 +66,8 @@ fn serve(
         }
         let next = (begun + options.sample).max(Instant::now() + options.sample / 10);
         let wait = next.min(due.max(Instant::now())).saturating_duration_since(Instant::now());
-        session.wait(wait, record, |wait| stopped_within(stop, wait));
-        if stopped_within(stop, Duration::ZERO) {
+        session.wait(wait, record, |wait| stop.comes_within(wait));
+        if stop.comes_within(Duration::ZERO) {
             return;
         }
     }

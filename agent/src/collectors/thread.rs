@@ -1,0 +1,89 @@
+//! A thread beside the tick, for calls that may hang for as long as they like, into NVML or a filesystem: nobody waits for
+//! it, neither the tick nor the end of the agent.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+/// How long the end of the agent waits for an orderly end.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// Ends the thread when dropped, or leaves it behind in a call that hangs.
+pub(super) struct Thread {
+    stop: Option<Sender<()>>,
+    ended: Receiver<()>,
+}
+
+/// Tells the thread that it is to end.
+pub(super) struct Stop(Receiver<()>);
+
+impl Thread {
+    /// Starts `work` on a thread of this name, which is shown by at most 15 bytes. Should it panic, the log says what is
+    /// `lost` with it.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub(super) fn start(
+        name: &str,
+        lost: &'static str,
+        work: impl FnOnce(&Stop) + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let (ending, ended) = mpsc::channel();
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| work(&Stop(stopped)))).is_err() {
+                    tracing::error!("a thread panicked; {lost} from now on");
+                }
+                drop(ending);
+            })
+            .with_context(|| format!("start the thread {name}"))?;
+        Ok(Self { stop: Some(stop), ended })
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.stop = None;
+        // Nothing is ever sent: this waits until the other end is dropped.
+        let _ = self.ended.recv_timeout(FAREWELL);
+    }
+}
+
+impl Stop {
+    /// Waits; true where the thread is to end.
+    pub(super) fn comes_within(&self, wait: Duration) -> bool {
+        self.0.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_ends_with_its_owner_and_one_that_hangs_or_panics_keeps_nobody() {
+        let (done, ended) = mpsc::channel();
+        let thread = Thread::start("orderly", "nothing", move |stop| {
+            while !stop.comes_within(Duration::from_secs(60)) {}
+            let _ = done.send(());
+        });
+        drop(thread.unwrap());
+        assert!(ended.try_recv().is_ok(), "its end was waited for");
+
+        let begun = Instant::now();
+        drop(Thread::start("panicking", "nothing", |_| panic!("a bug")).unwrap());
+        let (never, hung) = mpsc::channel::<()>();
+        let hang = move |_: &Stop| assert!(hung.recv().is_err());
+        drop(Thread::start("hanging", "nothing", hang).unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        drop(never);
+    }
+}
