@@ -1,6 +1,9 @@
 //! Whatever a container is called comes out of a scrape as it went in.
 
-use glassbox::exposition::Scope;
+use glassbox::{
+    containers::{Runtime, directory::Names},
+    exposition::Scope,
+};
 use proptest::prelude::*;
 
 use super::{
@@ -21,6 +24,24 @@ fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
     };
     assert_eq!(parents(format!("/docker/{outer}/docker/{inner}")), Some(outer.clone()));
     assert_eq!(parents(format!("/docker/{inner}")), None);
+}
+
+#[test]
+fn of_five_hundred_labels_the_first_by_name_are_kept_whole_however_hostile() {
+    let hostile: Vec<_> = (0..500)
+        .map(|number| (format!("evil\n{number:03}\"}} 1"), "a\"b\\c\n\u{fffd}{}".repeat(3)))
+        .collect();
+    let pairs = hostile.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let names = Names::new(Runtime::Docker, "labelled", "image", pairs, &["*".to_owned()]);
+    let mut identity = identity("labelled");
+    identity.labels = names.labels;
+    let families = parse(&text(&snapshot(vec![row(identity)]), Scope::All));
+    let info = &families.iter().find(|family| family.name == "glassbox_container_info").unwrap().samples;
+    let kept: Vec<_> =
+        info[0].labels.iter().filter(|(name, _)| name.starts_with("container_label_")).collect();
+    assert_eq!((info.len(), kept.len()), (1, 64));
+    assert!(kept.iter().all(|(_, value)| **value == hostile[0].1), "{kept:?}");
+    assert!(kept[0].0.contains("000") && kept[63].0.contains("063"), "{kept:?}");
 }
 
 proptest! {
