@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     docker::{
-        daemon::{LOCK, end_leftovers, remove_empty, signal, unmount_below},
+        daemon::{end_leftovers, remove_empty, signal, turn, unmount_below},
         is_root, programs,
     },
     podman::{remove_cgroups, told},
@@ -44,8 +44,7 @@ impl Containerd {
             return Err("not root".into());
         }
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
-        let turn = fs::File::open(LOCK).and_then(|file| file.lock().map(|()| file));
-        let turn = turn.map_err(|error| format!("lock {LOCK}: {error}"))?;
+        let turn = turn()?;
         let mut containerd =
             Self { directory, process: None, first: !Path::new(HELPERS).exists(), _turn: turn };
         containerd.spawn()?;

@@ -10,7 +10,7 @@ use std::{
 
 use crate::docker::{
     IMAGE,
-    daemon::{LOCK, end_leftovers, remove_empty, unmount_below},
+    daemon::{end_leftovers, remove_empty, turn, unmount_below},
     is_root, programs,
 };
 
@@ -34,8 +34,7 @@ impl Podman {
             return Err("not root".into());
         }
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
-        let turn = fs::File::open(LOCK).and_then(|file| file.lock().map(|()| file));
-        let turn = turn.map_err(|error| format!("lock {LOCK}: {error}"))?;
+        let turn = turn()?;
         let mut podman = Self { directory, service: None, _turn: turn };
         podman.import_image()?;
         let mut service = podman.command();

@@ -51,9 +51,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let kernel = context.kernel()?;
     // Whether it may be, at once and not with the first container: on the root, and off again.
     drop(kernel.attach_host_network(&layout.primary("/"))?);
-    let host_namespace = process::network_namespace(&proc_root, "1")
-        .or_else(|_| process::network_namespace(&proc_root, "self"))
-        .context("find the host's network namespace")?;
+    let host_namespace = process::host_network_namespace(&proc_root)?;
     Ok(Box::new(Collecting {
         layout,
         proc_root,

@@ -68,10 +68,7 @@ struct Namespace {
 impl Network {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
         let proc_root = context.config.proc_root.clone();
-        // Without a process 1 to be seen, the agent's own network is taken for the host's.
-        let host_namespace = process::network_namespace(&proc_root, "1")
-            .or_else(|_| process::network_namespace(&proc_root, "self"))
-            .context("find the host's network namespace")?;
+        let host_namespace = process::host_network_namespace(&proc_root)?;
         Ok(Self {
             layout: context.layout.clone(),
             proc_root,

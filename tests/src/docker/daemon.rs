@@ -16,7 +16,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const BRIDGE: &str = "glassbox-test0";
 const BRIDGE_ADDRESS: &str = "198.51.100.1";
 /// A file that is always there, by which tests of all processes wait for each other.
-pub(crate) const LOCK: &str = super::BUSYBOX;
+const LOCK: &str = super::BUSYBOX;
+
+/// One such test at a time: waits until no other has a daemon. The turn lasts as long as the file is open.
+pub(crate) fn turn() -> Result<fs::File, String> {
+    let turn = fs::File::open(LOCK).and_then(|file| file.lock().map(|()| file));
+    turn.map_err(|error| format!("lock {LOCK}: {error}"))
+}
 
 /// What containers are connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +49,7 @@ impl Daemon {
     /// Why there can be none: a reason to skip.
     pub(super) fn start(network: Network) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
-        let turn = fs::File::open(LOCK).and_then(|file| file.lock().map(|()| file));
-        let turn = turn.map_err(|error| format!("lock {LOCK}: {error}"))?;
+        let turn = turn()?;
         let made = possibly_made().into_iter().filter(|path| !path.exists()).collect();
         if network == Network::Bridge {
             make_bridge()?;

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Context as _;
+
 use crate::containers::cgroup::Layout;
 
 /// Most of a list of processes that is read; enough for some thousand.
@@ -31,6 +33,13 @@ pub(in crate::collectors) fn is_member(layout: &Layout, cgroup_path: &str, proce
 /// The inode number of a process's network namespace.
 pub(in crate::collectors) fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
     fs::metadata(proc_root.join(process).join("ns/net")).map(|metadata| metadata.ino())
+}
+
+/// That of the host. Without a process 1 to be seen, the agent's own network is taken for it.
+pub(in crate::collectors) fn host_network_namespace(proc_root: &Path) -> anyhow::Result<u64> {
+    network_namespace(proc_root, "1")
+        .or_else(|_| network_namespace(proc_root, "self"))
+        .context("find the host's network namespace")
 }
 
 /// 0 stands for a process that this process namespace does not show.
