@@ -112,11 +112,13 @@ impl Report {
     }
 
     fn privileges(&mut self, proc_root: &Path) {
-        let missing = host::missing_capabilities(proc_root);
+        let missing = host::missing_capabilities();
         if missing.is_empty() {
-            self.ok("privileges", "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH");
+            self.ok("privileges", host::CAPABILITIES.map(|capability| capability.name).join(", "));
         } else {
-            let finding = format!("no {}: run as root, or under the systemd unit", missing.join(", "));
+            let costs = |missing: &host::Capability| format!("no {} (costs {})", missing.name, missing.costs);
+            let missing: Vec<_> = missing.iter().map(costs).collect();
+            let finding = format!("{}: run as root, or under the systemd unit", missing.join("; "));
             self.row("privileges", State::Off, finding);
         }
         if !host::in_first_pid_namespace(proc_root) {
@@ -215,7 +217,12 @@ impl Report {
                 let kernel_error = kernel_error.clone();
                 let layers = Default::default();
                 let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
-                (spec, config.is_on(spec.name).then(|| (spec.start)(&mut context).map(drop)))
+                (
+                    spec,
+                    config
+                        .is_on(spec.name)
+                        .then(|| (spec.start)(&mut context).map(|started| started.limitation())),
+                )
             })
             .collect();
         match kernel_error {
@@ -230,10 +237,11 @@ impl Report {
                     self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
                 }
                 Some(Err(error)) => self.row(subject, State::Off, format!("{error:#}")),
-                Some(Ok(())) if spec.name == nvidia_driver::SPEC.name && driver.is_none() => {
+                Some(Ok(Some(limitation))) => self.row(subject, State::Off, limitation),
+                Some(Ok(None)) if spec.name == nvidia_driver::SPEC.name && driver.is_none() => {
                     self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
                 }
-                Some(Ok(())) => self.row(subject, State::Ok, spec.summary),
+                Some(Ok(None)) => self.row(subject, State::Ok, spec.summary),
             }
         }
         if let Some(driver) = driver {

@@ -11,6 +11,7 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
+mod process;
 pub mod scheduler;
 mod thread;
 
@@ -73,6 +74,12 @@ pub trait Collector: Send {
     /// # Errors
     /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
+
+    /// What this host or the agent's privileges deny the collector, with the reason and the remedy. It runs, but counts as
+    /// down. Asked once, after the start.
+    fn limitation(&self) -> Option<String> {
+        None
+    }
 
     /// Writes what belongs to the host as a whole into the snapshot. Called once per tick, after the containers.
     fn collect_host(&mut self, _host: &mut HostRows) {}

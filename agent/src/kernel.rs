@@ -288,8 +288,14 @@ impl Kernel {
 /// Adds the remedy to an error of missing privileges.
 fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
-    let denied = error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) == Some(libc::EPERM)
-    });
+    let has = |wanted: i32| {
+        let code = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
+        };
+        error.chain().any(|cause| code(cause) == Some(wanted))
+    };
+    // Without CAP_PERFMON the verifier applies stricter rules to some programs and refuses them with EACCES.
+    let lacks = [host::CAP_BPF, host::CAP_PERFMON].iter().any(|needed| !host::has_capability(*needed));
+    let denied = has(libc::EPERM) || (lacks && has(libc::EACCES));
     if denied { error.context(host::REMEDY_PRIVILEGES) } else { error }
 }

@@ -24,7 +24,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, directory: &Path) -> anyhow::Result<HostNe
         let program: &mut CgroupSkb = program.try_into().with_context(|| format!("take program {name}"))?;
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
-            Err(error) => return Err(super::explain(error).context(format!("load {name}"))),
+            Err(error) => {
+                return Err(super::explain(super::attach::shortened(error)).context(format!("load {name}")));
+            }
         }
         // A link never takes the place of another, whatever the mode says; kernels refuse to be told so.
         let link = program

@@ -18,6 +18,8 @@ pub(super) struct Running {
     /// `None` where it could not start or has panicked.
     collector: Option<Box<dyn Collector>>,
     last_error: String,
+    /// What the collector cannot do here; it counts as down.
+    limitation: Option<String>,
 }
 
 /// The collectors that run.
@@ -31,9 +33,13 @@ impl Running {
         let collector = (spec.start)(context)
             .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
             .ok();
-        let up = collector.is_some();
+        let limitation = collector.as_ref().and_then(|collector| collector.limitation());
+        if let Some(limitation) = &limitation {
+            tracing::warn!("collector {} is limited: {limitation}", spec.name);
+        }
+        let up = collector.is_some() && limitation.is_none();
         let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
-        Self { status, collector, last_error: String::new() }
+        Self { status, collector, last_error: String::new(), limitation }
     }
 
     /// One run over all living containers. A collector that panics is left out from then on.
@@ -62,7 +68,7 @@ impl Running {
             collector.collect_host(host);
         }));
         self.status.duration = begun.elapsed();
-        self.status.up = succeeded > 0 || failed.is_none();
+        self.status.up = self.limitation.is_none() && (succeeded > 0 || failed.is_none());
         if let Some(error) = failed {
             self.report(&error);
         }
@@ -116,8 +122,12 @@ mod tests {
         };
         tracker.add(&sighting, now);
         let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
-        let mut running =
-            Running { status, collector: Some(Box::new(Erring(collect))), last_error: String::new() };
+        let mut running = Running {
+            status,
+            collector: Some(Box::new(Erring(collect))),
+            last_error: String::new(),
+            limitation: None,
+        };
         running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
         running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
         running
