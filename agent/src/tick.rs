@@ -61,7 +61,8 @@ impl Engine {
             Ok(kernel) => Ok(kernel),
             Err(error) => {
                 tracing::warn!("go on without kernel programs: {error:#}");
-                Err(format!("{error:#}"))
+                // The collectors that need them refer to that line instead of repeating it.
+                Err("kernel programs are not loaded, see above".to_owned())
             }
         };
         let collectors = COLLECTORS

@@ -17,7 +17,10 @@ use anyhow::Context as _;
 
 use crate::{
     containers::cgroup::{Layout, container_of},
-    kernel::host,
+    kernel::{
+        host,
+        privileges::{Privileges, SYS_PTRACE},
+    },
 };
 
 /// Most bytes of a process list that are read; enough for some thousand processes.
@@ -84,12 +87,8 @@ pub(in crate::collectors) fn limitation(layout: &Layout, proc_root: &Path) -> Op
     if let Err(error) = same_namespace(proc_root) {
         return Some(format!("{error:#}"));
     }
-    if !host::has_capability(host::CAP_SYS_PTRACE) {
-        return Some(
-            "no CAP_SYS_PTRACE: network namespaces and mounts of other processes cannot be read; run as root, under \
-             the systemd unit, or with --cap-add SYS_PTRACE (Docker)"
-                .to_owned(),
-        );
+    if let Some(lack) = Privileges::of_this_process(proc_root).lack(&[&SYS_PTRACE]) {
+        return Some(format!("network namespaces and mounts of other processes cannot be read: {lack}"));
     }
     // Kernel threads are always in the root cgroup; only the first PID namespace shows them.
     let list = processes(&layout.primary("/")).unwrap_or_default();

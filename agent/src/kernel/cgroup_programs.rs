@@ -9,6 +9,8 @@ use aya::{
 };
 use glassbox_ebpf::programs;
 
+use super::privileges::{self, Privileges};
+
 /// Both programs on one cgroup; they leave it when this is dropped, or when the cgroup is removed.
 pub struct HostNetworkLinks {
     _links: [CgroupSkbLink; 2],
@@ -32,9 +34,18 @@ pub(super) fn attach(ebpf: &mut Ebpf, directory: &Path) -> anyhow::Result<HostNe
         let link = program
             .attach(&cgroup, direction, CgroupAttachMode::Single)
             .and_then(|id| program.take_link(id))
-            .map_err(anyhow::Error::new)
-            .with_context(|| format!("attach {name} to {} (needs CAP_NET_ADMIN)", directory.display()))?;
+            .map_err(refused)
+            .with_context(|| format!("attach {name} to {}", directory.display()))?;
         Ok(link)
     };
     Ok(HostNetworkLinks { _links: [attach(ingress)?, attach(egress)?] })
+}
+
+/// Attaching takes CAP_NET_ADMIN beside what loading takes.
+fn refused(error: ProgramError) -> anyhow::Error {
+    let error = super::without_repetition(&error.into());
+    match Privileges::of_this_process(Path::new("/proc")).lack(&[&privileges::NET_ADMIN]) {
+        Some(reason) => error.context(reason),
+        None => error,
+    }
 }
