@@ -191,8 +191,15 @@ impl Report {
         // NVML can hang on a broken GPU; the thread is left behind then, and ends with the process.
         std::thread::spawn(move || drop(done.send(nvml::read_once(&options, &proc_root, &layout))));
         match result.recv_timeout(Duration::from_secs(5)) {
-            Ok(reading) if reading.gpus.iter().any(|gpu| gpu.up) => self.ok("GPU", reading.finding),
-            Ok(reading) => self.row("GPU", State::Off, reading.finding),
+            Ok(reading) => {
+                let works = reading.gpus.iter().any(|gpu| gpu.up);
+                self.row("GPU", if works { State::Ok } else { State::Off }, reading.finding);
+                for address in reading.unreported {
+                    let finding = "the driver lists it, NVML does not: it could not be initialized; \
+                                   the kernel log (dmesg, NVRM) says why";
+                    self.row(format!("GPU {address}"), State::Off, finding);
+                }
+            }
             Err(_) => self.row("GPU", State::Off, "NVML gave no answer within 5 s"),
         }
     }
