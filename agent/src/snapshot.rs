@@ -26,7 +26,7 @@ use self::{
     lifecycle::Lifecycle,
     machine::Machine,
     network::{HostNetwork, InterfaceCounters},
-    nvidia_driver::DriverUsage,
+    nvidia_driver::{DriverInfo, DriverUsage},
     oom::OomKills,
     scheduler::SchedulerUsage,
     sockets::Sockets,
@@ -42,8 +42,10 @@ pub struct Snapshot {
     pub containers: Vec<ContainerRow>,
     /// The GPUs of this host, by index.
     pub gpus: Vec<Gpu>,
-    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
     pub stray_gpus: Vec<Gpu>,
+    /// The NVIDIA driver; `None` without one, or if its collector is off.
+    pub nvidia_driver: Option<DriverInfo>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
     /// How the reading of writable layers fares; `None` where its collector is off.

@@ -155,6 +155,7 @@ impl Engine {
             containers: self.tracker.rows(now),
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
+            nvidia_driver: host.nvidia_driver,
             nvml: host.nvml,
             disk: host.disk,
             machine: host.machine,

@@ -17,18 +17,25 @@ const CLASS: &str = "0x03";
 
 /// The row `GPU`; its state is that of the collector, too.
 pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>) -> State {
+    let mut unreported = Vec::new();
     let (state, finding) = match layout {
         _ if !config.is_on(nvml::SPEC.name) => {
             (State::Off, "switched off (collectors.nvml = false)".to_owned())
         }
         None => (State::Degraded, "no cgroups, so no containers".to_owned()),
-        Some(layout) => look(config, layout),
+        Some(layout) => look(config, layout, &mut unreported),
     };
     report.row("GPU", state, finding);
+    for address in unreported {
+        let finding = "the driver lists this GPU, but NVML does not: its initialization failed; the kernel log (dmesg, \
+                       lines of NVRM) has the reason";
+        report.row(format!("GPU {address}"), State::Degraded, finding);
+    }
     state
 }
 
-fn look(config: &Config, layout: &Layout) -> (State, String) {
+/// Asks NVML once. `unreported` receives the PCI addresses of GPUs that only the driver lists.
+fn look(config: &Config, layout: &Layout, unreported: &mut Vec<String>) -> (State, String) {
     let (done, result) = mpsc::channel();
     let (options, proc_root, layout) =
         (nvml::Options::from(config), config.proc_root.clone(), layout.clone());
@@ -39,6 +46,7 @@ fn look(config: &Config, layout: &Layout) -> (State, String) {
             format!("NVML did not answer within {} s; see the kernel log for Xid errors", PATIENCE.as_secs());
         return (State::Degraded, finding);
     };
+    unreported.extend(reading.unreported);
     if !reading.gpus.is_empty() {
         let all_up = reading.gpus.iter().all(|gpu| gpu.up);
         return (if all_up { State::Ok } else { State::Degraded }, reading.finding);
