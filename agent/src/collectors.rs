@@ -15,10 +15,12 @@ mod process;
 pub mod scheduler;
 mod thread;
 
+use std::time::Instant;
+
 use crate::{
     config::Config,
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, events::DriverModule},
     snapshot::{ContainerRow, gpu::HostRows},
 };
 
@@ -67,6 +69,23 @@ pub trait Collector: Send {
     /// is read between ticks.
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
 
+    /// A module of the NVIDIA driver was loaded or unloaded.
+    fn module_event(&mut self, _kernel: &mut Kernel, _event: &DriverModule) {}
+
+    /// When it wants to be called by [`attend`](Self::attend) before the next tick.
+    fn attend_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what cannot wait for a tick.
+    fn attend(&mut self, _kernel: &mut Kernel) {}
+
+    /// Why it measures less than it should at present, with the remedy: what this host or the agent's privileges deny it, or
+    /// a setting that cannot be met. It runs, but counts as down. Asked at every tick, so it may not be expensive.
+    fn limitation(&self) -> Option<&str> {
+        None
+    }
+
     /// Reads what belongs to one container into its row. Called for every living container at every tick, and once more
     /// when the kernel says that the last process has left. A file that has vanished is not an error: the row keeps
     /// what was read last.
@@ -74,12 +93,6 @@ pub trait Collector: Send {
     /// # Errors
     /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
-
-    /// What this host or the agent's privileges deny the collector, with the reason and the remedy. It runs, but counts as
-    /// down. Asked once, after the start.
-    fn limitation(&self) -> Option<String> {
-        None
-    }
 
     /// Writes what belongs to the host as a whole into the snapshot. Called once per tick, after the containers.
     fn collect_host(&mut self, _host: &mut HostRows) {}

@@ -35,7 +35,7 @@ pub(super) fn check(
             let kernel_error = kernel_error.clone();
             let layers = Default::default();
             let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
-            (spec, config.is_on(spec.name).then(|| (spec.start)(&mut context).map(|started| started.limitation())))
+            (spec, config.is_on(spec.name).then(|| (spec.start)(&mut context).map(|started| started.limitation().map(str::to_owned))))
         })
         .collect();
     match &kernel_error {
@@ -110,7 +110,8 @@ fn works(
 fn probe(report: &mut Report, outcome: &Outcome) {
     let subject = format!("probe {}", outcome.noun);
     match outcome.rung {
-        Some(rung) => report.row(&subject, State::Ok, rung.name),
+        Some(rung) if rung.misses.is_empty() => report.row(&subject, State::Ok, rung.name),
+        Some(rung) => report.row(&subject, State::Ok, format!("{}; not seen: {}", rung.name, rung.misses)),
         None => report.row(&subject, State::Degraded, outcome.reasons()),
     }
     let fallback = if LOSES_BY_FALLBACK.contains(&outcome.noun) { State::Degraded } else { State::Ok };
@@ -119,5 +120,8 @@ fn probe(report: &mut Report, outcome: &Outcome) {
     }
     for (program, reason) in &outcome.without {
         report.detail(&subject, format!("without {program}"), State::Degraded, reason);
+    }
+    for (program, module) in &outcome.waiting {
+        report.detail(&subject, (*program).to_owned(), State::Ok, format!("attached when {module} is loaded"));
     }
 }

@@ -142,8 +142,8 @@ impl Collector for Disk {
         Ok(())
     }
 
-    fn limitation(&self) -> Option<String> {
-        self.limitation.clone()
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref()
     }
 
     fn collect_host(&mut self, host: &mut HostRows) {

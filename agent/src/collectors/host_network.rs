@@ -55,6 +55,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     drop(kernel.attach_host_network(&layout.primary("/"))?);
     let host_namespace = process::host_network_namespace(&proc_root)?;
     Ok(Box::new(Collecting {
+        limitation: process::limitation(&layout, &proc_root),
         layout,
         proc_root,
         host_namespace,
@@ -71,6 +72,7 @@ struct Collecting {
     layout: Layout,
     proc_root: PathBuf,
     host_namespace: u64,
+    limitation: Option<String>,
     counts: PerCpuArray<MapData, HostNetworkSlot>,
     cpus: usize,
     containers: HashMap<u64, State>,
@@ -160,8 +162,8 @@ impl Collector for Collecting {
         Ok(())
     }
 
-    fn limitation(&self) -> Option<String> {
-        process::limitation(&self.layout, &self.proc_root)
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref()
     }
 
     fn forget(&mut self, container: &Container) {

@@ -44,6 +44,7 @@ struct Network {
     layout: Layout,
     proc_root: PathBuf,
     host_namespace: u64,
+    limitation: Option<String>,
     containers: HashMap<u64, Tracked>,
     /// The container that bears the series of a namespace, by its inode. The file that is held keeps the
     /// kernel from giving the number to another one.
@@ -72,6 +73,7 @@ impl Network {
         process::same_namespace(&proc_root)?;
         let host_namespace = process::host_network_namespace(&proc_root)?;
         Ok(Self {
+            limitation: process::limitation(&context.layout, &proc_root),
             layout: context.layout.clone(),
             proc_root,
             host_namespace,
@@ -140,8 +142,8 @@ impl Collector for Network {
         Ok(())
     }
 
-    fn limitation(&self) -> Option<String> {
-        process::limitation(&self.layout, &self.proc_root)
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref()
     }
 
     fn collect_host(&mut self, _: &mut HostRows) {

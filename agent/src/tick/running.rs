@@ -33,13 +33,11 @@ impl Running {
         let collector = (spec.start)(context)
             .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
             .ok();
-        let limitation = collector.as_ref().and_then(|collector| collector.limitation());
-        if let Some(limitation) = &limitation {
-            tracing::warn!("collector {} is limited: {limitation}", spec.name);
-        }
-        let up = collector.is_some() && limitation.is_none();
+        let up = collector.is_some();
         let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
-        Self { status, collector, last_error: String::new(), limitation }
+        let mut running = Self { status, collector, last_error: String::new(), limitation: None };
+        running.note_limitation();
+        running
     }
 
     /// One run over all living containers. A collector that panics is left out from then on.
@@ -68,7 +66,8 @@ impl Running {
             collector.collect_host(host);
         }));
         self.status.duration = begun.elapsed();
-        self.status.up = self.limitation.is_none() && (succeeded > 0 || failed.is_none());
+        self.status.up = succeeded > 0 || failed.is_none();
+        self.note_limitation();
         if let Some(error) = failed {
             self.report(&error);
         }
@@ -77,6 +76,18 @@ impl Running {
             self.collector = None;
             self.status.up = false;
         }
+    }
+
+    /// A collector with a limitation counts as down; each is logged once.
+    fn note_limitation(&mut self) {
+        let limitation = self.collector.as_ref().and_then(|collector| collector.limitation());
+        if let Some(reason) = limitation {
+            self.status.up = false;
+            if self.limitation.as_deref() != Some(reason) {
+                tracing::warn!("collector {} is limited: {reason}", self.status.name);
+            }
+        }
+        self.limitation = limitation.map(str::to_owned);
     }
 
     /// Logs an error unless it is the one logged last: a broken file must not fill the disk.
