@@ -50,7 +50,7 @@ impl Claim {
     /// Whether an unprivileged process, or one in a container, may have made it.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
-        !self.known_path && !(self.outermost && self.of_root)
+        !(self.known_path || self.outermost && self.of_root)
     }
 }
 
