@@ -3,13 +3,14 @@
 //! A tick reads everything once and publishes one [`Snapshot`]. Events are handled at once, between ticks, because a
 //! container's first and last counters cannot wait.
 
+mod claims;
 mod containers;
 mod running;
 mod wait;
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -19,11 +20,11 @@ use self::{running::Running, wait::Woken};
 use crate::{
     collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
-    containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
+    containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
     snapshot::{
-        Snapshot,
+        Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
         gpu::HostRows,
     },
@@ -35,6 +36,9 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 /// How long the first snapshot waits for the runtimes' names.
 const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
 
+/// After so long every runtime has listed its containers: a rename rule that has matched none is reported.
+const RULES_SETTLE: Duration = Duration::from_secs(60);
+
 /// The state between ticks.
 pub struct Engine {
     config: Config,
@@ -45,6 +49,10 @@ pub struct Engine {
     collectors: Vec<Running>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
+    claims: claims::Claims,
+    /// That of the last snapshot.
+    delivery: Delivery,
+    started: Instant,
     gpu_states: GpuStates,
     ticks: u64,
     ticks_skipped: u64,
@@ -92,6 +100,9 @@ impl Engine {
             collectors,
             snapshots,
             walks: containers::Walks::default(),
+            claims: claims::Claims::default(),
+            delivery: Delivery::default(),
+            started: Instant::now(),
             gpu_states: GpuStates::default(),
             ticks: 0,
             ticks_skipped: 0,
@@ -145,14 +156,18 @@ impl Engine {
     /// Reads everything once and publishes it.
     pub fn tick(&mut self) {
         let begun = Instant::now();
-        let now = SystemTime::now();
+        let now = Moment::now();
         self.handle_events();
         self.walk_if_due(now);
-        self.tracker.expire(now);
-        self.tracker.name();
+        self.look_for_processes();
+        self.tracker.expire(now, self.delivery.scraped());
+        self.tracker.name(now);
+        if self.started.elapsed() >= RULES_SETTLE {
+            self.tracker.warn_of_idle_renames();
+        }
         let mut host = HostRows::default();
         for running in &mut self.collectors {
-            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now);
+            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now.wall);
         }
         host.join_xids();
         let sources =
@@ -165,9 +180,11 @@ impl Engine {
         self.ticks += 1;
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        self.delivery = self.delivery.next();
         let snapshot = Snapshot {
-            taken_at: now,
-            containers: self.tracker.rows(now),
+            delivery: self.delivery.clone(),
+            taken_at: now.wall,
+            containers: self.tracker.rows(now, self.delivery.number()),
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvidia_driver: host.nvidia_driver,
@@ -211,7 +228,7 @@ impl Engine {
             ticks: self.ticks,
             ticks_skipped: self.ticks_skipped,
             tick_duration,
-            containers_running: self.tracker.living().count(),
+            containers_running: self.tracker.running(),
         }
     }
 }

@@ -180,8 +180,8 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_containers_running",
         kind: Gauge,
-        help: "Living containers.",
-        source: "the cgroup tree",
+        help: "Running containers.",
+        source: "the cgroup tree; the runtimes",
         samples: Agent(|snapshot, emit| emit.count(snapshot.agent.containers_running as u64)),
         ..AGENT
     },

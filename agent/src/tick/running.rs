@@ -54,7 +54,9 @@ impl Running {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             collector.refresh(kernel);
             for entry in tracker.living() {
-                entry.row.last_seen = now;
+                if entry.row.is_running() {
+                    entry.row.last_seen = now;
+                }
                 match collector.collect(&entry.container, &mut entry.row) {
                     Ok(()) => succeeded += 1,
                     Err(error) => {
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         containers::{
-            Runtime,
+            Moment, Runtime,
             directory::Directory,
             tracker::{Container, Sighting},
         },
@@ -131,7 +133,7 @@ mod tests {
             slot: None,
             made_at: None,
         };
-        tracker.add(&sighting, now);
+        tracker.add(&sighting, Moment::now());
         let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
         let mut running = Running {
             status,
