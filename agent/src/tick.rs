@@ -22,6 +22,7 @@ use crate::{
     containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
+    problems::Problems,
     snapshot::{
         Snapshot,
         agent::{AgentUsage, RuntimeStatus},
@@ -46,6 +47,8 @@ pub struct Engine {
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
     gpu_states: GpuStates,
+    problems: Problems,
+    hostname: String,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -82,6 +85,7 @@ impl Engine {
         release_start_up_memory();
         let most_ended = config.containers_max as usize * 4;
         let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
+        let hostname = kernel::host::name(&config.proc_root);
         let (snapshots, receiver) = watch::channel(None);
         let engine = Self {
             config,
@@ -93,6 +97,8 @@ impl Engine {
             snapshots,
             walks: containers::Walks::default(),
             gpu_states: GpuStates::default(),
+            problems: Problems::default(),
+            hostname,
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -150,9 +156,11 @@ impl Engine {
         self.ticks += 1;
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        let mut containers = self.tracker.rows(now);
+        self.problems.fill(&mut containers, begun, now);
         let snapshot = Snapshot {
             taken_at: now,
-            containers: self.tracker.rows(now),
+            containers,
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvml: host.nvml,
@@ -182,6 +190,7 @@ impl Engine {
         lost.push(("cgroup_walk", self.walks.truncated));
         AgentUsage {
             demo: self.config.demo,
+            hostname: self.hostname.clone(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost,
