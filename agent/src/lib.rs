@@ -7,6 +7,7 @@
 //! - [`collectors`]: one module per noun, from files and maps to rows.
 //! - [`snapshot`]: one tick's picture of the host, immutable once published.
 //! - [`gpu_state`]: what a container is doing with its GPUs, from its row.
+//! - [`problems`]: what is wrong with a container, from its row and a short history.
 //! - [`tick`]: the loop that makes snapshots.
 //! - [`exposition`]: from a snapshot to Prometheus text.
 //! - [`server`]: the HTTP listener.
@@ -24,6 +25,7 @@ pub mod containers;
 pub mod exposition;
 pub mod gpu_state;
 pub mod kernel;
+pub mod problems;
 pub mod run;
 pub mod server;
 pub mod snapshot;

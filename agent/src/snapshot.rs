@@ -11,6 +11,7 @@ pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
+pub mod problem;
 pub mod scheduler;
 pub mod sockets;
 pub mod totals;
@@ -37,6 +38,7 @@ use self::{
     network::{HostNetwork, InterfaceCounters},
     nvidia_driver::{DriverInfo, DriverUsage},
     oom::OomKills,
+    problem::Problem,
     scheduler::SchedulerUsage,
     sockets::Sockets,
 };
@@ -138,6 +140,8 @@ pub struct ContainerRow {
     pub gpu_state: Option<GpuState>,
     /// What it does on GPUs, by index; empty where it was on none.
     pub gpus: Vec<ContainerGpu>,
+    /// What is wrong with it, most severe first; empty if nothing is.
+    pub problems: Vec<Problem>,
 }
 
 impl ContainerRow {
@@ -162,6 +166,7 @@ impl ContainerRow {
             nvidia_driver: None,
             gpu_state: None,
             gpus: Vec::new(),
+            problems: Vec::new(),
         }
     }
     /// Whether it runs.

@@ -23,6 +23,7 @@ use crate::{
     containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
+    problems::Problems,
     snapshot::{
         Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
@@ -54,6 +55,8 @@ pub struct Engine {
     delivery: Delivery,
     started: Instant,
     gpu_states: GpuStates,
+    problems: Problems,
+    hostname: String,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -90,6 +93,7 @@ impl Engine {
         release_start_up_memory();
         let most_ended = config.containers_max as usize * 4;
         let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
+        let hostname = kernel::host::name(&config.proc_root);
         let (snapshots, receiver) = watch::channel(None);
         let engine = Self {
             config,
@@ -104,6 +108,8 @@ impl Engine {
             delivery: Delivery::default(),
             started: Instant::now(),
             gpu_states: GpuStates::default(),
+            problems: Problems::default(),
+            hostname,
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -181,10 +187,12 @@ impl Engine {
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
         self.delivery = self.delivery.next();
+        let mut containers = self.tracker.rows(now, self.delivery.number());
+        self.problems.fill(&mut containers, now);
         let snapshot = Snapshot {
             delivery: self.delivery.clone(),
             taken_at: now.wall,
-            containers: self.tracker.rows(now, self.delivery.number()),
+            containers,
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvidia_driver: host.nvidia_driver,
@@ -215,6 +223,7 @@ impl Engine {
         lost.push(("cgroup_walk", self.walks.truncated));
         AgentUsage {
             demo: self.config.demo,
+            hostname: self.hostname.clone(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost,

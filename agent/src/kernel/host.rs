@@ -9,6 +9,13 @@ pub fn release(proc_root: &Path) -> String {
     std::fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }
 
+/// The host's name; empty if procfs does not tell.
+#[must_use]
+pub fn name(proc_root: &Path) -> String {
+    let path = proc_root.join("sys/kernel/hostname");
+    std::fs::read_to_string(path).map_or_else(|_| String::new(), |text| text.trim().to_owned())
+}
+
 /// The lockdown mode in force: `none`, `integrity`, `confidentiality`, or `not supported`. `confidentiality` forbids
 /// programs to read kernel memory.
 #[must_use]

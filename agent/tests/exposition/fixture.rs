@@ -513,6 +513,7 @@ fn agent() -> AgentUsage {
         run_time: Duration::from_nanos(69_000),
     };
     AgentUsage {
+        hostname: "gpu-node-7".into(),
         demo: true,
         collectors: vec![
             CollectorStatus { name: "cgroup", up: true, duration: Duration::from_micros(1234), errors: 0 },
