@@ -20,6 +20,21 @@ pub mod device {
     pub const UVM: u32 = 3;
     /// /dev/nvidia-modeset, nvidia-uvm-tools and whatever else the driver registers.
     pub const OTHER: u32 = 4;
+
+    /// Minor of /dev/nvidiactl (nv-chardev-numbers.h); those of /dev/nvidia0 and so on are below [`GPU_MINORS`].
+    pub const CTL_MINOR: u32 = 255;
+    /// Number of minors for GPUs.
+    pub const GPU_MINORS: u32 = 248;
+
+    /// The kind of one of nvidia.ko's own devices, by its minor.
+    #[must_use]
+    pub const fn of_minor(minor: u32) -> u32 {
+        match minor {
+            CTL_MINOR => CTL,
+            0..GPU_MINORS => GPU,
+            _ => OTHER,
+        }
+    }
 }
 
 /// Key of a device: a character device by its number, which the kernel keeps as `major << 20 | minor`.
@@ -161,6 +176,8 @@ pub struct FailureKey {
 pub const TRANSPORT: u32 = 1 << 31;
 /// Stands for any status that no driver defines: the structure is the caller's memory, who may write what it likes.
 pub const UNDEFINED_STATUS: u32 = 0x7FFF_FFFF;
+/// Statuses that are warnings: the call succeeded. Drivers up to 595 define 0x10001 to 0x10009.
+pub const WARNINGS: core::ops::Range<u32> = 0x1_0000..0x1_0020;
 /// The status of an allocation for which there is no memory.
 pub const NO_MEMORY: u32 = 0x51;
 /// The status of an allocation that lacks something else.

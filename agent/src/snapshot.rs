@@ -11,6 +11,7 @@ pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
+pub mod problem;
 pub mod scheduler;
 pub mod sockets;
 pub mod totals;
@@ -35,8 +36,9 @@ use self::{
     lifecycle::Lifecycle,
     machine::Machine,
     network::{HostNetwork, InterfaceCounters},
-    nvidia_driver::DriverUsage,
+    nvidia_driver::{DriverInfo, DriverUsage},
     oom::OomKills,
+    problem::Problem,
     scheduler::SchedulerUsage,
     sockets::Sockets,
 };
@@ -53,8 +55,10 @@ pub struct Snapshot {
     pub containers: Vec<ContainerRow>,
     /// The GPUs of this host, by index.
     pub gpus: Vec<Gpu>,
-    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
     pub stray_gpus: Vec<Gpu>,
+    /// The NVIDIA driver; `None` without one, or if its collector is off.
+    pub nvidia_driver: Option<DriverInfo>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
     /// How the reading of writable layers fares; `None` where its collector is off.
@@ -136,6 +140,8 @@ pub struct ContainerRow {
     pub gpu_state: Option<GpuState>,
     /// What it does on GPUs, by index; empty where it was on none.
     pub gpus: Vec<ContainerGpu>,
+    /// What is wrong with it, most severe first; empty if nothing is.
+    pub problems: Vec<Problem>,
 }
 
 impl ContainerRow {
@@ -160,6 +166,7 @@ impl ContainerRow {
             nvidia_driver: None,
             gpu_state: None,
             gpus: Vec::new(),
+            problems: Vec::new(),
         }
     }
     /// Whether it runs.

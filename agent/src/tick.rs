@@ -23,6 +23,7 @@ use crate::{
     containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
+    problems::Problems,
     snapshot::{
         Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
@@ -54,6 +55,8 @@ pub struct Engine {
     delivery: Delivery,
     started: Instant,
     gpu_states: GpuStates,
+    problems: Problems,
+    hostname: String,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -69,7 +72,8 @@ impl Engine {
             Ok(kernel) => Ok(kernel),
             Err(error) => {
                 tracing::warn!("go on without kernel programs: {error:#}");
-                Err(format!("{error:#}"))
+                // The collectors that need them refer to that line instead of repeating it.
+                Err("kernel programs are not loaded, see above".to_owned())
             }
         };
         let collectors = COLLECTORS
@@ -89,6 +93,7 @@ impl Engine {
         release_start_up_memory();
         let most_ended = config.containers_max as usize * 4;
         let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
+        let hostname = kernel::host::name(&config.proc_root);
         let (snapshots, receiver) = watch::channel(None);
         let engine = Self {
             config,
@@ -103,6 +108,8 @@ impl Engine {
             delivery: Delivery::default(),
             started: Instant::now(),
             gpu_states: GpuStates::default(),
+            problems: Problems::default(),
+            hostname,
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -120,9 +127,11 @@ impl Engine {
         }
         let mut due = Instant::now();
         loop {
-            match wait::until(due, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
+            let wake = self.attend_at().map_or(due, |at| at.min(due));
+            match wait::until(wake, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
+                Woken::Time if Instant::now() < due => self.attend(),
                 Woken::Time => {
                     self.tick();
                     ticked();
@@ -135,6 +144,19 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// When the first collector wants to be called before the next tick.
+    fn attend_at(&mut self) -> Option<Instant> {
+        running::active(&mut self.collectors).filter_map(|collector| collector.attend_at()).min()
+    }
+
+    fn attend(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        let now = Instant::now();
+        running::active(&mut self.collectors)
+            .filter(|collector| collector.attend_at().is_some_and(|at| at <= now))
+            .for_each(|collector| collector.attend(kernel));
     }
 
     /// Reads everything once and publishes it.
@@ -165,12 +187,15 @@ impl Engine {
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
         self.delivery = self.delivery.next();
+        let mut containers = self.tracker.rows(now, self.delivery.number());
+        self.problems.fill(&mut containers, now);
         let snapshot = Snapshot {
             delivery: self.delivery.clone(),
             taken_at: now.wall,
-            containers: self.tracker.rows(now, self.delivery.number()),
+            containers,
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
+            nvidia_driver: host.nvidia_driver,
             nvml: host.nvml,
             disk: host.disk,
             machine: host.machine,
@@ -198,6 +223,7 @@ impl Engine {
         lost.push(("cgroup_walk", self.walks.truncated));
         AgentUsage {
             demo: self.config.demo,
+            hostname: self.hostname.clone(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost,

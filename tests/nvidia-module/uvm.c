@@ -26,7 +26,7 @@ static const struct command commands[] = {
 	{ 27, 56, 48 },			/* REGISTER_CHANNEL */
 	{ 28, 12, 8, false, RELEASE(590, 44, 1) }, /* UNREGISTER_CHANNEL */
 	{ 28, 28, 24 },
-	{ 33, 9264, 9260, true, RELEASE(550, 54, 14) }, /* MAP_EXTERNAL_ALLOCATION */
+	{ 33, 9264, 9260, true, RELEASE(550, 40, 53) }, /* MAP_EXTERNAL_ALLOCATION */
 	{ 33, 1200, 1196, true },
 	{ 34, 16, 8, true, RELEASE(590, 44, 1) }, /* FREE */
 	{ 34, 24, 16, true },
@@ -87,4 +87,18 @@ static noinline long uvm_unlocked_ioctl_entry(struct file *file, unsigned int cm
 const struct file_operations uvm_fops = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = uvm_unlocked_ioctl_entry,
+	.compat_ioctl = uvm_unlocked_ioctl_entry,
+};
+
+/* Tools get no answer here but that there is none. */
+static noinline long uvm_tools_unlocked_ioctl_entry(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	stand_in_wait();
+	return -EINVAL;
+}
+
+const struct file_operations uvm_tools_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = uvm_tools_unlocked_ioctl_entry,
+	.compat_ioctl = uvm_tools_unlocked_ioctl_entry,
 };

@@ -102,6 +102,7 @@ pub(crate) fn snapshot(containers: usize) -> Snapshot {
         containers,
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
+        nvidia_driver: None,
         nvml: None,
         disk: None,
         machine: None,

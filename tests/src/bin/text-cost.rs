@@ -225,6 +225,7 @@ fn snapshot(containers: u64) -> Snapshot {
         containers,
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
+        nvidia_driver: None,
         nvml: None,
         disk: None,
         machine: None,
