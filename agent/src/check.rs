@@ -10,6 +10,7 @@ mod json;
 mod kernel;
 mod listener;
 mod privileges;
+mod renames;
 mod runtimes;
 mod text;
 
@@ -87,6 +88,7 @@ impl Report {
         let layout = kernel::cgroups(&mut report, config);
         listener::check(&mut report, config.listen);
         runtimes::check(&mut report, config, &privileges);
+        renames::check(&mut report, &config.rename);
         let gpu = gpu::check(&mut report, config, layout.as_ref());
         collectors::check(&mut report, config, layout.as_ref(), gpu);
         report

@@ -220,8 +220,9 @@ fn a_name_that_docker_invents_gives_way_to_the_image() {
     for _ in 0..20 {
         let id = docker.run(&["create", IMAGE, "true"]);
         let names = watching.names(&id, |_| true);
-        let candidate = Candidate { id: &id, names: Some(&names), living: true };
-        assert_eq!(naming::display_names(&[candidate], &[]), ["glassbox-tests"], "{}", names.name);
+        let candidate =
+            Candidate { id: &id, names: Some(&names), competes: true, age_rank: 0, assigned: None };
+        assert_eq!(naming::assign(&[candidate], &[])[0].name, "glassbox-tests", "{}", names.name);
     }
 }
 

@@ -9,6 +9,7 @@ mod kernel {
     mod degraded;
     mod disk;
     mod host_network;
+    mod identity;
     mod nvidia_driver;
     mod oom;
     mod probe;

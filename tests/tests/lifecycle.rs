@@ -6,8 +6,10 @@
 mod lifecycle {
     mod containerd;
     mod docker;
+    mod identity;
     mod kubernetes;
     mod podman;
+    mod restarts;
     mod series;
 
     /// What a runtime gave, or `None` after saying why it did not.

@@ -111,7 +111,7 @@ impl Tracker {
     /// Begins to track a container. An ended one of the same id is its earlier run: its row makes way, and what it has
     /// counted is added to what the new one counts.
     pub fn add(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
-        let mut row_before = None;
+        let (mut row_before, mut path_is_proven) = (None, false);
         let (mut oom, mut life, mut earlier_lives, mut assigned, mut predecessor) =
             (OomKills::default(), Lifecycle::default(), 0, None, None);
         self.entries.retain(|_, entry| {
@@ -122,6 +122,7 @@ impl Tracker {
                 earlier_lives = entry.earlier_lives + 1;
                 assigned = entry.assigned.take();
                 predecessor = entry.predecessor;
+                path_is_proven |= entry.container.identity.cgroup_path == sighting.cgroup_path;
                 row_before = Some((entry.totals(), entry.exit_placed));
             }
             !earlier
@@ -156,6 +157,7 @@ impl Tracker {
             named: false,
             assigned,
             earlier_lives,
+            path_is_proven,
             earlier: earlier.map(Box::new),
             exit_placed: exit_placed.flatten(),
             predecessor,

@@ -1,14 +1,17 @@
 //! One connection, from its first request to its end, within the limits.
 
 use std::{
+    convert::Infallible,
     os::fd::{AsRawFd as _, BorrowedFd},
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
+use axum::http::{HeaderValue, header::DATE};
 use hyper::{
     server::conn::http1,
     service::{Service as _, service_fn},
@@ -49,10 +52,19 @@ pub(super) async fn serve(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
         answers.store(true, Ordering::Relaxed);
-        router.call(request)
+        let answer = router.call(request);
+        async move {
+            let mut answer = answer.await?;
+            if let Some(date) = date(SystemTime::now()) {
+                answer.headers_mut().insert(DATE, date);
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // hyper's own panics if the clock shows a time before 1970: see `date`.
+        .auto_date_header(false)
         .header_read_timeout(options.header_timeout)
         .max_buf_size(HEAD_MAX_BYTES)
         // The shared text goes to the socket as it is; flattened writes would copy it for each client.
@@ -101,8 +113,33 @@ impl Drop for Open {
     }
 }
 
+/// The header `Date`; `None` if the clock shows a time that HTTP has no form for.
+fn date(now: SystemTime) -> Option<HeaderValue> {
+    const YEAR_10000_S: u64 = 253_402_300_800;
+    let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let expressible = since_1970.as_secs() < YEAR_10000_S;
+    expressible.then(|| HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()).flatten()
+}
+
 /// True where the stream's own timer cut the connection.
 fn is_write_timeout(error: &hyper::Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_http_has_no_form_for_gives_no_date() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(date(epoch).unwrap(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert!(date(epoch + Duration::from_secs(253_402_300_799)).is_some());
+        for impossible in [epoch - Duration::from_nanos(1), epoch + Duration::from_secs(253_402_300_800)] {
+            assert_eq!(date(impossible), None);
+        }
+    }
 }

@@ -59,9 +59,10 @@ impl Engine {
     /// Whether a cgroup that is not tracked is the container of that id. What was taken for it so far makes way if the new
     /// one has the better claim.
     pub(super) fn is_container(&mut self, id: &str, path: &str, cgroup_id: u64, now: Moment) -> bool {
+        let known_path = self.tracker.path_before(id) == Some(path);
         if let Some(rival) = self.rival(id, now) {
-            let theirs = self.claim(id, &rival.path, rival.cgroup_id);
-            if self.claim(id, path, cgroup_id) <= theirs {
+            let theirs = self.claim(id, &rival.path, rival.cgroup_id, rival.path_is_proven);
+            if self.claim(id, path, cgroup_id, known_path) <= theirs {
                 let reason = format!("the container is {}", rival.path);
                 self.claims.refuse(path, cgroup_id, &reason);
                 return false;
@@ -70,25 +71,23 @@ impl Engine {
             self.claims.refuse(&rival.path, rival.cgroup_id, &format!("the container is {path}"));
             return true;
         }
-        let moved = self.tracker.path_before(id).is_some_and(|before| before != path);
-        let doubtful = moved || self.claim(id, path, cgroup_id).is_doubtful();
-        let ended = match self.directory.reported(id) {
-            Reported::Running => false,
-            Reported::Ended | Reported::NotYet => true,
-            Reported::Unknown => moved,
-        };
-        if doubtful && ended {
-            self.claims.refuse(path, cgroup_id, "its runtime does not report that the container runs");
+        // A runtime starts a container again where it was. What its runtime reports may be of the run that has just ended.
+        let moved = !known_path && self.tracker.path_before(id).is_some();
+        let ended = matches!(self.directory.reported(id), Reported::Ended | Reported::NotYet);
+        let refused = moved || (ended && self.claim(id, path, cgroup_id, known_path).is_doubtful());
+        if refused {
+            self.claims.refuse(path, cgroup_id, "the container has ended");
         } else {
             self.claims.refused.remove(path);
         }
-        !(doubtful && ended)
+        !refused
     }
 
     /// The living container of that id. One whose cgroup has gone, which the kernel's event was lost of, is ended.
     fn rival(&mut self, id: &str, now: Moment) -> Option<Rival> {
         let key = self.tracker.key_of_id(id)?;
-        let container = &self.tracker.get_mut(key)?.container;
+        let entry = self.tracker.get_mut(key)?;
+        let (container, path_is_proven) = (&entry.container, entry.path_is_proven);
         let (path, cgroup_id) = (container.identity.cgroup_path.clone(), container.cgroup_id);
         let is_there = cgroup_id == 0
             || fs::symlink_metadata(self.layout.primary(&path)).is_ok_and(|found| found.ino() == cgroup_id);
@@ -96,13 +95,12 @@ impl Engine {
             self.ended(key, now);
             return None;
         }
-        Some(Rival { key, path, cgroup_id })
+        Some(Rival { key, path, cgroup_id, path_is_proven })
     }
 
-    fn claim(&self, id: &str, path: &str, cgroup_id: u64) -> Claim {
+    fn claim(&self, id: &str, path: &str, cgroup_id: u64, known_path: bool) -> Claim {
         let is_told = self.layout.told().get().get(path).is_some_and(|told| told.id == id);
-        let known_path = is_told || self.tracker.path_before(id) == Some(path);
-        Claim::of(&self.layout, path, cgroup_id, known_path)
+        Claim::of(&self.layout, path, cgroup_id, is_told || known_path)
     }
 
     /// Stops tracking what is no container, and leaves nothing of it.
@@ -146,4 +144,5 @@ struct Rival {
     key: u64,
     path: String,
     cgroup_id: u64,
+    path_is_proven: bool,
 }

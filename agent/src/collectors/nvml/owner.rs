@@ -72,7 +72,7 @@ impl Owners {
     }
 
     /// Whose the process was that bore the number at that time.
-    pub(super) fn of(&mut self, pid: u32, at: SystemTime) -> Owner {
+    pub(super) fn of(&mut self, pid: u32, at: SinceBoot) -> Owner {
         let round = self.round;
         let known = self.known.get(&pid);
         let read = match known {
@@ -122,12 +122,28 @@ impl Owners {
         Some((before, owner))
     }
 
-    fn started_by(&self, started_ticks: u64, at: SystemTime) -> bool {
+    fn started_by(&self, started_ticks: u64, at: SinceBoot) -> bool {
         let after_boot = Duration::from_millis(started_ticks.saturating_mul(1_000) / self.ticks_per_second);
-        SystemTime::now()
-            .checked_sub(since_boot())
-            .and_then(|boot| boot.checked_add(after_boot))
-            .is_none_or(|started| started <= at + TOLERANCE)
+        after_boot <= at.0 + TOLERANCE
+    }
+}
+
+/// A point in time on the clock by which the kernel dates the start of processes. Setting the wall clock does not move it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SinceBoot(Duration);
+
+impl SinceBoot {
+    pub(super) fn now() -> Self {
+        Self(since_boot())
+    }
+
+    /// The time that a timestamp of the wall clock stands for. To be called when the timestamp arrives.
+    pub(super) fn of(timestamp: SystemTime) -> Self {
+        let now = since_boot();
+        Self(match SystemTime::now().duration_since(timestamp) {
+            Ok(age) => now.saturating_sub(age),
+            Err(ahead) => now.saturating_add(ahead.duration()),
+        })
     }
 }
 
@@ -180,7 +196,7 @@ mod tests {
         let age = Duration::from_secs(5);
         process(root.path(), 7, age, &format!("/docker/{ID}/init.scope"));
         process(root.path(), 8, age, "/system.slice/cron.service");
-        let now = SystemTime::now();
+        let now = SinceBoot::now();
         assert_eq!(owners.of(7, now), container(ID));
         assert_eq!(owners.of(8, now), Owner::Host);
         assert_eq!(owners.of(9, now), Owner::Unknown);
@@ -190,13 +206,13 @@ mod tests {
     fn a_number_that_another_process_has_by_now_is_still_the_old_ones() {
         let (root, mut owners) = host();
         process(root.path(), 7, Duration::from_secs(60), &format!("/docker/{ID}"));
-        let sampled = SystemTime::now() - Duration::from_secs(5);
+        let sampled = SinceBoot::of(SystemTime::now() - Duration::from_secs(5));
         assert_eq!(owners.of(7, sampled), container(ID));
         let other = ID.replace('c', "d");
         process(root.path(), 7, Duration::from_secs(1), &format!("/docker/{other}"));
         owners.next_round();
         assert_eq!(owners.of(7, sampled), container(ID), "the sample is older than the new process");
-        assert_eq!(owners.of(7, SystemTime::now()), container(&other));
+        assert_eq!(owners.of(7, SinceBoot::now()), container(&other));
         assert_eq!(owners.of(7, sampled), Owner::Unknown, "the old one is not known any more");
     }
 
@@ -204,13 +220,13 @@ mod tests {
     fn a_process_that_is_gone_is_remembered_for_a_while() {
         let (root, mut owners) = host();
         process(root.path(), 7, Duration::from_secs(60), &format!("/docker/{ID}"));
-        assert_eq!(owners.of(7, SystemTime::now()), container(ID));
+        assert_eq!(owners.of(7, SinceBoot::now()), container(ID));
         fs::remove_dir_all(root.path().join("7")).unwrap();
-        assert_eq!(owners.of(7, SystemTime::now()), container(ID));
+        assert_eq!(owners.of(7, SinceBoot::now()), container(ID));
         for _ in 0..FORGET_AFTER_ROUNDS {
             owners.next_round();
         }
-        assert_eq!(owners.of(7, SystemTime::now()), Owner::Unknown);
+        assert_eq!(owners.of(7, SinceBoot::now()), Owner::Unknown);
     }
 
     #[test]
@@ -219,7 +235,7 @@ mod tests {
         for stat in ["", ") ", "7 (x) S", "7 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 -1"] {
             fs::create_dir_all(root.path().join("7")).unwrap();
             fs::write(root.path().join("7/stat"), stat).unwrap();
-            assert_eq!(owners.of(7, SystemTime::now()), Owner::Unknown, "{stat:?}");
+            assert_eq!(owners.of(7, SinceBoot::now()), Owner::Unknown, "{stat:?}");
         }
         assert_eq!(
             started_ticks(&format!("1 (a) S{} 18446744073709551615", " 1".repeat(18))),

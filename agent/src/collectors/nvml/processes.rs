@@ -19,7 +19,7 @@ use nvml_wrapper::{Device, enums::device::UsedGpuMemory, struct_wrappers::device
 use super::{
     calls::Calls,
     history::Cursor,
-    owner::{Owner, Owners},
+    owner::{Owner, Owners, SinceBoot},
     plausible::{Checks, Quantity},
 };
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
@@ -45,7 +45,7 @@ pub(super) struct Accounts {
 /// The last that was said of a process.
 struct Sample {
     use_: Use,
-    taken: SystemTime,
+    taken: SinceBoot,
     seen: Instant,
 }
 
@@ -72,7 +72,7 @@ struct Answers {
     utilization: Option<Vec<ProcessUtilizationSample>>,
     /// Energy of the GPU since the last round, in mJ.
     used_mj: Option<u64>,
-    asked: SystemTime,
+    asked: SinceBoot,
 }
 
 /// What a container's processes come to in one round.
@@ -99,7 +99,7 @@ impl Accounts {
         owners: &mut Owners,
         now: Instant,
     ) -> Vec<(Arc<str>, ContainerGpu)> {
-        let asked = SystemTime::now();
+        let asked = SinceBoot::now();
         let seen_us = self.cursor.seen_us();
         let answers = Answers {
             memory: memory_by_process(device, gpu.memory_total_bytes, calls),
@@ -176,7 +176,7 @@ impl Accounts {
                 decoder: ratio(sample.dec_util),
             };
             let taken = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(sample.timestamp));
-            let taken = taken.unwrap_or_else(SystemTime::now);
+            let taken = taken.map_or_else(SinceBoot::now, SinceBoot::of);
             match self.last.get(&sample.pid) {
                 // The last of a process is what it does now.
                 Some(last) if last.seen == now && last.taken > taken => {}

@@ -37,6 +37,8 @@ pub struct Entry {
     pub(super) assigned: Option<Assigned>,
     /// Runs of the same id before this one.
     pub(super) earlier_lives: u64,
+    /// Whether an earlier run was at the same cgroup path.
+    pub path_is_proven: bool,
     /// What earlier runs have counted; `None` for the first.
     pub(super) earlier: Option<Box<Totals>>,
     /// When its last run ended, by the wall clock, and when that was on the monotonic one.

@@ -1,0 +1,38 @@
+//! Whether each rename rule can have an effect.
+
+use super::{Report, State};
+use crate::config::{Rename, ineffective_renames};
+
+/// The rows `rename rules`; none without rules.
+pub(super) fn check(report: &mut Report, rules: &[Rename]) {
+    let ineffective = ineffective_renames(rules);
+    for (index, reason) in &ineffective {
+        let Rename { name, to } = &rules[*index];
+        let finding = format!("containers.rename {name:?} to {to:?} has no effect: {reason}");
+        report.row("rename rules", State::Degraded, finding);
+    }
+    if !rules.is_empty() && ineffective.is_empty() {
+        report.ok("rename rules", format!("{} rules; each can have an effect", rules.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_without_effect_is_reported_and_degrades() {
+        let rule = |name: &str, to: &str| Rename { name: name.into(), to: to.into() };
+        let checked = |rules: &[Rename]| {
+            let mut report = Report::default();
+            check(&mut report, rules);
+            report
+        };
+        assert!(checked(&[]).rows().is_empty());
+        let good = [rule("studio_*", "*")];
+        assert_eq!(checked(&good).verdict(), State::Ok);
+        let report = checked(&[good[0].clone(), rule("studio_a", "b")]);
+        assert_eq!((report.verdict(), report.rows().len()), (State::Degraded, 1));
+        assert!(report.rows()[0].finding.contains("studio_a"), "{report}");
+    }
+}

@@ -1,0 +1,49 @@
+//! Whose slot a cgroup gets that repeats the id of the container it is in.
+
+use std::time::Duration;
+
+use glassbox_tests::{
+    cgroup::{Cgroup, v2_root},
+    worker::{Work, Worker},
+};
+
+use super::{
+    births::{config, engine, row},
+    probe::ALONE,
+};
+
+#[test]
+fn a_cgroup_that_repeats_its_containers_id_counts_for_the_container_from_its_birth_on() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let nested = Cgroup::new(cgroup.path(), &format!("kubelet.slice/docker/{id}/deeper")).unwrap();
+    let worker = Worker::start(&nested, Work::SpinAndSleep, None);
+    worker.go();
+    std::thread::sleep(Duration::from_millis(300));
+    engine.tick();
+    let usage = row(&snapshots, &id).and_then(|row| row.scheduler).expect("kernel counters");
+    assert!(usage.oncpu_ns > 20_000_000, "{usage:?}");
+    let rows = snapshots.borrow().clone().unwrap();
+    let rows = rows.containers.iter().filter(|row| row.identity.id == id && row.ended_at.is_none());
+    assert_eq!(rows.count(), 1);
+    drop(worker);
+}
+
+#[test]
+fn another_containers_id_in_a_container_is_a_container_of_its_own() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let (outer, outer_id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let (inner, inner_id) = Cgroup::container(outer.path()).unwrap();
+    let worker = Worker::start(&inner, Work::SpinAndSleep, None);
+    worker.go();
+    std::thread::sleep(Duration::from_millis(300));
+    engine.tick();
+    let oncpu_ns = |id: &str| row(&snapshots, id).and_then(|row| row.scheduler).map(|usage| usage.oncpu_ns);
+    assert!(oncpu_ns(&inner_id).is_some_and(|ns| ns > 20_000_000));
+    assert!(oncpu_ns(&outer_id).is_some_and(|ns| ns < 5_000_000), "{:?}", oncpu_ns(&outer_id));
+    drop(worker);
+}
