@@ -129,7 +129,7 @@ impl DriverProbe {
 
     /// Why the collector measures nothing.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.collector.trouble()
+        self.collector.limitation()
     }
 
     pub(super) fn lost(&self, lost: Lost) -> u64 {
