@@ -114,7 +114,10 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let report = Report::of(&config);
     let rows = report.rows().iter().filter(|row| row.subject == "collector nvidia_driver");
     let [row] = rows.collect::<Vec<_>>()[..] else { panic!("{report}") };
-    assert!(row.state == State::Off && row.finding.contains("nvidia_driver.rung = \"functions\""), "{row:?}");
+    assert!(
+        row.state == State::Degraded && row.finding.contains("nvidia_driver.rung = \"functions\""),
+        "{row:?}"
+    );
     let (mut engine, snapshots) = engine(config);
     engine.tick();
     let snapshot = latest(&snapshots);

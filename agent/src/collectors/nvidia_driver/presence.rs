@@ -230,6 +230,7 @@ impl Presence {
         self.xids.attached(kernel);
     }
 
+    /// Xid errors that were counted stay on show.
     fn leave(&mut self, kernel: &mut Kernel, before: &Driver) {
         kernel.set_aside(SPEC.name);
         self.trouble = None;
@@ -240,7 +241,6 @@ impl Presence {
                 tracing::warn!("clear what is known of the NVIDIA driver: {error:#}");
             }
         }
-        self.xids.attached(kernel);
     }
 
     /// Counts the modules that were in use before their calls were traced.
