@@ -25,7 +25,8 @@ pub(super) fn status(row: &ContainerRow, now: SystemTime) -> Status {
         return Status { words: words.join("; "), class: if only_slow { "warn" } else { "bad" } };
     }
     let Some(ended_at) = row.ended_at else {
-        let state = row.life.state.unwrap_or(State::Running);
+        // A container whose cgroup lives has been started, whatever its runtime last reported.
+        let state = row.life.state.filter(|state| *state != State::Created).unwrap_or(State::Running);
         let class = if state == State::Running { "good" } else { "warn" };
         return Status { words: state.as_str().to_owned(), class };
     };
