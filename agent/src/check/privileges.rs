@@ -67,7 +67,7 @@ fn namespaces(report: &mut Report, proc_root: &Path) {
         (
             "cgroup",
             "paths in /proc/PID/cgroup are relative to the agent's own cgroup, so that processes are not matched to \
-             containers; use --cgroupns=host (Docker), or run privileged on cgroup v1 (Kubernetes)",
+             containers; use --cgroupns=host (Docker) or privileged: true (Kubernetes)",
         ),
         ("user", "capabilities in it do not count on the host; run glassbox outside of rootless containers"),
     ] {

@@ -79,7 +79,7 @@ fn collectors(page: &mut String, snapshot: &Snapshot) {
 fn containers(page: &mut String, snapshot: &Snapshot) {
     page.push_str(
         "<table><tr><th scope=col>container<th scope=col>status<th scope=col class=\"n wide\">CPU used\
-         <th scope=col class=n>memory<th scope=col class=n>GPU memory<th scope=col>GPU\
+         <th scope=col class=\"n middle\">memory<th scope=col class=n>GPU memory<th scope=col>GPU\
          <th scope=col class=wide>image<th scope=col class=wide>runtime</tr>\n",
     );
     let mut rows: Vec<_> = snapshot.containers.iter().collect();
@@ -100,7 +100,7 @@ fn container(page: &mut String, row: &ContainerRow) {
     let status = status::status(row);
     let _ = write!(
         page,
-        "<tr><td>{}<td class={}>{}<td class=\"n wide\">",
+        "<tr><td>{}<td class=\"s {}\">{}<td class=\"n wide\">",
         Escaped(name(&row.identity)),
         status.class,
         status.words
@@ -108,7 +108,7 @@ fn container(page: &mut String, row: &ContainerRow) {
     if let Some(usage_ns) = row.cgroup.cpu.usage_ns {
         let _ = write!(page, "{:.1} s", Duration::from_nanos(usage_ns).as_secs_f64());
     }
-    page.push_str("<td class=n>");
+    page.push_str("<td class=\"n middle\">");
     if let Some(bytes) = row.cgroup.memory.working_set_bytes {
         let _ = write!(page, "{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     }
@@ -116,13 +116,13 @@ fn container(page: &mut String, row: &ContainerRow) {
     if let Some(bytes) = row.gpus.iter().filter_map(|gpu| gpu.memory_used_bytes).reduce(u64::saturating_add) {
         let _ = write!(page, "{:.1} GiB", bytes as f64 / f64::from(1 << 30));
     }
-    page.push_str("<td>");
+    page.push_str("<td class=w>");
     if let Some(state) = row.gpu_state.filter(|state| *state != GpuState::NoGpu) {
         page.push_str(&state.name().replace('_', " "));
     }
     let _ = writeln!(
         page,
-        "<td class=wide>{}<td class=wide>{}</tr>",
+        "<td class=wide>{}<td class=\"w wide\">{}</tr>",
         Escaped(&row.identity.image),
         row.identity.runtime.as_str()
     );

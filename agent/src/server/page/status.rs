@@ -22,7 +22,8 @@ pub(super) fn status(row: &ContainerRow) -> Status {
         return Status { words: words.join("; "), class: if only_slow { "warn" } else { "bad" } };
     }
     if row.is_running() {
-        let state = row.life.state.unwrap_or(State::Running);
+        // A container whose cgroup lives has been started, whatever its runtime last reported.
+        let state = row.life.state.filter(|state| *state != State::Created).unwrap_or(State::Running);
         let class = if state == State::Running { "good" } else { "warn" };
         return Status { words: state.as_str().to_owned(), class };
     }

@@ -108,9 +108,9 @@ fn what_needs_attention_comes_first_and_is_counted() {
         "{page}"
     );
     assert!(page.contains("<span class=bad>2 of 3</span> containers need attention."), "{page}");
-    assert!(page.contains("<td class=bad>stuck in the GPU driver"), "{page}");
-    assert!(page.contains("<td class=warn>CPU throttled in 50 % of periods"), "{page}");
-    assert!(page.contains("<td class=good>running") && page.contains("ended 1 min 40 s ago"), "{page}");
+    assert!(page.contains("<td class=\"s bad\">stuck in the GPU driver"), "{page}");
+    assert!(page.contains("<td class=\"s warn\">CPU throttled in 50 % of periods"), "{page}");
+    assert!(page.contains("<td class=\"s good\">running") && page.contains("ended 1 min 40 s ago"), "{page}");
     assert!(page.contains("<title>glassbox on gpu-node-7</title>"), "{page}");
 }
 
@@ -124,8 +124,12 @@ fn without_a_problem_the_headline_says_so() {
 fn a_state_other_than_running_is_not_called_running() {
     let mut paused = row("a", Vec::new());
     paused.life.state = Some(State::Paused);
-    let page = page(vec![paused]);
-    assert!(page.contains("<td class=warn>paused"), "{page}");
+    let text = page(vec![paused]);
+    assert!(text.contains("<td class=\"s warn\">paused"), "{text}");
+    let mut started = row("a", Vec::new());
+    started.life.state = Some(State::Created);
+    let text = page(vec![started]);
+    assert!(text.contains("<td class=\"s good\">running"), "{text}");
 }
 
 #[test]
