@@ -12,6 +12,7 @@
 //! - [`server`]: the HTTP listener.
 //! - [`check`]: `glassbox check`.
 //! - [`run`]: `glassbox run`.
+//! - [`version`]: which build this is.
 //!
 //! Data flows one way, down this list from `kernel` to `server`; see ARCHITECTURE.md.
 
@@ -27,3 +28,4 @@ pub mod run;
 pub mod server;
 pub mod snapshot;
 pub mod tick;
+pub mod version;

@@ -3,13 +3,14 @@
 //! A tick reads everything once and publishes one [`Snapshot`]. Events are handled at once, between ticks, because a
 //! container's first and last counters cannot wait.
 
+mod claims;
 mod containers;
 mod running;
 mod wait;
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -19,11 +20,11 @@ use self::{running::Running, wait::Woken};
 use crate::{
     collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
-    containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
+    containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
     snapshot::{
-        Snapshot,
+        Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
         gpu::HostRows,
     },
@@ -35,6 +36,9 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 /// How long the first snapshot waits for the runtimes' names.
 const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
 
+/// After so long every runtime has listed its containers: a rename rule that has matched none is reported.
+const RULES_SETTLE: Duration = Duration::from_secs(60);
+
 /// The state between ticks.
 pub struct Engine {
     config: Config,
@@ -45,6 +49,10 @@ pub struct Engine {
     collectors: Vec<Running>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
+    claims: claims::Claims,
+    /// That of the last snapshot.
+    delivery: Delivery,
+    started: Instant,
     gpu_states: GpuStates,
     ticks: u64,
     ticks_skipped: u64,
@@ -61,7 +69,8 @@ impl Engine {
             Ok(kernel) => Ok(kernel),
             Err(error) => {
                 tracing::warn!("go on without kernel programs: {error:#}");
-                Err(format!("{error:#}"))
+                // The collectors that need them refer to that line instead of repeating it.
+                Err("kernel programs are not loaded, see above".to_owned())
             }
         };
         let collectors = COLLECTORS
@@ -91,6 +100,9 @@ impl Engine {
             collectors,
             snapshots,
             walks: containers::Walks::default(),
+            claims: claims::Claims::default(),
+            delivery: Delivery::default(),
+            started: Instant::now(),
             gpu_states: GpuStates::default(),
             ticks: 0,
             ticks_skipped: 0,
@@ -109,9 +121,11 @@ impl Engine {
         }
         let mut due = Instant::now();
         loop {
-            match wait::until(due, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
+            let wake = self.attend_at().map_or(due, |at| at.min(due));
+            match wait::until(wake, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
+                Woken::Time if Instant::now() < due => self.attend(),
                 Woken::Time => {
                     self.tick();
                     ticked();
@@ -126,17 +140,34 @@ impl Engine {
         }
     }
 
+    /// When the first collector wants to be called before the next tick.
+    fn attend_at(&mut self) -> Option<Instant> {
+        running::active(&mut self.collectors).filter_map(|collector| collector.attend_at()).min()
+    }
+
+    fn attend(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        let now = Instant::now();
+        running::active(&mut self.collectors)
+            .filter(|collector| collector.attend_at().is_some_and(|at| at <= now))
+            .for_each(|collector| collector.attend(kernel));
+    }
+
     /// Reads everything once and publishes it.
     pub fn tick(&mut self) {
         let begun = Instant::now();
-        let now = SystemTime::now();
+        let now = Moment::now();
         self.handle_events();
         self.walk_if_due(now);
-        self.tracker.expire(now);
-        self.tracker.name();
+        self.look_for_processes();
+        self.tracker.expire(now, self.delivery.scraped());
+        self.tracker.name(now);
+        if self.started.elapsed() >= RULES_SETTLE {
+            self.tracker.warn_of_idle_renames();
+        }
         let mut host = HostRows::default();
         for running in &mut self.collectors {
-            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now);
+            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now.wall);
         }
         host.join_xids();
         let sources =
@@ -149,9 +180,11 @@ impl Engine {
         self.ticks += 1;
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        self.delivery = self.delivery.next();
         let snapshot = Snapshot {
-            taken_at: now,
-            containers: self.tracker.rows(now),
+            delivery: self.delivery.clone(),
+            taken_at: now.wall,
+            containers: self.tracker.rows(now, self.delivery.number()),
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
             nvidia_driver: host.nvidia_driver,
@@ -195,7 +228,7 @@ impl Engine {
             ticks: self.ticks,
             ticks_skipped: self.ticks_skipped,
             tick_duration,
-            containers_running: self.tracker.living().count(),
+            containers_running: self.tracker.running(),
         }
     }
 }

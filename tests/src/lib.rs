@@ -21,6 +21,7 @@ pub mod nvml;
 pub mod pod;
 pub mod podman;
 pub mod prometheus;
+pub mod sandbox;
 pub mod service;
 pub mod signals;
 pub mod stand_in;

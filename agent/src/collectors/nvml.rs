@@ -28,13 +28,16 @@ mod owner;
 mod plausible;
 mod processes;
 mod reading;
+mod runs;
 mod session;
 mod thread;
 
 use std::{ffi::OsString, fs, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::reading::Reading;
-use self::{driver_gpus::DriverGpus, owner::Owners, reading::Latest, session::Record, session::Session};
+use self::{
+    driver_gpus::DriverGpus, owner::Owners, reading::Latest, runs::Runs, session::Record, session::Session,
+};
 use super::{
     Collector, Context, Spec,
     thread::{Stop, Thread},
@@ -101,6 +104,7 @@ pub struct Nvml {
     reading: Option<Arc<Reading>>,
     stale_after: Duration,
     hostname: String,
+    runs: Runs,
     _thread: Thread,
 }
 
@@ -122,7 +126,8 @@ impl Nvml {
         let work = move |stop: &Stop| thread::run(&options, record, &shared, stop);
         let thread = Thread::start("glassbox-nvml", lost, work)?;
         let hostname = hostname.trim().to_owned();
-        Ok(Self { latest, reading: None, stale_after, hostname, _thread: thread })
+        let runs = Runs::default();
+        Ok(Self { latest, reading: None, stale_after, hostname, runs, _thread: thread })
     }
 
     /// The reading, unless it is old.
@@ -142,14 +147,18 @@ impl Collector for Nvml {
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
-        let shares = self.shares(container).map_or(&[][..], Vec::as_slice);
+        let shares = self.shares(container).cloned().unwrap_or_default();
         // On a GPU that says nothing, what the container has used up stays.
         let silent = row.gpus.iter().filter(|old| shares.iter().all(|new| new.index != old.index));
         let mut gpus: Vec<_> = silent.map(ContainerGpu::totals).collect();
-        gpus.extend_from_slice(shares);
+        gpus.extend(self.runs.of_this_run(container, shares));
         gpus.sort_unstable_by_key(|gpu| gpu.index);
         row.gpus = gpus;
         Ok(())
+    }
+
+    fn forget(&mut self, container: &Container) {
+        self.runs.end(container);
     }
 
     fn collect_host(&mut self, host: &mut HostRows) {

@@ -54,6 +54,7 @@ impl<'a> SeriesSet<'a> {
                 .cmp(b.container_set(&sets))
                 .then_with(|| a.cadvisor_set(&sets).cmp(b.cadvisor_set(&sets)))
                 .then_with(|| a.row.ended_at.is_some().cmp(&b.row.ended_at.is_some()))
+                .then_with(|| b.row.is_running().cmp(&a.row.is_running()))
                 .then_with(|| b.row.last_seen.cmp(&a.row.last_seen))
                 .then_with(|| b.row.identity.started_at.cmp(&a.row.identity.started_at))
         });

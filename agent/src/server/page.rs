@@ -1,10 +1,7 @@
 //! The plain page at `/`: one file, nothing loaded from anywhere, no script. All that comes from containers
 //! is escaped.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime},
-};
+use std::{fmt::Write as _, time::Duration};
 
 use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState};
 
@@ -53,9 +50,9 @@ fn containers(page: &mut String, snapshot: &Snapshot) {
          <th class=n>memory<th class=n>GPU memory<th>GPU<th class=n>state</tr>\n",
     );
     let mut rows: Vec<_> = snapshot.containers.iter().collect();
-    rows.sort_by_key(|row| (row.ended_at.is_some(), &row.identity.container));
+    rows.sort_by_key(|row| (!row.is_running(), &row.identity.container));
     for row in rows.iter().take(ROWS_MAX) {
-        container(page, row, snapshot.taken_at);
+        container(page, row);
     }
     page.push_str("</table>\n");
     if let Some(more) = rows.len().checked_sub(ROWS_MAX + 1) {
@@ -63,7 +60,7 @@ fn containers(page: &mut String, snapshot: &Snapshot) {
     }
 }
 
-fn container(page: &mut String, row: &ContainerRow, now: SystemTime) {
+fn container(page: &mut String, row: &ContainerRow) {
     let identity = &row.identity;
     let _ = write!(
         page,
@@ -88,9 +85,10 @@ fn container(page: &mut String, row: &ContainerRow, now: SystemTime) {
         page.push_str(&state.name().replace('_', " "));
     }
     match row.ended_at {
-        None => page.push_str("<td class=\"n up\">running</tr>\n"),
-        Some(ended_at) => {
-            let ago = now.duration_since(ended_at).unwrap_or_default().as_secs();
+        _ if row.is_running() => page.push_str("<td class=\"n up\">running</tr>\n"),
+        None => page.push_str("<td class=\"n off\">ended, cgroup left behind</tr>\n"),
+        Some(_) => {
+            let ago = row.ended_ago.unwrap_or_default().as_secs();
             let _ = writeln!(page, "<td class=\"n off\">ended {ago} s ago</tr>");
         }
     }

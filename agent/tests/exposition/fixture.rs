@@ -57,6 +57,7 @@ pub(crate) fn row(identity: Identity) -> ContainerRow {
 
 pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
     Snapshot {
+        delivery: Default::default(),
         taken_at: now(),
         containers,
         gpus: Vec::new(),
@@ -70,9 +71,12 @@ pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
 }
 
 pub(crate) fn host() -> Snapshot {
-    let containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
+    let mut containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
+    // As the tracker does.
+    containers.iter_mut().for_each(ContainerRow::settle);
     let machine = Some(Arc::new(machine()));
     Snapshot {
+        delivery: Default::default(),
         taken_at: now(),
         containers,
         gpus: gpus(),

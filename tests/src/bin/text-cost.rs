@@ -220,6 +220,7 @@ fn snapshot(containers: u64) -> Snapshot {
     });
     let containers = containers.collect();
     Snapshot {
+        delivery: Default::default(),
         taken_at: now,
         containers,
         gpus: Vec::new(),

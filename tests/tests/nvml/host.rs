@@ -82,6 +82,7 @@ impl Host {
         self.collector.collect_host(&mut host);
         host.join_xids();
         Snapshot {
+            delivery: Default::default(),
             taken_at: SystemTime::now(),
             containers: self.containers.iter().map(|(_, row)| row.clone()).collect(),
             gpus: host.gpus,

@@ -1,7 +1,8 @@
-//! The stand-in for the NVIDIA driver, `tests/nvidia-module`, built for a guest's kernel.
+//! The modules that stand in for the NVIDIA driver, `tests/nvidia-module`, built for a guest's kernel: nvidia-uvm, and nvidia
+//! twice, once with the names that functions had before 545.23.06.
 //!
 //! With the headers and the build programs that Debian offers for exactly that kernel, downloaded once and unpacked,
-//! never installed, and with this host's gcc: a build takes some three seconds, and none where nothing has changed.
+//! never installed, and with this host's gcc: a build takes some six seconds, and none if nothing has changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,31 @@ use crate::{step, toolchain, workspace};
 
 /// Where the sources are, from the repository's root.
 const SOURCES: &str = "tests/nvidia-module";
-const FILE: &str = "nvidia.ko";
+const BUILDS: [Build; 2] = [
+    Build {
+        directory: "module",
+        argument: "FRONTEND=n",
+        modules: &[("nvidia.ko", "nvidia.ko"), ("nvidia-uvm.ko", "nvidia-uvm.ko")],
+    },
+    Build {
+        directory: "module-frontend",
+        argument: "FRONTEND=y",
+        modules: &[("nvidia.ko", "nvidia-frontend.ko")],
+    },
+];
 const PROGRAMS: [&str; 2] = ["make", "gcc"];
 
-/// Builds the module for a kernel; `None` where nobody offers that kernel's headers any more.
-pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<PathBuf>> {
+/// One run of make.
+struct Build {
+    directory: &'static str,
+    argument: &'static str,
+    /// The files that are taken, each with its name in a guest.
+    modules: &'static [(&'static str, &'static str)],
+}
+
+/// Builds the modules for a kernel and returns them by their names in a guest; `None` if that kernel's headers are not
+/// offered any more.
+pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<Vec<(String, PathBuf)>>> {
     for program in PROGRAMS {
         toolchain::in_path(program)
             .with_context(|| format!("find {program}: `cargo xtask setup --tests`"))?;
@@ -30,16 +51,32 @@ pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<PathBuf>> {
     }
     let tree = headers.join("usr/src").join(package(&kernel.name()));
     point_at(&headers, &tree)?;
-    let output = kernel.dir().join("module");
-    copy(&workspace::root().join(SOURCES), &output)?;
+    let builds = BUILDS.iter().map(|build| {
+        let output = kernel.dir().join(build.directory);
+        build_in(&output, &tree, build.argument, kernel)?;
+        take(&output, build.modules)
+    });
+    let modules: Vec<_> = builds.collect::<anyhow::Result<_>>()?;
+    Ok(Some(modules.concat()))
+}
+
+fn build_in(output: &Path, tree: &Path, argument: &str, kernel: &Kernel) -> anyhow::Result<()> {
+    copy(&workspace::root().join(SOURCES), output)?;
     let mut make = Command::new("make");
-    make.arg("-C").arg(&tree).arg(format!("M={}", output.display()));
+    make.arg("-C").arg(tree).arg(format!("M={}", output.display())).arg(argument);
     // Debian's own compiler has a version in its name. Type information for modules needs pahole, and nobody reads it.
     make.args(["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules"]).env_remove("MAKEFLAGS");
-    step::run(&format!("build the NVIDIA stand-in for {}", kernel.name()), &mut make)?;
-    let module = output.join(FILE);
-    anyhow::ensure!(module.is_file(), "build the NVIDIA stand-in: make left no {}", module.display());
-    Ok(Some(module))
+    step::run(&format!("build the NVIDIA stand-in for {}, {argument}", kernel.name()), &mut make)
+}
+
+/// The modules that a build left, by their names in a guest.
+fn take(output: &Path, modules: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let take = |(file, name): &(&str, &str)| {
+        let module = output.join(file);
+        anyhow::ensure!(module.is_file(), "build the NVIDIA stand-in: make left no {}", module.display());
+        Ok(((*name).to_owned(), module))
+    };
+    modules.iter().map(take).collect()
 }
 
 fn package(kernel: &str) -> String {
