@@ -12,12 +12,7 @@ use crate::{
 const LOSES_BY_FALLBACK: [&str; 1] = [nvidia_driver::SPEC.name];
 
 /// One row per probe, one per collector, and `NVIDIA driver` if there is one. `gpu` is the state of the row `GPU`.
-pub(super) fn check(
-    report: &mut Report,
-    config: &Config,
-    layout: Option<&Layout>,
-    gpu: State,
-) {
+pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>, gpu: State) {
     let Some(layout) = layout else {
         return report.row("probes", State::Degraded, "no cgroups, so no containers");
     };
@@ -35,7 +30,12 @@ pub(super) fn check(
             let kernel_error = kernel_error.clone();
             let layers = Default::default();
             let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
-            (spec, config.is_on(spec.name).then(|| (spec.start)(&mut context).map(|started| started.limitation().map(str::to_owned))))
+            (
+                spec,
+                config.is_on(spec.name).then(|| {
+                    (spec.start)(&mut context).map(|started| started.limitation().map(str::to_owned))
+                }),
+            )
         })
         .collect();
     match &kernel_error {
@@ -122,6 +122,11 @@ fn probe(report: &mut Report, outcome: &Outcome) {
         report.detail(&subject, format!("without {program}"), State::Degraded, reason);
     }
     for (program, module) in &outcome.waiting {
-        report.detail(&subject, (*program).to_owned(), State::Ok, format!("attached when {module} is loaded"));
+        report.detail(
+            &subject,
+            (*program).to_owned(),
+            State::Ok,
+            format!("attached when {module} is loaded"),
+        );
     }
 }
