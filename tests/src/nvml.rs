@@ -47,6 +47,13 @@ impl StandIn {
         self.directory.path().join("libnvidia-ml.so.1")
     }
 
+    /// How often its initialization was tried.
+    #[must_use]
+    pub fn initializations(&self) -> u64 {
+        let file = self.directory.path().join("libnvidia-ml.so.1.json.initializations");
+        fs::metadata(file).map_or(0, |metadata| metadata.len())
+    }
+
     /// What it says from now on.
     ///
     /// # Panics

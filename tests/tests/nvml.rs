@@ -9,5 +9,9 @@ mod errors;
 mod exposition;
 #[path = "nvml/host.rs"]
 mod host;
+#[path = "nvml/implausible.rs"]
+mod implausible;
 #[path = "nvml/liveness.rs"]
 mod liveness;
+#[path = "nvml/unreported.rs"]
+mod unreported;

@@ -5,6 +5,7 @@ use std::{
     env,
     ffi::{CStr, OsString},
     fs,
+    io::Write as _,
     os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::PathBuf,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
@@ -94,6 +95,16 @@ fn current() -> Arc<Scenario> {
         }));
     }
     state.scenario.clone()
+}
+
+/// Counts an attempt to initialize the library, successful or not: one byte in the file beside the scenario, with
+/// `.initializations` after its name.
+pub(crate) fn count_initialization() {
+    let mut path = FILE.clone().into_os_string();
+    path.push(".initializations");
+    // A directory that cannot be written has no count.
+    let _ =
+        fs::File::options().create(true).append(true).open(path).and_then(|mut file| file.write_all(b"."));
 }
 
 /// A call begins: it hangs, fails or goes on, as the scenario says.

@@ -4,11 +4,12 @@
 use libc::{c_char, c_int, c_uint};
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t};
 
-use crate::state::{call, code, handle_of, state, write, write_text};
+use crate::state::{call, code, count_initialization, handle_of, state, write, write_text};
 
 /// `nvmlInit_v2`.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
+    count_initialization();
     call("nvmlInit_v2", |_| {
         state().initialised += 1;
         Ok(())

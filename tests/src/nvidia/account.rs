@@ -122,9 +122,11 @@ pub fn agree(usage: &DriverUsage, truth: &Value, about: &str) {
         .failures
         .iter()
         .map(|failure| {
-            let (Failure::Status(reason) | Failure::Warning(reason) | Failure::Errno(reason)) =
-                &failure.reason;
-            (format!("{} {} {reason}", failure.device, failure.command), failure.count)
+            let (kind, reason) = match &failure.reason {
+                Failure::Status(reason) | Failure::Errno(reason) => ("", reason),
+                Failure::Warning(reason) => ("warning ", reason),
+            };
+            (format!("{} {} {kind}{reason}", failure.device, failure.command), failure.count)
         })
         .collect();
     assert_eq!(failed, failures(truth), "{about}: failures");

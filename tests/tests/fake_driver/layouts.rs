@@ -43,11 +43,17 @@ struct Changed {
     uvm: [(u32, usize, usize); 4],
 }
 
-const CHANGED: [Changed; 4] = [
+const CHANGED: [Changed; 5] = [
     Changed {
         release: "535.104.05",
         ctl: [(0xC038_4657, 48), (0xC028_4658, 32)],
         uvm: [(33, 1200, 1196), (34, 24, 16), (28, 28, 24), (42, 40, 32)],
+    },
+    // A developer branch: earlier by its number, with the structures of 550.54.14.
+    Changed {
+        release: "550.40.53",
+        ctl: [(0xC038_4657, 48), (0xC030_4658, 40)],
+        uvm: [(33, 9264, 9260), (34, 24, 16), (28, 28, 24), (42, 40, 36)],
     },
     Changed {
         release: "550.54.14",

@@ -20,16 +20,16 @@ use serde_json::{Value, json};
 use super::host::Host;
 
 /// A process in a cgroup that looks like a container's.
-struct Contained {
+pub(super) struct Contained {
     worker: Worker,
-    cgroup_path: String,
+    pub(super) cgroup_path: String,
     _nested: Option<Cgroup>,
     _cgroup: Cgroup,
 }
 
 impl Contained {
     /// `None` after saying why not.
-    fn start(nested: bool) -> Option<Self> {
+    pub(super) fn start(nested: bool) -> Option<Self> {
         let test = std::thread::current();
         let test = test.name().unwrap_or_default();
         let Some(root) = cgroup::v2_root() else {
@@ -53,7 +53,7 @@ impl Contained {
         Some(Self { worker, cgroup_path, _nested: inner, _cgroup: cgroup })
     }
 
-    fn pid(&self) -> i32 {
+    pub(super) fn pid(&self) -> i32 {
         self.worker.pid
     }
 }

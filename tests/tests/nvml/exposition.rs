@@ -1,6 +1,6 @@
 //! What the library says is what the text says.
 
-use glassbox_tests::nvml::{StandIn, host};
+use glassbox_tests::nvml::{StandIn, gpu, host};
 
 use super::host::{Host, living, samples};
 
@@ -131,4 +131,29 @@ fn what_a_gpu_does_not_support_is_absent_and_the_rest_is_there() {
     assert_eq!(names, expected.into());
     let unsupported = samples.keys().filter(|series| series.contains("code=\"not_supported\"")).count();
     assert!(unsupported >= 10, "{samples:#?}");
+}
+
+#[test]
+fn instances_and_gpus_without_uuids_have_series_of_their_own() {
+    let mut scenario = host();
+    let gib = 1_u64 << 30;
+    scenario["devices"] = serde_json::json!([gpu("", 0), gpu("", 1)]);
+    scenario["devices"][0]["instances"] = serde_json::json!([
+        { "uuid": "", "memory_total": 10 * gib, "memory_used": gib },
+        { "uuid": "", "memory_total": 20 * gib, "memory_used": 2 * gib },
+    ]);
+    let stand_in = StandIn::new(&scenario);
+    let mut host = Host::start(&stand_in);
+    let snapshot = host.until("both GPUs", |snapshot| snapshot.gpus.len() == 2);
+    // In a debug build, a series that is written twice panics.
+    let samples = samples(&snapshot);
+    let used = |gpu: u32, instance: &str| {
+        let series = format!("glassbox_gpu_mig_memory_used_bytes{{gpu=\"{gpu}\",mig_uuid=\"{instance}\"}}");
+        samples.get(&series).copied()
+    };
+    let gib = gib as f64;
+    assert_eq!((used(0, "0"), used(0, "1"), used(1, "MIG-1")), (Some(gib), Some(2.0 * gib), Some(gib)));
+    for gpu in [0, 1] {
+        assert_eq!(samples.get(&format!("glassbox_gpu_up{{gpu=\"{gpu}\"}}")), Some(&1.0), "{samples:#?}");
+    }
 }

@@ -44,7 +44,12 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn start(stand_in: &StandIn) -> Self {
-        let collector = Nvml::start(options(stand_in), Path::new("/proc"), &layout()).unwrap();
+        Self::start_with(options(stand_in), Path::new("/proc"))
+    }
+
+    /// The same, with options and procfs of its own.
+    pub(crate) fn start_with(options: Options, proc_root: &Path) -> Self {
+        let collector = Nvml::start(options, proc_root, &layout()).unwrap();
         Self { collector, containers: Vec::new() }
     }
 

@@ -20,3 +20,7 @@ pub const INVALID_OBJECT_HANDLE: u32 = 0x33;
 pub const NO_MEMORY: u32 = 0x51;
 /// Known, but not on this GPU.
 pub const NOT_SUPPORTED: u32 = 0x56;
+/// Statuses from here on are warnings: the call succeeded.
+pub const WARNINGS: u32 = 0x1_0000;
+/// It was done already. What `UVM_MM_INITIALIZE` answers to every process that initializes CUDA.
+pub const NOTHING_TO_DO: u32 = 0x1_0006;

@@ -69,7 +69,8 @@ pub(super) fn status(status: &str) -> &'static str {
         "26" => "insufficient_resources",
         "81" => "no_memory",
         "86" => "not_supported",
-        "65542" => "nothing_to_do",
+        // A warning, which is not to count as an error.
+        "65542" => "warning nothing_to_do",
         other => panic!("status {other} has no name here"),
     }
 }

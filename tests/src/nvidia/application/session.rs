@@ -90,7 +90,7 @@ impl Session {
     /// Sends a request that has to work.
     pub(super) fn must(&mut self, request: &mut Request) -> anyhow::Result<()> {
         let answer = self.call(request);
-        if !matches!(answer, Answer::Status(status::OK) | Answer::Plain) {
+        if !matches!(answer, Answer::Status(status::OK | status::WARNINGS..) | Answer::Plain) {
             bail!("send request {:#x} to {}: {answer:?}", request.number, request.device.name());
         }
         Ok(())

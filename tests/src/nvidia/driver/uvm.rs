@@ -52,6 +52,7 @@ impl Server {
             {
                 status::INVALID_ADDRESS
             }
+            uvm::MM_INITIALIZE => status::NOTHING_TO_DO,
             _ => status::OK,
         }
     }
