@@ -105,7 +105,13 @@ pub mod programs {
     pub const NVIDIA_DRIVER_EXIT: &str = "nvidia_driver_exit";
     /// The driver's own function is called: kprobe rung.
     pub const NVIDIA_DRIVER_CALL: &str = "nvidia_driver_call";
-    /// It returns.
+    /// The ioctl function of nvidia-uvm is called: kprobe rung.
+    pub const NVIDIA_DRIVER_UVM_CALL: &str = "nvidia_driver_uvm_call";
+    /// The ioctl function of /dev/nvidia-uvm-tools is called: kprobe rung.
+    pub const NVIDIA_DRIVER_TOOLS_CALL: &str = "nvidia_driver_tools_call";
+    /// The ioctl function of nvidia-modeset is called: kprobe rung.
+    pub const NVIDIA_DRIVER_MODESET_CALL: &str = "nvidia_driver_modeset_call";
+    /// One of these functions returns.
     pub const NVIDIA_DRIVER_RETURN: &str = "nvidia_driver_return";
     /// The driver is asked whether a device is ready: kprobe rung.
     pub const NVIDIA_DRIVER_POLL: &str = "nvidia_driver_poll";
@@ -113,6 +119,10 @@ pub mod programs {
     pub const NVIDIA_DRIVER_REPORT: &str = "nvidia_driver_report";
     /// The same: tracepoint rung.
     pub const NVIDIA_DRIVER_XID: &str = "nvidia_driver_xid";
+    /// A module of the NVIDIA driver is loaded; its init function has not run yet.
+    pub const NVIDIA_DRIVER_MODULE_LOAD: &str = "nvidia_driver_module_load";
+    /// A module of the NVIDIA driver is unloaded.
+    pub const NVIDIA_DRIVER_MODULE_FREE: &str = "nvidia_driver_module_free";
     /// The OOM killer has chosen a process, which the hook gives as a task.
     pub const OOM_VICTIM: &str = "oom_victim";
     /// The same by a thread's id alone: counts the task that [`OOM_SIGNAL`] noted.
@@ -180,11 +190,14 @@ pub enum Lost {
     NvidiaPolls = 7,
     /// The map of Xid errors had no room for another combination of GPU and Xid.
     NvidiaXids = 8,
+    /// A module of the NVIDIA driver was loaded and in use before its calls were traced, so that some may be missing.
+    /// Counted by user space, once per module and load.
+    NvidiaAttach = 9,
 }
 
 impl Lost {
     /// Every kind, in the order of its counter.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -194,6 +207,7 @@ impl Lost {
         Self::NvidiaCommands,
         Self::NvidiaPolls,
         Self::NvidiaXids,
+        Self::NvidiaAttach,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -209,6 +223,7 @@ impl Lost {
             Self::NvidiaCommands => "nvidia_commands",
             Self::NvidiaPolls => "nvidia_polls",
             Self::NvidiaXids => "nvidia_xids",
+            Self::NvidiaAttach => "nvidia_attach",
         }
     }
 }

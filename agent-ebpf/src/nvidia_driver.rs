@@ -20,6 +20,21 @@ pub mod device {
     pub const UVM: u32 = 3;
     /// /dev/nvidia-modeset, nvidia-uvm-tools and whatever else the driver registers.
     pub const OTHER: u32 = 4;
+
+    /// Minor of /dev/nvidiactl (nv-chardev-numbers.h); those of /dev/nvidia0 and so on are below [`GPU_MINORS`].
+    pub const CTL_MINOR: u32 = 255;
+    /// Number of minors for GPUs.
+    pub const GPU_MINORS: u32 = 248;
+
+    /// The kind of one of nvidia.ko's own devices, by its minor.
+    #[must_use]
+    pub const fn of_minor(minor: u32) -> u32 {
+        match minor {
+            CTL_MINOR => CTL,
+            0..GPU_MINORS => GPU,
+            _ => OTHER,
+        }
+    }
 }
 
 /// Key of a device: a character device by its number, which the kernel keeps as `major << 20 | minor`.

@@ -87,6 +87,8 @@ offsets! {
     poll_table_entry_wait_address: "poll_table_entry" "wait_address",
     /// Pointer to a PCI device's address as text.
     pci_dev_name: "pci_dev" "dev.kobj.name",
+    /// `char[]`: the module's name, NUL-terminated. Needs CONFIG_MODULES.
+    module_name: "module" "name",
     /// Pointer to `cfs_rq`. Needs CONFIG_FAIR_GROUP_SCHED.
     task_cfs_rq: "task_struct" "se.cfs_rq",
     /// Pointer to `task_group`. Needs CONFIG_CGROUP_SCHED.

@@ -4,7 +4,7 @@
 use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
 
 use crate::{
-    collectors::{COLLECTORS, Context, nvidia_driver, nvml},
+    collectors::{COLLECTORS, Context, Spec, nvidia_driver, nvml},
     config::Config,
     containers::{
         cgroup::{self, Layout},
@@ -215,7 +215,7 @@ impl Report {
                 let kernel_error = kernel_error.clone();
                 let layers = Default::default();
                 let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
-                (spec, config.is_on(spec.name).then(|| (spec.start)(&mut context).map(drop)))
+                (spec, config.is_on(spec.name).then(|| started(spec, &mut context)))
             })
             .collect();
         match kernel_error {
@@ -244,7 +244,8 @@ impl Report {
     fn outcome(&mut self, outcome: &kernel::attach::Outcome) {
         let subject = format!("probe {}", outcome.noun);
         match outcome.rung {
-            Some(rung) => self.row(subject, State::Ok, rung.name),
+            Some(rung) if rung.misses.is_empty() => self.row(subject, State::Ok, rung.name),
+            Some(rung) => self.row(subject, State::Ok, format!("{}; not seen: {}", rung.name, rung.misses)),
             None => self.row(subject, State::Off, outcome.reasons()),
         }
         for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
@@ -253,7 +254,16 @@ impl Report {
         for (program, reason) in &outcome.without {
             self.row(format!("  without {program}"), State::Off, reason);
         }
+        for (program, module) in &outcome.waiting {
+            self.row(format!("  {program}"), State::Ok, format!("attached when {module} is loaded"));
+        }
     }
+}
+
+/// Whether a collector starts and finds what it measures.
+fn started(spec: &Spec, context: &mut Context<'_>) -> anyhow::Result<()> {
+    let collector = (spec.start)(context)?;
+    collector.trouble().map_or(Ok(()), |trouble| Err(anyhow::anyhow!("{trouble}")))
 }
 
 impl fmt::Display for Report {

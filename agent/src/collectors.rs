@@ -14,10 +14,12 @@ pub mod oom;
 pub mod scheduler;
 mod thread;
 
+use std::time::Instant;
+
 use crate::{
     config::Config,
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, events::DriverModule},
     snapshot::{ContainerRow, gpu::HostRows},
 };
 
@@ -65,6 +67,22 @@ pub trait Collector: Send {
     /// Takes in what belongs to no single container. Called once per tick before the rows, and before a single container
     /// is read between ticks.
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
+
+    /// A module of the NVIDIA driver was loaded or unloaded.
+    fn module_event(&mut self, _kernel: &mut Kernel, _event: &DriverModule) {}
+
+    /// When it wants to be called by [`attend`](Self::attend) before the next tick.
+    fn attend_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what cannot wait for a tick.
+    fn attend(&mut self, _kernel: &mut Kernel) {}
+
+    /// Why it measures nothing at present although there is something to measure; it is not up then.
+    fn trouble(&self) -> Option<&str> {
+        None
+    }
 
     /// Reads what belongs to one container into its row. Called for every living container at every tick, and once more
     /// when the kernel says that the last process has left. A file that has vanished is not an error: the row keeps

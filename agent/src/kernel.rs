@@ -7,12 +7,14 @@ pub mod attach;
 pub mod btf;
 pub mod cgroup_programs;
 pub mod events;
+mod function_hook;
+pub mod functions;
 pub mod host;
 pub mod ladders;
 pub mod maps;
+pub mod module;
 pub mod offsets;
 pub mod record;
-pub mod returns;
 pub mod slots;
 pub mod stats;
 pub mod tracefs;
@@ -50,6 +52,8 @@ pub struct Kernel {
     pub slots: Slots,
     events: RingBuf<aya::maps::MapData>,
     lost: PerCpuArray<aya::maps::MapData, u64>,
+    /// What user space adds to the counters of lost facts.
+    lost_here: [u64; Lost::ALL.len()],
     maps: Vec<MapStatus>,
     times: ProgramTimes,
     logger: Option<Logger>,
@@ -111,9 +115,11 @@ impl Kernel {
         // Slots must be on the queue before the first container can be born.
         let slots = Slots::new(&mut ebpf, &tables)?;
         let ladders = ladders::ladders(config.scheduler_rung, config.nvidia_driver_rung);
+        // A kernel without modules has no such tracepoints and needs none.
+        let has_modules = config.proc_root.join("modules").exists();
         let outcomes = ladders
             .iter()
-            .filter(|ladder| ladder.at_start)
+            .filter(|ladder| ladder.at_start && (ladder.noun != ladders::NVIDIA_MODULES_NOUN || has_modules))
             .map(|ladder| attach::climb(ladder, &mut ebpf, Some(&btf), &offsets, options.hierarchy_id))
             .collect();
         let events = maps::take(&mut ebpf, glassbox_ebpf::maps::CGROUP_EVENTS)?;
@@ -127,6 +133,7 @@ impl Kernel {
             slots,
             events,
             lost,
+            lost_here: [0; Lost::ALL.len()],
             maps,
             times: ProgramTimes::new(config.program_stats),
             logger,
@@ -141,7 +148,7 @@ impl Kernel {
         let Some(outcome) = self.outcomes.iter().find(|outcome| outcome.noun == noun) else {
             bail!("no kernel programs for {noun}");
         };
-        outcome.rung.with_context(|| outcome.reasons())
+        outcome.held()
     }
 
     /// Climbs the ladder of a noun whose programs the agent's start does not attach.
@@ -154,6 +161,37 @@ impl Kernel {
             self.outcomes.push(attach::climb(ladder, &mut self.ebpf, None, &self.offsets, self.hierarchy_id));
         }
         self.rung(noun)
+    }
+
+    /// Adapts the programs of a noun to the modules that are loaded now. What is attached and still fits stays attached.
+    /// `is_other` means that what the programs watch was replaced: a rung that is not on functions is chosen again then.
+    ///
+    /// # Errors
+    /// As [`Self::rung`].
+    pub fn update(&mut self, noun: &str, is_other: bool) -> anyhow::Result<&'static attach::Rung> {
+        if let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.noun == noun) {
+            let stays = if outcome.is_on_functions() {
+                outcome.update(&mut self.ebpf, &self.offsets).is_ok() && outcome.held().is_ok()
+            } else {
+                outcome.rung.is_some() && !is_other
+            };
+            if stays {
+                return self.rung(noun);
+            }
+        }
+        self.attach(noun)
+    }
+
+    /// What the programs of a noun watch is gone. Hooks on functions stay, and work again as soon as the module is loaded
+    /// again; others are detached, because they would cost other processes something.
+    pub fn set_aside(&mut self, noun: &str) {
+        let outcome = self.outcomes.iter_mut().find(|outcome| outcome.noun == noun);
+        let stays = outcome.is_some_and(|outcome| {
+            outcome.is_on_functions() && outcome.update(&mut self.ebpf, &self.offsets).is_ok()
+        });
+        if !stays {
+            self.detach(noun);
+        }
     }
 
     /// Attaches the programs that count packets to the cgroup with this directory, until what is returned is dropped.
@@ -169,8 +207,8 @@ impl Kernel {
 
     /// Takes the programs of a noun off their hooks; their maps stay.
     pub fn detach(&mut self, noun: &str) {
-        if let Ok(rung) = self.rung(noun) {
-            attach::detach(rung, &mut self.ebpf);
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.noun == noun) {
+            outcome.detach(&mut self.ebpf);
         }
         self.outcomes.retain(|outcome| outcome.noun != noun);
     }
@@ -185,6 +223,13 @@ impl Kernel {
     pub fn without(&self, noun: &str) -> impl Iterator<Item = &(&'static str, String)> {
         let outcomes = self.outcomes.iter().filter(move |outcome| outcome.noun == noun);
         outcomes.flat_map(|outcome| &outcome.without)
+    }
+
+    /// True if the programs on functions of this module were attached before it was loaded, so that no call was missed.
+    #[must_use]
+    pub fn attached_in_advance(&self, module: &str) -> bool {
+        let mut groups = self.outcomes.iter().flat_map(|outcome| &outcome.functions);
+        groups.any(|group| group.module() == module && group.attached_in_advance())
     }
 
     /// How each ladder ended.
@@ -204,7 +249,7 @@ impl Kernel {
         maps::take(&mut self.ebpf, name)
     }
 
-    /// The next cgroup event, if one waits. Never blocks.
+    /// The next event, if one waits. Never blocks.
     pub fn next_event(&mut self) -> Option<Event> {
         while let Some(item) = self.events.next() {
             // An event that does not parse cannot come from our own program; drop it and go on.
@@ -230,7 +275,15 @@ impl Kernel {
     /// Facts of one kind that the kernel side lost so far.
     #[must_use]
     pub fn lost_of(&self, lost: Lost) -> u64 {
-        self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum())
+        let here = self.lost_here.get(lost as usize).copied().unwrap_or_default();
+        here + self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum())
+    }
+
+    /// Counts a fact that user space found to be lost.
+    pub fn count_lost(&mut self, lost: Lost) {
+        if let Some(count) = self.lost_here.get_mut(lost as usize) {
+            *count += 1;
+        }
     }
 
     /// Once per tick: passes on what the programs logged, and measures their run time when that is due.
@@ -253,14 +306,14 @@ impl Kernel {
                     rung.programs[..*index].iter().all(|earlier| earlier.name != program.name)
                 };
                 let programs = rung.programs.iter().enumerate().filter(is_first).map(|(_, program)| program);
-                let programs = programs.chain(rung.extras.iter().map(|extra| &extra.program));
+                let programs = programs.chain(rung.extras.iter().flat_map(|extra| extra.programs.first()));
                 programs.map(move |program| (outcome, rung, program))
             })
             .map(|(outcome, rung, program)| {
                 let measured = self.times.of(program.name);
                 ProgramStatus {
                     name: program.name,
-                    collector: outcome.noun,
+                    collector: outcome.collector,
                     rung: rung.name,
                     attached: outcome.has(program.name),
                     runs: measured.map(|(runs, _)| runs),

@@ -109,9 +109,11 @@ impl Engine {
         }
         let mut due = Instant::now();
         loop {
-            match wait::until(due, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
+            let wake = self.attend_at().map_or(due, |at| at.min(due));
+            match wait::until(wake, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
+                Woken::Time if Instant::now() < due => self.attend(),
                 Woken::Time => {
                     self.tick();
                     ticked();
@@ -124,6 +126,19 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// When the first collector wants to be called before the next tick.
+    fn attend_at(&mut self) -> Option<Instant> {
+        running::active(&mut self.collectors).filter_map(|collector| collector.attend_at()).min()
+    }
+
+    fn attend(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        let now = Instant::now();
+        running::active(&mut self.collectors)
+            .filter(|collector| collector.attend_at().is_some_and(|at| at <= now))
+            .for_each(|collector| collector.attend(kernel));
     }
 
     /// Reads everything once and publishes it.

@@ -25,14 +25,20 @@ static unsigned int latency_us;
 module_param(latency_us, uint, 0644);
 MODULE_PARM_DESC(latency_us, "how long every ioctl takes at least, in us");
 
+#ifdef FRONTEND
+#define HAS_FRONTEND true
+static char *release = "535.104.05";
+#else
+#define HAS_FRONTEND false
 static char *release = "580.65.06";
+#endif
 module_param(release, charp, 0444);
 MODULE_PARM_DESC(release, "release to answer as");
 
 unsigned int stand_in_release;
+EXPORT_SYMBOL_GPL(stand_in_release);
 
 static struct proc_dir_entry *directory;
-static int uvm_major;
 
 u64 stand_in_memory_bytes(void)
 {
@@ -46,6 +52,7 @@ void stand_in_wait(void)
 	if (us)
 		usleep_range(us, us + us / 8 + 1);
 }
+EXPORT_SYMBOL_GPL(stand_in_wait);
 
 static int version_show(struct seq_file *file, void *unused)
 {
@@ -53,6 +60,37 @@ static int version_show(struct seq_file *file, void *unused)
 		   release);
 	return 0;
 }
+
+#ifdef FRONTEND
+/* One region for all. */
+static int register_devices(void)
+{
+	return __register_chrdev(MAJOR_NUMBER, 0, CTL_MINOR + 1, "nvidia-frontend", &nvidia_fops);
+}
+
+static void unregister_devices(void)
+{
+	__unregister_chrdev(MAJOR_NUMBER, 0, CTL_MINOR + 1, "nvidia-frontend");
+}
+#else
+static int register_devices(void)
+{
+	int error = __register_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia", &nvidia_fops);
+
+	if (error < 0)
+		return error;
+	error = __register_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl", &nvidia_fops);
+	if (error < 0)
+		__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
+	return error;
+}
+
+static void unregister_devices(void)
+{
+	__unregister_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl");
+	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
+}
+#endif
 
 static int __init stand_in_init(void)
 {
@@ -62,6 +100,8 @@ static int __init stand_in_init(void)
 	if (sscanf(release, "%3u.%3u.%3u", &major, &minor, &patch) != 3)
 		return -EINVAL;
 	stand_in_release = RELEASE(major, minor, patch);
+	if ((stand_in_release < FIRST_WITHOUT_FRONTEND) != HAS_FRONTEND)
+		return -EINVAL;
 
 	directory = proc_mkdir("driver/nvidia", NULL);
 	if (!directory)
@@ -70,23 +110,11 @@ static int __init stand_in_init(void)
 		error = -ENOMEM;
 		goto remove_directory;
 	}
-	error = __register_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia", &nvidia_fops);
+	error = register_devices();
 	if (error < 0)
 		goto remove_directory;
-	error = __register_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl", &nvidia_fops);
-	if (error < 0)
-		goto unregister_gpus;
-	uvm_major = __register_chrdev(0, 0, 1, "nvidia-uvm", &uvm_fops);
-	if (uvm_major < 0) {
-		error = uvm_major;
-		goto unregister_ctl;
-	}
 	return 0;
 
-unregister_ctl:
-	__unregister_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl");
-unregister_gpus:
-	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
 remove_directory:
 	proc_remove(directory);
 	stand_in_poll_stop();
@@ -95,9 +123,7 @@ remove_directory:
 
 static void __exit stand_in_exit(void)
 {
-	__unregister_chrdev(uvm_major, 0, 1, "nvidia-uvm");
-	__unregister_chrdev(MAJOR_NUMBER, CTL_MINOR, 1, "nvidiactl");
-	__unregister_chrdev(MAJOR_NUMBER, 0, GPU_MINORS, "nvidia");
+	unregister_devices();
 	proc_remove(directory);
 	stand_in_poll_stop();
 }

@@ -3,6 +3,9 @@
  * A stand-in for the NVIDIA driver: its devices, the names of its functions and its ioctls' structures, and nothing
  * behind them but a budget of bytes. It lets tests send what CUDA sends to a kernel without a GPU.
  *
+ * As the driver does, it consists of two modules: nvidia, and nvidia-uvm, which may be loaded later. nvidia is built
+ * twice, because names of functions changed with 545.23.06 (FRONTEND); each answers only as releases that have its names.
+ *
  * Layouts are those of the open kernel modules 535 to 595 (nvos.h, nv-ioctl.h, uvm_ioctl.h). They are written down
  * here and in the agent apart from each other, so that a slip in one shows.
  *
@@ -27,7 +30,10 @@
 /* A release as one number: 580.65.06 is 580065006. */
 #define RELEASE(major, minor, patch) ((major) * 1000000u + (minor) * 1000u + (patch))
 
-/* The release that this module answers as. */
+/* The first release with the names of today. */
+#define FIRST_WITHOUT_FRONTEND RELEASE(545, 23, 6)
+
+/* The release that this module answers as. Exported to nvidia-uvm, with the function that waits. */
 extern unsigned int stand_in_release;
 /* Bytes of GPU memory that there are. */
 u64 stand_in_memory_bytes(void);
@@ -69,5 +75,6 @@ void stand_in_poll_stop(void);
 
 extern const struct file_operations nvidia_fops;
 extern const struct file_operations uvm_fops;
+extern const struct file_operations uvm_tools_fops;
 
 #endif

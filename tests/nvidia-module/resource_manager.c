@@ -2,6 +2,7 @@
 /* /dev/nvidiactl and /dev/nvidiaN: requests with a size, a status in every structure, and memory that runs out. */
 
 #include <linux/atomic.h>
+#include <linux/compat.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -154,7 +155,7 @@ static u32 answer(struct session *session, unsigned int number, void *params)
 	}
 }
 
-static noinline long nvidia_unlocked_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static noinline long answer_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct session *session = file->private_data;
 	unsigned int number = _IOC_NR(cmd), size = _IOC_SIZE(cmd);
@@ -218,10 +219,40 @@ static int nvidia_close(struct inode *inode, struct file *file)
 	return 0;
 }
 
+#ifdef FRONTEND
+noinline long nvidia_frontend_unlocked_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+noinline long nvidia_frontend_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+long nvidia_frontend_unlocked_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return answer_ioctl(file, cmd, arg);
+}
+
+/* Not the same code as above, or the compiler would make one function of the two. */
+long nvidia_frontend_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return answer_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
+}
+
+#define UNLOCKED_IOCTL nvidia_frontend_unlocked_ioctl
+#define COMPAT_IOCTL nvidia_frontend_compat_ioctl
+#else
+noinline long nvidia_unlocked_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+long nvidia_unlocked_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return answer_ioctl(file, cmd, arg);
+}
+
+#define UNLOCKED_IOCTL nvidia_unlocked_ioctl
+#define COMPAT_IOCTL nvidia_unlocked_ioctl
+#endif
+
 const struct file_operations nvidia_fops = {
 	.owner = THIS_MODULE,
 	.open = nvidia_open,
 	.release = nvidia_close,
-	.unlocked_ioctl = nvidia_unlocked_ioctl,
+	.unlocked_ioctl = UNLOCKED_IOCTL,
+	.compat_ioctl = COMPAT_IOCTL,
 	.poll = nvidia_poll,
 };

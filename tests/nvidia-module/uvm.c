@@ -87,4 +87,18 @@ static noinline long uvm_unlocked_ioctl_entry(struct file *file, unsigned int cm
 const struct file_operations uvm_fops = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = uvm_unlocked_ioctl_entry,
+	.compat_ioctl = uvm_unlocked_ioctl_entry,
+};
+
+/* Tools get no answer here but that there is none. */
+static noinline long uvm_tools_unlocked_ioctl_entry(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	stand_in_wait();
+	return -EINVAL;
+}
+
+const struct file_operations uvm_tools_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = uvm_tools_unlocked_ioctl_entry,
+	.compat_ioctl = uvm_tools_unlocked_ioctl_entry,
 };

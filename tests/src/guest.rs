@@ -78,7 +78,7 @@ fn make_system() -> anyhow::Result<()> {
     busybox(&["ip", "link", "set", "lo", "up"])?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("read the kernel's release")?;
     println!("guest-init: Linux {}, controllers {}", release.trim(), offered.trim());
-    match nvidia_module::file() {
+    match nvidia_module::directory() {
         Some(_) => nvidia_module::load("")?,
         None => println!("guest-init: no NVIDIA stand-in for this kernel"),
     }

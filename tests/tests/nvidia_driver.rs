@@ -24,7 +24,7 @@ fn stage() -> Stage {
         driver: |release, memory_mib| {
             Ok(Box::new(FakeDriver::start(Options { release, memory_mib, ..Options::default() })?))
         },
-        rung: "tracepoint sys_enter_ioctl + sys_exit_ioctl",
+        rung: |_| "tracepoint sys_enter_ioctl + sys_exit_ioctl",
         on_functions: false,
     }
 }

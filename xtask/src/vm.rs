@@ -90,7 +90,7 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
 struct Guest {
     kernel: Kernel,
     /// The stand-in for the NVIDIA driver; `None` where the kernel's headers are not to be had.
-    module: anyhow::Result<Option<PathBuf>>,
+    module: anyhow::Result<Option<Vec<(String, PathBuf)>>>,
     /// Modules for tests of disks, with the names of their files.
     filesystems: Vec<(String, PathBuf)>,
 }
@@ -106,12 +106,12 @@ impl Guest {
     /// Its modules, by their paths in the guests.
     fn modules(&self) -> Vec<(String, PathBuf)> {
         let name = self.kernel.name();
-        let stand_in = self.module.as_ref().ok().and_then(Clone::clone);
-        let stand_in = stand_in.map(|module| (format!("modules/{name}"), module));
+        let stand_in = self.module.iter().flatten().flatten();
+        let stand_in = stand_in.map(|(file, path)| (format!("modules/{name}/{file}"), path.clone()));
         let filesystems = self.filesystems.iter();
         let filesystems =
             filesystems.map(|(file, path)| (format!("filesystems/{name}/{file}"), path.clone()));
-        stand_in.into_iter().chain(filesystems).collect()
+        stand_in.chain(filesystems).collect()
     }
 }
 

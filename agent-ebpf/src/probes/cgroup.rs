@@ -37,7 +37,7 @@ static CGROUPS_FOUND: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED
 #[map]
 static CGROUP_SLOTS: Queue<u32> = Queue::with_max_entries(256, 0);
 #[map]
-static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+pub(super) static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 
 /// The slot that counts for a task.
 #[inline(always)]

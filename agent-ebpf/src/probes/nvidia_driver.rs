@@ -1,8 +1,11 @@
 //! Every ioctl on the NVIDIA driver's devices: whose it is, what it asks, how long it takes and what became of it.
 //!
-//! Two rungs. With kprobes: entry and return of the driver's own two functions, which costs nobody else anything.
-//! Without: the tracepoints of ioctl(2) (`syscalls:sys_enter_ioctl`, `sys_exit_ioctl`), where the descriptor leads to
-//! the inode and that to the device. Both use helpers of 5.5 and offsets from BTF.
+//! Two attach methods. With kprobes: entry and return of the driver's own ioctl functions, which costs no other process
+//! anything. The function itself tells whose device it is, so no call is missed because a device number is not known
+//! yet. Without kprobes: the tracepoints of ioctl(2) (`syscalls:sys_enter_ioctl`, `sys_exit_ioctl`), where the descriptor
+//! leads to the inode and that to the device, which user space enters into a map. Both use helpers of 5.5 and offsets
+//! from BTF. What the tracepoints miss: 32-bit callers, for whom they do not fire, and requests that no device of the
+//! driver has (`is_candidate`).
 //!
 //! Beside ioctls, waits in poll(2) (`poll`) and Xid errors (`xid`), where a rung has a hook for them.
 //!
@@ -13,6 +16,7 @@
 //! Costs are measured in docs/overhead.md.
 
 mod effect;
+mod module;
 mod poll;
 mod request;
 mod xid;
@@ -34,6 +38,7 @@ use glassbox_ebpf::{
         CallKey, Calls, DEVICES, DriverProcess, DriverSlot, FAILURE_ENTRIES, FailureKey, LAYOUTS, Layout,
         PROCESS_ENTRIES,
         commands::{MAGIC, MODESET_MAGIC, UVM_DEINITIALIZE, UVM_END, UVM_INITIALIZE},
+        device,
     },
 };
 
@@ -72,6 +77,8 @@ static NVIDIA_PROCESSES: LruHashMap<u32, DriverProcess> = LruHashMap::with_max_e
 /// Type bits of `i_mode`, and those of a character device.
 const FILE_TYPE: u16 = 0o170_000;
 const CHARACTER: u16 = 0o020_000;
+/// Bits of a device number that are its minor.
+const MINOR: u32 = (1 << 20) - 1;
 
 /// The record of both tracepoints is ABI: the call's number at byte 8, then its arguments or its result.
 const RECORD: usize = 16;
@@ -81,8 +88,9 @@ fn nvidia_driver_enter(ctx: TracePointContext) -> u32 {
     let request = word(&ctx, 1) as u32;
     if is_candidate(request)
         && let Some(file) = file_of(word(&ctx, 0) as u32)
+        && let Some(device) = device_of(file)
     {
-        entered(file, request, word(&ctx, 2));
+        entered(device, request, word(&ctx, 2));
     }
     0
 }
@@ -93,15 +101,44 @@ fn nvidia_driver_exit(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// `nvidia_unlocked_ioctl(struct file *, unsigned int, unsigned long)` and `uvm_unlocked_ioctl_entry` alike.
+/// `nvidia_unlocked_ioctl(struct file *, unsigned int, unsigned long)`, for 32-bit callers, too; before 545.23.06
+/// `nvidia_frontend_unlocked_ioctl` and `nvidia_frontend_compat_ioctl` with the same arguments.
 #[kprobe]
 fn nvidia_driver_call(ctx: ProbeContext) -> u32 {
-    if let (Some(file), Some(request), Some(argument)) =
-        (ctx.arg::<u64>(0), ctx.arg::<u32>(1), ctx.arg::<u64>(2))
+    if let Some(file) = ctx.arg::<u64>(0)
+        && let Some(device) = own_device(file)
     {
-        entered(file, request, argument);
+        called(&ctx, device);
     }
     0
+}
+
+/// `uvm_unlocked_ioctl_entry` with the same arguments; serves /dev/nvidia-uvm alone.
+#[kprobe]
+fn nvidia_driver_uvm_call(ctx: ProbeContext) -> u32 {
+    called(&ctx, device::UVM);
+    0
+}
+
+/// `uvm_tools_unlocked_ioctl_entry` with the same arguments.
+#[kprobe]
+fn nvidia_driver_tools_call(ctx: ProbeContext) -> u32 {
+    called(&ctx, device::OTHER);
+    0
+}
+
+/// `nvkms_unlocked_ioctl` with the same arguments; before 545.23.06 these calls come through nvidia.ko.
+#[kprobe]
+fn nvidia_driver_modeset_call(ctx: ProbeContext) -> u32 {
+    called(&ctx, device::OTHER);
+    0
+}
+
+#[inline(always)]
+fn called(ctx: &ProbeContext, device: u32) {
+    if let (Some(request), Some(argument)) = (ctx.arg::<u32>(1), ctx.arg::<u64>(2)) {
+        entered(device, request, argument);
+    }
 }
 
 #[kretprobe]
@@ -160,13 +197,20 @@ fn device_of(file: u64) -> Option<u32> {
     unsafe { NVIDIA_DEVICES.get(&key) }.copied()
 }
 
+/// Which of nvidia.ko's devices a file is, from a function that the kernel calls for these alone.
 #[inline(always)]
-fn entered(file: u64, request: u32, argument: u64) -> Option<()> {
+fn own_device(file: u64) -> Option<u32> {
+    let inode: u64 = kernel(file, offset!(file_f_inode))?;
+    let number: u32 = kernel(inode, offset!(inode_i_rdev))?;
+    Some(device::of_minor(number & MINOR))
+}
+
+#[inline(always)]
+fn entered(device: u32, request: u32, argument: u64) -> Option<()> {
     let thread = bpf_get_current_pid_tgid();
     if (thread >> 32) as u32 == setting!(agent_tgid) {
         return None;
     }
-    let device = device_of(file)?;
     let slot = slot_of_current()?;
     if slot == SHARED_SLOT {
         return None;

@@ -1,17 +1,23 @@
-//! Climbing ladders of hooks. For each noun the rungs are tried in order; the first whose fields this kernel has and whose
-//! programs all load and attach is used, with those of its extras that attach, too. `glassbox check` and
-//! `glassbox_probe_attached` say which.
+//! Choosing hooks. For each noun the rungs (attach methods) are tried in order. The first one is used whose fields this
+//! kernel has and whose required programs all load and attach. Each extra of that rung attaches or fails by itself; one on
+//! a function of a module that is not loaded yet waits for the module. `glassbox check` and `glassbox_probe_attached`
+//! report the result.
 
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, KProbe, ProbeKind, ProgramError, TracePoint},
+    programs::{BtfTracePoint, ProgramError, TracePoint},
 };
 use glassbox_ebpf::offsets::Offsets;
 
-use super::{offsets::absent, record::Record, returns::ReturnHook, tracefs::Tracefs};
+use super::{
+    functions::{FunctionGroup, State},
+    offsets::absent,
+    record::Record,
+    tracefs::Tracefs,
+};
 
 /// One program and where it goes.
 #[derive(Debug)]
@@ -32,14 +38,14 @@ pub enum Hook {
     /// A tracepoint by category and name, whose record is no ABI and must have these fields, each a 32-bit word. As long
     /// as it is attached, the module that the tracepoint is in cannot be unloaded.
     Record(&'static str, &'static str, &'static [&'static str]),
-    /// A function, at its entry or its return as the program says.
-    Function(&'static str),
+    /// A function of a module, by the module's name and its own: at its entry or its return as the program says.
+    Function(&'static str, &'static str),
 }
 
 impl std::fmt::Display for Hook {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::BtfTracepoint(name) | Self::Function(name) => formatter.write_str(name),
+            Self::BtfTracepoint(name) | Self::Function(_, name) => formatter.write_str(name),
             Self::Tracepoint(category, name) | Self::Record(category, name, _) => {
                 write!(formatter, "{category}:{name}")
             }
@@ -58,63 +64,182 @@ pub struct Rung {
     pub extras: &'static [Extra],
     /// Fields of [`Offsets`] that must be present, beside those that lead from a task to its cgroup.
     pub needs: &'static [&'static [&'static str]],
+    /// What it does not see and a better one does; empty if that is nothing.
+    pub misses: &'static str,
 }
 
-/// A program that is attached where that can be.
+/// Programs that are attached together if possible.
 #[derive(Debug)]
 pub struct Extra {
-    /// The program.
-    pub program: Program,
+    /// The programs; the name of the first stands for them.
+    pub programs: &'static [Program],
     /// Fields of [`Offsets`] that must be present, beside those of the rung.
     pub needs: &'static [&'static str],
+}
+
+impl Extra {
+    fn name(&self) -> &'static str {
+        self.programs.first().map_or("", |program| program.name)
+    }
 }
 
 /// The ways to measure a noun, best first.
 pub struct Ladder {
     /// The noun.
     pub noun: &'static str,
+    /// The collector that the programs work for.
+    pub collector: &'static str,
     /// Its rungs.
     pub rungs: Vec<&'static Rung>,
     /// False where the agent's start attaches nothing yet: what the programs watch may not be there.
     pub at_start: bool,
+    /// The setting that leaves out some rungs.
+    pub forced: Option<&'static str>,
 }
 
-/// How climbing a ladder ended.
+/// Which rung of a ladder is used, and what is attached of it.
 #[derive(Debug)]
 pub struct Outcome {
     /// The noun.
     pub noun: &'static str,
+    /// The collector that the programs work for.
+    pub collector: &'static str,
     /// The first rung of the ladder.
     pub best: Option<&'static Rung>,
-    /// The rung that holds, if any.
+    /// The rung that is used, if any.
     pub rung: Option<&'static Rung>,
-    /// Why each better rung does not.
+    /// Why each better rung is not.
     pub refused: Vec<(&'static str, String)>,
     /// Extras of the rung that are not attached, by the program's name, and why.
     pub without: Vec<(&'static str, String)>,
-    /// Hooks of the rung that must live as long as it holds.
-    pub returns: Vec<ReturnHook>,
+    /// Extras that are attached when a module is loaded, by the program's name, and that module.
+    pub waiting: Vec<(&'static str, &'static str)>,
+    /// Programs on functions: those that the rung requires first.
+    pub functions: Vec<FunctionGroup>,
+    /// Why nothing of the rung can run now, although its hooks are there.
+    idle: Option<String>,
+    forced: Option<&'static str>,
 }
 
 impl Outcome {
-    /// True where the rung holds, the program is one of its own, and it is attached.
+    fn of(ladder: &Ladder) -> Self {
+        Self {
+            noun: ladder.noun,
+            collector: ladder.collector,
+            best: ladder.rungs.first().copied(),
+            rung: None,
+            refused: Vec::new(),
+            without: Vec::new(),
+            waiting: Vec::new(),
+            functions: Vec::new(),
+            idle: None,
+            forced: ladder.forced,
+        }
+    }
+
+    /// The rung that is used.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn held(&self) -> anyhow::Result<&'static Rung> {
+        if let Some(reason) = &self.idle {
+            anyhow::bail!("{reason}");
+        }
+        self.rung.with_context(|| self.reasons())
+    }
+
+    /// True if the rung is used, the program is one of its own, and it is attached.
     #[must_use]
     pub fn has(&self, program: &str) -> bool {
         let is_of = |rung: &Rung| {
-            let extras = rung.extras.iter().map(|extra| &extra.program);
-            rung.programs.iter().chain(extras).any(|other| other.name == program)
+            let extras = rung.extras.iter().map(Extra::name);
+            rung.programs.iter().map(|other| other.name).chain(extras).any(|other| other == program)
         };
-        self.rung.is_some_and(is_of) && self.without.iter().all(|(other, _)| *other != program)
+        self.idle.is_none()
+            && self.rung.is_some_and(is_of)
+            && self.without.iter().all(|(other, _)| *other != program)
+            && self.waiting.iter().all(|(other, _)| *other != program)
     }
 
     /// All refusals in one line.
     #[must_use]
     pub fn reasons(&self) -> String {
-        let mut line = format!("no hook for {} holds on this kernel", self.noun);
+        let mut line = format!("no supported attach point for {} on this kernel", self.noun);
         for (rung, reason) in &self.refused {
             let _ = write!(line, "; {rung}: {reason}");
         }
+        if let Some(setting) = self.forced {
+            let _ = write!(line, "; {setting} permits no other, \"auto\" does");
+        }
         line
+    }
+
+    /// True if the rung's programs are on functions of modules.
+    pub(super) fn is_on_functions(&self) -> bool {
+        !self.functions.is_empty()
+    }
+
+    /// Attaches to modules as they are loaded now; nothing that is attached is detached for that.
+    ///
+    /// # Errors
+    /// If the rung's required functions are not there.
+    pub(super) fn update(&mut self, ebpf: &mut Ebpf, offsets: &Offsets) -> anyhow::Result<()> {
+        let _tracefs = Tracefs::mounted();
+        let Some(required) = self.functions.first_mut() else { return Ok(()) };
+        let module = required.module();
+        let state = required.update(ebpf);
+        if let Some(rung) = self.rung {
+            self.attach_extras(rung, ebpf, None, offsets);
+        }
+        self.idle = match state? {
+            State::Attached => None,
+            State::Waiting => Some(format!("the module {module} is not loaded")),
+        };
+        Ok(())
+    }
+
+    /// Attaches what a rung can do without.
+    fn attach_extras(&mut self, rung: &'static Rung, ebpf: &mut Ebpf, btf: Option<&Btf>, offsets: &Offsets) {
+        self.without.clear();
+        self.waiting.clear();
+        for extra in rung.extras {
+            let missing = absent(offsets, extra.needs);
+            if !missing.is_empty() {
+                self.without.push((extra.name(), format!("this kernel has no {}", missing.join(", "))));
+                continue;
+            }
+            let attached = match self.group(extra.programs) {
+                Some(group) => group.update(ebpf).map(|state| (state, group.module())),
+                None => attach_all(extra.programs, ebpf, btf).map(|()| (State::Attached, "")),
+            };
+            match attached {
+                Ok((State::Attached, _)) => {}
+                Ok((State::Waiting, module)) => self.waiting.push((extra.name(), module)),
+                Err(error) => self.without.push((extra.name(), format!("{error:#}"))),
+            }
+        }
+    }
+
+    /// The group of these programs, a new one if there is none yet; `None` if they are not on functions.
+    fn group(&mut self, programs: &'static [Program]) -> Option<&mut FunctionGroup> {
+        let known = self.functions.iter().position(|group| group.is_of(programs));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                self.functions.push(FunctionGroup::of(programs)?);
+                self.functions.len() - 1
+            }
+        };
+        self.functions.get_mut(index)
+    }
+
+    /// Detaches everything.
+    pub(super) fn detach(&mut self, ebpf: &mut Ebpf) {
+        self.functions.drain(..).for_each(|mut group| group.release(ebpf));
+        if let Some(rung) = self.rung.take() {
+            let extras = rung.extras.iter().flat_map(|extra| extra.programs);
+            rung.programs.iter().chain(extras).for_each(|program| detach_one(program, ebpf));
+        }
     }
 }
 
@@ -134,68 +259,62 @@ pub fn climb(
     offsets: &Offsets,
     hierarchy_id: u32,
 ) -> Outcome {
-    let (best, mut refused) = (ladder.rungs.first().copied(), Vec::new());
+    let mut outcome = Outcome::of(ladder);
     for &rung in &ladder.rungs {
         let mut missing = absent(offsets, &cgroup_fields(hierarchy_id));
         missing.extend(rung.needs.iter().flat_map(|fields| absent(offsets, fields)));
         if !missing.is_empty() {
-            refused.push((rung.name, format!("this kernel has no {}", missing.join(", "))));
+            outcome.refused.push((rung.name, format!("this kernel has no {}", missing.join(", "))));
             continue;
         }
         let in_tracefs = |program: &Program| !matches!(program.hook, Hook::BtfTracepoint(_));
         let _tracefs = rung.programs.iter().any(in_tracefs).then(Tracefs::mounted);
         match attach(rung, ebpf, btf) {
-            Ok(returns) => {
-                let without = attach_extras(rung, ebpf, btf, offsets);
-                return Outcome { noun: ladder.noun, best, rung: Some(rung), refused, without, returns };
+            Ok(functions) => {
+                outcome.rung = Some(rung);
+                outcome.functions.extend(functions);
+                outcome.attach_extras(rung, ebpf, btf, offsets);
+                // The same by other names is not worse.
+                outcome.refused.retain(|(refused, _)| !is_alike(refused, rung, &ladder.rungs));
+                return outcome;
             }
-            Err(error) => refused.push((rung.name, format!("{error:#}"))),
+            Err(error) => outcome.refused.push((rung.name, format!("{error:#}"))),
         }
     }
-    Outcome { noun: ladder.noun, best, rung: None, refused, without: Vec::new(), returns: Vec::new() }
+    outcome
 }
 
-/// Attaches what a rung can do without; what was not attached, and why.
-fn attach_extras(
-    rung: &Rung,
-    ebpf: &mut Ebpf,
-    btf: Option<&Btf>,
-    offsets: &Offsets,
-) -> Vec<(&'static str, String)> {
-    let mut without = Vec::new();
-    for Extra { program, needs } in rung.extras {
-        let missing = absent(offsets, needs);
-        if !missing.is_empty() {
-            without.push((program.name, format!("this kernel has no {}", missing.join(", "))));
-        } else if let Err(error) = attach_one(program, ebpf, btf) {
-            detach_one(program, ebpf);
-            without.push((program.name, format!("{error:#}")));
-        }
-    }
-    without
+/// True if the rung of this name misses as little as another.
+fn is_alike(name: &str, rung: &Rung, rungs: &[&'static Rung]) -> bool {
+    let on_functions = |rung: &Rung| matches!(rung.programs, [Program { hook: Hook::Function(..), .. }, ..]);
+    rungs.iter().any(|other| other.name == name && on_functions(other) && on_functions(rung))
 }
 
-fn attach(rung: &Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Vec<ReturnHook>> {
-    let mut returns = Vec::new();
-    for program in rung.programs {
-        match attach_one(program, ebpf, btf) {
-            Ok(hook) => returns.extend(hook),
-            Err(error) => {
-                detach(rung, ebpf);
-                return Err(error);
-            }
-        }
-    }
-    Ok(returns)
-}
-
-fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Option<ReturnHook>> {
-    let what = || format!("attach {} to {}", program.name, program.hook);
-    let load = |loaded: Result<(), ProgramError>| match loaded {
-        // A program with several hooks is loaded once.
-        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        Err(error) => Err(super::explain(shortened(error)).context(format!("load {}", program.name))),
+/// Attaches all that a rung requires, or nothing.
+fn attach(rung: &'static Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Option<FunctionGroup>> {
+    let Some(mut group) = FunctionGroup::of(rung.programs) else {
+        return attach_all(rung.programs, ebpf, btf).map(|()| None);
     };
+    match group.update(ebpf)? {
+        State::Attached => Ok(Some(group)),
+        State::Waiting => anyhow::bail!("the module {} is not loaded", group.module()),
+    }
+}
+
+/// Attaches programs that are not on functions, or none of them.
+fn attach_all(programs: &'static [Program], ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
+    for program in programs {
+        if let Err(error) = attach_one(program, ebpf, btf) {
+            programs.iter().for_each(|program| detach_one(program, ebpf));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
+    let what = || format!("attach {} to {}", program.name, program.hook);
+    let load = |result| loaded(program.name, result);
     let handle = ebpf
         .program_mut(program.name)
         .with_context(|| format!("the object has no program {}", program.name))?;
@@ -217,20 +336,18 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::
             load(handle.load())?;
             handle.attach(category, name).map_err(super::explain).with_context(what)?;
         }
-        Hook::Function(name) => {
-            let handle: &mut KProbe = handle.try_into().with_context(what)?;
-            load(handle.load())?;
-            if matches!(handle.kind(), ProbeKind::Return) {
-                let program = handle.fd().with_context(what)?;
-                match ReturnHook::attach(name, std::os::fd::AsFd::as_fd(program)) {
-                    Ok(hook) => return Ok(Some(hook)),
-                    Err(error) => tracing::warn!("of many calls of {name} at once some are lost: {error:#}"),
-                }
-            }
-            handle.attach(name, 0).map_err(super::explain).with_context(what)?;
-        }
+        Hook::Function(..) => anyhow::bail!("{}: functions of several modules in one group", what()),
     }
-    Ok(None)
+    Ok(())
+}
+
+/// Reads the result of loading a program into the kernel.
+pub(super) fn loaded(program: &str, result: Result<(), ProgramError>) -> anyhow::Result<()> {
+    match result {
+        // A program with several hooks is loaded once.
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(super::explain(shortened(error)).context(format!("load {program}"))),
+    }
 }
 
 /// The verifier explains itself in thousands of lines, of which the last tell why; the rest goes to the debug log.
@@ -249,12 +366,6 @@ fn shortened(error: ProgramError) -> anyhow::Error {
         }
         other => other.into(),
     }
-}
-
-/// Takes a rung's programs off their hooks: it holds whole or not at all.
-pub(super) fn detach(rung: &Rung, ebpf: &mut Ebpf) {
-    let extras = rung.extras.iter().map(|extra| &extra.program);
-    rung.programs.iter().chain(extras).for_each(|program| detach_one(program, ebpf));
 }
 
 fn detach_one(program: &Program, ebpf: &mut Ebpf) {

@@ -1,4 +1,5 @@
-//! The life of containers' cgroups, as the kernel tells it through a ring buffer.
+//! Rare events that the kernel programs report through a ring buffer: containers' cgroups that are made, left and removed,
+//! and modules of the NVIDIA driver that are loaded and unloaded.
 
 use glassbox_ebpf::cgroup::{SHARED_SLOT, event};
 
@@ -26,6 +27,19 @@ pub enum Event {
         /// The slot it held, which is user space's to give back.
         slot: Option<u32>,
     },
+    /// A module of the NVIDIA driver was loaded or unloaded.
+    DriverModule(DriverModule),
+}
+
+/// A module of the NVIDIA driver that was loaded or unloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverModule {
+    /// Its name.
+    pub name: String,
+    /// True if it was loaded. Its init function may still run.
+    pub loaded: bool,
+    /// When that was, in ns of CLOCK_MONOTONIC.
+    pub at_ns: u64,
 }
 
 const KIND: usize = 0;
@@ -37,6 +51,15 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
+/// The text of an event; the inner `None` if it may have been cut off.
+fn text(bytes: &[u8]) -> Option<Option<String>> {
+    let path = bytes.get(PATH..)?;
+    let end = path.iter().position(|&byte| byte == 0)?;
+    // The helper truncates silently: a path that fills the buffer may be longer.
+    let whole = end + 1 < path.len() && end > 0;
+    Some(whole.then(|| String::from_utf8_lossy(&path[..end]).into_owned()))
+}
+
 impl Event {
     /// Reads a [`glassbox_ebpf::cgroup::CgroupEvent`] from raw bytes; `None` where they are none.
     #[must_use]
@@ -44,16 +67,14 @@ impl Event {
         let slot = Some(word(bytes, SLOT)?).filter(|&slot| slot != SHARED_SLOT);
         let cgroup_id = bytes.get(ID..ID + 8)?.try_into().ok().map(u64::from_ne_bytes)?;
         match word(bytes, KIND)? {
-            event::BORN => {
-                let path = bytes.get(PATH..)?;
-                let end = path.iter().position(|&byte| byte == 0)?;
-                // The helper truncates silently: a path that fills the buffer may be longer.
-                let whole = end + 1 < path.len() && end > 0;
-                let path = whole.then(|| String::from_utf8_lossy(&path[..end]).into_owned());
-                Some(Self::Born { cgroup_id, slot, path })
-            }
+            event::BORN => Some(Self::Born { cgroup_id, slot, path: text(bytes)? }),
             event::EMPTIED => Some(Self::Emptied { cgroup_id }),
             event::REMOVED => Some(Self::Removed { cgroup_id, slot }),
+            kind @ (event::MODULE_LOADED | event::MODULE_GONE) => Some(Self::DriverModule(DriverModule {
+                name: text(bytes)??,
+                loaded: kind == event::MODULE_LOADED,
+                at_ns: cgroup_id,
+            })),
             _ => None,
         }
     }
@@ -94,6 +115,16 @@ mod tests {
             Event::parse(&bytes(event::REMOVED, 1, 9, b"")),
             Some(Event::Removed { cgroup_id: 9, slot: Some(1) })
         );
+    }
+
+    #[test]
+    fn a_module_carries_its_name_and_the_time() {
+        let module = |loaded| DriverModule { name: "nvidia_uvm".into(), loaded, at_ns: 9 };
+        for (kind, loaded) in [(event::MODULE_LOADED, true), (event::MODULE_GONE, false)] {
+            let event = Event::parse(&bytes(kind, SHARED_SLOT, 9, b"nvidia_uvm"));
+            assert_eq!(event, Some(Event::DriverModule(module(loaded))));
+            assert_eq!(Event::parse(&bytes(kind, SHARED_SLOT, 9, b"")), None);
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::config::{NvidiaDriverRung, SchedulerRung};
 pub const SWITCH: &str = "tp_btf sched_switch";
 /// Name of the scheduler's fallback rung.
 pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
+/// What the programs are called that report loads of the driver's modules.
+pub const NVIDIA_MODULES_NOUN: &str = "nvidia_modules";
 /// Name of the rung for kernels whose tracepoint does not give the victim's task.
 pub const OOM_BY_PID: &str = "tracepoint mark_victim + tp_btf signal_generate";
 
@@ -27,6 +29,7 @@ static SCHEDULER_SWITCH: Rung = Rung {
         "cfs_rq_rq",
         "rq_clock",
     ]],
+    misses: "",
 };
 
 static SCHEDULER_WAKEUP: Rung = Rung {
@@ -41,6 +44,18 @@ static SCHEDULER_WAKEUP: Rung = Rung {
     ],
     extras: &[],
     needs: &[&["task_pid", "task_tgid", "task_state"]],
+    misses: "",
+};
+
+static NVIDIA_MODULES: Rung = Rung {
+    name: "tp_btf module_load, module_free",
+    programs: &[
+        Program { name: programs::NVIDIA_DRIVER_MODULE_LOAD, hook: Hook::BtfTracepoint("module_load") },
+        Program { name: programs::NVIDIA_DRIVER_MODULE_FREE, hook: Hook::BtfTracepoint("module_free") },
+    ],
+    extras: &[],
+    needs: &[&["module_name"]],
+    misses: "",
 };
 
 static CGROUP: Rung = Rung {
@@ -52,6 +67,7 @@ static CGROUP: Rung = Rung {
     ],
     extras: &[],
     needs: &[&["cgroup_root", "cgroup_root_hierarchy_id", "cgroup_parent", "kernfs_node_name"]],
+    misses: "",
 };
 
 /// What leads from a file to the device it stands for, and to a process' start and name.
@@ -85,30 +101,78 @@ const XID_TRACEPOINT: Program = Program {
     hook: Hook::Record("nvidia", "nvidia_dev_xid", &["error_code", "dev"]),
 };
 
+/// The module of the driver's own devices.
+const DRIVER: &str = "nvidia";
+const UVM: &str = "nvidia_uvm";
+const MODESET: &str = "nvidia_modeset";
+
+/// Entry and return of an ioctl function.
+macro_rules! ioctl_function {
+    ($program:expr, $module:expr, $function:literal) => {
+        [
+            Program { name: $program, hook: Hook::Function($module, $function) },
+            Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function($module, $function) },
+        ]
+    };
+}
+
+static UVM_CALLS: [Program; 2] =
+    ioctl_function!(programs::NVIDIA_DRIVER_UVM_CALL, UVM, "uvm_unlocked_ioctl_entry");
+static TOOLS_CALLS: [Program; 2] =
+    ioctl_function!(programs::NVIDIA_DRIVER_TOOLS_CALL, UVM, "uvm_tools_unlocked_ioctl_entry");
+static MODESET_CALLS: [Program; 2] =
+    ioctl_function!(programs::NVIDIA_DRIVER_MODESET_CALL, MODESET, "nvkms_unlocked_ioctl");
+static POLLS: [Program; 1] =
+    [Program { name: programs::NVIDIA_DRIVER_POLL, hook: Hook::Function(DRIVER, "nvidia_poll") }];
+/// All that the driver's tracepoint tells goes through this function, in every release. The tracepoint would keep the
+/// driver from being unloaded for as long as anyone listens.
+static REPORTS: [Program; 1] =
+    [Program { name: programs::NVIDIA_DRIVER_REPORT, hook: Hook::Function(DRIVER, "nv_report_error") }];
+
+/// From 545.23.06 on. The same function serves 32-bit callers.
 static NVIDIA_DRIVER_FUNCTIONS: Rung = Rung {
     name: "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry",
-    programs: &[
-        Program { name: programs::NVIDIA_DRIVER_CALL, hook: Hook::Function("nvidia_unlocked_ioctl") },
-        Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function("nvidia_unlocked_ioctl") },
-        Program { name: programs::NVIDIA_DRIVER_CALL, hook: Hook::Function("uvm_unlocked_ioctl_entry") },
-        Program { name: programs::NVIDIA_DRIVER_RETURN, hook: Hook::Function("uvm_unlocked_ioctl_entry") },
-    ],
+    programs: &ioctl_function!(programs::NVIDIA_DRIVER_CALL, DRIVER, "nvidia_unlocked_ioctl"),
     extras: &[
-        Extra {
-            program: Program { name: programs::NVIDIA_DRIVER_POLL, hook: Hook::Function("nvidia_poll") },
-            needs: POLL_FIELDS,
-        },
-        // All that its tracepoint tells goes through this function, in every release. The tracepoint would keep the
-        // driver from being unloaded for as long as anyone listens.
-        Extra {
-            program: Program {
-                name: programs::NVIDIA_DRIVER_REPORT,
-                hook: Hook::Function("nv_report_error"),
-            },
-            needs: &["pci_dev_name"],
-        },
+        Extra { programs: &UVM_CALLS, needs: &[] },
+        Extra { programs: &TOOLS_CALLS, needs: &[] },
+        Extra { programs: &MODESET_CALLS, needs: &[] },
+        Extra { programs: &POLLS, needs: POLL_FIELDS },
+        Extra { programs: &REPORTS, needs: &["pci_dev_name"] },
     ],
     needs: &[CALL_FIELDS],
+    misses: "",
+};
+
+/// Before 545.23.06. Calls on /dev/nvidia-modeset come through these functions, too.
+static NVIDIA_DRIVER_FRONTEND: Rung = Rung {
+    name: "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry",
+    programs: &[
+        Program {
+            name: programs::NVIDIA_DRIVER_CALL,
+            hook: Hook::Function(DRIVER, "nvidia_frontend_unlocked_ioctl"),
+        },
+        Program {
+            name: programs::NVIDIA_DRIVER_RETURN,
+            hook: Hook::Function(DRIVER, "nvidia_frontend_unlocked_ioctl"),
+        },
+        Program {
+            name: programs::NVIDIA_DRIVER_CALL,
+            hook: Hook::Function(DRIVER, "nvidia_frontend_compat_ioctl"),
+        },
+        Program {
+            name: programs::NVIDIA_DRIVER_RETURN,
+            hook: Hook::Function(DRIVER, "nvidia_frontend_compat_ioctl"),
+        },
+    ],
+    extras: &[
+        Extra { programs: &UVM_CALLS, needs: &[] },
+        Extra { programs: &TOOLS_CALLS, needs: &[] },
+        Extra { programs: &POLLS, needs: POLL_FIELDS },
+        Extra { programs: &REPORTS, needs: &["pci_dev_name"] },
+    ],
+    needs: &[CALL_FIELDS],
+    misses: "",
 };
 
 static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
@@ -120,8 +184,10 @@ static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
             hook: Hook::Tracepoint("syscalls", "sys_enter_ioctl"),
         },
     ],
-    extras: &[Extra { program: XID_TRACEPOINT, needs: &[] }],
+    extras: &[Extra { programs: &[XID_TRACEPOINT], needs: &[] }],
     needs: &[CALL_FIELDS, DESCRIPTOR_FIELDS],
+    misses: "32-bit callers, requests that no device of the driver has, waits in poll(2), and Xid errors of drivers \
+             before 575.51.02",
 };
 
 static OOM_TASK: Rung = Rung {
@@ -129,6 +195,7 @@ static OOM_TASK: Rung = Rung {
     programs: &[Program { name: programs::OOM_VICTIM, hook: Hook::BtfTracepoint("mark_victim") }],
     extras: &[],
     needs: &[&["task_tgid", "task_group_leader", "task_start_time"]],
+    misses: "",
 };
 
 static OOM_PID: Rung = Rung {
@@ -139,26 +206,36 @@ static OOM_PID: Rung = Rung {
     ],
     extras: &[],
     needs: &[&["task_pid"]],
+    misses: "",
 };
 
-/// Every ladder, in the order in which they are climbed: who a cgroup is, before what it does.
+/// Every ladder, in the order in which they are tried: to which container a cgroup belongs comes before what it does.
 #[must_use]
 pub fn ladders(scheduler: SchedulerRung, nvidia_driver: NvidiaDriverRung) -> Vec<Ladder> {
-    let scheduler_rungs = match scheduler {
-        SchedulerRung::Auto => vec![&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP],
-        SchedulerRung::Switch => vec![&SCHEDULER_SWITCH],
-        SchedulerRung::Wakeup => vec![&SCHEDULER_WAKEUP],
+    let (scheduler_rungs, scheduler_forced): (Vec<&Rung>, _) = match scheduler {
+        SchedulerRung::Auto => (vec![&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP], None),
+        SchedulerRung::Switch => (vec![&SCHEDULER_SWITCH], Some("kernel.scheduler_rung = \"switch\"")),
+        SchedulerRung::Wakeup => (vec![&SCHEDULER_WAKEUP], Some("kernel.scheduler_rung = \"wakeup\"")),
     };
-    let nvidia_driver_rungs = match nvidia_driver {
-        NvidiaDriverRung::Auto => vec![&NVIDIA_DRIVER_FUNCTIONS, &NVIDIA_DRIVER_SYSCALLS],
-        NvidiaDriverRung::Functions => vec![&NVIDIA_DRIVER_FUNCTIONS],
-        NvidiaDriverRung::Syscalls => vec![&NVIDIA_DRIVER_SYSCALLS],
+    let functions = [&NVIDIA_DRIVER_FUNCTIONS, &NVIDIA_DRIVER_FRONTEND];
+    let (nvidia_driver_rungs, nvidia_driver_forced): (Vec<&Rung>, _) = match nvidia_driver {
+        NvidiaDriverRung::Auto => (functions.into_iter().chain([&NVIDIA_DRIVER_SYSCALLS]).collect(), None),
+        NvidiaDriverRung::Functions => (functions.into(), Some("nvidia_driver.rung = \"functions\"")),
+        NvidiaDriverRung::Syscalls => {
+            (vec![&NVIDIA_DRIVER_SYSCALLS], Some("nvidia_driver.rung = \"syscalls\""))
+        }
     };
+    let ladder = |noun, rungs| Ladder { noun, collector: noun, rungs, at_start: true, forced: None };
     vec![
-        Ladder { noun: "cgroup", rungs: vec![&CGROUP], at_start: true },
-        Ladder { noun: "scheduler", rungs: scheduler_rungs, at_start: true },
+        ladder("cgroup", vec![&CGROUP]),
+        Ladder { forced: scheduler_forced, ..ladder("scheduler", scheduler_rungs) },
         // Where the tracepoint has a number for a task, the verifier refuses the first.
-        Ladder { noun: "oom", rungs: vec![&OOM_TASK, &OOM_PID], at_start: true },
-        Ladder { noun: "nvidia_driver", rungs: nvidia_driver_rungs, at_start: false },
+        ladder("oom", vec![&OOM_TASK, &OOM_PID]),
+        Ladder { collector: "nvidia_driver", ..ladder(NVIDIA_MODULES_NOUN, vec![&NVIDIA_MODULES]) },
+        Ladder {
+            at_start: false,
+            forced: nvidia_driver_forced,
+            ..ladder("nvidia_driver", nvidia_driver_rungs)
+        },
     ]
 }

@@ -51,6 +51,12 @@ impl Engine {
                     (None, Some(slot)) => self.give_back(slot),
                     (None, None) => {}
                 },
+                Event::DriverModule(event) => {
+                    if let Some(kernel) = &mut self.kernel {
+                        running::active(&mut self.collectors)
+                            .for_each(|collector| collector.module_event(kernel, &event));
+                    }
+                }
             }
         }
     }

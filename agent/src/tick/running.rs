@@ -31,7 +31,7 @@ impl Running {
         let collector = (spec.start)(context)
             .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
             .ok();
-        let up = collector.is_some();
+        let up = collector.as_ref().is_some_and(|collector| collector.trouble().is_none());
         let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
         Self { status, collector, last_error: String::new() }
     }
@@ -62,7 +62,7 @@ impl Running {
             collector.collect_host(host);
         }));
         self.status.duration = begun.elapsed();
-        self.status.up = succeeded > 0 || failed.is_none();
+        self.status.up = (succeeded > 0 || failed.is_none()) && collector.trouble().is_none();
         if let Some(error) = failed {
             self.report(&error);
         }

@@ -27,7 +27,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Makes `ctl`, `gpu` and `uvm` by the numbers of the driver that is loaded now.
+    /// Makes `ctl`, `gpu`, `uvm` and `tools` by the numbers of the driver that is loaded now.
     ///
     /// # Errors
     /// Where no driver is loaded, or the kernel refuses.
@@ -36,7 +36,9 @@ impl Nodes {
         let uvm = registered.lines().find_map(|line| line.trim().strip_suffix(" nvidia-uvm"));
         let uvm = uvm.context("find nvidia-uvm in /proc/devices")?.parse().context("read its major")?;
         let directory = tempfile::tempdir().context("make a directory")?;
-        for (name, major, minor) in [("ctl", MAJOR, CTL_MINOR), ("gpu", MAJOR, 0), ("uvm", uvm, 0)] {
+        for (name, major, minor) in
+            [("ctl", MAJOR, CTL_MINOR), ("gpu", MAJOR, 0), ("uvm", uvm, 0), ("tools", uvm, 1)]
+        {
             let path = CString::new(directory.path().join(name).as_os_str().as_bytes())?;
             // SAFETY: a C string that lives until the call returns.
             let made =

@@ -32,8 +32,8 @@ pub struct Stage {
     pub program: PathBuf,
     /// Starts a driver of a release with so many MiB of memory.
     pub driver: fn(Release, u64) -> anyhow::Result<Box<dyn Driver>>,
-    /// The rung that the agent must be on.
-    pub rung: &'static str,
+    /// The rung that the agent must be on with a release.
+    pub rung: fn(Release) -> &'static str,
     /// Whether that rung hooks the driver's own functions: it sees every call that reaches them and no other. The rung
     /// of the system call also sees calls on a file that another thread closes meanwhile, and passes over words that
     /// are no driver's.
@@ -49,7 +49,7 @@ impl Stage {
     pub fn scene(&self, release: Release, memory_mib: u64) -> Scene {
         let driver = (self.driver)(release, memory_mib).unwrap_or_else(|error| panic!("{error:#}"));
         let watch = Watch::start(driver.as_ref(), self.program.clone());
-        assert_eq!(watch.rung(), self.rung);
+        assert_eq!(watch.rung(), (self.rung)(release));
         Scene { on_functions: self.on_functions, watch, driver }
     }
 

@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use glassbox::{
-    config::Config,
+    check::{Report, State},
+    config::{Config, NvidiaDriverRung, SchedulerRung},
     kernel::{Kernel, Options},
 };
-use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
+use glassbox_ebpf::offsets::{ABSENT, Offsets};
+use glassbox_tests::{
+    cgroup::{Cgroup, ROOT, v2_root},
+    inapplicable,
+};
 
 use super::{
     births::{config, engine, latest},
@@ -94,6 +99,33 @@ fn drop_capabilities(bits: &[u32]) {
         }
         assert_eq!(libc::syscall(libc::SYS_capset, &raw mut header, &raw const data), 0);
     }
+}
+
+#[test]
+fn a_forced_hook_that_cannot_be_attached_is_reported() {
+    let _alone = ALONE.lock();
+    // A file that stands for a driver, whose functions cannot be hooked because there is no such module.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut config = Config { nvidia_driver_rung: NvidiaDriverRung::Functions, ..config() };
+    config.nvidia_extra.ctl = vec![file.path().into()];
+    if Path::new("/sys/module/nvidia").exists() {
+        return inapplicable("a_forced_hook_that_cannot_be_attached_is_reported", "a driver is loaded");
+    }
+    let report = Report::of(&config);
+    let rows = report.rows().iter().filter(|row| row.subject == "collector nvidia_driver");
+    let [row] = rows.collect::<Vec<_>>()[..] else { panic!("{report}") };
+    assert!(row.state == State::Off && row.finding.contains("nvidia_driver.rung = \"functions\""), "{row:?}");
+    let (mut engine, snapshots) = engine(config);
+    engine.tick();
+    let snapshot = latest(&snapshots);
+    let mut collectors = snapshot.agent.collectors.iter();
+    assert!(!collectors.find(|status| status.name == "nvidia_driver").unwrap().up);
+
+    let config = Config { scheduler_rung: SchedulerRung::Switch, ..self::config() };
+    let change_offsets: fn(&mut Offsets) = |offsets| offsets.task_last_queued = ABSENT;
+    let kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets }).unwrap();
+    let refusal = format!("{:#}", kernel.rung("scheduler").unwrap_err());
+    assert!(refusal.contains("task_last_queued") && refusal.contains("kernel.scheduler_rung"), "{refusal}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod call;
 mod caller;
 mod collision;
 mod cost;
+mod modules;
 mod monitor;
 mod poll;
 mod probe;
@@ -30,14 +31,14 @@ use self::{
         wrapped,
     },
     caller::{Caller, Nodes, make},
-    probe::{DriverProbe, RUNG, counts, failures, reload},
+    probe::{DriverProbe, RUNG, counts, failures, reload, rung_of},
 };
 use super::probe::ALONE;
 
 /// Holds the machine for a test that needs the stand-in; `None`, and says so, where there is none.
 fn stand_in(test: &str) -> Option<impl Drop> {
     let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if nvidia_module::file().is_some() {
+    if nvidia_module::directory().is_some() {
         return Some(alone);
     }
     inapplicable(test, "no stand-in for the NVIDIA driver, see `cargo xtask vm`");
@@ -104,7 +105,10 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
         println!("release {release}");
         reload(&format!("memory_mib=64 release={release}"));
         let mut probe = DriverProbe::start();
-        assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+        assert_eq!(
+            probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(),
+            rung_of(release.parse().unwrap())
+        );
         let (cgroup, container) = probe.container();
         let sent = session();
         let outcomes = Caller::start(Some(&cgroup), &Nodes::new(), sent.clone()).outcomes();
@@ -236,7 +240,8 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
     let mut probe = DriverProbe::start();
     let (cgroup, container) = probe.container();
     let total = |probe: &mut DriverProbe, container: &Container| {
-        Caller::start(Some(&cgroup), &Nodes::new(), vec![control(0x101); 10]).outcomes();
+        let calls = [vec![control(0x101); 9], vec![uvm(25, 0)]].concat();
+        Caller::start(Some(&cgroup), &Nodes::new(), calls).outcomes();
         counts(&probe.read(container).unwrap()).values().sum::<u64>()
     };
     assert_eq!(total(&mut probe, &container), 10);
@@ -247,10 +252,17 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
     probe.look();
     assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
     assert_eq!(total(&mut probe, &container), 20);
-    // Between two looks: other functions under the same names.
+    // The kernel attaches what was attached before: nothing depends on when the agent looks.
+    reload("release=550.54.14");
+    assert_eq!(total(&mut probe, &container), 30);
+    probe.look();
+    // Functions of other names.
     reload("release=535.104.05");
     probe.look();
-    assert_eq!(total(&mut probe, &container), 30);
+    let rung = probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap();
+    assert_eq!(rung, rung_of("535.104.05".parse().unwrap()));
+    assert_eq!(total(&mut probe, &container), 40);
+    assert_eq!(probe.lost(Lost::NvidiaAttach) + probe.lost(Lost::NvidiaCalls), 0);
 }
 
 #[test]

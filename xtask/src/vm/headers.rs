@@ -39,11 +39,11 @@ impl Headers {
         Ok(Some(Self { tree, common }))
     }
 
-    /// Builds the modules whose sources are in `dir`.
-    pub(super) fn build(&self, what: &str, dir: &Path) -> anyhow::Result<()> {
+    /// Builds the modules whose sources are in `dir`, with further arguments of make.
+    pub(super) fn build(&self, what: &str, dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
         let mut make = Command::new("make");
         make.arg("-C").arg(&self.tree).arg(format!("M={}", dir.display()));
-        make.args(VARIABLES).arg("modules").env_remove("MAKEFLAGS");
+        make.args(VARIABLES).args(arguments).arg("modules").env_remove("MAKEFLAGS");
         step::run(what, &mut make)
     }
 }

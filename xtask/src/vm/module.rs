@@ -1,7 +1,8 @@
-//! The stand-in for the NVIDIA driver, `tests/nvidia-module`, built for a guest's kernel.
+//! The modules that stand in for the NVIDIA driver, `tests/nvidia-module`, built for a guest's kernel: nvidia-uvm, and nvidia
+//! twice, once with the names that functions had before 545.23.06.
 //!
 //! With the headers and the build programs that Debian offers for exactly that kernel, downloaded once and unpacked,
-//! never installed, and with this host's gcc: a build takes some three seconds, and none where nothing has changed.
+//! never installed, and with this host's gcc: a build takes some six seconds, and none if nothing has changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,19 +15,52 @@ use crate::workspace;
 
 /// Where the sources are, from the repository's root.
 const SOURCES: &str = "tests/nvidia-module";
-const FILE: &str = "nvidia.ko";
+const BUILDS: [Build; 2] = [
+    Build {
+        directory: "module",
+        argument: "FRONTEND=n",
+        modules: &[("nvidia.ko", "nvidia.ko"), ("nvidia-uvm.ko", "nvidia-uvm.ko")],
+    },
+    Build {
+        directory: "module-frontend",
+        argument: "FRONTEND=y",
+        modules: &[("nvidia.ko", "nvidia-frontend.ko")],
+    },
+];
 
-/// Builds the module for a kernel; `None` where nobody offers that kernel's headers any more.
-pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<PathBuf>> {
+/// One run of make.
+struct Build {
+    directory: &'static str,
+    argument: &'static str,
+    /// The files that are taken, each with its name in a guest.
+    modules: &'static [(&'static str, &'static str)],
+}
+
+/// Builds the modules for a kernel and returns them by their names in a guest; `None` if that kernel's headers are not
+/// offered any more.
+pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<Vec<(String, PathBuf)>>> {
     let Some(headers) = Headers::of(kernel)? else {
         return Ok(None);
     };
-    let output = kernel.dir().join("module");
-    copy(&workspace::root().join(SOURCES), &output)?;
-    headers.build(&format!("build the NVIDIA stand-in for {}", kernel.name()), &output)?;
-    let module = output.join(FILE);
-    anyhow::ensure!(module.is_file(), "build the NVIDIA stand-in: make left no {}", module.display());
-    Ok(Some(module))
+    let builds = BUILDS.iter().map(|build| {
+        let output = kernel.dir().join(build.directory);
+        copy(&workspace::root().join(SOURCES), &output)?;
+        let what = format!("build the NVIDIA stand-in for {}, {}", kernel.name(), build.argument);
+        headers.build(&what, &output, &[build.argument])?;
+        take(&output, build.modules)
+    });
+    let modules: Vec<_> = builds.collect::<anyhow::Result<_>>()?;
+    Ok(Some(modules.concat()))
+}
+
+/// The modules that a build left, by their names in a guest.
+fn take(output: &Path, modules: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let take = |(file, name): &(&str, &str)| {
+        let module = output.join(file);
+        anyhow::ensure!(module.is_file(), "build the NVIDIA stand-in: make left no {}", module.display());
+        Ok(((*name).to_owned(), module))
+    };
+    modules.iter().map(take).collect()
 }
 
 /// Copies the sources that have changed: make goes by their dates.

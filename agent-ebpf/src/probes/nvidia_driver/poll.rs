@@ -23,7 +23,7 @@ use glassbox_ebpf::{
     nvidia_driver::{CallKey, POLLS_IN_FLIGHT, PollInFlight, commands::POLL},
 };
 
-use super::{super::cgroup::slot_of_current, count_duration, device_of};
+use super::{super::cgroup::slot_of_current, count_duration, own_device};
 use crate::{
     frozen::{offset, setting},
     lost,
@@ -62,7 +62,7 @@ fn polled(file: u64, table: u64) -> Option<()> {
         let end = End { thread, file, table, registered, sleeps };
         return ended(&end, kept);
     }
-    let device = device_of(file)?;
+    let device = own_device(file)?;
     // SAFETY: a map element. Two threads whose ids collide may write one entry; the tag tells at the end.
     unsafe {
         (*kept).thread = thread;

@@ -11,10 +11,7 @@ use glassbox_ebpf::nvidia_driver::{device, device_key, file_key};
 
 /// The driver's own major number (nv-chardev-numbers.h), fixed since its first release.
 const MAJOR: u32 = 195;
-/// Minors of /dev/nvidia0 and so on.
-const GPUS: std::ops::RangeInclusive<u32> = 0..=247;
-const MODESET: u32 = 254;
-const CTL: u32 = 255;
+const MODESET_MINOR: u32 = 254;
 
 /// Files beside the real devices, from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,9 +46,8 @@ fn registered_devices(text: &str) -> HashMap<u64, u32> {
         match name {
             // One region up to 535, two since.
             "nvidia-frontend" | "nvidia" | "nvidiactl" if major == MAJOR => {
-                devices.extend(GPUS.map(|minor| (device_key(major, minor), device::GPU)));
-                devices.insert(device_key(major, MODESET), device::OTHER);
-                devices.insert(device_key(major, CTL), device::CTL);
+                let minors = (0..device::GPU_MINORS).chain([MODESET_MINOR, device::CTL_MINOR]);
+                devices.extend(minors.map(|minor| (device_key(major, minor), device::of_minor(minor))));
             }
             "nvidia-uvm" => {
                 devices.insert(device_key(major, 0), device::UVM);

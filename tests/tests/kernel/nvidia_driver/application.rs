@@ -7,13 +7,13 @@ use glassbox_tests::nvidia::{
     truth::Stage,
 };
 
-use super::{probe::RUNG, stand_in};
+use super::{probe::rung_of, stand_in};
 
 fn stage() -> Stage {
     Stage {
         program: APPLICATION.into(),
         driver: |release, memory_mib| Ok(Box::new(StandIn::load(release, memory_mib)?)),
-        rung: RUNG,
+        rung: rung_of,
         on_functions: true,
     }
 }

@@ -30,9 +30,19 @@ impl Nodes {
         })
     }
 
+    /// Opens /dev/nvidia-uvm-tools.
+    pub(super) fn open_tools(&self) -> i32 {
+        let path = self.path("tools");
+        // SAFETY: a C string that lives until the call returns.
+        unsafe { libc::open(path.as_ptr(), libc::O_RDWR) }
+    }
+
     fn paths(&self) -> [CString; 3] {
-        ["ctl", "gpu", "uvm"]
-            .map(|name| CString::new(self.0.directory().join(name).as_os_str().as_bytes()).unwrap())
+        ["ctl", "gpu", "uvm"].map(|name| self.path(name))
+    }
+
+    fn path(&self, name: &str) -> CString {
+        CString::new(self.0.directory().join(name).as_os_str().as_bytes()).unwrap()
     }
 }
 
@@ -51,6 +61,45 @@ pub(super) fn make(descriptors: [i32; 3], device: Device, request: u32, argument
     // SAFETY: the driver copies the structure or says that it cannot.
     let result = unsafe { libc::ioctl(descriptor, libc::c_ulong::from(request) as _, argument) };
     if result < 0 { io::Error::last_os_error().raw_os_error().unwrap_or(-1) } else { 0 }
+}
+
+/// Makes a call as a 32-bit program does, by its own way into the kernel; the result as the kernel returns it. The
+/// structure must be below 4 GiB.
+pub(super) fn make_compat(descriptor: i32, request: u32, argument: *mut u8) -> i32 {
+    const IOCTL: i32 = 54;
+    let result: i32;
+    // SAFETY: a system call that reads its arguments from these registers and changes none but eax; rbx, which the
+    // compiler keeps for itself, is restored.
+    unsafe {
+        std::arch::asm!(
+            "xchg rsi, rbx",
+            "int 0x80",
+            "xchg rsi, rbx",
+            inlateout("eax") IOCTL => result,
+            inlateout("rsi") u64::from(descriptor.cast_unsigned()) => _,
+            in("ecx") request,
+            in("edx") argument.addr() as u32,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result
+}
+
+/// A structure of 4 KiB below 4 GiB, for ever.
+pub(super) fn low_structure() -> *mut u8 {
+    // SAFETY: a new mapping, of the kernel's choosing.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(start, libc::MAP_FAILED, "mmap: {}", io::Error::last_os_error());
+    start.cast()
 }
 
 /// A process that makes calls. Killed, if it has not ended, and reaped when dropped.

@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use glassbox::{
     collectors::{Collector, Context, nvidia_driver::SPEC},
     config::{Config, NvidiaDriverRung},
     containers::{cgroup::Layout, tracker::Container},
-    kernel::{Kernel, Options},
+    kernel::{Kernel, Options, events::Event},
     snapshot::{
         ContainerRow,
         gpu::HostRows,
@@ -21,15 +21,23 @@ use glassbox::{
 use glassbox_ebpf::Lost;
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, v2_root},
+    nvidia::abi::Release,
     nvidia_module,
 };
 
 /// The rung that these tests are about.
 pub(super) const RUNG: &str = "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry";
-/// The collector looks for the driver this often.
-const LOOK: Duration = Duration::from_secs(2);
+/// The same before 545.23.06.
+const FRONTEND: &str = "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry";
+/// A load has been followed to its end within this time.
+const SETTLED: Duration = Duration::from_secs(10);
 /// It reads the maps again after this.
 const STALE: Duration = Duration::from_millis(25);
+
+/// The rung for a release.
+pub(super) fn rung_of(release: Release) -> &'static str {
+    if release < Release(545, 23, 6) { FRONTEND } else { RUNG }
+}
 
 /// Loads the stand-in with other parameters.
 pub(super) fn reload(parameters: &str) {
@@ -59,12 +67,15 @@ impl DriverProbe {
     }
 
     pub(super) fn on(nvidia_driver_rung: NvidiaDriverRung) -> Self {
-        let config = Config { nvidia_driver_rung, ..Config::default() };
-        let options = Options { config: &config, hierarchy_id: 0, change_offsets: |_| () };
+        Self::with(&Config { nvidia_driver_rung, ..Config::default() })
+    }
+
+    pub(super) fn with(config: &Config) -> Self {
+        let options = Options { config, hierarchy_id: 0, change_offsets: |_| () };
         let mut kernel = Kernel::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
         let layout = Layout::detect(Path::new(ROOT)).unwrap();
         let collector = (SPEC.start)(&mut Context {
-            config: &config,
+            config,
             layout: &layout,
             kernel: Some(&mut kernel),
             kernel_error: None,
@@ -100,10 +111,25 @@ impl DriverProbe {
         host
     }
 
-    /// Lets the collector look whether the driver has come or gone.
+    /// Lets the collector handle what the kernel has reported of the driver's modules, as the tick does.
     pub(super) fn look(&mut self) {
-        std::thread::sleep(LOOK);
-        self.collector.refresh(Some(&mut self.kernel));
+        let deadline = Instant::now() + SETTLED;
+        loop {
+            while let Some(event) = self.kernel.next_event() {
+                if let Event::DriverModule(event) = event {
+                    self.collector.module_event(&mut self.kernel, &event);
+                }
+            }
+            let Some(at) = self.collector.attend_at() else { return };
+            assert!(Instant::now() < deadline, "it looks for ever");
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            self.collector.attend(&mut self.kernel);
+        }
+    }
+
+    /// Why the collector measures nothing.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.collector.trouble()
     }
 
     pub(super) fn lost(&self, lost: Lost) -> u64 {

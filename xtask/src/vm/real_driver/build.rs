@@ -49,7 +49,7 @@ impl Modules {
         let version = fs::read_to_string(dir.join(VERSION)).context("read the driver's version")?;
         let own = packages::dir().join("own").join(kernel.name());
         module::copy(&workspace::root().join(SOURCES), &own)?;
-        headers.build(&format!("build the fake GPU for {}", kernel.name()), &own)?;
+        headers.build(&format!("build the fake GPU for {}", kernel.name()), &own, &[])?;
         let driver = DRIVER.iter().map(|file| dir.join(file));
         let files: Vec<_> = driver.chain(OWN.iter().map(|file| own.join(file))).collect();
         for file in &files {

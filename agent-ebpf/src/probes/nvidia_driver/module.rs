@@ -1,0 +1,73 @@
+//! Modules of the NVIDIA driver that are loaded or unloaded, so that the agent attaches and detaches at once.
+//!
+//! Hooks: tp_btf `module_load`, which fires when the module's functions can already be hooked and its init function has
+//! not run yet, and `module_free`. Both run only when any module of the host is loaded or unloaded.
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_str_bytes},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use glassbox_ebpf::{
+    Lost,
+    cgroup::{CgroupEvent, SHARED_SLOT, event},
+};
+
+use super::super::cgroup::CGROUP_EVENTS;
+use crate::{frozen::offset, lost, read::kernel};
+
+/// The first 16 bytes of a module's name as two words, and which of them count, the NUL included.
+struct Name([u64; 2], [u64; 2]);
+
+const NAMES: [Name; 3] = [name(b"nvidia"), name(b"nvidia_uvm"), name(b"nvidia_modeset")];
+
+const fn name(text: &[u8]) -> Name {
+    let (mut words, mut masks, mut at) = ([0u64; 2], [0u64; 2], 0);
+    while at <= text.len() {
+        let byte = if at < text.len() { text[at] } else { 0 };
+        words[at / 8] |= (byte as u64) << (at % 8 * 8);
+        masks[at / 8] |= 0xFF << (at % 8 * 8);
+        at += 1;
+    }
+    Name(words, masks)
+}
+
+#[btf_tracepoint(function = "module_load")]
+fn nvidia_driver_module_load(ctx: BtfTracePointContext) -> i32 {
+    report(ctx.arg(0), event::MODULE_LOADED);
+    0
+}
+
+#[btf_tracepoint(function = "module_free")]
+fn nvidia_driver_module_free(ctx: BtfTracePointContext) -> i32 {
+    report(ctx.arg(0), event::MODULE_GONE);
+    0
+}
+
+#[inline(always)]
+fn report(module: *const u8, kind: u32) -> Option<()> {
+    let name = module as u64 + u64::from(offset!(module_name));
+    let [first, second]: [u64; 2] = kernel(name, 0)?;
+    let is = |Name(words, masks): &Name| first & masks[0] == words[0] && second & masks[1] == words[1];
+    let [driver, uvm, modeset] = const { &NAMES };
+    if !is(driver) && !is(uvm) && !is(modeset) {
+        return None;
+    }
+    let Some(mut entry) = CGROUP_EVENTS.reserve::<CgroupEvent>(0) else {
+        // User space notices at its next periodic look.
+        lost::count(Lost::CgroupEvents);
+        return None;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reservation is a whole `CgroupEvent`; every member is written before it is submitted (`path` up to its
+    // NUL, by a helper that checks the address).
+    unsafe {
+        (&raw mut (*record).kind).write(kind);
+        (&raw mut (*record).slot).write(SHARED_SLOT);
+        (&raw mut (*record).id).write(bpf_ktime_get_ns());
+        (&raw mut (*record).path[0]).write(0);
+        let _ = bpf_probe_read_kernel_str_bytes(name as *const u8, &mut (*record).path);
+    }
+    entry.submit(0);
+    Some(())
+}

@@ -1,0 +1,293 @@
+//! Whether there is a driver, and the programs that follow its modules.
+//!
+//! The kernel reports every load and unload of one of the driver's modules. Then the agent looks at sysfs and procfs (some
+//! 50 µs) at once, and again every 5 ms until devices and release are known, for 2 s at most. Otherwise it looks every 30 s;
+//! every 2 s if the kernel does not report loads, or if the configuration names files that stand for devices.
+//!
+//! nvidia.ko's functions are attached when the module is loaded, before its init function has run, and stay attached;
+//! those of other modules, and of nvidia.ko when it is loaded again, are attached in advance
+//! ([`functions`](crate::kernel::functions)). If a module was in use before it was traced, calls may be missing:
+//! `glassbox_lost_events_total{source="nvidia_attach"}` counts that.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use aya::maps::{Array, HashMap as KernelHash, MapData};
+use glassbox_ebpf::{
+    Lost, maps,
+    nvidia_driver::{LAYOUTS, Layout, device},
+};
+
+use super::{ExtraPaths, Release, SPEC, SYS, devices, layouts, monotonic_ns, xids::Xids};
+use crate::{
+    config::Config,
+    kernel::{Kernel, events::DriverModule, ladders::NVIDIA_MODULES_NOUN, module},
+    snapshot::gpu::ReportedXids,
+};
+
+/// Time between two looks if the kernel reports loads.
+const LOOK: Duration = Duration::from_secs(30);
+/// Time between two looks if it does not.
+const POLL: Duration = Duration::from_secs(2);
+/// Time between two looks after a load or an unload.
+const SETTLE_STEP: Duration = Duration::from_millis(5);
+/// A module that was unloaded leaves sysfs within this time.
+const SETTLE_LEAST: Duration = Duration::from_millis(50);
+/// A module's init function that takes longer is noticed by the next look.
+const SETTLE_MOST: Duration = Duration::from_secs(2);
+/// Attaching is tried again after this.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The driver's module, without which there is no driver, and those that have functions of their own.
+const MODULES: [&str; 3] = ["nvidia", "nvidia_uvm", "nvidia_modeset"];
+const DRIVER: usize = 0;
+const UVM: usize = 1;
+
+/// The driver as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Driver {
+    devices: HashMap<u64, u32>,
+    release: Option<Release>,
+    /// Which load of each of [`MODULES`] this is; `None` if it is not loaded.
+    modules: [Option<u64>; MODULES.len()],
+}
+
+impl Driver {
+    fn is_there(&self) -> bool {
+        self.modules[DRIVER].is_some() || !self.devices.is_empty()
+    }
+
+    fn has(&self, kind: u32) -> bool {
+        self.devices.values().any(|&device| device == kind)
+    }
+
+    /// True if nothing more is to come of what is loaded.
+    fn is_settled(&self) -> bool {
+        let uvm = self.modules[UVM].is_none() || self.has(device::UVM);
+        self.modules[DRIVER].is_none() || self.release.is_some() && self.has(device::CTL) && uvm
+    }
+}
+
+pub(super) struct Presence {
+    extra: ExtraPaths,
+    release: Option<Release>,
+    proc_root: PathBuf,
+    sys_root: PathBuf,
+    devices: KernelHash<MapData, u64, u32>,
+    layouts: Array<MapData, Layout>,
+    xids: Xids,
+    driver: Driver,
+    looked: Option<Instant>,
+    /// What was counted while there was a driver stays.
+    ever: bool,
+    /// Why nothing is traced although there is a driver, and when attaching was tried last.
+    trouble: Option<(String, Instant)>,
+    /// When the last load or unload was reported, while looks follow it.
+    settling: Option<Instant>,
+    /// When each module was loaded, in ns of CLOCK_MONOTONIC, until its calls are traced.
+    untraced: [Option<u64>; MODULES.len()],
+}
+
+impl Presence {
+    pub(super) fn new(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Self> {
+        Ok(Self {
+            extra: config.nvidia_extra.clone(),
+            release: config.nvidia_release,
+            proc_root: config.proc_root.clone(),
+            sys_root: SYS.into(),
+            devices: kernel.take_map(maps::NVIDIA_DEVICES)?,
+            layouts: kernel.take_map(maps::NVIDIA_LAYOUTS)?,
+            xids: Xids::new(kernel)?,
+            driver: Driver::default(),
+            looked: None,
+            ever: false,
+            trouble: None,
+            settling: None,
+            untraced: [None; MODULES.len()],
+        })
+    }
+
+    /// True if there has been a driver since the agent started.
+    pub(super) fn ever(&self) -> bool {
+        self.ever
+    }
+
+    /// Why nothing is traced although there is a driver.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_ref().map(|(reason, _)| reason.as_str())
+    }
+
+    /// Xid errors; `None` if the programs are not told of them.
+    pub(super) fn xids(&self) -> Option<Vec<ReportedXids>> {
+        self.xids.read()
+    }
+
+    pub(super) fn module_event(&mut self, kernel: &mut Kernel, event: &DriverModule) {
+        tracing::debug!("module {} {}", event.name, if event.loaded { "loaded" } else { "unloaded" });
+        self.settling = Some(Instant::now());
+        if let Some(index) = MODULES.iter().position(|module| *module == event.name) {
+            self.untraced[index] = event.loaded.then_some(event.at_ns);
+        }
+        self.look(kernel);
+    }
+
+    /// When to look next, while a load or an unload is being followed.
+    pub(super) fn attend_at(&self) -> Option<Instant> {
+        self.settling.and(self.looked).map(|looked| looked + SETTLE_STEP)
+    }
+
+    pub(super) fn look_if_due(&mut self, kernel: &mut Kernel) {
+        let is_reported = kernel.rung(NVIDIA_MODULES_NOUN).is_ok() && self.extra == ExtraPaths::default();
+        let period = if is_reported { LOOK } else { POLL };
+        if self.looked.is_none_or(|looked| looked.elapsed() >= period) {
+            self.look(kernel);
+        }
+    }
+
+    /// Adapts programs and maps to the driver as it is now.
+    pub(super) fn look(&mut self, kernel: &mut Kernel) {
+        let is_first = self.looked.replace(Instant::now()).is_none();
+        let driver = Driver {
+            devices: devices::devices(&self.proc_root, &self.extra),
+            release: self.release.or_else(|| Release::running(&self.proc_root, &self.sys_root)),
+            modules: MODULES.map(module::generation),
+        };
+        self.settling = self.settling.filter(|since| {
+            let passed = since.elapsed();
+            passed < SETTLE_LEAST || !driver.is_settled() && passed < SETTLE_MOST
+        });
+        let is_due = self.trouble.as_ref().is_some_and(|(_, tried)| tried.elapsed() >= RETRY);
+        if driver == self.driver && !is_due {
+            return;
+        }
+        let before = std::mem::replace(&mut self.driver, driver);
+        self.note_loads(&before, is_first);
+        if self.driver.is_there() {
+            self.follow(kernel, &before);
+        } else {
+            self.leave(kernel, &before);
+        }
+    }
+
+    /// Notes when modules were loaded whose loads were not reported.
+    fn note_loads(&mut self, before: &Driver, is_first: bool) {
+        for index in 0..MODULES.len() {
+            let now = self.driver.modules[index];
+            if is_first || now.is_none() {
+                // What was called before the agent started is not lost.
+                self.untraced[index] = None;
+            } else if now != before.modules[index] && self.untraced[index].is_none() {
+                self.untraced[index] = Some(monotonic_ns());
+            }
+        }
+    }
+
+    fn follow(&mut self, kernel: &mut Kernel, before: &Driver) {
+        self.ever = true;
+        let is_other = self.driver.modules[DRIVER] != before.modules[DRIVER];
+        let is_new = is_other || !before.is_there();
+        let held = kernel.rung(SPEC.name).map(|rung| rung.name).ok();
+        let attached = self.prepare(before).and_then(|()| kernel.update(SPEC.name, is_new));
+        match attached {
+            Ok(rung) => {
+                self.trouble = None;
+                let release =
+                    self.driver.release.map_or("of unknown release".into(), |release| release.to_string());
+                if is_new || held != Some(rung.name) || self.driver.release != before.release {
+                    tracing::info!("NVIDIA driver {release}: ioctls are traced by {}", rung.name);
+                    if !rung.misses.is_empty() {
+                        tracing::info!("{} does not see: {}", rung.name, rung.misses);
+                    }
+                    for (program, reason) in kernel.without(SPEC.name) {
+                        tracing::info!("go on without {program}: {reason}");
+                    }
+                }
+                self.account(kernel);
+            }
+            Err(error) => {
+                let reason = format!("cannot trace the NVIDIA driver: {error:#}");
+                if self.trouble() != Some(&reason) {
+                    tracing::warn!("{reason}");
+                }
+                self.trouble = Some((reason, Instant::now()));
+            }
+        }
+        self.xids.attached(kernel);
+    }
+
+    fn leave(&mut self, kernel: &mut Kernel, before: &Driver) {
+        kernel.set_aside(SPEC.name);
+        self.trouble = None;
+        if before.is_there() {
+            tracing::info!("the NVIDIA driver is gone; it is traced again when it is loaded");
+            // The next driver may be of another release: until that is known, undecoded is better than wrong.
+            if let Err(error) = self.prepare(before) {
+                tracing::warn!("clear what is known of the NVIDIA driver: {error:#}");
+            }
+        }
+        self.xids.attached(kernel);
+    }
+
+    /// Counts the modules that were in use before their calls were traced.
+    fn account(&mut self, kernel: &mut Kernel) {
+        let on_functions = kernel
+            .outcomes()
+            .iter()
+            .any(|outcome| outcome.noun == SPEC.name && !outcome.functions.is_empty());
+        for (index, module) in MODULES.iter().enumerate() {
+            let is_traced = match index {
+                _ if on_functions => true,
+                DRIVER => self.driver.has(device::CTL),
+                UVM => self.driver.has(device::UVM),
+                _ => true,
+            };
+            let Some(loaded_ns) = self.untraced[index].filter(|_| is_traced) else { continue };
+            self.untraced[index] = None;
+            let open_files = module::open_files(module).unwrap_or_default();
+            if kernel.attached_in_advance(module) || open_files == 0 {
+                continue;
+            }
+            kernel.count_lost(Lost::NvidiaAttach);
+            let late_ms = monotonic_ns().saturating_sub(loaded_ns) / 1_000_000;
+            tracing::warn!(
+                "{module} was in use before its calls were traced, at most {late_ms} ms after it was loaded: some of \
+                 its first calls are missing"
+            );
+        }
+    }
+
+    /// Enters devices and layouts into the programs' maps.
+    fn prepare(&mut self, before: &Driver) -> anyhow::Result<()> {
+        if self.driver.devices != before.devices {
+            let known: Vec<u64> = self.devices.keys().flatten().collect();
+            for key in known.iter().filter(|key| !self.driver.devices.contains_key(key)) {
+                // A key that is gone already is as good.
+                let _ = self.devices.remove(key);
+            }
+            for (key, kind) in &self.driver.devices {
+                self.devices.insert(key, kind, 0).context("enter a device")?;
+            }
+        }
+        if self.driver.release != before.release || self.driver.is_there() != before.is_there() {
+            let mut table = vec![Layout::UNKNOWN; LAYOUTS as usize];
+            if self.driver.is_there() {
+                for (index, layout) in layouts::layouts(self.driver.release) {
+                    if let Some(entry) = table.get_mut(index as usize) {
+                        *entry = layout;
+                    }
+                }
+            }
+            for (index, layout) in (0..).zip(table) {
+                self.layouts.set(index, layout, 0).context("enter a layout")?;
+            }
+        }
+        if self.driver.modules[DRIVER] != before.modules[DRIVER] || !before.is_there() {
+            self.xids.prepare()?;
+        }
+        Ok(())
+    }
+}

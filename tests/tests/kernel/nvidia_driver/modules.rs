@@ -1,0 +1,255 @@
+//! The driver's modules: which functions they have, and that they come, go and come back while the agent runs.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use glassbox::{
+    config::{Config, NvidiaDriverRung},
+    containers::tracker::Container,
+    tick::Waker,
+};
+use glassbox_ebpf::{Lost, programs};
+use glassbox_tests::{cgroup::Cgroup, nvidia_module};
+
+use super::{
+    super::births::{config, engine},
+    call::{Device, control, request, uvm},
+    caller::{Nodes, fork, low_structure, make, make_compat, wait},
+    probe::{DriverProbe, RUNG, counts, reload, rung_of},
+    stand_in,
+};
+
+/// Unloads both modules, if they are loaded.
+fn unload() {
+    nvidia_module::unload_uvm().unwrap();
+    if fs::exists("/sys/module/nvidia").unwrap() {
+        nvidia_module::unload().unwrap();
+    }
+}
+
+/// A process of a container that makes two calls on uvm and one on ctl as soon as `load` returns.
+fn load_and_call(cgroup: &Cgroup, load: impl FnOnce()) {
+    let pid = fork(Some(cgroup), || {
+        load();
+        let descriptors = Nodes::new().open();
+        for mut call in [uvm(0x3000_0001, 0), uvm(25, 0), control(0x101)] {
+            assert_eq!(make(descriptors, call.device, call.request, call.bytes.as_mut_ptr()), 0);
+        }
+    });
+    wait(pid);
+}
+
+fn total(probe: &mut DriverProbe, container: &Container) -> u64 {
+    probe.read(container).map_or(0, |usage| counts(&usage).values().sum())
+}
+
+fn attached(probe: &DriverProbe, program: &str) -> bool {
+    let programs = probe.kernel.programs();
+    programs.iter().find(|status| status.name == program).is_some_and(|status| status.attached)
+}
+
+/// Numbers of calls by device and command.
+type Counted = Vec<((&'static str, String), u64)>;
+
+/// Calls that one attach method sees and the other may not: by device and command.
+fn unusual_calls(rung: NvidiaDriverRung, release: &str) -> (DriverProbe, Counted) {
+    reload(&format!("release={release}"));
+    let mut probe = DriverProbe::on(rung);
+    let (cgroup, container) = probe.container();
+    let nodes = Nodes::new();
+    let pid = fork(Some(&cgroup), || {
+        let [ctl, gpu, uvm_file] = nodes.open();
+        let tools = nodes.open_tools();
+        let structure = low_structure();
+        let call = control(0x101);
+        for descriptor in [ctl, gpu] {
+            assert_eq!(make_compat(descriptor, call.request, structure), 0);
+        }
+        assert_eq!(make_compat(uvm_file, 25, structure), 0);
+        // One that a tool makes, and two that are no requests of the driver's.
+        make([tools; 3], Device::Uvm, 1, structure);
+        make([ctl; 3], Device::Ctl, 0x4700, structure);
+        make([uvm_file; 3], Device::Uvm, 2047, structure);
+        let known = request(Device::Ctl, 0xC8, 72);
+        make([ctl; 3], Device::Ctl, known.request, structure);
+    });
+    wait(pid);
+    let usage = probe.read(&container).expect("a row");
+    (probe, counts(&usage).into_iter().collect())
+}
+
+#[test]
+fn functions_see_every_call_under_the_names_of_every_release() {
+    let Some(_alone) = stand_in("functions_see_every_call_under_the_names_of_every_release") else { return };
+    for release in ["535.104.05", "550.54.14"] {
+        let (probe, counted) = unusual_calls(NvidiaDriverRung::Functions, release);
+        let rung = probe.kernel.rung("nvidia_driver").unwrap();
+        assert_eq!((rung.name, rung.misses), (rung_of(release.parse().unwrap()), ""));
+        for program in [
+            programs::NVIDIA_DRIVER_CALL,
+            programs::NVIDIA_DRIVER_UVM_CALL,
+            programs::NVIDIA_DRIVER_TOOLS_CALL,
+            programs::NVIDIA_DRIVER_RETURN,
+            programs::NVIDIA_DRIVER_POLL,
+            programs::NVIDIA_DRIVER_REPORT,
+        ] {
+            assert!(attached(&probe, program), "{program}: {:?}", probe.kernel.outcomes());
+        }
+        let expected = [
+            (("ctl", "card_info"), 1),
+            (("ctl", "other"), 1),
+            (("ctl", "rm_control_system"), 1),
+            (("gpu", "rm_control_system"), 1),
+            (("other", "other"), 1),
+            (("uvm", "unknown"), 1),
+            (("uvm", "uvm_register_gpu_vaspace"), 1),
+        ];
+        assert_eq!(counted, expected.map(|((device, command), count)| ((device, command.to_owned()), count)));
+        assert_eq!(probe.kernel.without("nvidia_driver").count(), 0, "{:?}", probe.kernel.outcomes());
+    }
+}
+
+#[test]
+fn tracepoints_miss_what_they_are_said_to_miss_and_nothing_else() {
+    let Some(_alone) = stand_in("tracepoints_miss_what_they_are_said_to_miss_and_nothing_else") else {
+        return;
+    };
+    for release in ["535.104.05", "550.54.14"] {
+        let (probe, counted) = unusual_calls(NvidiaDriverRung::Syscalls, release);
+        let expected = [(("ctl", "card_info"), 1), (("other", "other"), 1)];
+        assert_eq!(counted, expected.map(|((device, command), count)| ((device, command.to_owned()), count)));
+        let misses = probe.kernel.rung("nvidia_driver").unwrap().misses;
+        assert!(misses.contains("32-bit callers") && misses.contains("requests"), "{misses}");
+    }
+}
+
+#[test]
+fn the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late() {
+    let Some(_alone) = stand_in("the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late")
+    else {
+        return;
+    };
+    unload();
+    nvidia_module::load_driver("").unwrap();
+    let mut probe = DriverProbe::start();
+    assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+    for program in
+        [programs::NVIDIA_DRIVER_CALL, programs::NVIDIA_DRIVER_POLL, programs::NVIDIA_DRIVER_REPORT]
+    {
+        assert!(attached(&probe, program), "{program}: {:?}", probe.kernel.outcomes());
+    }
+    assert!(!attached(&probe, programs::NVIDIA_DRIVER_UVM_CALL));
+    let (cgroup, container) = probe.container();
+    // The agent does nothing meanwhile.
+    load_and_call(&cgroup, || nvidia_module::load_uvm().unwrap());
+    assert_eq!(total(&mut probe, &container), 3);
+    probe.look();
+    assert!(attached(&probe, programs::NVIDIA_DRIVER_UVM_CALL), "{:?}", probe.kernel.outcomes());
+    nvidia_module::unload_uvm().unwrap();
+    probe.look();
+    assert!(
+        !attached(&probe, programs::NVIDIA_DRIVER_UVM_CALL) && attached(&probe, programs::NVIDIA_DRIVER_CALL)
+    );
+    load_and_call(&cgroup, || nvidia_module::load_uvm().unwrap());
+    assert_eq!(total(&mut probe, &container), 6);
+    probe.look();
+    assert_eq!(probe.lost(Lost::NvidiaAttach) + probe.lost(Lost::NvidiaCalls), 0);
+}
+
+#[test]
+fn tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it() {
+    let Some(_alone) = stand_in("tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it")
+    else {
+        return;
+    };
+    unload();
+    nvidia_module::load_driver("").unwrap();
+    let mut probe = DriverProbe::on(NvidiaDriverRung::Syscalls);
+    let (cgroup, container) = probe.container();
+    nvidia_module::load_uvm().unwrap();
+    probe.look();
+    load_and_call(&cgroup, || ());
+    assert_eq!((total(&mut probe, &container), probe.lost(Lost::NvidiaAttach)), (3, 0));
+}
+
+#[test]
+fn a_driver_that_is_loaded_is_traced_at_once_without_a_tick() {
+    let Some(_alone) = stand_in("a_driver_that_is_loaded_is_traced_at_once_without_a_tick") else { return };
+    unload();
+    let (mut engine, _snapshots) = engine(Config { tick: Duration::from_secs(3600), ..config() });
+    let stop = Waker::new().unwrap();
+    let ticking = {
+        let stop = stop.clone();
+        std::thread::spawn(move || engine.run(&stop, || ()).unwrap())
+    };
+    // The first tick.
+    std::thread::sleep(Duration::from_secs(1));
+    let events = || fs::read_to_string("/sys/kernel/tracing/kprobe_events").unwrap();
+    assert!(!events().contains("nvidia_unlocked_ioctl"));
+    let begun = Instant::now();
+    nvidia_module::load("").unwrap();
+    while !events().contains("nvidia_unlocked_ioctl_return") {
+        assert!(begun.elapsed() < Duration::from_secs(5), "not attached:\n{}", events());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let took = begun.elapsed();
+    stop.wake();
+    ticking.join().unwrap();
+    println!("attached {took:?} after the module was loaded");
+    // An emulated machine takes most of this to verify the programs.
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss() {
+    let Some(_alone) = stand_in("a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss") else {
+        return;
+    };
+    for rung in [NvidiaDriverRung::Functions, NvidiaDriverRung::Syscalls] {
+        unload();
+        let mut probe = DriverProbe::on(rung);
+        let (cgroup, _container) = probe.container();
+        let ((mut held, mut holds), (mut until, mut end)) =
+            (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+        let pid = fork(Some(&cgroup), || {
+            nvidia_module::load("").unwrap();
+            let _descriptors = Nodes::new().open();
+            holds.write_all(&[0]).unwrap();
+            let _ = until.read(&mut [0]);
+        });
+        held.read_exact(&mut [0]).unwrap();
+        probe.look();
+        // nvidia and nvidia_uvm.
+        assert_eq!(probe.lost(Lost::NvidiaAttach), 2, "{rung:?}");
+        end.write_all(&[0]).unwrap();
+        wait(pid);
+        // Nothing is open now.
+        reload("");
+        probe.look();
+        assert_eq!(probe.lost(Lost::NvidiaAttach), 2, "{rung:?}");
+    }
+}
+
+#[test]
+fn a_module_without_the_functions_that_are_asked_for_is_reported_until_another_is_loaded() {
+    let Some(_alone) =
+        stand_in("a_module_without_the_functions_that_are_asked_for_is_reported_until_another_is_loaded")
+    else {
+        return;
+    };
+    unload();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut config = Config { nvidia_driver_rung: NvidiaDriverRung::Functions, ..Config::default() };
+    config.nvidia_extra.ctl = vec![file.path().into()];
+    let mut probe = DriverProbe::with(&config);
+    let trouble = probe.trouble().expect("a device, and no function").to_owned();
+    assert!(trouble.contains("nvidia_driver.rung") && trouble.contains("auto"), "{trouble}");
+    assert!(probe.kernel.rung("nvidia_driver").is_err());
+    nvidia_module::load("").unwrap();
+    probe.look();
+    assert_eq!(probe.trouble(), None);
+    assert!(probe.kernel.rung("nvidia_driver").is_ok());
+}
