@@ -3,12 +3,16 @@
 //! Without a compiler and linker that can (see `toolchain.rs`) it writes an empty file there and warns, so that
 //! checks, documentation and the tests that need no kernel still work; such an agent says that it has no programs.
 //! A program that does not compile fails the build.
+//!
+//! It also tells the agent which commit it is built from ([`commit`]).
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::Context as _;
 
+#[path = "build/commit.rs"]
+mod commit;
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
@@ -18,6 +22,7 @@ const OBJECT: &str = "glassbox-programs";
 fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed={}", toolchain::OVERRIDE);
     println!("cargo:rerun-if-changed=../xtask/src/toolchain.rs");
+    commit::tell();
     let out = PathBuf::from(env::var_os("OUT_DIR").context("read OUT_DIR")?);
     match toolchain::find() {
         Ok(found) => build(&found),

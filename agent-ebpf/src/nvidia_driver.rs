@@ -176,6 +176,8 @@ pub struct FailureKey {
 pub const TRANSPORT: u32 = 1 << 31;
 /// Stands for any status that no driver defines: the structure is the caller's memory, who may write what it likes.
 pub const UNDEFINED_STATUS: u32 = 0x7FFF_FFFF;
+/// Statuses that are warnings: the call succeeded. Drivers up to 595 define 0x10001 to 0x10009.
+pub const WARNINGS: core::ops::Range<u32> = 0x1_0000..0x1_0020;
 /// The status of an allocation for which there is no memory.
 pub const NO_MEMORY: u32 = 0x51;
 /// The status of an allocation that lacks something else.

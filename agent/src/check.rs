@@ -1,289 +1,215 @@
-//! `glassbox check`: what this host offers, what would be on, what off and why. Kernel programs are really loaded and
-//! attached for a moment, and collectors started, because nothing else tells whether this host takes them.
+//! `glassbox check`: what works on this host, what does not, and why. Kernel programs are loaded and attached for a
+//! moment, and collectors are started, because nothing else shows whether this host accepts them.
+//!
+//! [`State`] and [`Report::exit_code`] are a contract with scripts, and so is the JSON of [`Report::to_json`]; see
+//! docs/check.md. The rows come from one module per subject; [`Report::row`] prints each cause once.
 
-use std::{fmt, os::unix::net::UnixStream, path::Path, sync::mpsc, time::Duration};
+mod collectors;
+mod gpu;
+mod json;
+mod kernel;
+mod listener;
+mod privileges;
+mod runtimes;
+mod text;
 
-use crate::{
-    collectors::{COLLECTORS, Context, Spec, nvidia_driver, nvml},
-    config::Config,
-    containers::{
-        cgroup::{self, Layout},
-        runtimes,
-    },
-    kernel::{self, Kernel, host},
-};
+use crate::config::Config;
 
 /// How a row bears on the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Works.
     Ok,
-    /// The agent runs without it.
+    /// The configuration asks for it, and it does not work here, or only in part.
+    Degraded,
+    /// Switched off by the configuration.
     Off,
+    /// This host has nothing that it could apply to, such as no GPU.
+    NotApplicable,
     /// The agent cannot run.
     Fatal,
+}
+
+impl State {
+    /// The value of `state` in the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Off => "off",
+            Self::NotApplicable => "not_applicable",
+            Self::Fatal => "fatal",
+        }
+    }
 }
 
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was looked at.
+    /// What was looked at. Does not depend on the host, so scripts can look for it.
     pub subject: String,
+    /// Which part of the subject this row is about; `None` for the subject as a whole.
+    pub detail: Option<String>,
     /// How it bears on the agent.
     pub state: State,
-    /// What was found, or why not and what to do.
+    /// What was found, or why it does not work and what to do.
     pub finding: String,
 }
 
-/// The whole table. Its `Display` is what `glassbox check` prints.
+/// A cause that may stand behind several rows.
 #[derive(Clone, Debug)]
-pub struct Report(Vec<Row>);
+struct Cause {
+    text: String,
+    subject: String,
+}
+
+/// The whole table. Its `Display` is what `glassbox check` prints.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    rows: Vec<Row>,
+    causes: Vec<Cause>,
+}
 
 impl Report {
-    /// Looks at this host with this configuration.
+    /// Shorter findings are repeated: a reference would be no shorter.
+    const CAUSE_MIN_CHARS: usize = 40;
+
+    /// Checks this host with this configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let mut report = Self(Vec::new());
+        let mut report = Self::default();
         if config.demo {
             report.ok("DEMO", "GPUs, and the containers that use them, are made up (demo = true)");
         }
-        report.ok("kernel", host::release(&config.proc_root));
-        report.btf(config);
-        report.lockdown();
-        report.privileges(&config.proc_root);
-        let layout = report.cgroups(config);
-        report.runtimes(config);
-        report.gpu(config, layout.as_ref());
-        report.collectors(config, layout.as_ref());
+        kernel::check(&mut report, config);
+        let privileges = privileges::check(&mut report, config);
+        let layout = kernel::cgroups(&mut report, config);
+        listener::check(&mut report, config.listen);
+        runtimes::check(&mut report, config, &privileges);
+        let gpu = gpu::check(&mut report, config, layout.as_ref());
+        collectors::check(&mut report, config, layout.as_ref(), gpu);
         report
     }
 
-    /// False where the agent would end at once.
+    /// The report on a configuration that cannot be used.
+    #[must_use]
+    pub fn of_unusable_configuration(error: &anyhow::Error) -> Self {
+        let mut report = Self::default();
+        report.row("configuration", State::Fatal, format!("{error:#}"));
+        report
+    }
+
+    /// False if the agent would end at once.
     #[must_use]
     pub fn can_run(&self) -> bool {
-        self.0.iter().all(|row| row.state != State::Fatal)
+        self.rows.iter().all(|row| row.state != State::Fatal)
+    }
+
+    /// The worst state: [`State::Fatal`], [`State::Degraded`] or [`State::Ok`].
+    #[must_use]
+    pub fn verdict(&self) -> State {
+        let has = |state| self.rows.iter().any(|row| row.state == state);
+        [State::Fatal, State::Degraded].into_iter().find(|state| has(*state)).unwrap_or(State::Ok)
+    }
+
+    /// The exit status of `glassbox check`: 0 if everything that the configuration asks for works, 2 if the agent can run
+    /// but something is missing or incomplete, 1 if it cannot run.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self.verdict() {
+            State::Fatal => 1,
+            State::Degraded => 2,
+            State::Ok | State::Off | State::NotApplicable => 0,
+        }
     }
 
     /// The table's rows.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
-        &self.0
-    }
-
-    fn row(&mut self, subject: impl Into<String>, state: State, finding: impl Into<String>) {
-        self.0.push(Row { subject: subject.into(), state, finding: finding.into() });
+        &self.rows
     }
 
     fn ok(&mut self, subject: &str, finding: impl Into<String>) {
         self.row(subject, State::Ok, finding);
     }
 
-    fn btf(&mut self, config: &Config) {
-        match kernel::offsets::read(&config.btf).and_then(|blob| kernel::offsets::resolve(&blob)) {
-            Ok(offsets) => {
-                let mut absent = Vec::new();
-                offsets.each(|field, offset| {
-                    if offset == glassbox_ebpf::offsets::ABSENT {
-                        absent.push(field);
-                    }
-                });
-                let path = config.btf.display();
-                self.ok(
-                    "BTF",
-                    match absent.as_slice() {
-                        [] => format!("{path}: every field found"),
-                        absent => format!("{path}: no {}", absent.join(", ")),
-                    },
-                );
-            }
-            Err(error) => self.row("BTF", State::Off, format!("{error:#}")),
+    fn row(&mut self, subject: impl Into<String>, state: State, finding: impl Into<String>) {
+        self.push(subject.into(), None, state, finding.into());
+    }
+
+    fn detail(&mut self, subject: &str, detail: String, state: State, finding: impl Into<String>) {
+        self.push(subject.to_owned(), Some(detail), state, finding.into());
+    }
+
+    fn push(&mut self, subject: String, detail: Option<String>, state: State, finding: String) {
+        let bad = matches!(state, State::Degraded | State::Off | State::Fatal);
+        let referring = if bad { self.refer(&finding) } else { finding.clone() };
+        if bad {
+            self.cause(&finding, &subject);
+        }
+        self.rows.push(Row { subject, detail, state, finding: referring });
+    }
+
+    /// From here on the text is replaced by a reference to the row of this subject.
+    fn cause(&mut self, text: &str, subject: &str) {
+        if text.chars().count() >= Self::CAUSE_MIN_CHARS {
+            self.causes.push(Cause { text: text.to_owned(), subject: subject.to_owned() });
         }
     }
 
-    fn lockdown(&mut self) {
-        match host::lockdown().as_str() {
-            "confidentiality" => {
-                let finding =
-                    "confidentiality: programs may not read kernel memory; boot with lockdown=integrity";
-                self.row("lockdown", State::Off, finding);
-            }
-            mode => self.ok("lockdown", mode),
+    /// The finding, with what an earlier row says already replaced by a reference to that row.
+    fn refer(&self, finding: &str) -> String {
+        if let Some(cause) = self.causes.iter().find(|cause| cause.text == finding) {
+            return format!("same reason as {}", cause.subject);
         }
-    }
-
-    fn privileges(&mut self, proc_root: &Path) {
-        let missing = host::missing_capabilities(proc_root);
-        if missing.is_empty() {
-            self.ok("privileges", "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH");
-        } else {
-            let finding = format!("no {}: run as root, or under the systemd unit", missing.join(", "));
-            self.row("privileges", State::Off, finding);
-        }
-        if !host::in_first_pid_namespace(proc_root) {
-            let finding = "not the host's: the agent counts its own activity as a container's; set hostPID: true \
-                           (Kubernetes) or --pid=host (Docker)";
-            self.row("pid namespace", State::Off, finding);
-        }
-    }
-
-    fn cgroups(&mut self, config: &Config) -> Option<Layout> {
-        match Layout::detect(&config.cgroup_root) {
-            Ok(layout) => {
-                let found =
-                    cgroup::walk(&layout).map_or(0, |walk| walk.found.iter().filter(|c| c.own).count());
-                let mode = layout.mode().as_str();
-                self.ok("cgroups", format!("{mode} at {}, {found} containers", config.cgroup_root.display()));
-                Some(layout)
-            }
-            Err(error) => {
-                self.row("cgroups", State::Fatal, format!("{error:#}"));
-                None
-            }
-        }
-    }
-
-    fn runtimes(&mut self, config: &Config) {
-        match &config.docker_socket {
-            Some(socket) => self.socket("docker", socket),
-            None => self.row("docker", State::Off, "switched off (docker.enabled = false)"),
-        }
-        for (subject, sockets) in [
-            ("docker", &config.docker_extra_sockets),
-            ("podman", &config.podman_sockets),
-            ("containerd", &config.containerd_sockets),
-            ("cri", &config.cri_sockets),
-        ] {
-            let (there, missing): (Vec<_>, Vec<_>) =
-                sockets.iter().partition(|socket| runtimes::is_there(socket));
-            there.iter().for_each(|socket| self.socket(subject, socket));
-            if there.is_empty() && !missing.is_empty() {
-                let missing: Vec<_> = missing.iter().map(|socket| socket.display().to_string()).collect();
-                self.ok(subject, format!("none at {}; asked as soon as it is there", missing.join(", ")));
-            }
-        }
-        let there = config.roots.there();
-        let there: Vec<_> = there.iter().map(|path| path.display().to_string()).collect();
-        let finding = if there.is_empty() {
-            "none: no directory of [paths] has any".to_owned()
-        } else {
-            format!("{}, for containers that no socket tells of", there.join(", "))
-        };
-        self.ok("names in files", finding);
-    }
-
-    fn socket(&mut self, subject: &str, socket: &Path) {
-        match UnixStream::connect(socket) {
-            Ok(_) => self.ok(subject, format!("{} answers", socket.display())),
-            Err(error) => {
-                let finding = format!(
-                    "{}: {error}; its containers are named from files, or shown by id",
-                    socket.display()
-                );
-                self.row(subject, State::Off, finding);
-            }
-        }
-    }
-
-    fn gpu(&mut self, config: &Config, layout: Option<&Layout>) {
-        let Some(layout) = layout.cloned() else { return };
-        let (done, result) = mpsc::channel();
-        let (options, proc_root) = (nvml::Options::from(config), config.proc_root.clone());
-        // NVML can hang on a broken GPU; the thread is left behind then, and ends with the process.
-        std::thread::spawn(move || drop(done.send(nvml::read_once(&options, &proc_root, &layout))));
-        match result.recv_timeout(Duration::from_secs(5)) {
-            Ok(reading) if reading.gpus.iter().any(|gpu| gpu.up) => self.ok("GPU", reading.finding),
-            Ok(reading) => self.row("GPU", State::Off, reading.finding),
-            Err(_) => self.row("GPU", State::Off, "NVML gave no answer within 5 s"),
-        }
-    }
-
-    fn collectors(&mut self, config: &Config, layout: Option<&Layout>) {
-        let Some(layout) = layout else {
-            return self.row("probes", State::Off, "no cgroups, so no containers");
-        };
-        let kernel = layout.hierarchy_id(&config.proc_root).and_then(|hierarchy_id| {
-            Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
-        });
-        let (mut kernel, kernel_error) = match kernel {
-            Ok(kernel) => (Some(kernel), None),
-            Err(error) => (None, Some(format!("{error:#}"))),
-        };
-        // Before what the programs have to say: some collectors attach theirs themselves.
-        let started: Vec<_> = COLLECTORS
-            .iter()
-            .map(|spec| {
-                let kernel_error = kernel_error.clone();
-                let layers = Default::default();
-                let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
-                (spec, config.is_on(spec.name).then(|| started(spec, &mut context)))
-            })
-            .collect();
-        match kernel_error {
-            None => kernel.iter().flat_map(Kernel::outcomes).for_each(|outcome| self.outcome(outcome)),
-            Some(error) => self.row("probes", State::Off, error),
-        }
-        let driver = nvidia_driver::describe(config);
-        for (spec, started) in started {
-            let subject = format!("collector {}", spec.name);
-            match started {
-                None => {
-                    self.row(subject, State::Off, format!("switched off (collectors.{} = false)", spec.name));
-                }
-                Some(Err(error)) => self.row(subject, State::Off, format!("{error:#}")),
-                Some(Ok(())) if spec.name == nvidia_driver::SPEC.name && driver.is_none() => {
-                    self.row(subject, State::Ok, "no NVIDIA driver; traced as soon as one appears");
-                }
-                Some(Ok(())) => self.row(subject, State::Ok, spec.summary),
-            }
-        }
-        if let Some(driver) = driver {
-            self.row("NVIDIA driver", State::Ok, driver);
-        }
-    }
-
-    fn outcome(&mut self, outcome: &kernel::attach::Outcome) {
-        let subject = format!("probe {}", outcome.noun);
-        match outcome.rung {
-            Some(rung) if rung.misses.is_empty() => self.row(subject, State::Ok, rung.name),
-            Some(rung) => self.row(subject, State::Ok, format!("{}; not seen: {}", rung.name, rung.misses)),
-            None => self.row(subject, State::Off, outcome.reasons()),
-        }
-        for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
-            self.row(format!("  not {rung}"), State::Off, reason);
-        }
-        for (program, reason) in &outcome.without {
-            self.row(format!("  without {program}"), State::Off, reason);
-        }
-        for (program, module) in &outcome.waiting {
-            self.row(format!("  {program}"), State::Ok, format!("attached when {module} is loaded"));
+        match self.causes.iter().find(|cause| finding.contains(&cause.text)) {
+            Some(cause) => finding.replace(&cause.text, &format!("see {}", cause.subject)),
+            None => finding.to_owned(),
         }
     }
 }
 
-/// Whether a collector starts and finds what it measures.
-fn started(spec: &Spec, context: &mut Context<'_>) -> anyhow::Result<()> {
-    let collector = (spec.start)(context)?;
-    collector.trouble().map_or(Ok(()), |trouble| Err(anyhow::anyhow!("{trouble}")))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.0.iter().map(|row| row.subject.len()).max().unwrap_or(0);
-        for row in &self.0 {
-            let state = match row.state {
-                State::Ok => "ok",
-                State::Off => "off",
-                State::Fatal => "FATAL",
-            };
-            writeln!(f, "{:<width$}  {state:<5}  {}", row.subject, row.finding)?;
-        }
-        let verdict = if !self.can_run() {
-            "glassbox cannot run here: see FATAL above."
-        } else if self.0.iter().any(|row| row.state == State::Off) {
-            "glassbox can run here; what is off above will be missing from its metrics."
-        } else {
-            "glassbox can run here, with everything on."
+    const LONG: &str = "CAP_BPF, CAP_PERFMON are missing; start the container with --cap-add BPF";
+
+    #[test]
+    fn each_cause_is_printed_once() {
+        let mut report = Report::default();
+        report.cause(LONG, "privileges");
+        report.row("probes", State::Degraded, format!("load the kernel programs: {LONG}: EPERM"));
+        report.row(
+            "collector scheduler",
+            State::Degraded,
+            format!("load the kernel programs: {LONG}: EPERM"),
+        );
+        report.row("collector oom", State::Degraded, LONG);
+        let findings: Vec<_> = report.rows().iter().map(|row| row.finding.as_str()).collect();
+        assert_eq!(
+            findings,
+            [
+                "load the kernel programs: see privileges: EPERM",
+                "same reason as probes",
+                "same reason as privileges"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_worst_state_decides_and_what_is_off_or_does_not_apply_is_no_fault() {
+        let mut report = Report::default();
+        let mut after = |state| {
+            report.row("x", state, "y");
+            (report.exit_code(), report.can_run())
         };
-        writeln!(f, "\n{verdict}")
+        assert_eq!(after(State::Ok), (0, true));
+        assert_eq!(after(State::Off), (0, true));
+        assert_eq!(after(State::NotApplicable), (0, true));
+        assert_eq!(after(State::Degraded), (2, true));
+        assert_eq!(after(State::Fatal), (1, false));
+        assert_eq!(after(State::Ok), (1, false));
     }
 }

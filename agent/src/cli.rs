@@ -8,16 +8,22 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Config;
+use crate::{config::Config, server::address, version};
 
 /// Where the configuration is looked for when none is named.
 pub const CONFIG_PATH: &str = "/etc/glassbox/agent.toml";
+
+/// Exit status if the command line is wrong; EX_USAGE of sysexits.h. Not clap's 2, which `glassbox check` uses.
+pub const EXIT_USAGE: u8 = 64;
+/// Exit status of `glassbox run` if the configuration is wrong; EX_CONFIG of sysexits.h. glassbox.service does not restart
+/// the agent then.
+pub const EXIT_CONFIG: u8 = 78;
 
 /// `glassbox`.
 #[derive(Debug, Parser)]
 #[command(
     name = "glassbox",
-    version,
+    version = version::LONG,
     about = "Makes GPU containers as transparent as a glass box",
     long_about = "Makes GPU containers as transparent as a glass box.\n\n\
         One agent per host. Kernel programs count how long every container waits for a CPU and how long it \
@@ -38,15 +44,20 @@ Configuration:
   that comes with glassbox explains each key, its default and its cost.
 
 Privileges:
-  Root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; names
-  of Docker containers need access to /var/run/docker.sock. With less, glassbox
-  runs with what is left, and `glassbox check` says what is missing.
+  Root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and
+  CAP_NET_ADMIN; names of Docker containers need access to
+  /var/run/docker.sock. With less, glassbox runs with what is left, and
+  `glassbox check` says what is missing.
 
 Kernel:
   Linux 5.10 or newer with BTF (/sys/kernel/btf/vmlinux) for kernel programs.
-  Without, cgroup and interface metrics still work.",
-    arg_required_else_help = true,
-    disable_help_subcommand = true
+  Without, cgroup and interface metrics still work.
+
+Exit status of glassbox run:
+  0 after SIGTERM or SIGINT, 64 if the command line is wrong, 78 if the
+  configuration is wrong, 1 if the agent cannot run for another reason. For
+  that of glassbox check see `glassbox check --help`.",
+    arg_required_else_help = true
 )]
 pub struct Cli {
     /// What to do.
@@ -59,7 +70,7 @@ pub struct Cli {
 pub enum Verb {
     /// Run the agent until SIGTERM or SIGINT
     Run(RunArgs),
-    /// Say what this host offers and what will be on, off, and why; exit 1 if the agent cannot run
+    /// Check what works on this host, what does not, and why
     Check(CheckArgs),
 }
 
@@ -72,7 +83,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// Address of the HTTP listener, such as 0.0.0.0:9966 [default: 127.0.0.1:9966]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     pub listen: Option<SocketAddr>,
     /// What to log: error, warn, info, debug, trace, or per module as in glassbox=debug,info [default: info]
     #[arg(long, value_name = "FILTER")]
@@ -81,10 +92,26 @@ pub struct RunArgs {
 
 /// Flags of `glassbox check`.
 #[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "\
+States:
+  ok              works
+  degraded        the configuration asks for it, and it does not work, or only in part
+  off             switched off by the configuration
+  not applicable  this host has nothing for it, such as no GPU
+  FATAL           the agent cannot run
+
+Exit status:
+  0   everything that the configuration asks for works
+  2   the agent can run, but something is degraded
+  1   the agent cannot run
+  64  the command line is wrong")]
 pub struct CheckArgs {
     /// Configuration file; without this, /etc/glassbox/agent.toml if it exists
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
+    /// Print the report as JSON; docs/check.md describes the format
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The configuration that `glassbox run` works with: defaults, then the file, then the flags.

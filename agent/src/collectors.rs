@@ -11,6 +11,7 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
+mod process;
 pub mod scheduler;
 mod thread;
 
@@ -79,8 +80,9 @@ pub trait Collector: Send {
     /// Does what cannot wait for a tick.
     fn attend(&mut self, _kernel: &mut Kernel) {}
 
-    /// Why it measures nothing at present although there is something to measure; it is not up then.
-    fn trouble(&self) -> Option<&str> {
+    /// Why it measures less than it should at present, with the remedy: what this host or the agent's privileges deny it, or
+    /// a setting that cannot be met. It runs, but counts as down. Asked at every tick, so it may not be expensive.
+    fn limitation(&self) -> Option<&str> {
         None
     }
 

@@ -5,6 +5,7 @@
 
 mod meaning;
 mod raw;
+mod rename;
 
 use std::{
     net::SocketAddr,
@@ -15,6 +16,7 @@ use std::{
 use serde::Deserialize;
 
 use self::raw::RawConfig;
+pub use self::rename::{Rename, ineffective_renames};
 use crate::{
     collectors::nvidia_driver::{ExtraPaths, Release},
     containers::files::Roots,
@@ -55,16 +57,6 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         problem: String,
     },
-}
-
-/// A rule that gives containers another display name.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct Rename {
-    /// The runtime name it applies to; a `*` stands for any run of characters.
-    pub name: String,
-    /// The display name instead; `*` is replaced by what the first `*` of `name` stood for.
-    pub to: String,
 }
 
 /// When the kernel measures the run time of programs, which itself costs some tens of ns per run.

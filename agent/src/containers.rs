@@ -18,12 +18,15 @@ pub mod files;
 pub mod grpc;
 pub mod layers;
 pub mod lifecycle;
+mod moment;
 pub mod naming;
 pub mod runtimes;
 pub mod tracker;
 pub mod watcher;
 
 use std::{collections::BTreeMap, time::SystemTime};
+
+pub use self::moment::Moment;
 
 /// What made the container, as far as its cgroup path or a runtime tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -29,6 +29,7 @@ pub mod pressure;
 pub mod processes;
 pub mod registry;
 pub mod scheduler;
+mod seen;
 pub mod series;
 pub mod sockets;
 pub mod spec;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 pub use document::document;
+use seen::Seen;
 pub use text::Text;
 
 use crate::snapshot::{
@@ -138,16 +140,20 @@ pub enum Value {
 }
 
 /// Takes the samples of one family about one subject.
+///
+/// Of several samples with the same labels, the first is kept: rows come from outside, and Prometheus rejects a scrape in
+/// which one series occurs twice.
 pub struct Emit<'a> {
     encoder: &'a mut dyn Encoder,
     base: &'a [u8],
     labels: &'a [&'a str],
+    seen: &'a mut Seen,
 }
 
 impl Emit<'_> {
     /// The same subject, with values for the labels of the family, in their order.
     pub fn with<'b>(&'b mut self, labels: &'b [&'b str]) -> Emit<'b> {
-        Emit { encoder: &mut *self.encoder, base: self.base, labels }
+        Emit { encoder: &mut *self.encoder, base: self.base, labels, seen: &mut *self.seen }
     }
 
     /// A whole number; nothing where it is unknown.
@@ -177,16 +183,22 @@ impl Emit<'_> {
 
     /// A distribution.
     pub fn histogram(&mut self, histogram: &Histogram) {
-        self.encoder.histogram(self.base, self.labels, histogram);
+        if self.seen.is_new(self.labels) {
+            self.encoder.histogram(self.base, self.labels, histogram);
+        }
     }
 
     /// A distribution of ratios.
     pub fn ratios(&mut self, histogram: &RatioHistogram) {
-        self.encoder.ratios(self.base, self.labels, histogram);
+        if self.seen.is_new(self.labels) {
+            self.encoder.ratios(self.base, self.labels, histogram);
+        }
     }
 
     fn value(&mut self, value: Option<Value>) {
-        if let Some(value) = value {
+        if let Some(value) = value
+            && self.seen.is_new(self.labels)
+        {
             self.encoder.value(self.base, self.labels, value);
         }
     }
@@ -268,24 +280,30 @@ pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
     let gpus = series::GpuSet::new(snapshot, encoder);
     let machine = snapshot.machine.as_deref();
     let machine_set = machine.map(|machine| series::machine_set(machine, encoder)).unwrap_or_default();
+    let mut seen = Seen::default();
     for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {
         encoder.begin(family);
+        // What is about another subject has another `base`, so only samples of one subject can be the same series.
+        let mut about = |base: &[u8], read: &dyn Fn(&mut Emit<'_>)| {
+            seen.clear();
+            read(&mut Emit { encoder: &mut *encoder, base, labels: &[], seen: &mut seen });
+        };
         match family.samples {
-            Samples::Agent(read) => read(snapshot, &mut Emit { encoder, base: &[], labels: &[] }),
+            Samples::Agent(read) => about(&[], &|emit| read(snapshot, emit)),
             Samples::Machine(read) => {
                 if let Some(machine) = machine {
-                    read(machine, &mut Emit { encoder, base: &machine_set, labels: &[] });
+                    about(&machine_set, &|emit| read(machine, emit));
                 }
             }
             Samples::Gpu(read) => {
                 for (gpu, base) in gpus.bearing(family) {
-                    read(gpu, &mut Emit { encoder, base, labels: &[] });
+                    about(base, &|emit| read(gpu, emit));
                 }
             }
             Samples::Container(read) => {
                 let stays = family.outlives_container();
                 for (row, base) in all.bearing(family).filter(|(row, _)| stays || row.ended_at.is_none()) {
-                    read(row, &mut Emit { encoder, base, labels: &[] });
+                    about(base, &|emit| read(row, emit));
                 }
             }
         }

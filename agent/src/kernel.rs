@@ -14,6 +14,7 @@ pub mod ladders;
 pub mod maps;
 pub mod module;
 pub mod offsets;
+pub mod privileges;
 pub mod record;
 pub mod slots;
 pub mod stats;
@@ -31,6 +32,7 @@ use self::{
     attach::Outcome,
     events::Event,
     maps::MapStatus,
+    privileges::Privileges,
     slots::Slots,
     stats::{ProgramStatus, ProgramTimes},
 };
@@ -338,11 +340,54 @@ impl Kernel {
     }
 }
 
-/// Adds the remedy to an error of missing privileges.
+/// Names what is missing if the kernel refused for want of privileges, and prints each cause once: aya's errors repeat
+/// the text of their source.
 fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
-    let denied = error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) == Some(libc::EPERM)
-    });
-    if denied { error.context(host::REMEDY_PRIVILEGES) } else { error }
+    let refused = |number| {
+        error.chain().any(|cause| {
+            let io = cause.downcast_ref::<std::io::Error>();
+            io.and_then(std::io::Error::raw_os_error) == Some(number)
+        })
+    };
+    let privileges = || Privileges::of_this_process(std::path::Path::new("/proc"));
+    let reason = if refused(libc::EPERM) {
+        Some(privileges().refusal())
+    } else if refused(libc::EACCES) {
+        // The verifier refuses what only CAP_PERFMON allows. With it, its own words say more.
+        privileges().lack(&[&privileges::BPF, &privileges::PERFMON])
+    } else {
+        None
+    };
+    let error = without_repetition(&error);
+    match reason {
+        Some(reason) => error.context(reason),
+        None => error,
+    }
+}
+
+/// The same chain without the causes whose text the one before already contains.
+fn without_repetition(error: &anyhow::Error) -> anyhow::Error {
+    let mut texts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if texts.last().is_none_or(|last| !last.contains(&text)) {
+            texts.push(text);
+        }
+    }
+    anyhow::Error::msg(texts.join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_its_error_already_names_is_printed_once() {
+        let io = std::io::Error::from_raw_os_error(libc::EPERM);
+        let create = aya::maps::MapError::CreateError { name: "LOST".into(), io_error: io };
+        let text = format!("{:#}", explain(aya::EbpfError::MapError(create)));
+        assert_eq!(text.matches("failed to create map").count(), 1, "{text}");
+        assert_eq!(text.matches("Operation not permitted").count(), 1, "{text}");
+    }
 }

@@ -1,35 +1,60 @@
 //! The command line of glassbox; everything else is in the library.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use glassbox::{check, cli, run};
 
 fn main() -> ExitCode {
-    match dispatch(cli::Cli::parse()) {
-        Ok(code) => code,
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => {
-            eprintln!("glassbox: {error:#}");
-            ExitCode::FAILURE
+            // Help and the version come this way, too. Nothing can be done if they cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(cli::EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
+    };
+    match cli.verb {
+        cli::Verb::Run(args) => run_agent(&args),
+        cli::Verb::Check(args) => check_host(&args),
     }
 }
 
-fn dispatch(cli: cli::Cli) -> anyhow::Result<ExitCode> {
-    match cli.verb {
-        cli::Verb::Run(args) => {
-            let config = cli::load_config(&args)?;
-            log_to_stderr(&config.log)?;
-            run::run(config)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        cli::Verb::Check(args) => {
-            let config = cli::load_check_config(&args)?;
-            let report = check::Report::of(&config);
-            print!("{report}");
-            Ok(if report.can_run() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+fn run_agent(args: &cli::RunArgs) -> ExitCode {
+    let configured = cli::load_config(args).and_then(|config| {
+        log_to_stderr(&config.log)?;
+        Ok(config)
+    });
+    match configured {
+        Ok(config) => run::run(config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS),
+        Err(error) => fail(&error, cli::EXIT_CONFIG),
     }
+}
+
+fn check_host(args: &cli::CheckArgs) -> ExitCode {
+    let report = match cli::load_check_config(args) {
+        Ok(config) => check::Report::of(&config),
+        Err(error) if args.json => check::Report::of_unusable_configuration(&error),
+        Err(error) => return fail(&error, 1),
+    };
+    let text = if args.json { report.to_json() } else { Ok(report.to_string()) };
+    match text {
+        Ok(text) => {
+            // A reader that has seen enough, as head(1), is no error.
+            let _ = writeln!(io::stdout(), "{}", text.trim_end());
+            ExitCode::from(report.exit_code())
+        }
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    // Nothing can be done if standard error is closed.
+    let _ = writeln!(io::stderr(), "glassbox: {error:#}");
+    ExitCode::from(code)
 }
 
 /// Plain lines to stderr; systemd adds the time itself.
@@ -41,8 +66,8 @@ fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match std::env::var_os("JOURNAL_STREAM") {
         Some(_) => builder.without_time().init(),
         None => builder.init(),

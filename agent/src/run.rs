@@ -46,8 +46,9 @@ fn raise_file_limit() {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
-        format!("listen on {} (is another agent running? choose another with --listen)", config.listen)
+    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| {
+        let remedy = server::address::remedy(&error);
+        anyhow::Error::new(error).context(format!("listen on {} ({remedy})", config.listen))
     })?;
     let address = listener.local_addr().unwrap_or(config.listen);
     if config.demo {

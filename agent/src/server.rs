@@ -12,6 +12,7 @@
 //! A text is made once per snapshot and shared by all who ask for it ([`cache`]), so memory and CPU do not
 //! grow with the number of scrapers.
 
+pub mod address;
 mod cache;
 mod connection;
 mod encoding;

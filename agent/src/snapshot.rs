@@ -11,11 +11,21 @@ pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
+pub mod problem;
 pub mod scheduler;
 pub mod sockets;
+pub mod totals;
 pub mod xid;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+pub use self::totals::Totals;
 
 use self::{
     agent::AgentUsage,
@@ -26,8 +36,9 @@ use self::{
     lifecycle::Lifecycle,
     machine::Machine,
     network::{HostNetwork, InterfaceCounters},
-    nvidia_driver::DriverUsage,
+    nvidia_driver::{DriverInfo, DriverUsage},
     oom::OomKills,
+    problem::Problem,
     scheduler::SchedulerUsage,
     sockets::Sockets,
 };
@@ -36,14 +47,18 @@ use crate::containers::Identity;
 /// Everything known at one tick.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Which snapshot this is, and what scrapers were given.
+    pub delivery: Delivery,
     /// When the tick was taken.
     pub taken_at: SystemTime,
     /// Running containers and, for some minutes, those that ended; unordered.
     pub containers: Vec<ContainerRow>,
     /// The GPUs of this host, by index.
     pub gpus: Vec<Gpu>,
-    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
     pub stray_gpus: Vec<Gpu>,
+    /// The NVIDIA driver; `None` without one, or if its collector is off.
+    pub nvidia_driver: Option<DriverInfo>,
     /// How NVML fares; `None` where its collector is off.
     pub nvml: Option<NvmlUsage>,
     /// How the reading of writable layers fares; `None` where its collector is off.
@@ -54,15 +69,52 @@ pub struct Snapshot {
     pub agent: AgentUsage,
 }
 
+/// The number of a snapshot, and the way back from the outputs: they mark what scrapers were given. Clones share the mark.
+#[derive(Clone, Debug, Default)]
+pub struct Delivery {
+    number: u64,
+    scraped: Arc<AtomicU64>,
+}
+
+impl Delivery {
+    /// That of the next snapshot.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { number: self.number + 1, scraped: Arc::clone(&self.scraped) }
+    }
+
+    /// Counts snapshots; 0 before the first.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A scraper gets this snapshot: what was final in it may be forgotten.
+    pub fn mark_scraped(&self) {
+        self.scraped.fetch_max(self.number, Ordering::Relaxed);
+    }
+
+    /// The number of the last snapshot that a scraper was given; 0 before the first.
+    #[must_use]
+    pub fn scraped(&self) -> u64 {
+        self.scraped.load(Ordering::Relaxed)
+    }
+}
+
 /// What is known of one container.
 #[derive(Clone, Debug)]
 pub struct ContainerRow {
     /// Who it is.
     pub identity: Arc<Identity>,
-    /// When it was last seen alive.
+    /// When it last ran, as far as seen.
     pub last_seen: SystemTime,
-    /// When it ended; `None` while it lives. Its counters then stay as they were last read.
+    /// When its cgroup went; `None` while that is there. Its counters then stay as they were last read.
     pub ended_at: Option<SystemTime>,
+    /// How long ago that was.
+    pub ended_ago: Option<Duration>,
+    /// Whether processes are in its cgroup, or its runtime reports that it runs. A runtime may leave the cgroup of a
+    /// container behind that has ended.
+    pub running: bool,
     /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
     /// one and its successor), only the youngest may, so that a series is never given twice.
     pub owns_name: bool,
@@ -88,6 +140,8 @@ pub struct ContainerRow {
     pub gpu_state: Option<GpuState>,
     /// What it does on GPUs, by index; empty where it was on none.
     pub gpus: Vec<ContainerGpu>,
+    /// What is wrong with it, most severe first; empty if nothing is.
+    pub problems: Vec<Problem>,
 }
 
 impl ContainerRow {
@@ -98,6 +152,8 @@ impl ContainerRow {
             identity,
             last_seen: now,
             ended_at: None,
+            ended_ago: None,
+            running: true,
             owns_name: true,
             life: Lifecycle::default(),
             cgroup: CgroupUsage::default(),
@@ -110,6 +166,22 @@ impl ContainerRow {
             nvidia_driver: None,
             gpu_state: None,
             gpus: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running && self.ended_at.is_none()
+    }
+
+    /// Completes the CPU time of a run that was too short, or ended too fast, for its cgroup files: only the kernel program
+    /// has seen all of it.
+    pub fn settle(&mut self) {
+        let read_ns = self.cgroup.cpu.usage_ns;
+        if self.ended_at.is_some() || read_ns.is_none() {
+            let oncpu_ns = self.scheduler.as_ref().map(|usage| usage.oncpu_ns);
+            self.cgroup.cpu.usage_ns = read_ns.max(oncpu_ns);
         }
     }
 }

@@ -3,13 +3,14 @@
 //! A tick reads everything once and publishes one [`Snapshot`]. Events are handled at once, between ticks, because a
 //! container's first and last counters cannot wait.
 
+mod claims;
 mod containers;
 mod running;
 mod wait;
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -19,11 +20,12 @@ use self::{running::Running, wait::Woken};
 use crate::{
     collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
-    containers::{cgroup::Layout, directory::Directory, tracker::Tracker},
+    containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
     gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
+    problems::Problems,
     snapshot::{
-        Snapshot,
+        Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
         gpu::HostRows,
     },
@@ -35,6 +37,9 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 /// How long the first snapshot waits for the runtimes' names.
 const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
 
+/// After so long every runtime has listed its containers: a rename rule that has matched none is reported.
+const RULES_SETTLE: Duration = Duration::from_secs(60);
+
 /// The state between ticks.
 pub struct Engine {
     config: Config,
@@ -45,7 +50,13 @@ pub struct Engine {
     collectors: Vec<Running>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
+    claims: claims::Claims,
+    /// That of the last snapshot.
+    delivery: Delivery,
+    started: Instant,
     gpu_states: GpuStates,
+    problems: Problems,
+    hostname: String,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -61,7 +72,8 @@ impl Engine {
             Ok(kernel) => Ok(kernel),
             Err(error) => {
                 tracing::warn!("go on without kernel programs: {error:#}");
-                Err(format!("{error:#}"))
+                // The collectors that need them refer to that line instead of repeating it.
+                Err("kernel programs are not loaded, see above".to_owned())
             }
         };
         let collectors = COLLECTORS
@@ -81,6 +93,7 @@ impl Engine {
         release_start_up_memory();
         let most_ended = config.containers_max as usize * 4;
         let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
+        let hostname = kernel::host::name(&config.proc_root);
         let (snapshots, receiver) = watch::channel(None);
         let engine = Self {
             config,
@@ -91,7 +104,12 @@ impl Engine {
             collectors,
             snapshots,
             walks: containers::Walks::default(),
+            claims: claims::Claims::default(),
+            delivery: Delivery::default(),
+            started: Instant::now(),
             gpu_states: GpuStates::default(),
+            problems: Problems::default(),
+            hostname,
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -144,14 +162,18 @@ impl Engine {
     /// Reads everything once and publishes it.
     pub fn tick(&mut self) {
         let begun = Instant::now();
-        let now = SystemTime::now();
+        let now = Moment::now();
         self.handle_events();
         self.walk_if_due(now);
-        self.tracker.expire(now);
-        self.tracker.name();
+        self.look_for_processes();
+        self.tracker.expire(now, self.delivery.scraped());
+        self.tracker.name(now);
+        if self.started.elapsed() >= RULES_SETTLE {
+            self.tracker.warn_of_idle_renames();
+        }
         let mut host = HostRows::default();
         for running in &mut self.collectors {
-            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now);
+            running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now.wall);
         }
         host.join_xids();
         let sources =
@@ -164,11 +186,16 @@ impl Engine {
         self.ticks += 1;
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        self.delivery = self.delivery.next();
+        let mut containers = self.tracker.rows(now, self.delivery.number());
+        self.problems.fill(&mut containers, now);
         let snapshot = Snapshot {
-            taken_at: now,
-            containers: self.tracker.rows(now),
+            delivery: self.delivery.clone(),
+            taken_at: now.wall,
+            containers,
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
+            nvidia_driver: host.nvidia_driver,
             nvml: host.nvml,
             disk: host.disk,
             machine: host.machine,
@@ -196,6 +223,7 @@ impl Engine {
         lost.push(("cgroup_walk", self.walks.truncated));
         AgentUsage {
             demo: self.config.demo,
+            hostname: self.hostname.clone(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost,
@@ -209,7 +237,7 @@ impl Engine {
             ticks: self.ticks,
             ticks_skipped: self.ticks_skipped,
             tick_duration,
-            containers_running: self.tracker.living().count(),
+            containers_running: self.tracker.running(),
         }
     }
 }

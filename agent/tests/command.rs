@@ -6,17 +6,49 @@ use std::{
     process::{Command, Output},
 };
 
-fn check(config: &str) -> (Output, String) {
+const GLASSBOX: &str = env!("CARGO_BIN_EXE_glassbox");
+
+fn check_with(flags: &[&str], config: &str) -> (Output, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), config).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_glassbox"))
-        .arg("check")
-        .arg("--config")
-        .arg(file.path())
-        .output()
-        .unwrap();
+    // An agent of this host may have the usual port.
+    let listen = if config.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+    std::fs::write(file.path(), format!("{listen}{config}")).unwrap();
+    let output =
+        Command::new(GLASSBOX).arg("check").args(flags).arg("--config").arg(file.path()).output().unwrap();
     let table = String::from_utf8(output.stdout.clone()).unwrap();
     (output, table)
+}
+
+fn check(config: &str) -> (Output, String) {
+    check_with(&[], config)
+}
+
+fn glassbox(words: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(GLASSBOX).args(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A configuration that asks for as little as can be, and for nothing that a host may lack: no kernel programs, no
+/// runtimes, no GPUs, and a tree of cgroups that is a fixture.
+fn modest() -> String {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
+    format!(
+        "[paths]\ncgroup = {fixture:?}\n[kernel]\nenabled = false\n[docker]\nenabled = false\n[podman]\nsockets = []\n\
+         [containerd]\nsockets = []\n[cri]\nsockets = []\n[collectors]\nnetwork = false\nhost_network = false\n\
+         nvml = false\nnvidia_driver = false\ndisk = false\n"
+    )
+}
+
+/// Whether this process is where an agent belongs; elsewhere every report is degraded for that reason alone.
+fn is_on_the_host() -> bool {
+    let links = ["pid:[4026531836]", "cgroup:[4026531835]", "user:[4026531837]"];
+    let is_first = |link: &&str| {
+        let kind = link.split(':').next().unwrap();
+        std::fs::read_link(format!("/proc/self/ns/{kind}")).is_ok_and(|found| found.as_os_str() == *link)
+    };
+    let root = std::fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t0");
+    root && links.iter().all(is_first)
 }
 
 fn row<'a>(table: &'a str, subject: &str) -> &'a str {
@@ -43,12 +75,14 @@ fn what_is_off_is_named_with_its_reason_and_the_agent_can_still_run() {
          [collectors]\nnetwork = false\n"
     );
     let (output, table) = check(&config);
-    assert_eq!(output.status.code(), Some(0), "{table}");
+    // Docker is asked for, and does not answer.
+    assert_eq!(output.status.code(), Some(2), "{table}");
     assert!(row(&table, "cgroups").contains("v2 at"), "{table}");
     assert!(row(&table, "docker").contains("/nonexistent.sock"), "{table}");
     assert!(row(&table, "probes").contains("kernel.enabled = false"), "{table}");
     assert!(row(&table, "collector network").contains("collectors.network = false"), "{table}");
-    assert!(row(&table, "collector scheduler").contains("kernel.enabled = false"), "{table}");
+    assert!(row(&table, "collector scheduler").contains("off"), "{table}");
+    assert!(row(&table, "collector scheduler").contains("same reason as probes"), "{table}");
     for subject in ["kernel", "BTF", "lockdown", "privileges", "GPU"] {
         row(&table, subject);
     }
@@ -59,7 +93,12 @@ fn a_malformed_configuration_is_refused_with_its_line() {
     let (output, table) = check("tick_ms = 1000\ntikc_ms = 5\n");
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{table}{error}");
-    assert!(error.contains("tikc_ms") && error.contains("line 2"), "{error}");
+    assert!(error.contains("tikc_ms") && error.contains("line 3"), "{error}");
+    let (output, json) = check_with(&["--json"], "tikc_ms = 5\n");
+    assert_eq!(output.status.code(), Some(1), "{json}");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["verdict"], "fatal");
+    assert_eq!(report["rows"][0]["subject"], "configuration");
 }
 
 #[test]
@@ -71,4 +110,148 @@ fn an_address_that_is_taken_is_refused_with_the_remedy() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains(&address) && error.contains("--listen"), "{error}");
+}
+
+#[test]
+fn an_address_of_another_host_is_not_blamed_on_another_agent() {
+    // TEST-NET-1, which no host has.
+    let (code, _, error) = glassbox(&["run", "--listen", "192.0.2.1:9966"]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("not an address of this host") && !error.contains("another agent"), "{error}");
+}
+
+#[test]
+fn the_agent_ends_with_a_status_of_its_own_if_its_configuration_is_wrong() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "tick_ms = 5\n").unwrap();
+    let (code, _, error) = glassbox(&["run", "--config", file.path().to_str().unwrap()]);
+    assert_eq!(code, Some(i32::from(glassbox::cli::EXIT_CONFIG)), "{error}");
+    let (code, _, error) = glassbox(&["run", "--config", "/nowhere/agent.toml"]);
+    assert_eq!(code, Some(i32::from(glassbox::cli::EXIT_CONFIG)), "{error}");
+    let (code, _, error) = glassbox(&["run", "--log", "glassbox=loud"]);
+    assert_eq!(code, Some(i32::from(glassbox::cli::EXIT_CONFIG)), "{error}");
+}
+
+#[test]
+fn a_wrong_command_line_is_not_taken_for_a_degraded_host() {
+    for words in [&["check", "--bogus"][..], &["run", "--listen", "localhost:9966"], &["nonsense"], &[]] {
+        let (code, _, error) = glassbox(words);
+        assert_eq!(code, Some(i32::from(glassbox::cli::EXIT_USAGE)), "{words:?}: {error}");
+    }
+    let (_, _, error) = glassbox(&["run", "--listen", "localhost:9966"]);
+    assert!(error.contains("127.0.0.1:9966"), "{error}");
+}
+
+#[test]
+fn help_is_a_word_too_and_the_version_names_the_commit() {
+    let (code, help, _) = glassbox(&["help"]);
+    assert!(code == Some(0) && help.contains("glassbox check"), "{help}");
+    let (code, help, _) = glassbox(&["help", "check"]);
+    assert!(code == Some(0) && help.contains("--json"), "{help}");
+    let (code, version, _) = glassbox(&["--version"]);
+    assert_eq!(code, Some(0));
+    let commit = version.split_once("(commit ").unwrap().1;
+    let (commit, date) = commit.trim_end().trim_end_matches(')').split_once(", ").unwrap();
+    let known = commit.len() >= 12 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) && date.len() == 10;
+    assert!(known || (commit, date) == ("unknown", "unknown"), "{version}");
+}
+
+#[test]
+fn what_the_configuration_switches_off_or_the_host_does_not_have_is_no_fault() {
+    let (output, table) = check(&modest());
+    let expected = if is_on_the_host() { 0 } else { 2 };
+    assert_eq!(output.status.code(), Some(expected), "{table}");
+    assert!(row(&table, "docker").contains("off"), "{table}");
+    assert!(row(&table, "collector nvml").contains("off"), "{table}");
+}
+
+#[test]
+fn a_host_without_gpus_has_nothing_for_nvml_and_is_not_said_to_work() {
+    if Path::new("/proc/driver/nvidia").exists() {
+        eprintln!("SKIPPED: this host has an NVIDIA driver");
+        return;
+    }
+    let (_, table) = check(&modest().replace("nvml = false\n", "nvml = true\n"));
+    for subject in ["GPU", "collector nvml"] {
+        assert!(!row(&table, subject).contains("  ok "), "{table}");
+    }
+}
+
+#[test]
+fn the_json_has_a_row_for_every_row_of_the_table() {
+    let (output, json) = check_with(&["--json"], &modest());
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(report["exit_code"].as_i64(), output.status.code().map(i64::from));
+    let rows = report["rows"].as_array().unwrap();
+    let (_, table) = check(&modest());
+    assert_eq!(rows.len(), table.lines().count() - 2, "{table}");
+    let states = ["ok", "degraded", "off", "not_applicable", "fatal"];
+    for row in rows {
+        assert!(states.contains(&row["state"].as_str().unwrap()), "{row}");
+        assert!(row["subject"].is_string() && row["finding"].is_string(), "{row}");
+    }
+    for subject in ["kernel", "privileges", "cgroup namespace", "cgroups", "listener", "docker", "GPU"] {
+        assert!(rows.iter().any(|row| row["subject"] == subject), "{subject}: {json}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_found_before_the_agent_starts() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    // It never answers, so it is no agent.
+    let (output, table) = check(&format!("listen = {address:?}\n{}", modest()));
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    let listener = row(&table, "listener");
+    assert!(listener.contains("FATAL") && listener.contains("--listen"), "{listener}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), modest()).unwrap();
+    let mut command = Command::new(GLASSBOX);
+    command.args(["check", "--config"]).arg(file.path()).stdout(std::process::Stdio::piped());
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(0..=2)) && error.is_empty(), "{error}");
+}
+
+/// Runs `glassbox check` as root without these capabilities. `None` where this process cannot drop any.
+fn check_without(capabilities: &str, config: &str) -> Option<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("listen = \"127.0.0.1:0\"\n{config}")).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--bounding-set", capabilities, "--inh-caps", capabilities, GLASSBOX, "check", "--config"])
+        .arg(file.path())
+        .output();
+    match output {
+        Ok(output) if !output.stdout.is_empty() => Some(String::from_utf8(output.stdout).unwrap()),
+        _ => {
+            eprintln!("SKIPPED: setpriv is not installed, or this process may not drop capabilities");
+            None
+        }
+    }
+}
+
+#[test]
+fn root_without_capabilities_is_not_told_to_run_as_root_and_each_cause_is_printed_once() {
+    let Some(table) = check_without("-bpf,-perfmon,-sys_admin,-net_admin", "") else { return };
+    let privileges = row(&table, "privileges");
+    assert!(privileges.contains("degraded  "), "{table}");
+    for name in ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"] {
+        assert!(privileges.contains(name), "{name}: {privileges}");
+    }
+    assert!(!table.contains("run as root"), "{table}");
+    let mut long: Vec<_> =
+        table.lines().filter_map(|line| line.get(38..)).filter(|text| text.len() > 60).collect();
+    let all = long.len();
+    long.sort_unstable();
+    long.dedup();
+    assert_eq!(long.len(), all, "a cause is printed twice:\n{table}");
+    assert!(row(&table, "collector scheduler").contains("same reason as probes"), "{table}");
 }

@@ -26,7 +26,7 @@ static const struct command commands[] = {
 	{ 27, 56, 48 },			/* REGISTER_CHANNEL */
 	{ 28, 12, 8, false, RELEASE(590, 44, 1) }, /* UNREGISTER_CHANNEL */
 	{ 28, 28, 24 },
-	{ 33, 9264, 9260, true, RELEASE(550, 54, 14) }, /* MAP_EXTERNAL_ALLOCATION */
+	{ 33, 9264, 9260, true, RELEASE(550, 40, 53) }, /* MAP_EXTERNAL_ALLOCATION */
 	{ 33, 1200, 1196, true },
 	{ 34, 16, 8, true, RELEASE(590, 44, 1) }, /* FREE */
 	{ 34, 24, 16, true },

@@ -121,6 +121,35 @@ impl Drop for Cgroup {
     }
 }
 
+/// The controllers that the root of the v2 hierarchy gave to its cgroups before a test. Those that were turned on since
+/// are turned off again when dropped: runtimes turn on all there are.
+pub struct SubtreeControl {
+    file: Option<PathBuf>,
+    before: String,
+}
+
+impl SubtreeControl {
+    /// Notes what this host has turned on.
+    #[must_use]
+    pub fn of_the_host() -> Self {
+        let file = v2_root().map(|root| root.join("cgroup.subtree_control"));
+        let before = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
+        Self { file: file.filter(|_| before.is_some()), before: before.unwrap_or_default() }
+    }
+}
+
+impl Drop for SubtreeControl {
+    fn drop(&mut self) {
+        let Some(file) = &self.file else { return };
+        let now = fs::read_to_string(file).unwrap_or_default();
+        let was_on = |controller: &&str| self.before.split_whitespace().any(|before| before == *controller);
+        for controller in now.split_whitespace().filter(|controller| !was_on(controller)) {
+            // The kernel refuses if another cgroup has begun to use it, which then keeps it.
+            let _ = fs::write(file, format!("-{controller}"));
+        }
+    }
+}
+
 fn remove(directory: &Path) -> io::Result<()> {
     for pid in fs::read_to_string(directory.join("cgroup.procs"))?.lines().filter_map(|pid| pid.parse().ok())
     {

@@ -1,19 +1,21 @@
-//! A containerd of the test's own, with its Kubernetes plugin: its data, its state and its socket in one directory. When
-//! dropped it takes away its containers, processes, mounts and cgroups.
+//! A containerd of the test's own, with its Kubernetes plugin: its data, its state and its socket in one directory, its
+//! network and its mounts in a sandbox. When dropped, its containers, processes and cgroups are removed.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::{
+    cgroup::SubtreeControl,
     docker::{
-        daemon::{end_leftovers, remove_empty, signal, turn, unmount_below},
+        daemon::{end_leftovers, signal, turn, write_runtime},
         is_root, programs,
     },
     podman::{remove_cgroups, told},
+    sandbox::Sandbox,
 };
 
 /// The image of all its containers: busybox alone.
@@ -23,15 +25,13 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// The cgroup above all its containers.
 const CGROUP: &str = "glassbox-test-kubepods";
-/// Where containerd's helpers listen, wherever its state is.
-const HELPERS: &str = "/run/containerd";
 
 /// The daemon.
 pub struct Containerd {
     directory: tempfile::TempDir,
     process: Option<Child>,
-    /// True where this host had no containerd before.
-    first: bool,
+    sandbox: Sandbox,
+    _controllers: SubtreeControl,
     /// One such test at a time, as with Docker; the last to be dropped.
     _turn: fs::File,
 }
@@ -45,8 +45,10 @@ impl Containerd {
         }
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
         let turn = turn()?;
+        let sandbox = Sandbox::new(directory.path())?;
+        let controllers = SubtreeControl::of_the_host();
         let mut containerd =
-            Self { directory, process: None, first: !Path::new(HELPERS).exists(), _turn: turn };
+            Self { directory, process: None, sandbox, _controllers: controllers, _turn: turn };
         containerd.spawn()?;
         containerd.import_image()?;
         Ok(containerd)
@@ -75,7 +77,9 @@ impl Containerd {
     /// # Errors
     /// What it said when it failed.
     pub fn ctr(&self, namespace: &str, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new("ctr")
+        let output = self
+            .sandbox
+            .command("ctr")
             .arg("--address")
             .arg(self.socket())
             .args(["--namespace", namespace])
@@ -122,17 +126,26 @@ impl Containerd {
         let quoted = |path: PathBuf| format!("{:?}", path.display().to_string());
         let (root, state) = (quoted(self.path("root")), quoted(self.state()));
         let socket = quoted(self.socket());
+        let (optional, cni) = (quoted(self.path("opt")), quoted(self.path("cni")));
+        // Pods of tests are in the host's network, not in the daemon's.
+        let runtime = quoted(write_runtime(self.directory.path())?);
         // Without CAP_SYS_RESOURCE nobody may ask for what the plugin does by default.
         let text = format!(
             "version = 2\nroot = {root}\nstate = {state}\n[grpc]\naddress = {socket}\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{IMAGE}\"\n\
              restrict_oom_score_adj = true\ndisable_apparmor = true\nstats_collect_period = 1\n\
-             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n"
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n\
+             runtime_type = \"io.containerd.runc.v2\"\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n\
+             BinaryName = {runtime}\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".cni]\nbin_dir = {cni}\nconf_dir = {cni}\n\
+             [plugins.\"io.containerd.internal.v1.opt\"]\npath = {optional}\n"
         );
         let (file, log) = (self.path("config.toml"), self.path("log"));
         fs::write(&file, text).map_err(|error| format!("write {}: {error}", file.display()))?;
         let output = fs::File::create(&log).map_err(|error| format!("make {}: {error}", log.display()))?;
-        let mut command = Command::new("containerd");
+        let mut command = self.sandbox.command("containerd");
         command.arg("--config").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let process = command.spawn().map_err(|error| format!("run containerd: {error}"))?;
         self.process = Some(process);
@@ -215,11 +228,6 @@ impl Drop for Containerd {
     fn drop(&mut self) {
         self.stop();
         end_leftovers(self.directory.path());
-        unmount_below(self.directory.path());
         remove_cgroups(CGROUP);
-        if self.first {
-            let _ = fs::remove_dir_all(Path::new(HELPERS).join("s"));
-            remove_empty(Path::new(HELPERS));
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! A Docker daemon and its containers, for tests: the one that runs on this host, else one of the test's own
-//! in a directory, which leaves nothing behind.
+//! A Docker daemon of the test's own and its containers. The host's daemon is never used, and neither it nor its network
+//! is touched.
 
 pub(crate) mod daemon;
 
@@ -14,28 +14,18 @@ pub use self::daemon::{Daemon, Network};
 /// The image of all test containers: busybox alone.
 pub const IMAGE: &str = "glassbox-tests:1";
 const BUSYBOX: &str = "/bin/busybox";
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// Arguments of `docker run` for a container that shares the host's network, as `--network=host` of a daemon of the host
+/// does. Without the runtime it would share its daemon's, which is a sandbox's.
+pub const HOST_NETWORK: [&str; 2] = ["--network=host", "--runtime=in-the-hosts-network"];
 
 /// A daemon that answers.
 pub struct Docker {
     socket: PathBuf,
-    daemon: Option<Daemon>,
+    daemon: Daemon,
 }
 
 impl Docker {
-    /// Uses the daemon of this host if there is one, else starts one without networks.
-    ///
-    /// # Errors
-    /// Why there can be none: a reason to skip.
-    pub fn start() -> Result<Self, String> {
-        let host = Self { socket: DEFAULT_SOCKET.into(), daemon: None };
-        if is_root() && host.try_run(&["version"]).is_ok_and(|output| output.status.success()) {
-            host.import_image()?;
-            return Ok(host);
-        }
-        Self::own(Network::None)
-    }
-
     /// Starts a daemon of the test's own.
     ///
     /// # Errors
@@ -45,9 +35,18 @@ impl Docker {
             return Err("not root".into());
         }
         let daemon = Daemon::start(network)?;
-        let docker = Self { socket: daemon.socket(), daemon: Some(daemon) };
+        let docker = Self { socket: daemon.socket(), daemon };
         docker.import_image()?;
         Ok(docker)
+    }
+
+    /// Starts the daemon of somebody else: in a sandbox that takes the host's place, with `docker0` as Docker comes. Tests
+    /// that run [in that sandbox](crate::sandbox::Sandbox::as_the_host) may start daemons of their own beside it.
+    ///
+    /// # Errors
+    /// Why that cannot be: a reason to skip.
+    pub fn foreign() -> Result<Self, String> {
+        Self::own(Network::Docker0)
     }
 
     /// Its API's socket.
@@ -56,9 +55,15 @@ impl Docker {
         &self.socket
     }
 
-    /// The daemon, if it is the test's own.
-    pub fn daemon(&mut self) -> Option<&mut Daemon> {
-        self.daemon.as_mut()
+    /// The daemon.
+    #[must_use]
+    pub const fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+
+    /// The daemon, to be killed and restarted.
+    pub const fn daemon_mut(&mut self) -> &mut Daemon {
+        &mut self.daemon
     }
 
     /// Runs the `docker` command and returns what it printed.
@@ -72,7 +77,11 @@ impl Docker {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    fn try_run(&self, arguments: &[&str]) -> std::io::Result<Output> {
+    /// Runs the `docker` command, which may fail.
+    ///
+    /// # Errors
+    /// If the command cannot be run at all.
+    pub fn try_run(&self, arguments: &[&str]) -> std::io::Result<Output> {
         self.command().args(arguments).output()
     }
 

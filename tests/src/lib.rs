@@ -23,6 +23,7 @@ pub mod pod;
 pub mod podman;
 pub mod prometheus;
 pub mod real_driver;
+pub mod sandbox;
 pub mod service;
 pub mod signals;
 pub mod stand_in;

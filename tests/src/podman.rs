@@ -1,5 +1,5 @@
-//! A Podman service of the test's own: its storage, its state and its socket in one directory. When dropped it takes
-//! away its containers, processes, mounts and cgroups.
+//! A Podman service of the test's own: its storage, its state and its socket in one directory, its locks, its network and
+//! its mounts in a sandbox. When dropped, its containers, processes and cgroups are removed.
 
 use std::{
     fs,
@@ -8,20 +8,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::docker::{
-    IMAGE,
-    daemon::{end_leftovers, remove_empty, turn, unmount_below},
-    is_root, programs,
+use crate::{
+    cgroup::SubtreeControl,
+    docker::{
+        IMAGE,
+        daemon::{end_leftovers, remove_empty, turn},
+        is_root, programs,
+    },
+    sandbox::Sandbox,
 };
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
-/// The cgroup that Podman makes without systemd.
-const CGROUP: &str = "libpod_parent";
+/// The cgroup above all its containers; Podman's own choice, `libpod_parent`, may be the host's.
+const CGROUP: &str = "glassbox-test-podman";
 
 /// The service.
 pub struct Podman {
     directory: tempfile::TempDir,
     service: Option<Child>,
+    sandbox: Sandbox,
+    _controllers: SubtreeControl,
     /// One such test at a time, as with Docker; the last to be dropped.
     _turn: fs::File,
 }
@@ -35,7 +41,9 @@ impl Podman {
         }
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
         let turn = turn()?;
-        let mut podman = Self { directory, service: None, _turn: turn };
+        let sandbox = Sandbox::new(directory.path())?;
+        let controllers = SubtreeControl::of_the_host();
+        let mut podman = Self { directory, service: None, sandbox, _controllers: controllers, _turn: turn };
         podman.import_image()?;
         let mut service = podman.command();
         let socket = format!("unix://{}", podman.socket().display());
@@ -73,6 +81,8 @@ impl Podman {
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
         let mut all = vec!["run", "--detach", "--name", name, "--network", "none"];
         all.extend(limits);
+        let parent = format!("--cgroup-parent=/{CGROUP}");
+        all.push(&parent);
         all.extend(arguments);
         all.push(IMAGE);
         all.extend(command);
@@ -93,7 +103,7 @@ impl Podman {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("podman");
+        let mut command = self.sandbox.command("podman");
         let of = |option: &str, name: &str| format!("--{option}={}", self.path(name).display());
         command.args([of("root", "data"), of("runroot", "run"), of("tmpdir", "tmp")]);
         // What needs neither systemd nor a kernel's favour: crun refuses hybrid hosts.
@@ -129,7 +139,6 @@ impl Drop for Podman {
         }
         // Its monitors bear its directory in their arguments.
         end_leftovers(self.directory.path());
-        unmount_below(self.directory.path());
         remove_cgroups(CGROUP);
     }
 }

@@ -28,7 +28,7 @@ use glassbox::{
     snapshot::{ContainerRow, cgroup::Limits, network::InterfaceCounters},
 };
 use glassbox_tests::{
-    docker::{Container, Daemon, Docker, IMAGE, Network, eventually},
+    docker::{Container, Daemon, Docker, HOST_NETWORK, IMAGE, Network, eventually},
     skip,
 };
 
@@ -201,12 +201,12 @@ fn a_daemon_that_crashes_and_comes_back_is_followed_again() {
     let before = Container::run(&docker, "before", &[], &["sleep", "600"]).keep();
     watching.names(&before, |names| names.name == "before");
 
-    docker.daemon().unwrap().kill();
+    docker.daemon_mut().kill();
     eventually("the loss is noticed", PATIENCE, || (!watching.connected()).then_some(()));
     assert!(watching.directory.first_listing_done());
     assert_eq!(watching.names(&before, |_| true).name, "before");
 
-    docker.daemon().unwrap().restart();
+    docker.daemon_mut().restart();
     watching.until_connected();
     let after = Container::run(&docker, "after", &[], &["sleep", "600"]);
     watching.names(&after.id, |names| names.name == "after" && names.started_at.is_some());
@@ -331,11 +331,12 @@ fn interface(collecting: &mut Collecting) -> InterfaceCounters {
 fn network_counters_match_what_was_sent() {
     const BYTES: usize = 64 << 20;
     let Some(docker) = docker(Network::Bridge) else { return };
-    let listener = TcpListener::bind((Daemon::host_address(), 0)).unwrap();
+    let listen = || TcpListener::bind((Daemon::bridge_address(), 0)).unwrap();
+    let listener = docker.daemon().sandbox().within(listen);
     let port = listener.local_addr().unwrap().port();
     let commands = format!(
         "nc {host} {port} </dev/null >/dev/null; dd if=/dev/zero bs=1M count={mebibytes} | nc {host} {port}; sleep 600",
-        host = Daemon::host_address(),
+        host = Daemon::bridge_address(),
         mebibytes = BYTES >> 20,
     );
     let container = Container::run(&docker, "talker", &[], &["sh", "-c", &commands]);
@@ -404,7 +405,7 @@ fn containers_in_anothers_network_have_no_series_of_their_own() {
     let Some(docker) = docker(Network::Bridge) else { return };
     let first = Container::run(&docker, "first", &[], &["sleep", "600"]);
     let guest = Container::run(&docker, "guest", &["--network=container:first"], &["sleep", "600"]);
-    let on_host = Container::run(&docker, "on-host", &["--network=host"], &["sleep", "600"]);
+    let on_host = Container::run(&docker, "on-host", &HOST_NETWORK, &["sleep", "600"]);
     let alone = Container::run(&docker, "alone", &["--network=none"], &["sleep", "600"]);
     let mut collecting = Collecting::start(&collectors::network::SPEC, &first.id);
     assert_eq!(interface(&mut collecting).interface, "eth0");

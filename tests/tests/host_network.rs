@@ -8,7 +8,7 @@ use std::{
 
 use glassbox_tests::{
     agent::Agent,
-    docker::{Container, Docker, Network, eventually},
+    docker::{Container, Docker, HOST_NETWORK, Network, eventually},
     skip,
 };
 
@@ -33,9 +33,8 @@ fn a_container_in_the_hosts_network_has_its_own_traffic_and_others_have_none() {
     let port = listener.local_addr().unwrap().port();
     let script = "while [ ! -e /go ]; do sleep 0.1; done; \
                   dd if=/dev/zero bs=64k count=64 | nc 127.0.0.1 $0; sleep 600";
-    let on_host =
-        Container::run(&docker, "on-host", &["--network=host"], &["sh", "-c", script, &port.to_string()]);
-    let _quiet = Container::run(&docker, "quiet", &["--network=host"], &["sleep", "600"]);
+    let on_host = Container::run(&docker, "on-host", &HOST_NETWORK, &["sh", "-c", script, &port.to_string()]);
+    let _quiet = Container::run(&docker, "quiet", &HOST_NETWORK, &["sleep", "600"]);
     let _alone = Container::run(&docker, "alone", &["--network=none"], &["sleep", "600"]);
     let sent = "glassbox_container_host_network_transmit_bytes_total";
     for name in ["on-host", "quiet"] {

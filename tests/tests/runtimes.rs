@@ -239,8 +239,8 @@ fn the_layers_size_is_told(
 
 #[test]
 fn dockers_containers_are_named_by_its_files_alone() {
-    let Some(mut docker) = or_skip(Docker::own(Network::None)) else { return };
-    let data = docker.daemon().unwrap().data();
+    let Some(docker) = or_skip(Docker::own(Network::None)) else { return };
+    let data = docker.daemon().data();
     let arguments = ["--label", "glassbox.kept=yes", "--label", "other=1"];
     let container = Container::run(&docker, "written", &arguments, &["sleep", "600"]);
     let files = Watching::new();

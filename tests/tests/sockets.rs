@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use glassbox_tests::{
     agent::Agent,
-    docker::{Container, Docker, Network, eventually},
+    docker::{Container, Docker, HOST_NETWORK, Network, eventually},
     skip,
 };
 
@@ -40,7 +40,7 @@ fn the_sockets_of_a_container_are_counted_by_state_where_that_is_wanted() {
     let unwanted = Agent::start(&configuration);
     let _server = Container::run(&docker, "server", &["--network=none"], &["sh", "-c", TCP]);
     let _udp = Container::run(&docker, "udp", &["--network=none"], &["sh", "-c", UDP]);
-    let _on_host = Container::run(&docker, "on-host", &["--network=host"], &["sleep", "600"]);
+    let _on_host = Container::run(&docker, "on-host", &HOST_NETWORK, &["sleep", "600"]);
     let metrics = eventually("its sockets are counted", PATIENCE, || {
         let metrics = wanted.metrics();
         let established = count(&metrics, "tcp", "server", "established");

@@ -82,7 +82,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
         "--write writes the whole table: name no groups"
     );
     anyhow::ensure!(workspace::is_root(), "not root; type: sudo --preserve-env=PATH,HOME cargo xtask bench");
-    setup::main(&setup::Arguments { tests: false, bench: true })?;
+    setup::main(&setup::Arguments { tests: false, bench: true, ..setup::Arguments::default() })?;
     let run = Run::prepare(arguments.quick)?;
     let load_before = machine::load()?;
     let (mut rows, mut complete) = (Vec::new(), true);

@@ -62,8 +62,18 @@ pub(crate) fn refresh() {
     });
 }
 
+/// What installing may do to packages that are installed already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Conflicts {
+    /// Report those that would have to go, and install nothing.
+    #[default]
+    Refuse,
+    /// Remove them: for machines that exist for this purpose alone.
+    Remove,
+}
+
 /// Installs those of `packages` that are missing, without recommends and without starting any service.
-pub(crate) fn install(what: &str, packages: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> anyhow::Result<()> {
     let missing = missing(packages);
     if missing.is_empty() {
         step::note(&format!("{what}: installed ({})", packages.join(" ")));
@@ -77,16 +87,38 @@ pub(crate) fn install(what: &str, packages: &[&str]) -> anyhow::Result<()> {
         );
     }
     refresh();
+    if conflicts == Conflicts::Refuse {
+        let removals = removals(&missing);
+        anyhow::ensure!(
+            removals.is_empty(),
+            "{what}: installing {list} would remove {}, which conflicts; remove it yourself, or let \
+             `cargo xtask setup --tests --remove-conflicting` do so",
+            removals.join(" ")
+        );
+    }
     let services = services();
     let policy = NoServices::hold()?;
     let mut command = apt("apt-get");
-    command
-        .args(WAIT_FOR_LOCK)
-        .args(["install", "--yes", "--no-remove", "--no-install-recommends"])
-        .args(&missing);
+    command.args(WAIT_FOR_LOCK).args(["install", "--yes", "--no-install-recommends"]).args(&missing);
+    if conflicts == Conflicts::Refuse {
+        command.arg("--no-remove");
+    }
     step::run(&format!("{what}: install {list}"), &mut command)?;
     drop(policy);
     disable_services_but(&services)
+}
+
+/// The installed packages that apt would remove to install `packages`.
+fn removals(packages: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["install", "--simulate", "--no-install-recommends"];
+    arguments.extend(packages);
+    parse_removals(&query("apt-get", &arguments).unwrap_or_default())
+}
+
+/// The packages that a simulated run of apt-get removes, such as `qemu-utils` of `Remv qemu-utils [1:10.0.2]`.
+fn parse_removals(simulation: &str) -> Vec<String> {
+    let package = |line: &str| line.strip_prefix("Remv ")?.split_whitespace().next().map(str::to_owned);
+    simulation.lines().filter_map(package).collect()
 }
 
 /// Downloads `package` and unpacks it into `into`; nothing is installed.
@@ -235,5 +267,17 @@ Packages odd
                 source("http://mirror.example/debian-security", "bookworm-security"),
             ]
         );
+    }
+
+    #[test]
+    fn the_packages_that_a_simulated_install_removes_are_found() {
+        let simulation = "\
+The following packages will be REMOVED:
+  qemu-utils
+Remv qemu-utils [1:10.0.2+ds-2]
+Inst qemu-system-common (1:7.2+dfsg-7 Debian:12.13/oldstable [amd64])
+";
+        assert_eq!(parse_removals(simulation), ["qemu-utils"]);
+        assert!(parse_removals("0 upgraded, 0 newly installed").is_empty());
     }
 }

@@ -2,21 +2,22 @@
 //!
 //! Both run until Ctrl-C, or until one of them ends; then neither is left.
 
+mod build;
 mod demo;
 mod processes;
+mod prometheus;
 mod welcome;
 
-use std::fs;
 use std::io::{IsTerminal as _, stdin};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::{prometheus, setup, step, workspace};
+use crate::{setup, step, workspace};
 use processes::Processes;
 
 /// Set everything up, build the agent, and run it with a Prometheus that scrapes it.
@@ -42,14 +43,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     let agent = workspace::target().join("release/glassbox");
     if !arguments.built {
         setup::main(&setup::Arguments::default())?;
-        println!("Building the agent");
-        let mut build = workspace::cargo();
-        let status =
-            build.args(["build", "--release", "--package", "glassbox"]).status().context("run cargo")?;
-        anyhow::ensure!(status.success(), "build the agent: {status}");
-        if arguments.demo {
-            demo::build()?;
-        }
+        build::build(arguments.demo)?;
     }
     let server = if arguments.no_prometheus { None } else { find_prometheus() };
     if !workspace::is_root() {
@@ -79,7 +73,8 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         Some(directory) => {
             println!("Starting Prometheus");
             let address = free_port(9090)?;
-            processes.start("prometheus", prometheus_command(&directory, address, scraped)?)?;
+            processes
+                .start("prometheus", prometheus::command(&directory, address, scraped, arguments.demo)?)?;
             await_port(&mut processes, address)?;
             Some(address)
         }
@@ -91,7 +86,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Prometheus, or why the agent will be without.
 fn find_prometheus() -> Option<PathBuf> {
-    match prometheus::fetch() {
+    match crate::prometheus::fetch() {
         Ok(directory) => Some(directory),
         Err(error) => {
             step::note(&format!("without Prometheus: {error:#}"));
@@ -115,25 +110,6 @@ fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
     }
     println!("Loading kernel programs takes root; sudo may ask for your password:\n  {typed}");
     Err(command.exec()).context("run sudo")
-}
-
-fn prometheus_command(directory: &Path, address: SocketAddr, scraped: SocketAddr) -> anyhow::Result<Command> {
-    let dir = workspace::scratch().join("run");
-    let data = dir.join("prometheus-data");
-    fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
-    let config = dir.join("prometheus.yml");
-    let rules = workspace::root().join("dashboards/alerts.yml");
-    let text = format!("rule_files: [{rules:?}]\n{}", welcome::scrape_config(scraped));
-    fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
-    let log = dir.join("prometheus.log");
-    let log = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
-    let mut command = Command::new(directory.join("prometheus"));
-    command.arg(format!("--config.file={}", config.display()));
-    command.arg(format!("--storage.tsdb.path={}", data.display()));
-    command.arg(format!("--web.listen-address={address}"));
-    command.args(["--storage.tsdb.retention.time=2d", "--log.level=warn"]);
-    command.stdout(log.try_clone().context("duplicate the log")?).stderr(log);
-    Ok(command)
 }
 
 /// The value of a flag of the agent's, in either form.

@@ -5,7 +5,7 @@
 
 mod ebpf;
 
-use crate::{debian, prometheus, step, toolchain};
+use crate::{debian, debian::Conflicts, prometheus, step, toolchain};
 
 /// Find or install what the build needs.
 #[derive(clap::Args, Debug, Default)]
@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// Also the tools glassbox is measured against
     #[arg(long)]
     pub(crate) bench: bool,
+    /// Let apt remove installed packages that conflict with needed ones; meant for CI machines
+    #[arg(long)]
+    pub(crate) remove_conflicting: bool,
 }
 
 /// What the tests run, and the package that has it.
@@ -49,20 +52,21 @@ const BENCH_PROGRAMS: [(&str, &str); 5] = [
 pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     println!("Setting up: the kernel programs");
     ebpf::ready()?;
+    let conflicts = if arguments.remove_conflicting { Conflicts::Remove } else { Conflicts::Refuse };
     if arguments.tests {
         println!("Setting up: the tests");
-        programs("programs for the tests", &TEST_PROGRAMS)?;
+        programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
     }
     if arguments.bench {
         println!("Setting up: the benchmarks");
-        programs("programs for the benchmarks", &BENCH_PROGRAMS)?;
+        programs("programs for the benchmarks", &BENCH_PROGRAMS, conflicts)?;
     }
     Ok(())
 }
 
 /// Installs the packages whose programs are not there.
-fn programs(what: &str, programs: &[(&str, &str)]) -> anyhow::Result<()> {
+fn programs(what: &str, programs: &[(&str, &str)], conflicts: Conflicts) -> anyhow::Result<()> {
     let absent = |(program, package): &(&str, &str)| {
         if program.is_empty() { !debian::missing(&[package]).is_empty() } else { !is_there(program) }
     };
@@ -78,7 +82,7 @@ fn programs(what: &str, programs: &[(&str, &str)]) -> anyhow::Result<()> {
         "{what}: install what your distribution calls {}",
         packages.join(" ")
     );
-    debian::install(what, &packages)
+    debian::install(what, &packages, conflicts)
 }
 
 /// Whether a program is in PATH or where root's programs are, which not everyone has in PATH.

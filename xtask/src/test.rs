@@ -58,7 +58,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
 
 fn set_up() -> anyhow::Result<()> {
     heading("setup");
-    setup::main(&setup::Arguments { tests: true, bench: false })
+    setup::main(&setup::Arguments { tests: true, bench: false, ..setup::Arguments::default() })
 }
 
 /// The tests of this host's kernel, containers and Prometheus. They load programs and start containers.

@@ -151,7 +151,7 @@ pub const fn class_group(class: u32) -> u16 {
         0xA06C => 8,
         0x9067 => 10,
         0x05 | 0x79 => EVENT,
-        0xC461 | 0xC661 | 0xC761 => 14,
+        0xC361 | 0xC461 | 0xC561 | 0xC661 | 0xC761 => 14,
         0x503B | 0x503C => 15,
         0x83DE => 16,
         0xB2CC => 17,
@@ -215,6 +215,9 @@ mod tests {
             [class(0x40), class(0x3E), class(0xC7B5)],
             ["memory_video", "memory_system", "copy_engine"]
         );
+        for doorbell in [0xC361, 0xC461, 0xC561, 0xC661, 0xC761] {
+            assert_eq!(class(doorbell), "doorbell");
+        }
         assert_eq!([class(0xFFFF_FFFF), class(0xC001)], ["other", "other"]);
     }
 

@@ -158,6 +158,55 @@ fn in_hierarchy(cgroup: *const u8) -> Option<bool> {
     Some(hierarchy == setting!(hierarchy_id))
 }
 
+/// Longer than the name of any container's cgroup.
+const NAME_BYTES: usize = 128;
+/// So many ancestors are searched for one with the cgroup's own name.
+const ANCESTORS: usize = 6;
+
+/// A cgroup's name, as a number that hardly any other name has.
+#[inline(always)]
+fn name_hash(cgroup: *const u8) -> Option<u64> {
+    let node: *const u8 = field(cgroup, offset!(cgroup_kn))?;
+    let name: *const u8 = field(node, offset!(kernfs_node_name))?;
+    let mut words = [0u64; NAME_BYTES / 8];
+    // SAFETY: the buffer is as long and is only read as bytes; the helper checks the address and stops at its end.
+    let _ = unsafe {
+        let buffer = core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), NAME_BYTES);
+        bpf_probe_read_kernel_str_bytes(name, buffer)
+    };
+    let mut hash = 0u64;
+    for word in words {
+        hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    }
+    Some(hash)
+}
+
+/// The slot of a container around a cgroup that repeats that container's name, and so is part of it: the start scripts of
+/// kind and minikube make such a cgroup, and systemd in a container. [`SHARED_SLOT`] if it is a container of its own.
+#[inline(always)]
+fn slot_of_repeated(cgroup: *const u8) -> Option<u32> {
+    let hash = name_hash(cgroup)?;
+    let parent_css: *const u8 = field(cgroup, offset!(cgroup_parent))?;
+    let mut ancestor: *const u8 = field(parent_css, offset!(css_cgroup))?;
+    let parent_slot = slot_of(id(ancestor)?) & !OWNER;
+    if parent_slot == SHARED_SLOT {
+        return Some(SHARED_SLOT);
+    }
+    let mut level = 0;
+    while level < ANCESTORS {
+        if name_hash(ancestor)? == hash && slot_of(id(ancestor)?) & OWNER != 0 {
+            return Some(parent_slot);
+        }
+        let parent_css: *const u8 = field(ancestor, offset!(cgroup_parent))?;
+        if parent_css.is_null() {
+            break;
+        }
+        ancestor = field(parent_css, offset!(css_cgroup))?;
+        level += 1;
+    }
+    Some(SHARED_SLOT)
+}
+
 /// 1 for a lower-case hexadecimal digit, else 0.
 static HEXADECIMAL: [u8; 256] = {
     let mut table = [0; 256];
@@ -175,7 +224,6 @@ static HEXADECIMAL: [u8; 256] = {
 /// million steps.
 #[inline(always)]
 fn named_like_a_container(cgroup: *const u8) -> Option<bool> {
-    const NAME_BYTES: usize = 128;
     let node: *const u8 = field(cgroup, offset!(cgroup_kn))?;
     let name: *const u8 = field(node, offset!(kernfs_node_name))?;
     let mut buffer = [0u8; NAME_BYTES];
@@ -214,6 +262,11 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
         if slot != SHARED_SLOT {
             enter(id, slot);
         }
+        return None;
+    }
+    let slot = slot_of_repeated(cgroup)?;
+    if slot != SHARED_SLOT {
+        enter(id, slot);
         return None;
     }
     let Some(mut entry) = CGROUP_EVENTS.reserve::<CgroupEvent>(0) else {

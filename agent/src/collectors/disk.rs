@@ -34,7 +34,7 @@ use self::{
     rounds::Rounds,
     walk::{BOUNDS, Bounds},
 };
-use super::{Collector, Context, Spec, thread::Thread};
+use super::{Collector, Context, Spec, process, thread::Thread};
 use crate::{
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
     kernel::Kernel,
@@ -76,6 +76,8 @@ struct Disk {
     number: u64,
     /// The number of the reading that each container's row is of.
     rows: HashMap<u64, u64>,
+    /// Why writable layers cannot be found.
+    limitation: Option<String>,
     _thread: Thread,
 }
 
@@ -98,10 +100,20 @@ impl Disk {
     /// Starts the thread. Waits for nothing.
     fn start(options: Options) -> anyhow::Result<Self> {
         let (shared, period) = (Shared::default(), options.period);
+        let limitation = process::limitation(&options.layout, &options.proc_root);
+        let limitation = limitation.map(|reason| format!("{reason}; only sizes that CRI reports are shown"));
         let rounds = Rounds::new(options, shared.clone()).context("open the host's root")?;
         let lost = "the sizes of writable layers are absent";
         let thread = Thread::start("glassbox-disk", lost, move |stop| thread::run(rounds, period, stop))?;
-        Ok(Self { shared, period, reading: None, number: 0, rows: HashMap::new(), _thread: thread })
+        Ok(Self {
+            shared,
+            period,
+            reading: None,
+            number: 0,
+            rows: HashMap::new(),
+            limitation,
+            _thread: thread,
+        })
     }
 }
 
@@ -128,6 +140,10 @@ impl Collector for Disk {
             row.disk = usage.cloned().map(Box::new);
         }
         Ok(())
+    }
+
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref()
     }
 
     fn collect_host(&mut self, host: &mut HostRows) {

@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use anyhow::Context as _;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use glassbox_ebpf::{host_network::HostNetworkSlot, maps};
 
-use super::{Collector, Context, Spec, network::process};
+use super::{Collector, Context, Spec, process};
 use crate::{
     containers::{
         cgroup::{Layout, Mode},
@@ -48,11 +49,13 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         "find a v2 hierarchy: sockets know their v2 cgroup, and this host has none"
     );
     let proc_root = context.config.proc_root.clone();
+    process::same_namespace(&proc_root)?;
     let kernel = context.kernel()?;
     // Whether it may be, at once and not with the first container: on the root, and off again.
     drop(kernel.attach_host_network(&layout.primary("/"))?);
     let host_namespace = process::host_network_namespace(&proc_root)?;
     Ok(Box::new(Collecting {
+        limitation: process::limitation(&layout, &proc_root),
         layout,
         proc_root,
         host_namespace,
@@ -69,6 +72,7 @@ struct Collecting {
     layout: Layout,
     proc_root: PathBuf,
     host_namespace: u64,
+    limitation: Option<String>,
     counts: PerCpuArray<MapData, HostNetworkSlot>,
     cpus: usize,
     containers: HashMap<u64, State>,
@@ -90,12 +94,22 @@ enum State {
 }
 
 impl Collecting {
-    fn look(&self, container: &Container) -> Option<bool> {
+    /// Whether the container is in the host's network; `None` if no process of it could be looked at.
+    fn look(&self, container: &Container) -> anyhow::Result<Option<bool>> {
         let path = &container.identity.cgroup_path;
-        let process = process::any_of(&self.layout, path)?;
-        let namespace = process::network_namespace(&self.proc_root, &process).ok()?;
+        let Some(process) = process::any_of(&self.layout, path)? else { return Ok(None) };
+        let namespace = match process::network_namespace(&self.proc_root, &process) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(error).with_context(|| {
+                    format!("look up the network of process {process} (needs CAP_SYS_PTRACE)")
+                });
+            }
+            Err(_) => return Ok(None),
+            Ok(namespace) => namespace,
+        };
         // Had the process ended meanwhile, its number could be another's by now.
-        process::is_member(&self.layout, path, &process).then_some(namespace == self.host_namespace)
+        let is_member = process::is_member(&self.layout, path, &process);
+        Ok(is_member.then_some(namespace == self.host_namespace))
     }
 }
 
@@ -131,7 +145,7 @@ impl Collector for Collecting {
                     Some(State::Seen(since)) => (0, Some(*since)),
                     _ => (0, None),
                 };
-                let state = match (self.look(container), seen) {
+                let state = match (self.look(container)?, seen) {
                     (None, _) => State::Unknown(attempts),
                     (Some(false), _) => State::Elsewhere,
                     (Some(true), None) => State::Seen(Instant::now()),
@@ -146,6 +160,10 @@ impl Collector for Collecting {
             }
         }
         Ok(())
+    }
+
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref()
     }
 
     fn forget(&mut self, container: &Container) {

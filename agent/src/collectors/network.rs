@@ -11,10 +11,9 @@
 //! `docker*`, `nerdctl*`), as cAdvisor does. No kernel is too old.
 
 mod device;
-pub(super) mod process;
 mod sockets;
 
-use std::{collections::HashMap, fs::File, path::PathBuf};
+use std::{collections::HashMap, fs::File, io, path::PathBuf};
 
 use anyhow::Context as _;
 
@@ -22,7 +21,7 @@ use self::{
     device::Devices,
     sockets::{SocketFiles, SocketTables},
 };
-use super::{Collector, Context, Spec};
+use super::{Collector, Context, Spec, process};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
     snapshot::{ContainerRow, gpu::HostRows, network::InterfaceCounters},
@@ -45,6 +44,7 @@ struct Network {
     layout: Layout,
     proc_root: PathBuf,
     host_namespace: u64,
+    limitation: Option<String>,
     containers: HashMap<u64, Tracked>,
     /// The container that bears the series of a namespace, by its inode. The file that is held keeps the
     /// kernel from giving the number to another one.
@@ -57,6 +57,8 @@ struct Network {
 struct Tracked {
     ticks: u32,
     namespace: Option<Namespace>,
+    /// Why the last attempt to open it failed; reported until the next attempt.
+    failed: Option<String>,
 }
 
 /// A namespace of which a container bears the series.
@@ -68,8 +70,10 @@ struct Namespace {
 impl Network {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
         let proc_root = context.config.proc_root.clone();
+        process::same_namespace(&proc_root)?;
         let host_namespace = process::host_network_namespace(&proc_root)?;
         Ok(Self {
+            limitation: process::limitation(&context.layout, &proc_root),
             layout: context.layout.clone(),
             proc_root,
             host_namespace,
@@ -83,7 +87,7 @@ impl Network {
     /// Opens the counters of the container's namespace, if they are its to bear.
     fn open(&self, container: &Container) -> anyhow::Result<Option<(Namespace, SocketFiles)>> {
         let path = &container.identity.cgroup_path;
-        let Some(process) = process::any_of(&self.layout, path) else {
+        let Some(process) = process::any_of(&self.layout, path)? else {
             return Ok(None);
         };
         let directory = self.proc_root.join(&process);
@@ -93,6 +97,9 @@ impl Network {
         });
         // Had the process ended meanwhile, its number could be another's by now.
         if !process::is_member(&self.layout, path, &process) {
+            return Ok(None);
+        }
+        if opened.as_ref().is_err_and(has_ended) {
             return Ok(None);
         }
         let (namespace, sockets) =
@@ -109,9 +116,13 @@ impl Collector for Network {
         tracked.ticks = tick.wrapping_add(1);
         if tracked.namespace.is_none() {
             if tick >= FIRST_TICKS && !tick.is_multiple_of(RETRY_EVERY_TICKS) {
-                return Ok(());
+                return tracked.failed.as_ref().map_or(Ok(()), |reason| Err(anyhow::anyhow!("{reason}")));
             }
-            let Some((namespace, sockets)) = self.open(container)? else {
+            let opened = self.open(container);
+            if let Some(tracked) = self.containers.get_mut(&container.key) {
+                tracked.failed = opened.as_ref().err().map(|error| format!("{error:#}"));
+            }
+            let Some((namespace, sockets)) = opened? else {
                 return Ok(());
             };
             self.sockets.hold(container.key, sockets);
@@ -123,12 +134,16 @@ impl Collector for Network {
         let read = self.devices.read(&namespace.device_file).context("read interface counters")?;
         // When a container ends, its runtime takes the interfaces away; what they last showed is to stay.
         if read.len() >= row.network.len()
-            || process::any_of(&self.layout, &container.identity.cgroup_path).is_some()
+            || process::any_of(&self.layout, &container.identity.cgroup_path).is_ok_and(|one| one.is_some())
         {
             self.devices.swap_into(&mut row.network);
         }
         row.sockets = self.sockets.counted(container.key)?;
         Ok(())
+    }
+
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref()
     }
 
     fn collect_host(&mut self, _: &mut HostRows) {
@@ -142,6 +157,11 @@ impl Collector for Network {
             self.bearers.remove(&namespace.inode);
         }
     }
+}
+
+/// True if the process has ended since it was found: its directory is gone, or empty.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use aya::maps::{Array, HashMap as KernelHash, MapData};
 use glassbox_ebpf::{
     maps,
-    nvidia_driver::{CallKey, Calls, DriverSlot, FailureKey, TRANSPORT, commands::POLL},
+    nvidia_driver::{CallKey, Calls, DriverSlot, FailureKey, TRANSPORT, WARNINGS, commands::POLL},
 };
 
 pub use self::{devices::ExtraPaths, release::Release};
@@ -38,7 +38,7 @@ use crate::{
     snapshot::{
         ContainerRow,
         gpu::HostRows,
-        nvidia_driver::{CommandUsage, Failure, FailureCount},
+        nvidia_driver::{CommandUsage, Failure, FailureCount, LayoutSupport},
         scheduler::Histogram,
     },
 };
@@ -62,10 +62,27 @@ const STORM_WINDOW: Duration = Duration::from_millis(20);
 pub fn describe(config: &Config) -> Option<String> {
     let devices = devices::devices(&config.proc_root, &config.nvidia_extra);
     let release = config.nvidia_release.or_else(|| Release::running(&config.proc_root, Path::new(SYS)));
-    let release = release.map_or("of unknown release: what depends on it is not decoded".into(), |release| {
-        format!("release {release}")
-    });
-    (!devices.is_empty()).then_some(release)
+    (!devices.is_empty()).then(|| described(release))
+}
+
+/// The release, and whether its structures are known.
+fn described(release: Option<Release>) -> String {
+    let Some(release) = release else {
+        return "release unknown: commands whose structure depends on it are not decoded; set nvidia_driver.release"
+            .into();
+    };
+    let (oldest, newest) = (layouts::OLDEST, layouts::NEWEST);
+    match layouts::support(Some(release)) {
+        LayoutSupport::AssumedNewest => format!(
+            "release {release} is newer than {newest}, the newest whose structures are known: it is decoded as \
+             {newest}; statuses of UVM commands may be wrong if their structures have changed"
+        ),
+        LayoutSupport::AssumedOldest => format!(
+            "release {release} is older than {oldest}, the oldest whose structures are known: it is decoded as \
+             {oldest}; statuses may be wrong"
+        ),
+        LayoutSupport::Known | LayoutSupport::UnknownRelease => format!("release {release}"),
+    }
 }
 
 struct NvidiaDriver {
@@ -133,6 +150,7 @@ impl Collector for NvidiaDriver {
         for (key, count) in self.failures.iter().flatten() {
             let reason = match key.status {
                 status if status & TRANSPORT != 0 => Failure::Errno(names::errno(status & !TRANSPORT)),
+                status if WARNINGS.contains(&status) => Failure::Warning(names::status(status)),
                 status => Failure::Status(names::status(status)),
             };
             let (device, command) = (names::device(key.device), names::command(key.command));
@@ -153,7 +171,7 @@ impl Collector for NvidiaDriver {
         self.presence.look(kernel);
     }
 
-    fn trouble(&self) -> Option<&str> {
+    fn limitation(&self) -> Option<&str> {
         self.presence.trouble()
     }
 
@@ -178,6 +196,7 @@ impl Collector for NvidiaDriver {
 
     fn collect_host(&mut self, host: &mut HostRows) {
         host.reported_xids = self.presence.xids();
+        host.nvidia_driver = self.presence.info();
     }
 
     fn clear_slot(&mut self, slot: u32) {

@@ -7,28 +7,37 @@
 //! Every `nvml.sample_ms` the thread takes in what changes fast: the driver's own buffer of utilization samples, memory
 //! and momentary power. Once per tick it reads everything, and the processes on each GPU. In between it waits for Xid
 //! errors. A GPU that falls off the bus or waits for a reset shows nothing but that it is down; the others go on, and
-//! after 10 s the library is loaded anew, which is the only way to find such a GPU again.
+//! after 10 s the library is loaded anew, which is the only way to find such a GPU again. As long as that does not help,
+//! the wait doubles up to 10 minutes (`nvml/backoff.rs`). GPUs that the kernel driver lists and NVML does not are shown as
+//! down (`nvml/driver_gpus.rs`). Impossible values are left out (`nvml/plausible.rs`, `nvml/meter.rs`).
 //!
 //! Cost: some 40 calls per GPU and tick and 3 per sample; what a GPU does not support is asked for every 60th time only.
 //! How long they take is the driver's affair, see `glassbox_nvml_reading_duration_seconds`. Drivers from 510 on name
 //! processes in a form that this reads; older ones show the GPUs only.
 
+mod backoff;
 mod calls;
 mod device;
+mod driver_gpus;
 mod events;
 mod fields;
 mod gpm;
 mod history;
+mod meter;
 mod owner;
+mod plausible;
 mod processes;
 mod reading;
+mod runs;
 mod session;
 mod thread;
 
-use std::{ffi::OsString, fs, sync::Arc, time::Duration};
+use std::{ffi::OsString, fs, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::reading::Reading;
-use self::{calls::Failures, owner::Owners, reading::Latest, session::Record, session::Session};
+use self::{
+    driver_gpus::DriverGpus, owner::Owners, reading::Latest, runs::Runs, session::Record, session::Session,
+};
 use super::{
     Collector, Context, Spec,
     thread::{Stop, Thread},
@@ -39,7 +48,7 @@ use crate::{
     kernel::Kernel,
     snapshot::{
         ContainerRow,
-        gpu::{ContainerGpu, Gpu, HostRows, NvmlUsage},
+        gpu::{ContainerGpu, Gpu, HostRows, KnownBy, NvmlUsage},
     },
 };
 
@@ -50,8 +59,10 @@ pub const SPEC: Spec = Spec {
     start: |context| Ok(Box::new(Nvml::new(context)?)),
 };
 
-/// How often a library or a GPU that is not there is looked for.
+/// How long to wait before a library or a GPU that is not there is looked for again: at first, and at most.
 const RETRY: Duration = Duration::from_secs(10);
+const RETRY_MAX: Duration = Duration::from_secs(600);
+const SYS: &str = "/sys";
 /// A reading is old after so many ticks, and not before [`STALE_AFTER`].
 const STALE_TICKS: u32 = 3;
 const STALE_AFTER: Duration = Duration::from_secs(3);
@@ -65,8 +76,13 @@ pub struct Options {
     pub sample: Duration,
     /// Time between two readings of everything.
     pub tick: Duration,
-    /// Time after which a library or a GPU that was not there is looked for again.
+    /// Time after which a library or a GPU that was not there is looked for again. Doubles with each attempt without
+    /// success,
     pub retry: Duration,
+    /// up to this.
+    pub retry_max: Duration,
+    /// Where sysfs is mounted.
+    pub sys_root: PathBuf,
 }
 
 impl From<&Config> for Options {
@@ -76,6 +92,8 @@ impl From<&Config> for Options {
             sample: config.nvml_sample,
             tick: config.tick,
             retry: RETRY,
+            retry_max: RETRY_MAX,
+            sys_root: SYS.into(),
         }
     }
 }
@@ -86,6 +104,7 @@ pub struct Nvml {
     reading: Option<Arc<Reading>>,
     stale_after: Duration,
     hostname: String,
+    runs: Runs,
     _thread: Thread,
 }
 
@@ -102,12 +121,13 @@ impl Nvml {
         let latest = Latest::default();
         let stale_after = STALE_AFTER.max(options.tick * STALE_TICKS);
         let hostname = fs::read_to_string(proc_root.join("sys/kernel/hostname")).unwrap_or_default();
-        let owners = Owners::new(proc_root.to_owned(), layout.clone());
+        let record = record(&options, proc_root, layout);
         let (lost, shared) = ("GPUs are not read", latest.clone());
-        let work = move |stop: &Stop| thread::run(&options, owners, &shared, stop);
+        let work = move |stop: &Stop| thread::run(&options, record, &shared, stop);
         let thread = Thread::start("glassbox-nvml", lost, work)?;
         let hostname = hostname.trim().to_owned();
-        Ok(Self { latest, reading: None, stale_after, hostname, _thread: thread })
+        let runs = Runs::default();
+        Ok(Self { latest, reading: None, stale_after, hostname, runs, _thread: thread })
     }
 
     /// The reading, unless it is old.
@@ -127,14 +147,18 @@ impl Collector for Nvml {
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
-        let shares = self.shares(container).map_or(&[][..], Vec::as_slice);
+        let shares = self.shares(container).cloned().unwrap_or_default();
         // On a GPU that says nothing, what the container has used up stays.
         let silent = row.gpus.iter().filter(|old| shares.iter().all(|new| new.index != old.index));
         let mut gpus: Vec<_> = silent.map(ContainerGpu::totals).collect();
-        gpus.extend_from_slice(shares);
+        gpus.extend(self.runs.of_this_run(container, shares));
         gpus.sort_unstable_by_key(|gpu| gpu.index);
         row.gpus = gpus;
         Ok(())
+    }
+
+    fn forget(&mut self, container: &Container) {
+        self.runs.end(container);
     }
 
     fn collect_host(&mut self, host: &mut HostRows) {
@@ -147,6 +171,8 @@ impl Collector for Nvml {
             (None, Some(reading)) => reading.gpus.iter().map(silent).collect(),
             (None, None) => Vec::new(),
         };
+        let unreported = last.map(|reading| reading.unreported.as_slice()).unwrap_or_default();
+        host.stray_gpus = unreported.iter().map(|address| unreported_gpu(address)).collect();
         host.nvml = Some(NvmlUsage {
             up,
             driver_version: last.map(|reading| reading.driver_version.clone()).unwrap_or_default(),
@@ -154,8 +180,19 @@ impl Collector for Nvml {
             reading_age: last.and_then(|reading| reading.taken).map(|taken| taken.elapsed()),
             reading_duration: current.map(|reading| reading.duration),
             failures: last.map(|reading| reading.failures.clone()).unwrap_or_default(),
+            rejected: last.map(|reading| reading.rejected.clone()).unwrap_or_default(),
         });
     }
+}
+
+/// A GPU that the driver lists and NVML does not.
+fn unreported_gpu(pci_bus_id: &str) -> Gpu {
+    Gpu { pci_bus_id: pci_bus_id.to_owned(), known_by: KnownBy::Driver, ..Gpu::default() }
+}
+
+fn record(options: &Options, proc_root: &std::path::Path, layout: &Layout) -> Record {
+    let owners = Owners::new(proc_root.to_owned(), layout.clone());
+    Record::new(owners, DriverGpus::new(proc_root, &options.sys_root))
 }
 
 /// Who a GPU is, and nothing else.
@@ -174,15 +211,18 @@ fn silent(gpu: &Gpu) -> Gpu {
 /// hang as long as NVML does.
 #[must_use]
 pub fn read_once(options: &Options, proc_root: &std::path::Path, layout: &Layout) -> Reading {
-    let owners = Owners::new(proc_root.to_owned(), layout.clone());
-    let mut record =
-        Record { failures: Failures::default(), histories: std::collections::HashMap::new(), owners };
+    let mut record = record(options, proc_root, layout);
     match thread::open(&options.library, &mut record.failures) {
         Ok(nvml) => {
             let mut session = Session::new(&nvml, &mut record);
             session.sample(&mut record);
             session.read(&mut record)
         }
-        Err(finding) => Reading { finding, failures: record.failures.all(), ..Reading::default() },
+        Err(refusal) => Reading {
+            unreported: refusal.unreported(&mut record.driver_gpus, &[]),
+            finding: refusal.finding,
+            failures: record.failures.all(),
+            ..Reading::default()
+        },
     }
 }

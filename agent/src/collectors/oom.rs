@@ -75,7 +75,9 @@ impl Oom {
                     layout.directory("memory", "/").is_some(),
                     "find who tells of kills: this host has no memory controller, and {error:#}"
                 );
-                tracing::warn!("of containers that are killed whole the last kill is missed: {error:#}");
+                tracing::warn!(
+                    "OOM kills may be undercounted: the last kill of a container that is killed whole is missed: {error:#}"
+                );
                 None
             }
         };

@@ -1,8 +1,8 @@
 //! From what the user wrote to what it means: defaults filled in, values held against their bounds.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use super::{Config, ConfigError, raw::RawConfig};
+use super::{Config, ConfigError, Rename, raw::RawConfig};
 use crate::{
     collectors::nvidia_driver::{ExtraPaths, Release},
     containers::files::Roots,
@@ -14,6 +14,37 @@ fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, C
     } else {
         Err(ConfigError::Value { key, problem: format!("{value} is not within {least} to {most}") })
     }
+}
+
+/// A socket's path. URLs as in `DOCKER_HOST` and relative paths would never be found.
+fn socket(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let problem = match path.to_string_lossy().strip_prefix("unix://") {
+        Some(rest) => format!("{path:?} is a URL: leave out \"unix://\" and write {rest:?}"),
+        None => format!("{path:?} is no absolute path, such as \"/run/docker.sock\""),
+    };
+    Err(ConfigError::Value { key, problem })
+}
+
+fn sockets(
+    key: &'static str,
+    given: Option<Vec<PathBuf>>,
+    default: Vec<PathBuf>,
+) -> Result<Vec<PathBuf>, ConfigError> {
+    given.map_or(Ok(default), |paths| paths.into_iter().map(|path| socket(key, path)).collect())
+}
+
+/// Of several `*` only one could be meant by the one in `to`.
+fn rename(rules: Vec<Rename>) -> Result<Vec<Rename>, ConfigError> {
+    for (field, text) in rules.iter().flat_map(|rule| [("name", &rule.name), ("to", &rule.to)]) {
+        if text.matches('*').count() > 1 {
+            let problem = format!("`{field}` {text:?} has more than one *; only one is allowed");
+            return Err(ConfigError::Value { key: "containers.rename", problem });
+        }
+    }
+    Ok(rules)
 }
 
 fn release(text: &str) -> Result<Release, ConfigError> {
@@ -32,7 +63,7 @@ impl TryFrom<RawConfig> for Config {
             value.map_or(Ok(default), |ms| within(key, ms, least, most).map(Duration::from_millis))
         };
         Ok(Self {
-            listen: raw.listen.unwrap_or(default.listen),
+            listen: raw.listen.map_or(default.listen, |address| address.0),
             tick: millis("tick_ms", raw.tick_ms, default.tick, 100, 60_000)?,
             log: raw.log.unwrap_or(default.log),
             demo: raw.demo.unwrap_or(default.demo),
@@ -42,7 +73,7 @@ impl TryFrom<RawConfig> for Config {
             keep_ended: raw.containers.keep_ended_s.map_or(Ok(default.keep_ended), |s| {
                 within("containers.keep_ended_s", s, 0, 86_400).map(Duration::from_secs)
             })?,
-            rename: raw.containers.rename,
+            rename: rename(raw.containers.rename)?,
             labels: raw.containers.labels.unwrap_or(default.labels),
             collectors_off: raw
                 .collectors
@@ -59,17 +90,22 @@ impl TryFrom<RawConfig> for Config {
             })?,
             disk_walk: raw.disk.walk.unwrap_or(default.disk_walk),
             docker_socket: if raw.docker.enabled.unwrap_or(true) {
-                raw.docker.socket.or(default.docker_socket)
+                let given = raw.docker.socket.map(|path| socket("docker.socket", path)).transpose()?;
+                given.or(default.docker_socket)
             } else {
                 None
             },
             docker_extra_sockets: match raw.docker.enabled {
                 Some(false) => Vec::new(),
-                _ => raw.docker.extra_sockets,
+                _ => sockets("docker.extra_sockets", Some(raw.docker.extra_sockets), Vec::new())?,
             },
-            podman_sockets: raw.podman.sockets.unwrap_or(default.podman_sockets),
-            containerd_sockets: raw.containerd.sockets.unwrap_or(default.containerd_sockets),
-            cri_sockets: raw.cri.sockets.unwrap_or(default.cri_sockets),
+            podman_sockets: sockets("podman.sockets", raw.podman.sockets, default.podman_sockets)?,
+            containerd_sockets: sockets(
+                "containerd.sockets",
+                raw.containerd.sockets,
+                default.containerd_sockets,
+            )?,
+            cri_sockets: sockets("cri.sockets", raw.cri.sockets, default.cri_sockets)?,
             kernel_enabled: raw.kernel.enabled.unwrap_or(default.kernel_enabled),
             btf: raw.kernel.btf.unwrap_or(default.btf),
             program_stats: raw.kernel.program_stats.unwrap_or(default.program_stats),

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{NvidiaDriverRung, ProgramStats, Rename, SchedulerRung};
-use crate::collectors::COLLECTORS;
+use crate::{collectors::COLLECTORS, server::address};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawConfig {
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen: Option<ListenAddress>,
     pub(super) tick_ms: Option<u64>,
     pub(super) log: Option<String>,
     pub(super) demo: Option<bool>,
@@ -29,6 +29,17 @@ pub(super) struct RawConfig {
     pub(super) nvml: RawNvml,
     pub(super) server: RawServer,
     pub(super) paths: RawPaths,
+}
+
+/// An address and port, refused with an example.
+#[derive(Debug)]
+pub(super) struct ListenAddress(pub(super) SocketAddr);
+
+impl<'de> Deserialize<'de> for ListenAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        address::parse(&text).map(Self).map_err(D::Error::custom)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

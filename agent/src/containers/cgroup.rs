@@ -7,7 +7,9 @@
 //!
 //! Nothing here needs a kernel newer than cgroups themselves, and nothing asks a runtime.
 
+mod claim;
 mod path;
+mod populated;
 mod told;
 mod walk;
 
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 pub use self::{
+    claim::Claim,
     path::{ContainerPath, container_above, container_around, container_of, is_id},
     told::{Told, ToldCgroup},
     walk::{Found, Walk, walk},

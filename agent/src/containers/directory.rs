@@ -35,11 +35,25 @@ pub use self::{
     unnamed::{Sightings, Unnamed},
 };
 use super::{layers::Layers, lifecycle::Life};
+use crate::snapshot::lifecycle::State;
 
 /// Most entries.
 pub const ENTRIES_MAX: usize = 8192;
 /// How long an entry stays after its container was removed.
 pub const LINGER: Duration = Duration::from_secs(600);
+
+/// Whether a container runs, by its runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// It runs, or is paused.
+    Running,
+    /// It does not run, and is about to be started.
+    NotYet,
+    /// It has ended, or was removed.
+    Ended,
+    /// No runtime says.
+    Unknown,
+}
 
 /// The address book. Clones share one.
 #[derive(Clone, Debug, Default)]
@@ -121,7 +135,7 @@ impl Directory {
             let before = entry.names.life;
             change(&mut entry.names.life);
             if entry.names.life != before {
-                self.0.lives_generation.fetch_add(1, Ordering::Release);
+                self.lives_changed();
             }
         }
     }
@@ -139,6 +153,7 @@ impl Directory {
     /// The container was removed. Its entry stays for [`LINGER`].
     pub fn remove(&self, id: &str) {
         self.entries().remove(id, Instant::now());
+        self.lives_changed();
     }
 
     /// Removes all containers of `source` but those that `keep` wants: after a listing, which tells of all.
@@ -147,8 +162,12 @@ impl Directory {
         let mut entries = self.entries();
         let stale = entries.by_id.iter().filter(|(id, entry)| entry.names.source == source && !keep(id));
         let stale: Vec<String> = stale.map(|(id, _)| id.clone()).collect();
-        for id in stale {
-            entries.remove(&id, Instant::now());
+        for id in &stale {
+            entries.remove(id, Instant::now());
+        }
+        drop(entries);
+        if !stale.is_empty() {
+            self.lives_changed();
         }
     }
 
@@ -164,6 +183,23 @@ impl Directory {
     #[must_use]
     pub fn life(&self, id: &str) -> Option<Life> {
         self.entries().by_id.get(id).map(|entry| entry.names.life)
+    }
+
+    /// Whether a container runs, as far as a runtime reports it.
+    #[must_use]
+    pub fn reported(&self, id: &str) -> Reported {
+        match self.entries().by_id.get(id) {
+            None => Reported::Unknown,
+            // Files that go with the cgroup say nothing about it.
+            Some(entry) if entry.names.source.is_files() => Reported::Unknown,
+            Some(entry) if entry.removed_at.is_some() => Reported::Ended,
+            Some(entry) => match entry.names.life.state {
+                Some(State::Running | State::Paused) => Reported::Running,
+                Some(State::Exited | State::Dead) => Reported::Ended,
+                Some(State::Created | State::Restarting) => Reported::NotYet,
+                None => Reported::Unknown,
+            },
+        }
     }
 
     /// True where `source` told of the container. What others say of it is nobody's business.
@@ -214,6 +250,10 @@ impl Directory {
     #[must_use]
     pub fn layers(&self) -> &Layers {
         &self.0.layers
+    }
+
+    fn lives_changed(&self) {
+        self.0.lives_generation.fetch_add(1, Ordering::Release);
     }
 
     fn changed(&self) {

@@ -54,13 +54,25 @@ impl Roots {
     /// The directories that are there, each with whose it is.
     #[must_use]
     pub fn there(&self) -> Vec<PathBuf> {
-        let all = [
+        self.directories().into_iter().filter(|path| path.is_dir()).collect()
+    }
+
+    /// The directories that this process may not read, or not even look for.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<PathBuf> {
+        let denied = |path: &PathBuf| {
+            fs::read_dir(path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+        };
+        self.directories().into_iter().filter(denied).collect()
+    }
+
+    fn directories(&self) -> [PathBuf; 4] {
+        [
             self.docker.join("containers"),
             self.containerd.join(containerd::TASKS),
             self.storage.clone(),
             self.logs.join(logs::CONTAINERS),
-        ];
-        all.into_iter().filter(|path| path.is_dir()).collect()
+        ]
     }
 
     /// What files tell of a container.

@@ -83,6 +83,8 @@ impl Life {
 pub struct Tracked<'a> {
     /// When its cgroup went; `None` while it is there.
     pub ended_at: Option<SystemTime>,
+    /// Whether it runs, as far as its processes show.
+    pub running: bool,
     /// When its cgroup was made.
     pub made_at: Option<SystemTime>,
     /// Lives under the same id before this one, as far as seen.
@@ -97,7 +99,7 @@ pub struct Tracked<'a> {
 #[must_use]
 pub fn lifecycle(told: Option<&Life>, tracked: Tracked<'_>) -> Lifecycle {
     let told = told.copied().unwrap_or_default();
-    let by_cgroup = if tracked.ended_at.is_some() { State::Exited } else { State::Running };
+    let by_cgroup = if tracked.running { State::Running } else { State::Exited };
     let state = match told.state {
         // The cgroup is gone: the news is on its way.
         Some(State::Running | State::Paused) if tracked.ended_at.is_some() => State::Exited,
@@ -106,8 +108,9 @@ pub fn lifecycle(told: Option<&Life>, tracked: Tracked<'_>) -> Lifecycle {
     };
     let by_cgroup = tracked.ended_at.map(|at| Exit { at, code: None });
     let exit = match (told.last_exit, by_cgroup) {
-        // That of an earlier run, where the news of this one's is on its way: a run ends before its cgroup goes.
-        (Some(exit), Some(end)) if told.state == Some(State::Running) && exit.at < end.at => Some(end),
+        // That of an earlier run, while the news of this one's is on its way. Their timestamps are not compared: the clock may
+        // have been set in between.
+        (Some(_), Some(end)) if told.state == Some(State::Running) => Some(end),
         (exit, end) => exit.or(end),
     };
     let last_exit = exit.map(|exit| assessed(exit, &told, &tracked)).or(tracked.before.last_exit);
@@ -133,6 +136,7 @@ fn assessed(exit: Exit, told: &Life, tracked: &Tracked<'_>) -> LastExit {
         Some(_) => tracked.oom.last_at.or(told.oom_at),
         None => told.oom_at,
     };
+    // Two timestamps, of which the runtime's may have been on its way for long: no other clock has both.
     let near = killed_at.is_some_and(|killed_at| {
         let apart = killed_at.duration_since(exit.at).unwrap_or_else(|error| error.duration());
         apart <= OOM_NEAR

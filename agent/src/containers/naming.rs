@@ -1,17 +1,18 @@
-//! The name by which people know a container: the label `container`. Pure.
+//! The name by which people know a container: the label `container`. Pure. For users: docs/containers.md.
 //!
-//! The first of these that there is: the name in its Kubernetes pod; compose's `<service>-<number>`; what a
-//! configured rename makes of the runtime's name; the runtime's name, unless Docker invented it; the image
-//! without registry and tag; the runtime's name after all; the first digits of the id. So `docker run
-//! facefusion:latest`, which Docker calls `happy_morse` today and `zen_tesla` tomorrow, is `facefusion` on
-//! both days.
+//! The first of these that exists is the container's choice: what a rename rule of the user makes of the runtime's name;
+//! the name in its Kubernetes pod; compose's `<service>-<number>`; the runtime's name, unless Docker generated it; the
+//! image without registry and tag; the runtime's name after all; the first digits of the id. So `docker run
+//! facefusion:latest`, which Docker calls `happy_morse` today and `zen_tesla` tomorrow, is `facefusion` on both days.
 //!
-//! Where two living containers would bear one name in one pod (or both in none), all of these use the
-//! runtime's name instead; where they still would, the first digits of the id are appended.
+//! Within a pod (or outside of all pods) a name belongs to one running container at a time. The container that has it
+//! keeps it while it lives; among those that start to compete at the same time, the older one gets it. The others use
+//! the runtime's name, then that with the first digits of the id, then the id.
 
+mod compose;
 mod generated;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::directory::Names;
 use crate::config::Rename;
@@ -20,19 +21,36 @@ const NAME_BYTES: usize = 128;
 /// As many digits of an id as `docker ps` shows.
 const SHORT_ID_BYTES: usize = 12;
 
-/// A container in want of a name.
+/// A container that needs a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
     /// The runtime's id, unique among the living.
     pub id: &'a str,
-    /// What a runtime tells of it.
+    /// What a runtime reports of it.
     pub names: Option<&'a Names>,
-    /// Whether it runs. One that has ended gets its first choice and is in nobody's way.
-    pub living: bool,
+    /// Whether it competes for its name. One that has ended gets its first choice and is in no other's way.
+    pub competes: bool,
+    /// Grows with the time at which it was made.
+    pub age_rank: u64,
+    /// The name it has so far.
+    pub assigned: Option<&'a Assigned>,
+}
+
+/// A name, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The display name.
+    pub name: String,
+    /// What it would be called if it were alone. The name is kept as long as this does not change.
+    pub choice: String,
+    /// The index of the user's rule that made the choice.
+    pub rule: Option<usize>,
+    /// False if another container has the name of its choice.
+    pub is_choice: bool,
 }
 
 impl<'a> Candidate<'a> {
-    /// The runtime's name, unless it is but the id again, as with containerd.
+    /// The runtime's name, unless it is only the id again, as with containerd.
     fn runtime_name(&self) -> Option<&'a str> {
         let name = self.names?.name.as_str();
         (!name.is_empty() && name != self.id).then_some(name)
@@ -47,78 +65,88 @@ impl<'a> Candidate<'a> {
         &self.id[..self.id.floor_char_boundary(SHORT_ID_BYTES)]
     }
 
-    fn first_choice(&self, renames: &[Rename]) -> String {
+    /// Its first choice, and the rule that made it.
+    fn first_choice(&self, renames: &[Rename]) -> (String, Option<usize>) {
         let Some(names) = self.names else {
-            return self.short_id().to_owned();
+            return (self.short_id().to_owned(), None);
         };
-        if let Some(name) = known(&names.kubernetes_container) {
-            return name.to_owned();
-        }
-        if let Some(service) = known(&names.compose_service) {
-            return match known(&names.compose_number) {
-                Some(number) => format!("{service}-{number}"),
-                None => service.to_owned(),
-            };
-        }
         let name = self.runtime_name();
-        if let Some(renamed) = name.and_then(|name| renames.iter().find_map(|rule| renamed(rule, name))) {
+        let apply = |name: &str| {
+            let mut renamed = renames.iter().enumerate().map(|(index, rule)| (rule.apply(name), index));
+            renamed.find_map(|(renamed, index)| Some((renamed?, Some(index))))
+        };
+        if let Some(renamed) = name.and_then(apply) {
             return renamed;
         }
-        let given = name.filter(|name| !generated::is_generated(name));
-        given.or_else(|| basename(&names.image)).or(name).unwrap_or(self.short_id()).to_owned()
+        let reported = known(&names.kubernetes_container).map(str::to_owned);
+        let reported = reported.or_else(|| compose::service_name(names, name));
+        let fallback = || {
+            let given = name.filter(|name| !generated::is_generated(name));
+            given.or_else(|| basename(&names.image)).or(name).unwrap_or(self.short_id()).to_owned()
+        };
+        (reported.unwrap_or_else(fallback), None)
     }
 
-    /// The name after `collisions`: the first choice, the runtime's name, that with the id's first digits,
-    /// the id.
-    fn at(&self, collisions: u8, renames: &[Rename]) -> String {
-        let runtime_name = || self.runtime_name().map(str::to_owned);
-        let name = match collisions {
-            0 => self.first_choice(renames),
-            1 => runtime_name().unwrap_or_else(|| self.first_choice(renames)),
-            2 => {
-                let name = runtime_name().unwrap_or_else(|| self.first_choice(renames));
-                let short_id = self.short_id();
-                let room = name.floor_char_boundary(NAME_BYTES - 1 - short_id.len());
-                format!("{}-{short_id}", &name[..room])
-            }
-            _ => self.id.to_owned(),
-        };
-        name[..name.floor_char_boundary(NAME_BYTES)].to_owned()
+    /// The names it may have, best first. Never ends.
+    fn options(&self, choice: &str) -> impl Iterator<Item = String> {
+        let base = self.runtime_name().unwrap_or(choice).to_owned();
+        let short_id = self.short_id();
+        let room = base.floor_char_boundary(NAME_BYTES - 1 - short_id.len());
+        let with_id = format!("{}-{short_id}", &base[..room]);
+        let id = self.id.to_owned();
+        // The id itself may be taken by a container that somebody named so.
+        let numbered = (2_u64..).map(move |number| format!("{id}-{number}"));
+        [choice.to_owned(), base, with_id, self.id.to_owned()].into_iter().chain(numbered).map(cut)
     }
+}
+
+fn cut(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(NAME_BYTES));
+    name
 }
 
 fn known(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// How many collisions it takes until only the id is left.
-const LAST_RESORT: u8 = 3;
-
-/// The names of all containers, in their order. Two living ones within one namespace and pod never get the
-/// same, whatever they are called, as long as their ids differ. A name does not depend on the order of the
-/// containers.
+/// The names of all containers, in their order. No two that compete within one namespace and pod get the same, whatever
+/// they are called, as long as their ids differ. A name does not depend on the order of the containers.
 #[must_use]
-pub fn display_names(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<String> {
-    let mut collisions = vec![0u8; containers.len()];
-    let mut names: Vec<String> = containers.iter().map(|container| container.at(0, renames)).collect();
-    loop {
-        let raised: Vec<usize> = {
-            let mut bearers: HashMap<_, Vec<usize>> = HashMap::new();
-            for (index, container) in containers.iter().enumerate().filter(|(_, container)| container.living)
-            {
-                bearers.entry((container.pod(), &names[index])).or_default().push(index);
-            }
-            let colliding = bearers.into_values().filter(|bearers| bearers.len() > 1).flatten();
-            colliding.filter(|index| collisions[*index] < LAST_RESORT).collect()
+pub fn assign(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<Assigned> {
+    let ids: HashSet<&str> = containers.iter().filter(|one| one.competes).map(|one| one.id).collect();
+    let choices: Vec<_> = containers.iter().map(|one| one.first_choice(renames)).collect();
+    let kept = |index: usize| {
+        let (one, (choice, _)) = (&containers[index], &choices[index]);
+        one.assigned.filter(|assigned| assigned.choice == *choice).map(|assigned| assigned.name.as_str())
+    };
+    let mut order: Vec<usize> = (0..containers.len()).collect();
+    // Those that have a name come first, then the older ones.
+    order.sort_unstable_by_key(|&index| {
+        let one = &containers[index];
+        (kept(index).is_none(), one.age_rank, one.id)
+    });
+    let mut taken: HashSet<(_, String)> = HashSet::new();
+    let mut names = vec![String::new(); containers.len()];
+    for index in order {
+        let (one, (choice, _)) = (&containers[index], &choices[index]);
+        let pod = one.pod();
+        let mut options = kept(index).map(str::to_owned).into_iter().chain(one.options(choice));
+        let is_free = |name: &String| {
+            // An id is left to the container that has it.
+            let is_others_id = name != one.id && ids.contains(name.as_str());
+            !one.competes || (!is_others_id && !taken.contains(&(pod, name.clone())))
         };
-        if raised.is_empty() {
-            return names;
+        let name = options.find(is_free).unwrap_or_else(|| one.id.to_owned());
+        if one.competes {
+            taken.insert((pod, name.clone()));
         }
-        for index in raised {
-            collisions[index] += 1;
-            names[index] = containers[index].at(collisions[index], renames);
-        }
+        names[index] = name;
     }
+    let assigned = names.into_iter().zip(choices).map(|(name, (choice, rule))| {
+        let is_choice = name == cut(choice.clone());
+        Assigned { name, choice, rule, is_choice }
+    });
+    assigned.collect()
 }
 
 /// The image without registry, tag and digest. `None` where it is given by its id.
@@ -129,30 +157,6 @@ fn basename(image: &str) -> Option<&str> {
     let is_id = base == "sha256"
         || (base.len() >= SHORT_ID_BYTES && base.bytes().all(|byte| byte.is_ascii_hexdigit()));
     (!base.is_empty() && !is_id).then_some(base)
-}
-
-/// What a rule makes of a name; `None` where it does not apply or leaves nothing.
-fn renamed(rule: &Rename, name: &str) -> Option<String> {
-    let Some((start, rest)) = rule.name.split_once('*') else {
-        return (rule.name == name && !rule.to.is_empty()).then(|| rule.to.clone());
-    };
-    let after_start = name.strip_prefix(start)?;
-    let (middle, end) = rest.rsplit_once('*').map_or((None, rest), |(middle, end)| (Some(middle), end));
-    let open = after_start.strip_suffix(end)?;
-    let mut first = open;
-    if let Some(middle) = middle {
-        // Each part where it first occurs: if the name can be matched at all, it can be matched so.
-        let mut left = open;
-        for (number, part) in middle.split('*').enumerate() {
-            let at = left.find(part)?;
-            if number == 0 {
-                first = &left[..at];
-            }
-            left = &left[at + part.len()..];
-        }
-    }
-    let to = rule.to.replacen('*', first, usize::MAX);
-    (!to.is_empty()).then_some(to)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 mod entry;
 mod names;
+mod renames;
+mod rows;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,14 +14,11 @@ use std::{
 };
 
 pub use self::entry::Entry;
-use super::{Identity, Runtime, directory::Directory};
+use self::renames::Renames;
+use super::{Identity, Moment, Runtime, directory::Directory};
 use crate::{
     config::Rename,
-    snapshot::{
-        ContainerRow,
-        lifecycle::{LastExit, Lifecycle},
-        oom::OomKills,
-    },
+    snapshot::{ContainerRow, lifecycle::Lifecycle, oom::OomKills},
 };
 
 /// A container that is tracked.
@@ -52,13 +51,10 @@ pub struct Sighting<'a> {
     pub made_at: Option<SystemTime>,
 }
 
-/// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
-const WAIT_FOR_NAME: Duration = Duration::from_secs(1);
-
 /// All containers, living and lately ended.
 pub struct Tracker {
     directory: Directory,
-    rename: Vec<Rename>,
+    renames: Renames,
     keep_ended: Duration,
     most_ended: usize,
     entries: BTreeMap<u64, Entry>,
@@ -76,7 +72,7 @@ impl Tracker {
     pub fn new(directory: Directory, rename: Vec<Rename>, keep_ended: Duration, most_ended: usize) -> Self {
         Self {
             directory,
-            rename,
+            renames: Renames::new(rename),
             keep_ended,
             most_ended,
             entries: BTreeMap::new(),
@@ -105,18 +101,32 @@ impl Tracker {
         self.entries.values().find(same).map(|entry| entry.container.key)
     }
 
-    /// Begins to track a container. An ended one of the same id is its earlier life: its row makes way.
-    pub fn add(&mut self, sighting: &Sighting<'_>, now: SystemTime) -> u64 {
-        let (mut oom, mut life, mut earlier_lives) = (OomKills::default(), Lifecycle::default(), 0);
+    /// The living container of that id.
+    #[must_use]
+    pub fn key_of_id(&self, id: &str) -> Option<u64> {
+        let same = |entry: &&Entry| entry.row.ended_at.is_none() && entry.container.identity.id == id;
+        self.entries.values().find(same).map(|entry| entry.container.key)
+    }
+
+    /// Begins to track a container. An ended one of the same id is its earlier run: its row makes way, and what it has
+    /// counted is added to what the new one counts.
+    pub fn add(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
+        let mut row_before = None;
+        let (mut oom, mut life, mut earlier_lives, mut assigned, mut predecessor) =
+            (OomKills::default(), Lifecycle::default(), 0, None, None);
         self.entries.retain(|_, entry| {
             let earlier = entry.row.ended_at.is_some() && entry.container.identity.id == sighting.id;
             if earlier {
-                oom = entry.row.oom.reborn();
+                oom = OomKills { last_at: entry.row.oom.last_at, ..OomKills::default() };
                 life = Lifecycle { last_exit: entry.row.life.last_exit, ..Lifecycle::default() };
                 earlier_lives = entry.earlier_lives + 1;
+                assigned = entry.assigned.take();
+                predecessor = entry.predecessor;
+                row_before = Some((entry.totals(), entry.exit_placed));
             }
             !earlier
         });
+        let (earlier, exit_placed) = row_before.unzip();
         let key = self.next_key;
         self.next_key += 1;
         let identity = Arc::new(Identity {
@@ -138,15 +148,25 @@ impl Tracker {
                 cgroup_id: sighting.cgroup_id,
                 slot: sighting.slot,
             },
-            row: ContainerRow { oom, life, ..ContainerRow::new(identity, now) },
+            row: ContainerRow { oom, life, ..ContainerRow::new(identity, now.wall) },
             nested: Vec::new(),
-            first_seen: now,
+            first_seen: now.monotonic,
+            ended: None,
             made_at: sighting.made_at,
             named: false,
+            assigned,
             earlier_lives,
-            predecessor: None,
+            earlier: earlier.map(Box::new),
+            exit_placed: exit_placed.flatten(),
+            predecessor,
             oom_seen: None,
             reported: false,
+            report: self.directory.reported(sighting.id),
+            competed: true,
+            ran: true,
+            populated: None,
+            was_populated: false,
+            final_snapshot: None,
         };
         self.entries.insert(key, entry);
         self.directory.began(sighting.id);
@@ -158,35 +178,41 @@ impl Tracker {
     }
 
     /// The container has ended: its row stays as it was last read.
-    pub fn end(&mut self, key: u64, now: SystemTime) {
+    pub fn end(&mut self, key: u64, now: Moment) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.row.ended_at = Some(now);
+            entry.row.ended_at = Some(now.wall);
+            entry.row.running = false;
+            entry.ended = Some(now.monotonic);
             self.by_cgroup.remove(&entry.container.cgroup_id);
             self.directory.ended(&entry.container.identity.id);
             self.stale_names = true;
         }
     }
 
-    /// Drops ended containers that are too old or too many; a drop for number alone is counted.
-    pub fn expire(&mut self, now: SystemTime) {
-        let age = |entry: &Entry| entry.row.ended_at.map(|at| now.duration_since(at).unwrap_or_default());
-        let before = self.entries.len();
-        self.entries.retain(|_, entry| age(entry).is_none_or(|age| age < self.keep_ended));
-        let ended: Vec<_> = self.entries.values().filter(|entry| entry.row.ended_at.is_some()).collect();
-        // Keys grow with time, so the first are the oldest.
-        let surplus = ended.len().saturating_sub(self.most_ended);
-        let keys: Vec<_> = ended.iter().take(surplus).map(|entry| entry.container.key).collect();
-        for key in keys {
-            self.entries.remove(&key);
-            self.dropped += 1;
+    /// What was taken for a container is none: it leaves no row behind.
+    pub fn disown(&mut self, key: u64) {
+        if let Some(entry) = self.entries.remove(&key) {
+            self.by_cgroup.remove(&entry.container.cgroup_id);
+            self.stale_names = true;
         }
-        self.stale_names |= self.entries.len() != before;
     }
 
-    /// Ended containers dropped before their time.
+    /// The cgroup path of the last run of this id that has ended, while its row is kept.
+    #[must_use]
+    pub fn path_before(&self, id: &str) -> Option<&str> {
+        let before = |entry: &&Entry| entry.row.ended_at.is_some() && entry.container.identity.id == id;
+        self.entries.values().rfind(before).map(|entry| entry.container.identity.cgroup_path.as_str())
+    }
+
+    /// Ended containers whose final counters were dropped before they were scraped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Warns of the user's rename rules that have matched no container, each once.
+    pub fn warn_of_idle_renames(&mut self) {
+        self.renames.warn_of_idle();
     }
 
     /// One entry.
@@ -197,25 +223,6 @@ impl Tracker {
     /// The living.
     pub fn living(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none())
-    }
-
-    /// The rows to publish: all but those that a runtime may still name in a moment.
-    #[must_use]
-    pub fn rows(&self, now: SystemTime) -> Vec<ContainerRow> {
-        let may_be_named = self.directory.may_learn();
-        let waits = |entry: &Entry| {
-            may_be_named
-                && !entry.named
-                && now.duration_since(entry.first_seen).unwrap_or_default() < WAIT_FOR_NAME
-        };
-        let recent = |exit: &LastExit| now.duration_since(exit.at).unwrap_or_default() < self.keep_ended;
-        let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
-            let mut row = entry.row.clone();
-            let before = || self.entries.get(&entry.predecessor?)?.row.life.last_exit;
-            row.life.last_exit = row.life.last_exit.or_else(before).filter(recent);
-            row
-        });
-        rows.collect()
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     snapshot::Snapshot,
     snapshot::agent::{CollectorStatus, MapStatus, ProgramStatus},
+    version,
 };
 
 /// Why the counts of a program may stand still while it runs.
@@ -19,10 +20,12 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_build_info",
         kind: Gauge,
-        help: "Always 1; its label is the agent's version.",
+        help: "Always 1; the labels are the agent's version, and the commit it was built from with its date (UTC).",
         source: "the build",
-        labels: &["version"],
-        samples: Agent(|_, emit| emit.with(&[env!("CARGO_PKG_VERSION")]).count(1)),
+        labels: &["version", "commit", "commit_date"],
+        samples: Agent(|_, emit| {
+            emit.with(&[version::VERSION, version::COMMIT, version::COMMIT_DATE]).count(1);
+        }),
         ..AGENT
     },
     Family {
@@ -177,8 +180,8 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_containers_running",
         kind: Gauge,
-        help: "Living containers.",
-        source: "the cgroup tree",
+        help: "Running containers.",
+        source: "the cgroup tree; the runtimes",
         samples: Agent(|snapshot, emit| emit.count(snapshot.agent.containers_running as u64)),
         ..AGENT
     },

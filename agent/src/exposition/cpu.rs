@@ -13,7 +13,7 @@ pub const FAMILIES: &[Family] = &[
                  short to be read, the on-CPU time of the scheduler program where that is more",
         base: Base::CAdvisor,
         labels: &["cpu"],
-        samples: Container(|row, emit| emit.with(&["total"]).nanoseconds(usage_ns(row))),
+        samples: Container(|row, emit| emit.with(&["total"]).nanoseconds(row.cgroup.cpu.usage_ns)),
     },
     Family {
         name: "container_cpu_user_seconds_total",
@@ -86,28 +86,14 @@ fn with_quota(row: &ContainerRow, count: Option<u64>) -> Option<u64> {
     row.cgroup.limits.cpu_quota_us.and(count)
 }
 
-/// The cgroup's own count, but for what ended: between its last reading and its end it may have used more,
-/// which only the kernel program has seen.
-fn usage_ns(row: &ContainerRow) -> Option<u64> {
-    let read_ns = row.cgroup.cpu.usage_ns;
-    if row.ended_at.is_none() && read_ns.is_some() {
-        return read_ns;
-    }
-    read_ns.max(row.scheduler.as_ref().map(|usage| usage.oncpu_ns))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{sync::Arc, time::SystemTime};
 
     use super::*;
-    use crate::{
-        containers::{Identity, Runtime},
-        snapshot::scheduler::{Histogram, SchedulerUsage},
-    };
+    use crate::containers::{Identity, Runtime};
 
-    fn row(ended: bool, read_ns: Option<u64>, oncpu_ns: Option<u64>) -> ContainerRow {
-        let now = SystemTime::now();
+    fn row() -> ContainerRow {
         let identity = Identity {
             id: "1".into(),
             cgroup_path: "/1".into(),
@@ -120,41 +106,14 @@ mod tests {
             labels: Default::default(),
             started_at: None,
         };
-        let mut row = ContainerRow::new(Arc::new(identity), now);
-        row.ended_at = ended.then_some(now);
-        row.cgroup.cpu.usage_ns = read_ns;
-        row.scheduler = oncpu_ns.map(|oncpu_ns| {
-            let waits = Histogram { sum_ns: 0, slots: [0; glassbox_ebpf::histogram::SLOTS] };
-            Box::new(SchedulerUsage { oncpu_ns, voluntary_switches: 0, involuntary_switches: 0, waits })
-        });
-        row
-    }
-
-    #[test]
-    fn a_living_container_shows_what_its_cgroup_says() {
-        assert_eq!(usage_ns(&row(false, Some(5), Some(7))), Some(5));
-        assert_eq!(usage_ns(&row(false, Some(5), None)), Some(5));
-    }
-
-    #[test]
-    fn a_container_too_short_to_be_read_shows_its_time_on_cpu() {
-        assert_eq!(usage_ns(&row(false, None, Some(7))), Some(7));
-        assert_eq!(usage_ns(&row(true, None, Some(7))), Some(7));
-        assert_eq!(usage_ns(&row(true, None, None)), None);
+        ContainerRow::new(Arc::new(identity), SystemTime::now())
     }
 
     #[test]
     fn throttling_is_shown_only_with_a_quota() {
-        let mut row = row(false, None, None);
+        let mut row = row();
         assert_eq!(with_quota(&row, Some(0)), None);
         row.cgroup.limits.cpu_quota_us = Some(50_000);
         assert_eq!(with_quota(&row, Some(0)), Some(0));
-    }
-
-    #[test]
-    fn an_ended_container_shows_the_greater_of_both() {
-        assert_eq!(usage_ns(&row(true, Some(5), Some(7))), Some(7));
-        assert_eq!(usage_ns(&row(true, Some(9), Some(7))), Some(9));
-        assert_eq!(usage_ns(&row(true, Some(9), None)), Some(9));
     }
 }

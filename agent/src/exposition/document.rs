@@ -21,8 +21,13 @@ What holds for all:
 - No sample carries a timestamp, so Prometheus notices at once when a container is gone.
 - No label holds a process id, an address, or a path of a request.
 - The final counters of a container that ended are kept for five minutes (`containers.keep_ended_s`), so that
-  what it did since the last scrape is not lost. `glassbox_container_running` is then 0, and its other gauges
-  are gone: it holds nothing any more.
+  what it did since the last scrape is not lost, and in any case until they were scraped once or for a minute.
+  `glassbox_container_running` is then 0, and its other gauges are gone: it holds nothing any more.
+- Counters of a container continue when it is restarted: what earlier runs have counted is added to what the current
+  run counts, so that runs shorter than the scrape interval are not lost. [After a restart](#after-a-restart) lists
+  what continues.
+- A container runs (`glassbox_container_running` 1) if its cgroup has processes or its runtime reports that it runs.
+  How the label `container` is chosen is in [containers.md](containers.md).
 
 Whom a series is about:
 
@@ -47,6 +52,18 @@ meaning, so that dashboards and rules made for it work unchanged. Unlike cAdviso
     … * on(instance, namespace, pod, container) group_left(image, name) glassbox_container_info
 
 In the column source, v1 and v2 are the versions of cgroups.
+
+## After a restart
+
+| counters | restarted with the same runtime id (Docker, Podman, containerd) | another container in its place (Kubernetes) |
+|---|---|---|
+| all `glassbox_*` counters and histograms with the label `container` | continue | continue |
+| `container_cpu_*`, `container_memory_failcnt`, `container_memory_failures_total` and the other memory counters, `container_pressure_*`, `container_blkio_*`, `container_fs_*`, `container_hugetlb_failcnt` | continue | start at 0 under the new `id` and `name` |
+| `container_network_*` | start at 0: interfaces belong to the network namespace, which a container may share or keep | start at 0 |
+
+They continue as long as the row of the earlier run is kept (`containers.keep_ended_s`), and until the agent ends: after
+a restart of the agent, counters of kernel programs start at 0, and those of cgroup files at what the current run has used.
+A container that is removed and made anew has another runtime id, and starts at 0.
 ";
 
 /// The whole file.

@@ -1,10 +1,13 @@
 //! GPUs.
 
+use std::borrow::Cow;
+
 use super::{
     Base, Emit, Family,
     Kind::{Counter, Gauge, Histogram},
     Samples::Gpu as PerGpu,
 };
+use crate::snapshot::gpu::{KnownBy, MigInstance};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[
@@ -21,9 +24,13 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "glassbox_gpu_up",
-        help: "1 while the GPU answers, 0 where it has fallen off the bus, waits for a reset, or NVML hangs.",
-        source: "NVML at each tick",
-        samples: PerGpu(|gpu, emit| emit.count(u64::from(gpu.up))),
+        help: "1 while the GPU answers, 0 if it has fallen off the bus, waits for a reset, or NVML hangs. A GPU that the \
+               driver lists and NVML does not, because it could not be initialized, is 0 under its pci_bus_id.",
+        source: "NVML at each tick; /proc/driver/nvidia/gpus or PCI devices of the driver",
+        base: Base::AnyGpu,
+        samples: PerGpu(|gpu, emit| {
+            emit.count((gpu.known_by != KnownBy::Xid).then_some(u64::from(gpu.up)));
+        }),
         ..GPU
     },
     Family {
@@ -192,24 +199,24 @@ pub const FAMILIES: &[Family] = &[
     },
     Family {
         name: "glassbox_gpu_mig_memory_total_bytes",
-        help: "Device memory of an instance (MIG), in bytes.",
+        help: "Device memory of an instance (MIG), in bytes. mig_uuid is the instance's index if it has no UUID.",
         source: "nvmlDeviceGetMemoryInfo_v2 of the instance",
         labels: &["mig_uuid"],
         samples: PerGpu(|gpu, emit| {
             for instance in &gpu.mig_instances {
-                emit.with(&[&instance.uuid]).count(instance.memory_total_bytes);
+                emit.with(&[&key(instance)]).count(instance.memory_total_bytes);
             }
         }),
         ..GPU
     },
     Family {
         name: "glassbox_gpu_mig_memory_used_bytes",
-        help: "Device memory that is allocated in an instance (MIG), in bytes.",
+        help: "Device memory allocated in an instance (MIG), in bytes. mig_uuid is the instance's index if it has no UUID.",
         source: "nvmlDeviceGetMemoryInfo_v2 of the instance",
         labels: &["mig_uuid"],
         samples: PerGpu(|gpu, emit| {
             for instance in &gpu.mig_instances {
-                emit.with(&[&instance.uuid]).count(instance.memory_used_bytes);
+                emit.with(&[&key(instance)]).count(instance.memory_used_bytes);
             }
         }),
         ..GPU
@@ -240,6 +247,11 @@ pub(super) fn each_count(values: &[(&'static str, u64)], emit: &mut Emit<'_>) {
     for (label, count) in values {
         emit.with(&[label]).count(*count);
     }
+}
+
+/// The UUID, or the index if NVML does not report the UUID: two instances without one must stay apart.
+fn key(instance: &MigInstance) -> Cow<'_, str> {
+    if instance.uuid.is_empty() { instance.index.to_string().into() } else { instance.uuid.as_str().into() }
 }
 
 fn each_real(values: &[(&'static str, f64)], emit: &mut Emit<'_>) {

@@ -17,8 +17,8 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "container_last_seen",
         kind: Gauge,
-        help: "When the container was last seen alive, in whole seconds since 1970.",
-        source: "the agent's clock at the last tick at which the cgroup was there",
+        help: "When the container was last seen running, in whole seconds since 1970.",
+        source: "the agent's clock at the last tick at which the container ran",
         base: Base::Labelled,
         labels: &[],
         samples: Container(|row, emit| emit.count(unix_seconds(row.last_seen))),
@@ -144,11 +144,11 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_container_running",
         kind: Gauge,
-        help: "1 while the container lives; 0 while the final counters of one that ended are kept.",
-        source: "whether its cgroup is there",
+        help: "1 while the container runs; 0 when it has ended and its final counters are kept.",
+        source: "whether its cgroup has processes; the runtime",
         base: Base::Container,
         labels: &[],
-        samples: Container(|row, emit| emit.count(u64::from(row.ended_at.is_none()))),
+        samples: Container(|row, emit| emit.count(u64::from(row.is_running()))),
     },
 ];
 

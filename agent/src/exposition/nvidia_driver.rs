@@ -3,7 +3,7 @@
 use super::{
     Base, Emit, Family,
     Kind::{Counter, Gauge, Histogram},
-    Samples::Container,
+    Samples::{Agent, Container},
 };
 use crate::snapshot::{
     ContainerRow,
@@ -48,7 +48,20 @@ pub const FAMILIES: &[Family] = &[
         samples: Container(|row, emit| {
             failures(row, emit, |reason| match reason {
                 Failure::Status(name) => Some(name),
-                Failure::Errno(_) => None,
+                Failure::Warning(_) | Failure::Errno(_) => None,
+            });
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_rm_warnings_total",
+        help: "Ioctls that succeeded with a warning, by the warning status that the driver left in the caller's \
+               structure, such as nothing_to_do.",
+        labels: &["device", "command", "status"],
+        samples: Container(|row, emit| {
+            failures(row, emit, |reason| match reason {
+                Failure::Warning(name) => Some(name),
+                Failure::Status(_) | Failure::Errno(_) => None,
             });
         }),
         ..DRIVER
@@ -60,7 +73,7 @@ pub const FAMILIES: &[Family] = &[
         samples: Container(|row, emit| {
             failures(row, emit, |reason| match reason {
                 Failure::Errno(name) => Some(name),
-                Failure::Status(_) => None,
+                Failure::Status(_) | Failure::Warning(_) => None,
             });
         }),
         ..DRIVER
@@ -208,6 +221,21 @@ pub const FAMILIES: &[Family] = &[
             }
         }),
         ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_driver_info",
+        kind: Gauge,
+        help: "Always 1; labels: the release of the NVIDIA driver, and whether the layouts of its structures are known, or \
+               assumed_newest or assumed_oldest because the release is newer or older than all known ones, or of an \
+               unknown_release.",
+        source: "/sys/module/nvidia/version, /proc/driver/nvidia/version or the configuration",
+        base: Base::Agent,
+        labels: &["release", "layouts"],
+        samples: Agent(|snapshot, emit| {
+            if let Some(driver) = &snapshot.nvidia_driver {
+                emit.with(&[&driver.release, driver.layouts.as_str()]).count(1);
+            }
+        }),
     },
 ];
 

@@ -46,6 +46,20 @@ pub const FAMILIES: &[Family] = &[
         }),
         ..NVML
     },
+    Family {
+        name: "glassbox_nvml_rejected_values_total",
+        kind: Counter,
+        help: "Values from NVML that are physically impossible, by value. Each was left out; docs/degradation.md lists the \
+               limits.",
+        source: "the NVML thread",
+        labels: &["value"],
+        samples: Agent(|snapshot, emit| {
+            for (value, count) in snapshot.nvml.iter().flat_map(|nvml| &nvml.rejected) {
+                emit.with(&[value]).count(*count);
+            }
+        }),
+        ..NVML
+    },
 ];
 
 /// What the families here have in common.

@@ -38,7 +38,7 @@ impl Registry {
     pub fn new() -> anyhow::Result<Self> {
         let registry = prometheus::Registry::new();
         let connections =
-            IntGauge::new("glassbox_server_connections", "Open HTTP connections to the agent.")?;
+            IntGauge::new("glassbox_server_open_connections", "Open HTTP connections to the agent.")?;
         let outcomes = IntCounterVec::new(
             Opts::new(
                 "glassbox_server_connections_total",

@@ -4,6 +4,8 @@
 //! was restarted keeps its id, and its ended row lives on for minutes beside the new one. So of the rows with
 //! equal labels only one is written: a living one before an ended one, then the one seen last.
 
+use std::collections::HashSet;
+
 use bytes::BytesMut;
 
 use super::{Base, Encoder, Family};
@@ -52,6 +54,7 @@ impl<'a> SeriesSet<'a> {
                 .cmp(b.container_set(&sets))
                 .then_with(|| a.cadvisor_set(&sets).cmp(b.cadvisor_set(&sets)))
                 .then_with(|| a.row.ended_at.is_some().cmp(&b.row.ended_at.is_some()))
+                .then_with(|| b.row.is_running().cmp(&a.row.is_running()))
                 .then_with(|| b.row.last_seen.cmp(&a.row.last_seen))
                 .then_with(|| b.row.identity.started_at.cmp(&a.row.identity.started_at))
         });
@@ -123,12 +126,15 @@ impl<'a> Series<'a> {
     }
 }
 
-/// The GPUs of a snapshot with their labels, each index once.
+/// The GPUs of a snapshot with their labels, each set of labels once.
 pub(super) struct GpuSet<'a> {
     rows: Vec<(&'a Gpu, BytesMut, BytesMut)>,
-    /// Those that NVML does not know.
+    /// Those that NVML does not report.
     strays: Vec<(&'a Gpu, BytesMut)>,
 }
+
+/// `pci_bus_id` of a GPU whose address is unknown, which has no other label.
+const NO_ADDRESS: &str = "unknown";
 
 impl<'a> GpuSet<'a> {
     /// Renders every GPU's labels: our own, and dcgm-exporter's.
@@ -137,7 +143,10 @@ impl<'a> GpuSet<'a> {
         let hostname = usage.map_or("", |usage| &usage.hostname);
         let driver_version = usage.map_or("", |usage| &usage.driver_version);
         let render = |labels: &[(&str, &str)]| render(labels, encoder);
-        let rows = snapshot.gpus.iter().map(|gpu| {
+        // One that answers first, so that of two with the same labels it is the one that is kept.
+        let mut gpus: Vec<_> = snapshot.gpus.iter().collect();
+        gpus.sort_by_key(|gpu| (gpu.index, !gpu.up));
+        let rows = gpus.into_iter().map(|gpu| {
             let index = gpu.index.to_string();
             let device = gpu.minor.map(|minor| format!("nvidia{minor}")).unwrap_or_default();
             let own = render(&[("gpu", &index), ("uuid", &gpu.uuid)]);
@@ -152,8 +161,18 @@ impl<'a> GpuSet<'a> {
             ]);
             (gpu, own, dcgm)
         });
-        let strays = snapshot.stray_gpus.iter().map(|gpu| (gpu, render(&[("pci_bus_id", &gpu.pci_bus_id)])));
-        Self { rows: rows.collect(), strays: strays.collect() }
+        let mut rows: Vec<_> = rows.collect();
+        // Equal `gpu` and `uuid` make equal labels in dcgm-exporter's families at most; those have more.
+        let mut own = HashSet::new();
+        rows.retain(|(_, labels, _): &(&Gpu, BytesMut, BytesMut)| own.insert(labels.clone()));
+        let strays = snapshot.stray_gpus.iter().map(|gpu| {
+            let address = if gpu.pci_bus_id.is_empty() { NO_ADDRESS } else { &gpu.pci_bus_id };
+            (gpu, render(&[("pci_bus_id", address)]))
+        });
+        let mut strays: Vec<_> = strays.collect();
+        let mut addresses = HashSet::new();
+        strays.retain(|(_, labels): &(&Gpu, BytesMut)| addresses.insert(labels.clone()));
+        Self { rows, strays }
     }
 
     /// The GPUs, each with its labels for this family.

@@ -63,6 +63,9 @@ pub struct Text {
     family: Option<(&'static Family, bool)>,
     /// Length of the last text, as the next one will be about as long.
     last_len: usize,
+    /// Series of the family so far: name and labels as written.
+    #[cfg(debug_assertions)]
+    written: std::collections::HashSet<Box<[u8]>>,
 }
 
 impl Text {
@@ -101,7 +104,19 @@ impl Text {
 
     /// Writes a sample's name and labels; `le` is the label that only buckets have.
     fn head(&mut self, family: &Family, suffix: &str, base: &[u8], labels: &[&str], le: Option<&str>) {
+        #[cfg(debug_assertions)]
+        let start = self.out.len();
         put(&mut self.out, &[family.name, suffix]);
+        self.labels(family, base, labels, le);
+        #[cfg(debug_assertions)]
+        assert!(
+            self.written.insert(self.out[start..].into()),
+            "one series twice: {}",
+            String::from_utf8_lossy(&self.out[start..])
+        );
+    }
+
+    fn labels(&mut self, family: &Family, base: &[u8], labels: &[&str], le: Option<&str>) {
         if base.is_empty() && labels.is_empty() && le.is_none() {
             self.out.put_u8(b' ');
             return;
@@ -137,6 +152,8 @@ impl Encoder for Text {
 
     fn begin(&mut self, family: &'static Family) {
         self.family = Some((family, false));
+        #[cfg(debug_assertions)]
+        self.written.clear();
     }
 
     fn value(&mut self, base: &[u8], labels: &[&str], value: Value) {

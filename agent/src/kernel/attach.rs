@@ -351,7 +351,7 @@ pub(super) fn loaded(program: &str, result: Result<(), ProgramError>) -> anyhow:
 }
 
 /// The verifier explains itself in thousands of lines, of which the last tell why; the rest goes to the debug log.
-fn shortened(error: ProgramError) -> anyhow::Error {
+pub(super) fn shortened(error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

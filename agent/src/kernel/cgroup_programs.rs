@@ -9,6 +9,8 @@ use aya::{
 };
 use glassbox_ebpf::programs;
 
+use super::privileges::{self, Privileges};
+
 /// Both programs on one cgroup; they leave it when this is dropped, or when the cgroup is removed.
 pub struct HostNetworkLinks {
     _links: [CgroupSkbLink; 2],
@@ -24,15 +26,26 @@ pub(super) fn attach(ebpf: &mut Ebpf, directory: &Path) -> anyhow::Result<HostNe
         let program: &mut CgroupSkb = program.try_into().with_context(|| format!("take program {name}"))?;
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
-            Err(error) => return Err(super::explain(error).context(format!("load {name}"))),
+            Err(error) => {
+                return Err(super::explain(super::attach::shortened(error)).context(format!("load {name}")));
+            }
         }
         // A link never takes the place of another, whatever the mode says; kernels refuse to be told so.
         let link = program
             .attach(&cgroup, direction, CgroupAttachMode::Single)
             .and_then(|id| program.take_link(id))
-            .map_err(anyhow::Error::new)
-            .with_context(|| format!("attach {name} to {} (needs CAP_NET_ADMIN)", directory.display()))?;
+            .map_err(refused)
+            .with_context(|| format!("attach {name} to {}", directory.display()))?;
         Ok(link)
     };
     Ok(HostNetworkLinks { _links: [attach(ingress)?, attach(egress)?] })
+}
+
+/// Attaching takes CAP_NET_ADMIN beside what loading takes.
+fn refused(error: ProgramError) -> anyhow::Error {
+    let error = super::without_repetition(&error.into());
+    match Privileges::of_this_process(Path::new("/proc")).lack(&[&privileges::NET_ADMIN]) {
+        Some(reason) => error.context(reason),
+        None => error,
+    }
 }

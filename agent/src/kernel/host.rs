@@ -1,16 +1,19 @@
-//! Facts about this kernel that `glassbox check` reports.
+//! Facts about this kernel and this process' namespaces that `glassbox check` reports.
 
 use std::path::Path;
-
-/// What to do about EPERM.
-pub const REMEDY_PRIVILEGES: &str =
-    "needs CAP_BPF and CAP_PERFMON: run as root, or under systemd with AmbientCapabilities";
 
 /// The kernel's release, such as `6.1.0-56-cloud-amd64`.
 #[must_use]
 pub fn release(proc_root: &Path) -> String {
     let path = proc_root.join("sys/kernel/osrelease");
     std::fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
+}
+
+/// The host's name; empty if procfs does not tell.
+#[must_use]
+pub fn name(proc_root: &Path) -> String {
+    let path = proc_root.join("sys/kernel/hostname");
+    std::fs::read_to_string(path).map_or_else(|_| String::new(), |text| text.trim().to_owned())
 }
 
 /// The lockdown mode in force: `none`, `integrity`, `confidentiality`, or `not supported`. `confidentiality` forbids
@@ -24,23 +27,51 @@ pub fn lockdown() -> String {
     active.unwrap_or("unknown").to_owned()
 }
 
-/// True where this process sees host process ids: inside another pid namespace, its own id is not the kernel's, and
-/// the agent could not leave itself out of the counts.
+/// True if this process is in the kernel's first namespace of that kind: `cgroup`, `pid` or `user`. False also if procfs
+/// does not tell.
 #[must_use]
-pub fn in_first_pid_namespace(proc_root: &Path) -> bool {
-    // PROC_PID_INIT_INO, include/linux/proc_ns.h
-    const FIRST: &str = "pid:[4026531836]";
-    std::fs::read_link(proc_root.join("self/ns/pid")).is_ok_and(|link| link.as_os_str() == FIRST)
+pub fn is_in_first_namespace(proc_root: &Path, kind: &str) -> bool {
+    // PROC_*_INIT_INO, include/linux/proc_ns.h
+    let inode = match kind {
+        "cgroup" => 0xEFFF_FFFB_u32,
+        "pid" => 0xEFFF_FFFC,
+        "user" => 0xEFFF_FFFD,
+        _ => return false,
+    };
+    std::fs::read_link(proc_root.join("self/ns").join(kind))
+        .is_ok_and(|link| link.as_os_str() == format!("{kind}:[{inode}]").as_str())
 }
 
-/// Capabilities that the agent uses and this process lacks.
+/// True if the procfs at `proc_root` belongs to this process's own PID namespace, so that process ids mean the same
+/// there. Also true if it does not say (before 4.1, or without PID namespaces).
 #[must_use]
-pub fn missing_capabilities(proc_root: &Path) -> Vec<&'static str> {
-    // Bit numbers: include/uapi/linux/capability.h. Before 5.8 CAP_SYS_ADMIN stood for the first two.
-    const USED: [(u32, &str); 4] =
-        [(39, "CAP_BPF"), (38, "CAP_PERFMON"), (19, "CAP_SYS_PTRACE"), (2, "CAP_DAC_READ_SEARCH")];
+pub fn shares_process_ids(proc_root: &Path) -> bool {
     let status = std::fs::read_to_string(proc_root.join("self/status")).unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-    USED.iter().filter(|(bit, _)| bits >> bit & 1 == 0).map(|&(_, name)| name).collect()
+    // One id for each namespace, from the procfs's own down to the process's.
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    ids.is_none_or(|ids| ids.split_ascii_whitespace().count() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_namespaces_are_known_by_their_inode() {
+        let directory = tempfile::tempdir().unwrap();
+        let namespaces = directory.path().join("self/ns");
+        std::fs::create_dir_all(&namespaces).unwrap();
+        let link = |kind: &str, inode: u32| {
+            let path = namespaces.join(kind);
+            let _ = std::fs::remove_file(&path);
+            std::os::unix::fs::symlink(format!("{kind}:[{inode}]"), path).unwrap();
+        };
+        for (kind, first) in [("cgroup", 4_026_531_835), ("pid", 4_026_531_836), ("user", 4_026_531_837)] {
+            assert!(!is_in_first_namespace(directory.path(), kind), "no such link");
+            link(kind, first);
+            assert!(is_in_first_namespace(directory.path(), kind), "{kind}");
+            link(kind, 4_026_532_000);
+            assert!(!is_in_first_namespace(directory.path(), kind), "{kind}");
+        }
+    }
 }

@@ -1,61 +1,94 @@
-//! The plain page at `/`: one file, nothing loaded from anywhere, no script. All that comes from containers
-//! is escaped.
+//! The plain page at `/`: one file, nothing loaded from anywhere, no script. Containers that need attention come first, in
+//! words. All text that comes from containers is escaped.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime},
+mod escaped;
+mod status;
+
+use std::{fmt::Write as _, time::Duration};
+
+use self::escaped::Escaped;
+use crate::{
+    containers::Identity,
+    snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, problem::Problem},
 };
 
-use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState};
-
-/// Everything up to the first heading.
+/// Everything up to the title.
 const HEAD: &str = include_str!("page.html");
 /// Stands below the heading in a demonstration.
 const DEMO_BANNER: &str =
     "<p class=made-up><b>Demonstration.</b> GPUs, and the containers that use them, are made up.</p>\n";
 /// Most containers that are listed; who has more uses the metrics.
 const ROWS_MAX: usize = 500;
-/// The longest text of a cell, in characters.
-const CELL_MAX_CHARS: usize = 200;
+/// Characters of an id that stand in for a name that cannot be seen.
+const SHORT_ID: usize = 12;
 
 /// The page.
 pub(super) fn render(snapshot: &Snapshot) -> String {
     let mut page = String::with_capacity(HEAD.len() + 2048 + snapshot.containers.len().min(ROWS_MAX) * 256);
     page.push_str(HEAD);
-    let running = snapshot.agent.containers_running;
+    let host = Escaped(&snapshot.agent.hostname);
+    let on = if escaped::is_visible(&snapshot.agent.hostname) { " on " } else { "" };
     // Writing into a String cannot fail.
     let _ = write!(
         page,
-        "<h1>glassbox {}</h1>\n{}<p>{running} container{} running; this page follows every 5 s.</p>\n\
-         <nav><a href=\"/metrics\">metrics</a><a href=\"/metrics/cadvisor\">metrics as cAdvisor's</a>\
-         <a href=\"/healthz\">well?</a><a href=\"/readyz\">ready?</a></nav>\n",
-        env!("CARGO_PKG_VERSION"),
+        "<title>glassbox{on}{host}</title>\n<main>\n<h1>glassbox{on}{host}</h1>\n{}{}<p>Version {}; refreshes every 5 s.</p>\n\
+         <nav><a href=\"/metrics\">metrics</a><a href=\"/metrics/cadvisor\">cAdvisor-compatible metrics</a>\
+         <a href=\"/healthz\">health</a><a href=\"/readyz\">readiness</a></nav>\n",
         if snapshot.agent.demo { DEMO_BANNER } else { "" },
-        if running == 1 { "" } else { "s" },
+        headline(snapshot),
+        env!("CARGO_PKG_VERSION"),
     );
-    collectors(&mut page, snapshot);
     containers(&mut page, snapshot);
+    collectors(&mut page, snapshot);
+    page.push_str("</main>\n");
     page
+}
+
+/// How many containers need attention, of how many; and what the agent itself lacks.
+fn headline(snapshot: &Snapshot) -> String {
+    let sick = snapshot.containers.iter().filter(|row| !row.problems.is_empty()).count();
+    let running = snapshot.agent.containers_running;
+    let of = running.max(sick);
+    let mut line = if sick == 0 {
+        let plural = if running == 1 { "" } else { "s" };
+        format!("<p class=headline>{running} container{plural} running, none needs attention.</p>\n")
+    } else {
+        let verb = if sick == 1 { "needs" } else { "need" };
+        format!("<p class=headline><span class=bad>{sick} of {of}</span> containers {verb} attention.</p>\n")
+    };
+    let off: Vec<_> = snapshot.agent.collectors.iter().filter(|c| !c.up).map(|c| c.name).collect();
+    if !off.is_empty() {
+        let _ = writeln!(
+            line,
+            "<p class=warn>Collectors off: {}. <code>glassbox check</code> names the reason.</p>",
+            Escaped(&off.join(", "))
+        );
+    }
+    line
 }
 
 fn collectors(page: &mut String, snapshot: &Snapshot) {
     page.push_str("<h2>Collectors</h2>\n<p>");
     for collector in &snapshot.agent.collectors {
-        let (class, word) = if collector.up { ("up", "on") } else { ("off", "off") };
-        let _ = write!(page, "{} <span class=\"{class}\">{word}</span> &nbsp; ", Escaped(collector.name));
+        let (class, word) = if collector.up { ("good", "on") } else { ("bad", "off") };
+        let _ = write!(page, "{} <span class={class}>{word}</span> &nbsp; ", Escaped(collector.name));
     }
     page.push_str("</p>\n");
 }
 
 fn containers(page: &mut String, snapshot: &Snapshot) {
     page.push_str(
-        "<h2>Containers</h2>\n<table><tr><th>container<th>image<th>runtime<th class=n>CPU used\
-         <th class=n>memory<th class=n>GPU memory<th>GPU<th class=n>state</tr>\n",
+        "<table><tr><th scope=col>container<th scope=col>status<th scope=col class=\"n wide\">CPU used\
+         <th scope=col class=n>memory<th scope=col class=n>GPU memory<th scope=col>GPU\
+         <th scope=col class=wide>image<th scope=col class=wide>runtime</tr>\n",
     );
     let mut rows: Vec<_> = snapshot.containers.iter().collect();
-    rows.sort_by_key(|row| (row.ended_at.is_some(), &row.identity.container));
+    rows.sort_by_key(|row| {
+        let worst = row.problems.iter().map(Problem::rank).min().unwrap_or(u8::MAX);
+        (worst, !row.is_running(), &row.identity.container)
+    });
     for row in rows.iter().take(ROWS_MAX) {
-        container(page, row, snapshot.taken_at);
+        container(page, row);
     }
     page.push_str("</table>\n");
     if let Some(more) = rows.len().checked_sub(ROWS_MAX + 1) {
@@ -63,14 +96,14 @@ fn containers(page: &mut String, snapshot: &Snapshot) {
     }
 }
 
-fn container(page: &mut String, row: &ContainerRow, now: SystemTime) {
-    let identity = &row.identity;
+fn container(page: &mut String, row: &ContainerRow) {
+    let status = status::status(row);
     let _ = write!(
         page,
-        "<tr><td>{}<td>{}<td>{}<td class=n>",
-        Escaped(&identity.container),
-        Escaped(&identity.image),
-        identity.runtime.as_str()
+        "<tr><td>{}<td class={}>{}<td class=\"n wide\">",
+        Escaped(name(&row.identity)),
+        status.class,
+        status.words
     );
     if let Some(usage_ns) = row.cgroup.cpu.usage_ns {
         let _ = write!(page, "{:.1} s", Duration::from_nanos(usage_ns).as_secs_f64());
@@ -87,56 +120,21 @@ fn container(page: &mut String, row: &ContainerRow, now: SystemTime) {
     if let Some(state) = row.gpu_state.filter(|state| *state != GpuState::NoGpu) {
         page.push_str(&state.name().replace('_', " "));
     }
-    match row.ended_at {
-        None => page.push_str("<td class=\"n up\">running</tr>\n"),
-        Some(ended_at) => {
-            let ago = now.duration_since(ended_at).unwrap_or_default().as_secs();
-            let _ = writeln!(page, "<td class=\"n off\">ended {ago} s ago</tr>");
-        }
-    }
+    let _ = writeln!(
+        page,
+        "<td class=wide>{}<td class=wide>{}</tr>",
+        Escaped(&row.identity.image),
+        row.identity.runtime.as_str()
+    );
 }
 
-/// Text that can stand between tags and in quotes.
-struct Escaped<'a>(&'a str);
-
-impl std::fmt::Display for Escaped<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (place, c) in self.0.chars().enumerate() {
-            if place == CELL_MAX_CHARS {
-                return out.write_char('…');
-            }
-            match c {
-                '&' => out.write_str("&amp;")?,
-                '<' => out.write_str("&lt;")?,
-                '>' => out.write_str("&gt;")?,
-                '"' => out.write_str("&quot;")?,
-                '\'' => out.write_str("&#39;")?,
-                // Characters that are not seen, or that turn the direction of what follows, would deceive the
-                // reader.
-                c if c.is_control() || is_directional(c) => out.write_char('\u{fffd}')?,
-                c => out.write_char(c)?,
-            }
-        }
-        Ok(())
+/// The display name, or the beginning of the id if the name has nothing to see.
+fn name(identity: &Identity) -> &str {
+    if escaped::is_visible(&identity.container) {
+        return &identity.container;
     }
-}
-
-fn is_directional(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    identity.id.get(..SHORT_ID).unwrap_or(&identity.id)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_from_a_container_can_become_markup() {
-        let text = Escaped("<script>alert('x')</script>&\"\u{202e}\n").to_string();
-        assert_eq!(text, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\u{fffd}\u{fffd}");
-    }
-
-    #[test]
-    fn a_long_cell_is_cut() {
-        assert_eq!(Escaped(&"ß".repeat(10_000)).to_string().chars().count(), CELL_MAX_CHARS + 1);
-    }
-}
+mod tests;

@@ -106,6 +106,9 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
             return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "see the agent's log\n").into_response();
         }
     };
+    if view == View::Metrics {
+        snapshot.delivery.mark_scraped();
+    }
     let content = if view == View::Page { HTML } else { text::CONTENT_TYPE };
     let mut answer = (
         SECURITY,

@@ -9,6 +9,8 @@ pub use crate::kernel::{maps::MapStatus, stats::ProgramStatus};
 pub struct AgentUsage {
     /// True where what is seen was made up to show the agent: nothing that goes out may pass for a real host.
     pub demo: bool,
+    /// The host's name; empty if procfs does not tell.
+    pub hostname: String,
     /// How each collector fared.
     pub collectors: Vec<CollectorStatus>,
     /// The kernel programs.

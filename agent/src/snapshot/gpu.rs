@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{disk::DiskReading, machine::Machine};
+use super::{disk::DiskReading, machine::Machine, nvidia_driver::DriverInfo};
 
 pub use super::xid::ReportedXids;
 
@@ -32,9 +32,23 @@ impl RatioHistogram {
     }
 }
 
+/// Where the agent knows a GPU from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KnownBy {
+    /// NVML reports it, or did until it was lost.
+    #[default]
+    Nvml,
+    /// The kernel driver lists it, NVML does not: it could not be initialized.
+    Driver,
+    /// An Xid error named its PCI address; nothing else is known.
+    Xid,
+}
+
 /// One GPU.
 #[derive(Clone, Debug, Default)]
 pub struct Gpu {
+    /// Where the agent knows it from.
+    pub known_by: KnownBy,
     /// NVML's index: its place in the order of PCI addresses.
     pub index: u32,
     /// Its unique id, `GPU-…`. Empty where it did not say.
@@ -45,7 +59,8 @@ pub struct Gpu {
     pub pci_bus_id: String,
     /// N of its device node, `/dev/nvidiaN`.
     pub minor: Option<u32>,
-    /// True while it answers; false where it has fallen off the bus, waits for a reset, or NVML hangs.
+    /// True while it answers; false if it has fallen off the bus, waits for a reset, could not be initialized, or NVML
+    /// hangs.
     pub up: bool,
     /// Whether it is split into instances (MIG).
     pub mig_enabled: Option<bool>,
@@ -142,7 +157,9 @@ impl Gpm {
 /// One instance of a GPU that is split (MIG).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MigInstance {
-    /// Its unique id, `MIG-…`.
+    /// Its index in the GPU.
+    pub index: u32,
+    /// Its unique ID, `MIG-…`; empty if NVML does not report it.
     pub uuid: String,
     /// Its memory.
     pub memory_total_bytes: Option<u64>,
@@ -207,6 +224,8 @@ pub struct NvmlUsage {
     pub reading_duration: Option<Duration>,
     /// Failed calls so far, by function and error.
     pub failures: Vec<(&'static str, &'static str, u64)>,
+    /// Impossible values rejected so far, by value.
+    pub rejected: Vec<(&'static str, u64)>,
 }
 
 /// What is known of the host as a whole rather than of a container.
@@ -220,9 +239,11 @@ pub struct HostRows {
     pub disk: Option<DiskReading>,
     /// The machine; `None` where its collector is off.
     pub machine: Option<Arc<Machine>>,
+    /// The NVIDIA driver; `None` without one, or if its collector is off.
+    pub nvidia_driver: Option<DriverInfo>,
     /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
     pub reported_xids: Option<Vec<ReportedXids>>,
-    /// GPUs that NVML does not know: their PCI addresses and Xid errors, and nothing else.
+    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
     pub stray_gpus: Vec<Gpu>,
 }
 

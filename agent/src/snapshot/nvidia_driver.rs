@@ -47,11 +47,13 @@ pub struct FailureCount {
     pub count: u64,
 }
 
-/// Why a call failed.
+/// Why a call failed, or what the driver warned of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The driver's status, by name.
+    /// The driver's error status, by name.
     Status(Cow<'static, str>),
+    /// The driver's warning status, by name: the call succeeded.
+    Warning(Cow<'static, str>),
     /// The error of ioctl(2) itself, by name.
     Errno(Cow<'static, str>),
 }
@@ -98,4 +100,39 @@ pub struct ColdStart {
     pub context_ready: Duration,
     /// Until its last large allocation while loading; `None` where there was none.
     pub last_large_allocation: Option<Duration>,
+}
+
+/// The driver of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverInfo {
+    /// Its release, such as `580.65.06`; empty if it is unknown.
+    pub release: String,
+    /// How its structures are read.
+    pub layouts: LayoutSupport,
+}
+
+/// Whether the layouts of the driver's structures are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayoutSupport {
+    /// They were checked against the headers of the release's branch.
+    Known,
+    /// The release is newer than all that were checked; the newest layouts are used.
+    AssumedNewest,
+    /// The release is older than all that were checked; the oldest layouts are used.
+    AssumedOldest,
+    /// The release is unknown: only what is the same in all releases is decoded.
+    UnknownRelease,
+}
+
+impl LayoutSupport {
+    /// As a label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::AssumedNewest => "assumed_newest",
+            Self::AssumedOldest => "assumed_oldest",
+            Self::UnknownRelease => "unknown_release",
+        }
+    }
 }

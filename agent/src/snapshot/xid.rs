@@ -1,7 +1,7 @@
 //! Xid errors have two sources, of which one is believed: the programs on the driver, where they are told of errors, else NVML's
 //! events.
 
-use super::gpu::{Gpu, HostRows};
+use super::gpu::{Gpu, HostRows, KnownBy};
 
 /// The errors of one GPU, as the driver reported them to the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,36 +15,48 @@ pub struct ReportedXids {
 }
 
 impl HostRows {
-    /// Puts the errors that the driver reported in the place of those that NVML told of. Of a GPU that NVML does not know
-    /// nothing else is known.
+    /// Replaces the errors that NVML reported with those that the driver reported. GPUs that NVML does not report get a row
+    /// of their own, with nothing but these errors.
     pub fn join_xids(&mut self) {
         let Some(mut reported) = self.reported_xids.take() else { return };
         for gpu in &mut self.gpus {
-            let address = Address::parse(&gpu.pci_bus_id);
-            let same = |xids: &ReportedXids| address.is_some() && Address::parse(&xids.pci_bus_id) == address;
-            let found = reported.iter().position(same).map(|index| reported.swap_remove(index));
-            let ReportedXids { counts, last, .. } = found.unwrap_or_default();
+            let address = PciAddress::parse(&gpu.pci_bus_id);
+            let ReportedXids { counts, last, .. } = take(&mut reported, address).unwrap_or_default();
             (gpu.xids, gpu.last_xid) = (counts, last);
-            // Without its address it could not be told whose an error is.
+            // Without an address, no error can be attributed to the GPU.
             gpu.xid_watched = address.is_some();
         }
-        reported.sort_by(|one, other| one.pci_bus_id.cmp(&other.pci_bus_id));
+        for gpu in &mut self.stray_gpus {
+            let found = take(&mut reported, PciAddress::parse(&gpu.pci_bus_id)).unwrap_or_default();
+            (gpu.xids, gpu.last_xid) = (found.counts, found.last);
+        }
         let stray = |ReportedXids { pci_bus_id, counts, last }| Gpu {
             pci_bus_id,
+            known_by: KnownBy::Xid,
             xids: counts,
             last_xid: last,
             ..Gpu::default()
         };
-        self.stray_gpus = reported.into_iter().map(stray).collect();
+        self.stray_gpus.extend(reported.into_iter().map(stray));
+        self.stray_gpus.sort_by(|one, other| one.pci_bus_id.cmp(&other.pci_bus_id));
     }
 }
 
-/// Domain, bus, device, function. NVML writes the domain with eight digits, the kernel with four.
-#[derive(PartialEq, Eq)]
-struct Address([u32; 4]);
+/// Removes the errors of the GPU at an address.
+fn take(reported: &mut Vec<ReportedXids>, address: Option<PciAddress>) -> Option<ReportedXids> {
+    let address = address?;
+    let index = reported.iter().position(|xids| PciAddress::parse(&xids.pci_bus_id) == Some(address))?;
+    Some(reported.swap_remove(index))
+}
 
-impl Address {
-    fn parse(text: &str) -> Option<Self> {
+/// Domain, bus, device, function. NVML writes the domain with eight digits, the kernel with four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PciAddress([u32; 4]);
+
+impl PciAddress {
+    /// Reads `0000:01:00.0`; `None` if the text is no whole address.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split([':', '.']).map(|part| u32::from_str_radix(part, 16).ok());
         let address = [parts.next()??, parts.next()??, parts.next()??, parts.next()??];
         parts.next().is_none().then_some(Self(address))
@@ -98,9 +110,23 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_that_only_the_driver_lists_has_its_errors_in_its_row() {
+        let failed = Gpu { pci_bus_id: "0001:00:01.0".into(), known_by: KnownBy::Driver, ..Gpu::default() };
+        let reported = vec![driver("0001:00:01.0", 79), driver("0000:09:00.0", 31)];
+        let mut host =
+            HostRows { stray_gpus: vec![failed], reported_xids: Some(reported), ..HostRows::default() };
+        host.join_xids();
+        let rows: Vec<_> =
+            host.stray_gpus.iter().map(|gpu| (gpu.pci_bus_id.as_str(), gpu.known_by, gpu.last_xid)).collect();
+        let expected =
+            [("0000:09:00.0", KnownBy::Xid, Some(31)), ("0001:00:01.0", KnownBy::Driver, Some(79))];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
     fn only_a_whole_address_is_one() {
         for text in ["", "0000:01:00", "0000:01:00.0.0", "0000:01:00.g", "1:2:3:4:5", "100000000:01:00.0"] {
-            assert!(Address::parse(text).is_none(), "{text}");
+            assert!(PciAddress::parse(text).is_none(), "{text}");
         }
     }
 }

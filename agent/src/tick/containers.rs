@@ -2,12 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use super::{Engine, Running, running};
 use crate::{
     containers::{
+        Moment,
         cgroup::{self, Found},
         tracker::{Entry, Sighting},
     },
@@ -38,12 +39,13 @@ impl Engine {
             let Some(event) = self.kernel.as_mut().and_then(Kernel::next_event) else {
                 return;
             };
-            let now = SystemTime::now();
+            let now = Moment::now();
             match event {
                 Event::Born { cgroup_id, slot, path } => self.born(cgroup_id, slot, path.as_deref(), now),
                 Event::Emptied { cgroup_id } => {
                     if let Some(key) = self.tracker.key_of_cgroup(cgroup_id) {
                         self.read_once(key, now);
+                        self.look_into(key);
                     }
                 }
                 Event::Removed { cgroup_id, slot } => match (self.tracker.key_of_cgroup(cgroup_id), slot) {
@@ -61,7 +63,7 @@ impl Engine {
         }
     }
 
-    fn born(&mut self, cgroup_id: u64, slot: Option<u32>, path: Option<&str>, now: SystemTime) {
+    fn born(&mut self, cgroup_id: u64, slot: Option<u32>, path: Option<&str>, now: Moment) {
         if self.tracker.key_of_cgroup(cgroup_id).is_some() {
             return; // A walk was faster.
         }
@@ -79,19 +81,22 @@ impl Engine {
             // returns when it is removed.
             return;
         };
+        if !self.is_container(container.id, path, cgroup_id, now) {
+            return; // Likewise.
+        }
         let sighting = Sighting {
             id: container.id,
             runtime: container.runtime,
             cgroup_path: path,
             cgroup_id,
             slot,
-            made_at: Some(now),
+            made_at: Some(now.wall),
         };
         self.track(&sighting, now);
     }
 
     /// Tracks a container, gives it a slot if it has none and reads it for the first time.
-    fn track(&mut self, sighting: &Sighting<'_>, now: SystemTime) -> u64 {
+    fn track(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
         let key = self.tracker.add(sighting, now);
         if let (Some(kernel), Some(entry)) = (&mut self.kernel, self.tracker.get_mut(key))
             && entry.container.slot.is_none()
@@ -105,20 +110,21 @@ impl Engine {
             }
         }
         self.read_once(key, now);
+        self.look_into(key);
         key
     }
 
     /// One reading of one container, between ticks.
-    fn read_once(&mut self, key: u64, now: SystemTime) {
+    fn read_once(&mut self, key: u64, now: Moment) {
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
         };
-        entry.row.last_seen = now;
+        entry.row.last_seen = now.wall;
         read(&mut self.collectors, self.kernel.as_mut(), entry);
     }
 
     /// Reads a container for the last time and gives back what it held.
-    fn ended(&mut self, key: u64, now: SystemTime) {
+    pub(super) fn ended(&mut self, key: u64, now: Moment) {
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
         };
@@ -138,7 +144,7 @@ impl Engine {
     }
 
     /// Clears a slot's counters and lets the next container have it.
-    fn give_back(&mut self, slot: u32) {
+    pub(super) fn give_back(&mut self, slot: u32) {
         running::active(&mut self.collectors).for_each(|collector| collector.clear_slot(slot));
         if let Some(kernel) = &mut self.kernel {
             kernel.slots.release(slot);
@@ -156,10 +162,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn walk_if_due(&mut self, now: SystemTime) {
+    pub(super) fn walk_if_due(&mut self, now: Moment) {
         self.learn_told();
         let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
         let lost = self.kernel.as_ref().map_or(0, |kernel| kernel.lost_of(Lost::CgroupEvents));
+        self.walks.wanted |= self.claims.may_have_changed(&self.directory);
         let recent = self.walks.last.is_some_and(|last| last.elapsed() < WALK_PERIOD);
         if told && recent && lost == self.walks.events_lost && !self.walks.wanted {
             return;
@@ -177,13 +184,16 @@ impl Engine {
     }
 
     /// Makes what is tracked equal to what was found.
-    fn reconcile(&mut self, found: &[Found], truncated: bool, now: SystemTime) {
+    fn reconcile(&mut self, found: &[Found], truncated: bool, now: Moment) {
         let mut present = HashSet::new();
         for own in found.iter().filter(|found| found.own) {
             let known = match own.cgroup_id {
                 0 => self.tracker.key_of(&own.container, &own.path),
                 id => self.tracker.key_of_cgroup(id),
             };
+            if known.is_none() && !self.is_container(&own.container, &own.path, own.cgroup_id, now) {
+                continue;
+            }
             let key = known.unwrap_or_else(|| {
                 // Its event may still be on the way.
                 let born = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
@@ -201,6 +211,7 @@ impl Engine {
         }
         self.enter_nested(found);
         if !truncated {
+            self.claims.forget_gone(found);
             let gone: Vec<_> = self.tracker.living().map(|entry| entry.container.key).collect();
             for key in gone.into_iter().filter(|key| !present.contains(key)) {
                 self.ended(key, now);
@@ -211,14 +222,16 @@ impl Engine {
     /// Leads cgroups nested in a container to the container's slot, unless the kernel has done so at their birth.
     fn enter_nested(&mut self, found: &[Found]) {
         let Some(kernel) = &mut self.kernel else { return };
-        let owners: HashMap<&str, u64> = found
+        // Of several cgroups with one id only one is tracked.
+        let owners: HashMap<&str, (&str, u64)> = found
             .iter()
             .filter(|found| found.own)
-            .map(|own| (own.container.as_str(), own.cgroup_id))
+            .filter_map(|own| Some((own, self.tracker.key_of_cgroup(own.cgroup_id)?)))
+            .map(|(own, key)| (own.container.as_str(), (own.path.as_str(), key)))
             .collect();
         for nested in found.iter().filter(|found| !found.own && found.cgroup_id != 0) {
             let owner = owners.get(nested.container.as_str());
-            let Some(key) = owner.and_then(|&id| self.tracker.key_of_cgroup(id)) else {
+            let Some(&(_, key)) = owner.filter(|(path, _)| is_below(&nested.path, path)) else {
                 continue;
             };
             let Some(entry) = self.tracker.get_mut(key) else {
@@ -235,6 +248,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn is_below(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Reads one container with every collector.

@@ -18,6 +18,8 @@ pub(super) struct Running {
     /// `None` where it could not start or has panicked.
     collector: Option<Box<dyn Collector>>,
     last_error: String,
+    /// What the collector cannot do here; it counts as down.
+    limitation: Option<String>,
 }
 
 /// The collectors that run.
@@ -31,9 +33,11 @@ impl Running {
         let collector = (spec.start)(context)
             .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
             .ok();
-        let up = collector.as_ref().is_some_and(|collector| collector.trouble().is_none());
+        let up = collector.is_some();
         let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
-        Self { status, collector, last_error: String::new() }
+        let mut running = Self { status, collector, last_error: String::new(), limitation: None };
+        running.note_limitation();
+        running
     }
 
     /// One run over all living containers. A collector that panics is left out from then on.
@@ -50,7 +54,9 @@ impl Running {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             collector.refresh(kernel);
             for entry in tracker.living() {
-                entry.row.last_seen = now;
+                if entry.row.is_running() {
+                    entry.row.last_seen = now;
+                }
                 match collector.collect(&entry.container, &mut entry.row) {
                     Ok(()) => succeeded += 1,
                     Err(error) => {
@@ -62,7 +68,8 @@ impl Running {
             collector.collect_host(host);
         }));
         self.status.duration = begun.elapsed();
-        self.status.up = (succeeded > 0 || failed.is_none()) && collector.trouble().is_none();
+        self.status.up = succeeded > 0 || failed.is_none();
+        self.note_limitation();
         if let Some(error) = failed {
             self.report(&error);
         }
@@ -71,6 +78,18 @@ impl Running {
             self.collector = None;
             self.status.up = false;
         }
+    }
+
+    /// A collector with a limitation counts as down; each is logged once.
+    fn note_limitation(&mut self) {
+        let limitation = self.collector.as_ref().and_then(|collector| collector.limitation());
+        if let Some(reason) = limitation {
+            self.status.up = false;
+            if self.limitation.as_deref() != Some(reason) {
+                tracing::warn!("collector {} is limited: {reason}", self.status.name);
+            }
+        }
+        self.limitation = limitation.map(str::to_owned);
     }
 
     /// Logs an error unless it is the one logged last: a broken file must not fill the disk.
@@ -88,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         containers::{
-            Runtime,
+            Moment, Runtime,
             directory::Directory,
             tracker::{Container, Sighting},
         },
@@ -114,10 +133,14 @@ mod tests {
             slot: None,
             made_at: None,
         };
-        tracker.add(&sighting, now);
+        tracker.add(&sighting, Moment::now());
         let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
-        let mut running =
-            Running { status, collector: Some(Box::new(Erring(collect))), last_error: String::new() };
+        let mut running = Running {
+            status,
+            collector: Some(Box::new(Erring(collect))),
+            last_error: String::new(),
+            limitation: None,
+        };
         running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
         running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
         running

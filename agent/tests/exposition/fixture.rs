@@ -15,12 +15,15 @@ use glassbox::{
             Processes,
         },
         disk::{DiskReading, DiskSource, DiskUsage},
-        gpu::{ContainerGpu, Gpm, Gpu, MigInstance, NvmlUsage, RatioHistogram},
+        gpu::{ContainerGpu, Gpm, Gpu, KnownBy, MigInstance, NvmlUsage, RatioHistogram},
         gpu_state::GpuState,
         lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
         machine::Machine,
         network::{HostNetwork, InterfaceCounters},
-        nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, Failure, FailureCount},
+        nvidia_driver::{
+            ColdStart, CommandUsage, DriverInfo, DriverMeaning, DriverUsage, Failure, FailureCount,
+            LayoutSupport,
+        },
         oom::OomKills,
         scheduler::{Histogram, SchedulerUsage},
         sockets::{Sockets, TcpSockets, UdpSockets},
@@ -54,10 +57,12 @@ pub(crate) fn row(identity: Identity) -> ContainerRow {
 
 pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
     Snapshot {
+        delivery: Default::default(),
         taken_at: now(),
         containers,
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
+        nvidia_driver: None,
         nvml: None,
         disk: None,
         machine: None,
@@ -66,13 +71,20 @@ pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
 }
 
 pub(crate) fn host() -> Snapshot {
-    let containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
+    let mut containers = vec![docker(), kubernetes(), ended(), short(), hostile(), unknown()];
+    // As the tracker does.
+    containers.iter_mut().for_each(ContainerRow::settle);
     let machine = Some(Arc::new(machine()));
     Snapshot {
+        delivery: Default::default(),
         taken_at: now(),
         containers,
         gpus: gpus(),
-        stray_gpus: vec![stray()],
+        stray_gpus: vec![stray(), failed()],
+        nvidia_driver: Some(DriverInfo {
+            release: "610.57.04".into(),
+            layouts: LayoutSupport::AssumedNewest,
+        }),
         nvml: Some(nvml()),
         disk: Some(DiskReading {
             age: Some(Duration::from_millis(31_500)),
@@ -235,6 +247,7 @@ fn gpus() -> Vec<Gpu> {
         histogram.add_percent(percent);
     }
     let whole = Gpu {
+        known_by: KnownBy::Nvml,
         index: 0,
         uuid: UUID.into(),
         name: "NVIDIA H100 \"PCIe\"\n".into(),
@@ -243,6 +256,7 @@ fn gpus() -> Vec<Gpu> {
         up: true,
         mig_enabled: Some(true),
         mig_instances: vec![MigInstance {
+            index: 0,
             uuid: "MIG-1".into(),
             memory_total_bytes: Some(10 << 30),
             memory_used_bytes: Some(1 << 30),
@@ -290,8 +304,20 @@ fn gpus() -> Vec<Gpu> {
     vec![whole, lost]
 }
 
+/// Only its Xid errors are known.
 fn stray() -> Gpu {
-    Gpu { pci_bus_id: "0000:0f:00.0".into(), xids: vec![(79, 3)], last_xid: Some(79), ..Gpu::default() }
+    Gpu {
+        pci_bus_id: "0000:0f:00.0".into(),
+        known_by: KnownBy::Xid,
+        xids: vec![(79, 3)],
+        last_xid: Some(79),
+        ..Gpu::default()
+    }
+}
+
+/// The driver lists it, NVML does not.
+fn failed() -> Gpu {
+    Gpu { pci_bus_id: "0001:00:01.0".into(), known_by: KnownBy::Driver, ..Gpu::default() }
 }
 
 fn machine() -> Machine {
@@ -318,6 +344,7 @@ fn nvml() -> NvmlUsage {
         reading_age: Some(Duration::from_millis(420)),
         reading_duration: Some(Duration::from_micros(8_100)),
         failures: vec![("nvmlDeviceGetMigMode", "not_supported", 2)],
+        rejected: vec![("temperature", 3)],
     }
 }
 
@@ -349,6 +376,7 @@ fn nvidia_driver() -> DriverUsage {
         failures: vec![
             failure(Failure::Status("no_memory".into()), 2),
             failure(Failure::Errno("EINVAL".into()), 1),
+            failure(Failure::Warning("nothing_to_do".into()), 3),
         ],
         polls: vec![("gpu", wait)],
         meaning: DriverMeaning {
@@ -485,6 +513,7 @@ fn agent() -> AgentUsage {
         run_time: Duration::from_nanos(69_000),
     };
     AgentUsage {
+        hostname: "gpu-node-7".into(),
         demo: true,
         collectors: vec![
             CollectorStatus { name: "cgroup", up: true, duration: Duration::from_micros(1234), errors: 0 },

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use glassbox::{
     exposition::{self, Scope, Text, families, registry::Registry},
     snapshot::Snapshot,
+    version,
 };
 
 use super::{
@@ -25,7 +26,11 @@ fn samples<'a>(families: &'a [Family], name: &str) -> &'a [Sample] {
 
 #[test]
 fn the_fixture_host_looks_as_it_did() {
-    assert_is_file("tests/golden/metrics.txt", &text(&host(), Scope::All));
+    let commit = |commit, date| format!("commit=\"{commit}\",commit_date=\"{date}\"");
+    let text = text(&host(), Scope::All);
+    let built = commit(version::COMMIT, version::COMMIT_DATE);
+    assert_eq!(text.matches(&built).count(), 1, "{built}");
+    assert_is_file("tests/golden/metrics.txt", &text.replace(&built, &commit("COMMIT", "DATE")));
 }
 
 #[test]
@@ -59,6 +64,23 @@ fn names_are_unique_and_those_of_counters_end_in_total() {
         assert_eq!(family.name.ends_with("_total"), is_called_total, "{}", family.name);
         assert!(!family.source.is_empty() && family.help.ends_with('.'), "{}", family.name);
     }
+}
+
+/// OpenMetrics, and client libraries, take `x` and `x_total` for one family.
+#[test]
+fn no_two_names_differ_only_by_a_reserved_suffix() {
+    const RESERVED: [&str; 6] = ["_total", "_count", "_sum", "_bucket", "_created", "_info"];
+    let registry: Vec<_> =
+        Registry::new().unwrap().gather().iter().map(|family| family.name().to_owned()).collect();
+    let names = families().map(|family| family.name).chain(registry.iter().map(String::as_str));
+    let mut stems = std::collections::BTreeMap::new();
+    for name in names {
+        let stem = RESERVED.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        if let Some(other) = stems.insert(stem, name) {
+            panic!("{other} and {name} differ only by a reserved suffix");
+        }
+    }
+    assert!(stems.len() > 150, "{}", stems.len());
 }
 
 #[test]
@@ -204,7 +226,9 @@ fn a_gpu_that_is_lost_says_so_and_nothing_else() {
     let expected =
         ["DCGM_FI_DEV_XID_ERRORS", "glassbox_gpu_info", "glassbox_gpu_up", "glassbox_gpu_xid_errors_total"];
     assert_eq!(said, expected.into());
-    assert_eq!(samples(&parsed, "glassbox_gpu_up").iter().map(|s| s.value).collect::<Vec<_>>(), [1.0, 0.0]);
+    let up = samples(&parsed, "glassbox_gpu_up");
+    let up: Vec<_> = up.iter().map(|s| (s.labels.get("pci_bus_id").map(String::as_str), s.value)).collect();
+    assert_eq!(up, [(None, 1.0), (None, 0.0), (Some("0001:00:01.0"), 0.0)]);
 }
 
 #[test]

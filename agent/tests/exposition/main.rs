@@ -8,6 +8,7 @@
 
 mod fixture;
 mod golden;
+mod hostile;
 mod labels;
 mod metrics_doc;
 mod parser;

@@ -107,7 +107,8 @@ fn the_page_names_the_paths_loads_nothing_and_escapes_everything() {
     for path in ["/metrics", "/metrics/cadvisor", "/healthz", "/readyz"] {
         assert!(page.contains(&format!("href=\"{path}\"")), "{path}");
     }
-    assert!(page.contains("<td>facefusion-2<td>facefusion/facefusion:3.5.0-cuda&lt;script&gt;<td>docker"));
+    assert!(page.contains("<tr><td>facefusion-2<td class=good>running"));
+    assert!(page.contains("facefusion/facefusion:3.5.0-cuda&lt;script&gt;<td class=wide>docker"));
     for loaded in ["<script", "src=", "url(", "://", "@import", "<link"] {
         assert!(!page.contains(loaded), "{loaded}");
     }
@@ -117,7 +118,7 @@ fn the_page_names_the_paths_loads_nothing_and_escapes_everything() {
 fn a_page_of_very_many_containers_is_cut() {
     let server = Server::with(600, options());
     let page = get(server.address, "/").text();
-    assert_eq!(page.matches("<td>docker").count(), 500);
+    assert_eq!(page.matches("<td class=wide>docker").count(), 500);
     assert!(page.contains("and 100 more"));
 }
 

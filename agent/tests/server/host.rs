@@ -97,10 +97,12 @@ pub(crate) fn snapshot(containers: usize) -> Snapshot {
     let agent = AgentUsage { ticks: 1, containers_running: containers, ..AgentUsage::default() };
     let containers = (0..containers).map(row).collect();
     Snapshot {
+        delivery: Default::default(),
         taken_at: SystemTime::now(),
         containers,
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
+        nvidia_driver: None,
         nvml: None,
         disk: None,
         machine: None,

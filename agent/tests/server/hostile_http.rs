@@ -86,9 +86,9 @@ fn clients_that_never_read_are_cut_and_cost_no_memory_each() {
     thread::sleep(Duration::from_millis(300));
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 4 * body, "{grown} bytes for 40 clients of {body}");
-    assert_eq!(server.counter("glassbox_server_connections"), 41.0);
+    assert_eq!(server.counter("glassbox_server_open_connections"), 41.0);
     thread::sleep(Duration::from_millis(2500));
-    assert_eq!(server.counter("glassbox_server_connections"), 1.0);
+    assert_eq!(server.counter("glassbox_server_open_connections"), 1.0);
     assert_eq!(server.counter("glassbox_server_timeouts_total{phase=\"response\"}"), 40.0);
     for stream in &mut stalled {
         assert!(rest(stream).len() < body);

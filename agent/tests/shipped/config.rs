@@ -107,7 +107,8 @@ fn a_value_of_the_wrong_type_is_shown_with_its_line_and_what_it_should_be() {
     for (text, line, parts) in [
         ("tick_ms = \"fast\"\n", 1, ["tick_ms", "u64"]),
         ("\n[docker]\nenabled = \"yes\"\n", 3, ["enabled", "boolean"]),
-        ("listen = \"localhost\"\n", 1, ["listen", "socket address"]),
+        ("listen = \"localhost:9966\"\n", 1, ["socket address", "127.0.0.1:9966"]),
+        ("listen = \":9966\"\n", 1, ["socket address", "127.0.0.1:9966"]),
         ("[kernel]\nprogram_stats = \"often\"\n", 2, ["program_stats", "`sampled`"]),
         ("[containers]\nmax = -1\n", 2, ["max", "u32"]),
         ("[collectors]\ncgroup = 1\n", 2, ["cgroup", "boolean"]),
@@ -204,4 +205,32 @@ fn runtimes_are_asked_at_the_sockets_that_are_named_or_not_at_all() {
     assert_eq!(config.podman_sockets, [Path::new("/a"), Path::new("/b")]);
     assert!(config.cri_sockets.is_empty());
     assert_eq!(config.containerd_sockets, [Path::new("/c")]);
+}
+
+#[test]
+fn a_socket_that_is_no_absolute_path_is_refused_with_what_to_write() {
+    for (table, key) in [
+        ("docker", "socket"),
+        ("docker", "extra_sockets"),
+        ("podman", "sockets"),
+        ("containerd", "sockets"),
+        ("cri", "sockets"),
+    ] {
+        let value = |path: &str| if key == "socket" { format!("{path:?}") } else { format!("[{path:?}]") };
+        let error = load(&format!("[{table}]\n{key} = {}\n", value("unix:///run/x.sock"))).unwrap_err();
+        for part in [&format!("key {table}.{key}: "), "leave out \"unix://\"", "\"/run/x.sock\""] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        let error = load(&format!("[{table}]\n{key} = {}\n", value("x.sock"))).unwrap_err();
+        assert!(error.contains("absolute path"), "{error}");
+    }
+}
+
+#[test]
+fn a_rename_with_two_stars_is_refused() {
+    for (name, to) in [("a*b*", "*"), ("a*", "*-*")] {
+        let error = load(&format!("[[containers.rename]]\nname = {name:?}\nto = {to:?}\n")).unwrap_err();
+        assert!(error.contains("containers.rename") && error.contains("more than one *"), "{error}");
+    }
+    load("[[containers.rename]]\nname = \"a*\"\nto = \"b-*\"\n").unwrap();
 }

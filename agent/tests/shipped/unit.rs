@@ -38,3 +38,13 @@ fn the_unit_lets_the_agent_do_little() {
     assert!(said.contains("Overall exposure level"), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
 }
+
+#[test]
+fn a_wrong_configuration_does_not_make_systemd_start_the_agent_over_and_over() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/glassbox.service");
+    let unit = std::fs::read_to_string(path).unwrap();
+    let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    let prevented: Vec<u8> = prevented.split_whitespace().map(|code| code.parse().unwrap()).collect();
+    assert_eq!(prevented, [glassbox::cli::EXIT_USAGE, glassbox::cli::EXIT_CONFIG]);
+    assert!(unit.contains("\nDocumentation="), "{unit}");
+}

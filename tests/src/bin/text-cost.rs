@@ -220,10 +220,12 @@ fn snapshot(containers: u64) -> Snapshot {
     });
     let containers = containers.collect();
     Snapshot {
+        delivery: Default::default(),
         taken_at: now,
         containers,
         gpus: Vec::new(),
         stray_gpus: Vec::new(),
+        nvidia_driver: None,
         nvml: None,
         disk: None,
         machine: None,

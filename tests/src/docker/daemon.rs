@@ -1,18 +1,19 @@
-//! A `dockerd` of the test's own: its data, its state and its socket in one directory. There is one at a time
-//! on a host, so that it is known what it has made. When dropped it takes away its processes, mounts, bridge,
-//! empty cgroups and files: the host is as it was.
+//! A `dockerd` of the test's own: its data, its state and its socket in one directory, its network and its mounts in a
+//! sandbox. Only one runs at a time on a host. When dropped, its processes, cgroups and files are removed.
 
 use std::{
-    ffi::CString,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use crate::{cgroup::SubtreeControl, podman::remove_cgroups, sandbox::Sandbox};
+
 const START_PATIENCE: Duration = Duration::from_secs(30);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
-/// A bridge of the daemon's own; a name and a network (of those for documentation) that nobody else uses.
+/// A bridge in the sandbox. Its network is one of those for documentation.
 const BRIDGE: &str = "glassbox-test0";
 const BRIDGE_ADDRESS: &str = "198.51.100.1";
 /// A file that is always there, by which tests of all processes wait for each other.
@@ -29,8 +30,39 @@ pub(crate) fn turn() -> Result<fs::File, String> {
 pub enum Network {
     /// Nothing.
     None,
-    /// A bridge on which they reach the host, without packet filter rules or forwarding.
+    /// A bridge on which they reach the sandbox's network, without packet filter rules or forwarding.
     Bridge,
+    /// `docker0`, with packet filter rules if this kernel has them: a daemon as others run it. Other daemons of tests do
+    /// not wait for it.
+    Docker0,
+}
+
+impl Network {
+    /// The cgroup above all containers. Of those below its `docker` the path tells that they are Docker's.
+    const fn cgroup(self) -> &'static str {
+        match self {
+            Self::None | Self::Bridge => "glassbox-test-docker",
+            Self::Docker0 => "glassbox-test-foreign",
+        }
+    }
+
+    /// What `dockerd` is told.
+    fn arguments(self, sandbox: &Sandbox) -> Vec<String> {
+        let without_filter =
+            ["--iptables=false", "--ip6tables=false", "--ip-masq=false"].map(str::to_owned).to_vec();
+        let private = |bridge: &str| {
+            let bridge = [format!("--bridge={bridge}"), "--ip-forward=false".into()];
+            bridge.into_iter().chain(without_filter.clone()).collect()
+        };
+        match self {
+            Self::None => private("none"),
+            Self::Bridge => private(BRIDGE),
+            Self::Docker0 => {
+                let filter = sandbox.command("iptables").args(["--table=nat", "--list-rules"]).output();
+                if filter.is_ok_and(|output| output.status.success()) { Vec::new() } else { without_filter }
+            }
+        }
+    }
 }
 
 /// The daemon.
@@ -38,10 +70,10 @@ pub struct Daemon {
     directory: tempfile::TempDir,
     network: Network,
     process: Child,
-    /// What was not there before and is to be taken away.
-    made: Vec<PathBuf>,
+    sandbox: Sandbox,
+    _controllers: SubtreeControl,
     /// Locked for as long as there is a daemon; the last to be dropped.
-    _turn: fs::File,
+    _turn: Option<fs::File>,
 }
 
 impl Daemon {
@@ -49,14 +81,15 @@ impl Daemon {
     /// Why there can be none: a reason to skip.
     pub(super) fn start(network: Network) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
-        let turn = turn()?;
-        let made = possibly_made().into_iter().filter(|path| !path.exists()).collect();
+        let turn = if network == Network::Docker0 { None } else { Some(turn()?) };
+        let sandbox = Sandbox::new(directory.path())?;
         if network == Network::Bridge {
-            make_bridge()?;
+            make_bridge(&sandbox)?;
         }
-        let process = spawn(directory.path(), network);
-        let process = process.inspect_err(|_| remove_bridge(network))?;
-        let mut daemon = Self { directory, network, process, made, _turn: turn };
+        let controllers = SubtreeControl::of_the_host();
+        let process = spawn(&sandbox, directory.path(), network)?;
+        let mut daemon =
+            Self { directory, network, process, sandbox, _controllers: controllers, _turn: turn };
         daemon.wait_until_it_answers()?;
         Ok(daemon)
     }
@@ -73,9 +106,16 @@ impl Daemon {
         self.directory.path().join("data")
     }
 
-    /// The host's address as containers on the bridge see it.
+    /// The network that its containers are connected to, and its mounts.
     #[must_use]
-    pub const fn host_address() -> &'static str {
+    pub const fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The address of the bridge: what containers on it reach outside of themselves. Listen on it [within](Sandbox::within)
+    /// the sandbox.
+    #[must_use]
+    pub const fn bridge_address() -> &'static str {
         BRIDGE_ADDRESS
     }
 
@@ -94,7 +134,7 @@ impl Daemon {
     /// # Panics
     /// When it does not start.
     pub fn restart(&mut self) {
-        let begun = spawn(self.directory.path(), self.network);
+        let begun = spawn(&self.sandbox, self.directory.path(), self.network);
         self.process = begun.unwrap_or_else(|reason| panic!("restart dockerd: {reason}"));
         self.wait_until_it_answers().unwrap_or_else(|reason| panic!("restart dockerd: {reason}"));
     }
@@ -143,35 +183,25 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop();
         end_leftovers(self.directory.path());
-        unmount_below(self.directory.path());
-        remove_bridge(self.network);
-        for path in self.made.iter().filter(|path| path.is_dir()) {
-            // A cgroup's files do not keep its directory; of others, only what a daemon is known to leave
-            // goes.
-            for left in ["key.json", "s"].map(|name| path.join(name)) {
-                let _ = if left.is_dir() { fs::remove_dir_all(left) } else { fs::remove_file(left) };
-            }
-            // The kernel lets go of a cgroup a moment after its last process.
-            let begun = Instant::now();
-            while path.is_dir() && begun.elapsed() < Duration::from_secs(2) {
-                remove_empty(path);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
+        remove_cgroups(self.network.cgroup());
     }
 }
 
-fn spawn(directory: &Path, network: Network) -> Result<Child, String> {
+fn spawn(sandbox: &Sandbox, directory: &Path, network: Network) -> Result<Child, String> {
     let path = |name: &str| directory.join(name).display().to_string();
     let log = fs::File::options().create(true).append(true).open(directory.join("log"));
     let log = log.map_err(|error| format!("open a log: {error}"))?;
-    let bridge = if network == Network::Bridge { BRIDGE } else { "none" };
-    let spawned = Command::new("dockerd")
+    let runtime = write_runtime(directory)?;
+    let spawned = sandbox
+        .command("dockerd")
         .args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")])
         .arg(format!("--host=unix://{}", path("docker.sock")))
-        .arg(format!("--bridge={bridge}"))
-        .args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"])
-        .args(["--live-restore"])
+        .args(network.arguments(sandbox))
+        .arg("--live-restore")
+        .arg(format!("--add-runtime=in-the-hosts-network={}", runtime.display()))
+        // Independent of the host's systemd, and below a cgroup that is nobody else's.
+        .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent"])
+        .arg(format!("/{}/docker", network.cgroup()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
@@ -179,16 +209,13 @@ fn spawn(directory: &Path, network: Network) -> Result<Child, String> {
     spawned.map_err(|error| format!("run dockerd: {error}"))
 }
 
-/// What a daemon makes outside of its directory.
-fn possibly_made() -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> =
-        ["/etc/docker", "/run/docker", "/run/containerd"].map(PathBuf::from).to_vec();
-    paths.push("/sys/fs/cgroup/docker".into());
-    let trees = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-    paths.extend(
-        trees.map(|tree| tree.path().join("docker")).filter(|path| path.parent().is_some_and(Path::is_dir)),
-    );
-    paths
+/// A runtime that starts containers from the host's network namespace, so that those without a network of their own share
+/// the host's. The agent takes the same namespace for the host's.
+pub(crate) fn write_runtime(directory: &Path) -> Result<PathBuf, String> {
+    let file = directory.join("in-the-hosts-network");
+    let written = fs::write(&file, "#!/bin/sh\nexec nsenter --net=/proc/1/ns/net runc \"$@\"\n")
+        .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o755)));
+    written.map(|()| file).map_err(|error| format!("write a runtime: {error}"))
 }
 
 pub(crate) fn remove_empty(directory: &Path) {
@@ -239,24 +266,10 @@ fn processes_of_containers(directory: &Path) -> Vec<i32> {
     lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>()).collect()
 }
 
-pub(crate) fn unmount_below(directory: &Path) {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let points = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(1))
-        .filter(|point| Path::new(point).starts_with(directory));
-    for point in points.collect::<Vec<_>>().into_iter().rev() {
-        if let Ok(point) = CString::new(point) {
-            // SAFETY: a NUL-terminated path that lives through the call.
-            unsafe { libc::umount2(point.as_ptr(), libc::MNT_DETACH) };
-        }
-    }
-}
-
-fn make_bridge() -> Result<(), String> {
+fn make_bridge(sandbox: &Sandbox) -> Result<(), String> {
     let ip = |arguments: &[&str]| {
-        let output =
-            Command::new("ip").args(arguments).output().map_err(|error| format!("run ip: {error}"))?;
+        let output = sandbox.command("ip").args(arguments).output();
+        let output = output.map_err(|error| format!("run ip: {error}"))?;
         let told = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             Ok(())
@@ -264,18 +277,9 @@ fn make_bridge() -> Result<(), String> {
             Err(format!("ip {}: {}", arguments.join(" "), told.trim()))
         }
     };
-    // The lock is held, so one that is there was left behind by a test that was killed.
-    remove_bridge(Network::Bridge);
     ip(&["link", "add", "name", BRIDGE, "type", "bridge"])?;
-    let up = ip(&["address", "add", &format!("{BRIDGE_ADDRESS}/24"), "dev", BRIDGE])
-        .and_then(|()| ip(&["link", "set", BRIDGE, "up"]));
-    up.inspect_err(|_| remove_bridge(Network::Bridge))
-}
-
-fn remove_bridge(network: Network) {
-    if network == Network::Bridge {
-        let _ = Command::new("ip").args(["link", "delete", BRIDGE]).output();
-    }
+    ip(&["address", "add", &format!("{BRIDGE_ADDRESS}/24"), "dev", BRIDGE])?;
+    ip(&["link", "set", BRIDGE, "up"])
 }
 
 pub(crate) fn signal(pid: i32, signal: i32) {

@@ -122,7 +122,8 @@ pub fn agree(usage: &DriverUsage, truth: &Value, about: &str) {
         .failures
         .iter()
         .map(|failure| {
-            let (Failure::Status(reason) | Failure::Errno(reason)) = &failure.reason;
+            let (Failure::Status(reason) | Failure::Warning(reason) | Failure::Errno(reason)) =
+                &failure.reason;
             (format!("{} {} {reason}", failure.device, failure.command), failure.count)
         })
         .collect();

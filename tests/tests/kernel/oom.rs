@@ -16,7 +16,7 @@ use glassbox_ebpf::{
     offsets::{ABSENT, Offsets},
 };
 use glassbox_tests::{
-    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
+    cgroup::{Cgroup, ROOT, SubtreeControl, fresh_id, v2_root},
     worker::{Work, Worker},
 };
 
@@ -32,20 +32,29 @@ struct Contained {
     id: String,
     cgroup: Cgroup,
     memory: Option<Cgroup>,
+    /// To turn the memory controller off again if the host had not turned it on.
+    _controllers: SubtreeControl,
 }
 
 impl Contained {
     fn new() -> Self {
         let id = fresh_id();
         let path = format!("docker/{id}");
-        Self { cgroup: Cgroup::new(&v2_root().unwrap(), &path).unwrap(), memory: memory(&path), id }
+        let controllers = SubtreeControl::of_the_host();
+        Self {
+            cgroup: Cgroup::new(&v2_root().unwrap(), &path).unwrap(),
+            memory: memory(&path),
+            id,
+            _controllers: controllers,
+        }
     }
 
     /// A cgroup within it.
     fn nested(&self, name: &str) -> Self {
         let path = format!("docker/{}/{name}", self.id);
+        let controllers = SubtreeControl::of_the_host();
         let cgroup = Cgroup::new(&v2_root().unwrap(), &path).unwrap();
-        Self { cgroup, memory: memory(&path), id: self.id.clone() }
+        Self { cgroup, memory: memory(&path), id: self.id.clone(), _controllers: controllers }
     }
 
     /// Limits its memory.

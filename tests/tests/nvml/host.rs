@@ -27,6 +27,8 @@ pub(crate) fn options(stand_in: &StandIn) -> Options {
         sample: Duration::from_millis(50),
         tick: TICK,
         retry: Duration::from_millis(300),
+        retry_max: Duration::from_secs(2),
+        sys_root: "/sys".into(),
     }
 }
 
@@ -75,10 +77,12 @@ impl Host {
         self.collector.collect_host(&mut host);
         host.join_xids();
         Snapshot {
+            delivery: Default::default(),
             taken_at: SystemTime::now(),
             containers: self.containers.iter().map(|(_, row)| row.clone()).collect(),
             gpus: host.gpus,
             stray_gpus: host.stray_gpus,
+            nvidia_driver: host.nvidia_driver,
             nvml: host.nvml,
             disk: host.disk,
             machine: host.machine,

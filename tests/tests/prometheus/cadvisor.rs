@@ -12,7 +12,7 @@ const QUERIES: &str = include_str!("../../fixtures/cadvisor_queries.txt");
 
 #[test]
 fn every_query_made_for_cadvisor_returns_data() {
-    let Some(mut stack) = Stack::start("every_query_made_for_cadvisor_returns_data", "") else { return };
+    let Some(stack) = Stack::start("every_query_made_for_cadvisor_returns_data", "") else { return };
     let labels = [
         "com.docker.compose.project=studio",
         "com.docker.compose.service=facefusion",
@@ -24,7 +24,7 @@ fn every_query_made_for_cadvisor_returns_data() {
     ];
     let mut arguments = vec!["--cpus", "0.5", "--memory", "64m"];
     arguments.extend(labels.iter().flat_map(|label| ["--label", label]));
-    let counted = counted_block_io(&mut stack.docker);
+    let counted = counted_block_io(&stack.docker);
     arguments.extend(counted.iter().flatten().map(String::as_str));
     let work = format!("{BLOCK_IO}; while true; do true; done");
     let _container = Container::run(&stack.docker, "studio-facefusion-1", &arguments, &["sh", "-c", &work]);

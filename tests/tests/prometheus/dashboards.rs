@@ -39,10 +39,10 @@ fn every_query_of_every_dashboard_returns_data() {
     let gpus = Gpus::start();
     let walked = "disk.walk = true\ndisk.period_s = 1\n";
     let configuration = measured.to_owned() + walked + &gpus.configuration();
-    let Some(mut stack) = Stack::start("every_query_of_every_dashboard_returns_data", &configuration) else {
+    let Some(stack) = Stack::start("every_query_of_every_dashboard_returns_data", &configuration) else {
         return;
     };
-    let counted = counted_block_io(&mut stack.docker);
+    let counted = counted_block_io(&stack.docker);
     let prometheus = &stack.prometheus;
     let limits = ["--cpus", "0.5", "--memory", "64m"];
     let arguments: Vec<_> = limits.into_iter().chain(counted.iter().flatten().map(String::as_str)).collect();

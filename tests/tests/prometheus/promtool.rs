@@ -7,7 +7,11 @@ use std::{
 };
 
 use glassbox::exposition;
-use glassbox_tests::{docker::Container, prometheus::Programs, skip};
+use glassbox_tests::{
+    docker::{Container, HOST_NETWORK},
+    prometheus::Programs,
+    skip,
+};
 
 use super::stack::Stack;
 
@@ -34,7 +38,7 @@ fn promtool_finds_fault_only_with_names_that_are_inherited() {
     let container = Container::run(&stack.docker, "facefusion-1", &limits, &["sleep", "1000"]);
     let check = ["--health-cmd=true", "--health-interval=1s"];
     let _checked = Container::run(&stack.docker, "checked", &check, &["sleep", "1000"]);
-    let _on_host = Container::run(&stack.docker, "on-host", &["--network=host"], &["sleep", "1000"]);
+    let _on_host = Container::run(&stack.docker, "on-host", &HOST_NETWORK, &["sleep", "1000"]);
     let _ended = Container::run(&stack.docker, "ended", &[], &["sh", "-c", "exit 3"]);
     // Which of the inherited families there are depends on the version of cgroups; ours must all be there.
     let missing = |metrics: &str| -> Vec<_> {

@@ -10,6 +10,7 @@ use std::{
 use glassbox_tests::{
     docker::{Container, eventually},
     prometheus::{Prometheus, Sample},
+    sandbox::Sandbox,
 };
 
 use super::{accounts::Account, stack::Stack};
@@ -48,8 +49,8 @@ fn assert_between(what: &str, least: f64, value: f64, most: f64) {
 }
 
 /// Sends the bytes to what listens in the container.
-fn send(address: &str) {
-    let connect = || TcpStream::connect((address, 5000)).ok();
+fn send(sandbox: &Sandbox, address: &str) {
+    let connect = || sandbox.within(|| TcpStream::connect((address, 5000)).ok());
     let mut stream = eventually("the container listens", Duration::from_secs(10), connect);
     let chunk = [7; 64 * 1024];
     (0..SENT_BYTES / chunk.len()).for_each(|_| stream.write_all(&chunk).unwrap());
@@ -86,7 +87,7 @@ fn the_articles_queries_answer_byte_for_byte_with_what_the_kernel_has_on_account
     // Bytes of before the transfer, in the first two samples.
     std::thread::sleep(Duration::from_secs(2));
     let received_before = value(prometheus, &received);
-    send(&container.inspect("{{.NetworkSettings.IPAddress}}"));
+    send(stack.docker.daemon().sandbox(), &container.inspect("{{.NetworkSettings.IPAddress}}"));
     let window = (Instant::now(), account.cpu_seconds());
     std::thread::sleep(MEASURED);
 

@@ -48,8 +48,8 @@ impl Stack {
 
 /// Arguments of `docker run` that make newer kernels count block I/O for cgroup v1, too, where they count only on devices
 /// with a throttle: one that no disk reaches. `None` where the daemon's files are on no disk.
-pub(super) fn counted_block_io(docker: &mut Docker) -> Option<[String; 4]> {
-    let device = fs::metadata(docker.daemon()?.data()).ok()?.dev();
+pub(super) fn counted_block_io(docker: &Docker) -> Option<[String; 4]> {
+    let device = fs::metadata(docker.daemon().data()).ok()?.dev();
     let device = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
     let device = fs::canonicalize(device).ok()?;
     // A part of a disk has no throttle of its own.

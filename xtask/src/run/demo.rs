@@ -14,24 +14,10 @@ use crate::workspace;
 /// How long four containers and two drivers may take to start.
 const START: Duration = Duration::from_secs(30);
 
-/// Builds the programs of the demonstration.
-pub(super) fn build() -> anyhow::Result<()> {
-    println!("Building the demonstration");
-    for arguments in [
-        ["--package", "glassbox-tests", "--bin", "demo", "--bin", "fake-cuda"].as_slice(),
-        &["--package", "glassbox-nvml-stand-in"],
-    ] {
-        let mut build = workspace::cargo();
-        let status = build.args(["build", "--release"]).args(arguments).status().context("run cargo")?;
-        anyhow::ensure!(status.success(), "build the demonstration: {status}");
-    }
-    Ok(())
-}
-
 /// Starts it and returns the agent's configuration.
 pub(super) fn start(processes: &mut Processes) -> anyhow::Result<PathBuf> {
-    println!("Starting GPUs and containers that are made up");
-    let directory = workspace::scratch().join("run");
+    println!("Starting two made-up GPUs and four containers");
+    let directory = workspace::scratch().join("run/demo");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     let configuration = directory.join("demo.toml");
     // One of before would say that all is ready.

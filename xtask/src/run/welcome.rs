@@ -2,33 +2,49 @@
 
 use std::net::SocketAddr;
 
+use super::prometheus::scrape_config;
+
 /// 99 of 100 waits for a CPU were shorter than this, by container.
 const QUERY: &str = "histogram_quantile(0.99, sum by (container, le) \
                      (rate(glassbox_container_runqueue_latency_seconds_bucket[1m])))";
 
-/// What each container is doing with its GPUs.
-const DEMO_QUERY: &str = "glassbox_container_gpu_state == 1";
+/// The share of GPU time that each container takes: 90 % against 30 % of two that should be alike, and 0 of one that
+/// hangs.
+const DEMO_QUERY: &str = "max by (container) (glassbox_container_gpu_utilization_ratio{demo=\"true\"})";
+/// What each container does with its GPU, in one word.
+const DEMO_STATES: &str = "glassbox_container_gpu_state{demo=\"true\",state!=\"no_gpu\"} == 1";
 
 /// The welcome, with links for a terminal to make clickable.
 pub(super) fn text(agent: SocketAddr, prometheus: Option<SocketAddr>, demo: bool) -> String {
-    let (query, meaning) = if demo {
-        (DEMO_QUERY, "what each container is doing with its GPU:")
+    let (query, meaning, more) = if demo {
+        let states = format!("&g1.expr={}&g1.tab=1", percent_encoded(DEMO_STATES));
+        (
+            DEMO_QUERY,
+            "GPU time by container as a graph, and what each does in a table (give it a minute):",
+            states,
+        )
     } else {
-        (QUERY, "how long containers wait for a CPU (p99; give it a minute):")
+        (QUERY, "how long containers wait for a CPU (p99; give it a minute):", String::new())
     };
+    let range = if demo { "5m" } else { "15m" };
     let ask = match prometheus {
         Some(address) => format!(
             "  Prometheus     http://{address}/\n  \
                try            {meaning}\n                 \
-               http://{address}/graph?g0.expr={}&g0.tab=0&g0.range_input=15m\n",
+               http://{address}/graph?g0.expr={}&g0.tab=0&g0.range_input={range}{more}\n  \
+               alerts         http://{address}/alerts\n  \
+               dashboards     import dashboards/*.json into Grafana, with this Prometheus as data source\n",
             percent_encoded(query)
         ),
-        None => format!("  For your own Prometheus:\n\n{}\n  and then ask: {query}\n", scrape_config(agent)),
+        None => {
+            format!("  For your own Prometheus:\n\n{}\n  and then ask: {query}\n", scrape_config(agent, demo))
+        }
     };
     let see = if demo {
-        "  What there is to see: demo-facefusion-1 works at 90 % and its twin at 30 %, demo-greedy runs out of GPU\n  \
+        "  What there is to see: demo-facefusion-1 uses 90 % of its GPU and its twin 30 %, demo-greedy runs out of GPU\n  \
            memory every minute, demo-hung waits for a driver that never answers (stuck_in_driver after 10 s).\n  \
-           NONE OF IT IS REAL: the GPUs are made up, and everything that the agent puts out says so."
+           NONE OF IT IS REAL: the GPUs are made up. All output of the agent says so, and every series has the label\n  \
+           demo=\"true\" and the job glassbox-demo."
     } else {
         "  Something to see, in another terminal:
                  docker run --rm --name busy --cpus 0.5 busybox sh -c 'while :; do :; done'"
@@ -45,14 +61,6 @@ glassbox runs{mark}.
 Ctrl-C stops everything.
 ",
         mark = if demo { ", on a DEMONSTRATION" } else { "" }
-    )
-}
-
-/// A Prometheus configuration that scrapes the agent.
-pub(super) fn scrape_config(agent: SocketAddr) -> String {
-    format!(
-        "scrape_configs:\n  - job_name: glassbox\n    scrape_interval: 5s\n    static_configs:\n      \
-         - targets: [\"{agent}\"]\n"
     )
 }
 
@@ -77,6 +85,17 @@ mod tests {
         );
         let link = text.split_whitespace().find(|word| word.contains("g0.expr=")).unwrap();
         assert!(link.ends_with("&g0.range_input=15m"), "{link}");
+    }
+
+    #[test]
+    fn the_demonstrations_link_shows_gpu_time_by_container_and_then_the_states() {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let text = text(local(9966), Some(local(9090)), true);
+        let link = text.split_whitespace().find(|word| word.contains("g0.expr=")).unwrap();
+        let (graph, table) = link.split_once("&g1.expr=").unwrap();
+        assert!(graph.contains(&percent_encoded(DEMO_QUERY)) && graph.contains("&g0.tab=0"), "{link}");
+        assert!(table.contains(&percent_encoded(DEMO_STATES)) && table.ends_with("&g1.tab=1"), "{link}");
+        assert!(DEMO_QUERY.contains("gpu_utilization_ratio") && DEMO_STATES.contains("state!=\"no_gpu\""));
     }
 
     #[test]

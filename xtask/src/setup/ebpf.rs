@@ -105,7 +105,7 @@ fn by_distribution() -> anyhow::Result<()> {
     let llvm_package = format!("llvm-{llvm}-dev");
     let packages: Vec<&str> =
         compiler.iter().copied().chain([llvm_package.as_str()]).chain(LIBRARIES).collect();
-    debian::install("compiler and LLVM for the kernel programs", &packages)?;
+    debian::install("compiler and LLVM for the kernel programs", &packages, debian::Conflicts::Refuse)?;
 
     if toolchain::in_path("rustup").is_some() && toolchain::compiler(Some(toolchain::LINKED)).is_err() {
         let mut link = Command::new("rustup");

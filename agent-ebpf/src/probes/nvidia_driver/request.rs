@@ -1,7 +1,7 @@
 //! From a request word and the caller's structure to a command and its status.
 
 use glassbox_ebpf::nvidia_driver::{
-    CallInFlight, DriverSlot, Layout, TRANSPORT, UNDEFINED_STATUS, UVM_LAYOUTS,
+    CallInFlight, DriverSlot, Layout, TRANSPORT, UNDEFINED_STATUS, UVM_LAYOUTS, WARNINGS,
     commands::{
         ALLOC, CONTROL, MAGIC, OTHER, RM_ALLOC, RM_CONTROL, UNKNOWN, UVM, XFER, class_group, control_group,
         uvm_index,
@@ -53,11 +53,7 @@ pub(super) fn read(call: &CallInFlight, result: i64, counts: *mut DriverSlot) ->
 /// Statuses are below 0x100, warnings a few above 0x10000, and 0xFFFF is the one for everything else.
 #[inline(always)]
 fn defined(status: u32) -> u32 {
-    if status < 0x100 || status == 0xFFFF || (0x1_0000..0x1_0020).contains(&status) {
-        status
-    } else {
-        UNDEFINED_STATUS
-    }
+    if status < 0x100 || status == 0xFFFF || WARNINGS.contains(&status) { status } else { UNDEFINED_STATUS }
 }
 
 #[inline(always)]

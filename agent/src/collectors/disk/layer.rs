@@ -7,12 +7,12 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read as _},
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
 
-use crate::{collectors::network::process, containers::cgroup::Layout};
+use crate::{collectors::process, containers::cgroup::Layout};
 
 /// Most of the list of mounts that is read. The root is among the first.
 const MOUNTS_BYTES: u64 = 4 << 20;
@@ -31,15 +31,8 @@ pub(super) enum Root {
 /// The root of the container whose cgroup is at `cgroup_path`; `None` where it has no process that could be asked, for
 /// now.
 pub(super) fn root_of(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Option<Root> {
-    let process = process::any_of(layout, cgroup_path)?;
-    let directory = proc_root.join(&process);
-    let mut cgroups = String::new();
-    File::open(directory.join("cgroup")).ok()?.take(64 << 10).read_to_string(&mut cgroups).ok()?;
-    // One of a container within this one has a root of its own.
-    if layout.container_of_process(&cgroups)? != cgroup_path {
-        return None;
-    }
-    let mounts = File::open(directory.join("mountinfo")).ok()?;
+    let process = process::any_of(layout, cgroup_path).ok()??;
+    let mounts = File::open(proc_root.join(&process).join("mountinfo")).ok()?;
     let root = parse(BufReader::new(mounts.take(MOUNTS_BYTES))).ok()?;
     // Had the process ended meanwhile, its number could be another's by now.
     process::is_member(layout, cgroup_path, &process).then_some(root?)

@@ -16,7 +16,7 @@ use super::{
     walk::{Step, Walk},
 };
 use crate::{
-    collectors::cgroup::device_names,
+    collectors::{cgroup::device_names, process},
     snapshot::disk::{DiskSource, DiskUsage},
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Rounds {
     options: Options,
     shared: Shared,
     host: Directory,
+    same_namespace: bool,
     known: HashMap<u64, Known>,
     /// Whose layers are still to be walked in this turn.
     queue: VecDeque<u64>,
@@ -84,6 +85,7 @@ impl Rounds {
     pub(super) fn new(options: Options, shared: Shared) -> std::io::Result<Self> {
         Ok(Self {
             host: Directory::host_root(&options.proc_root)?,
+            same_namespace: process::same_namespace(&options.proc_root).is_ok(),
             options,
             shared,
             known: HashMap::new(),
@@ -123,7 +125,9 @@ impl Rounds {
         // A process that is about to become the container's first one still has the runtime's root.
         if !known.confirmed && subject.since.elapsed() >= self.options.settle {
             let (layout, proc_root) = (&self.options.layout, &self.options.proc_root);
-            if let Some(root) = layer::root_of(layout, proc_root, &subject.cgroup_path) {
+            // Process ids of another PID namespace would lead to other containers' layers.
+            let root = self.same_namespace.then(|| layer::root_of(layout, proc_root, &subject.cgroup_path));
+            if let Some(root) = root.flatten() {
                 known.confirmed = known.root.as_ref() == Some(&root);
                 known.root = Some(root);
             }

@@ -221,9 +221,10 @@ fn a_filesystem_that_hangs_stalls_no_tick_and_its_values_go() {
 #[test]
 fn a_process_of_a_container_within_is_not_asked_about_this_one() {
     let mut host = Host::new();
-    let inner = "e".repeat(64);
-    let cgroups = format!("0::{}/docker/{inner}\n", host.container.identity.cgroup_path);
-    fs::write(host.root.path().join("proc/7/cgroup"), cgroups).unwrap();
+    let own = host.root.path().join("cgroup").join(&host.container.identity.cgroup_path[1..]);
+    let inner = own.join("docker").join("e".repeat(64));
+    fs::create_dir_all(&inner).unwrap();
+    fs::rename(own.join("cgroup.procs"), inner.join("cgroup.procs")).unwrap();
     host.start(true, BOUNDS);
     host.until("a round", |reading, _| reading.age.is_some());
     std::thread::sleep(PERIOD * 3);

@@ -1,13 +1,34 @@
-//! Where the status lies in each structure, by the driver's release.
+//! Offset of the status in each structure, by driver release.
 //!
-//! Offsets were taken from the headers of all 65 tagged releases of the open kernel modules from 515.43.04 to 595.45.04
-//! (nvos.h, nv-ioctl.h, uvm_ioctl.h). A request of the resource manager carries its structure's size, which tells
-//! the layout; only `NVOS21` and the old forms of `NVOS64` kept a size and moved the status. A UVM request carries
-//! nothing: without the release, only what never changed is decoded.
+//! Offsets were checked against the headers of all 193 tags of the open kernel modules from 515.43.04 to 595.45.04
+//! (nvos.h, nv-ioctl.h, nv-ioctl-numa.h, uvm_ioctl.h). A request of the resource manager carries the size of its
+//! structure, which identifies the layout; only `NVOS21` and the old forms of `NVOS64` kept their size and moved the
+//! status. A UVM request carries no size: without a release, only commands that never changed are decoded.
+//!
+//! A release newer than [`NEWEST`] is decoded with the newest layouts, UVM commands included. Of some 50 UVM commands,
+//! 8 changed in 193 tags, so the newest layout is most likely right; leaving UVM undecoded would lose contexts, channels
+//! and cold starts on every new driver. If a layout has changed after all, the wrong four bytes of the caller's own
+//! structure are read: a refusal is missed, or counted under a wrong status. [`support`] reports the guess.
 
 use glassbox_ebpf::nvidia_driver::{Layout, UVM_LAYOUTS, commands::UVM_END};
 
 use super::release::Release;
+use crate::snapshot::nvidia_driver::LayoutSupport;
+
+/// The oldest release whose layouts were checked.
+pub(super) const OLDEST: Release = Release(515, 43, 4);
+/// The newest release whose layouts were checked.
+pub(super) const NEWEST: Release = Release(595, 45, 4);
+
+/// Whether the layouts of a release are known or assumed.
+pub(super) fn support(release: Option<Release>) -> LayoutSupport {
+    match release {
+        None => LayoutSupport::UnknownRelease,
+        Some(release) if release > NEWEST => LayoutSupport::AssumedNewest,
+        Some(release) if release < OLDEST => LayoutSupport::AssumedOldest,
+        Some(_) => LayoutSupport::Known,
+    }
+}
 
 const NONE: u32 = Layout::NO_STATUS;
 
@@ -35,10 +56,14 @@ const RESOURCE_MANAGER: &[(u32, Layout)] = &[
     (0x4F, one(32, 24)),
     (0x52, one(16, 12)),
     (0x54, one(56, 48)),
+    // The driver has a number for these three, but no handler: it writes no status.
+    (0x56, one(Layout::ANY, NONE)),
     // Grew in 580.65.06 and in 550.40.07.
     (0x57, two(56, 48, 64, 56)),
     (0x58, two(40, 32, 48, 40)),
     (0x59, one(16, 12)),
+    (0x5C, one(Layout::ANY, NONE)),
+    (0x5D, one(Layout::ANY, NONE)),
     (0x5E, one(40, 32)),
     (0x5F, one(Layout::ANY, 4)),
     (0xC8, one(Layout::ANY, NONE)),
@@ -50,7 +75,8 @@ const RESOURCE_MANAGER: &[(u32, Layout)] = &[
     (0xD4, one(Layout::ANY, NONE)),
     (0xD5, one(8, 4)),
     (0xD6, one(8, NONE)),
-    (0xD7, one(560, NONE)),
+    // Grew in 535.43.02.
+    (0xD7, two(560, NONE, 552, NONE)),
     (0xD8, one(4, NONE)),
     // Grew in 570.86.15.
     (0xD9, two(2600, 2592, 2608, 2600)),
@@ -79,8 +105,12 @@ const UVM_SAME: &[(u32, u32)] = &[
     (47, 32),
     (51, 72),
     (53, 24),
+    (62, 32),
+    (63, 32),
     (65, 32),
     (66, 32),
+    (67, 0),
+    (69, 0),
     (70, 20),
     (71, 20),
     (72, 16),
@@ -94,21 +124,26 @@ const UVM_SAME: &[(u32, u32)] = &[
     (UVM_END + 1, NONE),
 ];
 
-/// UVM commands that changed: command, then from which release on the status lies where, latest first.
-const UVM_CHANGED: &[(u32, &[(Release, u32)])] = &[
-    (28, &[(Release(590, 44, 1), 8), (Release::FIRST, 24)]),
-    (33, &[(Release(550, 54, 14), 9260), (Release::FIRST, 1196)]),
-    (34, &[(Release(590, 44, 1), 8), (Release::FIRST, 16)]),
-    (42, &[(Release(550, 40, 7), 36), (Release::FIRST, 32)]),
-    (56, &[(Release(565, 57, 1), 48), (Release(560, 28, 3), 52), (Release::FIRST, 48)]),
-    (68, &[(Release(550, 54, 14), 9240), (Release::FIRST, 1176)]),
+/// UVM commands that changed: command, then the offset of `rmStatus` from each release on, latest first; `None` if the
+/// release does not have the command.
+const UVM_CHANGED: &[(u32, &[(Release, Option<u32>)])] = &[
+    (28, &[(Release(590, 44, 1), Some(8)), (Release::FIRST, Some(24))]),
+    (33, &[(Release(550, 40, 53), Some(9260)), (Release::FIRST, Some(1196))]),
+    (34, &[(Release(590, 44, 1), Some(8)), (Release::FIRST, Some(16))]),
+    (42, &[(Release(550, 40, 7), Some(36)), (Release::FIRST, Some(32))]),
+    (54, &[(Release(595, 0, 0), None), (Release::FIRST, Some(16))]),
+    (55, &[(Release(595, 0, 0), None), (Release::FIRST, Some(16))]),
+    (56, &[(Release(565, 57, 1), Some(48)), (Release(560, 28, 3), Some(52)), (Release::FIRST, Some(48))]),
+    (64, &[(Release(565, 57, 1), Some(8)), (Release::FIRST, Some(12))]),
+    (68, &[(Release(550, 40, 53), Some(9240)), (Release::FIRST, Some(1176))]),
+    (79, &[(Release(565, 57, 1), Some(0)), (Release::FIRST, None)]),
 ];
 
 /// `NV_ESC_RM_ALLOC`: the offset of the status in its 32-byte form, then in its 40-byte form, by release.
 const ALLOC_CHANGED: &[(Release, u32, Option<u32>)] =
     &[(Release(535, 43, 2), 28, None), (Release(525, 0, 0), 24, Some(36)), (Release::FIRST, 24, Some(32))];
 
-/// Every known layout with its index in the table. A release that cannot be told leaves out what depends on it.
+/// Every known layout with its index in the table; without a release, only those that every release has.
 pub(super) fn layouts(release: Option<Release>) -> Vec<(u32, Layout)> {
     let mut table: Vec<_> = RESOURCE_MANAGER.to_vec();
     let any = |command: u32, status| (UVM_LAYOUTS + command, one(Layout::ANY, status));
@@ -117,7 +152,7 @@ pub(super) fn layouts(release: Option<Release>) -> Vec<(u32, Layout)> {
     if let Some(release) = release {
         for (command, changes) in UVM_CHANGED {
             let in_force = changes.iter().find(|(since, _)| release >= *since);
-            table.extend(in_force.map(|&(_, status)| any(*command, status)));
+            table.extend(in_force.and_then(|&(_, status)| Some(any(*command, status?))));
         }
     }
     table
@@ -167,11 +202,53 @@ mod tests {
     fn uvm_layouts_change_with_the_release() {
         let map = |release| status(release, UVM_LAYOUTS + 33, 0);
         assert_eq!(map(Some(Release(535, 104, 5))), Some(1196));
-        assert_eq!(map(Some(Release(550, 54, 14))), Some(9260));
+        assert_eq!(map(Some(Release(550, 40, 52))), Some(1196));
+        // Developer branches have the layout of 550.54.14.
+        for release in [Release(550, 40, 53), Release(550, 40, 85), Release(550, 54, 14)] {
+            assert_eq!(map(Some(release)), Some(9260), "{release}");
+            assert_eq!(status(Some(release), UVM_LAYOUTS + 68, 0), Some(9240), "{release}");
+        }
         assert_eq!(map(None), None);
         let free = |release| status(Some(release), UVM_LAYOUTS + 34, 0);
         assert_eq!((free(Release(580, 65, 6)), free(Release(590, 44, 1))), (Some(16), Some(8)));
         assert_eq!(status(None, UVM_LAYOUTS + 73, 0), Some(16));
+    }
+
+    #[test]
+    fn every_command_that_a_release_serves_has_a_layout() {
+        let of = |release| {
+            [54, 55, 62, 63, 64, 67, 69, 79].map(|command| status(Some(release), UVM_LAYOUTS + command, 0))
+        };
+        let (short, long) = (Some(0), Some(32));
+        let early = [Some(16), Some(16), long, long, Some(12), short, short, None];
+        assert_eq!(of(Release(515, 43, 4)), early);
+        assert_eq!(of(Release(560, 35, 3)), early);
+        let middle = [Some(16), Some(16), long, long, Some(8), short, short, short];
+        assert_eq!(of(Release(565, 57, 1)), middle);
+        assert_eq!(of(Release(590, 48, 1)), middle);
+        assert_eq!(of(NEWEST), [None, None, long, long, Some(8), short, short, short]);
+        for release in [Release(515, 43, 4), Release(530, 41, 3), NEWEST] {
+            let numa = [552, 560].map(|size| status(Some(release), 0xD7, size));
+            assert_eq!(numa, [Some(NONE); 2], "NUMA_INFO has no status in {release}");
+            assert_eq!([0x56, 0x5C, 0x5D].map(|number| status(Some(release), number, 8)), [Some(NONE); 3]);
+        }
+    }
+
+    #[test]
+    fn a_newer_release_has_the_newest_layouts_and_says_so() {
+        let newer = Some(Release(610, 57, 4));
+        assert_eq!(layouts(newer), layouts(Some(NEWEST)));
+        assert_eq!(status(newer, 0x2B, 48), Some(40));
+        assert_eq!(status(newer, UVM_LAYOUTS + 33, 0), Some(9260));
+        let supports = [newer, Some(NEWEST), Some(OLDEST), Some(Release(470, 82, 0)), None].map(support);
+        let expected = [
+            LayoutSupport::AssumedNewest,
+            LayoutSupport::Known,
+            LayoutSupport::Known,
+            LayoutSupport::AssumedOldest,
+            LayoutSupport::UnknownRelease,
+        ];
+        assert_eq!(supports, expected);
     }
 
     #[test]

@@ -98,10 +98,13 @@ fn uvm(index: u16) -> Cow<'static, str> {
         47 => "unset_accessed_by",
         51 => "migrate",
         53 => "migrate_range_group",
+        54 => "enable_system_wide_atomics",
+        55 => "disable_system_wide_atomics",
         56..=64 | 67 | 76 | 77 => "tools",
         65 => "map_dynamic_parallelism_region",
         66 => "unmap_external",
         68 => "alloc_semaphore_pool",
+        69 => "clean_up_zombie_resources",
         70 => "pageable_mem_access_on_gpu",
         71 => "populate_pageable",
         72 => "validate_va_range",
@@ -109,6 +112,7 @@ fn uvm(index: u16) -> Cow<'static, str> {
         74 => "map_external_sparse",
         75 => "mm_initialize",
         78 => "alloc_device_p2p",
+        79 => "clear_all_access_counters",
         80 => "discard",
         _ if u32::from(index) == UVM_END => "initialize",
         _ if u32::from(index) == UVM_END + 1 => "deinitialize",
@@ -147,7 +151,14 @@ pub(super) fn status(status: u32) -> Cow<'static, str> {
         0x6E => "resource_lost",
         0x72 => "memory_error",
         0xFFFF => "generic",
+        0x1_0001 => "hot_switch",
+        0x1_0002 => "incorrect_perfmon_data",
+        0x1_0003 => "mismatched_slave",
+        0x1_0004 => "mismatched_target",
+        0x1_0005 => "more_processing_required",
         0x1_0006 => "nothing_to_do",
+        0x1_0007 => "null_object",
+        0x1_0008 => "out_of_range",
         UNDEFINED_STATUS => "undefined",
         other => return format!("0x{other:02x}").into(),
     };
@@ -183,14 +194,28 @@ mod tests {
 
     #[test]
     fn commands_bear_the_name_of_what_they_do() {
-        let names = [0x4A, 0xFF, CONTROL | 10, ALLOC | 3, UVM | 51, UVM | 96, UVM | 0xFF, UVM | 5, OTHER]
-            .map(command);
+        let names = [
+            0x4A,
+            0xFF,
+            CONTROL | 10,
+            ALLOC | 3,
+            UVM | 51,
+            UVM | 54,
+            UVM | 69,
+            UVM | 96,
+            UVM | 0xFF,
+            UVM | 5,
+            OTHER,
+        ]
+        .map(command);
         let expected = [
             "rm_vid_heap_control",
             "unknown",
             "rm_control_channel",
             "rm_alloc_memory_video",
             "uvm_migrate",
+            "uvm_enable_system_wide_atomics",
+            "uvm_clean_up_zombie_resources",
             "uvm_initialize",
             "uvm_unknown",
             "uvm_5",

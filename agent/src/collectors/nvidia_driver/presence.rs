@@ -22,11 +22,14 @@ use glassbox_ebpf::{
     nvidia_driver::{LAYOUTS, Layout, device},
 };
 
-use super::{ExtraPaths, Release, SPEC, SYS, devices, layouts, monotonic_ns, xids::Xids};
+use super::{ExtraPaths, Release, SPEC, SYS, described, devices, layouts, monotonic_ns, xids::Xids};
 use crate::{
     config::Config,
     kernel::{Kernel, events::DriverModule, ladders::NVIDIA_MODULES_NOUN, module},
-    snapshot::gpu::ReportedXids,
+    snapshot::{
+        gpu::ReportedXids,
+        nvidia_driver::{DriverInfo, LayoutSupport},
+    },
 };
 
 /// Time between two looks if the kernel reports loads.
@@ -121,6 +124,14 @@ impl Presence {
         self.trouble.as_ref().map(|(reason, _)| reason.as_str())
     }
 
+    /// The driver's release and whether its structures are known; `None` without a driver.
+    pub(super) fn info(&self) -> Option<DriverInfo> {
+        self.driver.is_there().then(|| DriverInfo {
+            release: self.driver.release.map(|release| release.to_string()).unwrap_or_default(),
+            layouts: layouts::support(self.driver.release),
+        })
+    }
+
     /// Xid errors; `None` if the programs are not told of them.
     pub(super) fn xids(&self) -> Option<Vec<ReportedXids>> {
         self.xids.read()
@@ -199,6 +210,9 @@ impl Presence {
                     self.driver.release.map_or("of unknown release".into(), |release| release.to_string());
                 if is_new || held != Some(rung.name) || self.driver.release != before.release {
                     tracing::info!("NVIDIA driver {release}: ioctls are traced by {}", rung.name);
+                    if layouts::support(self.driver.release) != LayoutSupport::Known {
+                        tracing::warn!("NVIDIA driver: {}", described(self.driver.release));
+                    }
                     if !rung.misses.is_empty() {
                         tracing::info!("{} does not see: {}", rung.name, rung.misses);
                     }
@@ -210,9 +224,6 @@ impl Presence {
             }
             Err(error) => {
                 let reason = format!("cannot trace the NVIDIA driver: {error:#}");
-                if self.trouble() != Some(&reason) {
-                    tracing::warn!("{reason}");
-                }
                 self.trouble = Some((reason, Instant::now()));
             }
         }

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper_sys::bindings as sys;
+
+use super::plausible::Checks;
 
 /// A call that the GPU or the library does not have is tried again at every so many rounds: asking is not free, and
 /// a GPU that is split into instances and later whole again has other calls than before.
@@ -33,6 +36,7 @@ pub(super) type Resting = HashMap<&'static str, u32>;
 /// The calls of one round about one GPU.
 pub(super) struct Calls<'a> {
     pub(super) failures: &'a mut Failures,
+    pub(super) checks: &'a mut Checks,
     pub(super) resting: &'a mut Resting,
     /// The GPU is not there any more, or the library has lost its state: nothing else is asked in this round.
     pub(super) lost: bool,
@@ -131,21 +135,76 @@ pub(super) fn code(error: &NvmlError) -> &'static str {
         NvmlError::VgpuEccNotSupported => "vgpu_ecc_not_supported",
         NvmlError::Unknown => "unknown",
         NvmlError::Utf8Error(_) => "not_utf8",
-        // Codes and values that are newer than the bindings, and errors of calls that are not made.
+        NvmlError::UnexpectedVariant(code) => newer_code(*code).map_or("other", |(name, _)| name),
+        // Errors of calls that are not made.
         _ => "other",
     }
+}
+
+/// The error in words, for people.
+pub(super) fn describe(error: &NvmlError) -> String {
+    match error {
+        NvmlError::UnexpectedVariant(code) => match newer_code(*code) {
+            Some((name, words)) => format!("{words} ({name})"),
+            None => format!("unknown NVML error {code}"),
+        },
+        error => error.to_string(),
+    }
+}
+
+/// Return codes that nvml-wrapper does not know: the label `code`, and what it means.
+fn newer_code(code: u32) -> Option<(&'static str, &'static str)> {
+    Some(match code {
+        sys::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_RESOURCES => {
+            ("insufficient_resources", "the GPU has not enough resources other than memory")
+        }
+        sys::nvmlReturn_enum_NVML_ERROR_FREQ_NOT_SUPPORTED => {
+            ("freq_not_supported", "the GPU does not support this frequency")
+        }
+        sys::nvmlReturn_enum_NVML_ERROR_ARGUMENT_VERSION_MISMATCH => {
+            ("argument_version_mismatch", "the library does not know this version of a structure")
+        }
+        sys::nvmlReturn_enum_NVML_ERROR_DEPRECATED => ("deprecated", "the function is deprecated"),
+        sys::nvmlReturn_enum_NVML_ERROR_NOT_READY => ("not_ready", "the system is not ready for the request"),
+        sys::nvmlReturn_enum_NVML_ERROR_GPU_NOT_FOUND => (
+            "gpu_not_found",
+            "the driver is loaded but has no working GPU; the kernel log (dmesg, NVRM) says why",
+        ),
+        sys::nvmlReturn_enum_NVML_ERROR_INVALID_STATE => {
+            ("invalid_state", "the resource is not in the state that the call needs")
+        }
+        sys::nvmlReturn_enum_NVML_ERROR_RESET_TYPE_NOT_SUPPORTED => {
+            ("reset_type_not_supported", "the GPU does not support this type of reset")
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn calls<'a>(failures: &'a mut Failures, checks: &'a mut Checks, resting: &'a mut Resting) -> Calls<'a> {
+        Calls { failures, checks, resting, lost: false }
+    }
+
+    #[test]
+    fn codes_that_the_bindings_do_not_know_have_names() {
+        let name = |number| code(&NvmlError::UnexpectedVariant(number));
+        let names = [28, 29, 30, 31].map(name);
+        assert_eq!(names, ["gpu_not_found", "invalid_state", "reset_type_not_supported", "other"]);
+        assert!((23..=30).all(|number| name(number) != "other"));
+        let words = describe(&NvmlError::UnexpectedVariant(28));
+        assert!(words.contains("no working GPU") && words.contains("gpu_not_found"), "{words}");
+        assert_eq!(describe(&NvmlError::UnexpectedVariant(77)), "unknown NVML error 77");
+    }
+
     #[test]
     fn what_is_not_supported_rests_and_is_tried_again() {
-        let (mut failures, mut resting) = (Failures::default(), Resting::new());
+        let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
         let mut asked = 0;
         for _ in 0..=REST_ROUNDS + 1 {
-            let mut calls = Calls { failures: &mut failures, resting: &mut resting, lost: false };
+            let mut calls = calls(&mut failures, &mut checks, &mut resting);
             let answer: Option<u32> = calls.ask("f", || {
                 asked += 1;
                 Err(NvmlError::NotSupported)
@@ -158,8 +217,8 @@ mod tests {
 
     #[test]
     fn a_lost_gpu_is_not_asked_anything_else() {
-        let (mut failures, mut resting) = (Failures::default(), Resting::new());
-        let mut calls = Calls { failures: &mut failures, resting: &mut resting, lost: false };
+        let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
+        let mut calls = calls(&mut failures, &mut checks, &mut resting);
         assert_eq!(calls.ask::<u32>("f", || Err(NvmlError::GpuLost)), None);
         assert_eq!(calls.ask("g", || Ok(1)), None);
         assert!(calls.lost);
@@ -167,8 +226,8 @@ mod tests {
 
     #[test]
     fn nothing_new_is_no_failure() {
-        let (mut failures, mut resting) = (Failures::default(), Resting::new());
-        let mut calls = Calls { failures: &mut failures, resting: &mut resting, lost: false };
+        let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
+        let mut calls = calls(&mut failures, &mut checks, &mut resting);
         assert_eq!(calls.ask_news::<Vec<u32>>("f", || Err(NvmlError::NotFound)), Some(Vec::new()));
         assert!(failures.all().is_empty());
     }

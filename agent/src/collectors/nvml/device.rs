@@ -1,6 +1,9 @@
 //! The values of one GPU. Each is asked for by itself, and one that fails leaves the others alone.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use nvml_wrapper::{
     Device, Nvml,
@@ -8,6 +11,7 @@ use nvml_wrapper::{
     enum_wrappers::device::{Clock, Sampling, TemperatureSensor},
     enums::device::SampleValue,
     error::NvmlError,
+    struct_wrappers::device::MemoryInfo,
 };
 
 use super::{
@@ -15,6 +19,8 @@ use super::{
     fields::{Fields, Number, id},
     gpm,
     history::History,
+    meter::{Begin, Count, Meter, Width},
+    plausible::{Checks, Quantity, most_power_watts},
 };
 use crate::snapshot::gpu::{Gpu, MigInstance};
 
@@ -33,7 +39,12 @@ pub(super) struct Watched<'nvml> {
 
 impl<'nvml> Watched<'nvml> {
     /// Finds the GPU of that index.
-    pub(super) fn find(nvml: &'nvml Nvml, index: u32, failures: &mut Failures) -> Option<Self> {
+    pub(super) fn find(
+        nvml: &'nvml Nvml,
+        index: u32,
+        failures: &mut Failures,
+        checks: &mut Checks,
+    ) -> Option<Self> {
         let device = failures.ok("nvmlDeviceGetHandleByIndex_v2", nvml.device_by_index(index))?;
         let identity = Gpu {
             index,
@@ -43,7 +54,9 @@ impl<'nvml> Watched<'nvml> {
                 .ok("nvmlDeviceGetPciInfo_v3", device.pci_info())
                 .map(|pci| pci.bus_id)
                 .unwrap_or_default(),
-            minor: failures.ok("nvmlDeviceGetMinorNumber", device.minor_number()),
+            minor: failures
+                .ok("nvmlDeviceGetMinorNumber", device.minor_number())
+                .and_then(|minor| checks.short(Quantity::Minor, minor)),
             ..Gpu::default()
         };
         Some(Self { device, identity, counters: gpm::Counters::default(), lost: false })
@@ -57,10 +70,10 @@ impl<'nvml> Watched<'nvml> {
     }
 
     /// Takes in what would be lost or smoothed away if it were read once per tick.
-    pub(super) fn sample(&self, history: &mut History, failures: &mut Failures) -> bool {
+    pub(super) fn sample(&self, history: &mut History, failures: &mut Failures, checks: &mut Checks) -> bool {
         let device = &self.device;
         let History { resting, buffer, .. } = history;
-        let mut calls = Calls { failures, resting, lost: self.lost };
+        let mut calls = Calls { failures, checks, resting, lost: self.lost };
         let seen_us = buffer.seen_us();
         let samples =
             calls.ask_news("nvmlDeviceGetSamples", || device.samples(Sampling::GpuUtilization, seen_us));
@@ -69,48 +82,74 @@ impl<'nvml> Watched<'nvml> {
         let lost = calls.lost;
         let now = Instant::now();
         if let Some(samples) = samples {
-            let percents =
-                samples.iter().filter_map(|sample| Some((sample.timestamp, percent(&sample.value)?)));
-            history.add_utilization(percents, now);
+            let percents = samples.iter().filter_map(|sample| {
+                let percent = checks.short(Quantity::Utilization, percent(&sample.value)?)?;
+                checks.is_sample_time(sample.timestamp).then_some((sample.timestamp, percent))
+            });
+            // Checked before they are remembered: the newest time of all decides what is new.
+            let percents: Vec<_> = percents.collect();
+            history.add_utilization(percents.into_iter(), now);
         }
-        if let Some(memory) = memory {
-            history.memory_peak.add(bytes_as_real(memory.used), now);
+        if let Some(used) = memory.and_then(|memory| Memory::of(&memory, checks).used) {
+            history.memory_peak.add(bytes_as_real(used), now);
         }
-        if let Some(power) = fields.and_then(|fields| fields.get(id::POWER_INSTANT_MW)) {
-            history.power_peak.add(power.real() / 1_000.0, now);
+        if let Some(power) = fields.and_then(|fields| fields.get(id::POWER_INSTANT_MW))
+            && let Some(watts) = checks.power_watts(power.real(), history.power_limit_watts)
+        {
+            history.power_peak.add(watts, now);
         }
         lost
     }
 
-    /// Reads everything but the processes into a row.
-    pub(super) fn read(&mut self, nvml: &'nvml Nvml, calls: &mut Calls<'_>) -> Gpu {
+    /// Reads everything but the processes into a row. Also the energy that was used since the last reading, in mJ.
+    pub(super) fn read(
+        &mut self,
+        nvml: &'nvml Nvml,
+        calls: &mut Calls<'_>,
+        past: &mut Past<'_>,
+        now: Instant,
+    ) -> (Gpu, Option<u64>) {
         let mut gpu = Gpu { up: true, ..self.identity.clone() };
         let device = &self.device;
         if let Some(rates) = calls.ask("nvmlDeviceGetUtilizationRates", || device.utilization_rates()) {
-            gpu.utilization_ratio = ratio(rates.gpu);
-            gpu.memory_utilization_ratio = ratio(rates.memory);
+            gpu.utilization_ratio = calls.checks.ratio(rates.gpu);
+            gpu.memory_utilization_ratio = calls.checks.ratio(rates.memory);
         }
         let encoder = calls.ask("nvmlDeviceGetEncoderUtilization", || device.encoder_utilization());
-        gpu.encoder_ratio = encoder.and_then(|info| ratio(info.utilization));
+        gpu.encoder_ratio = encoder.and_then(|info| calls.checks.ratio(info.utilization));
         let decoder = calls.ask("nvmlDeviceGetDecoderUtilization", || device.decoder_utilization());
-        gpu.decoder_ratio = decoder.and_then(|info| ratio(info.utilization));
+        gpu.decoder_ratio = decoder.and_then(|info| calls.checks.ratio(info.utilization));
         if let Some(memory) = calls.ask("nvmlDeviceGetMemoryInfo_v2", || device.memory_info()) {
-            gpu.memory_total_bytes = Some(memory.total);
-            gpu.memory_used_bytes = Some(memory.used);
-            gpu.memory_free_bytes = Some(memory.free);
-            gpu.memory_reserved_bytes = Some(memory.reserved);
+            let memory = Memory::of(&memory, calls.checks);
+            gpu.memory_total_bytes = memory.total;
+            gpu.memory_used_bytes = memory.used;
+            gpu.memory_free_bytes = memory.free;
+            gpu.memory_reserved_bytes = memory.reserved;
         }
-        let watts = |milliwatts: u32| f64::from(milliwatts) / 1_000.0;
-        gpu.power_watts = calls.ask("nvmlDeviceGetPowerUsage", || device.power_usage()).map(watts);
-        gpu.power_limit_watts =
-            calls.ask("nvmlDeviceGetEnforcedPowerLimit", || device.enforced_power_limit()).map(watts);
-        gpu.energy_mj =
-            calls.ask("nvmlDeviceGetTotalEnergyConsumption", || device.total_energy_consumption());
+        let limit = calls.ask("nvmlDeviceGetEnforcedPowerLimit", || device.enforced_power_limit());
+        gpu.power_limit_watts = limit
+            .and_then(|limit| calls.checks.real(Quantity::PowerLimit, f64::from(limit) / 1_000.0))
+            .inspect(|limit| *past.power_limit_watts = Some(*limit));
+        let power = calls.ask("nvmlDeviceGetPowerUsage", || device.power_usage());
+        gpu.power_watts =
+            power.and_then(|power| calls.checks.power_watts(power.into(), *past.power_limit_watts));
+        let energy = calls.ask("nvmlDeviceGetTotalEnergyConsumption", || device.total_energy_consumption());
+        let energy = energy.and_then(|value| {
+            let per_second = most_power_watts(*past.power_limit_watts) * 1_000.0;
+            let count = Count { value, width: Width::Long, per_second, at: now };
+            let meter = past.meters.entry((Quantity::Energy, "")).or_default();
+            meter.add(Quantity::Energy, count, Begin::AtReading, calls.checks)
+        });
+        gpu.energy_mj = energy.map(|(total, _)| total);
+        let used_mj = energy.map(|(_, grown)| grown);
         let temperature =
             calls.ask("nvmlDeviceGetTemperature", || device.temperature(TemperatureSensor::Gpu));
-        gpu.temperature_celsius = temperature.map(f64::from);
+        gpu.temperature_celsius = temperature
+            .and_then(|temperature| calls.checks.short(Quantity::Temperature, temperature))
+            .map(f64::from);
+        let replays = calls.ask("nvmlDeviceGetPcieReplayCounter", || device.pcie_replay_counter());
         gpu.pcie_replays =
-            calls.ask("nvmlDeviceGetPcieReplayCounter", || device.pcie_replay_counter()).map(u64::from);
+            replays.and_then(|replays| calls.checks.count(Quantity::PcieReplays, replays.into()));
         let domains = [
             ("graphics", Clock::Graphics),
             ("sm", Clock::SM),
@@ -118,7 +157,8 @@ impl<'nvml> Watched<'nvml> {
             ("video", Clock::Video),
         ];
         for (name, domain) in domains {
-            if let Some(mhz) = calls.ask("nvmlDeviceGetClockInfo", || device.clock_info(domain)) {
+            let mhz = calls.ask("nvmlDeviceGetClockInfo", || device.clock_info(domain));
+            if let Some(mhz) = mhz.and_then(|mhz| calls.checks.short(Quantity::Clock, mhz)) {
                 gpu.clocks_hertz.push((name, f64::from(mhz) * 1e6));
             }
         }
@@ -130,7 +170,7 @@ impl<'nvml> Watched<'nvml> {
         }
         self.read_instances(&mut gpu, calls);
         gpu.gpm = self.counters.read(nvml, &self.device, calls);
-        gpu
+        (gpu, used_mj)
     }
 
     fn read_instances(&self, gpu: &mut Gpu, calls: &mut Calls<'_>) {
@@ -151,37 +191,85 @@ impl<'nvml> Watched<'nvml> {
             });
             let Some(instance) = instance.flatten() else { continue };
             let memory = calls.ask("nvmlDeviceGetMemoryInfo_v2", || instance.memory_info());
+            let uuid = calls.ask("nvmlDeviceGetUUID", || instance.uuid()).unwrap_or_default();
+            let mut within = |bytes, most| calls.checks.count_within(Quantity::MigMemory, bytes, most);
+            let total = memory.as_ref().and_then(|memory| within(memory.total, gpu.memory_total_bytes));
+            let used =
+                memory.as_ref().and_then(|memory| within(memory.used, total.or(gpu.memory_total_bytes)));
             gpu.mig_instances.push(MigInstance {
-                uuid: calls.ask("nvmlDeviceGetUUID", || instance.uuid()).unwrap_or_default(),
-                memory_total_bytes: memory.as_ref().map(|memory| memory.total),
-                memory_used_bytes: memory.as_ref().map(|memory| memory.used),
+                index,
+                uuid,
+                memory_total_bytes: total,
+                memory_used_bytes: used,
             });
         }
     }
 
     /// Reads what NVML has as fields only.
-    pub(super) fn read_fields(&self, gpu: &mut Gpu, history: &mut History, failures: &mut Failures) -> bool {
-        let mut calls = Calls { failures, resting: &mut history.resting, lost: false };
+    pub(super) fn read_fields(
+        &self,
+        gpu: &mut Gpu,
+        history: &mut History,
+        failures: &mut Failures,
+        checks: &mut Checks,
+        now: Instant,
+    ) -> bool {
+        let mut calls = Calls { failures, checks, resting: &mut history.resting, lost: false };
         let asked = calls.ask("nvmlDeviceGetFieldValues", || Fields::read(&self.device, &FIELDS));
         let lost = calls.lost;
         let Some(fields) = asked else { return lost };
-        gpu.memory_temperature_celsius = fields.get(id::MEMORY_TEMPERATURE).map(Number::real);
-        let throttled = fields.counts(&THROTTLED);
+        gpu.memory_temperature_celsius = fields
+            .get(id::MEMORY_TEMPERATURE)
+            .and_then(|celsius| checks.real(Quantity::MemoryTemperature, celsius.real()));
+        gpu.ecc_errors = fields.counts(&ECC, Quantity::EccErrors, checks);
+        gpu.remapped_rows = fields.counts(&REMAPPED, Quantity::RemappedRows, checks);
+        let mut flag = |id| Some(checks.count(Quantity::RemapFlag, fields.count(id)?)? != 0);
+        gpu.row_remap_pending = flag(id::REMAP_PENDING);
+        gpu.row_remap_failed = flag(id::REMAP_FAILURE);
+        gpu.nvlink_errors = fields.counts(&NVLINK_ERRORS, Quantity::NvlinkErrors, checks);
+        let mut metered = |names: &[(&'static str, u32)], quantity: Quantity, begin| -> Vec<_> {
+            let total = |(name, id): &(&'static str, u32)| {
+                let number = fields.get(*id)?;
+                let width = if matches!(number, Number::Short(_)) { Width::Short } else { Width::Long };
+                let per_second = quantity.rule().per_second;
+                let count = Count { value: number.count()?, width, per_second, at: now };
+                let meter = history.meters.entry((quantity, *name)).or_default();
+                Some((*name, meter.add(quantity, count, begin, checks)?.0))
+            };
+            names.iter().filter_map(total).collect()
+        };
+        let throttled = metered(&THROTTLED, Quantity::ThrottledTime, Begin::AtReading);
         gpu.throttled = throttled.into_iter().map(|(name, ns)| (name, Duration::from_nanos(ns))).collect();
-        gpu.ecc_errors = fields.counts(&ECC);
-        gpu.remapped_rows = fields.counts(&REMAPPED);
-        gpu.row_remap_pending = fields.count(id::REMAP_PENDING).map(|pending| pending != 0);
-        gpu.row_remap_failed = fields.count(id::REMAP_FAILURE).map(|failed| failed != 0);
-        gpu.nvlink_errors = fields.counts(&NVLINK_ERRORS);
-        let nvlink = fields.counts(&NVLINK_KIB);
+        let nvlink = metered(&NVLINK_KIB, Quantity::NvlinkBytes, Begin::AtReading);
         gpu.nvlink_bytes = nvlink.into_iter().map(|(name, kib)| (name, kib.saturating_mul(1024))).collect();
-        let pcie = [
-            ("transmit", &mut history.pcie_transmit, fields.get(id::PCIE_TRANSMIT_BYTES)),
-            ("receive", &mut history.pcie_receive, fields.get(id::PCIE_RECEIVE_BYTES)),
-        ];
-        gpu.pcie_bytes =
-            pcie.into_iter().filter_map(|(name, sum, now)| Some((name, sum.add(now?)?))).collect();
+        gpu.pcie_bytes = metered(&PCIE_BYTES, Quantity::PcieBytes, Begin::AtZero);
         lost
+    }
+}
+
+/// What the values of one GPU are checked against.
+pub(super) struct Past<'a> {
+    pub(super) power_limit_watts: &'a mut Option<f64>,
+    pub(super) meters: &'a mut HashMap<(Quantity, &'static str), Meter>,
+}
+
+/// Memory of which each part is possible.
+struct Memory {
+    total: Option<u64>,
+    used: Option<u64>,
+    free: Option<u64>,
+    reserved: Option<u64>,
+}
+
+impl Memory {
+    fn of(memory: &MemoryInfo, checks: &mut Checks) -> Self {
+        let total = checks.count(Quantity::MemoryTotal, memory.total);
+        Self {
+            total,
+            used: checks.count_within(Quantity::MemoryUsed, memory.used, total),
+            free: checks.count_within(Quantity::MemoryFree, memory.free, total),
+            reserved: checks.count_within(Quantity::MemoryReserved, memory.reserved, total),
+        }
     }
 }
 
@@ -215,6 +303,8 @@ const NVLINK_ERRORS: [(&str, u32); 4] = [
 ];
 const NVLINK_KIB: [(&str, u32); 2] =
     [("transmit", id::NVLINK_TRANSMIT_KIB), ("receive", id::NVLINK_RECEIVE_KIB)];
+const PCIE_BYTES: [(&str, u32); 2] =
+    [("transmit", id::PCIE_TRANSMIT_BYTES), ("receive", id::PCIE_RECEIVE_BYTES)];
 /// All that are asked for once per round.
 const FIELDS: [u32; 21] = [
     id::MEMORY_TEMPERATURE,
@@ -240,16 +330,12 @@ const FIELDS: [u32; 21] = [
     id::PCIE_RECEIVE_BYTES,
 ];
 
-/// Whole percents as a ratio; nothing where NVML said nonsense.
-fn ratio(percent: u32) -> Option<f64> {
-    (percent <= 100).then(|| f64::from(percent) / 100.0)
-}
-
+/// A sample of utilization; what does not fit into 32 bits is as impossible as all of their bits set.
 fn percent(value: &SampleValue) -> Option<u32> {
     match value {
         SampleValue::U32(percent) => Some(*percent),
-        SampleValue::U64(percent) => u32::try_from(*percent).ok(),
-        SampleValue::I64(percent) => u32::try_from(*percent).ok(),
+        SampleValue::U64(percent) => Some(u32::try_from(*percent).unwrap_or(u32::MAX)),
+        SampleValue::I64(percent) => Some(u32::try_from(*percent).unwrap_or(u32::MAX)),
         SampleValue::F64(_) => None,
     }
 }

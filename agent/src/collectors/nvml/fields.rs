@@ -14,6 +14,8 @@ use nvml_wrapper_sys::bindings::{
     nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG as UNSIGNED_LONG_LONG,
 };
 
+use super::plausible::{Checks, Quantity};
+
 /// Field ids, as in nvml.h.
 pub(super) mod id {
     pub(in super::super) const ECC_CORRECTED: u32 = 3;
@@ -99,9 +101,16 @@ impl Fields {
         self.get(id)?.count()
     }
 
-    /// The counts that are known, by name.
-    pub(super) fn counts(&self, names: &[(&'static str, u32)]) -> Vec<(&'static str, u64)> {
-        names.iter().filter_map(|(name, id)| Some((*name, self.count(*id)?))).collect()
+    /// The counts that are known and possible, by name.
+    pub(super) fn counts(
+        &self,
+        names: &[(&'static str, u32)],
+        quantity: Quantity,
+        checks: &mut Checks,
+    ) -> Vec<(&'static str, u64)> {
+        let count =
+            |(name, id): &(&'static str, u32)| Some((*name, checks.count(quantity, self.count(*id)?)?));
+        names.iter().filter_map(count).collect()
     }
 }
 
@@ -126,47 +135,4 @@ fn answered(value: &nvmlFieldValue_t) -> Option<(u32, Number)> {
         }
     };
     Some((value.fieldId, number))
-}
-
-/// Adds up a counter that may start again: at 2^32 where it has 32 bits, else at a reset of the GPU.
-#[derive(Debug, Default)]
-pub(super) struct Accumulator {
-    last: Option<u64>,
-    total: u64,
-}
-
-impl Accumulator {
-    /// What it came to since it was first read.
-    pub(super) fn add(&mut self, number: Number) -> Option<u64> {
-        let now = number.count()?;
-        let last = self.last.replace(now).unwrap_or(now);
-        let grown = match number {
-            _ if now >= last => now - last,
-            Number::Short(_) => now + (1 << 32) - last,
-            _ => now,
-        };
-        self.total = self.total.saturating_add(grown);
-        Some(self.total)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_counter_goes_on_where_it_starts_again() {
-        let mut sum = Accumulator::default();
-        let counts = [u32::MAX - 5, u32::MAX, 4, 10];
-        let totals = counts.map(|count| sum.add(Number::Short(count)).unwrap());
-        assert_eq!(totals, [0, 5, 10, 16]);
-    }
-
-    #[test]
-    fn a_long_counter_that_falls_was_reset() {
-        let mut sum = Accumulator::default();
-        let totals = [1_000, 1_500, 20].map(|count| sum.add(Number::Long(count)).unwrap());
-        assert_eq!(totals, [0, 500, 520]);
-        assert_eq!(sum.add(Number::Real(1.0)), None);
-    }
 }

@@ -7,7 +7,7 @@ use nvml_wrapper::{
     gpm::{GpmSample, gpm_metrics_get},
 };
 
-use super::calls::Calls;
+use super::{calls::Calls, plausible::Quantity};
 use crate::snapshot::gpu::Gpm;
 
 /// Those in percent, and the names of their ratios.
@@ -47,12 +47,15 @@ impl<'nvml> Counters<'nvml> {
         let Some(values) = calls.ask("nvmlGpmMetricsGet", || gpm_metrics_get(nvml, last, now, &ids)) else {
             return Gpm::default();
         };
-        let mut values =
-            values.into_iter().map(|value| value.ok().map(|metric| metric.value).filter(|v| v.is_finite()));
+        let mut values = values.into_iter().map(|value| value.ok().map(|metric| metric.value));
         let ratios = RATIOS.iter().map(|(_, name)| *name).zip(values.by_ref());
-        let ratios = ratios.filter_map(|(name, percent)| Some((name, percent?.clamp(0.0, 100.0) / 100.0)));
+        let checks = &mut *calls.checks;
+        let ratios = ratios.filter_map(|(name, percent)| {
+            Some((name, checks.real(Quantity::ActiveRatio, percent?)?.min(100.0) / 100.0))
+        });
         let ratios = ratios.collect();
-        let mut rate = || values.next().flatten().map(|mib| mib.max(0.0) * MIB);
+        let mut rate = || values.next().flatten().and_then(|mib| checks.real(Quantity::PcieRate, mib));
+        let mut rate = || rate().map(|mib| mib * MIB);
         Gpm { ratios, pcie_transmit_bytes_per_second: rate(), pcie_receive_bytes_per_second: rate() }
     }
 }

@@ -1,11 +1,11 @@
 //! What is remembered of a GPU from round to round, also over a loss and a return.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use super::{calls::Resting, fields::Accumulator, processes::Accounts};
+use super::{calls::Resting, meter::Meter, plausible::Quantity, processes::Accounts};
 use crate::snapshot::gpu::{Gpu, RatioHistogram};
 
 /// How far back a maximum reaches: over the usual interval between two scrapes, so that a peak is in one of them.
@@ -25,22 +25,22 @@ pub(super) struct History {
     pub(super) utilization_peak: Peak,
     pub(super) memory_peak: Peak,
     pub(super) power_peak: Peak,
-    pub(super) pcie_transmit: Accumulator,
-    pub(super) pcie_receive: Accumulator,
+    /// The power limit as last read, in watts.
+    pub(super) power_limit_watts: Option<f64>,
+    /// Counters, by quantity and label.
+    pub(super) meters: HashMap<(Quantity, &'static str), Meter>,
     pub(super) xids: BTreeMap<u64, u64>,
     pub(super) last_xid: Option<u64>,
     pub(super) accounts: Accounts,
 }
 
 impl History {
-    /// Counts what the driver's buffer holds beyond what it held at the last call.
+    /// Counts what the driver's buffer holds beyond what it held at the last call. The samples are percentages.
     pub(super) fn add_utilization(&mut self, samples: impl Iterator<Item = (u64, u32)>, now: Instant) {
         let histogram = self.utilization.get_or_insert_default();
         for percent in self.buffer.news(samples, now) {
             histogram.add_percent(percent);
-            if percent <= 100 {
-                self.utilization_peak.add(f64::from(percent) / 100.0, now);
-            }
+            self.utilization_peak.add(f64::from(percent) / 100.0, now);
         }
     }
 
@@ -142,7 +142,7 @@ mod tests {
         history.add_utilization([(10, 50), (20, 60)].into_iter(), now);
         history.add_utilization([(20, 60), (30, 100), (40, 0)].into_iter(), now);
         history.add_utilization([].into_iter(), now);
-        history.add_utilization([(30, 100), (50, 7), (60, 250)].into_iter(), now);
+        history.add_utilization([(30, 100), (50, 7)].into_iter(), now);
         let histogram = history.utilization.unwrap();
         assert_eq!(histogram.counts.iter().sum::<u64>(), 3);
         assert!((histogram.sum - 1.07).abs() < 1e-9);

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::containers::cgroup::Layout;
+use crate::{containers::cgroup::Layout, kernel::host};
 
 /// The kernel tells start times in hundredths of a second, and wall clocks are adjusted.
 const TOLERANCE: Duration = Duration::from_millis(100);
@@ -46,6 +46,8 @@ pub(super) struct Owners {
     ticks_per_second: u64,
     known: HashMap<u32, Known>,
     round: u64,
+    /// False if NVML's process ids are of another PID namespace than the procfs: nothing is looked up then.
+    same_namespace: bool,
 }
 
 impl Owners {
@@ -53,6 +55,7 @@ impl Owners {
         // SAFETY: no pointers.
         let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         Self {
+            same_namespace: host::shares_process_ids(&proc_root),
             proc_root,
             layout,
             ticks_per_second: u64::try_from(ticks_per_second).ok().filter(|ticks| *ticks > 0).unwrap_or(100),
@@ -94,6 +97,9 @@ impl Owners {
 
     /// When a process was started, and whose it is; `known` is when the one of this number was that is known.
     fn read(&self, pid: u32, known: Option<u64>) -> Option<(u64, Owner)> {
+        if !self.same_namespace {
+            return None;
+        }
         let directory = self.proc_root.join(pid.to_string());
         let started = || started_ticks(&fs::read_to_string(directory.join("stat")).ok()?);
         let mut before = match known {

@@ -1,8 +1,8 @@
 //! What each process does on a GPU, added up per container.
 //!
 //! NVML is unreliable here. A process that is busy is missing from a sample at times, so its last value holds for a
-//! moment ([`HOLD`]). A value above 100 % is garbage and left out. "Not found" says that nobody did anything. Memory may
-//! be unknown for a process, which makes its container's sum unknown. Samples are old, so the owner is looked up as of
+//! moment ([`HOLD`]). Impossible values are left out ([`Checks`]). "Not found" says that nobody did anything. Memory may
+//! be unknown for a process, or impossible, which makes its container's sum unknown. Samples are old, so the owner is looked up as of
 //! their time. Where the process namespace of the agent is not the host's, numbers mean nothing and are nobody's.
 //!
 //! Energy: what the GPU used between two rounds, split by each process' share of the utilization of all of them. Energy
@@ -20,6 +20,7 @@ use super::{
     calls::Calls,
     history::Cursor,
     owner::{Owner, Owners},
+    plausible::{Checks, Quantity},
 };
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
 
@@ -36,7 +37,8 @@ pub(super) struct Accounts {
     cursor: Cursor,
     last: HashMap<u32, Sample>,
     by_container: HashMap<Arc<str>, Account>,
-    energy_mj: Option<u64>,
+    /// Whether the GPU has reported energy.
+    counts_energy: bool,
     settled: Option<Instant>,
 }
 
@@ -47,7 +49,7 @@ struct Sample {
     seen: Instant,
 }
 
-/// Ratios; `None` where NVML said nonsense.
+/// Ratios; `None` if NVML reported an impossible value.
 #[derive(Clone, Copy, Default)]
 struct Use {
     sm: Option<f64>,
@@ -68,6 +70,8 @@ struct Answers {
     /// Memory by process; `None` within where it is not known.
     memory: Option<HashMap<u32, Option<u64>>>,
     utilization: Option<Vec<ProcessUtilizationSample>>,
+    /// Energy of the GPU since the last round, in mJ.
+    used_mj: Option<u64>,
     asked: SystemTime,
 }
 
@@ -84,11 +88,13 @@ struct Sum {
 }
 
 impl Accounts {
-    /// Asks for the processes of a GPU, completes its row and returns what its containers do.
+    /// Asks for the processes of a GPU, completes its row and returns what its containers do. `used_mj` is the energy that
+    /// the GPU used since the last round.
     pub(super) fn read(
         &mut self,
         device: &Device<'_>,
         gpu: &mut Gpu,
+        used_mj: Option<u64>,
         calls: &mut Calls<'_>,
         owners: &mut Owners,
         now: Instant,
@@ -96,27 +102,29 @@ impl Accounts {
         let asked = SystemTime::now();
         let seen_us = self.cursor.seen_us();
         let answers = Answers {
-            memory: memory_by_process(device, calls),
+            memory: memory_by_process(device, gpu.memory_total_bytes, calls),
             utilization: calls
                 .ask_news("nvmlDeviceGetProcessUtilization", || device.process_utilization_stats(seen_us)),
+            used_mj,
             asked,
         };
         if calls.lost {
             return Vec::new();
         }
-        self.settle(answers, gpu, owners, now)
+        self.settle(answers, gpu, calls.checks, owners, now)
     }
 
     fn settle(
         &mut self,
         answers: Answers,
         gpu: &mut Gpu,
+        checks: &mut Checks,
         owners: &mut Owners,
         now: Instant,
     ) -> Vec<(Arc<str>, ContainerGpu)> {
         let elapsed = self.settled.replace(now).map_or(Duration::ZERO, |last| now.duration_since(last));
         let uses_known = answers.utilization.is_some();
-        self.take(answers.utilization.unwrap_or_default(), now);
+        self.take(answers.utilization.unwrap_or_default(), checks, now);
         let hold = HOLD.max(elapsed * 2);
         self.last.retain(|_, sample| now.duration_since(sample.seen) <= hold);
 
@@ -144,16 +152,23 @@ impl Accounts {
                 ("unknown", count(|owner| *owner == Owner::Unknown)),
             ];
         }
-        self.charge(&sums, gpu.energy_mj, elapsed, now);
+        // Each process' memory is possible; what they share is counted for each of them, so the sum may not be.
+        for sum in sums.values_mut().filter(|sum| !sum.memory_unknown) {
+            let total = gpu.memory_total_bytes;
+            sum.memory_unknown = checks.count_within(Quantity::ProcessMemory, sum.memory, total).is_none();
+        }
+        self.charge(&sums, answers.used_mj, elapsed, now);
         let known = Known { memory: answers.memory.is_some(), uses: uses_known };
         self.rows(&sums, gpu, known)
     }
 
     /// Takes new samples in.
-    fn take(&mut self, samples: Vec<ProcessUtilizationSample>, now: Instant) {
+    fn take(&mut self, samples: Vec<ProcessUtilizationSample>, checks: &mut Checks, now: Instant) {
         let samples = samples.into_iter().map(|sample| (sample.timestamp, sample));
-        for sample in self.cursor.news(samples, now) {
-            let ratio = |percent: u32| (percent <= 100).then(|| f64::from(percent) / 100.0);
+        let samples: Vec<_> =
+            samples.filter(|(timestamp_us, _)| checks.is_sample_time(*timestamp_us)).collect();
+        for sample in self.cursor.news(samples.into_iter(), now) {
+            let mut ratio = |percent| checks.ratio(percent);
             let use_ = Use {
                 sm: ratio(sample.sm_util),
                 memory: ratio(sample.mem_util),
@@ -173,19 +188,10 @@ impl Accounts {
     }
 
     /// Adds time and energy to the containers that were busy.
-    fn charge(
-        &mut self,
-        sums: &HashMap<Owner, Sum>,
-        energy_mj: Option<u64>,
-        elapsed: Duration,
-        now: Instant,
-    ) {
-        let used_mj = match (energy_mj, std::mem::replace(&mut self.energy_mj, energy_mj)) {
-            (Some(energy_mj), Some(last)) => energy_mj.saturating_sub(last),
-            _ => 0,
-        };
+    fn charge(&mut self, sums: &HashMap<Owner, Sum>, used_mj: Option<u64>, elapsed: Duration, now: Instant) {
+        self.counts_energy |= used_mj.is_some();
         #[expect(clippy::cast_precision_loss, reason = "the energy of some seconds, far below 2^53 mJ")]
-        let used_joules = used_mj as f64 / 1_000.0;
+        let used_joules = used_mj.unwrap_or(0) as f64 / 1_000.0;
         let all: f64 = sums.values().map(|sum| sum.sm).sum();
         for (owner, sum) in sums {
             let Owner::Container(path) = owner else { continue };
@@ -227,7 +233,7 @@ impl Accounts {
                     .zip(gpu.memory_total_bytes.filter(|total| *total > 0))
                     .map(|(memory, total)| part(memory, total)),
                 busy: account.busy,
-                energy_joules: gpu.energy_mj.map(|_| account.joules),
+                energy_joules: self.counts_energy.then_some(account.joules),
             };
             (path.clone(), row)
         };
@@ -243,7 +249,11 @@ struct Known {
 }
 
 /// Compute, graphics and MPS processes. One that is in two lists holds its memory once; in two instances, twice.
-fn memory_by_process(device: &Device<'_>, calls: &mut Calls<'_>) -> Option<HashMap<u32, Option<u64>>> {
+fn memory_by_process(
+    device: &Device<'_>,
+    total_bytes: Option<u64>,
+    calls: &mut Calls<'_>,
+) -> Option<HashMap<u32, Option<u64>>> {
     let compute =
         calls.ask("nvmlDeviceGetComputeRunningProcesses_v3", || device.running_compute_processes())?;
     let graphics =
@@ -254,7 +264,9 @@ fn memory_by_process(device: &Device<'_>, calls: &mut Calls<'_>) -> Option<HashM
     for process in compute.into_iter().chain(graphics.into_iter().flatten()).chain(mps.into_iter().flatten())
     {
         let memory = match process.used_gpu_memory {
-            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Used(bytes) => {
+                calls.checks.count_within(Quantity::ProcessMemory, bytes, total_bytes)
+            }
             UsedGpuMemory::Unavailable => None,
         };
         let held = by_instance.entry((process.pid, process.gpu_instance_id)).or_insert(memory);

@@ -23,10 +23,15 @@ pub struct Reading {
     pub driver_version: String,
     /// The GPUs.
     pub gpus: Vec<Gpu>,
+    /// PCI addresses of GPUs that the kernel driver lists and NVML does not. Empty if there is no usable library, which says
+    /// nothing about GPUs.
+    pub unreported: Vec<String>,
     /// What containers do on them, by the path of the container's own cgroup.
     pub containers: HashMap<Arc<str>, Vec<ContainerGpu>>,
     /// Failed calls so far, by function and error.
     pub failures: Vec<(&'static str, &'static str, u64)>,
+    /// Impossible values so far, by value.
+    pub rejected: Vec<(&'static str, u64)>,
 }
 
 /// Where the last reading is. The lock is held for an exchange of pointers only.

@@ -11,10 +11,12 @@ use nvml_wrapper::Nvml;
 use super::{
     Options,
     calls::{Calls, Failures, is_loss},
-    device::Watched,
+    device::{Past, Watched},
+    driver_gpus::DriverGpus,
     events::Xids,
     history::History,
     owner::Owners,
+    plausible::{Checks, Quantity},
     reading::Reading,
 };
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
@@ -27,14 +29,31 @@ const EVENTS_MAX: u32 = 64;
 /// What outlives a session.
 pub(super) struct Record {
     pub(super) failures: Failures,
+    pub(super) checks: Checks,
     pub(super) histories: HashMap<String, History>,
     pub(super) owners: Owners,
+    pub(super) driver_gpus: DriverGpus,
 }
 
 impl Record {
-    /// The GPUs that were there and are not among these: who they were, and that they are down.
+    pub(super) fn new(owners: Owners, driver_gpus: DriverGpus) -> Self {
+        Self {
+            failures: Failures::default(),
+            checks: Checks::default(),
+            histories: HashMap::new(),
+            owners,
+            driver_gpus,
+        }
+    }
+
+    /// The GPUs that were there and are not among these: who they were, and that they are down. One that does not report
+    /// its unique ID any more is known by its address.
     pub(super) fn lost(&self, present: &[Gpu]) -> impl Iterator<Item = Gpu> {
-        let is_absent = |gpu: &Gpu| present.iter().all(|other| other.uuid != gpu.uuid);
+        let is_same = |gpu: &Gpu, other: &Gpu| {
+            other.uuid == gpu.uuid
+                || other.uuid.is_empty() && !other.pci_bus_id.is_empty() && other.pci_bus_id == gpu.pci_bus_id
+        };
+        let is_absent = move |gpu: &Gpu| present.iter().all(|other| !is_same(gpu, other));
         let known = self.histories.values().filter_map(|history| Some((history.identity.as_ref()?, history)));
         known.filter(move |(gpu, _)| is_absent(gpu)).map(|(gpu, history)| lost(gpu, history))
     }
@@ -48,18 +67,23 @@ pub(super) struct Session<'nvml> {
     driver_version: String,
     opened: Instant,
     checked: Instant,
+    /// How many GPUs NVML reported when the library was loaded.
+    count: u32,
     /// Something is amiss that only loading the library anew can mend.
     stale: bool,
+    /// The driver lists a GPU that this session does not have.
+    lacks_listed: bool,
 }
 
 impl<'nvml> Session<'nvml> {
     /// Finds the GPUs.
     pub(super) fn new(nvml: &'nvml Nvml, record: &mut Record) -> Self {
-        let failures = &mut record.failures;
+        let Record { failures, checks, .. } = record;
         let driver_version =
             failures.ok("nvmlSystemGetDriverVersion", nvml.sys_driver_version()).unwrap_or_default();
         let count = failures.ok("nvmlDeviceGetCount_v2", nvml.device_count()).unwrap_or(0).min(GPUS_MAX);
-        let mut gpus: Vec<_> = (0..count).filter_map(|index| Watched::find(nvml, index, failures)).collect();
+        let mut gpus: Vec<_> =
+            (0..count).filter_map(|index| Watched::find(nvml, index, failures, checks)).collect();
         let mut xids =
             if gpus.is_empty() { None } else { failures.ok("nvmlEventSetCreate", Xids::new(nvml)) };
         if let Some(xids) = &mut xids {
@@ -81,27 +105,44 @@ impl<'nvml> Session<'nvml> {
             driver_version,
             opened: now,
             checked: now,
+            count,
+            lacks_listed: false,
         }
     }
 
-    /// True where the library should be loaded anew: no GPU was found, one was lost, or their number has changed.
-    pub(super) fn should_reopen(&mut self, record: &mut Record, options: &Options) -> bool {
-        if self.opened.elapsed() < options.retry {
+    /// False if a GPU is missing or was lost, so that the library must be loaded again to find it.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.stale && !self.lacks_listed && self.gpus.iter().all(|gpu| !gpu.lost)
+    }
+
+    /// True if the library should be loaded again: the number of GPUs has changed, or one is missing and `wait` is over or
+    /// the driver's devices or module have `changed`.
+    pub(super) fn should_reopen(
+        &mut self,
+        record: &mut Record,
+        options: &Options,
+        wait: Duration,
+        changed: bool,
+    ) -> bool {
+        let age = self.opened.elapsed();
+        if age < options.retry {
             return false;
         }
         if self.checked.elapsed() >= options.retry {
             self.checked = Instant::now();
-            let count = record.failures.ok("nvmlDeviceGetCount_v2", self.nvml.device_count());
-            self.stale |= count.is_none_or(|count| count.min(GPUS_MAX) as usize != self.gpus.len());
+            match record.failures.ok("nvmlDeviceGetCount_v2", self.nvml.device_count()) {
+                Some(count) if count.min(GPUS_MAX) != self.count => return true,
+                count => self.stale |= count.is_none(),
+            }
         }
-        self.stale || self.gpus.iter().any(|gpu| gpu.lost)
+        !self.is_complete() && (changed || age >= wait)
     }
 
     /// Takes a sample of everything that changes fast.
     pub(super) fn sample(&mut self, record: &mut Record) {
         for gpu in self.gpus.iter_mut().filter(|gpu| !gpu.lost) {
             let history = record.histories.entry(gpu.key()).or_default();
-            gpu.lost = gpu.sample(history, &mut record.failures);
+            gpu.lost = gpu.sample(history, &mut record.failures, &mut record.checks);
         }
     }
 
@@ -119,9 +160,11 @@ impl<'nvml> Session<'nvml> {
             rows.push(row);
         }
         let finding = format!("{} GPUs, driver {}", rows.len(), self.driver_version);
+        self.lacks_listed = !record.driver_gpus.missing(&rows).is_empty();
         let lost: Vec<_> = record.lost(&rows).collect();
         rows.extend(lost);
         rows.sort_by_key(|gpu| gpu.index);
+        let unreported = record.driver_gpus.missing(&rows);
         Reading {
             taken: Some(begun),
             duration: begun.elapsed(),
@@ -129,8 +172,10 @@ impl<'nvml> Session<'nvml> {
             finding,
             driver_version: self.driver_version.clone(),
             gpus: rows,
+            unreported,
             containers,
             failures: record.failures.all(),
+            rejected: record.checks.all(),
         }
     }
 
@@ -147,6 +192,9 @@ impl<'nvml> Session<'nvml> {
             let Some(xids) = &self.xids else { break };
             match xids.wait(left) {
                 Ok(Some(xid)) => {
+                    if record.checks.count(Quantity::Xid, xid.number).is_none() {
+                        continue;
+                    }
                     if let Some(gpu) = self.gpus.iter().find(|gpu| xid.is_of(&gpu.device)) {
                         tracing::warn!("GPU {}: Xid {}", gpu.identity.index, xid.number);
                         record.histories.entry(gpu.key()).or_default().add_xid(xid.number);
@@ -172,19 +220,20 @@ fn read_one<'nvml>(
     now: Instant,
 ) -> (Gpu, Vec<(Arc<str>, ContainerGpu)>) {
     let history = record.histories.entry(gpu.key()).or_default();
-    let failures = &mut record.failures;
+    let (failures, checks) = (&mut record.failures, &mut record.checks);
     if gpu.lost {
         return (lost(&gpu.identity, history), Vec::new());
     }
-    let mut calls = Calls { failures, resting: &mut history.resting, lost: false };
-    let mut row = gpu.read(nvml, &mut calls);
+    let mut calls = Calls { failures, checks, resting: &mut history.resting, lost: false };
+    let mut past = Past { power_limit_watts: &mut history.power_limit_watts, meters: &mut history.meters };
+    let (mut row, used_mj) = gpu.read(nvml, &mut calls, &mut past, now);
     let mut shares = Vec::new();
     if !calls.lost {
-        shares = history.accounts.read(&gpu.device, &mut row, &mut calls, &mut record.owners, now);
+        shares = history.accounts.read(&gpu.device, &mut row, used_mj, &mut calls, &mut record.owners, now);
     }
     gpu.lost = calls.lost;
     if !gpu.lost {
-        gpu.lost = gpu.read_fields(&mut row, history, failures);
+        gpu.lost = gpu.read_fields(&mut row, history, failures, checks, now);
     }
     if gpu.lost {
         return (lost(&gpu.identity, history), Vec::new());

@@ -17,10 +17,24 @@ pub struct ContainerPath<'a> {
     pub runtime: Runtime,
 }
 
-/// The container whose own cgroup is at `path`: its last component bears the id. `None` for every other
-/// cgroup, also for those nested in a container, such as the `container` that Podman makes in its scope.
+/// The container whose own cgroup is at `path`: its last component has the id. `None` for every other cgroup, also for
+/// those nested in a container: the `container` that Podman makes in its scope, or a cgroup that repeats the id of a
+/// container around it, as the start scripts of kind and minikube make on v1 hosts, and systemd in a Kubernetes container.
 #[must_use]
 pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
+    let found = named(path)?;
+    let mut above = path.rsplit_once('/').map_or("", |(parents, _)| parents);
+    while above.contains(found.id) {
+        if named(above).is_some_and(|around| around.id == found.id) {
+            return None;
+        }
+        above = above.rsplit_once('/').map_or("", |(parents, _)| parents);
+    }
+    Some(found)
+}
+
+/// The container that the last component of `path` is named after.
+fn named(path: &str) -> Option<ContainerPath<'_>> {
     let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.strip_suffix(".scope").unwrap_or(name);
     let (prefix, id) = stem.split_at_checked(stem.len().checked_sub(ID_DIGITS)?)?;
@@ -178,7 +192,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_cgroup_that_repeats_the_id_of_a_container_around_it_is_part_of_that() {
+        let kind = "kubelet.slice/kubelet-kubepods.slice";
+        for (path, own) in [
+            (format!("/docker/{ID}/docker/{ID}"), format!("/docker/{ID}")),
+            (format!("/docker/{ID}/{kind}/docker-{ID}.scope"), format!("/docker/{ID}")),
+            (
+                format!("/system.slice/docker-{ID}.scope/{kind}/{ID}/x"),
+                format!("/system.slice/docker-{ID}.scope"),
+            ),
+            // The deepest container is the inner one.
+            (format!("/docker/{ID}/docker/{OUTER}/docker/{ID}"), format!("/docker/{ID}/docker/{OUTER}")),
+        ] {
+            assert_eq!(container_above(&path), Some(own.as_str()), "{path}");
+            assert_eq!(container_of(&path), None, "{path}");
+        }
+        // A monitor is no container, and a cgroup in it does not repeat one.
+        let path = format!("/machine.slice/libpod-conmon-{ID}.scope/{ID}");
+        assert_eq!(container_of(&path).map(|own| own.id), Some(ID));
+    }
+
     proptest! {
+        #[test]
+        fn no_path_has_two_own_cgroups_of_one_id(parts in prop::collection::vec(0..4_usize, 0..8)) {
+            let parts = parts.into_iter().map(|part| [ID, OUTER, "x", "docker"][part]);
+            let path: String = parts.flat_map(|part| ["/", part]).collect();
+            let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
+            let mut ids: Vec<_> = ends.filter_map(|end| container_of(&path[..end])).map(|own| own.id).collect();
+            let all = ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            prop_assert_eq!(ids.len(), all, "{}", path);
+        }
+
         #[test]
         fn no_path_panics_and_every_id_is_64_digits(path in "(/?[a-fé0-9.-]{0,70}){0,4}") {
             let _ = container_around(&path);

@@ -61,8 +61,9 @@ pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
     for tree in layout.beside_primary() {
         let mut beside = Walk::default();
         walk_tree(tree, false, &told, budget, &mut beside)?;
-        let known: HashSet<String> = walk.found.iter().map(|found| found.container.clone()).collect();
-        walk.found.extend(beside.found.into_iter().filter(|found| !known.contains(&found.container)));
+        // By path: a cgroup elsewhere that only has the same id must not hide the container.
+        let known: HashSet<String> = walk.found.iter().map(|found| found.path.clone()).collect();
+        walk.found.extend(beside.found.into_iter().filter(|found| !known.contains(&found.path)));
         walk.truncated |= beside.truncated;
     }
     Ok(walk)

@@ -33,6 +33,10 @@ pub struct Names {
     pub compose_service: Option<String>,
     /// Its number among the containers of its compose service.
     pub compose_number: Option<String>,
+    /// Its compose project.
+    pub compose_project: Option<String>,
+    /// True for a container that `docker compose run` made: not one of the service's own.
+    pub compose_one_off: bool,
     /// When its main process was started.
     pub started_at: Option<SystemTime>,
     /// How it fares.
@@ -66,6 +70,11 @@ impl Names {
                 "io.kubernetes.container.name" => Some(&mut names.kubernetes_container),
                 "com.docker.compose.service" => Some(&mut names.compose_service),
                 "com.docker.compose.container-number" => Some(&mut names.compose_number),
+                "com.docker.compose.project" => Some(&mut names.compose_project),
+                "com.docker.compose.oneoff" => {
+                    names.compose_one_off = value.eq_ignore_ascii_case("true");
+                    None
+                }
                 _ => None,
             };
             if let Some(field) = known.filter(|_| !value.is_empty()) {

@@ -10,7 +10,14 @@ const NOTHING: Lifecycle =
     Lifecycle { state: None, told: false, created_at: None, restarts: None, last_exit: None, health: None };
 
 fn tracked(ended_at: Option<SystemTime>) -> Tracked<'static> {
-    Tracked { ended_at, made_at: None, earlier_lives: 0, before: &NOTHING, oom: OomKills::default() }
+    Tracked {
+        ended_at,
+        running: ended_at.is_none(),
+        made_at: None,
+        earlier_lives: 0,
+        before: &NOTHING,
+        oom: OomKills::default(),
+    }
 }
 
 fn killed(oom_at: u64) -> OomKills {

@@ -14,7 +14,11 @@ fn names(name: &str, image: &str) -> Names {
 }
 
 fn candidate<'a>(id: &'a str, names: &'a Names) -> Candidate<'a> {
-    Candidate { id, names: Some(names), living: true }
+    Candidate { id, names: Some(names), competes: true, age_rank: 0, assigned: None }
+}
+
+fn display_names(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<String> {
+    assign(containers, renames).into_iter().map(|assigned| assigned.name).collect()
 }
 
 fn name_of(names: &Names) -> String {
@@ -36,13 +40,13 @@ fn the_first_source_that_there_is_gives_the_name() {
     assert_eq!(name_of(&everything), "app");
     let compose = Names { kubernetes_container: None, ..everything };
     assert_eq!(name_of(&compose), "web-2");
-    assert_eq!(name_of(&Names { compose_number: None, ..compose }), "web");
+    assert_eq!(name_of(&Names { compose_number: None, ..compose.clone() }), "web");
     assert_eq!(name_of(&names("facefusion", "other:1")), "facefusion");
     assert_eq!(name_of(&names("happy_morse", "facefusion:latest")), "facefusion");
     assert_eq!(name_of(&names("", "facefusion")), "facefusion");
     assert_eq!(name_of(&names(ID, "")), "70e4637061cd");
     assert_eq!(name_of(&names("", "")), "70e4637061cd");
-    let unknown = |id| Candidate { id, names: None, living: true };
+    let unknown = |id| Candidate { names: None, ..candidate(id, &compose) };
     assert_eq!(display_names(&[unknown(ID), unknown("short")], &[]), ["70e4637061cd", "short"]);
 }
 
@@ -81,8 +85,11 @@ fn a_rename_takes_the_place_of_the_runtimes_name() {
     ] {
         assert_eq!(display_names(&[candidate(ID, &names(name, ""))], &rules), [expected], "{name}");
     }
+    // The user's word counts more than compose's or Kubernetes'.
     let compose = Names { compose_service: Some("web".into()), ..names("swap-7", "") };
-    assert_eq!(display_names(&[candidate(ID, &compose)], &rules), ["web"]);
+    assert_eq!(display_names(&[candidate(ID, &compose)], &rules), ["swapper-7"]);
+    let kubernetes = Names { kubernetes_container: Some("app".into()), ..names("swap-7", "") };
+    assert_eq!(assign(&[candidate(ID, &kubernetes)], &rules)[0].rule, Some(0));
 }
 
 #[test]
@@ -102,29 +109,64 @@ fn stars_match_any_run_and_the_first_is_carried_over() {
         ("a*", "*+*", "ab", Some("b+b")),
         ("a", "b", "ab", None),
     ] {
-        assert_eq!(renamed(&rule(pattern, to), name).as_deref(), expected, "{pattern} {to} {name}");
+        assert_eq!(rule(pattern, to).apply(name).as_deref(), expected, "{pattern} {to} {name}");
     }
 }
 
 #[test]
-fn containers_that_would_share_a_name_use_the_runtimes() {
+fn of_containers_that_would_share_a_name_the_older_has_it() {
     let web = |name| Names {
         compose_service: Some("web".into()),
         compose_number: Some("1".into()),
         ..names(name, "")
     };
     let (one, two) = (web("p1-web-1"), web("p2-web-1"));
-    let both = [candidate(ID, &one), candidate(OTHER_ID, &two)];
-    assert_eq!(display_names(&both, &[]), ["p1-web-1", "p2-web-1"]);
+    let mut both = [Candidate { age_rank: 7, ..candidate(ID, &one) }, candidate(OTHER_ID, &two)];
+    assert_eq!(display_names(&both, &[]), ["p1-web-1", "web-1"]);
+    both[1].age_rank = 8;
+    assert_eq!(display_names(&both, &[]), ["web-1", "p2-web-1"]);
     let (one, two) = (names("happy_morse", "app:1"), names("zen_tesla", "app:2"));
     let both = [candidate(ID, &one), candidate(OTHER_ID, &two)];
-    assert_eq!(display_names(&both, &[]), ["happy_morse", "zen_tesla"]);
+    assert_eq!(display_names(&both, &[]), ["happy_morse", "app"], "of one age, by id");
+}
+
+#[test]
+fn a_container_keeps_its_name_when_another_starts_or_ends() {
+    let (older, newer) = (names("happy_morse", "bb:1"), names("zen_tesla", "bb:1"));
+    let held = assign(&[candidate(ID, &newer)], &[]).remove(0);
+    assert_eq!(held.name, "bb");
+    let old = Candidate { age_rank: 1, ..candidate(OTHER_ID, &older) };
+    let new = Candidate { age_rank: 2, assigned: Some(&held), ..candidate(ID, &newer) };
+    let both = assign(&[old, new], &[]);
+    assert_eq!((both[0].name.as_str(), both[1].name.as_str()), ("happy_morse", "bb"));
+    let fallback = Candidate { assigned: Some(&both[0]), ..old };
+    assert_eq!(display_names(&[fallback], &[]), ["happy_morse"], "the other one has ended");
+    let renamed = names("web", "bb:1");
+    let renamed = Candidate { names: Some(&renamed), ..new };
+    assert_eq!(display_names(&[old, renamed], &[]), ["bb", "web"], "its own name has changed");
+}
+
+#[test]
+fn one_offs_and_foreign_images_with_composes_labels_get_no_service_name() {
+    let service = |name: &str, one_off| Names {
+        compose_project: Some("shop".into()),
+        compose_service: Some("db".into()),
+        compose_number: Some("1".into()),
+        compose_one_off: one_off,
+        ..names(name, "postgres:16")
+    };
+    let (own, one_off) = (service("shop-db-1", false), service("shop-db-run-0a1b2c", true));
+    let (foreign, nameless) = (service("mine", false), service("happy_morse", false));
+    let all = [&own, &one_off, &foreign, &nameless].map(|names| candidate(ID, names));
+    let ids = ["d", "a", "b", "c"];
+    let all: Vec<_> = all.into_iter().zip(ids).map(|(one, id)| Candidate { id, ..one }).collect();
+    assert_eq!(display_names(&all, &[]), ["db-1", "shop-db-run-0a1b2c", "mine", "postgres"]);
 }
 
 #[test]
 fn a_container_that_has_ended_is_in_nobodys_way() {
     let web = names("web", "");
-    let ended = Candidate { living: false, ..candidate(ID, &web) };
+    let ended = Candidate { competes: false, ..candidate(ID, &web) };
     assert_eq!(display_names(&[ended, candidate(OTHER_ID, &web)], &[]), ["web", "web"]);
 }
 
@@ -132,7 +174,7 @@ fn a_container_that_has_ended_is_in_nobodys_way() {
 fn what_still_collides_bears_its_id() {
     let same = names("same", "");
     let both = [candidate(ID, &same), candidate(OTHER_ID, &same)];
-    assert_eq!(display_names(&both, &[]), ["same-70e4637061cd", "same-1f2e3d4c5b6a"]);
+    assert_eq!(display_names(&both, &[]), ["same-70e4637061cd", "same"]);
     // A third that has taken the first one's way out.
     let hostile = names("same-70e4637061cd", "");
     let all = display_names(&[both[0], both[1], candidate("x", &hostile)], &[]);
@@ -151,7 +193,7 @@ fn pods_do_not_collide_with_each_other() {
     assert_eq!(display_names(&[candidate(ID, &zero), candidate(OTHER_ID, &one)], &[]), ["app", "app"]);
     assert_eq!(
         display_names(&[candidate(ID, &zero), candidate(OTHER_ID, &zero)], &[]),
-        ["app-70e4637061cd", "app-1f2e3d4c5b6a"]
+        ["app-70e4637061cd", "app"]
     );
 }
 
@@ -179,6 +221,11 @@ proptest! {
         }).collect();
         let mut candidates: Vec<_> = ids.iter().zip(&all).map(|(id, names)| candidate(id, names)).collect();
         let displayed = display_names(&candidates, &[]);
+        let assigned = assign(&candidates, &[]);
+        for (candidate, assigned) in candidates.iter_mut().zip(&assigned) {
+            candidate.assigned = Some(assigned);
+        }
+        prop_assert_eq!(&display_names(&candidates, &[]), &displayed, "names are kept");
         let unique: HashSet<_> = all.iter().zip(&displayed).map(|(names, name)| (&names.pod, name)).collect();
         prop_assert_eq!(unique.len(), rows.len());
         prop_assert!(displayed.iter().all(|name| name.len() <= 128 && !name.is_empty()));
@@ -191,6 +238,6 @@ proptest! {
 
     #[test]
     fn no_pattern_panics(pattern in "[ab*é]{0,8}", to in "[a*]{0,3}", name in "[abé]{0,8}") {
-        let _ = renamed(&rule(&pattern, &to), &name);
+        let _ = rule(&pattern, &to).apply(&name);
     }
 }

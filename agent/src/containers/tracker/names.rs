@@ -3,28 +3,40 @@
 
 use std::collections::HashMap;
 
-use super::{Entry, Tracker};
+use super::Tracker;
 use crate::containers::{
-    Identity,
+    Identity, Moment,
     directory::{Names, Unnamed},
     naming::{self, Candidate},
 };
 
 impl Tracker {
-    /// Takes over what the runtimes have learned: gives every container its display name and tells how it fares. Cheap
-    /// where nothing has changed.
-    pub fn name(&mut self) {
+    /// Takes over what the runtimes have learned: gives every container its display name and decides whether it runs and in
+    /// which state. Cheap if nothing has changed.
+    pub fn name(&mut self, now: Moment) {
         // Before what they stand for is read: what changes meanwhile is new at the next tick.
         let (generation, lives) = (self.directory.generation(), self.directory.lives_generation());
         let names_changed = generation != self.names_seen || self.stale_names;
-        if names_changed {
-            self.display_names(generation);
-        }
         let lives_changed = names_changed || lives != self.lives_seen;
         self.lives_seen = lives;
+        // One that has stopped to compete leaves its name to others, so this comes first.
         for entry in self.entries.values_mut() {
-            if lives_changed || entry.row.oom.last_at != entry.oom_seen {
-                entry.fare(self.directory.life(&entry.container.identity.id).as_ref());
+            if lives_changed {
+                entry.report = self.directory.reported(&entry.container.identity.id);
+            }
+            let ran = entry.row.running;
+            entry.settle_running(now);
+            if lives_changed || entry.row.running != ran {
+                self.stale_names |= entry.competes() != entry.competed;
+            }
+        }
+        if names_changed || self.stale_names {
+            self.display_names(generation);
+        }
+        for entry in self.entries.values_mut() {
+            let ran_on = entry.ran == entry.row.running;
+            if lives_changed || !ran_on || entry.row.oom.last_at != entry.oom_seen {
+                entry.fare(self.directory.life(&entry.container.identity.id).as_ref(), now);
             }
         }
     }
@@ -32,22 +44,26 @@ impl Tracker {
     fn display_names(&mut self, generation: u64) {
         self.names_seen = generation;
         self.stale_names = false;
-        // One that has ended keeps the name that its series bear, whoever else comes or goes.
+        // One that has ended keeps the name that its series have, whatever comes or goes.
         let mut open: Vec<_> =
             self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none() || !entry.named).collect();
         let known: Vec<Option<Names>> =
             open.iter().map(|entry| self.directory.get(&entry.container.identity.id)).collect();
+        open.iter_mut().for_each(|entry| entry.competed = entry.competes());
         let candidates: Vec<_> = open
             .iter()
             .zip(&known)
             .map(|(entry, names)| Candidate {
                 id: &entry.container.identity.id,
                 names: names.as_ref(),
-                living: entry.row.ended_at.is_none(),
+                competes: entry.competed,
+                age_rank: entry.age_rank(),
+                assigned: entry.assigned.as_ref(),
             })
             .collect();
-        let displayed = naming::display_names(&candidates, &self.rename);
-        for ((entry, names), container) in open.iter_mut().zip(known).zip(displayed) {
+        let displayed = naming::assign(&candidates, &self.renames.rules);
+        self.renames.note(displayed.iter());
+        for ((entry, names), assigned) in open.iter_mut().zip(known).zip(displayed) {
             if names.is_none() && !entry.reported {
                 entry.reported = true;
                 self.directory.seen_unnamed(Unnamed {
@@ -56,34 +72,48 @@ impl Tracker {
                     runtime: entry.container.identity.runtime,
                 });
             }
-            entry.rename(names, container);
+            entry.rename(names, assigned);
         }
         self.share_out_names();
     }
 
-    /// Of the containers with one display name, the living one owns it, else the youngest.
+    /// Of the containers with one display name, one that runs owns it, else one that lives, else the youngest.
     fn share_out_names(&mut self) {
-        let mut owners: HashMap<Series, (bool, u64)> = HashMap::new();
+        let mut owners: HashMap<Series, (bool, bool, u64)> = HashMap::new();
         for entry in self.entries.values() {
-            let rank = (entry.row.ended_at.is_none(), entry.container.key);
+            let rank = (entry.competes(), entry.row.ended_at.is_none(), entry.container.key);
             let owner = owners.entry(series_of(&entry.container.identity)).or_insert(rank);
             *owner = rank.max(*owner);
         }
-        // Kubernetes makes another container in the place of one that ended, where Docker starts the same again.
-        let mut predecessors: HashMap<u64, u64> = HashMap::new();
-        let replaced =
-            |entry: &&Entry| entry.row.ended_at.is_some() && entry.container.identity.pod.is_some();
-        for entry in self.entries.values().filter(replaced) {
-            let owner = owners.get(&series_of(&entry.container.identity)).map(|owner| owner.1);
-            if let Some(owner) = owner.filter(|owner| *owner > entry.container.key) {
-                // Keys grow with time, so the last is the youngest.
-                predecessors.insert(owner, entry.container.key);
-            }
-        }
         for entry in self.entries.values_mut() {
             let owner = owners.get(&series_of(&entry.container.identity));
-            entry.row.owns_name = owner.is_some_and(|owner| owner.1 == entry.container.key);
-            entry.predecessor = predecessors.get(&entry.container.key).copied();
+            entry.row.owns_name = owner.is_some_and(|owner| owner.2 == entry.container.key);
+        }
+        self.succeed();
+    }
+
+    /// Kubernetes makes another container in the place of one that ended, where Docker starts the same again: it goes on
+    /// with what that one has counted.
+    fn succeed(&mut self) {
+        let mut last: HashMap<Series, u64> = HashMap::new();
+        let mut successions: Vec<(u64, u64)> = Vec::new();
+        // Keys grow with time, so each container comes after its predecessor.
+        for entry in self.entries.values().filter(|entry| entry.container.identity.pod.is_some()) {
+            if let Some(before) = last.insert(series_of(&entry.container.identity), entry.container.key) {
+                successions.push((before, entry.container.key));
+            }
+        }
+        for (before, key) in successions {
+            let ended = self.entries.get(&before).filter(|entry| entry.ended.is_some());
+            let totals = ended.map(|entry| entry.totals().of_successor());
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            if let Some(totals) = totals
+                && entry.predecessor != Some(before)
+            {
+                // Taken once: the totals stay when the row of the predecessor goes.
+                entry.earlier = Some(Box::new(totals.with(entry.earlier.take())));
+                entry.predecessor = Some(before);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The life of rows: birth, naming, restart, succession, death, expiry.
 
+use std::{sync::OnceLock, time::Instant};
+
 use super::*;
 use crate::{
     containers::directory::Names,
@@ -9,8 +11,23 @@ use crate::{
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-fn at(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+/// After some seconds, on both clocks.
+fn at(seconds: u64) -> Moment {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    let monotonic = *BEGUN.get_or_init(Instant::now) + Duration::from_secs(seconds);
+    Moment { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds), monotonic }
+}
+
+/// The same time after the wall clock was set by so many seconds.
+fn set_by(seconds: i64, now: Moment) -> Moment {
+    let (forward, step) = (seconds >= 0, Duration::from_secs(seconds.unsigned_abs()));
+    let wall = if forward { now.wall + step } else { now.wall - step };
+    Moment { wall, ..now }
+}
+
+/// The rows of the first snapshot.
+fn published(tracker: &mut Tracker, now: Moment) -> Vec<ContainerRow> {
+    tracker.rows(now, 1)
 }
 
 fn tracker() -> (Tracker, Directory) {
@@ -25,7 +42,7 @@ fn sighting(id: &str, cgroup_id: u64) -> Sighting<'_> {
         cgroup_path: "/docker/x",
         cgroup_id,
         slot: None,
-        made_at: Some(at(0)),
+        made_at: Some(at(0).wall),
     }
 }
 
@@ -40,8 +57,8 @@ fn named(directory: &Directory, id: &str, name: &str) {
 fn a_container_without_any_runtime_is_shown_by_its_id_at_once() {
     let (mut tracker, _) = tracker();
     tracker.add(&sighting(ID, 7), at(0));
-    tracker.name();
-    let rows = tracker.rows(at(0));
+    tracker.name(at(1_000));
+    let rows = published(&mut tracker, at(0));
     assert_eq!(rows[0].identity.container, ID[..12]);
     assert!(rows[0].owns_name);
 }
@@ -52,12 +69,12 @@ fn a_container_is_held_back_for_a_second_where_a_runtime_may_name_it() {
     directory.register(Runtime::Docker);
     directory.set_connected(Runtime::Docker, Ok(()));
     tracker.add(&sighting(ID, 7), at(0));
-    tracker.name();
-    assert!(tracker.rows(at(0)).is_empty());
-    assert_eq!(tracker.rows(at(1)).len(), 1);
+    tracker.name(at(1_000));
+    assert!(published(&mut tracker, at(0)).is_empty());
+    assert_eq!(published(&mut tracker, at(1)).len(), 1);
     named(&directory, ID, "web");
-    tracker.name();
-    assert_eq!(tracker.rows(at(0))[0].identity.container, "web");
+    tracker.name(at(1_000));
+    assert_eq!(published(&mut tracker, at(0))[0].identity.container, "web");
 }
 
 #[test]
@@ -68,8 +85,8 @@ fn a_successor_of_the_same_name_takes_the_own_series_over() {
     tracker.end(old, at(5));
     named(&directory, OTHER, "web");
     tracker.add(&sighting(OTHER, 8), at(6));
-    tracker.name();
-    let rows = tracker.rows(at(9));
+    tracker.name(at(1_000));
+    let rows = published(&mut tracker, at(9));
     assert_eq!(rows.len(), 2);
     for row in rows {
         assert_eq!(row.identity.container, "web");
@@ -86,15 +103,16 @@ fn one_that_ended_keeps_the_name_it_bore() {
     directory.put(OTHER, compose("b_web_1"));
     let first = tracker.add(&sighting(ID, 7), at(0));
     tracker.add(&sighting(OTHER, 8), at(0));
-    tracker.name();
-    let shown =
-        |tracker: &Tracker| tracker.rows(at(9)).iter().map(|r| r.identity.container.clone()).collect();
-    let names: Vec<String> = shown(&tracker);
-    assert_eq!(names, ["a_web_1", "b_web_1"], "both would be web");
+    tracker.name(at(1_000));
+    let shown = |tracker: &mut Tracker| {
+        published(tracker, at(9)).iter().map(|r| r.identity.container.clone()).collect()
+    };
+    let names: Vec<String> = shown(&mut tracker);
+    assert_eq!(names, ["web", "b_web_1"], "both would be web, and the first is older");
     tracker.end(first, at(5));
-    tracker.name();
-    let names: Vec<String> = shown(&tracker);
-    assert_eq!(names, ["a_web_1", "web"]);
+    tracker.name(at(1_000));
+    let names: Vec<String> = shown(&mut tracker);
+    assert_eq!(names, ["web", "b_web_1"], "the other keeps its name, too");
 }
 
 #[test]
@@ -105,8 +123,8 @@ fn a_restarted_container_replaces_its_earlier_life() {
     assert_eq!(tracker.key_of_cgroup(7), None);
     let second = tracker.add(&sighting(ID, 8), at(6));
     assert_ne!(first, second);
-    tracker.name();
-    assert_eq!(tracker.rows(at(9)).len(), 1);
+    tracker.name(at(1_000));
+    assert_eq!(published(&mut tracker, at(9)).len(), 1);
 }
 
 #[test]
@@ -115,12 +133,12 @@ fn a_restarted_container_goes_on_counting_its_kills_and_its_restarts() {
     for life in 0..3 {
         let key = tracker.add(&sighting(ID, 7 + life), at(10 * life));
         tracker.get_mut(key).unwrap().row.oom.this_life = Some(2);
-        tracker.name();
-        let rows = tracker.rows(at(10 * life));
+        tracker.name(at(1_000));
+        let rows = published(&mut tracker, at(10 * life));
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].oom.total(), rows[0].life.restarts), (Some(2 * life + 2), Some(life)));
         tracker.end(key, at(10 * life + 5));
-        tracker.name();
+        tracker.name(at(1_000));
     }
 }
 
@@ -131,18 +149,22 @@ fn how_a_run_ended_is_told_for_five_minutes_and_into_the_next_life() {
     let key = tracker.add(&sighting(ID, 7), at(0));
     directory.update_life(ID, |life| life.started(false));
     tracker.end(key, at(5));
-    tracker.name();
-    assert_eq!(tracker.rows(at(5))[0].life.last_exit.unwrap().code, None, "docker has not told yet");
-    directory.update_life(ID, |life| life.died(Some(3), at(5)));
-    tracker.name();
-    let code = |tracker: &Tracker, now| tracker.rows(now)[0].life.last_exit.map(|exit| exit.code);
-    assert_eq!(code(&tracker, at(5)), Some(Some(3)));
+    tracker.name(at(1_000));
+    assert_eq!(
+        published(&mut tracker, at(5))[0].life.last_exit.unwrap().code,
+        None,
+        "docker has not told yet"
+    );
+    directory.update_life(ID, |life| life.died(Some(3), at(5).wall));
+    tracker.name(at(1_000));
+    let code = |tracker: &mut Tracker, now| published(tracker, now)[0].life.last_exit.map(|exit| exit.code);
+    assert_eq!(code(&mut tracker, at(5)), Some(Some(3)));
     tracker.add(&sighting(ID, 8), at(6));
     directory.update_life(ID, |life| life.started(true));
-    tracker.name();
-    assert_eq!(tracker.rows(at(6))[0].life.state, Some(State::Running));
-    assert_eq!(code(&tracker, at(304)), Some(Some(3)));
-    assert_eq!(code(&tracker, at(305)), None);
+    tracker.name(at(1_000));
+    assert_eq!(published(&mut tracker, at(6))[0].life.state, Some(State::Running));
+    assert_eq!(code(&mut tracker, at(304)), Some(Some(3)));
+    assert_eq!(code(&mut tracker, at(305)), None);
 }
 
 #[test]
@@ -150,14 +172,15 @@ fn a_kill_that_is_read_after_docker_has_told_the_end_is_why_it_ended() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "web");
     let key = tracker.add(&sighting(ID, 7), at(0));
-    directory.update_life(ID, |life| life.died(Some(137), at(5)));
-    tracker.name();
-    let reason = |tracker: &Tracker| tracker.rows(at(6))[0].life.last_exit.and_then(|exit| exit.reason);
-    assert_eq!(reason(&tracker), Some(ExitReason::Signal("SIGKILL")));
+    directory.update_life(ID, |life| life.died(Some(137), at(5).wall));
+    tracker.name(at(1_000));
+    let reason =
+        |tracker: &mut Tracker| published(tracker, at(6))[0].life.last_exit.and_then(|exit| exit.reason);
+    assert_eq!(reason(&mut tracker), Some(ExitReason::Signal("SIGKILL")));
     tracker.get_mut(key).unwrap().row.oom =
-        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(6)) };
-    tracker.name();
-    assert_eq!(reason(&tracker), Some(ExitReason::OomKilled));
+        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(6).wall) };
+    tracker.name(at(1_000));
+    assert_eq!(reason(&mut tracker), Some(ExitReason::OomKilled));
 }
 
 #[test]
@@ -165,10 +188,10 @@ fn final_counters_stay_for_five_minutes_and_no_longer() {
     let (mut tracker, _) = tracker();
     let key = tracker.add(&sighting(ID, 7), at(0));
     tracker.end(key, at(10));
-    tracker.expire(at(309));
-    assert_eq!(tracker.rows(at(309)).len(), 1);
-    tracker.expire(at(310));
-    assert!(tracker.rows(at(310)).is_empty());
+    tracker.expire(at(309), 0);
+    assert_eq!(published(&mut tracker, at(309)).len(), 1);
+    tracker.expire(at(310), 0);
+    assert!(published(&mut tracker, at(310)).is_empty());
     assert_eq!(tracker.dropped(), 0);
 }
 
@@ -180,8 +203,8 @@ fn a_flood_of_short_lived_containers_is_bounded_and_counted() {
         let key = tracker.add(&sighting(&id, 100 + index), at(0));
         tracker.end(key, at(1));
     }
-    tracker.expire(at(2));
-    assert_eq!(tracker.rows(at(2)).len(), 4);
+    tracker.expire(at(2), 1);
+    assert_eq!(published(&mut tracker, at(2)).len(), 4);
     assert_eq!(tracker.dropped(), 6);
 }
 
@@ -193,7 +216,7 @@ fn a_container_that_nobody_knows_is_reported_once() {
     tracker.add(&sighting(ID, 7), at(0));
     for name in ["a", "b", "c"] {
         named(&directory, "unrelated", name);
-        tracker.name();
+        tracker.name(at(1_000));
     }
     assert_eq!(directory.sightings().borrow().all, 1);
     let unnamed = directory.take_unnamed();
@@ -220,15 +243,15 @@ fn a_container_that_kubernetes_made_in_the_place_of_another_goes_on_with_its_ser
     };
     attempt(ID, 6);
     let first = tracker.add(&sighting(ID, 7), at(0));
-    tracker.name();
-    directory.update_life(ID, |life| life.died(Some(137), at(5)));
+    tracker.name(at(1_000));
+    directory.update_life(ID, |life| life.died(Some(137), at(5).wall));
     tracker.get_mut(first).unwrap().row.oom =
-        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(5)) };
+        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(5).wall) };
     tracker.end(first, at(5));
     attempt(OTHER, 7);
     tracker.add(&sighting(OTHER, 8), at(9));
-    tracker.name();
-    let owner = |now| tracker.rows(now).into_iter().find(|row| row.owns_name).unwrap();
+    tracker.name(at(1_000));
+    let mut owner = |now| published(&mut tracker, now).into_iter().find(|row| row.owns_name).unwrap();
     let row = owner(at(10));
     assert_eq!((row.identity.id.as_str(), row.identity.container.as_str()), (OTHER, "app"));
     assert_eq!((row.life.state, row.life.restarts), (Some(State::Running), Some(7)));
@@ -245,7 +268,203 @@ fn a_container_of_the_same_name_that_nobody_restarted_has_no_past() {
     tracker.end(old, at(5));
     named(&directory, OTHER, "web");
     tracker.add(&sighting(OTHER, 8), at(6));
-    tracker.name();
-    let row = tracker.rows(at(9)).into_iter().find(|row| row.owns_name).unwrap();
+    tracker.name(at(1_000));
+    let row = published(&mut tracker, at(9)).into_iter().find(|row| row.owns_name).unwrap();
     assert_eq!((row.identity.id.as_str(), row.life.last_exit), (OTHER, None));
+}
+
+#[test]
+fn a_step_of_the_wall_clock_changes_no_duration() {
+    for step in [-3600, 3600] {
+        let (mut tracker, directory) = tracker();
+        directory.register(Runtime::Docker);
+        directory.set_connected(Runtime::Docker, Ok(()));
+        named(&directory, OTHER, "web");
+        let ended = tracker.add(&sighting(OTHER, 8), at(0));
+        tracker.add(&sighting(ID, 7), at(0));
+        directory.update_life(OTHER, |life| life.died(Some(3), at(5).wall));
+        tracker.end(ended, at(5));
+        tracker.name(at(5));
+        for (seconds, rows) in [(6, 2), (304, 2), (305, 1)] {
+            let now = set_by(step, at(seconds));
+            tracker.expire(now, 1);
+            tracker.name(now);
+            let published = tracker.rows(now, 1);
+            assert_eq!(published.len(), rows, "{seconds} s after the start, clock set by {step}");
+            let exit = published.iter().find(|row| row.identity.id == OTHER).map(|row| row.life.last_exit);
+            assert_eq!(exit.map(|exit| exit.is_some()), (rows == 2).then_some(true));
+        }
+        let mut fresh = self::tracker();
+        fresh.1.register(Runtime::Docker);
+        fresh.1.set_connected(Runtime::Docker, Ok(()));
+        fresh.0.add(&sighting(ID, 7), at(0));
+        let rows = |tracker: &mut Tracker, seconds| tracker.rows(set_by(step, at(seconds)), 1).len();
+        assert_eq!((rows(&mut fresh.0, 0), rows(&mut fresh.0, 1)), (0, 1), "held back for a second");
+    }
+}
+
+#[test]
+fn a_restarted_container_goes_on_counting() {
+    let (mut tracker, directory) = tracker();
+    named(&directory, ID, "loop");
+    for run in 0..11 {
+        let key = tracker.add(&sighting(ID, 7 + run), at(10 * run));
+        let row = &mut tracker.get_mut(key).unwrap().row;
+        row.cgroup.cpu.usage_ns = Some(190);
+        row.cgroup.memory.usage_bytes = Some(run);
+        tracker.name(at(10 * run));
+        let rows = published(&mut tracker, at(10 * run));
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].cgroup.cpu.usage_ns, Some(190 * (run + 1)));
+        assert_eq!(rows[0].cgroup.memory.usage_bytes, Some(run), "a gauge");
+        tracker.end(key, at(10 * run + 5));
+    }
+    assert_eq!(published(&mut tracker, at(110))[0].cgroup.cpu.usage_ns, Some(190 * 11));
+}
+
+#[test]
+fn kubernetes_containers_of_one_place_count_on_also_those_that_ended_between_two_ticks() {
+    let (mut tracker, directory) = tracker();
+    let text = |text: &str| Some(text.to_owned());
+    let oncpu = |oncpu_ns| {
+        let waits =
+            crate::snapshot::scheduler::Histogram { sum_ns: 0, slots: [0; glassbox_ebpf::histogram::SLOTS] };
+        Some(Box::new(crate::snapshot::scheduler::SchedulerUsage {
+            oncpu_ns,
+            voluntary_switches: 0,
+            involuntary_switches: 0,
+            waits,
+        }))
+    };
+    for attempt in 0..3_u64 {
+        let id = format!("{attempt:064x}");
+        let names = Names {
+            namespace: text("prod"),
+            pod: text("web-0"),
+            kubernetes_container: text("app"),
+            ..Names::default()
+        };
+        directory.put(&id, names);
+        let key = tracker.add(&sighting(&id, 7 + attempt), at(attempt));
+        let row = &mut tracker.get_mut(key).unwrap().row;
+        row.scheduler = oncpu(100);
+        row.cgroup.cpu.usage_ns = Some(100);
+        if attempt < 2 {
+            tracker.end(key, at(attempt));
+        }
+    }
+    for _ in 0..2 {
+        tracker.name(at(3));
+        let rows = published(&mut tracker, at(3));
+        let owner = rows.iter().find(|row| row.owns_name).unwrap();
+        assert_eq!(owner.scheduler.as_ref().unwrap().oncpu_ns, 300);
+        assert_eq!(owner.cgroup.cpu.usage_ns, Some(100), "shown under an id of its own");
+        tracker.stale_names = true;
+    }
+    tracker.expire(at(3_000), 1);
+    tracker.name(at(3_000));
+    let rows = published(&mut tracker, at(3_000));
+    assert_eq!((rows.len(), rows[0].scheduler.as_ref().unwrap().oncpu_ns), (1, 300));
+}
+
+#[test]
+fn a_cgroup_left_behind_neither_runs_nor_has_the_name_of_its_replacement() {
+    let (mut tracker, directory) = tracker();
+    let web = |name: &str| Names {
+        compose_project: Some("shop".into()),
+        compose_service: Some("web".into()),
+        compose_number: Some("1".into()),
+        name: name.into(),
+        ..Names::default()
+    };
+    for populated in [false, true] {
+        let (id, other) = if populated { ("a", "b") } else { ("c", "d") };
+        directory.put(id, web("shop-web-1"));
+        let old = tracker.add(&sighting(id, 7), at(0));
+        tracker.get_mut(old).unwrap().look(Some(true));
+        directory.update_life(id, |life| life.started(false));
+        tracker.name(at(1));
+        tracker.get_mut(old).unwrap().look(Some(populated));
+        directory.update_life(id, |life| life.died(Some(137), at(5).wall));
+        directory.remove(id);
+        directory.put(other, web("shop-web-1"));
+        directory.update_life(other, |life| life.started(false));
+        let new = tracker.add(&sighting(other, 8), at(6));
+        tracker.name(at(6));
+        let rows = published(&mut tracker, at(9));
+        let row = |id: &str| rows.iter().find(|row| row.identity.id == id).unwrap();
+        assert_eq!((row(id).is_running(), row(other).is_running()), (populated, true));
+        assert_eq!(row(id).life.state, Some(State::Exited));
+        assert_eq!(row(other).identity.container, "web-1");
+        assert!(row(other).owns_name && !row(id).owns_name);
+        tracker.end(old, at(10));
+        tracker.end(new, at(10));
+        tracker.expire(at(10_000), 1);
+    }
+}
+
+#[test]
+fn a_container_runs_if_it_has_processes_or_its_runtime_says_so() {
+    use Option::{None as Unknown, Some as Known};
+    let cases = [
+        // populated, state, seconds since it was first seen, was populated: runs
+        (Known(true), None, 60, true, true),
+        (Known(false), None, 60, true, false),
+        (Known(false), None, 60, false, false),
+        (Known(false), None, 1, false, true),
+        (Known(false), None, 1, true, false),
+        (Unknown, None, 60, false, true),
+        (Known(false), Some(State::Running), 60, true, true),
+        (Known(false), Some(State::Paused), 60, true, true),
+        (Known(false), Some(State::Exited), 60, true, false),
+        (Known(true), Some(State::Exited), 60, true, true),
+        (Known(false), Some(State::Created), 60, false, false),
+    ];
+    for (populated, state, seconds, was_populated, runs) in cases {
+        let (mut tracker, directory) = tracker();
+        named(&directory, ID, "web");
+        if let Some(state) = state {
+            directory.update_life(ID, |life| life.change(state));
+        }
+        let key = tracker.add(&sighting(ID, 7), at(0));
+        let entry = tracker.get_mut(key).unwrap();
+        entry.look(was_populated.then_some(true));
+        entry.look(populated);
+        tracker.name(at(seconds));
+        let row = &published(&mut tracker, at(seconds))[0];
+        assert_eq!(row.is_running(), runs, "{populated:?} {state:?} {seconds} {was_populated}");
+        assert_eq!(tracker.running(), usize::from(runs));
+    }
+}
+
+#[test]
+fn final_counters_stay_until_they_were_scraped_even_if_they_need_not_be_kept() {
+    let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::ZERO, 4);
+    let key = tracker.add(&sighting(ID, 7), at(0));
+    tracker.end(key, at(1));
+    assert_eq!(tracker.rows(at(1), 5)[0].ended_ago, Some(Duration::ZERO));
+    tracker.expire(at(30), 4);
+    assert_eq!(tracker.rows(at(30), 6).len(), 1, "the scraper has only been given an older snapshot");
+    tracker.expire(at(30), 5);
+    assert!(tracker.rows(at(30), 7).is_empty());
+    let key = tracker.add(&sighting(ID, 7), at(40));
+    tracker.end(key, at(40));
+    tracker.expire(at(101), 0);
+    assert!(tracker.rows(at(101), 8).is_empty(), "nobody scrapes");
+}
+
+#[test]
+fn of_too_many_those_that_were_scraped_go_first_and_are_not_lost() {
+    let (mut tracker, _) = tracker();
+    let end = |tracker: &mut Tracker, index: u64| {
+        let key = tracker.add(&sighting(&format!("{index:064x}"), 100 + index), at(0));
+        tracker.end(key, at(1));
+    };
+    (0..2).for_each(|index| end(&mut tracker, index));
+    assert_eq!(tracker.rows(at(2), 1).len(), 2);
+    (2..8).for_each(|index| end(&mut tracker, index));
+    tracker.expire(at(2), 1);
+    let rows = tracker.rows(at(2), 2);
+    let ids: Vec<_> = rows.iter().map(|row| row.identity.id.trim_start_matches('0')).collect();
+    assert_eq!((ids, tracker.dropped()), (vec!["4", "5", "6", "7"], 2));
 }

@@ -41,7 +41,7 @@ pub const MM_INITIALIZE: u32 = 75;
 /// Most GPUs in one `UVM_MAP_EXTERNAL_ALLOCATION`; the array makes up nearly all of its struct.
 #[must_use]
 pub fn gpus_max(release: Release) -> usize {
-    if release >= Release(550, 54, 14) { 256 } else { 32 }
+    if release >= Release(550, 40, 53) { 256 } else { 32 }
 }
 
 /// Offset behind the array of GPUs in `UVM_MAP_EXTERNAL_ALLOCATION`: their number as `u64`, the control file, the client,

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, GPU, growth, promql},
+    promql::{CONTAINER, growth, promql},
 };
 
 const RED_FROM_ONE: &[(f64, &str)] = &[(0.5, "red")];
@@ -24,9 +24,13 @@ fn numbers() -> Vec<Panel> {
             "GPUs",
             "up",
             "lost",
-            "Lost: it has fallen off the bus, waits for a reset, or NVML hangs.",
+            "Lost: it has fallen off the bus, waits for a reset, could not be initialized (then it is shown by its PCI \
+             address), or NVML hangs.",
         )
-        .query(GPU, &promql("min DEVICE (glassbox_gpu_up{GPUS})")),
+        .query(
+            "{{instance}} GPU {{gpu}}{{pci_bus_id}}",
+            &promql("min by (instance, gpu, pci_bus_id) (glassbox_gpu_up{GPUS})"),
+        ),
         number(
             "Memory refused for good",
             "short",

@@ -1,0 +1,110 @@
+//! The kernel: its release, its type information, lockdown, and where its cgroups are.
+
+use super::{Report, State};
+use crate::{
+    config::Config,
+    containers::cgroup::{self, Layout, Mode},
+    kernel::{host, offsets},
+};
+
+/// Release, BTF and lockdown.
+pub(super) fn check(report: &mut Report, config: &Config) {
+    report.ok("kernel", host::release(&config.proc_root));
+    btf(report, config);
+    match host::lockdown().as_str() {
+        "confidentiality" if config.kernel_enabled => {
+            let finding =
+                "confidentiality: programs may not read kernel memory; boot with lockdown=integrity";
+            report.row("lockdown", State::Degraded, finding);
+        }
+        mode => report.ok("lockdown", mode),
+    }
+}
+
+fn btf(report: &mut Report, config: &Config) {
+    let path = config.btf.display();
+    if !config.kernel_enabled {
+        return report.row("BTF", State::Off, format!("{path}: not needed (kernel.enabled = false)"));
+    }
+    match offsets::read(&config.btf).and_then(|blob| offsets::resolve(&blob)) {
+        Ok(offsets) => {
+            let mut absent = Vec::new();
+            offsets.each(|field, offset| {
+                if offset == glassbox_ebpf::offsets::ABSENT {
+                    absent.push(field);
+                }
+            });
+            // Which programs need an absent field is in the rows of the probes.
+            report.ok(
+                "BTF",
+                match absent.as_slice() {
+                    [] => format!("{path}: every field found"),
+                    absent => format!("{path}: no {}", absent.join(", ")),
+                },
+            );
+        }
+        Err(error) => report.row("BTF", State::Degraded, format!("{error:#}")),
+    }
+}
+
+/// The tree of cgroups; `None` if there is none.
+pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
+    let layout = match Layout::detect(&config.cgroup_root) {
+        Ok(layout) => layout,
+        Err(error) => {
+            report.row("cgroups", State::Fatal, format!("{error:#}"));
+            return None;
+        }
+    };
+    let root = config.cgroup_root.display();
+    let mode = layout.mode().as_str();
+    match cgroup::walk(&layout) {
+        Ok(walk) => {
+            let found = walk.found.iter().filter(|cgroup| cgroup.own).count();
+            if is_part(&layout) {
+                let finding = format!(
+                    "{mode} at {root} shows only a part of the host's cgroups, {found} containers: containers outside \
+                     of it are not seen; start with --cgroupns=host (Docker), or mount the host's /sys/fs/cgroup and \
+                     name it in [paths] cgroup"
+                );
+                report.row("cgroups", State::Degraded, finding);
+            } else {
+                report.ok("cgroups", format!("{mode} at {root}, {found} containers"));
+            }
+        }
+        Err(error) => report.row("cgroups", State::Degraded, format!("{error:#}")),
+    }
+    Some(layout)
+}
+
+/// True if the mount's top is not the root of the hierarchy. Some files are in the root only, others everywhere else.
+fn is_part(layout: &Layout) -> bool {
+    let top = layout.primary("/");
+    match layout.mode() {
+        Mode::V1 => top.join("tasks").exists() && !top.join("release_agent").exists(),
+        Mode::V2 | Mode::Hybrid => top.join("cgroup.type").exists() || top.join("cgroup.events").exists(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_that_shows_a_part_of_the_tree_is_told_from_the_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let touch = |name: &str| std::fs::write(directory.path().join(name), "").unwrap();
+        touch("cgroup.controllers");
+        let config = Config { cgroup_root: directory.path().to_owned(), ..Config::default() };
+        let checked = || {
+            let mut report = Report::default();
+            cgroups(&mut report, &config).unwrap();
+            (report.rows()[0].state, report.rows()[0].finding.clone())
+        };
+        assert_eq!(checked().0, State::Ok);
+        touch("cgroup.events");
+        let (state, finding) = checked();
+        assert_eq!(state, State::Degraded);
+        assert!(finding.contains("--cgroupns=host"), "{finding}");
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether the HTTP listener can have its address, and if not, whether an agent already has it.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
+};
+
+use super::{Report, State};
+use crate::server::address::remedy;
+
+/// How long whoever listens there may take to accept, and to answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Where the page's title must have come by.
+const ANSWER_BYTES: u64 = 4096;
+
+/// The row `listener`.
+pub(super) fn check(report: &mut Report, address: SocketAddr) {
+    match TcpListener::bind(address) {
+        Ok(_) => report.ok("listener", format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_glassbox(address) => {
+            report.ok("listener", format!("a glassbox agent is running at http://{}/", reachable(address)));
+        }
+        Err(error) => {
+            report.row("listener", State::Fatal, format!("listen on {address}: {error}; {}", remedy(&error)));
+        }
+    }
+}
+
+/// Whether the page of an agent is served there.
+fn is_glassbox(address: SocketAddr) -> bool {
+    let address = reachable(address);
+    let ask = || -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        // A connection that is reset after the title has said enough.
+        let _ = stream.take(ANSWER_BYTES).read_to_end(&mut answer);
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| String::from_utf8_lossy(&answer).contains("<title>glassbox"))
+}
+
+/// Where a listener is reached from this host.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(address: SocketAddr) -> (State, String) {
+        let mut report = Report::default();
+        check(&mut report, address);
+        (report.rows()[0].state, report.rows()[0].finding.clone())
+    }
+
+    #[test]
+    fn a_free_port_is_fine_and_a_taken_one_is_fatal_unless_an_agent_has_it() {
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = holder.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for answer in
+                    ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n<title>glassbox on h"]
+                {
+                    let (mut stream, _) = holder.accept().unwrap();
+                    let _ = stream.read(&mut [0; 1024]);
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+            let (state, finding) = checked(address);
+            assert_eq!(state, State::Fatal);
+            assert!(finding.contains("--listen") && finding.contains(&address.to_string()), "{finding}");
+            let (state, finding) = checked(address);
+            assert_eq!(state, State::Ok, "{finding}");
+            assert!(finding.contains("a glassbox agent is running"), "{finding}");
+        });
+        drop(holder);
+        assert_eq!(checked("127.0.0.1:0".parse().unwrap()).0, State::Ok);
+    }
+
+    #[test]
+    fn an_address_of_another_host_gets_a_remedy_of_its_own() {
+        // TEST-NET-1, which no host has.
+        let (state, finding) = checked("192.0.2.1:9966".parse().unwrap());
+        assert_eq!(state, State::Fatal);
+        assert!(
+            finding.contains("not an address of this host") && !finding.contains("another agent"),
+            "{finding}"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! Capabilities and namespaces of this process: what is missing, what that costs, and how to get it.
+
+use std::path::Path;
+
+use super::{Report, State};
+use crate::{
+    collectors::{disk, host_network, network, nvml},
+    config::Config,
+    kernel::{
+        host,
+        privileges::{BPF, Capability, DAC_READ_SEARCH, NET_ADMIN, PERFMON, Privileges, SYS_PTRACE},
+    },
+};
+
+/// The row `privileges` and one per namespace.
+pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
+    let privileges = Privileges::of_this_process(&config.proc_root);
+    let wanted = wanted(config);
+    match privileges.lack(&wanted) {
+        None => {
+            let names: Vec<_> = wanted.iter().map(|capability| capability.name).collect();
+            report.ok("privileges", names.join(", "));
+        }
+        Some(lack) => {
+            let mut costs: Vec<&str> = Vec::new();
+            for capability in wanted.iter().filter(|capability| !privileges.has(capability)) {
+                if !costs.contains(&capability.cost) {
+                    costs.push(capability.cost);
+                }
+            }
+            report.row("privileges", State::Degraded, format!("{lack} ({})", costs.join("; ")));
+        }
+    }
+    // What the kernel refuses later is explained in the same words.
+    for subset in [&[&BPF, &PERFMON][..], &[&NET_ADMIN], &[&SYS_PTRACE]] {
+        if let Some(lack) = privileges.lack(subset) {
+            report.cause(&lack, "privileges");
+        }
+    }
+    namespaces(report, &config.proc_root);
+    privileges
+}
+
+/// The capabilities that this configuration uses.
+fn wanted(config: &Config) -> Vec<&'static Capability> {
+    let mut wanted = Vec::new();
+    if config.kernel_enabled {
+        wanted.extend([&BPF, &PERFMON]);
+    }
+    if [network::SPEC.name, nvml::SPEC.name, disk::SPEC.name].iter().any(|name| config.is_on(name)) {
+        wanted.push(&SYS_PTRACE);
+    }
+    wanted.push(&DAC_READ_SEARCH);
+    if config.kernel_enabled && config.is_on(host_network::SPEC.name) {
+        wanted.push(&NET_ADMIN);
+    }
+    wanted
+}
+
+fn namespaces(report: &mut Report, proc_root: &Path) {
+    for (kind, cost) in [
+        (
+            "pid",
+            "processes of containers are not seen and the agent counts its own activity as a container's; set hostPID: \
+             true (Kubernetes) or --pid=host (Docker)",
+        ),
+        (
+            "cgroup",
+            "paths in /proc/PID/cgroup are relative to the agent's own cgroup, so that processes are not matched to \
+             containers; use --cgroupns=host (Docker), or run privileged on cgroup v1 (Kubernetes)",
+        ),
+        ("user", "capabilities in it do not count on the host; run glassbox outside of rootless containers"),
+    ] {
+        let subject = format!("{kind} namespace");
+        if host::is_in_first_namespace(proc_root, kind) {
+            report.ok(&subject, "the host's");
+        } else {
+            report.row(subject, State::Degraded, format!("not the host's: {cost}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_that_the_configuration_does_not_use_is_not_missed() {
+        let names = |config: &Config| wanted(config).iter().map(|cap| cap.name).collect::<Vec<_>>();
+        assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
+        let off = Config { collectors_off: vec!["host_network".into()], ..Config::default() };
+        assert!(!names(&off).contains(&"CAP_NET_ADMIN"));
+        let off = Config { kernel_enabled: false, ..Config::default() };
+        assert_eq!(names(&off), ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
+    }
+
+    #[test]
+    fn a_foreign_namespace_is_a_fault_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let links = directory.path().join("self/ns");
+        std::fs::create_dir_all(&links).unwrap();
+        for (kind, inode) in [("pid", 4_026_531_836_u32), ("cgroup", 4_026_532_111), ("user", 4_026_531_837)]
+        {
+            std::os::unix::fs::symlink(format!("{kind}:[{inode}]"), links.join(kind)).unwrap();
+        }
+        let mut report = Report::default();
+        namespaces(&mut report, directory.path());
+        let states: Vec<_> = report.rows().iter().map(|row| (row.subject.as_str(), row.state)).collect();
+        assert_eq!(
+            states,
+            [
+                ("pid namespace", State::Ok),
+                ("cgroup namespace", State::Degraded),
+                ("user namespace", State::Ok)
+            ]
+        );
+        assert!(report.rows()[1].finding.contains("--cgroupns=host"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Who names the containers: the runtimes' sockets, and the files that runtimes leave.
+
+use std::{io, os::unix::net::UnixStream, path::Path};
+
+use super::{Report, State};
+use crate::{
+    config::Config,
+    containers::runtimes,
+    kernel::privileges::{DAC_READ_SEARCH, Privileges},
+};
+
+/// One row per socket that is there, one per runtime that has none, and `names in files`.
+pub(super) fn check(report: &mut Report, config: &Config, privileges: &Privileges) {
+    let default = Config::default();
+    match &config.docker_socket {
+        None => report.row("docker", State::Off, "switched off (docker.enabled = false)"),
+        Some(path) => socket(report, "docker", path, default.docker_socket.as_ref() != Some(path)),
+    }
+    for (subject, sockets, usual) in [
+        ("docker", &config.docker_extra_sockets, &default.docker_extra_sockets),
+        ("podman", &config.podman_sockets, &default.podman_sockets),
+        ("containerd", &config.containerd_sockets, &default.containerd_sockets),
+        ("cri", &config.cri_sockets, &default.cri_sockets),
+    ] {
+        let named = sockets != usual;
+        let (there, missing): (Vec<_>, Vec<_>) =
+            sockets.iter().partition(|path| named || runtimes::is_there(path));
+        there.iter().for_each(|path| socket(report, subject, path, named));
+        if there.is_empty() && !missing.is_empty() {
+            report.row(subject, State::NotApplicable, absent(&missing));
+        } else if sockets.is_empty() && named {
+            report.row(subject, State::Off, format!("switched off ({subject}.sockets = [])"));
+        }
+    }
+    files(report, config, privileges);
+}
+
+fn absent(sockets: &[&impl AsRef<Path>]) -> String {
+    let paths: Vec<_> = sockets.iter().map(|path| path.as_ref().display().to_string()).collect();
+    format!("no socket at {}; connected as soon as there is one", paths.join(", "))
+}
+
+/// `named`: the configuration names this socket, so its absence is a fault.
+fn socket(report: &mut Report, subject: &str, path: &Path, named: bool) {
+    match UnixStream::connect(path) {
+        Ok(_) => report.ok(subject, format!("{} accepts connections", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => {
+            report.row(subject, State::NotApplicable, absent(&[&path]));
+        }
+        Err(error) => {
+            let remedy = match error.kind() {
+                io::ErrorKind::PermissionDenied => "run as root, or in the group that owns the socket",
+                io::ErrorKind::NotFound => {
+                    "start the runtime, or mount its socket if the agent is in a container"
+                }
+                _ => "is the runtime running?",
+            };
+            let finding = format!(
+                "{}: {error}; its containers are named from files, or shown by ID; {remedy}",
+                path.display()
+            );
+            report.row(subject, State::Degraded, finding);
+        }
+    }
+}
+
+fn files(report: &mut Report, config: &Config, privileges: &Privileges) {
+    const SUBJECT: &str = "names in files";
+    let (there, unreadable) = (config.roots.there(), config.roots.unreadable());
+    let list = |paths: &[std::path::PathBuf]| {
+        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        paths.join(", ")
+    };
+    if !unreadable.is_empty() {
+        let remedy = privileges
+            .lack(&[&DAC_READ_SEARCH])
+            .unwrap_or_else(|| "look for a security module that forbids it".to_owned());
+        let finding = format!(
+            "permission denied: {}; containers that no socket reports are shown by ID; {remedy}",
+            list(&unreadable)
+        );
+        report.row(SUBJECT, State::Degraded, finding);
+    } else if there.is_empty() {
+        report.row(SUBJECT, State::NotApplicable, "no directory of [paths] exists");
+    } else {
+        report.ok(SUBJECT, format!("{}, for containers that no socket reports", list(&there)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn rows(config: &Config) -> Vec<(String, State, String)> {
+        let mut report = Report::default();
+        check(&mut report, config, &Privileges::of_this_process(&config.proc_root));
+        report.rows().iter().map(|row| (row.subject.clone(), row.state, row.finding.clone())).collect()
+    }
+
+    #[test]
+    fn a_socket_that_the_configuration_names_must_be_there() {
+        let config = Config {
+            docker_socket: Some("/nowhere/docker.sock".into()),
+            podman_sockets: vec!["/nowhere/podman.sock".into()],
+            cri_sockets: Vec::new(),
+            ..Config::default()
+        };
+        let rows = rows(&config);
+        let state = |subject: &str| rows.iter().find(|(name, ..)| name == subject).unwrap().1;
+        assert_eq!(state("docker"), State::Degraded);
+        assert_eq!(state("podman"), State::Degraded);
+        assert_eq!(state("cri"), State::Off);
+    }
+
+    #[test]
+    fn directories_that_do_not_exist_are_not_confused_with_those_that_may_not_be_read() {
+        let nowhere = PathBuf::from("/nowhere");
+        let mut config = Config::default();
+        config.roots.docker.clone_from(&nowhere);
+        config.roots.containerd.clone_from(&nowhere);
+        config.roots.storage.clone_from(&nowhere);
+        config.roots.logs = nowhere;
+        let rows = rows(&config);
+        let (_, state, finding) = rows.last().unwrap();
+        assert_eq!(*state, State::NotApplicable, "{finding}");
+    }
+}

@@ -1,0 +1,112 @@
+//! What a container has used up in its current run. The accounts of NVML's processes are filed under cgroup paths, and a
+//! container that is restarted gets the same path again; a row counts from the start of the run.
+
+use std::collections::HashMap;
+
+use crate::{containers::tracker::Container, snapshot::gpu::ContainerGpu};
+
+/// Most paths whose accounts are remembered.
+const PATHS_MAX: usize = 4096;
+
+/// By GPU, what an account had reached.
+type Reached = Vec<ContainerGpu>;
+
+/// Where the accounts of current runs began.
+#[derive(Default)]
+pub(super) struct Runs {
+    /// By the container's key, what its path's account had reached when the run began.
+    begun: HashMap<u64, Reached>,
+    /// By cgroup path, what was last reported to a run.
+    reported: HashMap<String, Reached>,
+}
+
+impl Runs {
+    /// The shares of a container without what earlier runs have used up.
+    pub(super) fn of_this_run(
+        &mut self,
+        container: &Container,
+        shares: Vec<ContainerGpu>,
+    ) -> Vec<ContainerGpu> {
+        let path = &container.identity.cgroup_path;
+        let begun = self
+            .begun
+            .entry(container.key)
+            .or_insert_with(|| self.reported.get(path).cloned().unwrap_or_default());
+        if shares.is_empty() {
+            return shares;
+        }
+        if self.reported.len() >= PATHS_MAX && !self.reported.contains_key(path) {
+            // Living containers are entered again at this tick.
+            self.reported.clear();
+        }
+        self.reported.insert(path.clone(), shares.iter().map(ContainerGpu::totals).collect());
+        // An account that was closed counts from 0 again.
+        begun
+            .retain(|before| shares.iter().all(|share| !is_same(share, before) || share.busy >= before.busy));
+        let of_run = shares.into_iter().map(|mut share| {
+            if let Some(before) = begun.iter().find(|before| is_same(&share, before)) {
+                share.busy = share.busy.saturating_sub(before.busy);
+                let before = before.energy_joules.unwrap_or(0.0);
+                share.energy_joules = share.energy_joules.map(|joules| (joules - before).max(0.0));
+            }
+            share
+        });
+        of_run.collect()
+    }
+
+    /// The container has ended.
+    pub(super) fn end(&mut self, container: &Container) {
+        self.begun.remove(&container.key);
+    }
+}
+
+fn is_same(one: &ContainerGpu, other: &ContainerGpu) -> bool {
+    (one.index, &one.uuid) == (other.index, &other.uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::containers::{Identity, Runtime};
+
+    fn container(key: u64) -> Container {
+        let identity = Identity {
+            id: "a".into(),
+            cgroup_path: "/docker/a".into(),
+            runtime: Runtime::Docker,
+            name: String::new(),
+            image: String::new(),
+            container: "a".into(),
+            namespace: None,
+            pod: None,
+            labels: Default::default(),
+            started_at: None,
+        };
+        Container { key, identity: Arc::new(identity), cgroup_id: key, slot: None }
+    }
+
+    fn share(seconds: u64, joules: f64) -> Vec<ContainerGpu> {
+        let busy = Duration::from_secs(seconds);
+        vec![ContainerGpu { index: 1, busy, energy_joules: Some(joules), ..ContainerGpu::default() }]
+    }
+
+    #[test]
+    fn a_run_counts_from_where_the_one_before_ended() {
+        let mut runs = Runs::default();
+        let mut used = |key, seconds, joules| {
+            let shares = runs.of_this_run(&container(key), share(seconds, joules));
+            let used = (shares[0].busy.as_secs(), shares[0].energy_joules.unwrap());
+            if key != 1 {
+                runs.end(&container(key));
+            }
+            used
+        };
+        assert_eq!(used(1, 0, 0.0), (0, 0.0));
+        assert_eq!(used(1, 5, 50.0), (5, 50.0));
+        assert_eq!(used(2, 7, 80.0), (2, 30.0), "what was used since the last report is the new run's");
+        assert_eq!(used(3, 7, 80.0), (0, 0.0));
+        assert_eq!(used(4, 1, 3.0), (1, 3.0), "the account was closed in between");
+    }
+}

@@ -1,0 +1,226 @@
+//! Finds a process of a container, through which its namespaces and mounts can be read.
+//!
+//! Every collector that needs "some process of this container" asks [`any_of`]. It leaves out containers that are nested
+//! in this one (Docker in Docker, a Kubernetes node in a container): their processes have other networks and other roots.
+//!
+//! Process ids come from `cgroup.procs`, which the kernel writes for the reader's PID namespace. They are only valid in a
+//! procfs of the same namespace, which [`same_namespace`] checks.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    containers::cgroup::{Layout, container_of},
+    kernel::{
+        host,
+        privileges::{Privileges, SYS_PTRACE},
+    },
+};
+
+/// Most bytes of a process list that are read; enough for some thousand processes.
+const LIST_BYTES: u64 = 64 * 1024;
+/// Most nested cgroups that are searched for a process.
+const NESTED_MAX: usize = 64;
+/// What to do if the agent is in a PID namespace of its own.
+const REMEDY_PID_NAMESPACE: &str = "set hostPID: true (Kubernetes) or --pid=host (Docker)";
+
+/// The id of any process in the container, as text. `None` if it has none.
+///
+/// # Errors
+/// If the container has processes, but all of them are hidden from the agent's PID namespace.
+pub(in crate::collectors) fn any_of(layout: &Layout, cgroup_path: &str) -> anyhow::Result<Option<String>> {
+    let mut hidden = false;
+    for directory in directories(layout, cgroup_path) {
+        let Ok(list) = processes(&directory) else { continue };
+        if let Some(process) = list.lines().find(|line| is_number(line)) {
+            return Ok(Some(process.to_owned()));
+        }
+        hidden |= list.lines().any(is_hidden);
+    }
+    anyhow::ensure!(
+        !hidden,
+        "find a process of cgroup {cgroup_path}: the agent's PID namespace hides them all; {REMEDY_PID_NAMESPACE}"
+    );
+    Ok(None)
+}
+
+/// True if the process is still in the container.
+pub(in crate::collectors) fn is_member(layout: &Layout, cgroup_path: &str, process: &str) -> bool {
+    directories(layout, cgroup_path)
+        .any(|directory| processes(&directory).is_ok_and(|list| list.lines().any(|line| line == process)))
+}
+
+/// The inode number of a process's network namespace.
+pub(in crate::collectors) fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
+    fs::metadata(proc_root.join(process).join("ns/net")).map(|metadata| metadata.ino())
+}
+
+/// The inode number of the host's network namespace. If process 1 cannot be seen, the agent's own is taken for it.
+pub(in crate::collectors) fn host_network_namespace(proc_root: &Path) -> anyhow::Result<u64> {
+    network_namespace(proc_root, "1")
+        .or_else(|_| network_namespace(proc_root, "self"))
+        .context("find the host's network namespace")
+}
+
+/// Checks that process ids which the kernel gives this process are those of the procfs at `proc_root`.
+///
+/// # Errors
+/// If that procfs belongs to another PID namespace; the text contains the remedy.
+pub(in crate::collectors) fn same_namespace(proc_root: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        host::shares_process_ids(proc_root),
+        "look up containers' processes: {} belongs to another PID namespace than the agent, so process ids mean \
+         different processes there; {REMEDY_PID_NAMESPACE}",
+        proc_root.display()
+    );
+    Ok(())
+}
+
+/// Why processes of containers cannot be looked at, completely or for most containers. `None` if they can.
+pub(in crate::collectors) fn limitation(layout: &Layout, proc_root: &Path) -> Option<String> {
+    if let Err(error) = same_namespace(proc_root) {
+        return Some(format!("{error:#}"));
+    }
+    if let Some(lack) = Privileges::of_this_process(proc_root).lack(&[&SYS_PTRACE]) {
+        return Some(format!("network namespaces and mounts of other processes cannot be read: {lack}"));
+    }
+    // Kernel threads are always in the root cgroup; only the first PID namespace shows them.
+    let list = processes(&layout.primary("/")).unwrap_or_default();
+    list.lines().any(is_hidden).then(|| {
+        format!("the agent's PID namespace hides processes of other namespaces; {REMEDY_PID_NAMESPACE}")
+    })
+}
+
+/// `cgroup.procs` has 0 for a process that the reader's PID namespace does not show.
+fn is_hidden(line: &str) -> bool {
+    line == "0"
+}
+
+fn is_number(line: &str) -> bool {
+    !is_hidden(line) && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The container's cgroup and those nested in it, where some runtimes put the processes, without those of nested
+/// containers: in the tree that is walked; then, for containers that are not in it, in v1's.
+fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathBuf> {
+    let told = layout.told().get();
+    let id_at = move |path: &str| {
+        let id = container_of(path).map(|container| container.id.to_owned());
+        id.or_else(|| told.get(path).map(|told| told.id.clone()))
+    };
+    let own = id_at(cgroup_path);
+    let mut roots = vec![layout.primary(cgroup_path)];
+    roots.extend(["cpu", "memory"].into_iter().filter_map(|name| layout.directory(name, cgroup_path)));
+    let root = |directory| (directory, cgroup_path.trim_end_matches('/').to_owned());
+    let mut pending: Vec<(PathBuf, String)> = roots.into_iter().rev().map(root).collect();
+    let mut left = NESTED_MAX;
+    std::iter::from_fn(move || {
+        let (directory, path) = pending.pop()?;
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if left == 0 || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+            // A cgroup that repeats the container's own id is a part of the container.
+            if id_at(&path).is_none_or(|id| Some(id) == own) {
+                left -= 1;
+                pending.push((entry.path(), path));
+            }
+        }
+        Some(directory)
+    })
+}
+
+/// The list of processes of one cgroup, up to a limit. A cgroup of threads refuses to give one.
+fn processes(directory: &Path) -> io::Result<String> {
+    let mut list = Vec::new();
+    File::open(directory.join("cgroup.procs"))?.take(LIST_BYTES).read_to_end(&mut list)?;
+    String::from_utf8(list).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTER: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
+    const INNER: &str = "1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e";
+
+    fn tree(cgroups: &[(&str, &str)]) -> (tempfile::TempDir, Layout) {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("cgroup.controllers"), "cpu memory\n").unwrap();
+        for (path, processes) in cgroups {
+            let directory = root.path().join(path);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("cgroup.procs"), processes).unwrap();
+        }
+        let layout = Layout::detect(root.path()).unwrap();
+        (root, layout)
+    }
+
+    #[test]
+    fn processes_of_a_nested_container_are_not_those_of_the_outer_one() {
+        let pods = "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice";
+        for (init, inner) in [("init.scope", pods), ("zz.scope", "aa.slice"), ("aa.scope", "zz.slice")] {
+            let outer = format!("/docker/{OUTER}");
+            let inner = format!("{outer}/{inner}/cri-containerd-{INNER}.scope");
+            let (_root, layout) = tree(&[
+                (&format!("docker/{OUTER}/{init}"), "10\n"),
+                (&inner[1..], "20\n"),
+                (&format!("{}/worker", &inner[1..]), "21\n"),
+            ]);
+            assert_eq!(any_of(&layout, &outer).unwrap().as_deref(), Some("10"), "{init}");
+            assert!(is_member(&layout, &outer, "10") && !is_member(&layout, &outer, "20"));
+            assert_eq!(any_of(&layout, &inner).unwrap().as_deref(), Some("20"));
+            assert!(is_member(&layout, &inner, "21"));
+        }
+    }
+
+    #[test]
+    fn an_outer_container_whose_only_processes_are_a_nested_ones_has_none() {
+        let outer = format!("/docker/{OUTER}");
+        let (_root, layout) = tree(&[(&format!("docker/{OUTER}/docker/{INNER}"), "20\n")]);
+        assert_eq!(any_of(&layout, &outer).unwrap(), None);
+        // By its path alone it is no container; a runtime has reported it.
+        let (_root, layout) = tree(&[(&format!("docker/{OUTER}/default/web"), "20\n")]);
+        let web = crate::containers::cgroup::ToldCgroup {
+            id: "web".into(),
+            runtime: crate::containers::Runtime::Containerd,
+        };
+        layout.told().set([(format!("{outer}/default/web"), web)].into());
+        assert_eq!(any_of(&layout, &outer).unwrap(), None);
+        assert_eq!(any_of(&layout, &format!("{outer}/default/web")).unwrap().as_deref(), Some("20"));
+    }
+
+    #[test]
+    fn a_nested_cgroup_with_the_containers_own_id_is_a_part_of_it() {
+        let outer = format!("/docker/{OUTER}");
+        let (_root, layout) = tree(&[(&format!("docker/{OUTER}/docker/{OUTER}"), "20\n")]);
+        assert_eq!(any_of(&layout, &outer).unwrap().as_deref(), Some("20"));
+    }
+
+    #[test]
+    fn hidden_processes_are_an_error_with_the_remedy() {
+        let outer = format!("/docker/{OUTER}");
+        let (_root, layout) = tree(&[(&format!("docker/{OUTER}"), "0\n0\n")]);
+        let error = any_of(&layout, &outer).unwrap_err().to_string();
+        assert!(error.contains("PID namespace") && error.contains("--pid=host"), "{error}");
+        let (_root, layout) = tree(&[(&format!("docker/{OUTER}"), "0\n7\n")]);
+        assert_eq!(any_of(&layout, &outer).unwrap().as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_procfs_of_another_namespace_is_refused() {
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir_all(proc.path().join("self")).unwrap();
+        for (ids, same) in [("4242\t7", false), ("7", true)] {
+            fs::write(proc.path().join("self/status"), format!("Name:\tx\nNSpid:\t{ids}\n")).unwrap();
+            assert_eq!(same_namespace(proc.path()).is_ok(), same, "{ids}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Rules of the user that give containers other display names, and which of them can never have an effect. Pure.
+
+use serde::Deserialize;
+
+/// A rule that gives containers another display name.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// The runtime name it applies to; a `*` stands for any run of characters.
+    pub name: String,
+    /// The display name instead; `*` is replaced by what the first `*` of `name` stood for.
+    pub to: String,
+}
+
+impl Rename {
+    /// The display name for a runtime name; `None` if the rule does not match or the result is empty.
+    #[must_use]
+    pub fn apply(&self, name: &str) -> Option<String> {
+        let first = self.matched(name)?;
+        let to = if self.name.contains('*') { self.to.replace('*', first) } else { self.to.clone() };
+        (!to.is_empty()).then_some(to)
+    }
+
+    /// What the first `*` stands for in `name`, empty without a `*`; `None` if the rule does not match.
+    fn matched<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let Some((start, rest)) = self.name.split_once('*') else {
+            return (self.name == name).then_some("");
+        };
+        let after_start = name.strip_prefix(start)?;
+        let (middle, end) = rest.rsplit_once('*').map_or((None, rest), |(middle, end)| (Some(middle), end));
+        let open = after_start.strip_suffix(end)?;
+        let mut first = open;
+        if let Some(middle) = middle {
+            // Leftmost match of each part: if the name matches at all, it matches this way.
+            let mut left = open;
+            for (number, part) in middle.split('*').enumerate() {
+                let at = left.find(part)?;
+                if number == 0 {
+                    first = &left[..at];
+                }
+                left = &left[at + part.len()..];
+            }
+        }
+        Some(first)
+    }
+
+    /// True if this rule matches every name that `other` matches. May be false for exotic patterns that it covers.
+    fn covers(&self, other: &Self) -> bool {
+        // No literal part of this rule contains a `*`, so a `*` of the other one is matched by a `*` of this one.
+        self.matched(&other.name).is_some()
+    }
+}
+
+/// The rules that cannot have an effect whatever containers there are: index and reason.
+#[must_use]
+pub fn ineffective_renames(rules: &[Rename]) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let shadow = rules[..index].iter().find(|earlier| !earlier.to.is_empty() && earlier.covers(rule));
+        if rule.to.is_empty() {
+            found.push((index, "`to` is empty".to_owned()));
+        } else if let Some(earlier) = shadow {
+            let reason = format!("the earlier rule for {:?} matches every such name first", earlier.name);
+            found.push((index, reason));
+        } else if let Some(earlier) = rules[..index].iter().find(|earlier| is_same_literal(earlier, rule)) {
+            let reason = format!(
+                "the rule for {:?} gives the same name {:?}, which only one container at a time can have",
+                earlier.name, rule.to
+            );
+            found.push((index, reason));
+        }
+    }
+    found
+}
+
+/// Both give one and the same name, whatever they match.
+fn is_same_literal(one: &Rename, other: &Rename) -> bool {
+    one.to == other.to && !one.to.contains('*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, to: &str) -> Rename {
+        Rename { name: name.into(), to: to.into() }
+    }
+
+    #[test]
+    fn rules_that_cannot_have_an_effect_are_found() {
+        let rules = [
+            rule("studio_*_gpu", "*"),
+            rule("studio_a_gpu", "a"),
+            rule("studio_*", "other-*"),
+            rule("studio_*_gpu", "again"),
+            rule("web", "front"),
+            rule("www", "front"),
+            rule("gone", ""),
+            rule("gone", "back"),
+        ];
+        let indexes: Vec<usize> = ineffective_renames(&rules).iter().map(|(index, _)| *index).collect();
+        assert_eq!(indexes, [1, 3, 5, 6]);
+        assert!(ineffective_renames(&rules[..1]).is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_covers_another_matches_all_that_it_matches() {
+        for (wide, narrow, covers) in [
+            ("*", "a*b", true),
+            ("a*", "a*b", true),
+            ("a*b", "a*", false),
+            ("*x*", "*x", true),
+            ("a", "a*", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(rule(wide, "x").covers(&rule(narrow, "y")), covers, "{wide} {narrow}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Which containers are a compose service's own, and what they are called.
+//!
+//! Labels alone do not say so: an image may carry compose's labels from the time it was committed, and `docker compose
+//! run` gives a one-off container the labels of its service. The runtime's name decides: compose calls a service's own
+//! container `<project>-<service>-<number>`, version 1 with `_`, and puts an id before it while it replaces one.
+
+use super::known;
+use crate::containers::directory::Names;
+
+/// `<service>-<number>`, or the service alone if it has no number; `None` for every container that is not a service's
+/// own, and for one with a `container_name` of its own.
+pub(super) fn service_name(names: &Names, runtime_name: Option<&str>) -> Option<String> {
+    let service = known(&names.compose_service)?;
+    if names.compose_one_off {
+        return None;
+    }
+    let (project, number) = (known(&names.compose_project), known(&names.compose_number));
+    // Without a runtime's name there is nothing that speaks against the labels.
+    runtime_name.is_none_or(|name| is_own(name, project, service, number)).then(|| match number {
+        Some(number) => format!("{service}-{number}"),
+        None => service.to_owned(),
+    })
+}
+
+fn is_own(name: &str, project: Option<&str>, service: &str, number: Option<&str>) -> bool {
+    ['-', '_'].into_iter().any(|separator| {
+        let numbered = match number {
+            Some(number) => name.strip_suffix(number).and_then(|name| name.strip_suffix(separator)),
+            None => Some(name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(separator)),
+        };
+        let before = numbered.and_then(|name| name.strip_suffix(service));
+        let before = before.and_then(|before| before.strip_suffix(separator));
+        before.is_some_and(|before| match project {
+            Some(project) => before == project || is_being_replaced(before, project),
+            None => !before.is_empty(),
+        })
+    })
+}
+
+/// `<id>_<project>`, which compose uses until the predecessor is gone.
+fn is_being_replaced(before: &str, project: &str) -> bool {
+    let id = before.strip_suffix(project).and_then(|before| before.strip_suffix('_'));
+    id.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(service: &str, project: Option<&str>, number: Option<&str>, name: &str) -> Option<String> {
+        let own = |text: &str| Some(text.to_owned());
+        let names = Names {
+            compose_service: own(service),
+            compose_project: project.and_then(own),
+            compose_number: number.and_then(own),
+            ..Names::default()
+        };
+        service_name(&names, (!name.is_empty()).then_some(name))
+    }
+
+    #[test]
+    fn a_services_own_containers_are_known_by_their_names() {
+        let shop = Some("shop");
+        for (name, own) in [
+            ("shop-web-1", true),
+            ("shop_web_1", true),
+            ("0a1b2c3d4e5f_shop_web_1", true),
+            ("0a1b2c3d4e5f_shop-web-1", true),
+            ("", true),
+            ("shop-web-2", false),
+            ("shop-web-1-debug", false),
+            ("shop-web-run-0a1b2c", false),
+            ("other-web-1", false),
+            ("facefusion", false),
+            ("happy_morse", false),
+            ("web-1", false),
+        ] {
+            assert_eq!(named("web", shop, Some("1"), name).is_some(), own, "{name}");
+        }
+        assert_eq!(named("web", None, Some("1"), "any-web-1").as_deref(), Some("web-1"));
+        assert_eq!(named("web", shop, None, "shop-web-2").as_deref(), Some("web"));
+        assert_eq!(named("web", shop, None, "shop_web").as_deref(), Some("web"));
+        assert_eq!(named("web", None, None, "-web"), None);
+    }
+
+    #[test]
+    fn a_one_off_has_no_service_name() {
+        let names = Names {
+            compose_service: Some("web".into()),
+            compose_project: Some("shop".into()),
+            compose_number: Some("1".into()),
+            compose_one_off: true,
+            ..Names::default()
+        };
+        assert_eq!(service_name(&names, Some("shop-web-1")), None);
+        assert_eq!(service_name(&names, None), None);
+    }
+}

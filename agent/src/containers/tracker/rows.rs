@@ -1,0 +1,99 @@
+//! From entries to the rows that are published, and how long the rows of ended containers are kept.
+
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
+
+use super::{Entry, Tracker};
+use crate::{
+    containers::Moment,
+    snapshot::{ContainerRow, Totals},
+};
+
+/// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
+const WAIT_FOR_NAME: Duration = Duration::from_secs(1);
+/// Final counters that nothing has scraped are kept for at least this long, whatever the configuration says.
+const KEEP_UNSCRAPED: Duration = Duration::from_secs(60);
+
+impl Entry {
+    /// What it has counted, with its earlier runs.
+    pub(super) fn totals(&self) -> Totals {
+        let mut row = self.row.clone();
+        row.settle();
+        self.earlier.iter().for_each(|earlier| earlier.add_to(&mut row));
+        Totals::of(&row)
+    }
+
+    fn ended_for(&self, now: Instant) -> Option<Duration> {
+        self.ended.map(|ended| now.saturating_duration_since(ended))
+    }
+
+    /// True once a scraper has been given a snapshot with its final counters.
+    fn is_scraped(&self, scraped: u64) -> bool {
+        self.final_snapshot.is_some_and(|number| number <= scraped)
+    }
+}
+
+impl Tracker {
+    /// Drops ended containers that are too old or too many. `scraped` is the number of the last snapshot that was given to
+    /// a scraper, 0 before the first. Those whose final counters were scraped go first; a drop of others for their number
+    /// is counted if there is a scraper at all.
+    pub fn expire(&mut self, now: Moment, scraped: u64) {
+        let before = self.entries.len();
+        let keep_ended = self.keep_ended;
+        self.entries.retain(|_, entry| {
+            let keep = if entry.is_scraped(scraped) { keep_ended } else { keep_ended.max(KEEP_UNSCRAPED) };
+            entry.ended_for(now.monotonic).is_none_or(|age| age < keep)
+        });
+        let ended = self.entries.values().filter(|entry| entry.ended.is_some());
+        // Keys grow with time, so the lowest are the oldest.
+        let mut ended: Vec<_> =
+            ended.map(|entry| (Reverse(entry.is_scraped(scraped)), entry.container.key)).collect();
+        let surplus = ended.len().saturating_sub(self.most_ended);
+        if surplus > 0 {
+            ended.sort_unstable();
+        }
+        for (Reverse(is_scraped), key) in ended.into_iter().take(surplus) {
+            self.entries.remove(&key);
+            self.dropped += u64::from(!is_scraped && scraped > 0);
+        }
+        self.stale_names |= self.entries.len() != before;
+    }
+
+    /// Containers that run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.entries.values().filter(|entry| entry.row.is_running()).count()
+    }
+
+    /// The rows to publish in the snapshot of that number: all but those that a runtime may still name in a moment.
+    #[must_use]
+    pub fn rows(&mut self, now: Moment, number: u64) -> Vec<ContainerRow> {
+        let (may_be_named, keep_ended) = (self.directory.may_learn(), self.keep_ended);
+        let waits = |entry: &Entry| {
+            may_be_named
+                && !entry.named
+                && now.monotonic.saturating_duration_since(entry.first_seen) < WAIT_FOR_NAME
+        };
+        for entry in self.entries.values_mut().filter(|entry| entry.ended.is_some() && !waits(entry)) {
+            entry.final_snapshot.get_or_insert(number);
+        }
+        let recent = |entry: &Entry| {
+            let placed = entry.exit_placed.filter(|_| entry.row.life.last_exit.is_some());
+            placed.is_some_and(|(_, at)| now.monotonic.saturating_duration_since(at) < keep_ended)
+        };
+        let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
+            let mut row = entry.row.clone();
+            row.settle();
+            entry.earlier.iter().for_each(|earlier| earlier.add_to(&mut row));
+            row.ended_ago = entry.ended_for(now.monotonic);
+            let before = || self.entries.get(&entry.predecessor?);
+            let exits = if row.life.last_exit.is_some() { Some(entry) } else { before() };
+            row.life.last_exit =
+                exits.filter(|entry| recent(entry)).and_then(|entry| entry.row.life.last_exit);
+            row
+        });
+        rows.collect()
+    }
+}

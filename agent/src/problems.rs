@@ -1,0 +1,279 @@
+//! What is wrong with each container, from what the collectors read and from a short history of it. Reads nothing itself;
+//! costs some 200 bytes per container.
+//!
+//! | problem | if |
+//! |---|---|
+//! | stuck in the driver | its GPU state is `stuck_in_driver` |
+//! | unhealthy | its health check fails |
+//! | OOM-killed | the kernel killed a process of it within [`OOM_WINDOW`] |
+//! | crash-looping | it was started again more than [`CRASH_RESTARTS`] times within [`CRASH_WINDOW`], as in dashboards/alerts.yml |
+//! | throttled | it used up its CPU quota in [`THROTTLED_RATIO`] or more of the periods of the last minute |
+//!
+//! History is kept by display name, because a container that is started again has a new cgroup, and in Kubernetes a new
+//! id.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{
+    containers::Moment,
+    snapshot::{
+        ContainerRow,
+        cgroup::CpuUsage,
+        gpu_state::GpuState,
+        lifecycle::{ExitReason, Health},
+        problem::Problem,
+    },
+};
+
+/// How long an OOM kill is a problem.
+pub const OOM_WINDOW: Duration = Duration::from_secs(600);
+/// The window in which restarts are counted.
+pub const CRASH_WINDOW: Duration = Duration::from_secs(600);
+/// More restarts than this within the window are a crash loop.
+pub const CRASH_RESTARTS: u64 = 3;
+/// The share of throttled periods from which on a container is throttled.
+pub const THROTTLED_RATIO: f64 = 0.25;
+
+/// Fewer periods are too few for a share: two seconds of work at the usual period.
+const PERIODS_MIN: u64 = 20;
+/// Time between two notes of the CPU periods, and how many are kept: one minute.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
+const NOTES: usize = 7;
+/// Most restarts that are noted; more within the window are counted as so many.
+const RESTARTS_NOTED: usize = 64;
+
+/// Finds the problems of every container at every tick.
+#[derive(Default)]
+pub struct Problems {
+    histories: HashMap<String, History>,
+}
+
+#[derive(Default)]
+struct History {
+    restarts: Option<u64>,
+    restarted: VecDeque<Instant>,
+    /// When, and the periods and throttled periods by then.
+    periods: VecDeque<(Instant, u64, u64)>,
+    /// When the last OOM kill was: by the wall clock as reported, and by the monotonic clock, which nobody sets.
+    oom: Option<(SystemTime, Instant)>,
+}
+
+impl Problems {
+    /// Fills in the problems of these rows, most severe first. A row whose name another one bears has none.
+    pub fn fill(&mut self, rows: &mut [ContainerRow], now: Moment) {
+        let mut histories = HashMap::with_capacity(self.histories.len());
+        for row in rows.iter_mut().filter(|row| row.owns_name) {
+            let name = row.identity.container.clone();
+            let mut history = self.histories.remove(&name).unwrap_or_default();
+            row.problems = problems(row, &mut history, now);
+            histories.insert(name, history);
+        }
+        self.histories = histories;
+    }
+}
+
+fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Problem> {
+    let runs = row.is_running();
+    let mut found = Vec::new();
+    if runs && row.gpu_state == Some(GpuState::StuckInDriver) {
+        let since = row.nvidia_driver.as_ref().and_then(|driver| driver.waiting);
+        found.push(Problem::StuckInDriver { since });
+    }
+    if runs && row.life.health == Some(Health::Unhealthy) {
+        found.push(Problem::Unhealthy);
+    }
+    found.extend(history.oom_killed(row, now));
+    found.extend(history.crash_looping(row, now.monotonic));
+    found.extend(history.throttled(&row.cgroup.cpu, now.monotonic).filter(|_| runs));
+    found
+}
+
+impl History {
+    fn oom_killed(&mut self, row: &ContainerRow, now: Moment) -> Option<Problem> {
+        let exit = row.life.last_exit.filter(|exit| exit.reason == Some(ExitReason::OomKilled));
+        let last = row.oom.last_at.max(exit.map(|exit| exit.at))?;
+        let at = match self.oom {
+            Some((known, at)) if known == last => at,
+            _ => now.place(last),
+        };
+        self.oom = Some((last, at));
+        let ago = now.monotonic.saturating_duration_since(at);
+        let kills = row.oom.total().filter(|kills| *kills > 0);
+        (ago < OOM_WINDOW).then_some(Problem::OomKilled { kills, ago })
+    }
+
+    fn crash_looping(&mut self, row: &ContainerRow, now: Instant) -> Option<Problem> {
+        if let Some(restarts) = row.life.restarts {
+            // The first number may be of any age.
+            let more = restarts.saturating_sub(self.restarts.unwrap_or(restarts));
+            self.restarts = Some(restarts);
+            let noted = usize::try_from(more).unwrap_or(RESTARTS_NOTED).min(RESTARTS_NOTED);
+            self.restarted.extend(std::iter::repeat_n(now, noted));
+        }
+        while self.restarted.len() > RESTARTS_NOTED
+            || self.restarted.front().is_some_and(|at| now.duration_since(*at) >= CRASH_WINDOW)
+        {
+            self.restarted.pop_front();
+        }
+        let restarts = self.restarted.len() as u64;
+        let code = row.life.last_exit.and_then(|exit| exit.code);
+        (restarts > CRASH_RESTARTS).then_some(Problem::CrashLooping { restarts, code })
+    }
+
+    fn throttled(&mut self, cpu: &CpuUsage, now: Instant) -> Option<Problem> {
+        let (Some(periods), Some(throttled)) = (cpu.periods, cpu.throttled_periods) else {
+            self.periods.clear();
+            return None;
+        };
+        // A new cgroup counts from 0.
+        if self.periods.back().is_some_and(|(_, before, cut)| periods < *before || throttled < *cut) {
+            self.periods.clear();
+        }
+        if self.periods.back().is_none_or(|(at, ..)| now.duration_since(*at) >= NOTE_EVERY) {
+            self.periods.push_back((now, periods, throttled));
+        }
+        while self.periods.len() > NOTES {
+            self.periods.pop_front();
+        }
+        let (_, before, cut) = self.periods.front()?;
+        let (periods, throttled) = (periods - before, throttled - cut);
+        let ratio = throttled as f64 / periods.max(1) as f64;
+        (periods >= PERIODS_MIN && ratio >= THROTTLED_RATIO).then_some(Problem::Throttled { ratio })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        containers::{Identity, Runtime},
+        snapshot::lifecycle::LastExit,
+    };
+
+    /// A container, and what was known of it at each second since it was first seen.
+    struct Watched {
+        problems: Problems,
+        row: ContainerRow,
+        begun: Instant,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let identity = Identity {
+                id: "a".into(),
+                cgroup_path: "/docker/a".into(),
+                runtime: Runtime::Docker,
+                name: "a".into(),
+                image: String::new(),
+                container: "a".into(),
+                namespace: None,
+                pod: None,
+                labels: Default::default(),
+                started_at: None,
+            };
+            let row = ContainerRow::new(std::sync::Arc::new(identity), SystemTime::UNIX_EPOCH);
+            Self { problems: Problems::default(), row, begun: Instant::now() }
+        }
+
+        fn at(&mut self, seconds: u64, change: impl FnOnce(&mut ContainerRow)) -> Vec<Problem> {
+            change(&mut self.row);
+            let since = Duration::from_secs(seconds);
+            let rows = std::slice::from_mut(&mut self.row);
+            let now = Moment { wall: SystemTime::UNIX_EPOCH + since, monotonic: self.begun + since };
+            self.problems.fill(rows, now);
+            self.row.problems.clone()
+        }
+    }
+
+    #[test]
+    fn a_container_that_is_well_has_no_problem() {
+        assert_eq!(Watched::new().at(0, |_| ()), []);
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_their_severity() {
+        let mut watched = Watched::new();
+        let cpu = |row: &mut ContainerRow, periods, throttled| {
+            row.cgroup.cpu.periods = Some(periods);
+            row.cgroup.cpu.throttled_periods = Some(throttled);
+        };
+        watched.at(0, |row| {
+            row.life.restarts = Some(0);
+            cpu(row, 0, 0);
+        });
+        let found = watched.at(5, |row| {
+            row.gpu_state = Some(GpuState::StuckInDriver);
+            row.life.health = Some(Health::Unhealthy);
+            row.life.restarts = Some(4);
+            row.oom.last_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4));
+            cpu(row, 50, 25);
+        });
+        let ranks: Vec<_> = found.iter().map(Problem::rank).collect();
+        assert_eq!(ranks, [0, 1, 2, 3, 4], "{found:?}");
+        // What has ended hangs no more; that it was killed and is started over and over stays true.
+        let found = watched.at(6, |row| row.ended_at = Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn a_kill_is_forgotten_after_ten_minutes() {
+        let mut watched = Watched::new();
+        let kill = |row: &mut ContainerRow| {
+            row.oom.this_life = Some(6);
+            row.oom.last_at = Some(SystemTime::UNIX_EPOCH);
+        };
+        let ago = Duration::from_secs(599);
+        assert_eq!(watched.at(599, kill), [Problem::OomKilled { kills: Some(6), ago }]);
+        assert_eq!(watched.at(600, kill), []);
+        // The runtime tells of kills that the agent did not see.
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(700);
+        let exit = LastExit { at, code: Some(137), reason: Some(ExitReason::OomKilled) };
+        let found = watched.at(701, |row| row.life.last_exit = Some(exit));
+        assert_eq!(found, [Problem::OomKilled { kills: Some(6), ago: Duration::from_secs(1) }]);
+    }
+
+    #[test]
+    fn restarts_count_from_the_first_look_and_for_ten_minutes() {
+        let mut watched = Watched::new();
+        let restarts = |count| move |row: &mut ContainerRow| row.life.restarts = Some(count);
+        assert_eq!(watched.at(0, restarts(900)), [], "of any age");
+        assert_eq!(watched.at(1, restarts(903)), []);
+        assert_eq!(watched.at(2, restarts(904)), [Problem::CrashLooping { restarts: 4, code: None }]);
+        assert_eq!(watched.at(600, |_| ()), [Problem::CrashLooping { restarts: 4, code: None }]);
+        assert_eq!(watched.at(601, |_| ()), []);
+        assert_eq!(watched.at(602, restarts(u64::MAX)).len(), 1);
+        assert_eq!(watched.problems.histories["a"].restarted.len(), RESTARTS_NOTED);
+        assert_eq!(watched.at(2000, restarts(0)), [], "made anew");
+    }
+
+    #[test]
+    fn only_the_last_minute_of_throttling_counts() {
+        let mut watched = Watched::new();
+        let cpu = |periods, throttled| {
+            move |row: &mut ContainerRow| {
+                row.cgroup.cpu.periods = Some(periods);
+                row.cgroup.cpu.throttled_periods = Some(throttled);
+            }
+        };
+        assert_eq!(watched.at(0, cpu(10_000, 9_000)), [], "of any age");
+        assert_eq!(watched.at(1, cpu(10_010, 9_010)), [], "too few periods");
+        assert_eq!(watched.at(10, cpu(10_100, 9_025)), [Problem::Throttled { ratio: 0.25 }]);
+        for seconds in (20..=90).step_by(10) {
+            watched.at(seconds, cpu(10_000 + seconds * 10, 9_025));
+        }
+        assert_eq!(watched.row.problems, [], "none within the last minute");
+        assert_eq!(watched.at(91, cpu(5, 5)), [], "a new cgroup");
+        assert_eq!(watched.at(95, cpu(45, 45)), [Problem::Throttled { ratio: 1.0 }]);
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let mut watched = Watched::new();
+        watched.at(0, |_| ());
+        watched.problems.fill(&mut [], Moment { wall: SystemTime::UNIX_EPOCH, monotonic: watched.begun });
+        assert!(watched.problems.histories.is_empty());
+    }
+}

@@ -1,0 +1,65 @@
+//! Text from containers, so that it can do no harm in the page.
+
+use std::fmt::{self, Write as _};
+
+/// The longest text of a cell, in characters.
+pub(super) const CELL_MAX_CHARS: usize = 200;
+
+/// Text that can stand between tags and in quotes.
+pub(super) struct Escaped<'a>(pub(super) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, c) in self.0.chars().enumerate() {
+            if place == CELL_MAX_CHARS {
+                return out.write_char('…');
+            }
+            match c {
+                '&' => out.write_str("&amp;")?,
+                '<' => out.write_str("&lt;")?,
+                '>' => out.write_str("&gt;")?,
+                '"' => out.write_str("&quot;")?,
+                '\'' => out.write_str("&#39;")?,
+                // Characters that are not seen, or that turn the direction of what follows, would deceive the
+                // reader.
+                c if c.is_control() || is_invisible(c) => out.write_char('\u{fffd}')?,
+                c => out.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a reader would see anything of the text.
+pub(super) fn is_visible(text: &str) -> bool {
+    text.chars().any(|c| !(c.is_control() || c.is_whitespace() || is_invisible(c)))
+}
+
+/// Zero-width and directional characters.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_a_container_can_become_markup() {
+        let text = Escaped("<script>alert('x')</script>&\"\u{202e}\n").to_string();
+        assert_eq!(text, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_long_cell_is_cut() {
+        assert_eq!(Escaped(&"ß".repeat(10_000)).to_string().chars().count(), CELL_MAX_CHARS + 1);
+    }
+
+    #[test]
+    fn a_name_of_nothing_to_see_is_known_as_such() {
+        for text in ["", " ", "\u{200b}\u{202e}", "\0\n", "\u{3000}"] {
+            assert!(!is_visible(text), "{text:?}");
+        }
+        assert!(is_visible(" 融合 "));
+    }
+}

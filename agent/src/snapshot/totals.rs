@@ -1,0 +1,484 @@
+//! What a container has counted in earlier runs, and how that is added to what the current run counts.
+//!
+//! One rule for every type of a row: counters are added, gauges are left alone. A type says so itself, in [`Accumulate`];
+//! each implementation names every field, so that a new one cannot be forgotten. Interface counters are not carried over:
+//! they belong to the network namespace, which may outlive a run or be shared.
+
+use super::{
+    ContainerRow,
+    cgroup::{CgroupUsage, CpuUsage, DeviceIo, HugePages, MemoryUsage, Pressure, Pressures},
+    gpu::ContainerGpu,
+    network::HostNetwork,
+    nvidia_driver::{CommandUsage, DriverMeaning, DriverUsage, FailureCount},
+    oom::OomKills,
+    scheduler::{Histogram, SchedulerUsage},
+};
+
+/// Something with counters.
+pub trait Accumulate {
+    /// Adds the counters of an earlier run. Gauges stay as they are.
+    fn accumulate(&mut self, earlier: &Self);
+
+    /// The same without its gauges: what remains of a run that has ended.
+    #[must_use]
+    fn counters(&self) -> Self;
+}
+
+/// The counters of all earlier runs of one container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    cgroup: CgroupUsage,
+    scheduler: Option<Box<SchedulerUsage>>,
+    host_network: Option<HostNetwork>,
+    oom: OomKills,
+    nvidia_driver: Option<Box<DriverUsage>>,
+    gpus: Vec<ContainerGpu>,
+}
+
+impl Totals {
+    /// Those of a row that is final.
+    #[must_use]
+    pub fn of(row: &ContainerRow) -> Self {
+        Self {
+            cgroup: row.cgroup.counters(),
+            scheduler: row.scheduler.counters(),
+            host_network: row.host_network.counters(),
+            oom: row.oom.counters(),
+            nvidia_driver: row.nvidia_driver.counters(),
+            gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
+        }
+    }
+
+    /// Those that another container takes over that continues in this one's place: all but what is shown under the id of
+    /// the container, which is another then.
+    #[must_use]
+    pub fn of_successor(self) -> Self {
+        Self { cgroup: CgroupUsage::default(), ..self }
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn with(mut self, others: Option<Box<Self>>) -> Self {
+        if let Some(others) = others {
+            self.cgroup.accumulate(&others.cgroup);
+            self.scheduler.accumulate(&others.scheduler);
+            self.host_network.accumulate(&others.host_network);
+            self.oom.accumulate(&others.oom);
+            self.nvidia_driver.accumulate(&others.nvidia_driver);
+            add_gpus(&mut self.gpus, &others.gpus);
+        }
+        self
+    }
+
+    /// Adds them to what the current run has counted.
+    pub fn add_to(&self, row: &mut ContainerRow) {
+        row.cgroup.accumulate(&self.cgroup);
+        row.scheduler.accumulate(&self.scheduler);
+        row.host_network.accumulate(&self.host_network);
+        row.oom.accumulate(&self.oom);
+        row.nvidia_driver.accumulate(&self.nvidia_driver);
+        add_gpus(&mut row.gpus, &self.gpus);
+    }
+}
+
+impl Accumulate for u64 {
+    fn accumulate(&mut self, earlier: &Self) {
+        *self = self.saturating_add(*earlier);
+    }
+
+    fn counters(&self) -> Self {
+        *self
+    }
+}
+
+/// What was counted in one run only is counted in both.
+impl<T: Accumulate> Accumulate for Option<T> {
+    fn accumulate(&mut self, earlier: &Self) {
+        match (self.as_mut(), earlier) {
+            (Some(current), Some(earlier)) => current.accumulate(earlier),
+            (None, Some(earlier)) => *self = Some(earlier.counters()),
+            (_, None) => {}
+        }
+    }
+
+    fn counters(&self) -> Self {
+        self.as_ref().map(T::counters)
+    }
+}
+
+impl<T: Accumulate> Accumulate for Box<T> {
+    fn accumulate(&mut self, earlier: &Self) {
+        (**self).accumulate(earlier);
+    }
+
+    fn counters(&self) -> Self {
+        Self::new((**self).counters())
+    }
+}
+
+/// Rows are matched by what they are about.
+trait Keyed: Accumulate {
+    fn is_same(&self, other: &Self) -> bool;
+}
+
+impl<T: Keyed> Accumulate for Vec<T> {
+    fn accumulate(&mut self, earlier: &Self) {
+        for earlier in earlier {
+            match self.iter_mut().find(|current| current.is_same(earlier)) {
+                Some(current) => current.accumulate(earlier),
+                None => self.push(earlier.counters()),
+            }
+        }
+    }
+
+    fn counters(&self) -> Self {
+        self.iter().map(T::counters).collect()
+    }
+}
+
+impl Accumulate for Histogram {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { sum_ns, slots } = self;
+        sum_ns.accumulate(&earlier.sum_ns);
+        for (count, earlier) in slots.iter_mut().zip(&earlier.slots) {
+            count.accumulate(earlier);
+        }
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for SchedulerUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { oncpu_ns, voluntary_switches, involuntary_switches, waits } = self;
+        oncpu_ns.accumulate(&earlier.oncpu_ns);
+        voluntary_switches.accumulate(&earlier.voluntary_switches);
+        involuntary_switches.accumulate(&earlier.involuntary_switches);
+        waits.accumulate(&earlier.waits);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for HostNetwork {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { receive_bytes, receive_packets, transmit_bytes, transmit_packets } = self;
+        receive_bytes.accumulate(&earlier.receive_bytes);
+        receive_packets.accumulate(&earlier.receive_packets);
+        transmit_bytes.accumulate(&earlier.transmit_bytes);
+        transmit_packets.accumulate(&earlier.transmit_packets);
+    }
+
+    fn counters(&self) -> Self {
+        *self
+    }
+}
+
+impl Accumulate for OomKills {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { this_life, earlier_lives, last_at: _ } = self;
+        earlier_lives.accumulate(&(earlier.earlier_lives + earlier.this_life.unwrap_or(0)));
+        // Known before is known now.
+        if earlier.this_life.is_some() {
+            this_life.get_or_insert(0);
+        }
+    }
+
+    fn counters(&self) -> Self {
+        Self { last_at: None, ..*self }
+    }
+}
+
+impl Accumulate for CgroupUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { cpu, memory, devices, pressure, processes: _, huge_pages, numa_pages: _, limits: _ } =
+            self;
+        cpu.accumulate(&earlier.cpu);
+        memory.accumulate(&earlier.memory);
+        devices.accumulate(&earlier.devices);
+        pressure.accumulate(&earlier.pressure);
+        huge_pages.accumulate(&earlier.huge_pages);
+    }
+
+    fn counters(&self) -> Self {
+        Self {
+            cpu: self.cpu.counters(),
+            memory: self.memory.counters(),
+            devices: self.devices.counters(),
+            pressure: self.pressure.counters(),
+            huge_pages: self.huge_pages.counters(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Accumulate for CpuUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self {
+            usage_ns,
+            user_ns,
+            system_ns,
+            periods,
+            throttled_periods,
+            throttled_ns,
+            burst_periods,
+            burst_ns,
+        } = self;
+        usage_ns.accumulate(&earlier.usage_ns);
+        user_ns.accumulate(&earlier.user_ns);
+        system_ns.accumulate(&earlier.system_ns);
+        periods.accumulate(&earlier.periods);
+        throttled_periods.accumulate(&earlier.throttled_periods);
+        throttled_ns.accumulate(&earlier.throttled_ns);
+        burst_periods.accumulate(&earlier.burst_periods);
+        burst_ns.accumulate(&earlier.burst_ns);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for MemoryUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self {
+            usage_bytes: _,
+            working_set_bytes: _,
+            rss_bytes: _,
+            cache_bytes: _,
+            mapped_file_bytes: _,
+            swap_bytes: _,
+            max_usage_bytes: _,
+            kernel_bytes: _,
+            active_file_bytes: _,
+            inactive_file_bytes: _,
+            failcnt,
+            page_faults,
+            hierarchy_page_faults,
+            major_page_faults,
+            hierarchy_major_page_faults,
+            high_events,
+            max_events,
+            file_dirty_bytes: _,
+            file_writeback_bytes: _,
+            scanned_pages,
+            stolen_pages,
+            file_refaults,
+            anonymous_refaults,
+        } = self;
+        failcnt.accumulate(&earlier.failcnt);
+        page_faults.accumulate(&earlier.page_faults);
+        hierarchy_page_faults.accumulate(&earlier.hierarchy_page_faults);
+        major_page_faults.accumulate(&earlier.major_page_faults);
+        hierarchy_major_page_faults.accumulate(&earlier.hierarchy_major_page_faults);
+        high_events.accumulate(&earlier.high_events);
+        max_events.accumulate(&earlier.max_events);
+        scanned_pages.accumulate(&earlier.scanned_pages);
+        stolen_pages.accumulate(&earlier.stolen_pages);
+        file_refaults.accumulate(&earlier.file_refaults);
+        anonymous_refaults.accumulate(&earlier.anonymous_refaults);
+    }
+
+    fn counters(&self) -> Self {
+        let mut counters = Self::default();
+        counters.accumulate(self);
+        counters
+    }
+}
+
+impl Keyed for DeviceIo {
+    fn is_same(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Accumulate for DeviceIo {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self {
+            number: _,
+            name: _,
+            read_bytes,
+            written_bytes,
+            reads,
+            writes,
+            cost_usage_us,
+            cost_wait_us,
+            cost_indebt_us,
+            cost_indelay_us,
+        } = self;
+        read_bytes.accumulate(&earlier.read_bytes);
+        written_bytes.accumulate(&earlier.written_bytes);
+        reads.accumulate(&earlier.reads);
+        writes.accumulate(&earlier.writes);
+        cost_usage_us.accumulate(&earlier.cost_usage_us);
+        cost_wait_us.accumulate(&earlier.cost_wait_us);
+        cost_indebt_us.accumulate(&earlier.cost_indebt_us);
+        cost_indelay_us.accumulate(&earlier.cost_indelay_us);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for Pressures {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { cpu, memory, io } = self;
+        cpu.accumulate(&earlier.cpu);
+        memory.accumulate(&earlier.memory);
+        io.accumulate(&earlier.io);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for Pressure {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { waiting_us, stalled_us } = self;
+        waiting_us.accumulate(&earlier.waiting_us);
+        stalled_us.accumulate(&earlier.stalled_us);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Keyed for HugePages {
+    fn is_same(&self, other: &Self) -> bool {
+        self.page_size == other.page_size
+    }
+}
+
+impl Accumulate for HugePages {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { page_size: _, usage_bytes: _, max_usage_bytes: _, failcnt } = self;
+        failcnt.accumulate(&earlier.failcnt);
+    }
+
+    fn counters(&self) -> Self {
+        Self { usage_bytes: None, max_usage_bytes: None, ..self.clone() }
+    }
+}
+
+impl Accumulate for DriverUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { commands, failures, polls, meaning, in_flight: _, waiting: _, cold_start: _ } = self;
+        commands.accumulate(&earlier.commands);
+        commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
+        failures.accumulate(&earlier.failures);
+        for (device, waits) in &earlier.polls {
+            match polls.iter_mut().find(|(current, _)| current == device) {
+                Some((_, current)) => current.accumulate(waits),
+                None => polls.push((device, waits.clone())),
+            }
+        }
+        meaning.accumulate(&earlier.meaning);
+    }
+
+    fn counters(&self) -> Self {
+        Self { in_flight: 0, waiting: None, cold_start: None, ..self.clone() }
+    }
+}
+
+impl Keyed for CommandUsage {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.device, &self.command) == (other.device, &other.command)
+    }
+}
+
+impl Accumulate for CommandUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { device: _, command: _, durations } = self;
+        durations.accumulate(&earlier.durations);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Keyed for FailureCount {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.device, &self.command, &self.reason) == (other.device, &other.command, &other.reason)
+    }
+}
+
+impl Accumulate for FailureCount {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { device: _, command: _, reason: _, count } = self;
+        count.accumulate(&earlier.count);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for DriverMeaning {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self {
+            allocations,
+            allocated_bytes,
+            freed_bytes,
+            failed_no_memory,
+            failed_insufficient_resources,
+            recovered,
+            failed_host_memory,
+            pinned_bytes,
+            contexts,
+            channels,
+            events,
+            undecoded,
+            unreadable,
+        } = self;
+        allocations.accumulate(&earlier.allocations);
+        allocated_bytes.accumulate(&earlier.allocated_bytes);
+        freed_bytes.accumulate(&earlier.freed_bytes);
+        failed_no_memory.accumulate(&earlier.failed_no_memory);
+        failed_insufficient_resources.accumulate(&earlier.failed_insufficient_resources);
+        recovered.accumulate(&earlier.recovered);
+        failed_host_memory.accumulate(&earlier.failed_host_memory);
+        pinned_bytes.accumulate(&earlier.pinned_bytes);
+        contexts.accumulate(&earlier.contexts);
+        channels.accumulate(&earlier.channels);
+        events.accumulate(&earlier.events);
+        undecoded.accumulate(&earlier.undecoded);
+        unreadable.accumulate(&earlier.unreadable);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// By index and unique id: another GPU may have taken the place of one.
+fn add_gpus(gpus: &mut Vec<ContainerGpu>, earlier: &[ContainerGpu]) {
+    for earlier in earlier {
+        match gpus.iter_mut().find(|current| (current.index, &current.uuid) == (earlier.index, &earlier.uuid))
+        {
+            Some(current) => {
+                current.busy = current.busy.saturating_add(earlier.busy);
+                current.energy_joules = sum(current.energy_joules, earlier.energy_joules);
+            }
+            None => gpus.push(earlier.totals()),
+        }
+    }
+    gpus.sort_unstable_by_key(|gpu| gpu.index);
+}
+
+fn sum(current: Option<f64>, earlier: Option<f64>) -> Option<f64> {
+    match (current, earlier) {
+        (Some(current), Some(earlier)) => Some(current + earlier),
+        (current, earlier) => current.or(earlier),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! That counters go on and gauges do not.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use glassbox_ebpf::histogram;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    containers::{Identity, Runtime},
+    snapshot::nvidia_driver::Failure,
+};
+
+fn row() -> ContainerRow {
+    let identity = Identity {
+        id: "1".into(),
+        cgroup_path: "/1".into(),
+        runtime: Runtime::Unknown,
+        name: String::new(),
+        image: String::new(),
+        container: "1".into(),
+        namespace: None,
+        pod: None,
+        labels: Default::default(),
+        started_at: None,
+    };
+    ContainerRow::new(Arc::new(identity), SystemTime::now())
+}
+
+fn histogram(sum_ns: u64) -> Histogram {
+    let mut slots = [0; histogram::SLOTS];
+    slots[3] = 1;
+    Histogram { sum_ns, slots }
+}
+
+fn scheduler(oncpu_ns: u64) -> Box<SchedulerUsage> {
+    let waits = histogram(oncpu_ns);
+    Box::new(SchedulerUsage { oncpu_ns, voluntary_switches: 1, involuntary_switches: 2, waits })
+}
+
+/// A row on which everything is counted, `by` so much.
+fn busy(by: u64) -> ContainerRow {
+    let mut row = row();
+    row.cgroup.cpu = CpuUsage { usage_ns: Some(by), throttled_periods: Some(by), ..CpuUsage::default() };
+    row.cgroup.memory = MemoryUsage {
+        usage_bytes: Some(by),
+        max_usage_bytes: Some(by),
+        failcnt: Some(by),
+        ..MemoryUsage::default()
+    };
+    row.cgroup.devices = vec![DeviceIo { number: (8, 0), read_bytes: Some(by), ..DeviceIo::default() }];
+    row.cgroup.pressure.io.waiting_us = Some(by);
+    row.cgroup.processes.threads = Some(by);
+    row.cgroup.limits.memory_limit_bytes = Some(by);
+    row.cgroup.huge_pages = vec![HugePages {
+        page_size: "2MB",
+        usage_bytes: Some(by),
+        failcnt: Some(by),
+        ..HugePages::default()
+    }];
+    row.scheduler = Some(scheduler(by));
+    row.host_network = Some(HostNetwork { receive_bytes: by, ..HostNetwork::default() });
+    row.oom.this_life = Some(by);
+    let command = CommandUsage { device: "ctl", command: "rm_free".into(), durations: histogram(by) };
+    let reason = Failure::Errno("EINVAL".into());
+    let failure = FailureCount { device: "ctl", command: "rm_free".into(), reason, count: by };
+    row.nvidia_driver = Some(Box::new(DriverUsage {
+        commands: vec![command],
+        failures: vec![failure],
+        polls: vec![("gpu", histogram(by))],
+        meaning: DriverMeaning { allocations: by, ..DriverMeaning::default() },
+        in_flight: by,
+        waiting: Some(Duration::from_secs(by)),
+        cold_start: None,
+    }));
+    row.gpus = vec![ContainerGpu {
+        index: 1,
+        processes: Some(by),
+        memory_used_bytes: Some(by),
+        busy: Duration::from_secs(by),
+        energy_joules: Some(2.0),
+        ..ContainerGpu::default()
+    }];
+    row
+}
+
+#[test]
+fn counters_of_two_runs_are_added_and_gauges_are_those_of_the_second() {
+    let mut row = busy(5);
+    Totals::of(&busy(100)).add_to(&mut row);
+    let CgroupUsage { cpu, memory, devices, pressure, processes, huge_pages, limits, .. } = &row.cgroup;
+    assert_eq!((cpu.usage_ns, cpu.throttled_periods, cpu.user_ns), (Some(105), Some(105), None));
+    assert_eq!((memory.failcnt, memory.usage_bytes, memory.max_usage_bytes), (Some(105), Some(5), Some(5)));
+    assert_eq!((devices.len(), devices[0].read_bytes), (1, Some(105)));
+    assert_eq!((pressure.io.waiting_us, processes.threads), (Some(105), Some(5)));
+    assert_eq!((huge_pages[0].failcnt, huge_pages[0].usage_bytes), (Some(105), Some(5)));
+    assert_eq!(limits.memory_limit_bytes, Some(5));
+    let scheduler = row.scheduler.as_ref().unwrap();
+    assert_eq!((scheduler.oncpu_ns, scheduler.voluntary_switches), (105, 2));
+    assert_eq!((scheduler.waits.sum_ns, scheduler.waits.slots[3]), (105, 2));
+    assert_eq!(row.host_network.unwrap().receive_bytes, 105);
+    assert_eq!(row.oom.total(), Some(105));
+    let driver = row.nvidia_driver.as_ref().unwrap();
+    assert_eq!((driver.commands.len(), driver.commands[0].durations.sum_ns), (1, 105));
+    assert_eq!((driver.failures.len(), driver.failures[0].count), (1, 105));
+    assert_eq!((driver.polls.len(), driver.polls[0].1.sum_ns), (1, 105));
+    assert_eq!((driver.meaning.allocations, driver.in_flight), (105, 5));
+    assert_eq!(driver.waiting, Some(Duration::from_secs(5)));
+    let gpu = &row.gpus[0];
+    assert_eq!((gpu.busy, gpu.energy_joules), (Duration::from_secs(105), Some(4.0)));
+    assert_eq!((gpu.processes, gpu.memory_used_bytes), (Some(5), Some(5)));
+}
+
+#[test]
+fn a_run_that_has_counted_nothing_yet_shows_what_was_counted_before() {
+    let mut row = row();
+    Totals::of(&busy(100)).add_to(&mut row);
+    assert_eq!((row.cgroup.cpu.usage_ns, row.cgroup.memory.usage_bytes), (Some(100), None));
+    assert_eq!(row.scheduler.unwrap().oncpu_ns, 100);
+    let driver = row.nvidia_driver.unwrap();
+    assert_eq!((driver.meaning.allocations, driver.in_flight, driver.waiting), (100, 0, None));
+    assert_eq!((row.gpus[0].busy, row.gpus[0].processes), (Duration::from_secs(100), None));
+    assert_eq!(row.oom.total(), Some(100));
+    assert_eq!(row.cgroup.limits.memory_limit_bytes, None);
+}
+
+#[test]
+fn a_successor_under_another_id_takes_over_all_but_what_is_shown_under_the_id() {
+    let mut row = row();
+    Totals::of(&busy(100)).of_successor().add_to(&mut row);
+    assert_eq!((row.cgroup.cpu.usage_ns, row.cgroup.devices.len()), (None, 0));
+    assert_eq!(row.scheduler.unwrap().oncpu_ns, 100);
+    assert_eq!(row.oom.total(), Some(100));
+}
+
+#[test]
+fn a_run_too_short_for_its_files_has_the_time_that_the_kernel_program_saw() {
+    let settled = |ended: bool, read_ns, oncpu_ns: Option<u64>| {
+        let mut row = row();
+        row.ended_at = ended.then(SystemTime::now);
+        row.cgroup.cpu.usage_ns = read_ns;
+        row.scheduler = oncpu_ns.map(scheduler);
+        row.settle();
+        row.cgroup.cpu.usage_ns
+    };
+    // While it lives, its cgroup counts more exactly.
+    assert_eq!(settled(false, Some(5), Some(7)), Some(5));
+    assert_eq!(settled(false, Some(5), None), Some(5));
+    assert_eq!(settled(false, None, Some(7)), Some(7));
+    assert_eq!(settled(true, None, Some(7)), Some(7));
+    assert_eq!(settled(true, None, None), None);
+    assert_eq!(settled(true, Some(5), Some(7)), Some(7));
+    assert_eq!(settled(true, Some(9), Some(7)), Some(9));
+    assert_eq!(settled(true, Some(9), None), Some(9));
+}
+
+proptest! {
+    #[test]
+    fn a_counter_is_the_sum_of_its_runs_however_they_are_grouped(runs in prop::collection::vec(0..1_000_u64, 1..8)) {
+        let mut earlier: Option<Totals> = None;
+        for by in &runs {
+            let mut row = busy(*by);
+            if let Some(earlier) = &earlier {
+                earlier.add_to(&mut row);
+            }
+            earlier = Some(Totals::of(&row));
+        }
+        let grouped = runs.iter().map(|by| Totals::of(&busy(*by)));
+        let grouped = grouped.reduce(|sum, run| run.with(Some(Box::new(sum)))).unwrap();
+        prop_assert_eq!(earlier.clone().unwrap(), grouped);
+        prop_assert_eq!(earlier.unwrap().scheduler.unwrap().oncpu_ns, runs.iter().sum::<u64>());
+    }
+}

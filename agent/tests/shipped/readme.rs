@@ -1,0 +1,61 @@
+//! README.md: its commands work in the order in which they stand there, and its queries with the scrape interval that it
+//! recommends.
+
+use std::path::Path;
+
+fn file(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// Seconds of a duration such as `15s` or `1m`.
+fn seconds(text: &str) -> u64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    number.parse::<u64>().unwrap() * if unit == "m" { 60 } else { 1 }
+}
+
+#[test]
+fn every_query_has_a_window_of_four_scrapes_or_more() {
+    let readme = file("README.md");
+    let interval = readme.lines().find_map(|line| line.trim().strip_prefix("scrape_interval: ")).unwrap();
+    let windows: Vec<_> =
+        readme.split('[').filter_map(|rest| rest.split_once(']')).map(|(window, _)| window).collect();
+    let is_duration = |text: &&&str| {
+        text.len() > 1
+            && text.ends_with(['s', 'm'])
+            && text[..text.len() - 1].bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let windows: Vec<_> = windows.iter().filter(is_duration).collect();
+    assert!(windows.len() >= 3, "{windows:?}");
+    for window in windows {
+        assert!(seconds(window) >= 4 * seconds(interval), "[{window}] with a scrape interval of {interval}");
+    }
+}
+
+#[test]
+fn what_the_first_command_needs_is_installed_before_it() {
+    let readme = file("README.md");
+    let (before, _) = readme.split_once("$ cargo xtask run").unwrap();
+    assert!(before.contains("rustup.rs"), "no link to a toolchain");
+    let line = before.lines().find(|line| line.contains("apt install ")).unwrap();
+    // What CI installs to build `cargo xtask`.
+    let script = file(".ci/run");
+    let ci = script.lines().find_map(|line| line.split_once("--no-install-recommends ")).unwrap().1;
+    for package in ci.split_whitespace() {
+        assert!(line.contains(package), "{package}: {line}");
+    }
+}
+
+#[test]
+fn a_server_gets_an_agent_with_kernel_programs_and_files_that_systemd_takes() {
+    let readme = file("README.md");
+    let (_, server) = readme.split_once("## Run it on a server").unwrap();
+    let at = |text: &str| server.find(text).unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        at("cargo xtask setup") < at("cargo build --release"),
+        "a build before it has no kernel programs"
+    );
+    for line in server.lines().filter(|line| line.contains(" install -")) {
+        let mode = if line.contains("/usr/bin") { "-Dm755" } else { "-Dm644" };
+        assert!(line.contains(mode), "{line}");
+    }
+}

@@ -1,0 +1,142 @@
+//! A network namespace and a mount namespace for the daemons that tests start.
+//!
+//! A container runtime changes the host that it runs on: Docker without a bridge deletes `docker0`, whoever made it;
+//! Docker, containerd and Podman share directories in `/run`, `/etc`, `/var/lib` and `/dev/shm` with the host's own
+//! daemons. In a sandbox all of these are private: the network is empty, the directories are, and global kernel settings
+//! are read-only. Cgroups and process IDs are the host's, so that an agent on the host sees the containers.
+//!
+//! Everything in a sandbox vanishes with its last process.
+
+mod covers;
+
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use self::covers::Covers;
+
+/// The namespaces.
+pub struct Sandbox {
+    /// Keeps the namespaces. It ends when the other end of its standard input is closed, even if the test is killed.
+    holder: Child,
+    network: Arc<File>,
+    mounts: Arc<File>,
+}
+
+impl Sandbox {
+    /// Makes the namespaces. `scratch` is an existing directory for mount points, which is not covered: neither below
+    /// `/run`, `/var/lib`, `/dev/shm` nor `/etc`.
+    ///
+    /// # Errors
+    /// What the kernel refused: a reason to skip.
+    pub fn new(scratch: &Path) -> Result<Self, String> {
+        let covers = Covers::new(scratch).map_err(|error| format!("list /etc: {error}"))?;
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // SAFETY: between fork and exec only system calls are made, with strings that were allocated before.
+        unsafe {
+            command.pre_exec(move || {
+                check(libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS))?;
+                covers.mount()?;
+                loopback_up()
+            });
+        }
+        let holder = command
+            .spawn()
+            .map_err(|error| format!("make a network and a mount namespace for a test daemon: {error}"))?;
+        let open = |name: &str| {
+            let path = format!("/proc/{}/ns/{name}", holder.id());
+            File::open(&path).map(Arc::new).map_err(|error| format!("open {path}: {error}"))
+        };
+        let (network, mounts) = (open("net")?, open("mnt")?);
+        Ok(Self { holder, network, mounts })
+    }
+
+    /// A command that will run in the sandbox.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let (network, mounts) = (Arc::clone(&self.network), Arc::clone(&self.mounts));
+        let mut command = Command::new(program);
+        // SAFETY: between fork and exec only setns(2) is called, with descriptors that the closure keeps open.
+        unsafe {
+            command.pre_exec(move || {
+                check(libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET))?;
+                check(libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS))
+            });
+        }
+        command
+    }
+
+    /// Calls `work` on a thread in the sandbox's network. Sockets that it makes stay in that network. The thread sees the
+    /// host's files.
+    ///
+    /// # Panics
+    /// If the namespace cannot be entered, or if `work` panics.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let enter = || {
+            // SAFETY: no pointers; the descriptor is open. Only this thread changes its namespace.
+            check(unsafe { libc::setns(self.network.as_raw_fd(), libc::CLONE_NEWNET) })
+        };
+        on_a_thread(enter, work)
+    }
+
+    /// Calls `work` on a thread in the sandbox's network and mount namespaces, as if the sandbox were the host.
+    ///
+    /// # Panics
+    /// If the namespaces cannot be entered, or if `work` panics.
+    pub fn as_the_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let enter = || {
+            // SAFETY: no pointers; the descriptors are open. The thread stops sharing its root with the others, which
+            // entering a mount namespace requires, so only this thread changes its namespaces.
+            unsafe {
+                check(libc::unshare(libc::CLONE_FS))?;
+                check(libc::setns(self.network.as_raw_fd(), libc::CLONE_NEWNET))?;
+                check(libc::setns(self.mounts.as_raw_fd(), libc::CLONE_NEWNS))
+            }
+        };
+        on_a_thread(enter, work)
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn on_a_thread<T: Send>(enter: impl FnOnce() -> io::Result<()> + Send, work: impl FnOnce() -> T + Send) -> T {
+    let joined = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            enter().unwrap_or_else(|error| panic!("enter a sandbox: {error}"));
+            work()
+        });
+        thread.join()
+    });
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Containerd's Kubernetes plugin listens on 127.0.0.1.
+fn loopback_up() -> io::Result<()> {
+    // SAFETY: zeros are an ifreq; it and its name live through the call. The socket is closed.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        check(socket)?;
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+        let result = check(libc::ioctl(socket, libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request));
+        libc::close(socket);
+        result
+    }
+}

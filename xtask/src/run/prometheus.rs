@@ -1,0 +1,75 @@
+//! The Prometheus that shows the agent: where its data is and what it scrapes. A demonstration has data of its own, and a
+//! job and a label that mark it in every query and in Grafana, so that it is never taken for a real host.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::workspace;
+
+/// Time between two scrapes, in seconds. Short, so that there is something to see soon.
+const INTERVAL_S: u32 = 5;
+
+/// The command that starts it. `directory` holds the program, `scraped` is the agent.
+pub(super) fn command(
+    directory: &Path,
+    address: SocketAddr,
+    scraped: SocketAddr,
+    demo: bool,
+) -> anyhow::Result<Command> {
+    let dir = place(demo);
+    let data = dir.join("prometheus-data");
+    fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
+    let config = dir.join("prometheus.yml");
+    let rules = workspace::root().join("dashboards/alerts.yml");
+    let text = format!("rule_files: [{rules:?}]\n{}", scrape_config(scraped, demo));
+    fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+    let log = dir.join("prometheus.log");
+    let log = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
+    let mut command = Command::new(directory.join("prometheus"));
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.tsdb.path={}", data.display()));
+    command.arg(format!("--web.listen-address={address}"));
+    command.args(["--storage.tsdb.retention.time=2d", "--log.level=warn"]);
+    command.stdout(log.try_clone().context("duplicate the log")?).stderr(log);
+    Ok(command)
+}
+
+/// Its configuration, data and log.
+fn place(demo: bool) -> PathBuf {
+    workspace::scratch().join(if demo { "run/demo" } else { "run" })
+}
+
+/// A configuration that scrapes the agent.
+pub(super) fn scrape_config(agent: SocketAddr, demo: bool) -> String {
+    let (job, labels) = if demo {
+        // A label of the target, because external labels are not in the answers to queries.
+        ("glassbox-demo", "\n        labels: {demo: \"true\"}")
+    } else {
+        ("glassbox", "")
+    };
+    format!(
+        "scrape_configs:\n  - job_name: {job}\n    scrape_interval: {INTERVAL_S}s\n    static_configs:\n      \
+         - targets: [\"{agent}\"]{labels}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demonstration_has_data_of_its_own_and_is_marked_in_every_series() {
+        let (real, demo) = (place(false).join("prometheus-data"), place(true).join("prometheus-data"));
+        assert!(real != demo && !demo.starts_with(&real) && !real.starts_with(&demo));
+        let agent = SocketAddr::from(([127, 0, 0, 1], 9966));
+        let config = scrape_config(agent, true);
+        assert!(
+            config.contains("job_name: glassbox-demo\n") && config.contains("labels: {demo: \"true\"}\n")
+        );
+        assert!(!scrape_config(agent, false).contains("demo"));
+    }
+}
