@@ -5,21 +5,31 @@ use std::{
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use tempfile::TempDir;
 
 use super::record::Record;
-use crate::cgroup::{Cgroup, fresh_id, v2_root};
+use crate::cgroup::{Cgroup, v2_root};
 
 /// Where `cargo xtask vm` puts the client and the recorder.
 const CLIENT: &str = "/bin/driver-client";
 const RECORDER: &str = "/lib/ioctl-recorder.so";
 
+/// How much of an ID stands for a name.
+const NAME_BYTES: usize = 12;
+
+/// An ID whose beginning no other container of this process has.
+fn id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{number:08x}{:08x}{:0>48}", std::process::id(), "cd")
+}
+
 /// A container.
 pub struct Container {
-    /// Its 64 hexadecimal digits.
-    pub id: String,
+    id: String,
     cgroup: Cgroup,
     directory: TempDir,
 }
@@ -38,11 +48,17 @@ impl Container {
     #[must_use]
     pub fn new() -> Self {
         let root = v2_root().unwrap_or_else(|| panic!("find cgroup v2"));
-        let id = fresh_id();
+        let id = id();
         let cgroup = Cgroup::new(&root, &format!("system.slice/docker-{id}.scope"));
         let cgroup = cgroup.unwrap_or_else(|error| panic!("make a cgroup: {error}"));
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("make a directory: {error}"));
         Self { id, cgroup, directory }
+    }
+
+    /// What the agent calls it, as no runtime gives it a name: the beginning of its ID.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.id[..NAME_BYTES]
     }
 
     /// Runs the client to its end.
@@ -61,15 +77,6 @@ impl Container {
         let status = self.start(program, arguments).wait();
         let status = status.unwrap_or_else(|error| panic!("wait for {program}: {error}"));
         status.code().unwrap_or_else(|| panic!("{program} {arguments:?}: {status}"))
-    }
-
-    /// Starts the client.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
-    pub fn start_client(&self, arguments: &[&str]) -> Child {
-        self.start(CLIENT, arguments)
     }
 
     fn run_program(&self, program: &str, arguments: &[&str]) {

@@ -1,6 +1,7 @@
 //! An agent that watches the real driver, and what it says of a container.
 
 use std::{
+    collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -125,14 +126,14 @@ impl Watch {
             recorded.events,
         );
         assert!(recorded.total() > 0, "nothing was recorded");
-        assert_eq!(differences(&counted.calls, &recorded.calls), "", "calls, counted and recorded");
-        assert_eq!(differences(&counted.errnos, &recorded.errnos), "", "errors");
+        agree("calls", &counted.calls, &recorded.calls);
+        agree("errors", &counted.errnos, &recorded.errnos);
         if detail == Detail::Groups {
-            assert_eq!(differences(&counted.statuses, &recorded.statuses), "", "statuses");
-            assert_eq!(differences(&counted.warnings, &recorded.warnings), "", "warnings");
+            agree("statuses", &counted.statuses, &recorded.statuses);
+            agree("warnings", &counted.warnings, &recorded.warnings);
             assert_eq!(counted.events, recorded.events, "events");
         }
-        assert_eq!(differences(&counted.polls, &recorded.polls), "", "waits");
+        agree("waits", &counted.polls, &recorded.polls);
         let apart_s = (counted.polls_s - recorded.polls_s).abs();
         assert!(
             apart_s < 0.02 + recorded.polls_s / 10.0,
@@ -158,9 +159,7 @@ impl Watch {
 fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
     let own = |name: &'static str| {
         let samples = scrape.samples.iter().filter(move |sample| sample.name == name);
-        samples.filter(|sample| {
-            sample.labels.get("container").is_some_and(|label| label.contains(&container.id))
-        })
+        samples.filter(|sample| sample.labels.get("container").is_some_and(|label| label == container.name()))
     };
     let counts = |name: &'static str, reason: Option<&str>| {
         let mut counts = Counts::new();
@@ -185,10 +184,13 @@ fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
     }
 }
 
-/// A line for each key whose counts differ: what was counted, then what was recorded.
-fn differences(counted: &Counts, recorded: &Counts) -> String {
+/// Fails with the counts that differ.
+fn agree(what: &str, counted: &Counts, recorded: &Counts) {
     let of = |counts: &Counts, key: &String| counts.get(key).copied().unwrap_or(0);
-    let keys: std::collections::BTreeSet<_> = counted.keys().chain(recorded.keys()).collect();
+    let keys: BTreeSet<_> = counted.keys().chain(recorded.keys()).collect();
     let different = keys.into_iter().filter(|key| of(counted, key) != of(recorded, key));
-    different.map(|key| format!("{key}: {}, {}\n", of(counted, key), of(recorded, key))).collect()
+    let lines: Vec<_> = different
+        .map(|key| format!("{key}: counted {}, recorded {}", of(counted, key), of(recorded, key)))
+        .collect();
+    assert!(lines.is_empty(), "{what} differ:\n{}", lines.join("\n"));
 }
