@@ -13,6 +13,9 @@ use crate::nvidia::abi::{Release, class, frontend};
 /// Statuses from here to [`WARNING_END`] are warnings: the driver did what it was asked to.
 const WARNING_FIRST: u32 = 0x1_0000;
 const WARNING_END: u32 = 0x2_0000;
+/// `FIGETBSZ`, which the kernel answers for every file before a driver is asked; its word is that of a UVM command that
+/// does not exist.
+const ANSWERED_BY_KERNEL: u64 = 2;
 /// Minor numbers below belong to GPUs.
 const GPU_MINORS: u32 = 248;
 
@@ -66,6 +69,9 @@ impl Account {
         let mut account = Self::default();
         for record in records {
             let Some(device) = device(record, uvm) else { continue };
+            if record.kind != Kind::Poll && record.request == ANSWERED_BY_KERNEL {
+                continue;
+            }
             if record.kind == Kind::Poll {
                 // Who does not want to wait does not.
                 if record.request != 0 {
@@ -130,12 +136,9 @@ impl<'a> Call<'a> {
                 let (command, status) = (names::uvm(word), structures::uvm(release, word));
                 Self { device, command, status, number: word, before, after }
             }
-            "other" => {
+            _ if device == "other" || word >> 8 & 0xFF != frontend::MAGIC => {
                 let command = Some("other".to_owned());
                 Self { device, command, status: Status::Unknown, number: word, before, after }
-            }
-            _ if word >> 8 & 0xFF != frontend::MAGIC => {
-                Self { device, command: None, status: Status::Unknown, number: word, before, after }
             }
             _ if word & 0xFF == frontend::XFER => {
                 let at = |at: usize| Some(u32::from_ne_bytes(before.get(at..at + 4)?.try_into().ok()?));
@@ -222,8 +225,8 @@ mod tests {
             Record { major: 136, ..ioctl(free, Vec::new(), Vec::new(), 0) },
         ];
         let account = Account::of(&records, Release(550, 163, 1), Detail::Names);
-        assert_eq!(account.calls, counts(&[("ctl *", 1), ("ctl rm_control", 1), ("ctl rm_free", 3)]));
-        assert_eq!(account.errnos, counts(&[("ctl * EINVAL", 1), ("ctl rm_control EFAULT", 1)]));
+        assert_eq!(account.calls, counts(&[("ctl other", 1), ("ctl rm_control", 1), ("ctl rm_free", 3)]));
+        assert_eq!(account.errnos, counts(&[("ctl other EINVAL", 1), ("ctl rm_control EFAULT", 1)]));
         assert_eq!(account.statuses, counts(&[("ctl rm_free invalid_object_handle", 1)]));
         assert_eq!(account.warnings, counts(&[("ctl rm_free nothing_to_do", 1)]));
         assert_eq!((account.polls, account.polls_s), (counts(&[("ctl", 1)]), 0.5));

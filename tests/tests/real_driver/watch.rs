@@ -95,16 +95,25 @@ impl Watch {
         }
     }
 
-    /// The agent's account of a container, once it is complete: no calls are in flight and it has stopped changing.
-    pub(super) fn account(&self, container: &Container, total: u64, detail: Detail) -> Account {
+    /// The agent's account of a container, read once it can hold all that was recorded, and a little later, when it would
+    /// show what was counted twice.
+    fn account(&self, container: &Container, recorded: &Account, detail: Detail) -> Account {
         let deadline = Instant::now() + PATIENCE;
+        let counts = |account: &Account| -> [u64; 4] {
+            let Account { calls, errnos, statuses, polls, .. } = account;
+            [calls, errnos, statuses, polls].map(|counts| counts.values().sum())
+        };
         loop {
             std::thread::sleep(SETTLED);
             let account = account(&self.scrape(), container, detail);
-            if account.total() >= total || Instant::now() > deadline {
-                return account;
+            let is_complete =
+                counts(&account).iter().zip(counts(recorded)).all(|(counted, all)| *counted >= all);
+            if is_complete || Instant::now() > deadline {
+                break;
             }
         }
+        std::thread::sleep(SETTLED);
+        account(&self.scrape(), container, detail)
     }
 
     /// Fails unless the record of a container, the agent's account of it and its silence about losses agree.
@@ -115,7 +124,7 @@ impl Watch {
             Account::expect_all_known(&records, release);
         }
         let recorded = Account::of(&records, release, detail);
-        let counted = self.account(container, recorded.total(), detail);
+        let counted = self.account(container, &recorded, detail);
         println!(
             "{release}: {} calls, {} errors, {} statuses, {} warnings, {} waits, {} events",
             recorded.total(),
