@@ -71,8 +71,12 @@ fn with_client(ctl: &File, release: Release) {
     send(ctl, &mut frontend::control(release, client, client, BUILD_VERSION, (0, 0)));
     send(ctl, &mut frontend::control(release, client, BAD, NAME_STRING, (0, 0)));
 
-    // NV0005_ALLOC_PARAMETERS: the client, the source, the class, an index, and a descriptor.
+    // An event of the operating system is made known for a descriptor first. NV0005_ALLOC_PARAMETERS: the client, the
+    // source, the class, an index, and that descriptor.
+    let descriptor = ctl.as_raw_fd();
+    send(ctl, &mut frontend::os_event(release, client, 0, descriptor));
     let mut event = [0_u8; 24];
+    event[16..20].copy_from_slice(&descriptor.to_ne_bytes());
     event[..4].copy_from_slice(&client.to_ne_bytes());
     event[4..8].copy_from_slice(&client.to_ne_bytes());
     event[8..12].copy_from_slice(&class::EVENT_OS_EVENT.to_ne_bytes());
