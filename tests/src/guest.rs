@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, PipeReader};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::nvidia_module;
+use crate::{agent, nvidia_module};
 
 #[path = "../../xtask/src/tally.rs"]
 mod tally;
@@ -35,6 +36,8 @@ const MOUNTS: [(&str, &str); 9] = [
 /// Controllers the tests' cgroups get.
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 const CGROUPS: &str = "/sys/fs/cgroup";
+/// The agent, in guests whose tests start it.
+const AGENT: &str = "/bin/glassbox";
 
 /// Runs the guest to its end. Never call it anywhere else: it mounts, and it powers the machine off.
 pub fn main() {
@@ -114,6 +117,9 @@ fn run_tests() -> anyhow::Result<(tally::Tally, i32)> {
         .env("GLASSBOX_TESTS_STRICT", "1")
         .stdout(writer.try_clone().context("duplicate a pipe")?)
         .stderr(writer);
+    if Path::new(AGENT).is_file() {
+        command.env(agent::VARIABLE, AGENT);
+    }
     let child = command.spawn().context("run /tests")?;
     drop(command);
     let counts = follow(reader);

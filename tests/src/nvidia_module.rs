@@ -1,17 +1,11 @@
 //! The stand-in for the NVIDIA driver (`tests/nvidia-module`) in a guest: `cargo xtask vm` builds its modules for each kernel
 //! and puts them into `/modules`, init loads them, and tests load them again with other parameters.
 
-use std::{
-    ffi::{CStr, CString},
-    fs::{self, File},
-    io,
-    os::fd::AsRawFd as _,
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
 
-use crate::nvidia::abi::Release;
+use crate::{kernel_module, nvidia::abi::Release};
 
 /// The first release whose functions have the names of today.
 const FIRST_WITHOUT_FRONTEND: Release = Release(545, 23, 6);
@@ -54,14 +48,7 @@ pub fn load_uvm() -> anyhow::Result<()> {
 
 fn insert(name: &str, parameters: &str) -> anyhow::Result<()> {
     let path = directory().context("find modules for this kernel in /modules")?.join(name);
-    let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
-    let parameters = CString::new(parameters).context("make a C string of the parameters")?;
-    // SAFETY: the descriptor and the string live until the call returns.
-    let result = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), parameters.as_ptr(), 0) };
-    if result == 0 {
-        return Ok(());
-    }
-    Err(io::Error::last_os_error()).with_context(|| format!("load {} {parameters:?}", path.display()))
+    kernel_module::load(&path, parameters)
 }
 
 /// Unloads both modules.
@@ -70,7 +57,7 @@ fn insert(name: &str, parameters: &str) -> anyhow::Result<()> {
 /// If one is in use, or nvidia is not loaded.
 pub fn unload() -> anyhow::Result<()> {
     unload_uvm()?;
-    remove(c"nvidia").context("unload the module nvidia")
+    kernel_module::unload("nvidia")
 }
 
 /// Unloads nvidia-uvm, if it is loaded.
@@ -78,14 +65,5 @@ pub fn unload() -> anyhow::Result<()> {
 /// # Errors
 /// If it is in use.
 pub fn unload_uvm() -> anyhow::Result<()> {
-    match remove(c"nvidia_uvm") {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        result => result.context("unload the module nvidia_uvm"),
-    }
-}
-
-fn remove(module: &CStr) -> io::Result<()> {
-    // SAFETY: a C string that lives until the call returns.
-    let result = unsafe { libc::syscall(libc::SYS_delete_module, module.as_ptr(), libc::O_NONBLOCK) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if kernel_module::is_loaded("nvidia_uvm") { kernel_module::unload("nvidia_uvm") } else { Ok(()) }
 }

@@ -26,6 +26,12 @@ pub(crate) struct Archive {
 impl Archive {
     /// A suite with its list of packages just fetched; `None` where no mirror has it, which is said.
     pub(crate) fn open(suite: &str) -> anyhow::Result<Option<Self>> {
+        Self::open_component(suite, "main")
+    }
+
+    /// The same for another component than `main`, such as `contrib`, whether or not this machine's apt is configured
+    /// with that component.
+    pub(crate) fn open_component(suite: &str, component: &str) -> anyhow::Result<Option<Self>> {
         anyhow::ensure!(
             debian::distribution().is_some() && Path::new(KEYRING).exists(),
             "{suite} comes from Debian's archive by apt, and {KEYRING} is not on this machine"
@@ -34,9 +40,11 @@ impl Archive {
         let Some(uri) = mirror(&sources, suite) else {
             return Ok(None);
         };
-        let archive = Self::new(uri, suite)?;
-        let update =
-            step::run(&format!("fetch the package list of {suite}"), archive.apt("apt-get").arg("update"));
+        let archive = Self::new(uri, suite, component)?;
+        let update = step::run(
+            &format!("fetch the package list of {suite} {component}"),
+            archive.apt("apt-get").arg("update"),
+        );
         if let Err(error) = update {
             step::note(&format!("{suite} is not to be had here: {error}"));
             return Ok(None);
@@ -44,12 +52,13 @@ impl Archive {
         Ok(Some(archive))
     }
 
-    fn new(uri: &str, suite: &str) -> anyhow::Result<Self> {
-        let dir = workspace::scratch().join("apt").join(suite);
+    fn new(uri: &str, suite: &str, component: &str) -> anyhow::Result<Self> {
+        let name = if component == "main" { suite.to_owned() } else { format!("{suite}-{component}") };
+        let dir = workspace::scratch().join("apt").join(name);
         for needed in ["lists/partial", "cache/archives/partial", "parts"] {
             fs::create_dir_all(dir.join(needed)).context("create apt's directories")?;
         }
-        let line = format!("deb [signed-by={KEYRING} targets=Packages] {uri} {suite} main\n");
+        let line = format!("deb [signed-by={KEYRING} targets=Packages] {uri} {suite} {component}\n");
         fs::write(dir.join("sources.list"), line).context("write apt's sources")?;
         Ok(Self { dir, suite: suite.to_owned() })
     }
@@ -90,6 +99,15 @@ impl Archive {
         command.args(["depends", package]).stderr(Stdio::null());
         let output = command.output().context("run apt-cache")?;
         Ok(parse_dependencies(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// The version of a package; `None` if the suite does not have it.
+    pub(crate) fn version(&self, package: &str) -> anyhow::Result<Option<String>> {
+        let mut command = self.apt("apt-cache");
+        command.args(["show", "--no-all-versions", package]).stderr(Stdio::null());
+        let output = command.output().context("run apt-cache")?;
+        let shown = String::from_utf8_lossy(&output.stdout);
+        Ok(shown.lines().find_map(|line| line.strip_prefix("Version: ")).map(str::to_owned))
     }
 
     /// Downloads packages and unpacks them into an empty `into`.

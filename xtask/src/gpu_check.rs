@@ -49,7 +49,10 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     let page = page::page(&machine::describe(load)?, driver.lines().next().unwrap_or_default(), &figures)?;
     println!("\n{page}");
     if arguments.write {
-        fs::write(workspace::root().join(PAGE), &page).with_context(|| format!("write {PAGE}"))?;
+        let path = workspace::root().join(PAGE);
+        let previous = fs::read_to_string(&path).unwrap_or_default();
+        let page = format!("{page}{}", page::kept(&previous));
+        fs::write(&path, page).with_context(|| format!("write {PAGE}"))?;
         println!("Written to {PAGE}");
     }
     Ok(())

@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Only what needs neither root nor setup: format, lints, unit and golden tests
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, see `cargo xtask vm --help`
+    #[arg(long, conflicts_with = "quick")]
+    pub(crate) non_free: bool,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
@@ -46,6 +49,9 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         rows.push(host().announce());
         heading("vm");
         rows.extend(vm::rows(&vm::Arguments::default()));
+        heading("real driver");
+        let real = vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
+        rows.extend(vm::rows(&real));
     }
     report::print(&rows)
 }

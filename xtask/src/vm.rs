@@ -9,9 +9,12 @@ mod boot;
 mod content;
 mod cpio;
 mod filesystems;
+mod guests;
+mod headers;
 mod initramfs;
 mod kernels;
 mod module;
+mod real_driver;
 mod turns;
 
 use std::fs;
@@ -19,18 +22,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::failures::Failure;
 use crate::report::{self, Row};
-use crate::tally::Tally;
-use boot::{Boot, Hung};
+use boot::Machine;
+use guests::{Bootable, Planned};
 use kernels::Kernel;
-use turns::Job;
 
 /// The kernels that every change is tested on: the oldest supported, and those of the two Debians in use.
 pub(crate) const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
-
-/// Guests at a time, where there are as many CPUs.
-const AT_ONCE: usize = 2;
 
 /// Run the kernel tests in virtual machines, on several kernels.
 #[derive(clap::Args, Debug, Default)]
@@ -38,7 +36,17 @@ pub(crate) struct Arguments {
     /// Kernel series, such as 6.1; may be given several times [default: 5.10, 6.1 and 6.12]
     #[arg(long = "kernel", value_name = "SERIES")]
     pub(crate) kernels: Vec<String>,
-    /// Keep the initramfs, and say how to boot it by hand
+    /// Test against Debian's real NVIDIA driver and a fake GPU instead of the stand-in
+    #[arg(long, conflicts_with_all = ["kernels"])]
+    pub(crate) real_driver: bool,
+    /// With --real-driver: also download and test NVIDIA's non-free parts, the proprietary kernel modules, libcuda,
+    /// libnvidia-ml and nvidia-smi
+    #[arg(long, requires = "real_driver")]
+    pub(crate) non_free: bool,
+    /// With --real-driver: the driver's branch, 535 or 550; may be given several times [default: both]
+    #[arg(long = "driver", value_name = "BRANCH", requires = "real_driver")]
+    pub(crate) drivers: Vec<String>,
+    /// Keep the initramfs, and print how to boot it by hand
     #[arg(long)]
     pub(crate) keep: bool,
     /// Only the tests whose names contain one of these
@@ -52,6 +60,9 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
 
 /// Runs the tests in all guests; one row each.
 pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
+    if arguments.real_driver {
+        return real_driver::rows(arguments);
+    }
     let usual = KERNELS.map(str::to_owned);
     let all = if arguments.kernels.is_empty() { &usual[..] } else { &arguments.kernels };
     let started = Instant::now();
@@ -59,7 +70,9 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     let modules: Vec<_> = guests.iter().flatten().flat_map(Guest::modules).collect();
     match content::prepare(&arguments.filters, &modules) {
         Ok(initramfs) => {
-            let rows = run(all, guests, &initramfs, arguments);
+            let planned =
+                all.iter().zip(guests).map(|(series, guest)| plan(series, guest, &initramfs, arguments));
+            let rows = guests::run(planned.collect(), arguments.keep);
             if !arguments.keep {
                 // A leftover costs disk space, nothing else.
                 let _ = fs::remove_file(&initramfs);
@@ -71,42 +84,6 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
             all.iter().map(broken).collect()
         }
     }
-}
-
-/// What became of a guest at first.
-enum First {
-    Row(Row),
-    /// It fell silent. Seen on a host with more to do than CPUs: an emulated CPU got no timer interrupt any more.
-    Silent(Box<Silent>),
-}
-
-struct Silent {
-    kernel: Kernel,
-    note: String,
-    took: Duration,
-}
-
-fn run(
-    all: &[String],
-    guests: Vec<anyhow::Result<Guest>>,
-    initramfs: &Path,
-    arguments: &Arguments,
-) -> Vec<Row> {
-    // From the last on: the newest kernel takes longest, and the others share the other CPU.
-    let jobs = all.iter().zip(guests).rev().map(|(series, guest)| Job {
-        name: series.clone(),
-        work: Box::new(move |say: &dyn Fn(String)| first(series, guest, initramfs, arguments, say)),
-    });
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let firsts = turns::run(jobs.collect(), AT_ONCE.min(cpus));
-    let rows = all.iter().zip(firsts.into_iter().rev()).map(|(series, first)| match first {
-        Some(First::Row(row)) => row.announce(),
-        Some(First::Silent(silent)) => again(series, *silent, initramfs, arguments).announce(),
-        None => {
-            Row::broken(&layer(series), Duration::ZERO, &anyhow::anyhow!("its thread panicked")).announce()
-        }
-    });
-    rows.collect()
 }
 
 /// What a guest boots with.
@@ -138,56 +115,30 @@ impl Guest {
     }
 }
 
-/// Runs the tests in one guest, beside another.
-fn first(
-    series: &str,
-    guest: anyhow::Result<Guest>,
-    initramfs: &Path,
-    arguments: &Arguments,
-    say: &dyn Fn(String),
-) -> First {
+/// The guest of a kernel, or the row that says why there is none.
+fn plan(series: &str, guest: anyhow::Result<Guest>, initramfs: &Path, arguments: &Arguments) -> Planned {
     let (kernel, module, filesystems) = match guest {
         Ok(Guest { kernel, module, filesystems }) => (kernel, module, filesystems),
         // Whoever names a kernel wants that one; the usual ones depend on what mirrors still have.
         Err(error) if arguments.kernels.is_empty() => {
-            return First::Row(Row::skipped(&layer(series), format!("{error:#}")));
+            return Planned::Row(Row::skipped(&layer(series), format!("{error:#}")));
         }
-        Err(error) => return First::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
+        Err(error) => return Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
     };
     let without = match module {
         Ok(Some(_)) => "",
         Ok(None) => ", without the NVIDIA stand-in: its headers are not to be had",
-        Err(error) => return First::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
+        Err(error) => return Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
     };
     let and_without = if filesystems.is_empty() { ", without modules for tests of disks" } else { "" };
-    let started = Instant::now();
-    let note = format!("Linux {}{without}{and_without}", kernel.release);
-    let boot = Boot { kernel: &kernel, initramfs, by_hand: arguments.keep, messages: "quiet" };
-    match boot.run(say) {
-        Err(error) if error.is::<Hung>() => {
-            say(format!("{error:#}; once more, when it has the machine to itself"));
-            let note = format!("{note}, hung at first");
-            First::Silent(Box::new(Silent { kernel, note, took: started.elapsed() }))
-        }
-        outcome => First::Row(row(series, outcome, started.elapsed(), note)),
-    }
-}
-
-/// Runs the tests once more in a guest that fell silent beside another, now that it is alone, with the kernel's warnings:
-/// twice in a row is a fault of ours.
-fn again(series: &str, silent: Silent, initramfs: &Path, arguments: &Arguments) -> Row {
-    let Silent { kernel, note, took } = silent;
-    let started = Instant::now();
-    let boot = Boot { kernel: &kernel, initramfs, by_hand: arguments.keep, messages: "loglevel=5" };
-    let outcome = boot.run(&|line| println!("[{series}] {line}"));
-    row(series, outcome, took + started.elapsed(), note)
-}
-
-fn row(series: &str, outcome: anyhow::Result<(Tally, Vec<Failure>)>, took: Duration, note: String) -> Row {
-    match outcome {
-        Ok((tally, failures)) => Row { layer: layer(series), tally, took, note: Some(note), failures },
-        Err(error) => Row::broken(&layer(series), took, &error),
-    }
+    Planned::Guest(Bootable {
+        name: series.to_owned(),
+        layer: layer(series),
+        note: format!("Linux {}{without}{and_without}", kernel.release),
+        kernel,
+        initramfs: initramfs.to_owned(),
+        machine: Machine::USUAL,
+    })
 }
 
 /// What the row of a kernel is called.

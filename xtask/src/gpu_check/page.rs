@@ -12,6 +12,14 @@ const CHECKED: [&str; 5] = ["GPU", "probe nvidia_driver", "  not ", "NVIDIA driv
 /// Most commands, and refusals, that are shown of a step.
 const SHOWN: usize = 6;
 
+/// The heading of what does not come from a GPU, which stays when the page is written.
+const WITHOUT_GPU: &str = "\n## The real driver without a GPU\n";
+
+/// What stays of the page that there was.
+pub(super) fn kept(previous: &str) -> &str {
+    previous.find(WITHOUT_GPU).map_or("", |at| &previous[at..])
+}
+
 /// The page.
 pub(super) fn page(machine: &str, driver: &str, figures: &Value) -> anyhow::Result<String> {
     let mut page = String::from(
@@ -154,5 +162,12 @@ mod tests {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }
         assert!(!page.contains("kernel  ok  6.1"));
+    }
+
+    #[test]
+    fn what_was_verified_without_a_gpu_stays() {
+        let page = include_str!("../../../docs/gpu-validation.md");
+        assert!(kept(page).contains("xtask vm --real-driver"), "{page}");
+        assert_eq!(kept("# On a real GPU\n"), "");
     }
 }

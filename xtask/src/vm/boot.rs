@@ -15,9 +15,9 @@ use crate::tally::Tally;
 use crate::workspace;
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
-/// Two emulated CPUs, little memory, a serial line and nothing else. One thread for both CPUs: with one each, QEMU 7.2 now
+/// Two emulated CPUs, a serial line and nothing else. One thread for both CPUs: with one each, QEMU 7.2 now
 /// and then runs a breakpoint that the kernel, patching its own code, has long taken out again (`Oops: int3`).
-const MACHINE: &str = "-accel tcg,thread=single -smp 2 -m 768M -nodefaults -display none -serial stdio -no-reboot \
+const MACHINE: &str = "-accel tcg,thread=single -smp 2 -nodefaults -display none -serial stdio -no-reboot \
                        -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid";
 
 /// How long a guest may take.
@@ -35,14 +35,31 @@ impl Patience {
         Self { limit: Duration::from_secs(900), silence: Duration::from_secs(150) };
 }
 
-/// How to boot.
+/// A guest, and how to boot it.
 pub(super) struct Boot<'a> {
+    /// Names the file of its console: `console-NAME.log`.
+    pub(super) name: &'a str,
     pub(super) kernel: &'a Kernel,
     pub(super) initramfs: &'a Path,
-    /// Say how to do it by hand.
+    pub(super) machine: Machine,
+    /// Print the command that boots it.
     pub(super) by_hand: bool,
     /// What the kernel says on the console.
     pub(super) messages: &'a str,
+}
+
+/// What differs between the machines of guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// Its memory. The host provides only what the guest touches.
+    pub(super) memory_mib: u32,
+    /// More of the kernel's command line.
+    pub(super) append: &'static str,
+}
+
+impl Machine {
+    /// For the kernel tests.
+    pub(super) const USUAL: Self = Self { memory_mib: 768, append: "" };
 }
 
 /// A guest that said nothing any more.
@@ -64,16 +81,19 @@ impl std::error::Error for Hung {}
 impl Boot<'_> {
     /// Boots and waits for the verdict. `say` gets every line of the console as it comes; so does a file.
     pub(super) fn run(&self, say: &dyn Fn(String)) -> anyhow::Result<(Tally, Vec<Failure>)> {
-        let Kernel { series, release, image } = self.kernel;
+        let Kernel { release, image, .. } = self.kernel;
+        let Machine { memory_mib, append } = self.machine;
         say(format!("boot {release}"));
         let mut command = Command::new(QEMU);
         command.args(MACHINE.split_whitespace());
-        command.args(["-append", &format!("console=ttyS0 {} panic=-1", self.messages)]);
+        command.args(["-m", &format!("{memory_mib}M")]);
+        let line = format!("console=ttyS0 {} panic=-1 {append}", self.messages);
+        command.args(["-append", line.trim_end()]);
         command.arg("-kernel").arg(image).arg("-initrd").arg(self.initramfs);
         if self.by_hand {
             say(format!("by hand: {command:?}"));
         }
-        let log = workspace::scratch().join(format!("vm/console-{series}.log"));
+        let log = workspace::scratch().join(format!("vm/console-{}.log", self.name));
         let mut log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let mut failures = failures::Reader::default();
         let (verdict, end) = follow(command, Patience::USUAL, &mut |line| {

@@ -15,7 +15,7 @@ pub(super) fn prepare(filters: &[String], modules: &[(String, PathBuf)]) -> anyh
     anyhow::ensure!(cfg!(target_arch = "x86_64"), "the guests' kernels are x86-64 and this host is not");
     toolchain::in_path(QEMU).with_context(|| format!("find {QEMU}: `cargo xtask setup --tests`"))?;
     println!("  > build the kernel tests");
-    let built = build()?;
+    let built = build(&["test", "--package", "glassbox-tests", "--test", "kernel", "--no-run"])?;
     let executable =
         |name: &str| built.get(name).with_context(|| format!("find {name} among what cargo built"));
     let dir = workspace::scratch().join("vm");
@@ -24,7 +24,7 @@ pub(super) fn prepare(filters: &[String], modules: &[(String, PathBuf)]) -> anyh
     let content = initramfs::Content {
         init: executable("guest-init")?,
         tests: executable("kernel")?,
-        application: executable("fake-cuda")?,
+        programs: &[("/bin/fake-cuda", executable("fake-cuda")?)],
         arguments: filters,
         modules,
     };
@@ -32,16 +32,16 @@ pub(super) fn prepare(filters: &[String], modules: &[(String, PathBuf)]) -> anyh
     Ok(path)
 }
 
-/// Executables of the kernel tests, by the name of their target.
-fn build() -> anyhow::Result<HashMap<String, PathBuf>> {
+/// Runs cargo; the executables and shared libraries that it built, by the name of their target.
+pub(super) fn build(arguments: &[&str]) -> anyhow::Result<HashMap<String, PathBuf>> {
     let mut command = workspace::cargo();
-    command.args(["test", "--package", "glassbox-tests", "--test", "kernel", "--no-run"]);
+    command.args(arguments);
     command
         .args(["--message-format", "json-render-diagnostics"])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     let output = command.output().context("run cargo")?;
-    anyhow::ensure!(output.status.success(), "build the kernel tests: {}", output.status);
+    anyhow::ensure!(output.status.success(), "cargo {}: {}", arguments.join(" "), output.status);
     Ok(parse_executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
@@ -49,7 +49,9 @@ fn parse_executables(messages: &str) -> HashMap<String, PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     messages
         .filter_map(|message| {
-            let executable = message["executable"].as_str()?;
+            let libraries = message["filenames"].as_array().into_iter().flatten();
+            let library = libraries.filter_map(|file| file.as_str()).find(|file| file.ends_with(".so"));
+            let executable = message["executable"].as_str().or(library)?;
             Some((message["target"]["name"].as_str()?.to_owned(), executable.into()))
         })
         .collect()
@@ -60,12 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn executables_are_found_among_cargos_other_messages() {
+    fn executables_and_libraries_are_found_among_cargos_other_messages() {
         let messages = r#"{"reason":"compiler-artifact","target":{"name":"glassbox"},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"kernel"},"executable":"/t/kernel-1"}
+{"reason":"compiler-artifact","target":{"name":"recorder"},"filenames":["/t/r.rlib","/t/r.so"],"executable":null}
 not json
 {"reason":"build-finished","success":true}"#;
-        let expected = HashMap::from([("kernel".to_owned(), PathBuf::from("/t/kernel-1"))]);
-        assert_eq!(parse_executables(messages), expected);
+        let expected = [("kernel", "/t/kernel-1"), ("recorder", "/t/r.so")];
+        let expected = expected.map(|(name, path)| (name.to_owned(), PathBuf::from(path)));
+        assert_eq!(parse_executables(messages), HashMap::from(expected));
     }
 }

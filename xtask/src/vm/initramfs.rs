@@ -18,8 +18,8 @@ pub(super) struct Content<'a> {
     pub(super) init: &'a Path,
     /// Becomes `/tests`, which init runs.
     pub(super) tests: &'a Path,
-    /// Becomes `/bin/fake-cuda`, which tests run.
-    pub(super) application: &'a Path,
+    /// Programs and libraries that tests use, by their paths in the guest.
+    pub(super) programs: &'a [(&'a str, &'a Path)],
     /// Arguments of the tests: filters by name.
     pub(super) arguments: &'a [String],
     /// Modules by their paths in the guest, which have the names of their kernels in them; a guest takes its own.
@@ -35,14 +35,13 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
     let mut libraries = BTreeSet::new();
     let strip = into.with_extension("stripped");
     let mkfs = toolchain::in_path("mkfs.ext4").context("find mkfs.ext4: `cargo xtask setup --tests`")?;
-    let binaries = [
+    let binaries: [(&str, &Path); 4] = [
         ("/init", content.init),
         ("/tests", content.tests),
-        ("/bin/fake-cuda", content.application),
         ("/bin/busybox", &busybox),
         ("/bin/mkfs.ext4", &mkfs),
     ];
-    for (path, binary) in binaries {
+    for &(path, binary) in binaries.iter().chain(content.programs) {
         libraries.extend(libraries_of(binary)?);
         archive.file(path, &without_debug_information(binary, &strip)?)?;
     }

@@ -22,7 +22,7 @@ const SUITES: [(&str, &[&str]); 3] = [
 const NEWER: &[&str] = &["trixie-backports", "forky", "sid"];
 
 /// A kernel on this machine's disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     /// What was asked for, such as `6.1`.
     pub(crate) series: String,

@@ -75,7 +75,8 @@ fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
         // Number, size, address.
         match user::<[u32; 4]>(argument) {
             Some([inner, inner_size, low, high]) => {
-                number = inner & 0xFF;
+                // The driver refuses a number with more bits; it is not the command that its low byte names.
+                number = if inner <= 0xFF { inner } else { u32::from(UNKNOWN) };
                 size = inner_size;
                 argument = u64::from(high) << 32 | u64::from(low);
             }

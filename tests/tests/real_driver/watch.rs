@@ -1,0 +1,205 @@
+//! An agent that watches the real driver, and what it says of a container.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use glassbox_tests::{
+    agent::Agent,
+    exposition::{Sample, Scrape},
+    inapplicable,
+    real_driver::{
+        account::{Account, Counts, Detail, key},
+        container::Container,
+        driver,
+    },
+};
+
+/// NVML would keep the modules busy, and its calls are not what these tests are about.
+const CONFIGURATION: &str = "tick_ms = 250\n[collectors]\nnvml = false\n";
+/// How long the agent may take to show what happened.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Calls are counted when they have ended, and shown at the next tick.
+const SETTLED: Duration = Duration::from_millis(600);
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Holds the guest for a test; `None`, and says so, if this is no guest with the real driver.
+pub(super) fn guest(test: &str) -> Option<MutexGuard<'static, ()>> {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if driver::is_here() {
+        return Some(alone);
+    }
+    inapplicable(test, "no real NVIDIA driver, see `cargo xtask vm --real-driver`");
+    None
+}
+
+/// A running agent.
+pub(super) struct Watch {
+    agent: Agent,
+}
+
+impl Watch {
+    /// Starts an agent and waits until its programs are attached to the driver that is loaded.
+    pub(super) fn start() -> Self {
+        let watch = Self { agent: Agent::start(CONFIGURATION) };
+        watch.expect_functions();
+        watch
+    }
+
+    /// Starts an agent that has nothing to trace yet.
+    pub(super) fn start_without_driver() -> Self {
+        Self { agent: Agent::start(CONFIGURATION) }
+    }
+
+    /// Fails unless the programs are attached to the driver's own functions. The tracepoints of all system calls see
+    /// most of the same, at a cost for the whole host, so that counts alone would not show the difference.
+    pub(super) fn expect_functions(&self) {
+        self.wait("the functions of the driver are hooked", |scrape| {
+            let attached = |program: &str| {
+                let samples = scrape.of("glassbox_probe_attached", &[]);
+                let mut of_it = samples.filter(|sample| sample.labels["program"] == program);
+                of_it.any(|sample| sample.value == 1.0 && sample.labels["hook"].starts_with("kprobe "))
+            };
+            ["nvidia_driver_call", "nvidia_driver_return", "nvidia_driver_poll", "nvidia_driver_report"]
+                .into_iter()
+                .all(attached)
+        });
+    }
+
+    /// What the agent shows now.
+    pub(super) fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.agent.metrics())
+    }
+
+    /// Waits until what the agent shows is as it should be.
+    pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Scrape) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let scrape = self.scrape();
+            if is_so(&scrape) {
+                return;
+            }
+            let shown = || {
+                let about = scrape.samples.iter().filter(|sample| {
+                    ["probe_attached", "lost_events", "collector_up"]
+                        .iter()
+                        .any(|name| sample.name.contains(name))
+                });
+                about.map(|sample| format!("{sample:?}")).collect::<Vec<_>>().join("\n")
+            };
+            assert!(Instant::now() < deadline, "after {PATIENCE:?} not yet: {what}\n{}", shown());
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+
+    /// The agent's account of a container, read once it can hold all that was recorded, and a little later, when it would
+    /// show what was counted twice.
+    fn account(&self, container: &Container, recorded: &Account, detail: Detail) -> Account {
+        let deadline = Instant::now() + PATIENCE;
+        let counts = |account: &Account| -> [u64; 4] {
+            let Account { calls, errnos, statuses, polls, .. } = account;
+            [calls, errnos, statuses, polls].map(|counts| counts.values().sum())
+        };
+        loop {
+            std::thread::sleep(SETTLED);
+            let account = account(&self.scrape(), container, detail);
+            let is_complete =
+                counts(&account).iter().zip(counts(recorded)).all(|(counted, all)| *counted >= all);
+            if is_complete || Instant::now() > deadline {
+                break;
+            }
+        }
+        std::thread::sleep(SETTLED);
+        account(&self.scrape(), container, detail)
+    }
+
+    /// Fails unless the record of a container, the agent's account of it and its silence about losses agree.
+    pub(super) fn expect_agreement(&self, container: &Container, detail: Detail) -> Account {
+        let records = container.records();
+        let release = driver::release().unwrap_or_else(|error| panic!("{error:#}"));
+        if detail == Detail::Groups {
+            Account::expect_all_known(&records, release);
+        }
+        let recorded = Account::of(&records, release, detail);
+        let counted = self.account(container, &recorded, detail);
+        println!(
+            "{release}: {} calls, {} errors, {} statuses, {} warnings, {} waits, {} events",
+            recorded.total(),
+            recorded.errnos.values().sum::<u64>(),
+            recorded.statuses.values().sum::<u64>(),
+            recorded.warnings.values().sum::<u64>(),
+            recorded.polls.values().sum::<u64>(),
+            recorded.events,
+        );
+        assert!(recorded.total() > 0, "nothing was recorded");
+        agree("calls", &counted.calls, &recorded.calls);
+        agree("errors", &counted.errnos, &recorded.errnos);
+        if detail == Detail::Groups {
+            agree("statuses", &counted.statuses, &recorded.statuses);
+            agree("warnings", &counted.warnings, &recorded.warnings);
+            assert_eq!(counted.events, recorded.events, "events");
+        }
+        agree("waits", &counted.polls, &recorded.polls);
+        let apart_s = (counted.polls_s - recorded.polls_s).abs();
+        assert!(
+            apart_s < 0.02 + recorded.polls_s / 10.0,
+            "waits took {} s and were counted as {} s",
+            recorded.polls_s,
+            counted.polls_s
+        );
+        self.expect_nothing_lost();
+        recorded
+    }
+
+    /// Fails if the agent says that it lost something of the driver's.
+    pub(super) fn expect_nothing_lost(&self) {
+        let scrape = self.scrape();
+        let lost: Vec<&Sample> = scrape
+            .of("glassbox_lost_events_total", &[])
+            .filter(|sample| sample.labels["source"].starts_with("nvidia_") && sample.value != 0.0)
+            .collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+}
+
+fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
+    let own = |name: &'static str| {
+        let samples = scrape.samples.iter().filter(move |sample| sample.name == name);
+        samples.filter(|sample| sample.labels.get("container").is_some_and(|label| label == container.name()))
+    };
+    let counts = |name: &'static str, reason: Option<&str>| {
+        let mut counts = Counts::new();
+        for sample in own(name).filter(|sample| sample.value != 0.0) {
+            let mut key = key(&sample.labels["device"], &sample.labels["command"], detail);
+            if let Some(reason) = reason {
+                key = format!("{key} {}", sample.labels[reason]);
+            }
+            *counts.entry(key).or_default() += sample.value as u64;
+        }
+        counts
+    };
+    let polls = own("glassbox_nvidia_poll_wait_seconds_count");
+    Account {
+        calls: counts("glassbox_nvidia_ioctl_duration_seconds_count", None),
+        errnos: counts("glassbox_nvidia_ioctl_errors_total", Some("errno")),
+        statuses: counts("glassbox_nvidia_rm_errors_total", Some("status")),
+        warnings: counts("glassbox_nvidia_rm_warnings_total", Some("status")),
+        polls: polls.map(|sample| (sample.labels["device"].clone(), sample.value as u64)).collect(),
+        polls_s: own("glassbox_nvidia_poll_wait_seconds_sum").map(|sample| sample.value).sum(),
+        events: own("glassbox_gpu_events_created_total").map(|sample| sample.value as u64).sum(),
+    }
+}
+
+/// Fails with the counts that differ.
+fn agree(what: &str, counted: &Counts, recorded: &Counts) {
+    let of = |counts: &Counts, key: &String| counts.get(key).copied().unwrap_or(0);
+    let keys: BTreeSet<_> = counted.keys().chain(recorded.keys()).collect();
+    let different = keys.into_iter().filter(|key| of(counted, key) != of(recorded, key));
+    let lines: Vec<_> = different
+        .map(|key| format!("{key}: counted {}, recorded {}", of(counted, key), of(recorded, key)))
+        .collect();
+    assert!(lines.is_empty(), "{what} differ:\n{}", lines.join("\n"));
+}

@@ -1,0 +1,127 @@
+//! Guests that are ready to boot, run two at a time; one row each.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::boot::{Boot, Hung, Machine};
+use super::kernels::Kernel;
+use super::turns::{self, Job};
+use crate::failures::Failure;
+use crate::report::Row;
+use crate::tally::Tally;
+
+/// Guests at a time, if there are as many CPUs.
+const AT_ONCE: usize = 2;
+
+/// A guest that is ready to boot.
+pub(super) struct Bootable {
+    /// A short name, also of the file of its console.
+    pub(super) name: String,
+    /// What its row is called.
+    pub(super) layer: String,
+    pub(super) kernel: Kernel,
+    pub(super) initramfs: PathBuf,
+    pub(super) machine: Machine,
+    /// What its row says beside the counts.
+    pub(super) note: String,
+}
+
+/// A guest, or the row that says why it could not be made.
+pub(super) enum Planned {
+    Guest(Bootable),
+    Row(Row),
+}
+
+/// What became of a guest at first.
+enum First {
+    Row(Row),
+    /// It fell silent. Seen on a host with more to do than CPUs: an emulated CPU got no timer interrupt any more.
+    Silent(Box<Silent>),
+}
+
+struct Silent {
+    guest: Bootable,
+    took: Duration,
+}
+
+/// Boots all guests and runs their tests; the rows, in the order of the guests.
+pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
+    let layers: Vec<String> = planned.iter().map(|planned| planned.layer().to_owned()).collect();
+    // From the last on: the newest kernel takes longest, and the others share the other CPU.
+    let jobs = planned.into_iter().rev().map(|planned| Job {
+        name: planned.name().to_owned(),
+        work: Box::new(move |say: &dyn Fn(String)| match planned {
+            Planned::Row(row) => First::Row(row),
+            Planned::Guest(guest) => first(guest, by_hand, say),
+        }),
+    });
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let firsts = turns::run(jobs.collect(), AT_ONCE.min(cpus));
+    let rows = layers.iter().zip(firsts.into_iter().rev()).map(|(layer, first)| match first {
+        Some(First::Row(row)) => row.announce(),
+        Some(First::Silent(silent)) => again(*silent, by_hand).announce(),
+        None => Row::broken(layer, Duration::ZERO, &anyhow::anyhow!("its thread panicked")).announce(),
+    });
+    rows.collect()
+}
+
+/// Runs the tests in one guest, beside another.
+fn first(guest: Bootable, by_hand: bool, say: &dyn Fn(String)) -> First {
+    let started = Instant::now();
+    match guest.boot(by_hand, "quiet").run(say) {
+        Err(error) if error.is::<Hung>() => {
+            say(format!("{error:#}; once more, when it has the machine to itself"));
+            let guest = Bootable { note: format!("{}, hung at first", guest.note), ..guest };
+            First::Silent(Box::new(Silent { guest, took: started.elapsed() }))
+        }
+        outcome => First::Row(guest.row(outcome, started.elapsed())),
+    }
+}
+
+/// Runs the tests once more in a guest that fell silent beside another, now that it is alone, with the kernel's warnings:
+/// twice in a row is a fault of ours.
+fn again(silent: Silent, by_hand: bool) -> Row {
+    let Silent { guest, took } = silent;
+    let started = Instant::now();
+    let outcome = guest.boot(by_hand, "loglevel=5").run(&|line| println!("[{}] {line}", guest.name));
+    guest.row(outcome, took + started.elapsed())
+}
+
+impl Bootable {
+    fn boot<'a>(&'a self, by_hand: bool, messages: &'a str) -> Boot<'a> {
+        let Self { name, kernel, initramfs, machine, .. } = self;
+        Boot { name, kernel, initramfs, machine: *machine, by_hand, messages }
+    }
+
+    fn row(&self, outcome: anyhow::Result<(Tally, Vec<Failure>)>, took: Duration) -> Row {
+        let layer = self.layer.clone();
+        match outcome {
+            Ok((tally, failures)) => Row { layer, tally, took, note: Some(self.note.clone()), failures },
+            Err(error) => Row::broken(&layer, took, &error),
+        }
+    }
+}
+
+impl Planned {
+    /// The file that the guest boots from.
+    pub(super) fn initramfs(&self) -> Option<PathBuf> {
+        match self {
+            Self::Guest(guest) => Some(guest.initramfs.clone()),
+            Self::Row(_) => None,
+        }
+    }
+
+    fn layer(&self) -> &str {
+        match self {
+            Self::Guest(guest) => &guest.layer,
+            Self::Row(row) => &row.layer,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Guest(guest) => &guest.name,
+            Self::Row(row) => &row.layer,
+        }
+    }
+}

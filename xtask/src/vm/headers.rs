@@ -1,0 +1,113 @@
+//! The headers and build programs of a guest's kernel, to build modules for it.
+//!
+//! Debian has them as packages for exactly that kernel. They are downloaded once, unpacked below `target/xtask` and never
+//! installed. Modules are compiled with this host's gcc.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::kernels::{self, Kernel};
+use crate::archive::Archive;
+use crate::{step, toolchain};
+
+const PROGRAMS: [&str; 2] = ["make", "gcc"];
+
+/// Unpacked headers.
+pub(super) struct Headers {
+    /// The tree of the kernel's flavour: its configuration and generated headers.
+    pub(super) tree: PathBuf,
+    /// The tree that all flavours share: the sources of the headers.
+    pub(super) common: PathBuf,
+}
+
+impl Headers {
+    /// The headers of a kernel, downloaded on first use; `None` if no suite has them any more.
+    pub(super) fn of(kernel: &Kernel) -> anyhow::Result<Option<Self>> {
+        for program in PROGRAMS {
+            toolchain::in_path(program)
+                .with_context(|| format!("find {program}: `cargo xtask setup --tests`"))?;
+        }
+        let dir = kernel.dir().join("headers");
+        if !dir.is_dir() && !fetch(kernel, &dir)? {
+            return Ok(None);
+        }
+        let tree = dir.join("usr/src").join(package(&kernel.name()));
+        let common = point_at(&dir, &tree)?;
+        Ok(Some(Self { tree, common }))
+    }
+
+    /// Builds the modules whose sources are in `dir`, with further arguments of make.
+    pub(super) fn build(&self, what: &str, dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut make = Command::new("make");
+        make.arg("-C").arg(&self.tree).arg(format!("M={}", dir.display()));
+        make.args(VARIABLES).args(arguments).arg("modules").env_remove("MAKEFLAGS");
+        step::run(what, &mut make)
+    }
+}
+
+/// Debian's own compiler has a version in its name. Type information for modules needs pahole, and no test reads it.
+pub(super) const VARIABLES: [&str; 2] = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES="];
+
+fn package(kernel: &str) -> String {
+    format!("linux-headers-{kernel}")
+}
+
+/// Unpacks a kernel's headers and what they need into `into`; false if no suite has them.
+fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
+    let package = package(&kernel.name());
+    for suite in kernels::suites(&kernel.series) {
+        let Some(archive) = Archive::open(suite)? else {
+            continue;
+        };
+        let needed = archive.dependencies(&package)?;
+        if needed.is_empty() {
+            continue;
+        }
+        let ours = |name: &&String| name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-");
+        let mut packages = vec![package.as_str()];
+        packages.extend(needed.iter().filter(ours).map(String::as_str));
+        let unpacked = into.with_extension("part");
+        archive.unpack(&packages, &unpacked)?;
+        fs::rename(&unpacked, into).with_context(|| format!("move {}", unpacked.display()))?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// The Makefile of a kernel's headers includes that of the common tree by the path of an installation. Points it at
+/// the unpacked tree, which is returned.
+fn point_at(headers: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
+    let path = tree.join("Makefile");
+    let makefile = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let common =
+        common(&makefile, headers).with_context(|| format!("find the include in {}", path.display()))?;
+    fs::write(&path, format!("include {}\n", common.display()))
+        .with_context(|| format!("write {}", path.display()))?;
+    Ok(common.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// Where the Makefile of the common tree is.
+fn common(makefile: &str, headers: &Path) -> Option<PathBuf> {
+    let included = makefile.lines().find_map(|line| line.strip_prefix("include "))?;
+    let at = included.find("usr/src/linux-headers-")?;
+    Some(headers.join(&included[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_are_not_installed_find_their_common_part_wherever_they_are() {
+        let headers = Path::new("/t/headers");
+        let expected = Path::new("/t/headers/usr/src/linux-headers-6.1.0-56-common/Makefile");
+        for prefix in ["", "/old"] {
+            let makefile = format!("include {prefix}/usr/src/linux-headers-6.1.0-56-common/Makefile\n");
+            assert_eq!(common(&makefile, headers).as_deref(), Some(expected), "{makefile}");
+        }
+        assert_eq!(common("all:\n", headers), None);
+    }
+}

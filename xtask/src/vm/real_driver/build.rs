@@ -1,0 +1,144 @@
+//! The driver's kernel modules for a guest's kernel, built once for each kernel, branch and flavour.
+//!
+//! nvidia and nvidia-uvm only, which takes 3 to 4 minutes of CPU time: most of it are the driver's 300 tests of what the
+//! kernel offers, and nvidia-uvm. The core of both flavours comes compiled in Debian's package.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::super::headers::{Headers, VARIABLES};
+use super::super::kernels::Kernel;
+use super::super::module;
+use super::{Variant, packages};
+use crate::{debian, step, workspace};
+
+/// Sources of our own modules for these guests, from the repository's root.
+const SOURCES: &str = "tests/real-driver";
+/// Our modules.
+const OWN: [&str; 2] = ["fake_gpu.ko", "report_xid.ko"];
+/// The driver's modules.
+const DRIVER: [&str; 2] = ["nvidia.ko", "nvidia-uvm.ko"];
+/// Modules that no test needs.
+const EXCLUDED: &str = "NV_EXCLUDE_KERNEL_MODULES=nvidia-drm nvidia-modeset nvidia-peermem";
+/// Compilers at a time.
+const JOBS: &str = "-j2";
+/// File with the version of the package that the modules were built from.
+const VERSION: &str = "version";
+
+/// Modules that were built.
+pub(super) struct Modules {
+    /// The version of the driver's package.
+    pub(super) version: String,
+    /// The driver's modules and ours.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Modules {
+    /// Builds the modules unless it was done before; `None` if the mirror does not have the driver.
+    pub(super) fn of(variant: Variant, kernel: &Kernel, headers: &Headers) -> anyhow::Result<Option<Self>> {
+        let dir = packages::dir().join(variant.name()).join(kernel.name());
+        if !dir.join(VERSION).is_file() {
+            let Some(version) = build(variant, kernel, headers, &dir)? else {
+                return Ok(None);
+            };
+            fs::write(dir.join(VERSION), version).context("note the driver's version")?;
+        }
+        let version = fs::read_to_string(dir.join(VERSION)).context("read the driver's version")?;
+        let own = packages::dir().join("own").join(kernel.name());
+        module::copy(&workspace::root().join(SOURCES), &own)?;
+        headers.build(&format!("build the fake GPU for {}", kernel.name()), &own, &[])?;
+        let driver = DRIVER.iter().map(|file| dir.join(file));
+        let files: Vec<_> = driver.chain(OWN.iter().map(|file| own.join(file))).collect();
+        for file in &files {
+            anyhow::ensure!(file.is_file(), "make left no {}", file.display());
+        }
+        Ok(Some(Self { version, files }))
+    }
+}
+
+/// Builds the driver's modules in `into`; the version of their package.
+fn build(
+    variant: Variant,
+    kernel: &Kernel,
+    headers: &Headers,
+    into: &Path,
+) -> anyhow::Result<Option<String>> {
+    // A kernel's name has dots, so this is no change of extension.
+    let unpacked = into.with_file_name(format!("{}.part", kernel.name()));
+    let (package, component) = (variant.flavour.package(), variant.flavour.component());
+    let Some(version) = packages::unpack(variant.branch, component, &[package], &unpacked)? else {
+        return Ok(None);
+    };
+    let source = source(&unpacked)?;
+    fit(&source, &headers.common)?;
+    let mut make = Command::new("make");
+    make.current_dir(&source).args([JOBS, "modules", EXCLUDED]).args(VARIABLES);
+    make.arg(format!("SYSSRC={}", headers.common.display()));
+    make.arg(format!("SYSOUT={}", headers.tree.display())).env_remove("MAKEFLAGS");
+    let what = format!(
+        "build NVIDIA's {} modules {version} for {}, once (3 to 4 CPU minutes)",
+        variant.flavour.name(),
+        kernel.name()
+    );
+    step::run(&what, &mut make)?;
+    debian::clear(into)?;
+    for file in DRIVER {
+        fs::rename(source.join(file), into.join(file)).with_context(|| format!("keep {file}"))?;
+    }
+    fs::remove_dir_all(&unpacked).with_context(|| format!("remove {}", unpacked.display()))?;
+    Ok(Some(version))
+}
+
+/// The one folder of sources in an unpacked package.
+fn source(unpacked: &Path) -> anyhow::Result<PathBuf> {
+    let dir = unpacked.join("usr/src");
+    let mut entries = fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))?.flatten();
+    let source = entries.next().with_context(|| format!("find sources in {}", dir.display()))?;
+    Ok(source.path())
+}
+
+/// Debian's kernels from 6.1.0-56 on have `pci_resize_resource` with a fourth argument, which the driver learnt only in
+/// later releases.
+fn fit(source: &Path, kernel: &Path) -> anyhow::Result<()> {
+    let header = kernel.join("include/linux/pci.h");
+    let header = fs::read_to_string(&header).with_context(|| format!("read {}", header.display()))?;
+    let path = source.join("nvidia/nv-pci.c");
+    let code = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    match fitted(&code, &header) {
+        Some(code) => fs::write(&path, code).with_context(|| format!("write {}", path.display())),
+        None => Ok(()),
+    }
+}
+
+/// The code with a fourth argument, if the header wants one and the code has three.
+fn fitted(code: &str, header: &str) -> Option<String> {
+    const NAME: &str = "pci_resize_resource(";
+    let arguments = |text: &str| {
+        let at = text.find(NAME)? + NAME.len();
+        let end = at + text[at..].find(')')?;
+        Some((text[at..end].split(',').count(), end))
+    };
+    let (4, _) = arguments(header)? else { return None };
+    let (3, end) = arguments(code)? else { return None };
+    Some(format!("{}, 0{}", &code[..end], &code[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_gets_the_fourth_argument_only_where_the_kernel_declares_it() {
+        let three = "int __must_check pci_resize_resource(struct pci_dev *dev, int i, int size);";
+        let four = "int __must_check pci_resize_resource(struct pci_dev *dev, int i, int size,\n\t\tint exclude_bars);";
+        let code = "r = pci_resize_resource(pci_dev, NV_GPU_BAR1, requested_size);\n";
+        let patched = "r = pci_resize_resource(pci_dev, NV_GPU_BAR1, requested_size, 0);\n";
+        assert_eq!(fitted(code, four).as_deref(), Some(patched));
+        assert_eq!(fitted(code, three), None);
+        assert_eq!(fitted(patched, four), None);
+        assert_eq!(fitted("no such call", four), None);
+    }
+}

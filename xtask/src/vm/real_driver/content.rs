@@ -1,0 +1,68 @@
+//! What a guest with the real driver has in its memory beside the driver: our programs, built once for all guests.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::super::boot::QEMU;
+use super::super::{content, initramfs};
+use super::build::Modules;
+use crate::{toolchain, workspace};
+
+/// Where the guest finds the modules.
+const MODULES: &str = "real-driver";
+
+/// Programs that were built, by the names of their targets.
+pub(super) struct Programs(HashMap<String, PathBuf>);
+
+/// Builds the tests, the programs that they run, and the agent.
+pub(super) fn build_programs() -> anyhow::Result<Programs> {
+    anyhow::ensure!(cfg!(target_arch = "x86_64"), "the guests' kernels are x86-64 and this host is not");
+    toolchain::in_path(QEMU).with_context(|| format!("find {QEMU}: `cargo xtask setup --tests`"))?;
+    println!("  > build the tests of the real driver");
+    let mut built =
+        content::build(&["test", "--package", "glassbox-tests", "--test", "real_driver", "--no-run"])?;
+    let agent = ["build", "--package", "glassbox", "--package", "glassbox-ioctl-recorder"];
+    built.extend(content::build(&agent)?);
+    Ok(Programs(built))
+}
+
+impl Programs {
+    /// Packs the initramfs of a guest; its path.
+    pub(super) fn pack(
+        &self,
+        name: &str,
+        modules: &Modules,
+        user_space: Option<&[(&'static str, PathBuf)]>,
+        filters: &[String],
+    ) -> anyhow::Result<PathBuf> {
+        let path = workspace::scratch().join(format!("vm/initramfs-{name}.cpio"));
+        let dir = path.parent().context("find the folder of the initramfs")?;
+        fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+        let mut programs = vec![
+            ("/bin/glassbox", self.get("glassbox")?),
+            ("/bin/driver-client", self.get("driver-client")?),
+            ("/lib/ioctl-recorder.so", self.get("glassbox_ioctl_recorder")?),
+        ];
+        programs.extend(user_space.unwrap_or_default().iter().map(|(path, file)| (*path, file.as_path())));
+        let modules = modules.files.iter().map(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            (format!("{MODULES}/{name}"), file.clone())
+        });
+        let content = initramfs::Content {
+            init: self.get("guest-init")?,
+            tests: self.get("real_driver")?,
+            programs: &programs,
+            arguments: filters,
+            modules: &modules.collect::<Vec<_>>(),
+        };
+        initramfs::pack(&content, &path).with_context(|| format!("pack {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn get(&self, name: &str) -> anyhow::Result<&Path> {
+        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("find {name} among what cargo built"))
+    }
+}
