@@ -81,6 +81,7 @@ struct Presence {
 struct NvidiaDriver {
     extra: ExtraPaths,
     release: Option<Release>,
+    per_command_histograms: bool,
     proc_root: PathBuf,
     sys_root: PathBuf,
     devices: KernelHash<MapData, u64, u32>,
@@ -106,6 +107,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let mut collector = NvidiaDriver {
         extra: config.nvidia_extra.clone(),
         release: config.nvidia_release,
+        per_command_histograms: config.nvidia_per_command_histograms,
         proc_root: config.proc_root.clone(),
         sys_root: SYS.into(),
         devices: kernel.take_map(maps::NVIDIA_DEVICES)?,
@@ -244,6 +246,7 @@ impl Collector for NvidiaDriver {
             return Ok(());
         }
         let mut usage = usage(&counts, monotonic_ns());
+        usage.per_command_histograms = self.per_command_histograms;
         usage.commands = self.commands_by_slot.get(&slot).cloned().unwrap_or_default();
         usage.commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
         usage.failures = self.failures_by_slot.get(&slot).cloned().unwrap_or_default();

@@ -5,14 +5,17 @@
 //! layer. It lies about itself only, and nothing but directories is opened there.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    os::unix::ffi::OsStringExt,
+    os::unix::ffi::{OsStrExt as _, OsStringExt},
     path::{Path, PathBuf},
 };
 
-use crate::{collectors::network::process, containers::cgroup::Layout};
+use crate::{
+    collectors::network::process,
+    containers::cgroup::{Layout, bytes},
+};
 
 /// Most of the list of mounts that is read. The root is among the first.
 const MOUNTS_BYTES: u64 = 4 << 20;
@@ -33,8 +36,9 @@ pub(super) enum Root {
 pub(super) fn root_of(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Option<Root> {
     let process = process::any_of(layout, cgroup_path)?;
     let directory = proc_root.join(&process);
-    let mut cgroups = String::new();
-    File::open(directory.join("cgroup")).ok()?.take(64 << 10).read_to_string(&mut cgroups).ok()?;
+    let mut cgroups = Vec::new();
+    File::open(directory.join("cgroup")).ok()?.take(64 << 10).read_to_end(&mut cgroups).ok()?;
+    let cgroups = bytes::text(OsStr::from_bytes(&cgroups));
     // One of a container within this one has a root of its own.
     if layout.container_of_process(&cgroups)? != cgroup_path {
         return None;
