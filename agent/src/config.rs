@@ -152,6 +152,8 @@ pub struct Config {
     pub nvidia_release: Option<Release>,
     /// Files that count as the NVIDIA driver's devices.
     pub nvidia_extra: ExtraPaths,
+    /// Export the durations of ioctls as a histogram per command, not only per device.
+    pub nvidia_per_command_histograms: bool,
     /// NVIDIA's management library: a path, or a name that the dynamic linker finds.
     pub nvml_library: PathBuf,
     /// Time between two samples of what changes fast on a GPU.
@@ -207,6 +209,7 @@ impl Default for Config {
             nvidia_driver_rung: NvidiaDriverRung::Auto,
             nvidia_release: None,
             nvidia_extra: ExtraPaths::default(),
+            nvidia_per_command_histograms: false,
             nvml_library: "libnvidia-ml.so.1".into(),
             nvml_sample: Duration::from_millis(200),
             max_connections: 64,

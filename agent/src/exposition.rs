@@ -9,6 +9,7 @@
 //! Cost: no allocation per sample; a container's labels are rendered once per encode ([`series`]).
 
 pub mod agent;
+pub mod budget;
 pub mod container_gpu;
 pub mod cpu;
 pub mod dcgm;
@@ -128,6 +129,16 @@ pub enum Samples {
     Agent(fn(&Snapshot, &mut Emit<'_>)),
 }
 
+/// Which of the kernel's buckets a histogram is exported with. Each family has one resolution, so that a query over time or
+/// over containers never meets differing buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Powers of two between 31 µs and 0.25 s, and 3.8 µs, 1 s and 4 s.
+    Fine,
+    /// Powers of four from 3.8 µs to 1 s, and 8 s.
+    Coarse,
+}
+
 /// The value of a sample. Integers and times stay exact until they are written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
@@ -182,9 +193,9 @@ impl Emit<'_> {
     }
 
     /// A distribution.
-    pub fn histogram(&mut self, histogram: &Histogram) {
+    pub fn histogram(&mut self, histogram: &Histogram, resolution: Resolution) {
         if self.seen.is_new(self.labels) {
-            self.encoder.histogram(self.base, self.labels, histogram);
+            self.encoder.histogram(self.base, self.labels, histogram, resolution);
         }
     }
 
@@ -220,7 +231,7 @@ pub trait Encoder {
     fn value(&mut self, base: &[u8], labels: &[&str], value: Value);
 
     /// A sample of a histogram, in the kernel's buckets: classic and native ones can both be made of them.
-    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram);
+    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram, resolution: Resolution);
 
     /// A sample of a histogram of ratios, in twentieths.
     fn ratios(&mut self, base: &[u8], labels: &[&str], histogram: &RatioHistogram);
@@ -243,31 +254,35 @@ pub enum Scope {
 
 /// Every family, in the order in which they are written.
 pub fn families() -> impl Iterator<Item = &'static Family> {
+    nouns().flat_map(|(_, families)| families)
+}
+
+/// The families of each noun.
+pub fn nouns() -> impl Iterator<Item = (&'static str, &'static [Family])> {
     [
-        lifecycle::FAMILIES,
-        cpu::FAMILIES,
-        memory::FAMILIES,
-        pages::FAMILIES,
-        filesystem::FAMILIES,
-        disk::FAMILIES,
-        pressure::FAMILIES,
-        processes::FAMILIES,
-        network::FAMILIES,
-        sockets::FAMILIES,
-        oom::FAMILIES,
-        spec::FAMILIES,
-        scheduler::FAMILIES,
-        nvidia_driver::FAMILIES,
-        gpu::FAMILIES,
-        gpu_health::FAMILIES,
-        container_gpu::FAMILIES,
-        nvml::FAMILIES,
-        dcgm::FAMILIES,
-        machine::FAMILIES,
-        agent::FAMILIES,
+        ("lifecycle", lifecycle::FAMILIES),
+        ("cpu", cpu::FAMILIES),
+        ("memory", memory::FAMILIES),
+        ("pages", pages::FAMILIES),
+        ("filesystem", filesystem::FAMILIES),
+        ("disk", disk::FAMILIES),
+        ("pressure", pressure::FAMILIES),
+        ("processes", processes::FAMILIES),
+        ("network", network::FAMILIES),
+        ("sockets", sockets::FAMILIES),
+        ("oom", oom::FAMILIES),
+        ("spec", spec::FAMILIES),
+        ("scheduler", scheduler::FAMILIES),
+        ("nvidia_driver", nvidia_driver::FAMILIES),
+        ("gpu", gpu::FAMILIES),
+        ("gpu_health", gpu_health::FAMILIES),
+        ("container_gpu", container_gpu::FAMILIES),
+        ("nvml", nvml::FAMILIES),
+        ("dcgm", dcgm::FAMILIES),
+        ("machine", machine::FAMILIES),
+        ("agent", agent::FAMILIES),
     ]
     .into_iter()
-    .flatten()
 }
 
 /// Hands every sample of `snapshot` within `scope` to `encoder`. No series is given twice, whatever the rows

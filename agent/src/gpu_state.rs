@@ -81,6 +81,8 @@ struct Before {
 /// Whose word can be had.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
+    /// This host has an NVIDIA driver, a GPU that NVML knows, or both. Without, a container has no state.
+    pub present: bool,
     /// The driver's calls are traced, or there is no driver.
     pub driver: bool,
     /// NVML answers.
@@ -104,7 +106,9 @@ impl GpuStates {
         let mut seen = HashMap::with_capacity(self.before.len());
         for (key, row) in rows {
             let mut before = self.before.remove(&key);
-            row.gpu_state = decide(&evidence(row, sources, &mut before, now));
+            let evidence = evidence(row, sources, &mut before, now);
+            let present = sources.present || row.nvidia_driver.is_some();
+            row.gpu_state = present.then(|| decide(&evidence)).flatten();
             seen.extend(before.map(|before| (key, before)));
         }
         self.before = seen;
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn what_grew_is_loading_until_it_has_not_for_a_while() {
         let (mut states, mut row, begun) = (GpuStates::default(), row(), Instant::now());
-        let sources = Sources { driver: true, nvml: true };
+        let sources = Sources { present: true, driver: true, nvml: true };
         let mut after = |row: &mut ContainerRow, seconds| {
             states.fill(std::iter::once((1, &mut *row)), sources, begun + Duration::from_secs(seconds));
             row.gpu_state
@@ -277,7 +281,7 @@ mod tests {
     #[test]
     fn without_nvml_who_has_a_context_has_no_state_and_who_has_none_has_no_gpu() {
         let (mut states, mut row) = (GpuStates::default(), row());
-        let sources = Sources { driver: true, nvml: false };
+        let sources = Sources { present: true, driver: true, nvml: false };
         states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
         row.nvidia_driver = Some(Box::new(context()));
@@ -294,7 +298,7 @@ mod tests {
     #[test]
     fn who_only_asks_the_driver_how_the_gpus_are_has_no_gpu_unless_the_call_hangs() {
         let (mut states, mut row) = (GpuStates::default(), row());
-        let sources = Sources { driver: true, nvml: true };
+        let sources = Sources { present: true, driver: true, nvml: true };
         let mut asks = crate::snapshot::nvidia_driver::DriverUsage::default();
         asks.meaning.undecoded = 7;
         row.nvidia_driver = Some(Box::new(asks.clone()));
@@ -304,5 +308,16 @@ mod tests {
         row.nvidia_driver = Some(Box::new(asks));
         states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::StuckInDriver));
+    }
+
+    #[test]
+    fn a_host_without_a_driver_and_without_gpus_has_no_states() {
+        let mut row = row();
+        let mut states = GpuStates::default();
+        let sources = Sources { present: false, driver: true, nvml: false };
+        states.fill([(1, &mut row)].into_iter(), sources, Instant::now());
+        assert_eq!(row.gpu_state, None);
+        states.fill([(1, &mut row)].into_iter(), Sources { present: true, ..sources }, Instant::now());
+        assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
     }
 }

@@ -176,8 +176,9 @@ impl Engine {
             running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now.wall);
         }
         host.join_xids();
-        let sources =
-            Sources { driver: self.driver_known(), nvml: host.nvml.as_ref().is_some_and(|nvml| nvml.up) };
+        let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
+        let present = nvml || !host.gpus.is_empty() || self.driver_present();
+        let sources = Sources { present, driver: self.driver_known(), nvml };
         let rows = self.tracker.living().map(|entry| (entry.container.key, &mut entry.row));
         self.gpu_states.fill(rows, sources, begun);
         if let Some(kernel) = &mut self.kernel {
@@ -205,6 +206,12 @@ impl Engine {
     }
 
     /// Whether a container that is not seen calling the NVIDIA driver does not call it.
+    /// Whether there is a driver: its programs are attached, or could not be.
+    fn driver_present(&self) -> bool {
+        let outcomes = self.kernel.as_ref().map(Kernel::outcomes).unwrap_or_default();
+        outcomes.iter().any(|outcome| outcome.noun == nvidia_driver::SPEC.name)
+    }
+
     fn driver_known(&self) -> bool {
         let name = nvidia_driver::SPEC.name;
         let runs = self.collectors.iter().any(|running| running.status.name == name && running.status.up);

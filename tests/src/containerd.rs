@@ -128,7 +128,7 @@ impl Containerd {
         let socket = quoted(self.socket());
         let (optional, cni) = (quoted(self.path("opt")), quoted(self.path("cni")));
         // Pods of tests are in the host's network, not in the daemon's.
-        let runtime = quoted(write_runtime(self.directory.path())?);
+        let runtime = quoted(write_runtime(&self.sandbox, self.directory.path())?);
         // Without CAP_SYS_RESOURCE nobody may ask for what the plugin does by default.
         let text = format!(
             "version = 2\nroot = {root}\nstate = {state}\n[grpc]\naddress = {socket}\n\

@@ -13,7 +13,7 @@ use std::{
     fs::File,
     io,
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
@@ -26,6 +26,8 @@ pub struct Sandbox {
     holder: Child,
     network: Arc<File>,
     mounts: Arc<File>,
+    /// The network that the sandbox was made from.
+    outside: File,
 }
 
 impl Sandbox {
@@ -35,6 +37,8 @@ impl Sandbox {
     /// # Errors
     /// What the kernel refused: a reason to skip.
     pub fn new(scratch: &Path) -> Result<Self, String> {
+        let outside = "/proc/thread-self/ns/net";
+        let outside = File::open(outside).map_err(|error| format!("open {outside}: {error}"))?;
         let covers = Covers::new(scratch).map_err(|error| format!("list /etc: {error}"))?;
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -54,7 +58,7 @@ impl Sandbox {
             File::open(&path).map(Arc::new).map_err(|error| format!("open {path}: {error}"))
         };
         let (network, mounts) = (open("net")?, open("mnt")?);
-        Ok(Self { holder, network, mounts })
+        Ok(Self { holder, network, mounts, outside })
     }
 
     /// A command that will run in the sandbox.
@@ -70,6 +74,12 @@ impl Sandbox {
             });
         }
         command
+    }
+
+    /// A path by which processes in the sandbox can enter the network that it was made from, the host's, while it exists.
+    #[must_use]
+    pub fn outside_network(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.outside.as_raw_fd()))
     }
 
     /// Calls `work` on a thread in the sandbox's network. Sockets that it makes stay in that network. The thread sees the

@@ -87,6 +87,7 @@ fn described(release: Option<Release>) -> String {
 
 struct NvidiaDriver {
     presence: Presence,
+    per_command_histograms: bool,
     calls: KernelHash<MapData, CallKey, Calls>,
     failures: KernelHash<MapData, FailureKey, u64>,
     slots: Array<MapData, DriverSlot>,
@@ -102,6 +103,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let kernel = context.kernel()?;
     let mut collector = NvidiaDriver {
         presence: Presence::new(config, kernel)?,
+        per_command_histograms: config.nvidia_per_command_histograms,
         calls: kernel.take_map(maps::NVIDIA_CALLS)?,
         failures: kernel.take_map(maps::NVIDIA_FAILURES)?,
         slots: kernel.take_map(maps::NVIDIA_SLOTS)?,
@@ -185,6 +187,7 @@ impl Collector for NvidiaDriver {
             return Ok(());
         }
         let mut usage = usage(&counts, monotonic_ns());
+        usage.per_command_histograms = self.per_command_histograms;
         usage.commands = self.commands_by_slot.get(&slot).cloned().unwrap_or_default();
         usage.commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
         usage.failures = self.failures_by_slot.get(&slot).cloned().unwrap_or_default();

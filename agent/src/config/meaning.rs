@@ -120,6 +120,10 @@ impl TryFrom<RawConfig> for Config {
                 gpu: raw.nvidia_driver.extra_gpu_paths,
                 uvm: raw.nvidia_driver.extra_uvm_paths,
             },
+            nvidia_per_command_histograms: raw
+                .nvidia_driver
+                .per_command_histograms
+                .unwrap_or(default.nvidia_per_command_histograms),
             nvml_library: raw.nvml.library.unwrap_or(default.nvml_library),
             nvml_sample: millis("nvml.sample_ms", raw.nvml.sample_ms, default.nvml_sample, 50, 10_000)?,
             max_connections: within(

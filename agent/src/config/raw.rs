@@ -119,6 +119,7 @@ pub(super) struct RawNvidiaDriver {
     pub(super) extra_ctl_paths: Vec<PathBuf>,
     pub(super) extra_gpu_paths: Vec<PathBuf>,
     pub(super) extra_uvm_paths: Vec<PathBuf>,
+    pub(super) per_command_histograms: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@
 //!
 //! Nothing here needs a kernel newer than cgroups themselves, and nothing asks a runtime.
 
+pub mod bytes;
 mod claim;
 mod path;
 mod populated;
@@ -198,7 +199,7 @@ impl Layout {
 
 /// A cgroup's directory. Its path begins with a slash, which must not lead out of the tree.
 fn within(tree: &Path, path: &str) -> PathBuf {
-    tree.join(path.trim_start_matches('/'))
+    tree.join(bytes::name(path.trim_start_matches('/')))
 }
 
 fn tree<'a>(trees: &'a [(String, PathBuf)], controller: &str) -> Option<&'a Path> {

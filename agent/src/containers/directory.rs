@@ -116,6 +116,18 @@ impl Directory {
         self.update(id, |names| names.image = cut(image, IMAGE_BYTES));
     }
 
+    /// Labels that were not known before; those that `filter` lets through are kept.
+    pub fn add_labels<'a>(
+        &self,
+        id: &str,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        filter: &[String],
+    ) {
+        self.update(id, |names| {
+            labels.into_iter().for_each(|(key, value)| names.add_label(key, value, filter))
+        });
+    }
+
     /// The container's main process was started.
     pub fn set_started_at(&self, id: &str, started_at: SystemTime) {
         let mut told = false;

@@ -48,7 +48,8 @@ const INSPECTIONS: usize = 4;
 /// Podman says `remove` for `destroy`.
 const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
-/// What Docker and Podman add to an event beside the container's labels.
+/// What Docker and Podman add to an event beside the container's labels, in place of labels of these names. An inspection
+/// has the labels.
 const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 5] = ["image", "name", "oldName", "containerExitCode", "podId"];
 
 /// Docker's API, as Docker and Podman speak it.
@@ -184,8 +185,14 @@ impl Watcher<DockerApi> {
     fn complete(&self, container: ContainerInspectResponse, changes: u64) {
         let Some(id) = &container.id else { return };
         self.directory.update_life(id, |life| life::inspected(life, &container, changes));
-        if let Some(image) = container.config.and_then(|config| config.image) {
-            self.directory.update_image(id, &image);
+        if let Some(config) = container.config {
+            if let Some(image) = config.image {
+                self.directory.update_image(id, &image);
+            }
+            let labels = config.labels.unwrap_or_default();
+            let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let replaced = labels.filter(|(key, _)| ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
+            self.directory.add_labels(id, replaced, &self.label_filter);
         }
         let started_at = container.state.and_then(|state| state.started_at);
         if let Some(started_at) = started_at.and_then(|text| timestamp::parse(&text)) {
@@ -224,6 +231,11 @@ impl Watcher<DockerApi> {
         let mut names =
             Names::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
         let known = self.directory.get(&id);
+        for (key, value) in known.iter().flat_map(|known| &known.labels) {
+            if ATTRIBUTES_THAT_ARE_NO_LABELS.contains(&key.as_str()) {
+                names.add_label(key, value, &self.label_filter);
+            }
+        }
         names.started_at = known.as_ref().and_then(|known| known.started_at);
         names.life = known.map(|known| known.life).unwrap_or_default();
         match action.as_str() {

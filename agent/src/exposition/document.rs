@@ -4,7 +4,13 @@ use std::fmt::Write as _;
 
 use prometheus::proto::MetricType;
 
-use super::{Base, Family, Kind, families, registry::Registry};
+use super::{
+    Base, Family, Kind,
+    budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
+    families, nouns,
+    registry::Registry,
+};
+use crate::snapshot::Snapshot;
 
 const INTRODUCTION: &str = "\
 # Metrics
@@ -66,12 +72,13 @@ a restart of the agent, counters of kernel programs start at 0, and those of cgr
 A container that is removed and made anew has another runtime id, and starts at 0.
 ";
 
-/// The whole file.
+/// The whole file. `cpu` has one container that uses no GPU, and `gpu` one that uses one.
 ///
 /// # Errors
 /// The server's counters could not be registered, which would be a mistake in the source.
-pub fn document() -> anyhow::Result<String> {
+pub fn document(cpu: &Snapshot, gpu: &Snapshot) -> anyhow::Result<String> {
     let mut page = String::from(INTRODUCTION);
+    budget(&mut page, cpu, gpu);
     section(&mut page, "Inherited from cAdvisor", families().filter(|family| family.is_inherited()));
     let own = || families().filter(|family| !family.is_inherited());
     let of = |bases: &'static [Base]| own().filter(|family| bases.contains(&family.base));
@@ -94,6 +101,31 @@ pub fn document() -> anyhow::Result<String> {
         let _ = writeln!(page, "| `{}` | {kind} | {} |", family.name(), family.help());
     }
     Ok(page)
+}
+
+/// The table of series per container.
+fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
+    let _ = writeln!(
+        page,
+        "\n## Series per container\n\n\
+         A container that uses no GPU has at most {CPU_CONTAINER} series, one that uses one GPU at most {GPU_CONTAINER}; a \
+         test counts. The\ncontainers of the table run on cgroup v2, with one disk, one network interface and limits, and \
+         have been restarted.\nBeyond that:\n\n\
+         - each further network interface has 8 series, each further disk 4, each further GPU 9, a health check 3;\n\
+         - `network.tcp_states`, `network.udp_states`, `cgroup.numa`, `cgroup.hugetlb` and a cost model for block I/O add \
+         series;\n\
+         - `nvidia_driver.per_command_histograms` adds 14 for each combination of device and command. Without it, \
+         commands\n  other than those in agent/src/exposition/nvidia_driver/commands.rs share the label value \
+         `command=\"other\"`.\n\n\
+         | collector | without a GPU | with one GPU |\n|---|---:|---:|"
+    );
+    let rows = series_by_noun(cpu, nouns()).into_iter().zip(series_by_noun(gpu, nouns()));
+    let mut totals = (0, 0);
+    for ((noun, cpu), (_, gpu)) in rows.filter(|((_, cpu), (_, gpu))| cpu + gpu > 0) {
+        totals = (totals.0 + cpu, totals.1 + gpu);
+        let _ = writeln!(page, "| {noun} | {cpu} | {gpu} |");
+    }
+    let _ = writeln!(page, "| all | {} | {} |", totals.0, totals.1);
 }
 
 fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'a Family>) {

@@ -1,8 +1,11 @@
 //! What a container asks of the NVIDIA driver, and what becomes of it.
 
+mod commands;
+
 use super::{
     Base, Emit, Family,
     Kind::{Counter, Gauge, Histogram},
+    Resolution,
     Samples::{Agent, Container},
 };
 use crate::snapshot::{
@@ -30,12 +33,49 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_nvidia_ioctl_duration_seconds",
         kind: Histogram,
-        help: "How long the container's ioctls on the NVIDIA driver took, in seconds. Kernel launches make none: \
-               this is no measure of how busy a GPU is.",
+        help: "Duration of the container's ioctls on the NVIDIA driver, in seconds. The label command is there with \
+               nvidia_driver.per_command_histograms only. Kernel launches make no ioctl: this is no measure of how \
+               busy a GPU is.",
         labels: &["device", "command"],
         samples: Container(|row, emit| {
-            for usage in row.nvidia_driver.iter().flat_map(|driver| &driver.commands) {
-                emit.with(&[usage.device, &usage.command]).histogram(&usage.durations);
+            let Some(driver) = row.nvidia_driver.as_ref() else { return };
+            if driver.per_command_histograms {
+                for usage in &driver.commands {
+                    emit.with(&[usage.device, &usage.command])
+                        .histogram(&usage.durations, Resolution::Coarse);
+                }
+            } else {
+                commands::by_device(driver, |device, durations| {
+                    emit.with(&[device]).histogram(durations, Resolution::Coarse);
+                });
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_ioctls_total",
+        help: "Ioctls on the NVIDIA driver that have ended, by command. Commands without series of their own are \
+               counted as other.",
+        labels: &["device", "command"],
+        samples: Container(|row, emit| {
+            if let Some(driver) = &row.nvidia_driver {
+                commands::totals(driver, |device, command, calls, _| {
+                    emit.with(&[device, command]).count(calls)
+                });
+            }
+        }),
+        ..DRIVER
+    },
+    Family {
+        name: "glassbox_nvidia_ioctl_seconds_total",
+        help: "Total duration of the ioctls on the NVIDIA driver that have ended, in seconds, by command as in \
+               glassbox_nvidia_ioctls_total.",
+        labels: &["device", "command"],
+        samples: Container(|row, emit| {
+            if let Some(driver) = &row.nvidia_driver {
+                commands::totals(driver, |device, command, _, time_ns| {
+                    emit.with(&[device, command]).nanoseconds(time_ns);
+                });
             }
         }),
         ..DRIVER
@@ -101,7 +141,7 @@ pub const FAMILIES: &[Family] = &[
         labels: &["device"],
         samples: Container(|row, emit| {
             for (device, durations) in row.nvidia_driver.iter().flat_map(|driver| &driver.polls) {
-                emit.with(&[device]).histogram(durations);
+                emit.with(&[device]).histogram(durations, Resolution::Coarse);
             }
         }),
         ..DRIVER
@@ -253,9 +293,9 @@ fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverMeaning) -> u64)
 }
 
 fn failures(row: &ContainerRow, emit: &mut Emit<'_>, name: fn(&Failure) -> Option<&str>) {
-    for failure in row.nvidia_driver.iter().flat_map(|driver| &driver.failures) {
-        if let Some(name) = name(&failure.reason) {
-            emit.with(&[failure.device, &failure.command, name]).count(failure.count);
-        }
+    if let Some(driver) = &row.nvidia_driver {
+        commands::failures(driver, name, |device, command, reason, count| {
+            emit.with(&[device, command, reason]).count(count);
+        });
     }
 }

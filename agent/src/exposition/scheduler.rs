@@ -3,6 +3,7 @@
 use super::{
     Base, Family,
     Kind::{Counter, Histogram},
+    Resolution,
     Samples::Container,
 };
 
@@ -17,7 +18,7 @@ pub const FAMILIES: &[Family] = &[
         labels: &[],
         samples: Container(|row, emit| {
             if let Some(usage) = &row.scheduler {
-                emit.histogram(&usage.waits);
+                emit.histogram(&usage.waits, Resolution::Fine);
             }
         }),
     },

@@ -1,15 +1,14 @@
 //! Text format 0.0.4, written straight into one buffer.
 //!
-//! Histograms are classic: `le` is every fourth boundary of the kernel's buckets, so the counts are exact. Of
-//! these the powers of two from 2^-20 s (0.95 µs) to 2^6 s (64 s) are written, always all, so that a query
-//! over time or over containers never meets differing buckets.
+//! Histograms are classic. Each `le` is a power of two, which is every fourth boundary of the kernel's buckets, so the
+//! counts are exact. A [`Resolution`] says which powers are written.
 
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use glassbox_ebpf::histogram::{MIN_EXPONENT, PER_OCTAVE};
 
-use super::{Encoder, Family, Kind, Value};
+use super::{Encoder, Family, Kind, Resolution, Value};
 use crate::snapshot::{
     gpu::{RATIO_BUCKETS, RatioHistogram},
     scheduler::Histogram,
@@ -18,7 +17,7 @@ use crate::snapshot::{
 /// The `Content-Type` of this format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The finite `le`, 2^-20 to 2^6, shortest exact decimals in the notation that Prometheus' own libraries use.
+/// The powers of two from 2^-20 to 2^6, shortest exact decimals in the notation that Prometheus' own libraries use.
 pub const LE: [&str; 27] = [
     "9.5367431640625e-07",
     "1.9073486328125e-06",
@@ -48,6 +47,17 @@ pub const LE: [&str; 27] = [
     "32",
     "64",
 ];
+
+impl Resolution {
+    /// The finite `le`, as indices of [`LE`].
+    #[must_use]
+    pub const fn bounds(self) -> &'static [usize] {
+        match self {
+            Self::Fine => &[2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22],
+            Self::Coarse => &[2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 23],
+        }
+    }
+}
 
 /// The `le` of ratios: twentieths.
 pub const RATIO_LE: [&str; RATIO_BUCKETS] = [
@@ -162,11 +172,12 @@ impl Encoder for Text {
         }
     }
 
-    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram) {
+    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram, resolution: Resolution) {
         let Some(family) = self.headed() else { return };
         let mut below = 0;
         let mut counted = 0;
-        for (octave, le) in LE.into_iter().enumerate() {
+        for &octave in resolution.bounds() {
+            let le = LE[octave];
             let up_to = octave * PER_OCTAVE + 1;
             below += histogram.slots[counted..up_to].iter().sum::<u64>();
             counted = up_to;
@@ -218,14 +229,19 @@ fn put_label(out: &mut BytesMut, name: &str, value: &str) {
     put(out, &["\","]);
 }
 
-/// Writes `text` so that it ends neither its line nor, where it stands in quotes, its value.
+/// Writes `text` so that it ends neither its line nor, if quoted, its value. Other control characters are replaced by U+FFFD:
+/// with a NUL, grep and terminals take the whole text for binary.
 fn escape(out: &mut BytesMut, text: &str, quoted: bool) {
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|b| b == b'\\' || b == b'\n' || (quoted && b == b'"')) {
+    while let Some(at) = rest.bytes().position(|b| b == b'\\' || b < b' ' || (quoted && b == b'"')) {
         let (plain, special) = rest.split_at(at);
         let (special, after) = special.split_at(1);
-        let escaped = if special == "\n" { "n" } else { special };
-        put(out, &[plain, "\\", escaped]);
+        let escaped = match special {
+            "\n" => ["\\", "n"],
+            "\\" | "\"" => ["\\", special],
+            _ => ["\u{FFFD}", ""],
+        };
+        put(out, &[plain, escaped[0], escaped[1]]);
         rest = after;
     }
     put(out, &[rest]);

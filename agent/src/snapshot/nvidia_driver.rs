@@ -7,6 +7,8 @@ use super::scheduler::Histogram;
 /// One container's use of the driver since it was first seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriverUsage {
+    /// Whether the durations of each command are exported as a histogram: `nvidia_driver.per_command_histograms`.
+    pub per_command_histograms: bool,
     /// Calls by command.
     pub commands: Vec<CommandUsage>,
     /// Failed calls by command and reason.

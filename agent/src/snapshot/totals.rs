@@ -369,7 +369,16 @@ impl Accumulate for HugePages {
 
 impl Accumulate for DriverUsage {
     fn accumulate(&mut self, earlier: &Self) {
-        let Self { commands, failures, polls, meaning, in_flight: _, waiting: _, cold_start: _ } = self;
+        let Self {
+            commands,
+            failures,
+            polls,
+            meaning,
+            in_flight: _,
+            waiting: _,
+            cold_start: _,
+            per_command_histograms: _,
+        } = self;
         commands.accumulate(&earlier.commands);
         commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
         failures.accumulate(&earlier.failures);

@@ -97,7 +97,7 @@ pub(crate) fn host() -> Snapshot {
 }
 
 /// Everything is known of it.
-fn docker() -> ContainerRow {
+pub(crate) fn docker() -> ContainerRow {
     let mut identity = identity("facefusion-1");
     identity.id = "8f14e45fceea167a5a36dedd4bea2543".repeat(2);
     identity.cgroup_path = format!("/docker/{}", identity.id);
@@ -372,6 +372,7 @@ fn nvidia_driver() -> DriverUsage {
     let failure =
         |reason, count| FailureCount { device: "ctl", command: "rm_vid_heap_control".into(), reason, count };
     DriverUsage {
+        per_command_histograms: false,
         commands: vec![CommandUsage { device: "ctl", command: "rm_vid_heap_control".into(), durations }],
         failures: vec![
             failure(Failure::Status("no_memory".into()), 2),

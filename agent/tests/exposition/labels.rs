@@ -1,4 +1,4 @@
-//! Whatever a container is called comes out of a scrape as it went in.
+//! Whatever a container is called comes out of a scrape as it went in, but for control characters.
 
 use glassbox::{
     containers::{Runtime, directory::Names},
@@ -44,6 +44,20 @@ fn of_five_hundred_labels_the_first_by_name_are_kept_whole_however_hostile() {
     assert!(kept[0].0.contains("000") && kept[63].0.contains("063"), "{kept:?}");
 }
 
+/// What a label shows: the value without control characters other than line ends.
+fn shown(value: &str) -> String {
+    value.chars().map(|c| if c < ' ' && c != '\n' { '\u{FFFD}' } else { c }).collect()
+}
+
+#[test]
+fn control_characters_do_not_make_a_scrape_binary() {
+    let mut identity = identity("a\0b\x01\x1B[31m\r\tc\nd");
+    identity.labels.insert("label".into(), "\0".into());
+    let text = text(&snapshot(vec![row(identity)]), Scope::All);
+    assert!(text.bytes().all(|byte| byte >= b' ' || byte == b'\n'), "{text}");
+    assert!(text.contains("container=\"a\u{FFFD}b\u{FFFD}\u{FFFD}[31m\u{FFFD}\u{FFFD}c\\nd\""), "{text}");
+}
+
 proptest! {
     #[test]
     fn any_text_comes_back_as_it_was(
@@ -63,12 +77,12 @@ proptest! {
         let info = &families.iter().find(|family| family.name == "glassbox_container_info").unwrap().samples;
         prop_assert_eq!(info.len(), 1);
         let labels = &info[0].labels;
-        prop_assert_eq!(&labels["container"], &container);
-        prop_assert_eq!(&labels["image"], &image);
-        prop_assert_eq!(&labels["id"], &path);
-        prop_assert_eq!(labels.get("pod"), pod.as_ref().filter(|pod| !pod.is_empty()));
+        prop_assert_eq!(&labels["container"], &shown(&container));
+        prop_assert_eq!(&labels["image"], &shown(&image));
+        prop_assert_eq!(&labels["id"], &shown(&path));
+        prop_assert_eq!(labels.get("pod").cloned(), pod.as_deref().filter(|pod| !pod.is_empty()).map(shown));
         let kept = labels.iter().find(|(name, _)| name.starts_with("container_label_")).unwrap();
-        prop_assert_eq!(kept.1, &value);
+        prop_assert_eq!(kept.1, &shown(&value));
     }
 
     #[test]

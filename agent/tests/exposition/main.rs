@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; these helpers are tests, too"
 )]
 
+mod budget;
 mod fixture;
 mod golden;
 mod hostile;

@@ -8,7 +8,7 @@ use glassbox_tests::gpu_check::{self, Options};
 
 fn main() -> anyhow::Result<()> {
     let options = Options {
-        configuration: String::new(),
+        configuration: "[nvidia_driver]\nper_command_histograms = true\n".into(),
         shared: std::env::args().any(|argument| argument == "--shared"),
         cuda_work: std::env::current_exe().context("find this program")?.with_file_name("cuda-work"),
         library: gpu_check::cuda_library().to_owned(),

@@ -11,10 +11,7 @@ use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
     containers::{Identity, Runtime},
-    exposition::{
-        Encoder, Family, Kind, Scope, Text, Value, encode,
-        text::{LE, RATIO_LE},
-    },
+    exposition::{Encoder, Family, Kind, Resolution, Scope, Text, Value, encode, text::RATIO_LE},
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
@@ -143,11 +140,11 @@ impl Encoder for Families {
         self.push(metric);
     }
 
-    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram) {
+    fn histogram(&mut self, base: &[u8], labels: &[&str], histogram: &Histogram, resolution: Resolution) {
         let mut metric = self.metric(base, labels);
         // The bounds of the agent's own text form, and +Inf, which the crate adds.
         let (mut buckets, mut below, mut counted) = (Vec::new(), 0, 0);
-        for octave in 0..LE.len() {
+        for &octave in resolution.bounds() {
             let up_to = octave * histogram::PER_OCTAVE + 1;
             below += histogram.slots[counted..up_to].iter().sum::<u64>();
             counted = up_to;

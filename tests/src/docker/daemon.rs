@@ -191,7 +191,7 @@ fn spawn(sandbox: &Sandbox, directory: &Path, network: Network) -> Result<Child,
     let path = |name: &str| directory.join(name).display().to_string();
     let log = fs::File::options().create(true).append(true).open(directory.join("log"));
     let log = log.map_err(|error| format!("open a log: {error}"))?;
-    let runtime = write_runtime(directory)?;
+    let runtime = write_runtime(sandbox, directory)?;
     let spawned = sandbox
         .command("dockerd")
         .args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")])
@@ -210,11 +210,19 @@ fn spawn(sandbox: &Sandbox, directory: &Path, network: Network) -> Result<Child,
 }
 
 /// A runtime that starts containers from the host's network namespace, so that those without a network of their own share
-/// the host's. The agent takes the same namespace for the host's.
-pub(crate) fn write_runtime(directory: &Path) -> Result<PathBuf, String> {
+/// the host's.
+pub(crate) fn write_runtime(sandbox: &Sandbox, directory: &Path) -> Result<PathBuf, String> {
     let file = directory.join("in-the-hosts-network");
-    let written = fs::write(&file, "#!/bin/sh\nexec nsenter --net=/proc/1/ns/net runc \"$@\"\n")
-        .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o755)));
+    let network = sandbox.outside_network();
+    let network = network.display();
+    // Docker names its own network in the bundle. Others name none, so that runc's is taken.
+    let script = format!(
+        "#!/bin/sh\nfor bundle in \"$@\"; do\n\
+         [ ! -f \"$bundle/config.json\" ] || sed -i 's#\"[^\"]*/netns/default\"#\"{network}\"#' \"$bundle/config.json\"\n\
+         done\nexec nsenter --net={network} runc \"$@\"\n"
+    );
+    let written =
+        fs::write(&file, script).and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o755)));
     written.map(|()| file).map_err(|error| format!("write a runtime: {error}"))
 }
 

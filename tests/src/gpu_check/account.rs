@@ -8,7 +8,7 @@ use crate::agent::Agent;
 
 /// Families whose difference over a step is told, and the labels that tell its series apart.
 const COUNTED: [(&str, &[&str]); 8] = [
-    ("glassbox_nvidia_ioctl_duration_seconds_count", &["device", "command"]),
+    ("glassbox_nvidia_ioctls_total", &["device", "command"]),
     ("glassbox_nvidia_rm_errors_total", &["command", "status"]),
     ("glassbox_nvidia_ioctl_errors_total", &["command", "errno"]),
     ("glassbox_nvidia_undecoded_total", &["reason"]),

@@ -63,7 +63,7 @@ fn text(value: &Value) -> &str {
 
 fn row(page: &mut String, step: &Value) {
     let seen = &step["seen"];
-    let commands = most(&seen["glassbox_nvidia_ioctl_duration_seconds_count"]);
+    let commands = most(&seen["glassbox_nvidia_ioctls_total"]);
     let calls = total(&commands);
     let seconds = step["seconds"].as_f64().unwrap_or(f64::NAN);
     let undecoded = total(&most(&seen["glassbox_nvidia_undecoded_total"]));
@@ -140,7 +140,7 @@ mod tests {
                 "steps": [{
                     "step": "until refused", "seconds": 0.5, "answer": { "granted": 7, "refusal": 2 },
                     "seen": {
-                        "glassbox_nvidia_ioctl_duration_seconds_count": { "ctl rm_control": 3, "ctl rm_alloc": 8 },
+                        "glassbox_nvidia_ioctls_total": { "ctl rm_control": 3, "ctl rm_alloc": 8 },
                         "glassbox_nvidia_rm_errors_total": { "rm_alloc no_memory": 1 },
                     },
                 }],

@@ -33,6 +33,7 @@ pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
     let in_flight = counts.begun.saturating_sub(counts.ended);
     let last_ns = counts.last_begun_ns.max(counts.last_ended_ns);
     DriverUsage {
+        per_command_histograms: false,
         commands: Vec::new(),
         failures: Vec::new(),
         polls: Vec::new(),

@@ -6,13 +6,18 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     fs,
-    path::PathBuf,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use crate::{containers::cgroup::Layout, kernel::host};
+use crate::{
+    containers::cgroup::{Layout, bytes},
+    kernel::host,
+};
 
 /// The kernel tells start times in hundredths of a second, and wall clocks are adjusted.
 const TOLERANCE: Duration = Duration::from_millis(100);
@@ -106,11 +111,11 @@ impl Owners {
             Some(known) => known,
             None => started()?,
         };
-        let mut cgroups = fs::read_to_string(directory.join("cgroup")).ok()?;
+        let mut cgroups = cgroups_of(&directory)?;
         let mut after = started()?;
         if known.is_some() && after != before {
             before = after;
-            cgroups = fs::read_to_string(directory.join("cgroup")).ok()?;
+            cgroups = cgroups_of(&directory)?;
             after = started()?;
         }
         // The same process all along, or its number is another's by now.
@@ -159,6 +164,12 @@ fn since_boot() -> Duration {
         return Duration::ZERO;
     }
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The text of a process's `cgroup`, whose paths need not be UTF-8.
+fn cgroups_of(directory: &Path) -> Option<String> {
+    let cgroups = fs::read(directory.join("cgroup")).ok()?;
+    Some(bytes::text(OsStr::from_bytes(&cgroups)))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Layout, ToldCgroup, container_of};
+use super::{Layout, ToldCgroup, bytes, container_of};
 use crate::containers::Runtime;
 
 /// Deeper cgroups are not visited: nobody nests so deep but to do harm.
@@ -29,7 +29,7 @@ pub struct Found {
     /// Its id: the inode number of its directory. 0 where it is in v1 trees only, on a host that walks the v2
     /// tree.
     pub cgroup_id: u64,
-    /// Its path within the tree, with a leading slash. Bytes that are not UTF-8 are replaced.
+    /// Its path within the tree, with a leading slash, as [`bytes::text`] makes it.
     pub path: String,
     /// The id of the container it belongs to, the deepest one on its path.
     pub container: String,
@@ -110,7 +110,7 @@ fn walk_tree(
             budget.visits -= 1;
             let child = Pending {
                 directory: entry.path(),
-                path: format!("{}/{}", parent.path, entry.file_name().to_string_lossy()),
+                path: format!("{}/{}", parent.path, bytes::text(&entry.file_name())),
                 depth: parent.depth + 1,
                 container: None,
             };
@@ -179,6 +179,21 @@ mod tests {
             .collect();
         rows.sort_unstable();
         rows
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_leads_to_its_directory() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
+        let (root, layout) = v2(&[]);
+        let directory = root.path().join(OsStr::from_bytes(b"pod\xFF\xC3")).join(A);
+        fs::create_dir_all(&directory).unwrap();
+        fs::create_dir_all(root.path().join(OsStr::from_bytes(b"pod\xFE\xC3")).join(B)).unwrap();
+        let walk = walk(&layout).unwrap();
+        let own = walk.found.iter().find(|found| found.container == A).unwrap();
+        assert_eq!(layout.primary(&own.path), directory);
+        assert_eq!(fs::metadata(layout.primary(&own.path)).unwrap().ino(), own.cgroup_id);
+        assert_eq!(walk.found.len(), 2);
     }
 
     #[test]

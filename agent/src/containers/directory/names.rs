@@ -87,6 +87,13 @@ impl Names {
         names
     }
 
+    /// Keeps a label if the filter lets it through.
+    pub fn add_label(&mut self, key: &str, value: &str, filter: &[String]) {
+        if passes(filter, key) {
+            self.keep(key, value);
+        }
+    }
+
     /// Keeps the first labels by name, so that the choice does not depend on their order.
     fn keep(&mut self, key: &str, value: &str) {
         if key.len() > NAME_BYTES {

@@ -216,6 +216,60 @@ fn a_container_that_lives_between_two_events_is_named_without_a_question() {
     assert_eq!((daemon.requests("/containers/json"), daemon.requests("/containers/")), (1, 1));
 }
 
+/// The labels `name` and `image` of a container that is told of by `events`, then inspected, and, if it is `listed`, was there
+/// before.
+fn labels_of_runtime_names(listed: bool, events: &'static [&'static str]) -> Vec<(String, String)> {
+    const LABELS: &str = r#""name":"MinIO","image":"of the vendor","kept":"1""#;
+    let daemon = Daemon::new(move |path, stream| match path {
+        "/events" => {
+            begin_events(stream);
+            for action in events {
+                // Docker puts the container's name and image in the place of such labels.
+                event(stream, action, A, r#""name":"store","image":"minio:1","kept":"1","oldName":"old""#);
+                // Long enough for the inspection.
+                thread::sleep(Duration::from_millis(600));
+            }
+            hold(stream);
+        }
+        "/containers/json" if listed => json(
+            stream,
+            &format!(
+                r#"[{{"Id":"{A}","Names":["/store"],"Image":"minio:1","State":"running","Labels":{{{LABELS}}}}}]"#
+            ),
+        ),
+        "/containers/json" => json(stream, NO_CONTAINERS),
+        "/_ping" => json(stream, "OK"),
+        _ => json(stream, &format!(r#"{{"Id":"{A}","Config":{{"Image":"minio:1","Labels":{{{LABELS}}}}}}}"#)),
+    });
+    let directory = Directory::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let source = Source::socket(Runtime::Docker, 1);
+        let labels = vec!["name".to_owned(), "image".to_owned(), "oldName".to_owned()];
+        let watcher = Watcher::<DockerApi>::new(source, daemon.socket(), labels, directory.clone());
+        tokio::spawn(watcher.at(HASTY).watch());
+        sleep(Duration::from_millis(700 + 650 * events.len() as u64)).await;
+    });
+    let names = directory.get(A).unwrap();
+    assert_eq!((names.name.as_str(), names.image.as_str()), ("store", "minio:1"));
+    names.labels.into_iter().collect()
+}
+
+#[test]
+fn labels_called_name_and_image_are_kept_whatever_tells_of_a_container_first() {
+    let both = [("image", "of the vendor"), ("name", "MinIO")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    for (listed, events) in [
+        (true, &[][..]),
+        (true, &["start"][..]),
+        (true, &["rename"][..]),
+        (false, &["create", "start"][..]),
+        (false, &["start", "rename"][..]),
+    ] {
+        assert_eq!(labels_of_runtime_names(listed, events), both, "listed {listed}, then {events:?}");
+    }
+}
+
 #[test]
 fn podmans_containers_are_podmans_and_its_word_for_destroy_is_understood() {
     let daemon = Daemon::new(|path, stream| match path {

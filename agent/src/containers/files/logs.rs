@@ -9,13 +9,16 @@ use crate::containers::directory::{Names, Source, Unnamed};
 /// Where the links are that name a container with its id.
 pub(super) const CONTAINERS: &str = "containers";
 const PODS: &str = "pods";
+/// Longest name of a link, in bytes. The kubelet cuts longer names before `.log`, which leaves fewer digits of the id.
+const NAME_BYTES_MAX: usize = 255;
+/// Digits that are left at least: fewer could be those of another container, or the end of a name.
+const DIGITS_MIN: usize = 12;
 /// Digits of a pod's uid, without dashes.
 const UID_DIGITS: usize = 32;
 
 pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
-    let end = format!("-{}.log", unnamed.id);
     let by_id = entries(&root.join(CONTAINERS)).find_map(|name| {
-        let [pod, namespace, container] = three(name.strip_suffix(&end)?)?;
+        let [pod, namespace, container] = three(without_id(&name, &unnamed.id)?)?;
         Some((namespace, pod, Some(container)))
     });
     let (namespace, pod, container) = by_id.or_else(|| {
@@ -32,6 +35,14 @@ pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option
     ];
     let labels = labels.into_iter().filter_map(|(key, value)| Some((key, value?.as_str())));
     Some(Names::new(Source::files(unnamed.runtime), "", "", labels, filter))
+}
+
+/// A link's name without the id of its container, whole or cut, and the dash before it.
+fn without_id<'a>(name: &'a str, id: &str) -> Option<&'a str> {
+    let stem = name.strip_suffix(".log")?;
+    let (names, digits) = stem.rsplit_once('-')?;
+    let is_cut = name.len() == NAME_BYTES_MAX && digits.len() >= DIGITS_MIN && id.starts_with(digits);
+    (digits == id || is_cut).then_some(names)
 }
 
 /// Kubernetes' own names have no underscores.

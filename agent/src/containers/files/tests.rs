@@ -130,6 +130,27 @@ fn podman_and_cri_o_write_all_names_into_one_file() {
 }
 
 #[test]
+fn a_log_link_whose_name_was_cut_is_matched_by_the_digits_that_are_left() {
+    let host = Host::new();
+    let named = |digits: usize| {
+        let (namespace, container) = ("n".repeat(63), "c".repeat(50));
+        let pod = "p".repeat(255 - 4 - digits - 1 - 50 - 1 - 63 - 1);
+        let link = format!("{pod}_{namespace}_{container}-{}.log", &A[..digits]);
+        assert_eq!(link.len(), 255);
+        let path = host.roots.logs.join("containers").join(link);
+        symlink("/nowhere", &path).unwrap();
+        let names = host.names(A);
+        fs::remove_file(path).unwrap();
+        names.map(|names| (names.kubernetes_container, names.pod)) == Some((Some(container), Some(pod)))
+    };
+    assert!(named(44) && named(12));
+    assert!(!named(11), "too few digits to tell containers apart");
+    let other = format!("{}_n_c-{}.log", "p".repeat(100), &A[..44]);
+    symlink("/nowhere", host.roots.logs.join("containers").join(other)).unwrap();
+    assert_eq!(host.names(A), None, "it was not cut");
+}
+
+#[test]
 fn the_names_of_kubernetes_logs_tell_the_container_or_at_least_the_pod() {
     let host = Host::new();
     host.write("logs/pods/prod_web-0_1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988/app/0.log", "");

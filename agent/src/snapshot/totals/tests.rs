@@ -75,6 +75,7 @@ fn busy(by: u64) -> ContainerRow {
         in_flight: by,
         waiting: Some(Duration::from_secs(by)),
         cold_start: None,
+        per_command_histograms: false,
     }));
     row.gpus = vec![ContainerGpu {
         index: 1,

@@ -22,19 +22,34 @@ pub(super) fn row() -> Row {
                 "{{container}} {{pod}} {{command}}",
                 &promql(
                     "topk(20, sum by (instance, namespace, pod, container, command) \
-                     (rate(glassbox_nvidia_ioctl_duration_seconds_count{CONTAINERS}[$__rate_interval])))",
+                     (rate(glassbox_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])))",
                 ),
             ),
-            Panel::lines("P99 of a call", "s", "One in a hundred calls took longer. The twenty slowest commands.")
+            Panel::lines("P99 ioctl duration", "s", "One in a hundred ioctls on the device took longer.")
                 .logarithmic()
                 .query(
-                    "{{container}} {{pod}} {{command}}",
+                    "{{container}} {{pod}} {{device}}",
                     &promql(
                         "topk(20, histogram_quantile(0.99, sum by (le, instance, namespace, pod, container, \
-                         command) (rate(glassbox_nvidia_ioctl_duration_seconds_bucket{CONTAINERS}\
+                         device) (rate(glassbox_nvidia_ioctl_duration_seconds_bucket{CONTAINERS}\
                          [$__rate_interval]))) >= 0)",
                     ),
                 ),
+            Panel::lines(
+                "Mean ioctl duration",
+                "s",
+                "The twenty slowest commands. Commands without series of their own are in other.",
+            )
+            .logarithmic()
+            .query(
+                "{{container}} {{pod}} {{command}}",
+                &promql(
+                    "topk(20, sum by (instance, namespace, pod, container, command) \
+                     (rate(glassbox_nvidia_ioctl_seconds_total{CONTAINERS}[$__rate_interval])) / \
+                     (sum by (instance, namespace, pod, container, command) \
+                     (rate(glassbox_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])) > 0))",
+                ),
+            ),
             Panel::lines(
                 "Refused calls",
                 "short",

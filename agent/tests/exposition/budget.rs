@@ -1,0 +1,212 @@
+//! How many series a container has.
+
+use std::borrow::Cow;
+
+use glassbox::{
+    exposition::{
+        Scope,
+        budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
+        nouns,
+    },
+    snapshot::{
+        ContainerRow, Snapshot,
+        lifecycle::Health,
+        nvidia_driver::{CommandUsage, Failure, FailureCount},
+        scheduler::Histogram,
+    },
+};
+use glassbox_ebpf::histogram::SLOTS;
+
+use super::{
+    fixture,
+    golden::text,
+    parser::{Sample, parse},
+};
+
+/// Commands as a CUDA application that does everything sends them, by device.
+const SENT: [(&str, &[&str]); 3] = [
+    (
+        "ctl",
+        &[
+            "alloc_os_event",
+            "card_info",
+            "check_version_str",
+            "free_os_event",
+            "query_device_intr",
+            "rm_alloc_channel",
+            "rm_alloc_channel_group",
+            "rm_alloc_client",
+            "rm_alloc_compute",
+            "rm_alloc_context_dma2",
+            "rm_alloc_context_share",
+            "rm_alloc_copy_engine",
+            "rm_alloc_device",
+            "rm_alloc_doorbell",
+            "rm_alloc_event",
+            "rm_alloc_memory",
+            "rm_alloc_memory_pinned",
+            "rm_alloc_memory_system",
+            "rm_alloc_memory_video",
+            "rm_alloc_memory_virtual",
+            "rm_alloc_object",
+            "rm_alloc_vaspace",
+            "rm_control_channel",
+            "rm_control_device",
+            "rm_control_event",
+            "rm_control_gpu_ids",
+            "rm_control_memory_info",
+            "rm_control_monitoring",
+            "rm_control_other",
+            "rm_control_subdevice",
+            "rm_control_system",
+            "rm_dup_object",
+            "rm_free",
+            "rm_map_memory",
+            "rm_map_memory_dma",
+            "rm_share",
+            "rm_unmap_memory",
+            "rm_unmap_memory_dma",
+            "rm_update_device_mapping_info",
+            "rm_vid_heap_control",
+            "status_code",
+            "sys_params",
+        ],
+    ),
+    ("gpu", &["register_fd", "rm_map_memory", "wait_open_complete"]),
+    (
+        "uvm",
+        &[
+            "uvm_create_external_range",
+            "uvm_create_range_group",
+            "uvm_free",
+            "uvm_initialize",
+            "uvm_map_external_allocation",
+            "uvm_migrate",
+            "uvm_mm_initialize",
+            "uvm_pageable_mem_access",
+            "uvm_register_channel",
+            "uvm_register_gpu",
+            "uvm_register_gpu_vaspace",
+            "uvm_set_preferred_location",
+            "uvm_unregister_channel",
+            "uvm_validate_va_range",
+        ],
+    ),
+];
+
+/// What the driver refuses while CUDA starts, and what goes wrong later.
+const REFUSED: [(&str, &str); 10] = [
+    ("rm_alloc_memory_video", "no_memory"),
+    ("rm_alloc_profiler", "invalid_class"),
+    ("rm_control_channel", "invalid_argument"),
+    ("rm_control_device", "not_supported"),
+    ("rm_control_gpu_ids", "not_supported"),
+    ("rm_control_subdevice", "not_supported"),
+    ("rm_control_system", "not_supported"),
+    ("rm_free", "invalid_object"),
+    ("rm_share", "insufficient_permissions"),
+    ("rm_vid_heap_control", "no_memory"),
+];
+
+fn row() -> ContainerRow {
+    let mut row = fixture::docker();
+    row.network.truncate(1);
+    row.sockets = None;
+    let disk = &mut row.cgroup.devices;
+    disk.truncate(1);
+    (disk[0].cost_usage_us, disk[0].cost_wait_us) = (None, None);
+    (disk[0].cost_indebt_us, disk[0].cost_indelay_us) = (None, None);
+    row.cgroup.numa_pages.clear();
+    row.cgroup.huge_pages.clear();
+    row.life.health = Some(Health::Unchecked);
+    row
+}
+
+/// A host with one container, which uses no GPU, on cgroup v2 in the default configuration.
+pub(crate) fn cpu_container() -> Snapshot {
+    let mut row = row();
+    (row.nvidia_driver, row.gpu_state) = (None, None);
+    row.gpus.clear();
+    fixture::snapshot(vec![row])
+}
+
+/// The same with one that uses one GPU and has sent every command.
+pub(crate) fn gpu_container() -> Snapshot {
+    let mut row = row();
+    let driver = row.nvidia_driver.as_mut().unwrap();
+    let mut durations = Histogram { sum_ns: 3_000, slots: [0; SLOTS] };
+    durations.slots[7] = 3;
+    let all =
+        SENT.iter().flat_map(|(device, commands)| commands.iter().map(move |command| (*device, *command)));
+    driver.commands = all
+        .map(|(device, command)| CommandUsage {
+            device,
+            command: Cow::Borrowed(command),
+            durations: durations.clone(),
+        })
+        .collect();
+    driver.failures = REFUSED
+        .iter()
+        .map(|(command, status)| FailureCount {
+            device: "ctl",
+            command: Cow::Borrowed(command),
+            reason: Failure::Status(Cow::Borrowed(status)),
+            count: 2,
+        })
+        .collect();
+    fixture::snapshot(vec![row])
+}
+
+fn samples(snapshot: &Snapshot) -> Vec<Sample> {
+    let families = parse(&text(snapshot, Scope::All));
+    let samples = families.into_iter().flat_map(|family| family.samples);
+    samples.filter(|sample| sample.labels.contains_key("container")).collect()
+}
+
+#[test]
+fn a_container_has_no_more_series_than_the_budget() {
+    for (snapshot, budget) in [(cpu_container(), CPU_CONTAINER), (gpu_container(), GPU_CONTAINER)] {
+        let samples = samples(&snapshot).len();
+        let table = series_by_noun(&snapshot, nouns());
+        assert!(samples <= budget, "{samples} series, at most {budget} are allowed: {table:?}");
+        assert_eq!(samples, table.iter().map(|(_, series)| series).sum::<usize>(), "{table:?}");
+    }
+}
+
+#[test]
+fn a_container_without_a_gpu_has_no_gpu_series() {
+    let gpu = |sample: &&Sample| ["gpu", "nvidia"].iter().any(|word| sample.name.contains(word));
+    let of_gpu: Vec<_> = samples(&cpu_container());
+    assert_eq!(
+        of_gpu.iter().filter(gpu).map(|sample| &sample.name).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
+}
+
+#[test]
+fn commands_without_series_of_their_own_are_in_the_totals() {
+    let snapshot = gpu_container();
+    let sent: usize = SENT.iter().map(|(_, commands)| commands.len()).sum();
+    assert!(sent > 51);
+    let samples = samples(&snapshot);
+    let total = |name: &str| -> f64 { samples.iter().filter(|s| s.name == name).map(|s| s.value).sum() };
+    assert_eq!(total("glassbox_nvidia_ioctls_total"), (3 * sent) as f64);
+    assert_eq!(total("glassbox_nvidia_ioctl_duration_seconds_count"), (3 * sent) as f64);
+    assert!((total("glassbox_nvidia_ioctl_seconds_total") - 3e-6 * sent as f64).abs() < 1e-9);
+    assert_eq!(total("glassbox_nvidia_rm_errors_total"), (2 * REFUSED.len()) as f64);
+    let other = samples.iter().filter(|s| s.name == "glassbox_nvidia_ioctls_total");
+    let other = other.filter(|s| s.labels["command"] == "other").map(|s| s.labels["device"].as_str());
+    assert_eq!(other.collect::<Vec<_>>(), ["ctl", "gpu", "uvm"]);
+}
+
+#[test]
+fn a_setting_restores_a_histogram_for_each_command() {
+    let mut snapshot = gpu_container();
+    snapshot.containers[0].nvidia_driver.as_mut().unwrap().per_command_histograms = true;
+    let sent: usize = SENT.iter().map(|(_, commands)| commands.len()).sum();
+    let samples = samples(&snapshot);
+    let of = |name: &str| samples.iter().filter(|sample| sample.name == name).collect::<Vec<_>>();
+    let counts = of("glassbox_nvidia_ioctl_duration_seconds_count");
+    assert_eq!((counts.len(), of("glassbox_nvidia_ioctls_total").len()), (sent, sent));
+    assert!(counts.iter().all(|count| count.labels.contains_key("command") && count.value == 3.0));
+}
