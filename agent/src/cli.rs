@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, log_filter};
 
 /// Where the configuration is looked for when none is named.
 pub const CONFIG_PATH: &str = "/etc/glassbox/agent.toml";
@@ -97,6 +97,7 @@ pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
         config.listen = listen;
     }
     if let Some(log) = &args.log {
+        log_filter::parse(log).map_err(|problem| anyhow::anyhow!("--log: {problem}"))?;
         config.log.clone_from(log);
     }
     Ok(config)

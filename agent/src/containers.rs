@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod layers;
 pub mod lifecycle;
 pub mod naming;
+mod peer_trust;
 pub mod runtimes;
 pub mod tracker;
 pub mod watcher;

@@ -4,6 +4,7 @@
 //! container's first and last counters cannot wait.
 
 mod containers;
+mod memory;
 mod running;
 mod wait;
 
@@ -15,7 +16,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use self::wait::Waker;
-use self::{running::Running, wait::Woken};
+use self::{memory::Memory, running::Running, wait::Woken};
 use crate::{
     collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
@@ -46,6 +47,7 @@ pub struct Engine {
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
     gpu_states: GpuStates,
+    memory: Memory,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -78,7 +80,8 @@ impl Engine {
                 Running::start(spec, &mut context)
             })
             .collect();
-        release_start_up_memory();
+        // What reading the kernel's type information took: some 15 MB.
+        memory::release();
         let most_ended = config.containers_max as usize * 4;
         let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
         let (snapshots, receiver) = watch::channel(None);
@@ -92,6 +95,7 @@ impl Engine {
             snapshots,
             walks: containers::Walks::default(),
             gpu_states: GpuStates::default(),
+            memory: Memory::default(),
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -160,6 +164,11 @@ impl Engine {
             agent,
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
+        if self.memory.is_due() {
+            self.tracker.shrink();
+            self.directory.shrink();
+            memory::release();
+        }
     }
 
     /// Whether a container that is not seen calling the NVIDIA driver does not call it.
@@ -196,15 +205,6 @@ impl Engine {
             tick_duration,
             containers_running: self.tracker.living().count(),
         }
-    }
-}
-
-/// Gives back what reading the kernel's type information took: some 15 MB that glibc would keep for later.
-fn release_start_up_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no preconditions; it only returns free pages to the kernel.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 

@@ -95,11 +95,26 @@ impl Network {
         if !process::is_member(&self.layout, path, &process) {
             return Ok(None);
         }
-        let (namespace, sockets) =
-            opened.with_context(|| format!("open the network namespace of process {process}"))?;
+        let (namespace, sockets) = match opened {
+            Ok(opened) => opened,
+            // It ended meanwhile; it leaves its cgroup a little later than `/proc`.
+            Err(error) if has_ended(&error) => {
+                tracing::debug!("open the network namespace of process {process}: {error}");
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("open the network namespace of process {process}"));
+            }
+        };
         let shared = namespace.inode == self.host_namespace || self.bearers.contains_key(&namespace.inode);
         Ok((!shared).then_some((namespace, sockets)))
     }
+}
+
+/// True for an error that only says that a process has ended.
+fn has_ended(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 impl Collector for Network {
