@@ -8,7 +8,11 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config::Config, server::address, version};
+use crate::{
+    config::{Config, log_filter},
+    server::address,
+    version,
+};
 
 /// Where the configuration is looked for when none is named.
 pub const CONFIG_PATH: &str = "/etc/glassbox/agent.toml";
@@ -124,6 +128,7 @@ pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
         config.listen = listen;
     }
     if let Some(log) = &args.log {
+        log_filter::parse(log).map_err(|problem| anyhow::anyhow!("--log: {problem}"))?;
         config.log.clone_from(log);
     }
     Ok(config)

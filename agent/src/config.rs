@@ -3,6 +3,7 @@
 //!
 //! The annotated file is systemd/agent.toml; a test parses it and holds it against the defaults here.
 
+pub mod log_filter;
 mod meaning;
 mod raw;
 mod rename;
@@ -162,8 +163,15 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a client may take to send a request's head.
     pub header_timeout: Duration,
-    /// How long a client may take without reading anything of an answer.
+    /// How long a client may take without reading anything of a response.
     pub write_timeout: Duration,
+    /// How long a response may take in all.
+    pub response_timeout: Duration,
+    /// Most bytes of earlier responses that clients have not read yet.
+    pub max_unread_bytes: usize,
+    /// Host names that requests may name beside `localhost` and IP addresses. On a loopback listener all others are
+    /// refused, on others only if there is one here.
+    pub allowed_hosts: Vec<String>,
     /// The mount of cgroups.
     pub cgroup_root: PathBuf,
     /// The mount of procfs.
@@ -215,6 +223,9 @@ impl Default for Config {
             max_connections: 64,
             header_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(30),
+            max_unread_bytes: 32 << 20,
+            allowed_hosts: Vec::new(),
             cgroup_root: "/sys/fs/cgroup".into(),
             proc_root: "/proc".into(),
             sys_root: "/sys".into(),

@@ -20,6 +20,7 @@ pub mod layers;
 pub mod lifecycle;
 mod moment;
 pub mod naming;
+mod peer_trust;
 pub mod runtimes;
 pub mod tracker;
 pub mod watcher;

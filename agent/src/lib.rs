@@ -11,6 +11,7 @@
 //! - [`tick`]: the loop that makes snapshots.
 //! - [`exposition`]: from a snapshot to Prometheus text.
 //! - [`server`]: the HTTP listener.
+//! - [`log_output`]: the log, which never ends or floods anything.
 //! - [`check`]: `glassbox check`.
 //! - [`run`]: `glassbox run`.
 //! - [`version`]: which build this is.
@@ -25,6 +26,7 @@ pub mod containers;
 pub mod exposition;
 pub mod gpu_state;
 pub mod kernel;
+pub mod log_output;
 pub mod problems;
 pub mod run;
 pub mod server;

@@ -1,12 +1,13 @@
 //! The command line of glassbox; everything else is in the library.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     process::ExitCode,
 };
 
+use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use glassbox::{check, cli, run};
+use glassbox::{check, cli, config::log_filter, log_output, run};
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
 
 fn run_agent(args: &cli::RunArgs) -> ExitCode {
     let configured = cli::load_config(args).and_then(|config| {
-        log_to_stderr(&config.log)?;
+        let filter = log_filter::parse(&config.log).map_err(|problem| anyhow!("log: {problem}"))?;
+        log_output::start(filter)?;
         Ok(config)
     });
     match configured {
@@ -41,13 +43,18 @@ fn check_host(args: &cli::CheckArgs) -> ExitCode {
         Err(error) => return fail(&error, 1),
     };
     let text = if args.json { report.to_json() } else { Ok(report.to_string()) };
-    match text {
-        Ok(text) => {
-            // A reader that has seen enough, as head(1), is no error.
-            let _ = writeln!(io::stdout(), "{}", text.trim_end());
-            ExitCode::from(report.exit_code())
-        }
+    match text.and_then(|text| print(text.trim_end())) {
+        Ok(()) => ExitCode::from(report.exit_code()),
         Err(error) => fail(&error, 1),
+    }
+}
+
+/// Writes a text to standard output. A reader that has seen enough, as head(1), is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("write to standard output"),
+        _ => Ok(()),
     }
 }
 
@@ -55,22 +62,4 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     // Nothing can be done if standard error is closed.
     let _ = writeln!(io::stderr(), "glassbox: {error:#}");
     ExitCode::from(code)
-}
-
-/// Plain lines to stderr; systemd adds the time itself.
-fn log_to_stderr(filter: &str) -> anyhow::Result<()> {
-    use std::io::IsTerminal as _;
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
-        anyhow::anyhow!("log filter {filter:?}: {error}; try info, debug, or glassbox=debug")
-    })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    match std::env::var_os("JOURNAL_STREAM") {
-        Some(_) => builder.without_time().init(),
-        None => builder.init(),
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     config::Config,
@@ -12,23 +12,30 @@ use crate::{
     tick::{Engine, Snapshots, Waker},
 };
 
+/// How long the tick thread may take to end when it is told to; it releases the kernel programs, which the end of the
+/// process does, too.
+const TICK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the I/O threads may take after that. With the HTTP server's half second the agent ends within 2 s.
+const IO_PATIENCE: Duration = Duration::from_millis(200);
+
 /// Runs the agent until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Where the address is taken, this host has no cgroups, or the tick ends by itself.
+/// The address is taken, this host has no cgroups, or the tick ends by itself.
 pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        // Encoding and compression only; scrapes of one snapshot share one encode.
-        .max_blocking_threads(2)
+        // Two, so that one that is busy with what a socket said does not hold up signals and scrapes.
+        .worker_threads(2)
+        // Encoding and compression, of which scrapes of one snapshot share one each, and reading large listings.
+        .max_blocking_threads(4)
         .thread_name("glassbox-io")
         .enable_all()
         .build()
         .context("start the I/O threads")?;
     let outcome = runtime.block_on(serve(config));
-    // A hanging runtime socket must not hold up the end.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    // Whatever a runtime's socket has the I/O threads do must not hold up the end.
+    runtime.shutdown_timeout(IO_PATIENCE);
     outcome
 }
 
@@ -74,17 +81,27 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if let Ok(snapshots) = snapshots.await {
         tracing::info!("listening on http://{address}");
         announce(snapshots.clone());
+        let stopping = stop.clone();
         let until = async move {
             let ended = has_ended.wait_for(|ended| *ended);
             tokio::select! { () = signalled() => (), _ = ended => () }
+            // The tick ends while the last responses are sent.
+            stopping.wake();
         };
         server::serve(listener, snapshots, options, until).await?;
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.wake();
-    let ticked =
-        tokio::task::spawn_blocking(move || ticker.join()).await.context("wait for the tick thread")?;
-    ticked.unwrap_or_else(|_| anyhow::bail!("the tick thread panicked"))
+    let ticked = tokio::task::spawn_blocking(move || ticker.join());
+    match timeout(TICK_PATIENCE, ticked).await {
+        Ok(ticked) => ticked
+            .context("wait for the tick thread")?
+            .unwrap_or_else(|_| anyhow::bail!("the tick thread panicked")),
+        Err(_) => {
+            tracing::warn!("the tick thread is busy and is left behind: {TICK_PATIENCE:?} have passed");
+            Ok(())
+        }
+    }
 }
 
 fn tick(

@@ -1,25 +1,34 @@
 //! The HTTP listener: a snapshot's metrics, whether the agent is well, and a plain page. It only ever reads
 //! snapshots; no request makes the agent collect anything.
 //!
-//! Whoever reaches the port may be hostile or broken. So connections are few and none can be held for free:
-//! - beyond [`Options::max_connections`] a connection is closed at once, without an answer;
+//! Clients may be hostile or broken. So connections are few and none can be held for free:
+//! - beyond [`Options::max_connections`] the connection that has been idle longest is closed ([`table`]); if none is
+//!   idle, a new connection may only ask for health;
 //! - a request's head must be complete, and the next one begun, within [`Options::header_timeout`], and fit
 //!   16 KiB;
-//! - a client that reads nothing for [`Options::write_timeout`] is cut, whatever is left of its answer;
+//! - a client that reads nothing for [`Options::write_timeout`], or that takes longer than
+//!   [`Options::response_timeout`] for a whole response, is disconnected;
+//! - clients that still read responses of earlier snapshots are disconnected when these take more than
+//!   [`Options::max_unread_bytes`] ([`texts`]);
 //! - no connection outlives [`Options::connection_age`];
-//! - only GET and HEAD are answered, and no body is read.
+//! - only GET and HEAD are answered, and no body is read;
+//! - a loopback listener serves only requests that name this host ([`host_header`]).
 //!
-//! A text is made once per snapshot and shared by all who ask for it ([`cache`]), so memory and CPU do not
+//! A text is made once per snapshot and shared by all clients that ask for it ([`cache`]), so memory and CPU do not
 //! grow with the number of scrapers.
 
 pub mod address;
+mod body;
 mod cache;
 mod connection;
 mod encoding;
 mod health;
+mod host_header;
 mod page;
 mod routes;
 mod socket;
+mod table;
+mod texts;
 
 use std::{future::Future, os::fd::AsFd as _, sync::Arc, time::Duration};
 
@@ -30,25 +39,37 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::{cache::Cache, connection::Shared, host_header::HostPolicy, table::Table, texts::Texts};
 use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 
 /// How long to wait after the system has refused a connection, as it does when the process is out of
 /// descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long open connections may take to end when the agent does.
-const END_PATIENCE: Duration = Duration::from_secs(1);
+const END_PATIENCE: Duration = Duration::from_millis(500);
+/// Between two looks for texts that nobody asks for.
+const TIDY_PERIOD: Duration = Duration::from_secs(10);
+/// Connections that are still open although their places were given to others, at most.
+const CLOSING_MAX: usize = 64;
 
 /// The limits.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Time between two snapshots; after ten without one the agent is unwell.
     pub tick: Duration,
-    /// Most connections at a time.
+    /// Most connections at a time, beside a few that may only ask for health.
     pub max_connections: usize,
     /// How long a client may take to send a request's head, and to begin the next.
     pub header_timeout: Duration,
-    /// How long a client may take without reading anything of an answer.
+    /// How long a client may take without reading anything of a response.
     pub write_timeout: Duration,
+    /// How long a response may take in all, from its request to its last byte.
+    pub response_timeout: Duration,
+    /// Most bytes of responses of earlier snapshots that clients have not read yet. A response that several clients
+    /// read counts once.
+    pub max_unread_bytes: usize,
+    /// Host names that requests may name beside `localhost` and IP addresses; see [`Config::allowed_hosts`].
+    pub allowed_hosts: Vec<String>,
     /// How long a connection may last; a request then under way has [`Options::write_timeout`] to end.
     pub connection_age: Duration,
 }
@@ -60,6 +81,9 @@ impl From<&Config> for Options {
             max_connections: config.max_connections,
             header_timeout: config.header_timeout,
             write_timeout: config.write_timeout,
+            response_timeout: config.response_timeout,
+            max_unread_bytes: config.max_unread_bytes,
+            allowed_hosts: config.allowed_hosts.clone(),
             connection_age: Duration::from_secs(600),
         }
     }
@@ -78,14 +102,25 @@ pub async fn serve(
     socket::bound_send_buffer(listener.as_fd());
     let registry = Arc::new(Registry::new()?);
     let health = Arc::new(health::Health::new(options.tick));
-    let router = routes::router(snapshots.clone(), Arc::clone(&health), Arc::clone(&registry));
+    let table = Table::new(options.max_connections);
+    let texts = Texts::new(options.max_unread_bytes);
+    let cache = Arc::new(Cache::new(Arc::clone(&registry), texts, Arc::clone(&table)));
+    let router = routes::router(snapshots.clone(), Arc::clone(&health), Arc::clone(&cache));
     let (close, closing) = watch::channel(());
-    let server = Server { options, registry, router, closing };
+    let hosts = HostPolicy::new(listener.local_addr().ok(), &options.allowed_hosts);
+    let server = Server { table, shared: Shared { router, options, hosts, registry, closing } };
     let mut connections = JoinSet::new();
     let watched = health::watch(&health, snapshots);
+    let tidied = async {
+        loop {
+            sleep(TIDY_PERIOD).await;
+            cache.forget_unused();
+        }
+    };
     tokio::select! {
         () = shutdown => (),
         () = watched => (),
+        () = tidied => (),
         () = server.accept(listener, &mut connections) => (),
     }
     drop(close);
@@ -96,10 +131,8 @@ pub async fn serve(
 }
 
 struct Server {
-    options: Options,
-    registry: Arc<Registry>,
-    router: axum::Router,
-    closing: watch::Receiver<()>,
+    table: Arc<Table>,
+    shared: Shared,
 }
 
 impl Server {
@@ -109,21 +142,22 @@ impl Server {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::debug!("accept a connection: {error}");
+                    tracing::warn!("cannot accept a connection, trying again: {error}");
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             while connections.try_join_next().is_some() {}
-            if connections.len() >= self.options.max_connections {
-                self.registry.rejected.inc();
-                continue;
+            let Shared { options, registry, .. } = &self.shared;
+            // Evicted connections take a moment to close.
+            while connections.len() >= options.max_connections + CLOSING_MAX {
+                connections.join_next().await;
             }
-            self.registry.accepted.inc();
-            let router = self.router.clone();
-            let registry = Arc::clone(&self.registry);
-            let closing = self.closing.clone();
-            connections.spawn(connection::serve(stream, router, self.options.clone(), registry, closing));
+            let place = self.table.admit();
+            let outcome =
+                if place.connection.probes_only { &registry.probes_only } else { &registry.accepted };
+            outcome.inc();
+            connections.spawn(connection::serve(stream, place, self.shared.clone()));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod claims;
 mod containers;
+mod memory;
 mod running;
 mod wait;
 
@@ -16,7 +17,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use self::wait::Waker;
-use self::{running::Running, wait::Woken};
+use self::{memory::Memory, running::Running, wait::Woken};
 use crate::{
     collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
@@ -57,6 +58,7 @@ pub struct Engine {
     gpu_states: GpuStates,
     problems: Problems,
     hostname: String,
+    memory: Memory,
     ticks: u64,
     ticks_skipped: u64,
 }
@@ -90,7 +92,8 @@ impl Engine {
                 Running::start(spec, &mut context)
             })
             .collect();
-        release_start_up_memory();
+        // What reading the kernel's type information took: some 15 MB.
+        memory::release();
         let most_ended = config.containers_max as usize * 4;
         let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
         let hostname = kernel::host::name(&config.proc_root);
@@ -110,6 +113,7 @@ impl Engine {
             gpu_states: GpuStates::default(),
             problems: Problems::default(),
             hostname,
+            memory: Memory::default(),
             ticks: 0,
             ticks_skipped: 0,
         };
@@ -203,6 +207,11 @@ impl Engine {
             agent,
         };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
+        if self.memory.is_due() {
+            self.tracker.shrink();
+            self.directory.shrink();
+            memory::release();
+        }
     }
 
     /// Whether a container that is not seen calling the NVIDIA driver does not call it.
@@ -246,15 +255,6 @@ impl Engine {
             tick_duration,
             containers_running: self.tracker.running(),
         }
-    }
-}
-
-/// Gives back what reading the kernel's type information took: some 15 MB that glibc would keep for later.
-fn release_start_up_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no preconditions; it only returns free pages to the kernel.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what these functions do for tests, tests may do")]
 
 use std::{
+    io::{Read as _, Write as _},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 const GLASSBOX: &str = env!("CARGO_BIN_EXE_glassbox");
@@ -208,19 +210,6 @@ fn a_taken_port_is_found_before_the_agent_starts() {
     assert!(listener.contains("FATAL") && listener.contains("--listen"), "{listener}");
 }
 
-#[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), modest()).unwrap();
-    let mut command = Command::new(GLASSBOX);
-    command.args(["check", "--config"]).arg(file.path()).stdout(std::process::Stdio::piped());
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(matches!(output.status.code(), Some(0..=2)) && error.is_empty(), "{error}");
-}
-
 /// Runs `glassbox check` as root without these capabilities. `None` where this process cannot drop any.
 fn check_without(capabilities: &str, config: &str) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -254,4 +243,123 @@ fn root_without_capabilities_is_not_told_to_run_as_root_and_each_cause_is_printe
     long.dedup();
     assert_eq!(long.len(), all, "a cause is printed twice:\n{table}");
     assert!(row(&table, "collector scheduler").contains("same reason as probes"), "{table}");
+}
+
+/// Runs the agent for a moment with standard error somewhere that cannot be written, and asks it for its health.
+fn lives_without_a_log(standard_error: Stdio) {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut agent = agent_without_a_host(address, standard_error);
+    let healthy = eventually(|| health(address) == Some(200));
+    let status = agent.try_wait().unwrap();
+    assert!(healthy && status.is_none(), "{status:?}");
+    // SAFETY: no pointers; the child is ours and was not waited for.
+    unsafe { libc::kill(agent.id().cast_signed(), libc::SIGTERM) };
+    assert!(eventually(|| agent.try_wait().unwrap().is_some()));
+    assert_eq!(agent.wait().unwrap().code(), Some(0));
+}
+
+/// An agent that warns of everything: no kernel programs, no runtime.
+fn agent_without_a_host(address: std::net::SocketAddr, standard_error: Stdio) -> std::process::Child {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let config = format!(
+        "log = \"debug\"\n[paths]\ncgroup = {fixture:?}\n[kernel]\nenabled = false\n\
+         [docker]\nsocket = \"/nonexistent.sock\"\n"
+    );
+    std::fs::write(file.path(), config).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_glassbox"))
+        .args(["run", "--listen", &address.to_string(), "--config"])
+        .arg(file.path())
+        .stderr(standard_error)
+        .spawn()
+        .unwrap();
+    // Read by the time it answers.
+    eventually(|| health(address).is_some());
+    child
+}
+
+fn eventually(mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if done() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn health(address: std::net::SocketAddr) -> Option<u16> {
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn a_full_disk_under_the_log_does_not_end_the_agent() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    lives_without_a_log(full.into());
+}
+
+#[test]
+fn a_log_whose_reader_has_gone_does_not_end_the_agent() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    lives_without_a_log(writer.into());
+}
+
+#[test]
+fn a_log_whose_reader_sleeps_does_not_hold_up_the_agent() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut full = writer.try_clone().unwrap();
+    let filling = std::thread::spawn(move || full.write_all(&[b'x'; 1 << 20]));
+    std::thread::sleep(Duration::from_millis(200));
+    lives_without_a_log(writer.into());
+    drop(_reader);
+    assert!(filling.join().unwrap().is_err());
+}
+
+#[test]
+fn a_report_whose_reader_has_gone_is_no_failure_and_one_that_cannot_be_written_is() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        format!("listen = \"127.0.0.1:0\"\n[paths]\ncgroup = {fixture:?}\n[kernel]\nenabled = false\n"),
+    )
+    .unwrap();
+    let run = |stdout: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
+        command.arg("check").arg("--config").arg(file.path()).stdout(stdout).output().unwrap()
+    };
+    let whole = run(Stdio::piped());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let cut = run(writer.into());
+    assert_eq!(cut.status.code(), whole.status.code(), "{}", String::from_utf8_lossy(&cut.stderr));
+    assert!(cut.stderr.is_empty(), "{}", String::from_utf8_lossy(&cut.stderr));
+    let full = run(std::fs::File::options().write(true).open("/dev/full").unwrap().into());
+    assert_eq!(full.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("write to standard output"));
+}
+
+#[test]
+fn a_log_level_that_is_none_is_refused_with_those_that_are() {
+    let refused = |command: &mut Command, code: u8| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(code)));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("error, warn, info, debug, trace"), "{error}");
+        error
+    };
+    let mut run = Command::new(env!("CARGO_BIN_EXE_glassbox"));
+    assert!(refused(run.args(["run", "--log", "eror"]), glassbox::cli::EXIT_CONFIG).contains("eror"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "log = \"verbose\"\n").unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_glassbox"));
+    let error = refused(check.arg("check").arg("--config").arg(file.path()), 1);
+    assert!(error.contains("key log") && error.contains("verbose"), "{error}");
 }

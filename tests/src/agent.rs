@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -32,6 +33,15 @@ impl Agent {
     /// Where there is no agent, or it does not become ready.
     #[must_use]
     pub fn start(configuration: &str) -> Self {
+        Self::start_with(configuration, |_| ())
+    }
+
+    /// The same, with its command changed before.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(configuration: &str, change: impl FnOnce(&mut Command)) -> Self {
         let binary = binary();
         let address = free_address();
         let service = Service::start("the agent", address, "/readyz", |directory| {
@@ -40,6 +50,7 @@ impl Agent {
                 .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
             let mut command = Command::new(binary);
             command.arg("run").arg("--config").arg(file).args(["--listen", &address.to_string()]);
+            change(&mut command);
             command
         });
         Self { address, service }
@@ -49,6 +60,30 @@ impl Agent {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.service.pid()
+    }
+
+    /// Its resident memory in bytes; 0 once it has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
+    /// Asks it to end. True if it has within `patience`.
+    #[must_use]
+    pub fn end_within(&mut self, patience: Duration) -> bool {
+        // SAFETY: no pointers; the child is ours and was not waited for.
+        unsafe { libc::kill(self.pid().cast_signed(), libc::SIGTERM) };
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.service.has_ended() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.service.has_ended()
     }
 
     /// What it shows at `/metrics` now.

@@ -79,6 +79,12 @@ impl Service {
         self.child.id()
     }
 
+    /// True once its process has ended.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_some())
+    }
+
     /// What it has written to standard error.
     #[must_use]
     pub fn log(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Config, ConfigError, Rename, raw::RawConfig};
+use super::{Config, ConfigError, Rename, log_filter, raw::RawConfig};
 use crate::{
     collectors::nvidia_driver::{ExtraPaths, Release},
     containers::files::Roots,
@@ -54,6 +54,29 @@ fn release(text: &str) -> Result<Release, ConfigError> {
     })
 }
 
+fn log(text: String) -> Result<String, ConfigError> {
+    match log_filter::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(problem) => Err(ConfigError::Value { key: "log", problem }),
+    }
+}
+
+/// Host names as a request's `Host` has them, without a port.
+fn allowed_hosts(names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    let plain = |name: &String| {
+        !name.is_empty()
+            && name.len() <= 253
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    };
+    match names.iter().find(|name| !plain(name)) {
+        Some(name) => Err(ConfigError::Value {
+            key: "server.allowed_hosts",
+            problem: format!("{name:?} is not a host name, such as \"metrics.example.org\" (without a port)"),
+        }),
+        None => Ok(names),
+    }
+}
+
 impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
@@ -65,7 +88,7 @@ impl TryFrom<RawConfig> for Config {
         Ok(Self {
             listen: raw.listen.map_or(default.listen, |address| address.0),
             tick: millis("tick_ms", raw.tick_ms, default.tick, 100, 60_000)?,
-            log: raw.log.unwrap_or(default.log),
+            log: log(raw.log.unwrap_or(default.log))?,
             demo: raw.demo.unwrap_or(default.demo),
             containers_max: raw.containers.max.map_or(Ok(default.containers_max), |max| {
                 within("containers.max", max.into(), 1, 16_384).map(|_| max)
@@ -146,6 +169,20 @@ impl TryFrom<RawConfig> for Config {
                 100,
                 300_000,
             )?,
+            response_timeout: millis(
+                "server.response_timeout_ms",
+                raw.server.response_timeout_ms,
+                default.response_timeout,
+                100,
+                600_000,
+            )?,
+            max_unread_bytes: within(
+                "server.max_unread_bytes",
+                raw.server.max_unread_bytes.unwrap_or(default.max_unread_bytes as u64),
+                1 << 20,
+                1 << 30,
+            )? as usize,
+            allowed_hosts: allowed_hosts(raw.server.allowed_hosts)?,
             cgroup_root: raw.paths.cgroup.unwrap_or(default.cgroup_root),
             proc_root: raw.paths.proc.unwrap_or(default.proc_root),
             sys_root: raw.paths.sys.unwrap_or(default.sys_root),

@@ -135,6 +135,9 @@ pub(super) struct RawServer {
     pub(super) max_connections: Option<usize>,
     pub(super) header_timeout_ms: Option<u64>,
     pub(super) write_timeout_ms: Option<u64>,
+    pub(super) response_timeout_ms: Option<u64>,
+    pub(super) max_unread_bytes: Option<u64>,
+    pub(super) allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

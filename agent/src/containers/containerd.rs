@@ -34,7 +34,7 @@ use self::{
 use super::{
     cgroup,
     directory::{ENTRIES_MAX, Names},
-    grpc::{Client, is_unimplemented},
+    grpc::{Client, EARLY_BYTES, EVENT_COST_BYTES, is_unimplemented},
     watcher::{Follow, NotOffered, Watcher},
 };
 
@@ -61,7 +61,7 @@ impl Follow for Watcher<ContainerdApi> {
         let events = client.follow::<_, Envelope>(SUBSCRIBE, None, filters);
         let mut events = pin!(stream::once(events).try_flatten());
         let mut listed = HashSet::new();
-        let mut early = Vec::new();
+        let (mut early, mut early_bytes) = (Vec::new(), 0);
         {
             let mut listings = pin!(async {
                 let mut tells_tasks = true;
@@ -76,7 +76,10 @@ impl Follow for Watcher<ContainerdApi> {
             loop {
                 match select(events.next(), &mut listings).await {
                     // Not applied before the listing, which may be older.
-                    Either::Left((Some(event), _)) if early.len() < ENTRIES_MAX => early.push(event),
+                    Either::Left((Some(event), _)) if early_bytes < EARLY_BYTES => {
+                        early_bytes += EVENT_COST_BYTES + event.as_ref().map_or(0, Envelope::encoded_len);
+                        early.push(event);
+                    }
                     Either::Left(_) => break listings.await?,
                     Either::Right((done, _)) => break done?,
                 }
@@ -111,7 +114,7 @@ impl Watcher<ContainerdApi> {
             Err(error) if is_unimplemented(&error) => return Err(NotOffered.into()),
             answer => answer.context("list containerd's namespaces")?,
         };
-        let names = answer.namespaces.into_iter().map(|namespace| namespace.name);
+        let names = answer.items.into_iter().map(|namespace| namespace.name);
         Ok(names.filter(|name| is_own(name)).take(NAMESPACES_MAX).collect())
     }
 
@@ -146,7 +149,7 @@ impl Watcher<ContainerdApi> {
         let answer = client.ask_in::<_, ListTasksResponse>(LIST_TASKS, Some(namespace), Nothing {});
         match self.answer(answer).await {
             Ok(answer) => {
-                for task in answer.tasks.iter().take(ENTRIES_MAX) {
+                for task in &answer.items {
                     let key = key(namespace, &task.id);
                     if self.is_ours(&key) {
                         self.directory.update_life(&key, |life| life::listed(life, task));
@@ -165,16 +168,15 @@ impl Watcher<ContainerdApi> {
     fn enter(&self, namespace: &str, container: Container) -> String {
         let Container { id, labels, image, spec, created_at } = container;
         let key = key(namespace, &id);
-        let name = labels.get(NERDCTL_NAME).unwrap_or(&id);
-        let pairs = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let mut names = Names::new(self.source, name, &image, pairs, &self.label_filter);
+        let name = labels.entries.get(NERDCTL_NAME).unwrap_or(&id);
+        let mut names = Names::new(self.source, name, &image, labels.iter(), &self.label_filter);
         let path = spec.and_then(|spec| spec::cgroup_path(&spec.value));
         names.cgroup_path = path.filter(|path| cgroup::container_of(path).is_none());
         let known = self.directory.get(&key);
         names.started_at = known.as_ref().and_then(|known| known.started_at);
         names.life = known.as_ref().map(|known| known.life).unwrap_or_default();
         names.life.created_at = created_at.and_then(time_of).or(names.life.created_at);
-        let restarts = labels.get(life::RESTARTS).and_then(|count| count.parse().ok());
+        let restarts = labels.entries.get(life::RESTARTS).and_then(|count| count.parse().ok());
         names.life.restarts = names.life.restarts.max(restarts);
         if known.as_ref() != Some(&names) {
             self.directory.put(&key, names);

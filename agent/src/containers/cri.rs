@@ -22,6 +22,7 @@ use futures_util::{
     future::{Either, pending},
     stream::{self, FuturesUnordered},
 };
+use prost::Message as _;
 use tokio::{
     sync::broadcast::error::RecvError,
     time::{Instant, sleep_until},
@@ -30,9 +31,8 @@ use tonic::{Code, Status};
 
 use self::messages::{ContainerEventResponse, GET_CONTAINER_EVENTS, Nothing};
 use super::{
-    directory::ENTRIES_MAX,
     due::{Due, Question},
-    grpc::Client,
+    grpc::{Client, EARLY_BYTES, EVENT_COST_BYTES},
     watcher::{Follow, Watcher},
 };
 
@@ -81,13 +81,19 @@ impl Follow for Watcher<CriApi> {
         });
         let mut events = pin!(events.chain(stream::once(async { Step::NoEvents(None) })));
         let listing = pin!(self.list(&client));
-        let mut early = Vec::new();
+        let (mut early, mut early_bytes) = (Vec::new(), 0);
         let listed = async {
             let mut listing = listing;
             loop {
                 match futures_util::future::select(events.next(), &mut listing).await {
                     // Not applied before the listing, which may be older.
-                    Either::Left((Some(step), _)) if early.len() < ENTRIES_MAX => early.push(step),
+                    Either::Left((Some(step), _)) if early_bytes < EARLY_BYTES => {
+                        early_bytes += EVENT_COST_BYTES;
+                        if let Step::Event(event) = &step {
+                            early_bytes += event.encoded_len();
+                        }
+                        early.push(step);
+                    }
                     Either::Left(_) => return listing.await,
                     Either::Right((listed, _)) => return listed,
                 }

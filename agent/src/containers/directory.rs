@@ -183,6 +183,14 @@ impl Directory {
         }
     }
 
+    /// Forgets what was removed long ago, and gives back memory that tables have kept from when they were larger.
+    pub fn shrink(&self) {
+        let mut entries = self.entries();
+        entries.expire(Instant::now());
+        entries.by_id.shrink_to_fit();
+        entries.removed.shrink_to_fit();
+    }
+
     /// What is known of a container.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Names> {

@@ -7,39 +7,37 @@
 //! health check, of one that died whether it will be started again ([`life`]). The stream is subscribed to
 //! before the listing, so that no change falls between the two.
 //!
-//! Questions name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and 28.5,
+//! Requests name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and 28.5,
 //! with and without its containerd image store, and against Podman 4.3 and 5.8).
-//! Everything the socket says is bounded in size and in time, see [`transport`].
+//! Everything the socket says is bounded in size and in time, see [`transport`], and in what is kept of it, see
+//! [`messages`].
 
 mod life;
+mod messages;
 pub(super) mod timestamp;
 mod transport;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     convert::Infallible,
-    pin::pin,
+    fmt::Write as _,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
-use bollard::{
-    Docker,
-    models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage},
-    query_parameters::{EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder},
-};
-use futures_util::{
-    future::{Either, select},
-    stream::{self, FuturesUnordered, StreamExt as _},
-};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
-use self::transport::Client;
+use self::{
+    messages::{Event, Inspected, Listed},
+    transport::{Events, LISTING_BYTES, RESPONSE_BYTES},
+};
 use super::{
-    directory::Names,
+    directory::{ENTRIES_MAX, Names, Source},
     due::Due,
     watcher::{Follow, Watcher},
 };
+use crate::snapshot::lifecycle::State;
 
 /// Inspections under way at a time.
 const INSPECTIONS: usize = 4;
@@ -58,32 +56,13 @@ pub enum DockerApi {}
 impl Follow for Watcher<DockerApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         let runtime = self.source.runtime.as_str();
-        let Client { docker: events, allowance, answered } = transport::events(&self.socket)?;
-        let docker = transport::questions(&self.socket)?;
-        let wanted = EVENTS.into_iter().chain(life::EVENTS).collect();
-        let filters = HashMap::from([("type", vec!["container"]), ("event", wanted)]);
-        let options = EventsOptionsBuilder::default().filters(&filters).build();
-        let mut events = pin!(events.events(Some(options)));
+        let subscribed = self.answer(transport::get(&self.socket, &events_target())).await;
+        let mut events = Events::new(subscribed.with_context(|| format!("subscribe to {runtime} events"))?);
 
-        // The request is sent when the stream is first polled.
-        let answered = pin!(answered.notified());
-        let subscribed = select(events.next(), answered);
-        let subscribe = || format!("subscribe to {runtime} events");
-        let first = match self
-            .answer(async { Ok::<_, Infallible>(subscribed.await) })
-            .await
-            .with_context(subscribe)?
-        {
-            Either::Left((Some(first), _)) => Some(Ok(first.with_context(subscribe)?)),
-            Either::Left((None, _)) => anyhow::bail!("{}: the stream ended at once", subscribe()),
-            Either::Right(_) => None,
-        };
-
-        let running = self.list(&docker).await?;
+        let running = self.list().await?;
         if self.directory.set_connected(self.source, Ok(())) {
             tracing::info!("{runtime} answers at {}", self.socket.display());
         }
-        let mut events = pin!(stream::iter(first).chain(events));
         let mut due = Due::now(running);
         let mut inspections = FuturesUnordered::new();
         let mut silent_until = Instant::now() + self.pace.silence;
@@ -91,24 +70,23 @@ impl Follow for Watcher<DockerApi> {
             while inspections.len() < INSPECTIONS
                 && let Some(question) = due.next()
             {
-                inspections.push(self.inspect(&docker, question.id));
+                inspections.push(self.inspect(question.id));
             }
             let next = due.at().filter(|_| inspections.len() < INSPECTIONS);
             tokio::select! {
                 event = events.next() => {
-                    let Some(event) = event else {
+                    let Some(event) = event.with_context(|| format!("follow {runtime} events"))? else {
                         anyhow::bail!("follow {runtime} events: the stream ended");
                     };
-                    allowance.refill();
                     silent_until = Instant::now() + self.pace.silence;
-                    if let Some(id) = self.apply(event.with_context(|| format!("follow {runtime} events"))?) {
+                    if let Some(id) = self.apply(event) {
                         due.soon(id, false);
                     }
                 }
                 Some(()) = inspections.next() => {}
                 () = sleep_until(next.map_or(silent_until, |next| next.min(silent_until))) => {
                     if Instant::now() >= silent_until {
-                        drop(self.answer(docker.ping()).await.with_context(|| format!("ping {runtime}"))?);
+                        self.ask("/_ping", RESPONSE_BYTES).await.with_context(|| format!("ping {runtime}"))?;
                         silent_until = Instant::now() + self.pace.silence;
                     }
                 }
@@ -118,71 +96,79 @@ impl Follow for Watcher<DockerApi> {
 }
 
 impl Watcher<DockerApi> {
-    async fn inspect(&self, docker: &Docker, id: String) {
-        if !self.directory.is_present(&id) || !self.directory.is_told_by(self.source, &id) {
+    /// The whole response to a GET request, in time.
+    async fn ask(&self, target: &str, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
+        self.answer(async { transport::get(&self.socket, target).await?.whole(most_bytes).await }).await
+    }
+
+    async fn inspect(&self, id: String) {
+        // It becomes part of a path.
+        let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+        if !plain || !self.directory.is_present(&id) || !self.directory.is_told_by(self.source, &id) {
             return;
         }
         let changes = self.directory.life(&id).map_or(0, |life| life.changes);
         // One that cannot be inspected has gone, as a rule.
-        if let Ok(container) =
-            self.answer(docker.inspect_container(&id, None::<InspectContainerOptions>)).await
+        if let Ok(text) = self.ask(&format!("/containers/{id}/json"), RESPONSE_BYTES).await
+            && let Ok(container) = serde_json::from_slice::<Inspected>(&text)
         {
             self.complete(container, changes);
         }
     }
 
     /// Enters all containers and returns the ids of those that run.
-    async fn list(&self, docker: &Docker) -> anyhow::Result<Vec<String>> {
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let containers = self.answer(docker.list_containers(Some(options))).await;
-        let containers =
-            containers.with_context(|| format!("list {} containers", self.source.runtime.as_str()))?;
+    async fn list(&self) -> anyhow::Result<Vec<String>> {
+        let list = || format!("list {} containers", self.source.runtime.as_str());
+        let (text, trust) = self
+            .answer(async {
+                let response = transport::get(&self.socket, "/containers/json?all=true").await?;
+                let trust = response.trust;
+                anyhow::Ok((response.whole(LISTING_BYTES).await?, trust))
+            })
+            .await
+            .with_context(list)?;
+        let (source, filter) = (self.source, self.label_filter.clone());
+        // A large text takes a while; nothing else should wait for it meanwhile.
+        let parsing = tokio::task::spawn_blocking(move || {
+            let mut containers = Vec::new();
+            messages::listing(&text, trust.containers(ENTRIES_MAX), |container| {
+                containers.extend(Found::of(source, &filter, container));
+            })?;
+            anyhow::Ok(containers)
+        });
+        let containers = parsing.await.with_context(list)?.with_context(list)?;
         let mut listed = HashSet::new();
         let mut running = Vec::new();
         for container in containers {
-            let is_running = matches!(
-                container.state,
-                Some(
-                    ContainerSummaryStateEnum::RUNNING
-                        | ContainerSummaryStateEnum::PAUSED
-                        | ContainerSummaryStateEnum::RESTARTING
-                )
-            );
-            let Some(id) = self.enter(container) else { continue };
-            if is_running {
-                running.push(id.clone());
+            if !listed.insert(container.id.clone()) {
+                continue;
             }
-            listed.insert(id);
+            if container.is_running {
+                running.push(container.id.clone());
+            }
+            self.enter(container);
         }
         self.directory.retain(self.source, |id| listed.contains(id));
         Ok(running)
     }
 
-    fn enter(&self, container: ContainerSummary) -> Option<String> {
-        let id = container.id?;
-        let names = container.names.unwrap_or_default();
-        let labels = container.labels.unwrap_or_default();
-        let image = container.image.unwrap_or_default();
-        let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let mut names = Names::new(self.source, own_name(&names), &image, labels, &self.label_filter);
+    fn enter(&self, Found { id, mut names, state, created_at, .. }: Found) {
         // From before a reconnect, and better than what a listing tells.
         if let Some(known) = self.directory.get(&id) {
             names.started_at = known.started_at;
             names.image = Some(known.image).filter(|image| !image.is_empty()).unwrap_or(names.image);
             names.life = known.life;
         }
-        if let Some(state) = container.state.and_then(life::of_listing) {
+        if let Some(state) = state {
             names.life.change(state);
         }
-        let created_at = container.created.and_then(|seconds| time_of(seconds.checked_mul(1_000_000_000)?));
         names.life.created_at = names.life.created_at.or(created_at);
         self.directory.put(&id, names);
-        Some(id)
     }
 
     /// Adds what a listing does not tell: when it was started, and the image's name where a newer one has
     /// taken it, and how it fares, if nothing has happened to it since `changes`.
-    fn complete(&self, container: ContainerInspectResponse, changes: u64) {
+    fn complete(&self, container: Inspected, changes: u64) {
         let Some(id) = &container.id else { return };
         self.directory.update_life(id, |life| life::inspected(life, &container, changes));
         if let Some(config) = container.config {
@@ -190,8 +176,7 @@ impl Watcher<DockerApi> {
                 self.directory.update_image(id, &image);
             }
             let labels = config.labels.unwrap_or_default();
-            let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let replaced = labels.filter(|(key, _)| ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
+            let replaced = labels.iter().filter(|(key, _)| ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
             self.directory.add_labels(id, replaced, &self.label_filter);
         }
         let started_at = container.state.and_then(|state| state.started_at);
@@ -201,11 +186,11 @@ impl Watcher<DockerApi> {
     }
 
     /// Takes in an event; returns the container if it should be inspected.
-    fn apply(&self, event: EventMessage) -> Option<String> {
+    fn apply(&self, event: Event) -> Option<String> {
         let actor = event.actor?;
         let (id, action) = (actor.id?, event.action?);
         let attributes = actor.attributes.unwrap_or_default();
-        let attribute = |key| attributes.get(key).map_or("", String::as_str);
+        let attribute = |key| attributes.get(key);
         let at = event.time_nano.and_then(time_of);
         let is_end = action == "destroy" || action == "remove";
         if (is_end || life::is_event(&action)) && !self.directory.is_told_by(self.source, &id) {
@@ -226,8 +211,7 @@ impl Watcher<DockerApi> {
         if !EVENTS.contains(&action.as_str()) {
             return None;
         }
-        let labels = attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let labels = labels.filter(|(key, _)| !ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
+        let labels = attributes.iter().filter(|(key, _)| !ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
         let mut names =
             Names::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
         let known = self.directory.get(&id);
@@ -249,6 +233,47 @@ impl Watcher<DockerApi> {
         self.directory.put(&id, names);
         (action == "start").then_some(id)
     }
+}
+
+/// A container of a listing, cut to size.
+struct Found {
+    id: String,
+    names: Names,
+    is_running: bool,
+    state: Option<State>,
+    created_at: Option<SystemTime>,
+}
+
+impl Found {
+    fn of(source: Source, filter: &[String], container: Listed) -> Option<Self> {
+        let names = container.names.unwrap_or_default().0;
+        let labels = container.labels.unwrap_or_default();
+        let image = container.image.unwrap_or_default();
+        let state = container.state.as_deref().and_then(life::state_of);
+        Some(Self {
+            id: container.id?,
+            names: Names::new(source, own_name(&names), &image, labels.iter(), filter),
+            is_running: matches!(state, Some(State::Running | State::Paused | State::Restarting)),
+            state,
+            created_at: container.created.and_then(|seconds| time_of(seconds.checked_mul(1_000_000_000)?)),
+        })
+    }
+}
+
+/// Where the event stream is: of containers, and of these what changes names or lives.
+fn events_target() -> String {
+    let wanted: Vec<_> = EVENTS.into_iter().chain(life::EVENTS).collect();
+    let filters = serde_json::json!({ "type": ["container"], "event": wanted }).to_string();
+    let mut target = String::from("/events?filters=");
+    for byte in filters.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            target.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(target, "%{byte:02X}");
+        }
+    }
+    target
 }
 
 /// The container's own name; those with two slashes are what linked containers call it.

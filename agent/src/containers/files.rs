@@ -18,7 +18,7 @@ use std::{
     io::Read as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
     time::{Duration, Instant},
 };
 
@@ -113,9 +113,17 @@ pub async fn watch(roots: Roots, label_filter: Vec<String>, directory: Directory
         if reader.is_none() {
             reader = start(&roots, &label_filter, &directory);
         }
-        // A disk that hangs; they stay without names.
-        if reader.as_ref().is_some_and(|reader| reader.try_send(unnamed).is_err()) {
-            tracing::debug!("too many containers wait for files to be read");
+        match reader.as_ref().map(|reader| reader.try_send(unnamed)) {
+            // A disk that hangs; they stay without names.
+            Some(Err(TrySendError::Full(_))) => {
+                tracing::debug!("too many containers wait for files to be read")
+            }
+            Some(Err(TrySendError::Disconnected(unnamed))) => {
+                tracing::warn!("the thread that reads names from files has ended and is started again");
+                reader = start(&roots, &label_filter, &directory);
+                drop(reader.as_ref().map(|reader| reader.try_send(unnamed)));
+            }
+            Some(Ok(())) | None => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     directory::{Directory, Source},
     docker::DockerApi,
     files,
-    watcher::{Follow, Watcher},
+    watcher::{Follow, PACE, Watcher, restarted},
 };
 use crate::{collectors::disk, config::Config};
 
@@ -45,11 +45,18 @@ pub fn start(config: &Config, directory: &Directory) {
         let source = Source::socket(cri_runtime(socket), first + number);
         begin(Watcher::<CriApi>::new(source, socket.clone(), labels(), directory.clone()));
         if config.is_on(disk::SPEC.name) {
-            let layers = directory.layers().clone();
-            tokio::spawn(cri::disk::watch(source, socket.clone(), config.disk_period, layers));
+            let (layers, socket, period) = (directory.layers().clone(), socket.clone(), config.disk_period);
+            tokio::spawn(async move {
+                let watch = || cri::disk::watch(source, socket.clone(), period, layers.clone());
+                restarted("the watcher of layer sizes", PACE, watch).await
+            });
         }
     }
-    tokio::spawn(files::watch(config.roots.clone(), labels(), directory.clone()));
+    let (roots, labels, directory) = (config.roots.clone(), labels(), directory.clone());
+    tokio::spawn(async move {
+        let watch = || files::watch(roots.clone(), labels.clone(), directory.clone());
+        restarted("the reader of names from files", PACE, watch).await
+    });
 }
 
 /// Of the runtimes that speak CRI: by its socket's name, as it tells its own only when asked.

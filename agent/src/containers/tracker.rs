@@ -85,6 +85,11 @@ impl Tracker {
         }
     }
 
+    /// Gives back memory that tables have kept from when they were larger.
+    pub fn shrink(&mut self) {
+        self.by_cgroup.shrink_to_fit();
+    }
+
     /// The living container whose own cgroup this is.
     #[must_use]
     pub fn key_of_cgroup(&self, cgroup_id: u64) -> Option<u64> {

@@ -3,15 +3,18 @@
 //! connection.
 
 use std::{
+    any::Any,
     convert::Infallible,
     fmt,
     future::Future,
     marker::PhantomData,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::directory::{Directory, Source};
@@ -111,8 +114,8 @@ impl<Language> Watcher<Language>
 where
     Self: Follow,
 {
-    /// Watches for ever: a runtime that is not there, hangs, restarts or talks nonsense is tried again, one that does
-    /// not offer what it is asked for every minute.
+    /// Watches for ever: a runtime that is not there, hangs, restarts or talks nonsense is tried again with a growing
+    /// pause, as is a watcher that panics; one that does not offer what it is asked for every minute.
     pub async fn watch(self) -> Infallible {
         let Self { pace, source, directory, .. } = &self;
         directory.register(*source);
@@ -120,7 +123,11 @@ where
         let mut pause = pace.pause_min;
         loop {
             let begun = Instant::now();
-            let Err(error) = self.follow().await;
+            // A panic must not leave the runtime unwatched and shown as connected.
+            let error = match AssertUnwindSafe(self.follow()).catch_unwind().await {
+                Ok(Err(error)) => error,
+                Err(panic) => anyhow::anyhow!("its watcher panicked: {}", panic_text(panic.as_ref())),
+            };
             if error.is::<NotOffered>() {
                 directory.unregister(*source);
                 tracing::debug!("{name} does not offer what it was asked for");
@@ -129,9 +136,9 @@ where
             }
             let reason = format!("{error:#}");
             if directory.set_connected(*source, Err(reason.clone())) {
-                tracing::warn!("{name} does not answer, new containers go without names: {reason}");
+                tracing::warn!("{name} is unreachable; names of new containers may be missing: {reason}");
             } else {
-                tracing::debug!("{name} still does not answer: {reason}");
+                tracing::debug!("{name} is still unreachable: {reason}");
             }
             if begun.elapsed() > pace.pause_max {
                 pause = pace.pause_min;
@@ -139,5 +146,97 @@ where
             sleep(pause).await;
             pause = (pause * 2).min(pace.pause_max);
         }
+    }
+}
+
+/// Runs a task that never ends by itself; one that panics is started again after a pause that grows.
+pub(super) async fn restarted<F: Future<Output = Infallible>>(
+    name: &str,
+    pace: Pace,
+    task: impl Fn() -> F,
+) -> Infallible {
+    let mut pause = pace.pause_min;
+    loop {
+        let begun = Instant::now();
+        let panic = match AssertUnwindSafe(task()).catch_unwind().await {
+            Ok(never) => match never {},
+            Err(panic) => panic,
+        };
+        tracing::error!("{name} panicked and is started again: {}", panic_text(panic.as_ref()));
+        if begun.elapsed() > pace.pause_max {
+            pause = pace.pause_min;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(pace.pause_max);
+    }
+}
+
+/// What a panic says.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::containers::Runtime;
+
+    const HASTY: Pace = Pace {
+        answer: Duration::from_millis(100),
+        silence: Duration::from_millis(100),
+        pause_min: Duration::from_millis(40),
+        pause_max: Duration::from_millis(80),
+        not_offered: Duration::from_millis(40),
+    };
+
+    /// Panics twice while connected, and works then.
+    enum Clumsy {}
+
+    static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
+
+    impl Follow for Watcher<Clumsy> {
+        async fn follow(&self) -> anyhow::Result<Infallible> {
+            self.directory.set_connected(self.source, Ok(()));
+            sleep(Duration::from_millis(5)).await;
+            assert!(ATTEMPTS.fetch_add(1, Ordering::Relaxed) >= 2, "attempt fails");
+            std::future::pending().await
+        }
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn a_watcher_that_panics_is_not_connected_until_it_works_again() {
+        run(async {
+            let directory = Directory::new();
+            let watcher =
+                Watcher::<Clumsy>::new(Runtime::Docker.into(), PathBuf::new(), Vec::new(), directory.clone());
+            tokio::spawn(watcher.at(HASTY).watch());
+            sleep(Duration::from_millis(25)).await;
+            let (_, state) = directory.runtimes().remove(0);
+            let reason = state.unwrap_err();
+            assert!(reason.contains("panicked: attempt fails"), "{reason}");
+            sleep(Duration::from_millis(400)).await;
+            assert_eq!(directory.runtimes(), [(Runtime::Docker, Ok(()))]);
+            assert_eq!(ATTEMPTS.load(Ordering::Relaxed), 3);
+        });
+    }
+
+    #[test]
+    fn a_task_that_panics_is_started_again() {
+        run(async {
+            let starts = AtomicUsize::new(0);
+            let task = restarted("a test", HASTY, async || {
+                assert!(starts.fetch_add(1, Ordering::Relaxed) >= 2, "not yet");
+                std::future::pending().await
+            });
+            assert!(timeout(Duration::from_millis(500), task).await.is_err());
+            assert_eq!(starts.load(Ordering::Relaxed), 3);
+        });
     }
 }

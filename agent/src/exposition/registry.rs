@@ -18,8 +18,14 @@ pub struct Registry {
     pub connections: IntGauge,
     /// Connections that were served.
     pub accepted: IntCounter,
-    /// Connections that were closed at once because there were too many.
-    pub rejected: IntCounter,
+    /// Connections that could only ask for health because there were too many.
+    pub probes_only: IntCounter,
+    /// Idle connections that were closed for new ones.
+    pub evicted_idle: IntCounter,
+    /// Connections of slow clients that were closed for new ones.
+    pub evicted_slow: IntCounter,
+    /// Connections that were closed because unread responses took too much memory.
+    pub evicted_unread: IntCounter,
     /// Connections cut because a request did not come.
     pub request_timeouts: IntCounter,
     /// Connections cut because an answer was not read.
@@ -42,9 +48,18 @@ impl Registry {
         let outcomes = IntCounterVec::new(
             Opts::new(
                 "glassbox_server_connections_total",
-                "HTTP connections to the agent: accepted, or rejected because too many were open.",
+                "HTTP connections to the agent: accepted, or accepted for health checks only because too many were \
+                 open.",
             ),
             &["outcome"],
+        )?;
+        let evictions = IntCounterVec::new(
+            Opts::new(
+                "glassbox_server_evictions_total",
+                "HTTP connections to the agent that were closed because too many were open (the longest idle, \
+                 else the slowest client), or because unread responses took too much memory.",
+            ),
+            &["reason"],
         )?;
         let timeouts = IntCounterVec::new(
             Opts::new(
@@ -60,10 +75,11 @@ impl Registry {
         )?;
         let encode_seconds =
             Counter::new("glassbox_server_encode_seconds_total", "Time that making them took, in seconds.")?;
-        let collectors: [Box<dyn Collector>; 6] = [
+        let collectors: [Box<dyn Collector>; 7] = [
             Box::new(Process(ProcessCollector::for_self())),
             Box::new(connections.clone()),
             Box::new(outcomes.clone()),
+            Box::new(evictions.clone()),
             Box::new(timeouts.clone()),
             Box::new(encodes.clone()),
             Box::new(encode_seconds.clone()),
@@ -75,7 +91,10 @@ impl Registry {
             registry,
             connections,
             accepted: outcomes.with_label_values(&["accepted"]),
-            rejected: outcomes.with_label_values(&["rejected"]),
+            probes_only: outcomes.with_label_values(&["probes_only"]),
+            evicted_idle: evictions.with_label_values(&["idle"]),
+            evicted_slow: evictions.with_label_values(&["slow"]),
+            evicted_unread: evictions.with_label_values(&["unread"]),
             request_timeouts: timeouts.with_label_values(&["request"]),
             response_timeouts: timeouts.with_label_values(&["response"]),
             encodes,

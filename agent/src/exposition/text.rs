@@ -65,6 +65,9 @@ pub const RATIO_LE: [&str; RATIO_BUCKETS] = [
     "0.75", "0.8", "0.85", "0.9", "0.95", "1",
 ];
 
+/// Room that a buffer may keep beyond twice what is needed.
+const SPARE_BYTES: usize = 64 * 1024;
+
 /// The encoder. Its buffer is used again once every [`Bytes`] taken from it is dropped.
 #[derive(Default)]
 pub struct Text {
@@ -79,9 +82,14 @@ pub struct Text {
 }
 
 impl Text {
-    /// Makes room for a text a little longer than the last.
+    /// Makes room for a text a little longer than the last. Much more room than that, from when texts were longer, is given
+    /// back.
     pub fn reserve(&mut self) {
-        self.out.reserve(self.last_len + self.last_len / 16);
+        let wanted = self.last_len + self.last_len / 16;
+        self.out.reserve(wanted);
+        if self.out.capacity() > SPARE_BYTES + wanted * 2 {
+            self.out = BytesMut::with_capacity(wanted);
+        }
     }
 
     /// The text so far; what follows starts a new one.
@@ -309,6 +317,18 @@ mod tests {
         assert_eq!(written(Value::Real(f64::NEG_INFINITY)), "-Inf");
         assert_eq!(written(Value::Real(0.25)), "0.25");
         assert_eq!(written(Value::Real(-1e300)), "-1e300");
+    }
+
+    #[test]
+    fn a_buffer_shrinks_with_its_texts() {
+        let mut text = Text::default();
+        for length in [5_000_000, 5000, 5000] {
+            text.reserve();
+            put(&mut text.out, &[&"x".repeat(length)]);
+            drop(text.take());
+        }
+        text.reserve();
+        assert!(text.out.capacity() < 200_000, "{}", text.out.capacity());
     }
 
     #[test]

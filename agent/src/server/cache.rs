@@ -1,16 +1,25 @@
 //! One text per snapshot, view and encoding, made when it is first asked for and shared by all who ask.
 //!
-//! Whoever comes while it is made waits for it. Making it goes on where the client that asked leaves, so that
-//! clients that come and go cannot pile up work.
+//! Requests that come while it is made wait for it. Making it goes on if the client that asked leaves, so that
+//! clients that come and go cannot pile up work. The text that it replaces stays in memory while clients read it,
+//! within the limit of [`Texts`].
 
-use std::{io::Write as _, sync::Arc, time::Instant};
+use std::{
+    io::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::page;
+use super::{
+    page,
+    table::Table,
+    texts::{TextId, Texts},
+};
 use crate::{
     exposition::{self, Scope, Text, registry::Registry},
     snapshot::Snapshot,
@@ -29,9 +38,19 @@ pub(super) enum View {
 
 /// The texts of the last snapshot that each was asked of.
 pub(super) struct Cache {
-    registry: Arc<Registry>,
+    shared: Arc<Shared>,
     entries: [Entry; 3],
 }
+
+/// What making a text takes beside the snapshot.
+struct Shared {
+    registry: Arc<Registry>,
+    texts: Arc<Texts>,
+    connections: Arc<Table>,
+}
+
+/// A text that a response can send.
+pub(super) type Sendable = (Bytes, Option<TextId>);
 
 /// One view.
 #[derive(Default)]
@@ -40,62 +59,78 @@ struct Entry {
     gzip: Arc<Mutex<Made>>,
 }
 
+/// How long a text is kept that nobody asks for.
+const KEEP_UNUSED: Duration = Duration::from_secs(45);
+
 /// A text and what it was made of.
 #[derive(Default)]
 struct Made {
+    /// When it was made, for whoever asked.
+    made_at: Option<Instant>,
     /// The snapshot is kept, so that its address cannot be another's.
     of: Option<Arc<Snapshot>>,
     bytes: Bytes,
+    id: Option<TextId>,
     text: Text,
 }
 
 impl Made {
-    fn fresh(&self, snapshot: &Arc<Snapshot>) -> Option<Bytes> {
+    fn fresh(&self, snapshot: &Arc<Snapshot>) -> Option<Sendable> {
         let fresh = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, snapshot));
-        fresh.then(|| self.bytes.clone())
+        fresh.then(|| (self.bytes.clone(), self.id))
     }
 }
 
 impl Cache {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, entries: Default::default() }
+    pub(super) fn new(registry: Arc<Registry>, texts: Arc<Texts>, connections: Arc<Table>) -> Self {
+        Self { shared: Arc::new(Shared { registry, texts, connections }), entries: Default::default() }
     }
 
     /// The text of `snapshot`.
-    pub(super) async fn plain(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Bytes> {
-        self.made(&self.entry(view).plain, snapshot, move |made, registry, snapshot| {
-            // Dropped first: its buffer is then used again, where no client still reads it.
-            made.bytes = Bytes::new();
-            match view {
-                View::Metrics => {
-                    made.text.reserve();
-                    exposition::encode(snapshot, Scope::All, &mut made.text);
-                    registry.write(made.text.writer())?;
-                    made.bytes = made.text.take();
-                }
-                View::Inherited => {
-                    made.text.reserve();
-                    exposition::encode(snapshot, Scope::Inherited, &mut made.text);
-                    made.bytes = made.text.take();
-                }
-                View::Page => made.bytes = page::render(snapshot).into(),
+    pub(super) async fn plain(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
+        self.made(&self.entry(view).plain, snapshot, move |text, registry, snapshot| {
+            if view == View::Page {
+                return Ok(page::render(snapshot).into());
             }
-            Ok(())
+            text.reserve();
+            if view == View::Metrics {
+                exposition::encode(snapshot, Scope::All, text);
+                registry.write(text.writer())?;
+            } else {
+                exposition::encode(snapshot, Scope::Inherited, text);
+            }
+            Ok(text.take())
         })
         .await
     }
 
     /// The same, compressed.
-    pub(super) async fn gzip(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Bytes> {
-        let plain = self.plain(snapshot, view).await?;
-        self.made(&self.entry(view).gzip, snapshot, move |made, _, _| {
-            let room = Vec::with_capacity(made.bytes.len() + made.bytes.len() / 16);
-            let mut gzip = GzEncoder::new(room, Compression::fast());
+    pub(super) async fn gzip(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
+        let (plain, _) = self.plain(snapshot, view).await?;
+        self.made(&self.entry(view).gzip, snapshot, move |_, _, _| {
+            // Text of this kind shrinks to a tenth or less.
+            let mut gzip = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
             gzip.write_all(&plain).context("compress")?;
-            made.bytes = gzip.finish().context("compress")?.into();
-            Ok(())
+            let mut compressed = gzip.finish().context("compress")?;
+            compressed.shrink_to_fit();
+            Ok(compressed.into())
         })
         .await
+    }
+
+    /// Forgets the texts of old snapshots that nobody has asked for in a while, and the snapshots with them.
+    pub(super) fn forget_unused(&self) {
+        for made in self.entries.iter().flat_map(|entry| [&entry.plain, &entry.gzip]) {
+            // One that is being made is in use.
+            if let Ok(mut made) = made.try_lock()
+                && made.made_at.is_some_and(|at| at.elapsed() > KEEP_UNUSED)
+            {
+                if let Some(id) = made.id {
+                    self.shared.connections.cut_readers(&self.shared.texts.supersede(id));
+                }
+                *made = Made::default();
+            }
+        }
     }
 
     fn entry(&self, view: View) -> &Entry {
@@ -107,26 +142,34 @@ impl Cache {
         made: &Arc<Mutex<Made>>,
         snapshot: &Arc<Snapshot>,
         make: F,
-    ) -> anyhow::Result<Bytes>
+    ) -> anyhow::Result<Sendable>
     where
-        F: FnOnce(&mut Made, &Registry, &Snapshot) -> anyhow::Result<()> + Send + 'static,
+        F: FnOnce(&mut Text, &Registry, &Snapshot) -> anyhow::Result<Bytes> + Send + 'static,
     {
         let mut guard: OwnedMutexGuard<Made> = Arc::clone(made).lock_owned().await;
-        if let Some(bytes) = guard.fresh(snapshot) {
-            return Ok(bytes);
+        if let Some(made) = guard.fresh(snapshot) {
+            return Ok(made);
         }
         let snapshot = Arc::clone(snapshot);
-        let registry = Arc::clone(&self.registry);
+        let shared = Arc::clone(&self.shared);
         // The guard goes along: if this future is dropped, the text is finished and kept all the same.
         let making = tokio::task::spawn_blocking(move || {
             let started = Instant::now();
             guard.of = None;
-            make(&mut guard, &registry, &snapshot)?;
-            registry.encodes.inc();
-            registry.encode_seconds.inc_by(started.elapsed().as_secs_f64());
+            // Dropped first: its buffer is then used again, unless a client still reads it.
+            guard.bytes = Bytes::new();
+            if let Some(id) = guard.id.take() {
+                shared.connections.cut_readers(&shared.texts.supersede(id));
+            }
+            let bytes = make(&mut guard.text, &shared.registry, &snapshot)?;
+            shared.registry.encodes.inc();
+            shared.registry.encode_seconds.inc_by(started.elapsed().as_secs_f64());
+            let (bytes, id) = shared.texts.keep(bytes);
+            (guard.bytes, guard.id) = (bytes.clone(), Some(id));
             guard.of = Some(snapshot);
-            Ok(guard.bytes.clone())
+            guard.made_at = Some(Instant::now());
+            Ok((bytes, Some(id)))
         });
-        making.await.context("make the answer")?
+        making.await.context("make the response")?
     }
 }

@@ -13,6 +13,8 @@ use std::{
 
 use axum::http::{HeaderValue, header::DATE};
 use hyper::{
+    Request, StatusCode,
+    body::Incoming,
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -27,22 +29,44 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Options, socket};
+use super::{
+    Options,
+    body::HeldBody,
+    host_header::HostPolicy,
+    routes, socket,
+    table::{Eviction, PROBE_LIFETIME, Place},
+    texts::TextId,
+};
 use crate::exposition::registry::Registry;
 
 /// The longest head of a request.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
 
-/// Serves a connection until it ends, is cut, or is too old, or until the sender of `closing` is dropped.
-pub(super) async fn serve(
-    stream: TcpStream,
-    router: axum::Router,
-    options: Options,
-    registry: Arc<Registry>,
-    mut closing: watch::Receiver<()>,
-) {
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) router: axum::Router,
+    pub(super) options: Options,
+    pub(super) hosts: HostPolicy,
+    pub(super) registry: Arc<Registry>,
+    /// Changes when the server ends.
+    pub(super) closing: watch::Receiver<()>,
+}
+
+/// Why a connection ends.
+enum End {
+    /// By itself, or within the time that is left when it is too old; `None` if not even then.
+    Own(Option<hyper::Result<()>>),
+    /// A response took too long.
+    Overdue,
+    Evicted(Eviction),
+}
+
+/// Serves a connection until it ends, is cut, or is too old, or until the server ends.
+pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
+    let Shared { router, options, hosts, registry, mut closing } = shared;
     let _open = Open::new(&registry);
-    // An answer is one or few large writes; without it the last part would wait for an acknowledgement.
+    // A response is one or few large writes; without it the last part would wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let descriptor = stream.as_raw_fd();
     let mut stream = TimeoutStream::new(stream);
@@ -50,47 +74,81 @@ pub(super) async fn serve(
     let answered = Arc::new(AtomicBool::new(false));
     let answers = Arc::clone(&answered);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
+    let state = &place.connection;
+    let probes_only = state.probes_only;
+    let lifetime = if probes_only { PROBE_LIFETIME } else { options.connection_age };
+    let service = service_fn(move |request: Request<Incoming>| {
         answers.store(true, Ordering::Relaxed);
-        let answer = router.call(request);
+        let responding = state.begin();
+        let refusal = hosts.refusal(&request).or_else(|| {
+            let refused = probes_only && !routes::is_probe(request.uri().path());
+            refused.then_some((
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many connections: only /healthz and /readyz are served\n",
+            ))
+        });
+        let response = match refusal {
+            Some(refusal) => Err(routes::refused(refusal)),
+            None => Ok(router.call(request)),
+        };
         async move {
-            let mut answer = answer.await?;
-            if let Some(date) = date(SystemTime::now()) {
-                answer.headers_mut().insert(DATE, date);
+            let mut response = match response {
+                Ok(response) => response.await?,
+                Err(refused) => refused,
+            };
+            if let Some(text) = response.extensions().get::<TextId>() {
+                responding.sends(*text);
             }
-            Ok::<_, Infallible>(answer)
+            if let Some(date) = date(SystemTime::now()) {
+                response.headers_mut().insert(DATE, date);
+            }
+            Ok::<_, Infallible>(response.map(|body| HeldBody::new(body, responding)))
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // hyper's own panics if the clock shows a time before 1970: see `date`.
         .auto_date_header(false)
-        .header_read_timeout(options.header_timeout)
+        .header_read_timeout(options.header_timeout.min(lifetime))
         .max_buf_size(HEAD_MAX_BYTES)
+        .keep_alive(!probes_only)
+        // A client that closes its side after its request still gets the response.
+        .half_close(true)
         // The shared text goes to the socket as it is; flattened writes would copy it for each client.
         .writev(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
-    let leave = async {
-        tokio::select! { () = sleep(options.connection_age) => (), _ = closing.changed() => () }
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = leave => {
+    let end = {
+        let leave = async {
+            tokio::select! { () = sleep(lifetime) => (), _ = closing.changed() => () }
+        };
+        let own = async {
+            tokio::select! {
+                ended = connection.as_mut() => return Some(ended),
+                () = leave => {}
+            }
             connection.as_mut().graceful_shutdown();
-            timeout(options.write_timeout, connection.as_mut()).await.ok()
+            timeout(options.write_timeout.min(lifetime), connection.as_mut()).await.ok()
+        };
+        tokio::select! {
+            ended = own => End::Own(ended),
+            () = state.overdue(options.response_timeout) => End::Overdue,
+            reason = state.evicted() => End::Evicted(reason),
         }
     };
-    let cut = match ended {
-        Some(Ok(())) => return,
+    let cut = match end {
+        End::Own(Some(Ok(()))) => return,
         // Kept open for another request, and none came: that is how most connections end.
-        Some(Err(error)) if error.is_timeout() && answered.load(Ordering::Relaxed) => return,
-        Some(Err(error)) if error.is_timeout() => &registry.request_timeouts,
-        Some(Err(error)) if !is_write_timeout(&error) => {
+        End::Own(Some(Err(error))) if error.is_timeout() && answered.load(Ordering::Relaxed) => return,
+        End::Own(Some(Err(error))) if error.is_timeout() => &registry.request_timeouts,
+        End::Own(Some(Err(error))) if !is_write_timeout(&error) => {
             // Whatever else a client did wrong is its own affair.
             return tracing::debug!("serve a connection: {error}");
         }
-        _ => &registry.response_timeouts,
+        End::Own(_) | End::Overdue => &registry.response_timeouts,
+        End::Evicted(Eviction::Idle) => &registry.evicted_idle,
+        End::Evicted(Eviction::Slow) => &registry.evicted_slow,
+        End::Evicted(Eviction::Unread) => &registry.evicted_unread,
     };
     cut.inc();
     // SAFETY: the descriptor is that of the stream in `connection`, which is pinned here and not dropped yet.

@@ -15,16 +15,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    cache::{Cache, View},
+    cache::{Cache, Sendable, View},
     encoding,
     health::Health,
 };
 use crate::{
-    exposition::{DEMO, registry::Registry, text},
+    exposition::{self, DEMO},
     snapshot::Snapshot,
 };
 
@@ -48,16 +47,27 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
 struct Shared {
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     health: Arc<Health>,
-    cache: Cache,
+    cache: Arc<Cache>,
+}
+
+/// True for the paths that tell whether the agent works.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+/// The response to a request that is refused before its path is looked at.
+pub(super) fn refused((status, reason): (StatusCode, &'static str)) -> Response {
+    let content = (CONTENT_TYPE, HeaderValue::from_static(PLAIN));
+    (status, SECURITY, [content], reason).into_response()
 }
 
 /// The paths.
 pub(super) fn router(
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     health: Arc<Health>,
-    registry: Arc<Registry>,
+    cache: Arc<Cache>,
 ) -> Router {
-    let shared = Arc::new(Shared { snapshots, health, cache: Cache::new(registry) });
+    let shared = Arc::new(Shared { snapshots, health, cache });
     let view = |view| get(move |State(shared): State<Arc<Shared>>, headers| viewed(shared, view, headers));
     Router::new()
         .route("/", view(View::Page))
@@ -94,13 +104,13 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
         return state(&shared, Err("no snapshot yet".into()));
     };
     let gzip = encoding::takes_gzip(&headers);
-    let made: anyhow::Result<Bytes> = if gzip {
+    let made: anyhow::Result<Sendable> = if gzip {
         shared.cache.gzip(&snapshot, view).await
     } else {
         shared.cache.plain(&snapshot, view).await
     };
-    let bytes = match made {
-        Ok(bytes) => bytes,
+    let (bytes, text) = match made {
+        Ok(made) => made,
         Err(error) => {
             tracing::error!("answer with {view:?}: {error:#}");
             return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "see the agent's log\n").into_response();
@@ -109,7 +119,7 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
     if view == View::Metrics {
         snapshot.delivery.mark_scraped();
     }
-    let content = if view == View::Page { HTML } else { text::CONTENT_TYPE };
+    let content = if view == View::Page { HTML } else { exposition::text::CONTENT_TYPE };
     let mut answer = (
         SECURITY,
         [
@@ -119,6 +129,9 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
         bytes,
     )
         .into_response();
+    if let Some(text) = text {
+        answer.extensions_mut().insert(text);
+    }
     if gzip {
         answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

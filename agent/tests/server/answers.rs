@@ -215,7 +215,7 @@ fn the_server_ends_when_told_though_connections_are_open() {
     let address = server.address;
     let _silent = connect(address);
     let mut kept = connect(address);
-    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(super::client::answer(&mut kept, false).unwrap().status, 200);
     let told = Instant::now();
     server.end();

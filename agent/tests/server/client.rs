@@ -41,7 +41,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
 /// A request on a connection of its own; `headers` end with CRLF each.
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = connect(address);
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     answer(&mut stream, method == "HEAD").unwrap()
 }

@@ -26,6 +26,9 @@ pub(crate) fn options() -> Options {
         max_connections: 64,
         header_timeout: Duration::from_millis(500),
         write_timeout: Duration::from_secs(1),
+        response_timeout: Duration::from_secs(30),
+        max_unread_bytes: 64 << 20,
+        allowed_hosts: Vec::new(),
         connection_age: Duration::from_secs(60),
     }
 }

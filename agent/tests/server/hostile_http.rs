@@ -41,7 +41,7 @@ fn a_connection_without_a_request_is_cut() {
     let server = Server::with(1, options());
     assert_cut_within(&mut connect(server.address), Duration::from_secs(3));
     let mut kept = connect(server.address);
-    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(answer(&mut kept, false).unwrap().status, 200);
     assert_cut_within(&mut kept, Duration::from_secs(3));
     // The second is how a scraper's connection usually ends, and no reason to worry.
@@ -77,7 +77,7 @@ fn clients_that_never_read_are_cut_and_cost_no_memory_each() {
         return;
     }
     let mut options = options();
-    options.write_timeout = Duration::from_secs(2);
+    options.write_timeout = Duration::from_secs(10);
     let server = Server::with(2000, options);
     let body = get(server.address, "/metrics").body.len();
     assert!(body > 8 << 20, "{body} would fit into socket buffers");
@@ -87,7 +87,7 @@ fn clients_that_never_read_are_cut_and_cost_no_memory_each() {
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 4 * body, "{grown} bytes for 40 clients of {body}");
     assert_eq!(server.counter("glassbox_server_open_connections"), 41.0);
-    thread::sleep(Duration::from_millis(2500));
+    thread::sleep(Duration::from_secs(12));
     assert_eq!(server.counter("glassbox_server_open_connections"), 1.0);
     assert_eq!(server.counter("glassbox_server_timeouts_total{phase=\"response\"}"), 40.0);
     for stream in &mut stalled {
@@ -117,7 +117,7 @@ fn a_busy_connection_ends_between_requests_when_it_is_old() {
     let mut stream = connect(server.address);
     let began = Instant::now();
     loop {
-        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n");
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
         match answer(&mut stream, false) {
             Some(answer) => assert_eq!(answer.status, 200),
             None => break,
@@ -132,7 +132,9 @@ fn a_busy_connection_ends_between_requests_when_it_is_old() {
 fn a_body_is_refused_and_not_read() {
     let server = Server::with(1, options());
     let mut stream = connect(server.address);
-    stream.write_all(b"POST /metrics HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000000000\r\n\r\n").unwrap();
+    stream
+        .write_all(b"POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000000\r\n\r\n")
+        .unwrap();
     let began = Instant::now();
     let mut sent = 0;
     while let Ok(length) = stream.write(&[b'x'; 65_536]) {
@@ -190,38 +192,11 @@ fn garbage_is_refused() {
 }
 
 #[test]
-fn a_crowd_is_turned_away_and_does_not_keep_others_out() {
-    let mut options = options();
-    options.max_connections = 8;
-    options.header_timeout = Duration::from_millis(1500);
-    let server = Server::with(1, options);
-    let crowd: Vec<_> = (0..200).map(|_| connect(server.address)).collect();
-    let began = Instant::now();
-    // A scraper that tries again gets through as soon as the silent ones are cut.
-    let served = loop {
-        let mut stream = connect(server.address);
-        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
-        if let Some(answer) = answer(&mut stream, false) {
-            break answer;
-        }
-        assert!(began.elapsed() < Duration::from_secs(5));
-        thread::sleep(Duration::from_millis(50));
-    };
-    assert_eq!(served.status, 200);
-    let of = |outcome| server.counter(&format!("glassbox_server_connections_total{{outcome=\"{outcome}\"}}"));
-    // On a slow machine some of the crowd may come after the first of it were cut.
-    let (rejected, accepted) = (of("rejected"), of("accepted"));
-    assert!(rejected >= 100.0 && rejected + accepted > 200.0, "{rejected} {accepted}");
-    assert!(server.counter("glassbox_server_timeouts_total{phase=\"request\"}") >= 1.0);
-    drop(crowd);
-}
-
-#[test]
 fn clients_that_leave_at_once_do_not_pile_up_work() {
     let server = Server::with(1000, options());
     let before = server.counter("glassbox_server_encodes_total");
     for _ in 0..50 {
-        connect(server.address).write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+        connect(server.address).write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     }
     let after = server.counter("glassbox_server_encodes_total");
     assert!(after <= before + 2.0, "{} texts", after - before);
@@ -236,7 +211,7 @@ fn pipelined_requests_are_answered_in_order() {
         .iter()
         .cycle()
         .take(100)
-        .map(|path| format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n"))
+        .map(|path| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
         .collect();
     stream.write_all(requests.as_bytes()).unwrap();
     for (number, status) in [200, 404, 200, 200].into_iter().cycle().take(100).enumerate() {
@@ -268,7 +243,7 @@ fn paths_that_are_not_ours_lead_nowhere() {
 }
 
 /// A client that asks for everything and reads nothing, with little room of its own.
-fn stall(address: SocketAddr) -> TcpStream {
+pub(crate) fn stall(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     let room: libc::c_int = 4096;
     // SAFETY: the descriptor is open and `room` is an int that lives through the call.
@@ -282,7 +257,7 @@ fn stall(address: SocketAddr) -> TcpStream {
         )
     };
     assert_eq!(failed, 0);
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     stream
 }
 

@@ -8,4 +8,6 @@
 mod answers;
 mod client;
 mod host;
+mod host_names;
 mod hostile_http;
+mod limits;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use glassbox::{collectors::COLLECTORS, config::Config};
+use proptest::strategy::Strategy as _;
 
 fn shipped() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/agent.toml")).unwrap()
@@ -133,6 +134,8 @@ fn a_value_out_of_range_is_named_with_its_range() {
         ("[server]\nmax_connections = 0\n", "server.max_connections", "1", "4096"),
         ("[server]\nheader_timeout_ms = 1\n", "server.header_timeout_ms", "100", "60000"),
         ("[server]\nwrite_timeout_ms = 1\n", "server.write_timeout_ms", "100", "300000"),
+        ("[server]\nresponse_timeout_ms = 1\n", "server.response_timeout_ms", "100", "600000"),
+        ("[server]\nmax_unread_bytes = 1\n", "server.max_unread_bytes", "1048576", "1073741824"),
     ] {
         let error = load(text).unwrap_err();
         assert!(error.contains(&format!("key {key}: ")), "{error}");
@@ -152,6 +155,8 @@ fn the_ranges_are_those_that_the_shipped_configuration_names() {
         ("max_connections", "1 to 4096"),
         ("header_timeout_ms", "100 to 60000"),
         ("write_timeout_ms", "100 to 300000"),
+        ("response_timeout_ms", "100 to 600000"),
+        ("max_unread_bytes", "1048576 to 1073741824"),
     ] {
         let (before, _) = text.split_once(&format!("\n#{key} = ")).unwrap();
         let prose = before.rsplit("\n\n").next().unwrap().replace("\n# ", " ");
@@ -233,4 +238,42 @@ fn a_rename_with_two_stars_is_refused() {
         assert!(error.contains("containers.rename") && error.contains("more than one *"), "{error}");
     }
     load("[[containers.rename]]\nname = \"a*\"\nto = \"b-*\"\n").unwrap();
+}
+#[test]
+fn what_is_no_log_level_or_host_name_is_refused() {
+    let error = load("log = \"verbose\"\n").unwrap_err();
+    assert!(error.contains("key log: ") && error.contains("error, warn, info"), "{error}");
+    for name in ["", "a b", "localhost:9966", "http://x"] {
+        let error = load(&format!("[server]\nallowed_hosts = [\"{name}\"]\n")).unwrap_err();
+        assert!(error.contains("key server.allowed_hosts: "), "{error}");
+    }
+    let config = load("[server]\nallowed_hosts = [\"metrics.example.org\"]\n").unwrap();
+    assert_eq!(config.allowed_hosts, ["metrics.example.org"]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_configuration_panics_and_what_is_taken_is_within_its_bounds(
+        text in "\\PC{0,60}",
+        key in proptest::sample::select(vec![
+            "tick_ms", "log", "listen", "containers.max", "containers.keep_ended_s", "server.max_connections",
+            "server.max_unread_bytes", "server.response_timeout_ms", "server.allowed_hosts", "docker.socket",
+            "nvml.sample_ms", "nvidia_driver.release", "disk.period_s", "cri.sockets",
+        ]),
+        value in proptest::prelude::prop_oneof![
+            proptest::prelude::any::<i64>().prop_map(|number| number.to_string()),
+            (0u64..100_000).prop_map(|number| number.to_string()),
+            "\"[a-z0-9.:/=,]{0,20}\"",
+            "\\[(\"[a-z/.]{0,9}\",)?\\]",
+        ],
+    ) {
+        let _ = load(&text);
+        if let Ok(config) = load(&format!("{key} = {value}\n")) {
+            let tick_ms = config.tick.as_millis();
+            proptest::prop_assert!((100..=60_000).contains(&tick_ms));
+            proptest::prop_assert!((1..=16_384).contains(&config.containers_max));
+            proptest::prop_assert!((1..=4096).contains(&config.max_connections));
+            proptest::prop_assert!((1 << 20..=1 << 30).contains(&config.max_unread_bytes));
+        }
+    }
 }

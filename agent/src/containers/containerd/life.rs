@@ -130,4 +130,26 @@ mod tests {
         }
         assert_eq!(life.last_exit, Some(Exit { at: time_of(AT).unwrap(), code: Some(9) }));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_event_panics(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+            seconds: i64, nanos: i32, status: i32, topic in "/tasks/(start|exit|oom|paused|resumed|delete|.{0,5})",
+        ) {
+            use super::super::messages::{About, Container, Envelope, ListContainerMessage, ListTasksResponse};
+            let mut life = Life::default();
+            let at = time_of(Timestamp { seconds, nanos });
+            if let Some(at) = at {
+                apply(&mut life, "web", &topic, &bytes, at);
+                apply(&mut life, "web", &topic, &exit("web", status.unsigned_abs()), at);
+            }
+            let exited_at = Some(Timestamp { seconds, nanos });
+            listed(&mut life, &Process { status, exited_at, ..Process::default() });
+            // The rest of what containerd may send.
+            let _ = (About::decode(bytes.as_slice()), Container::decode(bytes.as_slice()));
+            let _ = (Envelope::decode(bytes.as_slice()), ListContainerMessage::decode(bytes.as_slice()));
+            let _ = ListTasksResponse::decode(bytes.as_slice());
+        }
+    }
 }

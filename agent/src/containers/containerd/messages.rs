@@ -1,7 +1,10 @@
 //! The messages of containerd's own services, with the fields that are read:
 //! <https://github.com/containerd/containerd/tree/main/api>. A field's number is its identity.
 
-use std::collections::HashMap;
+use crate::containers::{
+    directory::ENTRIES_MAX,
+    grpc::bounded::{Labels, List},
+};
 
 pub(super) const LIST_NAMESPACES: &str = "/containerd.services.namespaces.v1.Namespaces/List";
 pub(super) const LIST_CONTAINERS: &str = "/containerd.services.containers.v1.Containers/ListStream";
@@ -26,11 +29,7 @@ pub(super) struct Filtered {
     pub(super) filters: Vec<String>,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListNamespacesResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) namespaces: Vec<Namespace>,
-}
+pub(super) type ListNamespacesResponse = List<Namespace, 1, 1024>;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Namespace {
@@ -48,8 +47,8 @@ pub(super) struct ListContainerMessage {
 pub(super) struct Container {
     #[prost(string, tag = "1")]
     pub(super) id: String,
-    #[prost(map = "string, string", tag = "2")]
-    pub(super) labels: HashMap<String, String>,
+    #[prost(message, required, tag = "2")]
+    pub(super) labels: Labels,
     #[prost(string, tag = "3")]
     pub(super) image: String,
     /// The OCI runtime's configuration, in JSON.
@@ -59,11 +58,7 @@ pub(super) struct Container {
     pub(super) created_at: Option<Timestamp>,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListTasksResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) tasks: Vec<Process>,
-}
+pub(super) type ListTasksResponse = List<Process, 1, ENTRIES_MAX>;
 
 /// A container's main process.
 #[derive(Clone, PartialEq, prost::Message)]

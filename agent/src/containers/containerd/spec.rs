@@ -115,4 +115,25 @@ mod tests {
             assert_eq!(cgroup_path(text.as_bytes()), None, "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_comes_out_is_a_place_in_the_tree(
+            path in "\\PC{0,40}", near in "([a-z./:-]|slice|\\.\\.|//){0,20}",
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        ) {
+            let _ = cgroup_path(&bytes);
+            for path in [path, near].iter().filter_map(|given| of(given)) {
+                proptest::prop_assert!(path.starts_with('/') && path.len() < PATH_BYTES, "{}", path);
+                let sound = path[1..].split('/').all(|part| !["", ".", ".."].contains(&part) && !part.contains('\0'));
+                proptest::prop_assert!(sound, "{}", path);
+            }
+        }
+
+        #[test]
+        fn a_plain_path_stays_as_it_is(parts in proptest::collection::vec("[a-zA-Z0-9_-]{1,20}", 1..8)) {
+            let path = format!("/{}", parts.join("/"));
+            proptest::prop_assert_eq!(of(&path), Some(path));
+        }
+    }
 }

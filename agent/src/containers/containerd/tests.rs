@@ -33,7 +33,7 @@ fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
 
 fn namespaces(names: &[&str]) -> Answer {
     let namespaces = names.iter().map(|name| Namespace { name: (*name).to_owned() }).collect();
-    Answer::one(&ListNamespacesResponse { namespaces })
+    Answer::one(&ListNamespacesResponse { items: namespaces })
 }
 
 fn container(id: &str, labels: &[(&str, &str)]) -> Vec<u8> {
@@ -52,7 +52,7 @@ fn container(id: &str, labels: &[(&str, &str)]) -> Vec<u8> {
 fn tasks(tasks: &[(&str, i32)]) -> Answer {
     let task =
         |&(id, status): &(&str, i32)| Process { id: id.into(), status, exit_status: 4, exited_at: Some(AT) };
-    Answer::one(&ListTasksResponse { tasks: tasks.iter().map(task).collect() })
+    Answer::one(&ListTasksResponse { items: tasks.iter().map(task).collect() })
 }
 
 fn event(namespace: &str, topic: &str, id: &str) -> Vec<u8> {

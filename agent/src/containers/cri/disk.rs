@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::messages::Nothing;
 use crate::containers::{
     directory::{ENTRIES_MAX, Source},
-    grpc::{Client, is_unimplemented},
+    grpc::{Client, bounded::List, is_unimplemented},
     layers::Layers,
     runtimes::is_there,
     watcher::{PACE, Pace},
@@ -30,11 +30,7 @@ const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// One that does not speak CRI is asked again after so many periods.
 const NOT_OFFERED_PERIODS: u32 = 10;
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListContainerStatsResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) stats: Vec<ContainerStats>,
-}
+pub(super) type ListContainerStatsResponse = List<ContainerStats, 1, ENTRIES_MAX>;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ContainerStats {
@@ -103,7 +99,7 @@ async fn ask(pace: Pace, socket: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     let (client, _standing) = pace.answer(socket, Client::connect(socket)).await?;
     let question = client.ask::<_, ListContainerStatsResponse>(LIST_CONTAINER_STATS, Nothing {});
     let answer = pace.answer(socket, question).await.context("list container statistics")?;
-    Ok(answer.stats.into_iter().take(ENTRIES_MAX).filter_map(size).collect())
+    Ok(answer.items.into_iter().filter_map(size).collect())
 }
 
 fn size(stats: ContainerStats) -> Option<(String, u64)> {

@@ -125,4 +125,31 @@ mod tests {
         told(&mut life, &status(EXITED));
         assert!(!is_open(&life, false) && !is_open(&life, true));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_message_panics_and_no_state_goes_back(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            states in proptest::collection::vec((-2i32..5, proptest::prelude::any::<i64>()), 0..9),
+        ) {
+            use prost::Message as _;
+
+            use crate::containers::cri::messages::{
+                ContainerEventResponse, ListContainersResponse, ListPodSandboxResponse,
+            };
+            let mut life = Life::default();
+            for (state, at_ns) in states {
+                let before = rank(life.state);
+                told(&mut life, &ContainerStatus { created_at: at_ns, finished_at: at_ns, ..status(state) });
+                proptest::prop_assert!(rank(life.state) >= before);
+            }
+            if let Ok(status) = ContainerStatus::decode(bytes.as_slice()) {
+                told(&mut life, &status);
+                let again = ContainerStatus::decode(status.encode_to_vec().as_slice());
+                proptest::prop_assert_eq!(again.as_ref(), Ok(&status));
+            }
+            let _ = ContainerEventResponse::decode(bytes.as_slice());
+            let _ = (ListContainersResponse::decode(bytes.as_slice()), ListPodSandboxResponse::decode(bytes.as_slice()));
+        }
+    }
 }

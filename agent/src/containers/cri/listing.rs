@@ -6,19 +6,20 @@ use std::{
 };
 
 use anyhow::Context as _;
+use prost::Message as _;
 
 use super::{
     CriApi, life,
     messages::{
-        CONTAINER_STATUS, Container, ContainerEventResponse, ContainerStatusRequest, ContainerStatusResponse,
-        DELETED, LIST_CONTAINERS, LIST_POD_SANDBOX, ListContainersResponse, ListPodSandboxResponse, Nothing,
-        VERSION, VersionRequest, VersionResponse,
+        CONTAINER_STATUS, Container, ContainerEventResponse, ContainerStatus, ContainerStatusRequest,
+        ContainerStatusResponse, DELETED, LIST_CONTAINERS, LIST_POD_SANDBOX, ListContainersResponse,
+        ListPodSandboxResponse, Nothing, VERSION, VersionRequest, VersionResponse,
     },
     names::{SANDBOX, container_names, sandbox_names, time_of},
 };
 use crate::{
     containers::{
-        directory::{ENTRIES_MAX, LINGER, Names},
+        directory::{LINGER, Names},
         due::Question,
         grpc::{Client, is_unimplemented},
         watcher::{NotOffered, Watcher},
@@ -48,11 +49,11 @@ impl Watcher<CriApi> {
         let sandboxes = sandboxes.with_context(|| format!("list {name} pods"))?.items;
         let containers = client.ask::<_, ListContainersResponse>(LIST_CONTAINERS, Nothing {});
         let containers = self.answer(containers).await;
-        let containers = containers.with_context(|| format!("list {name} containers"))?.containers;
+        let containers = containers.with_context(|| format!("list {name} containers"))?.items;
 
         let mut pods = HashMap::new();
         let mut listed = HashSet::new();
-        for sandbox in sandboxes.into_iter().take(ENTRIES_MAX) {
+        for sandbox in sandboxes {
             let metadata = sandbox.metadata.unwrap_or_default();
             let (created_at, labels) = (sandbox.created_at, &sandbox.labels);
             let mut names = sandbox_names(self.source, &self.label_filter, &metadata, labels, created_at);
@@ -63,7 +64,7 @@ impl Watcher<CriApi> {
             pods.insert(sandbox.id, metadata);
         }
         let mut unclear = Vec::new();
-        for container in containers.into_iter().take(ENTRIES_MAX) {
+        for container in containers {
             let pod = pods.get(&container.pod_sandbox_id);
             let Container { id, metadata, image, labels, state, created_at, .. } = container;
             let (metadata, filter) = (metadata.unwrap_or_default(), &self.label_filter);
@@ -136,7 +137,9 @@ impl Watcher<CriApi> {
             life::sandbox(&mut names.life, pod.state, pod.created_at, metadata.attempt);
             return self.put(id, names);
         }
-        let status = event.containers_statuses.into_iter().find(|status| status.id == *id);
+        let statuses = event.containers_statuses.iter();
+        let mut statuses = statuses.filter_map(|status| ContainerStatus::decode(status.as_slice()).ok());
+        let status = statuses.find(|status| status.id == *id);
         let Some(mut status) = status else { return };
         let (image, container) = (status.image.take(), status.metadata.clone().unwrap_or_default());
         let filter = &self.label_filter;

@@ -1,7 +1,10 @@
 //! The messages of Kubernetes' container runtime interface, version 1, with the fields that are read: `runtime.v1` in
 //! <https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto>. A field's number is its identity.
 
-use std::collections::HashMap;
+use crate::containers::{
+    directory::ENTRIES_MAX,
+    grpc::bounded::{Labels, List},
+};
 
 pub(super) const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 pub(super) const LIST_POD_SANDBOX: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
@@ -36,11 +39,7 @@ pub(super) struct VersionResponse {
     pub(super) runtime_name: String,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListPodSandboxResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) items: Vec<PodSandbox>,
-}
+pub(super) type ListPodSandboxResponse = List<PodSandbox, 1, ENTRIES_MAX>;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct PodSandbox {
@@ -53,8 +52,8 @@ pub(super) struct PodSandbox {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "4")]
     pub(super) created_at: i64,
-    #[prost(map = "string, string", tag = "5")]
-    pub(super) labels: HashMap<String, String>,
+    #[prost(message, required, tag = "5")]
+    pub(super) labels: Labels,
 }
 
 /// The same fields, but for the number of the labels.
@@ -69,8 +68,8 @@ pub(super) struct PodSandboxStatus {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "4")]
     pub(super) created_at: i64,
-    #[prost(map = "string, string", tag = "7")]
-    pub(super) labels: HashMap<String, String>,
+    #[prost(message, required, tag = "7")]
+    pub(super) labels: Labels,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -85,11 +84,7 @@ pub(super) struct PodSandboxMetadata {
     pub(super) attempt: u32,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ListContainersResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) containers: Vec<Container>,
-}
+pub(super) type ListContainersResponse = List<Container, 1, ENTRIES_MAX>;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Container {
@@ -106,8 +101,8 @@ pub(super) struct Container {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "7")]
     pub(super) created_at: i64,
-    #[prost(map = "string, string", tag = "8")]
-    pub(super) labels: HashMap<String, String>,
+    #[prost(message, required, tag = "8")]
+    pub(super) labels: Labels,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -161,8 +156,8 @@ pub(super) struct ContainerStatus {
     pub(super) image: Option<ImageSpec>,
     #[prost(string, tag = "10")]
     pub(super) reason: String,
-    #[prost(map = "string, string", tag = "12")]
-    pub(super) labels: HashMap<String, String>,
+    #[prost(message, required, tag = "12")]
+    pub(super) labels: Labels,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -173,6 +168,7 @@ pub(super) struct ContainerEventResponse {
     pub(super) container_event_type: i32,
     #[prost(message, optional, tag = "4")]
     pub(super) pod_sandbox_status: Option<PodSandboxStatus>,
-    #[prost(message, repeated, tag = "5")]
-    pub(super) containers_statuses: Vec<ContainerStatus>,
+    /// [`ContainerStatus`] of each container of the pod, not decoded: only one is wanted.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub(super) containers_statuses: Vec<Vec<u8>>,
 }

@@ -1,12 +1,12 @@
 //! What a runtime says of a pod's sandbox or container, as the directory wants it. Pure.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use super::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
-use crate::containers::directory::{Names, Source};
+use crate::containers::{
+    directory::{Names, Source},
+    grpc::bounded::Labels,
+};
 
 /// What Kubernetes calls the container that only holds a pod's namespaces.
 pub(super) const SANDBOX: &str = "POD";
@@ -19,7 +19,7 @@ pub(super) fn sandbox_names(
     source: Source,
     filter: &[String],
     pod: &PodSandboxMetadata,
-    labels: &HashMap<String, String>,
+    labels: &Labels,
     created_at: i64,
 ) -> Names {
     let container = ContainerMetadata { name: SANDBOX.to_owned(), attempt: pod.attempt };
@@ -34,7 +34,7 @@ pub(super) fn container_names(
     container: &ContainerMetadata,
     image: Option<ImageSpec>,
     pod: Option<&PodSandboxMetadata>,
-    labels: &HashMap<String, String>,
+    labels: &Labels,
 ) -> Names {
     let image = image.unwrap_or_default();
     let image = Some(image.user_specified_image).filter(|text| !text.is_empty()).unwrap_or(image.image);
@@ -45,8 +45,7 @@ pub(super) fn container_names(
     let name = format!("k8s_{}_{pod_name}_{namespace}_{uid}_{attempt}", container.name);
     let known = [(NAMESPACE, &pod.namespace), (POD, &pod.name), (CONTAINER, &container.name)];
     let known = known.into_iter().filter(|(_, value)| !value.is_empty());
-    let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let labels = labels.chain(known.map(|(key, value)| (key, value.as_str())));
+    let labels = labels.iter().chain(known.map(|(key, value)| (key, value.as_str())));
     Names::new(source, &name, &image, labels, filter)
 }
 

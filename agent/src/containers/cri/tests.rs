@@ -1,6 +1,6 @@
 //! The watcher against runtimes of all kinds, made up on a unix socket.
 
-use std::{collections::HashMap, io::Write as _};
+use std::io::Write as _;
 
 use prost::Message as _;
 
@@ -63,7 +63,7 @@ fn container(id: &str, name: &str) -> Container {
         image: Some(ImageSpec { image: "sha256:00".into(), user_specified_image: "web:1".into() }),
         state: RUNNING,
         created_at: CREATED_NS,
-        labels: HashMap::from([("kept".into(), "1".into()), ("dropped".into(), "2".into())]),
+        labels: [("kept".into(), "1".into()), ("dropped".into(), "2".into())].into_iter().collect(),
     }
 }
 
@@ -72,7 +72,7 @@ fn calm(path: &str, containers: Vec<Container>) -> Answer {
     match path {
         VERSION => Answer::one(&VersionResponse { runtime_name: "made-up".into() }),
         LIST_POD_SANDBOX => Answer::one(&ListPodSandboxResponse { items: vec![sandbox()] }),
-        LIST_CONTAINERS => Answer::one(&ListContainersResponse { containers }),
+        LIST_CONTAINERS => Answer::one(&ListContainersResponse { items: containers }),
         CONTAINER_STATUS => Answer::one(&ContainerStatusResponse { status: Some(status(A, "app")) }),
         GET_CONTAINER_EVENTS => Answer::Silence,
         path => panic!("an unexpected call of {path}"),
@@ -101,8 +101,8 @@ fn started(id: &str, name: &str) -> ContainerEventResponse {
             ..Default::default()
         }),
         containers_statuses: vec![
-            ContainerStatus { id: "another".into(), ..Default::default() },
-            status(id, name),
+            ContainerStatus { id: "another".into(), ..Default::default() }.encode_to_vec(),
+            status(id, name).encode_to_vec(),
         ],
     }
 }
@@ -293,8 +293,8 @@ fn an_answer_that_is_too_large_is_refused() {
     let peer = Peer::new(|path, _| match path {
         LIST_CONTAINERS => {
             let mut container = container(A, "app");
-            container.labels.insert("kept".into(), "x".repeat(33 << 20));
-            Answer::one(&ListContainersResponse { containers: vec![container] })
+            container.labels.entries.insert("kept".into(), "x".repeat(33 << 20));
+            Answer::one(&ListContainersResponse { items: vec![container] })
         }
         path => calm(path, Vec::new()),
     });
@@ -371,11 +371,11 @@ fn killed() -> Exit {
 fn a_life_is_told_by_events_and_never_goes_back() {
     let state = |state, kind| {
         let mut event = ContainerEventResponse { container_event_type: kind, ..started(A, "app") };
-        event.containers_statuses[1].state = state;
+        event.containers_statuses[1] = ContainerStatus { state, ..status(A, "app") }.encode_to_vec();
         event
     };
     let mut stopped = state(EXITED, 2);
-    stopped.containers_statuses[1] = ended(A, "app");
+    stopped.containers_statuses[1] = ended(A, "app").encode_to_vec();
     let events = [state(CREATED, 0), state(RUNNING, 1), stopped, state(RUNNING, 1)];
     let events = events.map(|event| event.encode_to_vec()).to_vec();
     let last = started(B, "last").encode_to_vec();

@@ -47,13 +47,20 @@ impl Entries {
         }
     }
 
-    /// Makes room for one more: what was removed first goes first, then what arrived first.
+    /// Makes room for one more: what was removed first goes first, then, of the source that has the most entries, what
+    /// arrived first. So a source that tells of very many containers only crowds out its own.
     pub(super) fn make_room(&mut self) {
         while self.by_id.len() >= ENTRIES_MAX {
             if self.drop_oldest_removed() {
                 continue;
             }
-            let oldest = self.by_id.iter().min_by_key(|(_, entry)| entry.arrival).map(|(id, _)| id.clone());
+            let mut counts: HashMap<Source, usize> = HashMap::new();
+            for entry in self.by_id.values() {
+                *counts.entry(entry.names.source).or_default() += 1;
+            }
+            let Some((largest, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return };
+            let of_largest = self.by_id.iter().filter(|(_, entry)| entry.names.source == largest);
+            let oldest = of_largest.min_by_key(|(_, entry)| entry.arrival).map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { return };
             self.by_id.remove(&oldest);
         }

@@ -3,12 +3,10 @@
 
 use std::time::SystemTime;
 
-use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummaryStateEnum,
-    HealthStatusEnum,
+use super::{
+    messages::{Inspected, InspectedState},
+    timestamp,
 };
-
-use super::timestamp;
 use crate::{
     containers::lifecycle::{Exit, Life},
     snapshot::lifecycle::{Health, State},
@@ -46,13 +44,13 @@ pub(super) fn is_event(action: &str) -> bool {
 }
 
 /// Takes in an answer that was asked for after `changes` changes. What changed since is newer.
-pub(super) fn inspected(life: &mut Life, container: &ContainerInspectResponse, changes: u64) {
+pub(super) fn inspected(life: &mut Life, container: &Inspected, changes: u64) {
     let time = |text: &Option<String>| text.as_deref().and_then(timestamp::parse);
     life.created_at = time(&container.created).or(life.created_at);
     let restarts = container.restart_count.and_then(|count| u64::try_from(count).ok());
     life.restarts = life.restarts.or(restarts);
     let Some(state) = container.state.as_ref().filter(|_| life.changes == changes) else { return };
-    life.state = state.status.and_then(of_answer).or(life.state);
+    life.state = state.status.as_deref().and_then(state_of).or(life.state);
     life.health = Some(health(state));
     let ended = matches!(life.state, Some(State::Exited | State::Dead | State::Restarting));
     if let Some(at) = time(&state.finished_at).filter(|_| ended) {
@@ -65,36 +63,24 @@ pub(super) fn inspected(life: &mut Life, container: &ContainerInspectResponse, c
     }
 }
 
-fn health(state: &ContainerState) -> Health {
-    match state.health.as_ref().and_then(|health| health.status) {
-        Some(HealthStatusEnum::STARTING) => Health::Starting,
-        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
-        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
-        Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::Unchecked,
+fn health(state: &InspectedState) -> Health {
+    match state.health.as_ref().and_then(|health| health.status.as_deref()) {
+        Some("starting") => Health::Starting,
+        Some("healthy") => Health::Healthy,
+        Some("unhealthy") => Health::Unhealthy,
+        _ => Health::Unchecked,
     }
 }
 
-fn of_answer(status: ContainerStateStatusEnum) -> Option<State> {
-    Some(match status {
-        ContainerStateStatusEnum::EMPTY => return None,
-        ContainerStateStatusEnum::CREATED => State::Created,
-        ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING => State::Running,
-        ContainerStateStatusEnum::PAUSED => State::Paused,
-        ContainerStateStatusEnum::RESTARTING => State::Restarting,
-        ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::EXITED => State::Exited,
-        ContainerStateStatusEnum::DEAD => State::Dead,
-    })
-}
-
-/// The state that a listing gives.
-pub(super) fn of_listing(state: ContainerSummaryStateEnum) -> Option<State> {
-    Some(match state {
-        ContainerSummaryStateEnum::EMPTY => return None,
-        ContainerSummaryStateEnum::CREATED => State::Created,
-        ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::STOPPING => State::Running,
-        ContainerSummaryStateEnum::PAUSED => State::Paused,
-        ContainerSummaryStateEnum::RESTARTING => State::Restarting,
-        ContainerSummaryStateEnum::REMOVING | ContainerSummaryStateEnum::EXITED => State::Exited,
-        ContainerSummaryStateEnum::DEAD => State::Dead,
+/// The state by Docker's and Podman's word for it.
+pub(super) fn state_of(word: &str) -> Option<State> {
+    Some(match word {
+        "created" => State::Created,
+        "running" | "stopping" => State::Running,
+        "paused" => State::Paused,
+        "restarting" => State::Restarting,
+        "removing" | "exited" => State::Exited,
+        "dead" => State::Dead,
+        _ => return None,
     })
 }

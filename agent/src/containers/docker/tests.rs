@@ -17,13 +17,8 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    containers::{
-        Runtime,
-        directory::{Directory, Source},
-        lifecycle::Exit,
-        watcher::Pace,
-    },
-    snapshot::lifecycle::{Health, State},
+    containers::{Runtime, directory::Directory, lifecycle::Exit, watcher::Pace},
+    snapshot::lifecycle::Health,
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

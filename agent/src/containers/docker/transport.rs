@@ -1,160 +1,134 @@
-//! HTTP over Docker's unix socket, a connection per question, and no answer of unbounded size: bollard
-//! gathers a whole answer, or a whole line of the event stream, before it looks at it.
+//! HTTP over Docker's unix socket: a connection per request, and no response of unbounded size. Who owns a socket that is
+//! not root's is only believed in small matters, so the limits of such a socket are lower.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, ready},
-};
+use std::{future::poll_fn, path::Path, pin::Pin};
 
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, errors::Error};
+use anyhow::Context as _;
+use bytes::{Bytes, BytesMut};
 use hyper::{
-    Response, Uri,
-    body::Incoming,
+    Request, StatusCode,
+    body::{Body as _, Incoming},
     client::conn::http1,
-    header::{HOST, HeaderValue},
+    header::HOST,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
-    sync::Notify,
-};
+use tokio::{net::UnixStream, task::JoinHandle};
 
-/// Most bytes of one answer; a listing of a thousand containers has some 2 MB.
-const ANSWER_BYTES: usize = 32 << 20;
-/// Most bytes between two events; an event carries all labels of its container.
+use super::messages::Event;
+use crate::containers::peer_trust::{self, Trust};
+
+/// Most bytes of one listing; one of a thousand containers has some 2 MB.
+pub(super) const LISTING_BYTES: usize = 32 << 20;
+/// Most bytes of any other response; some are under way at a time.
+pub(super) const RESPONSE_BYTES: usize = 4 << 20;
+/// Most bytes of one event, which carries all labels of its container.
 const EVENT_BYTES: usize = 1 << 20;
-/// Bollard's own timeout of an answer's head. Ours, which is for the whole answer, comes first.
-const HEAD_TIMEOUT_S: u64 = 60;
+/// Most bytes of an error's text that are shown.
+const ERROR_BYTES: usize = 256;
 
-/// How many more bytes may be read.
-#[derive(Clone, Debug)]
-pub(super) struct Allowance {
-    left: Arc<AtomicUsize>,
-    full: usize,
+/// A response's body, and how much the other side is trusted.
+pub(super) struct Response {
+    body: Incoming,
+    pub(super) trust: Trust,
+    connection: JoinHandle<hyper::Result<()>>,
 }
 
-impl Allowance {
-    fn new(full: usize) -> Self {
-        Self { left: Arc::new(AtomicUsize::new(full)), full }
+impl Drop for Response {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Sends a GET request and waits for the head of its response.
+///
+/// # Errors
+/// Nobody answers at `socket`, or not with HTTP and status 200.
+pub(super) async fn get(socket: &Path, target: &str) -> anyhow::Result<Response> {
+    let stream = UnixStream::connect(socket).await?;
+    let trust = peer_trust::of(&stream);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // What goes wrong shows in the response.
+    let connection = tokio::spawn(connection);
+    let request = Request::get(target).header(HOST, "docker").body(String::new())?;
+    let response = sender.send_request(request).await?;
+    let (head, body) = response.into_parts();
+    let response = Response { body, trust, connection };
+    if head.status != StatusCode::OK {
+        let text = response.whole(RESPONSE_BYTES).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text[..text.len().min(ERROR_BYTES)]).into_owned();
+        anyhow::bail!("status {}: {}", head.status, text.trim_end());
+    }
+    Ok(response)
+}
+
+impl Response {
+    /// The whole body.
+    ///
+    /// # Errors
+    /// It has more than `most_bytes`, or less from a peer that is trusted less, or ends too early.
+    pub(super) async fn whole(mut self, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
+        let most_bytes = self.trust.limit(most_bytes);
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.more().await? {
+            anyhow::ensure!(
+                whole.len() + bytes.len() <= most_bytes,
+                "the response has more than {most_bytes} bytes"
+            );
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
     }
 
-    pub(super) fn refill(&self) {
-        self.left.store(self.full, Ordering::Relaxed);
-    }
-
-    /// Only the connection takes and only the reader of events refills; a lost update is an early or a late
-    /// refill.
-    fn take(&self, bytes: usize) -> io::Result<()> {
-        match self.left.load(Ordering::Relaxed).checked_sub(bytes) {
-            Some(left) => {
-                self.left.store(left, Ordering::Relaxed);
-                Ok(())
+    async fn more(&mut self) -> anyhow::Result<Option<Bytes>> {
+        loop {
+            let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await;
+            match frame.transpose()?.map(hyper::body::Frame::into_data) {
+                Some(Ok(bytes)) => return Ok(Some(bytes)),
+                Some(Err(_)) => {}
+                None => return Ok(None),
             }
-            None => Err(io::Error::other(format!("the answer has more than {} bytes", self.full))),
         }
     }
 }
 
-/// A client for the event stream.
-pub(super) struct Client {
-    pub(super) docker: Docker,
-    /// To be refilled at each event.
-    pub(super) allowance: Allowance,
-    /// Notified when the head of an answer has come: the daemon has taken the subscription.
-    pub(super) answered: Arc<Notify>,
+/// The event stream: a line of JSON each.
+pub(super) struct Events {
+    response: Response,
+    most_bytes: usize,
+    buffer: BytesMut,
+    /// Bytes of the buffer in which no line ends.
+    searched: usize,
 }
 
-pub(super) fn events(socket: &Path) -> Result<Client, Error> {
-    let allowance = Allowance::new(EVENT_BYTES);
-    let answered = Arc::new(Notify::new());
-    let transport = {
-        let (socket, allowance, answered) = (socket.to_owned(), allowance.clone(), Arc::clone(&answered));
-        move |request| {
-            let (socket, allowance, answered) = (socket.clone(), allowance.clone(), Arc::clone(&answered));
-            async move {
-                let response = exchange(socket, request, allowance).await?;
-                answered.notify_one();
-                Ok(response)
+impl Events {
+    pub(super) fn new(response: Response) -> Self {
+        let most_bytes = response.trust.limit(EVENT_BYTES);
+        Self { response, most_bytes, buffer: BytesMut::new(), searched: 0 }
+    }
+
+    /// The next event; `None` at the end of the stream. May be cancelled and called again.
+    ///
+    /// # Errors
+    /// The stream breaks, a line is too long, or one is no event.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        loop {
+            while let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(self.searched + end + 1);
+                self.searched = 0;
+                if !line.trim_ascii().is_empty() {
+                    return Ok(Some(serde_json::from_slice(&line).context("read an event")?));
+                }
+            }
+            self.searched = self.buffer.len();
+            anyhow::ensure!(
+                self.searched <= self.most_bytes,
+                "an event has more than {} bytes",
+                self.most_bytes
+            );
+            match self.response.more().await? {
+                Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                None => return Ok(None),
             }
         }
-    };
-    Ok(Client { docker: client(transport)?, allowance, answered })
-}
-
-/// A client for everything else.
-pub(super) fn questions(socket: &Path) -> Result<Docker, Error> {
-    let socket = socket.to_owned();
-    client(move |request| exchange(socket.clone(), request, Allowance::new(ANSWER_BYTES)))
-}
-
-fn client<Answer>(
-    transport: impl Fn(BollardRequest) -> Answer + Send + Sync + 'static,
-) -> Result<Docker, Error>
-where
-    Answer: Future<Output = Result<Response<Incoming>, Error>> + Send + 'static,
-{
-    Docker::connect_with_custom_transport(
-        transport,
-        Some("http://docker"),
-        HEAD_TIMEOUT_S,
-        API_DEFAULT_VERSION,
-    )
-}
-
-async fn exchange(
-    socket: PathBuf,
-    mut request: BollardRequest,
-    allowance: Allowance,
-) -> Result<Response<Incoming>, Error> {
-    let stream = UnixStream::connect(&socket).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(Bounded { stream, allowance })).await?;
-    // Ends with the answer, or when it is no longer wanted. What goes wrong shows in the answer.
-    tokio::spawn(connection);
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    *request.uri_mut() = target.parse::<Uri>().map_err(hyper::http::Error::from)?;
-    request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
-    Ok(sender.send_request(request).await?)
-}
-
-/// A socket that stops when its allowance is used up.
-struct Bounded {
-    stream: UnixStream,
-    allowance: Allowance,
-}
-
-impl AsyncRead for Bounded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        Poll::Ready(self.allowance.take(buffer.filled().len() - before))
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -266,3 +266,43 @@ fn a_container_that_nobody_tells_of_is_looked_up_also_when_its_file_comes_later(
     directory.put(A, Names::new(Runtime::Docker, "better", "", [], &[]));
     assert_eq!(name(A), "better");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+
+    #[test]
+    fn no_file_or_path_panics_and_what_is_told_is_cut_to_size(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        words in proptest::collection::vec(proptest::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "null", "7", r#""Name""#, r#""Config""#, r#""Labels""#, r#""annotations""#,
+            r#""id""#, r#""names""#, r#""metadata""#, r#""State""#, r#""StartedAt""#, r#""x""#, r#""nerdctl/name""#,
+        ]), 0..40),
+        id in "[a-z0-9/._-]{0,20}", cgroup_path in "\\PC{0,60}", log in "[a-z_.-]{1,40}",
+    ) {
+        let host = Host::new();
+        for text in [bytes, words.concat().into_bytes()] {
+            host.write(&format!("docker/containers/{A}/config.v2.json"), &text);
+            host.write(&format!("containerd/{}/n/{A}/config.json", containerd::TASKS), &text);
+            host.write("storage/overlay-containers/containers.json", &text);
+            host.write(&format!("storage/overlay-containers/{A}/userdata/config.json"), &text);
+            host.write(&format!("logs/containers/{log}-{A}.log"), &text);
+            for names in [host.names(A), host.names_in(&id, &cgroup_path)].into_iter().flatten() {
+                proptest::prop_assert!(names.name.len() <= 256 && names.image.len() <= 512);
+                proptest::prop_assert!(names.labels.len() <= 64);
+            }
+        }
+        let _ = logs::pod_uid(&cgroup_path);
+    }
+
+    #[test]
+    fn what_docker_writes_is_read_back(name in "[a-z0-9-]{1,30}", image in "[a-z0-9/:.-]{1,30}", kept in "\\PC{0,20}") {
+        let host = Host::new();
+        let text = serde_json::json!({
+            "Name": format!("/{name}"), "Config": { "Image": image, "Labels": { "kept": kept, "other": "x" } },
+        });
+        host.write(&format!("docker/containers/{A}/config.v2.json"), text.to_string());
+        let names = host.names(A).unwrap();
+        proptest::prop_assert_eq!((names.name, names.image), (name, image));
+        proptest::prop_assert_eq!(names.labels.into_iter().collect::<Vec<_>>(), [("kept".to_owned(), kept)]);
+    }
+}

@@ -210,4 +210,46 @@ mod tests {
         let text = format!("headings\n{}", format!("{line}\n").repeat(SOCKETS_MAX as usize - 1));
         assert_eq!(sum(Table::Tcp, &text, BUFFER_BYTES).unwrap().tcp.unwrap().0[9], SOCKETS_MAX - 1);
     }
+
+    /// All of a text, read in pieces of a buffer of this size.
+    fn whole(table: Table, text: &[u8], buffer_bytes: usize) -> io::Result<Sockets> {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, text).unwrap();
+        let (mut pass, mut sums) = (Pass::default(), Sockets::default());
+        let mut buffer = vec![0; buffer_bytes + LINE_BYTES];
+        while pass.file == 0 {
+            pass.read(table, &file, &mut buffer, &mut sums)?;
+        }
+        Ok(sums)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_however_it_is_cut(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+            lines in "(([0-9A-F:]{0,12} {1,3}){0,16}\n?){0,6}",
+            buffer_bytes in 1usize..300,
+        ) {
+            for table in Table::ALL {
+                for text in [bytes.as_slice(), lines.as_bytes()] {
+                    let pieces = whole(table, text, buffer_bytes);
+                    let at_once = whole(table, text, BUFFER_BYTES);
+                    proptest::prop_assert_eq!(pieces.ok(), at_once.ok());
+                }
+            }
+        }
+
+        #[test]
+        fn every_socket_is_counted(states in proptest::collection::vec(1u8..12, 0..60), buffer_bytes in 1usize..300) {
+            let mut text = String::from("  sl  local_address rem_address   st tx_queue rx_queue\n");
+            for (number, state) in states.iter().enumerate() {
+                text += &format!("{number:4}: 0100007F:1F90 00000000:0000 {state:02X} 00000002:00000003 00:0 0 0\n");
+            }
+            let tcp = whole(Table::Tcp, text.as_bytes(), buffer_bytes).unwrap().tcp.unwrap();
+            proptest::prop_assert_eq!(tcp.0.iter().sum::<u64>(), states.len() as u64);
+            let udp = whole(Table::Udp, text.as_bytes(), buffer_bytes).unwrap().udp.unwrap();
+            proptest::prop_assert_eq!(udp.transmit_queue_bytes, 2 * states.len() as u64);
+            proptest::prop_assert_eq!(udp.receive_queue_bytes, 3 * states.len() as u64);
+        }
+    }
 }

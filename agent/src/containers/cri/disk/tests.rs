@@ -40,7 +40,7 @@ fn the_runtime_is_asked_every_period_and_its_sizes_are_taken_over() {
     let peer = Peer::new(|path, _| {
         assert_eq!(path, LIST_CONTAINER_STATS);
         Answer::one(&ListContainerStatsResponse {
-            stats: vec![stats(A, 1, Some(24_576)), stats("empty", 1, Some(0))],
+            items: vec![stats(A, 1, Some(24_576)), stats("empty", 1, Some(0))],
         })
     });
     let layers = Layers::default();
@@ -56,7 +56,7 @@ fn a_layer_that_was_not_measured_yet_has_no_size() {
         let mut without = stats("without", 1, None);
         without.writable_layer = None;
         let unmeasured = vec![stats("not yet", 0, Some(0)), stats("unsaid", 1, None), nameless, without];
-        Answer::one(&ListContainerStatsResponse { stats: unmeasured })
+        Answer::one(&ListContainerStatsResponse { items: unmeasured })
     });
     let layers = Layers::default();
     ask_until(&peer, &layers, || peer.calls("ListContainerStats") >= 2);
@@ -100,7 +100,7 @@ fn a_runtime_that_comes_late_is_found() {
         looks += 1;
         if looks == 5 {
             peer.listen(|_, _| {
-                Answer::one(&ListContainerStatsResponse { stats: vec![stats(A, 1, Some(1))] })
+                Answer::one(&ListContainerStatsResponse { items: vec![stats(A, 1, Some(1))] })
             });
         }
         layers.get(A, LONG).is_some()

@@ -1,0 +1,277 @@
+//! The log: plain lines to standard error, which never end, hold up or flood anything.
+//!
+//! - A standard error that cannot be written (closed, a full disk, a pipe without a reader) loses lines, nothing else. One
+//!   that takes no more for now (a pipe whose reader sleeps) does so, too: no thread waits for it. How many lines were
+//!   lost is told as soon as there is room.
+//! - Of one [kind](Kind) of message [`BURST`] lines are written, and then one per [`REFILL`]; that one tells how many were
+//!   left out. Debug lines are only written if somebody asked for them, so they are not limited.
+
+use std::{
+    collections::HashMap,
+    fmt::{self, Write as _},
+    hash::{DefaultHasher, Hash, Hasher as _},
+    io::{self, IsTerminal as _},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tracing::{
+    Event, Level, Subscriber,
+    callsite::Identifier,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
+    registry::LookupSpan,
+};
+
+/// Lines of one kind that are written without a pause.
+const BURST: u32 = 5;
+/// After so long one more line of a kind may be written.
+const REFILL: Duration = Duration::from_secs(30);
+/// Most kinds that are told apart; all others share one.
+const KINDS_MAX: usize = 256;
+/// Longest beginning of a message that tells kinds apart, in bytes.
+const KIND_BYTES: usize = 48;
+/// Longest line. What a pipe takes at once without blocking once it takes anything.
+const LINE_BYTES: usize = 4096;
+
+/// Logs to standard error from now on, panics included.
+///
+/// # Errors
+/// There is a log already.
+pub fn start(filter: EnvFilter) -> anyhow::Result<()> {
+    let format = tracing_subscriber::fmt::format().with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        // They would go to standard error with a macro that panics.
+        .log_internal_errors(false)
+        .with_writer(StandardError::default());
+    // systemd adds the time itself.
+    let started = match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => builder.event_format(Limited::new(format.without_time())).try_init(),
+        None => builder.event_format(Limited::new(format)).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("start the log: {error}"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        tracing::error!("thread {} panicked: {panic}", thread.name().unwrap_or("without a name"));
+    }));
+    Ok(())
+}
+
+/// Standard error, written only while it takes something.
+#[derive(Default)]
+struct StandardError {
+    lost: Mutex<u64>,
+}
+
+/// One line.
+struct Line<'a>(&'a StandardError);
+
+impl<'a> MakeWriter<'a> for StandardError {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+impl io::Write for Line<'_> {
+    /// Never fails: nobody could be told.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // Held while writing: between the look for room and the line no other line may come.
+        let mut lost = self.0.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lost > 0 {
+            let notice = format!("{lost} log lines were lost because standard error did not take them\n");
+            if put(notice.as_bytes()) {
+                *lost = 0;
+            }
+        }
+        if !put(line) {
+            *lost += 1;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes to standard error, cut to [`LINE_BYTES`]. False where that would block or cannot be.
+fn put(line: &[u8]) -> bool {
+    let mut cut;
+    let line = if line.len() > LINE_BYTES {
+        cut = line[..LINE_BYTES - 5].to_vec();
+        cut.extend_from_slice(b" ...\n");
+        &cut
+    } else {
+        line
+    };
+    let mut ready = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one pollfd, which lives through the call.
+    let polled = unsafe { libc::poll(&raw mut ready, 1, 0) };
+    if polled != 1 || ready.revents & libc::POLLOUT == 0 {
+        return false;
+    }
+    // SAFETY: the pointer and the length are those of a slice. The descriptor may be anything.
+    let written = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    written >= 0
+}
+
+/// What messages have in common that are limited together: where in the source they are made, and how they begin, up to
+/// the first digit.
+type Kind = Option<(Identifier, u64)>;
+
+/// A format that writes nothing of what is too much.
+struct Limited<F> {
+    format: F,
+    kinds: Mutex<HashMap<Kind, Allowance>>,
+}
+
+/// How much may still be written of a kind.
+struct Allowance {
+    lines: u32,
+    refilled: Instant,
+    left_out: u64,
+}
+
+impl<F> Limited<F> {
+    fn new(format: F) -> Self {
+        Self { format, kinds: Mutex::default() }
+    }
+
+    /// How many lines of the kind were left out before this one; `None` for one that is left out itself.
+    fn admit(&self, kind: Kind, now: Instant) -> Option<u64> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = if kinds.len() < KINDS_MAX || kinds.contains_key(&kind) { kind } else { None };
+        let full = || Allowance { lines: BURST, refilled: now, left_out: 0 };
+        let allowance = kinds.entry(kind).or_insert_with(full);
+        let refills = now.saturating_duration_since(allowance.refilled).as_secs() / REFILL.as_secs();
+        if refills > 0 {
+            allowance.lines =
+                BURST.min(allowance.lines.saturating_add(u32::try_from(refills).unwrap_or(BURST)));
+            allowance.refilled = now;
+        }
+        match allowance.lines.checked_sub(1) {
+            Some(lines) => {
+                allowance.lines = lines;
+                Some(std::mem::take(&mut allowance.left_out))
+            }
+            None => {
+                allowance.left_out += 1;
+                None
+            }
+        }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for Limited<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if *event.metadata().level() >= Level::DEBUG {
+            return self.format.format_event(context, writer, event);
+        }
+        let Some(left_out) = self.admit(kind(event), Instant::now()) else { return Ok(()) };
+        if left_out > 0 {
+            writeln!(writer, "{left_out} more lines like the next one were left out")?;
+        }
+        self.format.format_event(context, writer, event)
+    }
+}
+
+fn kind(event: &Event<'_>) -> Kind {
+    let mut beginning = Beginning(String::new());
+    event.record(&mut beginning);
+    let mut hasher = DefaultHasher::new();
+    beginning.0.hash(&mut hasher);
+    Some((event.metadata().callsite(), hasher.finish()))
+}
+
+/// Takes the beginning of a message, up to its first digit.
+struct Beginning(String);
+
+impl Visit for Beginning {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Ends early with an error once it has enough.
+            let _ = write!(self, "{value:?}");
+        }
+    }
+}
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let wanted = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
+        let room = KIND_BYTES.saturating_sub(self.0.len());
+        let end = text.floor_char_boundary(wanted.min(room));
+        self.0.push_str(&text[..end]);
+        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beginning(parts: &[&str]) -> String {
+        let mut beginning = Beginning(String::new());
+        for part in parts {
+            if beginning.write_str(part).is_err() {
+                break;
+            }
+        }
+        beginning.0
+    }
+
+    #[test]
+    fn messages_that_differ_by_a_number_are_of_one_kind() {
+        assert_eq!(beginning(&["no free slot for cgroup ", "17", ": raise"]), "no free slot for cgroup ");
+        assert_eq!(beginning(&["collector ", "network", ": x1"]), "collector network: x");
+        assert_eq!(beginning(&[&"é".repeat(40)]).len(), KIND_BYTES);
+    }
+
+    #[test]
+    fn a_flood_is_cut_to_a_burst_and_then_to_one_line_per_half_minute() {
+        let limited = Limited::new(());
+        let begun = Instant::now();
+        let admitted = |at_ms| limited.admit(None, begun + Duration::from_millis(at_ms));
+        let written = (0..1000).filter_map(|number| admitted(number * 10)).count();
+        assert_eq!(written, BURST as usize);
+        assert_eq!(admitted(30_000), Some(995));
+        assert_eq!(admitted(30_001), None);
+        assert_eq!(admitted(70_000), Some(1));
+        // Quiet for long: a full burst again, no more.
+        let written = (0..20).filter_map(|number| admitted(10_000_000 + number)).count();
+        assert_eq!(written, BURST as usize);
+    }
+
+    #[test]
+    fn endless_kinds_take_no_more_room_than_the_most() {
+        let limited = Limited::new(());
+        tracing::subscriber::with_default(tracing_subscriber::registry(), || {
+            let callsite = || {
+                let span = tracing::info_span!("any");
+                span.metadata().map(|metadata| metadata.callsite())
+            };
+            let Some(callsite) = callsite() else { panic!("no call site") };
+            let now = Instant::now();
+            let written =
+                (0..10_000).filter_map(|kind| limited.admit(Some((callsite.clone(), kind)), now)).count();
+            assert!(written <= KINDS_MAX + BURST as usize, "{written}");
+            assert!(limited.kinds.lock().unwrap().len() <= KINDS_MAX + 1);
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Which response texts are in memory. A text is shared by all connections that send it and stays until the last of them
+//! has sent it, also when a newer one has taken its place. The bytes of such superseded texts are limited: beyond the
+//! limit the clients that read the oldest ones are to be disconnected.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+/// Tells texts apart; a later text has a larger one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TextId(u64);
+
+/// The texts in memory.
+pub(super) struct Texts {
+    max_superseded_bytes: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    next: u64,
+    by_id: BTreeMap<TextId, Text>,
+}
+
+struct Text {
+    bytes: usize,
+    superseded: bool,
+}
+
+/// A text, forgotten when the last [`Bytes`] of it is dropped.
+struct Owned {
+    bytes: Bytes,
+    id: TextId,
+    texts: Arc<Texts>,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.texts.kept().by_id.remove(&self.id);
+    }
+}
+
+impl Texts {
+    /// None yet; superseded ones may have `max_superseded_bytes` in all.
+    pub(super) fn new(max_superseded_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { max_superseded_bytes, kept: Mutex::default() })
+    }
+
+    /// Accounts for a text for as long as a clone of what is returned lives.
+    pub(super) fn keep(self: &Arc<Self>, bytes: Bytes) -> (Bytes, TextId) {
+        let id = {
+            let mut kept = self.kept();
+            let id = TextId(kept.next);
+            kept.next += 1;
+            kept.by_id.insert(id, Text { bytes: bytes.len(), superseded: false });
+            id
+        };
+        (Bytes::from_owner(Owned { bytes, id, texts: Arc::clone(self) }), id)
+    }
+
+    /// A newer text takes the place of `id`. Returns the texts whose readers must be disconnected to meet the limit, the
+    /// oldest first.
+    pub(super) fn supersede(&self, id: TextId) -> Vec<TextId> {
+        let mut kept = self.kept();
+        if let Some(text) = kept.by_id.get_mut(&id) {
+            text.superseded = true;
+        }
+        let superseded = || kept.by_id.iter().filter(|(_, text)| text.superseded);
+        let mut excess =
+            superseded().map(|(_, text)| text.bytes).sum::<usize>().saturating_sub(self.max_superseded_bytes);
+        let mut cut = Vec::new();
+        for (id, text) in superseded() {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(text.bytes);
+            cut.push(*id);
+        }
+        cut
+    }
+
+    // No writer panics between two changes that belong together.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_text_counts_until_its_last_reader_has_it() {
+        let texts = Texts::new(10);
+        let (first, first_id) = texts.keep(Bytes::from_static(b"12345678"));
+        let reader = first.slice(3..);
+        drop(first);
+        assert_eq!(texts.supersede(first_id), []);
+        let (second, second_id) = texts.keep(Bytes::from_static(b"123"));
+        let readers = [second.clone(), second];
+        assert_eq!(texts.supersede(second_id), [first_id], "eleven bytes");
+        drop(reader);
+        assert_eq!(texts.supersede(second_id), []);
+        drop(readers);
+        assert!(texts.kept().by_id.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn without_those_to_be_cut_the_limit_holds(lengths in prop::collection::vec(0usize..50, 0..30)) {
+            let texts = Texts::new(100);
+            let mut held = BTreeMap::new();
+            for length in lengths {
+                let (bytes, id) = texts.keep(Bytes::from(vec![0; length]));
+                held.insert(id, bytes);
+                for cut in texts.supersede(id) {
+                    held.remove(&cut);
+                }
+                prop_assert!(held.values().map(Bytes::len).sum::<usize>() <= 100);
+                prop_assert_eq!(texts.kept().by_id.len(), held.len());
+            }
+        }
+    }
+}

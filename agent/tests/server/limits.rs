@@ -1,0 +1,177 @@
+//! What happens when there are more connections, or more unread responses, than the agent holds.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use glassbox::server::Options;
+
+use super::{
+    client::{Answer, answer, connect, get, rest},
+    host::{Server, options, snapshot},
+    hostile_http::stall,
+};
+
+/// Containers whose text does not fit into socket buffers.
+const BULK: usize = 1500;
+
+/// A request on a connection of its own that may be refused.
+fn try_get(server: &Server, path: &str) -> Option<Answer> {
+    let mut stream = connect(server.address);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    answer(&mut stream, false)
+}
+
+/// A server whose responses do not fit into socket buffers; the text of its first snapshot is made.
+fn bulky_server(options: Options) -> Server {
+    let server = Server::with(BULK, options);
+    let length = get(server.address, "/metrics").body.len();
+    assert!(length > 6 << 20, "{length} would fit into socket buffers");
+    server
+}
+
+fn evictions(server: &Server, reason: &str) -> f64 {
+    server.counter(&format!("glassbox_server_evictions_total{{reason=\"{reason}\"}}"))
+}
+
+/// Waits until a response has begun to arrive.
+fn first_byte(stream: &mut TcpStream) {
+    stream.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn idle_connections_do_not_keep_others_out() {
+    let mut options = options();
+    options.max_connections = 8;
+    options.header_timeout = Duration::from_secs(60);
+    let server = Server::with(1, options);
+    let mut crowd: Vec<_> = (0..8).map(|_| connect(server.address)).collect();
+    // Kept alive by a request now and then, as the crowd of a lock-out does.
+    for stream in &mut crowd {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        assert_eq!(answer(stream, false).unwrap().status, 200);
+    }
+    for _ in 0..30 {
+        assert_eq!(try_get(&server, "/metrics").map(|answer| answer.status), Some(200));
+    }
+    // The first one was idle longest; each scraper's connection was closed by itself.
+    assert!(rest(&mut crowd[0]).is_empty());
+    assert!(evictions(&server, "idle") >= 1.0);
+}
+
+#[test]
+fn a_flood_of_silent_connections_does_not_keep_others_out() {
+    let mut options = options();
+    options.max_connections = 8;
+    options.header_timeout = Duration::from_secs(60);
+    let server = Server::with(1, options);
+    let crowd: Vec<_> = (0..300).map(|_| connect(server.address)).collect();
+    let served = (0..30).filter(|_| try_get(&server, "/healthz").is_some_and(|answer| answer.status == 200));
+    assert_eq!(served.count(), 30);
+    drop(crowd);
+}
+
+#[test]
+fn health_is_served_when_all_connections_are_busy() {
+    let mut options = options();
+    options.max_connections = 4;
+    options.write_timeout = Duration::from_secs(30);
+    let server = bulky_server(options);
+    let mut stalled: Vec<_> = (0..4).map(|_| stall(server.address)).collect();
+    stalled.iter_mut().for_each(first_byte);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(try_get(&server, path).unwrap().status, 200, "{path}");
+    }
+    let refusal = try_get(&server, "/metrics").unwrap();
+    assert_eq!(refusal.status, 503);
+    assert!(refusal.text().contains("too many connections"), "{}", refusal.text());
+    // More of them than there are places for such, and silent.
+    let _silent: Vec<_> = (0..20).map(|_| connect(server.address)).collect();
+    assert_eq!(try_get(&server, "/healthz").unwrap().status, 200);
+    // A response may be cut for another client after a second.
+    thread::sleep(Duration::from_millis(1200));
+    assert_eq!(try_get(&server, "/metrics/cadvisor").unwrap().status, 200);
+    assert!(evictions(&server, "slow") >= 1.0);
+}
+
+#[test]
+fn a_response_has_a_deadline_however_steadily_it_is_read() {
+    let mut options = options();
+    options.response_timeout = Duration::from_secs(3);
+    options.header_timeout = Duration::from_secs(5);
+    let server = bulky_server(options);
+    let mut stream = stall(server.address);
+    let began = Instant::now();
+    while stream.read_exact(&mut [0; 50_000]).is_ok() {
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(server.counter("glassbox_server_timeouts_total{phase=\"response\"}"), 1.0);
+    // A connection as such may last: each response has the time for itself.
+    let mut kept = connect(server.address);
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(900));
+        kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        assert_eq!(answer(&mut kept, false).unwrap().status, 200);
+    }
+}
+
+#[test]
+fn slow_readers_of_old_snapshots_are_disconnected_when_they_hold_too_much() {
+    let mut options = options();
+    options.write_timeout = Duration::from_secs(120);
+    options.response_timeout = Duration::from_secs(120);
+    let server = bulky_server(options.clone());
+    let length = get(server.address, "/metrics").body.len();
+    server.end();
+    // Two superseded texts are within the limit, three are not.
+    options.max_unread_bytes = length * 5 / 2;
+    let server = bulky_server(options);
+    let mut readers = Vec::new();
+    for _ in 0..5 {
+        let mut reader = stall(server.address);
+        first_byte(&mut reader);
+        readers.push(reader);
+        server.publish(snapshot(BULK));
+    }
+    assert_eq!(get(server.address, "/metrics").status, 200);
+    let began = Instant::now();
+    while evictions(&server, "unread") < 3.0 && began.elapsed() < Duration::from_secs(5) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(evictions(&server, "unread"), 3.0);
+    let cut: Vec<_> = readers.iter_mut().map(is_cut).collect();
+    assert_eq!(cut, [true, true, true, false, false]);
+}
+
+/// True for a connection that the server has reset, false for one that just has no more to read now.
+fn is_cut(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    loop {
+        match stream.read(&mut [0; 65_536]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+#[test]
+fn a_client_that_closes_its_side_gets_the_whole_response() {
+    let server = Server::with(500, options());
+    for path in ["/metrics/cadvisor", "/healthz"] {
+        for _ in 0..20 {
+            // So that the text has to be made while the client has already closed its side.
+            server.publish(snapshot(500));
+            let mut stream = connect(server.address);
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(answer(&mut stream, false).expect(path).status, 200);
+            assert!(rest(&mut stream).is_empty());
+        }
+    }
+}

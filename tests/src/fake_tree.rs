@@ -1,0 +1,83 @@
+//! A tree of cgroups v2 that is none: plain directories with the files that a real container's cgroup had. So a host can
+//! have a thousand containers without a kernel that makes them.
+
+use std::{fs, io, path::Path};
+
+/// Which real cgroups are copied.
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/cgroup/v2");
+
+/// The tree; gone when dropped.
+pub struct FakeTree {
+    directory: tempfile::TempDir,
+    made: u64,
+    containers: Vec<u64>,
+}
+
+impl FakeTree {
+    /// One with so many containers of Docker's.
+    ///
+    /// # Errors
+    /// The directories cannot be made.
+    pub fn new(containers: usize) -> io::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let fixture = Path::new(FIXTURE);
+        for file in ["cgroup.controllers", "cgroup.procs"] {
+            fs::copy(fixture.join(file), directory.path().join(file))?;
+        }
+        let container = fs::read_dir(fixture.join("system.slice"))?.next();
+        let container = container.ok_or_else(|| io::Error::other("the fixture has no container"))??.path();
+        fs::create_dir(directory.path().join("system.slice"))?;
+        // The model, in a place where it is no container.
+        fs::create_dir(directory.path().join("model"))?;
+        for file in fs::read_dir(container)? {
+            let file = file?;
+            if file.file_type()?.is_file() {
+                fs::copy(file.path(), directory.path().join("model").join(file.file_name()))?;
+            }
+        }
+        // No process of this host is in it.
+        fs::write(directory.path().join("model/cgroup.procs"), "")?;
+        let mut tree = Self { directory, made: 0, containers: Vec::new() };
+        tree.add(containers)?;
+        Ok(tree)
+    }
+
+    /// The root, for `[paths] cgroup`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Adds containers, whose files are links to one model's.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn add(&mut self, containers: usize) -> io::Result<()> {
+        for _ in 0..containers {
+            self.made += 1;
+            let path = self.container(self.made);
+            fs::create_dir(&path)?;
+            for file in fs::read_dir(self.path().join("model"))? {
+                let file = file?;
+                fs::hard_link(file.path(), path.join(file.file_name()))?;
+            }
+            self.containers.push(self.made);
+        }
+        Ok(())
+    }
+
+    /// Removes all containers but the first ones.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    pub fn truncate(&mut self, containers: usize) -> io::Result<()> {
+        for number in self.containers.split_off(containers.min(self.containers.len())) {
+            fs::remove_dir_all(self.container(number))?;
+        }
+        Ok(())
+    }
+
+    fn container(&self, number: u64) -> std::path::PathBuf {
+        self.path().join(format!("system.slice/docker-{number:064x}.scope"))
+    }
+}
