@@ -22,7 +22,6 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{PerCpuArray, RingBuf},
 };
-use aya_log::EbpfLogger;
 use glassbox_ebpf::{Lost, Settings, offsets::Offsets, scheduler::WAIT_ENTRIES};
 
 use self::{
@@ -37,8 +36,6 @@ use crate::config::Config;
 /// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));
 
-type Logger = EbpfLogger<&'static dyn log::Log>;
-
 /// The loaded programs and their maps. Dropping it detaches everything.
 pub struct Kernel {
     ebpf: Ebpf,
@@ -52,7 +49,6 @@ pub struct Kernel {
     lost: PerCpuArray<aya::maps::MapData, u64>,
     maps: Vec<MapStatus>,
     times: ProgramTimes,
-    logger: Option<Logger>,
 }
 
 /// How to start.
@@ -91,6 +87,8 @@ impl Kernel {
             hierarchy_id: options.hierarchy_id,
             cgroup_mask: tables.buckets - 1,
             wait_mask: WAIT_ENTRIES - 1,
+            slots_per_container: tables.slots_per_container,
+            nested_per_container: tables.nested_per_container,
         };
         let mut loader = EbpfLoader::new();
         loader
@@ -100,13 +98,13 @@ impl Kernel {
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
+            .map_max_entries(glassbox_ebpf::maps::CGROUP_CHARGES, tables.slots + 1)
+            .map_max_entries(glassbox_ebpf::maps::CGROUP_CLAIMS, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::HOST_NETWORK, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::OOM_KILLS, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::NVIDIA_SLOTS, tables.slots + 1);
         let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
-        // Taken before any program is loaded, or their map would be gone; kept for as long as they run.
-        let logger = EbpfLogger::init(&mut ebpf).ok();
         let maps = maps::statuses(&ebpf);
         // Slots must be on the queue before the first container can be born.
         let slots = Slots::new(&mut ebpf, &tables)?;
@@ -129,7 +127,6 @@ impl Kernel {
             lost,
             maps,
             times: ProgramTimes::new(config.program_stats),
-            logger,
         })
     }
 
@@ -233,11 +230,8 @@ impl Kernel {
         self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum())
     }
 
-    /// Once per tick: passes on what the programs logged, and measures their run time when that is due.
+    /// Once per tick: measures the run time of the programs when that is due.
     pub fn tick(&mut self) {
-        if let Some(logger) = &mut self.logger {
-            logger.flush();
-        }
         self.times.tick(&self.ebpf);
     }
 

@@ -4,7 +4,10 @@
 //! container's first and last counters cannot wait.
 
 mod containers;
+mod events;
+mod losses;
 mod running;
+mod slots;
 mod wait;
 
 use std::{
@@ -12,6 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use glassbox_ebpf::Lost;
 use tokio::sync::watch;
 
 pub use self::wait::Waker;
@@ -45,6 +49,10 @@ pub struct Engine {
     collectors: Vec<Running>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
+    events: events::Events,
+    refused: slots::Refused,
+    lives: containers::Lives,
+    losses: losses::Reports,
     gpu_states: GpuStates,
     ticks: u64,
     ticks_skipped: u64,
@@ -91,6 +99,10 @@ impl Engine {
             collectors,
             snapshots,
             walks: containers::Walks::default(),
+            events: events::Events::default(),
+            refused: slots::Refused::default(),
+            lives: containers::Lives::default(),
+            losses: losses::Reports::default(),
             gpu_states: GpuStates::default(),
             ticks: 0,
             ticks_skipped: 0,
@@ -109,7 +121,8 @@ impl Engine {
         }
         let mut due = Instant::now();
         loop {
-            match wait::until(due, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
+            match wait::until(due, self.kernel.as_ref().map(Kernel::events_fd), self.events.waiting(), stop)?
+            {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
                 Woken::Time => {
@@ -132,6 +145,7 @@ impl Engine {
         let now = SystemTime::now();
         self.handle_events();
         self.walk_if_due(now);
+        self.claim_slots();
         self.tracker.expire(now);
         self.tracker.name();
         let mut host = HostRows::default();
@@ -149,6 +163,7 @@ impl Engine {
         self.ticks += 1;
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        self.losses.report(&agent.lost, begun);
         let snapshot = Snapshot {
             taken_at: now,
             containers: self.tracker.rows(now),
@@ -174,8 +189,16 @@ impl Engine {
 
     fn usage(&mut self, tick_duration: Duration) -> AgentUsage {
         let mut lost: Vec<_> = match &self.kernel {
-            Some(kernel) => kernel.lost().into_iter().map(|(lost, count)| (lost.source(), count)).collect(),
-            None => glassbox_ebpf::Lost::ALL.iter().map(|lost| (lost.source(), 0)).collect(),
+            Some(kernel) => {
+                let refused = |lost| match lost {
+                    Lost::CgroupSlots => self.refused.slots,
+                    Lost::CgroupTable => self.refused.entries,
+                    _ => 0,
+                };
+                let lost = kernel.lost().into_iter();
+                lost.map(|(lost, count)| (lost.source(), count + refused(lost))).collect()
+            }
+            None => Lost::ALL.iter().map(|lost| (lost.source(), 0)).collect(),
         };
         lost.push(("ended_containers", self.tracker.dropped()));
         lost.push(("cgroup_walk", self.walks.truncated));
@@ -195,6 +218,8 @@ impl Engine {
             ticks_skipped: self.ticks_skipped,
             tick_duration,
             containers_running: self.tracker.living().count(),
+            containers_discovered: self.lives.discovered,
+            containers_ended: self.lives.ended,
         }
     }
 }

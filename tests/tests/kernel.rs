@@ -13,4 +13,5 @@ mod kernel {
     mod oom;
     mod probe;
     mod scheduler;
+    mod slots;
 }

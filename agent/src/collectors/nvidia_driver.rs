@@ -257,6 +257,10 @@ impl Collector for NvidiaDriver {
         host.reported_xids = self.xids.read();
     }
 
+    fn outlives_cgroup(&self) -> bool {
+        true
+    }
+
     fn clear_slot(&mut self, slot: u32) {
         if !self.ever_present {
             return;

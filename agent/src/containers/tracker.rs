@@ -6,7 +6,7 @@ mod entry;
 mod names;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -139,7 +139,7 @@ impl Tracker {
                 slot: sighting.slot,
             },
             row: ContainerRow { oom, life, ..ContainerRow::new(identity, now) },
-            nested: Vec::new(),
+            nested: HashSet::new(),
             first_seen: now,
             made_at: sighting.made_at,
             named: false,

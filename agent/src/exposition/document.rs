@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use prometheus::proto::MetricType;
 
 use super::{Base, Family, Kind, families, registry::Registry};
+use crate::snapshot::losses::SOURCES;
 
 const INTRODUCTION: &str = "\
 # Metrics
@@ -63,6 +64,7 @@ pub fn document() -> anyhow::Result<String> {
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[Base::Dcgm]));
     section(&mut page, "The host", of(&[Base::Machine]));
     section(&mut page, "The agent", of(&[Base::Agent]));
+    sources(&mut page);
     page.push_str(
         "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
          | name | type | meaning |\n|---|---|---|\n",
@@ -77,6 +79,21 @@ pub fn document() -> anyhow::Result<String> {
         let _ = writeln!(page, "| `{}` | {kind} | {} |", family.name(), family.help());
     }
     Ok(page)
+}
+
+/// What each source of `glassbox_lost_events_total` means.
+fn sources(page: &mut String) {
+    page.push_str(
+        "\n### Sources of losses\n\n\
+         Sources of `glassbox_lost_events_total`, and, if the severity is imprecision, of \
+         `glassbox_imprecise_events_total`. On a quiet host all losses stay 0. The agent also logs a source that grows, \
+         at most once in ten minutes.\n\n\
+         | source | severity | meaning | remedy |\n|---|---|---|---|\n",
+    );
+    for source in SOURCES {
+        let (severity, name) = (source.severity.as_str(), source.name);
+        let _ = writeln!(page, "| `{name}` | {severity} | {} | {} |", source.meaning, source.remedy);
+    }
 }
 
 fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'a Family>) {

@@ -1,6 +1,6 @@
 //! One tracked container: its row, and what the tracker notes beside it.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use super::Container;
 use crate::{
@@ -20,7 +20,7 @@ pub struct Entry {
     /// What is known of it.
     pub row: ContainerRow,
     /// Cgroups nested in it that were entered into the found table.
-    pub nested: Vec<u64>,
+    pub nested: HashSet<u64>,
     pub(super) first_seen: SystemTime,
     pub(super) made_at: Option<SystemTime>,
     pub(super) named: bool,
