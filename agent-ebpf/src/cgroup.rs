@@ -7,6 +7,8 @@
 //! - *found*: cgroups that the agent met on its walk through the tree. Only user space writes it.
 //!
 //! Cgroups nested in a container are entered with the container's slot, so the hot path never walks to an ancestor.
+//! What one container can occupy is bounded: slots for containers within it ([`Charge::slots`]) and entries for cgroups
+//! nested in it ([`Charge::nested`]) are charged to the outermost container.
 //! Free slots wait in a queue map, which is safe to use from both sides. A slot returns to the queue only from user
 //! space, after the last reading.
 
@@ -29,13 +31,24 @@ pub struct CgroupBucket {
     pub ids: [u64; BUCKET_ENTRIES],
     /// Their slots, with [`OWNER`].
     pub slots: [u32; BUCKET_ENTRIES],
-    /// Fills the line.
-    pub unused: [u64; 2],
+    /// The slots of the outermost containers around them: their own slots if there is none.
+    pub outermost: [u32; BUCKET_ENTRIES],
 }
 
 impl CgroupBucket {
     /// No entries.
-    pub const EMPTY: Self = Self { ids: [0; BUCKET_ENTRIES], slots: [0; BUCKET_ENTRIES], unused: [0; 2] };
+    pub const EMPTY: Self =
+        Self { ids: [0; BUCKET_ENTRIES], slots: [0; BUCKET_ENTRIES], outermost: [0; BUCKET_ENTRIES] };
+}
+
+/// What a container occupies in the born table, with all that is nested in it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// Slots of containers within it.
+    pub slots: u32,
+    /// Entries of cgroups that are nested in it or in those.
+    pub nested: u32,
 }
 
 /// What happened to a container's cgroup.
@@ -67,9 +80,12 @@ pub struct CgroupEvent {
     pub path: [u8; PATH_BYTES],
 }
 
-// SAFETY: `repr(C)`, four u64 + four u32 + two u64 fill the 64-byte line; any bit pattern is valid.
+// SAFETY: `repr(C)`, four u64 + eight u32 fill the 64-byte line; any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CgroupBucket {}
+// SAFETY: `repr(C)`, two u32, no padding, any bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Charge {}
 // SAFETY: `repr(C)`, no padding (u32, u32, u64, bytes), any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CgroupEvent {}

@@ -21,6 +21,11 @@ pub mod maps {
     pub const CGROUPS_FOUND: &str = "CGROUPS_FOUND";
     /// Queue of slot numbers that nobody holds.
     pub const CGROUP_SLOTS: &str = "CGROUP_SLOTS";
+    /// Array of [`Charge`](crate::cgroup::Charge), one per container slot. Kernel writes.
+    pub const CGROUP_CHARGES: &str = "CGROUP_CHARGES";
+    /// Array of numbers of slots, one per container slot: those that user space claimed for containers within. User
+    /// space writes.
+    pub const CGROUP_CLAIMS: &str = "CGROUP_CLAIMS";
     /// Ring buffer of [`CgroupEvent`](crate::cgroup::CgroupEvent).
     pub const CGROUP_EVENTS: &str = "CGROUP_EVENTS";
     /// Per-CPU array of [`SchedulerSlot`](crate::scheduler::SchedulerSlot), one per container slot.
@@ -58,10 +63,12 @@ pub mod maps {
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// All of them.
-    pub const ALL: [&str; 21] = [
+    pub const ALL: [&str; 23] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
+        CGROUP_CHARGES,
+        CGROUP_CLAIMS,
         CGROUP_EVENTS,
         SCHEDULER,
         SCHEDULER_WAITS,
@@ -159,20 +166,32 @@ pub struct Settings {
     pub cgroup_mask: u32,
     /// Entries in [`maps::SCHEDULER_WAITS`] less one; a power of two less one.
     pub wait_mask: u32,
+    /// Most slots of containers within one container.
+    pub slots_per_container: u32,
+    /// Most entries of each cgroup table for cgroups nested in one container.
+    pub nested_per_container: u32,
 }
 
 impl Settings {
     /// What the object file holds before user space overrides it.
-    pub const UNSET: Self = Self { agent_tgid: 0, hierarchy_id: 0, cgroup_mask: 0, wait_mask: 0 };
+    pub const UNSET: Self = Self {
+        agent_tgid: 0,
+        hierarchy_id: 0,
+        cgroup_mask: 0,
+        wait_mask: 0,
+        slots_per_container: 0,
+        nested_per_container: 0,
+    };
 }
 
 /// Facts that the kernel side could not keep, counted where they were lost.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// A container was born while every slot was held.
+    /// A container was started while every slot was held, or those that the container around it may occupy.
     CgroupSlots = 0,
-    /// A cgroup's bucket of the table was full.
+    /// A cgroup nested in a container was not entered: its bucket of the table was full, or the container occupies its
+    /// share of the table.
     CgroupTable = 1,
     /// The ring buffer had no room for a cgroup event.
     CgroupEvents = 2,
@@ -228,6 +247,6 @@ impl Lost {
     }
 }
 
-// SAFETY: `repr(C)`, four u32, no padding, any bit pattern is valid.
+// SAFETY: `repr(C)`, six u32, no padding, any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}

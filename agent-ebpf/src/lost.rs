@@ -8,8 +8,16 @@ static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(Lost::ALL.len() as
 
 #[inline(always)]
 pub(crate) fn count(lost: Lost) {
-    if let Some(counter) = LOST.get_ptr_mut(lost as u32) {
-        // SAFETY: the element is this CPU's own, and tracing programs do not migrate.
-        unsafe { *counter += 1 };
+    let _ = counted(lost);
+}
+
+/// Counts one more, and returns how many that makes on this CPU.
+#[inline(always)]
+pub(crate) fn counted(lost: Lost) -> u64 {
+    let Some(counter) = LOST.get_ptr_mut(lost as u32) else { return 0 };
+    // SAFETY: the element is this CPU's own, and tracing programs do not migrate.
+    unsafe {
+        *counter += 1;
+        *counter
     }
 }

@@ -94,6 +94,12 @@ pub trait Collector: Send {
     /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
 
+    /// True if what it reads outlives the cgroup, as counters in kernel maps do. Only such collectors are asked about a
+    /// container that ended before it could be read for the first time.
+    fn outlives_cgroup(&self) -> bool {
+        false
+    }
+
     /// Writes what belongs to the host as a whole into the snapshot. Called once per tick, after the containers.
     fn collect_host(&mut self, _host: &mut HostRows) {}
 

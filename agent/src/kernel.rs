@@ -97,6 +97,8 @@ impl Kernel {
             hierarchy_id: options.hierarchy_id,
             cgroup_mask: tables.buckets - 1,
             wait_mask: WAIT_ENTRIES - 1,
+            slots_per_container: tables.slots_per_container,
+            nested_per_container: tables.nested_per_container,
         };
         let mut loader = EbpfLoader::new();
         loader
@@ -106,6 +108,8 @@ impl Kernel {
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
+            .map_max_entries(glassbox_ebpf::maps::CGROUP_CHARGES, tables.slots + 1)
+            .map_max_entries(glassbox_ebpf::maps::CGROUP_CLAIMS, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::HOST_NETWORK, tables.slots + 1)
             .map_max_entries(glassbox_ebpf::maps::OOM_KILLS, tables.slots + 1)

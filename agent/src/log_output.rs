@@ -264,7 +264,7 @@ mod tests {
         tracing::subscriber::with_default(tracing_subscriber::registry(), || {
             let callsite = || {
                 let span = tracing::info_span!("any");
-                span.metadata().map(|metadata| metadata.callsite())
+                span.metadata().map(tracing::Metadata::callsite)
             };
             let Some(callsite) = callsite() else { panic!("no call site") };
             let now = Instant::now();

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod gpu;
 pub mod gpu_state;
 pub mod lifecycle;
+pub mod losses;
 pub mod machine;
 pub mod network;
 pub mod nvidia_driver;

@@ -5,8 +5,11 @@
 
 mod claims;
 mod containers;
+mod events;
+mod losses;
 mod memory;
 mod running;
+mod slots;
 mod wait;
 
 use std::{
@@ -14,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use glassbox_ebpf::Lost;
 use tokio::sync::watch;
 
 pub use self::wait::Waker;
@@ -55,6 +59,10 @@ pub struct Engine {
     /// That of the last snapshot.
     delivery: Delivery,
     started: Instant,
+    events: events::Events,
+    refused: slots::Refused,
+    lives: containers::Lives,
+    losses: losses::Reports,
     gpu_states: GpuStates,
     problems: Problems,
     hostname: String,
@@ -110,6 +118,10 @@ impl Engine {
             claims: claims::Claims::default(),
             delivery: Delivery::default(),
             started: Instant::now(),
+            events: events::Events::default(),
+            refused: slots::Refused::default(),
+            lives: containers::Lives::default(),
+            losses: losses::Reports::default(),
             gpu_states: GpuStates::default(),
             problems: Problems::default(),
             hostname,
@@ -132,7 +144,8 @@ impl Engine {
         let mut due = Instant::now();
         loop {
             let wake = self.attend_at().map_or(due, |at| at.min(due));
-            match wait::until(wake, self.kernel.as_ref().map(Kernel::events_fd), stop)? {
+            let events = self.kernel.as_ref().map(Kernel::events_fd);
+            match wait::until(wake, events, self.events.waiting(), stop)? {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
                 Woken::Time if Instant::now() < due => self.attend(),
@@ -169,6 +182,7 @@ impl Engine {
         let now = Moment::now();
         self.handle_events();
         self.walk_if_due(now);
+        self.claim_slots();
         self.look_for_processes();
         self.tracker.expire(now, self.delivery.scraped());
         self.tracker.name(now);
@@ -191,6 +205,7 @@ impl Engine {
         self.ticks += 1;
         let mut agent = self.usage(begun.elapsed());
         agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        self.losses.report(&agent.lost, begun);
         self.delivery = self.delivery.next();
         let mut containers = self.tracker.rows(now, self.delivery.number());
         self.problems.fill(&mut containers, now);
@@ -232,8 +247,16 @@ impl Engine {
 
     fn usage(&mut self, tick_duration: Duration) -> AgentUsage {
         let mut lost: Vec<_> = match &self.kernel {
-            Some(kernel) => kernel.lost().into_iter().map(|(lost, count)| (lost.source(), count)).collect(),
-            None => glassbox_ebpf::Lost::ALL.iter().map(|lost| (lost.source(), 0)).collect(),
+            Some(kernel) => {
+                let refused = |lost| match lost {
+                    Lost::CgroupSlots => self.refused.slots,
+                    Lost::CgroupTable => self.refused.entries,
+                    _ => 0,
+                };
+                let lost = kernel.lost().into_iter();
+                lost.map(|(lost, count)| (lost.source(), count + refused(lost))).collect()
+            }
+            None => Lost::ALL.iter().map(|lost| (lost.source(), 0)).collect(),
         };
         lost.push(("ended_containers", self.tracker.dropped()));
         lost.push(("cgroup_walk", self.walks.truncated));
@@ -254,6 +277,8 @@ impl Engine {
             ticks_skipped: self.ticks_skipped,
             tick_duration,
             containers_running: self.tracker.running(),
+            containers_discovered: self.lives.discovered,
+            containers_ended: self.lives.ended,
         }
     }
 }

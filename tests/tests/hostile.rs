@@ -2,6 +2,8 @@
 //!
 //! The limits need root and a memory controller. No container and no kernel program is involved.
 
+#![expect(clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
+
 use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},

@@ -14,4 +14,5 @@ mod kernel {
     mod oom;
     mod probe;
     mod scheduler;
+    mod slots;
 }

@@ -14,7 +14,7 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use glassbox_ebpf::{
     Lost,
-    cgroup::{BUCKET_ENTRIES, CgroupBucket, CgroupEvent, EVENTS_BYTES, OWNER, SHARED_SLOT, event},
+    cgroup::{BUCKET_ENTRIES, CgroupBucket, CgroupEvent, Charge, EVENTS_BYTES, OWNER, SHARED_SLOT, event},
 };
 
 use crate::{
@@ -36,6 +36,11 @@ static CGROUPS_BORN: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED)
 static CGROUPS_FOUND: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED);
 #[map]
 static CGROUP_SLOTS: Queue<u32> = Queue::with_max_entries(256, 0);
+/// By slot, as [`CGROUP_CLAIMS`]. Written under `cgroup_mutex` only.
+#[map]
+static CGROUP_CHARGES: Array<Charge> = Array::with_max_entries(256, 0);
+#[map]
+static CGROUP_CLAIMS: Array<u32> = Array::with_max_entries(256, 0);
 #[map]
 pub(super) static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 
@@ -114,9 +119,91 @@ fn find(bucket: *const CgroupBucket, id: u64) -> u32 {
     SHARED_SLOT
 }
 
-/// Enters a cgroup into the born table; false where its bucket is full.
+/// Most ancestors that are searched for a container around a new one.
+const ANCESTORS_MAX: u32 = 32;
+
+/// The slot of the outermost container around a cgroup with this entry; [`SHARED_SLOT`] if it has none.
 #[inline(always)]
-fn enter(id: u64, slot: u32) -> bool {
+fn outermost_of(id: u64) -> u32 {
+    let index = id as u32 & setting!(cgroup_mask);
+    let born = CGROUPS_BORN.get_ptr(index).map_or(SHARED_SLOT, |bucket| find_outermost(bucket, id));
+    if born != SHARED_SLOT {
+        return born;
+    }
+    CGROUPS_FOUND.get_ptr(index).map_or(SHARED_SLOT, |bucket| find_outermost(bucket, id))
+}
+
+#[inline(always)]
+fn find_outermost(bucket: *const CgroupBucket, id: u64) -> u32 {
+    let mut entry = 0;
+    while entry < BUCKET_ENTRIES {
+        // SAFETY: as in `find`.
+        unsafe {
+            if (*bucket).ids[entry] == id {
+                return (*bucket).outermost[entry];
+            }
+        }
+        entry += 1;
+    }
+    SHARED_SLOT
+}
+
+/// The slot of the outermost container around a new cgroup; [`SHARED_SLOT`] if none is. `None` if the cgroup is too deep
+/// to tell: a container must not escape its share by nesting.
+#[inline(always)]
+fn outermost_around(cgroup: *const u8) -> Option<u32> {
+    let mut css: *const u8 = field(cgroup, offset!(cgroup_parent))?;
+    let mut level = 0;
+    while level < ANCESTORS_MAX {
+        if css.is_null() {
+            return Some(SHARED_SLOT);
+        }
+        let ancestor: *const u8 = field(css, offset!(css_cgroup))?;
+        let outermost = outermost_of(id(ancestor)?);
+        if outermost != SHARED_SLOT {
+            return Some(outermost);
+        }
+        css = field(ancestor, offset!(cgroup_parent))?;
+        level += 1;
+    }
+    None
+}
+
+/// Claims a slot for a container within `outermost`, or for one on the host; [`SHARED_SLOT`] if there is none for it.
+#[inline(always)]
+fn claim(outermost: u32) -> u32 {
+    if outermost != SHARED_SLOT {
+        // SAFETY: map elements; `CGROUP_CHARGES` is written under cgroup_mutex only, the other one read at once.
+        let charged = CGROUP_CHARGES.get_ptr(outermost).map_or(0, |charge| unsafe { (*charge).slots });
+        let claimed = CGROUP_CLAIMS.get_ptr(outermost).map_or(0, |claims| unsafe { claims.read_volatile() });
+        if charged + claimed >= setting!(slots_per_container) {
+            return SHARED_SLOT;
+        }
+    }
+    match CGROUP_SLOTS.pop() {
+        Ok(Some(slot)) => slot,
+        _ => SHARED_SLOT,
+    }
+}
+
+/// Changes what a container occupies by one.
+#[inline(always)]
+fn charge(outermost: u32, owner: bool, entered: bool) {
+    let Some(charge) = CGROUP_CHARGES.get_ptr_mut(outermost) else { return };
+    // SAFETY: a map element that is written under cgroup_mutex only.
+    unsafe {
+        let count = if owner { &raw mut (*charge).slots } else { &raw mut (*charge).nested };
+        if entered {
+            *count += 1;
+        } else if *count != 0 {
+            *count -= 1;
+        }
+    }
+}
+
+/// Enters a cgroup into the born table; false if its bucket is full.
+#[inline(always)]
+fn enter(id: u64, slot: u32, outermost: u32) -> bool {
     let Some(bucket) = CGROUPS_BORN.get_ptr_mut(id as u32 & setting!(cgroup_mask)) else { return false };
     let mut entry = 0;
     while entry < BUCKET_ENTRIES {
@@ -125,7 +212,13 @@ fn enter(id: u64, slot: u32) -> bool {
         unsafe {
             if (*bucket).ids[entry] == 0 {
                 (&raw mut (*bucket).slots[entry]).write_volatile(slot);
+                (&raw mut (*bucket).outermost[entry]).write_volatile(outermost);
                 (&raw mut (*bucket).ids[entry]).write_volatile(id);
+                if slot & OWNER == 0 {
+                    charge(outermost, false, true);
+                } else if slot & !OWNER != outermost {
+                    charge(outermost, true, true);
+                }
                 return true;
             }
         }
@@ -144,6 +237,12 @@ fn leave(id: u64) {
         unsafe {
             if (*bucket).ids[entry] == id {
                 (&raw mut (*bucket).ids[entry]).write_volatile(0);
+                let (slot, outermost) = ((*bucket).slots[entry], (*bucket).outermost[entry]);
+                if slot & OWNER == 0 {
+                    charge(outermost, false, false);
+                } else if slot & !OWNER != outermost {
+                    charge(outermost, true, false);
+                }
             }
         }
         entry += 1;
@@ -255,18 +354,19 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let id = id(cgroup)?;
+    let parent_css: *const u8 = field(cgroup, offset!(cgroup_parent))?;
+    let parent: *const u8 = field(parent_css, offset!(css_cgroup))?;
+    let parent = self::id(parent)?;
     if !named_like_a_container(cgroup)? {
-        let parent_css: *const u8 = field(cgroup, offset!(cgroup_parent))?;
-        let parent: *const u8 = field(parent_css, offset!(css_cgroup))?;
-        let slot = slot_of(self::id(parent)?) & !OWNER;
+        let slot = slot_of(parent) & !OWNER;
         if slot != SHARED_SLOT {
-            enter(id, slot);
+            enter_nested(id, slot, outermost_of(parent));
         }
         return None;
     }
     let slot = slot_of_repeated(cgroup)?;
     if slot != SHARED_SLOT {
-        enter(id, slot);
+        enter_nested(id, slot, outermost_of(parent));
         return None;
     }
     let Some(mut entry) = CGROUP_EVENTS.reserve::<CgroupEvent>(0) else {
@@ -274,15 +374,15 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
         lost::count(Lost::CgroupEvents);
         return None;
     };
-    let mut slot = match CGROUP_SLOTS.pop() {
-        Ok(Some(slot)) => slot,
-        _ => {
-            lost::count(Lost::CgroupSlots);
+    let around = outermost_around(cgroup);
+    let mut slot = around.map_or(SHARED_SLOT, claim);
+    let outermost = around.filter(|&slot| slot != SHARED_SLOT).unwrap_or(slot);
+    if slot == SHARED_SLOT {
+        // The agent repeats it while it goes on; a line for each would be a second storm.
+        if lost::counted(Lost::CgroupSlots) == 1 {
             warn!(ctx, "no free slot for cgroup {}: raise containers.max", id);
-            SHARED_SLOT
         }
-    };
-    if slot != SHARED_SLOT && !enter(id, slot | OWNER) {
+    } else if !enter(id, slot | OWNER, outermost) {
         let _ = CGROUP_SLOTS.push(slot, 0);
         slot = SHARED_SLOT;
     }
@@ -298,6 +398,18 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
     }
     entry.submit(0);
     Some(())
+}
+
+/// Enters a cgroup nested in a container, unless the container occupies its share of the table.
+#[inline(always)]
+fn enter_nested(id: u64, slot: u32, outermost: u32) {
+    // SAFETY: a map element that is written under cgroup_mutex only.
+    let nested = CGROUP_CHARGES.get_ptr(outermost).map_or(0, |charge| unsafe { (*charge).nested });
+    if nested >= setting!(nested_per_container) {
+        lost::count(Lost::CgroupTable);
+    } else {
+        enter(id, slot, outermost);
+    }
 }
 
 #[btf_tracepoint(function = "cgroup_rmdir")]
@@ -319,7 +431,7 @@ fn cgroup_emptied(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Tells user space of a known cgroup's end and returns its id.
+/// Tells user space of the end of a container's cgroup, with or without a slot, and returns the id of any cgroup.
 #[inline(always)]
 fn ended(cgroup: *const u8, kind: u32) -> Option<u64> {
     if !in_hierarchy(cgroup)? {
@@ -327,7 +439,7 @@ fn ended(cgroup: *const u8, kind: u32) -> Option<u64> {
     }
     let id = id(cgroup)?;
     let slot = slot_of(id);
-    if slot & OWNER != 0 {
+    if slot & OWNER != 0 || (slot == SHARED_SLOT && named_like_a_container(cgroup)?) {
         match CGROUP_EVENTS.reserve::<CgroupEvent>(0) {
             Some(mut entry) => {
                 let record = entry.as_mut_ptr();

@@ -73,7 +73,7 @@ impl Network {
         process::same_namespace(&proc_root)?;
         let host_namespace = process::host_network_namespace(&proc_root)?;
         Ok(Self {
-            limitation: process::limitation(&context.layout, &proc_root),
+            limitation: process::limitation(context.layout, &proc_root),
             layout: context.layout.clone(),
             proc_root,
             host_namespace,

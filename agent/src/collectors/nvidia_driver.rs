@@ -202,6 +202,10 @@ impl Collector for NvidiaDriver {
         host.nvidia_driver = self.presence.info();
     }
 
+    fn outlives_cgroup(&self) -> bool {
+        true
+    }
+
     fn clear_slot(&mut self, slot: u32) {
         if !self.presence.ever() {
             return;

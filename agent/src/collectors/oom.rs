@@ -142,6 +142,10 @@ impl Collector for Oom {
         self.containers.remove(&container.key);
     }
 
+    fn outlives_cgroup(&self) -> bool {
+        true
+    }
+
     fn clear_slot(&mut self, slot: u32) {
         if let Some(marks) = &mut self.marks
             && let Err(error) = marks.kills.set(slot, 0, 0)

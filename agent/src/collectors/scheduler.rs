@@ -69,6 +69,10 @@ impl Collector for Scheduler {
         Ok(())
     }
 
+    fn outlives_cgroup(&self) -> bool {
+        true
+    }
+
     fn clear_slot(&mut self, slot: u32) {
         let cleared = PerCpuValues::try_from(vec![SchedulerSlot::EMPTY; self.cpus])
             .context("size the cleared values")

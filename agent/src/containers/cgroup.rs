@@ -14,7 +14,10 @@ mod populated;
 mod told;
 mod walk;
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 
@@ -22,7 +25,7 @@ pub use self::{
     claim::Claim,
     path::{ContainerPath, container_above, container_around, container_of, is_id},
     told::{Told, ToldCgroup},
-    walk::{Found, Walk, walk},
+    walk::{Found, Walk, Walker, walk},
 };
 
 /// The files by which a directory is known to be the root of a tree.
@@ -138,6 +141,18 @@ impl Layout {
     #[must_use]
     pub fn primary(&self, path: &str) -> PathBuf {
         within(&self.primary, path)
+    }
+
+    /// True if the cgroup at `path` is there and has this id, which is 0 for one that is only in v1's trees. A path with
+    /// bytes that are not UTF-8 cannot be looked up, and is taken to be there.
+    #[must_use]
+    pub fn is_there(&self, path: &str, cgroup_id: u64) -> bool {
+        let id = |directory: &Path| std::fs::symlink_metadata(directory).ok().map(|metadata| metadata.ino());
+        path.contains(char::REPLACEMENT_CHARACTER)
+            || match cgroup_id {
+                0 => self.beside_primary().any(|tree| id(&within(tree, path)).is_some()),
+                cgroup_id => id(&self.primary(path)) == Some(cgroup_id),
+            }
     }
 
     /// The directory of the cgroup at `path` in the v2 tree, with controllers or beside v1. `None` on a pure v1 host.

@@ -124,7 +124,7 @@ impl Directory {
         filter: &[String],
     ) {
         self.update(id, |names| {
-            labels.into_iter().for_each(|(key, value)| names.add_label(key, value, filter))
+            labels.into_iter().for_each(|(key, value)| names.add_label(key, value, filter));
         });
     }
 

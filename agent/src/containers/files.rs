@@ -116,7 +116,7 @@ pub async fn watch(roots: Roots, label_filter: Vec<String>, directory: Directory
         match reader.as_ref().map(|reader| reader.try_send(unnamed)) {
             // A disk that hangs; they stay without names.
             Some(Err(TrySendError::Full(_))) => {
-                tracing::debug!("too many containers wait for files to be read")
+                tracing::debug!("too many containers wait for files to be read");
             }
             Some(Err(TrySendError::Disconnected(unnamed))) => {
                 tracing::warn!("the thread that reads names from files has ended and is started again");

@@ -8,7 +8,7 @@ mod renames;
 mod rows;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -155,7 +155,7 @@ impl Tracker {
                 slot: sighting.slot,
             },
             row: ContainerRow { oom, life, ..ContainerRow::new(identity, now.wall) },
-            nested: Vec::new(),
+            nested: HashSet::new(),
             first_seen: now.monotonic,
             ended: None,
             made_at: sighting.made_at,

@@ -6,8 +6,11 @@ use super::{
     Samples::Agent,
 };
 use crate::{
-    snapshot::Snapshot,
-    snapshot::agent::{CollectorStatus, MapStatus, ProgramStatus},
+    snapshot::{
+        Snapshot,
+        agent::{CollectorStatus, MapStatus, ProgramStatus},
+        losses,
+    },
     version,
 };
 
@@ -39,7 +42,8 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_collector_up",
         kind: Gauge,
-        help: "1 where the collector started and its last run succeeded for at least one container, else 0.",
+        help: "1 if the collector started, lacks no privilege or namespace, and its last run succeeded for at least one \
+               container, else 0.",
         source: "the tick",
         labels: &["collector"],
         samples: Agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.count(u64::from(c.up)))),
@@ -102,15 +106,21 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_lost_events_total",
         kind: Counter,
-        help: "Facts that could not be kept. Any growth means that something is missing from the other \
+        help: "Events that could not be kept, by source. Any growth means that something is missing from the other \
                metrics.",
-        source: "kernel programs and the agent, where the fact was lost",
+        source: "kernel programs and the agent; see the list of sources below",
         labels: &["source"],
-        samples: Agent(|snapshot, emit| {
-            for (source, lost) in &snapshot.agent.lost {
-                emit.with(&[source]).count(*lost);
-            }
-        }),
+        samples: Agent(|snapshot, emit| lost(snapshot, emit, false)),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_imprecise_events_total",
+        kind: Counter,
+        help: "Measurements that were less precise than others, by source. Growth is normal on a busy host and is not \
+               a loss of data.",
+        source: "kernel programs; see the list of sources below",
+        labels: &["source"],
+        samples: Agent(|snapshot, emit| lost(snapshot, emit, true)),
         ..AGENT
     },
     Family {
@@ -185,6 +195,22 @@ pub const FAMILIES: &[Family] = &[
         samples: Agent(|snapshot, emit| emit.count(snapshot.agent.containers_running as u64)),
         ..AGENT
     },
+    Family {
+        name: "glassbox_containers_discovered_total",
+        kind: Counter,
+        help: "Containers that the agent has found or seen starting.",
+        source: "container start events and walks through the cgroup tree",
+        samples: Agent(|snapshot, emit| emit.count(snapshot.agent.containers_discovered)),
+        ..AGENT
+    },
+    Family {
+        name: "glassbox_containers_ended_total",
+        kind: Counter,
+        help: "Containers that have ended since the agent found them.",
+        source: "container exit events and walks through the cgroup tree",
+        samples: Agent(|snapshot, emit| emit.count(snapshot.agent.containers_ended)),
+        ..AGENT
+    },
 ];
 
 /// What the families here have in common.
@@ -201,6 +227,15 @@ const AGENT: Family = Family {
 fn collectors(snapshot: &Snapshot, emit: &mut Emit<'_>, read: fn(&CollectorStatus, &mut Emit<'_>)) {
     for collector in &snapshot.agent.collectors {
         read(collector, &mut emit.with(&[collector.name]));
+    }
+}
+
+/// The sources of one kind.
+fn lost(snapshot: &Snapshot, emit: &mut Emit<'_>, imprecision: bool) {
+    for (source, count) in &snapshot.agent.lost {
+        if losses::is_imprecision(source) == imprecision {
+            emit.with(&[source]).count(*count);
+        }
     }
 }
 

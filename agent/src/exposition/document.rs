@@ -10,7 +10,7 @@ use super::{
     families, nouns,
     registry::Registry,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, losses::SOURCES};
 
 const INTRODUCTION: &str = "\
 # Metrics
@@ -87,6 +87,7 @@ pub fn document(cpu: &Snapshot, gpu: &Snapshot) -> anyhow::Result<String> {
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[Base::Dcgm]));
     section(&mut page, "The host", of(&[Base::Machine]));
     section(&mut page, "The agent", of(&[Base::Agent]));
+    sources(&mut page);
     page.push_str(
         "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
          | name | type | meaning |\n|---|---|---|\n",
@@ -126,6 +127,21 @@ fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
         let _ = writeln!(page, "| {noun} | {cpu} | {gpu} |");
     }
     let _ = writeln!(page, "| all | {} | {} |", totals.0, totals.1);
+}
+
+/// What each source of `glassbox_lost_events_total` means.
+fn sources(page: &mut String) {
+    page.push_str(
+        "\n### Sources of losses\n\n\
+         Sources of `glassbox_lost_events_total`, and, if the severity is imprecision, of \
+         `glassbox_imprecise_events_total`. On a quiet host all losses stay 0. The agent also logs a source that grows, \
+         at most once in ten minutes.\n\n\
+         | source | severity | meaning | remedy |\n|---|---|---|---|\n",
+    );
+    for source in SOURCES {
+        let (severity, name) = (source.severity.as_str(), source.name);
+        let _ = writeln!(page, "| `{name}` | {severity} | {} | {} |", source.meaning, source.remedy);
+    }
 }
 
 fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'a Family>) {

@@ -60,7 +60,7 @@ pub const FAMILIES: &[Family] = &[
         samples: Container(|row, emit| {
             if let Some(driver) = &row.nvidia_driver {
                 commands::totals(driver, |device, command, calls, _| {
-                    emit.with(&[device, command]).count(calls)
+                    emit.with(&[device, command]).count(calls);
                 });
             }
         }),

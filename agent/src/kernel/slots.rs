@@ -1,12 +1,14 @@
 //! Who holds which slot: the user-space side of the tables described in [`glassbox_ebpf::cgroup`].
 
+use std::collections::HashMap;
+
 use anyhow::Context as _;
 use aya::{
     Ebpf,
     maps::{Array, MapData, Queue},
 };
 use glassbox_ebpf::{
-    cgroup::{BUCKET_ENTRIES, CgroupBucket, OWNER, SHARED_SLOT},
+    cgroup::{BUCKET_ENTRIES, CgroupBucket, Charge, OWNER, SHARED_SLOT},
     maps,
 };
 
@@ -17,25 +19,60 @@ pub struct Sizes {
     pub slots: u32,
     /// Buckets in each cgroup table, a power of two.
     pub buckets: u32,
+    /// Most slots of containers within one container.
+    pub slots_per_container: u32,
+    /// Most entries of each cgroup table for cgroups nested in one container.
+    pub nested_per_container: u32,
 }
 
 impl Sizes {
     /// One bucket of four entries for each container: a quarter full with containers alone, which leaves room for cgroups
-    /// nested in them and keeps full buckets rare.
+    /// nested in them and keeps full buckets rare. Containers within one container take at most half of the slots, its
+    /// nested cgroups a quarter of a table.
     #[must_use]
     pub fn for_containers(max: u32) -> Self {
-        Self { slots: max, buckets: max.next_power_of_two().max(64) }
+        let buckets = max.next_power_of_two().max(64);
+        Self { slots: max, buckets, slots_per_container: max.div_ceil(2), nested_per_container: buckets }
     }
+}
+
+/// Why a cgroup was not entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Every slot is held.
+    NoFreeSlot,
+    /// The container around it occupies its share.
+    ContainerLimit,
+    /// Its bucket of the table is full, or the kernel refused the write.
+    NoRoom,
+}
+
+/// A container that holds a slot.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    cgroup_id: u64,
+    /// The slot of the outermost container around it, or its own.
+    outermost: u32,
+    /// User space claimed the slot, not the kernel.
+    claimed: bool,
 }
 
 /// The free slots and the table of found cgroups.
 pub struct Slots {
+    sizes: Sizes,
     free: Queue<MapData, u32>,
     born: Array<MapData, CgroupBucket>,
     found: Array<MapData, CgroupBucket>,
+    charges: Array<MapData, Charge>,
+    claims: Array<MapData, u32>,
     /// What `found` holds; user space is its only writer.
     mirror: Vec<CgroupBucket>,
-    held: u64,
+    /// By slot.
+    holders: HashMap<u32, Holder>,
+    /// Slots that user space claimed for containers within another one, by the slot of the outermost.
+    claimed: HashMap<u32, u32>,
+    /// Nested cgroups in `found`, by the slot of the outermost container.
+    nested: HashMap<u32, u32>,
 }
 
 impl Slots {
@@ -46,53 +83,108 @@ impl Slots {
             free.push(slot, 0).context("fill the queue of free slots")?;
         }
         Ok(Self {
+            sizes: *sizes,
             free,
             born: super::maps::take(ebpf, maps::CGROUPS_BORN)?,
             found: super::maps::take(ebpf, maps::CGROUPS_FOUND)?,
+            charges: super::maps::take(ebpf, maps::CGROUP_CHARGES)?,
+            claims: super::maps::take(ebpf, maps::CGROUP_CLAIMS)?,
             mirror: vec![CgroupBucket::EMPTY; sizes.buckets as usize],
-            held: 0,
+            holders: HashMap::new(),
+            claimed: HashMap::new(),
+            nested: HashMap::new(),
         })
     }
 
     /// The slot that the kernel itself has claimed for a cgroup. Its event may still be in the ring buffer.
     #[must_use]
     pub fn born(&self, cgroup_id: u64) -> Option<u32> {
+        self.born_entry(cgroup_id).map(|(slot, _)| slot)
+    }
+
+    /// The slot and the outermost container's.
+    fn born_entry(&self, cgroup_id: u64) -> Option<(u32, u32)> {
         let bucket = self.born.get(&self.index(cgroup_id), 0).ok()?;
         let entry = bucket.ids.iter().position(|&id| id == cgroup_id)?;
-        Some(bucket.slots[entry] & !OWNER)
+        Some((bucket.slots[entry] & !OWNER, bucket.outermost[entry]))
     }
 
     /// The slot that the kernel has claimed for a cgroup whose event has not been read yet; it counts as held from now
     /// on.
     pub fn adopt_born(&mut self, cgroup_id: u64) -> Option<u32> {
         let slot = self.born(cgroup_id)?;
-        self.adopt();
+        self.adopt(slot, cgroup_id);
         Some(slot)
     }
 
-    /// Counts a slot that the kernel claimed as held.
-    pub fn adopt(&mut self) {
-        self.held += 1;
+    /// Counts a slot that the kernel claimed for a cgroup as held.
+    pub fn adopt(&mut self, slot: u32, cgroup_id: u64) {
+        let outermost = self.born_entry(cgroup_id).map_or(slot, |(_, outermost)| outermost);
+        self.holders.insert(slot, Holder { cgroup_id, outermost, claimed: false });
     }
 
-    /// Claims a free slot, if there is one.
-    pub fn claim(&mut self) -> Option<u32> {
-        let slot = self.free.pop(0).ok()?;
-        self.held += 1;
-        Some(slot)
+    /// Claims a free slot for a container's cgroup and enters it. `around` is the slot of the outermost container that it
+    /// runs in.
+    ///
+    /// # Errors
+    /// Why it gets none for now.
+    pub fn claim(&mut self, cgroup_id: u64, around: Option<u32>) -> Result<u32, Refusal> {
+        if let Some(outermost) = around {
+            let charged = self.charges.get(&outermost, 0).map_or(0, |charge| charge.slots);
+            if charged + self.claimed.get(&outermost).copied().unwrap_or(0) >= self.sizes.slots_per_container
+            {
+                return Err(Refusal::ContainerLimit);
+            }
+        }
+        if !self.has_room(cgroup_id) {
+            return Err(Refusal::NoRoom);
+        }
+        let slot = self.free.pop(0).map_err(|_| Refusal::NoFreeSlot)?;
+        let outermost = around.unwrap_or(slot);
+        if !self.enter(cgroup_id, slot | OWNER, outermost) {
+            // The queue has room for every slot.
+            let _ = self.free.push(slot, 0);
+            return Err(Refusal::NoRoom);
+        }
+        self.holders.insert(slot, Holder { cgroup_id, outermost, claimed: true });
+        if outermost != slot {
+            *self.claimed.entry(outermost).or_default() += 1;
+            self.tell_claims(outermost);
+        }
+        Ok(slot)
     }
 
-    /// Leads a found cgroup to a slot; false where its bucket is full.
-    pub fn enter(&mut self, cgroup_id: u64, slot: u32, own: bool) -> bool {
+    /// Leads a found cgroup that is nested in a container to the container's slot.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn enter_nested(&mut self, cgroup_id: u64, slot: u32) -> Result<(), Refusal> {
+        let outermost = self.holders.get(&slot).map_or(slot, |holder| holder.outermost);
+        if self.nested.get(&outermost).copied().unwrap_or(0) >= self.sizes.nested_per_container {
+            return Err(Refusal::ContainerLimit);
+        }
+        if !self.enter(cgroup_id, slot, outermost) {
+            return Err(Refusal::NoRoom);
+        }
+        *self.nested.entry(outermost).or_default() += 1;
+        Ok(())
+    }
+
+    fn has_room(&self, cgroup_id: u64) -> bool {
+        let bucket = self.mirror.get(self.index(cgroup_id) as usize);
+        bucket.is_some_and(|bucket| bucket.ids.iter().any(|&id| id == cgroup_id || id == 0))
+    }
+
+    fn enter(&mut self, cgroup_id: u64, slot: u32, outermost: u32) -> bool {
         let index = self.index(cgroup_id);
         let Some(bucket) = self.mirror.get_mut(index as usize) else {
             return false;
         };
-        let entry = bucket.ids.iter().position(|&id| id == cgroup_id || id == 0);
-        let Some(entry) = entry.filter(|&entry| entry < BUCKET_ENTRIES) else {
+        let Some(entry) = bucket.ids.iter().position(|&id| id == cgroup_id || id == 0) else {
             return false;
         };
-        bucket.slots[entry] = if own { slot | OWNER } else { slot };
+        bucket.slots[entry] = slot;
+        bucket.outermost[entry] = outermost;
         bucket.ids[entry] = cgroup_id;
         self.found.set(index, *bucket, 0).is_ok()
     }
@@ -106,23 +198,47 @@ impl Slots {
         for entry in 0..BUCKET_ENTRIES {
             if bucket.ids[entry] == cgroup_id {
                 bucket.ids[entry] = 0;
+                if bucket.slots[entry] & OWNER == 0 {
+                    decrease(&mut self.nested, bucket.outermost[entry]);
+                }
                 // A failed write leaves a cgroup that no longer exists in the table: harmless.
                 let _ = self.found.set(index, *bucket, 0);
             }
         }
     }
 
-    /// Gives a slot back, after its counters were cleared.
-    pub fn release(&mut self, slot: u32) {
-        if self.free.push(slot, 0).is_ok() {
-            self.held = self.held.saturating_sub(1);
+    /// True if this container holds the slot.
+    #[must_use]
+    pub fn is_holder(&self, slot: u32, cgroup_id: u64) -> bool {
+        self.holders.get(&slot).is_some_and(|holder| holder.cgroup_id == cgroup_id)
+    }
+
+    /// Gives a slot back, after its counters were cleared. Does nothing if another container holds it, or none.
+    pub fn release(&mut self, slot: u32, cgroup_id: u64) {
+        if !self.is_holder(slot, cgroup_id) {
+            return;
         }
+        if self.free.push(slot, 0).is_ok()
+            && let Some(holder) = self.holders.remove(&slot)
+            && holder.claimed
+            && holder.outermost != slot
+        {
+            decrease(&mut self.claimed, holder.outermost);
+            self.tell_claims(holder.outermost);
+        }
+    }
+
+    /// Tells the kernel what user space claimed for containers within one.
+    fn tell_claims(&mut self, outermost: u32) {
+        let claimed = self.claimed.get(&outermost).copied().unwrap_or(0);
+        // Without it the kernel lets the container occupy more, until user space refuses.
+        let _ = self.claims.set(outermost, claimed, 0);
     }
 
     /// Slots held by containers.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.held
+        self.holders.len() as u64
     }
 
     /// Cgroups in the found table.
@@ -133,5 +249,14 @@ impl Slots {
 
     fn index(&self, cgroup_id: u64) -> u32 {
         cgroup_id as u32 & (self.mirror.len() as u32 - 1)
+    }
+}
+
+fn decrease(counts: &mut HashMap<u32, u32>, key: u32) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&key);
+        }
     }
 }

@@ -30,7 +30,8 @@ impl HostPolicy {
         }
         let named = request.uri().authority().map(|authority| authority.as_str().as_bytes());
         let headers = request.headers().get_all(HOST);
-        let mut names = named.into_iter().chain(headers.iter().map(|value| value.as_bytes())).peekable();
+        let mut names =
+            named.into_iter().chain(headers.iter().map(hyper::http::HeaderValue::as_bytes)).peekable();
         if names.peek().is_none() && request.version() >= Version::HTTP_11 {
             return Some((StatusCode::BAD_REQUEST, "an HTTP/1.1 request needs a Host header\n"));
         }

@@ -15,7 +15,7 @@ pub struct AgentUsage {
     pub collectors: Vec<CollectorStatus>,
     /// The kernel programs.
     pub programs: Vec<ProgramStatus>,
-    /// Facts lost, by source; the sources are always all present.
+    /// Facts lost, by source; the sources are always all present. See [`losses`](super::losses).
     pub lost: Vec<(&'static str, u64)>,
     /// The kernel maps.
     pub maps: Vec<MapStatus>,
@@ -29,6 +29,10 @@ pub struct AgentUsage {
     pub tick_duration: Duration,
     /// Living containers.
     pub containers_running: usize,
+    /// Containers that the agent has begun to track so far.
+    pub containers_discovered: u64,
+    /// Containers that ended so far.
+    pub containers_ended: u64,
 }
 
 /// How a collector fared at this tick.

@@ -3,11 +3,7 @@
 //! Whoever may make a cgroup may name it after another's container. Such a cgroup is not tracked: it gets no row, no name
 //! and no counters, now or when the container has ended.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    os::unix::fs::MetadataExt as _,
-};
+use std::collections::{HashMap, HashSet};
 
 use super::Engine;
 use crate::containers::{
@@ -89,9 +85,7 @@ impl Engine {
         let entry = self.tracker.get_mut(key)?;
         let (container, path_is_proven) = (&entry.container, entry.path_is_proven);
         let (path, cgroup_id) = (container.identity.cgroup_path.clone(), container.cgroup_id);
-        let is_there = cgroup_id == 0
-            || fs::symlink_metadata(self.layout.primary(&path)).is_ok_and(|found| found.ino() == cgroup_id);
-        if !is_there {
+        if !self.layout.is_there(&path, cgroup_id) {
             self.ended(key, now);
             return None;
         }
@@ -107,9 +101,11 @@ impl Engine {
     fn disown(&mut self, key: u64) {
         let Some(entry) = self.tracker.get_mut(key) else { return };
         let container = entry.container.clone();
-        let nested: Vec<u64> = entry.nested.drain(..).collect();
+        let nested: Vec<u64> = entry.nested.drain().collect();
         super::running::active(&mut self.collectors).for_each(|collector| collector.forget(&container));
         self.tracker.disown(key);
+        self.lives.ended += 1;
+        self.refused.forget(container.cgroup_id);
         let Some(kernel) = &mut self.kernel else { return };
         let claimed_by_kernel = kernel.slots.born(container.cgroup_id).is_some();
         for cgroup_id in nested.into_iter().chain([container.cgroup_id]) {
@@ -117,7 +113,7 @@ impl Engine {
         }
         // A slot that the kernel has claimed for it comes back when it is removed.
         if let Some(slot) = container.slot.filter(|_| !claimed_by_kernel) {
-            self.give_back(slot);
+            self.give_back(slot, container.cgroup_id);
         }
     }
 

@@ -1,88 +1,82 @@
-//! Births and deaths: from kernel events and from walks through the tree, to tracked containers with slots.
+//! Which containers there are: from kernel events and from walks through the cgroup tree to tracked containers.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     time::{Duration, Instant},
 };
 
 use super::{Engine, Running, running};
 use crate::{
+    collectors::Collector,
     containers::{
         Moment,
-        cgroup::{self, Found},
+        cgroup::{self, Found, Walker},
         tracker::{Entry, Sighting},
     },
-    kernel::{Kernel, events::Event},
+    kernel::Kernel,
 };
 use glassbox_ebpf::Lost;
 
 /// While the kernel tells of births and deaths, walks only make up for lost events and for cgroups of unusual names.
 const WALK_PERIOD: Duration = Duration::from_secs(30);
-/// Events handled in one go, so that a storm of births cannot starve the tick.
-const MOST_EVENTS: usize = 4096;
+/// A walk stops after this part of a tick and goes on at the next tick.
+const WALK_SLICE: u32 = 4;
+/// A walk that takes longer than this part of a tick
+const WALK_COSTLY: u32 = 20;
+/// is followed by a pause of so many times its duration.
+const WALK_PAUSE: u32 = 10;
 
 /// When the tree was walked, and how that went.
 #[derive(Default)]
 pub(super) struct Walks {
+    /// When the last one ended.
     last: Option<Instant>,
+    /// The one that is under way.
+    current: Option<Walker>,
+    /// Time spent in it, or in the last one.
+    spent: Duration,
     events_lost: u64,
-    wanted: bool,
+    pub(super) wanted: bool,
+    /// What a walk has found is being taken in.
+    pub(super) reconciling: bool,
     /// What was told of cgroups that bear no id, when that was last looked at.
     told: u64,
     /// Walks that met more cgroups than they may return.
     pub(super) truncated: u64,
 }
 
-impl Engine {
-    pub(super) fn handle_events(&mut self) {
-        for _ in 0..MOST_EVENTS {
-            let Some(event) = self.kernel.as_mut().and_then(Kernel::next_event) else {
-                return;
-            };
-            let now = Moment::now();
-            match event {
-                Event::Born { cgroup_id, slot, path } => self.born(cgroup_id, slot, path.as_deref(), now),
-                Event::Emptied { cgroup_id } => {
-                    if let Some(key) = self.tracker.key_of_cgroup(cgroup_id) {
-                        self.read_once(key, now);
-                        self.look_into(key);
-                    }
-                }
-                Event::Removed { cgroup_id, slot } => match (self.tracker.key_of_cgroup(cgroup_id), slot) {
-                    (Some(key), _) => self.ended(key, now),
-                    (None, Some(slot)) => self.give_back(slot),
-                    (None, None) => {}
-                },
-                Event::DriverModule(event) => {
-                    if let Some(kernel) = &mut self.kernel {
-                        running::active(&mut self.collectors)
-                            .for_each(|collector| collector.module_event(kernel, &event));
-                    }
-                }
-            }
-        }
-    }
+/// Containers so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Lives {
+    pub(super) discovered: u64,
+    pub(super) ended: u64,
+}
 
-    fn born(&mut self, cgroup_id: u64, slot: Option<u32>, path: Option<&str>, now: Moment) {
+impl Engine {
+    /// Tracks a container whose cgroup was made. `None` if it is known already, or is not a container.
+    pub(super) fn born(
+        &mut self,
+        cgroup_id: u64,
+        slot: Option<u32>,
+        path: Option<&str>,
+        now: Moment,
+    ) -> Option<u64> {
         if self.tracker.key_of_cgroup(cgroup_id).is_some() {
-            return; // A walk was faster.
+            return None; // A walk was faster.
+        }
+        match (slot, &mut self.kernel) {
+            // Whatever becomes of it: its slot returns when it is removed.
+            (Some(slot), Some(kernel)) => kernel.slots.adopt(slot, cgroup_id),
+            _ => self.refused.counted_by_kernel(cgroup_id),
         }
         let Some(path) = path else {
             self.walks.wanted = true;
-            return;
+            return None;
         };
-        if slot.is_some()
-            && let Some(kernel) = &mut self.kernel
-        {
-            kernel.slots.adopt();
-        }
-        let Some(container) = cgroup::container_of(path) else {
-            // Named like a container but none, such as a runtime's monitor: what it does counts for nobody, and its slot
-            // returns when it is removed.
-            return;
-        };
+        // Named like a container but none, such as a runtime's monitor: what it does counts for nobody.
+        let container = cgroup::container_of(path)?;
         if !self.is_container(container.id, path, cgroup_id, now) {
-            return; // Likewise.
+            return None; // Likewise.
         }
         let sighting = Sighting {
             id: container.id,
@@ -92,63 +86,60 @@ impl Engine {
             slot,
             made_at: Some(now.wall),
         };
-        self.track(&sighting, now);
+        Some(self.track(&sighting, now))
     }
 
-    /// Tracks a container, gives it a slot if it has none and reads it for the first time.
     fn track(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
-        let key = self.tracker.add(sighting, now);
-        if let (Some(kernel), Some(entry)) = (&mut self.kernel, self.tracker.get_mut(key))
-            && entry.container.slot.is_none()
-            && entry.container.cgroup_id != 0
-            && let Some(slot) = kernel.slots.claim()
-        {
-            if kernel.slots.enter(entry.container.cgroup_id, slot, true) {
-                entry.container.slot = Some(slot);
-            } else {
-                kernel.slots.release(slot);
-            }
-        }
-        self.read_once(key, now);
-        self.look_into(key);
-        key
+        self.lives.discovered += 1;
+        self.tracker.add(sighting, now)
     }
 
     /// One reading of one container, between ticks.
-    fn read_once(&mut self, key: u64, now: Moment) {
+    pub(super) fn read_once(&mut self, key: u64, now: Moment) {
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
         };
         entry.row.last_seen = now.wall;
-        read(&mut self.collectors, self.kernel.as_mut(), entry);
+        let refresh = !std::mem::replace(&mut self.events.refreshed, true);
+        read(&mut self.collectors, self.kernel.as_mut(), entry, refresh, |_| true);
+        self.look_into(key);
     }
 
     /// Reads a container for the last time and gives back what it held.
     pub(super) fn ended(&mut self, key: u64, now: Moment) {
+        let unread = self.events.take_unread(key);
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
         };
-        read(&mut self.collectors, self.kernel.as_mut(), entry);
+        let refresh = !std::mem::replace(&mut self.events.refreshed, true);
+        read(&mut self.collectors, self.kernel.as_mut(), entry, refresh, |collector| {
+            !unread || collector.outlives_cgroup()
+        });
+        let cgroup_id = entry.container.cgroup_id;
         if let Some(kernel) = &mut self.kernel {
-            kernel.slots.leave(entry.container.cgroup_id);
-            for nested in entry.nested.drain(..) {
+            kernel.slots.leave(cgroup_id);
+            for nested in entry.nested.drain() {
                 kernel.slots.leave(nested);
             }
         }
         running::active(&mut self.collectors).for_each(|collector| collector.forget(&entry.container));
         let slot = entry.container.slot.take();
+        self.lives.ended += 1;
+        self.refused.forget(cgroup_id);
         self.tracker.end(key, now);
         if let Some(slot) = slot {
-            self.give_back(slot);
+            self.give_back(slot, cgroup_id);
         }
     }
 
-    /// Clears a slot's counters and lets the next container have it.
-    pub(super) fn give_back(&mut self, slot: u32) {
+    /// Clears a slot's counters and lets the next container have it, if this cgroup's container holds it.
+    pub(super) fn give_back(&mut self, slot: u32, cgroup_id: u64) {
+        let Some(kernel) = self.kernel.as_mut().filter(|kernel| kernel.slots.is_holder(slot, cgroup_id))
+        else {
+            return;
+        };
         running::active(&mut self.collectors).for_each(|collector| collector.clear_slot(slot));
-        if let Some(kernel) = &mut self.kernel {
-            kernel.slots.release(slot);
-        }
+        kernel.slots.release(slot, cgroup_id);
     }
 
     /// Learns which cgroups are containers although their paths bear no id. The kernel does not tell of their births.
@@ -162,28 +153,60 @@ impl Engine {
         }
     }
 
+    /// Walks the cgroup tree if there is a reason to, or goes on with a walk: the first one to its end, others within a
+    /// part of the tick.
     pub(super) fn walk_if_due(&mut self, now: Moment) {
         self.learn_told();
-        let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
-        let lost = self.kernel.as_ref().map_or(0, |kernel| kernel.lost_of(Lost::CgroupEvents));
         self.walks.wanted |= self.claims.may_have_changed(&self.directory);
-        let recent = self.walks.last.is_some_and(|last| last.elapsed() < WALK_PERIOD);
-        if told && recent && lost == self.walks.events_lost && !self.walks.wanted {
-            return;
+        if self.walks.current.is_none() {
+            if !self.walk_is_due() {
+                self.end_vanished(now);
+                return;
+            }
+            self.walks.events_lost = self.cgroup_events_lost();
+            self.walks.wanted = false;
+            self.walks.spent = Duration::ZERO;
+            self.walks.current = Some(Walker::new(&self.layout));
         }
-        self.walks.events_lost = lost;
-        self.walks.wanted = false;
+        let begun = Instant::now();
+        let deadline = self.walks.last.map(|_| begun + self.config.tick / WALK_SLICE);
+        let Some(walker) = &mut self.walks.current else { return };
+        let walked = walker.step(deadline).transpose();
+        self.walks.spent += begun.elapsed();
+        let Some(walked) = walked else { return };
+        self.walks.current = None;
         self.walks.last = Some(Instant::now());
-        match cgroup::walk(&self.layout) {
+        match walked {
             Ok(walk) => {
                 self.walks.truncated += u64::from(walk.truncated);
+                self.walks.reconciling = true;
                 self.reconcile(&walk.found, walk.truncated, now);
+                self.walks.reconciling = false;
             }
             Err(error) => tracing::warn!("walk the cgroup tree: {error:#}"),
         }
     }
 
-    /// Makes what is tracked equal to what was found.
+    fn cgroup_events_lost(&self) -> u64 {
+        self.kernel.as_ref().map_or(0, |kernel| kernel.lost_of(Lost::CgroupEvents))
+    }
+
+    fn walk_is_due(&self) -> bool {
+        let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
+        let Some(last) = self.walks.last else { return true };
+        let since = last.elapsed();
+        let is_costly = self.walks.spent > self.config.tick / WALK_COSTLY;
+        if is_costly && since < self.walks.spent * WALK_PAUSE {
+            return false;
+        }
+        !told
+            || since >= WALK_PERIOD
+            || self.cgroup_events_lost() != self.walks.events_lost
+            || self.walks.wanted
+    }
+
+    /// Makes what is tracked equal to what was found. Events may have come in since the walk began, so what is new or gone
+    /// is looked at once more.
     fn reconcile(&mut self, found: &[Found], truncated: bool, now: Moment) {
         let mut present = HashSet::new();
         for own in found.iter().filter(|found| found.own) {
@@ -191,74 +214,65 @@ impl Engine {
                 0 => self.tracker.key_of(&own.container, &own.path),
                 id => self.tracker.key_of_cgroup(id),
             };
-            if known.is_none() && !self.is_container(&own.container, &own.path, own.cgroup_id, now) {
-                continue;
-            }
-            let key = known.unwrap_or_else(|| {
-                // Its event may still be on the way.
-                let born = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
-                let sighting = Sighting {
-                    id: &own.container,
-                    runtime: own.runtime,
-                    cgroup_path: &own.path,
-                    cgroup_id: own.cgroup_id,
-                    slot: born,
-                    made_at: own.made_at,
-                };
-                self.track(&sighting, now)
-            });
+            let Some(key) = known.or_else(|| self.found_new(own, now)) else { continue };
             present.insert(key);
         }
-        self.enter_nested(found);
+        self.claim_slots();
+        self.enter_nested(found, !truncated);
         if !truncated {
             self.claims.forget_gone(found);
-            let gone: Vec<_> = self.tracker.living().map(|entry| entry.container.key).collect();
-            for key in gone.into_iter().filter(|key| !present.contains(key)) {
+            let layout = &self.layout;
+            let gone: Vec<_> = self
+                .tracker
+                .living()
+                .map(|entry| &entry.container)
+                .filter(|container| !present.contains(&container.key))
+                .filter(|container| !layout.is_there(&container.identity.cgroup_path, container.cgroup_id))
+                .map(|container| (container.key, container.cgroup_id))
+                .collect();
+            for (key, cgroup_id) in gone {
+                self.events.ended_by_walk(cgroup_id);
                 self.ended(key, now);
             }
         }
     }
 
-    /// Leads cgroups nested in a container to the container's slot, unless the kernel has done so at their birth.
-    fn enter_nested(&mut self, found: &[Found]) {
-        let Some(kernel) = &mut self.kernel else { return };
-        // Of several cgroups with one id only one is tracked.
-        let owners: HashMap<&str, (&str, u64)> = found
-            .iter()
-            .filter(|found| found.own)
-            .filter_map(|own| Some((own, self.tracker.key_of_cgroup(own.cgroup_id)?)))
-            .map(|(own, key)| (own.container.as_str(), (own.path.as_str(), key)))
-            .collect();
-        for nested in found.iter().filter(|found| !found.own && found.cgroup_id != 0) {
-            let owner = owners.get(nested.container.as_str());
-            let Some(&(_, key)) = owner.filter(|(path, _)| is_below(&nested.path, path)) else {
-                continue;
-            };
-            let Some(entry) = self.tracker.get_mut(key) else {
-                continue;
-            };
-            let Some(slot) = entry.container.slot else {
-                continue;
-            };
-            if !entry.nested.contains(&nested.cgroup_id)
-                && kernel.slots.born(nested.cgroup_id).is_none()
-                && kernel.slots.enter(nested.cgroup_id, slot, false)
-            {
-                entry.nested.push(nested.cgroup_id);
-            }
+    /// Tracks a container that a walk has found and no event has reported. The tick reads it next.
+    fn found_new(&mut self, own: &Found, now: Moment) -> Option<u64> {
+        if !self.layout.is_there(&own.path, own.cgroup_id)
+            || !self.is_container(&own.container, &own.path, own.cgroup_id, now)
+        {
+            return None;
         }
+        // Its event may still be on the way.
+        let born = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
+        let sighting = Sighting {
+            id: &own.container,
+            runtime: own.runtime,
+            cgroup_path: &own.path,
+            cgroup_id: own.cgroup_id,
+            slot: born,
+            made_at: own.made_at,
+        };
+        Some(self.track(&sighting, now))
     }
 }
 
-fn is_below(path: &str, parent: &str) -> bool {
-    path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Reads one container with every collector.
-fn read(collectors: &mut [Running], mut kernel: Option<&mut Kernel>, entry: &mut Entry) {
+/// Reads one container with every collector that is wanted.
+fn read(
+    collectors: &mut [Running],
+    mut kernel: Option<&mut Kernel>,
+    entry: &mut Entry,
+    refresh: bool,
+    wanted: impl Fn(&dyn Collector) -> bool,
+) {
     for collector in running::active(collectors) {
-        collector.refresh(kernel.as_deref_mut());
-        // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
-        let _ = collector.collect(&entry.container, &mut entry.row);
+        if refresh {
+            collector.refresh(kernel.as_deref_mut());
+        }
+        if wanted(collector.as_ref()) {
+            // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
+            let _ = collector.collect(&entry.container, &mut entry.row);
+        }
     }
 }

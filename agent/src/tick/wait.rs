@@ -3,7 +3,7 @@
 use std::{
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -41,9 +41,15 @@ pub(super) enum Woken {
     Stop,
 }
 
-pub(super) fn until(due: Instant, events: Option<RawFd>, stop: &Waker) -> anyhow::Result<Woken> {
+/// Waits. `pending` if events wait already, outside the kernel.
+pub(super) fn until(
+    due: Instant,
+    events: Option<RawFd>,
+    pending: bool,
+    stop: &Waker,
+) -> anyhow::Result<Woken> {
     loop {
-        let left = due.saturating_duration_since(Instant::now());
+        let left = if pending { Duration::ZERO } else { due.saturating_duration_since(Instant::now()) };
         // Rounded up, or the loop would spin through the last millisecond.
         let timeout_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         let readable = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -65,7 +71,7 @@ pub(super) fn until(due: Instant, events: Option<RawFd>, stop: &Waker) -> anyhow
         if Instant::now() >= due {
             return Ok(Woken::Time);
         }
-        if fds[1].revents != 0 {
+        if pending || fds[1].revents != 0 {
             return Ok(Woken::Events);
         }
     }

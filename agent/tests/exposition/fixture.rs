@@ -534,5 +534,7 @@ fn agent() -> AgentUsage {
         ticks_skipped: 1,
         tick_duration: Duration::from_micros(2_345),
         containers_running: 4,
+        containers_discovered: 9,
+        containers_ended: 6,
     }
 }

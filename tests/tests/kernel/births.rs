@@ -31,7 +31,7 @@ pub(super) fn latest(snapshots: &Snapshots) -> Arc<Snapshot> {
 }
 
 /// Containers of this host that are none of the test's: each holds a slot, too.
-fn others() -> u32 {
+pub(super) fn others() -> u32 {
     let layout = Layout::detect(Path::new(ROOT)).unwrap();
     walk(&layout).unwrap().found.iter().filter(|found| found.own).count() as u32
 }

@@ -80,6 +80,58 @@ fn without_cap_perfmon_the_refusal_names_the_remedy() {
     assert!(refusal.contains("CAP_PERFMON"), "{refusal}");
 }
 
+/// The finding of `glassbox check` on one subject, if it is not well.
+fn finding(report: &Report, subject: &str) -> Option<String> {
+    let row = report.rows().iter().find(|row| row.subject == subject).expect("a row of check");
+    (row.state != State::Ok).then(|| row.finding.clone())
+}
+
+#[test]
+fn without_cap_sys_ptrace_what_it_costs_is_reported_and_those_collectors_are_down() {
+    let _alone = ALONE.lock();
+    std::thread::spawn(|| {
+        drop_capabilities(&[19]);
+        let report = Report::of(&config());
+        let (mut engine, snapshots) = engine(config());
+        let (_cgroup, _) = Cgroup::container(&v2_root().unwrap()).unwrap();
+        // Containers without a namespace of their own are only looked at now and then.
+        for _ in 0..20 {
+            engine.tick();
+        }
+        let snapshot = latest(&snapshots);
+        for name in ["network", "host_network", "disk"] {
+            let status = snapshot.agent.collectors.iter().find(|status| status.name == name);
+            assert_eq!(status.map(|status| status.up), Some(false), "{name}");
+            let finding = finding(&report, &format!("collector {name}"));
+            assert!(
+                finding.as_ref().is_some_and(|text| text.contains("CAP_SYS_PTRACE")),
+                "{name}: {finding:?}"
+            );
+        }
+        let privileges = finding(&report, "privileges");
+        assert!(privileges.is_some_and(|text| text.contains("CAP_SYS_PTRACE (costs network")));
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn missing_capabilities_of_host_network_are_named_in_a_line() {
+    let _alone = ALONE.lock();
+    for (bits, name) in [(&[38, 21][..], "CAP_PERFMON"), (&[12, 21][..], "CAP_NET_ADMIN")] {
+        std::thread::spawn(move || {
+            drop_capabilities(bits);
+            let report = Report::of(&config());
+            let finding = finding(&report, "collector host_network").expect("it is off");
+            assert!(finding.contains(name) && finding.len() < 600, "{name}: {finding}");
+            let privileges = self::finding(&report, "privileges").expect("something is missing");
+            assert!(privileges.contains(name), "{privileges}");
+        })
+        .join()
+        .unwrap();
+    }
+}
+
 /// Takes capabilities from the calling thread's effective set.
 fn drop_capabilities(bits: &[u32]) {
     #[repr(C)]

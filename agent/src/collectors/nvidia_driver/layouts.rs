@@ -124,9 +124,11 @@ const UVM_SAME: &[(u32, u32)] = &[
     (UVM_END + 1, NONE),
 ];
 
-/// UVM commands that changed: command, then the offset of `rmStatus` from each release on, latest first; `None` if the
-/// release does not have the command.
-const UVM_CHANGED: &[(u32, &[(Release, Option<u32>)])] = &[
+/// The offset of `rmStatus` from each release on, latest first; `None` if the release does not have the command.
+type Changes = &'static [(Release, Option<u32>)];
+
+/// UVM commands that changed.
+const UVM_CHANGED: &[(u32, Changes)] = &[
     (28, &[(Release(590, 44, 1), Some(8)), (Release::FIRST, Some(24))]),
     (33, &[(Release(550, 40, 53), Some(9260)), (Release::FIRST, Some(1196))]),
     (34, &[(Release(590, 44, 1), Some(8)), (Release::FIRST, Some(16))]),

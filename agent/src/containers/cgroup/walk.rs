@@ -1,7 +1,8 @@
 //! The walk through the tree of cgroups: at start, and now and then for what an event did not tell.
 //!
 //! Costs one `readdir` per cgroup of the host and one `lstat` per cgroup of a container. Cgroups come and go
-//! during the walk; one that vanishes is left out.
+//! during the walk; one that vanishes is left out. A [`Walker`] stops at a deadline and goes on at the next call, so that
+//! a tree of tens of thousands of cgroups delays no tick.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,8 +10,8 @@ use std::{
     io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    rc::Rc,
-    time::SystemTime,
+    sync::Arc,
+    time::{Instant, SystemTime},
 };
 
 use anyhow::Context as _;
@@ -55,18 +56,59 @@ pub struct Walk {
 /// # Errors
 /// Where the root of the tree cannot be read.
 pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
-    let budget = Budget { depth: DEPTH_MAX, visits: VISITED_MAX };
-    let (told, mut walk) = (layout.told.get(), Walk::default());
-    walk_tree(&layout.primary, true, &told, budget, &mut walk)?;
-    for tree in layout.beside_primary() {
-        let mut beside = Walk::default();
-        walk_tree(tree, false, &told, budget, &mut beside)?;
-        // By path: a cgroup elsewhere that only has the same id must not hide the container.
-        let known: HashSet<String> = walk.found.iter().map(|found| found.path.clone()).collect();
-        walk.found.extend(beside.found.into_iter().filter(|found| !known.contains(&found.path)));
-        walk.truncated |= beside.truncated;
+    let mut walker = Walker::new(layout);
+    loop {
+        if let Some(walk) = walker.step(None)? {
+            return Ok(walk);
+        }
     }
-    Ok(walk)
+}
+
+/// A walk that can be interrupted.
+pub struct Walker {
+    told: Arc<HashMap<String, ToldCgroup>>,
+    /// Trees still to be walked, the next last, each with whether its inode numbers are cgroup ids.
+    trees: Vec<(PathBuf, bool)>,
+    tree: Option<TreeWalk>,
+    /// What the trees walked so far have.
+    walk: Walk,
+}
+
+impl Walker {
+    /// Has not begun yet.
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        let mut trees: Vec<_> = layout.beside_primary().map(|tree| (tree.to_owned(), false)).collect();
+        trees.reverse();
+        trees.push((layout.primary.clone(), true));
+        Self { told: layout.told.get(), trees, tree: None, walk: Walk::default() }
+    }
+
+    /// Goes on until the deadline or the end. `None` if there is more to walk.
+    ///
+    /// # Errors
+    /// If the root of a tree cannot be read.
+    pub fn step(&mut self, deadline: Option<Instant>) -> anyhow::Result<Option<Walk>> {
+        loop {
+            let Some(tree) = &mut self.tree else {
+                let Some((root, ids)) = self.trees.pop() else {
+                    return Ok(Some(std::mem::take(&mut self.walk)));
+                };
+                let budget = Budget { depth: DEPTH_MAX, visits: VISITED_MAX };
+                self.tree = Some(TreeWalk::new(&root, ids, budget)?);
+                continue;
+            };
+            if !tree.step(&self.told, deadline) {
+                return Ok(None);
+            }
+            let beside = self.tree.take().map(|tree| tree.walk).unwrap_or_default();
+            // By path: a cgroup elsewhere that only has the same id must not hide the container.
+            let known: HashSet<String> = self.walk.found.iter().map(|found| found.path.clone()).collect();
+            let new = beside.found.into_iter().filter(|found| !known.contains(&found.path));
+            self.walk.found.extend(new);
+            self.walk.truncated |= beside.truncated;
+        }
+    }
 }
 
 /// What is left to one tree.
@@ -82,44 +124,62 @@ struct Pending {
     path: String,
     depth: usize,
     /// The container that it is in.
-    container: Option<(Rc<str>, Runtime)>,
+    container: Option<(Arc<str>, Runtime)>,
 }
 
-fn walk_tree(
-    tree: &Path,
+/// The walk through one tree.
+struct TreeWalk {
     ids: bool,
-    told: &HashMap<String, ToldCgroup>,
-    mut budget: Budget,
-    walk: &mut Walk,
-) -> anyhow::Result<()> {
-    let root = Pending { directory: tree.to_owned(), path: String::new(), depth: 0, container: None };
-    let mut pending = vec![root];
-    while let Some(parent) = pending.pop() {
-        let entries = match fs::read_dir(&parent.directory) {
-            Ok(entries) => entries,
-            Err(error) if parent.depth == 0 => {
-                return Err(error).with_context(|| format!("read directory {}", tree.display()));
+    budget: Budget,
+    /// The directory that is being read.
+    current: Option<(Pending, fs::ReadDir)>,
+    pending: Vec<Pending>,
+    walk: Walk,
+}
+
+impl TreeWalk {
+    fn new(tree: &Path, ids: bool, budget: Budget) -> anyhow::Result<Self> {
+        let entries = fs::read_dir(tree).with_context(|| format!("read directory {}", tree.display()))?;
+        let root = Pending { directory: tree.to_owned(), path: String::new(), depth: 0, container: None };
+        let current = Some((root, entries));
+        Ok(Self { ids, budget, current, pending: Vec::new(), walk: Walk::default() })
+    }
+
+    /// Goes on until the deadline or the end; true at the end.
+    fn step(&mut self, told: &HashMap<String, ToldCgroup>, deadline: Option<Instant>) -> bool {
+        loop {
+            let Some((parent, entries)) = &mut self.current else {
+                let Some(parent) = self.pending.pop() else { return true };
+                // It may have vanished.
+                self.current = fs::read_dir(&parent.directory).ok().map(|entries| (parent, entries));
+                continue;
+            };
+            let Some(entry) = entries.next() else {
+                self.current = None;
+                continue;
+            };
+            let Some(entry) = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            else {
+                continue;
+            };
+            if self.budget.visits == 0 || parent.depth == self.budget.depth {
+                self.walk.truncated = true;
+                self.current = None;
+                continue;
             }
-            Err(_) => continue,
-        };
-        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            if budget.visits == 0 || parent.depth == budget.depth {
-                walk.truncated = true;
-                break;
-            }
-            budget.visits -= 1;
+            self.budget.visits -= 1;
             let child = Pending {
                 directory: entry.path(),
                 path: format!("{}/{}", parent.path, bytes::text(&entry.file_name())),
                 depth: parent.depth + 1,
                 container: None,
             };
-            if let Some(child) = visit(child, &parent, ids, told, walk) {
-                pending.push(child);
+            self.pending.extend(visit(child, parent, self.ids, told, &mut self.walk));
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
             }
         }
     }
-    Ok(())
 }
 
 /// Notes the directory if it is a container's. `None` where it has vanished.
@@ -133,7 +193,7 @@ fn visit(
     let own = container_of(&child.path).map(|own| (own.id, own.runtime));
     let own = own.or_else(|| told.get(&child.path).map(|told| (told.id.as_str(), told.runtime)));
     let container = match own {
-        Some((id, runtime)) => Some((Rc::from(id), runtime)),
+        Some((id, runtime)) => Some((Arc::from(id), runtime)),
         None => parent.container.clone(),
     };
     if let Some((id, runtime)) = &container {
@@ -270,17 +330,36 @@ mod tests {
     fn a_tree_that_is_too_large_or_too_deep_is_reported() {
         let paths: Vec<String> = (0..20).map(|number| format!("{A}/{number}")).collect();
         let (root, _) = v2(&paths);
-        let mut walk = Walk::default();
-        walk_tree(root.path(), true, &HashMap::new(), Budget { depth: 64, visits: 10 }, &mut walk).unwrap();
+        let walk_of = |depth, visits| {
+            let mut tree = TreeWalk::new(root.path(), true, Budget { depth, visits }).unwrap();
+            assert!(tree.step(&HashMap::new(), None));
+            tree.walk
+        };
+        let walk = walk_of(64, 10);
         assert_eq!((walk.found.len(), walk.truncated), (10, true));
 
-        let mut walk = Walk::default();
-        walk_tree(root.path(), true, &HashMap::new(), Budget { depth: 1, visits: 1000 }, &mut walk).unwrap();
+        let walk = walk_of(1, 1000);
         assert_eq!((walk.found.len(), walk.truncated), (1, true));
 
-        let mut walk = Walk::default();
-        walk_tree(root.path(), true, &HashMap::new(), Budget { depth: 2, visits: 1000 }, &mut walk).unwrap();
+        let walk = walk_of(2, 1000);
         assert_eq!((walk.found.len(), walk.truncated), (21, false));
+    }
+
+    #[test]
+    fn a_walk_that_is_interrupted_finds_the_same() {
+        let paths: Vec<String> = (0..50).map(|number| format!("docker/{A}/{number}/deeper")).collect();
+        let (_root, layout) = v2(&paths);
+        let mut walker = Walker::new(&layout);
+        let mut steps = 1;
+        let stepped = loop {
+            // A deadline that has passed lets one cgroup through.
+            if let Some(walk) = walker.step(Some(Instant::now())).unwrap() {
+                break walk;
+            }
+            steps += 1;
+        };
+        assert_eq!(summary(&stepped), summary(&walk(&layout).unwrap()));
+        assert_eq!(steps, 103, "one for each cgroup, and one for the end");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One tracked container: its row, and what the tracker notes beside it.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -28,7 +29,7 @@ pub struct Entry {
     /// What is known of it.
     pub row: ContainerRow,
     /// Cgroups nested in it that were entered into the found table.
-    pub nested: Vec<u64>,
+    pub nested: HashSet<u64>,
     pub(super) first_seen: Instant,
     pub(super) ended: Option<Instant>,
     pub(super) made_at: Option<SystemTime>,

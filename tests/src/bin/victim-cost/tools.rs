@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use glassbox::{
     collectors::{
         Collector, Context,
@@ -64,8 +64,8 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
     let config = Config { program_stats: ProgramStats::Never, ..Config::default() };
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
     kernel.rung("scheduler")?;
-    let slot = kernel.slots.claim().context("claim a slot")?;
-    ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
+    let claimed = kernel.slots.claim(cgroup.id()?, None);
+    claimed.map_err(|refusal| anyhow::anyhow!("claim a slot: {refusal:?}"))?;
     Ok(kernel)
 }
 
@@ -90,7 +90,7 @@ fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>
     };
     let collector = (nvidia_driver::SPEC.start)(&mut context)?;
     kernel.rung(nvidia_driver::SPEC.name)?;
-    let slot = kernel.slots.claim().context("claim a slot")?;
-    ensure!(kernel.slots.enter(cgroup.id()?, slot, true), "enter the container");
+    let claimed = kernel.slots.claim(cgroup.id()?, None);
+    claimed.map_err(|refusal| anyhow::anyhow!("claim a slot: {refusal:?}"))?;
     Ok((collector, kernel))
 }

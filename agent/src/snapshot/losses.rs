@@ -1,0 +1,157 @@
+//! What the agent and its kernel programs can fail to keep: one row per source, for the metrics, the log and
+//! docs/metrics.md. A test compares the rows with the sources that the agent really counts.
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Values are too low, or containers or events are missing, until something is done.
+    Loss,
+    /// The agent recovers by itself; values of a moment may be missing or late.
+    Passing,
+    /// Single measurements are less precise than others. Normal on a busy host; not an error.
+    Imprecision,
+}
+
+impl Severity {
+    /// As the documentation says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Passing => "passing loss",
+            Self::Imprecision => "imprecision",
+        }
+    }
+}
+
+/// One source.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The value of the label `source`.
+    pub name: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What one event means.
+    pub meaning: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// All sources.
+pub const SOURCES: &[Source] = &[
+    Source {
+        name: "cgroup_slots",
+        severity: Severity::Loss,
+        meaning: "A container started without kernel counters: every slot was held, or containers within one \
+                  container held half of them. It has no scheduler, driver or host network metrics until a slot is \
+                  free.",
+        remedy: "Raise `containers.max`. The container gets a slot as soon as one is free.",
+    },
+    Source {
+        name: "cgroup_table",
+        severity: Severity::Loss,
+        meaning: "A cgroup nested in a container was not entered into the cgroup table: the container has more than \
+                  its share of nested cgroups, or the bucket was full. What runs in that cgroup is missing from the \
+                  kernel counters of its container; cgroup metrics are complete.",
+        remedy: "Raise `containers.max`; the table grows with it.",
+    },
+    Source {
+        name: "cgroup_events",
+        severity: Severity::Passing,
+        meaning: "A container start or exit event was dropped because the ring buffer was full. The next walk through \
+                  the cgroup tree, at most one tick later, finds what changed; a container that lived only meanwhile \
+                  is missed.",
+        remedy: "None if rare. Otherwise find what makes and removes hundreds of cgroups per second.",
+    },
+    Source {
+        name: "cgroup_walk",
+        severity: Severity::Loss,
+        meaning: "A walk through the cgroup tree stopped at 65,536 cgroups or at 64 levels. Containers beyond that are \
+                  only known from their start events.",
+        remedy: "Find what makes so many cgroups and remove them.",
+    },
+    Source {
+        name: "ended_containers",
+        severity: Severity::Loss,
+        meaning: "An ended container was dropped before `containers.keep_ended_s` was over, because more than \
+                  4 × `containers.max` were kept. Its last values may not have been scraped.",
+        remedy: "Raise `containers.max`, or scrape more often.",
+    },
+    Source {
+        name: "scheduler_unqueued",
+        severity: Severity::Imprecision,
+        meaning: "A task got a CPU and the kernel had not noted since when it was waiting, as after a migration by \
+                  another scheduling class. The wait is not in the histogram.",
+        remedy: "None needed.",
+    },
+    Source {
+        name: "scheduler_waits",
+        severity: Severity::Imprecision,
+        meaning: "A task had waited on two CPUs, and only the wait on the last one was counted, because the entry of \
+                  the direct-mapped array with the first part belonged to another task by then.",
+        remedy: "None needed.",
+    },
+    Source {
+        name: "nvidia_calls",
+        severity: Severity::Loss,
+        meaning: "A call to the NVIDIA driver was lost between its start and its end: its entry of the direct-mapped \
+                  array was taken by another thread, or its end was never seen. It is missing from the ioctl counters.",
+        remedy: "Give the agent write access to tracefs, so that the limit on concurrent returns can be raised.",
+    },
+    Source {
+        name: "nvidia_commands",
+        severity: Severity::Loss,
+        meaning: "The map of driver commands or failures was full, so a new combination of container, device and \
+                  command was not counted.",
+        remedy: "Restart the agent to empty the map; report it as a bug if it happens again.",
+    },
+    Source {
+        name: "nvidia_polls",
+        severity: Severity::Passing,
+        meaning: "A wait in poll(2) for the NVIDIA driver may not have been counted: its entry of the direct-mapped \
+                  array was taken by another thread.",
+        remedy: "None if rare.",
+    },
+    Source {
+        name: "nvidia_xids",
+        severity: Severity::Loss,
+        meaning: "The map of Xid errors was full (512 combinations of GPU and Xid), so a new combination was not \
+                  counted.",
+        remedy: "Restart the agent after the GPUs are repaired; the kernel log has every Xid.",
+    },
+    Source {
+        name: "disk_walks",
+        severity: Severity::Loss,
+        meaning: "The walk through a writable layer was given up: too many files, or directories too deep. The size of \
+                  the layer is missing. Only with `disk.walk`.",
+        remedy: "Give layers a project quota, whose account needs no walk.",
+    },
+];
+
+/// The row of a source; `None` for a source without one.
+#[must_use]
+pub fn source(name: &str) -> Option<&'static Source> {
+    SOURCES.iter().find(|source| source.name == name)
+}
+
+/// True if the source is counted as imprecision, not as loss.
+#[must_use]
+pub fn is_imprecision(name: &str) -> bool {
+    source(name).is_some_and(|source| source.severity == Severity::Imprecision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_of_the_kernel_programs_has_a_row_and_no_source_has_two() {
+        for lost in glassbox_ebpf::Lost::ALL {
+            assert!(source(lost.source()).is_some(), "{}", lost.source());
+        }
+        for (index, row) in SOURCES.iter().enumerate() {
+            assert!(SOURCES[index + 1..].iter().all(|other| other.name != row.name), "{}", row.name);
+            assert!(!row.meaning.is_empty() && !row.remedy.is_empty(), "{}", row.name);
+        }
+    }
+}

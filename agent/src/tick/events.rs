@@ -1,0 +1,144 @@
+//! Container start and exit events between ticks, within a time budget.
+//!
+//! Events are moved out of the kernel's ring buffer as they come and handled in slices of at most [`SLICE_MAX`], so that
+//! a storm of cgroups cannot delay a tick: the clock gets its turn after every slice. A container whose removal already
+//! waits in the queue is not read for the first time, because its files are gone; only its kernel counters are read, at
+//! its end. If the queue is full, the ring buffer overflows, which the kernel programs count, and a walk finds the rest.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{Engine, running};
+use crate::{
+    containers::Moment,
+    kernel::{Kernel, events::Event},
+};
+
+/// Longest time for which events are handled in one go; also at most a quarter of the tick.
+const SLICE_MAX: Duration = Duration::from_millis(50);
+/// How often events are moved out of the ring buffer while others are handled. The buffer has room for 250.
+const DRAIN_PERIOD: Duration = Duration::from_millis(5);
+/// Most events that wait; some 200 bytes each.
+const WAITING_MAX: usize = 4096;
+
+/// Events that wait to be handled.
+#[derive(Default)]
+pub(super) struct Events {
+    waiting: VecDeque<Event>,
+    /// Cgroups whose removal is among them.
+    removed: HashSet<u64>,
+    drained: Option<Instant>,
+    /// Collectors have been refreshed since events came in last.
+    pub(super) refreshed: bool,
+    /// Cgroups of containers that a walk found to be gone, while events of them may still wait.
+    ended_by_walk: HashSet<u64>,
+    /// Keys of containers that ended before they could be read for the first time.
+    unread: HashSet<u64>,
+}
+
+impl Events {
+    /// True if there is something to handle without waiting for the kernel.
+    pub(super) fn waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// A walk ended the container of this cgroup; what its events say is known then.
+    pub(super) fn ended_by_walk(&mut self, cgroup_id: u64) {
+        self.ended_by_walk.insert(cgroup_id);
+    }
+
+    /// True once for a container that was gone before it could be read.
+    pub(super) fn take_unread(&mut self, key: u64) -> bool {
+        self.unread.remove(&key)
+    }
+
+    fn drain(&mut self, kernel: &mut Kernel) {
+        let due = self.waiting.is_empty() || self.drained.is_none_or(|at| at.elapsed() >= DRAIN_PERIOD);
+        if !due {
+            return;
+        }
+        self.drained = Some(Instant::now());
+        while self.waiting.len() < WAITING_MAX
+            && let Some(event) = kernel.next_event()
+        {
+            match &event {
+                Event::Removed { cgroup_id, .. } => {
+                    self.removed.insert(*cgroup_id);
+                    self.waiting.push_back(event);
+                }
+                // Its module's first calls may come at once.
+                Event::DriverModule(_) => self.waiting.push_front(event),
+                _ => self.waiting.push_back(event),
+            }
+            self.refreshed = false;
+        }
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        let event = self.waiting.pop_front();
+        match &event {
+            Some(Event::Removed { cgroup_id, .. }) => {
+                self.removed.remove(cgroup_id);
+            }
+            Some(_) => {}
+            // Events of what a walk ended were in the ring buffer before that walk.
+            None => self.ended_by_walk.clear(),
+        }
+        event
+    }
+}
+
+impl Engine {
+    /// Handles events until none is left or the time for them is over.
+    pub(super) fn handle_events(&mut self) {
+        let slice = SLICE_MAX.min(self.config.tick / 4);
+        let begun = Instant::now();
+        while let Some(kernel) = &mut self.kernel {
+            self.events.drain(kernel);
+            let Some(event) = self.events.next() else { return };
+            self.handle(event);
+            if begun.elapsed() >= slice {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Moment::now();
+        match event {
+            Event::Born { cgroup_id, .. } if self.events.ended_by_walk.contains(&cgroup_id) => {}
+            Event::Born { cgroup_id, slot, path } => {
+                let is_gone = self.events.removed.contains(&cgroup_id);
+                if let Some(key) = self.born(cgroup_id, slot, path.as_deref(), now) {
+                    if is_gone {
+                        self.events.unread.insert(key);
+                    } else {
+                        self.read_once(key, now);
+                    }
+                }
+            }
+            Event::Emptied { cgroup_id } if self.events.removed.contains(&cgroup_id) => {}
+            Event::Emptied { cgroup_id } => {
+                if let Some(key) = self.tracker.key_of_cgroup(cgroup_id) {
+                    self.read_once(key, now);
+                }
+            }
+            Event::Removed { cgroup_id, slot } => {
+                self.events.ended_by_walk.remove(&cgroup_id);
+                match (self.tracker.key_of_cgroup(cgroup_id), slot) {
+                    (Some(key), _) => self.ended(key, now),
+                    (None, Some(slot)) => self.give_back(slot, cgroup_id),
+                    (None, None) => {}
+                }
+            }
+            Event::DriverModule(event) => {
+                if let Some(kernel) = &mut self.kernel {
+                    running::active(&mut self.collectors)
+                        .for_each(|collector| collector.module_event(kernel, &event));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Hundreds of container starts and exits per second on a busy machine: no tick is late, and all are counted. Needs root.
+//!
+//! `GLASSBOX_STORM_S` sets how long the storm lasts, in seconds; 15 by default.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use glassbox_tests::{
+    agent::Agent,
+    cgroup::{Cgroup, fresh_id, v2_root},
+    http, skip,
+    worker::{Work, Worker},
+};
+
+/// Starts, and as many exits, per second.
+const RATE: u32 = 500;
+const DEFAULT_S: u64 = 15;
+
+fn value(metrics: &str, series: &str) -> u64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no series {series}"))
+}
+
+/// Makes and removes cgroups that are named like containers; returns how many.
+fn churn(parent: &Cgroup, lasts: Duration) -> u64 {
+    let (begun, mut count) = (Instant::now(), 0_u32);
+    while begun.elapsed() < lasts {
+        let directory = parent.path().join(fresh_id());
+        fs::create_dir(&directory).unwrap();
+        fs::remove_dir(&directory).unwrap();
+        count += 1;
+        let due = begun + Duration::from_secs(1) * count / RATE;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    u64::from(count)
+}
+
+#[test]
+fn a_storm_of_containers_delays_no_tick_and_all_are_counted() {
+    let test = "a_storm_of_containers_delays_no_tick_and_all_are_counted";
+    // SAFETY: no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let Some(root) = v2_root().filter(|_| is_root) else {
+        return skip(test, "needs root and a v2 hierarchy");
+    };
+    let lasts = std::env::var("GLASSBOX_STORM_S").ok().and_then(|seconds| seconds.parse().ok());
+    let lasts = Duration::from_secs(lasts.unwrap_or(DEFAULT_S));
+    let parent = Cgroup::new(&root, &format!("glassbox-storm-{}", std::process::id())).unwrap();
+    let busy = Cgroup::new(&root, &format!("glassbox-busy-{}", std::process::id())).unwrap();
+    let agent = Agent::start("[docker]\nenabled = false\n");
+    let hogs = 2 * thread::available_parallelism().map_or(1, usize::from);
+    let hogs: Vec<_> = (0..hogs).map(|_| Worker::start(&busy, Work::Spin, None)).collect();
+    hogs.iter().for_each(Worker::go);
+    let lost = "glassbox_lost_events_total{source=\"cgroup_events\"}";
+    let before = agent.metrics();
+    let over = AtomicBool::new(false);
+    let (made, answers) = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut answers = Vec::new();
+            while !over.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(500));
+                let begun = Instant::now();
+                let status = http::get(agent.address, "/healthz").map(|answer| answer.status).ok();
+                answers.push((status, begun.elapsed()));
+            }
+            answers
+        });
+        let made = churn(&parent, lasts);
+        over.store(true, Ordering::Relaxed);
+        (made, asking.join().unwrap())
+    });
+    let during = agent.metrics();
+    // What waits in the queue, and what only a walk finds.
+    thread::sleep(Duration::from_secs(3));
+    let after = agent.metrics();
+    drop(hogs);
+    let grown = |series: &str| value(&after, series) - value(&before, series);
+    let skipped =
+        value(&during, "glassbox_ticks_skipped_total") - value(&before, "glassbox_ticks_skipped_total");
+    let ticks = value(&during, "glassbox_ticks_total") - value(&before, "glassbox_ticks_total");
+    let (discovered, ended) =
+        (grown("glassbox_containers_discovered_total"), grown("glassbox_containers_ended_total"));
+    let lost = grown(lost);
+    let slowest = answers.iter().map(|(_, took)| *took).max().unwrap_or_default();
+    println!(
+        "{made} containers in {lasts:?}: {ticks} ticks, {skipped} skipped; {discovered} discovered, {ended} ended, \
+         {lost} events lost; /healthz within {slowest:?}"
+    );
+    assert!(made >= lasts.as_secs() * u64::from(RATE) / 2, "only {made} containers were made");
+    assert_eq!(skipped, 0);
+    assert!(ticks + 2 >= lasts.as_secs(), "{ticks} ticks in {lasts:?}");
+    assert!(answers.iter().all(|(status, _)| *status == Some(200)), "{answers:?}");
+    assert!(discovered + lost >= made && ended + lost >= made);
+    assert!(discovered <= made + 64, "some were counted twice");
+}
