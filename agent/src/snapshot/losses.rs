@@ -73,8 +73,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "ended_containers",
         severity: Severity::Loss,
-        meaning: "An ended container was dropped before `containers.keep_ended_s` was over, because more than \
-                  4 × `containers.max` were kept. Its last values may not have been scraped.",
+        meaning: "An ended container was dropped before a scraper had its final counters, because more than \
+                  4 × `containers.max` were kept.",
         remedy: "Raise `containers.max`, or scrape more often.",
     },
     Source {
@@ -118,6 +118,14 @@ pub const SOURCES: &[Source] = &[
         meaning: "The map of Xid errors was full (512 combinations of GPU and Xid), so a new combination was not \
                   counted.",
         remedy: "Restart the agent after the GPUs are repaired; the kernel log has every Xid.",
+    },
+    Source {
+        name: "nvidia_attach",
+        severity: Severity::Loss,
+        meaning: "A module of the NVIDIA driver was in use before its calls were traced, so some of the first calls are \
+                  missing from the ioctl counters. Counted once per module and load; the log has the length of the \
+                  window.",
+        remedy: "Give the agent write access to tracefs, and start it after the driver is loaded.",
     },
     Source {
         name: "disk_walks",

@@ -371,7 +371,7 @@ mod tests {
         fs::create_dir(odd).unwrap();
         let walk = walk(&layout).unwrap();
         assert_eq!(walk.found.len(), 2);
-        assert_eq!(walk.found[1].path, format!("/docker/{A}/\u{fffd}\n"));
+        assert_eq!(walk.found[1].path, format!("/docker/{A}/\u{10feff}\n"));
     }
 
     #[test]

@@ -132,6 +132,7 @@ fn podman_and_cri_o_write_all_names_into_one_file() {
 #[test]
 fn a_log_link_whose_name_was_cut_is_matched_by_the_digits_that_are_left() {
     let host = Host::new();
+    fs::create_dir_all(host.roots.logs.join("containers")).unwrap();
     let named = |digits: usize| {
         let (namespace, container) = ("n".repeat(63), "c".repeat(50));
         let pod = "p".repeat(255 - 4 - digits - 1 - 50 - 1 - 63 - 1);

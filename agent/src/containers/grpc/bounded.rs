@@ -182,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_runtime_sends_is_read(
-            all in prop::collection::vec((".{0,5}", prop::collection::hash_map(".{0,5}", ".{0,5}", 0..9)), 0..4),
+            all in prop::collection::vec((".{0,5}", prop::collection::hash_map(".{1,5}", ".{0,5}", 0..9)), 0..4),
             other in ".{0,5}",
         ) {
             let theirs = all.into_iter().map(|(id, labels)| Theirs { id, labels }).collect::<Vec<_>>();

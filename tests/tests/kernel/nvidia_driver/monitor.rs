@@ -43,7 +43,7 @@ fn nvidia_smi_in_a_container_is_no_work_on_a_gpu() {
     let mut state = |probe: &mut DriverProbe| {
         let usage = probe.read(&container).expect("it called the driver");
         let mut row = probe.row(&container);
-        let sources = Sources { driver: true, nvml: true };
+        let sources = Sources { present: true, driver: true, nvml: true };
         states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
         (usage.cold_start, row.gpu_state)
     };
