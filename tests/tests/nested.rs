@@ -1,5 +1,7 @@
 //! A container with another one inside, as a Kubernetes node in a container has: whose network is whose. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},

@@ -2,6 +2,8 @@
 //!
 //! `GLASSBOX_STORM_S` sets how long the storm lasts, in seconds; 15 by default.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},

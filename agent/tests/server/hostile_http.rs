@@ -78,7 +78,7 @@ fn clients_that_never_read_are_cut_and_cost_no_memory_each() {
     }
     let mut options = options();
     options.write_timeout = Duration::from_secs(10);
-    let server = Server::with(2000, options);
+    let server = Server::with(3000, options);
     let body = get(server.address, "/metrics").body.len();
     assert!(body > 8 << 20, "{body} would fit into socket buffers");
     let before = resident_bytes();
