@@ -3,7 +3,8 @@
 //!
 //! The file is opened once, through any process of the container, and then shows the same namespace for as
 //! long as it is held, also when that process has ended: one `pread` or two per container and tick, some 10
-//! µs. A container in the host's network has no series, and of those that share a namespace only the first
+//! µs. At a container's first ticks the namespace is looked up again: a runtime's first process enters it only after it
+//! has entered the cgroup. A container in the host's network has no series, and of those that share a namespace only the first
 //! one met has, so that nothing is counted twice. Reading another process's namespace takes the right to
 //! trace it, which root has.
 //!
@@ -37,7 +38,8 @@ pub const SPEC: Spec = Spec {
 /// A container without a namespace of its own is looked at again at every so many ticks: the one that it
 /// shares a namespace with may have gone, or its first process was not there yet.
 const RETRY_EVERY_TICKS: u32 = 10;
-/// At so many first ticks a container without processes is looked at every time.
+/// At so many first ticks a container without processes is looked at every time, and at as many after its namespace was
+/// opened, whether its processes are still in that one.
 const FIRST_TICKS: u32 = 5;
 
 struct Network {
@@ -65,6 +67,8 @@ struct Tracked {
 struct Namespace {
     inode: u64,
     device_file: File,
+    /// Ticks since it was opened, up to [`FIRST_TICKS`].
+    age_ticks: u32,
 }
 
 impl Network {
@@ -93,7 +97,7 @@ impl Network {
         let directory = self.proc_root.join(&process);
         let opened = process::network_namespace(&self.proc_root, &process).and_then(|inode| {
             let device_file = File::open(directory.join("net/dev"))?;
-            Ok((Namespace { inode, device_file }, self.sockets.open(&directory)))
+            Ok((Namespace { inode, device_file, age_ticks: 0 }, self.sockets.open(&directory)))
         });
         // Had the process ended meanwhile, its number could be another's by now.
         if !process::is_member(&self.layout, path, &process) {
@@ -107,10 +111,37 @@ impl Network {
         let shared = namespace.inode == self.host_namespace || self.bearers.contains_key(&namespace.inode);
         Ok((!shared).then_some((namespace, sockets)))
     }
+
+    /// True if the container's processes are in another namespace than the one that was opened a few ticks ago.
+    fn has_moved(&mut self, container: &Container) -> bool {
+        let tracked = self.containers.get_mut(&container.key);
+        let Some(namespace) = tracked.and_then(|tracked| tracked.namespace.as_mut()) else { return false };
+        if namespace.age_ticks >= FIRST_TICKS {
+            return false;
+        }
+        namespace.age_ticks += 1;
+        let Ok(Some(process)) = process::any_of(&self.layout, &container.identity.cgroup_path) else {
+            return false;
+        };
+        process::network_namespace(&self.proc_root, &process).is_ok_and(|inode| inode != namespace.inode)
+    }
+
+    /// Lets go of the container's namespace.
+    fn release(&mut self, key: u64) {
+        self.sockets.forget(key);
+        let namespace = self.containers.get_mut(&key).and_then(|tracked| tracked.namespace.take());
+        if let Some(namespace) = namespace {
+            self.bearers.remove(&namespace.inode);
+        }
+    }
 }
 
 impl Collector for Network {
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
+        if self.has_moved(container) {
+            self.release(container.key);
+            row.network.clear();
+        }
         let tracked = self.containers.entry(container.key).or_default();
         let tick = tracked.ticks;
         tracked.ticks = tick.wrapping_add(1);
@@ -151,11 +182,8 @@ impl Collector for Network {
     }
 
     fn forget(&mut self, container: &Container) {
-        self.sockets.forget(container.key);
-        if let Some(namespace) = self.containers.remove(&container.key).and_then(|tracked| tracked.namespace)
-        {
-            self.bearers.remove(&namespace.inode);
-        }
+        self.release(container.key);
+        self.containers.remove(&container.key);
     }
 }
 

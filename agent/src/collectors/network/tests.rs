@@ -188,3 +188,25 @@ fn without_a_process_1_the_agents_own_network_is_the_hosts() {
     let error = (SPEC.start)(&mut context).err().unwrap();
     assert_eq!(error.to_string(), "find the host's network namespace");
 }
+
+#[test]
+fn a_first_process_that_enters_its_own_namespace_late_does_not_show_that_of_its_daemon() {
+    let mut host = Host::new();
+    // The daemon is in a network namespace that is not the host's, as in a container that runs containers.
+    host.process(10, "daemon", 5);
+    let mut container = host.container(1, "a", "10\n");
+    assert_eq!(host.received(&mut container), Some(5));
+    host.process(10, "own", 7);
+    assert_eq!(host.received(&mut container), Some(7));
+    // The daemon's is free for a container that shares it.
+    host.process(11, "daemon", 6);
+    let mut other = host.container(2, "b", "11\n");
+    assert_eq!(host.received(&mut other), Some(6));
+    // Once it has settled, what one of its processes does is its own affair.
+    for _ in 0..FIRST_TICKS {
+        host.received(&mut container);
+    }
+    host.process(12, "third", 9);
+    fs::write(host.root.path().join("cgroup/a/cgroup.procs"), "12\n").unwrap();
+    assert_eq!(host.received(&mut container), Some(7));
+}

@@ -98,6 +98,7 @@ pub(super) fn row() -> Row {
                 "short",
                 "A service that makes contexts again and again pays for a cold start each time.",
             )
+            .size(24, 8)
             .query(
                 "{{container}} {{pod}} contexts made",
                 &promql(&format!(
