@@ -58,10 +58,11 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Those of this process, from procfs and the environment.
+    /// Those of this process, from procfs and the environment. Capabilities belong to threads, so they are the calling
+    /// thread's.
     #[must_use]
     pub fn of_this_process(proc_root: &Path) -> Self {
-        let status = std::fs::read_to_string(proc_root.join("self/status")).unwrap_or_default();
+        let status = std::fs::read_to_string(proc_root.join("thread-self/status")).unwrap_or_default();
         let mask = |name: &str| {
             let hex = status.lines().find_map(|line| line.strip_prefix(name));
             hex.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
