@@ -85,7 +85,7 @@ impl io::Write for Line<'_> {
         // Held while writing: between the look for room and the line no other line may come.
         let mut lost = self.0.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost > 0 {
-            let notice = format!("{lost} log lines were lost because standard error did not take them\n");
+            let notice = format!("{lost} log lines were lost because standard error could not be written\n");
             if put(notice.as_bytes()) {
                 *lost = 0;
             }
@@ -186,7 +186,7 @@ where
         }
         let Some(left_out) = self.admit(kind(event), Instant::now()) else { return Ok(()) };
         if left_out > 0 {
-            writeln!(writer, "{left_out} more lines like the next one were left out")?;
+            writeln!(writer, "{left_out} messages similar to the next one were suppressed")?;
         }
         self.format.format_event(context, writer, event)
     }

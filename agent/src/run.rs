@@ -98,7 +98,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             .context("wait for the tick thread")?
             .unwrap_or_else(|_| anyhow::bail!("the tick thread panicked")),
         Err(_) => {
-            tracing::warn!("the tick thread is busy and is left behind: {TICK_PATIENCE:?} have passed");
+            tracing::warn!(
+                "the tick thread did not end within {TICK_PATIENCE:?}; the agent exits without it"
+            );
             Ok(())
         }
     }

@@ -81,7 +81,7 @@ impl Engine {
         let mut kernel = match start_kernel(&config, &layout) {
             Ok(kernel) => Ok(kernel),
             Err(error) => {
-                tracing::warn!("go on without kernel programs: {error:#}");
+                tracing::warn!("kernel programs cannot be loaded, their metrics are missing: {error:#}");
                 // The collectors that need them refer to that line instead of repeating it.
                 Err("kernel programs are not loaded, see above".to_owned())
             }

@@ -116,7 +116,7 @@ pub const FAMILIES: &[Family] = &[
         kind: Gauge,
         help: "Always 1; the label is why the container's last run ended: completed, error, oom_killed, or the \
                name of a signal. As long as the exit code.",
-        source: "the exit code; whether the kernel killed a process for want of memory at that time",
+        source: "the exit code; whether the kernel killed a process at that time because memory ran out",
         base: Base::Container,
         labels: &["reason"],
         samples: Container(|row, emit| {

@@ -204,7 +204,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     meaning(
         "glassbox_gpu_host_memory_allocation_failures_total",
-        "Allocations of host memory for the GPU that failed for want of memory.",
+        "Allocations of host memory for the GPU that failed because the host had none left.",
         MEMORY,
         Container(|row, emit| count(row, emit, |meaning| meaning.failed_host_memory)),
     ),

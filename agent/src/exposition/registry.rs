@@ -71,10 +71,12 @@ impl Registry {
         )?;
         let encodes = IntCounter::new(
             "glassbox_server_encodes_total",
-            "Texts made of a snapshot; at most one per tick, path and encoding, however many ask for it.",
+            "Responses encoded from a snapshot: at most one per tick, path and encoding, however many clients ask.",
         )?;
-        let encode_seconds =
-            Counter::new("glassbox_server_encode_seconds_total", "Time that making them took, in seconds.")?;
+        let encode_seconds = Counter::new(
+            "glassbox_server_encode_seconds_total",
+            "Time spent encoding responses, in seconds.",
+        )?;
         let collectors: [Box<dyn Collector>; 7] = [
             Box::new(Process(ProcessCollector::for_self())),
             Box::new(connections.clone()),

@@ -1,15 +1,23 @@
 //! The demonstration's host, on its own: `demo --nvml LIBRARY --config FILE --agent ADDRESS` starts its GPUs and containers
-//! and writes the configuration of an agent that is to see them. Once that agent listens on ADDRESS, the containers begin.
+//! and writes the configuration of an agent that is to see them. Once that agent is ready at ADDRESS, the containers begin.
 //! Goes on until SIGINT or SIGTERM. Needs root.
 
 use std::{
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 
 use anyhow::{Context as _, bail};
-use glassbox_tests::demo::{Demo, STEP};
+use glassbox_tests::{
+    demo::{Demo, STEP},
+    http,
+};
 
 fn main() -> anyhow::Result<ExitCode> {
     let (mut nvml, mut config, mut agent) = (None, None, None::<SocketAddr>);
@@ -24,19 +32,34 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     let (nvml, config) = (nvml.context("find --nvml")?, config.context("find --config")?);
-    let mut agent = Some(agent.context("find --agent")?);
+    let agent = agent.context("find --agent")?;
     let program = std::env::current_exe().context("find this program")?.with_file_name("fake-cuda");
     // Before there are threads, so that all of them leave the signals to this one.
     let signals = glassbox_tests::signals::block();
     let mut demo = Demo::start(&program, &nvml)?;
     demo.write_configuration(&config)?;
+    let ready = watch(agent)?;
     while !signals.came_within(STEP) {
-        // An agent listens once its programs are attached.
-        if agent.take_if(|agent| TcpStream::connect_timeout(agent, STEP).is_ok()).is_some() {
+        if ready.load(Ordering::Relaxed) {
             demo.begin();
         }
         demo.step()?;
     }
     drop(demo);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes true once the agent has made a snapshot: its programs are attached then. That it takes connections says
+/// nothing, because it listens before. On a thread of its own, which an agent that is slow to start holds up.
+fn watch(agent: SocketAddr) -> anyhow::Result<Arc<AtomicBool>> {
+    let ready = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&ready);
+    let ask = move || {
+        while !http::get(agent, "/readyz").is_ok_and(|answer| answer.status == 200) {
+            thread::sleep(STEP);
+        }
+        set.store(true, Ordering::Relaxed);
+    };
+    thread::Builder::new().name("demo-agent".to_owned()).spawn(ask).context("start a thread")?;
+    Ok(ready)
 }

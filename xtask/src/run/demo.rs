@@ -15,7 +15,8 @@ use crate::workspace;
 /// How long four containers and two drivers may take to start.
 const START: Duration = Duration::from_secs(30);
 
-/// Starts it and returns the configuration of the agent, which is to listen on `agent`: its containers wait for that.
+/// Starts it and returns the configuration of the agent, which is to listen on `agent`: the containers begin once it
+/// is ready.
 pub(super) fn start(processes: &mut Processes, agent: SocketAddr) -> anyhow::Result<PathBuf> {
     println!("Starting two made-up GPUs and four containers");
     let directory = workspace::scratch().join("run/demo");

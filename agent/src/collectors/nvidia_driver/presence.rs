@@ -217,7 +217,7 @@ impl Presence {
                         tracing::info!("{} does not see: {}", rung.name, rung.misses);
                     }
                     for (program, reason) in kernel.without(SPEC.name) {
-                        tracing::info!("go on without {program}: {reason}");
+                        tracing::info!("{program} is not attached: {reason}");
                     }
                 }
                 self.account(kernel);
