@@ -229,13 +229,13 @@ impl Engine {
         }
     }
 
-    /// Whether a container that is not seen calling the NVIDIA driver does not call it.
-    /// Whether there is a driver: its programs are attached, or could not be.
+    /// True if there is a driver: its programs are attached, or were tried and could not be.
     fn driver_present(&self) -> bool {
         let outcomes = self.kernel.as_ref().map(Kernel::outcomes).unwrap_or_default();
         outcomes.iter().any(|outcome| outcome.noun == nvidia_driver::SPEC.name)
     }
 
+    /// True if a container that is not seen calling the NVIDIA driver does not call it.
     fn driver_known(&self) -> bool {
         let name = nvidia_driver::SPEC.name;
         let runs = self.collectors.iter().any(|running| running.status.name == name && running.status.up);

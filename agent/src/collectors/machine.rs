@@ -191,4 +191,23 @@ mod tests {
         }
         assert_eq!(online("0-4294967295").len(), CPUS_MAX as usize + 1);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_every_list_of_cpus_is_bounded(
+            text in "\\PC{0,40}", list in "[0-9,\\- ]{0,20}",
+            memory in "(MemTotal:|SwapTotal:)? {0,3}[0-9-]{0,25} ?(kB)?\n", name in "(PRETTY_NAME=)?[\"']?\\PC{0,10}[\"']?\n",
+        ) {
+            for text in [&text, &list, &memory, &name] {
+                proptest::prop_assert!(online(text).len() <= CPUS_MAX as usize + 1);
+                let _ = (meminfo_bytes(text, "MemTotal:"), os_name(text));
+            }
+        }
+
+        #[test]
+        fn every_cpu_of_a_list_is_online(cpus in proptest::collection::btree_set(0..200_u32, 0..20)) {
+            let text: Vec<_> = cpus.iter().map(u32::to_string).collect();
+            proptest::prop_assert_eq!(online(&text.join(",")), cpus);
+        }
+    }
 }

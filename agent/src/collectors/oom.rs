@@ -205,4 +205,14 @@ mod tests {
         }
         assert!(!events_are_local(&proc.path().join("nowhere")));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_the_count_is_the_files(
+            bytes in proptest::collection::vec(0u8.., 0..100), lines in "([a-z_]{0,8} [0-9-]{0,25}\n){0,4}", count: u64,
+        ) {
+            let _ = (kills(&bytes), kills(lines.as_bytes()));
+            proptest::prop_assert_eq!(kills(format!("low 0\noom_kill {count}\n").as_bytes()), Some(count));
+        }
+    }
 }

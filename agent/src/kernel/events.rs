@@ -133,4 +133,16 @@ mod tests {
         assert_eq!(Event::parse(&[0; 16]), None);
         assert_eq!(Event::parse(&bytes(99, 0, 0, b"")), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(
+            any in proptest::collection::vec(0u8.., 0..80), kind in 0u32..8, path in proptest::collection::vec(0u8.., 0..80),
+        ) {
+            let _ = Event::parse(&any);
+            if let Some(Event::Born { path: Some(path), .. }) = Event::parse(&bytes(kind, 1, 2, &path)) {
+                proptest::prop_assert!(!path.is_empty() && !path.contains('\0'));
+            }
+        }
+    }
 }

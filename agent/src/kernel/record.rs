@@ -126,4 +126,20 @@ mod tests {
         assert!(Record::parse(&shorter).unwrap().text("dev").is_err());
         assert!(Record::parse(&" ".repeat(FORMAT_MAX_BYTES + 1)).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_format_panics(
+            text in "\\PC{0,60}",
+            near in "(\tfield:(__data_loc )?[a-z0-9\\[\\] ]{0,12};\t?(offset:[0-9-]{0,12};)?\t?(size:[0-9]{0,3};)?\n){0,5}",
+        ) {
+            for text in [text, near] {
+                let record = Record::parse(&text).unwrap();
+                for field in &record.fields {
+                    let word = record.word(&field.name).is_ok();
+                    proptest::prop_assert!(word || record.text(&field.name).is_err(), "a text is found by its word");
+                }
+            }
+        }
+    }
 }

@@ -416,3 +416,25 @@ fn what_only_its_tasks_can_change_is_read_when_it_has_used_cpu_time() {
     pressure(3);
     assert_eq!(told(host.tick().unwrap()), (Some(2), Some(3)));
 }
+
+proptest::proptest! {
+    /// Every file of both versions, with text of its own kind and any other.
+    #[test]
+    fn no_file_panics_and_nonsense_leaves_no_more_than_the_most(
+        any in "\\PC{0,200}", number in "(max|-)?[0-9]{0,25} ?[0-9]{0,25}\n?",
+        lines in "((usage_usec|nr_periods|total_rss|anon|pgscan|max|some|8:0|259:1|file|N0|rbytes)[ =]?[0-9:a-z=-]{0,25} ?[0-9]{0,25}\n){0,8}",
+    ) {
+        let v1 = [v1::CPUACCT, v1::CPU, v1::MEMORY, v1::BLKIO, v1::NUMA, huge_pages::V1];
+        let v2 = [v2::CPUACCT, v2::CPU, v2::MEMORY, v2::IO, v2::PRESSURE, v2::NUMA, huge_pages::V2];
+        let mut usage = CgroupUsage::default();
+        for source in v1.iter().chain(&v2).copied().chain([source::PIDS]).flatten() {
+            for text in [&any, &number, &lines] {
+                (source.parse)(text, &mut usage);
+            }
+        }
+        // One entry per device of the last text, per size of page, and per node.
+        let words = lines.split_ascii_whitespace().count() + any.split_ascii_whitespace().count();
+        proptest::prop_assert!(usage.devices.len() <= words + 1 && usage.numa_pages.len() <= words);
+        proptest::prop_assert!(usage.huge_pages.len() <= huge_pages::V2.len());
+    }
+}

@@ -102,4 +102,16 @@ mod tests {
         assert_eq!(devices.values().collect::<Vec<_>>(), [&device::CTL]);
         assert_eq!(key_of(Path::new("/dev/null")), Some(device_key(1, 3)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_only_the_drivers_own_names_count(
+            text in "\\PC{0,60}", lines in "([0-9]{0,12} {1,3}(nvidia|nvidiactl|nvidia-uvm|nvidia-caps|mem|)\n){0,6}",
+        ) {
+            for text in [text, lines] {
+                let devices = registered_devices(&text);
+                proptest::prop_assert!(devices.is_empty() || text.contains("nvidia"), "{}", text);
+            }
+        }
+    }
 }

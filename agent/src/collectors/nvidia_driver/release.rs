@@ -13,7 +13,8 @@ impl Release {
     /// Reads `580.65.06` or `580.65`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.').map(|part| part.parse().ok().filter(|_| part.len() <= 4));
+        let is_number = |part: &str| part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+        let mut parts = text.split('.').map(|part| part.parse().ok().filter(|_| is_number(part)));
         let release = Self(parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?);
         parts.next().is_none().then_some(release)
     }
@@ -67,5 +68,21 @@ mod tests {
         assert_eq!(running(), Some(Release(535, 104, 5)));
         fs::write(&version, [0xFF, 0xFE]).unwrap();
         assert_eq!(running(), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_read_is_written_the_same(
+            text in "\\PC{0,20}", parts in (0..=9999_u32, 0..=9999_u32, 0..=9999_u32), near in "[0-9.+ -]{0,16}",
+        ) {
+            let release = Release(parts.0, parts.1, parts.2);
+            proptest::prop_assert_eq!(Release::parse(&release.to_string()), Some(release));
+            for text in [text, near] {
+                if let Some(read) = Release::parse(&text) {
+                    proptest::prop_assert_eq!(Release::parse(&read.to_string()), Some(read));
+                    proptest::prop_assert!(text.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()), "{}", text);
+                }
+            }
+        }
     }
 }

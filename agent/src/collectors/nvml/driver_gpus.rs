@@ -147,4 +147,26 @@ mod tests {
         assert!(nothing != module && module != gpu && nothing == Presence::default());
         assert_eq!(gpu, gpus.presence());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(48))]
+
+        #[test]
+        fn no_information_panics_and_a_gpu_that_says_so_is_excluded(
+            bytes in proptest::collection::vec(0u8.., 0..200), lines in "([A-Za-z ]{0,12}:?[\\t ]{0,3}[A-Za-z]{0,4}\n){0,6}",
+        ) {
+            let (root, _) = host();
+            let missing = |text: &[u8]| {
+                list(&root, "0000:01:00.0", "");
+                fs::write(root.path().join("proc/driver/nvidia/gpus/0000:01:00.0/information"), text).unwrap();
+                DriverGpus::new(&root.path().join("proc"), &root.path().join("sys")).missing(&[])
+            };
+            for text in [bytes.as_slice(), lines.as_bytes()] {
+                let missing = missing(text);
+                proptest::prop_assert!(missing.is_empty() || missing == ["0000:01:00.0"]);
+            }
+            let excluded = lines + "GPU Excluded:\t Yes\n";
+            proptest::prop_assert!(missing(excluded.as_bytes()).is_empty());
+        }
+    }
 }

@@ -136,3 +136,41 @@ fn answered(value: &nvmlFieldValue_t) -> Option<(u32, Number)> {
     };
     Some((value.fieldId, number))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A field as a library may leave it, with any type and any bits.
+    fn field(code: u32, kind: u32, bits: u64) -> nvmlFieldValue_t {
+        let mut value = asked(7);
+        value.nvmlReturn = code;
+        value.valueType = kind;
+        value.value.ullVal = bits;
+        value
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_is_read_as_anything_but_its_own_type(kind in prop_oneof![0_u32..9, any::<u32>()], bits: u64) {
+            let expected = match kind {
+                DOUBLE => Some(Number::Real(f64::from_bits(bits))),
+                UNSIGNED_INT => Some(Number::Short(bits as u32)),
+                UNSIGNED_LONG | UNSIGNED_LONG_LONG => Some(Number::Long(bits)),
+                SIGNED => i64::from_ne_bytes(bits.to_ne_bytes()).try_into().ok().map(Number::Long),
+                SIGNED_INT => (bits as u32).cast_signed().try_into().ok().map(Number::Long),
+                _ => None,
+            };
+            let read = answered(&field(0, kind, bits)).map(|(_, number)| number);
+            // Compared as text: NaN is not equal to itself.
+            prop_assert_eq!(format!("{read:?}"), format!("{expected:?}"));
+        }
+
+        #[test]
+        fn a_field_that_failed_has_no_value_whatever_its_bits(code in 1_u32..=1000, kind in 0_u32..9, bits: u64) {
+            prop_assert!(answered(&field(code, kind, bits)).is_none());
+        }
+    }
+}

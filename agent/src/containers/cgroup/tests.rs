@@ -108,3 +108,25 @@ fn a_process_is_of_the_deepest_container_in_the_tree_that_is_walked() {
         assert_eq!(layout(Mode::Hybrid).container_of_process(text), None, "{text:?}");
     }
 }
+
+proptest::proptest! {
+    /// `/proc/PID/cgroup`, whose paths whoever makes cgroups chooses.
+    #[test]
+    fn no_list_of_cgroups_panics_and_the_path_is_one_of_its_own(
+        text in "\\PC{0,80}", lines in "([0-9]{0,2}:(|cpu|cpu,cpuacct|memory|name=systemd):?/?[a-z0-9/:.-]{0,40}\n){0,5}",
+        id in "[0-9a-f]{64}",
+    ) {
+        for mode in ["v1", "v2", "hybrid"] {
+            let layout = Layout::detect(&fixture(mode)).unwrap();
+            for text in [&text, &lines] {
+                if let Some(path) = layout.container_of_process(text) {
+                    proptest::prop_assert!(container_of(path).is_some() && text.contains(path), "{}", path);
+                }
+            }
+            let of_container = format!("{lines}0::/docker/{id}/x\n4:memory,cpu:/docker/{id}/x\n");
+            let found = layout.container_of_process(&of_container);
+            let expected = format!("/docker/{id}");
+            proptest::prop_assert_eq!(found, Some(expected.as_str()));
+        }
+    }
+}

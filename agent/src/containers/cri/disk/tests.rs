@@ -106,3 +106,25 @@ fn a_runtime_that_comes_late_is_found() {
         layers.get(A, LONG).is_some()
     });
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_answer_panics_and_a_size_is_one_that_was_measured(
+        bytes in proptest::collection::vec(0u8.., 0..100), id in "[a-f0-9]{0,64}", timestamp: i64, used: Option<u64>,
+    ) {
+        use prost::Message as _;
+
+        let _ = ListContainerStatsResponse::decode(bytes.as_slice());
+        let one = stats(&id, timestamp, used);
+        let mut wire = ListContainerStatsResponse { items: vec![one] }.encode_to_vec();
+        let read = ListContainerStatsResponse::decode(wire.as_slice()).unwrap().items.remove(0);
+        let expected = used.filter(|_| timestamp > 0).map(|used| (id, used));
+        proptest::prop_assert_eq!(size(read), expected);
+        // The same, cut off somewhere and followed by anything.
+        wire.truncate(wire.len() / 2);
+        wire.extend(bytes);
+        if let Ok(answer) = ListContainerStatsResponse::decode(wire.as_slice()) {
+            let _ = answer.items.into_iter().filter_map(size).count();
+        }
+    }
+}
