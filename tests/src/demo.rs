@@ -37,6 +37,8 @@ pub struct Demo {
     /// Another, for the container that hangs in it.
     broken: FakeDriver,
     engine: Engine,
+    /// Set once an agent is there to see what the applications do.
+    begun: bool,
 }
 
 impl Demo {
@@ -58,7 +60,7 @@ impl Demo {
         }
         let stand_in = StandIn::of(nvml, &gpus::scenario(&driver, &replicas));
         let engine = Engine::start(&replicas).context("start the engine")?;
-        Ok(Self { replicas, stand_in, driver, broken, engine })
+        Ok(Self { replicas, stand_in, driver, broken, engine, begun: false })
     }
 
     /// The agent's configuration.
@@ -90,12 +92,18 @@ impl Demo {
             .with_context(|| format!("write {}", file.display()))
     }
 
-    /// Half a second later: applications go on, and NVML says what they hold now.
+    /// Lets the applications begin: an agent traces the drivers. Of one that began before, it would miss the first calls,
+    /// and a call that hangs is never made again.
+    pub fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Half a second later: applications go on, and NVML says what they hold now. Until [`begin`](Self::begin) they wait.
     ///
     /// # Errors
     /// Where one of them has failed.
     pub fn step(&mut self) -> anyhow::Result<()> {
-        for replica in &mut self.replicas {
+        for replica in self.replicas.iter_mut().filter(|_| self.begun) {
             let driver = if replica.role().hangs { &self.broken } else { &self.driver };
             replica
                 .step(driver)

@@ -12,8 +12,8 @@ use std::{
 
 use crate::http;
 
-/// How long a server may take to be ready.
-const START: Duration = Duration::from_secs(30);
+/// How long a server may take to be ready: an unoptimized agent on a busy machine spends half a minute on the kernel's types.
+const START: Duration = Duration::from_secs(90);
 /// How long a server may take to end when it is asked to.
 const END: Duration = Duration::from_secs(10);
 /// How much of the log of a server is shown.

@@ -57,7 +57,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     let scraped = reachable(listen);
     let mut processes = Processes::supervise()?;
 
-    let demo = if arguments.demo { Some(demo::start(&mut processes)?) } else { None };
+    let demo = if arguments.demo { Some(demo::start(&mut processes, scraped)?) } else { None };
     println!("Starting the agent");
     let mut command = Command::new(&agent);
     command.arg("run").args(&arguments.agent);

@@ -13,8 +13,8 @@ use crate::{
     nvidia::{application::FakeCuda, driver::FakeDriver},
 };
 
-/// How long an application waits before it opens the driver: the agent that is to see it do so starts meanwhile, and
-/// meets a cold start that is told from the start of the process.
+/// How long an application waits before it opens the driver, so that there is a cold start to see: it is measured from the
+/// start of the process.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// What a container is there to show.

@@ -2,6 +2,7 @@
 //! (tests/src/demo.rs, tests/nvml); the agent is the one that everybody runs, told where to look.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use crate::workspace;
 /// How long four containers and two drivers may take to start.
 const START: Duration = Duration::from_secs(30);
 
-/// Starts it and returns the agent's configuration.
-pub(super) fn start(processes: &mut Processes) -> anyhow::Result<PathBuf> {
+/// Starts it and returns the configuration of the agent, which is to listen on `agent`: its containers wait for that.
+pub(super) fn start(processes: &mut Processes, agent: SocketAddr) -> anyhow::Result<PathBuf> {
     println!("Starting two made-up GPUs and four containers");
     let directory = workspace::scratch().join("run/demo");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
@@ -25,6 +26,7 @@ pub(super) fn start(processes: &mut Processes) -> anyhow::Result<PathBuf> {
     let built = workspace::target().join("release");
     let mut command = Command::new(built.join("demo"));
     command.arg("--nvml").arg(built.join("libglassbox_nvml_stand_in.so")).arg("--config").arg(&configuration);
+    command.args(["--agent", &agent.to_string()]);
     processes.start("the demonstration", command)?;
     let started = Instant::now();
     while !configuration.exists() {
