@@ -21,8 +21,11 @@ pub(crate) struct Arguments {
     /// Only what needs neither root nor setup: format, lints, unit and golden tests
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, see `cargo xtask vm --help`
+    /// Also test against Debian's real NVIDIA driver in guests: downloads and builds it, see `cargo xtask vm --help`
     #[arg(long, conflicts_with = "quick")]
+    pub(crate) real_driver: bool,
+    /// With --real-driver: also NVIDIA's non-free driver, libcuda and nvidia-smi
+    #[arg(long, requires = "real_driver")]
     pub(crate) non_free: bool,
 }
 
@@ -49,9 +52,14 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         rows.push(host().announce());
         heading("vm");
         rows.extend(vm::rows(&vm::Arguments::default()));
-        heading("real driver");
-        let real = vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
-        rows.extend(vm::rows(&real));
+        if arguments.real_driver {
+            heading("real driver");
+            let real =
+                vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
+            rows.extend(vm::rows(&real));
+        } else {
+            rows.push(Row::skipped("real driver", "only with --real-driver".to_owned()));
+        }
     }
     report::print(&rows)
 }

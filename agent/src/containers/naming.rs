@@ -92,11 +92,13 @@ impl<'a> Candidate<'a> {
         let base = self.runtime_name().unwrap_or(choice).to_owned();
         let short_id = self.short_id();
         let room = base.floor_char_boundary(NAME_BYTES - 1 - short_id.len());
-        let with_id = format!("{}-{short_id}", &base[..room]);
+        // Where the digits are the name already, they distinguish nothing.
+        let with_id = (base != short_id).then(|| format!("{}-{short_id}", &base[..room]));
         let id = self.id.to_owned();
         // The id itself may be taken by a container that somebody named so.
         let numbered = (2_u64..).map(move |number| format!("{id}-{number}"));
-        [choice.to_owned(), base, with_id, self.id.to_owned()].into_iter().chain(numbered).map(cut)
+        let named = [Some(choice.to_owned()), Some(base), with_id, Some(self.id.to_owned())];
+        named.into_iter().flatten().chain(numbered).map(cut)
     }
 }
 

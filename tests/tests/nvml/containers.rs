@@ -126,14 +126,15 @@ fn the_agent_shows_each_containers_gpu_memory_under_its_name() {
         "tick_ms = 200\n[docker]\nenabled = false\n[kernel]\nenabled = false\n[nvml]\nlibrary = {:?}\n",
         stand_in.library()
     ));
-    // The display name of a container is the beginning of its id, of those here longer than usual.
+    // The display name of a container is the beginning of its id. Of two that begin alike, the second has the whole id.
     let value = |text: &str, contained: &Contained, what: &str| {
         let id = contained.cgroup_path.rsplit('/').next().unwrap();
-        text.lines().find_map(|line| {
+        let named = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(&format!("glassbox_container_gpu_{what}{{container=\""))?;
             let (name, rest) = rest.split_once("\",gpu=\"0\",uuid=\"GPU-aaaa\"} ")?;
-            id.starts_with(name).then(|| rest.parse::<f64>().unwrap())
-        })
+            id.starts_with(name).then(|| (name.len(), rest.parse::<f64>().unwrap()))
+        });
+        named.max_by_key(|(length, _)| *length).map(|(_, value)| value)
     };
     let gib = f64::from(1_u32 << 30);
     let text = eventually("both containers on the GPU", Duration::from_secs(10), || {

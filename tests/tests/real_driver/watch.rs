@@ -18,7 +18,8 @@ use glassbox_tests::{
 };
 
 /// NVML would keep the modules busy, and its calls are not what these tests are about.
-const CONFIGURATION: &str = "tick_ms = 250\n[collectors]\nnvml = false\n";
+const CONFIGURATION: &str = "tick_ms = 250\n[collectors]\nnvml = false\n\
+                             [nvidia_driver]\nper_command_histograms = true\n";
 /// How long the agent may take to show what happened.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Calls are counted when they have ended, and shown at the next tick.

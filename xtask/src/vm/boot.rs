@@ -32,7 +32,7 @@ pub(super) struct Patience {
 impl Patience {
     /// No test takes half of that silence, even where two guests share the CPUs.
     pub(super) const USUAL: Self =
-        Self { limit: Duration::from_secs(900), silence: Duration::from_secs(150) };
+        Self { limit: Duration::from_secs(1200), silence: Duration::from_secs(150) };
 }
 
 /// A guest, and how to boot it.
