@@ -58,7 +58,10 @@ pub struct Tracker {
     keep_ended: Duration,
     most_ended: usize,
     entries: BTreeMap<u64, Entry>,
+    /// Keys of the living.
     by_cgroup: HashMap<u64, u64>,
+    /// Keys of all entries, each list in ascending order. A storm of starts must not search through those that ended.
+    by_id: HashMap<String, Vec<u64>>,
     next_key: u64,
     names_seen: u64,
     lives_seen: u64,
@@ -77,6 +80,7 @@ impl Tracker {
             most_ended,
             entries: BTreeMap::new(),
             by_cgroup: HashMap::new(),
+            by_id: HashMap::new(),
             next_key: 1,
             names_seen: 0,
             lives_seen: 0,
@@ -88,6 +92,7 @@ impl Tracker {
     /// Gives back memory that tables have kept from when they were larger.
     pub fn shrink(&mut self) {
         self.by_cgroup.shrink_to_fit();
+        self.by_id.shrink_to_fit();
     }
 
     /// The living container whose own cgroup this is.
@@ -100,17 +105,36 @@ impl Tracker {
     #[must_use]
     pub fn key_of(&self, id: &str, cgroup_path: &str) -> Option<u64> {
         let same = |entry: &&Entry| {
-            let identity = &entry.container.identity;
-            entry.row.ended_at.is_none() && identity.id == id && identity.cgroup_path == cgroup_path
+            entry.row.ended_at.is_none() && entry.container.identity.cgroup_path == cgroup_path
         };
-        self.entries.values().find(same).map(|entry| entry.container.key)
+        self.of_id(id).find(same).map(|entry| entry.container.key)
     }
 
     /// The living container of that id.
     #[must_use]
     pub fn key_of_id(&self, id: &str) -> Option<u64> {
-        let same = |entry: &&Entry| entry.row.ended_at.is_none() && entry.container.identity.id == id;
-        self.entries.values().find(same).map(|entry| entry.container.key)
+        self.of_id(id).find(|entry| entry.row.ended_at.is_none()).map(|entry| entry.container.key)
+    }
+
+    /// The entries of one id, the oldest first.
+    fn of_id(&self, id: &str) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.by_id.get(id).into_iter().flatten().filter_map(|key| self.entries.get(key))
+    }
+
+    /// Takes an entry out of all tables.
+    fn take(&mut self, key: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        if entry.ended.is_none() {
+            self.by_cgroup.remove(&entry.container.cgroup_id);
+        }
+        let id = &entry.container.identity.id;
+        if let Some(keys) = self.by_id.get_mut(id) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_id.remove(id);
+            }
+        }
+        Some(entry)
     }
 
     /// Begins to track a container. An ended one of the same id is its earlier run: its row makes way, and what it has
@@ -119,19 +143,20 @@ impl Tracker {
         let (mut row_before, mut path_is_proven) = (None, false);
         let (mut oom, mut life, mut earlier_lives, mut assigned, mut predecessor) =
             (OomKills::default(), Lifecycle::default(), 0, None, None);
-        self.entries.retain(|_, entry| {
-            let earlier = entry.row.ended_at.is_some() && entry.container.identity.id == sighting.id;
-            if earlier {
-                oom = OomKills { last_at: entry.row.oom.last_at, ..OomKills::default() };
-                life = Lifecycle { last_exit: entry.row.life.last_exit, ..Lifecycle::default() };
-                earlier_lives = entry.earlier_lives + 1;
-                assigned = entry.assigned.take();
-                predecessor = entry.predecessor;
-                path_is_proven |= entry.container.identity.cgroup_path == sighting.cgroup_path;
-                row_before = Some((entry.totals(), entry.exit_placed));
-            }
-            !earlier
-        });
+        let ended: Vec<_> = self
+            .of_id(sighting.id)
+            .filter(|entry| entry.row.ended_at.is_some())
+            .map(|entry| entry.container.key)
+            .collect();
+        for entry in ended.into_iter().filter_map(|key| self.take(key)) {
+            oom = OomKills { last_at: entry.row.oom.last_at, ..OomKills::default() };
+            life = Lifecycle { last_exit: entry.row.life.last_exit, ..Lifecycle::default() };
+            earlier_lives = entry.earlier_lives + 1;
+            predecessor = entry.predecessor;
+            path_is_proven |= entry.container.identity.cgroup_path == sighting.cgroup_path;
+            row_before = Some((entry.totals(), entry.exit_placed));
+            assigned = entry.assigned;
+        }
         let (earlier, exit_placed) = row_before.unzip();
         let key = self.next_key;
         self.next_key += 1;
@@ -176,6 +201,7 @@ impl Tracker {
             final_snapshot: None,
         };
         self.entries.insert(key, entry);
+        self.by_id.entry(sighting.id.to_owned()).or_default().push(key);
         self.directory.began(sighting.id);
         if sighting.cgroup_id != 0 {
             self.by_cgroup.insert(sighting.cgroup_id, key);
@@ -198,17 +224,14 @@ impl Tracker {
 
     /// What was taken for a container is none: it leaves no row behind.
     pub fn disown(&mut self, key: u64) {
-        if let Some(entry) = self.entries.remove(&key) {
-            self.by_cgroup.remove(&entry.container.cgroup_id);
-            self.stale_names = true;
-        }
+        self.stale_names |= self.take(key).is_some();
     }
 
     /// The cgroup path of the last run of this id that has ended, while its row is kept.
     #[must_use]
     pub fn path_before(&self, id: &str) -> Option<&str> {
-        let before = |entry: &&Entry| entry.row.ended_at.is_some() && entry.container.identity.id == id;
-        self.entries.values().rfind(before).map(|entry| entry.container.identity.cgroup_path.as_str())
+        let before = |entry: &&Entry| entry.row.ended_at.is_some();
+        self.of_id(id).rfind(before).map(|entry| entry.container.identity.cgroup_path.as_str())
     }
 
     /// Ended containers whose final counters were dropped before they were scraped.

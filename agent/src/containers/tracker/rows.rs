@@ -42,10 +42,14 @@ impl Tracker {
     pub fn expire(&mut self, now: Moment, scraped: u64) {
         let before = self.entries.len();
         let keep_ended = self.keep_ended;
-        self.entries.retain(|_, entry| {
+        let is_old = |entry: &&Entry| {
             let keep = if entry.is_scraped(scraped) { keep_ended } else { keep_ended.max(KEEP_UNSCRAPED) };
-            entry.ended_for(now.monotonic).is_none_or(|age| age < keep)
-        });
+            entry.ended_for(now.monotonic).is_some_and(|age| age >= keep)
+        };
+        let old: Vec<_> = self.entries.values().filter(is_old).map(|entry| entry.container.key).collect();
+        for key in old {
+            self.take(key);
+        }
         let ended = self.entries.values().filter(|entry| entry.ended.is_some());
         // Keys grow with time, so the lowest are the oldest.
         let mut ended: Vec<_> =
@@ -55,7 +59,7 @@ impl Tracker {
             ended.sort_unstable();
         }
         for (Reverse(is_scraped), key) in ended.into_iter().take(surplus) {
-            self.entries.remove(&key);
+            self.take(key);
             self.dropped += u64::from(!is_scraped && scraped > 0);
         }
         self.stale_names |= self.entries.len() != before;
