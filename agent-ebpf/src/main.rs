@@ -9,6 +9,8 @@ mod lost;
 mod probes;
 #[cfg(target_arch = "bpf")]
 mod read;
+#[cfg(target_arch = "bpf")]
+mod verifier;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

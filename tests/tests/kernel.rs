@@ -15,4 +15,5 @@ mod kernel {
     mod probe;
     mod scheduler;
     mod slots;
+    mod verifier;
 }

@@ -261,7 +261,7 @@ fn left(result: i64) -> Option<()> {
         (*counts).last_ended_ns = now_ns;
     }
     effect::known_process(&call, thread);
-    let answer = request::read(&call, result, counts);
+    let answer = request::read(&call, result, counts, now_ns);
     let key = CallKey { slot: call.slot, device: call.device as u16, command: answer.command };
     count_duration(key, now_ns.wrapping_sub(call.begun_ns));
     if answer.status != 0 && answer.status != UNKNOWN_STATUS {

@@ -5,7 +5,7 @@ use glassbox_ebpf::nvidia_driver::{
     AllocationKey, CONTEXT_GAP_NS, CallInFlight, DriverProcess, DriverSlot, INSUFFICIENT_RESOURCES,
     LARGE_ALLOCATION_BYTES, LOADING_GAP_NS, NO_MEMORY,
     commands::{
-        EVENT, MEMORY_PINNED, MEMORY_SYSTEM, MEMORY_VIDEO, RM_ALLOC, RM_ALLOC_MEMORY, RM_FREE,
+        ALLOC, EVENT, MEMORY_PINNED, MEMORY_SYSTEM, MEMORY_VIDEO, RM_ALLOC, RM_ALLOC_MEMORY, RM_FREE,
         RM_VID_HEAP_CONTROL, UVM_REGISTER_CHANNEL, UVM_REGISTER_GPU_VASPACE, UVM_UNREGISTER_CHANNEL,
         class_group,
     },
@@ -146,7 +146,7 @@ fn note_alloc(
     now_ns: u64,
 ) {
     let [client, _, object, class] = answer.head;
-    let group = class_group(class);
+    let group = answer.command & !ALLOC;
     if group == EVENT && status == 0 {
         // SAFETY: a map element.
         unsafe { add(&raw mut (*counts).events, 1) };

@@ -10,7 +10,10 @@ use glassbox_ebpf::nvidia_driver::{
 };
 
 use super::NVIDIA_LAYOUTS;
-use crate::read::{add, user};
+use crate::{
+    read::{add, user},
+    verifier::forgotten,
+};
 
 /// What a call asked and got.
 pub(super) struct Answer {
@@ -30,11 +33,11 @@ pub(super) struct Answer {
 pub(super) const UNKNOWN_STATUS: u32 = u32::MAX;
 
 #[inline(always)]
-pub(super) fn read(call: &CallInFlight, result: i64, counts: *mut DriverSlot) -> Answer {
+pub(super) fn read(call: &CallInFlight, result: i64, counts: *mut DriverSlot, unknown: u64) -> Answer {
     let mut answer = if call.device == device::UVM {
         uvm(call, counts)
     } else if (call.request >> 8) & 0xFF == MAGIC && call.device != device::OTHER {
-        resource_manager(call, counts)
+        resource_manager(call, counts, unknown)
     } else {
         Answer {
             command: OTHER,
@@ -47,6 +50,9 @@ pub(super) fn read(call: &CallInFlight, result: i64, counts: *mut DriverSlot) ->
     if result < 0 {
         answer.status = TRANSPORT | (result.unsigned_abs() as u32 & 0xFFF);
     }
+    answer.command = forgotten(answer.command.into(), unknown) as u16;
+    answer.number = forgotten(answer.number.into(), unknown) as u32;
+    answer.status = forgotten(answer.status.into(), unknown) as u32;
     answer
 }
 
@@ -68,7 +74,7 @@ fn uvm(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
 }
 
 #[inline(always)]
-fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
+fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot, unknown: u64) -> Answer {
     let (mut number, mut size, mut argument) =
         (call.request & 0xFF, (call.request >> 16) & 0x3FFF, call.argument);
     if number == XFER {
@@ -98,7 +104,9 @@ fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot) -> Answer {
                 return Answer { command: ALLOC, status: UNKNOWN_STATUS, number, argument, head };
             };
             head = read;
-            ALLOC | class_group(head[3])
+            let group = class_group(read[3]);
+            head[3] = forgotten(head[3].into(), unknown) as u32;
+            ALLOC | group
         }
         // The driver's numbers; what else a caller tries is one command.
         0x27..=0x5F | 0xC8..=0xDA => number as u16,
