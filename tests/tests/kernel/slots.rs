@@ -36,12 +36,13 @@ fn entries(snapshots: &Snapshots, map: &str) -> u64 {
     snapshot.agent.maps.iter().find(|status| status.name == map).and_then(|map| map.entries).unwrap()
 }
 
-/// Ticks until something holds: events and walks have a time budget per tick.
+/// Ticks until something holds: events and walks have a time budget per tick, and after a walk that took seconds, as it
+/// does in an emulated guest, there is a pause of ten times as long.
 fn tick_until(what: &str, engine: &mut Engine, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     engine.tick();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what} in vain");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} in vain");
         std::thread::sleep(Duration::from_millis(20));
         engine.tick();
     }

@@ -158,7 +158,9 @@ fn a_device_is_followed_beside_others_and_by_many_threads_at_once() {
             }
         });
     });
-    let [("ctl", 1, ctl), ("gpu", 161, gpu)] = counted[..] else { panic!("{counted:?}") };
+    let [("ctl", 1, ctl), ("gpu", gpu_waits, gpu)] = counted[..] else { panic!("{counted:?}") };
+    // On a busy host a timeout can be over before its thread sleeps, and a thread can be woken early and sleep again.
+    assert!((155..=167).contains(&gpu_waits), "{gpu_waits} of 161");
     assert!(ctl >= Duration::from_millis(19), "{ctl:?}");
     assert!(gpu >= Duration::from_millis(19 + 160 * 10 * 95 / 100), "{gpu:?}");
     assert_eq!(probe.lost(Lost::NvidiaPolls), 0);
