@@ -24,6 +24,7 @@ const IO_PATIENCE: Duration = Duration::from_millis(200);
 /// The address is taken, this host has no cgroups, or the tick ends by itself.
 pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit();
+    use_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Two, so that one that is busy with what a socket said does not hold up signals and scrapes.
         .worker_threads(2)
@@ -49,6 +50,17 @@ fn raise_file_limit() {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
+    }
+}
+
+/// glibc gives each thread a heap of its own, and `malloc_trim` does not return the free end of any but the first: after
+/// a storm of 4,000 containers 35 of 38 MB were free and stayed resident. Threads seldom wait for each other here: small
+/// blocks come from their own caches, and there are a handful of threads.
+fn use_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no preconditions; there is one thread as yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
