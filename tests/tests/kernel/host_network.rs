@@ -1,6 +1,10 @@
 //! Packets of sockets in a cgroup that looks like a container's, in the host's network.
 
-use std::{net::UdpSocket, path::Path, time::Duration};
+use std::{
+    net::UdpSocket,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use glassbox::{snapshot::network::HostNetwork, tick::Engine};
 use glassbox_tests::{
@@ -80,7 +84,12 @@ fn the_traffic_of_a_container_in_the_hosts_network_is_counted_to_the_byte() {
     let _sleeper = Worker::start(&_silent, Work::Sleep, None);
     let resident = Worker::start(&talker, Work::Sleep, None);
     assert!(!in_own_network(resident.pid));
-    settle(&mut engine);
+    let is_counted = |id| row(&snapshots, id).is_some_and(|row| row.host_network.is_some());
+    let begun = Instant::now();
+    while !(is_counted(&talks) && is_counted(&is_silent)) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not taken for containers in the host's network");
+        settle(&mut engine);
+    }
     assert_eq!(row(&snapshots, &talks).unwrap().host_network, Some(expected(0)));
     let measured = aya::sys::enable_stats(aya::sys::Stats::RunTime);
     let _first = exchange(&talker);
