@@ -30,6 +30,23 @@ use kernels::Kernel;
 /// The kernels that every change is tested on: the oldest supported, and those of the two Debians in use.
 pub(crate) const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 
+/// The tests of one guest. Two halves of about the same length, so that guests fill the CPUs evenly and a failure in one
+/// does not cost the time of all.
+struct Part {
+    /// Ends the name of its row.
+    name: &'static str,
+    /// Arguments of the test binary, separated by commas.
+    tests: &'static str,
+}
+
+const PARTS: [Part; 2] = [
+    Part { name: " containers", tests: "--skip,nvidia_driver" },
+    Part { name: " driver", tests: "nvidia_driver" },
+];
+
+/// Where the user chooses the tests, there is one guest for all of them.
+const CHOSEN: Part = Part { name: "", tests: "" };
+
 /// Run the kernel tests in virtual machines, on several kernels.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
@@ -70,8 +87,11 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     let modules: Vec<_> = guests.iter().flatten().flat_map(Guest::modules).collect();
     match content::prepare(&arguments.filters, &modules) {
         Ok(initramfs) => {
-            let planned =
-                all.iter().zip(guests).map(|(series, guest)| plan(series, guest, &initramfs, arguments));
+            let parts = if arguments.filters.is_empty() { &PARTS[..] } else { &[CHOSEN] };
+            let planned = all
+                .iter()
+                .zip(guests)
+                .flat_map(|(series, guest)| plan(series, guest, parts, &initramfs, arguments));
             let rows = guests::run(planned.collect(), arguments.keep);
             if !arguments.keep {
                 // A leftover costs disk space, nothing else.
@@ -115,30 +135,40 @@ impl Guest {
     }
 }
 
-/// The guest of a kernel, or the row that says why there is none.
-fn plan(series: &str, guest: anyhow::Result<Guest>, initramfs: &Path, arguments: &Arguments) -> Planned {
+/// The guests of a kernel, or the row that says why there is none.
+fn plan(
+    series: &str,
+    guest: anyhow::Result<Guest>,
+    parts: &[Part],
+    initramfs: &Path,
+    arguments: &Arguments,
+) -> Vec<Planned> {
     let (kernel, module, filesystems) = match guest {
         Ok(Guest { kernel, module, filesystems }) => (kernel, module, filesystems),
         // Whoever names a kernel wants that one; the usual ones depend on what mirrors still have.
         Err(error) if arguments.kernels.is_empty() => {
-            return Planned::Row(Row::skipped(&layer(series), format!("{error:#}")));
+            return vec![Planned::Row(Row::skipped(&layer(series), format!("{error:#}")))];
         }
-        Err(error) => return Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
+        Err(error) => return vec![Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error))],
     };
     let without = match module {
         Ok(Some(_)) => "",
         Ok(None) => ", without the NVIDIA stand-in: its headers are not to be had",
-        Err(error) => return Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error)),
+        Err(error) => return vec![Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error))],
     };
     let and_without = if filesystems.is_empty() { ", without modules for tests of disks" } else { "" };
-    Planned::Guest(Bootable {
-        name: series.to_owned(),
-        layer: layer(series),
-        note: format!("Linux {}{without}{and_without}", kernel.release),
-        kernel,
-        initramfs: initramfs.to_owned(),
-        machine: Machine::USUAL,
-    })
+    let guest = |part: &Part| {
+        Planned::Guest(Bootable {
+            name: format!("{series}{}", part.name).replace(' ', "-"),
+            layer: layer(series) + part.name,
+            note: format!("Linux {}{without}{and_without}", kernel.release),
+            kernel: kernel.clone(),
+            initramfs: initramfs.to_owned(),
+            machine: Machine::USUAL,
+            tests: part.tests,
+        })
+    };
+    parts.iter().map(guest).collect()
 }
 
 /// What the row of a kernel is called.

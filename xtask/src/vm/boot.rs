@@ -42,6 +42,8 @@ pub(super) struct Boot<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) initramfs: &'a Path,
     pub(super) machine: Machine,
+    /// Arguments of the tests, separated by commas; init finds them in its environment.
+    pub(super) tests: &'a str,
     /// Print the command that boots it.
     pub(super) by_hand: bool,
     /// What the kernel says on the console.
@@ -87,7 +89,7 @@ impl Boot<'_> {
         let mut command = Command::new(QEMU);
         command.args(MACHINE.split_whitespace());
         command.args(["-m", &format!("{memory_mib}M")]);
-        let line = format!("console=ttyS0 {} panic=-1 {append}", self.messages);
+        let line = format!("console=ttyS0 {} panic=-1 glassbox_tests={} {append}", self.messages, self.tests);
         command.args(["-append", line.trim_end()]);
         command.arg("-kernel").arg(image).arg("-initrd").arg(self.initramfs);
         if self.by_hand {

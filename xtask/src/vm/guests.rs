@@ -22,6 +22,8 @@ pub(super) struct Bootable {
     pub(super) kernel: Kernel,
     pub(super) initramfs: PathBuf,
     pub(super) machine: Machine,
+    /// Arguments of its tests, separated by commas.
+    pub(super) tests: &'static str,
     /// What its row says beside the counts.
     pub(super) note: String,
 }
@@ -47,7 +49,7 @@ struct Silent {
 /// Boots all guests and runs their tests; the rows, in the order of the guests.
 pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
     let layers: Vec<String> = planned.iter().map(|planned| planned.layer().to_owned()).collect();
-    // From the last on: the newest kernel takes longest, and the others share the other CPU.
+    // From the last on: the newest kernel takes longest.
     let jobs = planned.into_iter().rev().map(|planned| Job {
         name: planned.name().to_owned(),
         work: Box::new(move |say: &dyn Fn(String)| match planned {
@@ -89,8 +91,8 @@ fn again(silent: Silent, by_hand: bool) -> Row {
 
 impl Bootable {
     fn boot<'a>(&'a self, by_hand: bool, messages: &'a str) -> Boot<'a> {
-        let Self { name, kernel, initramfs, machine, .. } = self;
-        Boot { name, kernel, initramfs, machine: *machine, by_hand, messages }
+        let Self { name, kernel, initramfs, machine, tests, .. } = self;
+        Boot { name, kernel, initramfs, machine: *machine, tests, by_hand, messages }
     }
 
     fn row(&self, outcome: anyhow::Result<(Tally, Vec<Failure>)>, took: Duration) -> Row {

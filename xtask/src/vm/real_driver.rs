@@ -158,6 +158,7 @@ fn plan(
         kernel: kernel.clone(),
         initramfs,
         machine: MACHINE,
+        tests: "",
         note,
     })
 }
