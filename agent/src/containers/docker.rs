@@ -13,6 +13,7 @@
 //! [`messages`].
 
 mod life;
+mod lines;
 mod messages;
 pub(super) mod timestamp;
 mod transport;

@@ -4,7 +4,7 @@
 use std::{future::poll_fn, path::Path, pin::Pin};
 
 use anyhow::Context as _;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::{
     Request, StatusCode,
     body::{Body as _, Incoming},
@@ -14,7 +14,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, task::JoinHandle};
 
-use super::messages::Event;
+use super::{lines::Lines, messages::Event};
 use crate::containers::peer_trust::{self, Trust};
 
 /// Most bytes of one listing; one of a thousand containers has some 2 MB.
@@ -94,16 +94,13 @@ impl Response {
 /// The event stream: a line of JSON each.
 pub(super) struct Events {
     response: Response,
-    most_bytes: usize,
-    buffer: BytesMut,
-    /// Bytes of the buffer in which no line ends.
-    searched: usize,
+    lines: Lines,
 }
 
 impl Events {
     pub(super) fn new(response: Response) -> Self {
-        let most_bytes = response.trust.limit(EVENT_BYTES);
-        Self { response, most_bytes, buffer: BytesMut::new(), searched: 0 }
+        let lines = Lines::new(response.trust.limit(EVENT_BYTES));
+        Self { response, lines }
     }
 
     /// The next event; `None` at the end of the stream. May be cancelled and called again.
@@ -112,21 +109,11 @@ impl Events {
     /// The stream breaks, a line is too long, or one is no event.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
-            while let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let line = self.buffer.split_to(self.searched + end + 1);
-                self.searched = 0;
-                if !line.trim_ascii().is_empty() {
-                    return Ok(Some(serde_json::from_slice(&line).context("read an event")?));
-                }
+            if let Some(line) = self.lines.next().context("find the end of an event")? {
+                return Ok(Some(serde_json::from_slice(&line).context("read an event")?));
             }
-            self.searched = self.buffer.len();
-            anyhow::ensure!(
-                self.searched <= self.most_bytes,
-                "an event has more than {} bytes",
-                self.most_bytes
-            );
             match self.response.more().await? {
-                Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                Some(bytes) => self.lines.add(&bytes),
                 None => return Ok(None),
             }
         }
