@@ -137,6 +137,8 @@ impl Watch {
         );
         assert!(recorded.total() > 0, "nothing was recorded");
         agree("calls", &counted.calls, &recorded.calls);
+        // What is exported without the setting, too, where rare commands are counted as other.
+        agree("calls by device", &by_device(&self.scrape(), container), &recorded_by_device(&recorded.calls));
         agree("errors", &counted.errnos, &recorded.errnos);
         if detail == Detail::Groups {
             agree("statuses", &counted.statuses, &recorded.statuses);
@@ -192,6 +194,26 @@ fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
         polls_s: own("glassbox_nvidia_poll_wait_seconds_sum").map(|sample| sample.value).sum(),
         events: own("glassbox_gpu_events_created_total").map(|sample| sample.value as u64).sum(),
     }
+}
+
+/// The agent's count of a container's calls on each device, whatever the command.
+fn by_device(scrape: &Scrape, container: &Container) -> Counts {
+    let mut counts = Counts::new();
+    let labels = [("container".to_owned(), container.name().to_owned())];
+    for sample in scrape.of("glassbox_nvidia_ioctls_total", &labels) {
+        *counts.entry(sample.labels["device"].clone()).or_default() += sample.value as u64;
+    }
+    counts
+}
+
+/// The sum of recorded calls on each device: the first word of their keys.
+fn recorded_by_device(calls: &Counts) -> Counts {
+    let mut counts = Counts::new();
+    for (key, count) in calls {
+        let device = key.split(' ').next().unwrap_or_default();
+        *counts.entry(device.to_owned()).or_default() += count;
+    }
+    counts
 }
 
 /// Fails with the counts that differ.
