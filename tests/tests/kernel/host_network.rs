@@ -1,10 +1,6 @@
 //! Packets of sockets in a cgroup that looks like a container's, in the host's network.
 
-use std::{
-    net::UdpSocket,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{net::UdpSocket, path::Path, time::Duration};
 
 use glassbox::{snapshot::network::HostNetwork, tick::Engine};
 use glassbox_tests::{
@@ -15,6 +11,7 @@ use glassbox_tests::{
 use super::{
     births::{config, engine, row},
     probe::ALONE,
+    slots::tick_until,
 };
 
 const DATAGRAMS: u32 = 100;
@@ -85,11 +82,9 @@ fn the_traffic_of_a_container_in_the_hosts_network_is_counted_to_the_byte() {
     let resident = Worker::start(&talker, Work::Sleep, None);
     assert!(!in_own_network(resident.pid));
     let is_counted = |id| row(&snapshots, id).is_some_and(|row| row.host_network.is_some());
-    let begun = Instant::now();
-    while !(is_counted(&talks) && is_counted(&is_silent)) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "not taken for containers in the host's network");
-        settle(&mut engine);
-    }
+    tick_until("waited for two containers in the host's network", &mut engine, || {
+        is_counted(&talks) && is_counted(&is_silent)
+    });
     assert_eq!(row(&snapshots, &talks).unwrap().host_network, Some(expected(0)));
     let measured = aya::sys::enable_stats(aya::sys::Stats::RunTime);
     let _first = exchange(&talker);

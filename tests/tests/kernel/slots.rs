@@ -38,7 +38,7 @@ fn entries(snapshots: &Snapshots, map: &str) -> u64 {
 
 /// Ticks until something holds: events and walks have a time budget per tick, and after a walk that took seconds, as it
 /// does in an emulated guest, there is a pause of ten times as long.
-fn tick_until(what: &str, engine: &mut Engine, holds: impl Fn() -> bool) {
+pub(super) fn tick_until(what: &str, engine: &mut Engine, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     engine.tick();
     while !holds() {

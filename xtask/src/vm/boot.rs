@@ -20,9 +20,9 @@ pub(super) const QEMU: &str = "qemu-system-x86_64";
 const MACHINE: &str = "-accel tcg,thread=single -smp 2 -nodefaults -display none -serial stdio -no-reboot \
                        -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid";
 
-/// Kernels that isolate their page tables empty the emulated CPU's cache of translations at each system call, and
-/// its retpolines defeat what is left: without them tests take a fifth less. Not `mitigations=off`, with which a kernel
-/// loads programs that it refuses otherwise, and a test of what is refused fails.
+/// Mitigations that are slow on emulated CPUs: page table isolation flushes QEMU's TLB at each system call. Tests take a
+/// fifth less time without page table isolation and retpolines. Not `mitigations=off`: the verifier then accepts
+/// programs that it rejects on a real host, and a test of the rejection fails.
 const FASTER: &str = "pti=off spectre_v2=off";
 
 /// How long a guest may take.

@@ -1,8 +1,8 @@
-//! Lines out of a stream that comes in pieces cut anywhere.
+//! Splits a stream into lines. The stream arrives in chunks that may end anywhere.
 
 use bytes::{Bytes, BytesMut};
 
-/// What has come of a stream and was not read as lines yet.
+/// The part of a stream that has arrived and was not returned as lines yet.
 pub(super) struct Lines {
     most_bytes: usize,
     buffer: BytesMut,
@@ -11,7 +11,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Lines of at most `most_bytes` without their end.
+    /// At most `most_bytes` of an unfinished line are accepted.
     pub(super) fn new(most_bytes: usize) -> Self {
         Self { most_bytes, buffer: BytesMut::new(), searched: 0 }
     }
@@ -21,10 +21,10 @@ impl Lines {
         self.buffer.extend_from_slice(piece);
     }
 
-    /// The next line that has ended and is not blank, with its end; `None` until more has come.
+    /// The next complete line that is not blank, with its newline; `None` if more of the stream is needed.
     ///
     /// # Errors
-    /// A line that has not ended is too long already.
+    /// The unfinished line is longer than the limit.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<BytesMut>> {
         while let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
             let line = self.buffer.split_to(self.searched + end + 1);

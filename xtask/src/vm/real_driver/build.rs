@@ -1,7 +1,7 @@
 //! The driver's kernel modules for a guest's kernel, built once for each kernel, branch and flavour.
 //!
-//! nvidia and nvidia-uvm only, which takes 3 to 4 minutes of CPU time: most of it are the driver's 300 tests of what the
-//! kernel offers, and nvidia-uvm. The core of both flavours comes compiled in Debian's package.
+//! nvidia and nvidia-uvm only, which takes 200 s on two CPUs: half of it for the driver's 300 compile tests of the kernel's
+//! headers, half for nvidia-uvm. The core of both flavours comes compiled in Debian's package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ fn build(
     make.arg(format!("SYSSRC={}", headers.common.display()));
     make.arg(format!("SYSOUT={}", headers.tree.display())).env_remove("MAKEFLAGS");
     let what = format!(
-        "build NVIDIA's {} modules {version} for {}, once (3 to 4 CPU minutes)",
+        "build NVIDIA's {} modules {version} for {}, once (200 s on two CPUs)",
         variant.flavour.name(),
         kernel.name()
     );
