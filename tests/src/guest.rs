@@ -2,9 +2,8 @@
 //! tests, says how they went, powers off.
 //!
 //! The guest is a kernel with an initramfs and nothing else: no disk, no network but `lo`, and a pure cgroup v2
-//! hierarchy with the controllers on that the host of a container has on. Which tests to run is in the initramfs, the
-//! same for several guests, and on the kernel's command line, `glassbox_tests=ARGUMENT,ARGUMENT`. Its last line is the
-//! verdict:
+//! hierarchy with the controllers on that the host of a container has on. The arguments of the tests are on the kernel's
+//! command line, `glassbox_tests=ARGUMENT,ARGUMENT`. The guest's last line is the verdict:
 //! `GUEST passed N failed N skipped N exit N`.
 
 use std::fs;
@@ -109,14 +108,12 @@ fn busybox(arguments: &[&str]) -> anyhow::Result<()> {
 
 /// Runs the tests one at a time; how they went, and their exit status as a shell would give it.
 fn run_tests() -> anyhow::Result<(tally::Tally, i32)> {
-    let arguments = fs::read_to_string("/arguments").context("read /arguments")?;
-    let more = std::env::var(TESTS).unwrap_or_default();
+    let arguments = std::env::var(TESTS).unwrap_or_default();
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
     let mut command = Command::new("/tests");
     command
         .args(["--test-threads=1", "--show-output"])
-        .args(arguments.lines())
-        .args(more.split(',').filter(|argument| !argument.is_empty()))
+        .args(arguments.split(',').filter(|argument| !argument.is_empty()))
         .env("PATH", "/bin")
         .env("HOME", "/root")
         .env("GLASSBOX_TESTS_GUEST", "1")

@@ -36,16 +36,19 @@ struct Part {
     /// Ends the name of its row.
     name: &'static str,
     /// Arguments of the test binary, separated by commas.
-    tests: &'static str,
+    tests: String,
 }
 
-const PARTS: [Part; 2] = [
-    Part { name: " containers", tests: "--skip,nvidia_driver" },
-    Part { name: " driver", tests: "nvidia_driver" },
-];
-
-/// Where the user chooses the tests, there is one guest for all of them.
-const CHOSEN: Part = Part { name: "", tests: "" };
+impl Part {
+    /// The parts of all tests; if the user chooses the tests, one guest runs them.
+    fn of(filters: &[String]) -> Vec<Self> {
+        let part = |name, tests: &str| Self { name, tests: tests.to_owned() };
+        match filters {
+            [] => vec![part(" containers", "--skip,nvidia_driver"), part(" driver", "nvidia_driver")],
+            chosen => vec![part("", &chosen.join(","))],
+        }
+    }
+}
 
 /// Run the kernel tests in virtual machines, on several kernels.
 #[derive(clap::Args, Debug, Default)]
@@ -85,13 +88,13 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     let started = Instant::now();
     let guests: Vec<_> = all.iter().map(|series| Guest::find(series)).collect();
     let modules: Vec<_> = guests.iter().flatten().flat_map(Guest::modules).collect();
-    match content::prepare(&arguments.filters, &modules) {
+    match content::prepare(&modules) {
         Ok(initramfs) => {
-            let parts = if arguments.filters.is_empty() { &PARTS[..] } else { &[CHOSEN] };
+            let parts = Part::of(&arguments.filters);
             let planned = all
                 .iter()
                 .zip(guests)
-                .flat_map(|(series, guest)| plan(series, guest, parts, &initramfs, arguments));
+                .flat_map(|(series, guest)| plan(series, guest, &parts, &initramfs, arguments));
             let rows = guests::run(planned.collect(), arguments.keep);
             if !arguments.keep {
                 // A leftover costs disk space, nothing else.
@@ -165,7 +168,7 @@ fn plan(
             kernel: kernel.clone(),
             initramfs: initramfs.to_owned(),
             machine: Machine::USUAL,
-            tests: part.tests,
+            tests: part.tests.clone(),
         })
     };
     parts.iter().map(guest).collect()

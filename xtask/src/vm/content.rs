@@ -11,7 +11,7 @@ use super::{boot::QEMU, initramfs};
 use crate::{toolchain, workspace};
 
 /// Builds the tests and packs them; the path of the initramfs.
-pub(super) fn prepare(filters: &[String], modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> {
+pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> {
     anyhow::ensure!(cfg!(target_arch = "x86_64"), "the guests' kernels are x86-64 and this host is not");
     toolchain::in_path(QEMU).with_context(|| format!("find {QEMU}: `cargo xtask setup --tests`"))?;
     println!("  > build the kernel tests");
@@ -25,7 +25,6 @@ pub(super) fn prepare(filters: &[String], modules: &[(String, PathBuf)]) -> anyh
         init: executable("guest-init")?,
         tests: executable("kernel")?,
         programs: &[("/bin/fake-cuda", executable("fake-cuda")?)],
-        arguments: filters,
         modules,
     };
     initramfs::pack(&content, &path).context("pack the initramfs")?;

@@ -23,7 +23,7 @@ pub(super) struct Bootable {
     pub(super) initramfs: PathBuf,
     pub(super) machine: Machine,
     /// Arguments of its tests, separated by commas.
-    pub(super) tests: &'static str,
+    pub(super) tests: String,
     /// What its row says beside the counts.
     pub(super) note: String,
 }

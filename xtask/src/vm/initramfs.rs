@@ -20,8 +20,6 @@ pub(super) struct Content<'a> {
     pub(super) tests: &'a Path,
     /// Programs and libraries that tests use, by their paths in the guest.
     pub(super) programs: &'a [(&'a str, &'a Path)],
-    /// Arguments of the tests: filters by name.
-    pub(super) arguments: &'a [String],
     /// Modules by their paths in the guest, which have the names of their kernels in them; a guest takes its own.
     pub(super) modules: &'a [(String, PathBuf)],
 }
@@ -54,7 +52,6 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
     }
     archive.link("/bin/sh", "busybox")?;
     archive.file("/etc/mtab", b"")?;
-    archive.file("/arguments", content.arguments.join("\n").as_bytes())?;
     for directory in ["dev", "etc", "proc", "root", "run", "sys", "tmp", "var"] {
         archive.directory(directory)?;
     }

@@ -151,14 +151,14 @@ fn plan(
         kernel.release,
         if user_space.is_some() { "" } else { ", without libcuda and nvidia-smi" }
     );
-    let initramfs = programs.pack(&variant.name(), &modules, user_space.as_deref(), &arguments.filters)?;
+    let initramfs = programs.pack(&variant.name(), &modules, user_space.as_deref())?;
     Ok(Bootable {
         name: format!("driver-{}", variant.name()),
         layer: variant.layer(),
         kernel: kernel.clone(),
         initramfs,
         machine: MACHINE,
-        tests: "",
+        tests: arguments.filters.join(","),
         note,
     })
 }

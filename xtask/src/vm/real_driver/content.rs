@@ -36,7 +36,6 @@ impl Programs {
         name: &str,
         modules: &Modules,
         user_space: Option<&[(&'static str, PathBuf)]>,
-        filters: &[String],
     ) -> anyhow::Result<PathBuf> {
         let path = workspace::scratch().join(format!("vm/initramfs-{name}.cpio"));
         let dir = path.parent().context("find the folder of the initramfs")?;
@@ -55,7 +54,6 @@ impl Programs {
             init: self.get("guest-init")?,
             tests: self.get("real_driver")?,
             programs: &programs,
-            arguments: filters,
             modules: &modules.collect::<Vec<_>>(),
         };
         initramfs::pack(&content, &path).with_context(|| format!("pack {}", path.display()))?;
