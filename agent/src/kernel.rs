@@ -169,15 +169,18 @@ impl Kernel {
         self.rung(noun)
     }
 
-    /// Adapts the programs of a noun to the modules that are loaded now. What is attached and still fits stays attached.
-    /// `is_other` means that what the programs watch was replaced: a rung that is not on functions is chosen again then.
+    /// Adapts the programs of a noun to the modules that are loaded now. What is attached and still fits stays attached,
+    /// as do hooks on functions of a module that has just gone. `is_other` means that what the programs watch was
+    /// replaced: a rung that is not on functions is chosen again then, and so is one whose module is not loaded.
     ///
     /// # Errors
     /// As [`Self::rung`].
     pub fn update(&mut self, noun: &str, is_other: bool) -> anyhow::Result<&'static attach::Rung> {
         if let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.noun == noun) {
             let stays = if outcome.is_on_functions() {
-                outcome.update(&mut self.ebpf, &self.offsets).is_ok() && outcome.held().is_ok()
+                // Between the caller's look at the modules and this one, the module may have been unloaded. Its hooks would
+                // miss the first calls after the next load if they were made again only then.
+                outcome.update(&mut self.ebpf, &self.offsets).is_ok() && (outcome.held().is_ok() || !is_other)
             } else {
                 outcome.rung.is_some() && !is_other
             };

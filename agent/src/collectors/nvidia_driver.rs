@@ -6,6 +6,7 @@
 
 mod devices;
 mod layouts;
+mod loads;
 mod names;
 mod presence;
 mod release;

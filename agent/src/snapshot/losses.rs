@@ -123,8 +123,8 @@ pub const SOURCES: &[Source] = &[
         name: "nvidia_attach",
         severity: Severity::Loss,
         meaning: "A module of the NVIDIA driver was in use before its calls were traced, so some of the first calls are \
-                  missing from the ioctl counters. Counted once per module and load; the log has the length of the \
-                  window.",
+                  missing from the ioctl counters, or counted without their command and status if the driver's \
+                  release was not known yet. Counted once per module and load; the log has the length of the window.",
         remedy: "Give the agent write access to tracefs, and start it after the driver is loaded.",
     },
     Source {

@@ -18,11 +18,15 @@ use std::{
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap as KernelHash, MapData};
 use glassbox_ebpf::{
-    Lost, maps,
+    maps,
     nvidia_driver::{LAYOUTS, Layout, device},
 };
 
-use super::{ExtraPaths, Release, SPEC, SYS, described, devices, layouts, monotonic_ns, xids::Xids};
+use super::{
+    ExtraPaths, Release, SPEC, SYS, described, devices, layouts,
+    loads::{DRIVER, Generations, Loads, MODULES, UVM},
+    xids::Xids,
+};
 use crate::{
     config::Config,
     kernel::{Kernel, events::DriverModule, ladders::NVIDIA_MODULES_NOUN, module},
@@ -45,18 +49,12 @@ const SETTLE_MOST: Duration = Duration::from_secs(2);
 /// Attaching is tried again after this.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The driver's module, without which there is no driver, and those that have functions of their own.
-const MODULES: [&str; 3] = ["nvidia", "nvidia_uvm", "nvidia_modeset"];
-const DRIVER: usize = 0;
-const UVM: usize = 1;
-
 /// The driver as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Driver {
     devices: HashMap<u64, u32>,
     release: Option<Release>,
-    /// Which load of each of [`MODULES`] this is; `None` if it is not loaded.
-    modules: [Option<u64>; MODULES.len()],
+    modules: Generations,
 }
 
 impl Driver {
@@ -91,8 +89,10 @@ pub(super) struct Presence {
     trouble: Option<(String, Instant)>,
     /// When the last load or unload was reported, while looks follow it.
     settling: Option<Instant>,
-    /// When each module was loaded, in ns of CLOCK_MONOTONIC, until its calls are traced.
-    untraced: [Option<u64>; MODULES.len()],
+    /// Loads of modules whose calls are not traced yet.
+    loads: Loads,
+    /// The load of the driver that the log told of last, its release, and how it was traced.
+    announced: Option<(Option<u64>, Option<Release>, &'static str)>,
 }
 
 impl Presence {
@@ -110,7 +110,8 @@ impl Presence {
             ever: false,
             trouble: None,
             settling: None,
-            untraced: [None; MODULES.len()],
+            loads: Loads::default(),
+            announced: None,
         })
     }
 
@@ -140,9 +141,7 @@ impl Presence {
     pub(super) fn module_event(&mut self, kernel: &mut Kernel, event: &DriverModule) {
         tracing::debug!("module {} {}", event.name, if event.loaded { "loaded" } else { "unloaded" });
         self.settling = Some(Instant::now());
-        if let Some(index) = MODULES.iter().position(|module| *module == event.name) {
-            self.untraced[index] = event.loaded.then_some(event.at_ns);
-        }
+        self.loads.reported(event);
         self.look(kernel);
     }
 
@@ -172,28 +171,19 @@ impl Presence {
             passed < SETTLE_LEAST || !driver.is_settled() && passed < SETTLE_MOST
         });
         let is_due = self.trouble.as_ref().is_some_and(|(_, tried)| tried.elapsed() >= RETRY);
-        if driver == self.driver && !is_due {
-            return;
-        }
-        let before = std::mem::replace(&mut self.driver, driver);
-        self.note_loads(&before, is_first);
-        if self.driver.is_there() {
-            self.follow(kernel, &before);
-        } else {
-            self.leave(kernel, &before);
-        }
-    }
-
-    /// Notes when modules were loaded whose loads were not reported.
-    fn note_loads(&mut self, before: &Driver, is_first: bool) {
-        for index in 0..MODULES.len() {
-            let now = self.driver.modules[index];
-            if is_first || now.is_none() {
-                // What was called before the agent started is not lost.
-                self.untraced[index] = None;
-            } else if now != before.modules[index] && self.untraced[index].is_none() {
-                self.untraced[index] = Some(monotonic_ns());
+        if driver != self.driver || is_due {
+            let before = std::mem::replace(&mut self.driver, driver);
+            self.loads.seen(&before.modules, &self.driver.modules, is_first);
+            if self.driver.is_there() {
+                self.follow(kernel, &before);
+            } else {
+                self.leave(kernel, &before);
             }
+        }
+        let is_waited_for = self.driver.release.is_none() && self.settling.is_some();
+        if self.driver.is_there() && self.trouble.is_none() && !is_waited_for {
+            self.loads.account(kernel, &self.driver.devices);
+            self.announce(kernel);
         }
     }
 
@@ -201,27 +191,9 @@ impl Presence {
         self.ever = true;
         let is_other = self.driver.modules[DRIVER] != before.modules[DRIVER];
         let is_new = is_other || !before.is_there();
-        let held = kernel.rung(SPEC.name).map(|rung| rung.name).ok();
         let attached = self.prepare(before).and_then(|()| kernel.update(SPEC.name, is_new));
         match attached {
-            Ok(rung) => {
-                self.trouble = None;
-                let release =
-                    self.driver.release.map_or("of unknown release".into(), |release| release.to_string());
-                if is_new || held != Some(rung.name) || self.driver.release != before.release {
-                    tracing::info!("NVIDIA driver {release}: ioctls are traced by {}", rung.name);
-                    if layouts::support(self.driver.release) != LayoutSupport::Known {
-                        tracing::warn!("NVIDIA driver: {}", described(self.driver.release));
-                    }
-                    if !rung.misses.is_empty() {
-                        tracing::info!("{} does not see: {}", rung.name, rung.misses);
-                    }
-                    for (program, reason) in kernel.without(SPEC.name) {
-                        tracing::info!("{program} is not attached: {reason}");
-                    }
-                }
-                self.account(kernel);
-            }
+            Ok(_) => self.trouble = None,
             Err(error) => {
                 let reason = format!("cannot trace the NVIDIA driver: {error:#}");
                 self.trouble = Some((reason, Instant::now()));
@@ -230,44 +202,40 @@ impl Presence {
         self.xids.attached(kernel);
     }
 
+    /// Says once for each load how the driver is traced: when its release is known, or has not become known in time. A
+    /// module that is being loaded or unloaded is in sysfs for a moment without one.
+    fn announce(&mut self, kernel: &Kernel) {
+        let Driver { release, modules, .. } = &self.driver;
+        let Ok(rung) = kernel.rung(SPEC.name) else { return };
+        let now = Some((modules[DRIVER], *release, rung.name));
+        if self.announced == now {
+            return;
+        }
+        self.announced = now;
+        let name = release.map_or("of unknown release".into(), |release| release.to_string());
+        tracing::info!("NVIDIA driver {name}: ioctls are traced by {}", rung.name);
+        if layouts::support(*release) != LayoutSupport::Known {
+            tracing::warn!("NVIDIA driver: {}", described(*release));
+        }
+        if !rung.misses.is_empty() {
+            tracing::info!("{} does not see: {}", rung.name, rung.misses);
+        }
+        for (program, reason) in kernel.without(SPEC.name) {
+            tracing::info!("{program} is not attached: {reason}");
+        }
+    }
+
     /// Xid errors that were counted stay on show.
     fn leave(&mut self, kernel: &mut Kernel, before: &Driver) {
         kernel.set_aside(SPEC.name);
         self.trouble = None;
+        self.announced = None;
         if before.is_there() {
             tracing::info!("the NVIDIA driver is gone; it is traced again when it is loaded");
             // The next driver may be of another release: until that is known, undecoded is better than wrong.
             if let Err(error) = self.prepare(before) {
                 tracing::warn!("clear what is known of the NVIDIA driver: {error:#}");
             }
-        }
-    }
-
-    /// Counts the modules that were in use before their calls were traced.
-    fn account(&mut self, kernel: &mut Kernel) {
-        let on_functions = kernel
-            .outcomes()
-            .iter()
-            .any(|outcome| outcome.noun == SPEC.name && !outcome.functions.is_empty());
-        for (index, module) in MODULES.iter().enumerate() {
-            let is_traced = match index {
-                _ if on_functions => true,
-                DRIVER => self.driver.has(device::CTL),
-                UVM => self.driver.has(device::UVM),
-                _ => true,
-            };
-            let Some(loaded_ns) = self.untraced[index].filter(|_| is_traced) else { continue };
-            self.untraced[index] = None;
-            let open_files = module::open_files(module).unwrap_or_default();
-            if kernel.attached_in_advance(module) || open_files == 0 {
-                continue;
-            }
-            kernel.count_lost(Lost::NvidiaAttach);
-            let late_ms = monotonic_ns().saturating_sub(loaded_ns) / 1_000_000;
-            tracing::warn!(
-                "{module} was in use before its calls were traced, at most {late_ms} ms after it was loaded: some of \
-                 its first calls are missing"
-            );
         }
     }
 
@@ -295,6 +263,7 @@ impl Presence {
             for (index, layout) in (0..).zip(table) {
                 self.layouts.set(index, layout, 0).context("enter a layout")?;
             }
+            self.loads.decodable();
         }
         if self.driver.modules[DRIVER] != before.modules[DRIVER] || !before.is_there() {
             self.xids.prepare()?;
