@@ -5,7 +5,7 @@ use glassbox_tests::real_driver::{account::Detail, client::WAITS_MS, container::
 use super::watch::{Watch, guest};
 
 const THREADS: &str = "4";
-const ROUNDS: &str = "300";
+const ROUNDS: &str = "100";
 
 #[test]
 fn every_call_is_counted_under_its_command_with_its_status_and_error() {
@@ -20,14 +20,11 @@ fn every_call_is_counted_under_its_command_with_its_status_and_error() {
     // The client got somewhere: refusals of the resource manager and of UVM, and an event.
     assert!(account.calls.len() > 20 && account.statuses.len() > 10, "{account:?}");
 
-    // In containers beside it: threads at once, lies, 32-bit callers, waits. What one does is not counted for another.
-    let [threads, hostile, ioctl32, tools, waits] = [(); 5].map(|()| Container::new());
+    // In containers beside it: threads at once, 32-bit callers, waits, lies. What one does is not counted for another.
+    let [threads, ioctl32, tools, waits, hostile] = [(); 5].map(|()| Container::new());
     threads.run(&["threads", THREADS, ROUNDS]);
     let account = watch.expect_agreement(&threads, Detail::Groups);
-    assert!(account.total() > 4 * 4 * 300, "{account:?}");
-    hostile.run(&["hostile"]);
-    let account = watch.expect_agreement(&hostile, Detail::Names);
-    assert!(account.errnos.len() > 10, "{account:?}");
+    assert!(account.total() > 4 * 4 * 100, "{account:?}");
     ioctl32.run(&["ioctl32"]);
     let account = watch.expect_agreement(&ioctl32, Detail::Groups);
     assert_eq!(account.total(), 12, "{account:?}");
@@ -37,5 +34,9 @@ fn every_call_is_counted_under_its_command_with_its_status_and_error() {
     waits.run(&["waits"]);
     let account = watch.expect_agreement(&waits, Detail::Groups);
     assert_eq!(account.polls, [("ctl".to_owned(), WAITS_MS.len() as u64)].into());
+    // Last, because it leaves a thousand series.
+    hostile.run(&["hostile"]);
+    let account = watch.expect_agreement(&hostile, Detail::Names);
+    assert!(account.errnos.len() > 10, "{account:?}");
     watch.expect_agreement(&container, Detail::Groups);
 }

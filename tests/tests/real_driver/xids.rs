@@ -2,7 +2,7 @@
 
 use glassbox_tests::real_driver::driver;
 
-use super::watch::{Watch, guest};
+use super::watch::{Watch, expect_nothing_lost, guest};
 
 #[test]
 fn xid_errors_are_counted_by_the_address_of_the_gpu_and_their_number() {
@@ -26,5 +26,5 @@ fn xid_errors_are_counted_by_the_address_of_the_gpu_and_their_number() {
     let scrape = watch.scrape();
     let counted: f64 = scrape.of("glassbox_gpu_xid_errors_total", &[]).map(|sample| sample.value).sum();
     assert_eq!(counted, 4.0, "no other GPU and no other number");
-    watch.expect_nothing_lost();
+    expect_nothing_lost(&scrape);
 }
