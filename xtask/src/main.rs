@@ -10,6 +10,7 @@ mod dashboards;
 mod debian;
 mod failures;
 mod gpu_check;
+mod idle;
 mod machine;
 mod prometheus;
 mod report;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Run(arguments) => run::main(&arguments),
         Verb::GpuCheck(arguments) => gpu_check::main(&arguments),
         Verb::Dashboards(arguments) => dashboards::main(&arguments),
+        Verb::Vm(arguments) if arguments.prepare => vm::prepare(&arguments),
         Verb::Test(arguments) => return test::main(&arguments),
         Verb::Vm(arguments) => return vm::main(&arguments),
         Verb::Bench(arguments) => return bench::main(&arguments),

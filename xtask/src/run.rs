@@ -6,14 +6,14 @@ mod build;
 mod demo;
 mod processes;
 mod prometheus;
+mod ready;
 mod welcome;
 
 use std::io::{IsTerminal as _, stdin};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
@@ -68,14 +68,14 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         command.args(["--listen", &listen.to_string()]);
     }
     processes.start("glassbox", command)?;
-    await_port(&mut processes, scraped)?;
+    ready::wait(&mut processes, scraped, "/readyz")?;
     let asked = match server {
         Some(directory) => {
             println!("Starting Prometheus");
             let address = free_port(9090)?;
             processes
                 .start("prometheus", prometheus::command(&directory, address, scraped, arguments.demo)?)?;
-            await_port(&mut processes, address)?;
+            ready::wait(&mut processes, address, "/-/ready")?;
             Some(address)
         }
         None => None,
@@ -143,20 +143,6 @@ fn free_port(first: u16) -> anyhow::Result<SocketAddr> {
         (first..first.saturating_add(50)).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut free = candidates.filter(|address| TcpListener::bind(address).is_ok());
     free.next().with_context(|| format!("find a free port from {first} on"))
-}
-
-/// Waits until somebody listens there.
-fn await_port(processes: &mut Processes, address: SocketAddr) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
-        anyhow::ensure!(
-            started.elapsed() < Duration::from_secs(20),
-            "nobody listens on {address} after 20 s"
-        );
-        processes.check()?;
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, stdout};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use anyhow::Context as _;
 
 use crate::failures::Failure;
+use crate::idle::Idle;
 use crate::report::{self, Row};
 use crate::tally::{Reader, Tally};
 use crate::{failures, prometheus, setup, vm, workspace};
@@ -21,11 +23,8 @@ pub(crate) struct Arguments {
     /// Only what needs neither root nor setup: format, lints, unit and golden tests
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Also test against Debian's real NVIDIA driver in guests: downloads and builds it, see `cargo xtask vm --help`
+    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, as `cargo xtask vm --real-driver` explains
     #[arg(long, conflicts_with = "quick")]
-    pub(crate) real_driver: bool,
-    /// With --real-driver: also NVIDIA's non-free driver, libcuda and nvidia-smi
-    #[arg(long, requires = "real_driver")]
     pub(crate) non_free: bool,
 }
 
@@ -42,6 +41,9 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         };
         rows.push(row.announce());
     }
+    let driver = vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
+    // Compiles for ten minutes. The tests of this host wait most of the time.
+    let prepared = (!arguments.quick).then(|| prepare(arguments.non_free));
     rows.push(check("fmt", &["fmt", "--all", "--check"]).announce());
     rows.push(
         check("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]).announce(),
@@ -50,18 +52,28 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     rows.push(tests("unit", &unit, &[]).announce());
     if !arguments.quick {
         rows.push(host().announce());
+    }
+    if let Some(prepared) = prepared {
+        heading("NVIDIA's driver for the guests, built meanwhile");
+        // Whatever kept it from being built is found again by the guests' layer, and reported there.
+        if let Err(error) = prepared.and_then(|idle| idle.wait(&mut stdout())) {
+            println!("{error:#}");
+        }
         heading("vm");
         rows.extend(vm::rows(&vm::Arguments::default()));
-        if arguments.real_driver {
-            heading("real driver");
-            let real =
-                vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
-            rows.extend(vm::rows(&real));
-        } else {
-            rows.push(Row::skipped("real driver", "only with --real-driver".to_owned()));
-        }
+        heading("real driver");
+        rows.extend(vm::rows(&driver));
     }
     report::print(&rows)
+}
+
+/// Builds the real driver's modules with the CPU time that other layers leave.
+fn prepare(non_free: bool) -> anyhow::Result<Idle> {
+    let mut command = Command::new(env::current_exe().context("find this program")?);
+    command.args(["vm", "--real-driver", "--prepare"]).args(non_free.then_some("--non-free"));
+    let directory = workspace::scratch().join("vm");
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    Idle::start(&mut command, &directory.join("prepare.log"))
 }
 
 fn set_up() -> anyhow::Result<()> {

@@ -66,6 +66,9 @@ pub(crate) struct Arguments {
     /// With --real-driver: the driver's branch, 535 or 550; may be given several times [default: both]
     #[arg(long = "driver", value_name = "BRANCH", requires = "real_driver")]
     pub(crate) drivers: Vec<String>,
+    /// With --real-driver: only download and build the driver's modules, once, and boot no guest
+    #[arg(long, requires = "real_driver")]
+    pub(crate) prepare: bool,
     /// Keep the initramfs, and print how to boot it by hand
     #[arg(long)]
     pub(crate) keep: bool,
@@ -76,6 +79,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     report::print(&rows(arguments))
+}
+
+/// Only downloads and builds the real driver.
+pub(crate) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
+    real_driver::prepare(arguments)
 }
 
 /// Runs the tests in all guests; one row each.

@@ -9,9 +9,11 @@
 //! proprietary modules and NVIDIA's own programs.
 
 mod build;
+mod conftest;
 mod content;
 mod packages;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Arguments;
@@ -20,6 +22,7 @@ use super::guests::{self, Bootable, Planned};
 use super::headers::Headers;
 use super::kernels::{self, Kernel};
 use crate::report::Row;
+use crate::step;
 use build::Modules;
 use packages::{BRANCHES, Branch, Flavour};
 
@@ -105,6 +108,20 @@ pub(super) fn rows(arguments: &Arguments) -> Vec<Row> {
     rows
 }
 
+/// Downloads and builds what the guests need, all but our own programs. Says what cannot be had; the rest is done.
+pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
+    let kernel = kernels::fetch(SERIES)?;
+    let mut result = Ok(());
+    for variant in variants(arguments)? {
+        match driver(variant, &kernel, arguments) {
+            Ok(_) => {}
+            Err(Without::Packages(reason)) => step::note(&reason),
+            Err(Without::Error(error)) => result = result.and(Err(error)),
+        }
+    }
+    result
+}
+
 /// The branches asked for, each in the flavours asked for.
 fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
     let known = || BRANCHES.iter().map(|branch| branch.name).collect::<Vec<_>>().join(" and ");
@@ -124,13 +141,15 @@ fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
     Ok(branches.flat_map(|branch| flavours.iter().map(move |&flavour| Variant { branch, flavour })).collect())
 }
 
-/// Builds all that a guest needs.
-fn plan(
-    variant: Variant,
-    kernel: &Kernel,
-    programs: &content::Programs,
-    arguments: &Arguments,
-) -> Result<Bootable, Without> {
+/// What a guest has of the driver.
+struct Driver {
+    modules: Modules,
+    /// NVIDIA's programs and libraries, by their paths in the guest.
+    user_space: Option<Vec<(&'static str, PathBuf)>>,
+}
+
+/// Builds what a guest has of the driver, unless that was done before.
+fn driver(variant: Variant, kernel: &Kernel, arguments: &Arguments) -> Result<Driver, Without> {
     let Some(headers) = Headers::of(kernel)? else {
         return Err(Without::Packages(format!(
             "no suite has the headers of Linux {} any more",
@@ -145,6 +164,17 @@ fn plan(
         )));
     };
     let user_space = if arguments.non_free { packages::user_space(variant.branch)? } else { None };
+    Ok(Driver { modules, user_space })
+}
+
+/// Builds all that a guest needs.
+fn plan(
+    variant: Variant,
+    kernel: &Kernel,
+    programs: &content::Programs,
+    arguments: &Arguments,
+) -> Result<Bootable, Without> {
+    let Driver { modules, user_space } = driver(variant, kernel, arguments)?;
     let note = format!(
         "NVIDIA {} on Linux {}{}",
         modules.version,

@@ -1,7 +1,8 @@
 //! The driver's kernel modules for a guest's kernel, built once for each kernel, branch and flavour.
 //!
-//! nvidia and nvidia-uvm only, which takes 200 s on two CPUs: half of it for the driver's 300 compile tests of the kernel's
-//! headers, half for nvidia-uvm. The core of both flavours comes compiled in Debian's package.
+//! nvidia and nvidia-uvm only, which takes 200 s on two CPUs: half of it for the driver's compile tests ([`Results`]), which
+//! the second flavour of a branch need not repeat, half for nvidia-uvm. The core of both flavours comes compiled in Debian's
+//! package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use anyhow::Context as _;
 use super::super::headers::{Headers, VARIABLES};
 use super::super::kernels::Kernel;
 use super::super::module;
+use super::conftest::Results;
 use super::{Variant, packages};
 use crate::{debian, step, workspace};
 
@@ -74,16 +76,19 @@ fn build(
     };
     let source = source(&unpacked)?;
     fit(&source, &headers.common)?;
+    let results = Results::of(variant.branch, kernel);
+    results.give(&source)?;
     let mut make = Command::new("make");
     make.current_dir(&source).args([JOBS, "modules", EXCLUDED]).args(VARIABLES);
     make.arg(format!("SYSSRC={}", headers.common.display()));
     make.arg(format!("SYSOUT={}", headers.tree.display())).env_remove("MAKEFLAGS");
     let what = format!(
-        "build NVIDIA's {} modules {version} for {}, once (200 s on two CPUs)",
+        "build NVIDIA's {} modules {version} for {}, once (two to three minutes on two CPUs)",
         variant.flavour.name(),
         kernel.name()
     );
     step::run(&what, &mut make)?;
+    results.keep(&source)?;
     debian::clear(into)?;
     for file in DRIVER {
         fs::rename(source.join(file), into.join(file)).with_context(|| format!("keep {file}"))?;

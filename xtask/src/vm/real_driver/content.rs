@@ -24,8 +24,10 @@ pub(super) fn build_programs() -> anyhow::Result<Programs> {
     println!("  > build the tests of the real driver");
     let mut built =
         content::build(&["test", "--package", "glassbox-tests", "--test", "real_driver", "--no-run"])?;
-    let agent = ["build", "--package", "glassbox", "--package", "glassbox-ioctl-recorder"];
-    built.extend(content::build(&agent)?);
+    // With any of its tests comes the agent as the tests have compiled it; `cargo build` would compile it again, because its
+    // dependencies have other features then.
+    built.extend(content::build(&["test", "--package", "glassbox", "--test", "command", "--no-run"])?);
+    built.extend(content::build(&["build", "--package", "glassbox-ioctl-recorder"])?);
     Ok(Programs(built))
 }
 

@@ -1,0 +1,71 @@
+//! Waiting for a service of this host until it says that it is ready.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::processes::Processes;
+
+/// How long a service may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Time between two questions, and the longest wait for an answer.
+const STEP: Duration = Duration::from_millis(50);
+const ANSWER: Duration = Duration::from_secs(1);
+/// A status line is shorter.
+const LINE_BYTES: u64 = 128;
+
+/// Waits until `path` is answered with success.
+pub(super) fn wait(processes: &mut Processes, address: SocketAddr, path: &str) -> anyhow::Result<()> {
+    let started = Instant::now();
+    loop {
+        let why_not = match status(address, path) {
+            Ok(line) if line.contains(" 200 ") => return Ok(()),
+            Ok(line) => line,
+            Err(error) => error.to_string(),
+        };
+        anyhow::ensure!(
+            started.elapsed() < PATIENCE,
+            "http://{address}{path} does not say ready after {} s: {why_not}",
+            PATIENCE.as_secs()
+        );
+        processes.check()?;
+        std::thread::sleep(STEP);
+    }
+}
+
+/// The first line of the answer.
+fn status(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LINE_BYTES)).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_service_that_listens_is_not_ready_before_it_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = std::thread::spawn(move || {
+            for answer in ["503 Service Unavailable", "200 OK"] {
+                let (stream, _) = listener.accept().unwrap();
+                let mut asked = String::new();
+                BufReader::new(&stream).read_line(&mut asked).unwrap();
+                assert_eq!(asked, "GET /readyz HTTP/1.1\r\n");
+                write!(&stream, "HTTP/1.1 {answer}\r\n\r\n").unwrap();
+            }
+        });
+        wait(&mut Processes::supervise().unwrap(), address, "/readyz").unwrap();
+        service.join().unwrap();
+        assert!(status(address, "/readyz").is_err());
+    }
+}

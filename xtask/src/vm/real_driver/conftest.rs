@@ -1,0 +1,78 @@
+//! What the driver's compile tests found out about a kernel, kept for the other flavour.
+//!
+//! 300 small programs are compiled to learn how a kernel's functions are declared: 85 s on two CPUs. Both flavours of a
+//! branch have the same script.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::super::kernels::Kernel;
+use super::packages::{self, Branch};
+use crate::{debian, step};
+
+const SCRIPT: &str = "conftest.sh";
+/// Where make keeps the results, in the folder of the sources.
+const RESULTS: &str = "conftest";
+
+/// The results for a branch and a kernel, if there are any yet.
+pub(super) struct Results(PathBuf);
+
+impl Results {
+    pub(super) fn of(branch: &Branch, kernel: &Kernel) -> Self {
+        Self(packages::dir().join(format!("{}-conftest", branch.name)).join(kernel.name()))
+    }
+
+    /// Hands them to sources that have the same script.
+    pub(super) fn give(&self, source: &Path) -> anyhow::Result<()> {
+        let script = |dir: &Path| fs::read(dir.join(SCRIPT)).ok();
+        if script(&self.0).is_some_and(|kept| Some(kept) == script(source)) {
+            copy(&self.0.join(RESULTS), source)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what make found out beside the sources.
+    pub(super) fn keep(&self, source: &Path) -> anyhow::Result<()> {
+        debian::clear(&self.0)?;
+        copy(&source.join(RESULTS), &self.0)?;
+        // Last: without it, nobody takes half of the results.
+        fs::copy(source.join(SCRIPT), self.0.join(SCRIPT)).context("keep the script of the compile tests")?;
+        Ok(())
+    }
+}
+
+/// With the dates, by which make goes.
+fn copy(from: &Path, into: &Path) -> anyhow::Result<()> {
+    let what = format!("copy the compile tests' results into {}", into.display());
+    step::run(&what, Command::new("cp").arg("--archive").arg(from).arg(into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_given_only_to_sources_with_the_same_script() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = |name: &str, script: &str| {
+            let source = dir.path().join(name);
+            fs::create_dir(&source).unwrap();
+            fs::write(source.join(SCRIPT), script).unwrap();
+            source
+        };
+        let (first, same, other) = (source("first", "a"), source("same", "a"), source("other", "b"));
+        fs::create_dir(first.join(RESULTS)).unwrap();
+        fs::write(first.join(RESULTS).join("types.h"), "found").unwrap();
+        let results = Results(dir.path().join("kept"));
+        results.give(&same).unwrap();
+        assert!(!same.join(RESULTS).exists(), "there are none yet");
+        results.keep(&first).unwrap();
+        results.give(&same).unwrap();
+        results.give(&other).unwrap();
+        assert_eq!(fs::read_to_string(same.join(RESULTS).join("types.h")).unwrap(), "found");
+        assert!(!other.join(RESULTS).exists());
+    }
+}
