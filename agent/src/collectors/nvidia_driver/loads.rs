@@ -18,7 +18,11 @@ pub(super) type Generations = [Option<u64>; MODULES.len()];
 
 /// The load of each module, until its calls are traced.
 #[derive(Debug, Default)]
-pub(super) struct Loads([Option<Load>; MODULES.len()]);
+pub(super) struct Loads {
+    untraced: [Option<Load>; MODULES.len()],
+    /// Loads before this time are accounted for, in ns of CLOCK_MONOTONIC: a look can be ahead of the reports.
+    accounted_until_ns: [u64; MODULES.len()],
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Load {
@@ -37,16 +41,21 @@ impl Load {
 impl Loads {
     /// The kernel reported a load or an unload.
     pub(super) fn reported(&mut self, event: &DriverModule) {
-        if let Some(index) = MODULES.iter().position(|module| *module == event.name) {
-            self.0[index] = event.loaded.then(|| Load::at(event.at_ns));
+        let Some(index) = MODULES.iter().position(|module| *module == event.name) else { return };
+        if event.at_ns >= self.accounted_until_ns[index] {
+            self.untraced[index] = event.loaded.then(|| Load::at(event.at_ns));
         }
     }
 
     /// The modules were looked at. Notes loads that were not reported. What was called before the agent's first look is not
     /// lost.
     pub(super) fn seen(&mut self, before: &Generations, now: &Generations, is_first: bool) {
-        for (load, (before, now)) in self.0.iter_mut().zip(before.iter().zip(now)) {
-            if is_first || now.is_none() {
+        if is_first {
+            *self = Self { accounted_until_ns: [monotonic_ns(); MODULES.len()], ..Self::default() };
+            return;
+        }
+        for (load, (before, now)) in self.untraced.iter_mut().zip(before.iter().zip(now)) {
+            if now.is_none() {
                 *load = None;
             } else if now != before && load.is_none() {
                 *load = Some(Load::at(monotonic_ns()));
@@ -56,7 +65,7 @@ impl Loads {
 
     /// From now on the programs have the layouts of the release.
     pub(super) fn decodable(&mut self) {
-        for (load, module) in self.0.iter_mut().zip(MODULES) {
+        for (load, module) in self.untraced.iter_mut().zip(MODULES) {
             if let Some(load) = load {
                 load.is_undecoded = is_in_use(module);
             }
@@ -70,7 +79,7 @@ impl Loads {
             .outcomes()
             .iter()
             .any(|outcome| outcome.noun == SPEC.name && !outcome.functions.is_empty());
-        for (index, (load, module)) in self.0.iter_mut().zip(MODULES).enumerate() {
+        for (index, (load, module)) in self.untraced.iter_mut().zip(MODULES).enumerate() {
             let is_traced = match index {
                 _ if on_functions => true,
                 DRIVER => has(device::CTL),
@@ -78,6 +87,7 @@ impl Loads {
                 _ => true,
             };
             let Some(Load { at_ns, is_undecoded }) = load.take_if(|_| is_traced) else { continue };
+            self.accounted_until_ns[index] = monotonic_ns();
             let is_missed = !kernel.attached_in_advance(module) && is_in_use(module);
             if !is_missed && !is_undecoded {
                 continue;
