@@ -59,10 +59,8 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         if let Err(error) = prepared.and_then(|idle| idle.wait(&mut stdout())) {
             println!("{error:#}");
         }
-        heading("vm");
-        rows.extend(vm::rows(&vm::Arguments::default()));
-        heading("real driver");
-        rows.extend(vm::rows(&driver));
+        heading("vm and real driver");
+        rows.extend(vm::rows_of(&[vm::Arguments::default(), driver]));
     }
     report::print(&rows)
 }

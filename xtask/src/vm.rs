@@ -17,7 +17,6 @@ mod module;
 mod real_driver;
 mod turns;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -86,10 +85,19 @@ pub(crate) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     real_driver::prepare(arguments)
 }
 
-/// Runs the tests in all guests; one row each.
-pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
+/// Runs the tests in the guests that are asked for; one row each.
+fn rows(arguments: &Arguments) -> Vec<Row> {
+    guests::run(planned(arguments), arguments.keep)
+}
+
+/// The same for the guests of several kinds, of which two run at a time as long as there are two.
+pub(crate) fn rows_of(kinds: &[Arguments]) -> Vec<Row> {
+    guests::run(kinds.iter().flat_map(planned).collect(), false)
+}
+
+fn planned(arguments: &Arguments) -> Vec<Planned> {
     if arguments.real_driver {
-        return real_driver::rows(arguments);
+        return real_driver::planned(arguments);
     }
     let usual = KERNELS.map(str::to_owned);
     let all = if arguments.kernels.is_empty() { &usual[..] } else { &arguments.kernels };
@@ -99,19 +107,14 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     match content::prepare(&modules) {
         Ok(initramfs) => {
             let parts = Part::of(&arguments.filters);
-            let planned = all
-                .iter()
+            all.iter()
                 .zip(guests)
-                .flat_map(|(series, guest)| plan(series, guest, &parts, &initramfs, arguments));
-            let rows = guests::run(planned.collect(), arguments.keep);
-            if !arguments.keep {
-                // A leftover costs disk space, nothing else.
-                let _ = fs::remove_file(&initramfs);
-            }
-            rows
+                .flat_map(|(series, guest)| plan(series, guest, &parts, &initramfs, arguments))
+                .collect()
         }
         Err(error) => {
-            let broken = |series: &String| Row::broken(&layer(series), started.elapsed(), &error).announce();
+            let broken =
+                |series: &String| Planned::Row(Row::broken(&layer(series), started.elapsed(), &error));
             all.iter().map(broken).collect()
         }
     }

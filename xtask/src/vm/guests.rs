@@ -1,5 +1,7 @@
 //! Guests that are ready to boot, run two at a time; one row each.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -48,9 +50,9 @@ struct Silent {
 
 /// Boots all guests and runs their tests; the rows, in the order of the guests.
 pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
+    let leftovers: BTreeSet<PathBuf> = planned.iter().filter_map(Planned::initramfs).collect();
     let layers: Vec<String> = planned.iter().map(|planned| planned.layer().to_owned()).collect();
-    // From the last on: the newest kernel takes longest.
-    let jobs = planned.into_iter().rev().map(|planned| Job {
+    let jobs = planned.into_iter().map(|planned| Job {
         name: planned.name().to_owned(),
         work: Box::new(move |say: &dyn Fn(String)| match planned {
             Planned::Row(row) => First::Row(row),
@@ -59,12 +61,19 @@ pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
     });
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let firsts = turns::run(jobs.collect(), AT_ONCE.min(cpus));
-    let rows = layers.iter().zip(firsts.into_iter().rev()).map(|(layer, first)| match first {
+    let rows = layers.iter().zip(firsts).map(|(layer, first)| match first {
         Some(First::Row(row)) => row.announce(),
         Some(First::Silent(silent)) => again(*silent, by_hand).announce(),
         None => Row::broken(layer, Duration::ZERO, &anyhow::anyhow!("its thread panicked")).announce(),
     });
-    rows.collect()
+    let rows = rows.collect();
+    if !by_hand {
+        for initramfs in leftovers {
+            // A leftover costs disk space, nothing else.
+            let _ = fs::remove_file(initramfs);
+        }
+    }
+    rows
 }
 
 /// Runs the tests in one guest, beside another.
@@ -106,7 +115,7 @@ impl Bootable {
 
 impl Planned {
     /// The file that the guest boots from.
-    pub(super) fn initramfs(&self) -> Option<PathBuf> {
+    fn initramfs(&self) -> Option<PathBuf> {
         match self {
             Self::Guest(guest) => Some(guest.initramfs.clone()),
             Self::Row(_) => None,

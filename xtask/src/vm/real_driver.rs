@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::Arguments;
 use super::boot::Machine;
-use super::guests::{self, Bootable, Planned};
+use super::guests::{Bootable, Planned};
 use super::headers::Headers;
 use super::kernels::{self, Kernel};
 use crate::report::Row;
@@ -64,25 +64,23 @@ impl From<anyhow::Error> for Without {
     }
 }
 
-/// Runs the tests in one guest for each branch and flavour; one row each.
-pub(super) fn rows(arguments: &Arguments) -> Vec<Row> {
+/// One guest for each branch and flavour.
+pub(super) fn planned(arguments: &Arguments) -> Vec<Planned> {
     let started = Instant::now();
     let variants = match variants(arguments) {
         Ok(variants) => variants,
-        Err(error) => return vec![Row::broken("driver", Duration::ZERO, &error).announce()],
+        Err(error) => return vec![Planned::Row(Row::broken("driver", Duration::ZERO, &error))],
     };
     let kernel = match kernels::fetch(SERIES) {
         Ok(kernel) => kernel,
         Err(error) => {
             let reason = format!("{error:#}");
-            return variants
-                .iter()
-                .map(|one| Row::skipped(&one.layer(), reason.clone()).announce())
-                .collect();
+            let skipped = |one: &Variant| Planned::Row(Row::skipped(&one.layer(), reason.clone()));
+            return variants.iter().map(skipped).collect();
         }
     };
     let programs = content::build_programs();
-    let planned: Vec<_> = variants
+    variants
         .iter()
         .map(|&variant| {
             let programs = programs.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
@@ -96,16 +94,7 @@ pub(super) fn rows(arguments: &Arguments) -> Vec<Row> {
                 Planned::Row(Row::broken(&variant.layer(), started.elapsed(), &error))
             }
         })
-        .collect();
-    let leftovers: Vec<_> = planned.iter().filter_map(Planned::initramfs).collect();
-    let rows = guests::run(planned, arguments.keep);
-    if !arguments.keep {
-        for initramfs in leftovers {
-            // A leftover costs disk space, nothing else.
-            let _ = std::fs::remove_file(initramfs);
-        }
-    }
-    rows
+        .collect()
 }
 
 /// Downloads and builds what the guests need, all but our own programs. Says what cannot be had; the rest is done.
@@ -122,7 +111,7 @@ pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     result
 }
 
-/// The branches asked for, each in the flavours asked for.
+/// The branches asked for, each in the flavours asked for. Guests with NVIDIA's programs take longest and go first.
 fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
     let known = || BRANCHES.iter().map(|branch| branch.name).collect::<Vec<_>>().join(" and ");
     for name in &arguments.drivers {
@@ -136,9 +125,10 @@ fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
         arguments.drivers.is_empty() || arguments.drivers.iter().any(|name| name == branch.name)
     };
     let flavours: &[Flavour] =
-        if arguments.non_free { &[Flavour::Open, Flavour::Proprietary] } else { &[Flavour::Open] };
-    let branches = BRANCHES.iter().filter(is_asked_for);
-    Ok(branches.flat_map(|branch| flavours.iter().map(move |&flavour| Variant { branch, flavour })).collect())
+        if arguments.non_free { &[Flavour::Proprietary, Flavour::Open] } else { &[Flavour::Open] };
+    let branches: Vec<_> = BRANCHES.iter().filter(is_asked_for).collect();
+    let of = |&flavour: &Flavour| branches.iter().map(move |&branch| Variant { branch, flavour });
+    Ok(flavours.iter().flat_map(of).collect())
 }
 
 /// What a guest has of the driver.
@@ -206,7 +196,7 @@ mod tests {
     #[test]
     fn only_the_open_flavour_is_used_unless_asked_for_the_other() {
         assert_eq!(names(&[], false).unwrap(), ["535-open", "550-open"]);
-        let both = ["535-open", "535-proprietary", "550-open", "550-proprietary"];
+        let both = ["535-proprietary", "550-proprietary", "535-open", "550-open"];
         assert_eq!(names(&[], true).unwrap(), both);
         assert_eq!(names(&["550"], false).unwrap(), ["550-open"]);
     }
