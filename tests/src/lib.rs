@@ -27,6 +27,7 @@ pub mod prometheus;
 pub mod real_driver;
 pub mod sandbox;
 pub mod service;
+pub mod setting;
 pub mod signals;
 pub mod stand_in;
 pub mod worker;

@@ -14,13 +14,16 @@ use std::{
 use glassbox_tests::{
     agent::Agent,
     cgroup::{Cgroup, fresh_id, v2_root},
-    http, skip,
+    http,
+    setting::seconds,
+    skip,
     worker::{Work, Worker},
 };
 
 /// Starts, and as many exits, per second.
 const RATE: u32 = 500;
-const DEFAULT_S: u64 = 15;
+/// How long a storm lasts.
+const USUAL: Duration = Duration::from_secs(15);
 /// So long after a storm all of it is counted.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
@@ -61,8 +64,7 @@ fn a_storm_of_containers_delays_no_tick_and_all_are_counted() {
     let Some(root) = v2_root().filter(|_| is_root) else {
         return skip(test, "needs root and a v2 hierarchy");
     };
-    let lasts = std::env::var("GLASSBOX_STORM_S").ok().and_then(|seconds| seconds.parse().ok());
-    let lasts = Duration::from_secs(lasts.unwrap_or(DEFAULT_S));
+    let lasts = seconds("GLASSBOX_STORM_S", USUAL);
     let parent = Cgroup::new(&root, &format!("glassbox-storm-{}", std::process::id())).unwrap();
     let busy = Cgroup::new(&root, &format!("glassbox-busy-{}", std::process::id())).unwrap();
     let agent = Agent::start("[docker]\nenabled = false\n");

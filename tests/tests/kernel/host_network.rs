@@ -9,9 +9,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, row},
+    births::{config, engine, row, tick_until},
     probe::ALONE,
-    slots::tick_until,
 };
 
 const DATAGRAMS: u32 = 100;

@@ -1,9 +1,6 @@
 //! Who gets a slot, what one container may occupy, and containers without a slot.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use glassbox::{
     config::Config,
@@ -13,11 +10,12 @@ use glassbox::{
 };
 use glassbox_tests::{
     cgroup::{Cgroup, fresh_id, v2_root},
+    setting::seconds,
     worker::{Work, Worker},
 };
 
 use super::{
-    births::{config, engine, latest, lost, others, row},
+    births::{config, engine, latest, lost, others, row, tick_until},
     probe::ALONE,
 };
 
@@ -34,18 +32,6 @@ fn has_slot(snapshots: &Snapshots, id: &str) -> bool {
 fn entries(snapshots: &Snapshots, map: &str) -> u64 {
     let snapshot = latest(snapshots);
     snapshot.agent.maps.iter().find(|status| status.name == map).and_then(|map| map.entries).unwrap()
-}
-
-/// Ticks until something holds: events and walks have a time budget per tick, and after a walk that took seconds, as it
-/// does in an emulated guest, there is a pause of ten times as long.
-pub(super) fn tick_until(what: &str, engine: &mut Engine, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    engine.tick();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} in vain");
-        std::thread::sleep(Duration::from_millis(20));
-        engine.tick();
-    }
 }
 
 /// Makes the next tick walk through the tree: the path of this container is too long for an event.
@@ -220,15 +206,14 @@ fn lost_now(engine: &mut Engine, snapshots: &Snapshots, source: &str) -> u64 {
 /// `GLASSBOX_QUIET_S` sets how long it is quiet, in seconds; 20 by default.
 #[test]
 fn every_source_of_losses_is_documented_and_a_quiet_host_loses_nothing() {
-    let quiet_s =
-        std::env::var("GLASSBOX_QUIET_S").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(20);
+    let quiet = seconds("GLASSBOX_QUIET_S", Duration::from_secs(20));
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine_for(others() + 16);
     let root = v2_root().unwrap();
     let (lasting, _) = Cgroup::container(&root).unwrap();
     let worker = Worker::start(&lasting, Work::SpinAndSleep, None);
     worker.go();
-    for second in 0..quiet_s {
+    for second in 0..quiet.as_secs() {
         std::thread::sleep(Duration::from_secs(1));
         // Now and then a container with a nested cgroup comes and goes.
         if second % 5 == 0 {

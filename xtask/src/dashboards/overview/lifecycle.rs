@@ -31,7 +31,7 @@ pub(super) fn row() -> Row {
                 .size(12, 8)
                 .query(CONTAINER, &promql(&state)),
             Panel::lines(
-                "Killed for want of memory",
+                "OOM kills",
                 "short",
                 "Processes that the kernel killed because the container reached its memory limit, or the host had no \
                  memory left. Counted where it happens: also of a container that was killed whole.",
