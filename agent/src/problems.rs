@@ -236,6 +236,17 @@ mod tests {
     }
 
     #[test]
+    fn setting_the_wall_clock_does_not_change_the_age_of_a_kill() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.at(5, |row| row.oom.last_at = Some(SystemTime::UNIX_EPOCH)).len(), 1);
+        let (wall, monotonic) =
+            (SystemTime::UNIX_EPOCH + CRASH_WINDOW, watched.begun + Duration::from_secs(6));
+        watched.problems.fill(std::slice::from_mut(&mut watched.row), Moment { wall, monotonic });
+        let ago = Duration::from_secs(6);
+        assert_eq!(watched.row.problems, [Problem::OomKilled { kills: None, ago }]);
+    }
+
+    #[test]
     fn restarts_count_from_the_first_look_and_for_ten_minutes() {
         let mut watched = Watched::new();
         let restarts = |count| move |row: &mut ContainerRow| row.life.restarts = Some(count);

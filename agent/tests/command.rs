@@ -355,11 +355,13 @@ fn a_log_level_that_is_none_is_refused_with_those_that_are() {
         assert!(error.contains("error, warn, info, debug, trace"), "{error}");
         error
     };
-    let mut run = Command::new(env!("CARGO_BIN_EXE_glassbox"));
-    assert!(refused(run.args(["run", "--log", "eror"]), glassbox::cli::EXIT_CONFIG).contains("eror"));
+    // An agent that took it would run until it is killed.
+    let mut run = Command::new("timeout");
+    run.args(["--signal=KILL", "20", GLASSBOX, "run", "--log", "eror"]);
+    assert!(refused(&mut run, glassbox::cli::EXIT_CONFIG).contains("eror"));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "log = \"verbose\"\n").unwrap();
-    let mut check = Command::new(env!("CARGO_BIN_EXE_glassbox"));
+    let mut check = Command::new(GLASSBOX);
     let error = refused(check.arg("check").arg("--config").arg(file.path()), 1);
     assert!(error.contains("key log") && error.contains("verbose"), "{error}");
 }

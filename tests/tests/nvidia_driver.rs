@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use glassbox::config::Config;
+use glassbox::{collectors::nvidia_driver, config::Config, snapshot::nvidia_driver::LayoutSupport};
 use glassbox_ebpf::programs;
 use glassbox_tests::nvidia::{
     Driver as _,
     abi::Release,
-    account::succeeded,
+    account::{agree, succeeded},
     driver::{FakeDriver, Options},
     truth::{Scene, Stage},
     watch::Watch,
@@ -81,6 +81,21 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     assert!(untold > 0);
     assert_eq!(usage.meaning.undecoded, untold, "{:?}", usage.meaning);
     assert_eq!(usage.meaning.contexts, 1);
+}
+
+#[test]
+fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
+    let driver = driver(Options { release: Release(595, 45, 4), memory_mib: 256, ..Options::default() });
+    let mut config = Config::default();
+    driver.configure(&mut config);
+    config.nvidia_release = Some(nvidia_driver::Release(610, 57, 4));
+    let mut watch = Watch::with(&config, program());
+    let truth = watch.play(&driver, "context");
+    agree(&watch.usage().unwrap(), &truth, "610.57.04");
+    let info = watch.host().nvidia_driver.unwrap();
+    assert_eq!((info.release.as_str(), info.layouts), ("610.57.04", LayoutSupport::AssumedNewest));
+    let said = nvidia_driver::describe(&config).unwrap();
+    assert!(said.contains("610.57.04 is newer than 595.45.04"), "{said}");
 }
 
 #[test]

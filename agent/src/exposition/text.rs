@@ -320,6 +320,16 @@ mod tests {
     }
 
     #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "one series twice")]
+    fn a_series_that_is_given_twice_ends_a_debug_build() {
+        let mut text = Text::default();
+        text.begin(&crate::exposition::agent::FAMILIES[0]);
+        text.value(&[], &[], Value::Count(1));
+        text.value(&[], &[], Value::Count(2));
+    }
+
+    #[test]
     fn a_buffer_shrinks_with_its_texts() {
         let mut text = Text::default();
         for length in [5_000_000, 5000, 5000] {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use glassbox::{
     exposition::{self, Scope, Text, families, registry::Registry},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Totals},
     version,
 };
 
@@ -135,6 +135,31 @@ fn of_a_container_that_was_restarted_only_the_living_is_shown() {
         let running = samples(&parsed, "glassbox_container_running");
         assert_eq!(running.iter().map(|sample| sample.value).collect::<Vec<_>>(), [1.0]);
     }
+}
+
+/// As docs/metrics.md says under "After a restart".
+#[test]
+fn every_counter_of_a_container_continues_but_those_of_its_interfaces() {
+    let (once, mut twice) = (host(), host());
+    for (row, earlier) in twice.containers.iter_mut().zip(&once.containers) {
+        Totals::of(earlier).add_to(row);
+    }
+    let [once, twice] = [once, twice].map(|snapshot| parse(&text(&snapshot, Scope::All)));
+    let mut continued = BTreeSet::new();
+    for (family, after) in once.iter().zip(&twice).filter(|(family, _)| family.kind != "gauge") {
+        // Its runtime counts restarts.
+        let stays = family.name.starts_with("container_network_")
+            || family.name == "glassbox_container_restarts_total";
+        for (before, after) in family.samples.iter().zip(&after.samples) {
+            if !before.labels.contains_key("container") || before.value == 0.0 {
+                continue;
+            }
+            let expected = if stays { before.value } else { 2.0 * before.value };
+            assert!((after.value - expected).abs() <= 1e-9 * expected, "{before:?} and then {after:?}");
+            continued.insert(&family.name);
+        }
+    }
+    assert!(continued.len() > 40, "{continued:?}");
 }
 
 #[test]

@@ -201,6 +201,21 @@ fn a_new_snapshot_is_served_at_once() {
 }
 
 #[test]
+fn only_a_scrape_of_all_metrics_marks_a_snapshot_as_scraped() {
+    let server = Server::start(options());
+    let mut snapshot = snapshot(1);
+    snapshot.delivery = snapshot.delivery.next();
+    let delivery = snapshot.delivery.clone();
+    server.publish(snapshot);
+    for path in ["/", "/metrics/cadvisor", "/readyz"] {
+        get(server.address, path);
+        assert_eq!(delivery.scraped(), 0, "{path}");
+    }
+    get(server.address, "/metrics");
+    assert_eq!(delivery.scraped(), 1);
+}
+
+#[test]
 fn an_old_client_without_keep_alive_is_served() {
     let server = Server::with(1, options());
     let mut stream = connect(server.address);

@@ -35,7 +35,7 @@ fn every_query_has_a_window_of_four_scrapes_or_more() {
 fn what_the_first_command_needs_is_installed_before_it() {
     let readme = file("README.md");
     let (before, _) = readme.split_once("$ cargo xtask run").unwrap();
-    assert!(before.contains("rustup.rs"), "no link to a toolchain");
+    assert!(before.contains("](https://rustup.rs)"), "no link to a toolchain");
     let line = before.lines().find(|line| line.contains("apt install ")).unwrap();
     // What CI installs to build `cargo xtask`.
     let script = file(".ci/run");

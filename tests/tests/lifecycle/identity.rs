@@ -122,7 +122,7 @@ fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
         format!("/glassbox-impostor/{}", victim.id),
     ];
     let tree = Layout::detect(Path::new(ROOT)).unwrap().primary("/");
-    let impostors: Vec<_> = places.iter().map(|place| Cgroup::new(&tree, place).unwrap()).collect();
+    let mut impostors: Vec<_> = places.iter().map(|place| Cgroup::new(&tree, place).unwrap()).collect();
     let is_the_container = |agent: &Agent| {
         std::thread::sleep(SETTLED);
         assert_eq!(names(agent, "victim"), [("victim".to_owned(), path.clone())]);
@@ -149,6 +149,12 @@ fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
         becomes(agent, "glassbox_container_running", &[name], 0.0);
         is_the_container(agent);
     }
+    // Nor is one in another container it for an agent that has not seen it run.
+    impostors.truncate(1);
+    let last = agent(&docker);
+    becomes(&last, "glassbox_container_running", &[r#"container="other""#], 1.0);
+    std::thread::sleep(SETTLED);
+    assert!(!last.metrics().contains(&places[0]), "{} is shown", places[0]);
     drop(impostors);
 }
 

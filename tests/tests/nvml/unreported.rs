@@ -3,11 +3,15 @@
 use std::{
     fs,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use glassbox::{collectors::nvml::read_once, snapshot::gpu::KnownBy};
-use glassbox_tests::nvml::{StandIn, gpu};
+use glassbox_tests::{
+    agent,
+    nvml::{StandIn, gpu},
+};
 use serde_json::{Value, json};
 
 use super::host::{Host, layout, living, options, samples};
@@ -57,6 +61,23 @@ fn a_gpu_that_only_the_driver_lists_is_down_by_its_address_until_nvml_reports_it
     let snapshot = host.until("the GPU", |snapshot| living(snapshot, "GPU-a").is_some());
     let text = samples(&snapshot);
     assert_eq!((text.get(FAILED), snapshot.stray_gpus.len()), (None, 0), "{text:#?}");
+}
+
+#[test]
+fn glassbox_check_names_a_gpu_that_only_the_driver_lists() {
+    let proc_root = tempfile::tempdir().unwrap();
+    list(proc_root.path(), "0000:01:00.0");
+    let stand_in = StandIn::new(&no_gpus());
+    let file = proc_root.path().join("agent.toml");
+    let configuration = format!(
+        "[docker]\nenabled = false\n[kernel]\nenabled = false\n[paths]\nproc = {:?}\n[nvml]\nlibrary = {:?}\n",
+        proc_root.path(),
+        stand_in.library()
+    );
+    fs::write(&file, configuration).unwrap();
+    let output = Command::new(agent::binary()).args(["check", "--config"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.lines().any(|line| line.contains("GPU 0000:01:00.0")), "{said}");
 }
 
 #[test]

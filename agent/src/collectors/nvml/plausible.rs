@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_and_power_far_beyond_the_limit_are_rejected_although_larger_values_exist() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.count(Quantity::MemoryTotal, u32::MAX.into()), None);
+        assert_eq!(checks.count(Quantity::PcieBytes, u64::MAX), None);
+        assert_eq!(checks.power_watts(1_100_000.0, Some(350.0)), None);
+        assert_eq!(checks.all(), [("memory_total", 1), ("pcie_bytes", 1), ("power", 1)]);
+        assert_eq!(checks.count(Quantity::MemoryTotal, 80 << 30), Some(80 << 30));
+        assert_eq!(checks.power_watts(1_100_000.0, Some(700.0)), Some(1_100.0));
+    }
+
+    #[test]
     fn what_hardware_does_is_accepted() {
         let mut checks = Checks::default();
         assert_eq!(checks.count(Quantity::Temperature, 104), Some(104));

@@ -71,6 +71,9 @@ mod tests {
             (format!("/system.slice/app.service/docker/{ID}"), 33, 1),
             (format!("/somewhere/{ID}"), 0, 1),
             (format!("/other/docker/{ID}"), 0, 701),
+            // Shaped as a runtime would shape it: by root in a container, and by root where a user may make cgroups.
+            (format!("/docker/{OTHER}/docker/{ID}"), 0, 1),
+            (format!("/user.slice/user-1000.slice/user@1000.service/app.slice/docker-{ID}.scope"), 0, 1),
         ] {
             assert!(real > Claim::judge(&impostor, Some(owner), age, false), "{impostor}");
         }

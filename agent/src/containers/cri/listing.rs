@@ -169,3 +169,17 @@ impl Watcher<CriApi> {
 fn is_recent(created_at: SystemTime) -> bool {
     created_at.elapsed().map_or(true, |age| age < LINGER)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_made_before_the_clock_was_set_back_is_recent() {
+        let now = SystemTime::now();
+        let made = [now + Duration::from_secs(3600), now - LINGER / 2, now - LINGER * 2];
+        assert_eq!(made.map(is_recent), [true, true, false]);
+    }
+}

@@ -52,3 +52,41 @@ impl Renames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use super::*;
+
+    #[test]
+    fn rules_without_effect_are_reported_once_each() {
+        let rule = |name: &str, to: &str| Rename { name: name.into(), to: to.into() };
+        let rules = vec![rule("a*", "x-*"), rule("ab", "y"), rule("www", "front"), rule("gone", "z")];
+        let assigned = |name: &str, choice: &str, rule| Assigned {
+            name: name.into(),
+            choice: choice.into(),
+            rule: Some(rule),
+            is_choice: name == choice,
+        };
+        let names = [assigned("x-1", "x-1", 0), assigned("www", "front", 2)];
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut renames = Renames::new(rules);
+            for _ in 0..2 {
+                renames.note(names.iter());
+                renames.warn_of_idle();
+            }
+        });
+        let said = fs::read_to_string(log.path()).unwrap();
+        for words in [
+            "\"ab\" to \"y\" has no effect",
+            "\"www\" gives the name \"front\"",
+            "\"gone\" to \"z\" has matched no",
+        ] {
+            assert_eq!(said.matches(words).count(), 1, "{words}: {said}");
+        }
+        assert_eq!(said.lines().count(), 3, "{said}");
+    }
+}

@@ -304,6 +304,23 @@ fn a_step_of_the_wall_clock_changes_no_duration() {
 }
 
 #[test]
+fn a_step_of_the_wall_clock_changes_neither_since_when_it_has_ended_nor_the_wait_for_a_process() {
+    for step in [-3600, 3600] {
+        let (mut tracker, _) = tracker();
+        let key = tracker.add(&sighting(ID, 7), at(0));
+        tracker.get_mut(key).unwrap().look(Some(false));
+        let running = [4, 5].map(|seconds| {
+            tracker.name(set_by(step, at(seconds)));
+            tracker.running()
+        });
+        assert_eq!(running, [1, 0], "clock set by {step}");
+        tracker.end(key, at(5));
+        let rows = published(&mut tracker, set_by(step, at(7)));
+        assert_eq!(rows[0].ended_ago, Some(Duration::from_secs(2)), "clock set by {step}");
+    }
+}
+
+#[test]
 fn a_restarted_container_goes_on_counting() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "loop");
@@ -320,6 +337,21 @@ fn a_restarted_container_goes_on_counting() {
         tracker.end(key, at(10 * run + 5));
     }
     assert_eq!(published(&mut tracker, at(110))[0].cgroup.cpu.usage_ns, Some(190 * 11));
+}
+
+#[test]
+fn runs_too_short_for_their_files_count_with_the_time_that_the_kernel_program_saw() {
+    use crate::snapshot::scheduler::{Histogram, SchedulerUsage};
+    let (mut tracker, _) = tracker();
+    let waits = Histogram { sum_ns: 0, slots: [0; glassbox_ebpf::histogram::SLOTS] };
+    let usage = SchedulerUsage { oncpu_ns: 100, voluntary_switches: 0, involuntary_switches: 0, waits };
+    for run in 0..2 {
+        let key = tracker.add(&sighting(ID, 7 + run), at(run));
+        tracker.get_mut(key).unwrap().row.scheduler = Some(Box::new(usage.clone()));
+        tracker.end(key, at(run));
+    }
+    tracker.name(at(2));
+    assert_eq!(published(&mut tracker, at(2))[0].cgroup.cpu.usage_ns, Some(200));
 }
 
 #[test]

@@ -114,6 +114,23 @@ fn what_needs_attention_comes_first_and_is_counted() {
     assert!(page.contains("<title>glassbox on gpu-node-7</title>"), "{page}");
 }
 
+/// The columns that are left out where the screen is narrow: what remains fits 390 pixels.
+#[test]
+fn a_phone_shows_name_status_gpu_and_its_memory_alone() {
+    let narrow = HEAD.split_once("@media (max-width: 30rem) {").unwrap().1;
+    assert!(
+        HEAD.contains(".wide { display: none }") && narrow.contains(".middle { display: none }"),
+        "{HEAD}"
+    );
+    let page = page(vec![row("a", Vec::new())]);
+    let headings: Vec<_> =
+        page.split("<th scope=col").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+    let left = headings.iter().filter(|text| !text.contains("wide") && !text.contains("middle"));
+    let left: Vec<_> = left.map(|text| text.rsplit_once('>').unwrap().1).collect();
+    assert_eq!(left, ["container", "status", "GPU memory", "GPU"]);
+    assert!(HEAD.contains("content=\"width=device-width\""), "{HEAD}");
+}
+
 #[test]
 fn without_a_problem_the_headline_says_so() {
     let page = page(vec![row("a", Vec::new())]);

@@ -160,6 +160,46 @@ fn the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late() {
 }
 
 #[test]
+fn a_call_that_is_under_way_when_nvidia_uvm_is_loaded_is_counted() {
+    let Some(_alone) = stand_in("a_call_that_is_under_way_when_nvidia_uvm_is_loaded_is_counted") else {
+        return;
+    };
+    unload();
+    nvidia_module::load("latency_us=1000000").unwrap();
+    let nodes = Nodes::new();
+    let ((mut ready, mut is_ready), (mut until, mut go)) =
+        (std::io::pipe().unwrap(), std::io::pipe().unwrap());
+    // Forked before the agent starts: a process that inherits its hooks would keep them attached.
+    let pid = fork(None, || {
+        let descriptors = nodes.open();
+        // SAFETY: our own descriptor, which would keep nvidia-uvm from being unloaded.
+        unsafe { libc::close(descriptors[Device::Uvm as usize]) };
+        is_ready.write_all(&[0]).unwrap();
+        let _ = until.read(&mut [0]);
+        for mut call in vec![control(0x101); 4] {
+            assert_eq!(make(descriptors, call.device, call.request, call.bytes.as_mut_ptr()), 0);
+        }
+    });
+    ready.read_exact(&mut [0]).unwrap();
+    nvidia_module::unload_uvm().unwrap();
+    let mut probe = DriverProbe::start();
+    let (cgroup, container) = probe.container();
+    cgroup.enter(pid).unwrap();
+    go.write_all(&[0]).unwrap();
+    let begun = Instant::now();
+    while probe.read(&container).is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no call has begun");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    nvidia_module::load_uvm().unwrap();
+    probe.look();
+    assert!(attached(&probe, programs::NVIDIA_DRIVER_UVM_CALL), "{:?}", probe.kernel.outcomes());
+    assert!(total(&mut probe, &container) < 4, "all calls have ended before");
+    wait(pid);
+    assert_eq!(total(&mut probe, &container), 4);
+}
+
+#[test]
 fn tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it() {
     let Some(_alone) = stand_in("tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it")
     else {
