@@ -248,7 +248,8 @@ fn root_without_capabilities_is_not_told_to_run_as_root_and_each_cause_is_printe
 /// Runs the agent for a moment with standard error somewhere that cannot be written, and asks it for its health.
 fn lives_without_a_log(standard_error: Stdio) {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut agent = agent_without_a_host(address, standard_error);
+    let mut agent = Running(agent_without_a_host(address, standard_error));
+    let agent = &mut agent.0;
     let healthy = eventually(|| health(address) == Some(200));
     let status = agent.try_wait().unwrap();
     assert!(healthy && status.is_none(), "{status:?}");
@@ -256,6 +257,17 @@ fn lives_without_a_log(standard_error: Stdio) {
     unsafe { libc::kill(agent.id().cast_signed(), libc::SIGTERM) };
     assert!(eventually(|| agent.try_wait().unwrap().is_some()));
     assert_eq!(agent.wait().unwrap().code(), Some(0));
+}
+
+/// A process that a test which fails leaves behind would keep its files and its port.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails for one that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// An agent that warns of everything: no kernel programs, no runtime.

@@ -68,24 +68,20 @@ mod tests {
     fn a_free_port_is_fine_and_a_taken_one_is_fatal_unless_an_agent_has_it() {
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = holder.local_addr().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for answer in
-                    ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n<title>glassbox on h"]
-                {
-                    let (mut stream, _) = holder.accept().unwrap();
-                    let _ = stream.read(&mut [0; 1024]);
-                    stream.write_all(answer.as_bytes()).unwrap();
-                }
-            });
-            let (state, finding) = checked(address);
-            assert_eq!(state, State::Fatal);
-            assert!(finding.contains("--listen") && finding.contains(&address.to_string()), "{finding}");
-            let (state, finding) = checked(address);
-            assert_eq!(state, State::Ok, "{finding}");
-            assert!(finding.contains("a glassbox agent is running"), "{finding}");
+        // Never waited for: a check that does not ask would leave it waiting.
+        std::thread::spawn(move || {
+            for answer in ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n<title>glassbox on h"] {
+                let (mut stream, _) = holder.accept().unwrap();
+                let _ = stream.read(&mut [0; 1024]);
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
         });
-        drop(holder);
+        let (state, finding) = checked(address);
+        assert_eq!(state, State::Fatal);
+        assert!(finding.contains("--listen") && finding.contains(&address.to_string()), "{finding}");
+        let (state, finding) = checked(address);
+        assert_eq!(state, State::Ok, "{finding}");
+        assert!(finding.contains("a glassbox agent is running"), "{finding}");
         assert_eq!(checked("127.0.0.1:0".parse().unwrap()).0, State::Ok);
     }
 
