@@ -6,10 +6,12 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -182,6 +184,21 @@ fn a_socket_that_hangs_does_not_hold_up_the_end() {
         tree.path()
     );
     let mut agent = Agent::start(&config);
+    assert!(agent.end_within(Duration::from_secs(2)), "SIGTERM was not obeyed within 2 s");
+}
+
+#[test]
+fn a_file_that_never_answers_does_not_hold_up_the_end() {
+    let mut tree = FakeTree::new(1).unwrap();
+    let mut agent = Agent::start(&configuration(&tree, "[docker]\nenabled = false\n"));
+    // The next container's file is a pipe into which nobody writes: the tick waits for ever where it opens it.
+    let file = tree.path().join("model/memory.stat");
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    tree.add(1).unwrap();
+    thread::sleep(Duration::from_secs(4));
+    let metrics = agent.metrics();
+    assert!(metrics.contains("glassbox_containers_discovered_total 1\n"), "no tick waits for the file");
     assert!(agent.end_within(Duration::from_secs(2)), "SIGTERM was not obeyed within 2 s");
 }
 
