@@ -171,7 +171,7 @@ impl Kernel {
 
     /// Adapts the programs of a noun to the modules that are loaded now. What is attached and still fits stays attached,
     /// as do hooks on functions of a module that has just gone. `is_other` means that what the programs watch was
-    /// replaced: a rung that is not on functions is chosen again then, and so is one whose module is not loaded.
+    /// replaced: then a rung that is not on functions is chosen again, and so is one whose module is not loaded.
     ///
     /// # Errors
     /// As [`Self::rung`].

@@ -248,7 +248,7 @@ fn root_without_capabilities_is_not_told_to_run_as_root_and_each_cause_is_printe
 /// Runs the agent for a moment with standard error somewhere that cannot be written, and asks it for its health.
 fn lives_without_a_log(standard_error: Stdio) {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut agent = Running(agent_without_a_host(address, standard_error));
+    let mut agent = agent_without_a_host(address, standard_error);
     let agent = &mut agent.0;
     let healthy = eventually(|| health(address) == Some(200));
     let status = agent.try_wait().unwrap();
@@ -259,7 +259,7 @@ fn lives_without_a_log(standard_error: Stdio) {
     assert_eq!(agent.wait().unwrap().code(), Some(0));
 }
 
-/// A process that a test which fails leaves behind would keep its files and its port.
+/// A process that ends with its test: left behind by a failed one, it would keep files and a port open.
 struct Running(std::process::Child);
 
 impl Drop for Running {
@@ -271,7 +271,7 @@ impl Drop for Running {
 }
 
 /// An agent that warns of everything: no kernel programs, no runtime.
-fn agent_without_a_host(address: std::net::SocketAddr, standard_error: Stdio) -> std::process::Child {
+fn agent_without_a_host(address: std::net::SocketAddr, standard_error: Stdio) -> Running {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
     let file = tempfile::NamedTempFile::new().unwrap();
     let config = format!(
@@ -279,15 +279,17 @@ fn agent_without_a_host(address: std::net::SocketAddr, standard_error: Stdio) ->
          [docker]\nsocket = \"/nonexistent.sock\"\n"
     );
     std::fs::write(file.path(), config).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_glassbox"))
-        .args(["run", "--listen", &address.to_string(), "--config"])
-        .arg(file.path())
-        .stderr(standard_error)
-        .spawn()
-        .unwrap();
+    let running = Running(
+        Command::new(GLASSBOX)
+            .args(["run", "--listen", &address.to_string(), "--config"])
+            .arg(file.path())
+            .stderr(standard_error)
+            .spawn()
+            .unwrap(),
+    );
     // Read by the time it answers.
     eventually(|| health(address).is_some());
-    child
+    running
 }
 
 fn eventually(mut done: impl FnMut() -> bool) -> bool {

@@ -191,7 +191,7 @@ fn a_socket_that_hangs_does_not_hold_up_the_end() {
 fn a_file_that_never_answers_does_not_hold_up_the_end() {
     let mut tree = FakeTree::new(1).unwrap();
     let mut agent = Agent::start(&configuration(&tree, "[docker]\nenabled = false\n"));
-    // The next container's file is a pipe into which nobody writes: the tick waits for ever where it opens it.
+    // The next container's file is a pipe without a writer: the tick blocks when it opens the file.
     let file = tree.path().join("model/memory.stat");
     fs::remove_file(&file).unwrap();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());

@@ -1,8 +1,6 @@
 //! Loads of the driver's modules: which were in use before their calls were traced. Those are counted as
 //! `glassbox_lost_events_total{source="nvidia_attach"}`. Costs a few reads of sysfs for each load.
 
-use std::collections::HashMap;
-
 use glassbox_ebpf::{Lost, nvidia_driver::device};
 
 use super::{SPEC, monotonic_ns};
@@ -16,7 +14,7 @@ pub(super) const UVM: usize = 1;
 /// Which load of each of [`MODULES`] there is; `None` if it is not loaded.
 pub(super) type Generations = [Option<u64>; MODULES.len()];
 
-/// The load of each module, until its calls are traced.
+/// The latest load of each module that is not traced yet.
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     untraced: [Option<Load>; MODULES.len()],
@@ -72,9 +70,9 @@ impl Loads {
         }
     }
 
-    /// Counts the modules that were in use before their calls were traced or could be decoded.
-    pub(super) fn account(&mut self, kernel: &mut Kernel, devices: &HashMap<u64, u32>) {
-        let has = |kind: u32| devices.values().any(|&device| device == kind);
+    /// Counts the modules that were in use before their calls were traced or could be decoded. `has` says whether the
+    /// devices of a kind are known, by which tracepoints recognize calls.
+    pub(super) fn account(&mut self, kernel: &mut Kernel, has: impl Fn(u32) -> bool) {
         let on_functions = kernel
             .outcomes()
             .iter()
@@ -94,7 +92,7 @@ impl Loads {
             }
             kernel.count_lost(Lost::NvidiaAttach);
             let late_ms = monotonic_ns().saturating_sub(at_ns) / 1_000_000;
-            let harm = if is_missed { "missing" } else { "counted without what they asked for" };
+            let harm = if is_missed { "missing" } else { "counted without their command and status" };
             tracing::warn!(
                 "{module} was in use before its calls were traced, at most {late_ms} ms after it was loaded: some of \
                  its first calls are {harm}"

@@ -89,9 +89,9 @@ pub(super) struct Presence {
     trouble: Option<(String, Instant)>,
     /// When the last load or unload was reported, while looks follow it.
     settling: Option<Instant>,
-    /// Loads of modules whose calls are not traced yet.
+    /// Loads of modules that are not traced yet.
     loads: Loads,
-    /// The load of the driver that the log told of last, its release, and how it was traced.
+    /// What the log reported last: the load of the driver, its release, and how it was traced.
     announced: Option<(Option<u64>, Option<Release>, &'static str)>,
 }
 
@@ -182,7 +182,7 @@ impl Presence {
         }
         let is_waited_for = self.driver.release.is_none() && self.settling.is_some();
         if self.driver.is_there() && self.trouble.is_none() && !is_waited_for {
-            self.loads.account(kernel, &self.driver.devices);
+            self.loads.account(kernel, |kind| self.driver.has(kind));
             self.announce(kernel);
         }
     }

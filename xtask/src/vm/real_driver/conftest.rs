@@ -38,7 +38,7 @@ impl Results {
     pub(super) fn keep(&self, source: &Path) -> anyhow::Result<()> {
         debian::clear(&self.0)?;
         copy(&source.join(RESULTS), &self.0)?;
-        // Last: without it, nobody takes half of the results.
+        // Copied last: results without their script are incomplete and not used.
         fs::copy(source.join(SCRIPT), self.0.join(SCRIPT)).context("keep the script of the compile tests")?;
         Ok(())
     }
