@@ -9,8 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Config, log_filter},
-    server::address,
+    config::{Config, address, log_filter},
     version,
 };
 

@@ -11,7 +11,6 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
-mod process;
 pub mod scheduler;
 mod thread;
 
@@ -21,7 +20,7 @@ use crate::{
     config::Config,
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
     kernel::{Kernel, events::DriverModule},
-    snapshot::{ContainerRow, gpu::HostRows},
+    snapshot::{ContainerRow, host::Host},
 };
 
 /// What a collector may use to start.
@@ -101,7 +100,7 @@ pub trait Collector: Send {
     }
 
     /// Writes what belongs to the host as a whole into the snapshot. Called once per tick, after the containers.
-    fn collect_host(&mut self, _host: &mut HostRows) {}
+    fn collect_host(&mut self, _host: &mut Host) {}
 
     /// The container is gone: release what was held for it, such as open files.
     fn forget(&mut self, _container: &Container) {}
@@ -122,3 +121,14 @@ pub const COLLECTORS: &[Spec] = &[
     nvidia_driver::SPEC,
     nvml::SPEC,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_knows_every_collector() {
+        let names: Vec<&str> = COLLECTORS.iter().map(|spec| spec.name).collect();
+        assert_eq!(names, crate::config::COLLECTOR_NAMES);
+    }
+}

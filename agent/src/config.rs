@@ -3,9 +3,13 @@
 //!
 //! The annotated file is systemd/agent.toml; a test parses it and holds it against the defaults here.
 
+pub mod address;
+mod collectors;
 pub mod log_filter;
 mod meaning;
+mod paths;
 mod raw;
+mod release;
 mod rename;
 
 use std::{
@@ -17,10 +21,11 @@ use std::{
 use serde::Deserialize;
 
 use self::raw::RawConfig;
-pub use self::rename::{Rename, ineffective_renames};
-use crate::{
-    collectors::nvidia_driver::{ExtraPaths, Release},
-    containers::files::Roots,
+pub use self::{
+    collectors::COLLECTOR_NAMES,
+    paths::{ExtraPaths, Roots},
+    release::Release,
+    rename::{Rename, ineffective_renames},
 };
 
 /// Why a configuration was refused. The text names the file and the key.

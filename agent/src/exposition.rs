@@ -293,7 +293,7 @@ pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
     }
     let all = series::SeriesSet::new(&snapshot.containers, encoder);
     let gpus = series::GpuSet::new(snapshot, encoder);
-    let machine = snapshot.machine.as_deref();
+    let machine = snapshot.host.machine.as_deref();
     let machine_set = machine.map(|machine| series::machine_set(machine, encoder)).unwrap_or_default();
     let mut seen = Seen::default();
     for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {

@@ -4,6 +4,7 @@
 //! noun ([`attach`]). A noun whose ladder has no rung that holds is reported and left out; the rest works.
 
 pub mod attach;
+pub mod block_devices;
 pub mod btf;
 pub mod cgroup_programs;
 pub mod events;
@@ -15,6 +16,7 @@ pub mod maps;
 pub mod module;
 pub mod offsets;
 pub mod privileges;
+pub mod program;
 pub mod record;
 pub mod slots;
 pub mod stats;
@@ -28,15 +30,9 @@ use aya::{
 use aya_log::EbpfLogger;
 use glassbox_ebpf::{Lost, Settings, offsets::Offsets, scheduler::WAIT_ENTRIES};
 
-use self::{
-    attach::Outcome,
-    events::Event,
-    maps::MapStatus,
-    privileges::Privileges,
-    slots::Slots,
-    stats::{ProgramStatus, ProgramTimes},
-};
+use self::{attach::Outcome, events::Event, privileges::Privileges, slots::Slots, stats::ProgramTimes};
 use crate::config::Config;
+use crate::snapshot::agent::{MapStatus, ProgramStatus};
 
 /// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));
@@ -311,7 +307,7 @@ impl Kernel {
         rungs
             .flat_map(|(outcome, rung)| {
                 // A program with several hooks is still one.
-                let is_first = |(index, program): &(usize, &attach::Program)| {
+                let is_first = |(index, program): &(usize, &program::Program)| {
                     rung.programs[..*index].iter().all(|earlier| earlier.name != program.name)
                 };
                 let programs = rung.programs.iter().enumerate().filter(is_first).map(|(_, program)| program);

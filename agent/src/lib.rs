@@ -1,33 +1,31 @@
 //! glassbox: a host agent that makes GPU containers as transparent as a glass box.
 //!
-//! # Layout
-//! - [`config`]: the TOML file and the command line, validated.
+//! # Layout, from the lowest layer to the highest
+//! - [`snapshot`]: one tick's picture of the host, plain data, immutable once published.
+//! - [`config`]: the TOML file, validated.
 //! - [`kernel`]: what this kernel offers; loading and attaching the programs of `agent-ebpf`.
-//! - [`containers`]: whose cgroup is this.
-//! - [`collectors`]: one module per noun, from files and maps to rows.
-//! - [`snapshot`]: one tick's picture of the host, immutable once published.
-//! - [`gpu_state`]: what a container is doing with its GPUs, from its row.
-//! - [`problems`]: what is wrong with a container, from its row and a short history.
-//! - [`tick`]: the loop that makes snapshots.
+//! - [`containers`]: which cgroup belongs to which container.
+//! - [`collectors`]: from files and kernel maps to the rows of a snapshot.
+//! - [`analysis`]: what follows from a snapshot: GPU states, problems, Xid errors of two sources joined.
 //! - [`exposition`]: from a snapshot to Prometheus text.
 //! - [`server`]: the HTTP listener.
-//! - [`log_output`]: the log, which never ends or floods anything.
-//! - [`check`]: `glassbox check`.
-//! - [`run`]: `glassbox run`.
-//! - [`version`]: which build this is.
+//! - [`tick`]: the loop that makes snapshots.
+//! - [`run`], [`check`]: `glassbox run` and `glassbox check`.
+//! - [`cli`]: the command line.
 //!
-//! Data flows one way, down this list from `kernel` to `server`; see ARCHITECTURE.md.
+//! Beside them, for every layer: [`log_output`], the log, and [`version`], which build this is.
+//!
+//! A module imports from lower layers only; the test `layers` holds that. See ARCHITECTURE.md.
 
+pub mod analysis;
 pub mod check;
 pub mod cli;
 pub mod collectors;
 pub mod config;
 pub mod containers;
 pub mod exposition;
-pub mod gpu_state;
 pub mod kernel;
 pub mod log_output;
-pub mod problems;
 pub mod run;
 pub mod server;
 pub mod snapshot;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
+    collectors::disk,
     config::Config,
     containers::{directory::Directory, runtimes},
     exposition, server,
@@ -74,7 +75,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!("{}", exposition::DEMO);
     }
     let directory = Directory::new();
-    runtimes::start(&config, &directory);
+    let layer_sizes_period = config.is_on(disk::SPEC.name).then_some(config.disk_period);
+    runtimes::start(&config, &directory, layer_sizes_period);
     let stop = Waker::new()?;
     let (ended, mut has_ended) = watch::channel(false);
     let options = server::Options::from(&config);

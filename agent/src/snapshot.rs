@@ -6,12 +6,15 @@ pub mod cgroup;
 pub mod disk;
 pub mod gpu;
 pub mod gpu_state;
+pub mod host;
+pub mod identity;
 pub mod lifecycle;
 pub mod losses;
 pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
+pub mod pci_address;
 pub mod problem;
 pub mod scheduler;
 pub mod sockets;
@@ -31,19 +34,19 @@ pub use self::totals::Totals;
 use self::{
     agent::AgentUsage,
     cgroup::CgroupUsage,
-    disk::{DiskReading, DiskUsage},
-    gpu::{ContainerGpu, Gpu, NvmlUsage},
+    disk::DiskUsage,
+    gpu::ContainerGpu,
     gpu_state::GpuState,
+    host::Host,
+    identity::Identity,
     lifecycle::Lifecycle,
-    machine::Machine,
     network::{HostNetwork, InterfaceCounters},
-    nvidia_driver::{DriverInfo, DriverUsage},
+    nvidia_driver::DriverUsage,
     oom::OomKills,
     problem::Problem,
     scheduler::SchedulerUsage,
     sockets::Sockets,
 };
-use crate::containers::Identity;
 
 /// Everything known at one tick.
 #[derive(Clone, Debug)]
@@ -54,18 +57,8 @@ pub struct Snapshot {
     pub taken_at: SystemTime,
     /// Running containers and, for some minutes, those that ended; unordered.
     pub containers: Vec<ContainerRow>,
-    /// The GPUs of this host, by index.
-    pub gpus: Vec<Gpu>,
-    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
-    pub stray_gpus: Vec<Gpu>,
-    /// The NVIDIA driver; `None` without one, or if its collector is off.
-    pub nvidia_driver: Option<DriverInfo>,
-    /// How NVML fares; `None` where its collector is off.
-    pub nvml: Option<NvmlUsage>,
-    /// How the reading of writable layers fares; `None` where its collector is off.
-    pub disk: Option<DiskReading>,
-    /// The host; `None` where its collector is off.
-    pub machine: Option<Arc<Machine>>,
+    /// The host itself.
+    pub host: Host,
     /// The agent itself.
     pub agent: AgentUsage,
 }

@@ -23,16 +23,19 @@ use tokio::sync::watch;
 pub use self::wait::Waker;
 use self::{memory::Memory, running::Running, wait::Woken};
 use crate::{
+    analysis::{
+        gpu_state::{GpuStates, Sources},
+        problems::Problems,
+        xids,
+    },
     collectors::{COLLECTORS, Context, nvidia_driver},
     config::Config,
     containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
-    gpu_state::{GpuStates, Sources},
     kernel::{self, Kernel},
-    problems::Problems,
     snapshot::{
         Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
-        gpu::HostRows,
+        host::Host,
     },
 };
 
@@ -189,11 +192,11 @@ impl Engine {
         if self.started.elapsed() >= RULES_SETTLE {
             self.tracker.warn_of_idle_renames();
         }
-        let mut host = HostRows::default();
+        let mut host = Host::default();
         for running in &mut self.collectors {
             running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now.wall);
         }
-        host.join_xids();
+        xids::join(&mut host);
         let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
         let present = nvml || !host.gpus.is_empty() || self.driver_present();
         let sources = Sources { present, driver: self.driver_known(), nvml };
@@ -209,18 +212,8 @@ impl Engine {
         self.delivery = self.delivery.next();
         let mut containers = self.tracker.rows(now, self.delivery.number());
         self.problems.fill(&mut containers, now);
-        let snapshot = Snapshot {
-            delivery: self.delivery.clone(),
-            taken_at: now.wall,
-            containers,
-            gpus: host.gpus,
-            stray_gpus: host.stray_gpus,
-            nvidia_driver: host.nvidia_driver,
-            nvml: host.nvml,
-            disk: host.disk,
-            machine: host.machine,
-            agent,
-        };
+        let snapshot =
+            Snapshot { delivery: self.delivery.clone(), taken_at: now.wall, containers, host, agent };
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
         if self.memory.is_due() {
             self.tracker.shrink();

@@ -12,8 +12,9 @@ use std::{
 };
 
 use glassbox::{
-    containers::{Identity, Runtime, tracker::Container},
+    containers::tracker::Container,
     kernel::Kernel,
+    snapshot::identity::{Identity, Runtime},
 };
 
 /// Where cgroups are mounted on every system that systemd or this project's guest sets up.

@@ -17,7 +17,6 @@ use glassbox::{
     collectors::{self, Collector, Context},
     config::Config,
     containers::{
-        Identity, Runtime,
         cgroup::{self, Layout},
         directory::{Directory, Names},
         docker::DockerApi,
@@ -25,7 +24,12 @@ use glassbox::{
         tracker,
         watcher::Watcher,
     },
-    snapshot::{ContainerRow, cgroup::Limits, network::InterfaceCounters},
+    snapshot::{
+        ContainerRow,
+        cgroup::Limits,
+        identity::{Identity, Runtime},
+        network::InterfaceCounters,
+    },
 };
 use glassbox_tests::{
     docker::{Container, Daemon, Docker, HOST_NETWORK, IMAGE, Network, eventually},

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 
 use glassbox::{
     config::Config,
-    containers::{
-        Runtime,
-        directory::{Directory, Names},
-    },
+    containers::directory::{Directory, Names},
     exposition,
+    snapshot::identity::Runtime,
     tick::Engine,
 };
 use glassbox_tests::{

@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use glassbox::{collectors::nvidia_driver, config::Config, snapshot::nvidia_driver::LayoutSupport};
+use glassbox::{
+    collectors::nvidia_driver,
+    config::{self, Config},
+    snapshot::nvidia_driver::LayoutSupport,
+};
 use glassbox_ebpf::programs;
 use glassbox_tests::nvidia::{
     Driver as _,
@@ -88,7 +92,7 @@ fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
     let driver = driver(Options { release: Release(595, 45, 4), memory_mib: 256, ..Options::default() });
     let mut config = Config::default();
     driver.configure(&mut config);
-    config.nvidia_release = Some(nvidia_driver::Release(610, 57, 4));
+    config.nvidia_release = Some(config::Release(610, 57, 4));
     let mut watch = Watch::with(&config, program());
     let truth = watch.play(&driver, "context");
     agree(&watch.usage().unwrap(), &truth, "610.57.04");

@@ -10,15 +10,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use glassbox::containers::{
-    Runtime,
-    cgroup::{self, Layout},
-    containerd::ContainerdApi,
-    cri::{self, CriApi},
-    directory::{Directory, Names, Source, Unnamed},
-    docker::DockerApi,
-    files::{self, Roots},
-    watcher::{Follow, Watcher},
+use glassbox::{
+    config::Roots,
+    containers::{
+        cgroup::{self, Layout},
+        containerd::ContainerdApi,
+        cri::{self, CriApi},
+        directory::{Directory, Names, Unnamed},
+        docker::DockerApi,
+        files,
+        source::Source,
+        watcher::{Follow, Watcher},
+    },
+    snapshot::identity::Runtime,
 };
 use glassbox_tests::{
     containerd::{Containerd, IMAGE},

@@ -12,23 +12,20 @@
 //! that has gone keeps what was read last.
 
 mod block;
-pub(super) mod device_names;
 mod huge_pages;
 mod lists;
 mod source;
+mod text;
 mod v1;
 mod v2;
 
 use std::collections::HashMap;
 
-use self::{
-    device_names::DeviceNames,
-    source::{Reader, Source, Tracked},
-};
+use self::source::{Reader, Source, Tracked};
 use super::{Collector, Context, Spec};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, block_devices::DeviceNames},
     snapshot::{ContainerRow, cgroup::CgroupUsage},
 };
 

@@ -34,11 +34,12 @@ use self::{
     rounds::Rounds,
     walk::{BOUNDS, Bounds},
 };
-use super::{Collector, Context, Spec, process, thread::Thread};
+use super::{Collector, Context, Spec, thread::Thread};
+use crate::containers::process;
 use crate::{
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
     kernel::Kernel,
-    snapshot::{ContainerRow, disk::DiskReading, gpu::HostRows},
+    snapshot::{ContainerRow, disk::DiskReading, host::Host},
 };
 
 /// The row of the registry.
@@ -146,7 +147,7 @@ impl Collector for Disk {
         self.limitation.as_deref()
     }
 
-    fn collect_host(&mut self, host: &mut HostRows) {
+    fn collect_host(&mut self, host: &mut Host) {
         let last = self.reading.as_ref();
         host.disk = Some(DiskReading {
             age: last.map(|reading| reading.taken.elapsed()),

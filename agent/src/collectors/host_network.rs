@@ -19,7 +19,8 @@ use anyhow::Context as _;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use glassbox_ebpf::{host_network::HostNetworkSlot, maps};
 
-use super::{Collector, Context, Spec, process};
+use super::{Collector, Context, Spec};
+use crate::containers::process;
 use crate::{
     containers::{
         cgroup::{Layout, Mode},

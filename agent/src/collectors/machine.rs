@@ -15,7 +15,7 @@ use std::{
 use super::{Collector, Context, Spec};
 use crate::{
     containers::tracker::Container,
-    snapshot::{ContainerRow, gpu::HostRows, machine::Machine},
+    snapshot::{ContainerRow, host::Host, machine::Machine},
 };
 
 /// The row of the registry.
@@ -50,7 +50,7 @@ impl Collector for MachineFiles {
         Ok(())
     }
 
-    fn collect_host(&mut self, host: &mut HostRows) {
+    fn collect_host(&mut self, host: &mut Host) {
         if self.read_at.elapsed() >= KEPT {
             self.machine = Arc::new(read(&self.proc_root, &self.sys_root));
             self.read_at = Instant::now();

@@ -22,10 +22,11 @@ use self::{
     device::Devices,
     sockets::{SocketFiles, SocketTables},
 };
-use super::{Collector, Context, Spec, process};
+use super::{Collector, Context, Spec};
+use crate::containers::process;
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
-    snapshot::{ContainerRow, gpu::HostRows, network::InterfaceCounters},
+    snapshot::{ContainerRow, host::Host, network::InterfaceCounters},
 };
 
 /// The row of the registry.
@@ -177,7 +178,7 @@ impl Collector for Network {
         self.limitation.as_deref()
     }
 
-    fn collect_host(&mut self, _: &mut HostRows) {
+    fn collect_host(&mut self, _: &mut Host) {
         self.sockets.read_on();
     }
 

@@ -9,7 +9,7 @@ mod layouts;
 mod loads;
 mod names;
 mod presence;
-mod release;
+mod running;
 mod usage;
 mod xids;
 
@@ -26,19 +26,18 @@ use glassbox_ebpf::{
     nvidia_driver::{CallKey, Calls, DriverSlot, FailureKey, TRANSPORT, WARNINGS, commands::POLL},
 };
 
-pub use self::{devices::ExtraPaths, release::Release};
 use self::{
     presence::Presence,
     usage::{enter_command, enter_failure, usage},
 };
 use super::{Collector, Context, Spec};
 use crate::{
-    config::Config,
+    config::{Config, Release},
     containers::tracker::Container,
     kernel::{Kernel, events::DriverModule},
     snapshot::{
         ContainerRow,
-        gpu::HostRows,
+        host::Host,
         nvidia_driver::{CommandUsage, Failure, FailureCount, LayoutSupport},
         scheduler::Histogram,
     },
@@ -62,7 +61,7 @@ const STORM_WINDOW: Duration = Duration::from_millis(20);
 #[must_use]
 pub fn describe(config: &Config) -> Option<String> {
     let devices = devices::devices(&config.proc_root, &config.nvidia_extra);
-    let release = config.nvidia_release.or_else(|| Release::running(&config.proc_root, Path::new(SYS)));
+    let release = config.nvidia_release.or_else(|| running::release(&config.proc_root, Path::new(SYS)));
     (!devices.is_empty()).then(|| described(release))
 }
 
@@ -198,7 +197,7 @@ impl Collector for NvidiaDriver {
         Ok(())
     }
 
-    fn collect_host(&mut self, host: &mut HostRows) {
+    fn collect_host(&mut self, host: &mut Host) {
         host.reported_xids = self.presence.xids();
         host.nvidia_driver = self.presence.info();
     }

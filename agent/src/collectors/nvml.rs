@@ -17,6 +17,7 @@
 
 mod backoff;
 mod calls;
+mod cursor;
 mod device;
 mod driver_gpus;
 mod events;
@@ -48,7 +49,8 @@ use crate::{
     kernel::Kernel,
     snapshot::{
         ContainerRow,
-        gpu::{ContainerGpu, Gpu, HostRows, KnownBy, NvmlUsage},
+        gpu::{ContainerGpu, Gpu, KnownBy, NvmlUsage},
+        host::Host,
     },
 };
 
@@ -161,7 +163,7 @@ impl Collector for Nvml {
         self.runs.end(container);
     }
 
-    fn collect_host(&mut self, host: &mut HostRows) {
+    fn collect_host(&mut self, host: &mut Host) {
         let current = self.current();
         let last = self.reading.as_deref();
         let up = current.is_some_and(|reading| reading.up);

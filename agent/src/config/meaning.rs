@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Config, ConfigError, Rename, log_filter, raw::RawConfig};
-use crate::{
-    collectors::nvidia_driver::{ExtraPaths, Release},
-    containers::files::Roots,
-};
+use super::{Config, ConfigError, ExtraPaths, Release, Rename, Roots, log_filter, raw::RawConfig};
 
 fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
     if (least..=most).contains(&value) {

@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{NvidiaDriverRung, ProgramStats, Rename, SchedulerRung};
-use crate::{collectors::COLLECTORS, server::address};
+use super::{NvidiaDriverRung, ProgramStats, Rename, SchedulerRung, address, collectors::CollectorName};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -49,21 +48,6 @@ pub(super) struct RawContainers {
     pub(super) keep_ended_s: Option<u64>,
     pub(super) rename: Vec<Rename>,
     pub(super) labels: Option<Vec<String>>,
-}
-
-/// The name of one of [`COLLECTORS`].
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CollectorName(pub(super) &'static str);
-
-impl<'de> Deserialize<'de> for CollectorName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let known = COLLECTORS.iter().find(|spec| spec.name == name);
-        known.map(|spec| Self(spec.name)).ok_or_else(|| {
-            let names: Vec<_> = COLLECTORS.iter().map(|spec| format!("`{}`", spec.name)).collect();
-            D::Error::custom(format!("unknown collector `{name}`, expected one of {}", names.join(", ")))
-        })
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

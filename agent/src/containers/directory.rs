@@ -31,10 +31,9 @@ use self::{
 };
 pub use self::{
     names::Names,
-    source::Source,
     unnamed::{Sightings, Unnamed},
 };
-use super::{layers::Layers, lifecycle::Life};
+use super::{layers::Layers, lifecycle::Life, source::Source};
 use crate::snapshot::lifecycle::State;
 
 /// Most entries.

@@ -34,10 +34,11 @@ use self::{
     transport::{Events, LISTING_BYTES, RESPONSE_BYTES},
 };
 use super::{
-    directory::{ENTRIES_MAX, Names, Source},
+    directory::{ENTRIES_MAX, Names},
     due::Due,
     watcher::{Follow, Watcher},
 };
+use crate::containers::source::Source;
 use crate::snapshot::lifecycle::State;
 
 /// Inspections under way at a time.

@@ -23,6 +23,7 @@ use std::{
 };
 
 use super::directory::{Directory, Names, Unnamed};
+use crate::config::Roots;
 
 /// Most bytes that are read of a file about one container.
 const FILE_BYTES: u64 = 1 << 20;
@@ -36,19 +37,6 @@ const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 const LISTS_MAX: usize = 16;
 /// Containers that may wait to be looked up again.
 const AGAIN_MAX: usize = 1024;
-
-/// Where runtimes leave their files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roots {
-    /// Docker's data, usually `/var/lib/docker`.
-    pub docker: PathBuf,
-    /// containerd's state, usually `/run/containerd`.
-    pub containerd: PathBuf,
-    /// The storage of Podman and CRI-O, usually `/var/lib/containers/storage`.
-    pub storage: PathBuf,
-    /// The logs, of which Kubernetes names `pods` and `containers`; usually `/var/log`.
-    pub logs: PathBuf,
-}
 
 impl Roots {
     /// The directories that are there, each with whose it is.

@@ -1,7 +1,7 @@
 //! How large the writable layers of containers are, as runtimes tell: left by the tasks that ask (`cri/disk.rs`), taken
 //! by the disk collector. Clones share one.
 //!
-//! Bounded: [`ENTRIES_MAX`] sizes for each source. A size that has not been told anew for a while is not given any more.
+//! Bounded: [`SIZES_MAX`] sizes for each source. A size that has not been told anew for a while is not given any more.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::directory::{ENTRIES_MAX, Source};
+use super::source::Source;
+
+/// Sizes of one source that are kept: as many as containers in the directory.
+const SIZES_MAX: usize = 8192;
 
 /// The sizes.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +27,7 @@ struct Told {
 impl Layers {
     /// Replaces all that `source` has told, by container id and in bytes.
     pub fn replace(&self, source: Source, sizes: impl IntoIterator<Item = (String, u64)>) {
-        let bytes = sizes.into_iter().take(ENTRIES_MAX).collect();
+        let bytes = sizes.into_iter().take(SIZES_MAX).collect();
         self.told().insert(source, Told { at: Instant::now(), bytes });
     }
 
@@ -47,7 +50,7 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::containers::Runtime;
+    use crate::snapshot::identity::Runtime;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -74,6 +77,6 @@ mod tests {
     fn sizes_are_bounded() {
         let layers = Layers::default();
         layers.replace(Source::socket(Runtime::CriO, 1), (0..100_000).map(|id| (id.to_string(), 1)));
-        assert_eq!(layers.told().values().map(|told| told.bytes.len()).sum::<usize>(), ENTRIES_MAX);
+        assert_eq!(layers.told().values().map(|told| told.bytes.len()).sum::<usize>(), SIZES_MAX);
     }
 }

@@ -5,21 +5,23 @@
 use std::{os::unix::fs::FileTypeExt as _, path::Path, time::Duration};
 
 use super::{
-    Runtime,
     containerd::ContainerdApi,
     cri::{self, CriApi},
-    directory::{Directory, Source},
+    directory::Directory,
     docker::DockerApi,
     files,
     watcher::{Follow, PACE, Watcher, restarted},
 };
-use crate::{collectors::disk, config::Config};
+use crate::config::Config;
+use crate::containers::source::Source;
+use crate::snapshot::identity::Runtime;
 
 /// Between two looks for a socket.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
 
-/// Starts all watchers on the current runtime.
-pub fn start(config: &Config, directory: &Directory) {
+/// Starts all watchers on the current runtime. They ask for the sizes of writable layers every `layer_sizes_period`, if
+/// anything reads those.
+pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<Duration>) {
     let labels = || config.labels.clone();
     if let Some(socket) = config.docker_socket.clone() {
         directory.register(Runtime::Docker);
@@ -44,8 +46,8 @@ pub fn start(config: &Config, directory: &Directory) {
     for (number, socket) in config.cri_sockets.iter().enumerate() {
         let source = Source::socket(cri_runtime(socket), first + number);
         begin(Watcher::<CriApi>::new(source, socket.clone(), labels(), directory.clone()));
-        if config.is_on(disk::SPEC.name) {
-            let (layers, socket, period) = (directory.layers().clone(), socket.clone(), config.disk_period);
+        if let Some(period) = layer_sizes_period {
+            let (layers, socket) = (directory.layers().clone(), socket.clone());
             tokio::spawn(async move {
                 let watch = || cri::disk::watch(source, socket.clone(), period, layers.clone());
                 restarted("the watcher of layer sizes", PACE, watch).await
@@ -115,7 +117,7 @@ mod tests {
         let directory = Directory::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            start(&config, &directory);
+            start(&config, &directory, None);
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
         assert_eq!(directory.runtimes(), []);
@@ -138,7 +140,7 @@ mod tests {
         };
         let directory = Directory::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { start(&config, &directory) });
+        runtime.block_on(async { start(&config, &directory, None) });
         assert!(!directory.first_listing_done());
         assert_eq!(directory.runtimes().len(), 1);
         directory.set_connected(Source::socket(Runtime::Podman, 0), Ok(()));

@@ -15,7 +15,8 @@ use std::{
 
 pub use self::entry::Entry;
 use self::renames::Renames;
-use super::{Identity, Moment, Runtime, directory::Directory};
+use super::{Moment, directory::Directory};
+use crate::snapshot::identity::{Identity, Runtime};
 use crate::{
     config::Rename,
     snapshot::{ContainerRow, lifecycle::Lifecycle, oom::OomKills},

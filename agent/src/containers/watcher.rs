@@ -17,7 +17,8 @@ use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::directory::{Directory, Source};
+use super::directory::Directory;
+use crate::containers::source::Source;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +183,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::containers::Runtime;
+    use crate::snapshot::identity::Runtime;
 
     const HASTY: Pace = Pace {
         answer: Duration::from_millis(100),

@@ -91,7 +91,7 @@ mod tests {
     use std::{sync::Arc, time::SystemTime};
 
     use super::*;
-    use crate::containers::{Identity, Runtime};
+    use crate::snapshot::identity::{Identity, Runtime};
 
     fn row() -> ContainerRow {
         let identity = Identity {

@@ -50,7 +50,7 @@ pub const FAMILIES: &[Family] = &[
         source: "the disk thread",
         base: Base::Agent,
         labels: &[],
-        samples: Agent(|snapshot, emit| emit.time(snapshot.disk.as_ref().and_then(|disk| disk.age))),
+        samples: Agent(|snapshot, emit| emit.time(snapshot.host.disk.as_ref().and_then(|disk| disk.age))),
     },
     Family {
         name: "glassbox_disk_reading_duration_seconds",
@@ -59,7 +59,9 @@ pub const FAMILIES: &[Family] = &[
         source: "the disk thread",
         base: Base::Agent,
         labels: &[],
-        samples: Agent(|snapshot, emit| emit.time(snapshot.disk.as_ref().and_then(|disk| disk.duration))),
+        samples: Agent(|snapshot, emit| {
+            emit.time(snapshot.host.disk.as_ref().and_then(|disk| disk.duration));
+        }),
     },
 ];
 

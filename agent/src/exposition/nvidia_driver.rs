@@ -236,7 +236,7 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_container_gpu_state",
         kind: Gauge,
         help: "1 for what the container is doing with its GPUs, 0 for the rest; absent where that is not known. \
-               agent/src/gpu_state.rs has the table by which it is decided.",
+               agent/src/analysis/gpu_state.rs has the table by which it is decided.",
         source: "nvidia_driver, NVML and scheduler, at each tick",
         labels: &["state"],
         samples: Container(|row, emit| {
@@ -272,7 +272,7 @@ pub const FAMILIES: &[Family] = &[
         base: Base::Agent,
         labels: &["release", "layouts"],
         samples: Agent(|snapshot, emit| {
-            if let Some(driver) = &snapshot.nvidia_driver {
+            if let Some(driver) = &snapshot.host.nvidia_driver {
                 emit.with(&[&driver.release, driver.layouts.as_str()]).count(1);
             }
         }),

@@ -12,7 +12,9 @@ pub const FAMILIES: &[Family] = &[
         name: "glassbox_nvml_up",
         help: "1 while NVIDIA's management library is loaded and answers, else 0.",
         source: "the NVML thread",
-        samples: Agent(|snapshot, emit| emit.count(snapshot.nvml.as_ref().map(|nvml| u64::from(nvml.up)))),
+        samples: Agent(|snapshot, emit| {
+            emit.count(snapshot.host.nvml.as_ref().map(|nvml| u64::from(nvml.up)));
+        }),
         ..NVML
     },
     Family {
@@ -20,7 +22,9 @@ pub const FAMILIES: &[Family] = &[
         help: "Age of the last complete reading of the GPUs, in seconds. It grows while NVML hangs; after 3 s and \
                three ticks the values are absent.",
         source: "the NVML thread",
-        samples: Agent(|snapshot, emit| emit.time(snapshot.nvml.as_ref().and_then(|nvml| nvml.reading_age))),
+        samples: Agent(|snapshot, emit| {
+            emit.time(snapshot.host.nvml.as_ref().and_then(|nvml| nvml.reading_age));
+        }),
         ..NVML
     },
     Family {
@@ -28,7 +32,7 @@ pub const FAMILIES: &[Family] = &[
         help: "How long that reading took, in seconds.",
         source: "the NVML thread",
         samples: Agent(|snapshot, emit| {
-            emit.time(snapshot.nvml.as_ref().and_then(|nvml| nvml.reading_duration));
+            emit.time(snapshot.host.nvml.as_ref().and_then(|nvml| nvml.reading_duration));
         }),
         ..NVML
     },
@@ -40,7 +44,7 @@ pub const FAMILIES: &[Family] = &[
         source: "the NVML thread",
         labels: &["call", "code"],
         samples: Agent(|snapshot, emit| {
-            for (call, code, count) in snapshot.nvml.iter().flat_map(|nvml| &nvml.failures) {
+            for (call, code, count) in snapshot.host.nvml.iter().flat_map(|nvml| &nvml.failures) {
                 emit.with(&[call, code]).count(*count);
             }
         }),
@@ -54,7 +58,7 @@ pub const FAMILIES: &[Family] = &[
         source: "the NVML thread",
         labels: &["value"],
         samples: Agent(|snapshot, emit| {
-            for (value, count) in snapshot.nvml.iter().flat_map(|nvml| &nvml.rejected) {
+            for (value, count) in snapshot.host.nvml.iter().flat_map(|nvml| &nvml.rejected) {
                 emit.with(&[value]).count(*count);
             }
         }),

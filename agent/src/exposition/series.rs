@@ -9,10 +9,7 @@ use std::collections::HashSet;
 use bytes::BytesMut;
 
 use super::{Base, Encoder, Family};
-use crate::{
-    containers::Identity,
-    snapshot::{ContainerRow, Snapshot, gpu::Gpu, machine::Machine},
-};
+use crate::snapshot::{ContainerRow, Snapshot, gpu::Gpu, identity::Identity, machine::Machine};
 
 /// The longest label value that is written, in bytes. A cgroup path fits, whatever its length.
 pub const VALUE_MAX_BYTES: usize = 4096;
@@ -139,12 +136,12 @@ const NO_ADDRESS: &str = "unknown";
 impl<'a> GpuSet<'a> {
     /// Renders every GPU's labels: our own, and dcgm-exporter's.
     pub(super) fn new(snapshot: &'a Snapshot, encoder: &dyn Encoder) -> Self {
-        let usage = snapshot.nvml.as_ref();
+        let usage = snapshot.host.nvml.as_ref();
         let hostname = usage.map_or("", |usage| &usage.hostname);
         let driver_version = usage.map_or("", |usage| &usage.driver_version);
         let render = |labels: &[(&str, &str)]| render(labels, encoder);
         // One that answers first, so that of two with the same labels it is the one that is kept.
-        let mut gpus: Vec<_> = snapshot.gpus.iter().collect();
+        let mut gpus: Vec<_> = snapshot.host.gpus.iter().collect();
         gpus.sort_by_key(|gpu| (gpu.index, !gpu.up));
         let rows = gpus.into_iter().map(|gpu| {
             let index = gpu.index.to_string();
@@ -165,7 +162,7 @@ impl<'a> GpuSet<'a> {
         // Equal `gpu` and `uuid` make equal labels in dcgm-exporter's families at most; those have more.
         let mut own = HashSet::new();
         rows.retain(|(_, labels, _): &(&Gpu, BytesMut, BytesMut)| own.insert(labels.clone()));
-        let strays = snapshot.stray_gpus.iter().map(|gpu| {
+        let strays = snapshot.host.stray_gpus.iter().map(|gpu| {
             let address = if gpu.pci_bus_id.is_empty() { NO_ADDRESS } else { &gpu.pci_bus_id };
             (gpu, render(&[("pci_bus_id", address)]))
         });

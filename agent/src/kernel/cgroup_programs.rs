@@ -27,7 +27,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, directory: &Path) -> anyhow::Result<HostNe
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
             Err(error) => {
-                return Err(super::explain(super::attach::shortened(error)).context(format!("load {name}")));
+                return Err(
+                    super::explain(crate::kernel::program::shortened(error)).context(format!("load {name}"))
+                );
             }
         }
         // A link never takes the place of another, whatever the mode says; kernels refuse to be told so.

@@ -13,10 +13,10 @@ use aya::{
 };
 
 use super::{
-    attach::{Hook, Program, loaded},
     function_hook::{self, FunctionHook},
     module,
 };
+use crate::kernel::program::{Hook, Program, loaded};
 
 /// Programs on functions of one module that are attached together.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use glassbox_ebpf::programs;
 
-use super::attach::{Extra, Hook, Ladder, Program, Rung};
+use super::attach::{Extra, Ladder, Rung};
 use crate::config::{NvidiaDriverRung, SchedulerRung};
+use crate::kernel::program::{Hook, Program};
 
 /// Name of the scheduler's single-hook rung.
 pub const SWITCH: &str = "tp_btf sched_switch";

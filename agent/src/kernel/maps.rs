@@ -10,18 +10,7 @@ use aya::{
 
 use glassbox_ebpf::maps as names;
 
-/// One kernel map.
-#[derive(Clone, Debug)]
-pub struct MapStatus {
-    /// Its name.
-    pub name: &'static str,
-    /// Entries in use; `None` for maps whose entries are not claimed one by one.
-    pub entries: Option<u64>,
-    /// Entries it can hold.
-    pub capacity: u64,
-    /// Kernel memory it takes.
-    pub memory_bytes: u64,
-}
+use crate::snapshot::agent::MapStatus;
 
 /// Takes a map out of the object under its own type.
 pub(super) fn take<M: TryFrom<Map, Error = MapError>>(

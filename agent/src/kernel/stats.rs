@@ -15,23 +15,6 @@ use aya::Ebpf;
 
 use crate::config::ProgramStats;
 
-/// One kernel program.
-#[derive(Clone, Debug)]
-pub struct ProgramStatus {
-    /// Its name.
-    pub name: &'static str,
-    /// The collector it works for.
-    pub collector: &'static str,
-    /// The hook it uses, such as `tp_btf`.
-    pub rung: &'static str,
-    /// Whether it is attached.
-    pub attached: bool,
-    /// Runs while the kernel measured them. `None` where it never did.
-    pub runs: Option<u64>,
-    /// Time of those runs.
-    pub run_time: Duration,
-}
-
 /// Time between two windows.
 const PERIOD: Duration = Duration::from_secs(30);
 /// Length of a window. The first begins at once, so that the metrics exist from the second tick on.

@@ -7,10 +7,7 @@ mod status;
 use std::{fmt::Write as _, time::Duration};
 
 use self::escaped::Escaped;
-use crate::{
-    containers::Identity,
-    snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, problem::Problem},
-};
+use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, identity::Identity, problem::Problem};
 
 /// Everything up to the title.
 const HEAD: &str = include_str!("page.html");

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-pub use crate::kernel::{maps::MapStatus, stats::ProgramStatus};
-
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct AgentUsage {
@@ -46,6 +44,36 @@ pub struct CollectorStatus {
     pub duration: Duration,
     /// Failed readings so far.
     pub errors: u64,
+}
+
+/// One kernel program.
+#[derive(Clone, Debug)]
+pub struct ProgramStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// The collector it works for.
+    pub collector: &'static str,
+    /// The hook it uses, such as `tp_btf`.
+    pub rung: &'static str,
+    /// Whether it is attached.
+    pub attached: bool,
+    /// Runs while the kernel measured them. `None` where it never did.
+    pub runs: Option<u64>,
+    /// Time of those runs.
+    pub run_time: Duration,
+}
+
+/// One kernel map.
+#[derive(Clone, Debug)]
+pub struct MapStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// Entries in use; `None` for maps whose entries are not claimed one by one.
+    pub entries: Option<u64>,
+    /// Entries it can hold.
+    pub capacity: u64,
+    /// Kernel memory it takes.
+    pub memory_bytes: u64,
 }
 
 /// One container runtime.

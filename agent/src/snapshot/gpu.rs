@@ -3,11 +3,7 @@
 //! Base units throughout: bytes, joules, watts, hertz, degrees Celsius, ratios from 0 to 1. What a GPU does not
 //! support, or did not say this time, is `None`.
 
-use std::{sync::Arc, time::Duration};
-
-use super::{disk::DiskReading, machine::Machine, nvidia_driver::DriverInfo};
-
-pub use super::xid::ReportedXids;
+use std::time::Duration;
 
 /// Buckets of a [`RatioHistogram`] that have an upper bound: 0.05, 0.1, … 1.
 pub const RATIO_BUCKETS: usize = 20;
@@ -226,25 +222,6 @@ pub struct NvmlUsage {
     pub failures: Vec<(&'static str, &'static str, u64)>,
     /// Impossible values rejected so far, by value.
     pub rejected: Vec<(&'static str, u64)>,
-}
-
-/// What is known of the host as a whole rather than of a container.
-#[derive(Clone, Debug, Default)]
-pub struct HostRows {
-    /// The GPUs.
-    pub gpus: Vec<Gpu>,
-    /// NVML; `None` where its collector is off.
-    pub nvml: Option<NvmlUsage>,
-    /// How the reading of writable layers fares; `None` where its collector is off.
-    pub disk: Option<DiskReading>,
-    /// The machine; `None` where its collector is off.
-    pub machine: Option<Arc<Machine>>,
-    /// The NVIDIA driver; `None` without one, or if its collector is off.
-    pub nvidia_driver: Option<DriverInfo>,
-    /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
-    pub reported_xids: Option<Vec<ReportedXids>>,
-    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
-    pub stray_gpus: Vec<Gpu>,
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub enum Problem {
     },
     /// It is started again and again.
     CrashLooping {
-        /// Restarts within [`CRASH_WINDOW`](crate::problems::CRASH_WINDOW).
+        /// Restarts within [`CRASH_WINDOW`](crate::analysis::problems::CRASH_WINDOW).
         restarts: u64,
         /// The exit code of its last run.
         code: Option<u32>,

@@ -9,7 +9,7 @@ use crate::{
     collectors::{Collector, Context, Spec},
     containers::tracker::Tracker,
     kernel::Kernel,
-    snapshot::{agent::CollectorStatus, gpu::HostRows},
+    snapshot::{agent::CollectorStatus, host::Host},
 };
 
 /// A collector, and how it fares.
@@ -45,7 +45,7 @@ impl Running {
         &mut self,
         tracker: &mut Tracker,
         kernel: Option<&mut Kernel>,
-        host: &mut HostRows,
+        host: &mut Host,
         now: SystemTime,
     ) {
         let Some(collector) = &mut self.collector else { return };
@@ -107,11 +107,11 @@ mod tests {
     use super::*;
     use crate::{
         containers::{
-            Moment, Runtime,
+            Moment,
             directory::Directory,
             tracker::{Container, Sighting},
         },
-        snapshot::ContainerRow,
+        snapshot::{ContainerRow, identity::Runtime},
     };
 
     struct Erring(fn() -> anyhow::Result<()>);
@@ -141,8 +141,8 @@ mod tests {
             last_error: String::new(),
             limitation: None,
         };
-        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
-        running.collect_all(&mut tracker, None, &mut HostRows::default(), now);
+        running.collect_all(&mut tracker, None, &mut Host::default(), now);
+        running.collect_all(&mut tracker, None, &mut Host::default(), now);
         running
     }
 

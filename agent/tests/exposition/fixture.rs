@@ -5,29 +5,27 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use glassbox::{
-    containers::{Identity, Runtime},
-    snapshot::{
-        ContainerRow, Snapshot,
-        agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
-        cgroup::{
-            CgroupUsage, CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures,
-            Processes,
-        },
-        disk::{DiskReading, DiskSource, DiskUsage},
-        gpu::{ContainerGpu, Gpm, Gpu, KnownBy, MigInstance, NvmlUsage, RatioHistogram},
-        gpu_state::GpuState,
-        lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
-        machine::Machine,
-        network::{HostNetwork, InterfaceCounters},
-        nvidia_driver::{
-            ColdStart, CommandUsage, DriverInfo, DriverMeaning, DriverUsage, Failure, FailureCount,
-            LayoutSupport,
-        },
-        oom::OomKills,
-        scheduler::{Histogram, SchedulerUsage},
-        sockets::{Sockets, TcpSockets, UdpSockets},
+use glassbox::snapshot::{
+    ContainerRow, Snapshot,
+    agent::{AgentUsage, CollectorStatus, MapStatus, ProgramStatus, RuntimeStatus},
+    cgroup::{
+        CgroupUsage, CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures,
+        Processes,
     },
+    disk::{DiskReading, DiskSource, DiskUsage},
+    gpu::{ContainerGpu, Gpm, Gpu, KnownBy, MigInstance, NvmlUsage, RatioHistogram},
+    gpu_state::GpuState,
+    host::Host,
+    identity::{Identity, Runtime},
+    lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
+    machine::Machine,
+    network::{HostNetwork, InterfaceCounters},
+    nvidia_driver::{
+        ColdStart, CommandUsage, DriverInfo, DriverMeaning, DriverUsage, Failure, FailureCount, LayoutSupport,
+    },
+    oom::OomKills,
+    scheduler::{Histogram, SchedulerUsage},
+    sockets::{Sockets, TcpSockets, UdpSockets},
 };
 use glassbox_ebpf::histogram;
 
@@ -60,12 +58,7 @@ pub(crate) fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
         delivery: Default::default(),
         taken_at: now(),
         containers,
-        gpus: Vec::new(),
-        stray_gpus: Vec::new(),
-        nvidia_driver: None,
-        nvml: None,
-        disk: None,
-        machine: None,
+        host: Default::default(),
         agent: AgentUsage::default(),
     }
 }
@@ -79,19 +72,22 @@ pub(crate) fn host() -> Snapshot {
         delivery: Default::default(),
         taken_at: now(),
         containers,
-        gpus: gpus(),
-        stray_gpus: vec![stray(), failed()],
-        nvidia_driver: Some(DriverInfo {
-            release: "610.57.04".into(),
-            layouts: LayoutSupport::AssumedNewest,
-        }),
-        nvml: Some(nvml()),
-        disk: Some(DiskReading {
-            age: Some(Duration::from_millis(31_500)),
-            duration: Some(Duration::from_micros(640)),
-            walks_given_up: 0,
-        }),
-        machine,
+        host: Host {
+            gpus: gpus(),
+            stray_gpus: vec![stray(), failed()],
+            nvidia_driver: Some(DriverInfo {
+                release: "610.57.04".into(),
+                layouts: LayoutSupport::AssumedNewest,
+            }),
+            nvml: Some(nvml()),
+            disk: Some(DiskReading {
+                age: Some(Duration::from_millis(31_500)),
+                duration: Some(Duration::from_micros(640)),
+                walks_given_up: 0,
+            }),
+            machine,
+            reported_xids: None,
+        },
         agent: agent(),
     }
 }

@@ -191,7 +191,7 @@ fn the_order_of_rows_does_not_show() {
 fn a_host_without_containers_shows_the_agent() {
     let mut empty = host();
     empty.containers.clear();
-    empty.machine = None;
+    empty.host.machine = None;
     let parsed = parse(&text(&empty, Scope::All));
     let ours = |name: &str| name.starts_with("glassbox_") || name.starts_with("DCGM_FI_");
     assert!(parsed.iter().all(|family| ours(&family.name)));

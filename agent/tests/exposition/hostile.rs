@@ -45,31 +45,31 @@ fn labels_of(snapshot: &Snapshot, family: &str, label: &str) -> Vec<String> {
 
 #[test]
 fn mig_instances_without_uuids_go_by_their_index() {
-    let mut host = host();
+    let mut snapshot = host();
     let instance = |index, uuid: &str| MigInstance {
         index,
         uuid: uuid.into(),
         memory_total_bytes: Some(1 << 30),
         memory_used_bytes: Some(index.into()),
     };
-    host.gpus[0].mig_instances = vec![instance(0, ""), instance(1, ""), instance(2, "MIG-1")];
+    snapshot.host.gpus[0].mig_instances = vec![instance(0, ""), instance(1, ""), instance(2, "MIG-1")];
     for family in ["glassbox_gpu_mig_memory_total_bytes", "glassbox_gpu_mig_memory_used_bytes"] {
-        assert_eq!(labels_of(&host, family, "mig_uuid"), ["0", "1", "MIG-1"]);
+        assert_eq!(labels_of(&snapshot, family, "mig_uuid"), ["0", "1", "MIG-1"]);
     }
-    assert_unique(&host);
+    assert_unique(&snapshot);
 }
 
 #[test]
 fn gpus_without_uuids_or_addresses_stay_apart() {
-    let mut host = host();
+    let mut snapshot = host();
     let gpu = |index, up| Gpu { index, up, ..Gpu::default() };
-    host.gpus = vec![gpu(0, false), gpu(1, true), gpu(0, true)];
+    snapshot.host.gpus = vec![gpu(0, false), gpu(1, true), gpu(0, true)];
     let stray =
         |pci_bus_id: &str, known_by| Gpu { pci_bus_id: pci_bus_id.into(), known_by, ..Gpu::default() };
-    host.stray_gpus = vec![stray("", KnownBy::Driver), stray("0001:00:01.0", KnownBy::Driver)];
-    assert_eq!(labels_of(&host, "glassbox_gpu_up", "gpu"), ["0", "1", "", ""]);
-    assert_eq!(labels_of(&host, "glassbox_gpu_up", "pci_bus_id"), ["", "", "unknown", "0001:00:01.0"]);
-    assert_unique(&host);
+    snapshot.host.stray_gpus = vec![stray("", KnownBy::Driver), stray("0001:00:01.0", KnownBy::Driver)];
+    assert_eq!(labels_of(&snapshot, "glassbox_gpu_up", "gpu"), ["0", "1", "", ""]);
+    assert_eq!(labels_of(&snapshot, "glassbox_gpu_up", "pci_bus_id"), ["", "", "unknown", "0001:00:01.0"]);
+    assert_unique(&snapshot);
 }
 
 /// Few texts, so that they are equal often.
@@ -174,11 +174,11 @@ proptest! {
             row
         });
         let mut snapshot = snapshot(rows.collect());
-        snapshot.gpus = gpus;
-        snapshot.stray_gpus = strays;
-        snapshot.machine = host().machine;
+        snapshot.host.gpus = gpus;
+        snapshot.host.stray_gpus = strays;
+        snapshot.host.machine = host().host.machine;
         let twice = |name| [name, name];
-        snapshot.nvml = Some(NvmlUsage {
+        snapshot.host.nvml = Some(NvmlUsage {
             failures: twice("f").map(|name| (name, "other", 1)).into(),
             rejected: twice("power").map(|name| (name, 1)).into(),
             ..NvmlUsage::default()

@@ -1,9 +1,6 @@
 //! Whatever a container is called comes out of a scrape as it went in, but for control characters.
 
-use glassbox::{
-    containers::{Runtime, directory::Names},
-    exposition::Scope,
-};
+use glassbox::{containers::directory::Names, exposition::Scope, snapshot::identity::Runtime};
 use proptest::prelude::*;
 
 use super::{

@@ -7,11 +7,11 @@ use std::{
 };
 
 use glassbox::{
-    containers::{Identity, Runtime},
     server::{self, Options},
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
+        identity::{Identity, Runtime},
         scheduler::{Histogram, SchedulerUsage},
     },
 };
@@ -103,12 +103,7 @@ pub(crate) fn snapshot(containers: usize) -> Snapshot {
         delivery: Default::default(),
         taken_at: SystemTime::now(),
         containers,
-        gpus: Vec::new(),
-        stray_gpus: Vec::new(),
-        nvidia_driver: None,
-        nvml: None,
-        disk: None,
-        machine: None,
+        host: Default::default(),
         agent,
     }
 }

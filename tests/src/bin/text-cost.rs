@@ -10,13 +10,13 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
-    containers::{Identity, Runtime},
     exposition::{Encoder, Family, Kind, Resolution, Scope, Text, Value, encode, text::RATIO_LE},
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
         cgroup::{CgroupUsage, CpuUsage, DeviceIo, Limits, MemoryUsage, Pressure, Pressures, Processes},
         gpu::RatioHistogram,
+        identity::{Identity, Runtime},
         network::InterfaceCounters,
         scheduler::{Histogram, SchedulerUsage},
     },
@@ -220,12 +220,7 @@ fn snapshot(containers: u64) -> Snapshot {
         delivery: Default::default(),
         taken_at: now,
         containers,
-        gpus: Vec::new(),
-        stray_gpus: Vec::new(),
-        nvidia_driver: None,
-        nvml: None,
-        disk: None,
-        machine: None,
+        host: Default::default(),
         agent: AgentUsage::default(),
     }
 }

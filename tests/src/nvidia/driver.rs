@@ -28,7 +28,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use glassbox::{collectors::nvidia_driver, config::Config};
+use glassbox::config::{self, Config, ExtraPaths};
 use tempfile::TempDir;
 
 use super::{Driver, abi::Release};
@@ -236,13 +236,13 @@ impl Driver for FakeDriver {
 
     /// Its files stand for devices, and no /proc has its release.
     fn configure(&self, config: &mut Config) {
-        config.nvidia_extra = nvidia_driver::ExtraPaths {
+        config.nvidia_extra = ExtraPaths {
             ctl: vec![self.ctl()],
             gpu: (0..GPUS).map(|gpu| self.gpu(gpu)).collect(),
             uvm: vec![self.uvm()],
         };
         let Release(major, minor, patch) = self.release;
-        config.nvidia_release = Some(nvidia_driver::Release(major, minor, patch));
+        config.nvidia_release = Some(config::Release(major, minor, patch));
     }
 }
 

@@ -12,7 +12,7 @@ use glassbox::{
     config::Config,
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
-    snapshot::{ContainerRow, gpu::HostRows, nvidia_driver::DriverUsage},
+    snapshot::{ContainerRow, host::Host, nvidia_driver::DriverUsage},
 };
 use glassbox_ebpf::Lost;
 use serde_json::Value;
@@ -141,8 +141,8 @@ impl Watch {
     }
 
     /// What is known of the host as a whole.
-    pub fn host(&mut self) -> HostRows {
-        let mut host = HostRows::default();
+    pub fn host(&mut self) -> Host {
+        let mut host = Host::default();
         self.collector.collect_host(&mut host);
         host
     }

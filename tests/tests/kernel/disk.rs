@@ -88,12 +88,12 @@ impl Host {
         loop {
             self.engine.tick();
             let snapshot = self.snapshots.borrow().clone().unwrap();
-            let age = snapshot.disk.as_ref().and_then(|disk| disk.age);
+            let age = snapshot.host.disk.as_ref().and_then(|disk| disk.age);
             if age.is_some_and(|age| age < begun.elapsed()) {
                 let row = row(&self.snapshots, &self.id).expect("the container");
                 return row.disk.as_deref().cloned();
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "no round: {:?}", snapshot.disk);
+            assert!(begun.elapsed() < Duration::from_secs(30), "no round: {:?}", snapshot.host.disk);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

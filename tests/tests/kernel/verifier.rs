@@ -3,7 +3,7 @@
 use aya::{EbpfLoader, programs::Program};
 use glassbox::{
     config::{Config, NvidiaDriverRung, SchedulerRung},
-    kernel::{OBJECT, attach::Hook, ladders::ladders, offsets},
+    kernel::{OBJECT, ladders::ladders, offsets, program::Hook},
 };
 
 /// The kernel refuses a program that takes a million (`BPF_COMPLEXITY_LIMIT_INSNS`), and needs memory for what it has

@@ -110,7 +110,7 @@ fn two_containers_on_one_gpu_have_each_what_is_theirs() {
     // 300 W, of which 60 % are its: 180 J for each second at 60 %, that is 300 J per busy second.
     let per_busy_second = joules_a / on_a.busy.as_secs_f64();
     assert!((per_busy_second - 300.0).abs() < 60.0, "{per_busy_second}");
-    let processes = &snapshot.gpus[0].processes;
+    let processes = &snapshot.host.gpus[0].processes;
     assert_eq!(processes, &[("container", 2), ("host", 1), ("unknown", 1)]);
 }
 

@@ -144,7 +144,7 @@ fn instances_and_gpus_without_uuids_have_series_of_their_own() {
     ]);
     let stand_in = StandIn::new(&scenario);
     let mut host = Host::start(&stand_in);
-    let snapshot = host.until("both GPUs", |snapshot| snapshot.gpus.len() == 2);
+    let snapshot = host.until("both GPUs", |snapshot| snapshot.host.gpus.len() == 2);
     // In a debug build, a series that is written twice panics.
     let samples = samples(&snapshot);
     let used = |gpu: u32, instance: &str| {

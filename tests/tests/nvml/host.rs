@@ -8,13 +8,20 @@ use std::{
 };
 
 use glassbox::{
+    analysis::xids,
     collectors::{
         Collector as _,
         nvml::{Nvml, Options},
     },
-    containers::{Identity, Runtime, cgroup::Layout, tracker::Container},
+    containers::{cgroup::Layout, tracker::Container},
     exposition::{self, Scope, Text},
-    snapshot::{ContainerRow, Snapshot, agent::AgentUsage, gpu::Gpu, gpu::HostRows},
+    snapshot::{
+        ContainerRow, Snapshot,
+        agent::AgentUsage,
+        gpu::Gpu,
+        host,
+        identity::{Identity, Runtime},
+    },
 };
 use glassbox_tests::{cgroup, nvml::StandIn};
 
@@ -78,19 +85,14 @@ impl Host {
         for (container, row) in &mut self.containers {
             self.collector.collect(container, row).unwrap();
         }
-        let mut host = HostRows::default();
+        let mut host = host::Host::default();
         self.collector.collect_host(&mut host);
-        host.join_xids();
+        xids::join(&mut host);
         Snapshot {
             delivery: Default::default(),
             taken_at: SystemTime::now(),
             containers: self.containers.iter().map(|(_, row)| row.clone()).collect(),
-            gpus: host.gpus,
-            stray_gpus: host.stray_gpus,
-            nvidia_driver: host.nvidia_driver,
-            nvml: host.nvml,
-            disk: host.disk,
-            machine: host.machine,
+            host,
             agent: AgentUsage::default(),
         }
     }
@@ -111,7 +113,7 @@ impl Host {
 
 /// The GPU of that id, if it is there and answers.
 pub(crate) fn living<'a>(snapshot: &'a Snapshot, uuid: &str) -> Option<&'a Gpu> {
-    snapshot.gpus.iter().find(|gpu| gpu.uuid == uuid && gpu.up)
+    snapshot.host.gpus.iter().find(|gpu| gpu.uuid == uuid && gpu.up)
 }
 
 /// The samples of a snapshot's text, by name and labels as written.

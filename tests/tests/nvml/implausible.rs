@@ -206,7 +206,8 @@ fn whatever_nvml_reports_nothing_impossible_is_exported() {
         let snapshot = host.tick();
         let text = samples(&snapshot);
         // Unknown in a round in which the total is impossible.
-        let total = snapshot.gpus[0].memory_total_bytes.map_or((1_u64 << 44) as f64, |total| total as f64);
+        let total =
+            snapshot.host.gpus[0].memory_total_bytes.map_or((1_u64 << 44) as f64, |total| total as f64);
         let elapsed = begun.elapsed().as_secs_f64();
         for (series, value) in &text {
             // A maximum is of other rounds, with other totals.

@@ -16,7 +16,7 @@ const LOST: u32 = 15;
 fn a_gpu_that_appears_is_lost_and_returns_keeps_its_counters() {
     let stand_in = StandIn::new(&json!({ "driver_version": "580.159.04" }));
     let mut host_ = Host::start(&stand_in);
-    host_.until("a library without GPUs", |snapshot| snapshot.nvml.as_ref().is_some_and(|nvml| nvml.up));
+    host_.until("a library without GPUs", |snapshot| snapshot.host.nvml.as_ref().is_some_and(|nvml| nvml.up));
     let both = || json!({ "driver_version": "580.159.04", "devices": [gpu("GPU-a", 0), gpu("GPU-b", 1)] });
     stand_in.set(&both());
     let snapshot = host_.until("both GPUs and a sample", |snapshot| {
@@ -31,7 +31,7 @@ fn a_gpu_that_appears_is_lost_and_returns_keeps_its_counters() {
     let snapshot = host_.until("the second one lost", |snapshot| living(snapshot, "GPU-b").is_none());
     let first = living(&snapshot, "GPU-a").expect("the first one goes on");
     assert_eq!(first.temperature_celsius, Some(58.0));
-    let failures = &snapshot.nvml.as_ref().unwrap().failures;
+    let failures = &snapshot.host.nvml.as_ref().unwrap().failures;
     assert!(failures.iter().any(|(_, code, _)| *code == "gpu_is_lost"), "{failures:?}");
     let text = samples(&snapshot);
     let about_lost = text.keys().filter(|series| series.contains("GPU-b") && series.contains("ratio"));
@@ -61,7 +61,8 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_found() {
         ["nvmlInit_v2", "nvmlDeviceGetCount_v2", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetSamples"];
     gone["errors"] = calls.into_iter().map(|call| (call.to_owned(), json!(18))).collect();
     stand_in.set(&gone);
-    let snapshot = host_.until("no library", |snapshot| snapshot.nvml.as_ref().is_some_and(|nvml| !nvml.up));
+    let snapshot =
+        host_.until("no library", |snapshot| snapshot.host.nvml.as_ref().is_some_and(|nvml| !nvml.up));
     let text = samples(&snapshot);
     assert_eq!(text.get("glassbox_gpu_up{gpu=\"0\",uuid=\"GPU-aaaa\"}"), Some(&0.0), "{text:#?}");
     stand_in.set(&host());
@@ -85,7 +86,7 @@ fn a_library_that_hangs_delays_no_tick_and_its_values_are_absent() {
         slowest = slowest.max(tick.elapsed());
         if living(&snapshot, "GPU-aaaa").is_none() {
             absent_after.get_or_insert(begun.elapsed());
-            assert_eq!(snapshot.gpus.len(), 1, "it is known that it was there");
+            assert_eq!(snapshot.host.gpus.len(), 1, "it is known that it was there");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -161,7 +162,7 @@ fn a_wait_for_events_that_fails_at_once_does_not_spin() {
     host_.until("the GPU", |snapshot| living(snapshot, "GPU-aaaa").is_some());
     std::thread::sleep(Duration::from_secs(1));
     let snapshot = host_.tick();
-    let failures = snapshot.nvml.unwrap().failures;
+    let failures = snapshot.host.nvml.unwrap().failures;
     let waits = failures.iter().find(|(call, ..)| *call == "nvmlEventSetWait_v2").map_or(0, |found| found.2);
     assert!((1..100).contains(&waits), "{failures:?}");
 }

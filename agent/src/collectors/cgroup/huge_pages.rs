@@ -1,7 +1,10 @@
 //! The files of huge pages, three for each size of page that some architecture has. A file of a size that this host lacks
 //! is given up as any other that is missing.
 
-use super::source::{Source, When::Rarely, number};
+use super::{
+    source::{Source, When::Rarely},
+    text::number,
+};
 use crate::snapshot::cgroup::{CgroupUsage, HugePages};
 
 macro_rules! sizes {

@@ -1,6 +1,6 @@
 //! Files whose lines have several values: pressure, lists of processes, NUMA nodes.
 
-use super::source::{BUFFER_BYTES, number};
+use super::text::{BUFFER_BYTES, number};
 use crate::snapshot::cgroup::{NumaPages, Pressure, Processes};
 
 /// Most values by NUMA node that are kept of one container.

@@ -5,9 +5,11 @@ use std::{fs, path::Path, sync::Arc, time::SystemTime};
 use super::*;
 use crate::{
     config::Config,
-    containers::{Identity, Runtime},
-    snapshot::cgroup::{
-        CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures, Processes,
+    snapshot::{
+        cgroup::{
+            CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures, Processes,
+        },
+        identity::{Identity, Runtime},
     },
 };
 
@@ -250,8 +252,8 @@ fn no_limit_is_0_and_no_quota_is_none() {
     };
     assert_eq!(usage.limits, limits);
     assert_eq!(usage.cpu, CpuUsage { usage_ns: Some(5000), ..CpuUsage::default() });
-    assert_eq!(source::limit("9223372036854771712\n"), Some(0));
-    assert_eq!(source::limit("4611686018427387904\n"), Some(1 << 62));
+    assert_eq!(text::limit("9223372036854771712\n"), Some(0));
+    assert_eq!(text::limit("4611686018427387904\n"), Some(1 << 62));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use super::{
     source::{
         Source,
         When::{EachTick, Rarely, Worked, WorkedOrThird},
-        limit, number, pairs,
     },
+    text::{limit, number, pairs},
 };
 
 /// CPU time. User and system time are sampled by the timer tick, so their sum is not exactly the usage.

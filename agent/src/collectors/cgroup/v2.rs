@@ -5,8 +5,8 @@ use super::{
     source::{
         Source,
         When::{EachTick, Rarely, WorkedOrThird},
-        limit, number, pairs,
     },
+    text::{limit, number, pairs},
 };
 
 /// CPU time, in every v2 tree; throttling, where it has the cpu controller.

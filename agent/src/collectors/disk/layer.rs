@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{collectors::process, containers::cgroup::Layout};
+use crate::containers::{cgroup::Layout, process};
 
 /// Most of the list of mounts that is read. The root is among the first.
 const MOUNTS_BYTES: u64 = 4 << 20;

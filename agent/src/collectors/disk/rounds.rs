@@ -16,7 +16,8 @@ use super::{
     walk::{Step, Walk},
 };
 use crate::{
-    collectors::{cgroup::device_names, process},
+    containers::process,
+    kernel::block_devices,
     snapshot::disk::{DiskSource, DiskUsage},
 };
 
@@ -139,7 +140,7 @@ impl Rounds {
         {
             if let Ok(device) = directory.device() {
                 let number = (libc::major(device), libc::minor(device));
-                let name = device_names::look_up(&self.options.sys_root.join("dev/block"), number);
+                let name = block_devices::look_up(&self.options.sys_root.join("dev/block"), number);
                 if known.device != name {
                     known.device = name;
                 }

@@ -6,8 +6,11 @@ use std::{
 
 use super::*;
 use crate::{
-    containers::{Identity, Runtime, directory::Source},
-    snapshot::disk::{DiskSource, DiskUsage},
+    containers::source::Source,
+    snapshot::{
+        disk::{DiskSource, DiskUsage},
+        identity::{Identity, Runtime},
+    },
 };
 
 const PERIOD: Duration = Duration::from_millis(100);
@@ -87,7 +90,7 @@ impl Host {
         let begun = Instant::now();
         disk.refresh(None);
         disk.collect(&self.container, &mut self.row).unwrap();
-        let mut host = HostRows::default();
+        let mut host = crate::snapshot::host::Host::default();
         disk.collect_host(&mut host);
         assert!(begun.elapsed() < Duration::from_millis(50), "a tick waited: {:?}", begun.elapsed());
         host.disk.unwrap()

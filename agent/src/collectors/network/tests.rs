@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::SystemTime};
 use super::*;
 use crate::{
     config::Config,
-    containers::{Identity, Runtime},
+    snapshot::identity::{Identity, Runtime},
 };
 
 /// A v2 host whose processes are directories of files.

@@ -4,25 +4,16 @@ use std::{
     collections::HashMap,
     fs,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use glassbox_ebpf::nvidia_driver::{device, device_key, file_key};
 
+use crate::config::ExtraPaths;
+
 /// The driver's own major number (nv-chardev-numbers.h), fixed since its first release.
 const MAJOR: u32 = 195;
 const MODESET_MINOR: u32 = 254;
-
-/// Files beside the real devices, from the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExtraPaths {
-    /// As /dev/nvidiactl.
-    pub ctl: Vec<PathBuf>,
-    /// As /dev/nvidia0.
-    pub gpu: Vec<PathBuf>,
-    /// As /dev/nvidia-uvm.
-    pub uvm: Vec<PathBuf>,
-}
 
 /// Kinds of device by the key of an inode. Empty where there is no driver.
 pub(super) fn devices(proc_root: &Path, extra: &ExtraPaths) -> HashMap<u64, u32> {

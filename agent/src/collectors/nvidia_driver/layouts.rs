@@ -12,8 +12,7 @@
 
 use glassbox_ebpf::nvidia_driver::{Layout, UVM_LAYOUTS, commands::UVM_END};
 
-use super::release::Release;
-use crate::snapshot::nvidia_driver::LayoutSupport;
+use crate::{config::Release, snapshot::nvidia_driver::LayoutSupport};
 
 /// The oldest release whose layouts were checked.
 pub(super) const OLDEST: Release = Release(515, 43, 4);

@@ -23,16 +23,17 @@ use glassbox_ebpf::{
 };
 
 use super::{
-    ExtraPaths, Release, SPEC, SYS, described, devices, layouts,
+    SPEC, SYS, described, devices, layouts,
     loads::{DRIVER, Generations, Loads, MODULES, UVM},
+    running,
     xids::Xids,
 };
 use crate::{
-    config::Config,
+    config::{Config, ExtraPaths, Release},
     kernel::{Kernel, events::DriverModule, ladders::NVIDIA_MODULES_NOUN, module},
     snapshot::{
-        gpu::ReportedXids,
         nvidia_driver::{DriverInfo, LayoutSupport},
+        xid::ReportedXids,
     },
 };
 
@@ -163,7 +164,7 @@ impl Presence {
         let is_first = self.looked.replace(Instant::now()).is_none();
         let driver = Driver {
             devices: devices::devices(&self.proc_root, &self.extra),
-            release: self.release.or_else(|| Release::running(&self.proc_root, &self.sys_root)),
+            release: self.release.or_else(|| running::release(&self.proc_root, &self.sys_root)),
             modules: MODULES.map(module::generation),
         };
         self.settling = self.settling.filter(|since| {

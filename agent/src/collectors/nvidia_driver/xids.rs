@@ -13,7 +13,7 @@ use glassbox_ebpf::{
 
 use crate::{
     kernel::{Kernel, record::Record, tracefs::Tracefs},
-    snapshot::gpu::ReportedXids,
+    snapshot::xid::ReportedXids,
 };
 
 pub(super) struct Xids {

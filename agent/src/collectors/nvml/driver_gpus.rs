@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::snapshot::{gpu::Gpu, xid::PciAddress};
+use crate::snapshot::{gpu::Gpu, pci_address::PciAddress};
 
 /// Most GPUs of a host.
 const GPUS_MAX: usize = 256;

@@ -5,15 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{calls::Resting, meter::Meter, plausible::Quantity, processes::Accounts};
+use super::{calls::Resting, cursor::Cursor, meter::Meter, plausible::Quantity, processes::Accounts};
 use crate::snapshot::gpu::{Gpu, RatioHistogram};
 
 /// How far back a maximum reaches: over the usual interval between two scrapes, so that a peak is in one of them.
 pub(super) const PEAK_WINDOW: Duration = Duration::from_secs(15);
-/// After so long without a sample the clock may have been set back: the buffer, which reaches back some seconds, is taken
-/// up afresh.
-const EMPTY_MAX: Duration = Duration::from_secs(60);
-
 /// One GPU's past.
 #[derive(Default)]
 pub(super) struct History {
@@ -50,41 +46,6 @@ impl History {
             *self.xids.entry(number).or_default() += 1;
         }
         self.last_xid = Some(number);
-    }
-}
-
-/// How far a buffer of samples with timestamps was read.
-#[derive(Default)]
-pub(super) struct Cursor {
-    /// The newest timestamp that was seen, µs; `None` before the first sample.
-    seen_us: Option<u64>,
-    empty_since: Option<Instant>,
-}
-
-impl Cursor {
-    /// What to ask for samples after.
-    pub(super) fn seen_us(&self) -> u64 {
-        self.seen_us.unwrap_or(0)
-    }
-
-    /// The samples that are new. Of the first answer none: it reaches back to before the agent started.
-    pub(super) fn news<T>(&mut self, samples: impl Iterator<Item = (u64, T)>, now: Instant) -> Vec<T> {
-        let first = self.seen_us.is_none();
-        let before = self.seen_us();
-        let mut newest = before;
-        let mut news = Vec::new();
-        for (timestamp_us, sample) in samples.filter(|(timestamp_us, _)| *timestamp_us > before) {
-            newest = newest.max(timestamp_us);
-            news.push(sample);
-        }
-        if newest > before {
-            self.seen_us = Some(newest);
-            self.empty_since = None;
-        } else if now.duration_since(*self.empty_since.get_or_insert(now)) >= EMPTY_MAX {
-            self.seen_us = self.seen_us.map(|_| 0);
-            self.empty_since = None;
-        }
-        if first { Vec::new() } else { news }
     }
 }
 
@@ -147,16 +108,5 @@ mod tests {
         assert_eq!(histogram.counts.iter().sum::<u64>(), 3);
         assert!((histogram.sum - 1.07).abs() < 1e-9);
         assert_eq!(history.utilization_peak.max(now), Some(1.0));
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_is_taken_up_again() {
-        let start = Instant::now();
-        let mut cursor = Cursor::default();
-        cursor.news([(1_000_000, 1)].into_iter(), start);
-        let mut at = |seconds| cursor.news([(5, 1)].into_iter(), start + Duration::from_secs(seconds));
-        assert!([1, 30, 61].into_iter().all(|second| at(second).is_empty()));
-        assert_eq!(at(62), [1], "nothing of the buffer was counted since");
-        assert!(at(63).is_empty());
     }
 }

@@ -18,7 +18,7 @@ use nvml_wrapper::{Device, enums::device::UsedGpuMemory, struct_wrappers::device
 
 use super::{
     calls::Calls,
-    history::Cursor,
+    cursor::Cursor,
     owner::{Owner, Owners, SinceBoot},
     plausible::{Checks, Quantity},
 };

@@ -69,7 +69,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::containers::{Identity, Runtime};
+    use crate::snapshot::identity::{Identity, Runtime};
 
     fn container(key: u64) -> Container {
         let identity = Identity {

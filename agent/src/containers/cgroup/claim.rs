@@ -4,7 +4,7 @@
 use std::{cmp::Reverse, fs, os::unix::fs::MetadataExt as _};
 
 use super::{Layout, container_around, container_of};
-use crate::containers::Runtime;
+use crate::snapshot::identity::Runtime;
 
 /// What speaks for a cgroup, the strongest first: of two, the greater one is the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

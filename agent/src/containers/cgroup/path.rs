@@ -3,7 +3,7 @@
 //! Every runtime ends the name of a container's cgroup with the container's id, 64 lowercase hexadecimal
 //! digits: bare, or behind a prefix that names the runtime and before systemd's `.scope`.
 
-use crate::containers::Runtime;
+use crate::snapshot::identity::Runtime;
 
 /// Digits of a container id.
 const ID_DIGITS: usize = 64;

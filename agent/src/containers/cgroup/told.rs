@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::containers::Runtime;
+use crate::snapshot::identity::Runtime;
 
 /// A container whose cgroup bears no id.
 #[derive(Clone, Debug, PartialEq, Eq)]

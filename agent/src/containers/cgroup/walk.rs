@@ -17,7 +17,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::{Layout, ToldCgroup, bytes, container_of};
-use crate::containers::Runtime;
+use crate::snapshot::identity::Runtime;
 
 /// Deeper cgroups are not visited: nobody nests so deep but to do harm.
 const DEPTH_MAX: usize = 64;

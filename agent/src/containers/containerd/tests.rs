@@ -12,12 +12,11 @@ use super::{
 };
 use crate::{
     containers::{
-        Runtime,
         directory::Directory,
         grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
         lifecycle::{Exit, Life},
     },
-    snapshot::lifecycle::State,
+    snapshot::{identity::Runtime, lifecycle::State},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

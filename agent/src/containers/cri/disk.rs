@@ -17,10 +17,11 @@ use tokio::time::sleep;
 
 use super::messages::Nothing;
 use crate::containers::{
-    directory::{ENTRIES_MAX, Source},
+    directory::ENTRIES_MAX,
     grpc::{Client, bounded::List, is_unimplemented},
     layers::Layers,
     runtimes::is_there,
+    source::Source,
     watcher::{PACE, Pace},
 };
 

@@ -3,10 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
-use crate::containers::{
-    directory::{Names, Source},
-    grpc::bounded::Labels,
-};
+use crate::containers::{directory::Names, grpc::bounded::Labels, source::Source};
 
 /// What Kubernetes calls the container that only holds a pod's namespaces.
 pub(super) const SANDBOX: &str = "POD";

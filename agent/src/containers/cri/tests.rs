@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     containers::{
-        Runtime,
-        directory::{Directory, Names, Source, Unnamed},
+        directory::{Directory, Names, Unnamed},
         grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
         lifecycle::{Exit, Life},
+        source::Source,
     },
-    snapshot::lifecycle::State,
+    snapshot::{identity::Runtime, lifecycle::State},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -5,7 +5,8 @@ use std::{
     time::Instant,
 };
 
-use super::{ENTRIES_MAX, LINGER, Names, Source};
+use super::{ENTRIES_MAX, LINGER, Names};
+use crate::containers::source::Source;
 
 #[derive(Debug, Default)]
 pub(super) struct Entries {

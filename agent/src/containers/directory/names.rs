@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use super::Source;
-use crate::containers::{Runtime, lifecycle::Life};
+use crate::containers::source::Source;
+use crate::{containers::lifecycle::Life, snapshot::identity::Runtime};
 
 pub(super) const NAME_BYTES: usize = 256;
 pub(super) const IMAGE_BYTES: usize = 512;

@@ -1,7 +1,7 @@
 //! The address book's rules.
 
 use super::{unnamed::UNNAMED_MAX, *};
-use crate::containers::Runtime;
+use crate::snapshot::identity::Runtime;
 
 fn named(name: &str) -> Names {
     Names::new(Runtime::Docker, name, "image", [], &[])

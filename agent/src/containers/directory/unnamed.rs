@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::Directory;
-use crate::containers::Runtime;
+use crate::snapshot::identity::Runtime;
 
 /// Most containers that nobody has named yet and that are still to be looked up.
 pub(super) const UNNAMED_MAX: usize = 1024;

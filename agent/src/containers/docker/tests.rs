@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    containers::{Runtime, directory::Directory, lifecycle::Exit, watcher::Pace},
-    snapshot::lifecycle::Health,
+    containers::{directory::Directory, lifecycle::Exit, watcher::Pace},
+    snapshot::{identity::Runtime, lifecycle::Health},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -6,9 +6,9 @@ use std::{collections::HashMap, path::Path};
 use serde::Deserialize;
 
 use super::{FILE_BYTES, entries, read};
-use crate::containers::{
-    Runtime,
-    directory::{Names, Source},
+use crate::{
+    containers::{directory::Names, source::Source},
+    snapshot::identity::Runtime,
 };
 
 /// Where the tasks are, in containerd's state.

@@ -5,10 +5,9 @@ use std::{collections::HashMap, path::Path};
 use serde::Deserialize;
 
 use super::{FILE_BYTES, read};
-use crate::containers::{
-    Runtime,
-    directory::{Names, Source},
-    docker::timestamp,
+use crate::{
+    containers::{directory::Names, docker::timestamp, source::Source},
+    snapshot::identity::Runtime,
 };
 
 #[derive(Deserialize)]

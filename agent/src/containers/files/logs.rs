@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use super::entries;
-use crate::containers::directory::{Names, Source, Unnamed};
+use crate::containers::{
+    directory::{Names, Unnamed},
+    source::Source,
+};
 
 /// Where the links are that name a container with its id.
 pub(super) const CONTAINERS: &str = "containers";

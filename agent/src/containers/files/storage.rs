@@ -6,9 +6,9 @@ use std::{collections::HashMap, path::Path};
 use serde::Deserialize;
 
 use super::{FILE_BYTES, entries, read};
-use crate::containers::{
-    Runtime,
-    directory::{Names, Source},
+use crate::{
+    containers::{directory::Names, source::Source},
+    snapshot::identity::Runtime,
 };
 
 /// Most bytes of the file about all containers; one has some 600.

@@ -9,12 +9,12 @@ use std::{
 use super::Container;
 use crate::{
     containers::{
-        Identity, Moment,
+        Moment,
         directory::{Names, Reported},
         lifecycle::{self, Life, Tracked},
         naming::Assigned,
     },
-    snapshot::{ContainerRow, Totals},
+    snapshot::{ContainerRow, Totals, identity::Identity},
 };
 
 /// How long a new cgroup may be without processes until it is known not to run. A runtime moves the first process in within

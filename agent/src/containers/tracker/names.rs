@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 
 use super::Tracker;
-use crate::containers::{
-    Identity, Moment,
-    directory::{Names, Unnamed},
-    naming::{self, Candidate},
+use crate::{
+    containers::{
+        Moment,
+        directory::{Names, Unnamed},
+        naming::{self, Candidate},
+    },
+    snapshot::identity::Identity,
 };
 
 impl Tracker {

@@ -1,10 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::*;
-use crate::{
-    containers::Runtime,
-    snapshot::{agent::AgentUsage, lifecycle::State},
-};
+use crate::snapshot::{agent::AgentUsage, identity::Runtime, lifecycle::State};
 
 /// WCAG 2's AA for text of ordinary size.
 const CONTRAST_MIN: f64 = 4.5;
@@ -81,12 +78,7 @@ fn page(containers: Vec<ContainerRow>) -> String {
         delivery: Default::default(),
         taken_at: SystemTime::UNIX_EPOCH + Duration::from_secs(100),
         containers,
-        gpus: Vec::new(),
-        stray_gpus: Vec::new(),
-        nvidia_driver: None,
-        nvml: None,
-        disk: None,
-        machine: None,
+        host: Default::default(),
         agent,
     })
 }

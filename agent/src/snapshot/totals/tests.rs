@@ -9,9 +9,9 @@ use glassbox_ebpf::histogram;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    containers::{Identity, Runtime},
-    snapshot::nvidia_driver::Failure,
+use crate::snapshot::{
+    identity::{Identity, Runtime},
+    nvidia_driver::Failure,
 };
 
 fn row() -> ContainerRow {

@@ -8,11 +8,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use glassbox::{
-    collectors::{
-        Collector, Context,
-        nvidia_driver::{self, ExtraPaths},
-    },
-    config::{Config, ProgramStats},
+    collectors::{Collector, Context, nvidia_driver},
+    config::{Config, ExtraPaths, ProgramStats},
     containers::cgroup::Layout,
     kernel::{Kernel, Options, cgroup_programs::HostNetworkLinks},
 };

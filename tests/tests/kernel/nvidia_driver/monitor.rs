@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use glassbox::{
-    gpu_state::{GpuStates, Sources},
+    analysis::gpu_state::{GpuStates, Sources},
     snapshot::gpu_state::GpuState,
 };
 

@@ -14,7 +14,7 @@ use glassbox::{
     kernel::{Kernel, Options, events::Event},
     snapshot::{
         ContainerRow,
-        gpu::HostRows,
+        host::Host,
         nvidia_driver::{CommandUsage, DriverUsage, Failure},
     },
 };
@@ -105,8 +105,8 @@ impl DriverProbe {
     }
 
     /// What is known of the host as a whole.
-    pub(super) fn host(&mut self) -> HostRows {
-        let mut host = HostRows::default();
+    pub(super) fn host(&mut self) -> Host {
+        let mut host = Host::default();
         self.collector.collect_host(&mut host);
         host
     }

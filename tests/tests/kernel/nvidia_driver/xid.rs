@@ -3,8 +3,9 @@
 use std::fs;
 
 use glassbox::{
+    analysis::xids,
     config::NvidiaDriverRung,
-    snapshot::gpu::{Gpu, HostRows, ReportedXids},
+    snapshot::{gpu::Gpu, host::Host, xid::ReportedXids},
 };
 use glassbox_ebpf::{Lost, nvidia_driver::XID_ENTRIES, programs};
 use glassbox_tests::nvidia_module;
@@ -44,8 +45,8 @@ fn errors_are_counted_by_gpu_and_number(rung: NvidiaDriverRung, program: &str) -
     assert_eq!(probe.host().reported_xids.as_ref(), Some(&expected));
     // NVML knows the one, and has told of the same errors.
     let known = Gpu { pci_bus_id: format!("0000{one}"), xids: vec![(31, 3), (79, 1)], ..Gpu::default() };
-    let mut host = HostRows { gpus: vec![known], ..probe.host() };
-    host.join_xids();
+    let mut host = Host { gpus: vec![known], ..probe.host() };
+    xids::join(&mut host);
     assert_eq!(host.gpus[0].xids, [(31, 3), (79, 1)]);
     assert_eq!(host.stray_gpus.len(), 1);
     assert_eq!(

@@ -1,9 +1,9 @@
 //! The sizes of layers against runtimes of all kinds, made up on a unix socket.
 
 use super::*;
-use crate::containers::{
-    Runtime,
-    grpc::peer::{Answer, HASTY, Peer, UNIMPLEMENTED},
+use crate::{
+    containers::grpc::peer::{Answer, HASTY, Peer, UNIMPLEMENTED},
+    snapshot::identity::Runtime,
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -246,10 +246,10 @@ mod tests {
     }
 
     fn row() -> ContainerRow {
-        let identity = crate::containers::Identity {
+        let identity = crate::snapshot::identity::Identity {
             id: "a".into(),
             cgroup_path: "/docker/a".into(),
-            runtime: crate::containers::Runtime::Docker,
+            runtime: crate::snapshot::identity::Runtime::Docker,
             name: String::new(),
             image: String::new(),
             container: "a".into(),

@@ -20,7 +20,7 @@ const KEPT: Duration = Duration::from_secs(60);
 const NAMES_MAX: usize = 4096;
 
 /// The names known.
-pub(super) struct DeviceNames {
+pub struct DeviceNames {
     directory: PathBuf,
     names: HashMap<(u32, u32), Arc<str>>,
     /// Grows when names are forgotten: whoever has taken names over asks anew.
@@ -30,7 +30,7 @@ pub(super) struct DeviceNames {
 
 impl DeviceNames {
     /// `sys_root` is where sysfs is mounted.
-    pub(super) fn new(sys_root: &std::path::Path) -> Self {
+    pub fn new(sys_root: &std::path::Path) -> Self {
         Self {
             directory: sys_root.join("dev/block"),
             names: HashMap::new(),
@@ -40,7 +40,7 @@ impl DeviceNames {
     }
 
     /// Forgets the names whose time is up.
-    pub(super) fn refresh(&mut self) {
+    pub fn refresh(&mut self) {
         if self.forgotten_at.elapsed() >= KEPT {
             self.forget();
         }
@@ -53,7 +53,7 @@ impl DeviceNames {
     }
 
     /// Names every device of one container. `named` is when that was done last.
-    pub(super) fn name(&mut self, devices: &mut [DeviceIo], named: &mut u64) {
+    pub fn name(&mut self, devices: &mut [DeviceIo], named: &mut u64) {
         let all = *named != self.generation;
         if !all && devices.iter().all(|device| !device.name.is_empty()) {
             return;
@@ -92,7 +92,7 @@ impl DeviceNames {
 }
 
 /// The name of the device with these numbers, by the links in `directory`; the numbers where it has none.
-pub(in crate::collectors) fn look_up(directory: &std::path::Path, number: (u32, u32)) -> Arc<str> {
+pub fn look_up(directory: &std::path::Path, number: (u32, u32)) -> Arc<str> {
     let (major, minor) = number;
     let link = fs::read_link(directory.join(format!("{major}:{minor}"))).ok();
     let name = link.as_ref().and_then(|link| link.file_name()?.to_str());

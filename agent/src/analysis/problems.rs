@@ -148,9 +148,9 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        containers::{Identity, Runtime},
-        snapshot::lifecycle::LastExit,
+    use crate::snapshot::{
+        identity::{Identity, Runtime},
+        lifecycle::LastExit,
     };
 
     /// A container, and what was known of it at each second since it was first seen.

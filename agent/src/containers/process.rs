@@ -1,6 +1,6 @@
 //! Finds a process of a container, through which its namespaces and mounts can be read.
 //!
-//! Every collector that needs "some process of this container" asks [`any_of`]. It leaves out containers that are nested
+//! Whatever needs "some process of this container" asks [`any_of`]. It leaves out containers that are nested
 //! in this one (Docker in Docker, a Kubernetes node in a container): their processes have other networks and other roots.
 //!
 //! Process ids come from `cgroup.procs`, which the kernel writes for the reader's PID namespace. They are only valid in a
@@ -34,7 +34,7 @@ const REMEDY_PID_NAMESPACE: &str = "set hostPID: true (Kubernetes) or --pid=host
 ///
 /// # Errors
 /// If the container has processes, but all of them are hidden from the agent's PID namespace.
-pub(in crate::collectors) fn any_of(layout: &Layout, cgroup_path: &str) -> anyhow::Result<Option<String>> {
+pub fn any_of(layout: &Layout, cgroup_path: &str) -> anyhow::Result<Option<String>> {
     let mut hidden = false;
     for directory in directories(layout, cgroup_path) {
         let Ok(list) = processes(&directory) else { continue };
@@ -51,18 +51,18 @@ pub(in crate::collectors) fn any_of(layout: &Layout, cgroup_path: &str) -> anyho
 }
 
 /// True if the process is still in the container.
-pub(in crate::collectors) fn is_member(layout: &Layout, cgroup_path: &str, process: &str) -> bool {
+pub fn is_member(layout: &Layout, cgroup_path: &str, process: &str) -> bool {
     directories(layout, cgroup_path)
         .any(|directory| processes(&directory).is_ok_and(|list| list.lines().any(|line| line == process)))
 }
 
 /// The inode number of a process's network namespace.
-pub(in crate::collectors) fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
+pub fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
     fs::metadata(proc_root.join(process).join("ns/net")).map(|metadata| metadata.ino())
 }
 
 /// The inode number of the host's network namespace. If process 1 cannot be seen, the agent's own is taken for it.
-pub(in crate::collectors) fn host_network_namespace(proc_root: &Path) -> anyhow::Result<u64> {
+pub fn host_network_namespace(proc_root: &Path) -> anyhow::Result<u64> {
     network_namespace(proc_root, "1")
         .or_else(|_| network_namespace(proc_root, "self"))
         .context("find the host's network namespace")
@@ -72,7 +72,7 @@ pub(in crate::collectors) fn host_network_namespace(proc_root: &Path) -> anyhow:
 ///
 /// # Errors
 /// If that procfs belongs to another PID namespace; the text contains the remedy.
-pub(in crate::collectors) fn same_namespace(proc_root: &Path) -> anyhow::Result<()> {
+pub fn same_namespace(proc_root: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         host::shares_process_ids(proc_root),
         "look up containers' processes: {} belongs to another PID namespace than the agent, so process ids mean \
@@ -83,7 +83,7 @@ pub(in crate::collectors) fn same_namespace(proc_root: &Path) -> anyhow::Result<
 }
 
 /// Why processes of containers cannot be looked at, completely or for most containers. `None` if they can.
-pub(in crate::collectors) fn limitation(layout: &Layout, proc_root: &Path) -> Option<String> {
+pub fn limitation(layout: &Layout, proc_root: &Path) -> Option<String> {
     if let Err(error) = same_namespace(proc_root) {
         return Some(format!("{error:#}"));
     }
@@ -190,7 +190,7 @@ mod tests {
         let (_root, layout) = tree(&[(&format!("docker/{OUTER}/default/web"), "20\n")]);
         let web = crate::containers::cgroup::ToldCgroup {
             id: "web".into(),
-            runtime: crate::containers::Runtime::Containerd,
+            runtime: crate::snapshot::identity::Runtime::Containerd,
         };
         layout.told().set([(format!("{outer}/default/web"), web)].into());
         assert_eq!(any_of(&layout, &outer).unwrap(), None);

@@ -1,0 +1,45 @@
+//! Where facts about a container come from.
+
+use crate::snapshot::identity::Runtime;
+
+/// Who tells of containers: one socket of a runtime, or the files that runtimes leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Its sockets in the order in which they were configured, or [`Source::FILES`].
+    number: u16,
+}
+
+impl Source {
+    /// Files have been read but cannot be asked again: whoever answers knows better.
+    const FILES: u16 = u16::MAX;
+
+    /// A socket of `runtime`; `number` tells its sockets apart.
+    #[must_use]
+    pub fn socket(runtime: Runtime, number: usize) -> Self {
+        Self { runtime, number: u16::try_from(number).unwrap_or(Self::FILES - 1).min(Self::FILES - 1) }
+    }
+
+    /// Files that `runtime` has left.
+    #[must_use]
+    pub const fn files(runtime: Runtime) -> Self {
+        Self { runtime, number: Self::FILES }
+    }
+
+    /// Of two who tell of one thing, the one with the lower rank is believed.
+    pub(super) const fn rank(self) -> u16 {
+        self.number
+    }
+
+    pub(super) fn is_files(self) -> bool {
+        self.number == Self::FILES
+    }
+}
+
+impl From<Runtime> for Source {
+    /// Its first socket.
+    fn from(runtime: Runtime) -> Self {
+        Self { runtime, number: 0 }
+    }
+}
