@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    containers::cgroup::{Layout, container_of},
+    containers::cgroup::{Layout, container_of, may_have_nested},
     kernel::{
         host,
         privileges::{Privileges, SYS_PTRACE},
@@ -122,7 +122,8 @@ fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathB
     let mut left = NESTED_MAX;
     std::iter::from_fn(move || {
         let (directory, path) = pending.pop()?;
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let entries = may_have_nested(&directory).then(|| fs::read_dir(&directory));
+        for entry in entries.into_iter().flatten().flatten().flatten() {
             if left == 0 || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }

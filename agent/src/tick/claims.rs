@@ -12,8 +12,8 @@ use crate::containers::{
     directory::{Directory, Reported},
 };
 
-/// A container known to have processes is looked into at one of so many ticks, and whenever the kernel reports that it
-/// has become empty.
+/// A container that is known to have processes, or to have ended, is looked into at one of so many ticks. Both are looked
+/// into sooner if there is news: the kernel reports that the cgroup became empty, or the runtime that the container runs.
 const LOOK_EVERY_TICKS: u64 = 10;
 /// Most refused cgroups that are remembered, to be judged again when a runtime reports something.
 const REFUSED_MAX: usize = 4096;
@@ -129,7 +129,8 @@ impl Engine {
         let (ticks, layout) = (self.ticks, &self.layout);
         for entry in self.tracker.living() {
             let due = ticks.wrapping_add(entry.container.key).is_multiple_of(LOOK_EVERY_TICKS);
-            if due || entry.populated != Some(true) {
+            let is_known = entry.populated == Some(true) || !entry.row.running;
+            if due || !is_known {
                 entry.look(layout.populated(&entry.container.identity.cgroup_path));
             }
         }

@@ -1,6 +1,6 @@
 //! Whether there are processes in a cgroup or below it.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use super::{Layout, Mode, within};
 
@@ -34,6 +34,13 @@ fn by_events(directory: &Path) -> Option<bool> {
     text.lines().find_map(|line| Some(line.strip_prefix("populated ")? == "1"))
 }
 
+/// False if the cgroup in `directory` has no nested cgroups: cgroupfs counts a link for each, beside the directory's own two.
+/// Asking costs 1 µs, reading the directory 20 µs. Filesystems that do not count links give 1.
+#[must_use]
+pub fn may_have_nested(directory: &Path) -> bool {
+    fs::metadata(directory).map_or(true, |metadata| metadata.nlink() != 2)
+}
+
 fn by_lists(directory: &Path, left: &mut usize) -> Option<bool> {
     let list = fs::File::open(directory.join("cgroup.procs")).and_then(|mut file| {
         let mut first = [0; 1];
@@ -41,6 +48,9 @@ fn by_lists(directory: &Path, left: &mut usize) -> Option<bool> {
     });
     if list.ok()? > 0 {
         return Some(true);
+    }
+    if !may_have_nested(directory) {
+        return Some(false);
     }
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
