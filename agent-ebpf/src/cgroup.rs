@@ -59,11 +59,6 @@ pub mod event {
     pub const EMPTIED: u32 = 2;
     /// It was removed.
     pub const REMOVED: u32 = 3;
-    /// Not about a cgroup: a module of the NVIDIA driver is loaded, and its init function runs next. The event's `id` is
-    /// the time in ns of CLOCK_MONOTONIC, its `path` the module's name.
-    pub const MODULE_LOADED: u32 = 4;
-    /// A module of the NVIDIA driver is unloaded; fields as for [`MODULE_LOADED`].
-    pub const MODULE_GONE: u32 = 5;
 }
 
 /// A rare event that user space handles at once.
@@ -76,7 +71,7 @@ pub struct CgroupEvent {
     pub slot: u32,
     /// The cgroup's id.
     pub id: u64,
-    /// The cgroup's path within its hierarchy, NUL-terminated. Only for [`event::BORN`] and events about modules.
+    /// The cgroup's path within its hierarchy, NUL-terminated. Only for [`event::BORN`].
     pub path: [u8; PATH_BYTES],
 }
 

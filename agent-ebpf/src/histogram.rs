@@ -4,19 +4,39 @@
 //! native histogram of schema 2 (upper bounds 2^(i/4) s, inclusive). Every fourth boundary is a power of two and
 //! serves as a classic `le`, so both forms are read from the same counts without error.
 //!
-//! Slot 0 holds what is at most 2^-20 s (0.95 µs), the native histogram's zero bucket. Slots 1 to 124 are the quarter
-//! octaves up to 2^11 s (34 min). Slot 125 holds what is longer.
+//! Bucket 0 counts what is at most 2^-20 s (0.95 µs), the native histogram's zero bucket. Buckets 1 to 124 are the quarter
+//! octaves up to 2^11 s (34 min). Bucket 125 counts what is longer.
 
-/// Number of counters in a histogram.
-pub const SLOTS: usize = 126;
+use crate::counters::counters;
+
+counters! {
+    /// A distribution of durations.
+    pub struct Histogram {
+        /// Sum of all durations, ns.
+        pub sum_ns: u64,
+        /// Durations by [`bucket`].
+        pub buckets: [u64; BUCKETS],
+    }
+}
+
+impl Histogram {
+    /// How many durations were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
+/// Number of buckets in a histogram.
+pub const BUCKETS: usize = 126;
 /// Buckets per octave.
 pub const PER_OCTAVE: usize = 4;
 /// Exponent of the zero bucket's upper bound: 2^-20 s.
 pub const MIN_EXPONENT: i32 = -20;
 /// Exponent of the last finite upper bound: 2^11 s.
 pub const MAX_EXPONENT: i32 = 11;
-/// The slot of what exceeds every finite bound.
-pub const OVERFLOW: usize = SLOTS - 1;
+/// The bucket of what exceeds every finite bound.
+pub const OVERFLOW: usize = BUCKETS - 1;
 
 /// 2^30 / 10^9, scaled by 2^23: a duration below 2^40 ns then fits 64 bits, and the error is 3 parts in 10^8.
 const UNITS_PER_NS: u64 = 9_007_199;
@@ -30,10 +50,10 @@ const UNIT_EXPONENT: i32 = -30;
 /// 2^(63 + k/4) for k = 1, 2, 3, rounded down.
 const QUARTERS: [u64; 3] = [0x9837_F051_8DB8_A96F, 0xB504_F333_F9DE_6484, 0xD744_FCCA_D69D_6AF4];
 
-/// The slot that counts a duration of `duration_ns`.
+/// The bucket that counts a duration of `duration_ns`.
 #[inline(always)]
 #[must_use]
-pub fn slot(duration_ns: u64) -> usize {
+pub fn bucket(duration_ns: u64) -> usize {
     let clamped_ns = if duration_ns > LONGEST_NS { LONGEST_NS } else { duration_ns };
     let units = (clamped_ns * UNITS_PER_NS) >> UNITS_SHIFT;
     if units <= 1 << (MIN_EXPONENT - UNIT_EXPONENT) {
@@ -80,8 +100,8 @@ pub fn slot(duration_ns: u64) -> usize {
         quarter += 1;
     }
     let octaves = exponent as usize - (MIN_EXPONENT - UNIT_EXPONENT) as usize;
-    let slot = octaves * PER_OCTAVE + quarter;
-    if slot < OVERFLOW { slot } else { OVERFLOW }
+    let bucket = octaves * PER_OCTAVE + quarter;
+    if bucket < OVERFLOW { bucket } else { OVERFLOW }
 }
 
 #[cfg(test)]
@@ -89,9 +109,9 @@ mod tests {
     extern crate std;
     use super::*;
 
-    /// The upper bound of a finite slot, in units.
-    fn bound_units(slot: usize) -> f64 {
-        2f64.powf(slot as f64 / 4.0 + f64::from(MIN_EXPONENT - UNIT_EXPONENT))
+    /// The upper bound of a finite bucket, in units.
+    fn bound_units(bucket: usize) -> f64 {
+        2f64.powf(bucket as f64 / 4.0 + f64::from(MIN_EXPONENT - UNIT_EXPONENT))
     }
 
     fn ns(units: f64) -> u64 {
@@ -107,28 +127,28 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_lies_within_the_bounds_of_its_slot() {
+    fn a_duration_lies_within_the_bounds_of_its_bucket() {
         let mut duration_ns = 1u64;
         while duration_ns < 1_000_000_000_000 {
             let units = duration_ns as f64 * 2f64.powi(30) / 1e9;
-            let slot = slot(duration_ns);
+            let bucket = bucket(duration_ns);
             // One unit of slack: scaling rounds down to whole units.
             assert!(
-                slot == OVERFLOW || units <= bound_units(slot) * 1.000_001 + 1.0,
-                "{duration_ns} in {slot}"
+                bucket == OVERFLOW || units <= bound_units(bucket) * 1.000_001 + 1.0,
+                "{duration_ns} in {bucket}"
             );
-            assert!(slot == 0 || units > bound_units(slot - 1) * 0.999_999, "{duration_ns} in {slot}");
+            assert!(bucket == 0 || units > bound_units(bucket - 1) * 0.999_999, "{duration_ns} in {bucket}");
             duration_ns += duration_ns / 97 + 1;
         }
     }
 
     #[test]
-    fn slots_never_go_back_as_durations_grow() {
+    fn buckets_never_go_back_as_durations_grow() {
         let mut last = 0;
         let mut duration_ns = 0u64;
         while duration_ns < 1 << 45 {
-            let now = slot(duration_ns);
-            assert!(now >= last && now < SLOTS);
+            let now = bucket(duration_ns);
+            assert!(now >= last && now < BUCKETS);
             last = now;
             duration_ns += duration_ns / 50 + 1;
         }
@@ -138,17 +158,17 @@ mod tests {
     fn powers_of_two_are_inclusive_upper_bounds() {
         for octave in 1..30 {
             let bound = bound_units(octave * PER_OCTAVE);
-            assert_eq!(slot(ns(bound * 0.999)), octave * PER_OCTAVE);
-            assert_eq!(slot(ns(bound * 1.001)), octave * PER_OCTAVE + 1);
+            assert_eq!(bucket(ns(bound * 0.999)), octave * PER_OCTAVE);
+            assert_eq!(bucket(ns(bound * 1.001)), octave * PER_OCTAVE + 1);
         }
     }
 
     #[test]
-    fn the_extremes_have_their_slots() {
-        assert_eq!(slot(0), 0);
-        assert_eq!(slot(953), 0);
-        assert_eq!(slot(956), 1);
-        assert!(slot(u64::MAX) < SLOTS);
-        assert_eq!(slot(u64::MAX), slot(LONGEST_NS));
+    fn the_extremes_have_their_buckets() {
+        assert_eq!(bucket(0), 0);
+        assert_eq!(bucket(953), 0);
+        assert_eq!(bucket(956), 1);
+        assert!(bucket(u64::MAX) < BUCKETS);
+        assert_eq!(bucket(u64::MAX), bucket(LONGEST_NS));
     }
 }

@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod cgroup;
+pub mod counters;
 pub mod histogram;
 pub mod host_network;
 pub mod nvidia_driver;
@@ -28,7 +29,7 @@ pub mod maps {
     pub const CGROUP_CLAIMS: &str = "CGROUP_CLAIMS";
     /// Ring buffer of [`CgroupEvent`](crate::cgroup::CgroupEvent).
     pub const CGROUP_EVENTS: &str = "CGROUP_EVENTS";
-    /// Per-CPU array of [`SchedulerSlot`](crate::scheduler::SchedulerSlot), one per container slot.
+    /// Per-CPU array of [`SchedulerCounters`](crate::scheduler::SchedulerCounters), one per container slot.
     pub const SCHEDULER: &str = "SCHEDULER";
     /// Array of [`WaitEntry`](crate::scheduler::WaitEntry), direct-mapped by pid.
     pub const SCHEDULER_WAITS: &str = "SCHEDULER_WAITS";
@@ -38,7 +39,7 @@ pub mod maps {
     pub const NVIDIA_LAYOUTS: &str = "NVIDIA_LAYOUTS";
     /// Array of [`CallInFlight`](crate::nvidia_driver::CallInFlight), direct-mapped by thread.
     pub const NVIDIA_IN_FLIGHT: &str = "NVIDIA_IN_FLIGHT";
-    /// Hash of [`Calls`](crate::nvidia_driver::Calls) by [`CallKey`](crate::nvidia_driver::CallKey).
+    /// Hash of [`Histogram`](crate::histogram::Histogram) by [`CallKey`](crate::nvidia_driver::CallKey).
     pub const NVIDIA_CALLS: &str = "NVIDIA_CALLS";
     /// Hash of counts by [`FailureKey`](crate::nvidia_driver::FailureKey).
     pub const NVIDIA_FAILURES: &str = "NVIDIA_FAILURES";
@@ -58,12 +59,17 @@ pub mod maps {
     pub const OOM_KILLS: &str = "OOM_KILLS";
     /// Array of words by which a victim is known again, direct-mapped by process.
     pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
-    /// Per-CPU array of [`HostNetworkSlot`](crate::host_network::HostNetworkSlot), one per container slot.
+    /// Per-CPU array of [`HostNetworkCounters`](crate::host_network::HostNetworkCounters), one per container slot.
     pub const HOST_NETWORK: &str = "HOST_NETWORK";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
+    /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
+    pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
+    /// Those with one element for each container slot, which user space resizes to the configured number of containers.
+    pub const PER_SLOT: [&str; 6] =
+        [CGROUP_CHARGES, CGROUP_CLAIMS, SCHEDULER, HOST_NETWORK, OOM_KILLS, NVIDIA_SLOTS];
     /// All of them.
-    pub const ALL: [&str; 23] = [
+    pub const ALL: [&str; 24] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -83,6 +89,7 @@ pub mod maps {
         NVIDIA_POLLS,
         NVIDIA_XIDS,
         NVIDIA_XID_RECORD,
+        NVIDIA_MODULES,
         OOM_KILLS,
         OOM_VICTIMS,
         HOST_NETWORK,

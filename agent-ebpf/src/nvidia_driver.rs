@@ -8,7 +8,7 @@
 pub mod commands;
 pub mod xid;
 
-use crate::histogram;
+use crate::counters::{PerSlot, SlotKey, counters};
 
 /// Kinds of device, as the programs tell them apart by the inode behind a descriptor.
 pub mod device {
@@ -115,6 +115,23 @@ pub struct PollInFlight {
     pub unused: u32,
 }
 
+/// Bytes of a module's name with the NUL that ends it: `MODULE_NAME_LEN` of module.h on 64-bit kernels.
+pub const MODULE_NAME_BYTES: usize = 56;
+/// Bytes of the ring buffer of [`ModuleEvent`]: one page, for some 50 events.
+pub const MODULES_BYTES: u32 = 4096;
+
+/// A module of the driver was loaded, and its init function runs next, or it is unloaded.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ModuleEvent {
+    /// When, in ns of CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// 1 if it was loaded, 0 if it is unloaded.
+    pub loaded: u64,
+    /// Its name, NUL-terminated.
+    pub name: [u8; MODULE_NAME_BYTES],
+}
+
 /// Where the status lies in the structures of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,14 +163,10 @@ pub struct CallKey {
     pub command: u16,
 }
 
-/// Durations of one command.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Calls {
-    /// Their sum, ns.
-    pub duration_ns: u64,
-    /// By [`histogram::slot`].
-    pub slots: [u64; histogram::SLOTS],
+impl SlotKey for CallKey {
+    fn slot(&self) -> u32 {
+        self.slot
+    }
 }
 
 /// Key of a count of failures.
@@ -172,6 +185,12 @@ pub struct FailureKey {
     pub unused: u32,
 }
 
+impl SlotKey for FailureKey {
+    fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
 /// Set in a status that is an error number of ioctl(2).
 pub const TRANSPORT: u32 = 1 << 31;
 /// Stands for any status that no driver defines: the structure is the caller's memory, who may write what it likes.
@@ -183,36 +202,44 @@ pub const NO_MEMORY: u32 = 0x51;
 /// The status of an allocation that lacks something else.
 pub const INSUFFICIENT_RESOURCES: u32 = 0x1A;
 
-/// What the ioctls of one container meant, since its slot was cleared.
+counters! {
+    /// What the ioctls of one container achieved since its slot was cleared.
+    pub struct DriverCounters {
+        /// Allocations of GPU memory that succeeded.
+        pub allocations: u64,
+        /// Their bytes, as the driver rounded them.
+        pub allocated_bytes: u64,
+        /// Bytes of these that were freed by a call; the end of a process frees without one.
+        pub freed_bytes: u64,
+        /// Allocations of GPU memory that failed with [`NO_MEMORY`].
+        pub failed_no_memory: u64,
+        /// Those that failed with [`INSUFFICIENT_RESOURCES`].
+        pub failed_insufficient_resources: u64,
+        /// Failures after which the same process got at least as much.
+        pub recovered: u64,
+        /// Allocations of host memory for the GPU that failed with [`NO_MEMORY`].
+        pub failed_host_memory: u64,
+        /// Bytes of host memory pinned for the GPU.
+        pub pinned_bytes: u64,
+        /// Contexts: address spaces registered with UVM.
+        pub contexts: u64,
+        /// Channels registered with UVM.
+        pub channels: u64,
+        /// Events allocated.
+        pub events: u64,
+        /// Calls whose structure this agent knows no layout for.
+        pub undecoded: u64,
+        /// Calls whose structure could not be read.
+        pub unreadable: u64,
+    }
+}
+
+/// One container's use of the driver since its slot was cleared.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverSlot {
-    /// Allocations of GPU memory that succeeded.
-    pub allocations: u64,
-    /// Their bytes, as the driver rounded them.
-    pub allocated_bytes: u64,
-    /// Bytes of these that were freed by a call; the end of a process frees without one.
-    pub freed_bytes: u64,
-    /// Allocations of GPU memory that failed with [`NO_MEMORY`].
-    pub failed_no_memory: u64,
-    /// Those that failed with [`INSUFFICIENT_RESOURCES`].
-    pub failed_insufficient_resources: u64,
-    /// Failures after which the same process got at least as much.
-    pub recovered: u64,
-    /// Allocations of host memory for the GPU that failed with [`NO_MEMORY`].
-    pub failed_host_memory: u64,
-    /// Bytes of host memory pinned for the GPU.
-    pub pinned_bytes: u64,
-    /// Contexts: address spaces registered with UVM.
-    pub contexts: u64,
-    /// Channels registered with UVM.
-    pub channels: u64,
-    /// Events allocated.
-    pub events: u64,
-    /// Calls whose structure this agent knows no layout for.
-    pub undecoded: u64,
-    /// Calls whose structure could not be read.
-    pub unreadable: u64,
+    /// What its ioctls achieved.
+    pub counters: DriverCounters,
     /// Calls that began.
     pub begun: u64,
     /// Calls that ended, or were lost sight of.
@@ -237,22 +264,9 @@ pub struct DriverSlot {
     pub cold_name: [u64; 2],
 }
 
-impl DriverSlot {
-    /// Nothing counted.
-    pub const EMPTY: Self = Self {
-        allocations: 0,
-        allocated_bytes: 0,
-        freed_bytes: 0,
-        failed_no_memory: 0,
-        failed_insufficient_resources: 0,
-        recovered: 0,
-        failed_host_memory: 0,
-        pinned_bytes: 0,
-        contexts: 0,
-        channels: 0,
-        events: 0,
-        undecoded: 0,
-        unreadable: 0,
+impl PerSlot for DriverSlot {
+    const EMPTY: Self = Self {
+        counters: DriverCounters::EMPTY,
         begun: 0,
         ended: 0,
         last_begun_ns: 0,
@@ -314,9 +328,6 @@ unsafe impl aya::Pod for Layout {}
 // SAFETY: as above, u32 and two u16.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for CallKey {}
-// SAFETY: as above, u64 only.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for Calls {}
 // SAFETY: as above, u32, two u16, two u32.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for FailureKey {}

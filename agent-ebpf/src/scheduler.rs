@@ -1,32 +1,19 @@
 //! What the scheduler programs count, per container slot and CPU.
 
-use crate::histogram;
+use crate::{counters::counters, histogram::Histogram};
 
-/// One container's scheduling on one CPU since its slot was cleared.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct SchedulerSlot {
-    /// Time spent running, in ns, counted when a task leaves the CPU.
-    pub oncpu_ns: u64,
-    /// Sum of the waits that `wait_slots` counts, in ns.
-    pub wait_ns: u64,
-    /// Switches because the task went to sleep.
-    pub voluntary_switches: u64,
-    /// Switches while the task could have gone on.
-    pub involuntary_switches: u64,
-    /// Waits from being queued to running, by [`histogram::slot`].
-    pub wait_slots: [u64; histogram::SLOTS],
-}
-
-impl SchedulerSlot {
-    /// Nothing counted.
-    pub const EMPTY: Self = Self {
-        oncpu_ns: 0,
-        wait_ns: 0,
-        voluntary_switches: 0,
-        involuntary_switches: 0,
-        wait_slots: [0; histogram::SLOTS],
-    };
+counters! {
+    /// One container's scheduling, on one CPU or summed over CPUs, since its slot was cleared.
+    pub struct SchedulerCounters {
+        /// Time on CPU, in ns, counted when a task leaves the CPU.
+        pub oncpu_ns: u64,
+        /// Switches because the task went to sleep.
+        pub voluntary_switches: u64,
+        /// Switches while the task could have gone on.
+        pub involuntary_switches: u64,
+        /// Waits from being queued to running.
+        pub waits: Histogram,
+    }
 }
 
 /// What is remembered of a task between two switches. One cache line, because two CPUs that write to one line
@@ -51,9 +38,26 @@ pub struct WaitEntry {
 /// Entries of the direct-mapped array: 1 MiB. A power of two.
 pub const WAIT_ENTRIES: u32 = 16_384;
 
-// SAFETY: `repr(C)`, u64 members only, no padding, any bit pattern is valid.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for SchedulerSlot {}
-// SAFETY: as above; eight u64 fill the 64-byte line.
+// SAFETY: `repr(C)`, u64 members only, any bit pattern is valid; eight u64 fill the 64-byte line.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for WaitEntry {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::{Counters as _, PerSlot as _};
+
+    #[test]
+    fn a_container_is_the_sum_of_its_cpus() {
+        let mut sum = SchedulerCounters { oncpu_ns: 5, ..SchedulerCounters::EMPTY };
+        sum.waits.sum_ns = 7;
+        sum.waits.buckets[3] = 2;
+        let mut other = SchedulerCounters { oncpu_ns: 10, voluntary_switches: 1, ..SchedulerCounters::EMPTY };
+        other.waits.buckets[3] = 1;
+        other.involuntary_switches = 4;
+        sum.add(&other);
+        assert_eq!((sum.oncpu_ns, sum.waits.sum_ns), (15, 7));
+        assert_eq!((sum.voluntary_switches, sum.involuntary_switches), (1, 4));
+        assert_eq!((sum.waits.buckets[3], sum.waits.count()), (3, 3));
+    }
+}

@@ -14,12 +14,12 @@ pub mod oom;
 pub mod scheduler;
 mod thread;
 
-use std::time::Instant;
+use std::{os::fd::RawFd, time::Instant};
 
 use crate::{
     config::Config,
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
-    kernel::{Kernel, events::DriverModule},
+    kernel::Kernel,
     snapshot::{ContainerRow, host::Host},
 };
 
@@ -68,8 +68,13 @@ pub trait Collector: Send {
     /// is read between ticks.
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
 
-    /// A module of the NVIDIA driver was loaded or unloaded.
-    fn module_event(&mut self, _kernel: &mut Kernel, _event: &DriverModule) {}
+    /// A descriptor that becomes readable when the kernel programs have an event for this collector.
+    fn event_source(&self) -> Option<RawFd> {
+        None
+    }
+
+    /// Takes in the events that wait. Called as soon as the source is readable, and at times when none waits.
+    fn on_events(&mut self, _kernel: &mut Kernel) {}
 
     /// When it wants to be called by [`attend`](Self::attend) before the next tick.
     fn attend_at(&self) -> Option<Instant> {

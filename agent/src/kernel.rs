@@ -6,7 +6,9 @@
 pub mod attach;
 pub mod block_devices;
 pub mod btf;
-pub mod cgroup_programs;
+pub mod by_slot;
+pub mod cgroup_links;
+pub mod event_ring;
 pub mod events;
 mod function_hook;
 pub mod functions;
@@ -18,21 +20,36 @@ pub mod offsets;
 pub mod privileges;
 pub mod program;
 pub mod record;
+pub mod slot_array;
 pub mod slots;
 pub mod stats;
 pub mod tracefs;
 
 use anyhow::{Context as _, bail};
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{PerCpuArray, RingBuf},
-};
+use aya::{Ebpf, EbpfLoader, maps::PerCpuArray};
 use aya_log::EbpfLogger;
-use glassbox_ebpf::{Lost, Settings, offsets::Offsets, scheduler::WAIT_ENTRIES};
+use glassbox_ebpf::{
+    Lost, Settings,
+    counters::{Counters, PerSlot, SlotKey},
+    offsets::Offsets,
+    scheduler::WAIT_ENTRIES,
+};
 
-use self::{attach::Outcome, events::Event, privileges::Privileges, slots::Slots, stats::ProgramTimes};
-use crate::config::Config;
-use crate::snapshot::agent::{MapStatus, ProgramStatus};
+use self::{
+    attach::Outcome,
+    by_slot::BySlot,
+    cgroup_links::{CgroupLinks, CgroupProgram},
+    event_ring::EventRing,
+    events::Event,
+    privileges::Privileges,
+    slot_array::{SharedSlotArray, SlotArray},
+    slots::Slots,
+    stats::ProgramTimes,
+};
+use crate::{
+    config::Config,
+    snapshot::agent::{MapStatus, ProgramStatus},
+};
 
 /// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));
@@ -48,7 +65,8 @@ pub struct Kernel {
     outcomes: Vec<Outcome>,
     /// Who holds which slot.
     pub slots: Slots,
-    events: RingBuf<aya::maps::MapData>,
+    /// Starts and exits of containers.
+    pub events: EventRing<Event>,
     lost: PerCpuArray<aya::maps::MapData, u64>,
     /// What user space adds to the counters of lost facts.
     lost_here: [u64; Lost::ALL.len()],
@@ -103,13 +121,10 @@ impl Kernel {
             .override_global("SETTINGS", &settings, true)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
-            .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots)
-            .map_max_entries(glassbox_ebpf::maps::CGROUP_CHARGES, tables.slots + 1)
-            .map_max_entries(glassbox_ebpf::maps::CGROUP_CLAIMS, tables.slots + 1)
-            .map_max_entries(glassbox_ebpf::maps::SCHEDULER, tables.slots + 1)
-            .map_max_entries(glassbox_ebpf::maps::HOST_NETWORK, tables.slots + 1)
-            .map_max_entries(glassbox_ebpf::maps::OOM_KILLS, tables.slots + 1)
-            .map_max_entries(glassbox_ebpf::maps::NVIDIA_SLOTS, tables.slots + 1);
+            .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots);
+        for name in glassbox_ebpf::maps::PER_SLOT {
+            loader.map_max_entries(name, tables.slots + 1);
+        }
         let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
         // Taken before any program is loaded, or their map would be gone; kept for as long as they run.
         let logger = EbpfLogger::init(&mut ebpf).ok();
@@ -124,7 +139,7 @@ impl Kernel {
             .filter(|ladder| ladder.at_start && (ladder.noun != ladders::NVIDIA_MODULES_NOUN || has_modules))
             .map(|ladder| attach::climb(ladder, &mut ebpf, Some(&btf), &offsets, options.hierarchy_id))
             .collect();
-        let events = maps::take(&mut ebpf, glassbox_ebpf::maps::CGROUP_EVENTS)?;
+        let events = EventRing::open(&mut ebpf, glassbox_ebpf::maps::CGROUP_EVENTS, Event::parse)?;
         let lost = maps::take(&mut ebpf, glassbox_ebpf::maps::LOST)?;
         Ok(Self {
             ebpf,
@@ -199,15 +214,16 @@ impl Kernel {
         }
     }
 
-    /// Attaches the programs that count packets to the cgroup with this directory, until what is returned is dropped.
+    /// Attaches programs to the v2 cgroup with this directory, until what is returned is dropped.
     ///
     /// # Errors
     /// Where the kernel refuses, as without CAP_NET_ADMIN, or the cgroup is gone.
-    pub fn attach_host_network(
+    pub fn attach_to_cgroup(
         &mut self,
+        programs: &[CgroupProgram],
         directory: &std::path::Path,
-    ) -> anyhow::Result<cgroup_programs::HostNetworkLinks> {
-        cgroup_programs::attach(&mut self.ebpf, directory)
+    ) -> anyhow::Result<CgroupLinks> {
+        cgroup_links::attach(&mut self.ebpf, programs, directory)
     }
 
     /// Takes the programs of a noun off their hooks; their maps stay.
@@ -254,21 +270,46 @@ impl Kernel {
         maps::take(&mut self.ebpf, name)
     }
 
-    /// The next event, if one waits. Never blocks.
-    pub fn next_event(&mut self) -> Option<Event> {
-        while let Some(item) = self.events.next() {
-            // An event that does not parse cannot come from our own program; drop it and go on.
-            if let Some(event) = Event::parse(&item) {
-                return Some(event);
-            }
-        }
-        None
+    /// Takes a per-CPU array of counters, one element for each container slot.
+    ///
+    /// # Errors
+    /// As [`Self::take_map`].
+    pub fn slot_array<T: Counters + aya::Pod>(&mut self, name: &'static str) -> anyhow::Result<SlotArray<T>> {
+        SlotArray::open(&mut self.ebpf, name)
     }
 
-    /// Becomes readable when an event waits.
-    #[must_use]
-    pub fn events_fd(&self) -> std::os::fd::RawFd {
-        std::os::fd::AsRawFd::as_raw_fd(&self.events)
+    /// Takes an array that all CPUs share, one element for each container slot.
+    ///
+    /// # Errors
+    /// As [`Self::take_map`].
+    pub fn shared_slot_array<T: PerSlot + aya::Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> anyhow::Result<SharedSlotArray<T>> {
+        SharedSlotArray::open(&mut self.ebpf, name)
+    }
+
+    /// Takes a hash map whose keys name a container slot.
+    ///
+    /// # Errors
+    /// As [`Self::take_map`].
+    pub fn by_slot<K: SlotKey + aya::Pod, V: aya::Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> anyhow::Result<BySlot<K, V>> {
+        BySlot::open(&mut self.ebpf, name)
+    }
+
+    /// Takes a ring buffer of events, each of which `parse` reads.
+    ///
+    /// # Errors
+    /// As [`Self::take_map`].
+    pub fn event_ring<E>(
+        &mut self,
+        name: &'static str,
+        parse: fn(&[u8]) -> Option<E>,
+    ) -> anyhow::Result<EventRing<E>> {
+        EventRing::open(&mut self.ebpf, name, parse)
     }
 
     /// Facts that the kernel side lost so far, in the order of [`Lost::ALL`].

@@ -40,11 +40,11 @@ use self::{
     host::Host,
     identity::Identity,
     lifecycle::Lifecycle,
-    network::{HostNetwork, InterfaceCounters},
+    network::{HostNetworkCounters, InterfaceCounters},
     nvidia_driver::DriverUsage,
     oom::OomKills,
     problem::Problem,
-    scheduler::SchedulerUsage,
+    scheduler::SchedulerCounters,
     sockets::Sockets,
 };
 
@@ -123,11 +123,11 @@ pub struct ContainerRow {
     /// The sockets of that namespace by state; `None` where they are not counted.
     pub sockets: Option<Arc<Sockets>>,
     /// Its traffic in the host's network; `None` where it is not there, or nothing counts.
-    pub host_network: Option<HostNetwork>,
+    pub host_network: Option<HostNetworkCounters>,
     /// Its processes that the kernel killed because memory ran out.
     pub oom: OomKills,
     /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
-    pub scheduler: Option<Box<SchedulerUsage>>,
+    pub scheduler: Option<Box<SchedulerCounters>>,
     /// Its use of the NVIDIA driver. `None` where it makes none.
     pub nvidia_driver: Option<Box<DriverUsage>>,
     /// What it is doing with its GPUs. `None` where what is known does not tell.

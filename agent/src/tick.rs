@@ -13,6 +13,7 @@ mod slots;
 mod wait;
 
 use std::{
+    os::fd::RawFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -147,8 +148,7 @@ impl Engine {
         let mut due = Instant::now();
         loop {
             let wake = self.attend_at().map_or(due, |at| at.min(due));
-            let events = self.kernel.as_ref().map(Kernel::events_fd);
-            match wait::until(wake, events, self.events.waiting(), stop)? {
+            match wait::until(wake, self.event_sources(), self.events.waiting(), stop)? {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
                 Woken::Time if Instant::now() < due => self.attend(),
@@ -164,6 +164,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// What becomes readable when there are events: the kernel's of containers, and those of collectors.
+    fn event_sources(&mut self) -> Vec<RawFd> {
+        let Some(kernel) = &self.kernel else { return Vec::new() };
+        let of_collectors =
+            running::active(&mut self.collectors).filter_map(|collector| collector.event_source());
+        std::iter::once(kernel.events.descriptor()).chain(of_collectors).collect()
     }
 
     /// When the first collector wants to be called before the next tick.

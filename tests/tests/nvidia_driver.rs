@@ -83,8 +83,8 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     // What moved between releases, and the short form of RM_ALLOC, which events are made with.
     let untold = succeeded(&truth, "uvm", 33) + succeeded(&truth, "gpu", 0x2B);
     assert!(untold > 0);
-    assert_eq!(usage.meaning.undecoded, untold, "{:?}", usage.meaning);
-    assert_eq!(usage.meaning.contexts, 1);
+    assert_eq!(usage.counters.undecoded, untold, "{:?}", usage.counters);
+    assert_eq!(usage.counters.contexts, 1);
 }
 
 #[test]

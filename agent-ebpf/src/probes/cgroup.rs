@@ -42,7 +42,7 @@ static CGROUP_CHARGES: Array<Charge> = Array::with_max_entries(256, 0);
 #[map]
 static CGROUP_CLAIMS: Array<u32> = Array::with_max_entries(256, 0);
 #[map]
-pub(super) static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 
 /// The slot that counts for a task.
 #[inline(always)]

@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use glassbox_ebpf::{
     cgroup::{OWNER, SHARED_SLOT},
-    host_network::HostNetworkSlot,
+    host_network::HostNetworkCounters,
 };
 
 use super::cgroup::slot_of;
@@ -22,7 +22,7 @@ use crate::read::add;
 
 /// Resized by user space to the configured number of containers.
 #[map]
-static HOST_NETWORK: PerCpuArray<HostNetworkSlot> = PerCpuArray::with_max_entries(256, 0);
+static HOST_NETWORK: PerCpuArray<HostNetworkCounters> = PerCpuArray::with_max_entries(256, 0);
 
 /// What the kernel is told of a packet: go on.
 const PASS: i32 = 1;
@@ -53,7 +53,7 @@ fn host_network_egress(ctx: SkBuffContext) -> i32 {
 }
 
 #[inline(always)]
-fn counts(ctx: &SkBuffContext) -> Option<*mut HostNetworkSlot> {
+fn counts(ctx: &SkBuffContext) -> Option<*mut HostNetworkCounters> {
     // SAFETY: the context is the kernel's.
     let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     let slot = slot_of(cgroup) & !OWNER;

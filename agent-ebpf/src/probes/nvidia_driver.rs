@@ -15,7 +15,7 @@
 //!
 //! Costs are measured in docs/overhead.md.
 
-mod effect;
+mod accounting;
 mod module;
 mod poll;
 mod request;
@@ -32,10 +32,10 @@ use aya_ebpf::{
 use glassbox_ebpf::{
     Lost,
     cgroup::SHARED_SLOT,
-    histogram,
+    histogram::{self, Histogram},
     nvidia_driver::{
         ALLOCATION_ENTRIES, AllocationKey, CALL_ENTRIES, CALLS_IN_FLIGHT, CHARACTER_DEVICE, CallInFlight,
-        CallKey, Calls, DEVICES, DriverProcess, DriverSlot, FAILURE_ENTRIES, FailureKey, LAYOUTS, Layout,
+        CallKey, DEVICES, DriverProcess, DriverSlot, FAILURE_ENTRIES, FailureKey, LAYOUTS, Layout,
         PROCESS_ENTRIES,
         commands::{MAGIC, MODESET_MAGIC, UVM_DEINITIALIZE, UVM_END, UVM_INITIALIZE},
         device,
@@ -59,10 +59,10 @@ static NVIDIA_LAYOUTS: Array<Layout> = Array::with_max_entries(LAYOUTS, 0);
 #[map]
 static NVIDIA_IN_FLIGHT: Array<CallInFlight> = Array::with_max_entries(CALLS_IN_FLIGHT, ALIGNED);
 #[map]
-static NVIDIA_CALLS: HashMap<CallKey, Calls> = HashMap::with_max_entries(CALL_ENTRIES, 0);
+static NVIDIA_CALLS: HashMap<CallKey, Histogram> = HashMap::with_max_entries(CALL_ENTRIES, 0);
 /// What an entry of `NVIDIA_CALLS` starts as: too large for the stack. Nobody writes it.
 #[map]
-static NVIDIA_NO_CALLS: Array<Calls> = Array::with_max_entries(1, 0);
+static NVIDIA_NO_CALLS: Array<Histogram> = Array::with_max_entries(1, 0);
 #[map]
 static NVIDIA_FAILURES: HashMap<FailureKey, u64> = HashMap::with_max_entries(FAILURE_ENTRIES, 0);
 /// Resized by user space to the configured number of containers.
@@ -260,14 +260,14 @@ fn left(result: i64) -> Option<()> {
         add(&raw mut (*counts).ended, 1);
         (*counts).last_ended_ns = now_ns;
     }
-    effect::known_process(&call, thread);
+    accounting::known_process(&call, thread);
     let answer = request::read(&call, result, counts, now_ns);
     let key = CallKey { slot: call.slot, device: call.device as u16, command: answer.command };
     count_duration(key, now_ns.wrapping_sub(call.begun_ns));
     if answer.status != 0 && answer.status != UNKNOWN_STATUS {
         count_failure(&call, answer.command, answer.status);
     }
-    effect::note(&call, thread, &answer, counts, now_ns);
+    accounting::note(&call, thread, &answer, counts, now_ns);
     Some(())
 }
 
@@ -286,14 +286,14 @@ fn count_duration(key: CallKey, duration_ns: u64) -> Option<()> {
             calls
         }
     };
-    let slot = histogram::slot(duration_ns);
-    if slot >= histogram::SLOTS {
+    let bucket = histogram::bucket(duration_ns);
+    if bucket >= histogram::BUCKETS {
         return None;
     }
     // SAFETY: a map element, and an index that was just checked.
     unsafe {
-        add(&raw mut (*calls).duration_ns, duration_ns);
-        add((&raw mut (*calls).slots).cast::<u64>().add(slot), 1);
+        add(&raw mut (*calls).sum_ns, duration_ns);
+        add((&raw mut (*calls).buckets).cast::<u64>().add(bucket), 1);
     }
     Some(())
 }

@@ -19,7 +19,7 @@ use aya_ebpf::{
 };
 use glassbox_ebpf::{
     Lost, histogram,
-    scheduler::{SchedulerSlot, WAIT_ENTRIES, WaitEntry},
+    scheduler::{SchedulerCounters, WAIT_ENTRIES, WaitEntry},
 };
 
 use super::cgroup::{ALIGNED, holder_of_cgroup, slot_of_task};
@@ -31,7 +31,7 @@ use crate::{
 
 /// Resized by user space to the configured number of containers.
 #[map]
-static SCHEDULER: PerCpuArray<SchedulerSlot> = PerCpuArray::with_max_entries(256, 0);
+static SCHEDULER: PerCpuArray<SchedulerCounters> = PerCpuArray::with_max_entries(256, 0);
 #[map]
 static SCHEDULER_WAITS: Array<WaitEntry> = Array::with_max_entries(WAIT_ENTRIES, ALIGNED);
 
@@ -160,15 +160,15 @@ fn count_run(task: *const u8, slot: u32, oncpu_ns: u64, preempted: bool) -> Opti
 fn count_wait(slot: u32, wait_ns: u64) -> Option<()> {
     let counts = SCHEDULER.get_ptr_mut(slot)?;
     let wait_ns = if (wait_ns as i64) < 0 { 0 } else { wait_ns };
-    let slot = histogram::slot(wait_ns);
-    if slot >= histogram::SLOTS {
+    let bucket = histogram::bucket(wait_ns);
+    if bucket >= histogram::BUCKETS {
         return None;
     }
-    // SAFETY: this CPU's own element, and a switch is never interrupted by another; `slot` was just checked,
+    // SAFETY: this CPU's own element, and a switch is never interrupted by another; `bucket` was just checked,
     // which the verifier sees, and an unchecked index keeps a panic path out of the program.
     unsafe {
-        (*counts).wait_ns += wait_ns;
-        let counter = (&raw mut (*counts).wait_slots).cast::<u64>().add(slot);
+        (*counts).waits.sum_ns += wait_ns;
+        let counter = (&raw mut (*counts).waits.buckets).cast::<u64>().add(bucket);
         *counter += 1;
     }
     Some(())

@@ -119,8 +119,9 @@ fn evidence(row: &ContainerRow, sources: Sources, before: &mut Option<Before>, n
     let driver = row.nvidia_driver.as_ref();
     let scheduler = row.scheduler.as_ref();
     let (wait_ns, oncpu_ns) = scheduler.map_or((0, 0), |usage| (usage.waits.sum_ns, usage.oncpu_ns));
-    let grown = driver
-        .map_or(0, |driver| driver.meaning.allocations + driver.meaning.contexts + driver.meaning.channels);
+    let grown = driver.map_or(0, |driver| {
+        driver.counters.allocations + driver.counters.contexts + driver.counters.channels
+    });
     let on_gpu = row.gpus.iter().filter(|gpu| gpu.processes.is_some_and(|processes| processes > 0));
     let utilizations = row.gpus.iter().filter_map(|gpu| gpu.utilization_ratio);
     let mut evidence = Evidence {
@@ -271,7 +272,7 @@ mod tests {
         };
         assert_eq!(after(&mut row, 0), Some(GpuState::NoGpu));
         let mut usage = crate::snapshot::nvidia_driver::DriverUsage::default();
-        usage.meaning.allocations = 3;
+        usage.counters.allocations = 3;
         row.nvidia_driver = Some(Box::new(usage));
         assert_eq!(after(&mut row, 1), Some(GpuState::Loading));
         assert_eq!(after(&mut row, 5), Some(GpuState::Loading));
@@ -291,7 +292,7 @@ mod tests {
 
     fn context() -> crate::snapshot::nvidia_driver::DriverUsage {
         let mut usage = crate::snapshot::nvidia_driver::DriverUsage::default();
-        usage.meaning.contexts = 1;
+        usage.counters.contexts = 1;
         usage
     }
 
@@ -300,7 +301,7 @@ mod tests {
         let (mut states, mut row) = (GpuStates::default(), row());
         let sources = Sources { present: true, driver: true, nvml: true };
         let mut asks = crate::snapshot::nvidia_driver::DriverUsage::default();
-        asks.meaning.undecoded = 7;
+        asks.counters.undecoded = 7;
         row.nvidia_driver = Some(Box::new(asks.clone()));
         states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));

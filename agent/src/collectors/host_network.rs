@@ -16,18 +16,21 @@ use std::{
 };
 
 use anyhow::Context as _;
-use aya::maps::{MapData, PerCpuArray, PerCpuValues};
-use glassbox_ebpf::{host_network::HostNetworkSlot, maps};
+use glassbox_ebpf::{host_network::HostNetworkCounters, maps, programs};
 
 use super::{Collector, Context, Spec};
-use crate::containers::process;
 use crate::{
     containers::{
         cgroup::{Layout, Mode},
+        process,
         tracker::Container,
     },
-    kernel::{Kernel, cgroup_programs::HostNetworkLinks},
-    snapshot::{ContainerRow, network::HostNetwork},
+    kernel::{
+        Kernel,
+        cgroup_links::{CgroupLinks, CgroupProgram},
+        slot_array::SlotArray,
+    },
+    snapshot::ContainerRow,
 };
 
 /// The row of the registry.
@@ -36,6 +39,12 @@ pub const SPEC: Spec = Spec {
     summary: "IP traffic of containers in the host's network, from programs on their cgroups",
     start,
 };
+
+/// The pair that counts the packets of one cgroup.
+pub const PROGRAMS: [CgroupProgram; 2] = [
+    CgroupProgram::Ingress(programs::HOST_NETWORK_INGRESS),
+    CgroupProgram::Egress(programs::HOST_NETWORK_EGRESS),
+];
 
 /// A container whose processes do not show yet whose network they use is looked at again at so many ticks.
 const ATTEMPTS: u8 = 10;
@@ -53,17 +62,14 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     process::same_namespace(&proc_root)?;
     let kernel = context.kernel()?;
     // Whether it may be, at once and not with the first container: on the root, and off again.
-    drop(kernel.attach_host_network(&layout.primary("/"))?);
+    drop(kernel.attach_to_cgroup(&PROGRAMS, &layout.primary("/"))?);
     let host_namespace = process::host_network_namespace(&proc_root)?;
     Ok(Box::new(Collecting {
         limitation: process::limitation(&layout, &proc_root),
         layout,
         proc_root,
         host_namespace,
-        counts: kernel.take_map(maps::HOST_NETWORK)?,
-        cpus: aya::util::nr_cpus().map_err(|(path, error)| {
-            anyhow::Error::new(error).context(format!("count the CPUs from {path}"))
-        })?,
+        counts: kernel.slot_array(maps::HOST_NETWORK)?,
         containers: HashMap::new(),
         found: Vec::new(),
     }))
@@ -74,8 +80,7 @@ struct Collecting {
     proc_root: PathBuf,
     host_namespace: u64,
     limitation: Option<String>,
-    counts: PerCpuArray<MapData, HostNetworkSlot>,
-    cpus: usize,
+    counts: SlotArray<HostNetworkCounters>,
     containers: HashMap<u64, State>,
     /// Containers in the host's network to which nothing is attached yet, with their cgroups.
     found: Vec<(u64, PathBuf)>,
@@ -91,7 +96,7 @@ enum State {
     /// In the host's network.
     Found,
     /// Counted.
-    Counted { _links: HostNetworkLinks },
+    Counted { _links: CgroupLinks },
 }
 
 impl Collecting {
@@ -119,7 +124,7 @@ impl Collector for Collecting {
         let Some(kernel) = kernel.filter(|_| !self.found.is_empty()) else { return };
         for (key, directory) in self.found.drain(..) {
             let Some(state) = self.containers.get_mut(&key) else { continue };
-            *state = match kernel.attach_host_network(&directory) {
+            *state = match kernel.attach_to_cgroup(&PROGRAMS, &directory) {
                 Ok(links) => State::Counted { _links: links },
                 Err(error) => {
                     tracing::warn!("leave out the host network of a container: {error:#}");
@@ -133,8 +138,7 @@ impl Collector for Collecting {
         let Some(slot) = container.slot else { return Ok(()) };
         match self.containers.get(&container.key) {
             Some(State::Counted { .. }) => {
-                let cpus = self.counts.get(&slot, 0).with_context(|| format!("read network slot {slot}"))?;
-                row.host_network = Some(HostNetwork::sum(cpus.iter()));
+                row.host_network = Some(self.counts.sum(slot)?);
             }
             Some(State::Elsewhere | State::Found) => {}
             Some(State::Unknown(ATTEMPTS)) => {
@@ -172,24 +176,6 @@ impl Collector for Collecting {
     }
 
     fn clear_slot(&mut self, slot: u32) {
-        let cleared = PerCpuValues::try_from(vec![HostNetworkSlot::default(); self.cpus])
-            .context("size the cleared values")
-            .and_then(|empty| self.counts.set(slot, empty, 0).context("write them"));
-        if let Err(error) = cleared {
-            tracing::warn!("clear network slot {slot}: {error:#}");
-        }
-    }
-}
-
-impl HostNetwork {
-    fn sum<'a>(cpus: impl IntoIterator<Item = &'a HostNetworkSlot>) -> Self {
-        let mut sum = Self::default();
-        for cpu in cpus {
-            sum.receive_bytes += cpu.receive_bytes;
-            sum.receive_packets += cpu.receive_packets;
-            sum.transmit_bytes += cpu.transmit_bytes;
-            sum.transmit_packets += cpu.transmit_packets;
-        }
-        sum
+        self.counts.clear(slot);
     }
 }

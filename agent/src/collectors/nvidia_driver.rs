@@ -7,6 +7,7 @@
 mod devices;
 mod layouts;
 mod loads;
+mod modules;
 mod names;
 mod presence;
 mod running;
@@ -15,15 +16,14 @@ mod xids;
 
 use std::{
     collections::HashMap,
+    os::fd::RawFd,
     path::Path,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
-use aya::maps::{Array, HashMap as KernelHash, MapData};
 use glassbox_ebpf::{
     maps,
-    nvidia_driver::{CallKey, Calls, DriverSlot, FailureKey, TRANSPORT, WARNINGS, commands::POLL},
+    nvidia_driver::{CallKey, DriverSlot, FailureKey, TRANSPORT, WARNINGS, commands::POLL},
 };
 
 use self::{
@@ -34,7 +34,7 @@ use super::{Collector, Context, Spec};
 use crate::{
     config::{Config, Release},
     containers::tracker::Container,
-    kernel::{Kernel, events::DriverModule},
+    kernel::{Kernel, by_slot::BySlot, slot_array::SharedSlotArray},
     snapshot::{
         ContainerRow,
         host::Host,
@@ -88,9 +88,9 @@ fn described(release: Option<Release>) -> String {
 struct NvidiaDriver {
     presence: Presence,
     per_command_histograms: bool,
-    calls: KernelHash<MapData, CallKey, Calls>,
-    failures: KernelHash<MapData, FailureKey, u64>,
-    slots: Array<MapData, DriverSlot>,
+    calls: BySlot<CallKey, Histogram>,
+    failures: BySlot<FailureKey, u64>,
+    slots: SharedSlotArray<DriverSlot>,
     /// When the current window began, and how often the maps were read in it.
     readings: (Instant, u32),
     commands_by_slot: HashMap<u32, Vec<CommandUsage>>,
@@ -104,9 +104,9 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let mut collector = NvidiaDriver {
         presence: Presence::new(config, kernel)?,
         per_command_histograms: config.nvidia_per_command_histograms,
-        calls: kernel.take_map(maps::NVIDIA_CALLS)?,
-        failures: kernel.take_map(maps::NVIDIA_FAILURES)?,
-        slots: kernel.take_map(maps::NVIDIA_SLOTS)?,
+        calls: kernel.by_slot(maps::NVIDIA_CALLS)?,
+        failures: kernel.by_slot(maps::NVIDIA_FAILURES)?,
+        slots: kernel.shared_slot_array(maps::NVIDIA_SLOTS)?,
         readings: (Instant::now(), 0),
         commands_by_slot: HashMap::new(),
         failures_by_slot: HashMap::new(),
@@ -138,8 +138,7 @@ impl Collector for NvidiaDriver {
         self.commands_by_slot.clear();
         self.failures_by_slot.clear();
         self.polls_by_slot.clear();
-        for (key, calls) in self.calls.iter().flatten() {
-            let durations = Histogram { sum_ns: calls.duration_ns, slots: calls.slots };
+        for (key, durations) in self.calls.iter() {
             let device = names::device(key.device);
             if key.command == POLL {
                 self.polls_by_slot.entry(key.slot).or_default().push((device, durations));
@@ -149,7 +148,7 @@ impl Collector for NvidiaDriver {
             let usage = CommandUsage { device, command, durations };
             enter_command(self.commands_by_slot.entry(key.slot).or_default(), usage);
         }
-        for (key, count) in self.failures.iter().flatten() {
+        for (key, count) in self.failures.iter() {
             let reason = match key.status {
                 status if status & TRANSPORT != 0 => Failure::Errno(names::errno(status & !TRANSPORT)),
                 status if WARNINGS.contains(&status) => Failure::Warning(names::status(status)),
@@ -161,8 +160,12 @@ impl Collector for NvidiaDriver {
         }
     }
 
-    fn module_event(&mut self, kernel: &mut Kernel, event: &DriverModule) {
-        self.presence.module_event(kernel, event);
+    fn event_source(&self) -> Option<RawFd> {
+        Some(self.presence.event_source())
+    }
+
+    fn on_events(&mut self, kernel: &mut Kernel) {
+        self.presence.on_events(kernel);
     }
 
     fn attend_at(&self) -> Option<Instant> {
@@ -182,7 +185,7 @@ impl Collector for NvidiaDriver {
         if !self.presence.ever() {
             return Ok(());
         }
-        let counts = self.slots.get(&slot, 0).with_context(|| format!("read driver slot {slot}"))?;
+        let counts = self.slots.get(slot)?;
         if counts.begun == 0 {
             return Ok(());
         }
@@ -210,18 +213,9 @@ impl Collector for NvidiaDriver {
         if !self.presence.ever() {
             return;
         }
-        let calls: Vec<_> = self.calls.keys().flatten().filter(|key| key.slot == slot).collect();
-        let failures: Vec<_> = self.failures.keys().flatten().filter(|key| key.slot == slot).collect();
-        // An entry that is gone already is as good.
-        for key in calls {
-            let _ = self.calls.remove(&key);
-        }
-        for key in failures {
-            let _ = self.failures.remove(&key);
-        }
-        if let Err(error) = self.slots.set(slot, DriverSlot::EMPTY, 0) {
-            tracing::warn!("clear driver slot {slot}: {error:#}");
-        }
+        self.calls.clear(slot);
+        self.failures.clear(slot);
+        self.slots.clear(slot);
     }
 }
 

@@ -19,15 +19,13 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::Context as _;
-use aya::maps::{Array, MapData};
 use glassbox_ebpf::{cgroup::SHARED_SLOT, maps};
 
 use self::account::Account;
 use super::{Collector, Context, Spec};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, slot_array::SharedSlotArray},
     snapshot::ContainerRow,
 };
 
@@ -51,7 +49,7 @@ struct Oom {
 
 /// The kernel program's counts.
 struct Marks {
-    kills: Array<MapData, u64>,
+    kills: SharedSlotArray<u64>,
     /// Kills on the whole host as of the last refresh.
     on_host: u64,
 }
@@ -89,7 +87,7 @@ impl Oom {
 
 fn marks(kernel: &mut Kernel) -> anyhow::Result<Marks> {
     kernel.rung(SPEC.name)?;
-    Ok(Marks { kills: kernel.take_map(maps::OOM_KILLS)?, on_host: 0 })
+    Ok(Marks { kills: kernel.shared_slot_array(maps::OOM_KILLS)?, on_host: 0 })
 }
 
 /// Whether cgroups v2 are mounted so that `memory.events` leaves nested cgroups out (5.2).
@@ -104,7 +102,7 @@ fn events_are_local(proc_root: &Path) -> bool {
 impl Collector for Oom {
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {
         if let Some(marks) = &mut self.marks
-            && let Ok(kills) = marks.kills.get(&SHARED_SLOT, 0)
+            && let Ok(kills) = marks.kills.get(SHARED_SLOT)
         {
             marks.on_host = kills;
         }
@@ -124,9 +122,7 @@ impl Collector for Oom {
         // In this order: the kernel enters a kill in the file before it marks the victim, so every kill that is marked
         // here is in the file there.
         let marked = match (&self.marks, container.slot) {
-            (Some(marks), Some(slot)) => {
-                Some(marks.kills.get(&slot, 0).with_context(|| format!("read slot {slot} of OOM kills"))?)
-            }
+            (Some(marks), Some(slot)) => Some(marks.kills.get(slot)?),
             _ => None,
         };
         let in_file = tracked.read(on_host.is_none());
@@ -147,10 +143,8 @@ impl Collector for Oom {
     }
 
     fn clear_slot(&mut self, slot: u32) {
-        if let Some(marks) = &mut self.marks
-            && let Err(error) = marks.kills.set(slot, 0, 0)
-        {
-            tracing::warn!("clear slot {slot} of OOM kills: {error:#}");
+        if let Some(marks) = &mut self.marks {
+            marks.kills.clear(slot);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Base, Emit, Family, Kind::Counter, Samples::Container};
 use crate::snapshot::{
     ContainerRow,
-    network::{HostNetwork, InterfaceCounters},
+    network::{HostNetworkCounters, InterfaceCounters},
 };
 
 /// The families.
@@ -104,7 +104,7 @@ const HOST_NETWORK: Family = Family {
     samples: Container(|_, _| {}),
 };
 
-fn in_host(row: &ContainerRow, emit: &mut Emit<'_>, read: fn(&HostNetwork) -> u64) {
+fn in_host(row: &ContainerRow, emit: &mut Emit<'_>, read: fn(&HostNetworkCounters) -> u64) {
     emit.count(row.host_network.as_ref().map(read));
 }
 

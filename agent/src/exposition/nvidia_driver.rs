@@ -11,7 +11,7 @@ use super::{
 use crate::snapshot::{
     ContainerRow,
     gpu_state::GpuState,
-    nvidia_driver::{DriverMeaning, Failure},
+    nvidia_driver::{DriverCounters, Failure},
 };
 
 const CALLS: &str = "nvidia_driver programs, at the end of each ioctl on one of the driver's devices";
@@ -125,8 +125,8 @@ pub const FAMILIES: &[Family] = &[
         labels: &["reason"],
         samples: Container(|row, emit| {
             if let Some(driver) = &row.nvidia_driver {
-                emit.with(&["layout"]).count(driver.meaning.undecoded);
-                emit.with(&["memory"]).count(driver.meaning.unreadable);
+                emit.with(&["layout"]).count(driver.counters.undecoded);
+                emit.with(&["memory"]).count(driver.counters.unreadable);
             }
         }),
         ..DRIVER
@@ -162,24 +162,24 @@ pub const FAMILIES: &[Family] = &[
         }),
         ..DRIVER
     },
-    meaning(
+    counter(
         "glassbox_gpu_memory_allocations_total",
         "Allocations of GPU memory that the driver granted. Frameworks ask it for large chunks and deal these out \
          themselves.",
         MEMORY,
-        Container(|row, emit| count(row, emit, |meaning| meaning.allocations)),
+        Container(|row, emit| count(row, emit, |counters| counters.allocations)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_memory_allocated_bytes_total",
         "Bytes of GPU memory that the driver granted.",
         MEMORY,
-        Container(|row, emit| count(row, emit, |meaning| meaning.allocated_bytes)),
+        Container(|row, emit| count(row, emit, |counters| counters.allocated_bytes)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_memory_freed_bytes_total",
         "Bytes of GPU memory given back by a call. What a process holds at its end is given back without one.",
         MEMORY,
-        Container(|row, emit| count(row, emit, |meaning| meaning.freed_bytes)),
+        Container(|row, emit| count(row, emit, |counters| counters.freed_bytes)),
     ),
     Family {
         name: "glassbox_gpu_memory_allocation_failures_total",
@@ -189,48 +189,48 @@ pub const FAMILIES: &[Family] = &[
         labels: &["reason"],
         samples: Container(|row, emit| {
             if let Some(driver) = &row.nvidia_driver {
-                emit.with(&["no_memory"]).count(driver.meaning.failed_no_memory);
-                emit.with(&["insufficient_resources"]).count(driver.meaning.failed_insufficient_resources);
+                emit.with(&["no_memory"]).count(driver.counters.failed_no_memory);
+                emit.with(&["insufficient_resources"]).count(driver.counters.failed_insufficient_resources);
             }
         }),
         ..DRIVER
     },
-    meaning(
+    counter(
         "glassbox_gpu_memory_allocation_failures_recovered_total",
         "Refused allocations of GPU memory after which the same process got at least as much: a cache was emptied, \
          no request was lost.",
         MEMORY,
-        Container(|row, emit| count(row, emit, |meaning| meaning.recovered)),
+        Container(|row, emit| count(row, emit, |counters| counters.recovered)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_host_memory_allocation_failures_total",
         "Allocations of host memory for the GPU that failed because the host had none left.",
         MEMORY,
-        Container(|row, emit| count(row, emit, |meaning| meaning.failed_host_memory)),
+        Container(|row, emit| count(row, emit, |counters| counters.failed_host_memory)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_host_memory_pinned_bytes_total",
         "Bytes of the container's own memory pinned for the GPU.",
         "nvidia_driver programs, from RM_ALLOC_MEMORY and VID_HEAP_CONTROL of OS descriptors",
-        Container(|row, emit| count(row, emit, |meaning| meaning.pinned_bytes)),
+        Container(|row, emit| count(row, emit, |counters| counters.pinned_bytes)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_contexts_created_total",
         "CUDA contexts made: GPU address spaces registered with UVM.",
         UVM,
-        Container(|row, emit| count(row, emit, |meaning| meaning.contexts)),
+        Container(|row, emit| count(row, emit, |counters| counters.contexts)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_channels_created_total",
         "Channels made, through which work is submitted.",
         UVM,
-        Container(|row, emit| count(row, emit, |meaning| meaning.channels)),
+        Container(|row, emit| count(row, emit, |counters| counters.channels)),
     ),
-    meaning(
+    counter(
         "glassbox_gpu_events_created_total",
         "Events made, on which a process can wait for the GPU.",
         "nvidia_driver programs, from RM_ALLOC of event classes",
-        Container(|row, emit| count(row, emit, |meaning| meaning.events)),
+        Container(|row, emit| count(row, emit, |counters| counters.events)),
     ),
     Family {
         name: "glassbox_container_gpu_state",
@@ -279,7 +279,7 @@ pub const FAMILIES: &[Family] = &[
     },
 ];
 
-const fn meaning(
+const fn counter(
     name: &'static str,
     help: &'static str,
     source: &'static str,
@@ -288,8 +288,8 @@ const fn meaning(
     Family { name, kind: Counter, help, source, base: Base::Container, labels: &[], samples }
 }
 
-fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverMeaning) -> u64) {
-    emit.count(row.nvidia_driver.as_ref().map(|driver| of(&driver.meaning)));
+fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverCounters) -> u64) {
+    emit.count(row.nvidia_driver.as_ref().map(|driver| of(&driver.counters)));
 }
 
 fn failures(row: &ContainerRow, emit: &mut Emit<'_>, name: fn(&Failure) -> Option<&str>) {

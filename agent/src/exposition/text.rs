@@ -187,13 +187,13 @@ impl Encoder for Text {
         for &octave in resolution.bounds() {
             let le = LE[octave];
             let up_to = octave * PER_OCTAVE + 1;
-            below += histogram.slots[counted..up_to].iter().sum::<u64>();
+            below += histogram.buckets[counted..up_to].iter().sum::<u64>();
             counted = up_to;
             self.head(family, "_bucket", base, labels, Some(le));
             put_value(&mut self.out, Value::Count(below));
             self.out.put_u8(b'\n');
         }
-        let all = below + histogram.slots[counted..].iter().sum::<u64>();
+        let all = below + histogram.buckets[counted..].iter().sum::<u64>();
         self.head(family, "_bucket", base, labels, Some("+Inf"));
         put_value(&mut self.out, Value::Count(all));
         self.out.put_u8(b'\n');

@@ -1,5 +1,4 @@
-//! Rare events that the kernel programs report through a ring buffer: containers' cgroups that are made, left and removed,
-//! and modules of the NVIDIA driver that are loaded and unloaded.
+//! Rare events that the kernel programs report: cgroups of containers that are made, left and removed.
 
 use glassbox_ebpf::cgroup::{SHARED_SLOT, event};
 
@@ -27,19 +26,6 @@ pub enum Event {
         /// The slot it held, which is user space's to give back.
         slot: Option<u32>,
     },
-    /// A module of the NVIDIA driver was loaded or unloaded.
-    DriverModule(DriverModule),
-}
-
-/// A module of the NVIDIA driver that was loaded or unloaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DriverModule {
-    /// Its name.
-    pub name: String,
-    /// True if it was loaded. Its init function may still run.
-    pub loaded: bool,
-    /// When that was, in ns of CLOCK_MONOTONIC.
-    pub at_ns: u64,
 }
 
 const KIND: usize = 0;
@@ -70,11 +56,6 @@ impl Event {
             event::BORN => Some(Self::Born { cgroup_id, slot, path: text(bytes)? }),
             event::EMPTIED => Some(Self::Emptied { cgroup_id }),
             event::REMOVED => Some(Self::Removed { cgroup_id, slot }),
-            kind @ (event::MODULE_LOADED | event::MODULE_GONE) => Some(Self::DriverModule(DriverModule {
-                name: text(bytes)??,
-                loaded: kind == event::MODULE_LOADED,
-                at_ns: cgroup_id,
-            })),
             _ => None,
         }
     }
@@ -115,16 +96,6 @@ mod tests {
             Event::parse(&bytes(event::REMOVED, 1, 9, b"")),
             Some(Event::Removed { cgroup_id: 9, slot: Some(1) })
         );
-    }
-
-    #[test]
-    fn a_module_carries_its_name_and_the_time() {
-        let module = |loaded| DriverModule { name: "nvidia_uvm".into(), loaded, at_ns: 9 };
-        for (kind, loaded) in [(event::MODULE_LOADED, true), (event::MODULE_GONE, false)] {
-            let event = Event::parse(&bytes(kind, SHARED_SLOT, 9, b"nvidia_uvm"));
-            assert_eq!(event, Some(Event::DriverModule(module(loaded))));
-            assert_eq!(Event::parse(&bytes(kind, SHARED_SLOT, 9, b"")), None);
-        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Interfaces of a container's own network namespace, and traffic of one that shares the host's.
 
+pub use glassbox_ebpf::host_network::HostNetworkCounters;
+
 /// One interface, since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceCounters {
@@ -21,17 +23,4 @@ pub struct InterfaceCounters {
     pub transmit_dropped: u64,
     /// Errors on sending.
     pub transmit_errors: u64,
-}
-
-/// IP traffic of a container's sockets in the host's network, since it was first seen there. Headers are included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostNetwork {
-    /// Bytes received.
-    pub receive_bytes: u64,
-    /// Packets received, as the kernel handles them.
-    pub receive_packets: u64,
-    /// Bytes sent.
-    pub transmit_bytes: u64,
-    /// Packets sent, as the kernel handles them.
-    pub transmit_packets: u64,
 }

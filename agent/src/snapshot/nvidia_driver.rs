@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, time::Duration};
 
+pub use glassbox_ebpf::nvidia_driver::DriverCounters;
+
 use super::scheduler::Histogram;
 
 /// One container's use of the driver since it was first seen.
@@ -16,7 +18,7 @@ pub struct DriverUsage {
     /// How long it waited in poll(2) for the driver, by `ctl` or `gpu`.
     pub polls: Vec<(&'static str, Histogram)>,
     /// What the calls meant.
-    pub meaning: DriverMeaning,
+    pub counters: DriverCounters,
     /// Calls that have begun and not ended.
     pub in_flight: u64,
     /// Since when no call has ended; `None` where none is in flight.
@@ -58,37 +60,6 @@ pub enum Failure {
     Warning(Cow<'static, str>),
     /// The error of ioctl(2) itself, by name.
     Errno(Cow<'static, str>),
-}
-
-/// Counters of what calls meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DriverMeaning {
-    /// Allocations of GPU memory.
-    pub allocations: u64,
-    /// Their bytes.
-    pub allocated_bytes: u64,
-    /// Bytes of these that were freed by a call.
-    pub freed_bytes: u64,
-    /// Allocations of GPU memory for which there was no memory.
-    pub failed_no_memory: u64,
-    /// Those that lacked something else.
-    pub failed_insufficient_resources: u64,
-    /// Failures after which the same process got at least as much.
-    pub recovered: u64,
-    /// Failed allocations of host memory for the GPU.
-    pub failed_host_memory: u64,
-    /// Bytes of host memory pinned.
-    pub pinned_bytes: u64,
-    /// Contexts made.
-    pub contexts: u64,
-    /// Channels made.
-    pub channels: u64,
-    /// Events made.
-    pub events: u64,
-    /// Calls with a structure of unknown layout.
-    pub undecoded: u64,
-    /// Calls with a structure that could not be read.
-    pub unreadable: u64,
 }
 
 /// How far a process came, from its start.

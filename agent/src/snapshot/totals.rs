@@ -4,14 +4,16 @@
 //! each implementation names every field, so that a new one cannot be forgotten. Interface counters are not carried over:
 //! they belong to the network namespace, which may outlive a run or be shared.
 
+use glassbox_ebpf::counters::Counters as _;
+
 use super::{
     ContainerRow,
     cgroup::{CgroupUsage, CpuUsage, DeviceIo, HugePages, MemoryUsage, Pressure, Pressures},
     gpu::ContainerGpu,
-    network::HostNetwork,
-    nvidia_driver::{CommandUsage, DriverMeaning, DriverUsage, FailureCount},
+    network::HostNetworkCounters,
+    nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
-    scheduler::{Histogram, SchedulerUsage},
+    scheduler::{Histogram, SchedulerCounters},
 };
 
 /// Something with counters.
@@ -28,8 +30,8 @@ pub trait Accumulate {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
     cgroup: CgroupUsage,
-    scheduler: Option<Box<SchedulerUsage>>,
-    host_network: Option<HostNetwork>,
+    scheduler: Option<Box<SchedulerCounters>>,
+    host_network: Option<HostNetworkCounters>,
     oom: OomKills,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
@@ -81,15 +83,21 @@ impl Totals {
     }
 }
 
-impl Accumulate for u64 {
-    fn accumulate(&mut self, earlier: &Self) {
-        *self = self.saturating_add(*earlier);
-    }
+macro_rules! counters_only {
+    ($($kind:ty),+) => { $(
+        impl Accumulate for $kind {
+            fn accumulate(&mut self, earlier: &Self) {
+                self.add(earlier);
+            }
 
-    fn counters(&self) -> Self {
-        *self
-    }
+            fn counters(&self) -> Self {
+                *self
+            }
+        }
+    )+ };
 }
+
+counters_only!(u64, Histogram, SchedulerCounters, HostNetworkCounters, DriverCounters);
 
 /// What was counted in one run only is counted in both.
 impl<T: Accumulate> Accumulate for Option<T> {
@@ -133,48 +141,6 @@ impl<T: Keyed> Accumulate for Vec<T> {
 
     fn counters(&self) -> Self {
         self.iter().map(T::counters).collect()
-    }
-}
-
-impl Accumulate for Histogram {
-    fn accumulate(&mut self, earlier: &Self) {
-        let Self { sum_ns, slots } = self;
-        sum_ns.accumulate(&earlier.sum_ns);
-        for (count, earlier) in slots.iter_mut().zip(&earlier.slots) {
-            count.accumulate(earlier);
-        }
-    }
-
-    fn counters(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Accumulate for SchedulerUsage {
-    fn accumulate(&mut self, earlier: &Self) {
-        let Self { oncpu_ns, voluntary_switches, involuntary_switches, waits } = self;
-        oncpu_ns.accumulate(&earlier.oncpu_ns);
-        voluntary_switches.accumulate(&earlier.voluntary_switches);
-        involuntary_switches.accumulate(&earlier.involuntary_switches);
-        waits.accumulate(&earlier.waits);
-    }
-
-    fn counters(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Accumulate for HostNetwork {
-    fn accumulate(&mut self, earlier: &Self) {
-        let Self { receive_bytes, receive_packets, transmit_bytes, transmit_packets } = self;
-        receive_bytes.accumulate(&earlier.receive_bytes);
-        receive_packets.accumulate(&earlier.receive_packets);
-        transmit_bytes.accumulate(&earlier.transmit_bytes);
-        transmit_packets.accumulate(&earlier.transmit_packets);
-    }
-
-    fn counters(&self) -> Self {
-        *self
     }
 }
 
@@ -373,7 +339,7 @@ impl Accumulate for DriverUsage {
             commands,
             failures,
             polls,
-            meaning,
+            counters,
             in_flight: _,
             waiting: _,
             cold_start: _,
@@ -385,10 +351,10 @@ impl Accumulate for DriverUsage {
         for (device, waits) in &earlier.polls {
             match polls.iter_mut().find(|(current, _)| current == device) {
                 Some((_, current)) => current.accumulate(waits),
-                None => polls.push((device, waits.clone())),
+                None => polls.push((device, *waits)),
             }
         }
-        meaning.accumulate(&earlier.meaning);
+        counters.accumulate(&earlier.counters);
     }
 
     fn counters(&self) -> Self {
@@ -423,43 +389,6 @@ impl Accumulate for FailureCount {
     fn accumulate(&mut self, earlier: &Self) {
         let Self { device: _, command: _, reason: _, count } = self;
         count.accumulate(&earlier.count);
-    }
-
-    fn counters(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Accumulate for DriverMeaning {
-    fn accumulate(&mut self, earlier: &Self) {
-        let Self {
-            allocations,
-            allocated_bytes,
-            freed_bytes,
-            failed_no_memory,
-            failed_insufficient_resources,
-            recovered,
-            failed_host_memory,
-            pinned_bytes,
-            contexts,
-            channels,
-            events,
-            undecoded,
-            unreadable,
-        } = self;
-        allocations.accumulate(&earlier.allocations);
-        allocated_bytes.accumulate(&earlier.allocated_bytes);
-        freed_bytes.accumulate(&earlier.freed_bytes);
-        failed_no_memory.accumulate(&earlier.failed_no_memory);
-        failed_insufficient_resources.accumulate(&earlier.failed_insufficient_resources);
-        recovered.accumulate(&earlier.recovered);
-        failed_host_memory.accumulate(&earlier.failed_host_memory);
-        pinned_bytes.accumulate(&earlier.pinned_bytes);
-        contexts.accumulate(&earlier.contexts);
-        channels.accumulate(&earlier.channels);
-        events.accumulate(&earlier.events);
-        undecoded.accumulate(&earlier.undecoded);
-        unreadable.accumulate(&earlier.unreadable);
     }
 
     fn counters(&self) -> Self {

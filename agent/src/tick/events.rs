@@ -54,24 +54,20 @@ impl Events {
         self.unread.remove(&key)
     }
 
+    /// True if it is time to take events from the kernel.
+    fn is_due(&self) -> bool {
+        self.waiting.is_empty() || self.drained.is_none_or(|at| at.elapsed() >= DRAIN_PERIOD)
+    }
+
     fn drain(&mut self, kernel: &mut Kernel) {
-        let due = self.waiting.is_empty() || self.drained.is_none_or(|at| at.elapsed() >= DRAIN_PERIOD);
-        if !due {
-            return;
-        }
         self.drained = Some(Instant::now());
         while self.waiting.len() < WAITING_MAX
-            && let Some(event) = kernel.next_event()
+            && let Some(event) = kernel.events.next()
         {
-            match &event {
-                Event::Removed { cgroup_id, .. } => {
-                    self.removed.insert(*cgroup_id);
-                    self.waiting.push_back(event);
-                }
-                // Its module's first calls may come at once.
-                Event::DriverModule(_) => self.waiting.push_front(event),
-                _ => self.waiting.push_back(event),
+            if let Event::Removed { cgroup_id, .. } = &event {
+                self.removed.insert(*cgroup_id);
             }
+            self.waiting.push_back(event);
             self.refreshed = false;
         }
     }
@@ -96,7 +92,11 @@ impl Engine {
         let slice = SLICE_MAX.min(self.config.tick / 4);
         let begun = Instant::now();
         while let Some(kernel) = &mut self.kernel {
-            self.events.drain(kernel);
+            if self.events.is_due() {
+                // First: what they are about may happen at once, and it takes them microseconds to see that there is none.
+                running::active(&mut self.collectors).for_each(|collector| collector.on_events(kernel));
+                self.events.drain(kernel);
+            }
             let Some(event) = self.events.next() else { return };
             self.handle(event);
             if begun.elapsed() >= slice {
@@ -131,12 +131,6 @@ impl Engine {
                     (Some(key), _) => self.ended(key, now),
                     (None, Some(slot)) => self.give_back(slot, cgroup_id),
                     (None, None) => {}
-                }
-            }
-            Event::DriverModule(event) => {
-                if let Some(kernel) = &mut self.kernel {
-                    running::active(&mut self.collectors)
-                        .for_each(|collector| collector.module_event(kernel, &event));
                 }
             }
         }

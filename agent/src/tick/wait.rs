@@ -41,21 +41,20 @@ pub(super) enum Woken {
     Stop,
 }
 
-/// Waits. `pending` if events wait already, outside the kernel.
+/// Waits for the time, the end, or one of the sources of events. `pending` if events wait already, outside the kernel.
 pub(super) fn until(
     due: Instant,
-    events: Option<RawFd>,
+    sources: impl IntoIterator<Item = RawFd>,
     pending: bool,
     stop: &Waker,
 ) -> anyhow::Result<Woken> {
+    let readable = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut fds: Vec<_> = std::iter::once(stop.0.as_raw_fd()).chain(sources).map(readable).collect();
     loop {
         let left = if pending { Duration::ZERO } else { due.saturating_duration_since(Instant::now()) };
         // Rounded up, or the loop would spin through the last millisecond.
         let timeout_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let readable = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // A negative descriptor is ignored.
-        let mut fds = [readable(stop.0.as_raw_fd()), readable(events.unwrap_or(-1))];
-        // SAFETY: the array is live and its length is given.
+        // SAFETY: the vector is live and its length is given.
         let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
         if ready < 0 {
             let error = std::io::Error::last_os_error();
@@ -71,7 +70,7 @@ pub(super) fn until(
         if Instant::now() >= due {
             return Ok(Woken::Time);
         }
-        if pending || fds[1].revents != 0 {
+        if pending || fds[1..].iter().any(|source| source.revents != 0) {
             return Ok(Woken::Events);
         }
     }

@@ -15,7 +15,6 @@ use glassbox::{
         scheduler::Histogram,
     },
 };
-use glassbox_ebpf::histogram::SLOTS;
 
 use super::{
     fixture,
@@ -134,8 +133,8 @@ pub(crate) fn cpu_container() -> Snapshot {
 pub(crate) fn gpu_container() -> Snapshot {
     let mut row = row();
     let driver = row.nvidia_driver.as_mut().unwrap();
-    let mut durations = Histogram { sum_ns: 3_000, slots: [0; SLOTS] };
-    durations.slots[7] = 3;
+    let mut durations = Histogram { sum_ns: 3_000, ..Histogram::default() };
+    durations.buckets[7] = 3;
     let all =
         SENT.iter().flat_map(|(device, commands)| commands.iter().map(move |command| (*device, *command)));
     driver.commands = all

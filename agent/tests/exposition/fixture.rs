@@ -19,12 +19,13 @@ use glassbox::snapshot::{
     identity::{Identity, Runtime},
     lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
     machine::Machine,
-    network::{HostNetwork, InterfaceCounters},
+    network::{HostNetworkCounters, InterfaceCounters},
     nvidia_driver::{
-        ColdStart, CommandUsage, DriverInfo, DriverMeaning, DriverUsage, Failure, FailureCount, LayoutSupport,
+        ColdStart, CommandUsage, DriverCounters, DriverInfo, DriverUsage, Failure, FailureCount,
+        LayoutSupport,
     },
     oom::OomKills,
-    scheduler::{Histogram, SchedulerUsage},
+    scheduler::{Histogram, SchedulerCounters},
     sockets::{Sockets, TcpSockets, UdpSockets},
 };
 use glassbox_ebpf::histogram;
@@ -361,10 +362,10 @@ fn interface(name: &str, scale: u64) -> InterfaceCounters {
 /// Waits in the first slot, at the border of a `le`, right above it, beyond the last `le`, and in the last
 /// slot.
 fn nvidia_driver() -> DriverUsage {
-    let mut durations = Histogram { sum_ns: 81_000_000, slots: [0; histogram::SLOTS] };
-    durations.slots[30] = 69;
-    let mut wait = Histogram { sum_ns: 50_000_000, slots: [0; histogram::SLOTS] };
-    wait.slots[histogram::slot(50_000_000)] = 1;
+    let mut durations = Histogram { sum_ns: 81_000_000, ..Histogram::default() };
+    durations.buckets[30] = 69;
+    let mut wait = Histogram { sum_ns: 50_000_000, ..Histogram::default() };
+    wait.buckets[histogram::bucket(50_000_000)] = 1;
     let failure =
         |reason, count| FailureCount { device: "ctl", command: "rm_vid_heap_control".into(), reason, count };
     DriverUsage {
@@ -376,7 +377,7 @@ fn nvidia_driver() -> DriverUsage {
             failure(Failure::Warning("nothing_to_do".into()), 3),
         ],
         polls: vec![("gpu", wait)],
-        meaning: DriverMeaning {
+        counters: DriverCounters {
             allocations: 69,
             allocated_bytes: 6_442_450_944,
             freed_bytes: 1_073_741_824,
@@ -402,18 +403,18 @@ fn nvidia_driver() -> DriverUsage {
     }
 }
 
-fn scheduler() -> SchedulerUsage {
-    let mut slots = [0; histogram::SLOTS];
-    slots[0] = 1000;
-    slots[40] = 20;
-    slots[41] = 3;
-    slots[histogram::slot(100_000_000_000)] = 2;
-    slots[histogram::OVERFLOW] = 1;
-    SchedulerUsage {
+fn scheduler() -> SchedulerCounters {
+    let mut waits = Histogram { sum_ns: 2_412_000_000_001, ..Histogram::default() };
+    waits.buckets[0] = 1000;
+    waits.buckets[40] = 20;
+    waits.buckets[41] = 3;
+    waits.buckets[histogram::bucket(100_000_000_000)] = 2;
+    waits.buckets[histogram::OVERFLOW] = 1;
+    SchedulerCounters {
         oncpu_ns: 84_599_000_000_001,
         voluntary_switches: 123_456_789,
         involuntary_switches: 42,
-        waits: Histogram { sum_ns: 2_412_000_000_001, slots },
+        waits,
     }
 }
 
@@ -451,7 +452,7 @@ fn ended() -> ContainerRow {
     row.cgroup.cpu.usage_ns = Some(9_000_000_000);
     // What it held when it was last read, and must not seem to hold still.
     row.cgroup.memory.usage_bytes = Some(666);
-    row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 9_050_000_000, ..scheduler() }));
+    row.scheduler = Some(Box::new(SchedulerCounters { oncpu_ns: 9_050_000_000, ..scheduler() }));
     row
 }
 
@@ -460,7 +461,7 @@ fn short() -> ContainerRow {
     let mut row = row(identity("flash"));
     row.ended_at = Some(now());
     row.oom.this_life = Some(1);
-    row.host_network = Some(HostNetwork {
+    row.host_network = Some(HostNetworkCounters {
         receive_bytes: 1_500_000,
         receive_packets: 40,
         transmit_bytes: 2_600,
@@ -473,7 +474,7 @@ fn short() -> ContainerRow {
         health: Some(Health::Unchecked),
         ..Lifecycle::default()
     };
-    row.scheduler = Some(Box::new(SchedulerUsage { oncpu_ns: 48_700_001, ..scheduler() }));
+    row.scheduler = Some(Box::new(SchedulerCounters { oncpu_ns: 48_700_001, ..scheduler() }));
     row
 }
 

@@ -16,7 +16,6 @@ use glassbox::{
         scheduler::Histogram,
     },
 };
-use glassbox_ebpf::histogram;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
@@ -110,7 +109,7 @@ fn gpu() -> impl Strategy<Value = Gpu> {
 }
 
 fn driver(words: &[String]) -> DriverUsage {
-    let durations = || Histogram { sum_ns: 1, slots: [0; histogram::SLOTS] };
+    let durations = || Histogram { sum_ns: 1, ..Histogram::default() };
     let reasons = |word: &String| {
         [Failure::Status(word.clone().into()), Failure::Errno(word.clone().into())]
             .map(|reason| FailureCount { device: "ctl", command: word.clone().into(), reason, count: 1 })

@@ -12,7 +12,7 @@ use glassbox::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
         identity::{Identity, Runtime},
-        scheduler::{Histogram, SchedulerUsage},
+        scheduler::{Histogram, SchedulerCounters},
     },
 };
 use tokio::sync::{oneshot, watch};
@@ -123,11 +123,11 @@ fn row(number: usize) -> ContainerRow {
     };
     let mut row = ContainerRow::new(Arc::new(identity), SystemTime::now());
     row.cgroup.memory.rss_bytes = Some(1 << 30);
-    row.scheduler = Some(Box::new(SchedulerUsage {
+    row.scheduler = Some(Box::new(SchedulerCounters {
         oncpu_ns: 1,
         voluntary_switches: 2,
         involuntary_switches: 3,
-        waits: Histogram { sum_ns: 4, slots: [5; glassbox_ebpf::histogram::SLOTS] },
+        waits: Histogram { sum_ns: 4, buckets: [5; glassbox_ebpf::histogram::BUCKETS] },
     }));
     row
 }

@@ -18,7 +18,7 @@ use glassbox::{
         gpu::RatioHistogram,
         identity::{Identity, Runtime},
         network::InterfaceCounters,
-        scheduler::{Histogram, SchedulerUsage},
+        scheduler::{Histogram, SchedulerCounters},
     },
 };
 use glassbox_ebpf::histogram;
@@ -146,7 +146,7 @@ impl Encoder for Families {
         let (mut buckets, mut below, mut counted) = (Vec::new(), 0, 0);
         for &octave in resolution.bounds() {
             let up_to = octave * histogram::PER_OCTAVE + 1;
-            below += histogram.slots[counted..up_to].iter().sum::<u64>();
+            below += histogram.buckets[counted..up_to].iter().sum::<u64>();
             counted = up_to;
             let mut bucket = proto::Bucket::default();
             bucket.set_upper_bound(2f64.powi(histogram::MIN_EXPONENT + octave as i32));
@@ -154,7 +154,7 @@ impl Encoder for Families {
             buckets.push(bucket);
         }
         let mut whole = proto::Histogram::default();
-        whole.set_sample_count(histogram.slots.iter().sum());
+        whole.set_sample_count(histogram.buckets.iter().sum());
         whole.set_sample_sum(histogram.sum_ns as f64 / 1e9);
         whole.set_bucket(buckets);
         metric.set_histogram(whole);
@@ -205,9 +205,9 @@ fn snapshot(containers: u64) -> Snapshot {
         let mut row = ContainerRow::new(Arc::new(identity), now);
         row.cgroup = usage(number * 1_234_567);
         row.network = vec![interface(number * 98_765)];
-        let mut waits = Histogram { sum_ns: number * 1_000_000_007, slots: [0; histogram::SLOTS] };
-        waits.slots.iter_mut().zip(number..).for_each(|(slot, count)| *slot = count);
-        row.scheduler = Some(Box::new(SchedulerUsage {
+        let mut waits = Histogram { sum_ns: number * 1_000_000_007, ..Histogram::default() };
+        waits.buckets.iter_mut().zip(number..).for_each(|(bucket, count)| *bucket = count);
+        row.scheduler = Some(Box::new(SchedulerCounters {
             oncpu_ns: number * 12_345_678_901,
             voluntary_switches: number * 1000,
             involuntary_switches: number * 10,

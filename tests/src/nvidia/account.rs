@@ -100,7 +100,7 @@ fn events(truth: &Value) -> u64 {
 /// Calls that the agent counted.
 #[must_use]
 pub fn counted(usage: &DriverUsage) -> u64 {
-    usage.commands.iter().map(|usage| usage.durations.slots.iter().sum::<u64>()).sum()
+    usage.commands.iter().map(|usage| usage.durations.buckets.iter().sum::<u64>()).sum()
 }
 
 /// Holds everything that the application counted against what the programs counted: calls, statuses and errors by
@@ -113,7 +113,7 @@ pub fn agree(usage: &DriverUsage, truth: &Value, about: &str) {
         .commands
         .iter()
         .map(|usage| {
-            let count: u64 = usage.durations.slots.iter().sum();
+            let count: u64 = usage.durations.buckets.iter().sum();
             (format!("{} {}", usage.device, usage.command), count)
         })
         .collect();
@@ -130,13 +130,13 @@ pub fn agree(usage: &DriverUsage, truth: &Value, about: &str) {
         })
         .collect();
     assert_eq!(failed, failures(truth), "{about}: failures");
-    let (meaning, sums) = (&usage.meaning, &truth["sums"]);
-    assert_eq!(meaning.allocated_bytes, sums["allocated_bytes"].as_u64().unwrap(), "{about}: allocated");
-    assert_eq!(meaning.freed_bytes, sums["freed_bytes"].as_u64().unwrap(), "{about}: freed");
-    assert_eq!(meaning.pinned_bytes, sums["pinned_bytes"].as_u64().unwrap(), "{about}: pinned");
-    assert_eq!(meaning.failed_no_memory, sums["refused"].as_u64().unwrap(), "{about}: refused");
-    assert_eq!(meaning.contexts, succeeded(truth, "uvm", 25), "{about}: contexts");
-    assert_eq!(meaning.channels, succeeded(truth, "uvm", 27), "{about}: channels");
-    assert_eq!(meaning.events, events(truth), "{about}: events");
-    assert_eq!((meaning.undecoded, meaning.unreadable, usage.in_flight), (0, 0, 0), "{about}");
+    let (counters, sums) = (&usage.counters, &truth["sums"]);
+    assert_eq!(counters.allocated_bytes, sums["allocated_bytes"].as_u64().unwrap(), "{about}: allocated");
+    assert_eq!(counters.freed_bytes, sums["freed_bytes"].as_u64().unwrap(), "{about}: freed");
+    assert_eq!(counters.pinned_bytes, sums["pinned_bytes"].as_u64().unwrap(), "{about}: pinned");
+    assert_eq!(counters.failed_no_memory, sums["refused"].as_u64().unwrap(), "{about}: refused");
+    assert_eq!(counters.contexts, succeeded(truth, "uvm", 25), "{about}: contexts");
+    assert_eq!(counters.channels, succeeded(truth, "uvm", 27), "{about}: channels");
+    assert_eq!(counters.events, events(truth), "{about}: events");
+    assert_eq!((counters.undecoded, counters.unreadable, usage.in_flight), (0, 0, 0), "{about}");
 }

@@ -75,14 +75,14 @@ impl Stage {
         let hungry_truth = watch.play_in(&hungry, driver.as_ref(), "context exhaust --bytes 16777216");
         let usage = watch.usage_of(&mut hungry).unwrap();
         agree(&usage, &hungry_truth, "the hungry one");
-        assert_eq!((usage.meaning.failed_no_memory, usage.meaning.recovered), (1, 0));
+        assert_eq!((usage.counters.failed_no_memory, usage.counters.recovered), (1, 0));
         let no_memory = |failure: &&FailureCount| failure.reason == Failure::Status("no_memory".into());
         let refused: Vec<_> = usage.failures.iter().filter(no_memory).collect();
         let commands: Vec<_> = refused.iter().map(|failure| failure.command.as_ref()).collect();
         assert!(matches!(commands[..], ["rm_vid_heap_control" | "rm_alloc_memory_video"]), "{commands:?}");
         let usage = watch.usage_of(&mut modest).unwrap();
         agree(&usage, &modest_truth, "the modest one");
-        assert_eq!(usage.meaning.failed_no_memory, 0);
+        assert_eq!(usage.counters.failed_no_memory, 0);
     }
 
     /// The parts of a cold start come in their order, and in the time that the application took.
@@ -144,7 +144,7 @@ impl Scene {
         let (release, lost_before) = (self.release(), self.watch.lost());
         let (truth, usage) = self.play(EVERYTHING);
         agree(&usage, &truth, &release.to_string());
-        assert_eq!((usage.meaning.failed_no_memory, usage.meaning.recovered), (2, 2), "{release}");
+        assert_eq!((usage.counters.failed_no_memory, usage.counters.recovered), (2, 2), "{release}");
         assert_eq!(self.watch.lost(), lost_before, "{release}");
         println!("{release}: {} calls, all accounts agree", truth["sent"]);
     }

@@ -2,7 +2,7 @@
 
 use std::{net::UdpSocket, path::Path, time::Duration};
 
-use glassbox::{snapshot::network::HostNetwork, tick::Engine};
+use glassbox::{snapshot::network::HostNetworkCounters, tick::Engine};
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
     worker::{Work, Worker},
@@ -44,10 +44,10 @@ fn exchange(cgroup: &Cgroup) -> Worker {
     worker
 }
 
-fn expected(rounds: u64) -> HostNetwork {
+fn expected(rounds: u64) -> HostNetworkCounters {
     let packets = rounds * u64::from(DATAGRAMS);
     let bytes = packets * (DATA_BYTES + HEADER_BYTES) as u64;
-    HostNetwork {
+    HostNetworkCounters {
         receive_bytes: bytes,
         receive_packets: packets,
         transmit_bytes: bytes,

@@ -166,7 +166,7 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
             failures(&usage),
             expected.map(|((device, command), why)| (device, command.to_owned(), why, 1))
         );
-        let meaning = &usage.meaning;
+        let meaning = &usage.counters;
         assert_eq!(meaning.allocations, 4);
         assert_eq!(meaning.allocated_bytes, (32 + 16 + 32 + 1) * MIB);
         // With the client go the rest, which no call names.
@@ -200,10 +200,10 @@ fn only_the_container_that_runs_out_of_memory_shows_it() {
     let outcomes = Caller::start(Some(&modest_cgroup), &nodes, modest_calls).outcomes();
     assert_eq!(outcomes[0].bytes[40], 0);
     let (greedy, modest) = (probe.read(&greedy).unwrap(), probe.read(&modest).unwrap());
-    assert_eq!((greedy.meaning.allocations, greedy.meaning.failed_no_memory), (4, 6));
-    assert_eq!((greedy.meaning.allocated_bytes, greedy.meaning.freed_bytes), (64 * MIB, 0));
-    assert_eq!((modest.meaning.allocations, modest.meaning.failed_no_memory), (2, 0));
-    assert_eq!((modest.meaning.allocated_bytes, modest.meaning.freed_bytes), (2 * MIB, 2 * MIB));
+    assert_eq!((greedy.counters.allocations, greedy.counters.failed_no_memory), (4, 6));
+    assert_eq!((greedy.counters.allocated_bytes, greedy.counters.freed_bytes), (64 * MIB, 0));
+    assert_eq!((modest.counters.allocations, modest.counters.failed_no_memory), (2, 0));
+    assert_eq!((modest.counters.allocated_bytes, modest.counters.freed_bytes), (2 * MIB, 2 * MIB));
     assert!(modest.failures.is_empty(), "{:?}", modest.failures);
 }
 

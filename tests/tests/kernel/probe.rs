@@ -7,7 +7,7 @@ use glassbox::{
     config::{Config, SchedulerRung},
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
-    snapshot::{ContainerRow, scheduler::SchedulerUsage},
+    snapshot::{ContainerRow, scheduler::SchedulerCounters},
 };
 use glassbox_ebpf::offsets::{ABSENT, Offsets};
 use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
@@ -54,9 +54,9 @@ impl Probe {
         Self { kernel, collector, container, row, cgroup }
     }
 
-    pub(super) fn read(&mut self) -> SchedulerUsage {
+    pub(super) fn read(&mut self) -> SchedulerCounters {
         self.collector.collect(&self.container, &mut self.row).unwrap();
-        (**self.row.scheduler.as_ref().unwrap()).clone()
+        **self.row.scheduler.as_ref().unwrap()
     }
 
     pub(super) fn lost(&self, source: glassbox_ebpf::Lost) -> u64 {

@@ -5,16 +5,13 @@
 
 use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_str_bytes},
-    macros::btf_tracepoint,
+    macros::{btf_tracepoint, map},
+    maps::RingBuf,
     programs::BtfTracePointContext,
 };
-use glassbox_ebpf::{
-    Lost,
-    cgroup::{CgroupEvent, SHARED_SLOT, event},
-};
+use glassbox_ebpf::nvidia_driver::{MODULES_BYTES, ModuleEvent};
 
-use super::super::cgroup::CGROUP_EVENTS;
-use crate::{frozen::offset, lost, read::kernel};
+use crate::{frozen::offset, read::kernel};
 
 /// The first 16 bytes of a module's name as two words, and which of them count, the NUL included.
 struct Name([u64; 2], [u64; 2]);
@@ -32,20 +29,23 @@ const fn name(text: &[u8]) -> Name {
     Name(words, masks)
 }
 
+#[map]
+static NVIDIA_MODULES: RingBuf = RingBuf::with_byte_size(MODULES_BYTES, 0);
+
 #[btf_tracepoint(function = "module_load")]
 fn nvidia_driver_module_load(ctx: BtfTracePointContext) -> i32 {
-    report(ctx.arg(0), event::MODULE_LOADED);
+    report(ctx.arg(0), 1);
     0
 }
 
 #[btf_tracepoint(function = "module_free")]
 fn nvidia_driver_module_free(ctx: BtfTracePointContext) -> i32 {
-    report(ctx.arg(0), event::MODULE_GONE);
+    report(ctx.arg(0), 0);
     0
 }
 
 #[inline(always)]
-fn report(module: *const u8, kind: u32) -> Option<()> {
+fn report(module: *const u8, loaded: u64) -> Option<()> {
     let name = module as u64 + u64::from(offset!(module_name));
     let [first, second]: [u64; 2] = kernel(name, 0)?;
     let is = |Name(words, masks): &Name| first & masks[0] == words[0] && second & masks[1] == words[1];
@@ -53,20 +53,16 @@ fn report(module: *const u8, kind: u32) -> Option<()> {
     if !is(driver) && !is(uvm) && !is(modeset) {
         return None;
     }
-    let Some(mut entry) = CGROUP_EVENTS.reserve::<CgroupEvent>(0) else {
-        // User space notices at its next periodic look.
-        lost::count(Lost::CgroupEvents);
-        return None;
-    };
+    // If the ring buffer is full, user space notices at its next periodic look, and counts then what it missed.
+    let mut entry = NVIDIA_MODULES.reserve::<ModuleEvent>(0)?;
     let record = entry.as_mut_ptr();
-    // SAFETY: the reservation is a whole `CgroupEvent`; every member is written before it is submitted (`path` up to its
+    // SAFETY: the reservation is a whole `ModuleEvent`; every member is written before it is submitted (`name` up to its
     // NUL, by a helper that checks the address).
     unsafe {
-        (&raw mut (*record).kind).write(kind);
-        (&raw mut (*record).slot).write(SHARED_SLOT);
-        (&raw mut (*record).id).write(bpf_ktime_get_ns());
-        (&raw mut (*record).path[0]).write(0);
-        let _ = bpf_probe_read_kernel_str_bytes(name as *const u8, &mut (*record).path);
+        (&raw mut (*record).at_ns).write(bpf_ktime_get_ns());
+        (&raw mut (*record).loaded).write(loaded);
+        (&raw mut (*record).name[0]).write(0);
+        let _ = bpf_probe_read_kernel_str_bytes(name as *const u8, &mut (*record).name);
     }
     entry.submit(0);
     Some(())

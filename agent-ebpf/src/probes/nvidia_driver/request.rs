@@ -125,7 +125,7 @@ fn status(index: u32, size: u32, argument: u64, counts: *mut DriverSlot) -> u32 
         layout.statuses[1]
     } else {
         // SAFETY: a map element.
-        unsafe { add(&raw mut (*counts).undecoded, 1) };
+        unsafe { add(&raw mut (*counts).counters.undecoded, 1) };
         return UNKNOWN_STATUS;
     };
     if offset == Layout::NO_STATUS {
@@ -143,5 +143,5 @@ fn status(index: u32, size: u32, argument: u64, counts: *mut DriverSlot) -> u32 
 #[inline(always)]
 fn unreadable(counts: *mut DriverSlot) {
     // SAFETY: a map element.
-    unsafe { add(&raw mut (*counts).unreadable, 1) };
+    unsafe { add(&raw mut (*counts).counters.unreadable, 1) };
 }

@@ -3,8 +3,8 @@
 
 use glassbox_ebpf::{Lost, nvidia_driver::device};
 
-use super::{SPEC, monotonic_ns};
-use crate::kernel::{Kernel, events::DriverModule, module};
+use super::{SPEC, modules::Module, monotonic_ns};
+use crate::kernel::{Kernel, module};
 
 /// The driver's module, without which there is no driver, and those that have functions of their own.
 pub(super) const MODULES: [&str; 3] = ["nvidia", "nvidia_uvm", "nvidia_modeset"];
@@ -38,7 +38,7 @@ impl Load {
 
 impl Loads {
     /// The kernel reported a load or an unload.
-    pub(super) fn reported(&mut self, event: &DriverModule) {
+    pub(super) fn reported(&mut self, event: &Module) {
         let Some(index) = MODULES.iter().position(|module| *module == event.name) else { return };
         if event.at_ns >= self.accounted_until_ns[index] {
             self.untraced[index] = event.loaded.then(|| Load::at(event.at_ns));

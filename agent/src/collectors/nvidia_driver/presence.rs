@@ -11,6 +11,7 @@
 
 use std::{
     collections::HashMap,
+    os::fd::RawFd,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -25,12 +26,13 @@ use glassbox_ebpf::{
 use super::{
     SPEC, SYS, described, devices, layouts,
     loads::{DRIVER, Generations, Loads, MODULES, UVM},
+    modules::{self, Module},
     running,
     xids::Xids,
 };
 use crate::{
     config::{Config, ExtraPaths, Release},
-    kernel::{Kernel, events::DriverModule, ladders::NVIDIA_MODULES_NOUN, module},
+    kernel::{Kernel, event_ring::EventRing, ladders::NVIDIA_MODULES_NOUN, module},
     snapshot::{
         nvidia_driver::{DriverInfo, LayoutSupport},
         xid::ReportedXids,
@@ -79,6 +81,7 @@ pub(super) struct Presence {
     release: Option<Release>,
     proc_root: PathBuf,
     sys_root: PathBuf,
+    events: EventRing<Module>,
     devices: KernelHash<MapData, u64, u32>,
     layouts: Array<MapData, Layout>,
     xids: Xids,
@@ -103,6 +106,7 @@ impl Presence {
             release: config.nvidia_release,
             proc_root: config.proc_root.clone(),
             sys_root: SYS.into(),
+            events: kernel.event_ring(maps::NVIDIA_MODULES, modules::parse)?,
             devices: kernel.take_map(maps::NVIDIA_DEVICES)?,
             layouts: kernel.take_map(maps::NVIDIA_LAYOUTS)?,
             xids: Xids::new(kernel)?,
@@ -139,11 +143,19 @@ impl Presence {
         self.xids.read()
     }
 
-    pub(super) fn module_event(&mut self, kernel: &mut Kernel, event: &DriverModule) {
-        tracing::debug!("module {} {}", event.name, if event.loaded { "loaded" } else { "unloaded" });
-        self.settling = Some(Instant::now());
-        self.loads.reported(event);
-        self.look(kernel);
+    /// Becomes readable when a module is loaded or unloaded.
+    pub(super) fn event_source(&self) -> RawFd {
+        self.events.descriptor()
+    }
+
+    /// Follows the loads and unloads that were reported.
+    pub(super) fn on_events(&mut self, kernel: &mut Kernel) {
+        while let Some(event) = self.events.next() {
+            tracing::debug!("module {} {}", event.name, if event.loaded { "loaded" } else { "unloaded" });
+            self.settling = Some(Instant::now());
+            self.loads.reported(&event);
+            self.look(kernel);
+        }
     }
 
     /// When to look next, while a load or an unload is being followed.

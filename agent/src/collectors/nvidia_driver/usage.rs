@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use glassbox_ebpf::nvidia_driver::DriverSlot;
+use glassbox_ebpf::{counters::Counters as _, nvidia_driver::DriverSlot};
 
-use crate::snapshot::nvidia_driver::{ColdStart, CommandUsage, DriverMeaning, DriverUsage, FailureCount};
+use crate::snapshot::nvidia_driver::{ColdStart, CommandUsage, DriverUsage, FailureCount};
 
 /// Adds calls to those of the same name: several numbers bear one, and two series with the same labels spoil a scrape.
 pub(super) fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsage) {
@@ -13,10 +13,7 @@ pub(super) fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsag
         commands.push(usage);
         return;
     };
-    known.durations.sum_ns += usage.durations.sum_ns;
-    for (count, more) in known.durations.slots.iter_mut().zip(&usage.durations.slots) {
-        *count += more;
-    }
+    known.durations.add(&usage.durations);
 }
 
 /// Adds failures to those of the same names.
@@ -37,21 +34,7 @@ pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
         commands: Vec::new(),
         failures: Vec::new(),
         polls: Vec::new(),
-        meaning: DriverMeaning {
-            allocations: counts.allocations,
-            allocated_bytes: counts.allocated_bytes,
-            freed_bytes: counts.freed_bytes,
-            failed_no_memory: counts.failed_no_memory,
-            failed_insufficient_resources: counts.failed_insufficient_resources,
-            recovered: counts.recovered,
-            failed_host_memory: counts.failed_host_memory,
-            pinned_bytes: counts.pinned_bytes,
-            contexts: counts.contexts,
-            channels: counts.channels,
-            events: counts.events,
-            undecoded: counts.undecoded,
-            unreadable: counts.unreadable,
-        },
+        counters: counts.counters,
         in_flight,
         waiting: (in_flight > 0).then(|| Duration::from_nanos(now_ns.saturating_sub(last_ns))),
         cold_start: cold_start(counts),
@@ -77,6 +60,8 @@ fn process_name(name: [u64; 2]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use glassbox_ebpf::counters::PerSlot as _;
+
     use super::{super::names, *};
     use crate::snapshot::{nvidia_driver::Failure, scheduler::Histogram};
 
@@ -108,16 +93,15 @@ mod tests {
         // Neither is a request of the driver's, and both are in its range.
         let (one, other) = (names::command(0x2C), names::command(0x2D));
         assert_eq!(one, other);
-        let mut slots = [0; glassbox_ebpf::histogram::SLOTS];
-        slots[3] = 2;
-        let usage =
-            |command| CommandUsage { device: "ctl", command, durations: Histogram { sum_ns: 7, slots } };
+        let mut durations = Histogram { sum_ns: 7, ..Histogram::default() };
+        durations.buckets[3] = 2;
+        let usage = |command| CommandUsage { device: "ctl", command, durations };
         let mut commands = Vec::new();
         enter_command(&mut commands, usage(one.clone()));
         enter_command(&mut commands, usage(other.clone()));
         enter_command(&mut commands, usage("rm_free".into()));
         assert_eq!(commands.len(), 2);
-        assert_eq!((commands[0].durations.sum_ns, commands[0].durations.slots[3]), (14, 4));
+        assert_eq!((commands[0].durations.sum_ns, commands[0].durations.buckets[3]), (14, 4));
         let failure = |command, errno| {
             let reason = Failure::Errno(names::errno(errno));
             FailureCount { device: "ctl", command, reason, count: 3 }

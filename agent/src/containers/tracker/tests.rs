@@ -341,13 +341,13 @@ fn a_restarted_container_goes_on_counting() {
 
 #[test]
 fn runs_too_short_for_their_files_count_with_the_time_that_the_kernel_program_saw() {
-    use crate::snapshot::scheduler::{Histogram, SchedulerUsage};
+    use crate::snapshot::scheduler::{Histogram, SchedulerCounters};
     let (mut tracker, _) = tracker();
-    let waits = Histogram { sum_ns: 0, slots: [0; glassbox_ebpf::histogram::SLOTS] };
-    let usage = SchedulerUsage { oncpu_ns: 100, voluntary_switches: 0, involuntary_switches: 0, waits };
+    let waits = Histogram::default();
+    let usage = SchedulerCounters { oncpu_ns: 100, voluntary_switches: 0, involuntary_switches: 0, waits };
     for run in 0..2 {
         let key = tracker.add(&sighting(ID, 7 + run), at(run));
-        tracker.get_mut(key).unwrap().row.scheduler = Some(Box::new(usage.clone()));
+        tracker.get_mut(key).unwrap().row.scheduler = Some(Box::new(usage));
         tracker.end(key, at(run));
     }
     tracker.name(at(2));
@@ -359,9 +359,8 @@ fn kubernetes_containers_of_one_place_count_on_also_those_that_ended_between_two
     let (mut tracker, directory) = tracker();
     let text = |text: &str| Some(text.to_owned());
     let oncpu = |oncpu_ns| {
-        let waits =
-            crate::snapshot::scheduler::Histogram { sum_ns: 0, slots: [0; glassbox_ebpf::histogram::SLOTS] };
-        Some(Box::new(crate::snapshot::scheduler::SchedulerUsage {
+        let waits = crate::snapshot::scheduler::Histogram::default();
+        Some(Box::new(crate::snapshot::scheduler::SchedulerCounters {
             oncpu_ns,
             voluntary_switches: 0,
             involuntary_switches: 0,

@@ -3,6 +3,8 @@
 //! CUDA sends some 50 combinations of device and command. The list of commands with series of their own is fixed: if it
 //! followed the counts, a command could move between its own series and `other`, and both counters would fall.
 
+use glassbox_ebpf::counters::Counters as _;
+
 use crate::snapshot::{
     nvidia_driver::{DriverUsage, Failure},
     scheduler::Histogram,
@@ -41,7 +43,7 @@ fn exported<'a>(driver: &DriverUsage, command: &'a str) -> &'a str {
 pub(super) fn totals(driver: &DriverUsage, mut each: impl FnMut(&str, &str, u64, u64)) {
     let mut others = [(0, 0); DEVICES.len()];
     for usage in &driver.commands {
-        let (calls, time_ns) = (usage.durations.slots.iter().sum::<u64>(), usage.durations.sum_ns);
+        let (calls, time_ns) = (usage.durations.buckets.iter().sum::<u64>(), usage.durations.sum_ns);
         let listed = driver.per_command_histograms || LISTED.contains(&&*usage.command);
         match DEVICES.iter().position(|device| *device == usage.device) {
             Some(device) if !listed => {
@@ -61,12 +63,9 @@ pub(super) fn by_device(driver: &DriverUsage, mut each: impl FnMut(&str, &Histog
     for device in DEVICES {
         let mut calls = driver.commands.iter().filter(|usage| usage.device == device);
         let Some(first) = calls.next() else { continue };
-        let mut durations = first.durations.clone();
+        let mut durations = first.durations;
         for usage in calls {
-            durations.sum_ns += usage.durations.sum_ns;
-            for (count, more) in durations.slots.iter_mut().zip(&usage.durations.slots) {
-                *count += more;
-            }
+            durations.add(&usage.durations);
         }
         each(device, &durations);
     }

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use glassbox_ebpf::histogram;
 use proptest::prelude::*;
 
 use super::*;
@@ -31,14 +30,14 @@ fn row() -> ContainerRow {
 }
 
 fn histogram(sum_ns: u64) -> Histogram {
-    let mut slots = [0; histogram::SLOTS];
-    slots[3] = 1;
-    Histogram { sum_ns, slots }
+    let mut histogram = Histogram { sum_ns, ..Histogram::default() };
+    histogram.buckets[3] = 1;
+    histogram
 }
 
-fn scheduler(oncpu_ns: u64) -> Box<SchedulerUsage> {
+fn scheduler(oncpu_ns: u64) -> Box<SchedulerCounters> {
     let waits = histogram(oncpu_ns);
-    Box::new(SchedulerUsage { oncpu_ns, voluntary_switches: 1, involuntary_switches: 2, waits })
+    Box::new(SchedulerCounters { oncpu_ns, voluntary_switches: 1, involuntary_switches: 2, waits })
 }
 
 /// A row on which everything is counted, `by` so much.
@@ -62,7 +61,7 @@ fn busy(by: u64) -> ContainerRow {
         ..HugePages::default()
     }];
     row.scheduler = Some(scheduler(by));
-    row.host_network = Some(HostNetwork { receive_bytes: by, ..HostNetwork::default() });
+    row.host_network = Some(HostNetworkCounters { receive_bytes: by, ..HostNetworkCounters::default() });
     row.oom.this_life = Some(by);
     let command = CommandUsage { device: "ctl", command: "rm_free".into(), durations: histogram(by) };
     let reason = Failure::Errno("EINVAL".into());
@@ -71,7 +70,7 @@ fn busy(by: u64) -> ContainerRow {
         commands: vec![command],
         failures: vec![failure],
         polls: vec![("gpu", histogram(by))],
-        meaning: DriverMeaning { allocations: by, ..DriverMeaning::default() },
+        counters: DriverCounters { allocations: by, ..DriverCounters::default() },
         in_flight: by,
         waiting: Some(Duration::from_secs(by)),
         cold_start: None,
@@ -101,14 +100,14 @@ fn counters_of_two_runs_are_added_and_gauges_are_those_of_the_second() {
     assert_eq!(limits.memory_limit_bytes, Some(5));
     let scheduler = row.scheduler.as_ref().unwrap();
     assert_eq!((scheduler.oncpu_ns, scheduler.voluntary_switches), (105, 2));
-    assert_eq!((scheduler.waits.sum_ns, scheduler.waits.slots[3]), (105, 2));
+    assert_eq!((scheduler.waits.sum_ns, scheduler.waits.buckets[3]), (105, 2));
     assert_eq!(row.host_network.unwrap().receive_bytes, 105);
     assert_eq!(row.oom.total(), Some(105));
     let driver = row.nvidia_driver.as_ref().unwrap();
     assert_eq!((driver.commands.len(), driver.commands[0].durations.sum_ns), (1, 105));
     assert_eq!((driver.failures.len(), driver.failures[0].count), (1, 105));
     assert_eq!((driver.polls.len(), driver.polls[0].1.sum_ns), (1, 105));
-    assert_eq!((driver.meaning.allocations, driver.in_flight), (105, 5));
+    assert_eq!((driver.counters.allocations, driver.in_flight), (105, 5));
     assert_eq!(driver.waiting, Some(Duration::from_secs(5)));
     let gpu = &row.gpus[0];
     assert_eq!((gpu.busy, gpu.energy_joules), (Duration::from_secs(105), Some(4.0)));
@@ -122,7 +121,7 @@ fn a_run_that_has_counted_nothing_yet_shows_what_was_counted_before() {
     assert_eq!((row.cgroup.cpu.usage_ns, row.cgroup.memory.usage_bytes), (Some(100), None));
     assert_eq!(row.scheduler.unwrap().oncpu_ns, 100);
     let driver = row.nvidia_driver.unwrap();
-    assert_eq!((driver.meaning.allocations, driver.in_flight, driver.waiting), (100, 0, None));
+    assert_eq!((driver.counters.allocations, driver.in_flight, driver.waiting), (100, 0, None));
     assert_eq!((row.gpus[0].busy, row.gpus[0].processes), (Duration::from_secs(100), None));
     assert_eq!(row.oom.total(), Some(100));
     assert_eq!(row.cgroup.limits.memory_limit_bytes, None);

@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use glassbox::{
-    collectors::{Collector, Context, nvidia_driver},
+    collectors::{Collector, Context, host_network, nvidia_driver},
     config::{Config, ExtraPaths, ProgramStats},
     containers::cgroup::Layout,
-    kernel::{Kernel, Options, cgroup_programs::HostNetworkLinks},
+    kernel::{Kernel, Options, cgroup_links::CgroupLinks},
 };
 use glassbox_tests::{
     cgroup::Cgroup,
@@ -67,9 +67,9 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
 }
 
 /// With those that count the packets of a container in the host's network.
-fn attach_packet_programs(cgroup: &Cgroup) -> anyhow::Result<(HostNetworkLinks, Kernel)> {
+fn attach_packet_programs(cgroup: &Cgroup) -> anyhow::Result<(CgroupLinks, Kernel)> {
     let mut kernel = attach_our_programs(cgroup)?;
-    Ok((kernel.attach_host_network(cgroup.path())?, kernel))
+    Ok((kernel.attach_to_cgroup(&host_network::PROGRAMS, cgroup.path())?, kernel))
 }
 
 /// With the NVIDIA driver's programs, for which the file of [`driver_ioctls`] is its control device.

@@ -44,7 +44,7 @@ fn waits(
     let usage = probe.read(&container.1).expect("a row");
     let polls = usage.polls.iter();
     polls
-        .map(|(device, waits)| (*device, waits.slots.iter().sum(), Duration::from_nanos(waits.sum_ns)))
+        .map(|(device, waits)| (*device, waits.buckets.iter().sum(), Duration::from_nanos(waits.sum_ns)))
         .collect()
 }
 
@@ -78,8 +78,8 @@ fn a_thread_that_sleeps_for_the_driver_is_counted_with_its_time() {
     println!("slept {slept:?}");
     assert!(slept >= Duration::from_millis(115) && slept < begun.elapsed(), "{slept:?}");
     let usage = probe.read(&container.1).unwrap();
-    let shortest = usage.polls[0].1.slots.iter().position(|&count| count != 0).unwrap();
-    assert!(shortest >= histogram::slot(28_000_000), "slot {shortest}");
+    let shortest = usage.polls[0].1.buckets.iter().position(|&count| count != 0).unwrap();
+    assert!(shortest >= histogram::bucket(28_000_000), "slot {shortest}");
     assert_eq!(usage.commands.len(), 1, "no wait is a command: {:?}", usage.commands);
     assert_eq!(probe.lost(Lost::NvidiaPolls), 0);
 }

@@ -11,7 +11,7 @@ use glassbox::{
     collectors::{Collector, Context, nvidia_driver::SPEC},
     config::{Config, NvidiaDriverRung},
     containers::{cgroup::Layout, tracker::Container},
-    kernel::{Kernel, Options, events::Event},
+    kernel::{Kernel, Options},
     snapshot::{
         ContainerRow,
         host::Host,
@@ -115,11 +115,7 @@ impl DriverProbe {
     pub(super) fn look(&mut self) {
         let deadline = Instant::now() + SETTLED;
         loop {
-            while let Some(event) = self.kernel.next_event() {
-                if let Event::DriverModule(event) = event {
-                    self.collector.module_event(&mut self.kernel, &event);
-                }
-            }
+            self.collector.on_events(&mut self.kernel);
             let Some(at) = self.collector.attend_at() else { return };
             assert!(Instant::now() < deadline, "it looks for ever");
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -141,7 +137,7 @@ impl DriverProbe {
 pub(super) fn counts(usage: &DriverUsage) -> BTreeMap<(&'static str, String), u64> {
     let mut counts = BTreeMap::new();
     for CommandUsage { device, command, durations } in &usage.commands {
-        let before = counts.insert((*device, command.to_string()), durations.slots.iter().sum());
+        let before = counts.insert((*device, command.to_string()), durations.buckets.iter().sum());
         assert_eq!(before, None, "{device} {command} twice");
     }
     counts

@@ -105,6 +105,6 @@ fn garbage_is_counted_call_by_call_and_harms_nobody() {
     wait(pid);
     let usage = probe.read(&container).expect("a row");
     assert_eq!((counts(&usage).values().sum::<u64>(), usage.in_flight), (3024, 0));
-    assert!(usage.meaning.unreadable >= 24, "{:?}", usage.meaning);
+    assert!(usage.counters.unreadable >= 24, "{:?}", usage.counters);
     assert_eq!(probe.lost(Lost::NvidiaCalls) + probe.lost(Lost::NvidiaCommands), 0);
 }

@@ -109,7 +109,7 @@ unsafe fn note_uvm(process: u32, command: u32, counts: *mut DriverSlot, now_ns: 
     // container comes last, and a mixture of two starts heals with the next context.
     unsafe {
         if command == UVM_REGISTER_GPU_VASPACE {
-            add(&raw mut (*counts).contexts, 1);
+            add(&raw mut (*counts).counters.contexts, 1);
             if (*counts).cold_process != u64::from(process)
                 && let Some(known) = NVIDIA_PROCESSES.get_ptr_mut(&process)
             {
@@ -124,7 +124,7 @@ unsafe fn note_uvm(process: u32, command: u32, counts: *mut DriverSlot, now_ns: 
                 (*counts).cold_name[1] = second;
             }
         } else if command == UVM_REGISTER_CHANNEL {
-            add(&raw mut (*counts).channels, 1);
+            add(&raw mut (*counts).counters.channels, 1);
             let since = now_ns.wrapping_sub((*counts).cold_context_ns);
             let making = (*counts).cold_process == u64::from(process) && (*counts).cold_settled == 0;
             if making && since < CONTEXT_GAP_NS {
@@ -149,7 +149,7 @@ fn note_alloc(
     let group = answer.command & !ALLOC;
     if group == EVENT && status == 0 {
         // SAFETY: a map element.
-        unsafe { add(&raw mut (*counts).events, 1) };
+        unsafe { add(&raw mut (*counts).counters.events, 1) };
     }
     if class == 0 || class == 1 || class == 0x41 {
         // The first object of every process. The id may have been another's, long gone.
@@ -191,7 +191,7 @@ fn note_heap(process: u32, status: u32, argument: u64, counts: *mut DriverSlot, 
         ALLOC_OS_DESCRIPTOR if status == 0 => {
             let limit: u64 = user(argument + 72)?;
             // SAFETY: a map element.
-            unsafe { add(&raw mut (*counts).pinned_bytes, limit.wrapping_add(1)) };
+            unsafe { add(&raw mut (*counts).counters.pinned_bytes, limit.wrapping_add(1)) };
         }
         _ => {}
     }
@@ -208,8 +208,8 @@ fn note_pinned(status: u32, argument: u64, counts: *mut DriverSlot) -> Option<()
     // SAFETY: a map element.
     unsafe {
         match status {
-            0 => add(&raw mut (*counts).pinned_bytes, limit.wrapping_add(1)),
-            NO_MEMORY => add(&raw mut (*counts).failed_host_memory, 1),
+            0 => add(&raw mut (*counts).counters.pinned_bytes, limit.wrapping_add(1)),
+            NO_MEMORY => add(&raw mut (*counts).counters.failed_host_memory, 1),
             _ => {}
         }
     }
@@ -230,13 +230,13 @@ fn settle(process: u32, status: u32, place: Place, object: Object, counts: *mut 
     unsafe {
         match (status, place) {
             (0, Place::Gpu) => allocated(process, object, counts, now_ns),
-            (NO_MEMORY, Place::Host) => add(&raw mut (*counts).failed_host_memory, 1),
+            (NO_MEMORY, Place::Host) => add(&raw mut (*counts).counters.failed_host_memory, 1),
             (NO_MEMORY, Place::Gpu) => {
-                add(&raw mut (*counts).failed_no_memory, 1);
+                add(&raw mut (*counts).counters.failed_no_memory, 1);
                 refused(process, object.size);
             }
             (INSUFFICIENT_RESOURCES, Place::Gpu) => {
-                add(&raw mut (*counts).failed_insufficient_resources, 1);
+                add(&raw mut (*counts).counters.failed_insufficient_resources, 1);
                 refused(process, object.size);
             }
             _ => {}
@@ -264,13 +264,13 @@ unsafe fn allocated(process: u32, object: Object, counts: *mut DriverSlot, now_n
     let Object { client, object, size } = object;
     // SAFETY: the caller's promise, and a map element of our own.
     unsafe {
-        add(&raw mut (*counts).allocations, 1);
-        add(&raw mut (*counts).allocated_bytes, size);
+        add(&raw mut (*counts).counters.allocations, 1);
+        add(&raw mut (*counts).counters.allocated_bytes, size);
         if let Some(known) = NVIDIA_PROCESSES.get_ptr_mut(&process)
             && (*known).failures != 0
             && size >= (*known).failed_bytes
         {
-            add(&raw mut (*counts).recovered, (*known).failures);
+            add(&raw mut (*counts).counters.recovered, (*known).failures);
             (*known).failures = 0;
             (*known).failed_bytes = 0;
         }
@@ -292,6 +292,6 @@ fn freed(process: u32, client: u32, object: u32, counts: *mut DriverSlot) {
     let Some(&size) = (unsafe { NVIDIA_ALLOCATIONS.get(&key) }) else { return };
     if NVIDIA_ALLOCATIONS.remove(&key).is_ok() {
         // SAFETY: a map element.
-        unsafe { add(&raw mut (*counts).freed_bytes, size) };
+        unsafe { add(&raw mut (*counts).counters.freed_bytes, size) };
     }
 }
