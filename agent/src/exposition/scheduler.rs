@@ -25,7 +25,7 @@ pub const FAMILIES: &[Family] = &[
     Family {
         name: "glassbox_container_oncpu_seconds_total",
         kind: Counter,
-        help: "Time on CPU, in seconds, counted when a task leaves the CPU.",
+        help: "Time on CPU, in seconds, counted when a task leaves the CPU. On a virtual machine it includes the time that the hypervisor took away meanwhile.",
         source: "scheduler program, at each switch from one of its tasks",
         base: Base::Container,
         labels: &[],
