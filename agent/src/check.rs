@@ -88,7 +88,7 @@ impl Report {
         let layout = kernel::cgroups(&mut report, config);
         listener::check(&mut report, config.listen);
         runtimes::check(&mut report, config, &privileges);
-        renames::check(&mut report, &config.rename);
+        renames::check(&mut report, &config.containers.rename);
         let gpu = gpu::check(&mut report, config, layout.as_ref());
         collectors::check(&mut report, config, layout.as_ref(), gpu);
         report

@@ -37,6 +37,7 @@ pub const EXIT_CONFIG: u8 = 78;
     after_long_help = "\
 Start here:
   glassbox check                        what works on this host, and why not
+  glassbox config                       every key and the value that is in force
   glassbox run                          the agent, in the foreground
   curl http://127.0.0.1:9966/metrics    what it sees
   http://127.0.0.1:9966/                the same as a page
@@ -72,15 +73,20 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run the agent until SIGTERM or SIGINT
+    #[command(after_help = "Examples:\n  glassbox run\n  glassbox run --listen 0.0.0.0:9966\n  \
+                      glassbox run --log glassbox=debug")]
     Run(RunArgs),
     /// Check what works on this host, what does not, and why
     Check(CheckArgs),
+    /// Print the configuration that is in force: the file and every default, as TOML
+    #[command(
+        after_help = "Examples:\n  glassbox config\n  glassbox config --config new.toml    check a file before using it"
+    )]
+    Config(RunArgs),
 }
 
-/// Flags of `glassbox run`.
+/// Flags of `glassbox run` and `glassbox config`.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = "Examples:\n  glassbox run\n  glassbox run --listen 0.0.0.0:9966\n  \
-                  glassbox run --log glassbox=debug")]
 pub struct RunArgs {
     /// Configuration file; without this, /etc/glassbox/agent.toml if it exists
     #[arg(long, value_name = "PATH")]
@@ -178,7 +184,7 @@ mod tests {
         let config = load_config(&args).unwrap();
         assert_eq!(config.listen, "[::1]:2".parse().unwrap());
         assert_eq!(config.log, "warn");
-        assert_eq!(config.tick, std::time::Duration::from_millis(500));
+        assert_eq!(*config.tick_ms, std::time::Duration::from_millis(500));
     }
 
     #[test]

@@ -134,6 +134,6 @@ mod tests {
     #[test]
     fn the_configuration_knows_every_collector() {
         let names: Vec<&str> = COLLECTORS.iter().map(|spec| spec.name).collect();
-        assert_eq!(names, crate::config::COLLECTOR_NAMES);
+        assert_eq!(names, crate::config::Collectors::NAMES);
     }
 }

@@ -92,20 +92,20 @@ impl Kernel {
     /// Where nothing can be loaded at all: no object in this build, no BTF, missing privileges. The text says what to do.
     pub fn start(options: &Options<'_>) -> anyhow::Result<Self> {
         let config = options.config;
-        if !config.kernel_enabled {
+        if !config.kernel.enabled {
             bail!("kernel programs are switched off (kernel.enabled = false)");
         }
         if OBJECT.is_empty() {
             bail!("this build has no kernel programs in it: run `cargo xtask setup`, then build again");
         }
-        let blob = offsets::read(&config.btf)?;
+        let blob = offsets::read(&config.kernel.btf)?;
         let mut offsets = offsets::resolve(&blob)?;
         (options.change_offsets)(&mut offsets);
         maps::raise_memlock_limit();
         let btf = aya::Btf::parse(&blob, aya::Endianness::default())
-            .with_context(|| format!("parse kernel type information {}", config.btf.display()))?;
+            .with_context(|| format!("parse kernel type information {}", config.kernel.btf.display()))?;
         drop(blob);
-        let tables = slots::Sizes::for_containers(config.containers_max);
+        let tables = slots::Sizes::for_containers(*config.containers.max);
         let settings = Settings {
             agent_tgid: std::process::id(),
             hierarchy_id: options.hierarchy_id,
@@ -131,9 +131,9 @@ impl Kernel {
         let maps = maps::statuses(&ebpf);
         // Slots must be on the queue before the first container can be born.
         let slots = Slots::new(&mut ebpf, &tables)?;
-        let ladders = ladders::ladders(config.scheduler_rung, config.nvidia_driver_rung);
+        let ladders = ladders::ladders(config.kernel.scheduler_rung, config.nvidia_driver.rung);
         // A kernel without modules has no such tracepoints and needs none.
-        let has_modules = config.proc_root.join("modules").exists();
+        let has_modules = config.paths.proc.join("modules").exists();
         let outcomes = ladders
             .iter()
             .filter(|ladder| ladder.at_start && (ladder.noun != ladders::NVIDIA_MODULES_NOUN || has_modules))
@@ -152,7 +152,7 @@ impl Kernel {
             lost,
             lost_here: [0; Lost::ALL.len()],
             maps,
-            times: ProgramTimes::new(config.program_stats),
+            times: ProgramTimes::new(config.kernel.program_stats),
             logger,
         })
     }

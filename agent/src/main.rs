@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     match cli.verb {
         cli::Verb::Run(args) => run_agent(&args),
         cli::Verb::Check(args) => check_host(&args),
+        cli::Verb::Config(args) => show_config(&args),
     }
 }
 
@@ -33,6 +34,17 @@ fn run_agent(args: &cli::RunArgs) -> ExitCode {
     match configured {
         Ok(config) => run::run(config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS),
         Err(error) => fail(&error, cli::EXIT_CONFIG),
+    }
+}
+
+fn show_config(args: &cli::RunArgs) -> ExitCode {
+    let text = match cli::load_config(args) {
+        Ok(config) => config.to_toml(),
+        Err(error) => return fail(&error, cli::EXIT_CONFIG),
+    };
+    match text.and_then(|text| print(text.trim_end())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
     }
 }
 

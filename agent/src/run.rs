@@ -75,7 +75,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::warn!("{}", exposition::DEMO);
     }
     let directory = Directory::new();
-    let layer_sizes_period = config.is_on(disk::SPEC.name).then_some(config.disk_period);
+    let layer_sizes_period = config.is_on(disk::SPEC.name).then_some(*config.disk.period_s);
     runtimes::start(&config, &directory, layer_sizes_period);
     let stop = Waker::new()?;
     let (ended, mut has_ended) = watch::channel(false);

@@ -77,13 +77,13 @@ pub struct Options {
 impl From<&Config> for Options {
     fn from(config: &Config) -> Self {
         Self {
-            tick: config.tick,
-            max_connections: config.max_connections,
-            header_timeout: config.header_timeout,
-            write_timeout: config.write_timeout,
-            response_timeout: config.response_timeout,
-            max_unread_bytes: config.max_unread_bytes,
-            allowed_hosts: config.allowed_hosts.clone(),
+            tick: *config.tick_ms,
+            max_connections: *config.server.max_connections,
+            header_timeout: *config.server.header_timeout_ms,
+            write_timeout: *config.server.write_timeout_ms,
+            response_timeout: *config.server.response_timeout_ms,
+            max_unread_bytes: *config.server.max_unread_bytes,
+            allowed_hosts: config.server.allowed_hosts.clone(),
             connection_age: Duration::from_secs(600),
         }
     }

@@ -81,7 +81,7 @@ impl Engine {
     /// # Errors
     /// Where this host has no cgroup tree: there is nothing to watch then.
     pub fn start(config: Config, directory: Directory) -> anyhow::Result<(Self, Snapshots)> {
-        let layout = Layout::detect(&config.cgroup_root)?;
+        let layout = Layout::detect(&config.paths.cgroup)?;
         let mut kernel = match start_kernel(&config, &layout) {
             Ok(kernel) => Ok(kernel),
             Err(error) => {
@@ -106,9 +106,14 @@ impl Engine {
             .collect();
         // What reading the kernel's type information took: some 15 MB.
         memory::release();
-        let most_ended = config.containers_max as usize * 4;
-        let tracker = Tracker::new(directory.clone(), config.rename.clone(), config.keep_ended, most_ended);
-        let hostname = kernel::host::name(&config.proc_root);
+        let most_ended = *config.containers.max as usize * 4;
+        let tracker = Tracker::new(
+            directory.clone(),
+            config.containers.rename.clone(),
+            *config.containers.keep_ended_s,
+            most_ended,
+        );
+        let hostname = kernel::host::name(&config.paths.proc);
         let (snapshots, receiver) = watch::channel(None);
         let engine = Self {
             config,
@@ -155,10 +160,10 @@ impl Engine {
                 Woken::Time => {
                     self.tick();
                     ticked();
-                    due += self.config.tick;
+                    due += *self.config.tick_ms;
                     let now = Instant::now();
                     while due < now {
-                        due += self.config.tick;
+                        due += *self.config.tick_ms;
                         self.ticks_skipped += 1;
                     }
                 }
@@ -285,6 +290,6 @@ impl Engine {
 }
 
 fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
-    let hierarchy_id = layout.hierarchy_id(&config.proc_root)?;
+    let hierarchy_id = layout.hierarchy_id(&config.paths.proc)?;
     Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
 }

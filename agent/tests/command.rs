@@ -135,6 +135,22 @@ fn the_agent_ends_with_a_status_of_its_own_if_its_configuration_is_wrong() {
 }
 
 #[test]
+fn the_configuration_in_force_is_the_file_the_flags_and_every_default() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "tick_ms = 500\n").unwrap();
+    let flags = ["config", "--config", file.path().to_str().unwrap(), "--listen", "[::1]:2"];
+    let (code, text, error) = glassbox(&flags);
+    assert_eq!(code, Some(0), "{error}");
+    for line in ["listen = \"[::1]:2\"", "tick_ms = 500", "[server]", "max_connections = 64"] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    std::fs::write(file.path(), "tick = 500\n").unwrap();
+    let (code, text, error) = glassbox(&flags);
+    assert_eq!((code, text.as_str()), (Some(i32::from(glassbox::cli::EXIT_CONFIG)), ""), "{error}");
+    assert!(error.contains("line 1") && error.contains("did you mean `tick_ms`?"), "{error}");
+}
+
+#[test]
 fn a_wrong_command_line_is_not_taken_for_a_degraded_host() {
     for words in [&["check", "--bogus"][..], &["run", "--listen", "localhost:9966"], &["nonsense"], &[]] {
         let (code, _, error) = glassbox(words);

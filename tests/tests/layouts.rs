@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     containers::directory::{Directory, Names},
     exposition,
     snapshot::identity::Runtime,
@@ -62,7 +62,11 @@ fn every_layout_is_found_and_one_in_another_says_so() {
     }
     monitors.extend(MONITORS.map(|layout| make(layout).0));
 
-    let config = Config { docker_socket: None, kernel_enabled: false, ..Config::default() };
+    let config = Config {
+        docker: config::Docker::off(),
+        kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
+        ..Config::default()
+    };
     let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
     engine.tick();
     let snapshot = snapshots.borrow().clone().unwrap();
@@ -114,7 +118,11 @@ fn a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it() {
     for kernel_enabled in [false, true] {
         let own = Cgroup::new(&v2, &path[1..]).unwrap();
         let directory = Directory::new();
-        let config = Config { docker_socket: None, kernel_enabled, ..Config::default() };
+        let config = Config {
+            docker: config::Docker::off(),
+            kernel: config::Kernel { enabled: kernel_enabled, ..config::Kernel::default() },
+            ..Config::default()
+        };
         let (mut engine, snapshots) = Engine::start(config, directory.clone()).unwrap();
         let mut ticked = || {
             engine.tick();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     containers::directory::Directory,
     snapshot::ContainerRow,
     tick::{Engine, Snapshots},
@@ -96,7 +96,7 @@ fn each_container_has_its_own_network_whichever_was_there_first() {
             let (outer_id, inner_id) = (fresh_id(), fresh_id());
             let (outer_process, inner_process) = (Process::start(outer_network), Process::start("inner"));
             let start = || {
-                let config = Config { docker_socket: None, ..Config::default() };
+                let config = Config { docker: config::Docker::off(), ..Config::default() };
                 let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
                 engine.tick();
                 (engine, snapshots)

@@ -76,7 +76,7 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     let driver = driver(Options { release: Release(535, 104, 5), memory_mib: 256, ..Options::default() });
     let mut config = Config::default();
     driver.configure(&mut config);
-    config.nvidia_release = None;
+    config.nvidia_driver.release = None;
     let mut watch = Watch::with(&config, program());
     let truth = watch.play(&driver, "context");
     let usage = watch.usage().unwrap();
@@ -92,7 +92,7 @@ fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
     let driver = driver(Options { release: Release(595, 45, 4), memory_mib: 256, ..Options::default() });
     let mut config = Config::default();
     driver.configure(&mut config);
-    config.nvidia_release = Some(config::Release(610, 57, 4));
+    config.nvidia_driver.release = Some(config::Release(610, 57, 4));
     let mut watch = Watch::with(&config, program());
     let truth = watch.play(&driver, "context");
     agree(&watch.usage().unwrap(), &truth, "610.57.04");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use glassbox::{
-    config::Roots,
+    config::Paths,
     containers::{
         cgroup::{self, Layout},
         containerd::ContainerdApi,
@@ -102,9 +102,15 @@ fn labels() -> Vec<String> {
     vec!["glassbox.*".to_owned()]
 }
 
-fn nowhere() -> Roots {
+fn nowhere() -> Paths {
     let nowhere = PathBuf::from("/nowhere");
-    Roots { docker: nowhere.clone(), containerd: nowhere.clone(), storage: nowhere.clone(), logs: nowhere }
+    Paths {
+        docker: nowhere.clone(),
+        containerd: nowhere.clone(),
+        containers_storage: nowhere.clone(),
+        logs: nowhere,
+        ..Paths::default()
+    }
 }
 
 fn is_recent(time: Option<SystemTime>) -> bool {
@@ -138,7 +144,7 @@ fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
     assert_eq!(names.name, "second");
 
     let files = Watching::new();
-    let roots = Roots { storage: podman.storage(), ..nowhere() };
+    let roots = Paths { containers_storage: podman.storage(), ..nowhere() };
     files.start(files::watch(roots, labels(), files.directory.clone()));
     files.see(&id);
     let names = files.names(&id, |_| true);
@@ -174,7 +180,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
     assert_eq!(later.names(A, |_| true).name, "web");
 
     let files = Watching::new();
-    let roots = Roots { containerd: containerd.state(), ..nowhere() };
+    let roots = Paths { containerd: containerd.state(), ..nowhere() };
     files.start(files::watch(roots, labels(), files.directory.clone()));
     files.see(A);
     assert_eq!(files.names(A, |_| true).runtime, Runtime::Containerd);
@@ -202,7 +208,7 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     the_layers_size_is_told(&watching, &containerd, source, &id, &own.path);
 
     let files = Watching::new();
-    let roots = Roots { containerd: containerd.state(), ..nowhere() };
+    let roots = Paths { containerd: containerd.state(), ..nowhere() };
     files.start(files::watch(roots, labels(), files.directory.clone()));
     files.see(&id);
     files.see(&pod.sandbox);
@@ -248,7 +254,7 @@ fn dockers_containers_are_named_by_its_files_alone() {
     let arguments = ["--label", "glassbox.kept=yes", "--label", "other=1"];
     let container = Container::run(&docker, "written", &arguments, &["sleep", "600"]);
     let files = Watching::new();
-    files.start(files::watch(Roots { docker: data, ..nowhere() }, labels(), files.directory.clone()));
+    files.start(files::watch(Paths { docker: data, ..nowhere() }, labels(), files.directory.clone()));
     files.see(&container.id);
     let names = files.names(&container.id, |_| true);
     assert_eq!((names.name.as_str(), names.image.as_str()), ("written", glassbox_tests::docker::IMAGE));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     containers::directory::Directory,
     exposition,
     tick::{Engine, Snapshots},
@@ -29,7 +29,11 @@ fn a_thousand_containers_are_all_counted_and_shown() {
         );
         return;
     };
-    let config = Config { docker_socket: None, containers_max: 1024, ..Config::default() };
+    let config = Config {
+        docker: config::Docker::off(),
+        containers: config::Containers { max: (1024).into(), ..config::Containers::default() },
+        ..Config::default()
+    };
     let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
     engine.tick();
     // On a hybrid host a container has a cgroup in each tree.

@@ -16,7 +16,7 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
     let Some(layout) = layout else {
         return report.row("probes", State::Degraded, "no cgroups, so no containers");
     };
-    let kernel = layout.hierarchy_id(&config.proc_root).and_then(|hierarchy_id| {
+    let kernel = layout.hierarchy_id(&config.paths.proc).and_then(|hierarchy_id| {
         Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
     });
     let (mut kernel, kernel_error) = match kernel {
@@ -60,7 +60,7 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
 
 /// How bad it is that there are no kernel programs.
 fn without_programs(config: &Config) -> State {
-    if config.kernel_enabled { State::Degraded } else { State::Off }
+    if config.kernel.enabled { State::Degraded } else { State::Off }
 }
 
 fn failed(

@@ -38,7 +38,7 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
 fn look(config: &Config, layout: &Layout, unreported: &mut Vec<String>) -> (State, String) {
     let (done, result) = mpsc::channel();
     let (options, proc_root, layout) =
-        (nvml::Options::from(config), config.proc_root.clone(), layout.clone());
+        (nvml::Options::from(config), config.paths.proc.clone(), layout.clone());
     // NVML can hang on a broken GPU; the thread is left behind then, and ends with the process.
     std::thread::spawn(move || drop(done.send(nvml::read_once(&options, &proc_root, &layout))));
     let Ok(reading) = result.recv_timeout(PATIENCE) else {
@@ -51,7 +51,7 @@ fn look(config: &Config, layout: &Layout, unreported: &mut Vec<String>) -> (Stat
         let all_up = reading.gpus.iter().all(|gpu| gpu.up);
         return (if all_up { State::Ok } else { State::Degraded }, reading.finding);
     }
-    let devices = pci_devices(&config.sys_root);
+    let devices = pci_devices(&config.paths.sys);
     if let Some(driver) = nvidia_driver::describe(config) {
         (
             State::Degraded,
@@ -64,7 +64,7 @@ fn look(config: &Config, layout: &Layout, unreported: &mut Vec<String>) -> (Stat
             reading.finding
         );
         (State::Degraded, finding)
-    } else if config.nvml_library != Config::default().nvml_library {
+    } else if config.nvml.library != Config::default().nvml.library {
         (State::Degraded, format!("nvml.library: {}", reading.finding))
     } else {
         (State::NotApplicable, "no NVIDIA GPU on this host; looked for again every 10 s".to_owned())

@@ -9,10 +9,10 @@ use crate::{
 
 /// Release, BTF and lockdown.
 pub(super) fn check(report: &mut Report, config: &Config) {
-    report.ok("kernel", host::release(&config.proc_root));
+    report.ok("kernel", host::release(&config.paths.proc));
     btf(report, config);
     match host::lockdown().as_str() {
-        "confidentiality" if config.kernel_enabled => {
+        "confidentiality" if config.kernel.enabled => {
             let finding =
                 "confidentiality: programs may not read kernel memory; boot with lockdown=integrity";
             report.row("lockdown", State::Degraded, finding);
@@ -22,11 +22,11 @@ pub(super) fn check(report: &mut Report, config: &Config) {
 }
 
 fn btf(report: &mut Report, config: &Config) {
-    let path = config.btf.display();
-    if !config.kernel_enabled {
+    let path = config.kernel.btf.display();
+    if !config.kernel.enabled {
         return report.row("BTF", State::Off, format!("{path}: not needed (kernel.enabled = false)"));
     }
-    match offsets::read(&config.btf).and_then(|blob| offsets::resolve(&blob)) {
+    match offsets::read(&config.kernel.btf).and_then(|blob| offsets::resolve(&blob)) {
         Ok(offsets) => {
             let mut absent = Vec::new();
             offsets.each(|field, offset| {
@@ -49,14 +49,14 @@ fn btf(report: &mut Report, config: &Config) {
 
 /// The tree of cgroups; `None` if there is none.
 pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
-    let layout = match Layout::detect(&config.cgroup_root) {
+    let layout = match Layout::detect(&config.paths.cgroup) {
         Ok(layout) => layout,
         Err(error) => {
             report.row("cgroups", State::Fatal, format!("{error:#}"));
             return None;
         }
     };
-    let root = config.cgroup_root.display();
+    let root = config.paths.cgroup.display();
     let mode = layout.mode().as_str();
     match cgroup::walk(&layout) {
         Ok(walk) => {
@@ -89,13 +89,17 @@ fn is_part(layout: &Layout) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
     fn a_mount_that_shows_a_part_of_the_tree_is_told_from_the_whole() {
         let directory = tempfile::tempdir().unwrap();
         let touch = |name: &str| std::fs::write(directory.path().join(name), "").unwrap();
         touch("cgroup.controllers");
-        let config = Config { cgroup_root: directory.path().to_owned(), ..Config::default() };
+        let config = Config {
+            paths: config::Paths { cgroup: directory.path().to_owned(), ..config::Paths::default() },
+            ..Config::default()
+        };
         let checked = || {
             let mut report = Report::default();
             cgroups(&mut report, &config).unwrap();

@@ -14,7 +14,7 @@ use crate::{
 
 /// The row `privileges` and one per namespace.
 pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
-    let privileges = Privileges::of_this_process(&config.proc_root);
+    let privileges = Privileges::of_this_process(&config.paths.proc);
     let wanted = wanted(config);
     match privileges.lack(&wanted) {
         None => {
@@ -37,21 +37,21 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
             report.cause(&lack, "privileges");
         }
     }
-    namespaces(report, &config.proc_root);
+    namespaces(report, &config.paths.proc);
     privileges
 }
 
 /// The capabilities that this configuration uses.
 fn wanted(config: &Config) -> Vec<&'static Capability> {
     let mut wanted = Vec::new();
-    if config.kernel_enabled {
+    if config.kernel.enabled {
         wanted.extend([&BPF, &PERFMON]);
     }
     if [network::SPEC.name, nvml::SPEC.name, disk::SPEC.name].iter().any(|name| config.is_on(name)) {
         wanted.push(&SYS_PTRACE);
     }
     wanted.push(&DAC_READ_SEARCH);
-    if config.kernel_enabled && config.is_on(host_network::SPEC.name) {
+    if config.kernel.enabled && config.is_on(host_network::SPEC.name) {
         wanted.push(&NET_ADMIN);
     }
     wanted
@@ -83,14 +83,18 @@ fn namespaces(report: &mut Report, proc_root: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
     fn a_capability_that_the_configuration_does_not_use_is_not_missed() {
         let names = |config: &Config| wanted(config).iter().map(|cap| cap.name).collect::<Vec<_>>();
         assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
-        let off = Config { collectors_off: vec!["host_network".into()], ..Config::default() };
+        let off = Config { collectors: config::Collectors::without(&["host_network"]), ..Config::default() };
         assert!(!names(&off).contains(&"CAP_NET_ADMIN"));
-        let off = Config { kernel_enabled: false, ..Config::default() };
+        let off = Config {
+            kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
+            ..Config::default()
+        };
         assert_eq!(names(&off), ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
     }
 

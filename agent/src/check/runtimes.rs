@@ -12,15 +12,15 @@ use crate::{
 /// One row per socket that is there, one per runtime that has none, and `names in files`.
 pub(super) fn check(report: &mut Report, config: &Config, privileges: &Privileges) {
     let default = Config::default();
-    match &config.docker_socket {
+    match config.docker.socket() {
         None => report.row("docker", State::Off, "switched off (docker.enabled = false)"),
-        Some(path) => socket(report, "docker", path, default.docker_socket.as_ref() != Some(path)),
+        Some(path) => socket(report, "docker", path, default.docker.socket() != Some(path)),
     }
     for (subject, sockets, usual) in [
-        ("docker", &config.docker_extra_sockets, &default.docker_extra_sockets),
-        ("podman", &config.podman_sockets, &default.podman_sockets),
-        ("containerd", &config.containerd_sockets, &default.containerd_sockets),
-        ("cri", &config.cri_sockets, &default.cri_sockets),
+        ("docker", config.docker.extra_sockets(), default.docker.extra_sockets()),
+        ("podman", &config.podman.sockets, &default.podman.sockets),
+        ("containerd", &config.containerd.sockets, &default.containerd.sockets),
+        ("cri", &config.cri.sockets, &default.cri.sockets),
     ] {
         let named = sockets != usual;
         let (there, missing): (Vec<_>, Vec<_>) =
@@ -66,7 +66,7 @@ fn socket(report: &mut Report, subject: &str, path: &Path, named: bool) {
 
 fn files(report: &mut Report, config: &Config, privileges: &Privileges) {
     const SUBJECT: &str = "names in files";
-    let (there, unreadable) = (config.roots.there(), config.roots.unreadable());
+    let (there, unreadable) = (config.paths.there(), config.paths.unreadable());
     let list = |paths: &[std::path::PathBuf]| {
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         paths.join(", ")
@@ -92,19 +92,20 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::config;
 
     fn rows(config: &Config) -> Vec<(String, State, String)> {
         let mut report = Report::default();
-        check(&mut report, config, &Privileges::of_this_process(&config.proc_root));
+        check(&mut report, config, &Privileges::of_this_process(&config.paths.proc));
         report.rows().iter().map(|row| (row.subject.clone(), row.state, row.finding.clone())).collect()
     }
 
     #[test]
     fn a_socket_that_the_configuration_names_must_be_there() {
         let config = Config {
-            docker_socket: Some("/nowhere/docker.sock".into()),
-            podman_sockets: vec!["/nowhere/podman.sock".into()],
-            cri_sockets: Vec::new(),
+            docker: config::Docker { socket: "/nowhere/docker.sock".into(), ..config::Docker::default() },
+            podman: config::Podman { sockets: vec!["/nowhere/podman.sock".into()] },
+            cri: config::Cri { sockets: Vec::new() },
             ..Config::default()
         };
         let rows = rows(&config);
@@ -118,10 +119,10 @@ mod tests {
     fn directories_that_do_not_exist_are_not_confused_with_those_that_may_not_be_read() {
         let nowhere = PathBuf::from("/nowhere");
         let mut config = Config::default();
-        config.roots.docker.clone_from(&nowhere);
-        config.roots.containerd.clone_from(&nowhere);
-        config.roots.storage.clone_from(&nowhere);
-        config.roots.logs = nowhere;
+        config.paths.docker.clone_from(&nowhere);
+        config.paths.containerd.clone_from(&nowhere);
+        config.paths.containers_storage.clone_from(&nowhere);
+        config.paths.logs = nowhere;
         let rows = rows(&config);
         let (_, state, finding) = rows.last().unwrap();
         assert_eq!(*state, State::NotApplicable, "{finding}");

@@ -67,10 +67,10 @@ impl CgroupFiles {
         );
         Ok(Self {
             layout,
-            huge_pages: context.config.cgroup_hugetlb,
-            numa: context.config.cgroup_numa,
+            huge_pages: context.config.cgroup.hugetlb,
+            numa: context.config.cgroup.numa,
             reader: Reader::new(),
-            device_names: DeviceNames::new(&context.config.sys_root),
+            device_names: DeviceNames::new(&context.config.paths.sys),
             containers: HashMap::new(),
         })
     }

@@ -87,11 +87,11 @@ impl Disk {
         let config = context.config;
         let options = Options {
             layout: context.layout.clone(),
-            proc_root: config.proc_root.clone(),
-            sys_root: config.sys_root.clone(),
-            period: config.disk_period,
+            proc_root: config.paths.proc.clone(),
+            sys_root: config.paths.sys.clone(),
+            period: *config.disk.period_s,
             settle: SETTLE,
-            walk: config.disk_walk,
+            walk: config.disk.walk,
             bounds: BOUNDS,
             told: context.layers.clone(),
         };

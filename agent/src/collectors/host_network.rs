@@ -58,7 +58,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         layout.mode() != Mode::V1,
         "find a v2 hierarchy: sockets know their v2 cgroup, and this host has none"
     );
-    let proc_root = context.config.proc_root.clone();
+    let proc_root = context.config.paths.proc.clone();
     process::same_namespace(&proc_root)?;
     let kernel = context.kernel()?;
     // Whether it may be, at once and not with the first container: on the root, and off again.

@@ -39,7 +39,7 @@ struct MachineFiles {
 
 impl MachineFiles {
     fn new(context: &Context<'_>) -> Self {
-        let (proc_root, sys_root) = (context.config.proc_root.clone(), context.config.sys_root.clone());
+        let (proc_root, sys_root) = (context.config.paths.proc.clone(), context.config.paths.sys.clone());
         let machine = Arc::new(read(&proc_root, &sys_root));
         Self { proc_root, sys_root, machine, read_at: Instant::now() }
     }

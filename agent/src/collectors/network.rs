@@ -74,7 +74,7 @@ struct Namespace {
 
 impl Network {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
-        let proc_root = context.config.proc_root.clone();
+        let proc_root = context.config.paths.proc.clone();
         process::same_namespace(&proc_root)?;
         let host_namespace = process::host_network_namespace(&proc_root)?;
         Ok(Self {

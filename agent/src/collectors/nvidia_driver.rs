@@ -60,8 +60,9 @@ const STORM_WINDOW: Duration = Duration::from_millis(20);
 /// The driver of this host in a few words; `None` where there is none.
 #[must_use]
 pub fn describe(config: &Config) -> Option<String> {
-    let devices = devices::devices(&config.proc_root, &config.nvidia_extra);
-    let release = config.nvidia_release.or_else(|| running::release(&config.proc_root, Path::new(SYS)));
+    let devices = devices::devices(&config.paths.proc, &config.nvidia_driver);
+    let release =
+        config.nvidia_driver.release.or_else(|| running::release(&config.paths.proc, Path::new(SYS)));
     (!devices.is_empty()).then(|| described(release))
 }
 
@@ -103,7 +104,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let kernel = context.kernel()?;
     let mut collector = NvidiaDriver {
         presence: Presence::new(config, kernel)?,
-        per_command_histograms: config.nvidia_per_command_histograms,
+        per_command_histograms: config.nvidia_driver.per_command_histograms,
         calls: kernel.by_slot(maps::NVIDIA_CALLS)?,
         failures: kernel.by_slot(maps::NVIDIA_FAILURES)?,
         slots: kernel.shared_slot_array(maps::NVIDIA_SLOTS)?,

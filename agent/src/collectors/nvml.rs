@@ -90,9 +90,9 @@ pub struct Options {
 impl From<&Config> for Options {
     fn from(config: &Config) -> Self {
         Self {
-            library: config.nvml_library.clone().into(),
-            sample: config.nvml_sample,
-            tick: config.tick,
+            library: config.nvml.library.clone().into(),
+            sample: *config.nvml.sample_ms,
+            tick: *config.tick_ms,
             retry: RETRY,
             retry_max: RETRY_MAX,
             sys_root: SYS.into(),
@@ -112,7 +112,7 @@ pub struct Nvml {
 
 impl Nvml {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
-        Self::start(Options::from(context.config), &context.config.proc_root, context.layout)
+        Self::start(Options::from(context.config), &context.config.paths.proc, context.layout)
     }
 
     /// Starts the thread. Waits for nothing.

@@ -79,7 +79,7 @@ impl Oom {
                 None
             }
         };
-        let local = events_are_local(&context.config.proc_root);
+        let local = events_are_local(&context.config.paths.proc);
         let files_count_nested = layout.is_unified("memory") && !local;
         Ok(Self { layout, files_count_nested, marks, containers: HashMap::new() })
     }

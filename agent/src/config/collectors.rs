@@ -1,21 +1,96 @@
-//! The names of the collectors, by which the configuration switches them.
+//! `[collectors]`: which collectors run, and the sections of those that have options.
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 
-/// Every collector: a test compares this list with [`crate::collectors::COLLECTORS`], which has what they do.
-pub const COLLECTOR_NAMES: [&str; 9] =
-    ["cgroup", "machine", "network", "host_network", "disk", "oom", "scheduler", "nvidia_driver", "nvml"];
+use super::bounded::Seconds;
 
-/// One of [`COLLECTOR_NAMES`].
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CollectorName(pub(super) &'static str);
+/// Declares one switch for each collector.
+macro_rules! switches {
+    ($($name:ident),+) => {
+        /// Which collectors run; all of them by default. A test compares the names with
+        /// [`crate::collectors::COLLECTORS`], which has what they do.
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        #[expect(missing_docs, reason = "each is the name of a collector")]
+        pub struct Collectors {
+            $(pub $name: bool,)+
+        }
 
-impl<'de> Deserialize<'de> for CollectorName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        COLLECTOR_NAMES.into_iter().find(|known| *known == name).map(Self).ok_or_else(|| {
-            let names = COLLECTOR_NAMES.map(|known| format!("`{known}`")).join(", ");
-            D::Error::custom(format!("unknown collector `{name}`, expected one of {names}"))
-        })
+        impl Default for Collectors {
+            fn default() -> Self {
+                Self { $($name: true,)+ }
+            }
+        }
+
+        impl Collectors {
+            /// The names.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+            /// The switch of the collector of that name.
+            pub fn switch(&mut self, collector: &str) -> Option<&mut bool> {
+                match collector {
+                    $(stringify!($name) => Some(&mut self.$name),)+
+                    _ => None,
+                }
+            }
+
+            /// Whether the collector of that name is to run.
+            #[must_use]
+            pub fn is_on(&self, collector: &str) -> bool {
+                self.clone().switch(collector).is_none_or(|on| *on)
+            }
+        }
+    };
+}
+
+switches!(cgroup, machine, network, host_network, disk, oom, scheduler, nvidia_driver, nvml);
+
+impl Collectors {
+    /// All but these.
+    #[must_use]
+    pub fn without(names: &[&str]) -> Self {
+        let mut collectors = Self::default();
+        for name in names {
+            if let Some(on) = collectors.switch(name) {
+                *on = false;
+            }
+        }
+        collectors
+    }
+}
+
+/// `[cgroup]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cgroup {
+    /// Whether the use of huge pages is read.
+    pub hugetlb: bool,
+    /// Whether memory is read by NUMA node.
+    pub numa: bool,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// Whether TCP sockets are counted by state.
+    pub tcp_states: bool,
+    /// Whether UDP sockets are.
+    pub udp_states: bool,
+}
+
+/// `[disk]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disk {
+    /// Time between two rounds over the writable layers.
+    pub period_s: Seconds<1, 86_400>,
+    /// Whether layers are walked whose size nothing else reports.
+    pub walk: bool,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { period_s: std::time::Duration::from_secs(60).into(), walk: false }
     }
 }

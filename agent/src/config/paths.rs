@@ -1,27 +1,39 @@
-//! Places on this host that can be set, for agents in containers and for tests.
+//! `[paths]`: places on this host, for agents in containers and for tests.
 
 use std::path::PathBuf;
 
-/// Where runtimes leave their files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roots {
-    /// Docker's data, usually `/var/lib/docker`.
+use serde::{Deserialize, Serialize};
+
+/// `[paths]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// The mount of cgroups.
+    pub cgroup: PathBuf,
+    /// The mount of procfs.
+    pub proc: PathBuf,
+    /// The mount of sysfs.
+    pub sys: PathBuf,
+    /// Docker's data.
     pub docker: PathBuf,
-    /// containerd's state, usually `/run/containerd`.
+    /// containerd's state.
     pub containerd: PathBuf,
-    /// The storage of Podman and CRI-O, usually `/var/lib/containers/storage`.
-    pub storage: PathBuf,
-    /// The logs, of which Kubernetes names `pods` and `containers`; usually `/var/log`.
+    /// The storage of Podman and CRI-O.
+    pub containers_storage: PathBuf,
+    /// The logs, of which Kubernetes names `pods` and `containers`.
     pub logs: PathBuf,
 }
 
-/// Files beside the real devices, from the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExtraPaths {
-    /// As /dev/nvidiactl.
-    pub ctl: Vec<PathBuf>,
-    /// As /dev/nvidia0.
-    pub gpu: Vec<PathBuf>,
-    /// As /dev/nvidia-uvm.
-    pub uvm: Vec<PathBuf>,
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            cgroup: "/sys/fs/cgroup".into(),
+            proc: "/proc".into(),
+            sys: "/sys".into(),
+            docker: "/var/lib/docker".into(),
+            containerd: "/run/containerd".into(),
+            containers_storage: "/var/lib/containers/storage".into(),
+            logs: "/var/log".into(),
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Rules of the user that give containers other display names, and which of them can never have an effect. Pure.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// A rule that gives containers another display name.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rename {
     /// The runtime name it applies to; a `*` stands for any run of characters.
@@ -49,6 +49,18 @@ impl Rename {
         // No literal part of this rule contains a `*`, so a `*` of the other one is matched by a `*` of this one.
         self.matched(&other.name).is_some()
     }
+}
+
+/// Rules, each with one `*` at most in a field: of several, the one in `to` could mean any.
+pub(super) fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rename>, D::Error> {
+    let rules = Vec::<Rename>::deserialize(deserializer)?;
+    for (field, text) in rules.iter().flat_map(|rule| [("name", &rule.name), ("to", &rule.to)]) {
+        if text.matches('*').count() > 1 {
+            let problem = format!("`{field}` {text:?} has more than one *; only one is allowed");
+            return Err(D::Error::custom(problem));
+        }
+    }
+    Ok(rules)
 }
 
 /// The rules that cannot have an effect whatever containers there are: index and reason.

@@ -23,7 +23,7 @@ use std::{
 };
 
 use super::directory::{Directory, Names, Unnamed};
-use crate::config::Roots;
+use crate::config::Paths;
 
 /// Most bytes that are read of a file about one container.
 const FILE_BYTES: u64 = 1 << 20;
@@ -38,7 +38,7 @@ const LISTS_MAX: usize = 16;
 /// Containers that may wait to be looked up again.
 const AGAIN_MAX: usize = 1024;
 
-impl Roots {
+impl Paths {
     /// The directories that are there, each with whose it is.
     #[must_use]
     pub fn there(&self) -> Vec<PathBuf> {
@@ -58,7 +58,7 @@ impl Roots {
         [
             self.docker.join("containers"),
             self.containerd.join(containerd::TASKS),
-            self.storage.clone(),
+            self.containers_storage.clone(),
             self.logs.join(logs::CONTAINERS),
         ]
     }
@@ -72,13 +72,13 @@ impl Roots {
         }
         docker::names(&self.docker, &unnamed.id, filter)
             .or_else(|| containerd::names(&self.containerd, &unnamed.id, filter))
-            .or_else(|| storage::names(&self.storage, &unnamed.id, filter))
+            .or_else(|| storage::names(&self.containers_storage, &unnamed.id, filter))
             .or_else(|| logs::names(&self.logs, unnamed, filter))
     }
 }
 
 /// Looks up what no runtime tells of, for ever. `label_filter` says which labels are kept.
-pub async fn watch(roots: Roots, label_filter: Vec<String>, directory: Directory) -> Infallible {
+pub async fn watch(roots: Paths, label_filter: Vec<String>, directory: Directory) -> Infallible {
     let mut sightings = directory.sightings();
     let mut seen = 0;
     let mut reader: Option<SyncSender<Vec<Unnamed>>> = None;
@@ -116,7 +116,7 @@ pub async fn watch(roots: Roots, label_filter: Vec<String>, directory: Directory
     }
 }
 
-fn start(roots: &Roots, filter: &[String], directory: &Directory) -> Option<SyncSender<Vec<Unnamed>>> {
+fn start(roots: &Paths, filter: &[String], directory: &Directory) -> Option<SyncSender<Vec<Unnamed>>> {
     let (sender, receiver) = mpsc::sync_channel(LISTS_MAX);
     let (roots, filter, directory) = (roots.clone(), filter.to_vec(), directory.clone());
     let thread = std::thread::Builder::new().name("glassbox-files".into());
@@ -129,7 +129,7 @@ fn start(roots: &Roots, filter: &[String], directory: &Directory) -> Option<Sync
 }
 
 struct Reader {
-    roots: Roots,
+    roots: Paths,
     filter: Vec<String>,
     directory: Directory,
     /// When to look up whom again, and how often that was done.

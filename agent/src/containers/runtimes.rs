@@ -22,28 +22,28 @@ const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// Starts all watchers on the current runtime. They ask for the sizes of writable layers every `layer_sizes_period`, if
 /// anything reads those.
 pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<Duration>) {
-    let labels = || config.labels.clone();
-    if let Some(socket) = config.docker_socket.clone() {
+    let labels = || config.containers.labels.clone();
+    if let Some(socket) = config.docker.socket().map(Path::to_owned) {
         directory.register(Runtime::Docker);
         let watcher = Watcher::<DockerApi>::new(Runtime::Docker.into(), socket, labels(), directory.clone());
         tokio::spawn(watcher.watch());
     }
     // Docker's first socket has the number 0.
-    for (number, socket) in config.docker_extra_sockets.iter().enumerate() {
+    for (number, socket) in config.docker.extra_sockets().iter().enumerate() {
         let source = Source::socket(Runtime::Docker, number + 1);
         begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
-    for (number, socket) in config.podman_sockets.iter().enumerate() {
+    for (number, socket) in config.podman.sockets.iter().enumerate() {
         let source = Source::socket(Runtime::Podman, number);
         begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
-    for (number, socket) in config.containerd_sockets.iter().enumerate() {
+    for (number, socket) in config.containerd.sockets.iter().enumerate() {
         let source = Source::socket(Runtime::Containerd, number);
         begin(Watcher::<ContainerdApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
     // Beside containerd's own, whose sockets they may share.
-    let first = config.containerd_sockets.len();
-    for (number, socket) in config.cri_sockets.iter().enumerate() {
+    let first = config.containerd.sockets.len();
+    for (number, socket) in config.cri.sockets.iter().enumerate() {
         let source = Source::socket(cri_runtime(socket), first + number);
         begin(Watcher::<CriApi>::new(source, socket.clone(), labels(), directory.clone()));
         if let Some(period) = layer_sizes_period {
@@ -54,7 +54,7 @@ pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<
             });
         }
     }
-    let (roots, labels, directory) = (config.roots.clone(), labels(), directory.clone());
+    let (roots, labels, directory) = (config.paths.clone(), labels(), directory.clone());
     tokio::spawn(async move {
         let watch = || files::watch(roots.clone(), labels.clone(), directory.clone());
         restarted("the reader of names from files", PACE, watch).await
@@ -96,6 +96,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::config;
 
     #[test]
     fn crios_socket_is_known_by_its_name() {
@@ -107,11 +108,10 @@ mod tests {
     fn a_runtime_whose_socket_is_not_there_is_not_asked_and_not_missed() {
         let nowhere = |name: &str| vec![PathBuf::from(format!("/nowhere/{name}.sock"))];
         let config = Config {
-            docker_socket: None,
-            docker_extra_sockets: nowhere("docker"),
-            podman_sockets: nowhere("podman"),
-            containerd_sockets: nowhere("containerd"),
-            cri_sockets: nowhere("crio"),
+            docker: config::Docker { extra_sockets: nowhere("docker"), ..config::Docker::off() },
+            podman: config::Podman { sockets: nowhere("podman") },
+            containerd: config::Containerd { sockets: nowhere("containerd") },
+            cri: config::Cri { sockets: nowhere("crio") },
             ..Config::default()
         };
         let directory = Directory::new();
@@ -132,10 +132,10 @@ mod tests {
         let _listeners: Vec<_> =
             sockets.iter().map(|socket| std::os::unix::net::UnixListener::bind(socket).unwrap()).collect();
         let config = Config {
-            docker_socket: None,
-            podman_sockets: sockets,
-            containerd_sockets: Vec::new(),
-            cri_sockets: Vec::new(),
+            docker: config::Docker::off(),
+            podman: config::Podman { sockets },
+            containerd: config::Containerd { sockets: Vec::new() },
+            cri: config::Cri { sockets: Vec::new() },
             ..Config::default()
         };
         let directory = Directory::new();

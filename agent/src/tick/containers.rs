@@ -169,7 +169,7 @@ impl Engine {
             self.walks.current = Some(Walker::new(&self.layout));
         }
         let begun = Instant::now();
-        let deadline = self.walks.last.map(|_| begun + self.config.tick / WALK_SLICE);
+        let deadline = self.walks.last.map(|_| begun + *self.config.tick_ms / WALK_SLICE);
         let Some(walker) = &mut self.walks.current else { return };
         let walked = walker.step(deadline).transpose();
         self.walks.spent += begun.elapsed();
@@ -195,7 +195,7 @@ impl Engine {
         let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
         let Some(last) = self.walks.last else { return true };
         let since = last.elapsed();
-        let is_costly = self.walks.spent > self.config.tick / WALK_COSTLY;
+        let is_costly = self.walks.spent > *self.config.tick_ms / WALK_COSTLY;
         if is_costly && since < self.walks.spent * WALK_PAUSE {
             return false;
         }

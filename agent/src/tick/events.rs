@@ -89,7 +89,7 @@ impl Events {
 impl Engine {
     /// Handles events until none is left or the time for them is over.
     pub(super) fn handle_events(&mut self) {
-        let slice = SLICE_MAX.min(self.config.tick / 4);
+        let slice = SLICE_MAX.min(*self.config.tick_ms / 4);
         let begun = Instant::now();
         while let Some(kernel) = &mut self.kernel {
             if self.events.is_due() {

@@ -138,11 +138,7 @@ pub(crate) fn gpu_container() -> Snapshot {
     let all =
         SENT.iter().flat_map(|(device, commands)| commands.iter().map(move |command| (*device, *command)));
     driver.commands = all
-        .map(|(device, command)| CommandUsage {
-            device,
-            command: Cow::Borrowed(command),
-            durations: durations.clone(),
-        })
+        .map(|(device, command)| CommandUsage { device, command: Cow::Borrowed(command), durations })
         .collect();
     driver.failures = REFUSED
         .iter()

@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use glassbox::{collectors::COLLECTORS, config::Config};
+use glassbox::{
+    collectors::COLLECTORS,
+    config::{Collectors, Config},
+};
 use proptest::strategy::Strategy as _;
 
 fn shipped() -> String {
@@ -87,8 +90,11 @@ fn the_example_of_a_rename_works() {
     let text = shipped();
     let example = text.lines().filter_map(|line| line.strip_prefix("#     "));
     let config = load(&example.collect::<Vec<_>>().join("\n")).unwrap();
-    assert_eq!(config.rename.len(), 1);
-    assert_eq!((config.rename[0].name.as_str(), config.rename[0].to.as_str()), ("studio_*_gpu", "*"));
+    assert_eq!(config.containers.rename.len(), 1);
+    assert_eq!(
+        (config.containers.rename[0].name.as_str(), config.containers.rename[0].to.as_str()),
+        ("studio_*_gpu", "*")
+    );
 }
 
 #[test]
@@ -101,6 +107,36 @@ fn a_key_that_is_none_is_named_with_its_line_and_those_that_are() {
     for part in ["line 2", "max_conections", "`max_connections`"] {
         assert!(error.contains(part), "{part}: {error}");
     }
+}
+
+#[test]
+fn the_most_similar_key_is_suggested_if_one_is_similar() {
+    for (text, suggested) in [
+        ("[server]\nmax_conections = 5\n", Some("max_connections")),
+        ("tick = 500\n", Some("tick_ms")),
+        ("[nvidia_drivr]\n", Some("nvidia_driver")),
+        ("[collectors]\nschedular = false\n", Some("scheduler")),
+        ("[server]\nzzz = 5\n", None),
+    ] {
+        let error = load(text).unwrap_err();
+        let expected = suggested.map(|key| format!("did you mean `{key}`?"));
+        assert_eq!(error.contains("did you mean"), expected.is_some(), "{error}");
+        assert!(expected.is_none_or(|expected| error.ends_with(&expected)), "{error}");
+    }
+}
+
+#[test]
+fn a_configuration_is_written_as_a_file_with_every_key() {
+    let written = Config::default().to_toml().unwrap();
+    assert_eq!(load(&written).unwrap(), Config::default());
+    for line in uncommented(&shipped()).lines().filter(|line| line.contains(" = ") && !line.starts_with('#'))
+    {
+        assert!(written.lines().any(|other| other == line), "{line}");
+    }
+    let text = "tick_ms = 500\n[containers]\nmax = 3\n[[containers.rename]]\nname = \"a*\"\nto = \"*\"\n\
+                [nvidia_driver]\nrelease = \"580.65.06\"\n[docker]\nenabled = false\n";
+    let config = load(text).unwrap();
+    assert_eq!(load(&config.to_toml().unwrap()).unwrap(), config);
 }
 
 #[test]
@@ -171,10 +207,11 @@ fn a_collector_that_is_none_is_named_with_those_that_are() {
     for collector in COLLECTORS {
         assert!(error.contains(&format!("`{}`", collector.name)), "{error}");
         let config = load(&format!("[collectors]\n{} = false\n", collector.name)).unwrap();
-        assert_eq!(config.collectors_off, [collector.name]);
+        assert_eq!(config.collectors, Collectors::without(&[collector.name]));
+        assert!(!config.is_on(collector.name));
     }
     let config = load("[collectors]\nscheduler = true\n").unwrap();
-    assert!(config.collectors_off.is_empty());
+    assert_eq!(config.collectors, Collectors::default());
 }
 
 #[test]
@@ -197,9 +234,9 @@ fn what_is_not_toml_is_shown_where_it_stops_being_so() {
 #[test]
 fn docker_is_asked_where_it_is_said_to_be_or_not_at_all() {
     let config = load("[docker]\nsocket = \"/run/other.sock\"\n").unwrap();
-    assert_eq!(config.docker_socket.as_deref(), Some(Path::new("/run/other.sock")));
+    assert_eq!(config.docker.socket(), Some(Path::new("/run/other.sock")));
     let off = load("[docker]\nenabled = false\nsocket = \"/x\"\nextra_sockets = [\"/y\"]\n").unwrap();
-    assert_eq!((off.docker_socket, off.docker_extra_sockets.len()), (None, 0));
+    assert_eq!((off.docker.socket(), off.docker.extra_sockets().len()), (None, 0));
 }
 
 #[test]
@@ -207,9 +244,9 @@ fn runtimes_are_asked_at_the_sockets_that_are_named_or_not_at_all() {
     let text =
         "[podman]\nsockets = [\"/a\", \"/b\"]\n[cri]\nsockets = []\n[containerd]\nsockets = [\"/c\"]\n";
     let config = load(text).unwrap();
-    assert_eq!(config.podman_sockets, [Path::new("/a"), Path::new("/b")]);
-    assert!(config.cri_sockets.is_empty());
-    assert_eq!(config.containerd_sockets, [Path::new("/c")]);
+    assert_eq!(config.podman.sockets, [Path::new("/a"), Path::new("/b")]);
+    assert!(config.cri.sockets.is_empty());
+    assert_eq!(config.containerd.sockets, [Path::new("/c")]);
 }
 
 #[test]
@@ -248,7 +285,7 @@ fn what_is_no_log_level_or_host_name_is_refused() {
         assert!(error.contains("key server.allowed_hosts: "), "{error}");
     }
     let config = load("[server]\nallowed_hosts = [\"metrics.example.org\"]\n").unwrap();
-    assert_eq!(config.allowed_hosts, ["metrics.example.org"]);
+    assert_eq!(config.server.allowed_hosts, ["metrics.example.org"]);
 }
 
 proptest::proptest! {
@@ -269,11 +306,11 @@ proptest::proptest! {
     ) {
         let _ = load(&text);
         if let Ok(config) = load(&format!("{key} = {value}\n")) {
-            let tick_ms = config.tick.as_millis();
+            let tick_ms = config.tick_ms.as_millis();
             proptest::prop_assert!((100..=60_000).contains(&tick_ms));
-            proptest::prop_assert!((1..=16_384).contains(&config.containers_max));
-            proptest::prop_assert!((1..=4096).contains(&config.max_connections));
-            proptest::prop_assert!((1 << 20..=1 << 30).contains(&config.max_unread_bytes));
+            proptest::prop_assert!((1..=16_384).contains(&*config.containers.max));
+            proptest::prop_assert!((1..=4096).contains(&*config.server.max_connections));
+            proptest::prop_assert!((1 << 20..=1 << 30).contains(&*config.server.max_unread_bytes));
         }
     }
 }

@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use aya::programs::loaded_programs;
 use glassbox::{
-    config::{Config, ProgramStats, SchedulerRung},
+    config::{self, Config, ProgramStats, SchedulerRung},
     kernel::{Kernel, Options},
 };
 use glassbox_ebpf::programs;
@@ -195,7 +195,14 @@ fn known() -> HashSet<u32> {
 }
 
 fn kernel(rung: SchedulerRung) -> anyhow::Result<Kernel> {
-    let config = Config { scheduler_rung: rung, program_stats: ProgramStats::Never, ..Config::default() };
+    let config = Config {
+        kernel: config::Kernel {
+            scheduler_rung: rung,
+            program_stats: ProgramStats::Never,
+            ..config::Kernel::default()
+        },
+        ..Config::default()
+    };
     let kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
     kernel.rung("scheduler")?;
     kernel.rung("cgroup")?;

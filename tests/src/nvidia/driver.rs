@@ -28,7 +28,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use glassbox::config::{self, Config, ExtraPaths};
+use glassbox::config::{self, Config};
 use tempfile::TempDir;
 
 use super::{Driver, abi::Release};
@@ -236,13 +236,14 @@ impl Driver for FakeDriver {
 
     /// Its files stand for devices, and no /proc has its release.
     fn configure(&self, config: &mut Config) {
-        config.nvidia_extra = ExtraPaths {
-            ctl: vec![self.ctl()],
-            gpu: (0..GPUS).map(|gpu| self.gpu(gpu)).collect(),
-            uvm: vec![self.uvm()],
-        };
         let Release(major, minor, patch) = self.release;
-        config.nvidia_release = Some(config::Release(major, minor, patch));
+        config.nvidia_driver = config::NvidiaDriver {
+            extra_ctl_paths: vec![self.ctl()],
+            extra_gpu_paths: (0..GPUS).map(|gpu| self.gpu(gpu)).collect(),
+            extra_uvm_paths: vec![self.uvm()],
+            release: Some(config::Release(major, minor, patch)),
+            ..config.nvidia_driver.clone()
+        };
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     containers::{
         cgroup::{Layout, walk},
         directory::Directory,
@@ -27,7 +27,7 @@ pub(super) fn engine(config: Config) -> (Engine, Snapshots) {
 }
 
 pub(super) fn config() -> Config {
-    Config { docker_socket: None, ..Config::default() }
+    Config { docker: config::Docker::off(), ..Config::default() }
 }
 
 pub(super) fn latest(snapshots: &Snapshots) -> Arc<Snapshot> {
@@ -123,7 +123,10 @@ fn a_cgroup_made_inside_a_container_belongs_to_it() {
 #[test]
 fn a_slot_is_clean_for_its_next_holder() {
     let _alone = ALONE.lock();
-    let (mut engine, snapshots) = engine(Config { containers_max: others() + 1, ..config() });
+    let (mut engine, snapshots) = engine(Config {
+        containers: config::Containers { max: (others() + 1).into(), ..config::Containers::default() },
+        ..config()
+    });
     engine.tick();
     let (cgroup, _) = Cgroup::container(&v2_root().unwrap()).unwrap();
     let worker = Worker::start(&cgroup, Work::SpinAndSleep, None);
@@ -149,7 +152,10 @@ fn usage_ns(cgroup: &Cgroup) -> u64 {
 #[test]
 fn a_full_map_is_counted_and_loses_no_container() {
     let _alone = ALONE.lock();
-    let (mut engine, snapshots) = engine(Config { containers_max: others() + 2, ..config() });
+    let (mut engine, snapshots) = engine(Config {
+        containers: config::Containers { max: (others() + 2).into(), ..config::Containers::default() },
+        ..config()
+    });
     engine.tick();
     let root = v2_root().unwrap();
     let containers: Vec<_> = (0..5).map(|_| Cgroup::container(&root).unwrap()).collect();
@@ -173,7 +179,10 @@ fn a_full_map_is_counted_and_loses_no_container() {
 fn a_storm_of_births_and_deaths_leaves_no_slot_behind() {
     let _alone = ALONE.lock();
     let others = others();
-    let (mut engine, snapshots) = engine(Config { containers_max: others + 64, ..config() });
+    let (mut engine, snapshots) = engine(Config {
+        containers: config::Containers { max: (others + 64).into(), ..config::Containers::default() },
+        ..config()
+    });
     engine.tick();
     // A scraper that does not come again loses what was not kept for it.
     latest(&snapshots).delivery.mark_scraped();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use glassbox::{
     check::{Report, State},
-    config::{Config, NvidiaDriverRung, SchedulerRung},
+    config::{self, Config, NvidiaDriverRung, SchedulerRung},
     kernel::{Kernel, Options},
 };
 use glassbox_ebpf::offsets::{ABSENT, Offsets};
@@ -28,7 +28,10 @@ fn refusal(config: &Config) -> String {
 #[test]
 fn without_btf_the_scheduler_is_off_and_the_cgroup_files_are_still_read() {
     let _alone = ALONE.lock();
-    let config = Config { btf: "/nonexistent/vmlinux".into(), ..config() };
+    let config = Config {
+        kernel: config::Kernel { btf: "/nonexistent/vmlinux".into(), ..config::Kernel::default() },
+        ..config()
+    };
     let refusal = refusal(&config);
     assert!(
         refusal.contains("/nonexistent/vmlinux") && refusal.contains("CONFIG_DEBUG_INFO_BTF"),
@@ -53,7 +56,10 @@ fn a_damaged_btf_is_an_error_and_no_crash() {
     let _alone = ALONE.lock();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), b"\x9f\xeb\x01\x00garbage").unwrap();
-    let refusal = refusal(&Config { btf: file.path().into(), ..config() });
+    let refusal = refusal(&Config {
+        kernel: config::Kernel { btf: file.path().into(), ..config::Kernel::default() },
+        ..config()
+    });
     assert!(refusal.contains("BTF cut short"), "{refusal}");
 }
 
@@ -161,8 +167,14 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let _alone = ALONE.lock();
     // A file that stands for a driver, whose functions cannot be hooked because there is no such module.
     let file = tempfile::NamedTempFile::new().unwrap();
-    let mut config = Config { nvidia_driver_rung: NvidiaDriverRung::Functions, ..config() };
-    config.nvidia_extra.ctl = vec![file.path().into()];
+    let mut config = Config {
+        nvidia_driver: config::NvidiaDriver {
+            rung: NvidiaDriverRung::Functions,
+            ..config::NvidiaDriver::default()
+        },
+        ..config()
+    };
+    config.nvidia_driver.extra_ctl_paths = vec![file.path().into()];
     if Path::new("/sys/module/nvidia").exists() {
         return inapplicable("a_forced_hook_that_cannot_be_attached_is_reported", "a driver is loaded");
     }
@@ -178,7 +190,10 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let mut collectors = snapshot.agent.collectors.iter();
     assert!(!collectors.find(|status| status.name == "nvidia_driver").unwrap().up);
 
-    let config = Config { scheduler_rung: SchedulerRung::Switch, ..self::config() };
+    let config = Config {
+        kernel: config::Kernel { scheduler_rung: SchedulerRung::Switch, ..config::Kernel::default() },
+        ..self::config()
+    };
     let change_offsets: fn(&mut Offsets) = |offsets| offsets.task_last_queued = ABSENT;
     let kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets }).unwrap();
     let refusal = format!("{:#}", kernel.rung("scheduler").unwrap_err());
@@ -188,7 +203,8 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
 #[test]
 fn a_collector_that_is_switched_off_is_not_started() {
     let _alone = ALONE.lock();
-    let (mut engine, snapshots) = engine(Config { collectors_off: vec!["scheduler".into()], ..config() });
+    let (mut engine, snapshots) =
+        engine(Config { collectors: config::Collectors::without(&["scheduler"]), ..config() });
     engine.tick();
     let snapshot = latest(&snapshots);
     assert!(snapshot.agent.collectors.iter().all(|status| status.name != "scheduler"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     snapshot::disk::{DiskSource, DiskUsage},
     tick::{Engine, Snapshots},
 };
@@ -47,7 +47,11 @@ impl Host {
     fn new(directory: &Path, walk: bool) -> Self {
         let overlay = Mount::overlay(directory).unwrap_or_else(|error| panic!("mount an overlay: {error}"));
         let root = overlay.open();
-        let config = Config { disk_period: PERIOD, disk_walk: walk, kernel_enabled: false, ..config() };
+        let config = Config {
+            disk: config::Disk { period_s: PERIOD.into(), walk },
+            kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
+            ..config()
+        };
         let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
         let worker = Worker::start(&cgroup, Work::SleepIn(root.descriptor()), None);
         worker.go();

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use aya::maps::Array;
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     containers::cgroup::Layout,
     kernel::{Kernel, Options, ladders::OOM_BY_PID},
     snapshot::oom::OomKills,
@@ -194,7 +194,8 @@ fn a_process_that_is_killed_for_another_reason_is_not_counted() {
 #[test]
 fn without_kernel_programs_the_file_counts() {
     let _alone = ALONE.lock();
-    let (mut engine, snapshots) = engine(Config { kernel_enabled: false, ..config() });
+    let (mut engine, snapshots) =
+        engine(Config { kernel: config::Kernel { enabled: false, ..config::Kernel::default() }, ..config() });
     let container = Contained::new().limited();
     engine.tick();
     assert_eq!(kills(&snapshots, &container.id).total(), Some(0));

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Mutex, time::SystemTime};
 
 use glassbox::{
     collectors::{Collector, Context, scheduler::SPEC},
-    config::{Config, SchedulerRung},
+    config::{self, Config, SchedulerRung},
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{ContainerRow, scheduler::SchedulerCounters},
@@ -36,7 +36,10 @@ impl Probe {
     }
 
     pub(super) fn with(root: &Path, hierarchy_id: u32, change_offsets: fn(&mut Offsets)) -> Self {
-        let config = Config { scheduler_rung: SchedulerRung::Auto, ..Config::default() };
+        let config = Config {
+            kernel: config::Kernel { scheduler_rung: SchedulerRung::Auto, ..config::Kernel::default() },
+            ..Config::default()
+        };
         let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id, change_offsets })
             .unwrap_or_else(|error| panic!("{error:#}"));
         kernel.rung("cgroup").unwrap_or_else(|error| panic!("{error:#}"));

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use glassbox::{
-    config::Config,
+    config::{self, Config},
     kernel::slots::Sizes,
     snapshot::losses,
     tick::{Engine, Snapshots},
@@ -20,7 +20,10 @@ use super::{
 };
 
 fn engine_for(containers_max: u32) -> (Engine, Snapshots) {
-    let (mut engine, snapshots) = engine(Config { containers_max, ..config() });
+    let (mut engine, snapshots) = engine(Config {
+        containers: config::Containers { max: containers_max.into(), ..config::Containers::default() },
+        ..config()
+    });
     engine.tick();
     (engine, snapshots)
 }

@@ -12,7 +12,7 @@ const MOST_INSTRUCTIONS: u32 = 40_000;
 
 #[test]
 fn no_program_is_hard_to_verify() {
-    let blob = offsets::read(&Config::default().btf).unwrap();
+    let blob = offsets::read(&Config::default().kernel.btf).unwrap();
     let btf = aya::Btf::parse(&blob, aya::Endianness::default()).unwrap();
     let offsets = offsets::resolve(&blob).unwrap();
     let mut object =

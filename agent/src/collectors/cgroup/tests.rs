@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::SystemTime};
 
 use super::*;
 use crate::{
-    config::Config,
+    config::{self, Config},
     snapshot::{
         cgroup::{
             CpuUsage, DeviceIo, HugePages, Limits, MemoryUsage, NumaPages, Pressure, Pressures, Processes,
@@ -50,9 +50,8 @@ impl Host {
     fn fixture(mode: &str, cgroup_path: &str) -> Self {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup");
         let config = Config {
-            cgroup_hugetlb: true,
-            cgroup_numa: true,
-            sys_root: fixtures.join("sys"),
+            cgroup: config::Cgroup { hugetlb: true, numa: true },
+            paths: config::Paths { sys: fixtures.join("sys"), ..config::Paths::default() },
             ..Config::default()
         };
         Self::configured(&fixtures.join(mode), cgroup_path, &config)

@@ -48,8 +48,8 @@ struct Namespace {
 impl SocketTables {
     pub(super) fn new(config: &Config) -> Self {
         let wanted = Table::ALL.into_iter().filter(|table| match table {
-            Table::Tcp | Table::Tcp6 => config.network_tcp_states,
-            Table::Udp | Table::Udp6 => config.network_udp_states,
+            Table::Tcp | Table::Tcp6 => config.network.tcp_states,
+            Table::Udp | Table::Udp6 => config.network.udp_states,
         });
         let wanted: Vec<_> = wanted.collect();
         let buffer_bytes = if wanted.is_empty() { 0 } else { table::BUFFER_BYTES };

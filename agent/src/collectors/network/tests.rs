@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::SystemTime};
 
 use super::*;
 use crate::{
-    config::Config,
+    config::{self, Config},
     snapshot::identity::{Identity, Runtime},
 };
 
@@ -20,7 +20,10 @@ impl Host {
         fs::create_dir_all(root.path().join("cgroup")).unwrap();
         fs::write(root.path().join("cgroup/cgroup.controllers"), "cpu memory\n").unwrap();
         process(root.path(), 1, "host", 0);
-        let config = Config { proc_root: root.path().join("proc"), ..Config::default() };
+        let config = Config {
+            paths: config::Paths { proc: root.path().join("proc"), ..config::Paths::default() },
+            ..Config::default()
+        };
         let layout = Layout::detect(&root.path().join("cgroup")).unwrap();
         let mut context = Context {
             config: &config,
@@ -174,7 +177,10 @@ fn without_a_process_1_the_agents_own_network_is_the_hosts() {
     let host = Host::new();
     fs::rename(host.root.path().join("proc/1"), host.root.path().join("proc/self")).unwrap();
     assert!(process::network_namespace(&host.root.path().join("proc"), "1").is_err());
-    let config = Config { proc_root: host.root.path().join("proc"), ..Config::default() };
+    let config = Config {
+        paths: config::Paths { proc: host.root.path().join("proc"), ..config::Paths::default() },
+        ..Config::default()
+    };
     let layout = Layout::detect(&host.root.path().join("cgroup")).unwrap();
     let mut context = Context {
         config: &config,

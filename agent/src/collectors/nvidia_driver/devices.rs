@@ -9,17 +9,21 @@ use std::{
 
 use glassbox_ebpf::nvidia_driver::{device, device_key, file_key};
 
-use crate::config::ExtraPaths;
+use crate::config::NvidiaDriver;
 
 /// The driver's own major number (nv-chardev-numbers.h), fixed since its first release.
 const MAJOR: u32 = 195;
 const MODESET_MINOR: u32 = 254;
 
 /// Kinds of device by the key of an inode. Empty where there is no driver.
-pub(super) fn devices(proc_root: &Path, extra: &ExtraPaths) -> HashMap<u64, u32> {
+pub(super) fn devices(proc_root: &Path, config: &NvidiaDriver) -> HashMap<u64, u32> {
     let registered = fs::read_to_string(proc_root.join("devices")).unwrap_or_default();
     let mut devices = registered_devices(&registered);
-    let kinds = [(&extra.ctl, device::CTL), (&extra.gpu, device::GPU), (&extra.uvm, device::UVM)];
+    let kinds = [
+        (&config.extra_ctl_paths, device::CTL),
+        (&config.extra_gpu_paths, device::GPU),
+        (&config.extra_uvm_paths, device::UVM),
+    ];
     for (paths, kind) in kinds {
         devices.extend(paths.iter().filter_map(|path| Some((key_of(path)?, kind))));
     }
@@ -87,8 +91,10 @@ mod tests {
     #[test]
     fn a_file_stands_for_a_device_by_its_inode() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let extra =
-            ExtraPaths { ctl: vec![file.path().into(), "/nonexistent".into()], ..ExtraPaths::default() };
+        let extra = NvidiaDriver {
+            extra_ctl_paths: vec![file.path().into(), "/nonexistent".into()],
+            ..NvidiaDriver::default()
+        };
         let devices = devices(Path::new("/nonexistent"), &extra);
         assert_eq!(devices.values().collect::<Vec<_>>(), [&device::CTL]);
         assert_eq!(key_of(Path::new("/dev/null")), Some(device_key(1, 3)));

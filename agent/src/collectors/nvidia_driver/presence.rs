@@ -31,7 +31,7 @@ use super::{
     xids::Xids,
 };
 use crate::{
-    config::{Config, ExtraPaths, Release},
+    config::{Config, NvidiaDriver, Release},
     kernel::{Kernel, event_ring::EventRing, ladders::NVIDIA_MODULES_NOUN, module},
     snapshot::{
         nvidia_driver::{DriverInfo, LayoutSupport},
@@ -77,8 +77,7 @@ impl Driver {
 }
 
 pub(super) struct Presence {
-    extra: ExtraPaths,
-    release: Option<Release>,
+    config: NvidiaDriver,
     proc_root: PathBuf,
     sys_root: PathBuf,
     events: EventRing<Module>,
@@ -102,9 +101,8 @@ pub(super) struct Presence {
 impl Presence {
     pub(super) fn new(config: &Config, kernel: &mut Kernel) -> anyhow::Result<Self> {
         Ok(Self {
-            extra: config.nvidia_extra.clone(),
-            release: config.nvidia_release,
-            proc_root: config.proc_root.clone(),
+            config: config.nvidia_driver.clone(),
+            proc_root: config.paths.proc.clone(),
             sys_root: SYS.into(),
             events: kernel.event_ring(maps::NVIDIA_MODULES, modules::parse)?,
             devices: kernel.take_map(maps::NVIDIA_DEVICES)?,
@@ -164,7 +162,7 @@ impl Presence {
     }
 
     pub(super) fn look_if_due(&mut self, kernel: &mut Kernel) {
-        let is_reported = kernel.rung(NVIDIA_MODULES_NOUN).is_ok() && self.extra == ExtraPaths::default();
+        let is_reported = kernel.rung(NVIDIA_MODULES_NOUN).is_ok() && !self.config.has_extra_paths();
         let period = if is_reported { LOOK } else { POLL };
         if self.looked.is_none_or(|looked| looked.elapsed() >= period) {
             self.look(kernel);
@@ -175,8 +173,8 @@ impl Presence {
     pub(super) fn look(&mut self, kernel: &mut Kernel) {
         let is_first = self.looked.replace(Instant::now()).is_none();
         let driver = Driver {
-            devices: devices::devices(&self.proc_root, &self.extra),
-            release: self.release.or_else(|| running::release(&self.proc_root, &self.sys_root)),
+            devices: devices::devices(&self.proc_root, &self.config),
+            release: self.config.release.or_else(|| running::release(&self.proc_root, &self.sys_root)),
             modules: MODULES.map(module::generation),
         };
         self.settling = self.settling.filter(|since| {

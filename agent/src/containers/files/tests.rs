@@ -10,18 +10,19 @@ const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 
 struct Host {
     directory: tempfile::TempDir,
-    roots: Roots,
+    roots: Paths,
 }
 
 impl Host {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let roots = Roots {
+        let roots = Paths {
             docker: path("docker"),
             containerd: path("containerd"),
-            storage: path("storage"),
+            containers_storage: path("storage"),
             logs: path("logs"),
+            ..Paths::default()
         };
         Self { directory, roots }
     }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use glassbox::{
     collectors::{Collector, Context, host_network, nvidia_driver},
-    config::{Config, ExtraPaths, ProgramStats},
+    config::{self, Config, ProgramStats},
     containers::cgroup::Layout,
     kernel::{Kernel, Options, cgroup_links::CgroupLinks},
 };
@@ -58,7 +58,10 @@ pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow:
 
 /// As the agent attaches them, with the container entered as it enters one that is older than itself.
 fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
-    let config = Config { program_stats: ProgramStats::Never, ..Config::default() };
+    let config = Config {
+        kernel: config::Kernel { program_stats: ProgramStats::Never, ..config::Kernel::default() },
+        ..Config::default()
+    };
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
     kernel.rung("scheduler")?;
     let claimed = kernel.slots.claim(cgroup.id()?, None);
@@ -74,10 +77,17 @@ fn attach_packet_programs(cgroup: &Cgroup) -> anyhow::Result<(CgroupLinks, Kerne
 
 /// With the NVIDIA driver's programs, for which the file of [`driver_ioctls`] is its control device.
 fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>, Kernel)> {
-    let nvidia_extra = ExtraPaths { ctl: vec![flag::<PathBuf>("--device")?], ..ExtraPaths::default() };
-    let config = Config { nvidia_extra, program_stats: ProgramStats::Never, ..Config::default() };
+    let nvidia_driver = config::NvidiaDriver {
+        extra_ctl_paths: vec![flag::<PathBuf>("--device")?],
+        ..config::NvidiaDriver::default()
+    };
+    let config = Config {
+        nvidia_driver,
+        kernel: config::Kernel { program_stats: ProgramStats::Never, ..config::Kernel::default() },
+        ..Config::default()
+    };
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
-    let layout = Layout::detect(&config.cgroup_root)?;
+    let layout = Layout::detect(&config.paths.cgroup)?;
     let mut context = Context {
         config: &config,
         layout: &layout,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use glassbox::{
-    config::{Config, NvidiaDriverRung},
+    config::{self, Config, NvidiaDriverRung},
     containers::tracker::Container,
     tick::Waker,
 };
@@ -219,7 +219,7 @@ fn tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it() {
 fn a_driver_that_is_loaded_is_traced_at_once_without_a_tick() {
     let Some(_alone) = stand_in("a_driver_that_is_loaded_is_traced_at_once_without_a_tick") else { return };
     unload();
-    let (mut engine, _snapshots) = engine(Config { tick: Duration::from_secs(3600), ..config() });
+    let (mut engine, _snapshots) = engine(Config { tick_ms: Duration::from_secs(3600).into(), ..config() });
     let stop = Waker::new().unwrap();
     let ticking = {
         let stop = stop.clone();
@@ -285,8 +285,14 @@ fn a_module_without_the_functions_that_are_asked_for_is_reported_until_another_i
     };
     unload();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let mut config = Config { nvidia_driver_rung: NvidiaDriverRung::Functions, ..Config::default() };
-    config.nvidia_extra.ctl = vec![file.path().into()];
+    let mut config = Config {
+        nvidia_driver: config::NvidiaDriver {
+            rung: NvidiaDriverRung::Functions,
+            ..config::NvidiaDriver::default()
+        },
+        ..Config::default()
+    };
+    config.nvidia_driver.extra_ctl_paths = vec![file.path().into()];
     let mut probe = DriverProbe::with(&config);
     let trouble = probe.trouble().expect("a device, and no function").to_owned();
     assert!(trouble.contains("nvidia_driver.rung") && trouble.contains("auto"), "{trouble}");

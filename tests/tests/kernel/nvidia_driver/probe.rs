@@ -9,7 +9,7 @@ use std::{
 
 use glassbox::{
     collectors::{Collector, Context, nvidia_driver::SPEC},
-    config::{Config, NvidiaDriverRung},
+    config::{self, Config, NvidiaDriverRung},
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{
@@ -67,7 +67,13 @@ impl DriverProbe {
     }
 
     pub(super) fn on(nvidia_driver_rung: NvidiaDriverRung) -> Self {
-        Self::with(&Config { nvidia_driver_rung, ..Config::default() })
+        Self::with(&Config {
+            nvidia_driver: config::NvidiaDriver {
+                rung: nvidia_driver_rung,
+                ..config::NvidiaDriver::default()
+            },
+            ..Config::default()
+        })
     }
 
     pub(super) fn with(config: &Config) -> Self {

@@ -3,12 +3,16 @@
 use std::fs;
 
 use super::*;
+use crate::config;
 
 const HEADINGS: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n";
 const LISTENING: &str = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n";
 
 fn tables(tcp: bool, udp: bool) -> SocketTables {
-    SocketTables::new(&Config { network_tcp_states: tcp, network_udp_states: udp, ..Config::default() })
+    SocketTables::new(&Config {
+        network: config::Network { tcp_states: tcp, udp_states: udp },
+        ..Config::default()
+    })
 }
 
 /// A process' directory with so many sockets that listen, and no IPv6.

@@ -1,0 +1,91 @@
+//! `[nvidia_driver]` and `[nvml]`: NVIDIA's kernel driver and its management library.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::{bounded::Millis, release::Release};
+
+/// Which programs trace the NVIDIA driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NvidiaDriverRung {
+    /// The first that this kernel takes.
+    Auto,
+    /// Only those on the driver's own functions.
+    Functions,
+    /// Only those on the system call.
+    Syscalls,
+}
+
+/// `[nvidia_driver]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NvidiaDriver {
+    /// Which programs trace the driver.
+    pub rung: NvidiaDriverRung,
+    /// The driver's release; `None`, in the file an empty text, is what the driver says itself.
+    #[serde(deserialize_with = "release", serialize_with = "written")]
+    pub release: Option<Release>,
+    /// Files that count as /dev/nvidiactl.
+    pub extra_ctl_paths: Vec<PathBuf>,
+    /// Files that count as /dev/nvidia0.
+    pub extra_gpu_paths: Vec<PathBuf>,
+    /// Files that count as /dev/nvidia-uvm.
+    pub extra_uvm_paths: Vec<PathBuf>,
+    /// Export the durations of ioctls as a histogram per command, not only per device.
+    pub per_command_histograms: bool,
+}
+
+impl Default for NvidiaDriver {
+    fn default() -> Self {
+        Self {
+            rung: NvidiaDriverRung::Auto,
+            release: None,
+            extra_ctl_paths: Vec::new(),
+            extra_gpu_paths: Vec::new(),
+            extra_uvm_paths: Vec::new(),
+            per_command_histograms: false,
+        }
+    }
+}
+
+impl NvidiaDriver {
+    /// Whether any file counts as a device of the driver beside the real ones.
+    #[must_use]
+    pub fn has_extra_paths(&self) -> bool {
+        [&self.extra_ctl_paths, &self.extra_gpu_paths, &self.extra_uvm_paths]
+            .iter()
+            .any(|paths| !paths.is_empty())
+    }
+}
+
+fn release<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Release>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let refusal = || D::Error::custom(format!("{text:?} is not a release, such as \"580.65.06\""));
+    Release::parse(&text).map(Some).ok_or_else(refusal)
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn written<S: Serializer>(release: &Option<Release>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&release.map(|release| release.to_string()).unwrap_or_default())
+}
+
+/// `[nvml]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nvml {
+    /// NVIDIA's management library: a path, or a name that the dynamic linker finds.
+    pub library: PathBuf,
+    /// Time between two samples of what changes fast on a GPU.
+    pub sample_ms: Millis<50, 10_000>,
+}
+
+impl Default for Nvml {
+    fn default() -> Self {
+        Self { library: "libnvidia-ml.so.1".into(), sample_ms: Duration::from_millis(200).into() }
+    }
+}
