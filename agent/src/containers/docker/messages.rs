@@ -204,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_before_a_broken_element_is_handed_over() {
+        for broken in [r#"{"Id":1}"#, "7", "{", r#"{"Names":"/a"}"#] {
+            let text = format!(r#"[{{"Id":"a"}},{{"Id":"b"}},{broken},{{"Id":"c"}}]"#);
+            let mut ids = Vec::new();
+            assert!(listing(text.as_bytes(), 10, |container| ids.extend(container.id)).is_err(), "{broken}");
+            assert_eq!(ids, ["a", "b"], "{broken}");
+        }
+    }
+
+    #[test]
     fn labels_and_names_are_cut_at_the_most() {
         let labels: Vec<_> = (0..5000).map(|number| format!(r#""{number:06}":"""#)).collect();
         let names = vec![r#""/a/b""#; 5000].join(",");
