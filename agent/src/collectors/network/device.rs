@@ -146,6 +146,14 @@ eth0:1:      20      21   22   23    0     0          0         0       24      
     }
 
     #[test]
+    fn an_interface_without_a_name_is_left_out() {
+        let numbers = " 1".repeat(16);
+        let mut read = Vec::new();
+        parse(format!(":{numbers}\n  \t:{numbers}\neth0:{numbers}\n").as_bytes(), &mut read);
+        assert_eq!(read.iter().map(|row| row.interface.as_str()).collect::<Vec<_>>(), ["eth0"]);
+    }
+
+    #[test]
     fn no_more_than_64_interfaces_are_kept() {
         let text: String = (0..500).map(|number| format!("e{number}:{}\n", " 1".repeat(16))).collect();
         let mut read = Vec::new();
