@@ -88,6 +88,18 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
 }
 
 #[test]
+fn whether_each_command_has_a_histogram_is_what_the_configuration_says() {
+    let driver = driver(Options { memory_mib: 256, ..Options::default() });
+    for nvidia_per_command_histograms in [false, true] {
+        let mut config = Config { nvidia_per_command_histograms, ..Config::default() };
+        driver.configure(&mut config);
+        let mut watch = Watch::with(&config, program());
+        drop(watch.play(&driver, "context"));
+        assert_eq!(watch.usage().unwrap().per_command_histograms, nvidia_per_command_histograms);
+    }
+}
+
+#[test]
 fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
     let driver = driver(Options { release: Release(595, 45, 4), memory_mib: 256, ..Options::default() });
     let mut config = Config::default();

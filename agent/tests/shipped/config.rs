@@ -276,6 +276,15 @@ fn a_rename_with_two_stars_is_refused() {
     }
     load("[[containers.rename]]\nname = \"a*\"\nto = \"b-*\"\n").unwrap();
 }
+
+#[test]
+fn a_histogram_for_each_command_is_off_unless_asked_for() {
+    for (text, asked) in [("", false), ("per_command_histograms = true\n", true)] {
+        let config = load(&format!("[nvidia_driver]\n{text}")).unwrap();
+        assert_eq!(config.nvidia_per_command_histograms, asked, "{text}");
+    }
+}
+
 #[test]
 fn what_is_no_log_level_or_host_name_is_refused() {
     let error = load("log = \"verbose\"\n").unwrap_err();
