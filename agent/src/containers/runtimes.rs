@@ -96,7 +96,10 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config;
+    use crate::{
+        config,
+        containers::grpc::peer::{Answer, Peer, UNIMPLEMENTED},
+    };
 
     #[test]
     fn crios_socket_is_known_by_its_name() {
@@ -122,6 +125,42 @@ mod tests {
         });
         assert_eq!(directory.runtimes(), []);
         assert!(directory.first_listing_done());
+    }
+
+    #[test]
+    fn the_watcher_of_layer_sizes_is_started_again_after_a_panic() {
+        // Whoever does not offer sizes is asked again after so many periods; that many of this one overflow.
+        let period = Duration::MAX;
+        let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
+        let config = Config {
+            docker_socket: None,
+            podman_sockets: Vec::new(),
+            containerd_sockets: Vec::new(),
+            cri_sockets: vec![peer.socket()],
+            ..Config::default()
+        };
+        let directory = Directory::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            start(&config, &directory, Some(period));
+            let asked_again = async {
+                while peer.calls("ListContainerStats") < 2 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            assert!(tokio::time::timeout(Duration::from_secs(10), asked_again).await.is_ok());
+        });
+    }
+
+    /// Not every task can be made to panic, so the text of this file is looked at.
+    #[test]
+    fn every_task_is_a_watcher_or_is_started_again_after_a_panic() {
+        let code = include_str!("runtimes.rs").split("#[cfg(test)]").next().unwrap();
+        let tasks: Vec<_> = code.split("tokio::spawn(").skip(1).collect();
+        assert_eq!(tasks.len(), 4);
+        for task in tasks {
+            assert!(task.contains(".watch()") || task.contains("restarted("), "{task}");
+        }
     }
 
     #[test]
