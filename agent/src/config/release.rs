@@ -41,7 +41,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_panics_and_what_is_read_is_written_the_same(
-            text in "\\PC{0,20}", parts in (0..=9999_u32, 0..=9999_u32, 0..=9999_u32), near in "[0-9.+ -]{0,16}",
+            text in "\\PC{0,20}", parts in (0..=9999_u32, 0..=9999_u32, 0..=9999_u32), near in "([+ -]?[0-9]{0,5}\\.){1,3}[+ -]?[0-9]{0,5}",
         ) {
             let release = Release(parts.0, parts.1, parts.2);
             proptest::prop_assert_eq!(Release::parse(&release.to_string()), Some(release));

@@ -23,7 +23,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_panics_and_both_ways_to_write_an_address_are_one(
-            text in "\\PC{0,20}", near in "[0-9a-f:.+-]{0,16}", parts in (0..=0xFFFF_u32, 0..=0xFF_u32, 0..=0x1F_u32, 0..8_u32),
+            text in "\\PC{0,20}", near in "([+ -]?[0-9a-fg]{0,3}[:.]){3}[+ -]?[0-9a-fg]{0,3}", parts in (0..=0xFFFF_u32, 0..=0xFF_u32, 0..=0x1F_u32, 0..8_u32),
         ) {
             let (domain, bus, device, function) = parts;
             let kernel = PciAddress::parse(&format!("{domain:04x}:{bus:02x}:{device:02x}.{function}"));
