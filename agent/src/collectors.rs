@@ -132,6 +132,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_collector_that_needs_kernel_programs_says_why_there_are_none() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("cgroup.controllers"), "cpu\n").unwrap();
+        let (config, layout) = (Config::default(), Layout::detect(root.path()).unwrap());
+        for spec in [scheduler::SPEC, nvidia_driver::SPEC] {
+            let started = (spec.start)(&mut Context {
+                config: &config,
+                layout: &layout,
+                kernel: None,
+                kernel_error: Some("this kernel has no BTF".into()),
+                layers: Default::default(),
+            });
+            let Err(error) = started else { panic!("{} started", spec.name) };
+            assert!(format!("{error:#}").contains("this kernel has no BTF"), "{}: {error:#}", spec.name);
+        }
+    }
+
+    #[test]
     fn the_configuration_knows_every_collector() {
         let names: Vec<&str> = COLLECTORS.iter().map(|spec| spec.name).collect();
         assert_eq!(names, crate::config::Collectors::NAMES);
