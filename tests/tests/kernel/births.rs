@@ -12,15 +12,16 @@ use glassbox::{
         cgroup::{Layout, walk},
         directory::Directory,
     },
+    kernel::{Kernel, Options},
     snapshot::{ContainerRow, Snapshot},
     tick::{Engine, Snapshots},
 };
 use glassbox_tests::{
-    cgroup::{Cgroup, ROOT, v2_root},
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
     worker::{Work, Worker},
 };
 
-use super::probe::ALONE;
+use super::{probe::ALONE, slots::ask_for_walk};
 
 pub(super) fn engine(config: Config) -> (Engine, Snapshots) {
     Engine::start(config, Directory::new()).unwrap_or_else(|error| panic!("{error:#}"))
@@ -101,6 +102,41 @@ fn a_container_that_was_there_before_the_agent_is_found_and_counted() {
     engine.tick();
     let usage = row(&snapshots, &id).and_then(|row| row.scheduler).expect("kernel counters");
     assert!(usage.oncpu_ns > 20_000_000, "work in a nested cgroup counts for the container: {usage:?}");
+    drop(worker);
+}
+
+#[test]
+fn whatever_a_runtime_puts_before_the_id_a_container_has_a_slot_from_its_birth_on() {
+    let _alone = ALONE.lock();
+    let config = config();
+    let options = Options { config: &config, hierarchy_id: 0, change_offsets: |_| () };
+    let kernel = Kernel::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
+    // The last one is as long as the programs read.
+    for prefix in ["", "docker-", "cri-containerd-", "libpod-payload-", &format!("{}-", "x".repeat(62))] {
+        let name = format!("docker/{prefix}{}", fresh_id());
+        let cgroup = Cgroup::new(&v2_root().unwrap(), &name).unwrap();
+        assert!(kernel.slots.born(cgroup.id().unwrap()).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_container_whose_cgroup_has_the_longest_name_is_found_by_the_walk_and_counted() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let id = fresh_id();
+    // 255 bytes: the programs read half of it, and no digit of the id.
+    let name = format!("{}-{id}", "x".repeat(190));
+    let cgroup = Cgroup::new(&v2_root().unwrap(), &format!("docker/{name}")).unwrap();
+    let worker = Worker::start(&cgroup, Work::SpinAndSleep, None);
+    worker.go();
+    let _walk = ask_for_walk();
+    let is_counted = || {
+        let usage = row(&snapshots, &id).and_then(|row| row.scheduler);
+        usage.is_some_and(|usage| usage.oncpu_ns > 20_000_000)
+    };
+    tick_until("wait for it to be counted", &mut engine, is_counted);
+    assert!(row(&snapshots, &id).unwrap().identity.cgroup_path.ends_with(&name));
     drop(worker);
 }
 

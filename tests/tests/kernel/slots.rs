@@ -38,7 +38,7 @@ fn entries(snapshots: &Snapshots, map: &str) -> u64 {
 }
 
 /// Makes the next tick walk through the tree: the path of this container is too long for an event.
-fn ask_for_walk() -> Cgroup {
+pub(super) fn ask_for_walk() -> Cgroup {
     let long = ["x".repeat(250), "y".repeat(250), "z".repeat(250), "w".repeat(250)].join("/");
     Cgroup::new(&v2_root().unwrap(), &format!("glassbox-long/{long}/{}", fresh_id())).unwrap()
 }
