@@ -138,6 +138,7 @@ fn assessed(exit: Exit, told: &Life, tracked: &Tracked<'_>) -> LastExit {
     };
     // Two timestamps, of which the runtime's may have been on its way for long: no other clock has both.
     let near = killed_at.is_some_and(|killed_at| {
+        #[expect(clippy::disallowed_methods, reason = "no age: how far apart two timestamps are")]
         let apart = killed_at.duration_since(exit.at).unwrap_or_else(|error| error.duration());
         apart <= OOM_NEAR
     });

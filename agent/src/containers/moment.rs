@@ -22,6 +22,7 @@ impl Moment {
     /// The monotonic time of a timestamp that somebody else gave, as of now. To be called when the timestamp arrives: after
     /// that, setting the wall clock no longer changes its age. One in the future has just happened.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the timestamp is of the wall clock and has just arrived")]
     pub fn place(&self, timestamp: SystemTime) -> Instant {
         let age = self.wall.duration_since(timestamp).unwrap_or(Duration::ZERO);
         self.monotonic.checked_sub(age).unwrap_or(self.monotonic)

@@ -174,6 +174,7 @@ impl Drop for Open {
 /// The header `Date`; `None` if the clock shows a time that HTTP has no form for.
 fn date(now: SystemTime) -> Option<HeaderValue> {
     const YEAR_10000_S: u64 = 253_402_300_800;
+    #[expect(clippy::disallowed_methods, reason = "no age: whether a timestamp can be written")]
     let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let expressible = since_1970.as_secs() < YEAR_10000_S;
     expressible.then(|| HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()).flatten()

@@ -190,6 +190,7 @@ fn nonsense_is_left_out_and_unknown_memory_is_absent() {
 #[test]
 fn samples_from_before_a_process_was_started_are_not_its() {
     let Some(a) = Contained::start(false) else { return };
+    #[expect(clippy::disallowed_methods, reason = "no age: how NVML writes a timestamp")]
     let minute_ago =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() - Duration::from_secs(60);
     let at_us = u64::try_from(minute_ago.as_micros()).unwrap();

@@ -143,6 +143,7 @@ impl SinceBoot {
     }
 
     /// The time that a timestamp of the wall clock stands for. To be called when the timestamp arrives.
+    #[expect(clippy::disallowed_methods, reason = "the timestamp is of the wall clock and has just arrived")]
     pub(super) fn of(timestamp: SystemTime) -> Self {
         let now = since_boot();
         Self(match SystemTime::now().duration_since(timestamp) {

@@ -161,6 +161,7 @@ impl Checks {
     }
 
     /// True for a time in µs since 1970 that is not far ahead of the clock: one that is would hide all later ones.
+    #[expect(clippy::disallowed_methods, reason = "the timestamp is of the wall clock and has just arrived")]
     pub(super) fn is_sample_time(&mut self, timestamp_us: u64) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let ahead = Duration::from_micros(timestamp_us).saturating_sub(now);
