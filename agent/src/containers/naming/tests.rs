@@ -182,6 +182,18 @@ fn what_still_collides_bears_its_id() {
 }
 
 #[test]
+fn an_id_is_left_to_the_container_that_has_it() {
+    let (impostor, nameless) = (names(OTHER_ID, ""), names("", ""));
+    let short = &ID[..12];
+    // Also where the one that has it needs it for nothing.
+    for names in [&nameless, &impostor] {
+        let both = [candidate(ID, &impostor), candidate(OTHER_ID, names)];
+        assert_eq!(display_names(&both, &[])[0], format!("{OTHER_ID}-{short}"));
+    }
+    assert_eq!(display_names(&[candidate(ID, &impostor)], &[]), [OTHER_ID]);
+}
+
+#[test]
 fn pods_do_not_collide_with_each_other() {
     let pod = |pod: &str| Names {
         namespace: Some("prod".into()),
