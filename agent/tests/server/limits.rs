@@ -99,6 +99,23 @@ fn health_is_served_when_all_connections_are_busy() {
 }
 
 #[test]
+fn eight_may_ask_for_health_at_once_when_all_connections_are_busy() {
+    let mut options = options();
+    options.max_connections = 4;
+    options.write_timeout = Duration::from_secs(30);
+    let server = bulky_server(options);
+    let mut stalled: Vec<_> = (0..4).map(|_| stall(server.address)).collect();
+    stalled.iter_mut().for_each(first_byte);
+    // All are there before the first one asks.
+    let mut probes: Vec<_> = (0..8).map(|_| connect(server.address)).collect();
+    for (number, stream) in probes.iter_mut().enumerate() {
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let status = asked.ok().and_then(|()| answer(stream, false)).map(|answer| answer.status);
+        assert_eq!(status, Some(200), "{number}");
+    }
+}
+
+#[test]
 fn a_response_has_a_deadline_however_steadily_it_is_read() {
     let mut options = options();
     options.response_timeout = Duration::from_secs(3);
