@@ -90,12 +90,13 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
 #[test]
 fn whether_each_command_has_a_histogram_is_what_the_configuration_says() {
     let driver = driver(Options { memory_mib: 256, ..Options::default() });
-    for nvidia_per_command_histograms in [false, true] {
-        let mut config = Config { nvidia_per_command_histograms, ..Config::default() };
+    for per_command_histograms in [false, true] {
+        let mut config = Config::default();
+        config.nvidia_driver.per_command_histograms = per_command_histograms;
         driver.configure(&mut config);
         let mut watch = Watch::with(&config, program());
         drop(watch.play(&driver, "context"));
-        assert_eq!(watch.usage().unwrap().per_command_histograms, nvidia_per_command_histograms);
+        assert_eq!(watch.usage().unwrap().per_command_histograms, per_command_histograms);
     }
 }
 

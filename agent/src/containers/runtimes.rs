@@ -133,10 +133,10 @@ mod tests {
         let period = Duration::MAX;
         let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
         let config = Config {
-            docker_socket: None,
-            podman_sockets: Vec::new(),
-            containerd_sockets: Vec::new(),
-            cri_sockets: vec![peer.socket()],
+            docker: config::Docker::off(),
+            podman: config::Podman { sockets: Vec::new() },
+            containerd: config::Containerd { sockets: Vec::new() },
+            cri: config::Cri { sockets: vec![peer.socket()] },
             ..Config::default()
         };
         let directory = Directory::new();

@@ -281,7 +281,7 @@ fn a_rename_with_two_stars_is_refused() {
 fn a_histogram_for_each_command_is_off_unless_asked_for() {
     for (text, asked) in [("", false), ("per_command_histograms = true\n", true)] {
         let config = load(&format!("[nvidia_driver]\n{text}")).unwrap();
-        assert_eq!(config.nvidia_per_command_histograms, asked, "{text}");
+        assert_eq!(config.nvidia_driver.per_command_histograms, asked, "{text}");
     }
 }
 
