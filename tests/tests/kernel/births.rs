@@ -141,6 +141,27 @@ fn a_container_whose_cgroup_has_the_longest_name_is_found_by_the_walk_and_counte
 }
 
 #[test]
+fn a_cgroup_that_stood_empty_runs_again_within_ten_ticks_of_its_next_process() {
+    let _alone = ALONE.lock();
+    let (mut engine, snapshots) = engine(config());
+    engine.tick();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let runs = || row(&snapshots, &id).map(|row| row.is_running());
+    let first = Worker::start(&cgroup, Work::SpinAndSleep, None);
+    tick_until("wait for it to run", &mut engine, || runs() == Some(true));
+    drop(first);
+    tick_until("wait for it to end", &mut engine, || runs() == Some(false));
+    // Known to have ended, so not looked into at every tick any more.
+    engine.tick();
+    let _second = Worker::start(&cgroup, Work::SpinAndSleep, None);
+    let runs_again = (0..10).any(|_| {
+        engine.tick();
+        runs() == Some(true)
+    });
+    assert!(runs_again);
+}
+
+#[test]
 fn a_cgroup_made_inside_a_container_belongs_to_it() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
