@@ -251,13 +251,8 @@ mod tests {
             id: "a".into(),
             cgroup_path: "/docker/a".into(),
             runtime: crate::snapshot::identity::Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
             container: "a".into(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
+            ..Default::default()
         };
         ContainerRow::new(std::sync::Arc::new(identity), std::time::SystemTime::UNIX_EPOCH)
     }

@@ -167,12 +167,8 @@ mod tests {
                 cgroup_path: "/docker/a".into(),
                 runtime: Runtime::Docker,
                 name: "a".into(),
-                image: String::new(),
                 container: "a".into(),
-                namespace: None,
-                pod: None,
-                labels: Default::default(),
-                started_at: None,
+                ..Identity::default()
             };
             let row = ContainerRow::new(std::sync::Arc::new(identity), SystemTime::UNIX_EPOCH);
             Self { problems: Problems::default(), row, begun: Instant::now() }

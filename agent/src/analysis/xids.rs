@@ -1,4 +1,4 @@
-//! Xid errors have two sources, of which one is believed: the programs on the driver, where they are told of errors, else NVML's
+//! Xid errors have two sources, and one is used: the programs on the driver if a hook reports errors to them, else NVML's
 //! events.
 
 use crate::snapshot::{

@@ -37,7 +37,10 @@ macro_rules! switches {
             /// Whether the collector of that name is to run.
             #[must_use]
             pub fn is_on(&self, collector: &str) -> bool {
-                self.clone().switch(collector).is_none_or(|on| *on)
+                match collector {
+                    $(stringify!($name) => self.$name,)+
+                    _ => true,
+                }
             }
         }
     };
@@ -85,7 +88,7 @@ pub struct Network {
 pub struct Disk {
     /// Time between two rounds over the writable layers.
     pub period_s: Seconds<1, 86_400>,
-    /// Whether layers are walked whose size nothing else reports.
+    /// Whether the agent walks a layer if no other source reports its size.
     pub walk: bool,
 }
 

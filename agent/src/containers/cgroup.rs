@@ -24,7 +24,7 @@ use anyhow::Context as _;
 pub use self::{
     claim::Claim,
     path::{ContainerPath, container_above, container_around, container_of, is_id},
-    populated::may_have_nested,
+    populated::nested_directories,
     told::{Told, ToldCgroup},
     walk::{Found, Walk, Walker, walk},
 };

@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    containers::cgroup::{Layout, container_of, may_have_nested},
+    containers::cgroup::{Layout, container_of, nested_directories},
     kernel::{
         host,
         privileges::{Privileges, SYS_PTRACE},
@@ -122,10 +122,9 @@ fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathB
     let mut left = NESTED_MAX;
     std::iter::from_fn(move || {
         let (directory, path) = pending.pop()?;
-        let entries = may_have_nested(&directory).then(|| fs::read_dir(&directory));
-        for entry in entries.into_iter().flatten().flatten().flatten() {
-            if left == 0 || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
+        for entry in nested_directories(&directory) {
+            if left == 0 {
+                break;
             }
             let path = format!("{path}/{}", entry.file_name().to_string_lossy());
             // A cgroup that repeats the container's own id is a part of the container.

@@ -2,7 +2,7 @@
 
 use crate::snapshot::identity::Runtime;
 
-/// Who tells of containers: one socket of a runtime, or the files that runtimes leave.
+/// A source of facts about containers: one socket of a runtime, or the files that runtimes leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The runtime.
@@ -12,10 +12,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Files have been read but cannot be asked again: whoever answers knows better.
+    /// Files have been read but cannot be asked again: a source that answers has newer facts.
     const FILES: u16 = u16::MAX;
 
-    /// A socket of `runtime`; `number` tells its sockets apart.
+    /// A socket of `runtime`; `number` distinguishes its sockets.
     #[must_use]
     pub fn socket(runtime: Runtime, number: usize) -> Self {
         Self { runtime, number: u16::try_from(number).unwrap_or(Self::FILES - 1).min(Self::FILES - 1) }
@@ -27,7 +27,7 @@ impl Source {
         Self { runtime, number: Self::FILES }
     }
 
-    /// Of two who tell of one thing, the one with the lower rank is believed.
+    /// If two sources report the same container, the one with the lower rank wins.
     pub(super) const fn rank(self) -> u16 {
         self.number
     }

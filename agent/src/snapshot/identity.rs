@@ -34,7 +34,7 @@ impl Runtime {
 
 /// Who a container is. Everything but `id`, `cgroup_path` and `runtime` may be unknown (empty or `None`). All strings
 /// come from outside and may hold anything; the exposition escapes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The runtime's id, usually 64 hexadecimal digits.
     pub id: String,

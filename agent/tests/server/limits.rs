@@ -75,14 +75,20 @@ fn a_flood_of_silent_connections_does_not_keep_others_out() {
     drop(crowd);
 }
 
-#[test]
-fn health_is_served_when_all_connections_are_busy() {
+/// A server whose connections are all taken by clients that have stopped reading.
+fn busy_server() -> (Server, Vec<TcpStream>) {
     let mut options = options();
     options.max_connections = 4;
     options.write_timeout = Duration::from_secs(30);
     let server = bulky_server(options);
     let mut stalled: Vec<_> = (0..4).map(|_| stall(server.address)).collect();
     stalled.iter_mut().for_each(first_byte);
+    (server, stalled)
+}
+
+#[test]
+fn health_is_served_when_all_connections_are_busy() {
+    let (server, _stalled) = busy_server();
     for path in ["/healthz", "/readyz"] {
         assert_eq!(try_get(&server, path).unwrap().status, 200, "{path}");
     }
@@ -100,12 +106,7 @@ fn health_is_served_when_all_connections_are_busy() {
 
 #[test]
 fn eight_may_ask_for_health_at_once_when_all_connections_are_busy() {
-    let mut options = options();
-    options.max_connections = 4;
-    options.write_timeout = Duration::from_secs(30);
-    let server = bulky_server(options);
-    let mut stalled: Vec<_> = (0..4).map(|_| stall(server.address)).collect();
-    stalled.iter_mut().for_each(first_byte);
+    let (server, _stalled) = busy_server();
     // All are there before the first one asks.
     let mut probes: Vec<_> = (0..8).map(|_| connect(server.address)).collect();
     for (number, stream) in probes.iter_mut().enumerate() {

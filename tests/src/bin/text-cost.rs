@@ -154,7 +154,7 @@ impl Encoder for Families {
             buckets.push(bucket);
         }
         let mut whole = proto::Histogram::default();
-        whole.set_sample_count(histogram.buckets.iter().sum());
+        whole.set_sample_count(histogram.count());
         whole.set_sample_sum(histogram.sum_ns as f64 / 1e9);
         whole.set_bucket(buckets);
         metric.set_histogram(whole);

@@ -100,7 +100,7 @@ fn events(truth: &Value) -> u64 {
 /// Calls that the agent counted.
 #[must_use]
 pub fn counted(usage: &DriverUsage) -> u64 {
-    usage.commands.iter().map(|usage| usage.durations.buckets.iter().sum::<u64>()).sum()
+    usage.commands.iter().map(|usage| usage.durations.count()).sum()
 }
 
 /// Holds everything that the application counted against what the programs counted: calls, statuses and errors by
@@ -113,7 +113,7 @@ pub fn agree(usage: &DriverUsage, truth: &Value, about: &str) {
         .commands
         .iter()
         .map(|usage| {
-            let count: u64 = usage.durations.buckets.iter().sum();
+            let count = usage.durations.count();
             (format!("{} {}", usage.device, usage.command), count)
         })
         .collect();

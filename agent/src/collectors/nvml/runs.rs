@@ -76,13 +76,8 @@ mod tests {
             id: "a".into(),
             cgroup_path: "/docker/a".into(),
             runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
             container: "a".into(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
+            ..Identity::default()
         };
         Container { key, identity: Arc::new(identity), cgroup_id: key, slot: None }
     }

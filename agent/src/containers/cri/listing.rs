@@ -168,7 +168,7 @@ impl Watcher<CriApi> {
 /// before the clock was set back, is recent.
 #[expect(
     clippy::disallowed_methods,
-    reason = "nobody but the runtime knows when it was, and the runtime says it by the wall clock"
+    reason = "only the runtime knows when it was, and the runtime reports it by the wall clock"
 )]
 fn is_recent(created_at: SystemTime) -> bool {
     created_at.elapsed().map_or(true, |age| age < LINGER)

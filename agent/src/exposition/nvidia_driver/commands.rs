@@ -43,7 +43,7 @@ fn exported<'a>(driver: &DriverUsage, command: &'a str) -> &'a str {
 pub(super) fn totals(driver: &DriverUsage, mut each: impl FnMut(&str, &str, u64, u64)) {
     let mut others = [(0, 0); DEVICES.len()];
     for usage in &driver.commands {
-        let (calls, time_ns) = (usage.durations.buckets.iter().sum::<u64>(), usage.durations.sum_ns);
+        let (calls, time_ns) = (usage.durations.count(), usage.durations.sum_ns);
         let listed = driver.per_command_histograms || LISTED.contains(&&*usage.command);
         match DEVICES.iter().position(|device| *device == usage.device) {
             Some(device) if !listed => {

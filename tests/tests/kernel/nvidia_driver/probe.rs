@@ -143,7 +143,7 @@ impl DriverProbe {
 pub(super) fn counts(usage: &DriverUsage) -> BTreeMap<(&'static str, String), u64> {
     let mut counts = BTreeMap::new();
     for CommandUsage { device, command, durations } in &usage.commands {
-        let before = counts.insert((*device, command.to_string()), durations.buckets.iter().sum());
+        let before = counts.insert((*device, command.to_string()), durations.count());
         assert_eq!(before, None, "{device} {command} twice");
     }
     counts
