@@ -5,7 +5,7 @@
 //! both sides agree on their layout without padding.
 #![no_std]
 
-pub mod cgroup;
+pub mod containers;
 pub mod counters;
 pub mod histogram;
 pub mod host_network;
@@ -16,18 +16,18 @@ pub mod scheduler;
 
 /// Names of the maps, as user space asks for them. The statics in the kernel programs bear the same names.
 pub mod maps {
-    /// Array of [`CgroupBucket`](crate::cgroup::CgroupBucket): cgroups born while the agent ran. Kernel writes.
+    /// Array of [`CgroupBucket`](crate::containers::CgroupBucket): cgroups born while the agent ran. Kernel writes.
     pub const CGROUPS_BORN: &str = "CGROUPS_BORN";
-    /// Array of [`CgroupBucket`](crate::cgroup::CgroupBucket): cgroups the agent found. User space writes.
+    /// Array of [`CgroupBucket`](crate::containers::CgroupBucket): cgroups the agent found. User space writes.
     pub const CGROUPS_FOUND: &str = "CGROUPS_FOUND";
     /// Queue of slot numbers that nobody holds.
     pub const CGROUP_SLOTS: &str = "CGROUP_SLOTS";
-    /// Array of [`Charge`](crate::cgroup::Charge), one per container slot. Kernel writes.
+    /// Array of [`Charge`](crate::containers::Charge), one per container slot. Kernel writes.
     pub const CGROUP_CHARGES: &str = "CGROUP_CHARGES";
     /// Array of numbers of slots, one per container slot: those that user space claimed for containers within. User
     /// space writes.
     pub const CGROUP_CLAIMS: &str = "CGROUP_CLAIMS";
-    /// Ring buffer of [`CgroupEvent`](crate::cgroup::CgroupEvent).
+    /// Ring buffer of [`CgroupEvent`](crate::containers::CgroupEvent).
     pub const CGROUP_EVENTS: &str = "CGROUP_EVENTS";
     /// Per-CPU array of [`SchedulerCounters`](crate::scheduler::SchedulerCounters), one per container slot.
     pub const SCHEDULER: &str = "SCHEDULER";
@@ -101,9 +101,9 @@ pub mod maps {
 pub mod programs {
     /// Run-queue wait, on-CPU time and switches; needs `sched_info`.
     pub const SCHEDULER_SWITCH: &str = "scheduler_sched_switch";
-    /// The same without `sched_info`: the switch half of the wakeup + switch rung.
+    /// The same without `sched_info`: the switch half of the wakeup + switch method.
     pub const SCHEDULER_FALLBACK_SWITCH: &str = "scheduler_fallback_switch";
-    /// The wakeup half of the wakeup + switch rung.
+    /// The wakeup half of the wakeup + switch method.
     pub const SCHEDULER_FALLBACK_WAKEUP: &str = "scheduler_fallback_wakeup";
     /// The wakeup half for tasks that were just forked.
     pub const SCHEDULER_FALLBACK_WAKEUP_NEW: &str = "scheduler_fallback_wakeup_new";
@@ -113,25 +113,25 @@ pub mod programs {
     pub const CGROUP_RMDIR: &str = "cgroup_rmdir";
     /// The last process left a cgroup: time for a final reading.
     pub const CGROUP_EMPTIED: &str = "cgroup_emptied";
-    /// An ioctl begins: tracepoint rung.
+    /// An ioctl begins: tracepoint method.
     pub const NVIDIA_DRIVER_ENTER: &str = "nvidia_driver_enter";
     /// It ends.
     pub const NVIDIA_DRIVER_EXIT: &str = "nvidia_driver_exit";
-    /// The driver's own function is called: kprobe rung.
+    /// The driver's own function is called: kprobe method.
     pub const NVIDIA_DRIVER_CALL: &str = "nvidia_driver_call";
-    /// The ioctl function of nvidia-uvm is called: kprobe rung.
+    /// The ioctl function of nvidia-uvm is called: kprobe method.
     pub const NVIDIA_DRIVER_UVM_CALL: &str = "nvidia_driver_uvm_call";
-    /// The ioctl function of /dev/nvidia-uvm-tools is called: kprobe rung.
+    /// The ioctl function of /dev/nvidia-uvm-tools is called: kprobe method.
     pub const NVIDIA_DRIVER_TOOLS_CALL: &str = "nvidia_driver_tools_call";
-    /// The ioctl function of nvidia-modeset is called: kprobe rung.
+    /// The ioctl function of nvidia-modeset is called: kprobe method.
     pub const NVIDIA_DRIVER_MODESET_CALL: &str = "nvidia_driver_modeset_call";
     /// One of these functions returns.
     pub const NVIDIA_DRIVER_RETURN: &str = "nvidia_driver_return";
-    /// The driver is asked whether a device is ready: kprobe rung.
+    /// The driver is asked whether a device is ready: kprobe method.
     pub const NVIDIA_DRIVER_POLL: &str = "nvidia_driver_poll";
-    /// The driver reports an error of a GPU: kprobe rung.
+    /// The driver reports an error of a GPU: kprobe method.
     pub const NVIDIA_DRIVER_REPORT: &str = "nvidia_driver_report";
-    /// The same: tracepoint rung.
+    /// The same: tracepoint method.
     pub const NVIDIA_DRIVER_XID: &str = "nvidia_driver_xid";
     /// A module of the NVIDIA driver is loaded; its init function has not run yet.
     pub const NVIDIA_DRIVER_MODULE_LOAD: &str = "nvidia_driver_module_load";

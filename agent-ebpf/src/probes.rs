@@ -1,6 +1,6 @@
 //! One module per noun; user space reads each through the collector of the same name.
 
-mod cgroup;
+mod containers;
 mod empty;
 mod host_network;
 mod nvidia_driver;

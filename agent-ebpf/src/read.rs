@@ -22,8 +22,8 @@ pub(crate) fn field<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
     Some(unsafe { base.add(offset as usize).cast::<T>().read_volatile() })
 }
 
-/// Reads a field of a typed kernel structure that the rung needs, so that a kernel without it never gets
-/// here: the ladder leaves the program out, and were it to slip, the verifier would refuse it. Four
+/// Reads a field of a typed kernel structure that the method needs, so that a kernel without it never gets
+/// here: the plan leaves the program out, and were it to slip, the verifier would refuse it. Four
 /// instructions less than [`field`] on every switch.
 #[inline(always)]
 pub(crate) fn present<T: Copy>(base: *const u8, offset: u32) -> T {

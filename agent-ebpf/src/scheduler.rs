@@ -23,9 +23,9 @@ counters! {
 pub struct WaitEntry {
     /// The thread the entry belongs to; 0 is nobody.
     pub pid: u64,
-    /// Main rung: `sched_info.run_delay` in ns at the last switch-out. Fallback rung: when it was queued, ns.
+    /// Main method: `sched_info.run_delay` in ns at the last switch-out. Fallback method: when it was queued, ns.
     pub at_ns: u64,
-    /// Fallback rung: when it got the CPU, ns.
+    /// Fallback method: when it got the CPU, ns.
     pub arrival_ns: u64,
     /// Address of what holds the task's cgroup, when `slot` was looked up.
     pub cgroup: u64,

@@ -27,8 +27,8 @@ use self::{bounded::Millis, problem::Problem};
 pub use self::{
     collectors::{Cgroup, Collectors, Disk, Network},
     containers::Containers,
-    kernel::{Kernel, ProgramStats, SchedulerRung},
-    nvidia::{NvidiaDriver, NvidiaDriverRung, Nvml},
+    kernel::{Kernel, ProgramStats, SchedulerHook},
+    nvidia::{NvidiaDriver, NvidiaDriverHook, Nvml},
     paths::Paths,
     problem::ConfigError,
     release::Release,

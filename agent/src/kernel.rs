@@ -1,7 +1,7 @@
 //! What this kernel offers, and the programs of `agent-ebpf` loaded into it.
 //!
-//! [`Kernel::start`] resolves field offsets from BTF, freezes them into the object, and climbs one ladder of hooks per
-//! noun ([`attach`]). A noun whose ladder has no rung that holds is reported and left out; the rest works.
+//! [`Kernel::start`] resolves field offsets from BTF, freezes them into the object, and attaches the first possible method per
+//! probe ([`attach`]). A probe whose plan has no method that holds is reported and left out; the rest works.
 
 pub mod attach;
 pub mod block_devices;
@@ -13,10 +13,10 @@ pub mod events;
 mod function_hook;
 pub mod functions;
 pub mod host;
-pub mod ladders;
 pub mod maps;
 pub mod module;
 pub mod offsets;
+pub mod plans;
 pub mod privileges;
 pub mod program;
 pub mod record;
@@ -59,7 +59,7 @@ type Logger = EbpfLogger<&'static dyn log::Log>;
 /// The loaded programs and their maps. Dropping it detaches everything.
 pub struct Kernel {
     ebpf: Ebpf,
-    ladders: Vec<attach::Ladder>,
+    plans: Vec<attach::AttachPlan>,
     offsets: Offsets,
     hierarchy_id: u32,
     outcomes: Vec<Outcome>,
@@ -81,7 +81,7 @@ pub struct Options<'a> {
     pub config: &'a Config,
     /// Which hierarchy's cgroups are the containers': 0 is v2.
     pub hierarchy_id: u32,
-    /// Changes the offsets before they are frozen: tests take fields away to reach lower rungs.
+    /// Changes the offsets before they are frozen: tests take fields away to reach lower methods.
     pub change_offsets: fn(&mut Offsets),
 }
 
@@ -131,19 +131,19 @@ impl Kernel {
         let maps = maps::statuses(&ebpf);
         // Slots must be on the queue before the first container can be born.
         let slots = Slots::new(&mut ebpf, &tables)?;
-        let ladders = ladders::ladders(config.kernel.scheduler_rung, config.nvidia_driver.rung);
+        let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook);
         // A kernel without modules has no such tracepoints and needs none.
         let has_modules = config.paths.proc.join("modules").exists();
-        let outcomes = ladders
+        let outcomes = plans
             .iter()
-            .filter(|ladder| ladder.at_start && (ladder.noun != ladders::NVIDIA_MODULES_NOUN || has_modules))
-            .map(|ladder| attach::climb(ladder, &mut ebpf, Some(&btf), &offsets, options.hierarchy_id))
+            .filter(|plan| plan.at_start && (plan.probe != plans::NVIDIA_MODULES_PROBE || has_modules))
+            .map(|plan| attach::attach_first(plan, &mut ebpf, Some(&btf), &offsets, options.hierarchy_id))
             .collect();
         let events = EventRing::open(&mut ebpf, glassbox_ebpf::maps::CGROUP_EVENTS, Event::parse)?;
         let lost = maps::take(&mut ebpf, glassbox_ebpf::maps::LOST)?;
         Ok(Self {
             ebpf,
-            ladders,
+            plans,
             offsets,
             hierarchy_id: options.hierarchy_id,
             outcomes,
@@ -157,60 +157,66 @@ impl Kernel {
         })
     }
 
-    /// How the ladder of `noun` ended.
+    /// How the plan of `probe` ended.
     ///
     /// # Errors
-    /// Why no rung holds, one reason for each.
-    pub fn rung(&self, noun: &str) -> anyhow::Result<&'static attach::Rung> {
-        let Some(outcome) = self.outcomes.iter().find(|outcome| outcome.noun == noun) else {
-            bail!("no kernel programs for {noun}");
+    /// Why no method holds, one reason for each.
+    pub fn method(&self, probe: &str) -> anyhow::Result<&'static attach::AttachMethod> {
+        let Some(outcome) = self.outcomes.iter().find(|outcome| outcome.probe == probe) else {
+            bail!("no kernel programs for {probe}");
         };
         outcome.held()
     }
 
-    /// Climbs the ladder of a noun whose programs the agent's start does not attach.
+    /// Attaches the programs of a probe whose programs the agent's start does not attach.
     ///
     /// # Errors
-    /// As [`Self::rung`].
-    pub fn attach(&mut self, noun: &str) -> anyhow::Result<&'static attach::Rung> {
-        self.detach(noun);
-        if let Some(ladder) = self.ladders.iter().find(|ladder| ladder.noun == noun) {
-            self.outcomes.push(attach::climb(ladder, &mut self.ebpf, None, &self.offsets, self.hierarchy_id));
+    /// As [`Self::method`].
+    pub fn attach(&mut self, probe: &str) -> anyhow::Result<&'static attach::AttachMethod> {
+        self.detach(probe);
+        if let Some(plan) = self.plans.iter().find(|plan| plan.probe == probe) {
+            self.outcomes.push(attach::attach_first(
+                plan,
+                &mut self.ebpf,
+                None,
+                &self.offsets,
+                self.hierarchy_id,
+            ));
         }
-        self.rung(noun)
+        self.method(probe)
     }
 
-    /// Adapts the programs of a noun to the modules that are loaded now. What is attached and still fits stays attached,
+    /// Adapts the programs of a probe to the modules that are loaded now. What is attached and still fits stays attached,
     /// as do hooks on functions of a module that has just gone. `is_other` means that what the programs watch was
-    /// replaced: then a rung that is not on functions is chosen again, and so is one whose module is not loaded.
+    /// replaced: then a method that is not on functions is chosen again, and so is one whose module is not loaded.
     ///
     /// # Errors
-    /// As [`Self::rung`].
-    pub fn update(&mut self, noun: &str, is_other: bool) -> anyhow::Result<&'static attach::Rung> {
-        if let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.noun == noun) {
+    /// As [`Self::method`].
+    pub fn update(&mut self, probe: &str, is_other: bool) -> anyhow::Result<&'static attach::AttachMethod> {
+        if let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.probe == probe) {
             let stays = if outcome.is_on_functions() {
                 // Between the caller's look at the modules and this one, the module may have been unloaded. Its hooks would
                 // miss the first calls after the next load if they were made again only then.
                 outcome.update(&mut self.ebpf, &self.offsets).is_ok() && (outcome.held().is_ok() || !is_other)
             } else {
-                outcome.rung.is_some() && !is_other
+                outcome.method.is_some() && !is_other
             };
             if stays {
-                return self.rung(noun);
+                return self.method(probe);
             }
         }
-        self.attach(noun)
+        self.attach(probe)
     }
 
-    /// What the programs of a noun watch is gone. Hooks on functions stay, and work again as soon as the module is loaded
+    /// What the programs of a probe watch is gone. Hooks on functions stay, and work again as soon as the module is loaded
     /// again; others are detached, because they would cost other processes something.
-    pub fn set_aside(&mut self, noun: &str) {
-        let outcome = self.outcomes.iter_mut().find(|outcome| outcome.noun == noun);
+    pub fn set_aside(&mut self, probe: &str) {
+        let outcome = self.outcomes.iter_mut().find(|outcome| outcome.probe == probe);
         let stays = outcome.is_some_and(|outcome| {
             outcome.is_on_functions() && outcome.update(&mut self.ebpf, &self.offsets).is_ok()
         });
         if !stays {
-            self.detach(noun);
+            self.detach(probe);
         }
     }
 
@@ -226,12 +232,12 @@ impl Kernel {
         cgroup_links::attach(&mut self.ebpf, programs, directory)
     }
 
-    /// Takes the programs of a noun off their hooks; their maps stay.
-    pub fn detach(&mut self, noun: &str) {
-        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.noun == noun) {
+    /// Takes the programs of a probe off their hooks; their maps stay.
+    pub fn detach(&mut self, probe: &str) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.probe == probe) {
             outcome.detach(&mut self.ebpf);
         }
-        self.outcomes.retain(|outcome| outcome.noun != noun);
+        self.outcomes.retain(|outcome| outcome.probe != probe);
     }
 
     /// Whether a program is attached.
@@ -240,9 +246,9 @@ impl Kernel {
         self.outcomes.iter().any(|outcome| outcome.has(program))
     }
 
-    /// What the rung of `noun` does without: programs, each with the reason.
-    pub fn without(&self, noun: &str) -> impl Iterator<Item = &(&'static str, String)> {
-        let outcomes = self.outcomes.iter().filter(move |outcome| outcome.noun == noun);
+    /// What the method of `probe` does without: programs, each with the reason.
+    pub fn without(&self, probe: &str) -> impl Iterator<Item = &(&'static str, String)> {
+        let outcomes = self.outcomes.iter().filter(move |outcome| outcome.probe == probe);
         outcomes.flat_map(|outcome| &outcome.without)
     }
 
@@ -253,7 +259,7 @@ impl Kernel {
         groups.any(|group| group.module() == module && group.attached_in_advance())
     }
 
-    /// How each ladder ended.
+    /// How each plan ended.
     #[must_use]
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes
@@ -340,27 +346,28 @@ impl Kernel {
         self.times.tick(&self.ebpf);
     }
 
-    /// The programs in use, with their measured run times; those of the best rung, not attached, where none holds.
+    /// The programs in use, with their measured run times; those of the best method, not attached, where none holds.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramStatus> {
-        let rungs =
-            self.outcomes.iter().filter_map(|outcome| Some((outcome, outcome.rung.or(outcome.best)?)));
-        rungs
-            .flat_map(|(outcome, rung)| {
+        let methods =
+            self.outcomes.iter().filter_map(|outcome| Some((outcome, outcome.method.or(outcome.best)?)));
+        methods
+            .flat_map(|(outcome, method)| {
                 // A program with several hooks is still one.
                 let is_first = |(index, program): &(usize, &program::Program)| {
-                    rung.programs[..*index].iter().all(|earlier| earlier.name != program.name)
+                    method.programs[..*index].iter().all(|earlier| earlier.name != program.name)
                 };
-                let programs = rung.programs.iter().enumerate().filter(is_first).map(|(_, program)| program);
-                let programs = programs.chain(rung.extras.iter().flat_map(|extra| extra.programs.first()));
-                programs.map(move |program| (outcome, rung, program))
+                let programs =
+                    method.programs.iter().enumerate().filter(is_first).map(|(_, program)| program);
+                let programs = programs.chain(method.extras.iter().flat_map(|extra| extra.programs.first()));
+                programs.map(move |program| (outcome, method, program))
             })
-            .map(|(outcome, rung, program)| {
+            .map(|(outcome, method, program)| {
                 let measured = self.times.of(program.name);
                 ProgramStatus {
                     name: program.name,
                     collector: outcome.collector,
-                    rung: rung.name,
+                    hook: method.name,
                     attached: outcome.has(program.name),
                     runs: measured.map(|(runs, _)| runs),
                     run_time: measured.map(|(_, time)| time).unwrap_or_default(),

@@ -238,7 +238,7 @@ impl Engine {
     /// True if there is a driver: its programs are attached, or were tried and could not be.
     fn driver_present(&self) -> bool {
         let outcomes = self.kernel.as_ref().map(Kernel::outcomes).unwrap_or_default();
-        outcomes.iter().any(|outcome| outcome.noun == nvidia_driver::SPEC.name)
+        outcomes.iter().any(|outcome| outcome.probe == nvidia_driver::SPEC.name)
     }
 
     /// True if a container that is not seen calling the NVIDIA driver does not call it.
@@ -246,7 +246,7 @@ impl Engine {
         let name = nvidia_driver::SPEC.name;
         let runs = self.collectors.iter().any(|running| running.status.name == name && running.status.up);
         let refused = |kernel: &Kernel| {
-            kernel.outcomes().iter().any(|outcome| outcome.noun == name && outcome.rung.is_none())
+            kernel.outcomes().iter().any(|outcome| outcome.probe == name && outcome.method.is_none())
         };
         runs && !self.kernel.as_ref().is_some_and(refused)
     }

@@ -61,15 +61,14 @@ fn the_agent_sees_what_the_demonstration_plays_and_says_that_it_is_one() {
             "glassbox_container_gpu_state{container=\"demo-facefusion-2\",state=\"busy\"} 1",
             "glassbox_container_gpu_state{container=\"demo-greedy\",state=\"idle_with_memory\"} 1",
             "glassbox_container_gpu_state{container=\"demo-hung\",state=\"stuck_in_driver\"} 1",
-            "glassbox_gpu_contexts_created_total{container=\"demo-facefusion-1\"} 1",
+            "glassbox_container_gpu_contexts_created_total{container=\"demo-facefusion-1\"} 1",
             "glassbox_container_gpu_utilization_ratio{container=\"demo-facefusion-1\",gpu=\"0\",uuid=\"GPU-demo-0\"} 0.9",
             "glassbox_container_gpu_utilization_ratio{container=\"demo-facefusion-2\",gpu=\"0\",uuid=\"GPU-demo-0\"} 0.3",
-            "glassbox_gpu_memory_allocation_failures_total{container=\"demo-greedy\",reason=\"no_memory\"} 1",
+            "glassbox_container_gpu_memory_allocation_failures_total{container=\"demo-greedy\",reason=\"no_memory\"} 1",
         ],
     );
     let metrics = agent.metrics();
-    let refused =
-        "glassbox_gpu_memory_allocation_failures_total{container=\"demo-facefusion-1\",reason=\"no_memory\"}";
+    let refused = "glassbox_container_gpu_memory_allocation_failures_total{container=\"demo-facefusion-1\",reason=\"no_memory\"}";
     assert!(metrics.contains(&format!("{refused} 0\n")), "{metrics}");
     assert!(metrics.contains("modelName=\"DEMO GPU (no such hardware)\""), "{metrics}");
     for path in ["/", "/healthz", "/metrics/cadvisor"] {

@@ -21,7 +21,7 @@ fn step<'a>(figures: &'a Value, name: &str) -> &'a Value {
 }
 
 fn calls(step: &Value) -> f64 {
-    let by_command = step["seen"]["glassbox_nvidia_ioctls_total"].as_object().unwrap();
+    let by_command = step["seen"]["glassbox_container_nvidia_ioctls_total"].as_object().unwrap();
     by_command.values().filter_map(Value::as_f64).sum()
 }
 
@@ -61,14 +61,14 @@ fn the_check_tells_what_cuda_came_down_to() {
     assert!(figures["check"].as_str().unwrap().contains("probe nvidia_driver"), "{}", figures["check"]);
     assert_eq!(calls(step(&figures, "a context")), 711.0);
     let small = step(&figures, "10 x cuMemAlloc of 64 MiB");
-    assert_eq!(small["seen"]["glassbox_gpu_memory_allocations_total"][""], 10.0);
+    assert_eq!(small["seen"]["glassbox_container_gpu_memory_allocations_total"][""], 10.0);
     let until_refused = step(&figures, "cuMemAlloc of 256 MiB until refused");
     assert_eq!(until_refused["answer"]["refusal"], 2);
-    let refusals = until_refused["seen"]["glassbox_nvidia_rm_errors_total"].as_object().unwrap();
+    let refusals = until_refused["seen"]["glassbox_container_nvidia_rm_errors_total"].as_object().unwrap();
     assert_eq!(refusals.keys().collect::<Vec<_>>(), ["rm_vid_heap_control no_memory"]);
     let granted = until_refused["answer"]["granted"].as_f64().unwrap();
     assert_eq!(
-        until_refused["seen"]["glassbox_gpu_memory_allocated_bytes_total"][""],
+        until_refused["seen"]["glassbox_container_gpu_memory_allocated_bytes_total"][""],
         granted * f64::from(256 << 20)
     );
     let kernels = step(&figures, "kernels, waiting by spinning");

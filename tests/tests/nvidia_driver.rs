@@ -1,5 +1,5 @@
 //! The NVIDIA driver's programs against a driver without a GPU and an application that knows what it sent. Needs root and
-//! FUSE; the tracepoint rung. The same tests run on the kprobe rung in guests: `kernel/nvidia_driver/application.rs`.
+//! FUSE; the tracepoint method. The same tests run on the kprobe method in guests: `kernel/nvidia_driver/application.rs`.
 #![expect(clippy::panic, reason = "what these functions do for tests, tests may do")]
 
 use std::{
@@ -28,7 +28,7 @@ fn stage() -> Stage {
         driver: |release, memory_mib| {
             Ok(Box::new(FakeDriver::start(Options { release, memory_mib, ..Options::default() })?))
         },
-        rung: |_| "tracepoint sys_enter_ioctl + sys_exit_ioctl",
+        method: |_| "tracepoint sys_enter_ioctl + sys_exit_ioctl",
         on_functions: false,
     }
 }
@@ -120,7 +120,7 @@ fn a_driver_that_reports_no_errors_to_the_kernel_leaves_them_to_nvml() {
     let driver = driver(Options { memory_mib: 256, ..Options::default() });
     let mut watch = Watch::start(&driver, program());
     let kernel = watch.kernel();
-    kernel.rung("nvidia_driver").expect("it holds without");
+    kernel.method("nvidia_driver").expect("it holds without");
     let without: Vec<_> = kernel.without("nvidia_driver").collect();
     let [(program, reason)] = without[..] else { panic!("{without:?}") };
     assert_eq!(*program, programs::NVIDIA_DRIVER_XID);

@@ -13,11 +13,11 @@ use aya_ebpf::{
     programs::SkBuffContext,
 };
 use glassbox_ebpf::{
-    cgroup::{OWNER, SHARED_SLOT},
+    containers::{OWNER, SHARED_SLOT},
     host_network::HostNetworkCounters,
 };
 
-use super::cgroup::slot_of;
+use super::containers::slot_of;
 use crate::read::add;
 
 /// Resized by user space to the configured number of containers.

@@ -7,7 +7,7 @@
 //! from BTF. What the tracepoints miss: 32-bit callers, for whom they do not fire, and requests that no device of the
 //! driver has (`is_candidate`).
 //!
-//! Beside ioctls, waits in poll(2) (`poll`) and Xid errors (`xid`), where a rung has a hook for them.
+//! Beside ioctls, waits in poll(2) (`poll`) and Xid errors (`xid`), where a method has a hook for them.
 //!
 //! A call is kept in a direct-mapped array from its beginning to its end, and read when it is over, because only
 //! then the driver has written its status. What a caller puts into its memory is believed by nobody: every number
@@ -31,7 +31,7 @@ use aya_ebpf::{
 };
 use glassbox_ebpf::{
     Lost,
-    cgroup::SHARED_SLOT,
+    containers::SHARED_SLOT,
     histogram::{self, Histogram},
     nvidia_driver::{
         ALLOCATION_ENTRIES, AllocationKey, CALL_ENTRIES, CALLS_IN_FLIGHT, CHARACTER_DEVICE, CallInFlight,
@@ -43,7 +43,7 @@ use glassbox_ebpf::{
 };
 
 use self::request::UNKNOWN_STATUS;
-use super::cgroup::{ALIGNED, slot_of_current};
+use super::containers::{ALIGNED, slot_of_current};
 use crate::{
     frozen::{offset, setting},
     lost,

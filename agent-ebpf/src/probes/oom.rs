@@ -3,14 +3,14 @@
 //! Hook: the tracepoint `oom:mark_victim`, which names the victim; the process that asked for the memory, which is the
 //! current one, may be in another container.
 //!
-//! Main rung (6.8, and stable releases of early 2024 on): the tracepoint gives the victim's task. Threads of one victim
+//! Main method (6.8, and stable releases of early 2024 on): the tracepoint gives the victim's task. Threads of one victim
 //! may be marked one after the other while it dies; it is counted once, by its process' time of start.
 //!
-//! Second rung (5.5): what is stable of the tracepoint is a thread's id. Right before, the OOM killer has sent that
+//! Second method (5.5): what is stable of the tracepoint is a thread's id. Right before, the OOM killer has sent that
 //! thread SIGKILL, and `signal:signal_generate` gives the task: the slot is noted there and counted here. A process that
 //! was dying anyway is marked without a signal and is no kill.
 //!
-//! Cost: the first rung runs when memory ran out and never else. The second looks at two arguments of each signal on
+//! Cost: the first method runs when memory ran out and never else. The second looks at two arguments of each signal on
 //! the host.
 
 use aya_ebpf::{
@@ -19,21 +19,21 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, TracePointContext},
 };
 use glassbox_ebpf::{
-    cgroup::SHARED_SLOT,
+    containers::SHARED_SLOT,
     oom::{BY_THE_KERNEL, SIGKILL, VICTIMS},
 };
 
-use super::cgroup::slot_of_task;
+use super::containers::slot_of_task;
 use crate::{frozen::offset, read::present};
 
 /// Resized by user space to the configured number of containers.
 #[map]
 static OOM_KILLS: Array<u64> = Array::with_max_entries(256, 0);
-/// Main rung: the start of the process last counted. Second rung: a thread's id and the slot it counts for.
+/// Main method: the start of the process last counted. Second method: a thread's id and the slot it counts for.
 #[map]
 static OOM_VICTIMS: Array<u64> = Array::with_max_entries(VICTIMS, 0);
 
-/// Where the slot is in a note of the second rung, above the thread's id.
+/// Where the slot is in a note of the second method, above the thread's id.
 const SLOT_SHIFT: u32 = 32;
 /// Where the thread's id is in the tracepoint's record: its first field in every kernel.
 const RECORD_PID: usize = 8;

@@ -1,12 +1,12 @@
 //! Run-queue wait, on-CPU time and context switches per container.
 //!
-//! Main rung, one hook: tp_btf `sched_switch` (5.5). The kernel has already noted when `next` was queued
+//! Main method, one hook: tp_btf `sched_switch` (5.5). The kernel has already noted when `next` was queued
 //! (`sched_info.last_queued`) and what the time is (`rq->clock`), so the wait is a subtraction: no wakeup
 //! hook, no map of timestamps, no helper call. When the balancer moves a waiting task, the kernel adds the
 //! wait so far to `run_delay` and restarts `last_queued`; the direct-mapped array remembers `run_delay` at
 //! the last switch-out, so that the part before the move is counted too.
 //!
-//! Fallback rung, for kernels without CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED: tp_btf `sched_wakeup`,
+//! Fallback method, for kernels without CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED: tp_btf `sched_wakeup`,
 //! `sched_wakeup_new` and `sched_switch` with the times kept in the same array.
 //!
 //! Costs are measured in docs/overhead.md.
@@ -22,7 +22,7 @@ use glassbox_ebpf::{
     scheduler::{SchedulerCounters, WAIT_ENTRIES, WaitEntry},
 };
 
-use super::cgroup::{ALIGNED, holder_of_cgroup, slot_of_task};
+use super::containers::{ALIGNED, holder_of_cgroup, slot_of_task};
 use crate::{
     frozen::{offset, setting},
     lost,

@@ -93,14 +93,14 @@ fn works(
         return (State::NotApplicable, "no NVIDIA driver is loaded; traced as soon as one is".into());
     }
     if name == nvidia_driver::SPEC.name
-        && let Some(Err(error)) = kernel.map(|kernel| kernel.rung(name))
+        && let Some(Err(error)) = kernel.map(|kernel| kernel.method(name))
     {
         return (State::Degraded, format!("{error:#}"));
     }
     if name == nvml::SPEC.name && gpu != State::Ok {
         return (gpu, "see GPU".into());
     }
-    if name == oom::SPEC.name && kernel.is_none_or(|kernel| kernel.rung(name).is_err()) {
+    if name == oom::SPEC.name && kernel.is_none_or(|kernel| kernel.method(name).is_err()) {
         let finding = "from cgroup files only: the last kill of a container that is killed whole is missed";
         return (without_programs(config), finding.into());
     }
@@ -108,15 +108,17 @@ fn works(
 }
 
 fn probe(report: &mut Report, outcome: &Outcome) {
-    let subject = format!("probe {}", outcome.noun);
-    match outcome.rung {
-        Some(rung) if rung.misses.is_empty() => report.row(&subject, State::Ok, rung.name),
-        Some(rung) => report.row(&subject, State::Ok, format!("{}; not seen: {}", rung.name, rung.misses)),
+    let subject = format!("probe {}", outcome.probe);
+    match outcome.method {
+        Some(method) if method.misses.is_empty() => report.row(&subject, State::Ok, method.name),
+        Some(method) => {
+            report.row(&subject, State::Ok, format!("{}; not seen: {}", method.name, method.misses));
+        }
         None => report.row(&subject, State::Degraded, outcome.reasons()),
     }
-    let fallback = if LOSES_BY_FALLBACK.contains(&outcome.noun) { State::Degraded } else { State::Ok };
-    for (rung, reason) in outcome.rung.map(|_| &outcome.refused).into_iter().flatten() {
-        report.detail(&subject, format!("not {rung}"), fallback, reason);
+    let fallback = if LOSES_BY_FALLBACK.contains(&outcome.probe) { State::Degraded } else { State::Ok };
+    for (method, reason) in outcome.method.map(|_| &outcome.refused).into_iter().flatten() {
+        report.detail(&subject, format!("not {method}"), fallback, reason);
     }
     for (program, reason) in &outcome.without {
         report.detail(&subject, format!("without {program}"), State::Degraded, reason);

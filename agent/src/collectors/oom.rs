@@ -19,7 +19,7 @@ use std::{
     time::SystemTime,
 };
 
-use glassbox_ebpf::{cgroup::SHARED_SLOT, maps};
+use glassbox_ebpf::{containers::SHARED_SLOT, maps};
 
 use self::account::Account;
 use super::{Collector, Context, Spec};
@@ -86,7 +86,7 @@ impl Oom {
 }
 
 fn marks(kernel: &mut Kernel) -> anyhow::Result<Marks> {
-    kernel.rung(SPEC.name)?;
+    kernel.method(SPEC.name)?;
     Ok(Marks { kills: kernel.shared_slot_array(maps::OOM_KILLS)?, on_host: 0 })
 }
 

@@ -17,7 +17,7 @@ pub const SPEC: Spec = Spec {
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let kernel = context.kernel()?;
-    kernel.rung(SPEC.name)?;
+    kernel.method(SPEC.name)?;
     Ok(Box::new(Scheduler { counts: kernel.slot_array(maps::SCHEDULER)? }))
 }
 

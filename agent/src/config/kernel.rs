@@ -19,7 +19,7 @@ pub enum ProgramStats {
 /// Which scheduler programs to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SchedulerRung {
+pub enum SchedulerHook {
     /// The first that this kernel takes.
     Auto,
     /// Only the single-hook program that reads `sched_info`.
@@ -39,7 +39,7 @@ pub struct Kernel {
     /// When program run times are measured.
     pub program_stats: ProgramStats,
     /// Which scheduler programs to use.
-    pub scheduler_rung: SchedulerRung,
+    pub scheduler_hook: SchedulerHook,
 }
 
 impl Default for Kernel {
@@ -48,7 +48,7 @@ impl Default for Kernel {
             enabled: true,
             btf: "/sys/kernel/btf/vmlinux".into(),
             program_stats: ProgramStats::Sampled,
-            scheduler_rung: SchedulerRung::Auto,
+            scheduler_hook: SchedulerHook::Auto,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{bounded::Millis, release::Release};
 /// Which programs trace the NVIDIA driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NvidiaDriverRung {
+pub enum NvidiaDriverHook {
     /// The first that this kernel takes.
     Auto,
     /// Only those on the driver's own functions.
@@ -23,7 +23,7 @@ pub enum NvidiaDriverRung {
 #[serde(default, deny_unknown_fields)]
 pub struct NvidiaDriver {
     /// Which programs trace the driver.
-    pub rung: NvidiaDriverRung,
+    pub hook: NvidiaDriverHook,
     /// The driver's release; `None`, in the file an empty text, is what the driver says itself.
     #[serde(deserialize_with = "release", serialize_with = "written")]
     pub release: Option<Release>,
@@ -40,7 +40,7 @@ pub struct NvidiaDriver {
 impl Default for NvidiaDriver {
     fn default() -> Self {
         Self {
-            rung: NvidiaDriverRung::Auto,
+            hook: NvidiaDriverHook::Auto,
             release: None,
             extra_ctl_paths: Vec::new(),
             extra_gpu_paths: Vec::new(),

@@ -75,7 +75,7 @@ pub const FAMILIES: &[Family] = &[
         labels: &["program", "collector", "hook"],
         samples: Agent(|snapshot, emit| {
             for program in &snapshot.agent.programs {
-                let labels = [program.name, program.collector, program.rung];
+                let labels = [program.name, program.collector, program.hook];
                 emit.with(&labels).count(u64::from(program.attached));
             }
         }),

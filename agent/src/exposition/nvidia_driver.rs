@@ -31,7 +31,7 @@ const DRIVER: Family = Family {
 /// The families.
 pub const FAMILIES: &[Family] = &[
     Family {
-        name: "glassbox_nvidia_ioctl_duration_seconds",
+        name: "glassbox_container_nvidia_ioctl_duration_seconds",
         kind: Histogram,
         help: "Duration of the container's ioctls on the NVIDIA driver, in seconds. The label command is there with \
                nvidia_driver.per_command_histograms only. Kernel launches make no ioctl: this is no measure of how \
@@ -53,7 +53,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_ioctls_total",
+        name: "glassbox_container_nvidia_ioctls_total",
         help: "Ioctls on the NVIDIA driver that have ended, by command. Commands without series of their own are \
                counted as other.",
         labels: &["device", "command"],
@@ -67,9 +67,9 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_ioctl_seconds_total",
+        name: "glassbox_container_nvidia_ioctl_seconds_total",
         help: "Total duration of the ioctls on the NVIDIA driver that have ended, in seconds, by command as in \
-               glassbox_nvidia_ioctls_total.",
+               glassbox_container_nvidia_ioctls_total.",
         labels: &["device", "command"],
         samples: Container(|row, emit| {
             if let Some(driver) = &row.nvidia_driver {
@@ -81,7 +81,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_rm_errors_total",
+        name: "glassbox_container_nvidia_rm_errors_total",
         help: "Ioctls that the driver refused, by the status that it left in the caller's structure. Some are \
                normal while CUDA starts and tries what there is.",
         labels: &["device", "command", "status"],
@@ -94,7 +94,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_rm_warnings_total",
+        name: "glassbox_container_nvidia_rm_warnings_total",
         help: "Ioctls that succeeded with a warning, by the warning status that the driver left in the caller's \
                structure, such as nothing_to_do.",
         labels: &["device", "command", "status"],
@@ -107,7 +107,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_ioctl_errors_total",
+        name: "glassbox_container_nvidia_ioctl_errors_total",
         help: "Ioctls on the NVIDIA driver that failed before it looked at them, by error.",
         labels: &["device", "command", "errno"],
         samples: Container(|row, emit| {
@@ -119,7 +119,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_undecoded_total",
+        name: "glassbox_container_nvidia_undecoded_ioctls_total",
         help: "Ioctls whose status is unknown: of unknown layout (another driver release, or no request of the \
                driver's), or in memory that could not be read.",
         labels: &["reason"],
@@ -132,7 +132,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_poll_wait_seconds",
+        name: "glassbox_container_nvidia_poll_wait_seconds",
         kind: Histogram,
         help: "How long the container's threads slept in poll(2) or select(2) for the NVIDIA driver, in seconds: how \
                CUDA waits for a GPU where it was told to block (cudaDeviceScheduleBlockingSync). Threads that spin \
@@ -147,14 +147,14 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_ioctls_in_flight",
+        name: "glassbox_container_nvidia_ioctls_in_flight",
         kind: Gauge,
         help: "Ioctls on the NVIDIA driver that have begun and not ended.",
         samples: Container(|row, emit| emit.count(row.nvidia_driver.as_ref().map(|driver| driver.in_flight))),
         ..DRIVER
     },
     Family {
-        name: "glassbox_nvidia_ioctl_waiting_seconds",
+        name: "glassbox_container_nvidia_ioctl_waiting_seconds",
         kind: Gauge,
         help: "While ioctls on the NVIDIA driver are in flight: time since one last began or ended, in seconds.",
         samples: Container(|row, emit| {
@@ -163,26 +163,26 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     counter(
-        "glassbox_gpu_memory_allocations_total",
+        "glassbox_container_gpu_memory_allocations_total",
         "Allocations of GPU memory that the driver granted. Frameworks ask it for large chunks and deal these out \
          themselves.",
         MEMORY,
         Container(|row, emit| count(row, emit, |counters| counters.allocations)),
     ),
     counter(
-        "glassbox_gpu_memory_allocated_bytes_total",
+        "glassbox_container_gpu_memory_allocated_bytes_total",
         "Bytes of GPU memory that the driver granted.",
         MEMORY,
         Container(|row, emit| count(row, emit, |counters| counters.allocated_bytes)),
     ),
     counter(
-        "glassbox_gpu_memory_freed_bytes_total",
+        "glassbox_container_gpu_memory_freed_bytes_total",
         "Bytes of GPU memory given back by a call. What a process holds at its end is given back without one.",
         MEMORY,
         Container(|row, emit| count(row, emit, |counters| counters.freed_bytes)),
     ),
     Family {
-        name: "glassbox_gpu_memory_allocation_failures_total",
+        name: "glassbox_container_gpu_memory_allocation_failures_total",
         help: "Allocations of GPU memory that the driver refused: no_memory, or insufficient_resources of another \
                kind. One that is followed by a success is counted in the family of the recovered, too.",
         source: MEMORY,
@@ -196,38 +196,38 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     counter(
-        "glassbox_gpu_memory_allocation_failures_recovered_total",
+        "glassbox_container_gpu_memory_allocation_failures_recovered_total",
         "Refused allocations of GPU memory after which the same process got at least as much: a cache was emptied, \
          no request was lost.",
         MEMORY,
         Container(|row, emit| count(row, emit, |counters| counters.recovered)),
     ),
     counter(
-        "glassbox_gpu_host_memory_allocation_failures_total",
+        "glassbox_container_gpu_host_memory_allocation_failures_total",
         "Allocations of host memory for the GPU that failed because the host had none left.",
         MEMORY,
         Container(|row, emit| count(row, emit, |counters| counters.failed_host_memory)),
     ),
     counter(
-        "glassbox_gpu_host_memory_pinned_bytes_total",
+        "glassbox_container_gpu_host_memory_pinned_bytes_total",
         "Bytes of the container's own memory pinned for the GPU.",
         "nvidia_driver programs, from RM_ALLOC_MEMORY and VID_HEAP_CONTROL of OS descriptors",
         Container(|row, emit| count(row, emit, |counters| counters.pinned_bytes)),
     ),
     counter(
-        "glassbox_gpu_contexts_created_total",
+        "glassbox_container_gpu_contexts_created_total",
         "CUDA contexts made: GPU address spaces registered with UVM.",
         UVM,
         Container(|row, emit| count(row, emit, |counters| counters.contexts)),
     ),
     counter(
-        "glassbox_gpu_channels_created_total",
+        "glassbox_container_gpu_channels_created_total",
         "Channels made, through which work is submitted.",
         UVM,
         Container(|row, emit| count(row, emit, |counters| counters.channels)),
     ),
     counter(
-        "glassbox_gpu_events_created_total",
+        "glassbox_container_gpu_events_created_total",
         "Events made, on which a process can wait for the GPU.",
         "nvidia_driver programs, from RM_ALLOC of event classes",
         Container(|row, emit| count(row, emit, |counters| counters.events)),
@@ -247,7 +247,7 @@ pub const FAMILIES: &[Family] = &[
         ..DRIVER
     },
     Family {
-        name: "glassbox_gpu_cold_start_seconds",
+        name: "glassbox_container_gpu_cold_start_seconds",
         kind: Gauge,
         help: "How long the process that made a CUDA context last took from its start: driver_opened, context_ready \
                (its last channel, each within 1 s of the one before) and last_large_allocation (16 MiB or more, each \

@@ -1,5 +1,5 @@
-//! Choosing hooks. For each noun the rungs (attach methods) are tried in order. The first one is used whose fields this
-//! kernel has and whose required programs all load and attach. Each extra of that rung attaches or fails by itself; one on
+//! Choosing hooks. For each probe the methods (attach methods) are tried in order. The first one is used whose fields this
+//! kernel has and whose required programs all load and attach. Each extra of that method attaches or fails by itself; one on
 //! a function of a module that is not loaded yet waits for the module. `glassbox check` and `glassbox_probe_attached`
 //! report the result.
 
@@ -20,9 +20,9 @@ use super::{
     tracefs::Tracefs,
 };
 
-/// One way to measure a noun.
+/// One way to measure a probe.
 #[derive(Debug)]
-pub struct Rung {
+pub struct AttachMethod {
     /// What distinguishes it, for people.
     pub name: &'static str,
     /// Programs that must all attach.
@@ -40,7 +40,7 @@ pub struct Rung {
 pub struct Extra {
     /// The programs; the name of the first stands for them.
     pub programs: &'static [Program],
-    /// Fields of [`Offsets`] that must be present, beside those of the rung.
+    /// Fields of [`Offsets`] that must be present, beside those of the method.
     pub needs: &'static [&'static str],
 }
 
@@ -50,80 +50,80 @@ impl Extra {
     }
 }
 
-/// The ways to measure a noun, best first.
-pub struct Ladder {
-    /// The noun.
-    pub noun: &'static str,
+/// The ways to measure a probe, best first.
+pub struct AttachPlan {
+    /// The probe.
+    pub probe: &'static str,
     /// The collector that the programs work for.
     pub collector: &'static str,
-    /// Its rungs.
-    pub rungs: Vec<&'static Rung>,
+    /// Its methods.
+    pub methods: Vec<&'static AttachMethod>,
     /// False where the agent's start attaches nothing yet: what the programs watch may not be there.
     pub at_start: bool,
-    /// The setting that leaves out some rungs.
+    /// The setting that leaves out some methods.
     pub forced: Option<&'static str>,
 }
 
-/// Which rung of a ladder is used, and what is attached of it.
+/// Which method of a plan is used, and what is attached of it.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The noun.
-    pub noun: &'static str,
+    /// The probe.
+    pub probe: &'static str,
     /// The collector that the programs work for.
     pub collector: &'static str,
-    /// The first rung of the ladder.
-    pub best: Option<&'static Rung>,
-    /// The rung that is used, if any.
-    pub rung: Option<&'static Rung>,
-    /// Why each better rung is not.
+    /// The first method of the plan.
+    pub best: Option<&'static AttachMethod>,
+    /// The method that is used, if any.
+    pub method: Option<&'static AttachMethod>,
+    /// Why each better method is not.
     pub refused: Vec<(&'static str, String)>,
-    /// Extras of the rung that are not attached, by the program's name, and why.
+    /// Extras of the method that are not attached, by the program's name, and why.
     pub without: Vec<(&'static str, String)>,
     /// Extras that are attached when a module is loaded, by the program's name, and that module.
     pub waiting: Vec<(&'static str, &'static str)>,
-    /// Programs on functions: those that the rung requires first.
+    /// Programs on functions: those that the method requires first.
     pub functions: Vec<FunctionGroup>,
-    /// Why nothing of the rung can run now, although its hooks are there.
+    /// Why nothing of the method can run now, although its hooks are there.
     idle: Option<String>,
     forced: Option<&'static str>,
 }
 
 impl Outcome {
-    fn of(ladder: &Ladder) -> Self {
+    fn of(plan: &AttachPlan) -> Self {
         Self {
-            noun: ladder.noun,
-            collector: ladder.collector,
-            best: ladder.rungs.first().copied(),
-            rung: None,
+            probe: plan.probe,
+            collector: plan.collector,
+            best: plan.methods.first().copied(),
+            method: None,
             refused: Vec::new(),
             without: Vec::new(),
             waiting: Vec::new(),
             functions: Vec::new(),
             idle: None,
-            forced: ladder.forced,
+            forced: plan.forced,
         }
     }
 
-    /// The rung that is used.
+    /// The method that is used.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn held(&self) -> anyhow::Result<&'static Rung> {
+    pub fn held(&self) -> anyhow::Result<&'static AttachMethod> {
         if let Some(reason) = &self.idle {
             anyhow::bail!("{reason}");
         }
-        self.rung.with_context(|| self.reasons())
+        self.method.with_context(|| self.reasons())
     }
 
-    /// True if the rung is used, the program is one of its own, and it is attached.
+    /// True if the method is used, the program is one of its own, and it is attached.
     #[must_use]
     pub fn has(&self, program: &str) -> bool {
-        let is_of = |rung: &Rung| {
-            let extras = rung.extras.iter().map(Extra::name);
-            rung.programs.iter().map(|other| other.name).chain(extras).any(|other| other == program)
+        let is_of = |method: &AttachMethod| {
+            let extras = method.extras.iter().map(Extra::name);
+            method.programs.iter().map(|other| other.name).chain(extras).any(|other| other == program)
         };
         self.idle.is_none()
-            && self.rung.is_some_and(is_of)
+            && self.method.is_some_and(is_of)
             && self.without.iter().all(|(other, _)| *other != program)
             && self.waiting.iter().all(|(other, _)| *other != program)
     }
@@ -131,9 +131,9 @@ impl Outcome {
     /// All refusals in one line.
     #[must_use]
     pub fn reasons(&self) -> String {
-        let mut line = format!("no supported attach point for {} on this kernel", self.noun);
-        for (rung, reason) in &self.refused {
-            let _ = write!(line, "; {rung}: {reason}");
+        let mut line = format!("no supported attach point for {} on this kernel", self.probe);
+        for (method, reason) in &self.refused {
+            let _ = write!(line, "; {method}: {reason}");
         }
         if let Some(setting) = self.forced {
             let _ = write!(line, "; {setting} permits no other, \"auto\" does");
@@ -141,7 +141,7 @@ impl Outcome {
         line
     }
 
-    /// True if the rung's programs are on functions of modules.
+    /// True if the method's programs are on functions of modules.
     pub(super) fn is_on_functions(&self) -> bool {
         !self.functions.is_empty()
     }
@@ -149,14 +149,14 @@ impl Outcome {
     /// Attaches to modules as they are loaded now; nothing that is attached is detached for that.
     ///
     /// # Errors
-    /// If the rung's required functions are not there.
+    /// If the method's required functions are not there.
     pub(super) fn update(&mut self, ebpf: &mut Ebpf, offsets: &Offsets) -> anyhow::Result<()> {
         let _tracefs = Tracefs::mounted();
         let Some(required) = self.functions.first_mut() else { return Ok(()) };
         let module = required.module();
         let state = required.update(ebpf);
-        if let Some(rung) = self.rung {
-            self.attach_extras(rung, ebpf, None, offsets);
+        if let Some(method) = self.method {
+            self.attach_extras(method, ebpf, None, offsets);
         }
         self.idle = match state? {
             State::Attached => None,
@@ -165,11 +165,17 @@ impl Outcome {
         Ok(())
     }
 
-    /// Attaches what a rung can do without.
-    fn attach_extras(&mut self, rung: &'static Rung, ebpf: &mut Ebpf, btf: Option<&Btf>, offsets: &Offsets) {
+    /// Attaches what a method can do without.
+    fn attach_extras(
+        &mut self,
+        method: &'static AttachMethod,
+        ebpf: &mut Ebpf,
+        btf: Option<&Btf>,
+        offsets: &Offsets,
+    ) {
         self.without.clear();
         self.waiting.clear();
-        for extra in rung.extras {
+        for extra in method.extras {
             let missing = absent(offsets, extra.needs);
             if !missing.is_empty() {
                 self.without.push((extra.name(), format!("this kernel has no {}", missing.join(", "))));
@@ -203,9 +209,9 @@ impl Outcome {
     /// Detaches everything.
     pub(super) fn detach(&mut self, ebpf: &mut Ebpf) {
         self.functions.drain(..).for_each(|mut group| group.release(ebpf));
-        if let Some(rung) = self.rung.take() {
-            let extras = rung.extras.iter().flat_map(|extra| extra.programs);
-            rung.programs.iter().chain(extras).for_each(|program| detach_one(program, ebpf));
+        if let Some(method) = self.method.take() {
+            let extras = method.extras.iter().flat_map(|extra| extra.programs);
+            method.programs.iter().chain(extras).for_each(|program| detach_one(program, ebpf));
         }
     }
 }
@@ -218,49 +224,54 @@ fn cgroup_fields(hierarchy_id: u32) -> [&'static str; 4] {
     }
 }
 
-/// Tries the rungs in order.
-pub fn climb(
-    ladder: &Ladder,
+/// Tries the methods in order.
+pub fn attach_first(
+    plan: &AttachPlan,
     ebpf: &mut Ebpf,
     btf: Option<&Btf>,
     offsets: &Offsets,
     hierarchy_id: u32,
 ) -> Outcome {
-    let mut outcome = Outcome::of(ladder);
-    for &rung in &ladder.rungs {
+    let mut outcome = Outcome::of(plan);
+    for &method in &plan.methods {
         let mut missing = absent(offsets, &cgroup_fields(hierarchy_id));
-        missing.extend(rung.needs.iter().flat_map(|fields| absent(offsets, fields)));
+        missing.extend(method.needs.iter().flat_map(|fields| absent(offsets, fields)));
         if !missing.is_empty() {
-            outcome.refused.push((rung.name, format!("this kernel has no {}", missing.join(", "))));
+            outcome.refused.push((method.name, format!("this kernel has no {}", missing.join(", "))));
             continue;
         }
         let in_tracefs = |program: &Program| !matches!(program.hook, Hook::BtfTracepoint(_));
-        let _tracefs = rung.programs.iter().any(in_tracefs).then(Tracefs::mounted);
-        match attach(rung, ebpf, btf) {
+        let _tracefs = method.programs.iter().any(in_tracefs).then(Tracefs::mounted);
+        match attach(method, ebpf, btf) {
             Ok(functions) => {
-                outcome.rung = Some(rung);
+                outcome.method = Some(method);
                 outcome.functions.extend(functions);
-                outcome.attach_extras(rung, ebpf, btf, offsets);
+                outcome.attach_extras(method, ebpf, btf, offsets);
                 // The same by other names is not worse.
-                outcome.refused.retain(|(refused, _)| !is_alike(refused, rung, &ladder.rungs));
+                outcome.refused.retain(|(refused, _)| !is_alike(refused, method, &plan.methods));
                 return outcome;
             }
-            Err(error) => outcome.refused.push((rung.name, format!("{error:#}"))),
+            Err(error) => outcome.refused.push((method.name, format!("{error:#}"))),
         }
     }
     outcome
 }
 
-/// True if the rung of this name misses as little as another.
-fn is_alike(name: &str, rung: &Rung, rungs: &[&'static Rung]) -> bool {
-    let on_functions = |rung: &Rung| matches!(rung.programs, [Program { hook: Hook::Function(..), .. }, ..]);
-    rungs.iter().any(|other| other.name == name && on_functions(other) && on_functions(rung))
+/// True if the method of this name misses as little as another.
+fn is_alike(name: &str, method: &AttachMethod, methods: &[&'static AttachMethod]) -> bool {
+    let on_functions =
+        |method: &AttachMethod| matches!(method.programs, [Program { hook: Hook::Function(..), .. }, ..]);
+    methods.iter().any(|other| other.name == name && on_functions(other) && on_functions(method))
 }
 
-/// Attaches all that a rung requires, or nothing.
-fn attach(rung: &'static Rung, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<Option<FunctionGroup>> {
-    let Some(mut group) = FunctionGroup::of(rung.programs) else {
-        return attach_all(rung.programs, ebpf, btf).map(|()| None);
+/// Attaches all that a method requires, or nothing.
+fn attach(
+    method: &'static AttachMethod,
+    ebpf: &mut Ebpf,
+    btf: Option<&Btf>,
+) -> anyhow::Result<Option<FunctionGroup>> {
+    let Some(mut group) = FunctionGroup::of(method.programs) else {
+        return attach_all(method.programs, ebpf, btf).map(|()| None);
     };
     match group.update(ebpf)? {
         State::Attached => Ok(Some(group)),

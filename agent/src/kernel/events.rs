@@ -1,6 +1,6 @@
 //! Rare events that the kernel programs report: cgroups of containers that are made, left and removed.
 
-use glassbox_ebpf::cgroup::{SHARED_SLOT, event};
+use glassbox_ebpf::containers::{SHARED_SLOT, event};
 
 /// One event. Ids are cgroup ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ fn text(bytes: &[u8]) -> Option<Option<String>> {
 }
 
 impl Event {
-    /// Reads a [`glassbox_ebpf::cgroup::CgroupEvent`] from raw bytes; `None` where they are none.
+    /// Reads a [`glassbox_ebpf::containers::CgroupEvent`] from raw bytes; `None` where they are none.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let slot = Some(word(bytes, SLOT)?).filter(|&slot| slot != SHARED_SLOT);
@@ -64,7 +64,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use glassbox_ebpf::cgroup::{CgroupEvent, PATH_BYTES};
+    use glassbox_ebpf::containers::{CgroupEvent, PATH_BYTES};
 
     fn bytes(kind: u32, slot: u32, id: u64, path: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Resolves every field that the programs read. A field that this kernel lacks is [`ABSENT`]; whether that matters is
-/// for the ladder to say.
+/// for the plan to say.
 ///
 /// # Errors
 /// Where `blob` is no BTF.

@@ -1,4 +1,4 @@
-//! Who holds which slot: the user-space side of the tables described in [`glassbox_ebpf::cgroup`].
+//! Who holds which slot: the user-space side of the tables described in [`glassbox_ebpf::containers`].
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use aya::{
     maps::{Array, MapData, Queue},
 };
 use glassbox_ebpf::{
-    cgroup::{BUCKET_ENTRIES, CgroupBucket, Charge, OWNER, SHARED_SLOT},
+    containers::{BUCKET_ENTRIES, CgroupBucket, Charge, OWNER, SHARED_SLOT},
     maps,
 };
 

@@ -54,7 +54,7 @@ pub struct ProgramStatus {
     /// The collector it works for.
     pub collector: &'static str,
     /// The hook it uses, such as `tp_btf`.
-    pub rung: &'static str,
+    pub hook: &'static str,
     /// Whether it is attached.
     pub attached: bool,
     /// Runs while the kernel measured them. `None` where it never did.

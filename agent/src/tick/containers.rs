@@ -192,7 +192,7 @@ impl Engine {
     }
 
     fn walk_is_due(&self) -> bool {
-        let told = self.kernel.as_ref().is_some_and(|kernel| kernel.rung("cgroup").is_ok());
+        let told = self.kernel.as_ref().is_some_and(|kernel| kernel.method("containers").is_ok());
         let Some(last) = self.walks.last else { return true };
         let since = last.elapsed();
         let is_costly = self.walks.spent > *self.config.tick_ms / WALK_COSTLY;

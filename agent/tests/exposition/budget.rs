@@ -185,11 +185,11 @@ fn commands_without_series_of_their_own_are_in_the_totals() {
     assert!(sent > 51);
     let samples = samples(&snapshot);
     let total = |name: &str| -> f64 { samples.iter().filter(|s| s.name == name).map(|s| s.value).sum() };
-    assert_eq!(total("glassbox_nvidia_ioctls_total"), (3 * sent) as f64);
-    assert_eq!(total("glassbox_nvidia_ioctl_duration_seconds_count"), (3 * sent) as f64);
-    assert!((total("glassbox_nvidia_ioctl_seconds_total") - 3e-6 * sent as f64).abs() < 1e-9);
-    assert_eq!(total("glassbox_nvidia_rm_errors_total"), (2 * REFUSED.len()) as f64);
-    let other = samples.iter().filter(|s| s.name == "glassbox_nvidia_ioctls_total");
+    assert_eq!(total("glassbox_container_nvidia_ioctls_total"), (3 * sent) as f64);
+    assert_eq!(total("glassbox_container_nvidia_ioctl_duration_seconds_count"), (3 * sent) as f64);
+    assert!((total("glassbox_container_nvidia_ioctl_seconds_total") - 3e-6 * sent as f64).abs() < 1e-9);
+    assert_eq!(total("glassbox_container_nvidia_rm_errors_total"), (2 * REFUSED.len()) as f64);
+    let other = samples.iter().filter(|s| s.name == "glassbox_container_nvidia_ioctls_total");
     let other = other.filter(|s| s.labels["command"] == "other").map(|s| s.labels["device"].as_str());
     assert_eq!(other.collect::<Vec<_>>(), ["ctl", "gpu", "uvm"]);
 }
@@ -201,7 +201,7 @@ fn a_setting_restores_a_histogram_for_each_command() {
     let sent: usize = SENT.iter().map(|(_, commands)| commands.len()).sum();
     let samples = samples(&snapshot);
     let of = |name: &str| samples.iter().filter(|sample| sample.name == name).collect::<Vec<_>>();
-    let counts = of("glassbox_nvidia_ioctl_duration_seconds_count");
-    assert_eq!((counts.len(), of("glassbox_nvidia_ioctls_total").len()), (sent, sent));
+    let counts = of("glassbox_container_nvidia_ioctl_duration_seconds_count");
+    assert_eq!((counts.len(), of("glassbox_container_nvidia_ioctls_total").len()), (sent, sent));
     assert!(counts.iter().all(|count| count.labels.contains_key("command") && count.value == 3.0));
 }

@@ -505,7 +505,7 @@ fn agent() -> AgentUsage {
     let program = |name, attached, runs| ProgramStatus {
         name,
         collector: "scheduler",
-        rung: "tp_btf",
+        hook: "tp_btf",
         attached,
         runs,
         run_time: Duration::from_nanos(69_000),

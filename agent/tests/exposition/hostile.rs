@@ -187,7 +187,7 @@ proptest! {
         agent.programs = twice("p").map(|name| ProgramStatus {
             name,
             collector: "c",
-            rung: "kprobe",
+            hook: "kprobe",
             attached: true,
             runs: Some(1),
             run_time: std::time::Duration::ZERO,

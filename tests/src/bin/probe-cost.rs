@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use aya::programs::loaded_programs;
 use glassbox::{
-    config::{self, Config, ProgramStats, SchedulerRung},
+    config::{self, Config, ProgramStats, SchedulerHook},
     kernel::{Kernel, Options},
 };
 use glassbox_ebpf::programs;
@@ -56,7 +56,7 @@ struct Arguments {
     window: Duration,
     tracked: bool,
     together: bool,
-    rung: SchedulerRung,
+    method: SchedulerHook,
     runqlat: Option<String>,
 }
 
@@ -79,7 +79,7 @@ fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
         window: Duration::from_secs(1),
         tracked: false,
         together: false,
-        rung: SchedulerRung::Switch,
+        method: SchedulerHook::Switch,
         runqlat: None,
     };
     for word in words {
@@ -91,7 +91,7 @@ fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
             }
             "--together" => arguments.together = true,
             "--tracked" => arguments.tracked = true,
-            "--wakeup-rung" => arguments.rung = SchedulerRung::Wakeup,
+            "--wakeup-hook" => arguments.method = SchedulerHook::Wakeup,
             "--runqlat" => arguments.runqlat = Some(value.to_owned()),
             _ => bail!("unknown argument {word}"),
         }
@@ -105,7 +105,7 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
     for &who in order {
         match (who, &arguments.runqlat) {
             (EMPTY, _) => attached.held.push(Box::new(attach_empty_program()?)),
-            (GLASSBOX, _) => attached.held.push(Box::new(kernel(arguments.rung)?)),
+            (GLASSBOX, _) => attached.held.push(Box::new(kernel(arguments.method)?)),
             (_, Some(program)) => attached.held.push(Box::new(runqlat(program)?)),
             (_, None) => {}
         }
@@ -194,18 +194,18 @@ fn known() -> HashSet<u32> {
     loaded_programs().flatten().filter(is_known).map(|program| program.id()).collect()
 }
 
-fn kernel(rung: SchedulerRung) -> anyhow::Result<Kernel> {
+fn kernel(method: SchedulerHook) -> anyhow::Result<Kernel> {
     let config = Config {
         kernel: config::Kernel {
-            scheduler_rung: rung,
+            scheduler_hook: method,
             program_stats: ProgramStats::Never,
             ..config::Kernel::default()
         },
         ..Config::default()
     };
     let kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
-    kernel.rung("scheduler")?;
-    kernel.rung("cgroup")?;
+    kernel.method("scheduler")?;
+    kernel.method("containers")?;
     Ok(kernel)
 }
 

@@ -8,16 +8,16 @@ use crate::agent::Agent;
 
 /// Families whose difference over a step is told, and the labels that tell its series apart.
 const COUNTED: [(&str, &[&str]); 8] = [
-    ("glassbox_nvidia_ioctls_total", &["device", "command"]),
-    ("glassbox_nvidia_rm_errors_total", &["command", "status"]),
-    ("glassbox_nvidia_ioctl_errors_total", &["command", "errno"]),
-    ("glassbox_nvidia_undecoded_total", &["reason"]),
-    ("glassbox_gpu_memory_allocations_total", &[]),
-    ("glassbox_gpu_memory_allocated_bytes_total", &[]),
-    ("glassbox_gpu_memory_freed_bytes_total", &[]),
-    ("glassbox_gpu_memory_allocation_failures_total", &["reason"]),
+    ("glassbox_container_nvidia_ioctls_total", &["device", "command"]),
+    ("glassbox_container_nvidia_rm_errors_total", &["command", "status"]),
+    ("glassbox_container_nvidia_ioctl_errors_total", &["command", "errno"]),
+    ("glassbox_container_nvidia_undecoded_ioctls_total", &["reason"]),
+    ("glassbox_container_gpu_memory_allocations_total", &[]),
+    ("glassbox_container_gpu_memory_allocated_bytes_total", &[]),
+    ("glassbox_container_gpu_memory_freed_bytes_total", &[]),
+    ("glassbox_container_gpu_memory_allocation_failures_total", &["reason"]),
 ];
-const COLD_START: &str = "glassbox_gpu_cold_start_seconds";
+const COLD_START: &str = "glassbox_container_gpu_cold_start_seconds";
 
 /// Values by family, then by the labels in words.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,13 +94,13 @@ mod tests {
         let line = |container: &str, status: &str, value: u32| {
             let labels =
                 format!("container=\"{container}\",device=\"ctl\",command=\"rm_alloc\",status=\"{status}\"");
-            format!("glassbox_nvidia_rm_errors_total{{{labels}}} {value}\n")
+            format!("glassbox_container_nvidia_rm_errors_total{{{labels}}} {value}\n")
         };
         let before = Account::read(&line("a", "no_memory", 2), "a");
         let text = line("a", "no_memory", 5) + &line("b", "no_memory", 9) + &line("a", "invalid_argument", 1);
         let grown = Account::read(&text, "a").since(&before).to_json();
         let expected = json!({ "rm_alloc no_memory": 3.0, "rm_alloc invalid_argument": 1.0 });
-        assert_eq!(grown["glassbox_nvidia_rm_errors_total"], expected);
+        assert_eq!(grown["glassbox_container_nvidia_rm_errors_total"], expected);
         assert_eq!(Account::read(&text, "a").since(&Account::read(&text, "a")), Account::default());
     }
 }

@@ -1,4 +1,4 @@
-//! What the agent decoded, held against what the application knows it sent: the same tests on every driver and rung.
+//! What the agent decoded, held against what the application knows it sent: the same tests on every driver and method.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
@@ -32,24 +32,24 @@ pub struct Stage {
     pub program: PathBuf,
     /// Starts a driver of a release with so many MiB of memory.
     pub driver: fn(Release, u64) -> anyhow::Result<Box<dyn Driver>>,
-    /// The rung that the agent must be on with a release.
-    pub rung: fn(Release) -> &'static str,
-    /// Whether that rung hooks the driver's own functions: it sees every call that reaches them and no other. The rung
+    /// The method that the agent must be on with a release.
+    pub method: fn(Release) -> &'static str,
+    /// Whether that method hooks the driver's own functions: it sees every call that reaches them and no other. The method
     /// of the system call also sees calls on a file that another thread closes meanwhile, and passes over words that
     /// are no driver's.
     pub on_functions: bool,
 }
 
 impl Stage {
-    /// Starts a driver and an agent on its rung.
+    /// Starts a driver and an agent on its method.
     ///
     /// # Panics
-    /// Where one of them fails, or the agent is on another rung.
+    /// Where one of them fails, or the agent is on another method.
     #[must_use]
     pub fn scene(&self, release: Release, memory_mib: u64) -> Scene {
         let driver = (self.driver)(release, memory_mib).unwrap_or_else(|error| panic!("{error:#}"));
         let watch = Watch::start(driver.as_ref(), self.program.clone());
-        assert_eq!(watch.rung(), (self.rung)(release));
+        assert_eq!(watch.method(), (self.method)(release));
         Scene { on_functions: self.on_functions, watch, driver }
     }
 
@@ -184,7 +184,7 @@ impl Scene {
         assert_eq!(truth["sent"].as_u64(), Some(711));
     }
 
-    /// Every call is counted, and every error, but for what the rung does not see.
+    /// Every call is counted, and every error, but for what the method does not see.
     fn agree_on_errors(&self, usage: &DriverUsage, truth: &Value) {
         let release = self.release();
         let (foreign, foreign_errors) = foreign(truth);

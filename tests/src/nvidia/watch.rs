@@ -72,7 +72,7 @@ impl Watch {
             layers: Default::default(),
         };
         let collector = (SPEC.start)(&mut context).unwrap_or_else(|error| panic!("{error:#}"));
-        kernel.rung(SPEC.name).unwrap_or_else(|error| panic!("{error:#}"));
+        kernel.method(SPEC.name).unwrap_or_else(|error| panic!("{error:#}"));
         let watched = Some(Watched::new(&kernel));
         Self { kernel, collector, program, watched, _alone: alone }
     }
@@ -83,10 +83,10 @@ impl Watch {
         &self.kernel
     }
 
-    /// The rung that the driver's programs are on.
+    /// The method that the driver's programs are on.
     #[must_use]
-    pub fn rung(&self) -> &'static str {
-        self.kernel.rung(SPEC.name).unwrap_or_else(|error| panic!("{error:#}")).name
+    pub fn method(&self) -> &'static str {
+        self.kernel.method(SPEC.name).unwrap_or_else(|error| panic!("{error:#}")).name
     }
 
     /// Calls and commands that the programs say they lost.

@@ -270,7 +270,7 @@ fn program_statistics_are_sampled() {
     engine.tick();
     let snapshot = latest(&snapshots);
     let program = snapshot.agent.programs.iter().find(|program| program.name == "scheduler_sched_switch");
-    let program = program.expect("the main rung");
+    let program = program.expect("the main method");
     assert!(program.runs.is_some_and(|runs| runs > 100), "{program:?}");
     println!("{:?} for {:?} runs", program.run_time, program.runs);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use glassbox::{
     check::{Report, State},
-    config::{self, Config, NvidiaDriverRung, SchedulerRung},
+    config::{self, Config, NvidiaDriverHook, SchedulerHook},
     kernel::{Kernel, Options},
 };
 use glassbox_ebpf::offsets::{ABSENT, Offsets};
@@ -76,7 +76,7 @@ fn without_cap_perfmon_the_refusal_names_the_remedy() {
                 // Said by glassbox_probe_attached.
                 assert!(kernel.programs().iter().any(|program| program.collector == "scheduler"));
                 assert!(kernel.programs().iter().all(|program| !program.attached));
-                kernel.rung("scheduler").map(|rung| rung.name).unwrap_err().to_string()
+                kernel.method("scheduler").map(|method| method.name).unwrap_err().to_string()
             }
             Err(error) => format!("{error:#}"),
         }
@@ -169,7 +169,7 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut config = Config {
         nvidia_driver: config::NvidiaDriver {
-            rung: NvidiaDriverRung::Functions,
+            hook: NvidiaDriverHook::Functions,
             ..config::NvidiaDriver::default()
         },
         ..config()
@@ -183,7 +183,7 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let [row] = rows.collect::<Vec<_>>()[..] else { panic!("{report}") };
     assert!(row.state == State::Degraded && row.finding.contains("see probe nvidia_driver"), "{row:?}");
     let probe = finding(&report, "probe nvidia_driver").expect("it is not attached");
-    assert!(probe.contains("nvidia_driver.rung = \"functions\""), "{report}");
+    assert!(probe.contains("nvidia_driver.hook = \"functions\""), "{report}");
     let (mut engine, snapshots) = engine(config);
     engine.tick();
     let snapshot = latest(&snapshots);
@@ -191,13 +191,13 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     assert!(!collectors.find(|status| status.name == "nvidia_driver").unwrap().up);
 
     let config = Config {
-        kernel: config::Kernel { scheduler_rung: SchedulerRung::Switch, ..config::Kernel::default() },
+        kernel: config::Kernel { scheduler_hook: SchedulerHook::Switch, ..config::Kernel::default() },
         ..self::config()
     };
     let change_offsets: fn(&mut Offsets) = |offsets| offsets.task_last_queued = ABSENT;
     let kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets }).unwrap();
-    let refusal = format!("{:#}", kernel.rung("scheduler").unwrap_err());
-    assert!(refusal.contains("task_last_queued") && refusal.contains("kernel.scheduler_rung"), "{refusal}");
+    let refusal = format!("{:#}", kernel.method("scheduler").unwrap_err());
+    assert!(refusal.contains("task_last_queued") && refusal.contains("kernel.scheduler_hook"), "{refusal}");
 }
 
 #[test]

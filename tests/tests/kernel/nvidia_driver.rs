@@ -1,4 +1,4 @@
-//! The NVIDIA driver's ioctls against what was sent, on the rung that hooks the driver's own functions.
+//! The NVIDIA driver's ioctls against what was sent, on the method that hooks the driver's own functions.
 //!
 //! In guests that have the stand-in for the driver; anywhere else these tests do not apply. They load it anew with the
 //! release and the memory they need, so never run them beside each other.
@@ -31,7 +31,7 @@ use self::{
         wrapped,
     },
     caller::{Caller, Nodes, make},
-    probe::{DriverProbe, RUNG, counts, failures, reload, rung_of},
+    probe::{DriverProbe, METHOD, counts, failures, method_of, reload},
 };
 use super::probe::ALONE;
 
@@ -106,8 +106,8 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
         reload(&format!("memory_mib=64 release={release}"));
         let mut probe = DriverProbe::start();
         assert_eq!(
-            probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(),
-            rung_of(release.parse().unwrap())
+            probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap(),
+            method_of(release.parse().unwrap())
         );
         let (cgroup, container) = probe.container();
         let sent = session();
@@ -247,10 +247,10 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
     assert_eq!(total(&mut probe, &container), 10);
     nvidia_module::unload().unwrap();
     probe.look();
-    assert!(probe.kernel.rung("nvidia_driver").is_err(), "detached");
+    assert!(probe.kernel.method("nvidia_driver").is_err(), "detached");
     nvidia_module::load("").unwrap();
     probe.look();
-    assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+    assert_eq!(probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap(), METHOD);
     assert_eq!(total(&mut probe, &container), 20);
     // The kernel attaches what was attached before: nothing depends on when the agent looks.
     reload("release=550.54.14");
@@ -259,8 +259,8 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
     // Functions of other names.
     reload("release=535.104.05");
     probe.look();
-    let rung = probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap();
-    assert_eq!(rung, rung_of("535.104.05".parse().unwrap()));
+    let method = probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap();
+    assert_eq!(method, method_of("535.104.05".parse().unwrap()));
     assert_eq!(total(&mut probe, &container), 40);
     assert_eq!(probe.lost(Lost::NvidiaAttach) + probe.lost(Lost::NvidiaCalls), 0);
 }

@@ -6,12 +6,12 @@ use aya::maps::Array;
 use glassbox::{
     config::{self, Config},
     containers::cgroup::Layout,
-    kernel::{Kernel, Options, ladders::OOM_BY_PID},
+    kernel::{Kernel, Options, plans::OOM_BY_PID},
     snapshot::oom::OomKills,
     tick::Snapshots,
 };
 use glassbox_ebpf::{
-    cgroup::SHARED_SLOT,
+    containers::SHARED_SLOT,
     maps::OOM_KILLS,
     offsets::{ABSENT, Offsets},
 };
@@ -219,9 +219,9 @@ fn a_kernel_that_gives_no_task_counts_the_same() {
         let config = config();
         let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets })
             .unwrap_or_else(|error| panic!("{error:#}"));
-        let rung = kernel.rung("oom").unwrap_or_else(|error| panic!("{error:#}"));
-        println!("kills are counted by {}", rung.name);
-        assert!(!by_pid || rung.name == OOM_BY_PID);
+        let method = kernel.method("oom").unwrap_or_else(|error| panic!("{error:#}"));
+        println!("kills are counted by {}", method.name);
+        assert!(!by_pid || method.name == OOM_BY_PID);
         let kills: Array<_, u64> = kernel.take_map(OOM_KILLS).unwrap();
         let container = Contained::new().limited();
         let slot = kernel.slots.born(container.cgroup.id().unwrap()).expect("a slot");

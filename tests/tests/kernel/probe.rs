@@ -4,7 +4,7 @@ use std::{path::Path, sync::Mutex, time::SystemTime};
 
 use glassbox::{
     collectors::{Collector, Context, scheduler::SPEC},
-    config::{self, Config, SchedulerRung},
+    config::{self, Config, SchedulerHook},
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{ContainerRow, scheduler::SchedulerCounters},
@@ -37,12 +37,12 @@ impl Probe {
 
     pub(super) fn with(root: &Path, hierarchy_id: u32, change_offsets: fn(&mut Offsets)) -> Self {
         let config = Config {
-            kernel: config::Kernel { scheduler_rung: SchedulerRung::Auto, ..config::Kernel::default() },
+            kernel: config::Kernel { scheduler_hook: SchedulerHook::Auto, ..config::Kernel::default() },
             ..Config::default()
         };
         let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id, change_offsets })
             .unwrap_or_else(|error| panic!("{error:#}"));
-        kernel.rung("cgroup").unwrap_or_else(|error| panic!("{error:#}"));
+        kernel.method("containers").unwrap_or_else(|error| panic!("{error:#}"));
         let (cgroup, container) = Cgroup::born(root, &kernel);
         let layout = Layout::detect(Path::new(ROOT)).unwrap();
         let collector = (SPEC.start)(&mut Context {

@@ -87,7 +87,7 @@ fn the_wakeup_rung_sums_to_the_kernels_run_delay_within_5_percent() {
     let _alone = ALONE.lock();
     let root = glassbox_tests::cgroup::v2_root().unwrap();
     let mut probe = Probe::with(&root, 0, without_sched_info);
-    assert_eq!(probe.kernel.rung("scheduler").unwrap().name, glassbox::kernel::ladders::WAKEUP);
+    assert_eq!(probe.kernel.method("scheduler").unwrap().name, glassbox::kernel::plans::WAKEUP);
     let workers = workers(&probe, 3, 2, Some(0));
     let (wait, run_delay, run, run_time, stolen) = contend(&mut probe, &workers, Duration::from_secs(4));
     assert_within("fallback wait", wait, run_delay, 5.0);

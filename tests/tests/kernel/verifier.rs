@@ -1,9 +1,9 @@
-//! How much work the kernel has with checking the programs, each of which is loaded here, whichever rung it belongs to.
+//! How much work the kernel has with checking the programs, each of which is loaded here, whichever method it belongs to.
 
 use aya::{EbpfLoader, programs::Program};
 use glassbox::{
-    config::{Config, NvidiaDriverRung, SchedulerRung},
-    kernel::{OBJECT, ladders::ladders, offsets, program::Hook},
+    config::{Config, NvidiaDriverHook, SchedulerHook},
+    kernel::{OBJECT, offsets, plans::plans, program::Hook},
 };
 
 /// The kernel refuses a program that takes a million (`BPF_COMPLEXITY_LIMIT_INSNS`), and needs memory for what it has
@@ -18,10 +18,10 @@ fn no_program_is_hard_to_verify() {
     let mut object =
         EbpfLoader::new().btf(Some(&btf)).override_global("OFFSETS", &offsets, true).load(OBJECT).unwrap();
     let mut verified = Vec::new();
-    for ladder in ladders(SchedulerRung::Auto, NvidiaDriverRung::Auto) {
-        for rung in ladder.rungs {
-            let extras = rung.extras.iter().flat_map(|extra| extra.programs);
-            for program in rung.programs.iter().chain(extras) {
+    for plan in plans(SchedulerHook::Auto, NvidiaDriverHook::Auto) {
+        for method in plan.methods {
+            let extras = method.extras.iter().flat_map(|extra| extra.programs);
+            for program in method.programs.iter().chain(extras) {
                 let handle = object.program_mut(program.name).unwrap();
                 match handle {
                     // Several hooks share one.
@@ -30,7 +30,7 @@ fn no_program_is_hard_to_verify() {
                     Program::TracePoint(handle) => handle.load().unwrap(),
                     Program::BtfTracePoint(handle) => {
                         let Hook::BtfTracepoint(name) = program.hook else { panic!("{program:?}") };
-                        // Without this hook, or with other types at it, a kernel has another rung.
+                        // Without this hook, or with other types at it, a kernel has another method.
                         if let Err(error) = handle.load(name, &btf) {
                             println!("{} is not for this kernel: {error}", program.name);
                             continue;

@@ -54,16 +54,24 @@ fn prometheus_knows_which_container_exhausted_the_gpu_and_how() {
     assert_ne!(modest, hungry);
 
     let by = |container: &str| format!("{{container=\"{container}\", status=\"no_memory\"}}");
-    let failures = format!("glassbox_nvidia_rm_errors_total{}", by(hungry));
+    let failures = format!("glassbox_container_nvidia_rm_errors_total{}", by(hungry));
     let samples = prometheus.wait_for(&failures, Duration::from_secs(15), |samples| {
         samples.iter().map(|sample| sample.value).sum::<f64>() >= refused
     });
     assert_eq!(samples.iter().map(|sample| sample.value).sum::<f64>(), refused);
     assert!(samples.iter().all(|sample| sample.labels["command"].starts_with("rm_")), "{samples:?}");
     let value = |query: &str| prometheus.query(query).unwrap().iter().map(|sample| sample.value).sum::<f64>();
-    let total = "glassbox_gpu_memory_allocation_failures_total{reason=\"no_memory\"";
+    let total = "glassbox_container_gpu_memory_allocation_failures_total{reason=\"no_memory\"";
     assert_eq!(value(&format!("{total},container=\"{hungry}\"}}")), refused);
     assert_eq!(value(&format!("{total},container=\"{modest}\"}}")), 0.0);
-    assert!(prometheus.query(&format!("glassbox_nvidia_rm_errors_total{}", by(modest))).unwrap().is_empty());
-    assert_eq!(value(&format!("glassbox_gpu_contexts_created_total{{container=\"{modest}\"}}")), 1.0);
+    assert!(
+        prometheus
+            .query(&format!("glassbox_container_nvidia_rm_errors_total{}", by(modest)))
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        value(&format!("glassbox_container_gpu_contexts_created_total{{container=\"{modest}\"}}")),
+        1.0
+    );
 }

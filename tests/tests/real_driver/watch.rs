@@ -187,15 +187,15 @@ fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
         }
         counts
     };
-    let polls = own("glassbox_nvidia_poll_wait_seconds_count");
+    let polls = own("glassbox_container_nvidia_poll_wait_seconds_count");
     Account {
-        calls: counts("glassbox_nvidia_ioctl_duration_seconds_count", None),
-        errnos: counts("glassbox_nvidia_ioctl_errors_total", Some("errno")),
-        statuses: counts("glassbox_nvidia_rm_errors_total", Some("status")),
-        warnings: counts("glassbox_nvidia_rm_warnings_total", Some("status")),
+        calls: counts("glassbox_container_nvidia_ioctl_duration_seconds_count", None),
+        errnos: counts("glassbox_container_nvidia_ioctl_errors_total", Some("errno")),
+        statuses: counts("glassbox_container_nvidia_rm_errors_total", Some("status")),
+        warnings: counts("glassbox_container_nvidia_rm_warnings_total", Some("status")),
         polls: polls.map(|sample| (sample.labels["device"].clone(), sample.value as u64)).collect(),
-        polls_s: own("glassbox_nvidia_poll_wait_seconds_sum").map(|sample| sample.value).sum(),
-        events: own("glassbox_gpu_events_created_total").map(|sample| sample.value as u64).sum(),
+        polls_s: own("glassbox_container_nvidia_poll_wait_seconds_sum").map(|sample| sample.value).sum(),
+        events: own("glassbox_container_gpu_events_created_total").map(|sample| sample.value as u64).sum(),
     }
 }
 
@@ -203,7 +203,7 @@ fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
 fn by_device(scrape: &Scrape, container: &Container) -> Counts {
     let mut counts = Counts::new();
     let labels = [("container".to_owned(), container.name().to_owned())];
-    for sample in scrape.of("glassbox_nvidia_ioctls_total", &labels) {
+    for sample in scrape.of("glassbox_container_nvidia_ioctls_total", &labels) {
         *counts.entry(sample.labels["device"].clone()).or_default() += sample.value as u64;
     }
     counts

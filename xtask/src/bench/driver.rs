@@ -14,7 +14,7 @@ use super::{
 use crate::samples::Samples;
 
 const WORKLOADS: [(&str, &str); 3] = [
-    ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint rung"),
+    ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint method"),
     ("other_ioctls", "an ioctl elsewhere with the driver's letter"),
     ("syscalls", "a system call that is no ioctl"),
 ];

@@ -18,7 +18,7 @@ const CASES: [(&str, &[&str], bool); 4] = [
     ("switch, container", &["--tracked"], true),
     ("switch, untracked", &[], true),
     ("switch, container, all attached at once", &["--tracked", "--together"], false),
-    ("switch + wakeup, fallback rung, container", &["--tracked", "--wakeup-rung"], false),
+    ("switch + wakeup, fallback method, container", &["--tracked", "--wakeup-hook"], false),
 ];
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {

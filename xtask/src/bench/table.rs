@@ -97,12 +97,12 @@ const NOTES: &str = "
   at once; a real call takes from 1 µs to milliseconds. With these programs on, every system call of the host takes
   the kernel's slow path. They are attached only while there is a driver; where the kernel
   has kprobes, the driver's own functions are probed instead and nobody else pays.
-- **Ioctls by rung**: this machine has no kprobes, so the rungs were compared in a guest that has (Linux 6.1, an
+- **Ioctls by method**: this machine has no kprobes, so the methods were compared in a guest that has (Linux 6.1, an
   emulated CPU some fifteen times as slow, kernel module in the driver's place):
   `cargo xtask vm --kernel 6.1 -- --ignored --nocapture cost`, medians of 9 rounds of 4,000 calls, 2026-11-22. To a
   driver call of 22.5 µs kprobes add 15.1 µs (empty programs on the same hooks 7.7), tracepoints 15.8 µs (empty
   4.0); to an ioctl elsewhere kprobes add nothing (-0.4), tracepoints 10.0 µs (empty 2.2). Beyond an empty program the
-  kprobe rung thus takes 0.63 times what the tracepoint rung takes, whose nanoseconds are in the table.
+  kprobe method thus takes 0.63 times what the tracepoint method takes, whose nanoseconds are in the table.
 - **Packets**: 64 bytes from a UDP socket to itself, so each is sent and received; half of what the two programs add to
   that. A large transfer has one such packet for tens of KiB. Attached only to containers in the host's network.
 - **NVML**: the thread that asks it, which sleeps in between. What NVIDIA's library takes comes on top; none of it

@@ -23,7 +23,7 @@ pub(super) fn dashboard() -> Value {
             variable(
                 "container",
                 "Container",
-                r#"{__name__=~"glassbox_nvidia_ioctls_total|glassbox_container_gpu_processes", job=~"$job", instance=~"$instance"}"#,
+                r#"{__name__=~"glassbox_container_nvidia_ioctls_total|glassbox_container_gpu_processes", job=~"$job", instance=~"$instance"}"#,
             ),
         ],
         rows: vec![

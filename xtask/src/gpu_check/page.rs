@@ -63,11 +63,11 @@ fn text(value: &Value) -> &str {
 
 fn row(page: &mut String, step: &Value) {
     let seen = &step["seen"];
-    let commands = most(&seen["glassbox_nvidia_ioctls_total"]);
+    let commands = most(&seen["glassbox_container_nvidia_ioctls_total"]);
     let calls = total(&commands);
     let seconds = step["seconds"].as_f64().unwrap_or(f64::NAN);
-    let undecoded = total(&most(&seen["glassbox_nvidia_undecoded_total"]));
-    let refused = listed(&most(&seen["glassbox_nvidia_rm_errors_total"]));
+    let undecoded = total(&most(&seen["glassbox_container_nvidia_undecoded_ioctls_total"]));
+    let refused = listed(&most(&seen["glassbox_container_nvidia_rm_errors_total"]));
     let granted = match step["answer"]["granted"].as_u64().filter(|_| !step["answer"]["refusal"].is_null()) {
         Some(granted) => format!(" (granted {granted}, then CUDA error {})", step["answer"]["refusal"]),
         None => String::new(),
@@ -140,8 +140,8 @@ mod tests {
                 "steps": [{
                     "step": "until refused", "seconds": 0.5, "answer": { "granted": 7, "refusal": 2 },
                     "seen": {
-                        "glassbox_nvidia_ioctls_total": { "ctl rm_control": 3, "ctl rm_alloc": 8 },
-                        "glassbox_nvidia_rm_errors_total": { "rm_alloc no_memory": 1 },
+                        "glassbox_container_nvidia_ioctls_total": { "ctl rm_control": 3, "ctl rm_alloc": 8 },
+                        "glassbox_container_nvidia_rm_errors_total": { "rm_alloc no_memory": 1 },
                     },
                 }],
                 "cold_start_seconds": { "driver_opened": 0.25 },

@@ -1,6 +1,6 @@
 //! Waits in poll(2) and select(2) on the driver's devices: how CUDA waits for a GPU where it was told not to spin.
 //!
-//! One hook, the kprobe rung's only: `nvidia_poll(struct file *, poll_table *)`, which the kernel calls once when such a
+//! One hook, the kprobe method's only: `nvidia_poll(struct file *, poll_table *)`, which the kernel calls once when such a
 //! wait begins, to register the thread for waking, and once more without registering when the thread was woken or its
 //! time is up. With a timeout of 0 there is only a call that registers nothing.
 //!
@@ -19,11 +19,11 @@ use aya_ebpf::{
 };
 use glassbox_ebpf::{
     Lost,
-    cgroup::SHARED_SLOT,
+    containers::SHARED_SLOT,
     nvidia_driver::{CallKey, POLLS_IN_FLIGHT, PollInFlight, commands::POLL},
 };
 
-use super::{super::cgroup::slot_of_current, count_duration, own_device};
+use super::{super::containers::slot_of_current, count_duration, own_device};
 use crate::{
     frozen::{offset, setting},
     lost,

@@ -1,7 +1,7 @@
 //! Errors of GPUs, as the driver reports them: by GPU and Xid.
 //!
-//! Two hooks for one fact. The kprobe rung has `nv_report_error(struct pci_dev *, u32 number, …)`, through which every
-//! release reports; the tracepoint rung the tracepoint that this function fires, `nvidia:nvidia_dev_xid`, which releases from
+//! Two hooks for one fact. The kprobe method has `nv_report_error(struct pci_dev *, u32 number, …)`, through which every
+//! release reports; the tracepoint method the tracepoint that this function fires, `nvidia:nvidia_dev_xid`, which releases from
 //! 575.51.02 on have. Its record is no ABI: user space reads where the fields are from tracefs.
 //!
 //! Costs nothing while GPUs are well.

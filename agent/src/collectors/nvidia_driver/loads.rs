@@ -76,7 +76,7 @@ impl Loads {
         let on_functions = kernel
             .outcomes()
             .iter()
-            .any(|outcome| outcome.noun == SPEC.name && !outcome.functions.is_empty());
+            .any(|outcome| outcome.probe == SPEC.name && !outcome.functions.is_empty());
         for (index, (load, module)) in self.untraced.iter_mut().zip(MODULES).enumerate() {
             let is_traced = match index {
                 _ if on_functions => true,

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::{Config, NvidiaDriver, Release},
-    kernel::{Kernel, event_ring::EventRing, ladders::NVIDIA_MODULES_NOUN, module},
+    kernel::{Kernel, event_ring::EventRing, module, plans::NVIDIA_MODULES_PROBE},
     snapshot::{
         nvidia_driver::{DriverInfo, LayoutSupport},
         xid::ReportedXids,
@@ -162,7 +162,7 @@ impl Presence {
     }
 
     pub(super) fn look_if_due(&mut self, kernel: &mut Kernel) {
-        let is_reported = kernel.rung(NVIDIA_MODULES_NOUN).is_ok() && !self.config.has_extra_paths();
+        let is_reported = kernel.method(NVIDIA_MODULES_PROBE).is_ok() && !self.config.has_extra_paths();
         let period = if is_reported { LOOK } else { POLL };
         if self.looked.is_none_or(|looked| looked.elapsed() >= period) {
             self.look(kernel);
@@ -217,19 +217,19 @@ impl Presence {
     /// module that is being loaded or unloaded is in sysfs for a moment without one.
     fn announce(&mut self, kernel: &Kernel) {
         let Driver { release, modules, .. } = &self.driver;
-        let Ok(rung) = kernel.rung(SPEC.name) else { return };
-        let now = Some((modules[DRIVER], *release, rung.name));
+        let Ok(method) = kernel.method(SPEC.name) else { return };
+        let now = Some((modules[DRIVER], *release, method.name));
         if self.announced == now {
             return;
         }
         self.announced = now;
         let name = release.map_or("of unknown release".into(), |release| release.to_string());
-        tracing::info!("NVIDIA driver {name}: ioctls are traced by {}", rung.name);
+        tracing::info!("NVIDIA driver {name}: ioctls are traced by {}", method.name);
         if layouts::support(*release) != LayoutSupport::Known {
             tracing::warn!("NVIDIA driver: {}", described(*release));
         }
-        if !rung.misses.is_empty() {
-            tracing::info!("{} does not see: {}", rung.name, rung.misses);
+        if !method.misses.is_empty() {
+            tracing::info!("{} does not see: {}", method.name, method.misses);
         }
         for (program, reason) in kernel.without(SPEC.name) {
             tracing::info!("{program} is not attached: {reason}");

@@ -63,7 +63,7 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
         ..Config::default()
     };
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
-    kernel.rung("scheduler")?;
+    kernel.method("scheduler")?;
     let claimed = kernel.slots.claim(cgroup.id()?, None);
     claimed.map_err(|refusal| anyhow::anyhow!("claim a slot: {refusal:?}"))?;
     Ok(kernel)
@@ -96,7 +96,7 @@ fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>
         layers: Default::default(),
     };
     let collector = (nvidia_driver::SPEC.start)(&mut context)?;
-    kernel.rung(nvidia_driver::SPEC.name)?;
+    kernel.method(nvidia_driver::SPEC.name)?;
     let claimed = kernel.slots.claim(cgroup.id()?, None);
     claimed.map_err(|refusal| anyhow::anyhow!("claim a slot: {refusal:?}"))?;
     Ok((collector, kernel))

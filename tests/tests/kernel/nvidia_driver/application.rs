@@ -1,5 +1,5 @@
 //! The CUDA application itself against the stand-in: what it knows that it sent is what the programs counted. The same
-//! tests run on the host's rung: `tests/nvidia_driver.rs`.
+//! tests run on the host's method: `tests/nvidia_driver.rs`.
 
 use glassbox_tests::nvidia::{
     abi::RELEASES,
@@ -7,13 +7,13 @@ use glassbox_tests::nvidia::{
     truth::Stage,
 };
 
-use super::{probe::rung_of, stand_in};
+use super::{probe::method_of, stand_in};
 
 fn stage() -> Stage {
     Stage {
         program: APPLICATION.into(),
         driver: |release, memory_mib| Ok(Box::new(StandIn::load(release, memory_mib)?)),
-        rung: rung_of,
+        method: method_of,
         on_functions: true,
     }
 }

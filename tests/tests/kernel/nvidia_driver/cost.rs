@@ -1,5 +1,5 @@
-//! What tracing costs a call, rung by rung, beside empty programs on the same hooks. No test: it prints. The machine of a
-//! guest is emulated, so its nanoseconds are nobody's; what carries over is how the rungs compare.
+//! What tracing costs a call, method by method, beside empty programs on the same hooks. No test: it prints. The machine of a
+//! guest is emulated, so its nanoseconds are nobody's; what carries over is how the methods compare.
 //!
 //! `cargo xtask vm --kernel 6.1 -- --ignored --nocapture cost`
 
@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use glassbox::config::NvidiaDriverRung;
+use glassbox::config::NvidiaDriverHook;
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
     measure::empty::{attach_empty_function_programs, attach_empty_ioctl_programs},
@@ -41,16 +41,16 @@ const STATES: [State; 5] =
 /// The time of one call to the driver, and of one to a file that is none of its own, in ns.
 fn measure(state: State, nodes: &Nodes) -> [f64; 2] {
     let plain = || Cgroup::container(&v2_root().unwrap()).unwrap().0;
-    let traced = |rung| {
-        let mut probe = DriverProbe::on(rung);
+    let traced = |method| {
+        let mut probe = DriverProbe::on(method);
         let (cgroup, _container) = probe.container();
         (Some(probe), cgroup)
     };
     let (mut empty, (_probe, cgroup)) = (
         None,
         match state {
-            State::Functions => traced(NvidiaDriverRung::Functions),
-            State::Syscalls => traced(NvidiaDriverRung::Syscalls),
+            State::Functions => traced(NvidiaDriverHook::Functions),
+            State::Syscalls => traced(NvidiaDriverHook::Syscalls),
             _ => (None, plain()),
         },
     );
@@ -96,8 +96,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[test]
 #[ignore = "measures, and checks nothing"]
-fn cost_of_tracing_by_rung() {
-    let Some(_alone) = stand_in("cost_of_tracing_by_rung") else { return };
+fn cost_of_tracing_by_method() {
+    let Some(_alone) = stand_in("cost_of_tracing_by_method") else { return };
     reload("");
     let nodes = Nodes::new();
     let rounds: Vec<_> = (0..ROUNDS).map(|_| STATES.map(|state| measure(state, &nodes))).collect();

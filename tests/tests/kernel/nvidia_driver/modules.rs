@@ -7,7 +7,7 @@ use std::{
 };
 
 use glassbox::{
-    config::{self, Config, NvidiaDriverRung},
+    config::{self, Config, NvidiaDriverHook},
     containers::tracker::Container,
     tick::Waker,
 };
@@ -18,7 +18,7 @@ use super::{
     super::births::{config, engine},
     call::{Device, control, request, uvm},
     caller::{Nodes, fork, low_structure, make, make_compat, wait},
-    probe::{DriverProbe, RUNG, counts, reload, rung_of},
+    probe::{DriverProbe, METHOD, counts, method_of, reload},
     stand_in,
 };
 
@@ -55,9 +55,9 @@ fn attached(probe: &DriverProbe, program: &str) -> bool {
 type Counted = Vec<((&'static str, String), u64)>;
 
 /// Calls that one attach method sees and the other may not: by device and command.
-fn unusual_calls(rung: NvidiaDriverRung, release: &str) -> (DriverProbe, Counted) {
+fn unusual_calls(method: NvidiaDriverHook, release: &str) -> (DriverProbe, Counted) {
     reload(&format!("release={release}"));
-    let mut probe = DriverProbe::on(rung);
+    let mut probe = DriverProbe::on(method);
     let (cgroup, container) = probe.container();
     let nodes = Nodes::new();
     let pid = fork(Some(&cgroup), || {
@@ -85,9 +85,9 @@ fn unusual_calls(rung: NvidiaDriverRung, release: &str) -> (DriverProbe, Counted
 fn functions_see_every_call_under_the_names_of_every_release() {
     let Some(_alone) = stand_in("functions_see_every_call_under_the_names_of_every_release") else { return };
     for release in ["535.104.05", "550.54.14"] {
-        let (probe, counted) = unusual_calls(NvidiaDriverRung::Functions, release);
-        let rung = probe.kernel.rung("nvidia_driver").unwrap();
-        assert_eq!((rung.name, rung.misses), (rung_of(release.parse().unwrap()), ""));
+        let (probe, counted) = unusual_calls(NvidiaDriverHook::Functions, release);
+        let method = probe.kernel.method("nvidia_driver").unwrap();
+        assert_eq!((method.name, method.misses), (method_of(release.parse().unwrap()), ""));
         for program in [
             programs::NVIDIA_DRIVER_CALL,
             programs::NVIDIA_DRIVER_UVM_CALL,
@@ -118,10 +118,10 @@ fn tracepoints_miss_what_they_are_said_to_miss_and_nothing_else() {
         return;
     };
     for release in ["535.104.05", "550.54.14"] {
-        let (probe, counted) = unusual_calls(NvidiaDriverRung::Syscalls, release);
+        let (probe, counted) = unusual_calls(NvidiaDriverHook::Syscalls, release);
         let expected = [(("ctl", "card_info"), 1), (("other", "other"), 1)];
         assert_eq!(counted, expected.map(|((device, command), count)| ((device, command.to_owned()), count)));
-        let misses = probe.kernel.rung("nvidia_driver").unwrap().misses;
+        let misses = probe.kernel.method("nvidia_driver").unwrap().misses;
         assert!(misses.contains("32-bit callers") && misses.contains("requests"), "{misses}");
     }
 }
@@ -135,7 +135,7 @@ fn the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late() {
     unload();
     nvidia_module::load_driver("").unwrap();
     let mut probe = DriverProbe::start();
-    assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+    assert_eq!(probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap(), METHOD);
     for program in
         [programs::NVIDIA_DRIVER_CALL, programs::NVIDIA_DRIVER_POLL, programs::NVIDIA_DRIVER_REPORT]
     {
@@ -207,7 +207,7 @@ fn tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it() {
     };
     unload();
     nvidia_module::load_driver("").unwrap();
-    let mut probe = DriverProbe::on(NvidiaDriverRung::Syscalls);
+    let mut probe = DriverProbe::on(NvidiaDriverHook::Syscalls);
     let (cgroup, container) = probe.container();
     nvidia_module::load_uvm().unwrap();
     probe.look();
@@ -247,9 +247,9 @@ fn a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss() {
     let Some(_alone) = stand_in("a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss") else {
         return;
     };
-    for rung in [NvidiaDriverRung::Functions, NvidiaDriverRung::Syscalls] {
+    for method in [NvidiaDriverHook::Functions, NvidiaDriverHook::Syscalls] {
         unload();
-        let mut probe = DriverProbe::on(rung);
+        let mut probe = DriverProbe::on(method);
         let (cgroup, _container) = probe.container();
         let ((mut held, mut holds), (mut until, mut end)) =
             (std::io::pipe().unwrap(), std::io::pipe().unwrap());
@@ -262,17 +262,17 @@ fn a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss() {
         held.read_exact(&mut [0]).unwrap();
         probe.look();
         // nvidia and nvidia_uvm.
-        assert_eq!(probe.lost(Lost::NvidiaAttach), 2, "{rung:?}");
+        assert_eq!(probe.lost(Lost::NvidiaAttach), 2, "{method:?}");
         end.write_all(&[0]).unwrap();
         wait(pid);
-        if rung == NvidiaDriverRung::Syscalls {
+        if method == NvidiaDriverHook::Syscalls {
             // Its tracepoint keeps the module.
             continue;
         }
         // No file is open now.
         reload("");
         probe.look();
-        assert_eq!(probe.lost(Lost::NvidiaAttach), 2, "{rung:?}");
+        assert_eq!(probe.lost(Lost::NvidiaAttach), 2, "{method:?}");
     }
 }
 
@@ -287,7 +287,7 @@ fn a_module_without_the_functions_that_are_asked_for_is_reported_until_another_i
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut config = Config {
         nvidia_driver: config::NvidiaDriver {
-            rung: NvidiaDriverRung::Functions,
+            hook: NvidiaDriverHook::Functions,
             ..config::NvidiaDriver::default()
         },
         ..Config::default()
@@ -295,10 +295,10 @@ fn a_module_without_the_functions_that_are_asked_for_is_reported_until_another_i
     config.nvidia_driver.extra_ctl_paths = vec![file.path().into()];
     let mut probe = DriverProbe::with(&config);
     let trouble = probe.trouble().expect("a device, and no function").to_owned();
-    assert!(trouble.contains("nvidia_driver.rung") && trouble.contains("auto"), "{trouble}");
-    assert!(probe.kernel.rung("nvidia_driver").is_err());
+    assert!(trouble.contains("nvidia_driver.hook") && trouble.contains("auto"), "{trouble}");
+    assert!(probe.kernel.method("nvidia_driver").is_err());
     nvidia_module::load("").unwrap();
     probe.look();
     assert_eq!(probe.trouble(), None);
-    assert!(probe.kernel.rung("nvidia_driver").is_ok());
+    assert!(probe.kernel.method("nvidia_driver").is_ok());
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use glassbox::{config::NvidiaDriverRung, containers::tracker::Container};
+use glassbox::{config::NvidiaDriverHook, containers::tracker::Container};
 use glassbox_ebpf::{Lost, histogram, programs};
 
 use super::{
@@ -168,7 +168,7 @@ fn a_device_is_followed_beside_others_and_by_many_threads_at_once() {
 fn at_the_system_call_waits_are_not_seen_and_calls_are() {
     let Some(_alone) = stand_in("at_the_system_call_waits_are_not_seen_and_calls_are") else { return };
     reload("");
-    let mut probe = DriverProbe::on(NvidiaDriverRung::Syscalls);
+    let mut probe = DriverProbe::on(NvidiaDriverHook::Syscalls);
     let container = probe.container();
     assert!(!probe.kernel.has(programs::NVIDIA_DRIVER_POLL));
     let counted = waits(&mut probe, &container, |descriptors| {

@@ -9,7 +9,7 @@ use std::{
 
 use glassbox::{
     collectors::{Collector, Context, nvidia_driver::SPEC},
-    config::{self, Config, NvidiaDriverRung},
+    config::{self, Config, NvidiaDriverHook},
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, Options},
     snapshot::{
@@ -25,8 +25,8 @@ use glassbox_tests::{
     nvidia_module,
 };
 
-/// The rung that these tests are about.
-pub(super) const RUNG: &str = "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry";
+/// The method that these tests are about.
+pub(super) const METHOD: &str = "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry";
 /// The same before 545.23.06.
 const FRONTEND: &str = "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry";
 /// A load has been followed to its end within this time.
@@ -34,9 +34,9 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// It reads the maps again after this.
 const STALE: Duration = Duration::from_millis(25);
 
-/// The rung for a release.
-pub(super) fn rung_of(release: Release) -> &'static str {
-    if release < Release(545, 23, 6) { FRONTEND } else { RUNG }
+/// The method for a release.
+pub(super) fn method_of(release: Release) -> &'static str {
+    if release < Release(545, 23, 6) { FRONTEND } else { METHOD }
 }
 
 /// Loads the stand-in with other parameters.
@@ -63,13 +63,13 @@ pub(super) struct DriverProbe {
 
 impl DriverProbe {
     pub(super) fn start() -> Self {
-        Self::on(NvidiaDriverRung::Auto)
+        Self::on(NvidiaDriverHook::Auto)
     }
 
-    pub(super) fn on(nvidia_driver_rung: NvidiaDriverRung) -> Self {
+    pub(super) fn on(nvidia_driver_hook: NvidiaDriverHook) -> Self {
         Self::with(&Config {
             nvidia_driver: config::NvidiaDriver {
-                rung: nvidia_driver_rung,
+                hook: nvidia_driver_hook,
                 ..config::NvidiaDriver::default()
             },
             ..Config::default()

@@ -7,7 +7,7 @@ use glassbox::kernel::{functions::FunctionGroup, tracefs::Tracefs};
 use super::{
     call::control,
     caller::{Caller, Nodes},
-    probe::{DriverProbe, RUNG, counts, reload},
+    probe::{DriverProbe, METHOD, counts, reload},
     stand_in,
 };
 
@@ -62,7 +62,7 @@ fn where_tracefs_takes_no_event_the_kernels_own_hook_counts() {
     for function in ["nvidia_unlocked_ioctl", "uvm_unlocked_ioctl_entry"] {
         assert!(said.contains(&format!("{function}: some concurrent calls will be missed")), "{said}");
     }
-    assert_eq!(probe.kernel.rung("nvidia_driver").map(|rung| rung.name).unwrap(), RUNG);
+    assert_eq!(probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap(), METHOD);
     assert_eq!(hooks(&probe), 0);
     let (cgroup, container) = probe.container();
     Caller::start(Some(&cgroup), &Nodes::new(), vec![control(0x101); 100]).outcomes();

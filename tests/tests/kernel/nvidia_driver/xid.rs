@@ -4,7 +4,7 @@ use std::fs;
 
 use glassbox::{
     analysis::xids,
-    config::NvidiaDriverRung,
+    config::NvidiaDriverHook,
     snapshot::{gpu::Gpu, host::Host, xid::ReportedXids},
 };
 use glassbox_ebpf::{Lost, nvidia_driver::XID_ENTRIES, programs};
@@ -31,9 +31,9 @@ fn xids(pci_bus_id: &str, counts: &[(u64, u64)], last: u64) -> ReportedXids {
     ReportedXids { pci_bus_id: pci_bus_id.into(), counts: counts.into(), last: Some(last) }
 }
 
-fn errors_are_counted_by_gpu_and_number(rung: NvidiaDriverRung, program: &str) -> DriverProbe {
+fn errors_are_counted_by_gpu_and_number(method: NvidiaDriverHook, program: &str) -> DriverProbe {
     reload("");
-    let mut probe = DriverProbe::on(rung);
+    let mut probe = DriverProbe::on(method);
     assert!(probe.kernel.has(program), "{:?}", probe.kernel.outcomes());
     let [one, other] = addresses();
     assert_eq!(probe.host().reported_xids, Some(Vec::new()), "GPUs are well");
@@ -66,7 +66,7 @@ fn errors_are_counted_by_gpu_and_number(rung: NvidiaDriverRung, program: &str) -
 #[test]
 fn errors_are_counted_where_the_drivers_function_reports_them() {
     let Some(_alone) = stand_in("errors_are_counted_where_the_drivers_function_reports_them") else { return };
-    errors_are_counted_by_gpu_and_number(NvidiaDriverRung::Functions, programs::NVIDIA_DRIVER_REPORT);
+    errors_are_counted_by_gpu_and_number(NvidiaDriverHook::Functions, programs::NVIDIA_DRIVER_REPORT);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn errors_are_counted_where_the_drivers_tracepoint_tells_of_them() {
     let Some(_alone) = stand_in("errors_are_counted_where_the_drivers_tracepoint_tells_of_them") else {
         return;
     };
-    let probe = errors_are_counted_by_gpu_and_number(NvidiaDriverRung::Syscalls, programs::NVIDIA_DRIVER_XID);
+    let probe = errors_are_counted_by_gpu_and_number(NvidiaDriverHook::Syscalls, programs::NVIDIA_DRIVER_XID);
     // Why the function is preferred.
     assert!(nvidia_module::unload().is_err(), "a driver whose tracepoint is listened to stays");
     drop(probe);

@@ -8,7 +8,9 @@ use crate::dashboards::{
 /// The row.
 pub(super) fn row() -> Row {
     let cold = |phase: &str| {
-        promql(&format!("max EACH (glassbox_gpu_cold_start_seconds{{CONTAINERS, phase=\"{phase}\"}})"))
+        promql(&format!(
+            "max EACH (glassbox_container_gpu_cold_start_seconds{{CONTAINERS, phase=\"{phase}\"}})"
+        ))
     };
     Row {
         title: "Calls to the driver",
@@ -22,7 +24,7 @@ pub(super) fn row() -> Row {
                 "{{container}} {{pod}} {{command}}",
                 &promql(
                     "topk(20, sum by (instance, namespace, pod, container, command) \
-                     (rate(glassbox_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])))",
+                     (rate(glassbox_container_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])))",
                 ),
             ),
             Panel::lines("P99 ioctl duration", "s", "One in a hundred ioctls on the device took longer.")
@@ -31,7 +33,7 @@ pub(super) fn row() -> Row {
                     "{{container}} {{pod}} {{device}}",
                     &promql(
                         "topk(20, histogram_quantile(0.99, sum by (le, instance, namespace, pod, container, \
-                         device) (rate(glassbox_nvidia_ioctl_duration_seconds_bucket{CONTAINERS}\
+                         device) (rate(glassbox_container_nvidia_ioctl_duration_seconds_bucket{CONTAINERS}\
                          [$__rate_interval]))) >= 0)",
                     ),
                 ),
@@ -45,9 +47,9 @@ pub(super) fn row() -> Row {
                 "{{container}} {{pod}} {{command}}",
                 &promql(
                     "topk(20, sum by (instance, namespace, pod, container, command) \
-                     (rate(glassbox_nvidia_ioctl_seconds_total{CONTAINERS}[$__rate_interval])) / \
+                     (rate(glassbox_container_nvidia_ioctl_seconds_total{CONTAINERS}[$__rate_interval])) / \
                      (sum by (instance, namespace, pod, container, command) \
-                     (rate(glassbox_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])) > 0))",
+                     (rate(glassbox_container_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])) > 0))",
                 ),
             ),
             Panel::lines(
@@ -60,7 +62,7 @@ pub(super) fn row() -> Row {
                 "{{container}} {{pod}} {{command}} {{status}}",
                 &promql(&format!(
                     "topk(20, sum by (instance, namespace, pod, container, command, status) {})",
-                    growth("glassbox_nvidia_rm_errors_total{CONTAINERS}", "$__rate_interval")
+                    growth("glassbox_container_nvidia_rm_errors_total{CONTAINERS}", "$__rate_interval")
                 )),
             ),
             Panel::lines(
@@ -71,17 +73,17 @@ pub(super) fn row() -> Row {
             .query(
                 "{{container}} {{pod}} granted",
                 &promql(
-                    "sum EACH (rate(glassbox_gpu_memory_allocated_bytes_total{CONTAINERS}[$__rate_interval]))",
+                    "sum EACH (rate(glassbox_container_gpu_memory_allocated_bytes_total{CONTAINERS}[$__rate_interval]))",
                 ),
             )
             .query(
                 "{{container}} {{pod}} given back",
-                &promql("sum EACH (rate(glassbox_gpu_memory_freed_bytes_total{CONTAINERS}[$__rate_interval]))"),
+                &promql("sum EACH (rate(glassbox_container_gpu_memory_freed_bytes_total{CONTAINERS}[$__rate_interval]))"),
             )
             .query(
                 "{{container}} {{pod}} of the host, pinned",
                 &promql(
-                    "sum EACH (rate(glassbox_gpu_host_memory_pinned_bytes_total{CONTAINERS}[$__rate_interval]))",
+                    "sum EACH (rate(glassbox_container_gpu_host_memory_pinned_bytes_total{CONTAINERS}[$__rate_interval]))",
                 ),
             ),
             Panel::table(
@@ -103,12 +105,12 @@ pub(super) fn row() -> Row {
                 "{{container}} {{pod}} contexts made",
                 &promql(&format!(
                     "sum EACH {}",
-                    growth("glassbox_gpu_contexts_created_total{CONTAINERS}", "$__rate_interval")
+                    growth("glassbox_container_gpu_contexts_created_total{CONTAINERS}", "$__rate_interval")
                 )),
             )
             .query(
                 &format!("{CONTAINER} calls under way"),
-                &promql("sum EACH (glassbox_nvidia_ioctls_in_flight{CONTAINERS})"),
+                &promql("sum EACH (glassbox_container_nvidia_ioctls_in_flight{CONTAINERS})"),
             ),
         ],
     }

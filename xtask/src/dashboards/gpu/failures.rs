@@ -37,8 +37,8 @@ fn numbers() -> Vec<Panel> {
             "Allocations that the driver refused and after which nothing as large was granted, in the time shown.",
             &format!(
                 "{} - {}",
-                in_all("glassbox_gpu_memory_allocation_failures_total{CONTAINERS}"),
-                in_all("glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}")
+                in_all("glassbox_container_gpu_memory_allocation_failures_total{CONTAINERS}"),
+                in_all("glassbox_container_gpu_memory_allocation_failures_recovered_total{CONTAINERS}")
             ),
         )
         .once()
@@ -47,7 +47,7 @@ fn numbers() -> Vec<Panel> {
             "Longest wait for the driver",
             "s",
             "How long no call of a container has begun or ended while some are under way. Red from 10 s: it hangs.",
-            "max(glassbox_nvidia_ioctl_waiting_seconds{CONTAINERS})",
+            "max(glassbox_container_nvidia_ioctl_waiting_seconds{CONTAINERS})",
         )
         .highest()
         .limits(&[(5.0, "yellow"), (10.0, "red")]),
@@ -93,16 +93,16 @@ fn lines() -> Vec<Panel> {
             "{{container}} {{pod}} {{reason}}",
             &grown(
                 "by (instance, namespace, pod, container, reason)",
-                "glassbox_gpu_memory_allocation_failures_total{CONTAINERS}",
+                "glassbox_container_gpu_memory_allocation_failures_total{CONTAINERS}",
             ),
         )
         .query(
             "{{container}} {{pod}} recovered",
-            &grown("EACH", "glassbox_gpu_memory_allocation_failures_recovered_total{CONTAINERS}"),
+            &grown("EACH", "glassbox_container_gpu_memory_allocation_failures_recovered_total{CONTAINERS}"),
         )
         .query(
             "{{container}} {{pod}} memory of the host",
-            &grown("EACH", "glassbox_gpu_host_memory_allocation_failures_total{CONTAINERS}"),
+            &grown("EACH", "glassbox_container_gpu_host_memory_allocation_failures_total{CONTAINERS}"),
         ),
         lines(
             "Waiting for the driver",
@@ -110,7 +110,7 @@ fn lines() -> Vec<Panel> {
             "Time since a call last began or ended while some are under way; nothing where none is. It grows \
              where the driver hangs.",
         )
-        .query(CONTAINER, &promql("max EACH (glassbox_nvidia_ioctl_waiting_seconds{CONTAINERS})")),
+        .query(CONTAINER, &promql("max EACH (glassbox_container_nvidia_ioctl_waiting_seconds{CONTAINERS})")),
         lines(
             "Xid errors by number",
             "short",

@@ -70,7 +70,7 @@ pub(super) fn row() -> Row {
                 .column(
                     "Waits for the driver",
                     "s",
-                    &promql("max EACH (glassbox_nvidia_ioctl_waiting_seconds{CONTAINERS})"),
+                    &promql("max EACH (glassbox_container_nvidia_ioctl_waiting_seconds{CONTAINERS})"),
                 )
                 .coloured(&[(5.0, "yellow"), (10.0, "red")]),
             Panel::text("What the states mean, and what calls do not", ABOUT).size(6, 9),
@@ -79,6 +79,6 @@ pub(super) fn row() -> Row {
 }
 
 fn sum_of(what: &str) -> String {
-    let counter = format!("glassbox_gpu_memory_allocation_{what}_total{{CONTAINERS}}");
+    let counter = format!("glassbox_container_gpu_memory_allocation_{what}_total{{CONTAINERS}}");
     format!("sum EACH {}", growth(&counter, "$__range"))
 }

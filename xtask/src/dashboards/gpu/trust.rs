@@ -35,7 +35,7 @@ pub(super) fn row() -> Row {
                 &format!("{CONTAINER} {{{{reason}}}}"),
                 &promql(
                     "sum by (instance, namespace, pod, container, reason) \
-                     (rate(glassbox_nvidia_undecoded_total{CONTAINERS}[$__rate_interval]))",
+                     (rate(glassbox_container_nvidia_undecoded_ioctls_total{CONTAINERS}[$__rate_interval]))",
                 ),
             ),
             Panel::lines(

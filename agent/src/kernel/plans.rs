@@ -1,21 +1,21 @@
-//! The rungs themselves: for each noun, which programs go where and what they need of the kernel, best first.
+//! The methods themselves: for each probe, which programs go where and what they need of the kernel, best first.
 
 use glassbox_ebpf::programs;
 
-use super::attach::{Extra, Ladder, Rung};
-use crate::config::{NvidiaDriverRung, SchedulerRung};
+use super::attach::{AttachMethod, AttachPlan, Extra};
+use crate::config::{NvidiaDriverHook, SchedulerHook};
 use crate::kernel::program::{Hook, Program};
 
-/// Name of the scheduler's single-hook rung.
+/// Name of the scheduler's single-hook method.
 pub const SWITCH: &str = "tp_btf sched_switch";
-/// Name of the scheduler's fallback rung.
+/// Name of the scheduler's fallback method.
 pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
 /// What the programs are called that report loads of the driver's modules.
-pub const NVIDIA_MODULES_NOUN: &str = "nvidia_modules";
-/// Name of the rung for kernels whose tracepoint does not give the victim's task.
+pub const NVIDIA_MODULES_PROBE: &str = "nvidia_modules";
+/// Name of the method for kernels whose tracepoint does not give the victim's task.
 pub const OOM_BY_PID: &str = "tracepoint mark_victim + tp_btf signal_generate";
 
-static SCHEDULER_SWITCH: Rung = Rung {
+static SCHEDULER_SWITCH: AttachMethod = AttachMethod {
     name: SWITCH,
     programs: &[Program { name: programs::SCHEDULER_SWITCH, hook: Hook::BtfTracepoint("sched_switch") }],
     extras: &[],
@@ -33,7 +33,7 @@ static SCHEDULER_SWITCH: Rung = Rung {
     misses: "",
 };
 
-static SCHEDULER_WAKEUP: Rung = Rung {
+static SCHEDULER_WAKEUP: AttachMethod = AttachMethod {
     name: WAKEUP,
     programs: &[
         Program { name: programs::SCHEDULER_FALLBACK_SWITCH, hook: Hook::BtfTracepoint("sched_switch") },
@@ -48,7 +48,7 @@ static SCHEDULER_WAKEUP: Rung = Rung {
     misses: "",
 };
 
-static NVIDIA_MODULES: Rung = Rung {
+static NVIDIA_MODULES: AttachMethod = AttachMethod {
     name: "tp_btf module_load, module_free",
     programs: &[
         Program { name: programs::NVIDIA_DRIVER_MODULE_LOAD, hook: Hook::BtfTracepoint("module_load") },
@@ -59,7 +59,7 @@ static NVIDIA_MODULES: Rung = Rung {
     misses: "",
 };
 
-static CGROUP: Rung = Rung {
+static CGROUP: AttachMethod = AttachMethod {
     name: "tp_btf cgroup_mkdir, cgroup_rmdir, cgroup_notify_populated",
     programs: &[
         Program { name: programs::CGROUP_MKDIR, hook: Hook::BtfTracepoint("cgroup_mkdir") },
@@ -131,7 +131,7 @@ static REPORTS: [Program; 1] =
     [Program { name: programs::NVIDIA_DRIVER_REPORT, hook: Hook::Function(DRIVER, "nv_report_error") }];
 
 /// From 545.23.06 on. The same function serves 32-bit callers.
-static NVIDIA_DRIVER_FUNCTIONS: Rung = Rung {
+static NVIDIA_DRIVER_FUNCTIONS: AttachMethod = AttachMethod {
     name: "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry",
     programs: &ioctl_function!(programs::NVIDIA_DRIVER_CALL, DRIVER, "nvidia_unlocked_ioctl"),
     extras: &[
@@ -146,7 +146,7 @@ static NVIDIA_DRIVER_FUNCTIONS: Rung = Rung {
 };
 
 /// Before 545.23.06. Calls on /dev/nvidia-modeset come through these functions, too.
-static NVIDIA_DRIVER_FRONTEND: Rung = Rung {
+static NVIDIA_DRIVER_FRONTEND: AttachMethod = AttachMethod {
     name: "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry",
     programs: &[
         Program {
@@ -176,7 +176,7 @@ static NVIDIA_DRIVER_FRONTEND: Rung = Rung {
     misses: "",
 };
 
-static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
+static NVIDIA_DRIVER_SYSCALLS: AttachMethod = AttachMethod {
     name: "tracepoint sys_enter_ioctl + sys_exit_ioctl",
     programs: &[
         Program { name: programs::NVIDIA_DRIVER_EXIT, hook: Hook::Tracepoint("syscalls", "sys_exit_ioctl") },
@@ -191,7 +191,7 @@ static NVIDIA_DRIVER_SYSCALLS: Rung = Rung {
              before 575.51.02",
 };
 
-static OOM_TASK: Rung = Rung {
+static OOM_TASK: AttachMethod = AttachMethod {
     name: "tp_btf mark_victim",
     programs: &[Program { name: programs::OOM_VICTIM, hook: Hook::BtfTracepoint("mark_victim") }],
     extras: &[],
@@ -199,7 +199,7 @@ static OOM_TASK: Rung = Rung {
     misses: "",
 };
 
-static OOM_PID: Rung = Rung {
+static OOM_PID: AttachMethod = AttachMethod {
     name: OOM_BY_PID,
     programs: &[
         Program { name: programs::OOM_SIGNAL, hook: Hook::BtfTracepoint("signal_generate") },
@@ -210,33 +210,33 @@ static OOM_PID: Rung = Rung {
     misses: "",
 };
 
-/// Every ladder, in the order in which they are tried: to which container a cgroup belongs comes before what it does.
+/// Every plan, in the order in which they are tried: to which container a cgroup belongs comes before what it does.
 #[must_use]
-pub fn ladders(scheduler: SchedulerRung, nvidia_driver: NvidiaDriverRung) -> Vec<Ladder> {
-    let (scheduler_rungs, scheduler_forced): (Vec<&Rung>, _) = match scheduler {
-        SchedulerRung::Auto => (vec![&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP], None),
-        SchedulerRung::Switch => (vec![&SCHEDULER_SWITCH], Some("kernel.scheduler_rung = \"switch\"")),
-        SchedulerRung::Wakeup => (vec![&SCHEDULER_WAKEUP], Some("kernel.scheduler_rung = \"wakeup\"")),
+pub fn plans(scheduler: SchedulerHook, nvidia_driver: NvidiaDriverHook) -> Vec<AttachPlan> {
+    let (scheduler_methods, scheduler_forced): (Vec<&AttachMethod>, _) = match scheduler {
+        SchedulerHook::Auto => (vec![&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP], None),
+        SchedulerHook::Switch => (vec![&SCHEDULER_SWITCH], Some("kernel.scheduler_hook = \"switch\"")),
+        SchedulerHook::Wakeup => (vec![&SCHEDULER_WAKEUP], Some("kernel.scheduler_hook = \"wakeup\"")),
     };
     let functions = [&NVIDIA_DRIVER_FUNCTIONS, &NVIDIA_DRIVER_FRONTEND];
-    let (nvidia_driver_rungs, nvidia_driver_forced): (Vec<&Rung>, _) = match nvidia_driver {
-        NvidiaDriverRung::Auto => (functions.into_iter().chain([&NVIDIA_DRIVER_SYSCALLS]).collect(), None),
-        NvidiaDriverRung::Functions => (functions.into(), Some("nvidia_driver.rung = \"functions\"")),
-        NvidiaDriverRung::Syscalls => {
-            (vec![&NVIDIA_DRIVER_SYSCALLS], Some("nvidia_driver.rung = \"syscalls\""))
+    let (nvidia_driver_methods, nvidia_driver_forced): (Vec<&AttachMethod>, _) = match nvidia_driver {
+        NvidiaDriverHook::Auto => (functions.into_iter().chain([&NVIDIA_DRIVER_SYSCALLS]).collect(), None),
+        NvidiaDriverHook::Functions => (functions.into(), Some("nvidia_driver.hook = \"functions\"")),
+        NvidiaDriverHook::Syscalls => {
+            (vec![&NVIDIA_DRIVER_SYSCALLS], Some("nvidia_driver.hook = \"syscalls\""))
         }
     };
-    let ladder = |noun, rungs| Ladder { noun, collector: noun, rungs, at_start: true, forced: None };
+    let plan = |probe, methods| AttachPlan { probe, collector: probe, methods, at_start: true, forced: None };
     vec![
-        ladder("cgroup", vec![&CGROUP]),
-        Ladder { forced: scheduler_forced, ..ladder("scheduler", scheduler_rungs) },
+        plan("containers", vec![&CGROUP]),
+        AttachPlan { forced: scheduler_forced, ..plan("scheduler", scheduler_methods) },
         // Where the tracepoint has a number for a task, the verifier refuses the first.
-        ladder("oom", vec![&OOM_TASK, &OOM_PID]),
-        Ladder { collector: "nvidia_driver", ..ladder(NVIDIA_MODULES_NOUN, vec![&NVIDIA_MODULES]) },
-        Ladder {
+        plan("oom", vec![&OOM_TASK, &OOM_PID]),
+        AttachPlan { collector: "nvidia_driver", ..plan(NVIDIA_MODULES_PROBE, vec![&NVIDIA_MODULES]) },
+        AttachPlan {
             at_start: false,
             forced: nvidia_driver_forced,
-            ..ladder("nvidia_driver", nvidia_driver_rungs)
+            ..plan("nvidia_driver", nvidia_driver_methods)
         },
     ]
 }

@@ -14,7 +14,9 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use glassbox_ebpf::{
     Lost,
-    cgroup::{BUCKET_ENTRIES, CgroupBucket, CgroupEvent, Charge, EVENTS_BYTES, OWNER, SHARED_SLOT, event},
+    containers::{
+        BUCKET_ENTRIES, CgroupBucket, CgroupEvent, Charge, EVENTS_BYTES, OWNER, SHARED_SLOT, event,
+    },
 };
 
 use crate::{
