@@ -1,6 +1,88 @@
-//! What follows from one tick's picture of the host and a short history of it: collectors read, analyses derive. No
-//! analysis reads a file, a map or a socket.
+//! The stage between the collectors and the publication of a snapshot: what follows from the new snapshot and from recent
+//! ones. Collectors read; derivations only compute. No derivation reads a file, a map or a socket.
+//!
+//! To add one, implement [`Derivation`] in a file of its own and add it to the list in [`Analysis::default`].
 
+pub mod earlier_runs;
 pub mod gpu_state;
 pub mod problems;
+mod recent;
 pub mod xids;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use self::recent::Recent;
+use crate::{containers::Moment, snapshot::Snapshot};
+
+/// Completes the new snapshot.
+pub trait Derivation: Send {
+    /// Writes what follows from `snapshot` and `recent` ones into `snapshot`. Called once per tick. It may keep a history of
+    /// its own, bounded per container.
+    fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment);
+}
+
+/// All derivations, in the order in which they run: a later one sees what the earlier ones have written.
+pub struct Analysis(Vec<(&'static str, Box<dyn Derivation>)>);
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self(vec![
+            ("xids", Box::new(xids::JoinXids)),
+            // Before the counters of earlier runs are added: the state is that of this run.
+            ("gpu_state", Box::new(gpu_state::GpuStates::default())),
+            ("earlier_runs", Box::new(earlier_runs::EarlierRuns)),
+            ("problems", Box::new(problems::Problems::default())),
+        ])
+    }
+}
+
+impl Analysis {
+    /// Runs every derivation. One that panics is left out from then on.
+    pub fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment) {
+        self.0.retain_mut(|(name, derivation)| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| derivation.derive(snapshot, recent, now)));
+            if outcome.is_err() {
+                tracing::error!("derivation {name} panicked and is off from now on");
+            }
+            outcome.is_ok()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Delivery, agent::AgentUsage, host::Host};
+
+    struct Panics;
+
+    impl Derivation for Panics {
+        fn derive(&mut self, _: &mut Snapshot, _: Recent<'_>, _: Moment) {
+            panic!("a bug");
+        }
+    }
+
+    struct Counts;
+
+    impl Derivation for Counts {
+        fn derive(&mut self, snapshot: &mut Snapshot, _: Recent<'_>, _: Moment) {
+            snapshot.agent.ticks += 1;
+        }
+    }
+
+    #[test]
+    fn a_derivation_that_panics_is_off_and_the_others_go_on() {
+        let mut analysis = Analysis(vec![("panics", Box::new(Panics)), ("counts", Box::new(Counts))]);
+        let mut snapshot = Snapshot {
+            delivery: Delivery::default(),
+            taken_at: std::time::SystemTime::UNIX_EPOCH,
+            containers: Vec::new(),
+            host: Host::default(),
+            agent: AgentUsage::default(),
+        };
+        for expected in [1, 2] {
+            analysis.derive(&mut snapshot, Recent::default(), Moment::now());
+            assert_eq!((snapshot.agent.ticks, analysis.0.len()), (expected, 1));
+        }
+    }
+}

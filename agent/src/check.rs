@@ -5,7 +5,6 @@
 //! docs/check.md. The rows come from one module per subject; [`Report::row`] prints each cause once.
 
 mod collectors;
-mod gpu;
 mod json;
 mod kernel;
 mod listener;
@@ -89,8 +88,7 @@ impl Report {
         listener::check(&mut report, config.listen);
         runtimes::check(&mut report, config, &privileges);
         renames::check(&mut report, &config.containers.rename);
-        let gpu = gpu::check(&mut report, config, layout.as_ref());
-        collectors::check(&mut report, config, layout.as_ref(), gpu);
+        collectors::check(&mut report, config, layout.as_ref());
         report
     }
 

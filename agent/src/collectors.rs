@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod disk;
+pub mod examination;
 pub mod host_network;
 pub mod machine;
 pub mod network;
@@ -16,10 +17,11 @@ mod thread;
 
 use std::{os::fd::RawFd, time::Instant};
 
+use self::examination::Examination;
 use crate::{
     config::Config,
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, privileges::Capability},
     snapshot::{ContainerRow, host::Host},
 };
 
@@ -46,23 +48,33 @@ impl Context<'_> {
         match &mut self.kernel {
             Some(kernel) => Ok(kernel),
             None => {
-                anyhow::bail!("{}", self.kernel_error.as_deref().unwrap_or("no kernel programs are loaded"))
+                let reason = self.kernel_error.as_deref().unwrap_or("no kernel programs are loaded");
+                Err(NoKernelPrograms(reason.to_owned()).into())
             }
         }
     }
 }
 
+/// A collector cannot start because the kernel programs are not loaded. The reason is the same for every such collector.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoKernelPrograms(pub String);
+
 /// One row of the registry.
 pub struct Spec {
-    /// The noun.
+    /// The name: the configuration key in `[collectors]`, and the value of the label `collector`.
     pub name: &'static str,
     /// One line for `glassbox check` and the documentation.
     pub summary: &'static str,
-    /// Starts it, or says why that cannot be.
+    /// The capabilities that it uses, beside those that loading kernel programs takes.
+    pub capabilities: &'static [&'static Capability],
+    /// Starts it, or returns why it cannot start.
     pub start: fn(&mut Context<'_>) -> anyhow::Result<Box<dyn Collector>>,
+    /// What `glassbox check` reports about it beyond its start.
+    pub examine: fn(&examination::Host<'_>) -> Examination,
 }
 
-/// Reads one noun of every container.
+/// Reads one subject of every container.
 pub trait Collector: Send {
     /// Takes in what belongs to no single container. Called once per tick before the rows, and before a single container
     /// is read between ticks.
@@ -88,6 +100,11 @@ pub trait Collector: Send {
     /// a setting that cannot be met. It runs, but counts as down. Asked at every tick, so it may not be expensive.
     fn limitation(&self) -> Option<&str> {
         None
+    }
+
+    /// What it could not keep so far, by source; the sources are rows of [`losses`](crate::snapshot::losses).
+    fn lost(&self) -> &[(&'static str, u64)] {
+        &[]
     }
 
     /// Reads what belongs to one container into its row. Called for every living container at every tick, and once more

@@ -15,6 +15,7 @@ pub mod functions;
 pub mod host;
 pub mod maps;
 pub mod module;
+pub mod nvidia;
 pub mod offsets;
 pub mod plans;
 pub mod privileges;

@@ -6,9 +6,10 @@
 //! - [`kernel`]: what this kernel offers; loading and attaching the programs of `agent-ebpf`.
 //! - [`containers`]: which cgroup belongs to which container.
 //! - [`collectors`]: from files and kernel maps to the rows of a snapshot.
-//! - [`analysis`]: what follows from a snapshot: GPU states, problems, Xid errors of two sources joined.
+//! - [`analysis`]: what follows from the new snapshot and recent ones: GPU states, problems, Xid errors of two sources joined.
 //! - [`exposition`]: from a snapshot to Prometheus text.
 //! - [`server`]: the HTTP listener.
+//! - [`start`]: kernel programs and collectors, as both subcommands start them.
 //! - [`tick`]: the loop that makes snapshots.
 //! - [`run`], [`check`]: `glassbox run` and `glassbox check`.
 //! - [`cli`]: the command line.
@@ -29,5 +30,6 @@ pub mod log_output;
 pub mod run;
 pub mod server;
 pub mod snapshot;
+pub mod start;
 pub mod tick;
 pub mod version;

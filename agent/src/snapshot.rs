@@ -55,7 +55,7 @@ pub struct Snapshot {
     pub delivery: Delivery,
     /// When the tick was taken.
     pub taken_at: SystemTime,
-    /// Running containers and, for some minutes, those that ended; unordered.
+    /// Running containers and, for some minutes, those that ended; in ascending order of their keys.
     pub containers: Vec<ContainerRow>,
     /// The host itself.
     pub host: Host,
@@ -98,6 +98,8 @@ impl Delivery {
 /// What is known of one container.
 #[derive(Clone, Debug)]
 pub struct ContainerRow {
+    /// Distinguishes this run of the container from every other that the agent has seen; never used twice.
+    pub key: u64,
     /// Who it is.
     pub identity: Arc<Identity>,
     /// When it last ran, as far as seen.
@@ -136,6 +138,8 @@ pub struct ContainerRow {
     pub gpus: Vec<ContainerGpu>,
     /// What is wrong with it, most severe first; empty if nothing is.
     pub problems: Vec<Problem>,
+    /// What earlier runs of the container have counted, until the analysis adds it to the counters of this run.
+    pub earlier: Option<Arc<Totals>>,
 }
 
 impl ContainerRow {
@@ -143,6 +147,7 @@ impl ContainerRow {
     #[must_use]
     pub fn new(identity: Arc<Identity>, now: SystemTime) -> Self {
         Self {
+            key: 0,
             identity,
             last_seen: now,
             ended_at: None,
@@ -161,8 +166,10 @@ impl ContainerRow {
             gpu_state: None,
             gpus: Vec::new(),
             problems: Vec::new(),
+            earlier: None,
         }
     }
+
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {

@@ -18,18 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use glassbox_ebpf::Lost;
 use tokio::sync::watch;
 
 pub use self::wait::Waker;
 use self::{memory::Memory, running::Running, wait::Woken};
 use crate::{
-    analysis::{
-        gpu_state::{GpuStates, Sources},
-        problems::Problems,
-        xids,
-    },
-    collectors::{COLLECTORS, Context, nvidia_driver},
+    analysis::{Analysis, Recent},
     config::Config,
     containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
     kernel::{self, Kernel},
@@ -38,6 +32,7 @@ use crate::{
         agent::{AgentUsage, RuntimeStatus},
         host::Host,
     },
+    start::{self, Started},
 };
 
 /// Receives each snapshot; `None` before the first.
@@ -67,8 +62,7 @@ pub struct Engine {
     refused: slots::Refused,
     lives: containers::Lives,
     losses: losses::Reports,
-    gpu_states: GpuStates,
-    problems: Problems,
+    analysis: Analysis,
     hostname: String,
     memory: Memory,
     ticks: u64,
@@ -82,27 +76,13 @@ impl Engine {
     /// Where this host has no cgroup tree: there is nothing to watch then.
     pub fn start(config: Config, directory: Directory) -> anyhow::Result<(Self, Snapshots)> {
         let layout = Layout::detect(&config.paths.cgroup)?;
-        let mut kernel = match start_kernel(&config, &layout) {
-            Ok(kernel) => Ok(kernel),
-            Err(error) => {
-                tracing::warn!("kernel programs cannot be loaded, their metrics are missing: {error:#}");
-                // The collectors that need them refer to that line instead of repeating it.
-                Err("kernel programs are not loaded, see above".to_owned())
-            }
-        };
-        let collectors = COLLECTORS
-            .iter()
-            .filter(|spec| config.is_on(spec.name))
-            .map(|spec| {
-                let mut context = Context {
-                    config: &config,
-                    layout: &layout,
-                    kernel_error: kernel.as_ref().err().cloned(),
-                    kernel: kernel.as_mut().ok(),
-                    layers: directory.layers().clone(),
-                };
-                Running::start(spec, &mut context)
-            })
+        let Started { kernel, collectors } = start::all(&config, &layout, directory.layers());
+        if let Err(error) = &kernel {
+            tracing::warn!("kernel programs cannot be loaded, their metrics are missing: {error:#}");
+        }
+        let collectors = collectors
+            .into_iter()
+            .filter_map(|start| Some(Running::new(start.spec, start.outcome?)))
             .collect();
         // What reading the kernel's type information took: some 15 MB.
         memory::release();
@@ -131,8 +111,7 @@ impl Engine {
             refused: slots::Refused::default(),
             lives: containers::Lives::default(),
             losses: losses::Reports::default(),
-            gpu_states: GpuStates::default(),
-            problems: Problems::default(),
+            analysis: Analysis::default(),
             hostname,
             memory: Memory::default(),
             ticks: 0,
@@ -174,22 +153,26 @@ impl Engine {
     /// What becomes readable when there are events: the kernel's of containers, and those of collectors.
     fn event_sources(&mut self) -> Vec<RawFd> {
         let Some(kernel) = &self.kernel else { return Vec::new() };
-        let of_collectors =
-            running::active(&mut self.collectors).filter_map(|collector| collector.event_source());
+        let of_collectors = self
+            .collectors
+            .iter_mut()
+            .filter_map(|running| running.with(|collector| collector.event_source()).flatten());
         std::iter::once(kernel.events.descriptor()).chain(of_collectors).collect()
     }
 
     /// When the first collector wants to be called before the next tick.
     fn attend_at(&mut self) -> Option<Instant> {
-        running::active(&mut self.collectors).filter_map(|collector| collector.attend_at()).min()
+        self.collectors.iter_mut().filter_map(Running::attend_at).min()
     }
 
     fn attend(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let now = Instant::now();
-        running::active(&mut self.collectors)
-            .filter(|collector| collector.attend_at().is_some_and(|at| at <= now))
-            .for_each(|collector| collector.attend(kernel));
+        for running in &mut self.collectors {
+            if running.attend_at().is_some_and(|at| at <= now) {
+                running.with(|collector| collector.attend(kernel));
+            }
+        }
     }
 
     /// Reads everything once and publishes it.
@@ -209,24 +192,18 @@ impl Engine {
         for running in &mut self.collectors {
             running.collect_all(&mut self.tracker, self.kernel.as_mut(), &mut host, now.wall);
         }
-        xids::join(&mut host);
-        let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
-        let present = nvml || !host.gpus.is_empty() || self.driver_present();
-        let sources = Sources { present, driver: self.driver_known(), nvml };
-        let rows = self.tracker.living().map(|entry| (entry.container.key, &mut entry.row));
-        self.gpu_states.fill(rows, sources, begun);
         if let Some(kernel) = &mut self.kernel {
             kernel.tick();
         }
         self.ticks += 1;
-        let mut agent = self.usage(begun.elapsed());
-        agent.lost.push(("disk_walks", host.disk.as_ref().map_or(0, |disk| disk.walks_given_up)));
+        let agent = self.usage(begun.elapsed());
         self.losses.report(&agent.lost, begun);
         self.delivery = self.delivery.next();
-        let mut containers = self.tracker.rows(now, self.delivery.number());
-        self.problems.fill(&mut containers, now);
-        let snapshot =
+        let containers = self.tracker.rows(now, self.delivery.number());
+        let mut snapshot =
             Snapshot { delivery: self.delivery.clone(), taken_at: now.wall, containers, host, agent };
+        let previous = self.snapshots.borrow().clone();
+        self.analysis.derive(&mut snapshot, Recent::new(previous.as_deref()), now);
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
         if self.memory.is_due() {
             self.tracker.shrink();
@@ -235,43 +212,13 @@ impl Engine {
         }
     }
 
-    /// True if there is a driver: its programs are attached, or were tried and could not be.
-    fn driver_present(&self) -> bool {
-        let outcomes = self.kernel.as_ref().map(Kernel::outcomes).unwrap_or_default();
-        outcomes.iter().any(|outcome| outcome.probe == nvidia_driver::SPEC.name)
-    }
-
-    /// True if a container that is not seen calling the NVIDIA driver does not call it.
-    fn driver_known(&self) -> bool {
-        let name = nvidia_driver::SPEC.name;
-        let runs = self.collectors.iter().any(|running| running.status.name == name && running.status.up);
-        let refused = |kernel: &Kernel| {
-            kernel.outcomes().iter().any(|outcome| outcome.probe == name && outcome.method.is_none())
-        };
-        runs && !self.kernel.as_ref().is_some_and(refused)
-    }
-
     fn usage(&mut self, tick_duration: Duration) -> AgentUsage {
-        let mut lost: Vec<_> = match &self.kernel {
-            Some(kernel) => {
-                let refused = |lost| match lost {
-                    Lost::CgroupSlots => self.refused.slots,
-                    Lost::CgroupTable => self.refused.entries,
-                    _ => 0,
-                };
-                let lost = kernel.lost().into_iter();
-                lost.map(|(lost, count)| (lost.source(), count + refused(lost))).collect()
-            }
-            None => Lost::ALL.iter().map(|lost| (lost.source(), 0)).collect(),
-        };
-        lost.push(("ended_containers", self.tracker.dropped()));
-        lost.push(("cgroup_walk", self.walks.truncated));
         AgentUsage {
             demo: self.config.demo,
             hostname: self.hostname.clone(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
-            lost,
+            lost: self.lost(),
             maps: self.kernel.as_ref().map(Kernel::maps).unwrap_or_default(),
             runtimes: self
                 .directory
@@ -287,9 +234,4 @@ impl Engine {
             containers_ended: self.lives.ended,
         }
     }
-}
-
-fn start_kernel(config: &Config, layout: &Layout) -> anyhow::Result<Kernel> {
-    let hierarchy_id = layout.hierarchy_id(&config.paths.proc)?;
-    Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
 }

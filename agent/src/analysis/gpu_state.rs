@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::snapshot::{ContainerRow, gpu_state::GpuState};
+use super::{Derivation, Recent};
+use crate::{
+    containers::Moment,
+    snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, host::Host},
+};
 
 /// A call to the driver that takes longer hangs: the longest that CUDA makes, pinning many GB, take seconds.
 const STUCK: Duration = Duration::from_secs(10);
@@ -78,15 +82,25 @@ struct Before {
     grew: Option<Instant>,
 }
 
-/// Whose word can be had.
+/// Which sources there are.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
-    /// This host has an NVIDIA driver, a GPU that NVML knows, or both. Without, a container has no state.
+    /// This host has an NVIDIA driver, a GPU that NVML reports, or both. Without, a container has no state.
     pub present: bool,
     /// The driver's calls are traced, or there is no driver.
     pub driver: bool,
     /// NVML answers.
     pub nvml: bool,
+}
+
+impl Sources {
+    /// Those of a host.
+    #[must_use]
+    pub fn of(host: &Host) -> Self {
+        let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
+        let driver = host.nvidia_tracing.unwrap_or_default();
+        Self { present: nvml || !host.gpus.is_empty() || driver.is_present, driver: driver.is_complete, nvml }
+    }
 }
 
 /// Decides for every container at every tick.
@@ -96,22 +110,28 @@ pub struct GpuStates {
 }
 
 impl GpuStates {
-    /// Fills in the state of living containers, each with the key that is its own.
-    pub fn fill<'a>(
-        &mut self,
-        rows: impl Iterator<Item = (u64, &'a mut ContainerRow)>,
-        sources: Sources,
-        now: Instant,
-    ) {
+    /// Fills in the state of living containers. One that has ended keeps its last state.
+    pub fn fill(&mut self, rows: &mut [ContainerRow], recent: Recent<'_>, sources: Sources, now: Instant) {
         let mut seen = HashMap::with_capacity(self.before.len());
-        for (key, row) in rows {
-            let mut before = self.before.remove(&key);
+        for row in rows {
+            if row.ended_at.is_some() {
+                row.gpu_state = recent.container(row.key).and_then(|row| row.gpu_state);
+                continue;
+            }
+            let mut before = self.before.remove(&row.key);
             let evidence = evidence(row, sources, &mut before, now);
             let present = sources.present || row.nvidia_driver.is_some();
             row.gpu_state = present.then(|| decide(&evidence)).flatten();
-            seen.extend(before.map(|before| (key, before)));
+            seen.extend(before.map(|before| (row.key, before)));
         }
         self.before = seen;
+    }
+}
+
+impl Derivation for GpuStates {
+    fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment) {
+        let sources = Sources::of(&snapshot.host);
+        self.fill(&mut snapshot.containers, recent, sources, now.monotonic);
     }
 }
 
@@ -262,7 +282,12 @@ mod tests {
         let (mut states, mut row, begun) = (GpuStates::default(), row(), Instant::now());
         let sources = Sources { present: true, driver: true, nvml: true };
         let mut after = |row: &mut ContainerRow, seconds| {
-            states.fill(std::iter::once((1, &mut *row)), sources, begun + Duration::from_secs(seconds));
+            states.fill(
+                std::slice::from_mut(row),
+                Recent::default(),
+                sources,
+                begun + Duration::from_secs(seconds),
+            );
             row.gpu_state
         };
         assert_eq!(after(&mut row, 0), Some(GpuState::NoGpu));
@@ -278,11 +303,35 @@ mod tests {
     fn without_nvml_who_has_a_context_has_no_state_and_who_has_none_has_no_gpu() {
         let (mut states, mut row) = (GpuStates::default(), row());
         let sources = Sources { present: true, driver: true, nvml: false };
-        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
         row.nvidia_driver = Some(Box::new(context()));
-        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, None);
+    }
+
+    #[test]
+    fn a_container_that_has_ended_keeps_its_last_state() {
+        let mut states = GpuStates::default();
+        let sources = Sources { present: true, driver: true, nvml: true };
+        let mut rows = vec![ContainerRow { key: 3, ..row() }, ContainerRow { key: 7, ..row() }];
+        rows[1].nvidia_driver = Some(Box::new(context()));
+        states.fill(&mut rows, Recent::default(), sources, Instant::now());
+        assert_eq!(rows[1].gpu_state, Some(GpuState::Loading));
+        let previous = Snapshot {
+            delivery: crate::snapshot::Delivery::default(),
+            taken_at: std::time::SystemTime::UNIX_EPOCH,
+            containers: rows,
+            host: Host::default(),
+            agent: crate::snapshot::agent::AgentUsage::default(),
+        };
+        let mut ended = ContainerRow { key: 7, ended_at: Some(previous.taken_at), ..row() };
+        let recent = Recent::new(Some(&previous));
+        states.fill(std::slice::from_mut(&mut ended), recent, sources, Instant::now());
+        assert_eq!(ended.gpu_state, Some(GpuState::Loading));
+        ended.key = 8;
+        states.fill(std::slice::from_mut(&mut ended), recent, sources, Instant::now());
+        assert_eq!(ended.gpu_state, None, "it was not in the previous snapshot");
     }
 
     fn context() -> crate::snapshot::nvidia_driver::DriverUsage {
@@ -298,11 +347,11 @@ mod tests {
         let mut asks = crate::snapshot::nvidia_driver::DriverUsage::default();
         asks.counters.undecoded = 7;
         row.nvidia_driver = Some(Box::new(asks.clone()));
-        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
         asks.waiting = Some(STUCK);
         row.nvidia_driver = Some(Box::new(asks));
-        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::StuckInDriver));
     }
 
@@ -311,9 +360,14 @@ mod tests {
         let mut row = row();
         let mut states = GpuStates::default();
         let sources = Sources { present: false, driver: true, nvml: false };
-        states.fill([(1, &mut row)].into_iter(), sources, Instant::now());
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, None);
-        states.fill([(1, &mut row)].into_iter(), Sources { present: true, ..sources }, Instant::now());
+        states.fill(
+            std::slice::from_mut(&mut row),
+            Recent::default(),
+            Sources { present: true, ..sources },
+            Instant::now(),
+        );
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
     }
 }

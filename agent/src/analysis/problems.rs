@@ -17,10 +17,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::{Derivation, Recent};
 use crate::{
     containers::Moment,
     snapshot::{
-        ContainerRow,
+        ContainerRow, Snapshot,
         cgroup::CpuUsage,
         gpu_state::GpuState,
         lifecycle::{ExitReason, Health},
@@ -72,6 +73,12 @@ impl Problems {
             histories.insert(name, history);
         }
         self.histories = histories;
+    }
+}
+
+impl Derivation for Problems {
+    fn derive(&mut self, snapshot: &mut Snapshot, _: Recent<'_>, now: Moment) {
+        self.fill(&mut snapshot.containers, now);
     }
 }
 

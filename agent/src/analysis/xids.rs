@@ -1,12 +1,26 @@
 //! Xid errors have two sources, and one is used: the programs on the driver if a hook reports errors to them, else NVML's
 //! events.
 
-use crate::snapshot::{
-    gpu::{Gpu, KnownBy},
-    host::Host,
-    pci_address::PciAddress,
-    xid::ReportedXids,
+use super::{Derivation, Recent};
+use crate::{
+    containers::Moment,
+    snapshot::{
+        Snapshot,
+        gpu::{Gpu, KnownBy},
+        host::Host,
+        pci_address::PciAddress,
+        xid::ReportedXids,
+    },
 };
+
+/// Joins them at every tick.
+pub struct JoinXids;
+
+impl Derivation for JoinXids {
+    fn derive(&mut self, snapshot: &mut Snapshot, _: Recent<'_>, _: Moment) {
+        join(&mut snapshot.host);
+    }
+}
 
 /// Replaces the errors that NVML reported with those that the driver reported. GPUs that NVML does not report get a row
 /// of their own, with nothing but these errors.

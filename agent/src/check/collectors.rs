@@ -1,110 +1,78 @@
-//! The kernel programs and the collectors, each started for a moment.
+//! The kernel programs and the collectors, each started for a moment, and what the collectors report about this host.
 
 use super::{Report, State};
 use crate::{
-    collectors::{COLLECTORS, Context, Spec, host_network, nvidia_driver, nvml, oom},
+    collectors::{
+        Spec,
+        examination::{Examination, Finding, Host, NothingToRead, Verdict},
+    },
     config::Config,
-    containers::cgroup::{Layout, Mode},
-    kernel::{self, Kernel, attach::Outcome},
+    containers::{cgroup::Layout, layers::Layers},
+    kernel::attach::Outcome,
+    start::{self, Started},
 };
 
-/// Probes that lose data if their best hook cannot be had; with the others, a fallback only costs more.
-const LOSES_BY_FALLBACK: [&str; 1] = [nvidia_driver::SPEC.name];
-
-/// One row per probe, one per collector, and `NVIDIA driver` if there is one. `gpu` is the state of the row `GPU`.
-pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>, gpu: State) {
+/// One row per subject of a collector, per probe and per collector.
+pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>) {
     let Some(layout) = layout else {
         return report.row("probes", State::Degraded, "no cgroups, so no containers");
     };
-    let kernel = layout.hierarchy_id(&config.paths.proc).and_then(|hierarchy_id| {
-        Kernel::start(&kernel::Options { config, hierarchy_id, change_offsets: |_| () })
-    });
-    let (mut kernel, kernel_error) = match kernel {
-        Ok(kernel) => (Some(kernel), None),
-        Err(error) => (None, Some(format!("{error:#}"))),
+    let Started { kernel, collectors } = start::all(config, layout, &Layers::default());
+    let examine = |spec: &Spec| {
+        (spec.examine)(&Host { config, layout, kernel: kernel.as_ref().ok(), is_on: config.is_on(spec.name) })
     };
-    // Before what the programs have to say: some collectors attach theirs themselves.
-    let started: Vec<_> = COLLECTORS
-        .iter()
-        .map(|spec| {
-            let kernel_error = kernel_error.clone();
-            let layers = Default::default();
-            let mut context = Context { config, layout, kernel: kernel.as_mut(), kernel_error, layers };
-            (
-                spec,
-                config.is_on(spec.name).then(|| {
-                    (spec.start)(&mut context).map(|started| started.limitation().map(str::to_owned))
-                }),
-            )
-        })
-        .collect();
-    match &kernel_error {
-        None => kernel.iter().flat_map(Kernel::outcomes).for_each(|outcome| probe(report, outcome)),
-        Some(error) => report.row("probes", without_programs(config), error),
-    }
-    let driver = nvidia_driver::describe(config);
-    for (spec, started) in started {
-        let subject = format!("collector {}", spec.name);
-        let (state, finding) = match started {
-            None => (State::Off, format!("switched off (collectors.{} = false)", spec.name)),
-            Some(Err(error)) => failed(spec, config, layout, kernel.is_some(), &error),
-            Some(Ok(Some(limitation))) => (State::Degraded, limitation),
-            Some(Ok(None)) => works(spec, config, kernel.as_ref(), driver.is_some(), gpu),
+    let mut rows = Vec::new();
+    for start in &collectors {
+        let Examination { collector, subjects } = examine(start.spec);
+        for (subject, finding) in subjects {
+            report.row(subject, state(finding.verdict), finding.text);
+        }
+        let finding = match &start.outcome {
+            None => {
+                Finding::new(Verdict::Off, format!("switched off (collectors.{} = false)", start.spec.name))
+            }
+            Some(Err(error)) => refusal(config, kernel.is_ok(), error),
+            Some(Ok(started)) => match started.limitation() {
+                Some(limitation) => Finding::new(Verdict::Degraded, limitation),
+                None => collector.unwrap_or_else(|| Finding::new(Verdict::Works, start.spec.summary)),
+            },
         };
-        report.row(subject, state, finding);
+        rows.push((start.spec.name, finding));
     }
-    if let Some(driver) = driver {
-        report.ok("NVIDIA driver", driver);
+    match &kernel {
+        // Once the collectors have started: some attach their own programs.
+        Ok(kernel) => kernel.outcomes().iter().for_each(|outcome| probe(report, outcome)),
+        Err(error) => report.row("probes", state(without_programs(config)), format!("{error:#}")),
+    }
+    for (name, finding) in rows {
+        report.row(format!("collector {name}"), state(finding.verdict), finding.text);
+    }
+}
+
+fn state(verdict: Verdict) -> State {
+    match verdict {
+        Verdict::Works => State::Ok,
+        Verdict::Degraded => State::Degraded,
+        Verdict::NotApplicable => State::NotApplicable,
+        Verdict::Off => State::Off,
     }
 }
 
 /// How bad it is that there are no kernel programs.
-fn without_programs(config: &Config) -> State {
-    if config.kernel.enabled { State::Degraded } else { State::Off }
+fn without_programs(config: &Config) -> Verdict {
+    if config.kernel.enabled { Verdict::Degraded } else { Verdict::Off }
 }
 
-fn failed(
-    spec: &Spec,
-    config: &Config,
-    layout: &Layout,
-    has_programs: bool,
-    error: &anyhow::Error,
-) -> (State, String) {
-    let state = if spec.name == host_network::SPEC.name && layout.mode() == Mode::V1 {
-        State::NotApplicable
+/// A collector that cannot start.
+fn refusal(config: &Config, has_programs: bool, error: &anyhow::Error) -> Finding {
+    let verdict = if error.is::<NothingToRead>() {
+        Verdict::NotApplicable
     } else if has_programs {
-        State::Degraded
+        Verdict::Degraded
     } else {
         without_programs(config)
     };
-    (state, format!("{error:#}"))
-}
-
-/// A collector that starts may still lack something that only shows with the first container.
-fn works(
-    spec: &Spec,
-    config: &Config,
-    kernel: Option<&Kernel>,
-    has_driver: bool,
-    gpu: State,
-) -> (State, String) {
-    let name = spec.name;
-    if name == nvidia_driver::SPEC.name && !has_driver {
-        return (State::NotApplicable, "no NVIDIA driver is loaded; traced as soon as one is".into());
-    }
-    if name == nvidia_driver::SPEC.name
-        && let Some(Err(error)) = kernel.map(|kernel| kernel.method(name))
-    {
-        return (State::Degraded, format!("{error:#}"));
-    }
-    if name == nvml::SPEC.name && gpu != State::Ok {
-        return (gpu, "see GPU".into());
-    }
-    if name == oom::SPEC.name && kernel.is_none_or(|kernel| kernel.method(name).is_err()) {
-        let finding = "from cgroup files only: the last kill of a container that is killed whole is missed";
-        return (without_programs(config), finding.into());
-    }
-    (State::Ok, spec.summary.into())
+    Finding::new(verdict, format!("{error:#}"))
 }
 
 fn probe(report: &mut Report, outcome: &Outcome) {
@@ -116,9 +84,12 @@ fn probe(report: &mut Report, outcome: &Outcome) {
         }
         None => report.row(&subject, State::Degraded, outcome.reasons()),
     }
-    let fallback = if LOSES_BY_FALLBACK.contains(&outcome.probe) { State::Degraded } else { State::Ok };
-    for (method, reason) in outcome.method.map(|_| &outcome.refused).into_iter().flatten() {
-        report.detail(&subject, format!("not {method}"), fallback, reason);
+    if let Some(method) = outcome.method {
+        // A fallback that misses nothing only costs more.
+        let state = if method.misses.is_empty() { State::Ok } else { State::Degraded };
+        for (better, reason) in &outcome.refused {
+            report.detail(&subject, format!("not {better}"), state, reason);
+        }
     }
     for (program, reason) in &outcome.without {
         report.detail(&subject, format!("without {program}"), State::Degraded, reason);

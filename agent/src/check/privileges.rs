@@ -4,13 +4,16 @@ use std::path::Path;
 
 use super::{Report, State};
 use crate::{
-    collectors::{disk, host_network, network, nvml},
+    collectors::COLLECTORS,
     config::Config,
     kernel::{
         host,
         privileges::{BPF, Capability, DAC_READ_SEARCH, NET_ADMIN, PERFMON, Privileges, SYS_PTRACE},
     },
 };
+
+/// Used whichever collectors are on.
+const ALWAYS: [&Capability; 3] = [&BPF, &PERFMON, &DAC_READ_SEARCH];
 
 /// The row `privileges` and one per namespace.
 pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
@@ -43,18 +46,13 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
 
 /// The capabilities that this configuration uses.
 fn wanted(config: &Config) -> Vec<&'static Capability> {
-    let mut wanted = Vec::new();
-    if config.kernel.enabled {
-        wanted.extend([&BPF, &PERFMON]);
-    }
-    if [network::SPEC.name, nvml::SPEC.name, disk::SPEC.name].iter().any(|name| config.is_on(name)) {
-        wanted.push(&SYS_PTRACE);
-    }
-    wanted.push(&DAC_READ_SEARCH);
-    if config.kernel.enabled && config.is_on(host_network::SPEC.name) {
-        wanted.push(&NET_ADMIN);
-    }
-    wanted
+    let collectors: Vec<_> = COLLECTORS.iter().filter(|spec| config.is_on(spec.name)).collect();
+    let is_used = |capability: &&Capability| {
+        let is_asked_for = ALWAYS.contains(capability)
+            || collectors.iter().any(|spec| spec.capabilities.contains(capability));
+        is_asked_for && (config.kernel.enabled || !capability.is_for_programs)
+    };
+    [&BPF, &PERFMON, &SYS_PTRACE, &DAC_READ_SEARCH, &NET_ADMIN].into_iter().filter(is_used).collect()
 }
 
 fn namespaces(report: &mut Report, proc_root: &Path) {

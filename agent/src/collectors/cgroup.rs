@@ -22,7 +22,7 @@ mod v2;
 use std::collections::HashMap;
 
 use self::source::{Reader, Source, Tracked};
-use super::{Collector, Context, Spec};
+use super::{Collector, Context, Spec, examination};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, block_devices::DeviceNames},
@@ -33,7 +33,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "cgroup",
     summary: "CPU, memory, I/O, pressure and limits, from cgroup files",
+    capabilities: &[],
     start: |context| Ok(Box::new(CgroupFiles::new(context)?)),
+    examine: examination::of_start,
 };
 
 /// What changes rarely is read at one of so many ticks,

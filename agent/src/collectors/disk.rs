@@ -34,11 +34,11 @@ use self::{
     rounds::Rounds,
     walk::{BOUNDS, Bounds},
 };
-use super::{Collector, Context, Spec, thread::Thread};
+use super::{Collector, Context, Spec, examination, thread::Thread};
 use crate::containers::process;
 use crate::{
     containers::{cgroup::Layout, layers::Layers, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, privileges},
     snapshot::{ContainerRow, disk::DiskReading, host::Host},
 };
 
@@ -46,7 +46,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "disk",
     summary: "sizes and limits of writable layers, from project quotas and CRI",
+    capabilities: &[&privileges::SYS_PTRACE],
     start: |context| Ok(Box::new(Disk::new(context)?)),
+    examine: examination::of_start,
 };
 
 /// What was read is old after so many periods.
@@ -79,6 +81,8 @@ struct Disk {
     rows: HashMap<u64, u64>,
     /// Why writable layers cannot be found.
     limitation: Option<String>,
+    /// Walks that were given up.
+    lost: [(&'static str, u64); 1],
     _thread: Thread,
 }
 
@@ -113,6 +117,7 @@ impl Disk {
             number: 0,
             rows: HashMap::new(),
             limitation,
+            lost: [("disk_walks", 0)],
             _thread: thread,
         })
     }
@@ -124,6 +129,7 @@ impl Collector for Disk {
         let current =
             self.reading.as_ref().filter(|reading| reading.taken.elapsed() <= self.period * STALE_PERIODS);
         self.number = current.map_or(0, |reading| reading.number);
+        self.lost[0].1 = self.reading.as_ref().map_or(0, |reading| reading.walks_given_up);
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
@@ -147,12 +153,15 @@ impl Collector for Disk {
         self.limitation.as_deref()
     }
 
+    fn lost(&self) -> &[(&'static str, u64)] {
+        &self.lost
+    }
+
     fn collect_host(&mut self, host: &mut Host) {
         let last = self.reading.as_ref();
         host.disk = Some(DiskReading {
             age: last.map(|reading| reading.taken.elapsed()),
             duration: last.filter(|_| self.number != 0).map(|reading| reading.duration),
-            walks_given_up: last.map_or(0, |reading| reading.walks_given_up),
         });
     }
 

@@ -18,7 +18,10 @@ use std::{
 use anyhow::Context as _;
 use glassbox_ebpf::{host_network::HostNetworkCounters, maps, programs};
 
-use super::{Collector, Context, Spec};
+use super::{
+    Collector, Context, Spec,
+    examination::{self, NothingToRead},
+};
 use crate::{
     containers::{
         cgroup::{Layout, Mode},
@@ -28,6 +31,7 @@ use crate::{
     kernel::{
         Kernel,
         cgroup_links::{CgroupLinks, CgroupProgram},
+        privileges,
         slot_array::SlotArray,
     },
     snapshot::ContainerRow,
@@ -37,7 +41,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "host_network",
     summary: "IP traffic of containers in the host's network, from programs on their cgroups",
+    capabilities: &[&privileges::NET_ADMIN],
     start,
+    examine: examination::of_start,
 };
 
 /// The pair that counts the packets of one cgroup.
@@ -54,10 +60,10 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let layout = context.layout.clone();
-    anyhow::ensure!(
-        layout.mode() != Mode::V1,
-        "find a v2 hierarchy: sockets know their v2 cgroup, and this host has none"
-    );
+    if layout.mode() == Mode::V1 {
+        let reason = "find a v2 hierarchy: sockets know their v2 cgroup, and this host has none";
+        return Err(NothingToRead(reason).into());
+    }
     let proc_root = context.config.paths.proc.clone();
     process::same_namespace(&proc_root)?;
     let kernel = context.kernel()?;

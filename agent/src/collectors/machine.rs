@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Collector, Context, Spec};
+use super::{Collector, Context, Spec, examination};
 use crate::{
     containers::tracker::Container,
     snapshot::{ContainerRow, host::Host, machine::Machine},
@@ -22,7 +22,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "machine",
     summary: "CPUs and memory of the host, from /proc and /sys",
+    capabilities: &[],
     start: |context| Ok(Box::new(MachineFiles::new(context))),
+    examine: examination::of_start,
 };
 
 /// How long what was read is taken for true.

@@ -22,10 +22,11 @@ use self::{
     device::Devices,
     sockets::{SocketFiles, SocketTables},
 };
-use super::{Collector, Context, Spec};
+use super::{Collector, Context, Spec, examination};
 use crate::containers::process;
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
+    kernel::privileges,
     snapshot::{ContainerRow, host::Host, network::InterfaceCounters},
 };
 
@@ -33,7 +34,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "network",
     summary: "interface counters, from /proc/PID/net/dev",
+    capabilities: &[&privileges::SYS_PTRACE],
     start: |context| Ok(Box::new(Network::new(context)?)),
+    examine: examination::of_start,
 };
 
 /// A container without a namespace of its own is looked at again at every so many ticks: the one that it

@@ -10,7 +10,6 @@ mod loads;
 mod modules;
 mod names;
 mod presence;
-mod running;
 mod usage;
 mod xids;
 
@@ -30,15 +29,18 @@ use self::{
     presence::Presence,
     usage::{enter_command, enter_failure, usage},
 };
-use super::{Collector, Context, Spec};
+use super::{
+    Collector, Context, Spec,
+    examination::{self, Examination, Finding, Verdict},
+};
 use crate::{
     config::{Config, Release},
     containers::tracker::Container,
-    kernel::{Kernel, by_slot::BySlot, slot_array::SharedSlotArray},
+    kernel::{Kernel, by_slot::BySlot, nvidia, slot_array::SharedSlotArray},
     snapshot::{
         ContainerRow,
         host::Host,
-        nvidia_driver::{CommandUsage, Failure, FailureCount, LayoutSupport},
+        nvidia_driver::{CommandUsage, DriverTracing, Failure, FailureCount, LayoutSupport},
         scheduler::Histogram,
     },
 };
@@ -47,7 +49,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "nvidia_driver",
     summary: "ioctls on the NVIDIA driver by command, their failures, GPU memory and cold starts",
+    capabilities: &[],
     start,
+    examine,
 };
 
 const SYS: &str = "/sys";
@@ -62,8 +66,22 @@ const STORM_WINDOW: Duration = Duration::from_millis(20);
 pub fn describe(config: &Config) -> Option<String> {
     let devices = devices::devices(&config.paths.proc, &config.nvidia_driver);
     let release =
-        config.nvidia_driver.release.or_else(|| running::release(&config.paths.proc, Path::new(SYS)));
+        config.nvidia_driver.release.or_else(|| nvidia::release(&config.paths.proc, Path::new(SYS)));
     (!devices.is_empty()).then(|| described(release))
+}
+
+fn examine(host: &examination::Host<'_>) -> Examination {
+    let driver = describe(host.config);
+    let collector = match (&driver, host.kernel.map(|kernel| kernel.method(SPEC.name))) {
+        (None, _) => {
+            let text = "no NVIDIA driver is loaded; traced as soon as one is";
+            Some(Finding::new(Verdict::NotApplicable, text))
+        }
+        (Some(_), Some(Err(error))) => Some(Finding::new(Verdict::Degraded, format!("{error:#}"))),
+        (Some(_), _) => None,
+    };
+    let subject = |driver| ("NVIDIA driver".to_owned(), Finding::new(Verdict::Works, driver));
+    Examination { collector, subjects: driver.map(subject).into_iter().collect() }
 }
 
 /// The release, and whether its structures are known.
@@ -94,6 +112,7 @@ struct NvidiaDriver {
     slots: SharedSlotArray<DriverSlot>,
     /// When the current window began, and how often the maps were read in it.
     readings: (Instant, u32),
+    tracing: DriverTracing,
     commands_by_slot: HashMap<u32, Vec<CommandUsage>>,
     failures_by_slot: HashMap<u32, Vec<FailureCount>>,
     polls_by_slot: HashMap<u32, Vec<(&'static str, Histogram)>>,
@@ -109,6 +128,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         failures: kernel.by_slot(maps::NVIDIA_FAILURES)?,
         slots: kernel.shared_slot_array(maps::NVIDIA_SLOTS)?,
         readings: (Instant::now(), 0),
+        tracing: DriverTracing::default(),
         commands_by_slot: HashMap::new(),
         failures_by_slot: HashMap::new(),
         polls_by_slot: HashMap::new(),
@@ -132,6 +152,7 @@ impl Collector for NvidiaDriver {
     fn refresh(&mut self, kernel: Option<&mut Kernel>) {
         if let Some(kernel) = kernel {
             self.presence.look_if_due(kernel);
+            self.tracing = self.presence.tracing(kernel);
         }
         if !self.presence.ever() || !self.may_read() {
             return;
@@ -204,6 +225,7 @@ impl Collector for NvidiaDriver {
     fn collect_host(&mut self, host: &mut Host) {
         host.reported_xids = self.presence.xids();
         host.nvidia_driver = self.presence.info();
+        host.nvidia_tracing = Some(self.tracing);
     }
 
     fn outlives_cgroup(&self) -> bool {

@@ -21,6 +21,7 @@ mod cursor;
 mod device;
 mod driver_gpus;
 mod events;
+mod examination;
 mod fields;
 mod gpm;
 mod history;
@@ -46,7 +47,7 @@ use super::{
 use crate::{
     config::Config,
     containers::{cgroup::Layout, tracker::Container},
-    kernel::Kernel,
+    kernel::{Kernel, privileges},
     snapshot::{
         ContainerRow,
         gpu::{ContainerGpu, Gpu, KnownBy, NvmlUsage},
@@ -58,7 +59,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "nvml",
     summary: "GPUs and the containers on them, from NVIDIA's management library",
+    capabilities: &[&privileges::SYS_PTRACE],
     start: |context| Ok(Box::new(Nvml::new(context)?)),
+    examine: examination::examine,
 };
 
 /// How long to wait before a library or a GPU that is not there is looked for again: at first, and at most.

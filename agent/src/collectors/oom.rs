@@ -22,7 +22,10 @@ use std::{
 use glassbox_ebpf::{containers::SHARED_SLOT, maps};
 
 use self::account::Account;
-use super::{Collector, Context, Spec};
+use super::{
+    Collector, Context, Spec,
+    examination::{self, Examination, Finding, Verdict},
+};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
     kernel::{Kernel, slot_array::SharedSlotArray},
@@ -33,7 +36,9 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "oom",
     summary: "processes killed because memory ran out, from the kernel's OOM killer and cgroup files",
+    capabilities: &[],
     start: |context| Ok(Box::new(Oom::new(context)?)),
+    examine,
 };
 
 /// Longer than either file.
@@ -97,6 +102,15 @@ fn events_are_local(proc_root: &Path) -> bool {
     let mut options =
         columns.filter_map(|mut columns| (columns.next()? == "cgroup2").then(|| columns.next())?);
     options.any(|options| options.split(',').any(|option| option == "memory_localevents"))
+}
+
+fn examine(host: &examination::Host<'_>) -> Examination {
+    if host.kernel.is_some_and(|kernel| kernel.method(SPEC.name).is_ok()) {
+        return Examination::default();
+    }
+    let verdict = if host.config.kernel.enabled { Verdict::Degraded } else { Verdict::Off };
+    let text = "from cgroup files only: the last kill of a container that is killed whole is missed";
+    Examination { collector: Some(Finding::new(verdict, text)), ..Examination::default() }
 }
 
 impl Collector for Oom {

@@ -5,14 +5,16 @@
 
 use glassbox_ebpf::{maps, scheduler::SchedulerCounters};
 
-use super::{Collector, Context, Spec};
+use super::{Collector, Context, Spec, examination};
 use crate::{containers::tracker::Container, kernel::slot_array::SlotArray, snapshot::ContainerRow};
 
 /// The registry's row.
 pub const SPEC: Spec = Spec {
     name: "scheduler",
     summary: "run-queue waits, time on CPU and switches, from sched_switch in the kernel",
+    capabilities: &[],
     start,
+    examine: examination::of_start,
 };
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {

@@ -10,6 +10,8 @@ pub struct Capability {
     pub name: &'static str,
     /// What is lost without it.
     pub cost: &'static str,
+    /// True if it is of use only together with kernel programs.
+    pub is_for_programs: bool,
     /// Bits of which one is enough: include/uapi/linux/capability.h. CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON.
     bits: &'static [u32],
 }
@@ -18,25 +20,33 @@ pub struct Capability {
 pub static BPF: Capability = Capability {
     name: "CAP_BPF",
     cost: "no kernel programs: no scheduler, NVIDIA driver or host network metrics, OOM kills may be undercounted",
+    is_for_programs: true,
     bits: &[39, 21],
 };
 /// Read kernel memory from kernel programs, and attach them.
-pub static PERFMON: Capability = Capability { name: "CAP_PERFMON", cost: BPF.cost, bits: &[38, 21] };
+pub static PERFMON: Capability =
+    Capability { name: "CAP_PERFMON", cost: BPF.cost, is_for_programs: true, bits: &[38, 21] };
 /// Read files below `/proc/PID` of other users' processes.
 pub static SYS_PTRACE: Capability = Capability {
     name: "CAP_SYS_PTRACE",
     cost: "no network metrics of containers of other users",
+    is_for_programs: false,
     bits: &[19],
 };
 /// Read files whatever their mode.
 pub static DAC_READ_SEARCH: Capability = Capability {
     name: "CAP_DAC_READ_SEARCH",
     cost: "files of other users with a restrictive mode are not read",
+    is_for_programs: false,
     bits: &[2],
 };
 /// Attach programs that count packets to cgroups.
-pub static NET_ADMIN: Capability =
-    Capability { name: "CAP_NET_ADMIN", cost: "no traffic of containers in the host's network", bits: &[12] };
+pub static NET_ADMIN: Capability = Capability {
+    name: "CAP_NET_ADMIN",
+    cost: "no traffic of containers in the host's network",
+    is_for_programs: true,
+    bits: &[12],
+};
 
 /// What started this process, as far as it changes how capabilities are granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

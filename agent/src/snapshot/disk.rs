@@ -45,6 +45,4 @@ pub struct DiskReading {
     pub age: Option<Duration>,
     /// How long it took.
     pub duration: Option<Duration>,
-    /// Walks that were given up because a layer has too many files, too deep ones or some that cannot be read.
-    pub walks_given_up: u64,
 }

@@ -6,7 +6,7 @@ use super::{
     disk::DiskReading,
     gpu::{Gpu, NvmlUsage},
     machine::Machine,
-    nvidia_driver::DriverInfo,
+    nvidia_driver::{DriverInfo, DriverTracing},
     xid::ReportedXids,
 };
 
@@ -23,6 +23,8 @@ pub struct Host {
     pub machine: Option<Arc<Machine>>,
     /// The NVIDIA driver; `None` without one, or if its collector is off.
     pub nvidia_driver: Option<DriverInfo>,
+    /// How far calls to it are seen; `None` if its collector is off.
+    pub nvidia_tracing: Option<DriverTracing>,
     /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
     pub reported_xids: Option<Vec<ReportedXids>>,
     /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.

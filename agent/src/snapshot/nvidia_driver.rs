@@ -75,6 +75,15 @@ pub struct ColdStart {
     pub last_large_allocation: Option<Duration>,
 }
 
+/// How far the calls of containers to the driver are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DriverTracing {
+    /// There is a driver: programs are attached to it, or attaching them has failed.
+    pub is_present: bool,
+    /// A container without a [`DriverUsage`] has not called the driver since it was first seen.
+    pub is_complete: bool,
+}
+
 /// The driver of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverInfo {

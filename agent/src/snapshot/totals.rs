@@ -60,7 +60,7 @@ impl Totals {
 
     /// These and others.
     #[must_use]
-    pub fn with(mut self, others: Option<Box<Self>>) -> Self {
+    pub fn with(mut self, others: Option<&Self>) -> Self {
         if let Some(others) = others {
             self.cgroup.accumulate(&others.cgroup);
             self.scheduler.accumulate(&others.scheduler);

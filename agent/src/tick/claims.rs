@@ -102,7 +102,9 @@ impl Engine {
         let Some(entry) = self.tracker.get_mut(key) else { return };
         let container = entry.container.clone();
         let nested: Vec<u64> = entry.nested.drain().collect();
-        super::running::active(&mut self.collectors).for_each(|collector| collector.forget(&container));
+        for running in &mut self.collectors {
+            running.with(|collector| collector.forget(&container));
+        }
         self.tracker.disown(key);
         self.lives.ended += 1;
         self.refused.forget(container.cgroup_id);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, Running, running};
+use super::{Engine, Running};
 use crate::{
     collectors::Collector,
     containers::{
@@ -122,7 +122,9 @@ impl Engine {
                 kernel.slots.leave(nested);
             }
         }
-        running::active(&mut self.collectors).for_each(|collector| collector.forget(&entry.container));
+        for running in &mut self.collectors {
+            running.with(|collector| collector.forget(&entry.container));
+        }
         let slot = entry.container.slot.take();
         self.lives.ended += 1;
         self.refused.forget(cgroup_id);
@@ -138,7 +140,9 @@ impl Engine {
         else {
             return;
         };
-        running::active(&mut self.collectors).for_each(|collector| collector.clear_slot(slot));
+        for running in &mut self.collectors {
+            running.with(|collector| collector.clear_slot(slot));
+        }
         kernel.slots.release(slot, cgroup_id);
     }
 
@@ -266,13 +270,15 @@ fn read(
     refresh: bool,
     wanted: impl Fn(&dyn Collector) -> bool,
 ) {
-    for collector in running::active(collectors) {
-        if refresh {
-            collector.refresh(kernel.as_deref_mut());
-        }
-        if wanted(collector.as_ref()) {
-            // Errors are the tick's to report: a cgroup that is being made or removed has half of its files.
-            let _ = collector.collect(&entry.container, &mut entry.row);
-        }
+    for running in collectors {
+        running.with(|collector| {
+            if refresh {
+                collector.refresh(kernel.as_deref_mut());
+            }
+            if wanted(collector) {
+                // Only the tick reports errors: a cgroup that is being made or removed has only some of its files.
+                let _ = collector.collect(&entry.container, &mut entry.row);
+            }
+        });
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, running};
+use super::Engine;
 use crate::{
     containers::Moment,
     kernel::{Kernel, events::Event},
@@ -94,7 +94,9 @@ impl Engine {
         while let Some(kernel) = &mut self.kernel {
             if self.events.is_due() {
                 // First: what they are about may happen at once, and it takes them microseconds to see that there is none.
-                running::active(&mut self.collectors).for_each(|collector| collector.on_events(kernel));
+                for running in &mut self.collectors {
+                    running.with(|collector| collector.on_events(kernel));
+                }
                 self.events.drain(kernel);
             }
             let Some(event) = self.events.next() else { return };

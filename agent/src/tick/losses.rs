@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::snapshot::losses;
+use glassbox_ebpf::Lost;
+
+use super::Engine;
+use crate::{kernel::Kernel, snapshot::losses};
 
 /// A source is reported again after so long at the earliest.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -43,6 +46,28 @@ impl Reports {
             }
         }
         due
+    }
+}
+
+impl Engine {
+    /// What was lost so far, by source. Every source is present, also those of collectors that are off.
+    pub(super) fn lost(&mut self) -> Vec<(&'static str, u64)> {
+        let mut lost: Vec<_> = losses::SOURCES.iter().map(|source| (source.name, 0)).collect();
+        let mut add = |name, count| match lost.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, total)) => *total += count,
+            None => lost.push((name, count)),
+        };
+        for (kind, count) in self.kernel.iter().flat_map(Kernel::lost) {
+            add(kind.source(), count);
+        }
+        add(Lost::CgroupSlots.source(), self.refused.slots);
+        add(Lost::CgroupTable.source(), self.refused.entries);
+        add("ended_containers", self.tracker.dropped());
+        add("cgroup_walk", self.walks.truncated);
+        for running in &mut self.collectors {
+            running.with(|collector| collector.lost().iter().for_each(|(name, count)| add(name, *count)));
+        }
+        lost
     }
 }
 

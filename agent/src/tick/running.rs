@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    collectors::{Collector, Context, Spec},
+    collectors::{Collector, NoKernelPrograms, Spec},
     containers::tracker::Tracker,
     kernel::Kernel,
     snapshot::{agent::CollectorStatus, host::Host},
@@ -22,16 +22,21 @@ pub(super) struct Running {
     limitation: Option<String>,
 }
 
-/// The collectors that run.
-pub(super) fn active(all: &mut [Running]) -> impl Iterator<Item = &mut Box<dyn Collector>> {
-    all.iter_mut().filter_map(|running| running.collector.as_mut())
-}
-
 impl Running {
-    /// Starts it; where that cannot be, the log says why.
-    pub(super) fn start(spec: &Spec, context: &mut Context<'_>) -> Self {
-        let collector = (spec.start)(context)
-            .inspect_err(|error| tracing::warn!("collector {} is off: {error:#}", spec.name))
+    /// A collector that has started, or the reason why it could not, which is logged.
+    pub(super) fn new(spec: &Spec, outcome: anyhow::Result<Box<dyn Collector>>) -> Self {
+        let collector = outcome
+            .inspect_err(|error| {
+                // The reason was logged when loading them failed.
+                if error.is::<NoKernelPrograms>() {
+                    tracing::warn!(
+                        "collector {} is off: kernel programs are not loaded, see above",
+                        spec.name
+                    );
+                } else {
+                    tracing::warn!("collector {} is off: {error:#}", spec.name);
+                }
+            })
             .ok();
         let up = collector.is_some();
         let status = CollectorStatus { name: spec.name, up, duration: Duration::ZERO, errors: 0 };
@@ -40,7 +45,24 @@ impl Running {
         running
     }
 
-    /// One run over all living containers. A collector that panics is left out from then on.
+    /// Calls the collector, if it runs. One that panics is left out from then on.
+    pub(super) fn with<R>(&mut self, call: impl FnOnce(&mut dyn Collector) -> R) -> Option<R> {
+        let collector = self.collector.as_mut()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(collector.as_mut())));
+        if outcome.is_err() {
+            tracing::error!("collector {} panicked and is off from now on", self.status.name);
+            self.collector = None;
+            self.status.up = false;
+        }
+        outcome.ok()
+    }
+
+    /// When the collector has to be called before the next tick.
+    pub(super) fn attend_at(&mut self) -> Option<Instant> {
+        self.with(|collector| collector.attend_at()).flatten()
+    }
+
+    /// One run over all living containers.
     pub(super) fn collect_all(
         &mut self,
         tracker: &mut Tracker,
@@ -48,10 +70,9 @@ impl Running {
         host: &mut Host,
         now: SystemTime,
     ) {
-        let Some(collector) = &mut self.collector else { return };
         let begun = Instant::now();
-        let (mut succeeded, mut failed) = (0u32, None);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let (mut succeeded, mut errors, mut failed) = (0u32, 0, None);
+        let outcome = self.with(|collector| {
             collector.refresh(kernel);
             for entry in tracker.living() {
                 if entry.row.is_running() {
@@ -60,36 +81,35 @@ impl Running {
                 match collector.collect(&entry.container, &mut entry.row) {
                     Ok(()) => succeeded += 1,
                     Err(error) => {
-                        self.status.errors += 1;
+                        errors += 1;
                         failed = Some(error.context(format!("container {}", entry.container.identity.id)));
                     }
                 }
             }
             collector.collect_host(host);
-        }));
+        });
+        self.status.errors += errors;
+        if outcome.is_none() {
+            return;
+        }
         self.status.duration = begun.elapsed();
         self.status.up = succeeded > 0 || failed.is_none();
         self.note_limitation();
         if let Some(error) = failed {
             self.report(&error);
         }
-        if outcome.is_err() {
-            tracing::error!("collector {} panicked and is off from now on", self.status.name);
-            self.collector = None;
-            self.status.up = false;
-        }
     }
 
     /// A collector with a limitation counts as down; each is logged once.
     fn note_limitation(&mut self) {
-        let limitation = self.collector.as_ref().and_then(|collector| collector.limitation());
-        if let Some(reason) = limitation {
+        let limitation = self.with(|collector| collector.limitation().map(str::to_owned)).flatten();
+        if let Some(reason) = &limitation {
             self.status.up = false;
-            if self.limitation.as_deref() != Some(reason) {
+            if self.limitation.as_ref() != Some(reason) {
                 tracing::warn!("collector {} is limited: {reason}", self.status.name);
             }
         }
-        self.limitation = limitation.map(str::to_owned);
+        self.limitation = limitation;
     }
 
     /// Logs an error unless it is the one logged last: a broken file must not fill the disk.
@@ -150,6 +170,16 @@ mod tests {
     fn a_collector_that_panics_is_off_from_then_on() {
         let running = run_twice(|| panic!("a bug"));
         assert!(running.collector.is_none() && !running.status.up);
+    }
+
+    #[test]
+    fn a_collector_that_panics_between_ticks_is_off_from_then_on() {
+        let mut running = run_twice(|| Ok(()));
+        assert!(running.status.up);
+        assert_eq!(running.with(|collector| collector.outlives_cgroup()), Some(false));
+        assert_eq!(running.with(|_| -> u8 { panic!("a bug in an event") }), None);
+        assert!(running.collector.is_none() && !running.status.up);
+        assert_eq!(running.with(|collector| collector.outlives_cgroup()), None);
     }
 
     #[test]

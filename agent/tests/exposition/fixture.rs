@@ -76,6 +76,7 @@ pub(crate) fn host() -> Snapshot {
         host: Host {
             gpus: gpus(),
             stray_gpus: vec![stray(), failed()],
+            nvidia_tracing: None,
             nvidia_driver: Some(DriverInfo {
                 release: "610.57.04".into(),
                 layouts: LayoutSupport::AssumedNewest,
@@ -84,7 +85,6 @@ pub(crate) fn host() -> Snapshot {
             disk: Some(DiskReading {
                 age: Some(Duration::from_millis(31_500)),
                 duration: Some(Duration::from_micros(640)),
-                walks_given_up: 0,
             }),
             machine,
             reported_xids: None,

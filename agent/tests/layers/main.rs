@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["analysis"],
     &["exposition"],
     &["server"],
+    &["start"],
     &["tick"],
     &["check", "run"],
     &["cli"],

@@ -23,6 +23,14 @@ struct Host {
     row: ContainerRow,
 }
 
+/// What is reported of the readings.
+#[derive(Debug)]
+struct Seen {
+    age: Option<Duration>,
+    duration: Option<Duration>,
+    walks_given_up: u64,
+}
+
 impl Host {
     /// One container with one process.
     fn new() -> Self {
@@ -85,7 +93,7 @@ impl Host {
     }
 
     /// What the agent does at a tick.
-    fn tick(&mut self) -> DiskReading {
+    fn tick(&mut self) -> Seen {
         let disk = self.disk.as_mut().unwrap();
         let begun = Instant::now();
         disk.refresh(None);
@@ -93,10 +101,11 @@ impl Host {
         let mut host = crate::snapshot::host::Host::default();
         disk.collect_host(&mut host);
         assert!(begun.elapsed() < Duration::from_millis(50), "a tick waited: {:?}", begun.elapsed());
-        host.disk.unwrap()
+        let DiskReading { age, duration } = host.disk.unwrap();
+        Seen { age, duration, walks_given_up: disk.lost()[0].1 }
     }
 
-    fn until(&mut self, what: &str, wanted: impl Fn(&DiskReading, Option<&DiskUsage>) -> bool) {
+    fn until(&mut self, what: &str, wanted: impl Fn(&Seen, Option<&DiskUsage>) -> bool) {
         let begun = Instant::now();
         loop {
             let reading = self.tick();

@@ -27,14 +27,13 @@ use super::{
     SPEC, SYS, described, devices, layouts,
     loads::{DRIVER, Generations, Loads, MODULES, UVM},
     modules::{self, Module},
-    running,
     xids::Xids,
 };
 use crate::{
     config::{Config, NvidiaDriver, Release},
-    kernel::{Kernel, event_ring::EventRing, module, plans::NVIDIA_MODULES_PROBE},
+    kernel::{Kernel, event_ring::EventRing, module, nvidia, plans::NVIDIA_MODULES_PROBE},
     snapshot::{
-        nvidia_driver::{DriverInfo, LayoutSupport},
+        nvidia_driver::{DriverInfo, DriverTracing, LayoutSupport},
         xid::ReportedXids,
     },
 };
@@ -136,6 +135,15 @@ impl Presence {
         })
     }
 
+    /// How far the calls of containers are seen.
+    pub(super) fn tracing(&self, kernel: &Kernel) -> DriverTracing {
+        let mut outcomes = kernel.outcomes().iter().filter(|outcome| outcome.probe == SPEC.name).peekable();
+        DriverTracing {
+            is_present: outcomes.peek().is_some(),
+            is_complete: self.trouble.is_none() && outcomes.all(|outcome| outcome.method.is_some()),
+        }
+    }
+
     /// Xid errors; `None` if the programs are not told of them.
     pub(super) fn xids(&self) -> Option<Vec<ReportedXids>> {
         self.xids.read()
@@ -174,7 +182,7 @@ impl Presence {
         let is_first = self.looked.replace(Instant::now()).is_none();
         let driver = Driver {
             devices: devices::devices(&self.proc_root, &self.config),
-            release: self.config.release.or_else(|| running::release(&self.proc_root, &self.sys_root)),
+            release: self.config.release.or_else(|| nvidia::release(&self.proc_root, &self.sys_root)),
             modules: MODULES.map(module::generation),
         };
         self.settling = self.settling.filter(|since| {

@@ -41,7 +41,7 @@ pub struct Entry {
     /// Whether an earlier run was at the same cgroup path.
     pub path_is_proven: bool,
     /// What earlier runs have counted; `None` for the first.
-    pub(super) earlier: Option<Box<Totals>>,
+    pub(super) earlier: Option<Arc<Totals>>,
     /// When its last run ended, by the wall clock, and when that was on the monotonic one.
     pub(super) exit_placed: Option<(SystemTime, Instant)>,
     /// The container in whose place Kubernetes made this one, while that is kept.

@@ -1,7 +1,7 @@
 //! Display names: who bears which, and which of several containers with one name bears its series, and so goes on where
 //! another one ended.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::Tracker;
 use crate::{
@@ -114,7 +114,7 @@ impl Tracker {
                 && entry.predecessor != Some(before)
             {
                 // Taken once: the totals stay when the row of the predecessor goes.
-                entry.earlier = Some(Box::new(totals.with(entry.earlier.take())));
+                entry.earlier = Some(Arc::new(totals.with(entry.earlier.as_deref())));
                 entry.predecessor = Some(before);
             }
         }

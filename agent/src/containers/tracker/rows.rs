@@ -90,7 +90,7 @@ impl Tracker {
         let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
             let mut row = entry.row.clone();
             row.settle();
-            entry.earlier.iter().for_each(|earlier| earlier.add_to(&mut row));
+            row.earlier.clone_from(&entry.earlier);
             row.ended_ago = entry.ended_for(now.monotonic);
             let before = || self.entries.get(&entry.predecessor?);
             let exits = if row.life.last_exit.is_some() { Some(entry) } else { before() };

@@ -4,6 +4,7 @@ use std::{sync::OnceLock, time::Instant};
 
 use super::*;
 use crate::{
+    analysis::earlier_runs,
     containers::directory::Names,
     snapshot::lifecycle::{ExitReason, State},
 };
@@ -27,7 +28,9 @@ fn set_by(seconds: i64, now: Moment) -> Moment {
 
 /// The rows of the first snapshot.
 fn published(tracker: &mut Tracker, now: Moment) -> Vec<ContainerRow> {
-    tracker.rows(now, 1)
+    let mut rows = tracker.rows(now, 1);
+    rows.iter_mut().for_each(earlier_runs::add);
+    rows
 }
 
 fn tracker() -> (Tracker, Directory) {

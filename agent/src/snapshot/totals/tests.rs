@@ -169,7 +169,7 @@ proptest! {
             earlier = Some(Totals::of(&row));
         }
         let grouped = runs.iter().map(|by| Totals::of(&busy(*by)));
-        let grouped = grouped.reduce(|sum, run| run.with(Some(Box::new(sum)))).unwrap();
+        let grouped = grouped.reduce(|sum, run| run.with(Some(&sum))).unwrap();
         prop_assert_eq!(earlier.clone().unwrap(), grouped);
         prop_assert_eq!(earlier.unwrap().scheduler.unwrap().oncpu_ns, runs.iter().sum::<u64>());
     }

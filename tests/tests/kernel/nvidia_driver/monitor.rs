@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use glassbox::{
-    analysis::gpu_state::{GpuStates, Sources},
+    analysis::{
+        Recent,
+        gpu_state::{GpuStates, Sources},
+    },
     snapshot::gpu_state::GpuState,
 };
 
@@ -44,7 +47,7 @@ fn nvidia_smi_in_a_container_is_no_work_on_a_gpu() {
         let usage = probe.read(&container).expect("it called the driver");
         let mut row = probe.row(&container);
         let sources = Sources { present: true, driver: true, nvml: true };
-        states.fill(std::iter::once((1, &mut row)), sources, Instant::now());
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         (usage.cold_start, row.gpu_state)
     };
     Caller::start(Some(&cgroup), &nodes, questions()).outcomes();

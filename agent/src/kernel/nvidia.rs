@@ -1,11 +1,12 @@
-//! Which release of the driver runs here.
+//! Which release of the NVIDIA driver is loaded, from sysfs and procfs.
 
 use std::{fs, path::Path};
 
 use crate::config::Release;
 
-/// The release of the loaded driver; `None` where none is loaded or it does not say.
-pub(super) fn release(proc_root: &Path, sys_root: &Path) -> Option<Release> {
+/// The release; `None` if no driver is loaded, or if neither file has a release.
+#[must_use]
+pub fn release(proc_root: &Path, sys_root: &Path) -> Option<Release> {
     let module = fs::read_to_string(sys_root.join("module/nvidia/version")).ok();
     let module = module.and_then(|text| Release::parse(text.trim()));
     module.or_else(|| {
