@@ -47,11 +47,13 @@ fn wanted(config: &Config) -> Vec<&'static Capability> {
     if config.kernel.enabled {
         wanted.extend([&BPF, &PERFMON]);
     }
-    if [network::SPEC.name, nvml::SPEC.name, disk::SPEC.name].iter().any(|name| config.is_on(name)) {
+    let has_host_network = config.kernel.enabled && config.is_on(host_network::SPEC.name);
+    let readers = [network::SPEC.name, nvml::SPEC.name, disk::SPEC.name];
+    if has_host_network || readers.iter().any(|name| config.is_on(name)) {
         wanted.push(&SYS_PTRACE);
     }
     wanted.push(&DAC_READ_SEARCH);
-    if config.kernel.enabled && config.is_on(host_network::SPEC.name) {
+    if has_host_network {
         wanted.push(&NET_ADMIN);
     }
     wanted
@@ -91,6 +93,12 @@ mod tests {
         assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
         let off = Config { collectors: config::Collectors::without(&["host_network"]), ..Config::default() };
         assert!(!names(&off).contains(&"CAP_NET_ADMIN"));
+        let off = config::Collectors::without(&["network", "nvml", "disk"]);
+        let off = Config { collectors: off, ..Config::default() };
+        assert!(names(&off).contains(&"CAP_SYS_PTRACE"), "host_network looks up network namespaces");
+        let off = config::Collectors::without(&["host_network", "network", "nvml", "disk"]);
+        let off = Config { collectors: off, ..Config::default() };
+        assert!(!names(&off).contains(&"CAP_SYS_PTRACE"));
         let off = Config {
             kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
             ..Config::default()
