@@ -1,4 +1,4 @@
-//! The command line. What is given here wins over the configuration file.
+//! The command line. Its flags override the configuration file.
 
 use std::{
     net::SocketAddr,
@@ -13,7 +13,7 @@ use crate::{
     version,
 };
 
-/// Where the configuration is looked for when none is named.
+/// Path of the configuration if `--config` is not given.
 pub const CONFIG_PATH: &str = "/etc/glassbox/agent.toml";
 
 /// Exit status if the command line is wrong; EX_USAGE of sysexits.h. Not clap's 2, which `glassbox check` uses.
@@ -27,49 +27,53 @@ pub const EXIT_CONFIG: u8 = 78;
 #[command(
     name = "glassbox",
     version = version::LONG,
-    about = "Makes GPU containers as transparent as a glass box",
-    long_about = "Makes GPU containers as transparent as a glass box.\n\n\
-        One agent per host. Kernel programs count how long every container waits for a CPU and how long it \
-        has one. The agent joins that with cgroup files, interface counters and the names that the container \
-        runtime knows, and serves it to Prometheus. Containers are not touched: no sidecar, no preload, no \
-        restart.",
-    after_help = "Try `glassbox check` first: it says what this host offers, and what is on, off, and why.",
+    about = "Host agent that makes GPU containers transparent",
+    long_about = "Host agent that makes GPU containers transparent.\n\n\
+        One agent runs per host. eBPF programs measure each container's CPU run-queue latency, on-CPU time and \
+        calls to the NVIDIA driver. The agent combines them with cgroup files, network counters, NVML and the \
+        container runtimes' metadata, and exposes them to Prometheus. Containers are not modified: no sidecar, \
+        no preload, no restart.",
+    after_help = "Run `glassbox check` first: it reports what works on this host, what does not, and why.",
     after_long_help = "\
 Start here:
-  glassbox check                        what works on this host, and why not
-  glassbox config                       every key and the value that is in force
-  glassbox run                          the agent, in the foreground
-  curl http://127.0.0.1:9966/metrics    what it sees
-  http://127.0.0.1:9966/                the same as a page
+  glassbox check                        what works here, what does not, and why
+  glassbox config                       every key with its current value
+  glassbox run                          run the agent in the foreground
+  curl http://127.0.0.1:9966/metrics    the metrics
+  http://127.0.0.1:9966/                a status page
 
 Configuration:
-  Read from /etc/glassbox/agent.toml if that exists, or from the file named by
-  --config, which must. Every key has a default, so no file is needed. The file
-  that comes with glassbox explains each key, its default and its cost.
+  The file given by --config, which must exist, or else
+  /etc/glassbox/agent.toml, if it exists. Every key has a default, so no file
+  is needed. The file shipped with glassbox documents every key.
 
 Privileges:
-  Root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and
-  CAP_NET_ADMIN; names of Docker containers need access to
-  /var/run/docker.sock. With less, glassbox runs with what is left, and
-  `glassbox check` says what is missing.
+  Root, or these capabilities:
+    CAP_BPF, CAP_PERFMON   eBPF programs
+    CAP_SYS_PTRACE         network metrics and disk usage
+    CAP_DAC_READ_SEARCH    files regardless of their mode
+    CAP_NET_ADMIN          traffic of containers on the host network
+  Metadata of Docker containers needs access to /var/run/docker.sock. With
+  fewer privileges, glassbox runs without the metrics that need them, and
+  `glassbox check` reports what is missing.
 
 Kernel:
-  Linux 5.10 or newer with BTF (/sys/kernel/btf/vmlinux) for kernel programs.
-  Without, cgroup and interface metrics still work.
+  Linux 5.10 or later with BTF (/sys/kernel/btf/vmlinux) for eBPF programs.
+  Without BTF, cgroup and network metrics still work.
 
 Exit status of glassbox run:
   0 after SIGTERM or SIGINT, 64 if the command line is wrong, 78 if the
-  configuration is wrong, 1 if the agent cannot run for another reason. For
-  that of glassbox check see `glassbox check --help`.",
+  configuration is wrong, 1 if the agent cannot run for another reason. See
+  `glassbox check --help` for the exit status of glassbox check.",
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What to do.
+/// A command.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run the agent until SIGTERM or SIGINT
@@ -78,7 +82,7 @@ pub enum Verb {
     Run(RunArgs),
     /// Check what works on this host, what does not, and why
     Check(CheckArgs),
-    /// Print the configuration that is in force: the file and every default, as TOML
+    /// Print the effective configuration as TOML: the file and every default
     #[command(
         after_help = "Examples:\n  glassbox config\n  glassbox config --config new.toml    check a file before using it"
     )]
@@ -88,13 +92,13 @@ pub enum Verb {
 /// Flags of `glassbox run` and `glassbox config`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunArgs {
-    /// Configuration file; without this, /etc/glassbox/agent.toml if it exists
+    /// Configuration file [default: /etc/glassbox/agent.toml, if it exists]
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// Address of the HTTP listener, such as 0.0.0.0:9966 [default: 127.0.0.1:9966]
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     pub listen: Option<SocketAddr>,
-    /// What to log: error, warn, info, debug, trace, or per module as in glassbox=debug,info [default: info]
+    /// Log level: error, warn, info, debug, trace or off; or per module, as in glassbox=debug,info [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -104,18 +108,18 @@ pub struct RunArgs {
 #[command(after_help = "\
 States:
   ok              works
-  degraded        the configuration asks for it, and it does not work, or only in part
-  off             switched off by the configuration
-  not applicable  this host has nothing for it, such as no GPU
+  degraded        enabled, but it does not work here, or only in part
+  off             disabled in the configuration
+  not applicable  does not apply to this host, for example without a GPU
   FATAL           the agent cannot run
 
 Exit status:
-  0   everything that the configuration asks for works
-  2   the agent can run, but something is degraded
+  0   everything that is enabled works
+  2   the agent can run, but at least one row is degraded
   1   the agent cannot run
   64  the command line is wrong")]
 pub struct CheckArgs {
-    /// Configuration file; without this, /etc/glassbox/agent.toml if it exists
+    /// Configuration file [default: /etc/glassbox/agent.toml, if it exists]
     #[arg(long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// Print the report as JSON; docs/check.md describes the format
@@ -123,10 +127,10 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-/// The configuration that `glassbox run` works with: defaults, then the file, then the flags.
+/// The configuration of `glassbox run`: defaults, overridden by the file, overridden by the flags.
 ///
 /// # Errors
-/// A file that was named cannot be read, or a file is not right; the text says where and what.
+/// If the file cannot be read or is invalid; the text names the place and the problem.
 pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
     let mut config = from_file(args.config.as_deref(), Path::new(CONFIG_PATH))?;
     if let Some(listen) = args.listen {
@@ -139,7 +143,7 @@ pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The configuration that `glassbox check` speaks of: defaults, then the file.
+/// The configuration of `glassbox check`: defaults, overridden by the file.
 ///
 /// # Errors
 /// As for [`load_config`].
@@ -147,7 +151,7 @@ pub fn load_check_config(args: &CheckArgs) -> anyhow::Result<Config> {
     from_file(args.config.as_deref(), Path::new(CONFIG_PATH))
 }
 
-/// A named file must be there; the usual one may be.
+/// A named file must exist; the usual one need not.
 fn from_file(named: Option<&Path>, usual: &Path) -> anyhow::Result<Config> {
     let path = match named {
         Some(path) => path,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Report, State};
 use crate::{
-    collectors::COLLECTORS,
+    collectors::{COLLECTORS, Spec},
     config::Config,
     kernel::{
         host,
@@ -46,7 +46,11 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
 
 /// The capabilities that this configuration uses.
 fn wanted(config: &Config) -> Vec<&'static Capability> {
-    let collectors: Vec<_> = COLLECTORS.iter().filter(|spec| config.is_on(spec.name)).collect();
+    // A collector that uses such a capability does not start without kernel programs.
+    let can_start =
+        |spec: &&Spec| config.kernel.enabled || !spec.capabilities.iter().any(|used| used.is_for_programs);
+    let collectors: Vec<_> =
+        COLLECTORS.iter().filter(|spec| config.is_on(spec.name)).filter(can_start).collect();
     let is_used = |capability: &&Capability| {
         let is_asked_for = ALWAYS.contains(capability)
             || collectors.iter().any(|spec| spec.capabilities.contains(capability));
@@ -89,6 +93,12 @@ mod tests {
         assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
         let off = Config { collectors: config::Collectors::without(&["host_network"]), ..Config::default() };
         assert!(!names(&off).contains(&"CAP_NET_ADMIN"));
+        let off = config::Collectors::without(&["network", "nvml", "disk"]);
+        let off = Config { collectors: off, ..Config::default() };
+        assert!(names(&off).contains(&"CAP_SYS_PTRACE"), "host_network looks up network namespaces");
+        let off = config::Collectors::without(&["host_network", "network", "nvml", "disk"]);
+        let off = Config { collectors: off, ..Config::default() };
+        assert!(!names(&off).contains(&"CAP_SYS_PTRACE"));
         let off = Config {
             kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
             ..Config::default()

@@ -41,7 +41,7 @@ use crate::{
 pub const SPEC: Spec = Spec {
     name: "host_network",
     summary: "IP traffic of containers in the host's network, from programs on their cgroups",
-    capabilities: &[&privileges::NET_ADMIN],
+    capabilities: &[&privileges::SYS_PTRACE, &privileges::NET_ADMIN],
     start,
     examine: examination::of_start,
 };

@@ -29,7 +29,7 @@ pub static PERFMON: Capability =
 /// Read files below `/proc/PID` of other users' processes.
 pub static SYS_PTRACE: Capability = Capability {
     name: "CAP_SYS_PTRACE",
-    cost: "no network metrics of containers of other users",
+    cost: "no network metrics, and disk usage only if a Kubernetes runtime reports it",
     is_for_programs: false,
     bits: &[19],
 };

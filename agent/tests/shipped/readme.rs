@@ -49,7 +49,7 @@ fn what_the_first_command_needs_is_installed_before_it() {
 #[test]
 fn a_server_gets_an_agent_with_kernel_programs_and_files_that_systemd_takes() {
     let readme = file("README.md");
-    let (_, server) = readme.split_once("## Run it on a server").unwrap();
+    let (_, server) = readme.split_once("\n## Install\n").unwrap();
     let at = |text: &str| server.find(text).unwrap_or_else(|| panic!("{text}"));
     assert!(
         at("cargo xtask setup") < at("cargo build --release"),

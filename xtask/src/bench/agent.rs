@@ -74,7 +74,7 @@ impl<'a> Figure<'a> {
             what: self.what.to_owned(),
             budget: self.budget.to_owned(),
             glassbox: (self.text)(ours),
-            peer: if peers.is_empty() { "none is here".into() } else { peers.join(", ") },
+            peer: if peers.is_empty() { "none is installed".into() } else { peers.join(", ") },
             verdict: if self.limit.is_nan() { Verdict::None } else { Verdict::at_most(ours, self.limit) },
         }
     }
@@ -87,7 +87,7 @@ fn maps(report: &Value) -> anyhow::Result<Row> {
         what: "memory of kernel maps, for up to 256 containers".into(),
         budget: "≤ 16 MB".into(),
         glassbox: megabytes(bytes),
-        peer: "none has maps".into(),
+        peer: "no peer has maps".into(),
         verdict: Verdict::at_most(bytes, 16e6),
     })
 }
@@ -110,10 +110,10 @@ fn scrapes(report: &Value, host: &str, limit_s: f64) -> anyhow::Result<[Row; 2]>
     };
     let peer = report.get("cadvisor").map(|exporter| format!("cAdvisor {}", again(exporter)));
     let again = Row {
-        what: format!("/metrics, {host}: one request after the other"),
+        what: format!("/metrics, {host}: consecutive requests"),
         budget: String::new(),
         glassbox: again(ours),
-        peer: peer.unwrap_or_else(|| "cAdvisor is not here".into()),
+        peer: peer.unwrap_or_else(|| "cAdvisor is not installed".into()),
         verdict: Verdict::None,
     };
     Ok([fresh, again])

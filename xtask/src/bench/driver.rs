@@ -15,8 +15,8 @@ use crate::samples::Samples;
 
 const WORKLOADS: [(&str, &str); 3] = [
     ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint method"),
-    ("other_ioctls", "an ioctl elsewhere with the driver's letter"),
-    ("syscalls", "a system call that is no ioctl"),
+    ("other_ioctls", "an ioctl on another file with the driver's ioctl type"),
+    ("syscalls", "a system call that is not an ioctl"),
 ];
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
@@ -45,7 +45,7 @@ fn row(rounds: &[Value], workload: &str, name: &str) -> Row {
         what: format!("added to {name}"),
         budget: String::new(),
         glassbox: text(&ours),
-        peer: format!("empty programs on both its hooks {}", text(&empty)),
+        peer: format!("empty programs on both hooks {}", text(&empty)),
         verdict: Verdict::None,
     }
 }

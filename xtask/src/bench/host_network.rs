@@ -29,10 +29,10 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     };
     let off = Samples::new(pairs(&rounds, "packets", "packets").map(|(off, _)| 1e9 / off));
     Ok(vec![Row {
-        what: format!("added to a packet of a container in the host's network, of {:.0} ns", off.median()),
+        what: format!("added to a packet of {:.0} ns of a container on the host network", off.median()),
         budget: String::new(),
         glassbox: text(&added("packets")),
-        peer: format!("empty programs on both its hooks {}", text(&added("empty_packet"))),
+        peer: format!("empty programs on both hooks {}", text(&added("empty_packet"))),
         verdict: Verdict::None,
     }])
 }

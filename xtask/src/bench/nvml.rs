@@ -22,7 +22,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     };
     Ok(vec![Row {
         what: format!(
-            "CPU of the NVML thread, {} GPUs with {} processes each, library that answers at once",
+            "CPU of the NVML thread, {} GPUs with {} processes each, library that returns at once",
             report["gpus"], report["processes"]
         ),
         budget: String::new(),
@@ -31,7 +31,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
             percent(ratio("200")?),
             percent(ratio("1000")?)
         ),
-        peer: "none is here that needs no GPU".into(),
+        peer: "no peer runs without a GPU".into(),
         verdict: Verdict::None,
     }])
 }

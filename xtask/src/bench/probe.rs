@@ -37,11 +37,11 @@ fn row(run: &Run, (what, flags, budgeted): (&str, &[&str], bool)) -> anyhow::Res
     let of = |name: &str| Samples::new(rounds.iter().filter_map(|round| round.get(name).copied()));
     let (ours, theirs, empty) = (of("glassbox"), of("runqlat"), of("empty"));
     Ok(Row {
-        what: format!("{what}: beyond an empty program, {:.0} ns itself", empty.median()),
+        what: format!("{what}: beyond an empty program, which takes {:.0} ns", empty.median()),
         budget: if budgeted { format!("≤ {BUDGET_NS} ns") } else { String::new() },
         glassbox: spread(&ours),
         peer: if theirs.len() == 0 {
-            "runqlat is not here".into()
+            "runqlat is not installed".into()
         } else {
             format!("runqlat {}", spread(&theirs))
         },

@@ -60,53 +60,50 @@ impl Row {
 const INTRODUCTION: &str = "\
 # Overhead
 
-What glassbox costs, beside what others cost on the same machine in the same run. Written by
-`cargo xtask bench --write`; how each figure is taken stands in `tests/src/bin/`. Ratios carry over
-to other machines, absolute times do not.
+What glassbox costs, compared with other agents on the same machine in the same run. Written by `cargo xtask bench --write`; the
+measuring programs are in `tests/bench/`. Ratios carry over to other machines, absolute times do not.
 
 ";
 
 const NOTES: &str = "
-- **Switch**: the kernel's own run-time statistics of each program (`bpf_stats`) while `stress-ng --switch 2`
-  runs; glassbox and runqlat in turn, as a host has one of them, each before and after the empty program; median
-  of the rounds with the least and the greatest. The statistics read a clock twice in every run; subtracting
-  the empty program's time takes that out, and what it costs to call a program at all. All is per switch: a
-  tool that also hooks wakeups has their time in it.
-- **Container, untracked**: whether the stressors run in a container, which has a slot of its own, or outside.
-- **cAdvisor** is Debian 11's 0.38.7, the last that Debian has, with its defaults. Newer ones are not in the
-  run, nor is Rezolus: neither is packaged.
-- **node_exporter** tells of the host alone and of no container; it is here as a scale.
-- **CPU** is of one core, by the process's CPU clock. **Scraped** is one scrape a second of each exporter, each
-  of a new snapshot. **Start** ends with the first scrape that shows every container.
-- **1,000 cgroups** have Docker's names but nothing in them, in every hierarchy that is read.
-- **Slowdown**: the same workload in a container without the tool, with it and without it again, within a few
-  seconds and warm, by operations per second of its CPU time; median of the rounds with its 95 % confidence interval
-  (bootstrap). What the tool adds to switches and system calls is in that time; what its own process takes is
-  in the rows of CPU. Switches: two threads on one CPU pass a byte to and fro. System calls: `getppid`.
-  Requests: HTTP over loopback on one connection, both ends on that CPU. *Unclear* where the interval holds the
-  budget. Without the second in thirty in which the kernel measures the programs' run time
-  (`kernel.program_stats`), which by the row of the empty program costs some 50 ns a switch.
-- **Context switches** are the worst case: that workload does nothing but switch, and 1 % of it is some 27 ns.
-  The last two rows take its slowdown apart, with programs attached and detached again every tenth of a second:
-  on this hook any program at all costs more than the budget, since the kernel then leaves the tracepoint's
-  patched-out path, calls through a retpoline and sets up the program's run. The rest is ours. A service that
-  switches 10,000 times a second loses 0.1 % to both.
-- **Requests** take two such switches of some 16 µs, since both ends share a CPU: the two last rows make 1.4 % of
-  that, 0.8 % of it the hook. **System calls** meet no program of ours at all.
-- **Ioctls**: as the parts of a switch, on a plain file that stands for the driver's control device, which refuses
-  at once; a real call takes from 1 µs to milliseconds. With these programs on, every system call of the host takes
-  the kernel's slow path. They are attached only while there is a driver; where the kernel
-  has kprobes, the driver's own functions are probed instead and nobody else pays.
-- **Ioctls by method**: this machine has no kprobes, so the methods were compared in a guest that has (Linux 6.1, an
-  emulated CPU some fifteen times as slow, kernel module in the driver's place):
-  `cargo xtask vm --kernel 6.1 -- --ignored --nocapture cost`, medians of 9 rounds of 4,000 calls, 2026-11-22. To a
-  driver call of 22.5 µs kprobes add 15.1 µs (empty programs on the same hooks 7.7), tracepoints 15.8 µs (empty
-  4.0); to an ioctl elsewhere kprobes add nothing (-0.4), tracepoints 10.0 µs (empty 2.2). Beyond an empty program the
-  kprobe method thus takes 0.63 times what the tracepoint method takes, whose nanoseconds are in the table.
-- **Packets**: 64 bytes from a UDP socket to itself, so each is sent and received; half of what the two programs add to
-  that. A large transfer has one such packet for tens of KiB. Attached only to containers in the host's network.
-- **NVML**: the thread that asks it, which sleeps in between. What NVIDIA's library takes comes on top; none of it
-  is on the tick's way.
+- **Switch**: the kernel's own run-time statistics of each program (`bpf_stats`) while `stress-ng --switch 2` runs. glassbox and
+  runqlat run alternately, because a host has only one of them, each before and after the empty program. Values are the median of
+  the rounds, with minimum and maximum. The statistics read a clock twice per run. The empty program has the same cost and the
+  cost of calling a program, so its time is subtracted. All values are per switch: those of a tool that also hooks wakeups include
+  its time in wakeups.
+- **Container, untracked**: whether the stressors run in a container with a slot of its own, or outside of containers.
+- **cAdvisor** is Debian 11's 0.38.7, the last version that Debian has, with its defaults. Newer versions and Rezolus are not in
+  the run, because they are not packaged.
+- **node_exporter** exports only the host, no containers; it is here as a scale.
+- **CPU** is a share of one core, by the process's CPU clock. **Scraped** means one scrape of each exporter per second, each of a
+  new snapshot. **Start** ends with the first scrape that contains every container.
+- **1,000 cgroups** are empty cgroups with Docker's names, in every hierarchy that is read.
+- **Slowdown**: the same workload in a container without the tool, with it, and without it again, within a few seconds and warm,
+  in operations per second of its CPU time. Values are the median of the rounds with its 95 % confidence interval (bootstrap).
+  They include what the tool adds to switches and system calls; the tool's own process is in the CPU rows. Switches: two threads
+  on one CPU pass a byte back and forth. System calls: `getppid`. Requests: HTTP over loopback on one connection, both ends on
+  that CPU. *Unclear* means that the interval contains the budget. The one second in thirty in which the kernel measures the
+  programs' run time (`kernel.program_stats`) is excluded; by the row of the empty program, it costs some 50 ns per switch.
+- **Context switches** are the worst case: that workload does nothing else. The two rows *added to such a switch* split its
+  slowdown, with programs attached and detached every tenth of a second. Any program on this hook costs more than the budget,
+  because the kernel then leaves the tracepoint's patched-out path, calls through a retpoline and sets up the program's run. The
+  rest is glassbox. On the faster machine on which the budgets were set (2026-11-23), 1 % of that workload was some 27 ns, and a
+  service that switches 10,000 times per second lost 0.1 % to both.
+- **Requests** take two such switches, because both ends share a CPU. On that machine a request took some 16 µs: the two rows made
+  1.4 % of that, 0.8 % of it the hook. **System calls** run no program of glassbox at all.
+- **Ioctls**: measured like the parts of a switch, on a plain file in place of the driver's control device, which refuses at once;
+  a real call takes from 1 µs to milliseconds. With these programs attached, every system call of the host takes the kernel's slow
+  path. They are attached only while a driver is loaded. If the kernel has kprobes, the driver's own functions are probed instead,
+  at no cost to other processes.
+- **Ioctls by method**: this machine has no kprobes, so the methods were compared in a guest that has them (Linux 6.1, an emulated
+  CPU some fifteen times as slow, a kernel module in place of the driver): `cargo xtask vm --kernel 6.1 -- --ignored --nocapture
+  cost`, medians of 9 rounds of 4,000 calls, 2026-11-22. To a driver call of 22.5 µs, kprobes add 15.1 µs (empty programs on the
+  same hooks 7.7), tracepoints 15.8 µs (empty 4.0). To an ioctl elsewhere, kprobes add nothing (-0.4), tracepoints 10.0 µs (empty
+  2.2). Beyond an empty program, the kprobe method thus takes 0.63 times as long as the tracepoint method, which is the one in the
+  table.
+- **Packets**: 64 bytes from a UDP socket to itself, so each is sent and received; half of what the two programs add to that. A
+  large transfer has one such packet per tens of KiB. Attached only to containers on the host network.
+- **NVML**: the thread that calls it, which sleeps between calls. The time in NVIDIA's library comes on top. No tick waits for it.
 ";
 
 /// The whole document.

@@ -15,7 +15,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         what: format!("encode a snapshot of 50 containers ({samples} samples)"),
         budget: String::new(),
         glassbox: time(median("ours_s")),
-        peer: format!("the same by the crate `prometheus` {}", time(median("crate_s"))),
+        peer: format!("the crate `prometheus` {}", time(median("crate_s"))),
         verdict: Verdict::None,
     }])
 }

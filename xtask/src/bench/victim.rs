@@ -26,8 +26,8 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     let parts = ["--tools=empty,programs", "--workloads=switches", "--slice-ms=40"];
     let parts = measure("what a switch takes, in parts", run.choose(250, 60), &parts)?;
     let mut rows = WORKLOADS.map(|(key, name)| row(&tools, key, name)).to_vec();
-    rows.push(part("what any program on that hook adds to such a switch", &parts, "empty"));
-    rows.push(part("what glassbox's programs add, the hook included", &parts, "programs"));
+    rows.push(part("added to such a switch by any program on that hook", &parts, "empty"));
+    rows.push(part("added to such a switch by glassbox's programs, including the hook", &parts, "programs"));
     Ok(rows)
 }
 
@@ -36,7 +36,7 @@ fn row(rounds: &[Value], key: &str, name: &str) -> Row {
     let (ours, theirs, empty) = (of("glassbox"), of("runqlat"), of("empty"));
     let off = Samples::new(rounds.iter().filter_map(|round| round["glassbox"][key]["off"].as_f64()));
     Row {
-        what: format!("slowdown of {name}, {:.0} thousand a CPU second when off", off.median() / 1e3),
+        what: format!("slowdown of {name}, {:.0} thousand per CPU second without a tool", off.median() / 1e3),
         budget: "≤ 1 %".into(),
         glassbox: text(&ours),
         peer: format!("runqlat {}; an empty program {}", text(&theirs), text(&empty)),
