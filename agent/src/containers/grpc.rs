@@ -31,10 +31,6 @@ use super::peer_trust::{self, Trust};
 const ANSWER_BYTES: usize = 32 << 20;
 /// Most bytes of one message of a stream; it carries all labels and annotations of a pod's containers.
 const EVENT_BYTES: usize = 1 << 20;
-/// Most bytes of events that are kept while a listing is under way; what comes later waits with the peer.
-pub(super) const EARLY_BYTES: usize = 4 << 20;
-/// What keeping an event takes beside its own bytes.
-pub(super) const EVENT_COST_BYTES: usize = 512;
 /// Bytes that the peer may send ahead of being read, per answer.
 const WINDOW_BYTES: u32 = 128 << 10;
 const PING_PERIOD: Duration = Duration::from_secs(20);
