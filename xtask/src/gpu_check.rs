@@ -6,10 +6,11 @@
 mod page;
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use crate::child::{self, Limits};
 use crate::{machine, setup, step, workspace};
 
 /// Where the kernel tells of a loaded driver.
@@ -71,9 +72,7 @@ fn measure(shared: bool) -> anyhow::Result<serde_json::Value> {
     println!("Measuring: some 3 minutes");
     let built = workspace::target().join("release");
     let mut command = Command::new(built.join("gpu-check"));
-    command.env("GLASSBOX_AGENT", built.join("glassbox")).stdin(Stdio::null()).stderr(Stdio::inherit());
-    command.args(shared.then_some("--shared"));
-    let output = command.output().context("run gpu-check")?;
-    ensure!(output.status.success(), "gpu-check: {}; what it said is above", output.status);
-    serde_json::from_slice(&output.stdout).context("read its figures")
+    command.env("GLASSBOX_AGENT", built.join("glassbox")).args(shared.then_some("--shared"));
+    let figures = child::output(&mut command, Limits::NONE).context("measure; what was said is above")?;
+    serde_json::from_str(&figures).context("read its figures")
 }

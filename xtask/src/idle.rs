@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+
+use crate::child::{Child, End, Event, Output};
 
 /// How often it is looked for its output and its end.
 const STEP: Duration = Duration::from_millis(200);
@@ -23,23 +25,22 @@ impl Idle {
     pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let errors = output.try_clone().context("duplicate a descriptor")?;
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdout(output).stderr(errors);
         // SAFETY: the function only makes a system call, which is allowed between fork and exec.
         unsafe { command.pre_exec(give_way) };
-        let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        let child = Child::start(command, Output::Unchanged)?;
         Ok(Self { child, log: log.to_owned() })
     }
 
     /// Waits for its end, and passes on what it has said and what it says until then.
-    pub(crate) fn wait(mut self, to: &mut impl Write) -> anyhow::Result<ExitStatus> {
+    pub(crate) fn wait(mut self, to: &mut impl Write) -> anyhow::Result<End> {
         let mut output = File::open(&self.log).with_context(|| format!("read {}", self.log.display()))?;
         loop {
-            // Asked first, so that nothing is said after the last look.
-            let end = self.child.try_wait().context("wait for it")?;
+            // Before the copy, so that nothing is written after the last one.
+            let event = self.child.next(STEP)?;
             io::copy(&mut output, to).and_then(|_| to.flush()).context("show its output")?;
-            match end {
-                Some(status) => return Ok(status),
-                None => std::thread::sleep(STEP),
+            if let Event::End(end) = event {
+                return Ok(end);
             }
         }
     }
@@ -67,8 +68,8 @@ mod tests {
         // The 41st number is the policy: 5 is SCHED_IDLE.
         command.args(["-c", "echo said; cut -d' ' -f41 /proc/self/stat; exit 3"]);
         let mut said = Vec::new();
-        let status = Idle::start(&mut command, &log).unwrap().wait(&mut said).unwrap();
-        assert_eq!(status.code(), Some(3));
+        let end = Idle::start(&mut command, &log).unwrap().wait(&mut said).unwrap();
+        assert!(matches!(end, End::Exited(status) if status.code() == Some(3)), "{end}");
         assert_eq!(said, b"said\n5\n");
     }
 }

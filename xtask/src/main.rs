@@ -6,12 +6,14 @@ use clap::{Parser, Subcommand};
 
 mod archive;
 mod bench;
+mod child;
 mod dashboards;
 mod debian;
 mod failures;
 mod gpu_check;
 mod idle;
 mod machine;
+mod progress;
 mod prometheus;
 mod report;
 mod run;
@@ -48,7 +50,12 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    if let Err(error) = child::signals::install() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let result = match verb {
         Verb::Setup(arguments) => setup::main(&arguments),
         Verb::Run(arguments) => run::main(&arguments),
         Verb::GpuCheck(arguments) => gpu_check::main(&arguments),

@@ -55,7 +55,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     );
     let listen = listen_address(&arguments.agent)?;
     let scraped = reachable(listen);
-    let mut processes = Processes::supervise()?;
+    let mut processes = Processes::default();
 
     let demo = if arguments.demo { Some(demo::start(&mut processes, scraped)?) } else { None };
     println!("Starting the agent");

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: every layer of tests, cheapest first. None stops at another's failure.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, IsTerminal as _, stdout};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::io::{IsTerminal as _, stdout};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::Context as _;
 
+use crate::child::{Child, End, Output};
 use crate::failures::Failure;
 use crate::idle::Idle;
 use crate::report::{self, Row};
@@ -105,16 +106,16 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
     let mut command = workspace::cargo();
     command.args(arguments);
     let mut last = VecDeque::new();
-    let status = shown(command, &mut |line| {
+    let end = shown(command, &mut |line| {
         last.push_back(line.to_owned());
         if last.len() > LAST_LINES {
             last.pop_front();
         }
         true
     });
-    match status {
-        Ok(status) => {
-            let passed = status.success();
+    match end {
+        Ok(end) => {
+            let passed = end.is_success();
             let tally = Tally { passed: u32::from(passed), failed: u32::from(!passed), skipped: 0 };
             let failure = (!passed).then(|| Failure { test: layer.to_owned(), said: last.into() });
             let failures = failure.into_iter().collect();
@@ -144,30 +145,24 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
 /// Runs tests whose output it shows and counts.
 fn count(command: Command) -> anyhow::Result<(Tally, Vec<Failure>)> {
     let (mut counts, mut failures) = (Reader::default(), failures::Reader::default());
-    let status = shown(command, &mut |line| {
+    let end = shown(command, &mut |line| {
         counts.line(line);
         failures.line(line)
     })?;
-    Ok((counts.end(status.success()), failures.end()))
+    Ok((counts.end(end.is_success()), failures.end()))
 }
 
 /// Runs a command; each line of its output is shown if `take` says so.
-fn shown(mut command: Command, take: &mut dyn FnMut(&str) -> bool) -> anyhow::Result<ExitStatus> {
-    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+fn shown(mut command: Command, take: &mut dyn FnMut(&str) -> bool) -> anyhow::Result<End> {
     if stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
-    command.stdin(Stdio::null()).stdout(writer.try_clone().context("duplicate a pipe")?).stderr(writer);
-    let mut child = command.spawn().context("run cargo")?;
-    // With it go the pipe's other ends in this process.
-    drop(command);
-    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
+    Child::start(&mut command, Output::Both)?.follow(|line| {
         if take(&line) {
             println!("{line}");
         }
-    }
-    child.wait().context("wait for cargo")
+        Ok(())
+    })
 }
 
 fn heading(layer: &str) {

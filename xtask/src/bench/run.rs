@@ -1,8 +1,7 @@
 //! One run of the benchmarks: the programs it measures with, and how much it measures.
 
-use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use super::LIMIT;
 use super::peers::Peers;
+use crate::child::{self, Limits};
 use crate::{step, workspace};
 
 /// The programs that measure, in `tests/src/bin`.
@@ -59,41 +59,10 @@ impl Run {
     pub(super) fn measure(&self, what: &str, program: &str, arguments: &[String]) -> anyhow::Result<Value> {
         println!("  > {what}");
         let begun = Instant::now();
-        let mut output = tempfile()?;
-        let mut child = Command::new(self.directory.join(program))
-            .args(arguments)
-            .env("GLASSBOX_AGENT", self.directory.join("glassbox"))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().context("duplicate a file")?)
-            .spawn()
-            .with_context(|| format!("start {program}"))?;
-        let status = loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("look after {program}"))? {
-                break status;
-            }
-            if begun.elapsed() > LIMIT {
-                child.kill().with_context(|| format!("kill {program}"))?;
-                child.wait().with_context(|| format!("wait for {program}"))?;
-                anyhow::bail!("{program}: no end after {} s", LIMIT.as_secs());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        };
-        anyhow::ensure!(status.success(), "{program}: {status}");
+        let mut command = Command::new(self.directory.join(program));
+        command.args(arguments).env("GLASSBOX_AGENT", self.directory.join("glassbox"));
+        let figures = child::output(&mut command, Limits { total: LIMIT, ..Limits::NONE })?;
         println!("    done in {} s", begun.elapsed().as_secs());
-        let mut text = String::new();
-        output.rewind().context("read what it said")?;
-        output.read_to_string(&mut text).context("read what it said")?;
-        serde_json::from_str(&text).with_context(|| format!("read the figures of {program}"))
+        serde_json::from_str(&figures).with_context(|| format!("read the figures of {program}"))
     }
-}
-
-/// A file without a name.
-fn tempfile() -> anyhow::Result<std::fs::File> {
-    let path = workspace::scratch().join("bench-output");
-    std::fs::create_dir_all(workspace::scratch()).context("create the scratch directory")?;
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
-    let file = options.open(&path).with_context(|| format!("open {}", path.display()))?;
-    std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
-    Ok(file)
 }

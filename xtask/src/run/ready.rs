@@ -64,7 +64,7 @@ mod tests {
                 write!(&stream, "HTTP/1.1 {answer}\r\n\r\n").unwrap();
             }
         });
-        wait(&mut Processes::supervise().unwrap(), address, "/readyz").unwrap();
+        wait(&mut Processes::default(), address, "/readyz").unwrap();
         service.join().unwrap();
         assert!(status(address, "/readyz").is_err());
     }

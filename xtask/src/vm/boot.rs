@@ -1,15 +1,13 @@
 //! One guest, from its start to its verdict.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::kernels::Kernel;
+use crate::child::{Child, End, Limits, Output};
 use crate::failures::{self, Failure};
 use crate::tally::Tally;
 use crate::workspace;
@@ -25,20 +23,8 @@ const MACHINE: &str = "-accel tcg,thread=single -smp 2 -nodefaults -display none
 /// programs that it rejects on a real host, and a test of the rejection fails.
 const FASTER: &str = "pti=off spectre_v2=off";
 
-/// How long a guest may take.
-#[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// No guest takes longer.
-    pub(super) limit: Duration,
-    /// A guest that says nothing for so long is taken for hung.
-    pub(super) silence: Duration,
-}
-
-impl Patience {
-    /// No test takes half of that silence, even where two guests share the CPUs.
-    pub(super) const USUAL: Self =
-        Self { limit: Duration::from_secs(1200), silence: Duration::from_secs(150) };
-}
+/// No test takes half of that silence, even where two guests share the CPUs.
+const LIMITS: Limits = Limits { total: Duration::from_secs(1200), silence: Duration::from_secs(150) };
 
 /// A guest, and how to boot it.
 pub(super) struct Boot<'a> {
@@ -104,10 +90,9 @@ impl Boot<'_> {
             say(format!("by hand: {command:?}"));
         }
         let log = workspace::scratch().join(format!("vm/console-{}.log", self.name));
-        let mut log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let guest = Child::start(&mut command, Output::Stdout)?.with_limits(LIMITS).with_log(&log)?;
         let mut failures = failures::Reader::default();
-        let (verdict, end) = follow(command, Patience::USUAL, &mut |line| {
-            writeln!(log, "{line}").context("write the console's log")?;
+        let (verdict, end) = follow(guest, &mut |line| {
             failures.line(&line);
             say(line);
             Ok(())
@@ -120,74 +105,24 @@ impl Boot<'_> {
                 Ok((tally, failures.end()))
             }
             (Some(Verdict { exit, .. }), _) => bail!("the tests ended with {exit} on {release}"),
-            (None, End::Itself) => bail!("{release} ended without a verdict"),
-            (None, End::Limit) => {
-                bail!("{release} gave no verdict in {} s", Patience::USUAL.limit.as_secs())
-            }
-            (None, End::Silence(silent)) => Err(Hung { release: release.clone(), silent }.into()),
+            (None, End::Exited(_)) => bail!("{release} ended without a verdict"),
+            (None, End::TimedOut(time)) => bail!("{release} gave no verdict in {} s", time.as_secs()),
+            (None, End::Silent(silent)) => Err(Hung { release: release.clone(), silent }.into()),
         }
     }
 }
 
-/// Why a guest is no more.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    Itself,
-    /// It was killed, though it still spoke.
-    Limit,
-    /// It was killed because it had not spoken for so long.
-    Silence(Duration),
-}
-
-/// Runs a command until its output ends or patience does; `take` gets each line.
+/// Runs a command until it ends or passes the limits; `take` gets each line.
 fn follow(
-    mut command: Command,
-    patience: Patience,
+    mut child: Child,
     take: &mut dyn FnMut(String) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Option<Verdict>, End)> {
-    let started = Instant::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut guest = command.spawn().with_context(|| format!("start {QEMU}"))?;
-    let console = guest.stdout.take().context("read the guest's console")?;
-    let (sender, lines) = channel();
-    let reader = std::thread::spawn(move || {
-        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-            if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
-                return;
-            }
-        }
-    });
-    let heard = listen(&lines, started, patience, take);
-    // Fails only for one that has ended by itself, which is what is wanted.
-    let _ = guest.kill();
-    guest.wait().with_context(|| format!("wait for {QEMU}"))?;
-    // Its input ended with the guest.
-    let _ = reader.join();
-    heard
-}
-
-fn listen(
-    lines: &Receiver<String>,
-    started: Instant,
-    patience: Patience,
-    take: &mut dyn FnMut(String) -> anyhow::Result<()>,
-) -> anyhow::Result<(Option<Verdict>, End)> {
-    let (mut verdict, mut heard) = (None, Instant::now());
-    loop {
-        let left = patience.limit.saturating_sub(started.elapsed());
-        match lines.recv_timeout(left.min(patience.silence)) {
-            Ok(line) => {
-                heard = Instant::now();
-                verdict = parse_verdict(&line).or(verdict);
-                take(line)?;
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok((verdict, End::Itself)),
-            Err(RecvTimeoutError::Timeout) if heard.elapsed() >= patience.silence => {
-                return Ok((verdict, End::Silence(heard.elapsed())));
-            }
-            Err(RecvTimeoutError::Timeout) => return Ok((verdict, End::Limit)),
-        }
-    }
+    let mut verdict = None;
+    let end = child.follow(|line| {
+        verdict = parse_verdict(&line).or_else(|| verdict.take());
+        take(line)
+    })?;
+    Ok((verdict, end))
 }
 
 /// The guest's last word.
@@ -228,23 +163,25 @@ mod tests {
     fn end_of(script: &str, limit_ms: u64, silence_ms: u64) -> (Option<Verdict>, End) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let patience =
-            Patience { limit: Duration::from_millis(limit_ms), silence: Duration::from_millis(silence_ms) };
-        follow(command, patience, &mut |_| Ok(())).unwrap()
+        let limits =
+            Limits { total: Duration::from_millis(limit_ms), silence: Duration::from_millis(silence_ms) };
+        let guest = Child::start(&mut command, Output::Stdout).unwrap().with_limits(limits);
+        follow(guest, &mut |_| Ok(())).unwrap()
     }
 
     #[test]
     fn a_guest_that_falls_silent_is_told_from_one_that_speaks_for_ever() {
         let (verdict, end) = end_of("echo one; exec sleep 60", 60_000, 300);
-        assert!(verdict.is_none() && matches!(end, End::Silence(_)), "{end:?}");
+        assert!(verdict.is_none() && matches!(end, End::Silent(_)), "{end:?}");
         let (verdict, end) = end_of("while echo on; do sleep 0.05; done", 500, 60_000);
-        assert_eq!((verdict, end), (None, End::Limit));
+        assert!(verdict.is_none() && matches!(end, End::TimedOut(_)), "{end:?}");
     }
 
     #[test]
     fn a_guest_that_ends_is_believed_by_its_verdict() {
         let (verdict, end) = end_of("echo GUEST passed 1 failed 0 skipped 0 exit 0", 60_000, 60_000);
-        assert_eq!((verdict.map(|verdict| verdict.exit), end), (Some(0), End::Itself));
-        assert_eq!(end_of("exit 1", 60_000, 60_000), (None, End::Itself));
+        assert!(matches!((verdict, end), (Some(Verdict { exit: 0, .. }), End::Exited(_))), "{end:?}");
+        let (verdict, end) = end_of("exit 1", 60_000, 60_000);
+        assert!(verdict.is_none() && matches!(end, End::Exited(_)), "{end:?}");
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::Context as _;
 
 use super::{boot::QEMU, initramfs};
+use crate::child::{self, Limits};
 use crate::{toolchain, workspace};
 
 /// Builds the tests and packs them; the path of the initramfs.
@@ -34,14 +34,8 @@ pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> 
 /// Runs cargo; the executables and shared libraries that it built, by the name of their target.
 pub(super) fn build(arguments: &[&str]) -> anyhow::Result<HashMap<String, PathBuf>> {
     let mut command = workspace::cargo();
-    command.args(arguments);
-    command
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
-    let output = command.output().context("run cargo")?;
-    anyhow::ensure!(output.status.success(), "cargo {}: {}", arguments.join(" "), output.status);
-    Ok(parse_executables(&String::from_utf8_lossy(&output.stdout)))
+    command.args(arguments).args(["--message-format", "json-render-diagnostics"]);
+    Ok(parse_executables(&child::output(&mut command, Limits::NONE)?))
 }
 
 fn parse_executables(messages: &str) -> HashMap<String, PathBuf> {

@@ -1,13 +1,11 @@
 //! Jobs by turns: so many at a time, each heard in one piece, with signs of life between.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How often it is said how far all have come.
-const INTERVAL: Duration = Duration::from_secs(10);
-const LIVE_INTERVAL: Duration = Duration::from_millis(500);
+use crate::progress::{LIVE_INTERVAL, Progress};
+
 /// Columns of that which a job's newest line may take.
 const COLUMNS: usize = 40;
 
@@ -55,7 +53,7 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
         });
         let threads: Vec<_> = threads.collect();
         drop(sender);
-        let (live, mut running, mut spoke) = (stdout().is_terminal(), Vec::<Running>::new(), Instant::now());
+        let (mut progress, mut running) = (Progress::new(), Vec::<Running>::new());
         loop {
             match events.recv_timeout(LIVE_INTERVAL) {
                 Ok(Event::Line(job, line)) if workers == 1 => println!("[{}] {line}", names[job]),
@@ -65,7 +63,7 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
                 },
                 Ok(Event::Done(job, result)) => {
                     if let Some(at) = running.iter().position(|known| known.job == job) {
-                        clear(live);
+                        progress.clear();
                         let Running { lines, .. } = running.remove(at);
                         lines.iter().for_each(|line| println!("[{}] {line}", names[job]));
                     }
@@ -74,12 +72,11 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if spoke.elapsed() >= if live { LIVE_INTERVAL } else { INTERVAL } && !running.is_empty() {
-                spoke = Instant::now();
-                show(live, &progress(&names, &running));
+            if !running.is_empty() {
+                progress.show(|| newest(&names, &running));
             }
         }
-        clear(live);
+        progress.clear();
         // A panic has been printed, and its job has no result.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
@@ -87,7 +84,7 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
 }
 
 /// The seconds and the newest line of each.
-fn progress(names: &[String], running: &[Running]) -> String {
+fn newest(names: &[String], running: &[Running]) -> String {
     let of = |running: &Running| {
         let newest: String = running.lines.last().into_iter().flat_map(|line| line.chars()).collect();
         // The end of a test's name tells more than its beginning.
@@ -98,25 +95,10 @@ fn progress(names: &[String], running: &[Running]) -> String {
     running.iter().map(of).collect::<Vec<_>>().join("  ")
 }
 
-fn show(live: bool, line: &str) {
-    if live {
-        print!("\r\x1b[2K    {line}");
-        // A terminal that is gone ends all of this soon enough by itself.
-        let _ = stdout().flush();
-    } else {
-        println!("    {line}");
-    }
-}
-
-fn clear(live: bool) {
-    if live {
-        print!("\r\x1b[2K");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -153,7 +135,7 @@ mod tests {
     fn progress_tells_the_newest_line_of_each_by_its_end() {
         let running = |job, line: &str| Running { job, began: Instant::now(), lines: vec![line.to_owned()] };
         let long = format!("{}end", "x".repeat(100));
-        let line = progress(&["6.1".into(), "6.12".into()], &[running(1, &long), running(0, "short")]);
+        let line = newest(&["6.1".into(), "6.12".into()], &[running(1, &long), running(0, "short")]);
         assert_eq!(line, format!("[6.12] 0 s {}end  [6.1] 0 s short", "x".repeat(37)));
     }
 }
