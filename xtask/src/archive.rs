@@ -112,7 +112,7 @@ impl Archive {
 
     /// Downloads packages and unpacks them into an empty `into`.
     pub(crate) fn unpack(&self, packages: &[&str], into: &Path) -> anyhow::Result<()> {
-        debian::clear(into)?;
+        debian::make_empty_dir(into)?;
         for package in packages {
             let what = format!("download {package} of {}", self.suite);
             step::run(&what, self.apt("apt-get").current_dir(into).args(["download", package]))?;

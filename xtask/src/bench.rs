@@ -87,7 +87,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
     let load_before = machine::load()?;
     let (mut rows, mut complete) = (Vec::new(), true);
     for (name, group) in GROUPS {
-        if !arguments.groups.is_empty() && !arguments.groups.iter().any(|wanted| wanted == name) {
+        if !arguments.groups.is_empty() && !arguments.groups.iter().any(|requested| requested == name) {
             continue;
         }
         println!("Measuring: {name}");

@@ -27,8 +27,9 @@ pub(crate) fn distribution() -> Option<String> {
     };
     let id = value("ID")?;
     let like = value("ID_LIKE").unwrap_or_default();
-    let kin = id == "debian" || id == "ubuntu" || like.split_whitespace().any(|name| name == "debian");
-    kin.then_some(id)
+    let is_supported =
+        id == "debian" || id == "ubuntu" || like.split_whitespace().any(|name| name == "debian");
+    is_supported.then_some(id)
 }
 
 /// Those of `packages` that are not installed.
@@ -97,7 +98,7 @@ pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> an
         );
     }
     let services = services();
-    let policy = NoServices::hold()?;
+    let policy = NoServices::start()?;
     let mut command = apt("apt-get");
     command.args(WAIT_FOR_LOCK).args(["install", "--yes", "--no-install-recommends"]).args(&missing);
     if conflicts == Conflicts::Refuse {
@@ -105,7 +106,7 @@ pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> an
     }
     step::run(&format!("{what}: install {list}"), &mut command)?;
     drop(policy);
-    disable_services_but(&services)
+    disable_services_except(&services)
 }
 
 /// The installed packages that apt would remove to install `packages`.
@@ -127,12 +128,12 @@ pub(crate) fn unpack(package: &str, into: &Path) -> anyhow::Result<()> {
         refresh();
     }
     let download = into.with_extension("download");
-    clear(&download)?;
+    make_empty_dir(&download)?;
     let mut fetch = apt("apt-get");
     fetch.current_dir(&download).args(["-o", "APT::Sandbox::User=root", "download", package]);
     step::run(&format!("download {package}"), &mut fetch)?;
     let archive = archive(&download)?;
-    clear(into)?;
+    make_empty_dir(into)?;
     step::run(&format!("unpack {package}"), Command::new("dpkg").arg("--extract").arg(archive).arg(into))?;
     fs::remove_dir_all(&download).with_context(|| format!("remove {}", download.display()))
 }
@@ -147,7 +148,7 @@ pub(crate) fn archive(dir: &Path) -> anyhow::Result<std::path::PathBuf> {
 }
 
 /// Makes `dir` an empty directory.
-pub(crate) fn clear(dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_empty_dir(dir: &Path) -> anyhow::Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
     }
@@ -199,25 +200,25 @@ fn query(program: &str, arguments: &[&str]) -> Option<String> {
 
 /// While it lives, installing a package starts no service.
 struct NoServices {
-    ours: bool,
+    created: bool,
 }
 
 impl NoServices {
-    fn hold() -> anyhow::Result<Self> {
-        let ours = !Path::new(POLICY).exists();
-        if ours {
+    fn start() -> anyhow::Result<Self> {
+        let created = !Path::new(POLICY).exists();
+        if created {
             use std::os::unix::fs::PermissionsExt as _;
             fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("write {POLICY}"))?;
             fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))
                 .with_context(|| format!("make {POLICY} executable"))?;
         }
-        Ok(Self { ours })
+        Ok(Self { created })
     }
 }
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours
+        if self.created
             && let Err(error) = fs::remove_file(POLICY)
         {
             step::note(&format!("remove {POLICY} yourself, else no package can start a service: {error}"));
@@ -236,7 +237,7 @@ fn services() -> BTreeSet<String> {
 }
 
 /// Disables what an installation enabled: tests start what they need themselves.
-fn disable_services_but(before: &BTreeSet<String>) -> anyhow::Result<()> {
+fn disable_services_except(before: &BTreeSet<String>) -> anyhow::Result<()> {
     let new: Vec<String> = services().difference(before).cloned().collect();
     if new.is_empty() {
         return Ok(());

@@ -13,7 +13,7 @@ pub(crate) struct Failure {
     /// Its name.
     pub(crate) test: String,
     /// What it printed, the first lines of it.
-    pub(crate) said: Vec<String>,
+    pub(crate) output: Vec<String>,
 }
 
 /// Failures in the making.
@@ -21,11 +21,11 @@ pub(crate) struct Failure {
 pub(crate) struct Reader {
     failures: Vec<Failure>,
     /// Where in the output of a test binary the lines are.
-    place: Place,
+    section: Section,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Place {
+enum Section {
     /// Anywhere else.
     #[default]
     Elsewhere,
@@ -34,45 +34,45 @@ enum Place {
     /// After `failures:`, where what they printed comes first and then a list of their names.
     Failures,
     /// In what one of them printed.
-    Said,
+    Output,
 }
 
 impl Reader {
     /// Takes one line of output into account; false if it is not worth showing.
     pub(crate) fn line(&mut self, line: &str) -> bool {
         if line == "failures:" {
-            self.place = Place::Failures;
+            self.section = Section::Failures;
         } else if line == "successes:" {
-            self.place = Place::Successes;
+            self.section = Section::Successes;
         } else if line.starts_with("test result: ") {
-            self.place = Place::Elsewhere;
-        } else if matches!(self.place, Place::Elsewhere | Place::Successes) {
+            self.section = Section::Elsewhere;
+        } else if matches!(self.section, Section::Elsewhere | Section::Successes) {
             // Whatever it looks like.
         } else if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.split(' ').next()) {
-            self.place = Place::Said;
+            self.section = Section::Output;
             self.add(test);
-        } else if let Some(test) = line.strip_prefix("    ").filter(|_| self.place == Place::Failures) {
+        } else if let Some(test) = line.strip_prefix("    ").filter(|_| self.section == Section::Failures) {
             self.add(test);
-        } else if let Some(failure) = self.failures.last_mut().filter(|_| self.place == Place::Said)
-            && failure.said.len() < LINES_MAX
-            && !(line.is_empty() && failure.said.is_empty())
+        } else if let Some(failure) = self.failures.last_mut().filter(|_| self.section == Section::Output)
+            && failure.output.len() < LINES_MAX
+            && !(line.is_empty() && failure.output.is_empty())
         {
-            failure.said.push(line.to_owned());
+            failure.output.push(line.to_owned());
         }
-        self.place != Place::Successes || line.starts_with("SKIP ")
+        self.section != Section::Successes || line.starts_with("SKIP ")
     }
 
     fn add(&mut self, test: &str) {
         if self.failures.len() < FAILURES_MAX && self.failures.iter().all(|failure| failure.test != test) {
-            self.failures.push(Failure { test: test.to_owned(), said: Vec::new() });
+            self.failures.push(Failure { test: test.to_owned(), output: Vec::new() });
         }
     }
 
     /// What was found.
     pub(crate) fn end(mut self) -> Vec<Failure> {
         for failure in &mut self.failures {
-            while failure.said.last().is_some_and(String::is_empty) {
-                failure.said.pop();
+            while failure.output.last().is_some_and(String::is_empty) {
+                failure.output.pop();
             }
         }
         self.failures
@@ -119,10 +119,10 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; 
         let shown: Vec<_> = output.lines().filter(|line| reader.line(line)).collect();
         assert!(shown.contains(&"SKIP a: there is no reason") && shown.contains(&"    assertion failed"));
         assert!(!shown.contains(&"failed to do something, and went on"), "{shown:?}");
-        let said = ["thread 'b::c' panicked at tests/b.rs:1:1:", "    assertion failed"];
+        let output = ["thread 'b::c' panicked at tests/b.rs:1:1:", "    assertion failed"];
         let expected = [
-            Failure { test: "b::c".into(), said: said.map(str::to_owned).to_vec() },
-            Failure { test: "silent".into(), said: Vec::new() },
+            Failure { test: "b::c".into(), output: output.map(str::to_owned).to_vec() },
+            Failure { test: "silent".into(), output: Vec::new() },
         ];
         assert_eq!(reader.end(), expected);
     }
@@ -138,6 +138,6 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; 
             }
         }
         let failures = reader.end();
-        assert_eq!((failures.len(), failures[0].said.len()), (FAILURES_MAX, LINES_MAX));
+        assert_eq!((failures.len(), failures[0].output.len()), (FAILURES_MAX, LINES_MAX));
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.write {
         let path = workspace::root().join(PAGE);
         let previous = fs::read_to_string(&path).unwrap_or_default();
-        let page = format!("{page}{}", page::kept(&previous));
+        let page = format!("{page}{}", page::preserved(&previous));
         fs::write(&path, page).with_context(|| format!("write {PAGE}"))?;
         println!("Written to {PAGE}");
     }

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::child::{Child, End, Event, Output};
 
 /// How often it is looked for its output and its end.
-const STEP: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A command that runs.
 pub(crate) struct Idle {
@@ -27,7 +27,7 @@ impl Idle {
         let errors = output.try_clone().context("duplicate a descriptor")?;
         command.stdout(output).stderr(errors);
         // SAFETY: the function only makes a system call, which is allowed between fork and exec.
-        unsafe { command.pre_exec(give_way) };
+        unsafe { command.pre_exec(set_idle_policy) };
         let child = Child::start(command, Output::Unchanged)?;
         Ok(Self { child, log: log.to_owned() })
     }
@@ -37,7 +37,7 @@ impl Idle {
         let mut output = File::open(&self.log).with_context(|| format!("read {}", self.log.display()))?;
         loop {
             // Before the copy, so that nothing is written after the last one.
-            let event = self.child.next(STEP)?;
+            let event = self.child.next(POLL_INTERVAL)?;
             io::copy(&mut output, to).and_then(|_| to.flush()).context("show its output")?;
             if let Event::End(end) = event {
                 return Ok(end);
@@ -47,7 +47,7 @@ impl Idle {
 }
 
 /// Puts this process behind all others.
-fn give_way() -> io::Result<()> {
+fn set_idle_policy() -> io::Result<()> {
     let parameter = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameter lives until the call returns; 0 is this process.
     match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) } {
@@ -67,9 +67,9 @@ mod tests {
         let mut command = Command::new("sh");
         // The 41st number is the policy: 5 is SCHED_IDLE.
         command.args(["-c", "echo said; cut -d' ' -f41 /proc/self/stat; exit 3"]);
-        let mut said = Vec::new();
-        let end = Idle::start(&mut command, &log).unwrap().wait(&mut said).unwrap();
+        let mut output = Vec::new();
+        let end = Idle::start(&mut command, &log).unwrap().wait(&mut output).unwrap();
         assert!(matches!(end, End::Exited(status) if status.code() == Some(3)), "{end}");
-        assert_eq!(said, b"said\n5\n");
+        assert_eq!(output, b"said\n5\n");
     }
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::failures::Failure;
-use crate::tally::Tally;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Row {
     /// What ran.
     pub(crate) layer: String,
     /// How it went.
-    pub(crate) tally: Tally,
+    pub(crate) counts: Counts,
     /// How long it took.
     pub(crate) took: Duration,
     /// Why it was skipped or what broke, where the counts do not say.
@@ -24,10 +24,10 @@ pub(crate) struct Row {
 impl Row {
     /// A layer that could not run here.
     pub(crate) fn skipped(layer: &str, reason: String) -> Self {
-        let tally = Tally { skipped: 1, ..Tally::default() };
+        let counts = Counts { skipped: 1, ..Counts::default() };
         Self {
             layer: layer.to_owned(),
-            tally,
+            counts,
             took: Duration::ZERO,
             note: Some(reason),
             failures: Vec::new(),
@@ -36,15 +36,15 @@ impl Row {
 
     /// A layer that broke before its tests could count.
     pub(crate) fn broken(layer: &str, took: Duration, error: &anyhow::Error) -> Self {
-        let tally = Tally { failed: 1, ..Tally::default() };
-        Self { layer: layer.to_owned(), tally, took, note: Some(format!("{error:#}")), failures: Vec::new() }
+        let counts = Counts { failed: 1, ..Counts::default() };
+        Self { layer: layer.to_owned(), counts, took, note: Some(format!("{error:#}")), failures: Vec::new() }
     }
 
     /// Says why the layer did not run, or broke, beside what else it printed; the table says it again in short.
     pub(crate) fn announce(self) -> Self {
-        match (&self.note, self.tally) {
-            (Some(reason), Tally { failed: 1.., .. }) => println!("FAIL {}: {reason}", self.layer),
-            (Some(reason), Tally { passed: 0, .. }) => println!("SKIP {}: {reason}", self.layer),
+        match (&self.note, self.counts) {
+            (Some(reason), Counts { failed: 1.., .. }) => println!("FAIL {}: {reason}", self.layer),
+            (Some(reason), Counts { passed: 0, .. }) => println!("SKIP {}: {reason}", self.layer),
             _ => {}
         }
         self
@@ -54,8 +54,8 @@ impl Row {
 /// Prints what failed, the table and, as the very last line, the totals; the exit code says whether anything failed.
 pub(crate) fn print(rows: &[Row]) -> ExitCode {
     for Row { layer, failures, .. } in rows {
-        for Failure { test, said } in failures {
-            println!("\n=== FAILED in {layer}: {test} ===\n{}", said.join("\n"));
+        for Failure { test, output } in failures {
+            println!("\n=== FAILED in {layer}: {test} ===\n{}", output.join("\n"));
         }
     }
     let (table, total) = render(rows);
@@ -64,12 +64,12 @@ pub(crate) fn print(rows: &[Row]) -> ExitCode {
     if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn render(rows: &[Row]) -> (String, Tally) {
+fn render(rows: &[Row]) -> (String, Counts) {
     let width = rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max("layer".len());
     let mut table = format!("{:width$}  passed  failed  skipped  seconds\n", "layer");
-    let mut total = Tally::default();
-    for Row { layer, tally, took, note, .. } in rows {
-        let Tally { passed, failed, skipped } = *tally;
+    let mut total = Counts::default();
+    for Row { layer, counts, took, note, .. } in rows {
+        let Counts { passed, failed, skipped } = *counts;
         total.passed += passed;
         total.failed += failed;
         total.skipped += skipped;
@@ -89,11 +89,11 @@ mod tests {
 
     #[test]
     fn the_last_line_adds_up_the_layers_and_notes_take_one_line_each() {
-        let tally = Tally { passed: 12, failed: 0, skipped: 3 };
+        let counts = Counts { passed: 12, failed: 0, skipped: 3 };
         let rows = [
             Row {
                 layer: "unit".into(),
-                tally,
+                counts,
                 took: Duration::from_millis(2900),
                 note: None,
                 failures: Vec::new(),

@@ -47,14 +47,14 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let server = if arguments.no_prometheus { None } else { find_prometheus() };
     if !workspace::is_root() {
-        return through_sudo(arguments);
+        return run_with_sudo(arguments);
     }
     anyhow::ensure!(
-        !arguments.demo || given(&arguments.agent, "--config").is_none(),
+        !arguments.demo || flag_value(&arguments.agent, "--config").is_none(),
         "the demonstration brings the agent's configuration: leave --config out"
     );
     let listen = listen_address(&arguments.agent)?;
-    let scraped = reachable(listen);
+    let scraped = connect_address(listen);
     let mut processes = Processes::default();
 
     let demo = if arguments.demo { Some(demo::start(&mut processes, scraped)?) } else { None };
@@ -64,12 +64,12 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(configuration) = &demo {
         command.arg("--config").arg(configuration);
     }
-    if given(&arguments.agent, "--listen").is_none() {
+    if flag_value(&arguments.agent, "--listen").is_none() {
         command.args(["--listen", &listen.to_string()]);
     }
     processes.start("glassbox", command)?;
     ready::wait(&mut processes, scraped, "/readyz")?;
-    let asked = match server {
+    let prometheus_address = match server {
         Some(directory) => {
             println!("Starting Prometheus");
             let address = free_port(9090)?;
@@ -80,7 +80,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => None,
     };
-    println!("{}", welcome::text(scraped, asked, arguments.demo));
+    println!("{}", welcome::text(scraped, prometheus_address, arguments.demo));
     processes.watch()
 }
 
@@ -96,7 +96,7 @@ fn find_prometheus() -> Option<PathBuf> {
 }
 
 /// Only the agent needs root: it alone is run with it, and what was built stays the user's.
-fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
+fn run_with_sudo(arguments: &Arguments) -> anyhow::Result<()> {
     let this = std::env::current_exe().context("find this program")?;
     let mut command = Command::new("sudo");
     command.arg("--preserve-env=CARGO_TARGET_DIR,PATH").arg(&this).args(["run", "--built"]);
@@ -104,16 +104,16 @@ fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
         command.args(given.then_some(flag));
     }
     command.arg("--").args(&arguments.agent);
-    let typed = format!("{command:?}").replace('"', "");
+    let shown = format!("{command:?}").replace('"', "");
     if !stdin().is_terminal() {
-        bail!("loading kernel programs takes root. Everything is built; type:\n  {typed}");
+        bail!("loading kernel programs takes root. Everything is built; type:\n  {shown}");
     }
-    println!("Loading kernel programs takes root; sudo may ask for your password:\n  {typed}");
+    println!("Loading kernel programs takes root; sudo may ask for your password:\n  {shown}");
     Err(command.exec()).context("run sudo")
 }
 
 /// The value of a flag of the agent's, in either form.
-fn given<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+fn flag_value<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
     arguments.iter().enumerate().find_map(|(at, argument)| match argument.strip_prefix(flag)? {
         "" => arguments.get(at + 1).map(String::as_str),
         value => value.strip_prefix('='),
@@ -121,14 +121,14 @@ fn given<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
 }
 
 fn listen_address(arguments: &[String]) -> anyhow::Result<SocketAddr> {
-    match given(arguments, "--listen") {
+    match flag_value(arguments, "--listen") {
         Some(address) => address.parse().with_context(|| format!("read the address {address:?} of --listen")),
         None => free_port(9966),
     }
 }
 
 /// Where a listener is reached from this host.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_listener_on_every_address_is_reached_on_this_host() {
-        assert_eq!(reachable(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
-        assert_eq!(reachable(SocketAddr::from(([192, 0, 2, 1], 1))).to_string(), "192.0.2.1:1");
+        assert_eq!(connect_address(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
+        assert_eq!(connect_address(SocketAddr::from(([192, 0, 2, 1], 1))).to_string(), "192.0.2.1:1");
     }
 
     #[test]

@@ -51,7 +51,7 @@ const BENCH_PROGRAMS: [(&str, &str); 5] = [
 
 pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     println!("Setting up: the kernel programs");
-    ebpf::ready()?;
+    ebpf::ensure()?;
     let conflicts = if arguments.remove_conflicting { Conflicts::Remove } else { Conflicts::Refuse };
     if arguments.tests {
         println!("Setting up: the tests");
@@ -67,11 +67,11 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Installs the packages whose programs are not there.
 fn programs(what: &str, programs: &[(&str, &str)], conflicts: Conflicts) -> anyhow::Result<()> {
-    let absent = |(program, package): &(&str, &str)| {
-        if program.is_empty() { !debian::missing(&[package]).is_empty() } else { !is_there(program) }
+    let is_missing = |(program, package): &(&str, &str)| {
+        if program.is_empty() { !debian::missing(&[package]).is_empty() } else { !is_installed(program) }
     };
     let packages: Vec<&str> =
-        programs.iter().filter(|pair| absent(pair)).map(|(_, package)| *package).collect();
+        programs.iter().filter(|pair| is_missing(pair)).map(|(_, package)| *package).collect();
     if packages.is_empty() {
         let all: Vec<&str> = programs.iter().map(|(_, package)| *package).collect();
         step::note(&format!("{what}: there ({})", all.join(" ")));
@@ -86,7 +86,7 @@ fn programs(what: &str, programs: &[(&str, &str)], conflicts: Conflicts) -> anyh
 }
 
 /// Whether a program is in PATH or where root's programs are, which not everyone has in PATH.
-fn is_there(program: &str) -> bool {
+fn is_installed(program: &str) -> bool {
     let for_root = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
     toolchain::in_path(program).is_some()
         || for_root.iter().any(|dir| std::path::Path::new(dir).join(program).is_file())

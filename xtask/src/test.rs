@@ -9,10 +9,10 @@ use std::{env, fs};
 use anyhow::Context as _;
 
 use crate::child::{Child, End, Output};
+use crate::counts::{Counts, Reader};
 use crate::failures::Failure;
 use crate::idle::Idle;
 use crate::report::{self, Row};
-use crate::tally::{Reader, Tally};
 use crate::{failures, prometheus, setup, vm, workspace};
 
 /// What is said again of a layer that failed as a whole.
@@ -116,10 +116,10 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
     match end {
         Ok(end) => {
             let passed = end.is_success();
-            let tally = Tally { passed: u32::from(passed), failed: u32::from(!passed), skipped: 0 };
-            let failure = (!passed).then(|| Failure { test: layer.to_owned(), said: last.into() });
+            let counts = Counts { passed: u32::from(passed), failed: u32::from(!passed), skipped: 0 };
+            let failure = (!passed).then(|| Failure { test: layer.to_owned(), output: last.into() });
             let failures = failure.into_iter().collect();
-            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None, failures }
+            Row { layer: layer.to_owned(), counts, took: started.elapsed(), note: None, failures }
         }
         Err(error) => Row::broken(layer, started.elapsed(), &error),
     }
@@ -135,15 +135,15 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
         command.env(prometheus::VARIABLE, directory);
     }
     match count(command) {
-        Ok((tally, failures)) => {
-            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None, failures }
+        Ok((counts, failures)) => {
+            Row { layer: layer.to_owned(), counts, took: started.elapsed(), note: None, failures }
         }
         Err(error) => Row::broken(layer, started.elapsed(), &error),
     }
 }
 
 /// Runs tests whose output it shows and counts.
-fn count(command: Command) -> anyhow::Result<(Tally, Vec<Failure>)> {
+fn count(command: Command) -> anyhow::Result<(Counts, Vec<Failure>)> {
     let (mut counts, mut failures) = (Reader::default(), failures::Reader::default());
     let end = shown(command, &mut |line| {
         counts.line(line);

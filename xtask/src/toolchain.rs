@@ -81,7 +81,7 @@ pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
 /// The compiler of a rustup toolchain, or the one in PATH; or why it does not fit.
 pub(crate) fn compiler(toolchain: Option<&str>) -> Result<Compiler, String> {
     let label = toolchain.map_or_else(|| "rustc in PATH".to_owned(), |name| format!("toolchain {name}"));
-    let ask = |arguments: &[&str]| {
+    let query = |arguments: &[&str]| {
         let mut command = Command::new(if toolchain.is_some() { "rustup" } else { "rustc" });
         if let Some(name) = toolchain {
             command.args(["run", name, "rustc"]);
@@ -93,8 +93,8 @@ pub(crate) fn compiler(toolchain: Option<&str>) -> Result<Compiler, String> {
             .and_then(|output| String::from_utf8(output.stdout).ok())
             .ok_or_else(|| format!("{label} is not installed"))
     };
-    let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
-    let release = ask(&["-vV"])?;
+    let sysroot = PathBuf::from(query(&["--print", "sysroot"])?.trim());
+    let release = query(&["-vV"])?;
     let release = release.lines().find_map(|line| line.strip_prefix("release: ")).unwrap_or_default();
     if !sysroot.join("lib/rustlib/src/rust/library/core").is_dir() {
         return Err(format!("{label} lacks the library sources (rust-src)"));

@@ -14,8 +14,8 @@ mod headers;
 mod initramfs;
 mod kernels;
 mod module;
+mod parallel;
 mod real_driver;
-mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

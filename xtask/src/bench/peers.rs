@@ -24,8 +24,8 @@ impl Peers {
         let runqlat = PathBuf::from("/usr/sbin/runqlat");
         Self {
             runqlat: Some(runqlat).filter(|path| path.is_file()).or_else(|| toolchain::in_path("runqlat")),
-            cadvisor: said("cAdvisor", unpacked("cadvisor", "cadvisor", Some(CADVISOR_SUITE))),
-            node_exporter: said(
+            cadvisor: print_result("cAdvisor", unpacked("cadvisor", "cadvisor", Some(CADVISOR_SUITE))),
+            node_exporter: print_result(
                 "node_exporter",
                 unpacked("prometheus-node-exporter", "prometheus-node-exporter", None),
             ),
@@ -45,7 +45,7 @@ impl Peers {
     }
 }
 
-fn said(name: &str, found: anyhow::Result<PathBuf>) -> Option<PathBuf> {
+fn print_result(name: &str, found: anyhow::Result<PathBuf>) -> Option<PathBuf> {
     match found {
         Ok(path) => {
             step::note(&format!("{name}: {}", path.display()));

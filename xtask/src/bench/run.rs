@@ -58,11 +58,11 @@ impl Run {
     /// Runs a measuring program and reads its JSON.
     pub(super) fn measure(&self, what: &str, program: &str, arguments: &[String]) -> anyhow::Result<Value> {
         println!("  > {what}");
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut command = Command::new(self.directory.join(program));
         command.args(arguments).env("GLASSBOX_AGENT", self.directory.join("glassbox"));
         let figures = child::output(&mut command, Limits { total: LIMIT, ..Limits::NONE })?;
-        println!("    done in {} s", begun.elapsed().as_secs());
+        println!("    done in {} s", started.elapsed().as_secs());
         serde_json::from_str(&figures).with_context(|| format!("read the figures of {program}"))
     }
 }

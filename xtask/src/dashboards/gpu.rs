@@ -1,13 +1,13 @@
 //! GPUs: for somebody whose containers are in trouble on them. The first rows are questions, each answered at a
 //! glance; the details follow.
 
+mod completeness;
 mod device;
 mod driver;
 mod failures;
 mod memory;
 mod state;
 mod time;
-mod trust;
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub(super) fn dashboard() -> Value {
             failures::row(),
             driver::row(),
             device::row(),
-            trust::row(),
+            completeness::row(),
         ],
     };
     board.json()

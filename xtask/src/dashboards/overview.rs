@@ -3,12 +3,12 @@
 mod agent;
 mod cpu;
 mod filesystem;
-mod glance;
 mod lifecycle;
 mod memory;
 mod network;
 mod pressure;
 mod scheduler;
+mod summary;
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(super) fn dashboard() -> Value {
             r#"container_last_seen{job=~"$job", instance=~"$instance"}"#,
         )],
         rows: vec![
-            glance::row(),
+            summary::row(),
             lifecycle::row(),
             cpu::row(),
             memory::row(),

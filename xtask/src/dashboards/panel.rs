@@ -67,7 +67,7 @@ impl Panel {
     }
 
     /// One lamp per series, 1 green and 0 red.
-    pub(super) fn lamps(title: &str, on: &str, off: &str, description: &str) -> Self {
+    pub(super) fn up_down(title: &str, on: &str, off: &str, description: &str) -> Self {
         let mut panel = Self::number(title, "none", description);
         panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(&[(0, off, "red"), (1, on, "green")]);
         panel.json["options"]["colorMode"] = json!("background");
@@ -77,7 +77,7 @@ impl Panel {
     }
 
     /// One band per series over time, coloured by its value: a number, its name and its colour.
-    pub(super) fn bands(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
+    pub(super) fn states(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
         let mut panel = Self::new("state-timeline", title, "none", description, 24, 8);
         panel.json["fieldConfig"]["defaults"]["custom"] = json!({ "fillOpacity": 80, "lineWidth": 0 });
         panel.json["fieldConfig"]["defaults"]["color"] = json!({ "mode": "thresholds" });

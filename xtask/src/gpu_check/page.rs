@@ -16,7 +16,7 @@ const SHOWN: usize = 6;
 const WITHOUT_GPU: &str = "\n## The real driver without a GPU\n";
 
 /// What stays of the page that there was.
-pub(super) fn kept(previous: &str) -> &str {
+pub(super) fn preserved(previous: &str) -> &str {
     previous.find(WITHOUT_GPU).map_or("", |at| &previous[at..])
 }
 
@@ -63,11 +63,11 @@ fn text(value: &Value) -> &str {
 
 fn row(page: &mut String, step: &Value) {
     let seen = &step["seen"];
-    let commands = most(&seen["glassbox_nvidia_ioctls_total"]);
+    let commands = sorted_counts(&seen["glassbox_nvidia_ioctls_total"]);
     let calls = total(&commands);
     let seconds = step["seconds"].as_f64().unwrap_or(f64::NAN);
-    let undecoded = total(&most(&seen["glassbox_nvidia_undecoded_total"]));
-    let refused = listed(&most(&seen["glassbox_nvidia_rm_errors_total"]));
+    let undecoded = total(&sorted_counts(&seen["glassbox_nvidia_undecoded_total"]));
+    let refused = top(&sorted_counts(&seen["glassbox_nvidia_rm_errors_total"]));
     let granted = match step["answer"]["granted"].as_u64().filter(|_| !step["answer"]["refusal"].is_null()) {
         Some(granted) => format!(" (granted {granted}, then CUDA error {})", step["answer"]["refusal"]),
         None => String::new(),
@@ -77,12 +77,12 @@ fn row(page: &mut String, step: &Value) {
         "| {}{granted} | {seconds:.3} | {calls} | {:.0} | {} | {refused} | {undecoded} |",
         text(&step["step"]),
         calls / seconds,
-        listed(&commands),
+        top(&commands),
     );
 }
 
 /// Counts by name, the most first.
-fn most(counts: &Value) -> Vec<(&str, f64)> {
+fn sorted_counts(counts: &Value) -> Vec<(&str, f64)> {
     let counts = counts.as_object().into_iter().flatten();
     let mut counts: Vec<_> =
         counts.filter_map(|(name, count)| Some((name.as_str(), count.as_f64()?))).collect();
@@ -95,7 +95,7 @@ fn total(counts: &[(&str, f64)]) -> f64 {
     counts.iter().fold(0.0, |sum, (_, count)| sum + count)
 }
 
-fn listed(counts: &[(&str, f64)]) -> String {
+fn top(counts: &[(&str, f64)]) -> String {
     let shown: Vec<_> = counts.iter().take(SHOWN).map(|(name, count)| format!("{name} {count}")).collect();
     let rest = if counts.len() > SHOWN { ", …" } else { "" };
     if shown.is_empty() { "none".to_owned() } else { shown.join(", ") + rest }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_was_verified_without_a_gpu_stays() {
         let page = include_str!("../../../docs/gpu-validation.md");
-        assert!(kept(page).contains("xtask vm --real-driver"), "{page}");
-        assert_eq!(kept("# On a real GPU\n"), "");
+        assert!(preserved(page).contains("xtask vm --real-driver"), "{page}");
+        assert_eq!(preserved("# On a real GPU\n"), "");
     }
 }

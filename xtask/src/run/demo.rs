@@ -13,7 +13,7 @@ use super::processes::Processes;
 use crate::workspace;
 
 /// How long four containers and two drivers may take to start.
-const START: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Starts it and returns the configuration of the agent, which is to listen on `agent`: the containers begin once it
 /// is ready.
@@ -31,7 +31,10 @@ pub(super) fn start(processes: &mut Processes, agent: SocketAddr) -> anyhow::Res
     processes.start("the demonstration", command)?;
     let started = Instant::now();
     while !configuration.exists() {
-        anyhow::ensure!(started.elapsed() < START, "the demonstration is not ready after {START:?}");
+        anyhow::ensure!(
+            started.elapsed() < START_TIMEOUT,
+            "the demonstration is not ready after {START_TIMEOUT:?}"
+        );
         processes.check()?;
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -20,7 +20,7 @@ pub(super) fn command(
     scraped: SocketAddr,
     demo: bool,
 ) -> anyhow::Result<Command> {
-    let dir = place(demo);
+    let dir = data_dir(demo);
     let data = dir.join("prometheus-data");
     fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
     let config = dir.join("prometheus.yml");
@@ -39,7 +39,7 @@ pub(super) fn command(
 }
 
 /// Its configuration, data and log.
-fn place(demo: bool) -> PathBuf {
+fn data_dir(demo: bool) -> PathBuf {
     workspace::scratch().join(if demo { "run/demo" } else { "run" })
 }
 
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_demonstration_has_data_of_its_own_and_is_marked_in_every_series() {
-        let (real, demo) = (place(false).join("prometheus-data"), place(true).join("prometheus-data"));
+        let (real, demo) = (data_dir(false).join("prometheus-data"), data_dir(true).join("prometheus-data"));
         assert!(real != demo && !demo.starts_with(&real) && !real.starts_with(&demo));
         let agent = SocketAddr::from(([127, 0, 0, 1], 9966));
         let config = scrape_config(agent, true);

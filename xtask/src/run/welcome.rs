@@ -16,7 +16,7 @@ const DEMO_STATES: &str = "glassbox_container_gpu_state{demo=\"true\",state!=\"n
 
 /// The welcome, with links for a terminal to make clickable.
 pub(super) fn text(agent: SocketAddr, prometheus: Option<SocketAddr>, demo: bool) -> String {
-    let (query, meaning, more) = if demo {
+    let (query, label, more) = if demo {
         let states = format!("&g1.expr={}&g1.tab=1", percent_encoded(DEMO_STATES));
         (
             DEMO_QUERY,
@@ -27,10 +27,10 @@ pub(super) fn text(agent: SocketAddr, prometheus: Option<SocketAddr>, demo: bool
         (QUERY, "how long containers wait for a CPU (p99; give it a minute):", String::new())
     };
     let range = if demo { "5m" } else { "15m" };
-    let ask = match prometheus {
+    let prometheus = match prometheus {
         Some(address) => format!(
             "  Prometheus     http://{address}/\n  \
-               try            {meaning}\n                 \
+               try            {label}\n                 \
                http://{address}/graph?g0.expr={}&g0.tab=0&g0.range_input={range}{more}\n  \
                alerts         http://{address}/alerts\n  \
                dashboards     import dashboards/*.json into Grafana, with this Prometheus as data source\n",
@@ -40,7 +40,7 @@ pub(super) fn text(agent: SocketAddr, prometheus: Option<SocketAddr>, demo: bool
             format!("  For your own Prometheus:\n\n{}\n  and then ask: {query}\n", scrape_config(agent, demo))
         }
     };
-    let see = if demo {
+    let example = if demo {
         "  What there is to see: demo-facefusion-1 uses 90 % of its GPU and its twin 30 %, demo-greedy runs out of GPU\n  \
            memory every minute, demo-hung waits for a driver that never answers (stuck_in_driver after 10 s).\n  \
            NONE OF IT IS REAL: the GPUs are made up. All output of the agent says so, and every series has the label\n  \
@@ -55,8 +55,8 @@ glassbox runs{mark}.
 
   The agent      http://{agent}/
   its metrics    http://{agent}/metrics
-{ask}
-{see}
+{prometheus}
+{example}
 
 Ctrl-C stops everything.
 ",
@@ -65,9 +65,9 @@ Ctrl-C stops everything.
 }
 
 fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
 }
 

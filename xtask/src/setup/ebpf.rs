@@ -17,7 +17,7 @@ use crate::{debian, step, workspace};
 /// The bpf-linker that links against an installed LLVM, with the LLVMs it knows, newest first.
 const LINKER: (&str, [u32; 3]) = ("bpf-linker@0.13.0", [23, 22, 21]);
 /// The bpf-linker that borrows the LLVM inside rustup's compiler, and the one LLVM it can borrow.
-const BORROWING_LINKER: (&str, u32) = ("bpf-linker@0.10.3", 22);
+const BUNDLED_LLVM_LINKER: (&str, u32) = ("bpf-linker@0.10.3", 22);
 /// Compiler, its library sources and cargo, as distributions package them.
 const COMPILERS: [[&str; 3]; 2] =
     [["rustc-web", "rust-web-src", "cargo-web"], ["rustc", "rust-src", "cargo"]];
@@ -27,7 +27,7 @@ const LIBRARIES: [&str; 2] = ["libzstd-dev", "zlib1g-dev"];
 const SYSROOT: &str = "/usr";
 
 /// Makes sure that the kernel programs can be built.
-pub(super) fn ready() -> anyhow::Result<()> {
+pub(super) fn ensure() -> anyhow::Result<()> {
     if let Ok(found) = toolchain::find()
         && works(&found)
     {
@@ -39,14 +39,14 @@ pub(super) fn ready() -> anyhow::Result<()> {
             toolchain::OVERRIDE
         );
     }
-    match by_nightly() {
+    match use_nightly() {
         Ok(()) => return Ok(()),
         Err(error) => step::note(&format!("nightly will not do: {error:#}")),
     }
-    by_distribution()
+    use_distribution()
 }
 
-fn by_nightly() -> anyhow::Result<()> {
+fn use_nightly() -> anyhow::Result<()> {
     let rustup = toolchain::in_path("rustup").context("rustup is not installed")?;
     let rustup = |arguments: &[&str]| {
         let mut command = Command::new(&rustup);
@@ -67,8 +67,8 @@ fn by_nightly() -> anyhow::Result<()> {
         let llvm = llvm_of(&compiler.rustc)?;
         if Path::new(&config_of(llvm)).exists() {
             install_linker(llvm)?;
-        } else if llvm == BORROWING_LINKER.1 {
-            cargo_install(BORROWING_LINKER.0, &[], None)?;
+        } else if llvm == BUNDLED_LLVM_LINKER.1 {
+            cargo_install(BUNDLED_LLVM_LINKER.0, &[], None)?;
         } else {
             bail!("no bpf-linker fits its LLVM {llvm} here");
         }
@@ -82,7 +82,7 @@ fn by_nightly() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn by_distribution() -> anyhow::Result<()> {
+fn use_distribution() -> anyhow::Result<()> {
     if debian::distribution().is_none() {
         bail!(
             "this is no distribution whose packages are known here. With rustup and LLVM of nightly's version:\n  \

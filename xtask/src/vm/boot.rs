@@ -8,8 +8,8 @@ use anyhow::bail;
 
 use super::kernels::Kernel;
 use crate::child::{Child, End, Limits, Output};
+use crate::counts::Counts;
 use crate::failures::{self, Failure};
-use crate::tally::Tally;
 use crate::workspace;
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
@@ -72,11 +72,11 @@ impl std::fmt::Display for Hung {
 impl std::error::Error for Hung {}
 
 impl Boot<'_> {
-    /// Boots and waits for the verdict. `say` gets every line of the console as it comes; so does a file.
-    pub(super) fn run(&self, say: &dyn Fn(String)) -> anyhow::Result<(Tally, Vec<Failure>)> {
+    /// Boots and waits for the verdict. `emit` gets every line of the console as it comes; so does a file.
+    pub(super) fn run(&self, emit: &dyn Fn(String)) -> anyhow::Result<(Counts, Vec<Failure>)> {
         let Kernel { release, image, .. } = self.kernel;
         let Machine { memory_mib, append } = self.machine;
-        say(format!("boot {release}"));
+        emit(format!("boot {release}"));
         let mut command = Command::new(QEMU);
         command.args(MACHINE.split_whitespace());
         command.args(["-m", &format!("{memory_mib}M")]);
@@ -87,22 +87,22 @@ impl Boot<'_> {
         command.args(["-append", line.trim_end()]);
         command.arg("-kernel").arg(image).arg("-initrd").arg(self.initramfs);
         if self.by_hand {
-            say(format!("by hand: {command:?}"));
+            emit(format!("by hand: {command:?}"));
         }
         let log = workspace::scratch().join(format!("vm/console-{}.log", self.name));
         let guest = Child::start(&mut command, Output::Stdout)?.with_limits(LIMITS).with_log(&log)?;
         let mut failures = failures::Reader::default();
         let (verdict, end) = follow(guest, &mut |line| {
             failures.line(&line);
-            say(line);
+            emit(line);
             Ok(())
         })?;
         match (verdict, end) {
-            (Some(Verdict { tally, exit: 0 }), _) if tally.passed + tally.failed + tally.skipped == 0 => {
+            (Some(Verdict { counts, exit: 0 }), _) if counts.passed + counts.failed + counts.skipped == 0 => {
                 bail!("{release} ran no test")
             }
-            (Some(Verdict { tally, exit }), _) if exit == 0 || tally.failed > 0 => {
-                Ok((tally, failures.end()))
+            (Some(Verdict { counts, exit }), _) if exit == 0 || counts.failed > 0 => {
+                Ok((counts, failures.end()))
             }
             (Some(Verdict { exit, .. }), _) => bail!("the tests ended with {exit} on {release}"),
             (None, End::Exited(_)) => bail!("{release} ended without a verdict"),
@@ -128,7 +128,7 @@ fn follow(
 /// The guest's last word.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
-    tally: Tally,
+    counts: Counts,
     /// Exit status of the tests; 128 and the number of the signal that ended them.
     exit: i32,
 }
@@ -138,9 +138,9 @@ fn parse_verdict(line: &str) -> Option<Verdict> {
     let ["GUEST", "passed", passed, "failed", failed, "skipped", skipped, "exit", exit] = words[..] else {
         return None;
     };
-    let tally =
-        Tally { passed: passed.parse().ok()?, failed: failed.parse().ok()?, skipped: skipped.parse().ok()? };
-    Some(Verdict { tally, exit: exit.parse().ok()? })
+    let counts =
+        Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()?, skipped: skipped.parse().ok()? };
+    Some(Verdict { counts, exit: exit.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -149,9 +149,9 @@ mod tests {
 
     #[test]
     fn only_a_whole_verdict_is_one() {
-        let tally = Tally { passed: 5, failed: 1, skipped: 2 };
+        let counts = Counts { passed: 5, failed: 1, skipped: 2 };
         let line = "GUEST passed 5 failed 1 skipped 2 exit 101";
-        assert_eq!(parse_verdict(line), Some(Verdict { tally, exit: 101 }));
+        assert_eq!(parse_verdict(line), Some(Verdict { counts, exit: 101 }));
         for line in
             ["GUEST passed 5 failed 1 skipped", "GUEST passed x failed 1 skipped 2 exit 0", "passed 5"]
         {

@@ -11,7 +11,7 @@ use super::kernels::{self, Kernel};
 use crate::archive::Archive;
 use crate::{debian, step};
 
-/// What is taken, each after what it needs. Some are built into some kernels.
+/// What is found, each after what it needs. Some are built into some kernels.
 const MODULES: [&str; 10] = [
     "crc16",
     "crc32c_generic",
@@ -49,8 +49,8 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
             }
             let unpacked = into.with_extension("part");
             archive.unpack(&[&package], &unpacked)?;
-            if take(&unpacked, into)? > 0 {
-                return debian::clear(&unpacked).map(|()| true);
+            if extract(&unpacked, into)? > 0 {
+                return debian::make_empty_dir(&unpacked).map(|()| true);
             }
         }
     }
@@ -58,9 +58,9 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
 }
 
 /// Moves the modules out of an unpacked package; how many there were.
-fn take(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
+fn extract(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
     let mut pending = vec![unpacked.to_owned()];
-    let mut taken = Vec::new();
+    let mut found = Vec::new();
     while let Some(directory) = pending.pop() {
         for entry in
             fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?.flatten()
@@ -69,16 +69,16 @@ fn take(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 pending.push(path);
             } else if let Some(name) = module(&path) {
-                taken.push((name, path));
+                found.push((name, path));
             }
         }
     }
-    if taken.is_empty() {
+    if found.is_empty() {
         return Ok(0);
     }
     let part = into.with_extension("new");
-    debian::clear(&part)?;
-    for (name, path) in &taken {
+    debian::make_empty_dir(&part)?;
+    for (name, path) in &found {
         if path.extension().is_some_and(|extension| extension == "xz") {
             step::run(&format!("unpack {name}"), Command::new("xz").arg("--decompress").arg(path))?;
         }
@@ -87,7 +87,7 @@ fn take(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
             .with_context(|| format!("move {}", plain.display()))?;
     }
     fs::rename(&part, into).with_context(|| format!("move {}", part.display()))?;
-    Ok(taken.len())
+    Ok(found.len())
 }
 
 /// Which of the modules wanted a file is.
@@ -109,10 +109,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "a module").unwrap();
         }
-        let into = unpacked.path().join("taken");
-        assert_eq!(take(unpacked.path(), &into).unwrap(), 1);
+        let into = unpacked.path().join("found");
+        assert_eq!(extract(unpacked.path(), &into).unwrap(), 1);
         assert!(into.join("ext4.ko").is_file());
-        assert_eq!(take(&unpacked.path().join("lib/modules/6.1/kernel/fs/nfs"), &into).unwrap(), 0);
+        assert_eq!(extract(&unpacked.path().join("lib/modules/6.1/kernel/fs/nfs"), &into).unwrap(), 0);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::boot::{Boot, Hung, Machine};
 use super::kernels::Kernel;
-use super::turns::{self, Job};
+use super::parallel::{self, Job};
+use crate::counts::Counts;
 use crate::failures::Failure;
 use crate::report::Row;
-use crate::tally::Tally;
 
 /// Guests at a time, if there are as many CPUs.
 const AT_ONCE: usize = 2;
@@ -37,7 +37,7 @@ pub(super) enum Planned {
 }
 
 /// What became of a guest at first.
-enum First {
+enum Attempt {
     Row(Row),
     /// It fell silent. Seen on a host with more to do than CPUs: an emulated CPU got no timer interrupt any more.
     Silent(Box<Silent>),
@@ -54,16 +54,16 @@ pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
     let layers: Vec<String> = planned.iter().map(|planned| planned.layer().to_owned()).collect();
     let jobs = planned.into_iter().map(|planned| Job {
         name: planned.name().to_owned(),
-        work: Box::new(move |say: &dyn Fn(String)| match planned {
-            Planned::Row(row) => First::Row(row),
-            Planned::Guest(guest) => first(guest, by_hand, say),
+        work: Box::new(move |emit: &dyn Fn(String)| match planned {
+            Planned::Row(row) => Attempt::Row(row),
+            Planned::Guest(guest) => first_attempt(guest, by_hand, emit),
         }),
     });
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let firsts = turns::run(jobs.collect(), AT_ONCE.min(cpus));
-    let rows = layers.iter().zip(firsts).map(|(layer, first)| match first {
-        Some(First::Row(row)) => row.announce(),
-        Some(First::Silent(silent)) => again(*silent, by_hand).announce(),
+    let attempts = parallel::run(jobs.collect(), AT_ONCE.min(cpus));
+    let rows = layers.iter().zip(attempts).map(|(layer, attempt)| match attempt {
+        Some(Attempt::Row(row)) => row.announce(),
+        Some(Attempt::Silent(silent)) => retry(*silent, by_hand).announce(),
         None => Row::broken(layer, Duration::ZERO, &anyhow::anyhow!("its thread panicked")).announce(),
     });
     let rows = rows.collect();
@@ -77,21 +77,21 @@ pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
 }
 
 /// Runs the tests in one guest, beside another.
-fn first(guest: Bootable, by_hand: bool, say: &dyn Fn(String)) -> First {
+fn first_attempt(guest: Bootable, by_hand: bool, emit: &dyn Fn(String)) -> Attempt {
     let started = Instant::now();
-    match guest.boot(by_hand, "quiet").run(say) {
+    match guest.boot(by_hand, "quiet").run(emit) {
         Err(error) if error.is::<Hung>() => {
-            say(format!("{error:#}; once more, when it has the machine to itself"));
+            emit(format!("{error:#}; once more, when it has the machine to itself"));
             let guest = Bootable { note: format!("{}, hung at first", guest.note), ..guest };
-            First::Silent(Box::new(Silent { guest, took: started.elapsed() }))
+            Attempt::Silent(Box::new(Silent { guest, took: started.elapsed() }))
         }
-        outcome => First::Row(guest.row(outcome, started.elapsed())),
+        outcome => Attempt::Row(guest.row(outcome, started.elapsed())),
     }
 }
 
 /// Runs the tests once more in a guest that fell silent beside another, now that it is alone, with the kernel's warnings:
 /// twice in a row is a fault of ours.
-fn again(silent: Silent, by_hand: bool) -> Row {
+fn retry(silent: Silent, by_hand: bool) -> Row {
     let Silent { guest, took } = silent;
     let started = Instant::now();
     let outcome = guest.boot(by_hand, "loglevel=5").run(&|line| println!("[{}] {line}", guest.name));
@@ -104,10 +104,10 @@ impl Bootable {
         Boot { name, kernel, initramfs, machine: *machine, tests, by_hand, messages }
     }
 
-    fn row(&self, outcome: anyhow::Result<(Tally, Vec<Failure>)>, took: Duration) -> Row {
+    fn row(&self, outcome: anyhow::Result<(Counts, Vec<Failure>)>, took: Duration) -> Row {
         let layer = self.layer.clone();
         match outcome {
-            Ok((tally, failures)) => Row { layer, tally, took, note: Some(self.note.clone()), failures },
+            Ok((counts, failures)) => Row { layer, counts, took, note: Some(self.note.clone()), failures },
             Err(error) => Row::broken(&layer, took, &error),
         }
     }

@@ -35,7 +35,7 @@ impl Headers {
             return Ok(None);
         }
         let tree = dir.join("usr/src").join(package(&kernel.name()));
-        let common = point_at(&dir, &tree)?;
+        let common = redirect_include(&dir, &tree)?;
         Ok(Some(Self { tree, common }))
     }
 
@@ -66,9 +66,10 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
         if needed.is_empty() {
             continue;
         }
-        let ours = |name: &&String| name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-");
+        let is_for_modules =
+            |name: &&String| name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-");
         let mut packages = vec![package.as_str()];
-        packages.extend(needed.iter().filter(ours).map(String::as_str));
+        packages.extend(needed.iter().filter(is_for_modules).map(String::as_str));
         let unpacked = into.with_extension("part");
         archive.unpack(&packages, &unpacked)?;
         fs::rename(&unpacked, into).with_context(|| format!("move {}", unpacked.display()))?;
@@ -79,7 +80,7 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
 
 /// The Makefile of a kernel's headers includes that of the common tree by the path of an installation. Points it at
 /// the unpacked tree, which is returned.
-fn point_at(headers: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
+fn redirect_include(headers: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     let path = tree.join("Makefile");
     let makefile = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let common =

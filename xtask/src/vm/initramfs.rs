@@ -74,8 +74,8 @@ fn without_debug_information(binary: &Path, scratch: &Path) -> anyhow::Result<Ve
 fn libraries_of(binary: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let output = Command::new("ldd").env("LC_ALL", "C").arg(binary).output().context("run ldd")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(said.contains("not a dynamic executable"), "ldd {}: {said}", binary.display());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(errors.contains("not a dynamic executable"), "ldd {}: {errors}", binary.display());
         return Ok(Vec::new());
     }
     parse_libraries(&String::from_utf8_lossy(&output.stdout))

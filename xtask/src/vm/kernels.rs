@@ -100,7 +100,7 @@ fn unpack(archive: &Archive, release: &str, into: &Path) -> anyhow::Result<PathB
     let apart = archive.search(&format!("^linux-binary-{}{FLAVOUR}$", release.replace('+', "[+]")))?;
     let package = apart.into_iter().next().unwrap_or_else(|| format!("linux-image-{release}{FLAVOUR}"));
     let unpacked = into.join("download");
-    debian::clear(into)?;
+    debian::make_empty_dir(into)?;
     archive.unpack(&[&package], &unpacked)?;
     let image = into.join("vmlinuz");
     let name = format!("{release}{FLAVOUR}");

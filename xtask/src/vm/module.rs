@@ -47,20 +47,20 @@ pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<Vec<(String, PathB
         copy(&workspace::root().join(SOURCES), &output)?;
         let what = format!("build the NVIDIA stand-in for {}, {}", kernel.name(), build.argument);
         headers.build(&what, &output, &[build.argument])?;
-        take(&output, build.modules)
+        modules_of(&output, build.modules)
     });
     let modules: Vec<_> = builds.collect::<anyhow::Result<_>>()?;
     Ok(Some(modules.concat()))
 }
 
 /// The modules that a build left, by their names in a guest.
-fn take(output: &Path, modules: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let take = |(file, name): &(&str, &str)| {
+fn modules_of(output: &Path, modules: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let find = |(file, name): &(&str, &str)| {
         let module = output.join(file);
         anyhow::ensure!(module.is_file(), "build the NVIDIA stand-in: make left no {}", module.display());
         Ok(((*name).to_owned(), module))
     };
-    modules.iter().map(take).collect()
+    modules.iter().map(find).collect()
 }
 
 /// Copies the sources that have changed: make goes by their dates.

@@ -52,13 +52,13 @@ impl Variant {
 }
 
 /// Why a guest cannot be made.
-enum Without {
+enum Unavailable {
     /// The mirror does not have the packages: a skip.
     Packages(String),
     Error(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Without {
+impl From<anyhow::Error> for Unavailable {
     fn from(error: anyhow::Error) -> Self {
         Self::Error(error)
     }
@@ -89,8 +89,8 @@ pub(super) fn planned(arguments: &Arguments) -> Vec<Planned> {
         .zip(&variants)
         .map(|(guest, variant)| match guest {
             Ok(guest) => Planned::Guest(guest),
-            Err(Without::Packages(reason)) => Planned::Row(Row::skipped(&variant.layer(), reason)),
-            Err(Without::Error(error)) => {
+            Err(Unavailable::Packages(reason)) => Planned::Row(Row::skipped(&variant.layer(), reason)),
+            Err(Unavailable::Error(error)) => {
                 Planned::Row(Row::broken(&variant.layer(), started.elapsed(), &error))
             }
         })
@@ -104,8 +104,8 @@ pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     for variant in variants(arguments)? {
         match driver(variant, &kernel, arguments) {
             Ok(_) => {}
-            Err(Without::Packages(reason)) => step::note(&reason),
-            Err(Without::Error(error)) => result = result.and(Err(error)),
+            Err(Unavailable::Packages(reason)) => step::note(&reason),
+            Err(Unavailable::Error(error)) => result = result.and(Err(error)),
         }
     }
     result
@@ -121,12 +121,12 @@ fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
             known()
         );
     }
-    let is_asked_for = |branch: &&Branch| {
+    let is_requested = |branch: &&Branch| {
         arguments.drivers.is_empty() || arguments.drivers.iter().any(|name| name == branch.name)
     };
     let flavours: &[Flavour] =
         if arguments.non_free { &[Flavour::Proprietary, Flavour::Open] } else { &[Flavour::Open] };
-    let branches: Vec<_> = BRANCHES.iter().filter(is_asked_for).collect();
+    let branches: Vec<_> = BRANCHES.iter().filter(is_requested).collect();
     let of = |&flavour: &Flavour| branches.iter().map(move |&branch| Variant { branch, flavour });
     Ok(flavours.iter().flat_map(of).collect())
 }
@@ -139,16 +139,16 @@ struct Driver {
 }
 
 /// Builds what a guest has of the driver, unless that was done before.
-fn driver(variant: Variant, kernel: &Kernel, arguments: &Arguments) -> Result<Driver, Without> {
+fn driver(variant: Variant, kernel: &Kernel, arguments: &Arguments) -> Result<Driver, Unavailable> {
     let Some(headers) = Headers::of(kernel)? else {
-        return Err(Without::Packages(format!(
+        return Err(Unavailable::Packages(format!(
             "no suite has the headers of Linux {} any more",
             kernel.release
         )));
     };
     let Some(modules) = Modules::of(variant, kernel, &headers)? else {
         let (package, component) = (variant.flavour.package(), variant.flavour.component());
-        return Err(Without::Packages(format!(
+        return Err(Unavailable::Packages(format!(
             "the mirror has no {package} {} in Debian's {} {component}",
             variant.branch.name, variant.branch.suite
         )));
@@ -163,7 +163,7 @@ fn plan(
     kernel: &Kernel,
     programs: &content::Programs,
     arguments: &Arguments,
-) -> Result<Bootable, Without> {
+) -> Result<Bootable, Unavailable> {
     let Driver { modules, user_space } = driver(variant, kernel, arguments)?;
     let note = format!(
         "NVIDIA {} on Linux {}{}",

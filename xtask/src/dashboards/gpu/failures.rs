@@ -20,7 +20,7 @@ fn numbers() -> Vec<Panel> {
     };
     let in_all = |selector: &str| format!("sum({})", growth(selector, "$__range"));
     vec![
-        Panel::lamps(
+        Panel::up_down(
             "GPUs",
             "up",
             "lost",
@@ -120,7 +120,7 @@ fn lines() -> Vec<Panel> {
             "{{instance}} GPU {{gpu}} Xid {{xid}}",
             &grown("by (instance, gpu, xid)", "glassbox_gpu_xid_errors_total{GPUS}"),
         ),
-        Panel::bands(
+        Panel::states(
             "Why clocks are held down",
             &[(1, "active", "orange")],
             "The reasons in force at each scrape. That the GPU is idle is none.",

@@ -32,7 +32,7 @@ pub(super) fn row() -> Row {
     Row {
         title: "Which container is in which state?",
         panels: vec![
-            Panel::bands(
+            Panel::states(
                 "State",
                 &STATES,
                 "What each container does with its GPUs. Containers that never used one are not shown; a gap is a \

@@ -13,7 +13,7 @@ pub(super) fn row() -> Row {
     Row {
         title: "The agent",
         panels: vec![
-            Panel::lamps(
+            Panel::up_down(
                 "Collectors",
                 "up",
                 "down",

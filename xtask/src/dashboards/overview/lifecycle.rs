@@ -27,7 +27,7 @@ pub(super) fn row() -> Row {
     Row {
         title: "Life and death",
         panels: vec![
-            Panel::bands("State", &STATES, "What each container is doing; for some minutes after its end, that it ended.")
+            Panel::states("State", &STATES, "What each container is doing; for some minutes after its end, that it ended.")
                 .size(12, 8)
                 .query(CONTAINER, &promql(&state)),
             Panel::lines(

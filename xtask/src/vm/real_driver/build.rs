@@ -75,9 +75,9 @@ fn build(
         return Ok(None);
     };
     let source = source(&unpacked)?;
-    fit(&source, &headers.common)?;
+    patch(&source, &headers.common)?;
     let results = Results::of(variant.branch, kernel);
-    results.give(&source)?;
+    results.restore(&source)?;
     let mut make = Command::new("make");
     make.current_dir(&source).args([JOBS, "modules", EXCLUDED]).args(VARIABLES);
     make.arg(format!("SYSSRC={}", headers.common.display()));
@@ -88,8 +88,8 @@ fn build(
         kernel.name()
     );
     step::run(&what, &mut make)?;
-    results.keep(&source)?;
-    debian::clear(into)?;
+    results.save(&source)?;
+    debian::make_empty_dir(into)?;
     for file in DRIVER {
         fs::rename(source.join(file), into.join(file)).with_context(|| format!("keep {file}"))?;
     }
@@ -107,19 +107,19 @@ fn source(unpacked: &Path) -> anyhow::Result<PathBuf> {
 
 /// Debian's kernels from 6.1.0-56 on have `pci_resize_resource` with a fourth argument, which the driver learnt only in
 /// later releases.
-fn fit(source: &Path, kernel: &Path) -> anyhow::Result<()> {
+fn patch(source: &Path, kernel: &Path) -> anyhow::Result<()> {
     let header = kernel.join("include/linux/pci.h");
     let header = fs::read_to_string(&header).with_context(|| format!("read {}", header.display()))?;
     let path = source.join("nvidia/nv-pci.c");
     let code = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    match fitted(&code, &header) {
+    match patched_code(&code, &header) {
         Some(code) => fs::write(&path, code).with_context(|| format!("write {}", path.display())),
         None => Ok(()),
     }
 }
 
 /// The code with a fourth argument, if the header wants one and the code has three.
-fn fitted(code: &str, header: &str) -> Option<String> {
+fn patched_code(code: &str, header: &str) -> Option<String> {
     const NAME: &str = "pci_resize_resource(";
     let arguments = |text: &str| {
         let at = text.find(NAME)? + NAME.len();
@@ -141,9 +141,9 @@ mod tests {
         let four = "int __must_check pci_resize_resource(struct pci_dev *dev, int i, int size,\n\t\tint exclude_bars);";
         let code = "r = pci_resize_resource(pci_dev, NV_GPU_BAR1, requested_size);\n";
         let patched = "r = pci_resize_resource(pci_dev, NV_GPU_BAR1, requested_size, 0);\n";
-        assert_eq!(fitted(code, four).as_deref(), Some(patched));
-        assert_eq!(fitted(code, three), None);
-        assert_eq!(fitted(patched, four), None);
-        assert_eq!(fitted("no such call", four), None);
+        assert_eq!(patched_code(code, four).as_deref(), Some(patched));
+        assert_eq!(patched_code(code, three), None);
+        assert_eq!(patched_code(patched, four), None);
+        assert_eq!(patched_code("no such call", four), None);
     }
 }

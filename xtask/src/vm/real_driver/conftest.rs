@@ -26,17 +26,17 @@ impl Results {
     }
 
     /// Hands them to sources that have the same script.
-    pub(super) fn give(&self, source: &Path) -> anyhow::Result<()> {
+    pub(super) fn restore(&self, source: &Path) -> anyhow::Result<()> {
         let script = |dir: &Path| fs::read(dir.join(SCRIPT)).ok();
-        if script(&self.0).is_some_and(|kept| Some(kept) == script(source)) {
+        if script(&self.0).is_some_and(|saved| Some(saved) == script(source)) {
             copy(&self.0.join(RESULTS), source)?;
         }
         Ok(())
     }
 
     /// Keeps what make found out beside the sources.
-    pub(super) fn keep(&self, source: &Path) -> anyhow::Result<()> {
-        debian::clear(&self.0)?;
+    pub(super) fn save(&self, source: &Path) -> anyhow::Result<()> {
+        debian::make_empty_dir(&self.0)?;
         copy(&source.join(RESULTS), &self.0)?;
         // Copied last: results without their script are incomplete and not used.
         fs::copy(source.join(SCRIPT), self.0.join(SCRIPT)).context("keep the script of the compile tests")?;
@@ -67,11 +67,11 @@ mod tests {
         fs::create_dir(first.join(RESULTS)).unwrap();
         fs::write(first.join(RESULTS).join("types.h"), "found").unwrap();
         let results = Results(dir.path().join("kept"));
-        results.give(&same).unwrap();
+        results.restore(&same).unwrap();
         assert!(!same.join(RESULTS).exists(), "there are none yet");
-        results.keep(&first).unwrap();
-        results.give(&same).unwrap();
-        results.give(&other).unwrap();
+        results.save(&first).unwrap();
+        results.restore(&same).unwrap();
+        results.restore(&other).unwrap();
         assert_eq!(fs::read_to_string(same.join(RESULTS).join("types.h")).unwrap(), "found");
         assert!(!other.join(RESULTS).exists());
     }

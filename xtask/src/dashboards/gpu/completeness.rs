@@ -10,7 +10,7 @@ pub(super) fn row() -> Row {
     Row {
         title: "Is this all?",
         panels: vec![
-            Panel::lamps(
+            Panel::up_down(
                 "NVML",
                 "up",
                 "down",

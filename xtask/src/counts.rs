@@ -8,7 +8,7 @@ use std::fmt;
 
 /// How many tests passed, failed and were skipped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     /// Ran and held.
     pub(crate) passed: u32,
     /// Ran and did not hold, or came to no orderly end.
@@ -17,11 +17,11 @@ pub(crate) struct Tally {
     pub(crate) skipped: u32,
 }
 
-/// A [`Tally`] in the making.
+/// A [`Counts`] in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     /// What the harness counted.
-    harness: Tally,
+    harness: Counts,
     /// Tests that said they skip.
     skips: u32,
 }
@@ -50,15 +50,15 @@ impl Reader {
 
     /// The counts, once the run has ended. A run that failed without a failed test is itself a failure: it did
     /// not build, or died on the way.
-    pub(crate) fn end(self, success: bool) -> Tally {
-        let Tally { passed, failed, skipped } = self.harness;
+    pub(crate) fn end(self, success: bool) -> Counts {
+        let Counts { passed, failed, skipped } = self.harness;
         let moved = self.skips.min(passed);
         let died = u32::from(!success && failed == 0);
-        Tally { passed: passed - moved, failed: failed + died, skipped: skipped + moved }
+        Counts { passed: passed - moved, failed: failed + died, skipped: skipped + moved }
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }

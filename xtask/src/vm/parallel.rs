@@ -45,8 +45,8 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
                 let next = || queue.lock().ok()?.next();
                 while let Some((index, job)) = next() {
                     // Whoever listens does so until the last worker has gone.
-                    let say = |line| drop(sender.send(Event::Line(index, line)));
-                    let result = (job.work)(&say);
+                    let emit = |line| drop(sender.send(Event::Line(index, line)));
+                    let result = (job.work)(&emit);
                     drop(sender.send(Event::Done(index, result)));
                 }
             })
@@ -111,9 +111,9 @@ mod tests {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let jobs = (0..5_u64).map(|number| {
             let (now, most) = (&now, &most);
-            job(&number.to_string(), move |say| {
+            job(&number.to_string(), move |emit| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                say("working".to_owned());
+                emit("working".to_owned());
                 std::thread::sleep(Duration::from_millis(60 - 10 * number));
                 now.fetch_sub(1, Ordering::SeqCst);
                 number
