@@ -1,4 +1,4 @@
-//! The overview: every container of the hosts selected, and the agent that watches them.
+//! The dashboard "overview": all containers of the selected hosts, and the agent.
 
 mod agent;
 mod cpu;
@@ -17,7 +17,7 @@ use super::board::{Board, variable};
 pub(super) fn dashboard() -> Value {
     let board = Board {
         name: "overview",
-        description: "Containers as glassbox sees them, and what the agent itself costs.",
+        description: "Resource usage of containers, and the cost of the agent.",
         variables: vec![variable(
             "container",
             "Container",
