@@ -1,4 +1,4 @@
-//! A command that runs: its output line by line, limits on its time, and its end together with all its descendants.
+//! Running commands: output as lines, limits on silence and total time, and termination of the whole process group.
 
 mod group;
 mod lines;
@@ -13,23 +13,23 @@ use std::time::Duration;
 
 pub(crate) use running::Child;
 
-/// Which output becomes lines.
+/// Which output is captured as lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// Standard output and standard error, in the order in which they are written.
+    /// Standard output and standard error, in the order of the writes.
     Both,
     /// Standard output. Standard error is inherited.
     Stdout,
-    /// None: both are what the command was configured with.
+    /// None. Both streams stay as configured in the command.
     Unchanged,
 }
 
-/// When a command is ended.
+/// Limits after which a command is terminated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// It has run for so long.
+    /// Total run time.
     pub(crate) total: Duration,
-    /// It has written no line for so long.
+    /// Time without a line of output.
     pub(crate) silence: Duration,
 }
 
@@ -40,11 +40,11 @@ impl Limits {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// By itself.
+    /// The command exited.
     Exited(ExitStatus),
-    /// It was ended after so long without output.
+    /// The command was terminated after this time without output.
     Silent(Duration),
-    /// It was ended after it had run for so long.
+    /// The command was terminated after this run time.
     TimedOut(Duration),
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for End {
         match self {
             Self::Exited(status) => status.fmt(f),
             Self::Silent(time) => write!(f, "no output for {} s", time.as_secs()),
-            Self::TimedOut(time) => write!(f, "no end after {} s", time.as_secs()),
+            Self::TimedOut(time) => write!(f, "not finished after {} s", time.as_secs()),
         }
     }
 }
@@ -67,15 +67,15 @@ impl fmt::Display for End {
 /// What [`Child::next`] returns.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A line of output, without its end.
+    /// A line of output without the line ending.
     Line(String),
-    /// Nothing happened.
+    /// No line was written and the command has not ended.
     Timeout,
-    /// The command and its descendants have ended. From then on every call returns this.
+    /// The command and its process group have ended. Every later call returns this, too.
     End(End),
 }
 
-/// Runs a command to its end and returns its standard output. Its standard error is inherited.
+/// Runs a command to its end and returns its standard output. Standard error is inherited.
 pub(crate) fn output(command: &mut Command, limits: Limits) -> anyhow::Result<String> {
     let mut child = Child::start(command, Output::Stdout)?.with_limits(limits);
     let mut text = String::new();

@@ -1,44 +1,45 @@
-//! The tests that failed and what they said, gathered from what Rust's test harness prints, to be said again at the end: a
-//! whole run is thousands of lines, and who reads it, or keeps a part of it, looks at the last ones. What passed and still
-//! printed something is not worth a line, unless it is why it was skipped.
+//! Failed tests and their output, extracted from the output of Rust's test harness.
+//!
+//! They are printed again at the end of a run, because a run prints thousands of lines and readers (and truncated CI logs)
+//! show the last ones. Output of passed tests is hidden, except for `SKIP ` lines.
 
-/// Most lines of one failure that are kept: the panic's message comes first, and then its backtrace.
+/// Maximum lines kept per failure. The panic message comes before the backtrace.
 const LINES_MAX: usize = 25;
-/// Most failures that are kept.
+/// Maximum number of failures kept.
 const FAILURES_MAX: usize = 20;
 
-/// A test that failed.
+/// A failed test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// Its name.
+    /// Name of the test.
     pub(crate) test: String,
-    /// What it printed, the first lines of it.
+    /// First lines of its output.
     pub(crate) output: Vec<String>,
 }
 
-/// Failures in the making.
+/// Collects failures from output lines.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     failures: Vec<Failure>,
-    /// Where in the output of a test binary the lines are.
+    /// Current section of the harness's output.
     section: Section,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Section {
-    /// Anywhere else.
+    /// Outside the other sections.
     #[default]
     Elsewhere,
-    /// After `successes:`, the same of those that passed.
+    /// After `successes:`: output and names of passed tests.
     Successes,
-    /// After `failures:`, where what they printed comes first and then a list of their names.
+    /// After `failures:`: output of failed tests, then their names.
     Failures,
-    /// In what one of them printed.
+    /// In the output of a failed test.
     Output,
 }
 
 impl Reader {
-    /// Takes one line of output into account; false if it is not worth showing.
+    /// Processes one line of output. Returns false if the line should be hidden.
     pub(crate) fn line(&mut self, line: &str) -> bool {
         if line == "failures:" {
             self.section = Section::Failures;
@@ -47,7 +48,7 @@ impl Reader {
         } else if line.starts_with("test result: ") {
             self.section = Section::Elsewhere;
         } else if matches!(self.section, Section::Elsewhere | Section::Successes) {
-            // Whatever it looks like.
+            // Output of a passed test may look like a heading.
         } else if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.split(' ').next()) {
             self.section = Section::Output;
             self.add(test);
@@ -68,7 +69,7 @@ impl Reader {
         }
     }
 
-    /// What was found.
+    /// The failures.
     pub(crate) fn end(mut self) -> Vec<Failure> {
         for failure in &mut self.failures {
             while failure.output.last().is_some_and(String::is_empty) {
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failed_tests_are_kept_with_what_they_said_and_others_are_not() {
+    fn failed_tests_are_kept_with_their_output_and_passed_tests_are_not() {
         let output = "\
 running 3 tests
 test a ... ok
@@ -128,13 +129,13 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; 
     }
 
     #[test]
-    fn neither_one_that_says_much_nor_many_take_the_whole_end() {
+    fn the_output_per_failure_and_the_number_of_failures_are_limited() {
         let mut reader = Reader::default();
         reader.line("failures:");
         for number in 0..100 {
             reader.line(&format!("---- test_{number} stdout ----"));
             for _ in 0..100 {
-                reader.line("and on it goes");
+                reader.line("one more line");
             }
         }
         let failures = reader.end();

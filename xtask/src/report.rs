@@ -1,4 +1,4 @@
-//! What ran and how it went, as one table and one last line for whoever, or whatever, reads only that.
+//! The result table, and the totals as the last line for scripts.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use crate::counts::Counts;
 use crate::failures::Failure;
 
-/// One row of the table.
+/// One row of the result table.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// What ran.
+    /// Test layer or guest.
     pub(crate) layer: String,
-    /// How it went.
+    /// Test counts.
     pub(crate) counts: Counts,
-    /// How long it took.
+    /// Duration.
     pub(crate) took: Duration,
-    /// Why it was skipped or what broke, where the counts do not say.
+    /// Reason for a skip, or error.
     pub(crate) note: Option<String>,
-    /// The tests that failed.
+    /// Failed tests.
     pub(crate) failures: Vec<Failure>,
 }
 
 impl Row {
-    /// A layer that could not run here.
+    /// A layer that cannot run on this machine.
     pub(crate) fn skipped(layer: &str, reason: String) -> Self {
         let counts = Counts { skipped: 1, ..Counts::default() };
         Self {
@@ -34,13 +34,13 @@ impl Row {
         }
     }
 
-    /// A layer that broke before its tests could count.
+    /// A layer that failed before it had test results.
     pub(crate) fn broken(layer: &str, took: Duration, error: &anyhow::Error) -> Self {
         let counts = Counts { failed: 1, ..Counts::default() };
         Self { layer: layer.to_owned(), counts, took, note: Some(format!("{error:#}")), failures: Vec::new() }
     }
 
-    /// Says why the layer did not run, or broke, beside what else it printed; the table says it again in short.
+    /// Prints the reason for a skip or an error after the output of the layer. The table shows its first line again.
     pub(crate) fn announce(self) -> Self {
         match (&self.note, self.counts) {
             (Some(reason), Counts { failed: 1.., .. }) => println!("FAIL {}: {reason}", self.layer),
@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-/// Prints what failed, the table and, as the very last line, the totals; the exit code says whether anything failed.
+/// Prints the failures, the table and, as the last line, the totals. Returns failure if any test failed.
 pub(crate) fn print(rows: &[Row]) -> ExitCode {
     for Row { layer, failures, .. } in rows {
         for Failure { test, output } in failures {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_adds_up_the_layers_and_notes_take_one_line_each() {
+    fn totals_are_the_sum_of_the_layers_and_notes_take_one_line_each() {
         let counts = Counts { passed: 12, failed: 0, skipped: 3 };
         let rows = [
             Row {
@@ -113,7 +113,7 @@ host        0       0        1        0  not root
     }
 
     #[test]
-    fn one_broken_layer_fails_the_whole_and_a_skipped_one_does_not() {
+    fn a_broken_layer_fails_the_run_and_a_skipped_layer_does_not() {
         let broken = Row::broken("vm 6.1", Duration::ZERO, &anyhow::anyhow!("no verdict"));
         assert_eq!(print(&[broken]), ExitCode::FAILURE);
         assert_eq!(print(&[Row::skipped("vm 6.1", "no mirror".into())]), ExitCode::SUCCESS);

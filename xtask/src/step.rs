@@ -1,7 +1,6 @@
-//! One step of a longer job: says what it does, shows that it is alive, and on failure shows why.
+//! A step of a longer job: a command with a description, a status line, and output that is printed only if it fails.
 //!
-//! A command's output is held back. On a terminal one live line shows the seconds so far and the newest line of
-//! output; elsewhere such a line is printed every ten seconds. The whole tail is printed only when the step fails.
+//! The status line has the elapsed seconds and the last line of output, see [`Progress`].
 
 use std::collections::VecDeque;
 use std::process::Command;
@@ -10,17 +9,17 @@ use std::time::{Duration, Instant};
 use crate::child::{Child, Event, Limits, Output};
 use crate::progress::{LIVE_INTERVAL, Progress};
 
-/// Lines of output kept to be shown when a step fails.
+/// Lines of output that are printed if a step fails.
 const TAIL_LINES: usize = 60;
-/// Columns of the live line that the output may take.
+/// Width of the output in the status line.
 const LIVE_COLUMNS: usize = 90;
 
-/// Says something that is already as it should be, or that the reader should know.
+/// Prints a note: something that needs no step, or a warning.
 pub(crate) fn note(text: &str) {
     println!("  - {text}");
 }
 
-/// Runs `command` to its end. `what` is a verb and its object.
+/// Runs a command to its end. `what` is a verb and its object.
 pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     run_within(what, command, Duration::MAX)
 }
@@ -76,18 +75,18 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_fails_fails_its_step_and_says_which() {
+    fn a_failed_command_fails_its_step_with_the_name_of_the_step() {
         let error = run("try it", &mut shell("echo why >&2; exit 3")).unwrap_err().to_string();
         assert!(error.starts_with("try it: exit status: 3"), "{error}");
         run("try it", &mut shell("exit 0")).unwrap();
     }
 
     #[test]
-    fn a_command_without_end_is_killed_at_its_limit() {
+    fn a_command_is_ended_at_its_time_limit() {
         let started = Instant::now();
         let mut command = Command::new("sleep");
         let error = run_within("wait", command.arg("60"), Duration::from_millis(300)).unwrap_err();
-        assert!(error.to_string().contains("no end"), "{error}");
+        assert!(error.to_string().contains("not finished after 0 s"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every layer of tests, cheapest first. None stops at another's failure.
+//! `cargo xtask test` runs all layers of tests, cheapest first. A failed layer does not stop the others.
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal as _, stdout};
@@ -15,16 +15,16 @@ use crate::idle::Idle;
 use crate::report::{self, Row};
 use crate::{failures, prometheus, setup, vm, workspace};
 
-/// What is said again of a layer that failed as a whole.
+/// Lines of output that are printed again for a failed check.
 const LAST_LINES: usize = 25;
 
-/// Run every layer of tests.
+/// Run all layers of tests.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Only what needs neither root nor setup: format, lints, unit and golden tests
+    /// Run only layers that need neither root nor setup: format, lints, unit and golden tests
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, as `cargo xtask vm --real-driver` explains
+    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, see `cargo xtask vm --help`
     #[arg(long, conflicts_with = "quick")]
     pub(crate) non_free: bool,
 }
@@ -34,7 +34,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     if !arguments.quick
         && let Err(error) = set_up()
     {
-        // Without root it says what to type, and the layers that need none of that still run.
+        // Without root, the error has the commands to run as root, and the other layers still run.
         let row = if workspace::is_root() {
             Row::broken("setup", Duration::ZERO, &error)
         } else {
@@ -43,7 +43,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         rows.push(row.announce());
     }
     let driver = vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
-    // Compiles for ten minutes. The tests of this host wait most of the time.
+    // The build takes ten minutes. The tests of the host use little CPU time, so it runs at the same time.
     let prepared = (!arguments.quick).then(|| prepare(arguments.non_free));
     rows.push(check("fmt", &["fmt", "--all", "--check"]).announce());
     rows.push(
@@ -55,8 +55,8 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         rows.push(host().announce());
     }
     if let Some(prepared) = prepared {
-        heading("NVIDIA's driver for the guests, built meanwhile");
-        // Whatever kept it from being built is found again by the guests' layer, and reported there.
+        heading("background build of NVIDIA's driver for the guests");
+        // If the build failed, the layer of the guests repeats it and reports the error.
         if let Err(error) = prepared.and_then(|idle| idle.wait(&mut stdout())) {
             println!("{error:#}");
         }
@@ -66,7 +66,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     report::print(&rows)
 }
 
-/// Builds the real driver's modules with the CPU time that other layers leave.
+/// Builds the modules of the real driver in the background, with idle CPU time only.
 fn prepare(non_free: bool) -> anyhow::Result<Idle> {
     let mut command = Command::new(env::current_exe().context("find this program")?);
     command.args(["vm", "--real-driver", "--prepare"]).args(non_free.then_some("--non-free"));
@@ -80,18 +80,19 @@ fn set_up() -> anyhow::Result<()> {
     setup::main(&setup::Arguments { tests: true, bench: false, ..setup::Arguments::default() })
 }
 
-/// The tests of this host's kernel, containers and Prometheus. They load programs and start containers.
+/// The tests against the kernel, container runtimes and Prometheus of this host. They load kernel programs and start
+/// containers.
 fn host() -> Row {
     if !workspace::is_root() {
         heading("host");
-        let reason = "not root; type: sudo --preserve-env=PATH,HOME cargo xtask test";
+        let reason = "root required; run: sudo --preserve-env=PATH,HOME cargo xtask test";
         return Row::skipped("host", reason.to_owned());
     }
     let arguments = ["test", "--package", "glassbox-tests", "--no-fail-fast"];
     tests("host", &arguments, &["--test-threads=1"])
 }
 
-/// A layer that holds or does not.
+/// A layer with a single result: passed or failed.
 fn check(layer: &str, arguments: &[&str]) -> Row {
     heading(layer);
     let started = Instant::now();
@@ -100,7 +101,7 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
     if !present.is_ok_and(|output| output.status.success()) {
         return Row::skipped(
             layer,
-            format!("cargo {tool} is not installed; try: rustup component add {layer}"),
+            format!("cargo {tool} is not installed; run: rustup component add {layer}"),
         );
     }
     let mut command = workspace::cargo();
@@ -125,7 +126,7 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
     }
 }
 
-/// A layer of tests, counted.
+/// A layer of tests.
 fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
     heading(layer);
     let started = Instant::now();
@@ -142,7 +143,7 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
     }
 }
 
-/// Runs tests whose output it shows and counts.
+/// Runs tests, prints their output and counts them.
 fn count(command: Command) -> anyhow::Result<(Counts, Vec<Failure>)> {
     let (mut counts, mut failures) = (Reader::default(), failures::Reader::default());
     let end = shown(command, &mut |line| {
@@ -152,7 +153,7 @@ fn count(command: Command) -> anyhow::Result<(Counts, Vec<Failure>)> {
     Ok((counts.end(end.is_success()), failures.end()))
 }
 
-/// Runs a command; each line of its output is shown if `take` says so.
+/// Runs a command and prints each line of output for which `take` returns true.
 fn shown(mut command: Command, take: &mut dyn FnMut(&str) -> bool) -> anyhow::Result<End> {
     if stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");

@@ -1,7 +1,7 @@
-//! The process groups of commands that run. Each is ended with this process.
+//! Process groups of running commands.
 //!
-//! A command leads a group of its own, so that all its descendants can be ended with it, and a terminal's Ctrl-C reaches
-//! this process alone, which then ends the groups.
+//! Every command leads its own group, so that its descendants can be terminated with it. The terminal sends Ctrl-C to this
+//! process only, which then terminates the groups.
 
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
-/// Time between two checks for the end of a group.
+/// Time between two checks if a group has ended.
 const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// All groups, in the order of their start.
+/// All groups in start order.
 static RUNNING: Mutex<Vec<libc::pid_t>> = Mutex::new(Vec::new());
 
-/// Starts a command as the leader of a new group and returns the group.
+/// Starts a command as the leader of a new group.
 pub(super) fn spawn(command: &mut Command) -> io::Result<libc::pid_t> {
     command.process_group(0);
     // SAFETY: between fork and exec only prctl is called, a system call without pointers.
     unsafe {
         command.pre_exec(|| {
-            // For the case that this process is killed: it cannot end the group then.
+            // If this process is killed by SIGKILL, it cannot terminate the group.
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
             Ok(())
         });
@@ -34,30 +34,31 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<libc::pid_t> {
     Ok(group)
 }
 
-/// Ends a group: SIGTERM, and SIGKILL if a process is left after [`GRACE`]. Returns the exit status of the leader.
+/// Terminates a group with SIGTERM, then with SIGKILL if a process is left after [`GRACE`]. Returns the exit status of
+/// the leader.
 pub(super) fn end(group: libc::pid_t) -> io::Result<ExitStatus> {
     let status = stop(group);
-    // Blocks for good once `end_all` has begun: how a command ended is of no interest then.
+    // Blocks forever once `end_all` has started: this process is about to end, so the status must not be reported.
     running().retain(|other| *other != group);
     status
 }
 
-/// Ends all groups, the newest first. No command can be started while the guard lives, and no other thread learns how
-/// a command ended.
+/// Terminates all groups, newest first. While the guard exists, no command can be started and no thread can return from
+/// [`end`].
 pub(super) fn end_all(on_begin: impl FnOnce()) -> MutexGuard<'static, Vec<libc::pid_t>> {
     let running = running();
     if !running.is_empty() {
         on_begin();
     }
     for group in running.iter().rev() {
-        // Fails only for a group that has ended.
+        // An error means that another thread has reaped the leader.
         let _ = stop(*group);
     }
     running
 }
 
-/// Waits until the leader of a group has exited, and leaves it to [`end`] to reap it: until then the kernel does not give
-/// its process ID to another process.
+/// Waits until the leader of a group has exited without reaping it. [`end`] reaps it: until then the kernel does not reuse
+/// its process ID.
 pub(super) fn wait_for_exit(group: libc::pid_t) {
     let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
     let options = libc::WEXITED | libc::WNOWAIT;
@@ -92,12 +93,12 @@ fn stop(group: libc::pid_t) -> io::Result<ExitStatus> {
     }
 }
 
-/// Whether a group has a process that is not a zombie. Orphans are reaped by process 1, which may take seconds or, in a
-/// container, never do so.
+/// Whether a group has a process that is not a zombie. Process 1 reaps orphans, which may take seconds; in a container
+/// it may never happen.
 fn is_running(group: libc::pid_t) -> bool {
     let group_text = group.to_string();
     let is_member = |stat: &str| {
-        // After the name, which is in parentheses: state, parent, group.
+        // Fields after the name, which is in parentheses: state, parent, group.
         let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
         let state = fields.next();
         state != Some("Z") && state != Some("X") && fields.nth(1) == Some(&group_text)
@@ -107,7 +108,7 @@ fn is_running(group: libc::pid_t) -> bool {
     send(group, 0) && stats().any(|stat| std::fs::read_to_string(stat).is_ok_and(|stat| is_member(&stat)))
 }
 
-/// Sends a signal to a group; false if the group has no process. Signal 0 only checks.
+/// Sends a signal to a group. Returns false if the group has no process. Signal 0 only checks.
 fn send(group: libc::pid_t, signal: libc::c_int) -> bool {
     // SAFETY: kill takes no pointers.
     unsafe { libc::kill(-group, signal) == 0 }

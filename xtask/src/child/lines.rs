@@ -1,15 +1,14 @@
-//! The lines of a command's output.
+//! Splits output into lines.
 
 use std::io::Read;
 
 /// Calls `take` with each line until the input ends or `take` returns false.
 ///
-/// A line ends with a line feed, a carriage return (as progress bars use), or both (as terminals use). Bytes that are not
-/// UTF-8 are replaced.
+/// A line ends with a line feed, a carriage return (progress bars) or both (terminals). Invalid UTF-8 is replaced.
 pub(super) fn split(mut input: impl Read, mut take: impl FnMut(String) -> bool) {
     let (mut line, mut after_return) = (Vec::new(), false);
     let mut buffer = [0; 8192];
-    // A pipe that cannot be read any more has no further lines.
+    // A read error is treated as the end of the input.
     while let Ok(length @ 1..) = input.read(&mut buffer) {
         for &byte in &buffer[..length] {
             let is_end = match byte {
@@ -50,20 +49,20 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_line_end_ends_one_line() {
+    fn each_kind_of_line_ending_ends_one_line() {
         assert_eq!(lines(b"10%\r20%\r\nnext\n\nlast"), ["10%", "20%", "next", "", "last"]);
-        // What a terminal makes of a line that already ended with both.
+        // A terminal adds a carriage return to a line that already ended with CR LF.
         assert_eq!(lines(b"one\r\r\ntwo\r\r\n"), ["one", "two"]);
         assert_eq!(lines(b""), [""; 0]);
     }
 
     #[test]
-    fn bytes_that_are_not_utf_8_are_replaced() {
+    fn invalid_utf_8_is_replaced() {
         assert_eq!(lines(b"a\xffb\n\xc3"), ["a\u{fffd}b", "\u{fffd}"]);
     }
 
     #[test]
-    fn no_line_is_taken_after_the_taker_has_declined() {
+    fn no_line_is_delivered_after_take_has_returned_false() {
         let mut taken = Vec::new();
         split(&b"one\ntwo\nthree"[..], |line| {
             taken.push(line);

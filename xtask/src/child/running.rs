@@ -1,4 +1,4 @@
-//! A command that was started.
+//! A command that was started, and its events.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,10 +11,10 @@ use anyhow::Context as _;
 
 use super::{End, Event, Limits, Output, group, lines};
 
-/// Lines between the pipe and a caller that is slow. If the queue is full, the command waits.
+/// Capacity of the queue between the pipe and the caller. If the queue is full, the command blocks.
 pub(super) const QUEUE_LINES: usize = 1024;
-/// How long the output of a command that has exited may be silent before its end is reported. A daemon that the command
-/// has started may keep the pipe open.
+/// Time without output after which the end of a command that has exited is reported although the pipe is still open,
+/// for example in a daemon that the command started.
 const DRAIN: Duration = Duration::from_secs(1);
 
 enum Message {
@@ -22,10 +22,10 @@ enum Message {
     Exited,
 }
 
-/// A command that runs. Dropping it ends the command and its descendants.
+/// A running command in its own process group. Dropping it terminates the group.
 #[derive(Debug)]
 pub(crate) struct Child {
-    /// The command, for messages.
+    /// The command, for error messages.
     command: String,
     group: libc::pid_t,
     messages: Receiver<Message>,
@@ -33,7 +33,7 @@ pub(crate) struct Child {
     log: Option<File>,
     started: Instant,
     last_line: Instant,
-    /// Set when the command has exited; lines may follow.
+    /// Set once the command has exited. Lines may follow.
     status: Option<ExitStatus>,
     end: Option<End>,
 }
@@ -55,7 +55,7 @@ impl Child {
             });
         }
         let spawned = group::spawn(command);
-        // The pipe ends only when its write ends in this process are closed, too.
+        // The reader gets EOF only after this process has closed its write ends, too.
         if output != Output::Unchanged {
             command.stdout(Stdio::null());
         }
@@ -65,7 +65,7 @@ impl Child {
         let group = spawned.with_context(|| format!("start {command:?}"))?;
         std::thread::spawn(move || {
             group::wait_for_exit(group);
-            // Fails if the child was dropped.
+            // An error means that the child was dropped.
             let _ = sender.send(Message::Exited);
         });
         let started = Instant::now();
@@ -87,19 +87,19 @@ impl Child {
         self
     }
 
-    /// Also writes every line to a file.
+    /// Writes every line to a file as well.
     pub(crate) fn with_log(mut self, path: &Path) -> anyhow::Result<Self> {
         self.log = Some(File::create(path).with_context(|| format!("create {}", path.display()))?);
         Ok(self)
     }
 
-    /// The process group of the command and its descendants.
+    /// The process group of the command.
     #[cfg(test)]
     pub(crate) fn group(&self) -> libc::pid_t {
         self.group
     }
 
-    /// The next event within `wait`.
+    /// Returns the next event, or [`Event::Timeout`] after `wait`.
     pub(crate) fn next(&mut self, wait: Duration) -> anyhow::Result<Event> {
         if let Some(end) = self.end {
             return Ok(Event::End(end));
@@ -117,7 +117,8 @@ impl Child {
                 Ok(Message::Line(line)) => {
                     self.last_line = Instant::now();
                     if let Some(log) = &mut self.log {
-                        writeln!(log, "{line}").with_context(|| format!("log {}", self.command))?;
+                        writeln!(log, "{line}")
+                            .with_context(|| format!("write the log of {}", self.command))?;
                     }
                     return Ok(Event::Line(line));
                 }
@@ -125,7 +126,7 @@ impl Child {
                     self.end_group()?;
                     self.last_line = Instant::now();
                 }
-                // Only now, because the queue is empty: if this process was slow, the command was not silent.
+                // Checked only if the queue is empty: the command is not silent if this process reads slowly.
                 Err(error) => {
                     let silent = self.last_line.elapsed();
                     if error == RecvTimeoutError::Disconnected || silent >= silence {
@@ -153,13 +154,13 @@ impl Child {
         }
     }
 
-    /// An error that names the command, unless it ended with success.
+    /// Returns an error with the command unless it succeeded.
     pub(crate) fn check(&self, end: End) -> anyhow::Result<()> {
         anyhow::ensure!(end.is_success(), "{end}: {}", self.command);
         Ok(())
     }
 
-    /// Ends the command if it has not exited. The exit status of one that has exited is more than `otherwise`.
+    /// Terminates the command unless it has exited. The exit status takes precedence over `otherwise`.
     fn stop(&mut self, otherwise: End) -> anyhow::Result<Event> {
         let end = self.status.map_or(otherwise, End::Exited);
         self.end_group()?;
@@ -169,7 +170,7 @@ impl Child {
 
     fn end_group(&mut self) -> anyhow::Result<()> {
         if self.status.is_none() {
-            let status = group::end(self.group).with_context(|| format!("end {}", self.command))?;
+            let status = group::end(self.group).with_context(|| format!("terminate {}", self.command))?;
             self.status = Some(status);
         }
         Ok(())

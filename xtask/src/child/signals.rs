@@ -1,6 +1,6 @@
-//! Ends all commands when this process is asked to end.
+//! Terminates all commands on SIGINT, SIGTERM and SIGHUP.
 //!
-//! The handlers are reset by exec, so commands have the default actions.
+//! Handlers instead of blocked signals: exec resets handlers, so commands start with the default actions.
 
 use std::io::{PipeReader, Read as _, Write as _, stderr};
 use std::mem::MaybeUninit;
@@ -13,15 +13,15 @@ use super::group;
 
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// The write end of the pipe from the handler to the thread.
+/// Write end of the pipe from the handler to the thread.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
-/// From now on SIGINT, SIGTERM and SIGHUP end all commands, and then this process.
+/// Installs the handlers. A signal terminates all commands, then this process.
 pub(crate) fn install() -> anyhow::Result<()> {
     let (reader, writer) = std::io::pipe().context("make a pipe for signals")?;
     PIPE.store(writer.into_raw_fd(), Ordering::Relaxed);
     for signal in SIGNALS {
-        // `nohup` and shells ignore a signal for the commands that it must not end.
+        // `nohup` and shells set a signal to ignored for commands that must survive it.
         if !is_ignored(signal) {
             set(signal, on_signal as *const () as libc::sighandler_t);
         }
@@ -37,7 +37,7 @@ fn wait(mut reader: PipeReader) {
     }
     let signal = libc::c_int::from(signal[0]);
     let _guard = group::end_all(|| {
-        // Without a terminal there is no reader.
+        // An error means that the terminal is gone.
         let _ = writeln!(stderr(), "\nStopping");
     });
     set(signal, libc::SIG_DFL);
@@ -47,10 +47,10 @@ fn wait(mut reader: PipeReader) {
     }
 }
 
-/// Only calls that are allowed in a signal handler.
+/// The handler. It makes only async-signal-safe calls.
 extern "C" fn on_signal(signal: libc::c_int) {
     let byte = signal as u8;
-    // SAFETY: errno belongs to this thread, and the byte lives until write returns.
+    // SAFETY: errno is thread-local, and the byte lives until write returns.
     unsafe {
         let errno = *libc::__errno_location();
         libc::write(PIPE.load(Ordering::Relaxed), (&raw const byte).cast(), 1);
@@ -60,7 +60,7 @@ extern "C" fn on_signal(signal: libc::c_int) {
 
 fn is_ignored(signal: libc::c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: without a new action the call only writes the present one, which is read only if that succeeded.
+    // SAFETY: without a new action, the call only writes the current one, which is read only on success.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN
@@ -68,7 +68,7 @@ fn is_ignored(signal: libc::c_int) -> bool {
 }
 
 fn set(signal: libc::c_int, handler: libc::sighandler_t) {
-    // SAFETY: all-zero is a valid action; the handler is a function of the right type or SIG_DFL.
+    // SAFETY: an all-zero action is valid; the handler is a function of the right type or SIG_DFL.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler;

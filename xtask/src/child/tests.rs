@@ -1,4 +1,4 @@
-//! Commands that behave badly.
+//! Tests with commands that are silent, flood, crash or leave processes behind.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// Runs a script to its end; its lines and its end.
+/// Runs a script to its end and returns its lines.
 fn run(script: &str, total_ms: u64, silence_ms: u64) -> (Vec<String>, End) {
     let limits =
         Limits { total: Duration::from_millis(total_ms), silence: Duration::from_millis(silence_ms) };
@@ -33,28 +33,28 @@ fn is_running(pid: &str) -> bool {
 }
 
 #[test]
-fn lines_of_both_streams_come_in_order_and_then_the_exit_status() {
+fn lines_of_both_streams_arrive_in_order_before_the_exit_status() {
     let (lines, end) = run("echo one; echo two >&2; printf 'thr\\377ee\\n\\nlast'; exit 3", 60_000, 60_000);
     assert_eq!(lines, ["one", "two", "thr\u{fffd}ee", "", "last"]);
     assert!(matches!(end, End::Exited(status) if status.code() == Some(3)) && !end.is_success(), "{end}");
 }
 
 #[test]
-fn a_silent_command_is_ended_with_its_descendants() {
+fn a_silent_command_is_terminated_with_its_descendants() {
     let (lines, end) = run("sleep 60 & echo $!; wait", 60_000, 300);
     assert!(matches!(end, End::Silent(time) if time < LONG), "{end}");
     assert!(!is_running(&lines[0]), "{lines:?}");
 }
 
 #[test]
-fn a_command_that_floods_is_ended_at_its_limit() {
+fn a_command_that_floods_is_terminated_at_its_time_limit() {
     let (lines, end) = run("yes", 300, 60_000);
     assert!(matches!(end, End::TimedOut(time) if time < LONG), "{end}");
     assert!(lines.len() > QUEUE_LINES && lines.iter().all(|line| line == "y"));
 }
 
 #[test]
-fn a_slow_reader_loses_no_line_and_does_not_make_a_command_silent() {
+fn a_slow_reader_loses_no_line_and_the_command_does_not_count_as_silent() {
     let mut child = Child::start(&mut shell("seq 50000"), Output::Both).unwrap();
     child = child.with_limits(Limits { silence: Duration::from_millis(200), ..Limits::NONE });
     std::thread::sleep(Duration::from_millis(400));
@@ -79,7 +79,7 @@ fn a_signal_is_reported_with_the_command() {
 }
 
 #[test]
-fn a_grandchild_that_keeps_the_pipe_open_is_ended_with_the_command() {
+fn a_grandchild_that_keeps_the_pipe_open_is_terminated_when_the_command_exits() {
     let started = Instant::now();
     let (lines, end) = run("sleep 60 & echo $!", 60_000, 60_000);
     assert!(end.is_success() && started.elapsed() < LONG, "{end}");
@@ -89,16 +89,16 @@ fn a_grandchild_that_keeps_the_pipe_open_is_ended_with_the_command() {
 #[test]
 fn a_daemon_that_keeps_the_pipe_open_does_not_delay_the_end() {
     let started = Instant::now();
-    // The fifo makes the command wait until the daemon has left its group.
+    // The command waits at the FIFO until the daemon has left its group.
     let script = "d=$(mktemp -d); mkfifo $d/fifo
         setsid sh -c \"echo \\$\\$; echo >$d/fifo; exec sleep 60\" & read _ <$d/fifo; rm -r $d";
     let (lines, end) = run(script, 60_000, 60_000);
     assert!(end.is_success() && started.elapsed() < LONG, "{end}");
-    assert!(shell(&format!("kill {}", lines[0])).status().unwrap().success(), "it has a group of its own");
+    assert!(shell(&format!("kill {}", lines[0])).status().unwrap().success(), "the daemon was terminated");
 }
 
 #[test]
-fn a_dropped_command_is_ended_with_its_descendants() {
+fn a_dropped_command_is_terminated_with_its_descendants() {
     let mut child = Child::start(&mut shell("sleep 60 & echo $!; wait"), Output::Stdout).unwrap();
     let Event::Line(pid) = child.next(LONG).unwrap() else { panic!("no line") };
     assert_eq!(child.next(Duration::from_millis(10)).unwrap(), Event::Timeout);
@@ -108,7 +108,7 @@ fn a_dropped_command_is_ended_with_its_descendants() {
 }
 
 #[test]
-fn lines_are_logged_as_well() {
+fn lines_are_also_written_to_the_log() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let child = Child::start(&mut shell("echo one; echo two"), Output::Stdout).unwrap();
     child.with_log(log.path()).unwrap().follow(|_| Ok(())).unwrap();
