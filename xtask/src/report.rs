@@ -114,7 +114,7 @@ host        0       0        1        0  not root
 
     #[test]
     fn a_broken_layer_fails_the_run_and_a_skipped_layer_does_not() {
-        let broken = Row::broken("vm 6.1", Duration::ZERO, &anyhow::anyhow!("no verdict"));
+        let broken = Row::broken("vm 6.1", Duration::ZERO, &anyhow::anyhow!("no test result"));
         assert_eq!(print(&[broken]), ExitCode::FAILURE);
         assert_eq!(print(&[Row::skipped("vm 6.1", "no mirror".into())]), ExitCode::SUCCESS);
     }

@@ -1,5 +1,5 @@
-//! The modules of a guest's own kernel that tests of disks need: a disk in memory, a filesystem that keeps project quotas,
-//! overlays. From the kernel's package, downloaded once more and unpacked, never installed.
+//! Kernel modules for disk tests in guests: loop devices, ext4 with project quotas, overlayfs. They come from the kernel's
+//! package, which is downloaded again and unpacked but not installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::kernels::{self, Kernel};
 use crate::archive::Archive;
 use crate::{debian, step};
 
-/// What is found, each after what it needs. Some are built into some kernels.
+/// Modules in load order. Some kernels have some of them built in.
 const MODULES: [&str; 10] = [
     "crc16",
     "crc32c_generic",
@@ -25,7 +25,7 @@ const MODULES: [&str; 10] = [
     "overlay",
 ];
 
-/// The modules of a kernel, in the order in which they are loaded; none where nobody offers that package any more.
+/// The modules of a kernel in load order; empty if no suite has the kernel's package any more.
 pub(super) fn find(kernel: &Kernel) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let dir = kernel.dir().join("filesystems");
     if !dir.is_dir() && !fetch(kernel, &dir)? {
@@ -41,7 +41,7 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
         let Some(archive) = Archive::open(suite)? else {
             continue;
         };
-        // From 7.x on the modules are in a package of their own.
+        // Linux 7.0 and later have modules in a separate package.
         let names = ["modules", "image"].map(|part| format!("linux-{part}-{}", kernel.name()));
         for package in names {
             if archive.dependencies(&package)?.is_empty() {
@@ -57,7 +57,7 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Moves the modules out of an unpacked package; how many there were.
+/// Moves the modules out of an unpacked package and returns their number.
 fn extract(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
     let mut pending = vec![unpacked.to_owned()];
     let mut found = Vec::new();
@@ -90,7 +90,7 @@ fn extract(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
     Ok(found.len())
 }
 
-/// Which of the modules wanted a file is.
+/// The entry of `MODULES` for a file.
 fn module(path: &Path) -> Option<&'static str> {
     let file = path.file_name()?.to_str()?;
     let name = file.strip_suffix(".ko").or_else(|| file.strip_suffix(".ko.xz"))?;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_are_found_wherever_the_package_has_them() {
+    fn modules_are_found_in_any_directory_of_the_package() {
         let unpacked = tempfile::tempdir().unwrap();
         for path in ["lib/modules/6.1/kernel/fs/ext4/ext4.ko", "lib/modules/6.1/kernel/fs/nfs/nfs.ko"] {
             let path = unpacked.path().join(path);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_module_is_one_and_others_are_none() {
+    fn compressed_modules_are_found_and_other_files_are_ignored() {
         assert_eq!(module(Path::new("/k/drivers/block/loop.ko.xz")), Some("loop"));
         assert_eq!(module(Path::new("/k/crypto/crc32c-generic.ko")), Some("crc32c_generic"));
         for other in ["/k/fs/ext4/ext4.ko.sig", "/k/fs/nfs/nfs.ko", "/k/loop", "/"] {

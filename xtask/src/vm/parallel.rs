@@ -1,4 +1,4 @@
-//! Jobs by turns: so many at a time, each heard in one piece, with signs of life between.
+//! Runs jobs in parallel. The output of each job is printed in one piece, with a status line in between.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use crate::progress::{LIVE_INTERVAL, Progress};
 
-/// Columns of that which a job's newest line may take.
+/// Width of a job's last line in the status line.
 const COLUMNS: usize = 40;
 
-/// What a job does, given a function that takes its lines.
+/// The work of a job. Its parameter is called with each line of output.
 type Work<'a, T> = dyn FnOnce(&dyn Fn(String)) -> T + Send + 'a;
 
-/// A job with a name.
+/// A named job.
 pub(super) struct Job<'a, T> {
     pub(super) name: String,
     pub(super) work: Box<Work<'a, T>>,
@@ -23,15 +23,15 @@ enum Event<T> {
     Done(usize, T),
 }
 
-/// One that is being worked on.
+/// A running job.
 struct Running {
     job: usize,
     began: Instant,
     lines: Vec<String>,
 }
 
-/// Works on all jobs, `at_once` at a time; what they came to, in their order, and `None` for one that panicked. A job
-/// that is alone is heard as it speaks, others when they are done.
+/// Runs all jobs, at most `at_once` at a time. Returns results in the order of the jobs; `None` for a job that panicked.
+/// With one worker, lines are printed at once, otherwise when the job is done.
 pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<T>> {
     let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
     let mut results: Vec<Option<T>> = jobs.iter().map(|_| None).collect();
@@ -44,7 +44,7 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
             scope.spawn(move || {
                 let next = || queue.lock().ok()?.next();
                 while let Some((index, job)) = next() {
-                    // Whoever listens does so until the last worker has gone.
+                    // The receiver lives until the last worker has ended.
                     let emit = |line| drop(sender.send(Event::Line(index, line)));
                     let result = (job.work)(&emit);
                     drop(sender.send(Event::Done(index, result)));
@@ -77,17 +77,17 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
             }
         }
         progress.clear();
-        // A panic has been printed, and its job has no result.
+        // The panic was already printed.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     results
 }
 
-/// The seconds and the newest line of each.
+/// The status line: seconds and last line of each job.
 fn newest(names: &[String], running: &[Running]) -> String {
     let of = |running: &Running| {
         let newest: String = running.lines.last().into_iter().flat_map(|line| line.chars()).collect();
-        // The end of a test's name tells more than its beginning.
+        // The end of a test's name is more specific than its beginning.
         let skipped = newest.chars().count().saturating_sub(COLUMNS);
         let newest: String = newest.chars().skip(skipped).collect();
         format!("[{}] {} s {newest}", names[running.job], running.began.elapsed().as_secs())
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn results_keep_their_order_and_no_more_than_allowed_work_at_once() {
+    fn results_keep_their_order_and_the_number_of_concurrent_jobs_is_limited() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let jobs = (0..5_u64).map(|number| {
             let (now, most) = (&now, &most);
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_panics_has_no_result_and_the_others_keep_theirs() {
-        let broken = job("broken", |_| panic!("as it should"));
+    fn a_job_that_panics_does_not_affect_the_other_results() {
+        let broken = job("broken", |_| panic!("expected by the test"));
         let results = run(vec![job("first", |_| 1), broken, job("last", |_| 3)], 2);
         assert_eq!(results, [Some(1), None, Some(3)]);
     }
 
     #[test]
-    fn progress_tells_the_newest_line_of_each_by_its_end() {
+    fn the_status_line_has_the_end_of_each_jobs_last_line() {
         let running = |job, line: &str| Running { job, began: Instant::now(), lines: vec![line.to_owned()] };
         let long = format!("{}end", "x".repeat(100));
         let line = newest(&["6.1".into(), "6.12".into()], &[running(1, &long), running(0, "short")]);
