@@ -1,4 +1,4 @@
-//! Processes that live and end together, with this one.
+//! Processes that run until one of them exits.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,30 +7,30 @@ use anyhow::bail;
 
 use crate::child::{Child, Event, Output};
 
-/// The processes; dropping them ends them, the last started first.
+/// Running processes. Dropping them terminates them in reverse start order.
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     running: Vec<(&'static str, Child)>,
 }
 
 impl Processes {
-    /// Starts one more. Its output goes where `command` says.
+    /// Starts a process with the output configured in `command`.
     pub(super) fn start(&mut self, name: &'static str, mut command: Command) -> anyhow::Result<()> {
         self.running.push((name, Child::start(&mut command, Output::Unchanged)?));
         Ok(())
     }
 
-    /// Fails if one has ended.
+    /// Fails if a process has exited.
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         for (name, child) in &mut self.running {
             if let Event::End(end) = child.next(Duration::ZERO)? {
-                bail!("{name} ended by itself: {end}");
+                bail!("{name} exited: {end}");
             }
         }
         Ok(())
     }
 
-    /// Waits until one has ended. Ctrl-C ends this process, and all of them with it.
+    /// Waits until a process has exited. Ctrl-C is handled in [`crate::child::signals`].
     pub(super) fn watch(mut self) -> anyhow::Result<()> {
         loop {
             self.check()?;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dropping_the_processes_ends_them_and_what_they_started() {
+    fn dropping_the_processes_terminates_them_and_their_descendants() {
         let mut processes = Processes::default();
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 60 & wait"]);
@@ -63,13 +63,13 @@ mod tests {
         let started = Instant::now();
         // SAFETY: signal 0 only asks whether the group has a member.
         while unsafe { libc::kill(-group, 0) } == 0 {
-            assert!(started.elapsed() < Duration::from_secs(5), "the group outlived its owner");
+            assert!(started.elapsed() < Duration::from_secs(5), "the group was not terminated");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     #[test]
-    fn a_process_that_ends_by_itself_is_noticed() {
+    fn a_process_that_exits_is_reported() {
         let mut processes = Processes::default();
         processes.start("false", Command::new("false")).unwrap();
         let started = Instant::now();
@@ -77,8 +77,8 @@ mod tests {
             if let Err(error) = processes.check() {
                 break error;
             }
-            assert!(started.elapsed() < Duration::from_secs(5), "nobody noticed");
+            assert!(started.elapsed() < Duration::from_secs(5), "the exit was not reported");
         };
-        assert!(error.to_string().contains("false ended by itself"), "{error}");
+        assert!(error.to_string().contains("false exited"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for a service of this host until it says that it is ready.
+//! Waits until an HTTP service is ready.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use super::processes::Processes;
 
-/// How long a service may take.
+/// Time after which a service that is not ready is an error.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Time between two questions, and the longest wait for an answer.
+/// Time between two requests, and timeout of a request.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// A status line is shorter.
+/// Maximum length that is read. A status line is shorter.
 const LINE_BYTES: u64 = 128;
 
-/// Waits until `path` is answered with success.
+/// Waits until a request for `path` returns status 200.
 pub(super) fn wait(processes: &mut Processes, address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let started = Instant::now();
     loop {
@@ -25,7 +25,7 @@ pub(super) fn wait(processes: &mut Processes, address: SocketAddr, path: &str) -
         };
         anyhow::ensure!(
             started.elapsed() < TIMEOUT,
-            "http://{address}{path} does not say ready after {} s: {reason}",
+            "http://{address}{path} is not ready after {} s: {reason}",
             TIMEOUT.as_secs()
         );
         processes.check()?;
@@ -33,7 +33,7 @@ pub(super) fn wait(processes: &mut Processes, address: SocketAddr, path: &str) -
     }
 }
 
-/// The first line of the answer.
+/// The status line of the response.
 fn status(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, REQUEST_TIMEOUT)?;
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_that_listens_is_not_ready_before_it_says_so() {
+    fn a_service_is_not_ready_until_it_returns_200() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let service = std::thread::spawn(move || {
