@@ -1,7 +1,7 @@
-//! What tracing the NVIDIA driver's ioctls costs those who make them, and everyone else.
+//! Overhead of tracing the NVIDIA driver's ioctls, for callers of the driver and for other system calls.
 //!
-//! No peer traces them. The device is a plain file that the programs take for the driver's control device, so that
-//! next to nothing but the tracing is in the time of a call.
+//! No peer traces them. A plain file takes the place of the driver's control device, so that the duration of a call is almost
+//! only the tracing.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -14,9 +14,9 @@ use super::{
 use crate::samples::Samples;
 
 const WORKLOADS: [(&str, &str); 3] = [
-    ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint rung"),
-    ("other_ioctls", "an ioctl elsewhere with the driver's letter"),
-    ("syscalls", "a system call that is no ioctl"),
+    ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint hook"),
+    ("other_ioctls", "an ioctl on another device with the driver's ioctl type"),
+    ("syscalls", "another system call than ioctl"),
 ];
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
@@ -28,7 +28,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         "--tools=empty_ioctl,driver".into(),
         "--workloads=driver_ioctls,other_ioctls,syscalls".into(),
     ];
-    let mut report = run.measure("ioctls, traced or not", "victim-cost", &arguments)?;
+    let mut report = run.measure("ioctls with and without tracing", "victim-cost", &arguments)?;
     let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
     Ok(WORKLOADS.map(|(key, name)| row(&rounds, key, name)).to_vec())
 }
@@ -42,10 +42,10 @@ fn row(rounds: &[Value], workload: &str, name: &str) -> Row {
         format!("{:.0} ns ({low:.0} to {high:.0})", samples.median())
     };
     Row {
-        what: format!("added to {name}"),
+        what: format!("overhead per call: {name}"),
         budget: String::new(),
         glassbox: text(&ours),
-        peer: format!("empty programs on both its hooks {}", text(&empty)),
+        peer: format!("empty programs on the same hooks {}", text(&empty)),
         verdict: Verdict::None,
     }
 }
