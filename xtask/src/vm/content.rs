@@ -20,8 +20,7 @@ pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> 
         .with_context(|| format!("find {QEMU} in PATH; run: cargo xtask setup --tests"))?;
     println!("  > build the kernel tests");
     let built = build(&["test", "--package", "glassbox-tests", "--test", "kernel", "--no-run"])?;
-    let executable =
-        |name: &str| built.get(name).with_context(|| format!("find {name} among what cargo built"));
+    let executable = |name: &str| built.get(name).with_context(|| format!("find {name} in cargo's output"));
     let dir = workspace::scratch().join("vm");
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let path = dir.join("initramfs.cpio");

@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::{GPU, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let lines = |title, unit, description| Panel::lines(title, unit, description).size(8, 8);
     let by = |label: &str, query: &str| promql(&query.replace("BY", &format!("by (instance, gpu, {label})")));

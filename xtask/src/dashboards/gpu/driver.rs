@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::{CONTAINER, growth, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let cold = |phase: &str| {
         promql(&format!("max EACH (glassbox_gpu_cold_start_seconds{{CONTAINERS, phase=\"{phase}\"}})"))

@@ -7,7 +7,6 @@ use crate::dashboards::{
 
 const RED_FROM_ONE: &[(f64, &str)] = &[(0.5, "red")];
 
-/// The row.
 pub(super) fn row() -> Row {
     let mut panels = numbers();
     panels.extend(lines());

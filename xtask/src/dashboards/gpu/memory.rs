@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::{GPU, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     Row {
         title: "GPU memory",

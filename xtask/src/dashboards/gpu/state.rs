@@ -24,7 +24,6 @@ const ABOUT: &str = "\
 Driver calls do **not** show how busy a GPU is: CUDA launches kernels by writing to memory, without a call. A busy GPU \
 may see no call for minutes. Driver calls show memory, contexts, failures and start-up; NVML shows utilization.";
 
-/// The row.
 pub(super) fn row() -> Row {
     let of = |(number, state, _): &(u32, &str, &str)| {
         format!("{number} * (glassbox_container_gpu_state{{CONTAINERS, state=\"{state}\"}} == 1)")

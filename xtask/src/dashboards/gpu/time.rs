@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let share = |title, unit, description, query: &str| {
         Panel::lines(title, unit, description).size(8, 8).query(

@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let lines = |title, unit, description, legend: &str, query: &str| {
         Panel::lines(title, unit, description).size(8, 7).query(legend, &promql(query))

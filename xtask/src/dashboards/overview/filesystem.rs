@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let rate = |name: &str| {
         promql(&format!(

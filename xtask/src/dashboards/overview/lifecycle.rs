@@ -15,7 +15,6 @@ const STATES: [(u32, &str, &str); 6] = [
     (6, "dead", "red"),
 ];
 
-/// The row.
 pub(super) fn row() -> Row {
     let of = |(number, state, _): &(u32, &str, &str)| {
         format!("{number} * (glassbox_container_state{{CONTAINERS, state=\"{state}\"}} == 1)")

@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     Row {
         title: "Memory",

@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let rate = |name: &str| {
         promql(&format!("sum EACH (rate(container_network_{name}_total{{CONTAINERS}}[$__rate_interval]))"))

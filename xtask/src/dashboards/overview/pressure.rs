@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let waiting = |what: &str| {
         let counter = format!("container_pressure_{what}_waiting_seconds_total{{CONTAINERS}}");

@@ -5,7 +5,6 @@ use crate::dashboards::{
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let number = |title, unit, description, query: &str| {
         Panel::number(title, unit, description).query("", &promql(query))

@@ -67,6 +67,6 @@ impl Programs {
     }
 
     fn get(&self, name: &str) -> anyhow::Result<&Path> {
-        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("find {name} among what cargo built"))
+        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("find {name} in cargo's output"))
     }
 }
