@@ -19,8 +19,8 @@ use anyhow::Context as _;
 
 use crate::{agent, nvidia_module};
 
-#[path = "../../xtask/src/tally.rs"]
-mod tally;
+#[path = "../../xtask/src/counts.rs"]
+mod counts;
 
 /// File system type and where it goes, parents first.
 const MOUNTS: [(&str, &str); 9] = [
@@ -49,8 +49,8 @@ pub fn main() {
         std::process::exit(2);
     }
     match make_system().and_then(|()| run_tests()) {
-        Ok((tally, exit)) => {
-            let tally::Tally { passed, failed, skipped } = tally;
+        Ok((counts, exit)) => {
+            let counts::Counts { passed, failed, skipped } = counts;
             println!("GUEST passed {passed} failed {failed} skipped {skipped} exit {exit}");
         }
         // Without a verdict the host takes it for failed.
@@ -107,7 +107,7 @@ fn busybox(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Runs the tests one at a time; how they went, and their exit status as a shell would give it.
-fn run_tests() -> anyhow::Result<(tally::Tally, i32)> {
+fn run_tests() -> anyhow::Result<(counts::Counts, i32)> {
     let arguments = std::env::var(TESTS).unwrap_or_default();
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
     let mut command = Command::new("/tests");
@@ -133,8 +133,8 @@ fn run_tests() -> anyhow::Result<(tally::Tally, i32)> {
 
 /// Prints each line as it comes and counts. What it returns gives the counts, once the tests have ended: at the
 /// end of the output, or shortly after if a process that outlived its test still holds it.
-fn follow(reader: PipeReader) -> impl FnOnce() -> tally::Reader {
-    let counts = Arc::new(Mutex::new(tally::Reader::default()));
+fn follow(reader: PipeReader) -> impl FnOnce() -> counts::Reader {
+    let counts = Arc::new(Mutex::new(counts::Reader::default()));
     let (sender, ended) = channel::<()>();
     let writing = Arc::clone(&counts);
     std::thread::spawn(move || {

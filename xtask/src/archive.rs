@@ -1,8 +1,7 @@
-//! Debian's archive beyond the suites that this machine's apt is configured with: older kernels, older
-//! programs.
+//! Suites of Debian's archive that this machine's apt is not configured with, for older kernels and programs.
 //!
-//! apt itself fetches and verifies, with a state of its own below `target/xtask/apt` and with the mirrors and
-//! the keys this machine's apt is configured with. Nothing is installed.
+//! apt downloads and verifies with its own state below `target/xtask/apt` and with this machine's mirrors and keys. Nothing
+//! is installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +12,10 @@ use anyhow::Context as _;
 use crate::debian::{self, Source};
 use crate::{step, workspace};
 
-/// Signs every suite; part of every Debian installation.
+/// Keys of all suites. Part of every Debian installation.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// One suite of Debian's archive, with an apt state of its own.
+/// A suite of Debian's archive with its own apt state.
 #[derive(Debug)]
 pub(crate) struct Archive {
     dir: PathBuf,
@@ -24,17 +23,17 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// A suite with its list of packages just fetched; `None` where no mirror has it, which is said.
+    /// Opens a suite and downloads its package list. If no mirror has the suite, prints a note and returns `None`.
     pub(crate) fn open(suite: &str) -> anyhow::Result<Option<Self>> {
         Self::open_component(suite, "main")
     }
 
-    /// The same for another component than `main`, such as `contrib`, whether or not this machine's apt is configured
-    /// with that component.
+    /// Like [`Archive::open`] for another component than `main`, such as `contrib`. This machine's apt need not be configured
+    /// with the component.
     pub(crate) fn open_component(suite: &str, component: &str) -> anyhow::Result<Option<Self>> {
         anyhow::ensure!(
             debian::distribution().is_some() && Path::new(KEYRING).exists(),
-            "{suite} comes from Debian's archive by apt, and {KEYRING} is not on this machine"
+            "cannot download from {suite}: this needs apt and {KEYRING}"
         );
         let sources = debian::sources()?;
         let Some(uri) = mirror(&sources, suite) else {
@@ -42,11 +41,11 @@ impl Archive {
         };
         let archive = Self::new(uri, suite, component)?;
         let update = step::run(
-            &format!("fetch the package list of {suite} {component}"),
+            &format!("download the package list of {suite} {component}"),
             archive.apt("apt-get").arg("update"),
         );
         if let Err(error) = update {
-            step::note(&format!("{suite} is not to be had here: {error}"));
+            step::note(&format!("{suite} is not available: {error}"));
             return Ok(None);
         }
         Ok(Some(archive))
@@ -63,7 +62,7 @@ impl Archive {
         Ok(Self { dir, suite: suite.to_owned() })
     }
 
-    /// An apt program that sees this suite and nothing of the machine's state.
+    /// An apt program that uses only this suite.
     fn apt(&self, program: &str) -> Command {
         let mut command = debian::apt(program);
         let path = |name: &str| self.dir.join(name).display().to_string();
@@ -74,7 +73,7 @@ impl Archive {
             format!("Dir::Cache={}", path("cache")),
             format!("Dir::Etc::sourcelist={}", path("sources.list")),
             format!("Dir::Etc::sourceparts={}", path("parts")),
-            // Suites that are no longer maintained are signed with a date in the past.
+            // The signatures of unmaintained suites have expired.
             "Acquire::Check-Valid-Until=false".to_owned(),
             "APT::Sandbox::User=root".to_owned(),
             "APT::Architecture=amd64".to_owned(),
@@ -84,7 +83,7 @@ impl Archive {
         command
     }
 
-    /// The packages whose names match.
+    /// Packages with names that match a regular expression.
     pub(crate) fn search(&self, pattern: &str) -> anyhow::Result<Vec<String>> {
         let mut command = self.apt("apt-cache");
         command.args(["search", "--names-only", pattern]).stderr(Stdio::null());
@@ -93,7 +92,7 @@ impl Archive {
         Ok(listing.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
     }
 
-    /// The names of the packages that a package needs; empty where the suite does not have it.
+    /// Dependencies of a package; empty if the suite does not have the package.
     pub(crate) fn dependencies(&self, package: &str) -> anyhow::Result<Vec<String>> {
         let mut command = self.apt("apt-cache");
         command.args(["depends", package]).stderr(Stdio::null());
@@ -101,7 +100,7 @@ impl Archive {
         Ok(parse_dependencies(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// The version of a package; `None` if the suite does not have it.
+    /// Version of a package; `None` if the suite does not have it.
     pub(crate) fn version(&self, package: &str) -> anyhow::Result<Option<String>> {
         let mut command = self.apt("apt-cache");
         command.args(["show", "--no-all-versions", package]).stderr(Stdio::null());
@@ -110,9 +109,9 @@ impl Archive {
         Ok(shown.lines().find_map(|line| line.strip_prefix("Version: ")).map(str::to_owned))
     }
 
-    /// Downloads packages and unpacks them into an empty `into`.
+    /// Downloads packages and unpacks them into `into`, which is emptied first.
     pub(crate) fn unpack(&self, packages: &[&str], into: &Path) -> anyhow::Result<()> {
-        debian::clear(into)?;
+        debian::make_empty_dir(into)?;
         for package in packages {
             let what = format!("download {package} of {}", self.suite);
             step::run(&what, self.apt("apt-get").current_dir(into).args(["download", package]))?;
@@ -132,7 +131,7 @@ fn parse_dependencies(depends: &str) -> Vec<String> {
     depends.lines().filter_map(name).collect()
 }
 
-/// The configured mirror that has a suite: the one for security updates, or that for the rest.
+/// The configured mirror for a suite: the mirror for security updates or the main mirror.
 fn mirror<'a>(sources: &'a [Source], suite: &str) -> Option<&'a str> {
     let security = suite.ends_with("-security");
     let main = |source: &&Source| {
@@ -149,14 +148,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_package_needs_is_told_from_its_alternatives() {
+    fn alternatives_are_not_dependencies() {
         let depends = "linux-headers-6.1\n  Depends: linux-kbuild-6.1\n |Depends: linux-image-6.1\n  Depends: <gcc-12>\n";
         assert_eq!(parse_dependencies(depends), ["linux-kbuild-6.1", "<gcc-12>"]);
         assert!(parse_dependencies("").is_empty());
     }
 
     #[test]
-    fn a_suite_is_looked_for_on_the_mirror_of_its_kind() {
+    fn security_suites_and_main_suites_have_different_mirrors() {
         let source = |uri: &str, suite: &str| Source { uri: uri.into(), suite: suite.into() };
         let sources = [
             source("http://vendor.example", "nodistro"),

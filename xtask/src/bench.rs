@@ -1,8 +1,7 @@
-//! `cargo xtask bench`: what glassbox costs, each figure beside a peer's from the same run, held against its
-//! budget.
+//! `cargo xtask bench` measures the overhead of glassbox and of comparable tools in the same run, and checks budgets.
 //!
-//! The measuring programs are those of `tests/src/bin` whose names end in `-cost`; here their figures become a table. Each file of
-//! this folder is a group of rows. Other work on the machine shows in the figures: leave it alone meanwhile.
+//! The measuring programs are `tests/src/bin/*-cost`; this module makes a table of their results. Each file in this directory
+//! has a group of rows. Other load on the machine changes the results.
 
 mod agent;
 mod driver;
@@ -24,23 +23,23 @@ use crate::{machine, setup, workspace};
 use run::Run;
 use table::Row;
 
-/// Where the table is kept.
+/// The document with the table.
 const DOCUMENT: &str = "docs/overhead.md";
-/// No measuring program takes longer.
+/// Time limit of a measuring program.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Measure what glassbox costs, beside what others cost.
+/// Measure the overhead of glassbox and of comparable tools.
 ///
-/// Takes about ten minutes and root, and wants the machine for itself.
+/// Takes about ten minutes. Needs root and an otherwise idle machine.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Fewer and shorter rounds: five minutes, for a first look
+    /// Run fewer and shorter rounds (about five minutes)
     #[arg(long)]
     pub(crate) quick: bool,
     /// Write the table to docs/overhead.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Only these groups of rows: probe, agent, text, victim, driver, host_network, nvml
+    /// Measure only these groups: probe, agent, text, victim, driver, host_network, nvml
     #[arg(value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
 }
@@ -67,27 +66,30 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Measures and prints; false where a group could not be measured.
+/// Measures and prints the table. Returns false if a group failed.
 fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
     for group in &arguments.groups {
         let known: Vec<_> = GROUPS.iter().map(|(name, _)| *name).collect();
         anyhow::ensure!(
             known.contains(&group.as_str()),
-            "there is no group {group:?}; there are {}",
+            "unknown group {group:?}; groups are {}",
             known.join(", ")
         );
     }
     anyhow::ensure!(
         !arguments.write || arguments.groups.is_empty(),
-        "--write writes the whole table: name no groups"
+        "--write cannot be used with groups, because it writes the whole table"
     );
-    anyhow::ensure!(workspace::is_root(), "not root; type: sudo --preserve-env=PATH,HOME cargo xtask bench");
+    anyhow::ensure!(
+        workspace::is_root(),
+        "root required; run: sudo --preserve-env=PATH,HOME cargo xtask bench"
+    );
     setup::main(&setup::Arguments { tests: false, bench: true, ..setup::Arguments::default() })?;
     let run = Run::prepare(arguments.quick)?;
     let load_before = machine::load()?;
     let (mut rows, mut complete) = (Vec::new(), true);
     for (name, group) in GROUPS {
-        if !arguments.groups.is_empty() && !arguments.groups.iter().any(|wanted| wanted == name) {
+        if !arguments.groups.is_empty() && !arguments.groups.iter().any(|requested| requested == name) {
             continue;
         }
         println!("Measuring: {name}");
@@ -105,7 +107,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<bool> {
     if arguments.write {
         let path = workspace::root().join(DOCUMENT);
         fs::write(&path, &document).with_context(|| format!("write {}", path.display()))?;
-        println!("written to {DOCUMENT}");
+        println!("Written to {DOCUMENT}");
     }
     Ok(complete)
 }

@@ -1,8 +1,7 @@
-//! `cargo xtask dashboards`: the Grafana dashboards, written from here to dashboards/.
+//! `cargo xtask dashboards` generates the Grafana dashboards in dashboards/.
 //!
-//! Grafana's classic JSON, which every Grafana since 9 imports and provisions. What the panels have in common
-//! is said once in `panel`, queries in `promql`, dashboards in `board`; one more dashboard is one more file beside
-//! `overview` and one more row in `ALL`.
+//! The format is Grafana's classic JSON, which Grafana 9 and later can import and provision. `panel`, `promql` and `board` have
+//! the common parts of panels, queries and dashboards. To add a dashboard, add a file like `overview` and a row in `ALL`.
 
 mod board;
 mod gpu;
@@ -19,13 +18,13 @@ use crate::workspace;
 
 type Make = fn() -> Value;
 
-/// Name of the file in dashboards/, and what makes it.
+/// File name without extension, and the function that makes the dashboard.
 const ALL: [(&str, Make); 2] = [("overview", overview::dashboard), ("gpu", gpu::dashboard)];
 
-/// Write the Grafana dashboards to dashboards/.
+/// Generate the Grafana dashboards in dashboards/.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Write nothing; fail if a file is not what would be written
+    /// Write nothing; fail if a file is out of date
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -36,11 +35,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         let text = format!("{:#}\n", make());
         if arguments.check {
             let found = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            anyhow::ensure!(
-                found == text,
-                "{} is not what it is made from; type: cargo xtask dashboards",
-                path.display()
-            );
+            anyhow::ensure!(found == text, "{} is out of date; run: cargo xtask dashboards", path.display());
         } else {
             fs::create_dir_all(workspace::root().join("dashboards")).context("create dashboards/")?;
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
@@ -55,7 +50,7 @@ mod tests {
     use super::{Arguments, main};
 
     #[test]
-    fn the_dashboards_in_the_repository_are_what_they_are_made_from() {
+    fn the_dashboards_in_the_repository_are_up_to_date() {
         main(&Arguments { check: true }).unwrap();
     }
 }

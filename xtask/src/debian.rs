@@ -1,7 +1,6 @@
-//! What apt and dpkg say and do on Debian and its kin: what is installed, what is offered, and from where.
+//! apt and dpkg on Debian and derived distributions.
 //!
-//! Installing needs root; whoever is not gets the exact commands to type. No mirror is named here: mirrors are
-//! read from apt's own configuration.
+//! Without root, errors have the commands to run as root. Mirrors come from apt's configuration.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,10 +14,10 @@ use crate::{step, workspace};
 
 /// Waits for another apt instead of failing.
 const WAIT_FOR_LOCK: [&str; 2] = ["-o", "DPkg::Lock::Timeout=300"];
-/// Keeps packages from starting their services: Debian asks this file first, and 101 means no.
+/// Policy file that maintainer scripts run before they start a service. Exit status 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// The distribution's `ID`, such as `debian` or `ubuntu`, if it is one that uses apt.
+/// The distribution's `ID`, such as `debian` or `ubuntu`, if the distribution uses apt.
 pub(crate) fn distribution() -> Option<String> {
     let release = fs::read_to_string("/etc/os-release").ok()?;
     let value = |key: &str| {
@@ -27,11 +26,12 @@ pub(crate) fn distribution() -> Option<String> {
     };
     let id = value("ID")?;
     let like = value("ID_LIKE").unwrap_or_default();
-    let kin = id == "debian" || id == "ubuntu" || like.split_whitespace().any(|name| name == "debian");
-    kin.then_some(id)
+    let is_supported =
+        id == "debian" || id == "ubuntu" || like.split_whitespace().any(|name| name == "debian");
+    is_supported.then_some(id)
 }
 
-/// Those of `packages` that are not installed.
+/// The packages that are not installed.
 pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
     let installed = |package: &&str| {
         let output = query("dpkg-query", &["--show", "--showformat=${db:Status-Status}", package]);
@@ -40,39 +40,39 @@ pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
     packages.iter().copied().filter(|package| !installed(package)).collect()
 }
 
-/// The version of `package` that apt would install; needs its lists, see [`refresh`].
+/// The version of `package` that apt would install. Needs package lists, see [`refresh`].
 pub(crate) fn candidate(package: &str) -> Option<String> {
     let policy = query("apt-cache", &["policy", package])?;
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     (version != "(none)").then(|| version.to_owned())
 }
 
-/// Fetches apt's package lists, once in the life of this process. Without root it leaves them as they are.
+/// Downloads apt's package lists, at most once per process. Does nothing without root.
 pub(crate) fn refresh() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if !workspace::is_root() {
             return;
         }
-        let update = step::run("fetch the package lists", apt("apt-get").arg("update"));
+        let update = step::run("download the package lists", apt("apt-get").arg("update"));
         if let Err(error) = update {
-            // One broken source of many must not stop what the others offer; an install that misses one says so.
-            step::note(&format!("going on with the lists there are: {error}"));
+            // A single broken source must not prevent the use of the others. A missing package is an error later.
+            step::note(&format!("continuing with the existing package lists: {error}"));
         }
     });
 }
 
-/// What installing may do to packages that are installed already.
+/// What to do with installed packages that conflict with new ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Conflicts {
-    /// Report those that would have to go, and install nothing.
+    /// Report an error and install nothing.
     #[default]
     Refuse,
-    /// Remove them: for machines that exist for this purpose alone.
+    /// Remove them. For CI machines.
     Remove,
 }
 
-/// Installs those of `packages` that are missing, without recommends and without starting any service.
+/// Installs missing packages without recommended packages and without starting services.
 pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> anyhow::Result<()> {
     let missing = missing(packages);
     if missing.is_empty() {
@@ -82,7 +82,7 @@ pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> an
     let list = missing.join(" ");
     if !workspace::is_root() {
         bail!(
-            "{what}: not root; type this, then run the same xtask again:\n  sudo apt-get update\n  \
+            "{what}: root required; run these commands, then repeat the xtask command:\n  sudo apt-get update\n  \
              sudo apt-get install --yes --no-install-recommends {list}"
         );
     }
@@ -91,13 +91,13 @@ pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> an
         let removals = removals(&missing);
         anyhow::ensure!(
             removals.is_empty(),
-            "{what}: installing {list} would remove {}, which conflicts; remove it yourself, or let \
-             `cargo xtask setup --tests --remove-conflicting` do so",
+            "{what}: {list} conflicts with the installed {}; remove it, or run: cargo xtask setup --tests \
+             --remove-conflicting",
             removals.join(" ")
         );
     }
     let services = services();
-    let policy = NoServices::hold()?;
+    let policy = NoServices::start()?;
     let mut command = apt("apt-get");
     command.args(WAIT_FOR_LOCK).args(["install", "--yes", "--no-install-recommends"]).args(&missing);
     if conflicts == Conflicts::Refuse {
@@ -105,7 +105,7 @@ pub(crate) fn install(what: &str, packages: &[&str], conflicts: Conflicts) -> an
     }
     step::run(&format!("{what}: install {list}"), &mut command)?;
     drop(policy);
-    disable_services_but(&services)
+    disable_services_except(&services)
 }
 
 /// The installed packages that apt would remove to install `packages`.
@@ -115,29 +115,29 @@ fn removals(packages: &[&str]) -> Vec<String> {
     parse_removals(&query("apt-get", &arguments).unwrap_or_default())
 }
 
-/// The packages that a simulated run of apt-get removes, such as `qemu-utils` of `Remv qemu-utils [1:10.0.2]`.
+/// The packages that a simulated apt-get run removes: `qemu-utils` of `Remv qemu-utils [1:10.0.2]`.
 fn parse_removals(simulation: &str) -> Vec<String> {
     let package = |line: &str| line.strip_prefix("Remv ")?.split_whitespace().next().map(str::to_owned);
     simulation.lines().filter_map(package).collect()
 }
 
-/// Downloads `package` and unpacks it into `into`; nothing is installed.
+/// Downloads `package` and unpacks it into `into` without installing it.
 pub(crate) fn unpack(package: &str, into: &Path) -> anyhow::Result<()> {
     if candidate(package).is_none() {
         refresh();
     }
     let download = into.with_extension("download");
-    clear(&download)?;
+    make_empty_dir(&download)?;
     let mut fetch = apt("apt-get");
     fetch.current_dir(&download).args(["-o", "APT::Sandbox::User=root", "download", package]);
     step::run(&format!("download {package}"), &mut fetch)?;
     let archive = archive(&download)?;
-    clear(into)?;
+    make_empty_dir(into)?;
     step::run(&format!("unpack {package}"), Command::new("dpkg").arg("--extract").arg(archive).arg(into))?;
     fs::remove_dir_all(&download).with_context(|| format!("remove {}", download.display()))
 }
 
-/// The one `.deb` in `dir`.
+/// The `.deb` file in `dir`.
 pub(crate) fn archive(dir: &Path) -> anyhow::Result<std::path::PathBuf> {
     let entries = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?;
     let mut archives = entries.flatten().map(|entry| entry.path());
@@ -146,8 +146,8 @@ pub(crate) fn archive(dir: &Path) -> anyhow::Result<std::path::PathBuf> {
         .with_context(|| format!("find a package in {}", dir.display()))
 }
 
-/// Makes `dir` an empty directory.
-pub(crate) fn clear(dir: &Path) -> anyhow::Result<()> {
+/// Creates `dir`, or deletes its content.
+pub(crate) fn make_empty_dir(dir: &Path) -> anyhow::Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
     }
@@ -157,17 +157,17 @@ pub(crate) fn clear(dir: &Path) -> anyhow::Result<()> {
 /// One of apt's configured package sources.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Root of the archive.
+    /// URI of the archive.
     pub(crate) uri: String,
     /// Suite, such as `bookworm-security`.
     pub(crate) suite: String,
 }
 
-/// The package sources apt is configured with, whether or not their lists were fetched.
+/// apt's configured package sources. Their lists may not be downloaded yet.
 pub(crate) fn sources() -> anyhow::Result<Vec<Source>> {
     let format = "$(CREATED_BY) $(SITE) $(RELEASE)";
     let targets = query("apt-get", &["indextargets", "--no-release-info", "--format", format])
-        .context("ask apt-get for its sources")?;
+        .context("list the package sources with apt-get")?;
     Ok(parse_sources(&targets))
 }
 
@@ -184,48 +184,50 @@ fn parse_sources(targets: &str) -> Vec<Source> {
     sources
 }
 
-/// An apt program that asks nothing and speaks English.
+/// An apt program without prompts and with English output.
 pub(crate) fn apt(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
     command
 }
 
-/// What a program prints, if it succeeds.
+/// Standard output of a program if it succeeds.
 fn query(program: &str, arguments: &[&str]) -> Option<String> {
     let output = apt(program).args(arguments).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// While it lives, installing a package starts no service.
+/// Prevents package installations from starting services while it exists.
 struct NoServices {
-    ours: bool,
+    created: bool,
 }
 
 impl NoServices {
-    fn hold() -> anyhow::Result<Self> {
-        let ours = !Path::new(POLICY).exists();
-        if ours {
+    fn start() -> anyhow::Result<Self> {
+        let created = !Path::new(POLICY).exists();
+        if created {
             use std::os::unix::fs::PermissionsExt as _;
             fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("write {POLICY}"))?;
             fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))
                 .with_context(|| format!("make {POLICY} executable"))?;
         }
-        Ok(Self { ours })
+        Ok(Self { created })
     }
 }
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours
+        if self.created
             && let Err(error) = fs::remove_file(POLICY)
         {
-            step::note(&format!("remove {POLICY} yourself, else no package can start a service: {error}"));
+            step::note(&format!(
+                "cannot remove {POLICY}: {error}; remove it, or packages cannot start services"
+            ));
         }
     }
 }
 
-/// The systemd services and sockets that start at boot; empty where systemd does not run.
+/// Enabled systemd services and sockets; empty if systemd is not running.
 fn services() -> BTreeSet<String> {
     if !Path::new("/run/systemd/system").is_dir() {
         return BTreeSet::new();
@@ -235,14 +237,14 @@ fn services() -> BTreeSet<String> {
     listing.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// Disables what an installation enabled: tests start what they need themselves.
-fn disable_services_but(before: &BTreeSet<String>) -> anyhow::Result<()> {
+/// Disables services that an installation has enabled. Tests start their own services.
+fn disable_services_except(before: &BTreeSet<String>) -> anyhow::Result<()> {
     let new: Vec<String> = services().difference(before).cloned().collect();
     if new.is_empty() {
         return Ok(());
     }
     let mut command = Command::new("systemctl");
-    step::run(&format!("keep from starting at boot: {}", new.join(" ")), command.arg("disable").args(&new))
+    step::run(&format!("disable at boot: {}", new.join(" ")), command.arg("disable").args(&new))
 }
 
 #[cfg(test)]
@@ -250,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_read_once_each_and_only_where_they_have_packages() {
+    fn sources_without_packages_and_duplicates_are_ignored() {
         let targets = "\
 Packages http://mirror.example/debian bookworm
 DEP-11 http://mirror.example/debian bookworm
@@ -270,7 +272,7 @@ Packages odd
     }
 
     #[test]
-    fn the_packages_that_a_simulated_install_removes_are_found() {
+    fn packages_that_a_simulated_installation_removes_are_listed() {
         let simulation = "\
 The following packages will be REMOVED:
   qemu-utils

@@ -1,78 +1,79 @@
-//! The tests that failed and what they said, gathered from what Rust's test harness prints, to be said again at the end: a
-//! whole run is thousands of lines, and who reads it, or keeps a part of it, looks at the last ones. What passed and still
-//! printed something is not worth a line, unless it is why it was skipped.
+//! Failed tests and their output, extracted from the output of Rust's test harness.
+//!
+//! They are printed again at the end of a run, because a run prints thousands of lines and readers (and truncated CI logs)
+//! show the last ones. Output of passed tests is hidden, except for `SKIP ` lines.
 
-/// Most lines of one failure that are kept: the panic's message comes first, and then its backtrace.
+/// Maximum lines kept per failure. The panic message comes before the backtrace.
 const LINES_MAX: usize = 25;
-/// Most failures that are kept.
+/// Maximum number of failures kept.
 const FAILURES_MAX: usize = 20;
 
-/// A test that failed.
+/// A failed test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// Its name.
+    /// Name of the test.
     pub(crate) test: String,
-    /// What it printed, the first lines of it.
-    pub(crate) said: Vec<String>,
+    /// First lines of its output.
+    pub(crate) output: Vec<String>,
 }
 
-/// Failures in the making.
+/// Collects failures from output lines.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     failures: Vec<Failure>,
-    /// Where in the output of a test binary the lines are.
-    place: Place,
+    /// Current section of the harness's output.
+    section: Section,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Place {
-    /// Anywhere else.
+enum Section {
+    /// Outside the other sections.
     #[default]
     Elsewhere,
-    /// After `successes:`, the same of those that passed.
+    /// After `successes:`: output and names of passed tests.
     Successes,
-    /// After `failures:`, where what they printed comes first and then a list of their names.
+    /// After `failures:`: output of failed tests, then their names.
     Failures,
-    /// In what one of them printed.
-    Said,
+    /// In the output of a failed test.
+    Output,
 }
 
 impl Reader {
-    /// Takes one line of output into account; false if it is not worth showing.
+    /// Processes one line of output. Returns false if the line should be hidden.
     pub(crate) fn line(&mut self, line: &str) -> bool {
         if line == "failures:" {
-            self.place = Place::Failures;
+            self.section = Section::Failures;
         } else if line == "successes:" {
-            self.place = Place::Successes;
+            self.section = Section::Successes;
         } else if line.starts_with("test result: ") {
-            self.place = Place::Elsewhere;
-        } else if matches!(self.place, Place::Elsewhere | Place::Successes) {
-            // Whatever it looks like.
+            self.section = Section::Elsewhere;
+        } else if matches!(self.section, Section::Elsewhere | Section::Successes) {
+            // Output of a passed test may look like a heading.
         } else if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.split(' ').next()) {
-            self.place = Place::Said;
+            self.section = Section::Output;
             self.add(test);
-        } else if let Some(test) = line.strip_prefix("    ").filter(|_| self.place == Place::Failures) {
+        } else if let Some(test) = line.strip_prefix("    ").filter(|_| self.section == Section::Failures) {
             self.add(test);
-        } else if let Some(failure) = self.failures.last_mut().filter(|_| self.place == Place::Said)
-            && failure.said.len() < LINES_MAX
-            && !(line.is_empty() && failure.said.is_empty())
+        } else if let Some(failure) = self.failures.last_mut().filter(|_| self.section == Section::Output)
+            && failure.output.len() < LINES_MAX
+            && !(line.is_empty() && failure.output.is_empty())
         {
-            failure.said.push(line.to_owned());
+            failure.output.push(line.to_owned());
         }
-        self.place != Place::Successes || line.starts_with("SKIP ")
+        self.section != Section::Successes || line.starts_with("SKIP ")
     }
 
     fn add(&mut self, test: &str) {
         if self.failures.len() < FAILURES_MAX && self.failures.iter().all(|failure| failure.test != test) {
-            self.failures.push(Failure { test: test.to_owned(), said: Vec::new() });
+            self.failures.push(Failure { test: test.to_owned(), output: Vec::new() });
         }
     }
 
-    /// What was found.
+    /// The failures.
     pub(crate) fn end(mut self) -> Vec<Failure> {
         for failure in &mut self.failures {
-            while failure.said.last().is_some_and(String::is_empty) {
-                failure.said.pop();
+            while failure.output.last().is_some_and(String::is_empty) {
+                failure.output.pop();
             }
         }
         self.failures
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failed_tests_are_kept_with_what_they_said_and_others_are_not() {
+    fn failed_tests_are_kept_with_their_output_and_passed_tests_are_not() {
         let output = "\
 running 3 tests
 test a ... ok
@@ -119,25 +120,25 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; 
         let shown: Vec<_> = output.lines().filter(|line| reader.line(line)).collect();
         assert!(shown.contains(&"SKIP a: there is no reason") && shown.contains(&"    assertion failed"));
         assert!(!shown.contains(&"failed to do something, and went on"), "{shown:?}");
-        let said = ["thread 'b::c' panicked at tests/b.rs:1:1:", "    assertion failed"];
+        let output = ["thread 'b::c' panicked at tests/b.rs:1:1:", "    assertion failed"];
         let expected = [
-            Failure { test: "b::c".into(), said: said.map(str::to_owned).to_vec() },
-            Failure { test: "silent".into(), said: Vec::new() },
+            Failure { test: "b::c".into(), output: output.map(str::to_owned).to_vec() },
+            Failure { test: "silent".into(), output: Vec::new() },
         ];
         assert_eq!(reader.end(), expected);
     }
 
     #[test]
-    fn neither_one_that_says_much_nor_many_take_the_whole_end() {
+    fn the_output_per_failure_and_the_number_of_failures_are_limited() {
         let mut reader = Reader::default();
         reader.line("failures:");
         for number in 0..100 {
             reader.line(&format!("---- test_{number} stdout ----"));
             for _ in 0..100 {
-                reader.line("and on it goes");
+                reader.line("one more line");
             }
         }
         let failures = reader.end();
-        assert_eq!((failures.len(), failures[0].said.len()), (FAILURES_MAX, LINES_MAX));
+        assert_eq!((failures.len(), failures[0].output.len()), (FAILURES_MAX, LINES_MAX));
     }
 }

@@ -1,52 +1,55 @@
-//! A command that gets the CPU time which nothing else wants (`SCHED_IDLE`), and is heard only when it is waited for.
+//! A background command with scheduling policy `SCHED_IDLE`. Its output goes to a log until the caller waits for it.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// How often it is looked for its output and its end.
-const STEP: Duration = Duration::from_millis(200);
+use crate::child::{Child, End, Event, Output};
 
-/// A command that runs.
+/// How often the log and the command are checked while waiting.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A background command.
 pub(crate) struct Idle {
     child: Child,
     log: PathBuf,
 }
 
 impl Idle {
-    /// Starts a command that writes into the file `log`.
+    /// Starts a command with its output in the file `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let errors = output.try_clone().context("duplicate a descriptor")?;
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdout(output).stderr(errors);
         // SAFETY: the function only makes a system call, which is allowed between fork and exec.
-        unsafe { command.pre_exec(give_way) };
-        let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        unsafe { command.pre_exec(set_idle_policy) };
+        let child = Child::start(command, Output::Unchanged)?;
         Ok(Self { child, log: log.to_owned() })
     }
 
-    /// Waits for its end, and passes on what it has said and what it says until then.
-    pub(crate) fn wait(mut self, to: &mut impl Write) -> anyhow::Result<ExitStatus> {
+    /// Waits for the command and copies its output, past and future, to `to`.
+    pub(crate) fn wait(mut self, to: &mut impl Write) -> anyhow::Result<End> {
         let mut output = File::open(&self.log).with_context(|| format!("read {}", self.log.display()))?;
         loop {
-            // Asked first, so that nothing is said after the last look.
-            let end = self.child.try_wait().context("wait for it")?;
-            io::copy(&mut output, to).and_then(|_| to.flush()).context("show its output")?;
-            match end {
-                Some(status) => return Ok(status),
-                None => std::thread::sleep(STEP),
+            // Before the copy, so that the last copy is complete.
+            let event = self.child.next(POLL_INTERVAL)?;
+            io::copy(&mut output, to)
+                .and_then(|_| to.flush())
+                .context("copy the output of the background command")?;
+            if let Event::End(end) = event {
+                return Ok(end);
             }
         }
     }
 }
 
-/// Puts this process behind all others.
-fn give_way() -> io::Result<()> {
+/// Sets the policy of this process.
+fn set_idle_policy() -> io::Result<()> {
     let parameter = libc::sched_param { sched_priority: 0 };
     // SAFETY: the parameter lives until the call returns; 0 is this process.
     match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) } {
@@ -60,15 +63,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_runs_behind_others_and_its_status_is_told() {
+    fn a_background_command_has_the_idle_policy_and_its_exit_status_is_returned() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         let mut command = Command::new("sh");
-        // The 41st number is the policy: 5 is SCHED_IDLE.
-        command.args(["-c", "echo said; cut -d' ' -f41 /proc/self/stat; exit 3"]);
-        let mut said = Vec::new();
-        let status = Idle::start(&mut command, &log).unwrap().wait(&mut said).unwrap();
-        assert_eq!(status.code(), Some(3));
-        assert_eq!(said, b"said\n5\n");
+        // Field 41 is the policy; 5 is SCHED_IDLE.
+        command.args(["-c", "echo output; cut -d' ' -f41 /proc/self/stat; exit 3"]);
+        let mut output = Vec::new();
+        let end = Idle::start(&mut command, &log).unwrap().wait(&mut output).unwrap();
+        assert!(matches!(end, End::Exited(status) if status.code() == Some(3)), "{end}");
+        assert_eq!(output, b"output\n5\n");
     }
 }

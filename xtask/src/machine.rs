@@ -1,17 +1,17 @@
-//! The machine that was measured on, in words.
+//! A one-line description of this machine, for benchmark results.
 
 use std::fs;
 use std::process::Command;
 
 use anyhow::Context as _;
 
-/// Average number of runnable tasks in the last minute.
+/// Load average of the last minute.
 pub(crate) fn load() -> anyhow::Result<f64> {
     let text = fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
     text.split(' ').next().and_then(|load| load.parse().ok()).context("read the load")
 }
 
-/// Processor, memory, kernel, distribution, date, and how busy it was before.
+/// Processor, memory, kernel, distribution, date, and the load average before the run.
 pub(crate) fn describe(load_before: f64) -> anyhow::Result<String> {
     let read = |path: &str| fs::read_to_string(path).with_context(|| format!("read {path}"));
     let cpuinfo = read("/proc/cpuinfo")?;
@@ -43,7 +43,7 @@ pub(crate) fn describe(load_before: f64) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn this_machine_can_be_described_in_one_line() {
+    fn the_description_of_this_machine_is_one_line() {
         let text = super::describe(0.5).unwrap();
         assert!(
             text.starts_with("Machine: ") && text.contains(" cores, ") && text.contains("load average 0.50")

@@ -1,4 +1,4 @@
-//! What the developers run: `cargo xtask <verb>`. One verb, one file; the other files are nouns that verbs share.
+//! Developer commands: `cargo xtask <subcommand>`. Each subcommand has a file; the other files are shared by subcommands.
 
 use std::process::ExitCode;
 
@@ -6,19 +6,21 @@ use clap::{Parser, Subcommand};
 
 mod archive;
 mod bench;
+mod child;
+mod counts;
 mod dashboards;
 mod debian;
 mod failures;
 mod gpu_check;
 mod idle;
 mod machine;
+mod progress;
 mod prometheus;
 mod report;
 mod run;
 mod samples;
 mod setup;
 mod step;
-mod tally;
 mod test;
 mod toolchain;
 mod vm;
@@ -26,18 +28,18 @@ mod workspace;
 
 /// Builds, runs, tests and measures glassbox.
 ///
-/// New here? `cargo xtask run` sets everything up, builds the agent and shows it at work beside a Prometheus.
-/// Before you send a change: `cargo xtask test`.
+/// To start: `cargo xtask run` installs missing dependencies, builds the agent and runs it with a Prometheus.
+/// Before you submit a change: `cargo xtask test`.
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
-/// In the order a newcomer needs them. A verb's own file has its arguments.
+// In the order in which a new developer needs them, because `--help` shows this order.
 #[derive(Subcommand, Debug)]
-enum Verb {
+enum Command {
     Setup(setup::Arguments),
     Run(run::Arguments),
     Test(test::Arguments),
@@ -48,15 +50,20 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
-        Verb::Setup(arguments) => setup::main(&arguments),
-        Verb::Run(arguments) => run::main(&arguments),
-        Verb::GpuCheck(arguments) => gpu_check::main(&arguments),
-        Verb::Dashboards(arguments) => dashboards::main(&arguments),
-        Verb::Vm(arguments) if arguments.prepare => vm::prepare(&arguments),
-        Verb::Test(arguments) => return test::main(&arguments),
-        Verb::Vm(arguments) => return vm::main(&arguments),
-        Verb::Bench(arguments) => return bench::main(&arguments),
+    let command = Cli::parse().command;
+    if let Err(error) = child::signals::install() {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let result = match command {
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Run(arguments) => run::main(&arguments),
+        Command::GpuCheck(arguments) => gpu_check::main(&arguments),
+        Command::Dashboards(arguments) => dashboards::main(&arguments),
+        Command::Vm(arguments) if arguments.prepare => vm::prepare(&arguments),
+        Command::Test(arguments) => return test::main(&arguments),
+        Command::Vm(arguments) => return vm::main(&arguments),
+        Command::Bench(arguments) => return bench::main(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,61 +1,61 @@
-//! What ran and how it went, as one table and one last line for whoever, or whatever, reads only that.
+//! The result table, and the totals as the last line for scripts.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::failures::Failure;
-use crate::tally::Tally;
 
-/// One row of the table.
+/// One row of the result table.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// What ran.
+    /// Test layer or guest.
     pub(crate) layer: String,
-    /// How it went.
-    pub(crate) tally: Tally,
-    /// How long it took.
+    /// Test counts.
+    pub(crate) counts: Counts,
+    /// Duration.
     pub(crate) took: Duration,
-    /// Why it was skipped or what broke, where the counts do not say.
+    /// Reason for a skip, or error.
     pub(crate) note: Option<String>,
-    /// The tests that failed.
+    /// Failed tests.
     pub(crate) failures: Vec<Failure>,
 }
 
 impl Row {
-    /// A layer that could not run here.
+    /// A layer that cannot run on this machine.
     pub(crate) fn skipped(layer: &str, reason: String) -> Self {
-        let tally = Tally { skipped: 1, ..Tally::default() };
+        let counts = Counts { skipped: 1, ..Counts::default() };
         Self {
             layer: layer.to_owned(),
-            tally,
+            counts,
             took: Duration::ZERO,
             note: Some(reason),
             failures: Vec::new(),
         }
     }
 
-    /// A layer that broke before its tests could count.
+    /// A layer that failed before it had test results.
     pub(crate) fn broken(layer: &str, took: Duration, error: &anyhow::Error) -> Self {
-        let tally = Tally { failed: 1, ..Tally::default() };
-        Self { layer: layer.to_owned(), tally, took, note: Some(format!("{error:#}")), failures: Vec::new() }
+        let counts = Counts { failed: 1, ..Counts::default() };
+        Self { layer: layer.to_owned(), counts, took, note: Some(format!("{error:#}")), failures: Vec::new() }
     }
 
-    /// Says why the layer did not run, or broke, beside what else it printed; the table says it again in short.
+    /// Prints the reason for a skip or an error after the output of the layer. The table shows its first line again.
     pub(crate) fn announce(self) -> Self {
-        match (&self.note, self.tally) {
-            (Some(reason), Tally { failed: 1.., .. }) => println!("FAIL {}: {reason}", self.layer),
-            (Some(reason), Tally { passed: 0, .. }) => println!("SKIP {}: {reason}", self.layer),
+        match (&self.note, self.counts) {
+            (Some(reason), Counts { failed: 1.., .. }) => println!("FAIL {}: {reason}", self.layer),
+            (Some(reason), Counts { passed: 0, .. }) => println!("SKIP {}: {reason}", self.layer),
             _ => {}
         }
         self
     }
 }
 
-/// Prints what failed, the table and, as the very last line, the totals; the exit code says whether anything failed.
+/// Prints the failures, the table and, as the last line, the totals. Returns failure if any test failed.
 pub(crate) fn print(rows: &[Row]) -> ExitCode {
     for Row { layer, failures, .. } in rows {
-        for Failure { test, said } in failures {
-            println!("\n=== FAILED in {layer}: {test} ===\n{}", said.join("\n"));
+        for Failure { test, output } in failures {
+            println!("\n=== FAILED in {layer}: {test} ===\n{}", output.join("\n"));
         }
     }
     let (table, total) = render(rows);
@@ -64,12 +64,12 @@ pub(crate) fn print(rows: &[Row]) -> ExitCode {
     if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn render(rows: &[Row]) -> (String, Tally) {
+fn render(rows: &[Row]) -> (String, Counts) {
     let width = rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max("layer".len());
     let mut table = format!("{:width$}  passed  failed  skipped  seconds\n", "layer");
-    let mut total = Tally::default();
-    for Row { layer, tally, took, note, .. } in rows {
-        let Tally { passed, failed, skipped } = *tally;
+    let mut total = Counts::default();
+    for Row { layer, counts, took, note, .. } in rows {
+        let Counts { passed, failed, skipped } = *counts;
         total.passed += passed;
         total.failed += failed;
         total.skipped += skipped;
@@ -88,12 +88,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_line_adds_up_the_layers_and_notes_take_one_line_each() {
-        let tally = Tally { passed: 12, failed: 0, skipped: 3 };
+    fn totals_are_the_sum_of_the_layers_and_notes_take_one_line_each() {
+        let counts = Counts { passed: 12, failed: 0, skipped: 3 };
         let rows = [
             Row {
                 layer: "unit".into(),
-                tally,
+                counts,
                 took: Duration::from_millis(2900),
                 note: None,
                 failures: Vec::new(),
@@ -113,8 +113,8 @@ host        0       0        1        0  not root
     }
 
     #[test]
-    fn one_broken_layer_fails_the_whole_and_a_skipped_one_does_not() {
-        let broken = Row::broken("vm 6.1", Duration::ZERO, &anyhow::anyhow!("no verdict"));
+    fn a_broken_layer_fails_the_run_and_a_skipped_layer_does_not() {
+        let broken = Row::broken("vm 6.1", Duration::ZERO, &anyhow::anyhow!("no test result"));
         assert_eq!(print(&[broken]), ExitCode::FAILURE);
         assert_eq!(print(&[Row::skipped("vm 6.1", "no mirror".into())]), ExitCode::SUCCESS);
     }

@@ -1,6 +1,6 @@
-//! `cargo xtask run`: from a fresh clone to the agent at work, with a Prometheus beside it to ask.
+//! `cargo xtask run` builds the agent and runs it with a Prometheus, starting from a fresh clone.
 //!
-//! Both run until Ctrl-C, or until one of them ends; then neither is left.
+//! Both run until Ctrl-C or until one of them exits; then the other one is terminated.
 
 mod build;
 mod demo;
@@ -20,18 +20,18 @@ use anyhow::{Context as _, bail};
 use crate::{setup, step, workspace};
 use processes::Processes;
 
-/// Set everything up, build the agent, and run it with a Prometheus that scrapes it.
+/// Install missing dependencies, build the agent and run it with a Prometheus that scrapes it.
 ///
-/// The agent listens on 127.0.0.1, on the first free port from 9966 on, unless its own --listen says otherwise.
+/// The agent listens on the first free port of 127.0.0.1 from 9966, unless the agent arguments contain --listen.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Show GPUs and containers that are made up, on a machine without a GPU; everything that goes out says so
+    /// Run with simulated GPUs and containers; no GPU is needed. All output is marked as a demo
     #[arg(long)]
     pub(crate) demo: bool,
-    /// Leave Prometheus out
+    /// Do not run Prometheus
     #[arg(long)]
     pub(crate) no_prometheus: bool,
-    /// Everything is built: what `cargo xtask run` passes to itself when it goes through sudo
+    /// Skip setup and build. `cargo xtask run` passes this to itself through sudo
     #[arg(long, hide = true)]
     pub(crate) built: bool,
     /// Arguments of `glassbox run`
@@ -47,15 +47,15 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let server = if arguments.no_prometheus { None } else { find_prometheus() };
     if !workspace::is_root() {
-        return through_sudo(arguments);
+        return run_with_sudo(arguments);
     }
     anyhow::ensure!(
-        !arguments.demo || given(&arguments.agent, "--config").is_none(),
-        "the demonstration brings the agent's configuration: leave --config out"
+        !arguments.demo || flag_value(&arguments.agent, "--config").is_none(),
+        "--demo cannot be used with --config, because it generates the agent's configuration"
     );
     let listen = listen_address(&arguments.agent)?;
-    let scraped = reachable(listen);
-    let mut processes = Processes::supervise()?;
+    let scraped = connect_address(listen);
+    let mut processes = Processes::default();
 
     let demo = if arguments.demo { Some(demo::start(&mut processes, scraped)?) } else { None };
     println!("Starting the agent");
@@ -64,12 +64,12 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(configuration) = &demo {
         command.arg("--config").arg(configuration);
     }
-    if given(&arguments.agent, "--listen").is_none() {
+    if flag_value(&arguments.agent, "--listen").is_none() {
         command.args(["--listen", &listen.to_string()]);
     }
     processes.start("glassbox", command)?;
     ready::wait(&mut processes, scraped, "/readyz")?;
-    let asked = match server {
+    let prometheus_address = match server {
         Some(directory) => {
             println!("Starting Prometheus");
             let address = free_port(9090)?;
@@ -80,23 +80,23 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         }
         None => None,
     };
-    println!("{}", welcome::text(scraped, asked, arguments.demo));
+    println!("{}", welcome::text(scraped, prometheus_address, arguments.demo));
     processes.watch()
 }
 
-/// Prometheus, or why the agent will be without.
+/// Finds or downloads Prometheus. If that fails, prints a note.
 fn find_prometheus() -> Option<PathBuf> {
     match crate::prometheus::fetch() {
         Ok(directory) => Some(directory),
         Err(error) => {
-            step::note(&format!("without Prometheus: {error:#}"));
+            step::note(&format!("continuing without Prometheus: {error:#}"));
             None
         }
     }
 }
 
-/// Only the agent needs root: it alone is run with it, and what was built stays the user's.
-fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
+/// Runs this program again with sudo after the build, so that build output is not owned by root.
+fn run_with_sudo(arguments: &Arguments) -> anyhow::Result<()> {
     let this = std::env::current_exe().context("find this program")?;
     let mut command = Command::new("sudo");
     command.arg("--preserve-env=CARGO_TARGET_DIR,PATH").arg(&this).args(["run", "--built"]);
@@ -104,16 +104,16 @@ fn through_sudo(arguments: &Arguments) -> anyhow::Result<()> {
         command.args(given.then_some(flag));
     }
     command.arg("--").args(&arguments.agent);
-    let typed = format!("{command:?}").replace('"', "");
+    let shown = format!("{command:?}").replace('"', "");
     if !stdin().is_terminal() {
-        bail!("loading kernel programs takes root. Everything is built; type:\n  {typed}");
+        bail!("loading kernel programs requires root. The build is done; run:\n  {shown}");
     }
-    println!("Loading kernel programs takes root; sudo may ask for your password:\n  {typed}");
+    println!("Loading kernel programs requires root; sudo may ask for your password:\n  {shown}");
     Err(command.exec()).context("run sudo")
 }
 
-/// The value of a flag of the agent's, in either form.
-fn given<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+/// The value of an agent flag: `--flag value` or `--flag=value`.
+fn flag_value<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
     arguments.iter().enumerate().find_map(|(at, argument)| match argument.strip_prefix(flag)? {
         "" => arguments.get(at + 1).map(String::as_str),
         value => value.strip_prefix('='),
@@ -121,14 +121,16 @@ fn given<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
 }
 
 fn listen_address(arguments: &[String]) -> anyhow::Result<SocketAddr> {
-    match given(arguments, "--listen") {
-        Some(address) => address.parse().with_context(|| format!("read the address {address:?} of --listen")),
+    match flag_value(arguments, "--listen") {
+        Some(address) => address
+            .parse()
+            .with_context(|| format!("--listen {address:?} is not an address such as 127.0.0.1:9966")),
         None => free_port(9966),
     }
 }
 
-/// Where a listener is reached from this host.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+/// The address to connect to a listener from this host.
+fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -137,12 +139,12 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// The first free port of this host from `first` on.
+/// The first free port of the loopback address, starting at `first`.
 fn free_port(first: u16) -> anyhow::Result<SocketAddr> {
     let candidates =
         (first..first.saturating_add(50)).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut free = candidates.filter(|address| TcpListener::bind(address).is_ok());
-    free.next().with_context(|| format!("find a free port from {first} on"))
+    free.next().with_context(|| format!("find a free port in {first}..{}", first.saturating_add(50)))
 }
 
 #[cfg(test)]
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_agents_own_listen_argument_is_understood_in_both_forms() {
+    fn the_agents_listen_flag_is_recognized_in_both_forms() {
         let given = |arguments: &[&str]| {
             let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
             listen_address(&arguments).unwrap()
@@ -162,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_every_address_is_reached_on_this_host() {
-        assert_eq!(reachable(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
-        assert_eq!(reachable(SocketAddr::from(([192, 0, 2, 1], 1))).to_string(), "192.0.2.1:1");
+    fn a_listener_on_all_addresses_is_reached_over_loopback() {
+        assert_eq!(connect_address(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
+        assert_eq!(connect_address(SocketAddr::from(([192, 0, 2, 1], 1))).to_string(), "192.0.2.1:1");
     }
 
     #[test]
-    fn a_port_that_is_taken_is_passed_over() {
+    fn a_port_in_use_is_skipped() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port().min(65_000);
         assert_ne!(free_port(port).unwrap(), taken.local_addr().unwrap());

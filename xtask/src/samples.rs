@@ -1,11 +1,11 @@
-//! Statistics of a few dozen measurements: middle, spread, and how sure one can be of the middle.
+//! Statistics of a few dozen measurements: median, quantiles and the confidence interval of the median.
 
 use serde_json::Value;
 
-/// How often the confidence interval draws anew.
+/// Bootstrap resamples for the confidence interval.
 const DRAWS: usize = 2000;
 
-/// Measurements, in ascending order.
+/// Measurements in ascending order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -16,7 +16,7 @@ impl Samples {
         Self(values)
     }
 
-    /// The numbers of a JSON array; none where it is absent.
+    /// The numbers of a JSON array; empty if the array is missing.
     pub(crate) fn of(array: &Value) -> Self {
         Self::new(array.as_array().into_iter().flatten().filter_map(Value::as_f64))
     }
@@ -25,7 +25,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// The value that `share` of all do not exceed; NaN of none.
+    /// The quantile `share`; NaN without samples.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let last = self.0.len().saturating_sub(1);
         let at = (share * last as f64).round() as usize;
@@ -37,8 +37,7 @@ impl Samples {
             / 2.0
     }
 
-    /// The 95 % confidence interval of the median, by drawing with replacement. The same each time for the
-    /// same samples.
+    /// The 95 % bootstrap confidence interval of the median. Deterministic for the same samples.
     pub(crate) fn interval(&self) -> (f64, f64) {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         let mut draw = || {
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_lies_in_the_middle_whatever_the_order() {
+    fn the_median_does_not_depend_on_the_order() {
         assert_eq!(Samples::new([3.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(Samples::new([4.0, 1.0, 3.0, 2.0]).median(), 2.5);
         assert!(Samples::new([]).median().is_nan());
@@ -67,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_measurements() {
+    fn quantiles_are_measured_values() {
         let samples = Samples::new((1..=100).map(f64::from));
         assert_eq!(samples.quantile(0.99), 99.0);
         assert_eq!((samples.quantile(0.0), samples.quantile(1.0)), (1.0, 100.0));
     }
 
     #[test]
-    fn the_interval_holds_the_median_and_narrows_with_more_samples() {
+    fn the_interval_contains_the_median_and_narrows_with_more_samples() {
         let few = Samples::new((0..8).map(|i| f64::from(i % 4)));
         let many = Samples::new((0..400).map(|i| f64::from(i % 4)));
         let width = |samples: &Samples| samples.interval().1 - samples.interval().0;
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_missing_has_no_samples() {
+    fn a_missing_array_has_no_samples() {
         let report = serde_json::json!({ "start_s": [0.2, 0.1] });
         assert_eq!(Samples::of(&report["start_s"]).median(), 0.15000000000000002);
         assert_eq!(Samples::of(&report["nothing"]).len(), 0);

@@ -1,29 +1,30 @@
-//! `cargo xtask test`: every layer of tests, cheapest first. None stops at another's failure.
+//! `cargo xtask test` runs all layers of tests, cheapest first. A failed layer does not stop the others.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, IsTerminal as _, stdout};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::io::{IsTerminal as _, stdout};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::Context as _;
 
+use crate::child::{Child, End, Output};
+use crate::counts::{Counts, Reader};
 use crate::failures::Failure;
 use crate::idle::Idle;
 use crate::report::{self, Row};
-use crate::tally::{Reader, Tally};
 use crate::{failures, prometheus, setup, vm, workspace};
 
-/// What is said again of a layer that failed as a whole.
+/// Lines of output that are printed again for a failed check.
 const LAST_LINES: usize = 25;
 
-/// Run every layer of tests.
+/// Run all layers of tests.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Only what needs neither root nor setup: format, lints, unit and golden tests
+    /// Run only layers that need neither root nor setup: format, lints, unit and golden tests
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, as `cargo xtask vm --real-driver` explains
+    /// Also download and test NVIDIA's non-free driver, libcuda and nvidia-smi, see `cargo xtask vm --help`
     #[arg(long, conflicts_with = "quick")]
     pub(crate) non_free: bool,
 }
@@ -33,7 +34,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     if !arguments.quick
         && let Err(error) = set_up()
     {
-        // Without root it says what to type, and the layers that need none of that still run.
+        // Without root, the error has the commands to run as root, and the other layers still run.
         let row = if workspace::is_root() {
             Row::broken("setup", Duration::ZERO, &error)
         } else {
@@ -42,7 +43,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         rows.push(row.announce());
     }
     let driver = vm::Arguments { real_driver: true, non_free: arguments.non_free, ..Default::default() };
-    // Compiles for ten minutes. The tests of this host wait most of the time.
+    // The build takes ten minutes. The tests of the host use little CPU time, so it runs at the same time.
     let prepared = (!arguments.quick).then(|| prepare(arguments.non_free));
     rows.push(check("fmt", &["fmt", "--all", "--check"]).announce());
     rows.push(
@@ -54,8 +55,8 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         rows.push(host().announce());
     }
     if let Some(prepared) = prepared {
-        heading("NVIDIA's driver for the guests, built meanwhile");
-        // Whatever kept it from being built is found again by the guests' layer, and reported there.
+        heading("background build of NVIDIA's driver for the guests");
+        // If the build failed, the layer of the guests repeats it and reports the error.
         if let Err(error) = prepared.and_then(|idle| idle.wait(&mut stdout())) {
             println!("{error:#}");
         }
@@ -65,7 +66,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     report::print(&rows)
 }
 
-/// Builds the real driver's modules with the CPU time that other layers leave.
+/// Builds the modules of the real driver in the background, with idle CPU time only.
 fn prepare(non_free: bool) -> anyhow::Result<Idle> {
     let mut command = Command::new(env::current_exe().context("find this program")?);
     command.args(["vm", "--real-driver", "--prepare"]).args(non_free.then_some("--non-free"));
@@ -79,18 +80,19 @@ fn set_up() -> anyhow::Result<()> {
     setup::main(&setup::Arguments { tests: true, bench: false, ..setup::Arguments::default() })
 }
 
-/// The tests of this host's kernel, containers and Prometheus. They load programs and start containers.
+/// The tests against the kernel, container runtimes and Prometheus of this host. They load kernel programs and start
+/// containers.
 fn host() -> Row {
     if !workspace::is_root() {
         heading("host");
-        let reason = "not root; type: sudo --preserve-env=PATH,HOME cargo xtask test";
+        let reason = "root required; run: sudo --preserve-env=PATH,HOME cargo xtask test";
         return Row::skipped("host", reason.to_owned());
     }
     let arguments = ["test", "--package", "glassbox-tests", "--no-fail-fast"];
     tests("host", &arguments, &["--test-threads=1"])
 }
 
-/// A layer that holds or does not.
+/// A layer with a single result: passed or failed.
 fn check(layer: &str, arguments: &[&str]) -> Row {
     heading(layer);
     let started = Instant::now();
@@ -99,32 +101,32 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
     if !present.is_ok_and(|output| output.status.success()) {
         return Row::skipped(
             layer,
-            format!("cargo {tool} is not installed; try: rustup component add {layer}"),
+            format!("cargo {tool} is not installed; run: rustup component add {layer}"),
         );
     }
     let mut command = workspace::cargo();
     command.args(arguments);
     let mut last = VecDeque::new();
-    let status = shown(command, &mut |line| {
+    let end = shown(command, &mut |line| {
         last.push_back(line.to_owned());
         if last.len() > LAST_LINES {
             last.pop_front();
         }
         true
     });
-    match status {
-        Ok(status) => {
-            let passed = status.success();
-            let tally = Tally { passed: u32::from(passed), failed: u32::from(!passed), skipped: 0 };
-            let failure = (!passed).then(|| Failure { test: layer.to_owned(), said: last.into() });
+    match end {
+        Ok(end) => {
+            let passed = end.is_success();
+            let counts = Counts { passed: u32::from(passed), failed: u32::from(!passed), skipped: 0 };
+            let failure = (!passed).then(|| Failure { test: layer.to_owned(), output: last.into() });
             let failures = failure.into_iter().collect();
-            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None, failures }
+            Row { layer: layer.to_owned(), counts, took: started.elapsed(), note: None, failures }
         }
         Err(error) => Row::broken(layer, started.elapsed(), &error),
     }
 }
 
-/// A layer of tests, counted.
+/// A layer of tests.
 fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
     heading(layer);
     let started = Instant::now();
@@ -134,40 +136,34 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
         command.env(prometheus::VARIABLE, directory);
     }
     match count(command) {
-        Ok((tally, failures)) => {
-            Row { layer: layer.to_owned(), tally, took: started.elapsed(), note: None, failures }
+        Ok((counts, failures)) => {
+            Row { layer: layer.to_owned(), counts, took: started.elapsed(), note: None, failures }
         }
         Err(error) => Row::broken(layer, started.elapsed(), &error),
     }
 }
 
-/// Runs tests whose output it shows and counts.
-fn count(command: Command) -> anyhow::Result<(Tally, Vec<Failure>)> {
+/// Runs tests, prints their output and counts them.
+fn count(command: Command) -> anyhow::Result<(Counts, Vec<Failure>)> {
     let (mut counts, mut failures) = (Reader::default(), failures::Reader::default());
-    let status = shown(command, &mut |line| {
+    let end = shown(command, &mut |line| {
         counts.line(line);
         failures.line(line)
     })?;
-    Ok((counts.end(status.success()), failures.end()))
+    Ok((counts.end(end.is_success()), failures.end()))
 }
 
-/// Runs a command; each line of its output is shown if `take` says so.
-fn shown(mut command: Command, take: &mut dyn FnMut(&str) -> bool) -> anyhow::Result<ExitStatus> {
-    let (reader, writer) = std::io::pipe().context("make a pipe")?;
+/// Runs a command and prints each line of output for which `take` returns true.
+fn shown(mut command: Command, take: &mut dyn FnMut(&str) -> bool) -> anyhow::Result<End> {
     if stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
-    command.stdin(Stdio::null()).stdout(writer.try_clone().context("duplicate a pipe")?).stderr(writer);
-    let mut child = command.spawn().context("run cargo")?;
-    // With it go the pipe's other ends in this process.
-    drop(command);
-    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
+    Child::start(&mut command, Output::Both)?.follow(|line| {
         if take(&line) {
             println!("{line}");
         }
-    }
-    child.wait().context("wait for cargo")
+        Ok(())
+    })
 }
 
 fn heading(layer: &str) {

@@ -1,9 +1,9 @@
-//! `cargo xtask vm`: the kernel tests on other kernels than this host's, each in a small virtual machine.
+//! `cargo xtask vm` runs the kernel tests under other kernels, each in a small virtual machine.
 //!
-//! A guest is a Debian kernel and an initramfs with our init, the test binary, busybox, a stand-in for the NVIDIA
-//! driver and an application for it, and the kernel's own modules for disks in memory: no disk, no network. It is
-//! emulated (QEMU's TCG) even where KVM is at hand: KVM inside a virtual machine often is, and then dies. A guest boots in
-//! about three seconds and keeps one CPU busy, so two run at a time; the kernels are downloaded once.
+//! A guest has a Debian kernel and an initramfs with an init, the test binary, busybox, a fake NVIDIA driver with an
+//! application that uses it, and the kernel's modules for in-memory disks. It has no disk and no network. Guests are always
+//! emulated (QEMU's TCG): nested KVM is often available but unreliable. A guest boots in three seconds and uses one CPU, so
+//! two guests run at a time. Kernels are downloaded once.
 
 mod boot;
 mod content;
@@ -14,8 +14,8 @@ mod headers;
 mod initramfs;
 mod kernels;
 mod module;
+mod parallel;
 mod real_driver;
-mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,20 +26,20 @@ use boot::Machine;
 use guests::{Bootable, Planned};
 use kernels::Kernel;
 
-/// The kernels that every change is tested on: the oldest supported, and those of the two Debians in use.
+/// Kernels that every change is tested with: the oldest supported one, and those of the current two Debian releases.
 pub(crate) const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 
-/// The tests of one guest. Two halves of about the same length, so that guests fill the CPUs evenly and a failure in one
-/// does not cost the time of all.
+/// The tests of one guest. All tests are split into two parts of about the same duration, so that guests fill the CPUs
+/// evenly and a guest that hangs repeats only half of them.
 struct Part {
-    /// Ends the name of its row.
+    /// Suffix of the row's name.
     name: &'static str,
-    /// Arguments of the test binary, separated by commas.
+    /// Comma-separated arguments of the test binary.
     tests: String,
 }
 
 impl Part {
-    /// The parts of all tests; if the user chooses the tests, one guest runs them.
+    /// The parts of all tests. If the user has selected tests, one guest runs them.
     fn of(filters: &[String]) -> Vec<Self> {
         let part = |name, tests: &str| Self { name, tests: tests.to_owned() };
         match filters {
@@ -49,29 +49,29 @@ impl Part {
     }
 }
 
-/// Run the kernel tests in virtual machines, on several kernels.
+/// Run the kernel tests in virtual machines with several kernels.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Kernel series, such as 6.1; may be given several times [default: 5.10, 6.1 and 6.12]
+    /// Kernel series such as 6.1; can be repeated [default: 5.10, 6.1 and 6.12]
     #[arg(long = "kernel", value_name = "SERIES")]
     pub(crate) kernels: Vec<String>,
-    /// Test against Debian's real NVIDIA driver and a fake GPU instead of the stand-in
+    /// Test with Debian's real NVIDIA driver and a fake GPU instead of the fake driver
     #[arg(long, conflicts_with_all = ["kernels"])]
     pub(crate) real_driver: bool,
-    /// With --real-driver: also download and test NVIDIA's non-free parts, the proprietary kernel modules, libcuda,
+    /// With --real-driver: also download and test NVIDIA's non-free parts: the proprietary kernel modules, libcuda,
     /// libnvidia-ml and nvidia-smi
     #[arg(long, requires = "real_driver")]
     pub(crate) non_free: bool,
-    /// With --real-driver: the driver's branch, 535 or 550; may be given several times [default: both]
+    /// With --real-driver: driver branch, 535 or 550; can be repeated [default: both]
     #[arg(long = "driver", value_name = "BRANCH", requires = "real_driver")]
     pub(crate) drivers: Vec<String>,
-    /// With --real-driver: only download and build the driver's modules, once, and boot no guest
+    /// With --real-driver: only download and build the driver's modules; boot no guest
     #[arg(long, requires = "real_driver")]
     pub(crate) prepare: bool,
-    /// Keep the initramfs, and print how to boot it by hand
+    /// Keep the initramfs and print the command that boots it
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Only the tests whose names contain one of these
+    /// Run only tests with one of these strings in their name
     #[arg(last = true, value_name = "FILTER")]
     pub(crate) filters: Vec<String>,
 }
@@ -80,17 +80,17 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     report::print(&rows(arguments))
 }
 
-/// Only downloads and builds the real driver.
+/// Downloads and builds the real driver without booting a guest.
 pub(crate) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     real_driver::prepare(arguments)
 }
 
-/// Runs the tests in the guests that are asked for; one row each.
+/// Runs the requested guests and returns a row for each.
 fn rows(arguments: &Arguments) -> Vec<Row> {
     guests::run(planned(arguments), arguments.keep)
 }
 
-/// The same for the guests of several kinds, of which two run at a time as long as there are two.
+/// Like [`rows`] for several kinds of guests, so that guests of different kinds can run at the same time.
 pub(crate) fn rows_of(kinds: &[Arguments]) -> Vec<Row> {
     guests::run(kinds.iter().flat_map(planned).collect(), false)
 }
@@ -120,12 +120,12 @@ fn planned(arguments: &Arguments) -> Vec<Planned> {
     }
 }
 
-/// What a guest boots with.
+/// The inputs of a guest.
 struct Guest {
     kernel: Kernel,
-    /// The stand-in for the NVIDIA driver; `None` where the kernel's headers are not to be had.
+    /// The fake NVIDIA driver; `None` if the kernel's headers are not available.
     module: anyhow::Result<Option<Vec<(String, PathBuf)>>>,
-    /// Modules for tests of disks, with the names of their files.
+    /// Modules for disk tests with their file names.
     filesystems: Vec<(String, PathBuf)>,
 }
 
@@ -137,7 +137,7 @@ impl Guest {
         Ok(Self { kernel, module, filesystems })
     }
 
-    /// Its modules, by their paths in the guests.
+    /// All modules with their paths in the guests.
     fn modules(&self) -> Vec<(String, PathBuf)> {
         let name = self.kernel.name();
         let stand_in = self.module.iter().flatten().flatten();
@@ -149,7 +149,7 @@ impl Guest {
     }
 }
 
-/// The guests of a kernel, or the row that says why there is none.
+/// The guests of a kernel, or a row with the reason if there is none.
 fn plan(
     series: &str,
     guest: anyhow::Result<Guest>,
@@ -159,7 +159,7 @@ fn plan(
 ) -> Vec<Planned> {
     let (kernel, module, filesystems) = match guest {
         Ok(Guest { kernel, module, filesystems }) => (kernel, module, filesystems),
-        // Whoever names a kernel wants that one; the usual ones depend on what mirrors still have.
+        // A missing default kernel is a skip, because mirrors remove old suites. A missing requested kernel is an error.
         Err(error) if arguments.kernels.is_empty() => {
             return vec![Planned::Row(Row::skipped(&layer(series), format!("{error:#}")))];
         }
@@ -167,10 +167,10 @@ fn plan(
     };
     let without = match module {
         Ok(Some(_)) => "",
-        Ok(None) => ", without the NVIDIA stand-in: its headers are not to be had",
+        Ok(None) => ", without the fake NVIDIA driver: kernel headers not available",
         Err(error) => return vec![Planned::Row(Row::broken(&layer(series), Duration::ZERO, &error))],
     };
-    let and_without = if filesystems.is_empty() { ", without modules for tests of disks" } else { "" };
+    let and_without = if filesystems.is_empty() { ", without modules for disk tests" } else { "" };
     let guest = |part: &Part| {
         Planned::Guest(Bootable {
             name: format!("{series}{}", part.name).replace(' ', "-"),
@@ -185,7 +185,7 @@ fn plan(
     parts.iter().map(guest).collect()
 }
 
-/// What the row of a kernel is called.
+/// The row name of a kernel.
 fn layer(series: &str) -> String {
     format!("vm {series}")
 }

@@ -1,10 +1,10 @@
-//! Where things are: the sources, cargo's output, and the folder that holds everything xtask downloads or makes.
+//! Paths of the workspace: sources, cargo's target directory, and the directory for xtask's downloads and builds.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Root of the repository.
+/// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest)
@@ -15,12 +15,12 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// `target/xtask`: what xtask downloads and makes. Deleting it costs a download, nothing else.
+/// `target/xtask`: xtask's downloads and builds. It can be deleted; they are then repeated.
 pub(crate) fn scratch() -> PathBuf {
     target().join("xtask")
 }
 
-/// Cargo, run at the root of the repository.
+/// Cargo with the root of the repository as working directory.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());

@@ -107,14 +107,14 @@ fn the_gpu_dashboard_tells_who_does_what(prometheus: &Prometheus) {
         ["facefusion-1", "whisper-1"].map(str::to_owned).into_iter().zip(values).collect::<Vec<_>>()
     };
     let (busy, stuck) = (1.0, 5.0);
-    assert_eq!(answer("State: A", "container"), expected([busy, stuck]));
+    assert_eq!(answer("GPU state: A", "container"), expected([busy, stuck]));
     let gib = f64::from(1_u32 << 30);
-    assert_eq!(answer("Held by each container: A", "container"), expected([6.0 * gib, gib]));
-    assert_eq!(answer("Held by others: A", "gpu"), [("0".to_owned(), gib)]);
+    assert_eq!(answer("GPU memory by container: A", "container"), expected([6.0 * gib, gib]));
+    assert_eq!(answer("GPU memory of other processes: A", "gpu"), [("0".to_owned(), gib)]);
     // It was there before the first scrape, and is counted.
-    assert_eq!(answer("Xid errors: A", ""), [(String::new(), 1.0)]);
+    assert_eq!(answer("GPU errors (Xid): A", ""), [(String::new(), 1.0)]);
     // One was refused, and then granted.
-    assert_eq!(answer("Memory refused for good: A", ""), [(String::new(), 0.0)]);
+    assert_eq!(answer("Failed GPU allocations: A", ""), [(String::new(), 0.0)]);
 }
 
 /// Grafana joins the queries of a table into one line per set of labels, so they must all have the same.

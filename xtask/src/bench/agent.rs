@@ -1,4 +1,4 @@
-//! What the agent costs with 50 containers and with 1,000 cgroups: CPU time, memory, scrapes, start.
+//! CPU usage, memory, scrape duration and start time of the agent, with 50 containers and with 1,000 cgroups.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     let mut rows = vec![
         Figure::new("agent CPU, 50 containers, 1 s tick", "≤ 0.5 %", 0.005, percent)
             .row(&fifty, |exporter| exporter["cpu_idle_ratio"].as_f64().unwrap_or(f64::NAN)),
-        Figure::new("the same, scraped every second", "", f64::NAN, percent)
+        Figure::new("agent CPU, 50 containers, 1 s tick and 1 s scrape interval", "", f64::NAN, percent)
             .row(&fifty, |exporter| exporter["cpu_scraped_ratio"].as_f64().unwrap_or(f64::NAN)),
         Figure::new("agent RSS, 50 containers", "≤ 20 MB", 20e6, megabytes).row(&fifty, rss),
         maps(&fifty)?,
@@ -51,7 +51,7 @@ fn rss(exporter: &Value) -> f64 {
     exporter["rss_bytes"].as_f64().unwrap_or(f64::NAN)
 }
 
-/// A figure that every exporter has.
+/// A result that every exporter has.
 struct Figure<'a> {
     what: &'a str,
     budget: &'a str,
@@ -60,7 +60,7 @@ struct Figure<'a> {
 }
 
 impl<'a> Figure<'a> {
-    /// `limit` is NaN where there is no budget.
+    /// `limit` is NaN if there is no budget.
     fn new(what: &'a str, budget: &'a str, limit: f64, text: fn(f64) -> String) -> Self {
         Self { what, budget, limit, text }
     }
@@ -80,7 +80,7 @@ impl<'a> Figure<'a> {
     }
 }
 
-/// Memory of the kernel maps, which no peer here has.
+/// Memory of the kernel maps. No peer has kernel maps.
 fn maps(report: &Value) -> anyhow::Result<Row> {
     let bytes = report["glassbox"]["map_bytes"].as_f64().context("find the maps' memory")?;
     Ok(Row {
@@ -92,12 +92,12 @@ fn maps(report: &Value) -> anyhow::Result<Row> {
     })
 }
 
-/// A scrape of a new snapshot, one of a snapshot that was asked for before, and one that is compressed.
+/// Duration of the first scrape of a snapshot, of a repeated scrape, and of a compressed one.
 fn scrapes(report: &Value, host: &str, limit_s: f64) -> anyhow::Result<[Row; 2]> {
     let ours = &report["glassbox"];
     let samples = ours["samples"].as_f64().context("count the samples")?;
     let bytes = ours["bytes"].as_f64().context("count the bytes")?;
-    let fresh = format!("/metrics, {host}: new snapshot, median");
+    let fresh = format!("/metrics, {host}: first request of a snapshot, median");
     let fresh = Figure::new(&fresh, &format!("≤ {:.0} ms", limit_s * 1e3), limit_s, time)
         .row(report, |exporter| Samples::of(&exporter["fresh_s"]).median());
     let fresh = Row { what: format!("{} ({samples:.0} samples, {})", fresh.what, megabytes(bytes)), ..fresh };
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers_that_are_not_here_leave_no_figure() {
+    fn missing_peers_are_omitted() {
         let report =
             serde_json::json!({ "glassbox": { "rss_bytes": 15e6 }, "cadvisor": { "rss_bytes": 41e6 } });
         let row = Figure::new("agent RSS", "≤ 20 MB", 20e6, megabytes).row(&report, rss);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_that_is_not_there_misses_its_budget() {
+    fn a_missing_result_misses_its_budget() {
         let row = Figure::new("agent RSS", "≤ 20 MB", 20e6, megabytes).row(&serde_json::json!({}), rss);
         assert_eq!(row.verdict, Verdict::Missed);
     }

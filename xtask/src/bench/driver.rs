@@ -1,7 +1,7 @@
-//! What tracing the NVIDIA driver's ioctls costs those who make them, and everyone else.
+//! Overhead of tracing the NVIDIA driver's ioctls, for callers of the driver and for other system calls.
 //!
-//! No peer traces them. The device is a plain file that the programs take for the driver's control device, so that
-//! next to nothing but the tracing is in the time of a call.
+//! No peer traces them. A plain file takes the place of the driver's control device, so that the duration of a call is almost
+//! only the tracing.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         "--tools=empty_ioctl,driver".into(),
         "--workloads=driver_ioctls,other_ioctls,syscalls".into(),
     ];
-    let mut report = run.measure("ioctls, traced or not", "victim-cost", &arguments)?;
+    let mut report = run.measure("ioctls with and without tracing", "victim-cost", &arguments)?;
     let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
     Ok(WORKLOADS.map(|(key, name)| row(&rounds, key, name)).to_vec())
 }

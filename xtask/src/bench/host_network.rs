@@ -1,6 +1,6 @@
-//! What counting the packets of a container in the host's network costs it. Nobody else pays.
+//! Overhead of counting packets, for a container in the host network. Other processes have no overhead.
 //!
-//! No peer counts them by container. The datagrams go over loopback, from a socket to itself.
+//! No peer counts packets by container. Datagrams go over loopback from a socket to itself.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         "--tools=empty_packet,packets".into(),
         "--workloads=packets".into(),
     ];
-    let mut report = run.measure("packets, counted or not", "victim-cost", &arguments)?;
+    let mut report = run.measure("packets with and without counting", "victim-cost", &arguments)?;
     let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
     let added =
         |tool: &str| Samples::new(pairs(&rounds, tool, "packets").map(|(off, on)| 1e9 / on - 1e9 / off));

@@ -1,5 +1,4 @@
-//! What glassbox is compared with. libbpf-tools is installed by setup; the others are unpacked below
-//! `target/xtask`.
+//! Tools that glassbox is compared with. Setup installs libbpf-tools; the others are unpacked below `target/xtask`.
 
 use std::path::PathBuf;
 
@@ -8,10 +7,10 @@ use anyhow::Context as _;
 use crate::archive::Archive;
 use crate::{debian, step, toolchain, workspace};
 
-/// The last suite of Debian that has a cAdvisor.
+/// The last Debian suite with cAdvisor.
 const CADVISOR_SUITE: &str = "bullseye";
 
-/// Where the peers' programs are; `None` for what is not to be had here.
+/// Paths of the programs; `None` if a program is not available.
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) runqlat: Option<PathBuf>,
@@ -24,15 +23,15 @@ impl Peers {
         let runqlat = PathBuf::from("/usr/sbin/runqlat");
         Self {
             runqlat: Some(runqlat).filter(|path| path.is_file()).or_else(|| toolchain::in_path("runqlat")),
-            cadvisor: said("cAdvisor", unpacked("cadvisor", "cadvisor", Some(CADVISOR_SUITE))),
-            node_exporter: said(
+            cadvisor: print_result("cAdvisor", unpacked("cadvisor", "cadvisor", Some(CADVISOR_SUITE))),
+            node_exporter: print_result(
                 "node_exporter",
                 unpacked("prometheus-node-exporter", "prometheus-node-exporter", None),
             ),
         }
     }
 
-    /// `--flag=program` for those that are here.
+    /// `--flag=program` for all available programs.
     pub(super) fn flags(&self) -> Vec<String> {
         let all = [
             ("runqlat", &self.runqlat),
@@ -45,20 +44,20 @@ impl Peers {
     }
 }
 
-fn said(name: &str, found: anyhow::Result<PathBuf>) -> Option<PathBuf> {
+fn print_result(name: &str, found: anyhow::Result<PathBuf>) -> Option<PathBuf> {
     match found {
         Ok(path) => {
             step::note(&format!("{name}: {}", path.display()));
             Some(path)
         }
         Err(error) => {
-            step::note(&format!("without {name}: {error:#}"));
+            step::note(&format!("continuing without {name}: {error:#}"));
             None
         }
     }
 }
 
-/// A package's program, from the suite named or from those of this machine's apt.
+/// The program of a package from `suite`, or from the suites of this machine's apt.
 fn unpacked(package: &str, program: &str, suite: Option<&str>) -> anyhow::Result<PathBuf> {
     let root = workspace::scratch().join("bench").join(package);
     let path = root.join("usr/bin").join(program);

@@ -1,4 +1,4 @@
-//! What the scheduler's programs cost per context switch.
+//! Overhead of the scheduler's kernel programs per context switch.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,11 @@ use super::run::Run;
 use super::table::{Row, Verdict};
 use crate::samples::Samples;
 
-/// Most that a switch may take beyond an empty program, ns.
+/// Budget per switch in addition to an empty program, in ns.
 const BUDGET_NS: f64 = 30.0;
 
-/// What is measured, the flags for it, and whether the budget is meant for it: no host has all of them at
-/// once, and the fallback is for kernels without `sched_info`.
+/// Name, flags, and whether the budget applies. It does not apply to all hooks at once, which no host has, and to the
+/// fallback hook for kernels without `sched_info`.
 const CASES: [(&str, &[&str], bool); 4] = [
     ("switch, container", &["--tracked"], true),
     ("switch, untracked", &[], true),
@@ -53,8 +53,8 @@ fn spread(samples: &Samples) -> String {
     format!("{:.0} ns ({:.0} to {:.0})", samples.median(), samples.quantile(0.0), samples.quantile(1.0))
 }
 
-/// Each owner's ns per switch beyond the empty program, for each of its programs' runs; the empty one's own
-/// time.
+/// Time per switch in ns by owner. The time of the empty program is subtracted for each run, except for the empty program
+/// itself.
 fn net(round: &Value) -> anyhow::Result<HashMap<String, f64>> {
     let mut totals: HashMap<String, (f64, f64)> = HashMap::new();
     for program in round["programs"].as_array().context("find the programs")? {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_empty_programs_time_is_taken_off_every_run_and_the_rest_is_per_switch() {
+    fn the_time_of_the_empty_program_is_subtracted_from_every_run() {
         let program = |owner: &str, runs: u64, time_ns: u64| -> Value {
             serde_json::json!({ "owner": owner, "runs": runs, "time_ns": time_ns })
         };
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_in_which_nothing_was_switched_is_no_measurement() {
+    fn a_round_without_switches_is_an_error() {
         let round = serde_json::json!({ "programs": [{ "owner": "empty", "runs": 3, "time_ns": 150 }] });
         assert!(net(&round).unwrap_err().to_string().contains("only 3 switches"));
     }

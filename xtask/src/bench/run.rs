@@ -1,8 +1,7 @@
-//! One run of the benchmarks: the programs it measures with, and how much it measures.
+//! A benchmark run: the measuring programs and the number of rounds.
 
-use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -10,39 +9,40 @@ use serde_json::Value;
 
 use super::LIMIT;
 use super::peers::Peers;
+use crate::child::{self, Limits};
 use crate::{step, workspace};
 
-/// The programs that measure, in `tests/src/bin`.
+/// The measuring programs in `tests/src/bin`.
 const PROGRAMS: [&str; 5] = ["probe-cost", "agent-cost", "text-cost", "victim-cost", "nvml-cost"];
 
-/// What the groups share.
+/// State common to all groups.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Fewer and shorter rounds.
+    /// Whether to run fewer and shorter rounds.
     pub(super) quick: bool,
-    /// What glassbox is compared with.
+    /// Tools that glassbox is compared with.
     pub(super) peers: Peers,
     directory: PathBuf,
 }
 
 impl Run {
-    /// Builds the agent and the measuring programs, and finds the peers.
+    /// Builds the agent and the measuring programs, and finds or downloads the peers.
     pub(super) fn prepare(quick: bool) -> anyhow::Result<Self> {
         println!("Building");
         let mut build = workspace::cargo();
         build.args(["build", "--release", "--package", "glassbox", "--package", "glassbox-tests"]);
         build.args(["--bin", "glassbox"]).args(PROGRAMS.iter().flat_map(|name| ["--bin", name]));
-        step::run("build the agent and what measures it", &mut build)?;
-        println!("Finding the peers");
+        step::run("build the agent and the measuring programs", &mut build)?;
+        println!("Preparing the peers");
         Ok(Self { quick, peers: Peers::find(), directory: workspace::target().join("release") })
     }
 
-    /// `full`, or `quick` in a quick run.
+    /// Returns `quick` in a quick run, otherwise `full`.
     pub(super) fn choose<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// An empty file.
+    /// Creates an empty file.
     pub(super) fn scratch_file(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = workspace::scratch().join(name);
         std::fs::create_dir_all(workspace::scratch()).context("create the scratch directory")?;
@@ -50,50 +50,19 @@ impl Run {
         Ok(path)
     }
 
-    /// The agent.
+    /// The flag with the agent's path.
     pub(super) fn agent(&self) -> String {
         format!("--agent={}", self.directory.join("glassbox").display())
     }
 
-    /// Runs a measuring program and reads its JSON.
+    /// Runs a measuring program and parses its JSON.
     pub(super) fn measure(&self, what: &str, program: &str, arguments: &[String]) -> anyhow::Result<Value> {
         println!("  > {what}");
-        let begun = Instant::now();
-        let mut output = tempfile()?;
-        let mut child = Command::new(self.directory.join(program))
-            .args(arguments)
-            .env("GLASSBOX_AGENT", self.directory.join("glassbox"))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().context("duplicate a file")?)
-            .spawn()
-            .with_context(|| format!("start {program}"))?;
-        let status = loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("look after {program}"))? {
-                break status;
-            }
-            if begun.elapsed() > LIMIT {
-                child.kill().with_context(|| format!("kill {program}"))?;
-                child.wait().with_context(|| format!("wait for {program}"))?;
-                anyhow::bail!("{program}: no end after {} s", LIMIT.as_secs());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        };
-        anyhow::ensure!(status.success(), "{program}: {status}");
-        println!("    done in {} s", begun.elapsed().as_secs());
-        let mut text = String::new();
-        output.rewind().context("read what it said")?;
-        output.read_to_string(&mut text).context("read what it said")?;
-        serde_json::from_str(&text).with_context(|| format!("read the figures of {program}"))
+        let started = Instant::now();
+        let mut command = Command::new(self.directory.join(program));
+        command.args(arguments).env("GLASSBOX_AGENT", self.directory.join("glassbox"));
+        let figures = child::output(&mut command, Limits { total: LIMIT, ..Limits::NONE })?;
+        println!("    done in {} s", started.elapsed().as_secs());
+        serde_json::from_str(&figures).with_context(|| format!("parse the results of {program}"))
     }
-}
-
-/// A file without a name.
-fn tempfile() -> anyhow::Result<std::fs::File> {
-    let path = workspace::scratch().join("bench-output");
-    std::fs::create_dir_all(workspace::scratch()).context("create the scratch directory")?;
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
-    let file = options.open(&path).with_context(|| format!("open {}", path.display()))?;
-    std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
-    Ok(file)
 }

@@ -1,20 +1,20 @@
-//! The table of figures, and the document that holds it.
+//! The result table and the document docs/overhead.md.
 
-/// What a figure says about its budget.
+/// Whether a result meets its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Within it.
+    /// Within the budget.
     Met,
-    /// Beyond it.
+    /// Over the budget.
     Missed,
-    /// The noise of this run does not tell.
+    /// The budget is inside the confidence interval.
     Unclear,
-    /// There is none.
+    /// No budget.
     None,
 }
 
 impl Verdict {
-    /// Met where a figure does not exceed its budget.
+    /// Met if the value does not exceed the budget.
     pub(super) fn at_most(figure: f64, budget: f64) -> Self {
         if figure <= budget { Self::Met } else { Self::Missed }
     }
@@ -29,23 +29,23 @@ impl Verdict {
     }
 }
 
-/// One figure.
+/// A row of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     /// What was measured.
     pub(super) what: String,
-    /// What it may be.
+    /// Budget.
     pub(super) budget: String,
-    /// What it is.
+    /// Result of glassbox.
     pub(super) glassbox: String,
-    /// What a peer's is, and which peer's.
+    /// Name and result of a peer.
     pub(super) peer: String,
     /// Whether the budget is met.
     pub(super) verdict: Verdict,
 }
 
 impl Row {
-    /// A group that could not be measured.
+    /// The row of a group that failed.
     pub(super) fn unmeasured(group: &str, error: &anyhow::Error) -> Self {
         Self {
             what: group.to_owned(),
@@ -106,11 +106,11 @@ const NOTES: &str = "
 - **NVML**: the thread that calls it, which sleeps between calls. The time in NVIDIA's library comes on top. No tick waits for it.
 ";
 
-/// The whole document.
+/// The document.
 pub(super) fn document(rows: &[Row], machine: &str, quick: bool) -> String {
     let mut text = String::from(INTRODUCTION);
     if quick {
-        text += "A quick run: fewer and shorter rounds than the table deserves.\n\n";
+        text += "Quick run with fewer and shorter rounds; not for comparison.\n\n";
     }
     text += "| what | budget | glassbox | peer in the same run | verdict |\n|---|---|---|---|---|\n";
     for Row { what, budget, glassbox, peer, verdict } in rows {
@@ -120,7 +120,7 @@ pub(super) fn document(rows: &[Row], machine: &str, quick: bool) -> String {
     text + "\n" + machine
 }
 
-/// A time in the unit that suits it.
+/// A duration in s or ms.
 pub(super) fn time(seconds: f64) -> String {
     match seconds {
         seconds if seconds.is_nan() => "not measured".into(),
@@ -130,12 +130,12 @@ pub(super) fn time(seconds: f64) -> String {
     }
 }
 
-/// A share of one CPU, or a slowdown.
+/// A ratio in percent.
 pub(super) fn percent(ratio: f64) -> String {
     format!("{:.2} %", ratio * 100.0)
 }
 
-/// Bytes in millions.
+/// Bytes in MB.
 pub(super) fn megabytes(bytes: f64) -> String {
     format!("{:.1} MB", bytes / 1e6)
 }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_one_line_and_says_whether_its_budget_is_met() {
+    fn a_row_is_one_line_with_its_verdict() {
         let row = Row {
             what: "start".into(),
             budget: "≤ 300 ms".into(),
@@ -159,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn a_group_without_figures_counts_as_missed() {
+    fn a_failed_group_counts_as_missed() {
         let row = Row::unmeasured("agent", &anyhow::anyhow!("no\nDocker"));
         assert_eq!((row.verdict, row.glassbox.as_str()), (Verdict::Missed, "not measured: no Docker"));
     }
 
     #[test]
-    fn times_come_in_the_unit_that_suits_them() {
+    fn durations_have_a_suitable_unit() {
         assert_eq!([time(0.00105), time(0.3), time(5.25)], ["1.05 ms", "300 ms", "5.2 s"]);
         assert_eq!(time(f64::NAN), "not measured");
     }

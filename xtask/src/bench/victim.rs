@@ -1,4 +1,4 @@
-//! How much slower a process in a container gets while the agent runs.
+//! Slowdown of processes in a container while the agent runs.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::run::Run;
 use super::table::{Row, Verdict, percent};
 use crate::samples::Samples;
 
-/// Most that a workload may lose.
+/// Maximum slowdown.
 const BUDGET: f64 = 0.01;
 const WORKLOADS: [(&str, &str); 3] =
     [("switches", "context switches"), ("syscalls", "system calls"), ("requests", "requests")];
@@ -22,9 +22,9 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         serde_json::from_value(report["rounds"].take()).context("find the rounds")
     };
     let tools = ["--tools=glassbox,runqlat,empty", "--workloads=switches,syscalls,requests", "--slice-ms=80"];
-    let tools = measure("victims, off and on", run.choose(36, 8), &tools)?;
+    let tools = measure("workloads with and without the agent", run.choose(36, 8), &tools)?;
     let parts = ["--tools=empty,programs", "--workloads=switches", "--slice-ms=40"];
-    let parts = measure("what a switch takes, in parts", run.choose(250, 60), &parts)?;
+    let parts = measure("overhead per switch by part", run.choose(250, 60), &parts)?;
     let mut rows = WORKLOADS.map(|(key, name)| row(&tools, key, name)).to_vec();
     rows.push(part("added to such a switch by any program on that hook", &parts, "empty"));
     rows.push(part("added to such a switch by glassbox's programs, including the hook", &parts, "programs"));
@@ -57,7 +57,7 @@ fn part(what: &str, rounds: &[Value], tool: &str) -> Row {
     Row { what: what.into(), budget: String::new(), glassbox, peer, verdict: Verdict::None }
 }
 
-/// Operations per second without and with a tool, round for round.
+/// Operations per second without and with a tool, for each round.
 pub(super) fn pairs(rounds: &[Value], tool: &str, workload: &str) -> impl Iterator<Item = (f64, f64)> {
     let of = move |round: &Value| {
         let measured = &round[tool][workload];
@@ -66,7 +66,7 @@ pub(super) fn pairs(rounds: &[Value], tool: &str, workload: &str) -> impl Iterat
     rounds.iter().filter_map(of)
 }
 
-/// By how much a workload took longer than just before and after.
+/// Relative slowdown compared with the measurements without the tool just before and after.
 fn slowdown(rounds: &[Value], tool: &str, workload: &str) -> Samples {
     Samples::new(pairs(rounds, tool, workload).map(|(off, on)| off / on - 1.0))
 }
@@ -76,7 +76,7 @@ fn text(samples: &Samples) -> String {
     format!("{} ({} to {})", percent(samples.median()), percent(low), percent(high))
 }
 
-/// Met or missed only where the noise leaves no doubt.
+/// Met or missed only if the budget is outside the confidence interval.
 fn verdict(samples: &Samples) -> Verdict {
     match samples.interval() {
         (_, high) if high <= BUDGET => Verdict::Met,
@@ -95,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_twice_as_long_is_100_percent_slower() {
+    fn half_the_rate_is_a_slowdown_of_100_percent() {
         assert_eq!(slowdown(&rounds(|_| 500.0), "glassbox", "x").median(), 1.0);
     }
 
     #[test]
-    fn noise_around_the_budget_is_neither_met_nor_missed() {
+    fn a_budget_inside_the_confidence_interval_is_unclear() {
         let of = |on: fn(u32) -> f64| verdict(&slowdown(&rounds(on), "glassbox", "x"));
         assert_eq!(of(|_| 999.0), Verdict::Met);
         assert_eq!(of(|_| 900.0), Verdict::Missed);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_without_figures_is_left_out() {
+    fn a_round_without_results_is_ignored() {
         let rounds = [serde_json::json!({ "glassbox": { "x": { "off": 1.0 } } })];
         assert_eq!(slowdown(&rounds, "glassbox", "x").len(), 0);
     }

@@ -1,4 +1,4 @@
-//! A dashboard as a whole: what ours have in common, and the variables at their top.
+//! A whole dashboard: the common settings, and the variables at the top.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use super::panel::{Row, place};
 
 /// A dashboard.
 pub(super) struct Board {
-    /// Its file's name, and the second word of its title.
+    /// File name without extension, and second word of the title.
     pub(super) name: &'static str,
-    /// What it is for.
+    /// Purpose of the dashboard.
     pub(super) description: &'static str,
-    /// What can be chosen beside the data source, job and instance.
+    /// Variables in addition to data source, job and instance.
     pub(super) variables: Vec<Value>,
-    /// From top to bottom.
+    /// Rows from top to bottom.
     pub(super) rows: Vec<Row>,
 }
 
@@ -71,13 +71,13 @@ fn common_variables() -> Vec<Value> {
         "regex": "",
         "skipUrlSync": false,
     });
-    // All jobs are those with an agent: a cAdvisor beside it has the same families and would be counted, too.
+    // "All" must be the list of jobs with an agent: a cAdvisor exports the same families, which would be counted twice.
     let job = query_variable("job", "Job", "label_values(glassbox_build_info, job)", None);
     let instance = variable("instance", "Instance", r#"glassbox_build_info{job=~"$job"}"#);
     vec![datasource, job, instance]
 }
 
-/// The values of the label `name` in what `selector` selects, any number of which can be chosen.
+/// A multi-value variable with the values of the label `name` in the series of `selector`.
 pub(super) fn variable(name: &str, label: &str, selector: &str) -> Value {
     query_variable(name, label, &format!("label_values({selector}, {name})"), Some(".+"))
 }

@@ -1,13 +1,13 @@
-//! GPUs: for somebody whose containers are in trouble on them. The first rows are questions, each answered at a
-//! glance; the details follow.
+//! The dashboard "gpu", to find out why containers have trouble with GPUs: state, memory, time and failures first, then
+//! details.
 
+mod completeness;
 mod device;
 mod driver;
 mod failures;
 mod memory;
 mod state;
 mod time;
-mod trust;
 
 use serde_json::Value;
 
@@ -16,10 +16,10 @@ use super::board::{Board, variable};
 pub(super) fn dashboard() -> Value {
     let board = Board {
         name: "gpu",
-        description: "What containers do with their GPUs, and what fails.",
+        description: "GPU usage and GPU failures by container.",
         variables: vec![
             variable("gpu", "GPU", r#"glassbox_gpu_info{job=~"$job", instance=~"$instance"}"#),
-            // Those that have called the driver, or that NVML sees.
+            // Containers that have called the driver or have a process that NVML reports.
             variable(
                 "container",
                 "Container",
@@ -33,7 +33,7 @@ pub(super) fn dashboard() -> Value {
             failures::row(),
             driver::row(),
             device::row(),
-            trust::row(),
+            completeness::row(),
         ],
     };
     board.json()

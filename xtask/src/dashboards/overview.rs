@@ -1,14 +1,14 @@
-//! The overview: every container of the hosts selected, and the agent that watches them.
+//! The dashboard "overview": all containers of the selected hosts, and the agent.
 
 mod agent;
 mod cpu;
 mod filesystem;
-mod glance;
 mod lifecycle;
 mod memory;
 mod network;
 mod pressure;
 mod scheduler;
+mod summary;
 
 use serde_json::Value;
 
@@ -17,14 +17,14 @@ use super::board::{Board, variable};
 pub(super) fn dashboard() -> Value {
     let board = Board {
         name: "overview",
-        description: "Containers as glassbox sees them, and what the agent itself costs.",
+        description: "Resource usage of containers, and the cost of the agent.",
         variables: vec![variable(
             "container",
             "Container",
             r#"container_last_seen{job=~"$job", instance=~"$instance"}"#,
         )],
         rows: vec![
-            glance::row(),
+            summary::row(),
             lifecycle::row(),
             cpu::row(),
             memory::row(),

@@ -1,7 +1,6 @@
-//! Panels as Grafana's classic JSON has them, with what all of ours have in common said once.
+//! Panels in Grafana's classic JSON.
 //!
-//! Only what a dashboard of ours needs; every panel has a title, a description and a unit, because its
-//! constructor takes them.
+//! Constructors require a title, a unit and a description, so that no panel lacks one.
 
 mod grid;
 mod style;
@@ -9,15 +8,15 @@ mod style;
 pub(super) use grid::{Row, place};
 use serde_json::{Value, json};
 
-/// The Prometheus that the user picks at the top of the dashboard.
+/// The data source selected at the top of the dashboard.
 fn datasource() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
 
-/// Where a colour changes: yellow from 80 %, red from 90 %.
+/// Thresholds for usage relative to a limit.
 pub(super) const NEARLY_FULL: &[(f64, &str)] = &[(0.8, "yellow"), (0.9, "red")];
 
-/// One panel; its place is settled by [`place`].
+/// A panel. [`place`] sets its position.
 pub(super) struct Panel {
     width: u32,
     height: u32,
@@ -25,7 +24,7 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    /// Lines over time.
+    /// A time series graph.
     pub(super) fn lines(title: &str, unit: &str, description: &str) -> Self {
         let mut panel = Self::new("timeseries", title, unit, description, 12, 8);
         panel.json["fieldConfig"]["defaults"]["min"] = json!(0);
@@ -51,7 +50,7 @@ impl Panel {
         panel
     }
 
-    /// One number per query, large.
+    /// A stat panel: one large number per query.
     pub(super) fn number(title: &str, unit: &str, description: &str) -> Self {
         let mut panel = Self::new("stat", title, unit, description, 4, 4);
         panel.json["fieldConfig"]["defaults"]["color"] = json!({ "mode": "thresholds" });
@@ -66,8 +65,8 @@ impl Panel {
         panel
     }
 
-    /// One lamp per series, 1 green and 0 red.
-    pub(super) fn lamps(title: &str, on: &str, off: &str, description: &str) -> Self {
+    /// A stat panel with a coloured field per series: green for 1, red for 0.
+    pub(super) fn up_down(title: &str, on: &str, off: &str, description: &str) -> Self {
         let mut panel = Self::number(title, "none", description);
         panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(&[(0, off, "red"), (1, on, "green")]);
         panel.json["options"]["colorMode"] = json!("background");
@@ -76,8 +75,8 @@ impl Panel {
         panel
     }
 
-    /// One band per series over time, coloured by its value: a number, its name and its colour.
-    pub(super) fn bands(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
+    /// A state timeline: one band per series. `values` has a number, a name and a colour for each state.
+    pub(super) fn states(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
         let mut panel = Self::new("state-timeline", title, "none", description, 24, 8);
         panel.json["fieldConfig"]["defaults"]["custom"] = json!({ "fillOpacity": 80, "lineWidth": 0 });
         panel.json["fieldConfig"]["defaults"]["color"] = json!({ "mode": "thresholds" });
@@ -93,7 +92,7 @@ impl Panel {
         panel
     }
 
-    /// Markdown, for what no series says.
+    /// A text panel.
     pub(super) fn text(title: &str, markdown: &str) -> Self {
         let json = json!({
             "type": "text",
@@ -103,7 +102,7 @@ impl Panel {
         Self { width: 6, height: 8, json }
     }
 
-    /// A distribution over time, from classic buckets. The unit is that of the vertical axis.
+    /// A heatmap of classic histogram buckets. `unit` is the unit of the vertical axis.
     pub(super) fn heatmap(title: &str, unit: &str, description: &str) -> Self {
         let mut panel = Self::new("heatmap", title, "short", description, 24, 9);
         panel.json["fieldConfig"]["defaults"]["custom"] =
@@ -128,7 +127,7 @@ impl Panel {
         panel
     }
 
-    /// One line per subject, one column per query, in the order of [`Panel::column`].
+    /// A table with one column per query. Grafana joins the queries by their labels.
     pub(super) fn table(title: &str, description: &str) -> Self {
         let mut panel = Self::new("table", title, "short", description, 24, 8);
         panel.json["fieldConfig"]["defaults"]["custom"] = json!({ "align": "auto", "filterable": true });
@@ -164,19 +163,19 @@ impl Panel {
         Self { width, height, json }
     }
 
-    /// A query whose series are named by `legend`.
+    /// Adds a query with a legend for its series.
     pub(super) fn query(mut self, legend: &str, expression: &str) -> Self {
         self.target(expression, json!({ "legendFormat": legend, "range": true }));
         self
     }
 
-    /// A query that gives buckets.
+    /// Adds a query for histogram buckets.
     pub(super) fn buckets(mut self, expression: &str) -> Self {
         self.target(expression, json!({ "legendFormat": "{{le}}", "range": true, "format": "heatmap" }));
         self
     }
 
-    /// A column of a table.
+    /// Adds a table column.
     pub(super) fn column(mut self, title: &str, unit: &str, expression: &str) -> Self {
         let reference =
             self.target(expression, json!({ "format": "table", "instant": true, "range": false }));
@@ -191,7 +190,7 @@ impl Panel {
         self
     }
 
-    /// Adds a target and returns the letter it goes by.
+    /// Adds a target and returns its reference letter.
     fn target(&mut self, expression: &str, more: Value) -> char {
         let mut target = more;
         let targets = self.json["targets"].as_array().map_or(0, Vec::len);
@@ -207,7 +206,7 @@ impl Panel {
     }
 }
 
-/// Names and colours of single values.
+/// Value mappings: name and colour of single values.
 fn mappings(values: &[(u32, &str, &str)]) -> Value {
     let named = values.iter().enumerate().map(|(index, (value, text, color))| {
         (value.to_string(), json!({ "color": color, "index": index, "text": text }))

@@ -1,9 +1,11 @@
-//! Queries with what all of them have in common said once.
+//! Placeholders for the common parts of queries.
 //!
-//! In the queries here `CONTAINERS` stands for the selection of containers, `AGENTS` for that of agents, `GPUS` for
-//! that of GPUs and `HOLDERS` for that of what containers do on GPUs; `EACH` for one series per container and `DEVICE`
-//! for one per GPU. `ALIVE` leaves out containers that have ended: their final counters stay for some minutes, and
-//! while a rate of them is 0, as it should be, memory would seem to be still in use.
+//! | placeholder | meaning |
+//! |---|---|
+//! | `CONTAINERS`, `AGENTS`, `GPUS` | matchers for the selected containers, agents or GPUs |
+//! | `HOLDERS` | matchers for the selected containers on the selected GPUs |
+//! | `EACH`, `DEVICE` | one series per container or per GPU |
+//! | `ALIVE` | only running containers: the series of an exited container stay for some minutes, so its memory would seem to be still in use |
 
 const PLACEHOLDERS: [(&str, &str); 7] = [
     ("CONTAINERS", r#"job=~"$job", instance=~"$instance", container=~"$container""#),
@@ -19,21 +21,21 @@ const PLACEHOLDERS: [(&str, &str); 7] = [
     ("DEVICE", "by (instance, gpu)"),
 ];
 
-/// The legend of a container's series. The second half is empty outside Kubernetes.
+/// The legend of a container's series. The pod is empty outside Kubernetes.
 pub(super) const CONTAINER: &str = "{{container}} {{pod}}";
 /// The legend of a GPU's series.
 pub(super) const GPU: &str = "{{instance}} GPU {{gpu}}";
 
-/// A query with its placeholders filled in.
+/// Expands the placeholders of a query.
 pub(super) fn promql(query: &str) -> String {
     PLACEHOLDERS.iter().fold(query.to_owned(), |query, (name, text)| query.replace(name, text))
 }
 
-/// How much a counter grew within `range`, which is `$__rate_interval` or, for all the time shown, `$__range`.
+/// The increase of a counter within `range`, which is `$__rate_interval` or `$__range`.
 ///
-/// Unlike `increase` it counts the value that a series began with: one that is there only since something went wrong
-/// began with 1, and so did that of a container which failed before it was first scraped. It is not for counters that
-/// began before the agent did, as the GPU's own.
+/// Unlike `increase`, it includes the first value of a new series. Series of failures start with 1 at the first failure,
+/// and a container may fail before its first scrape. Not for counters that are older than the agent, such as a GPU's own
+/// counters.
 pub(super) fn growth(selector: &str, range: &str) -> String {
     promql(&format!("({selector} unless {selector} offset {range} or increase({selector}[{range}]))"))
 }

@@ -1,23 +1,23 @@
-//! What `cargo xtask run` builds, in one invocation of cargo.
+//! The build of `cargo xtask run`: one invocation of cargo.
 //!
-//! The packages are the same with and without the demonstration, because cargo enables the features that the named
-//! packages need together: with other packages, dependencies have other features, and the agent is compiled once more.
+//! It names the same packages with and without the demo. Cargo unifies the features of the named packages, so with other
+//! packages it would compile dependencies and the agent again.
 
 use std::process::Command;
 
 use crate::{step, workspace};
 
-/// The agent, the programs of the demonstration, and its NVML.
+/// The agent, the programs of the demo, and its fake NVML.
 const PACKAGES: [&str; 3] = ["glassbox", "glassbox-tests", "glassbox-nvml-stand-in"];
-/// Programs of the demonstration; its NVML is a library.
+/// Programs of the demo. Its NVML is a library.
 const DEMO_BINARIES: [&str; 2] = ["demo", "fake-cuda"];
 
-/// Builds the agent, and what the demonstration needs.
+/// Builds the agent and, for the demo, its programs.
 pub(super) fn build(demo: bool) -> anyhow::Result<()> {
     let what = if demo {
-        "build the agent and the demonstration (some minutes the first time, about a minute after an agent was built)"
+        "build the agent and the demo (a few minutes on the first run, one minute if the agent is already built)"
     } else {
-        "build the agent (some minutes the first time)"
+        "build the agent (a few minutes on the first run)"
     };
     step::run(what, &mut command(demo))
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn with_and_without_the_demonstration_the_same_packages_decide_on_features() {
+    fn the_same_packages_are_named_with_and_without_the_demo() {
         let packages = |demo| {
             let command = command(demo);
             let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();

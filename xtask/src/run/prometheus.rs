@@ -1,5 +1,6 @@
-//! The Prometheus that shows the agent: where its data is and what it scrapes. A demonstration has data of its own, and a
-//! job and a label that mark it in every query and in Grafana, so that it is never taken for a real host.
+//! Configuration, data and log of the Prometheus that scrapes the agent.
+//!
+//! The demo has its own data directory, job and label, so that its series cannot be mistaken for those of a real host.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,17 +11,17 @@ use anyhow::Context as _;
 
 use crate::workspace;
 
-/// Time between two scrapes, in seconds. Short, so that there is something to see soon.
+/// Scrape interval in seconds. Short, so that graphs have data soon.
 const INTERVAL_S: u32 = 5;
 
-/// The command that starts it. `directory` holds the program, `scraped` is the agent.
+/// The command that starts Prometheus. `directory` has the program, `scraped` is the agent's address.
 pub(super) fn command(
     directory: &Path,
     address: SocketAddr,
     scraped: SocketAddr,
     demo: bool,
 ) -> anyhow::Result<Command> {
-    let dir = place(demo);
+    let dir = data_dir(demo);
     let data = dir.join("prometheus-data");
     fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
     let config = dir.join("prometheus.yml");
@@ -38,15 +39,15 @@ pub(super) fn command(
     Ok(command)
 }
 
-/// Its configuration, data and log.
-fn place(demo: bool) -> PathBuf {
+/// Directory for configuration, data and log.
+fn data_dir(demo: bool) -> PathBuf {
     workspace::scratch().join(if demo { "run/demo" } else { "run" })
 }
 
-/// A configuration that scrapes the agent.
+/// A scrape configuration for the agent.
 pub(super) fn scrape_config(agent: SocketAddr, demo: bool) -> String {
     let (job, labels) = if demo {
-        // A label of the target, because external labels are not in the answers to queries.
+        // A target label, because query results do not contain external labels.
         ("glassbox-demo", "\n        labels: {demo: \"true\"}")
     } else {
         ("glassbox", "")
@@ -62,8 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_demonstration_has_data_of_its_own_and_is_marked_in_every_series() {
-        let (real, demo) = (place(false).join("prometheus-data"), place(true).join("prometheus-data"));
+    fn the_demo_has_its_own_data_and_a_label_in_every_series() {
+        let (real, demo) = (data_dir(false).join("prometheus-data"), data_dir(true).join("prometheus-data"));
         assert!(real != demo && !demo.starts_with(&real) && !real.starts_with(&demo));
         let agent = SocketAddr::from(([127, 0, 0, 1], 9966));
         let config = scrape_config(agent, true);

@@ -1,7 +1,7 @@
-//! Gets the compiler and the linker of the kernel programs: rustup's nightly, else the distribution's packages.
+//! Installs the compiler and linker for kernel programs: rustup's nightly, or the distribution's packages.
 //!
-//! Nothing counts as there until a program of ten lines was compiled and linked with it: a linker of an LLVM
-//! older than the compiler's looks well installed until then.
+//! Each candidate must compile and link a small program, because a linker with an older LLVM than the compiler's fails only
+//! then.
 
 use std::env;
 use std::fs;
@@ -14,20 +14,20 @@ use anyhow::{Context as _, bail};
 use crate::toolchain::{self, Toolchain};
 use crate::{debian, step, workspace};
 
-/// The bpf-linker that links against an installed LLVM, with the LLVMs it knows, newest first.
+/// The bpf-linker that uses an installed LLVM, and the LLVM versions that it supports, newest first.
 const LINKER: (&str, [u32; 3]) = ("bpf-linker@0.13.0", [23, 22, 21]);
-/// The bpf-linker that borrows the LLVM inside rustup's compiler, and the one LLVM it can borrow.
-const BORROWING_LINKER: (&str, u32) = ("bpf-linker@0.10.3", 22);
-/// Compiler, its library sources and cargo, as distributions package them.
+/// The bpf-linker that uses the LLVM bundled with rustup's compiler, and the LLVM version that it supports.
+const BUNDLED_LLVM_LINKER: (&str, u32) = ("bpf-linker@0.10.3", 22);
+/// Debian packages of the compiler, the library sources and cargo.
 const COMPILERS: [[&str; 3]; 2] =
     [["rustc-web", "rust-web-src", "cargo-web"], ["rustc", "rust-src", "cargo"]];
-/// What else building bpf-linker takes on Debian.
+/// Other Debian packages that the build of bpf-linker needs.
 const LIBRARIES: [&str; 2] = ["libzstd-dev", "zlib1g-dev"];
-/// Where the distribution's compiler lives.
+/// Sysroot of the distribution's compiler.
 const SYSROOT: &str = "/usr";
 
-/// Makes sure that the kernel programs can be built.
-pub(super) fn ready() -> anyhow::Result<()> {
+/// Installs a toolchain unless a working one is found.
+pub(super) fn ensure() -> anyhow::Result<()> {
     if let Ok(found) = toolchain::find()
         && works(&found)
     {
@@ -35,18 +35,18 @@ pub(super) fn ready() -> anyhow::Result<()> {
     }
     if let Ok(name) = env::var(toolchain::OVERRIDE) {
         bail!(
-            "{} names {name}, which cannot build kernel programs: unset it or mend it",
+            "{} is set to {name}, which cannot build kernel programs: unset the variable or fix the toolchain",
             toolchain::OVERRIDE
         );
     }
-    match by_nightly() {
+    match use_nightly() {
         Ok(()) => return Ok(()),
-        Err(error) => step::note(&format!("nightly will not do: {error:#}")),
+        Err(error) => step::note(&format!("cannot use nightly: {error:#}")),
     }
-    by_distribution()
+    use_distribution()
 }
 
-fn by_nightly() -> anyhow::Result<()> {
+fn use_nightly() -> anyhow::Result<()> {
     let rustup = toolchain::in_path("rustup").context("rustup is not installed")?;
     let rustup = |arguments: &[&str]| {
         let mut command = Command::new(&rustup);
@@ -67,25 +67,28 @@ fn by_nightly() -> anyhow::Result<()> {
         let llvm = llvm_of(&compiler.rustc)?;
         if Path::new(&config_of(llvm)).exists() {
             install_linker(llvm)?;
-        } else if llvm == BORROWING_LINKER.1 {
-            cargo_install(BORROWING_LINKER.0, &[], None)?;
+        } else if llvm == BUNDLED_LLVM_LINKER.1 {
+            cargo_install(BUNDLED_LLVM_LINKER.0, &[], None)?;
         } else {
-            bail!("no bpf-linker fits its LLVM {llvm} here");
+            bail!("no bpf-linker supports LLVM {llvm} of nightly");
         }
         let linker = toolchain::linker().context("find the bpf-linker just installed")?;
-        anyhow::ensure!(works(&Toolchain { compiler, linker }), "bpf-linker does not work with it");
+        anyhow::ensure!(
+            works(&Toolchain { compiler, linker }),
+            "the installed bpf-linker does not work with nightly"
+        );
     }
     if toolchain::compiler(Some(toolchain::LINKED)).is_ok() {
-        let what = format!("unlink {}, which nightly replaces", toolchain::LINKED);
+        let what = format!("remove toolchain {}, which nightly replaces", toolchain::LINKED);
         step::run(&what, &mut rustup(&["toolchain", "uninstall", toolchain::LINKED]))?;
     }
     Ok(())
 }
 
-fn by_distribution() -> anyhow::Result<()> {
+fn use_distribution() -> anyhow::Result<()> {
     if debian::distribution().is_none() {
         bail!(
-            "this is no distribution whose packages are known here. With rustup and LLVM of nightly's version:\n  \
+            "this distribution is not supported. With rustup and the LLVM version of nightly, run:\n  \
              rustup toolchain install nightly --component rust-src\n  cargo install bpf-linker"
         );
     }
@@ -95,13 +98,13 @@ fn by_distribution() -> anyhow::Result<()> {
     let offered = |package: &str| debian::candidate(package).unwrap_or_default();
     let new_enough = |names: &&[&str; 3]| names.iter().all(|name| toolchain::is_new_enough(&offered(name)));
     let compiler = COMPILERS.iter().find(new_enough).with_context(|| {
-        format!("find a compiler of Rust {} or newer, with sources, among apt's packages", toolchain::OLDEST)
+        format!("find packages of Rust {} or newer with library sources", toolchain::OLDEST)
     })?;
     let llvm = *LINKER
         .1
         .iter()
         .find(|llvm| !offered(&format!("llvm-{llvm}-dev")).is_empty())
-        .with_context(|| format!("find llvm-N-dev for an N of {:?} among apt's packages", LINKER.1))?;
+        .with_context(|| format!("find a package llvm-N-dev with N in {:?}", LINKER.1))?;
     let llvm_package = format!("llvm-{llvm}-dev");
     let packages: Vec<&str> =
         compiler.iter().copied().chain([llvm_package.as_str()]).chain(LIBRARIES).collect();
@@ -110,7 +113,7 @@ fn by_distribution() -> anyhow::Result<()> {
     if toolchain::in_path("rustup").is_some() && toolchain::compiler(Some(toolchain::LINKED)).is_err() {
         let mut link = Command::new("rustup");
         link.args(["toolchain", "link", toolchain::LINKED, SYSROOT]);
-        step::run(&format!("make {SYSROOT} the rustup toolchain {}", toolchain::LINKED), &mut link)?;
+        step::run(&format!("link {SYSROOT} as rustup toolchain {}", toolchain::LINKED), &mut link)?;
     }
     if toolchain::find().is_ok_and(|found| works(&found)) {
         return Ok(());
@@ -143,7 +146,7 @@ fn config_of(llvm: u32) -> String {
     format!("{}/bin/llvm-config", prefix_of(llvm))
 }
 
-/// Major version of the LLVM in a compiler.
+/// Major LLVM version of a compiler.
 fn llvm_of(rustc: &Path) -> anyhow::Result<u32> {
     let output =
         Command::new(rustc).arg("-vV").output().with_context(|| format!("run {}", rustc.display()))?;
@@ -170,7 +173,7 @@ fn probe(toolchain: &Toolchain) -> anyhow::Result<()> {
         #[panic_handler]\nfn panic(_: &core::panic::PanicInfo) -> ! { loop {} }\n";
     let dir = workspace::scratch().join("probe");
     fs::create_dir_all(dir.join("src")).context("create the probe's directory")?;
-    // Written anew each time: cargo then links anew, and the linker is what is in question.
+    // Rewriting the files makes cargo link again, which tests the linker.
     fs::write(dir.join("Cargo.toml"), MANIFEST).context("write the probe's manifest")?;
     fs::write(dir.join("src/main.rs"), PROGRAM).context("write the probe")?;
 
@@ -191,7 +194,7 @@ fn probe(toolchain: &Toolchain) -> anyhow::Result<()> {
     let path = env::var_os("PATH").unwrap_or_default();
     let linker_dir = toolchain.linker.parent().map(Path::to_owned);
     let path = env::join_paths(env::split_paths(&path).chain(linker_dir)).context("extend PATH")?;
-    // Cargo tells its own children which compiler to use; this one has its own.
+    // Cargo sets these variables for its children, but the probe needs another compiler.
     command.env("PATH", path).env_remove("RUSTC").env_remove("CARGO").env_remove("CARGO_TARGET_DIR");
     step::run(&format!("build a kernel program with {}", toolchain.compiler.name), &mut command)
 }

@@ -1,75 +1,61 @@
-//! One guest, from its start to its verdict.
+//! Boots one guest and reads its test result from the console.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::kernels::Kernel;
+use crate::child::{Child, End, Limits, Output};
+use crate::counts::Counts;
 use crate::failures::{self, Failure};
-use crate::tally::Tally;
 use crate::workspace;
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
-/// Two emulated CPUs, a serial line and nothing else. One thread for both CPUs: with one each, QEMU 7.2 now
-/// and then runs a breakpoint that the kernel, patching its own code, has long taken out again (`Oops: int3`).
+/// Two emulated CPUs and a serial console. One thread for both CPUs: with a thread for each, QEMU 7.2 sometimes executes a
+/// breakpoint that the kernel has already removed while it patches its code (`Oops: int3`).
 const MACHINE: &str = "-accel tcg,thread=single -smp 2 -nodefaults -display none -serial stdio -no-reboot \
                        -cpu Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid";
 
-/// Mitigations that are slow on emulated CPUs: page table isolation flushes QEMU's TLB at each system call. Tests take a
-/// fifth less time without page table isolation and retpolines. Not `mitigations=off`: the verifier then accepts
-/// programs that it rejects on a real host, and a test of the rejection fails.
+/// Disables mitigations that are slow on emulated CPUs: page table isolation flushes QEMU's TLB at each system call. Tests
+/// take 20 % less time without page table isolation and retpolines. Not `mitigations=off`: the verifier then accepts
+/// programs that it rejects on a real host.
 const FASTER: &str = "pti=off spectre_v2=off";
 
-/// How long a guest may take.
-#[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// No guest takes longer.
-    pub(super) limit: Duration,
-    /// A guest that says nothing for so long is taken for hung.
-    pub(super) silence: Duration,
-}
+/// No test is silent for half of this time, even if two guests share the CPUs.
+const LIMITS: Limits = Limits { total: Duration::from_secs(1200), silence: Duration::from_secs(150) };
 
-impl Patience {
-    /// No test takes half of that silence, even where two guests share the CPUs.
-    pub(super) const USUAL: Self =
-        Self { limit: Duration::from_secs(1200), silence: Duration::from_secs(150) };
-}
-
-/// A guest, and how to boot it.
+/// A guest and its boot options.
 pub(super) struct Boot<'a> {
-    /// Names the file of its console: `console-NAME.log`.
+    /// Name of the console log: `console-NAME.log`.
     pub(super) name: &'a str,
     pub(super) kernel: &'a Kernel,
     pub(super) initramfs: &'a Path,
     pub(super) machine: Machine,
-    /// Arguments of the tests, separated by commas; init finds them in its environment.
+    /// Comma-separated arguments of the test binary; init reads them from its environment.
     pub(super) tests: &'a str,
-    /// Print the command that boots it.
+    /// Print the QEMU command.
     pub(super) by_hand: bool,
-    /// What the kernel says on the console.
+    /// Kernel parameter for the verbosity of console messages.
     pub(super) messages: &'a str,
 }
 
-/// What differs between the machines of guests.
+/// Properties of a guest's virtual machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
-    /// Its memory. The host provides only what the guest touches.
+    /// Memory size. The host allocates only pages that the guest touches.
     pub(super) memory_mib: u32,
-    /// More of the kernel's command line.
+    /// Additional kernel parameters.
     pub(super) append: &'static str,
 }
 
 impl Machine {
-    /// For the kernel tests.
+    /// The machine for kernel tests.
     pub(super) const USUAL: Self = Self { memory_mib: 768, append: "" };
 }
 
-/// A guest that said nothing any more.
+/// A guest that hung: it was silent for longer than the limit.
 #[derive(Debug)]
 pub(super) struct Hung {
     release: String,
@@ -79,18 +65,18 @@ pub(super) struct Hung {
 impl std::fmt::Display for Hung {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { release, silent } = self;
-        write!(formatter, "{release} gave no verdict and has been silent for {} s", silent.as_secs())
+        write!(formatter, "{release} hung: no console output for {} s", silent.as_secs())
     }
 }
 
 impl std::error::Error for Hung {}
 
 impl Boot<'_> {
-    /// Boots and waits for the verdict. `say` gets every line of the console as it comes; so does a file.
-    pub(super) fn run(&self, say: &dyn Fn(String)) -> anyhow::Result<(Tally, Vec<Failure>)> {
+    /// Boots the guest and waits for its result. Each console line goes to `emit` and to the console log.
+    pub(super) fn run(&self, emit: &dyn Fn(String)) -> anyhow::Result<(Counts, Vec<Failure>)> {
         let Kernel { release, image, .. } = self.kernel;
         let Machine { memory_mib, append } = self.machine;
-        say(format!("boot {release}"));
+        emit(format!("boot {release}"));
         let mut command = Command::new(QEMU);
         command.args(MACHINE.split_whitespace());
         command.args(["-m", &format!("{memory_mib}M")]);
@@ -101,111 +87,62 @@ impl Boot<'_> {
         command.args(["-append", line.trim_end()]);
         command.arg("-kernel").arg(image).arg("-initrd").arg(self.initramfs);
         if self.by_hand {
-            say(format!("by hand: {command:?}"));
+            emit(format!("QEMU command: {command:?}"));
         }
         let log = workspace::scratch().join(format!("vm/console-{}.log", self.name));
-        let mut log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+        let guest = Child::start(&mut command, Output::Stdout)?.with_limits(LIMITS).with_log(&log)?;
         let mut failures = failures::Reader::default();
-        let (verdict, end) = follow(command, Patience::USUAL, &mut |line| {
-            writeln!(log, "{line}").context("write the console's log")?;
+        let (result, end) = follow(guest, &mut |line| {
             failures.line(&line);
-            say(line);
+            emit(line);
             Ok(())
         })?;
-        match (verdict, end) {
-            (Some(Verdict { tally, exit: 0 }), _) if tally.passed + tally.failed + tally.skipped == 0 => {
+        match (result, end) {
+            (Some(TestResult { counts, exit: 0 }), _)
+                if counts.passed + counts.failed + counts.skipped == 0 =>
+            {
                 bail!("{release} ran no test")
             }
-            (Some(Verdict { tally, exit }), _) if exit == 0 || tally.failed > 0 => {
-                Ok((tally, failures.end()))
+            (Some(TestResult { counts, exit }), _) if exit == 0 || counts.failed > 0 => {
+                Ok((counts, failures.end()))
             }
-            (Some(Verdict { exit, .. }), _) => bail!("the tests ended with {exit} on {release}"),
-            (None, End::Itself) => bail!("{release} ended without a verdict"),
-            (None, End::Limit) => {
-                bail!("{release} gave no verdict in {} s", Patience::USUAL.limit.as_secs())
-            }
-            (None, End::Silence(silent)) => Err(Hung { release: release.clone(), silent }.into()),
+            (Some(TestResult { exit, .. }), _) => bail!("the test binary exited with {exit} on {release}"),
+            (None, End::Exited(_)) => bail!("{release} ended without a test result"),
+            (None, End::TimedOut(time)) => bail!("{release} had no test result after {} s", time.as_secs()),
+            (None, End::Silent(silent)) => Err(Hung { release: release.clone(), silent }.into()),
         }
     }
 }
 
-/// Why a guest is no more.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    Itself,
-    /// It was killed, though it still spoke.
-    Limit,
-    /// It was killed because it had not spoken for so long.
-    Silence(Duration),
-}
-
-/// Runs a command until its output ends or patience does; `take` gets each line.
+/// Follows a guest to its end; `take` gets each console line.
 fn follow(
-    mut command: Command,
-    patience: Patience,
+    mut child: Child,
     take: &mut dyn FnMut(String) -> anyhow::Result<()>,
-) -> anyhow::Result<(Option<Verdict>, End)> {
-    let started = Instant::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut guest = command.spawn().with_context(|| format!("start {QEMU}"))?;
-    let console = guest.stdout.take().context("read the guest's console")?;
-    let (sender, lines) = channel();
-    let reader = std::thread::spawn(move || {
-        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
-            if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
-                return;
-            }
-        }
-    });
-    let heard = listen(&lines, started, patience, take);
-    // Fails only for one that has ended by itself, which is what is wanted.
-    let _ = guest.kill();
-    guest.wait().with_context(|| format!("wait for {QEMU}"))?;
-    // Its input ended with the guest.
-    let _ = reader.join();
-    heard
+) -> anyhow::Result<(Option<TestResult>, End)> {
+    let mut result = None;
+    let end = child.follow(|line| {
+        result = parse_result(&line).or_else(|| result.take());
+        take(line)
+    })?;
+    Ok((result, end))
 }
 
-fn listen(
-    lines: &Receiver<String>,
-    started: Instant,
-    patience: Patience,
-    take: &mut dyn FnMut(String) -> anyhow::Result<()>,
-) -> anyhow::Result<(Option<Verdict>, End)> {
-    let (mut verdict, mut heard) = (None, Instant::now());
-    loop {
-        let left = patience.limit.saturating_sub(started.elapsed());
-        match lines.recv_timeout(left.min(patience.silence)) {
-            Ok(line) => {
-                heard = Instant::now();
-                verdict = parse_verdict(&line).or(verdict);
-                take(line)?;
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok((verdict, End::Itself)),
-            Err(RecvTimeoutError::Timeout) if heard.elapsed() >= patience.silence => {
-                return Ok((verdict, End::Silence(heard.elapsed())));
-            }
-            Err(RecvTimeoutError::Timeout) => return Ok((verdict, End::Limit)),
-        }
-    }
-}
-
-/// The guest's last word.
+/// The test result, which is the last line that init prints.
 #[derive(Debug, PartialEq, Eq)]
-struct Verdict {
-    tally: Tally,
-    /// Exit status of the tests; 128 and the number of the signal that ended them.
+struct TestResult {
+    counts: Counts,
+    /// Exit status of the test binary; 128 + N if signal N ended it.
     exit: i32,
 }
 
-fn parse_verdict(line: &str) -> Option<Verdict> {
+fn parse_result(line: &str) -> Option<TestResult> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let ["GUEST", "passed", passed, "failed", failed, "skipped", skipped, "exit", exit] = words[..] else {
         return None;
     };
-    let tally =
-        Tally { passed: passed.parse().ok()?, failed: failed.parse().ok()?, skipped: skipped.parse().ok()? };
-    Some(Verdict { tally, exit: exit.parse().ok()? })
+    let counts =
+        Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()?, skipped: skipped.parse().ok()? };
+    Some(TestResult { counts, exit: exit.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -213,38 +150,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_verdict_is_one() {
-        let tally = Tally { passed: 5, failed: 1, skipped: 2 };
+    fn an_incomplete_result_line_is_ignored() {
+        let counts = Counts { passed: 5, failed: 1, skipped: 2 };
         let line = "GUEST passed 5 failed 1 skipped 2 exit 101";
-        assert_eq!(parse_verdict(line), Some(Verdict { tally, exit: 101 }));
+        assert_eq!(parse_result(line), Some(TestResult { counts, exit: 101 }));
         for line in
             ["GUEST passed 5 failed 1 skipped", "GUEST passed x failed 1 skipped 2 exit 0", "passed 5"]
         {
-            assert_eq!(parse_verdict(line), None, "{line}");
+            assert_eq!(parse_result(line), None, "{line}");
         }
     }
 
-    /// What becomes of a shell script that stands for a guest.
-    fn end_of(script: &str, limit_ms: u64, silence_ms: u64) -> (Option<Verdict>, End) {
+    /// The result of a shell script in place of a guest.
+    fn end_of(script: &str, limit_ms: u64, silence_ms: u64) -> (Option<TestResult>, End) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let patience =
-            Patience { limit: Duration::from_millis(limit_ms), silence: Duration::from_millis(silence_ms) };
-        follow(command, patience, &mut |_| Ok(())).unwrap()
+        let limits =
+            Limits { total: Duration::from_millis(limit_ms), silence: Duration::from_millis(silence_ms) };
+        let guest = Child::start(&mut command, Output::Stdout).unwrap().with_limits(limits);
+        follow(guest, &mut |_| Ok(())).unwrap()
     }
 
     #[test]
-    fn a_guest_that_falls_silent_is_told_from_one_that_speaks_for_ever() {
-        let (verdict, end) = end_of("echo one; exec sleep 60", 60_000, 300);
-        assert!(verdict.is_none() && matches!(end, End::Silence(_)), "{end:?}");
-        let (verdict, end) = end_of("while echo on; do sleep 0.05; done", 500, 60_000);
-        assert_eq!((verdict, end), (None, End::Limit));
+    fn a_silent_guest_is_distinguished_from_one_that_runs_too_long() {
+        let (result, end) = end_of("echo one; exec sleep 60", 60_000, 300);
+        assert!(result.is_none() && matches!(end, End::Silent(_)), "{end:?}");
+        let (result, end) = end_of("while echo on; do sleep 0.05; done", 500, 60_000);
+        assert!(result.is_none() && matches!(end, End::TimedOut(_)), "{end:?}");
     }
 
     #[test]
-    fn a_guest_that_ends_is_believed_by_its_verdict() {
-        let (verdict, end) = end_of("echo GUEST passed 1 failed 0 skipped 0 exit 0", 60_000, 60_000);
-        assert_eq!((verdict.map(|verdict| verdict.exit), end), (Some(0), End::Itself));
-        assert_eq!(end_of("exit 1", 60_000, 60_000), (None, End::Itself));
+    fn the_result_line_of_a_guest_that_exits_is_returned() {
+        let (result, end) = end_of("echo GUEST passed 1 failed 0 skipped 0 exit 0", 60_000, 60_000);
+        assert!(matches!((result, end), (Some(TestResult { exit: 0, .. }), End::Exited(_))), "{end:?}");
+        let (result, end) = end_of("exit 1", 60_000, 60_000);
+        assert!(result.is_none() && matches!(end, End::Exited(_)), "{end:?}");
     }
 }

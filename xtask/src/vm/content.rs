@@ -1,23 +1,26 @@
-//! The tests of a guest, built and packed.
+//! Builds the kernel tests and packs the initramfs.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::Context as _;
 
 use super::{boot::QEMU, initramfs};
+use crate::child::{self, Limits};
 use crate::{toolchain, workspace};
 
-/// Builds the tests and packs them; the path of the initramfs.
+/// Builds and packs the tests. Returns the path of the initramfs.
 pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> {
-    anyhow::ensure!(cfg!(target_arch = "x86_64"), "the guests' kernels are x86-64 and this host is not");
-    toolchain::in_path(QEMU).with_context(|| format!("find {QEMU}: `cargo xtask setup --tests`"))?;
+    anyhow::ensure!(
+        cfg!(target_arch = "x86_64"),
+        "guests need an x86-64 host because their kernels are x86-64"
+    );
+    toolchain::in_path(QEMU)
+        .with_context(|| format!("find {QEMU} in PATH; run: cargo xtask setup --tests"))?;
     println!("  > build the kernel tests");
     let built = build(&["test", "--package", "glassbox-tests", "--test", "kernel", "--no-run"])?;
-    let executable =
-        |name: &str| built.get(name).with_context(|| format!("find {name} among what cargo built"));
+    let executable = |name: &str| built.get(name).with_context(|| format!("find {name} in cargo's output"));
     let dir = workspace::scratch().join("vm");
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let path = dir.join("initramfs.cpio");
@@ -31,17 +34,11 @@ pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> 
     Ok(path)
 }
 
-/// Runs cargo; the executables and shared libraries that it built, by the name of their target.
+/// Runs cargo and returns the executables and shared libraries by target name.
 pub(super) fn build(arguments: &[&str]) -> anyhow::Result<HashMap<String, PathBuf>> {
     let mut command = workspace::cargo();
-    command.args(arguments);
-    command
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
-    let output = command.output().context("run cargo")?;
-    anyhow::ensure!(output.status.success(), "cargo {}: {}", arguments.join(" "), output.status);
-    Ok(parse_executables(&String::from_utf8_lossy(&output.stdout)))
+    command.args(arguments).args(["--message-format", "json-render-diagnostics"]);
+    Ok(parse_executables(&child::output(&mut command, Limits::NONE)?))
 }
 
 fn parse_executables(messages: &str) -> HashMap<String, PathBuf> {
@@ -61,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn executables_and_libraries_are_found_among_cargos_other_messages() {
+    fn executables_and_libraries_are_extracted_from_cargos_messages() {
         let messages = r#"{"reason":"compiler-artifact","target":{"name":"glassbox"},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"kernel"},"executable":"/t/kernel-1"}
 {"reason":"compiler-artifact","target":{"name":"recorder"},"filenames":["/t/r.rlib","/t/r.so"],"executable":null}

@@ -1,6 +1,7 @@
-//! The archive format of an initramfs: cpio "newc", a header of hexadecimal numbers before each name and content.
+//! Writer for cpio archives in "newc" format, the format of an initramfs: a header of hexadecimal numbers, the name and
+//! the content of each entry.
 //!
-//! The kernel takes an entry's directory to exist already, so an archive makes each parent before its children.
+//! The kernel does not create parent directories, so the writer adds each directory before its entries.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_755;
 const LINK: u32 = 0o120_777;
 
-/// An archive being written to `W`. All files are executable and all belong to root.
+/// A cpio writer. All files are executable and owned by root.
 pub(super) struct Archive<W> {
     out: W,
     written: usize,
@@ -23,7 +24,7 @@ impl<W: Write> Archive<W> {
         Self { out, written: 0, inode: 0, directories: BTreeSet::new() }
     }
 
-    /// Adds a directory and its parents, unless they are there.
+    /// Adds a directory and its parents if they are missing.
     pub(super) fn directory(&mut self, path: &str) -> io::Result<()> {
         let path = path.trim_matches('/');
         if path.is_empty() || self.directories.contains(path) {
@@ -46,7 +47,7 @@ impl<W: Write> Archive<W> {
         self.entry(path, LINK, target.as_bytes())
     }
 
-    /// Ends the archive; without its last entry the kernel takes it for cut off.
+    /// Writes the trailer. Without it, the kernel reports a truncated archive.
     pub(super) fn finish(mut self) -> io::Result<W> {
         self.entry("TRAILER!!!", 0, &[])?;
         self.out.flush()?;
@@ -84,7 +85,7 @@ impl<W: Write> Archive<W> {
         self.out.write_all(bytes)
     }
 
-    /// Headers and contents start at multiples of four.
+    /// Pads to a multiple of four, at which headers and contents start.
     fn align(&mut self) -> io::Result<()> {
         let padding = self.written.next_multiple_of(4) - self.written;
         self.write(&[0; 3][..padding])
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_is_aligned_and_says_its_size() {
+    fn every_entry_is_aligned_and_has_its_size() {
         let bytes = sample();
         let mut names = Vec::new();
         let mut at = 0;
@@ -125,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn cpio_itself_reads_the_archive_where_there_is_one() {
+    fn cpio_reads_the_archive() {
         let Ok(mut child) = Command::new("cpio")
             .args(["--list", "--quiet"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
         else {
-            println!("SKIP no cpio to compare with");
+            println!("SKIP cpio is not installed");
             return;
         };
         child.stdin.take().unwrap().write_all(&sample()).unwrap();

@@ -1,5 +1,5 @@
-//! The modules of a guest's own kernel that tests of disks need: a disk in memory, a filesystem that keeps project quotas,
-//! overlays. From the kernel's package, downloaded once more and unpacked, never installed.
+//! Kernel modules for disk tests in guests: loop devices, ext4 with project quotas, overlayfs. They come from the kernel's
+//! package, which is downloaded again and unpacked but not installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::kernels::{self, Kernel};
 use crate::archive::Archive;
 use crate::{debian, step};
 
-/// What is taken, each after what it needs. Some are built into some kernels.
+/// Modules in load order. Some kernels have some of them built in.
 const MODULES: [&str; 10] = [
     "crc16",
     "crc32c_generic",
@@ -25,7 +25,7 @@ const MODULES: [&str; 10] = [
     "overlay",
 ];
 
-/// The modules of a kernel, in the order in which they are loaded; none where nobody offers that package any more.
+/// The modules of a kernel in load order; empty if no suite has the kernel's package any more.
 pub(super) fn find(kernel: &Kernel) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let dir = kernel.dir().join("filesystems");
     if !dir.is_dir() && !fetch(kernel, &dir)? {
@@ -41,7 +41,7 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
         let Some(archive) = Archive::open(suite)? else {
             continue;
         };
-        // From 7.x on the modules are in a package of their own.
+        // Linux 7.0 and later have modules in a separate package.
         let names = ["modules", "image"].map(|part| format!("linux-{part}-{}", kernel.name()));
         for package in names {
             if archive.dependencies(&package)?.is_empty() {
@@ -49,18 +49,18 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
             }
             let unpacked = into.with_extension("part");
             archive.unpack(&[&package], &unpacked)?;
-            if take(&unpacked, into)? > 0 {
-                return debian::clear(&unpacked).map(|()| true);
+            if extract(&unpacked, into)? > 0 {
+                return debian::make_empty_dir(&unpacked).map(|()| true);
             }
         }
     }
     Ok(false)
 }
 
-/// Moves the modules out of an unpacked package; how many there were.
-fn take(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
+/// Moves the modules out of an unpacked package and returns their number.
+fn extract(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
     let mut pending = vec![unpacked.to_owned()];
-    let mut taken = Vec::new();
+    let mut found = Vec::new();
     while let Some(directory) = pending.pop() {
         for entry in
             fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?.flatten()
@@ -69,16 +69,16 @@ fn take(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 pending.push(path);
             } else if let Some(name) = module(&path) {
-                taken.push((name, path));
+                found.push((name, path));
             }
         }
     }
-    if taken.is_empty() {
+    if found.is_empty() {
         return Ok(0);
     }
     let part = into.with_extension("new");
-    debian::clear(&part)?;
-    for (name, path) in &taken {
+    debian::make_empty_dir(&part)?;
+    for (name, path) in &found {
         if path.extension().is_some_and(|extension| extension == "xz") {
             step::run(&format!("unpack {name}"), Command::new("xz").arg("--decompress").arg(path))?;
         }
@@ -87,10 +87,10 @@ fn take(unpacked: &Path, into: &Path) -> anyhow::Result<usize> {
             .with_context(|| format!("move {}", plain.display()))?;
     }
     fs::rename(&part, into).with_context(|| format!("move {}", part.display()))?;
-    Ok(taken.len())
+    Ok(found.len())
 }
 
-/// Which of the modules wanted a file is.
+/// The entry of `MODULES` for a file.
 fn module(path: &Path) -> Option<&'static str> {
     let file = path.file_name()?.to_str()?;
     let name = file.strip_suffix(".ko").or_else(|| file.strip_suffix(".ko.xz"))?;
@@ -102,21 +102,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_are_found_wherever_the_package_has_them() {
+    fn modules_are_found_in_any_directory_of_the_package() {
         let unpacked = tempfile::tempdir().unwrap();
         for path in ["lib/modules/6.1/kernel/fs/ext4/ext4.ko", "lib/modules/6.1/kernel/fs/nfs/nfs.ko"] {
             let path = unpacked.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "a module").unwrap();
         }
-        let into = unpacked.path().join("taken");
-        assert_eq!(take(unpacked.path(), &into).unwrap(), 1);
+        let into = unpacked.path().join("found");
+        assert_eq!(extract(unpacked.path(), &into).unwrap(), 1);
         assert!(into.join("ext4.ko").is_file());
-        assert_eq!(take(&unpacked.path().join("lib/modules/6.1/kernel/fs/nfs"), &into).unwrap(), 0);
+        assert_eq!(extract(&unpacked.path().join("lib/modules/6.1/kernel/fs/nfs"), &into).unwrap(), 0);
     }
 
     #[test]
-    fn a_compressed_module_is_one_and_others_are_none() {
+    fn compressed_modules_are_found_and_other_files_are_ignored() {
         assert_eq!(module(Path::new("/k/drivers/block/loop.ko.xz")), Some("loop"));
         assert_eq!(module(Path::new("/k/crypto/crc32c-generic.ko")), Some("crc32c_generic"));
         for other in ["/k/fs/ext4/ext4.ko.sig", "/k/fs/nfs/nfs.ko", "/k/loop", "/"] {

@@ -1,4 +1,4 @@
-//! Guests that are ready to boot, run two at a time; one row each.
+//! Runs guests, two at a time.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,39 +7,39 @@ use std::time::{Duration, Instant};
 
 use super::boot::{Boot, Hung, Machine};
 use super::kernels::Kernel;
-use super::turns::{self, Job};
+use super::parallel::{self, Job};
+use crate::counts::Counts;
 use crate::failures::Failure;
 use crate::report::Row;
-use crate::tally::Tally;
 
-/// Guests at a time, if there are as many CPUs.
+/// Maximum number of concurrent guests. Not more than the number of CPUs.
 const AT_ONCE: usize = 2;
 
 /// A guest that is ready to boot.
 pub(super) struct Bootable {
-    /// A short name, also of the file of its console.
+    /// Short name, also used for the console log.
     pub(super) name: String,
-    /// What its row is called.
+    /// Name of the row.
     pub(super) layer: String,
     pub(super) kernel: Kernel,
     pub(super) initramfs: PathBuf,
     pub(super) machine: Machine,
-    /// Arguments of its tests, separated by commas.
+    /// Comma-separated arguments of the test binary.
     pub(super) tests: String,
-    /// What its row says beside the counts.
+    /// Note of the row.
     pub(super) note: String,
 }
 
-/// A guest, or the row that says why it could not be made.
+/// A guest, or a row with the reason if it cannot be booted.
 pub(super) enum Planned {
     Guest(Bootable),
     Row(Row),
 }
 
-/// What became of a guest at first.
-enum First {
+/// Result of the first attempt.
+enum Attempt {
     Row(Row),
-    /// It fell silent. Seen on a host with more to do than CPUs: an emulated CPU got no timer interrupt any more.
+    /// The guest hung. On an overloaded host, an emulated CPU sometimes stops getting timer interrupts.
     Silent(Box<Silent>),
 }
 
@@ -48,50 +48,51 @@ struct Silent {
     took: Duration,
 }
 
-/// Boots all guests and runs their tests; the rows, in the order of the guests.
+/// Runs the tests of all guests. Returns rows in the order of the guests.
 pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
     let leftovers: BTreeSet<PathBuf> = planned.iter().filter_map(Planned::initramfs).collect();
     let layers: Vec<String> = planned.iter().map(|planned| planned.layer().to_owned()).collect();
     let jobs = planned.into_iter().map(|planned| Job {
         name: planned.name().to_owned(),
-        work: Box::new(move |say: &dyn Fn(String)| match planned {
-            Planned::Row(row) => First::Row(row),
-            Planned::Guest(guest) => first(guest, by_hand, say),
+        work: Box::new(move |emit: &dyn Fn(String)| match planned {
+            Planned::Row(row) => Attempt::Row(row),
+            Planned::Guest(guest) => first_attempt(guest, by_hand, emit),
         }),
     });
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let firsts = turns::run(jobs.collect(), AT_ONCE.min(cpus));
-    let rows = layers.iter().zip(firsts).map(|(layer, first)| match first {
-        Some(First::Row(row)) => row.announce(),
-        Some(First::Silent(silent)) => again(*silent, by_hand).announce(),
-        None => Row::broken(layer, Duration::ZERO, &anyhow::anyhow!("its thread panicked")).announce(),
+    let attempts = parallel::run(jobs.collect(), AT_ONCE.min(cpus));
+    let rows = layers.iter().zip(attempts).map(|(layer, attempt)| match attempt {
+        Some(Attempt::Row(row)) => row.announce(),
+        Some(Attempt::Silent(silent)) => retry(*silent, by_hand).announce(),
+        None => Row::broken(layer, Duration::ZERO, &anyhow::anyhow!("the thread of this guest panicked"))
+            .announce(),
     });
     let rows = rows.collect();
     if !by_hand {
         for initramfs in leftovers {
-            // A leftover costs disk space, nothing else.
+            // An initramfs that cannot be removed only uses disk space.
             let _ = fs::remove_file(initramfs);
         }
     }
     rows
 }
 
-/// Runs the tests in one guest, beside another.
-fn first(guest: Bootable, by_hand: bool, say: &dyn Fn(String)) -> First {
+/// Runs the tests of one guest while another guest may run.
+fn first_attempt(guest: Bootable, by_hand: bool, emit: &dyn Fn(String)) -> Attempt {
     let started = Instant::now();
-    match guest.boot(by_hand, "quiet").run(say) {
+    match guest.boot(by_hand, "quiet").run(emit) {
         Err(error) if error.is::<Hung>() => {
-            say(format!("{error:#}; once more, when it has the machine to itself"));
-            let guest = Bootable { note: format!("{}, hung at first", guest.note), ..guest };
-            First::Silent(Box::new(Silent { guest, took: started.elapsed() }))
+            emit(format!("{error:#}; retrying after the other guests"));
+            let guest = Bootable { note: format!("{}, hung on first attempt", guest.note), ..guest };
+            Attempt::Silent(Box::new(Silent { guest, took: started.elapsed() }))
         }
-        outcome => First::Row(guest.row(outcome, started.elapsed())),
+        outcome => Attempt::Row(guest.row(outcome, started.elapsed())),
     }
 }
 
-/// Runs the tests once more in a guest that fell silent beside another, now that it is alone, with the kernel's warnings:
-/// twice in a row is a fault of ours.
-fn again(silent: Silent, by_hand: bool) -> Row {
+/// Repeats a guest that hung, with kernel warnings on the console and without other guests. If it hangs again, the cause is
+/// not the load.
+fn retry(silent: Silent, by_hand: bool) -> Row {
     let Silent { guest, took } = silent;
     let started = Instant::now();
     let outcome = guest.boot(by_hand, "loglevel=5").run(&|line| println!("[{}] {line}", guest.name));
@@ -104,17 +105,17 @@ impl Bootable {
         Boot { name, kernel, initramfs, machine: *machine, tests, by_hand, messages }
     }
 
-    fn row(&self, outcome: anyhow::Result<(Tally, Vec<Failure>)>, took: Duration) -> Row {
+    fn row(&self, outcome: anyhow::Result<(Counts, Vec<Failure>)>, took: Duration) -> Row {
         let layer = self.layer.clone();
         match outcome {
-            Ok((tally, failures)) => Row { layer, tally, took, note: Some(self.note.clone()), failures },
+            Ok((counts, failures)) => Row { layer, counts, took, note: Some(self.note.clone()), failures },
             Err(error) => Row::broken(&layer, took, &error),
         }
     }
 }
 
 impl Planned {
-    /// The file that the guest boots from.
+    /// The initramfs.
     fn initramfs(&self) -> Option<PathBuf> {
         match self {
             Self::Guest(guest) => Some(guest.initramfs.clone()),

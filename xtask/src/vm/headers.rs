@@ -1,7 +1,7 @@
-//! The headers and build programs of a guest's kernel, to build modules for it.
+//! Kernel headers and build tools to build modules for a guest's kernel.
 //!
-//! Debian has them as packages for exactly that kernel. They are downloaded once, unpacked below `target/xtask` and never
-//! installed. Modules are compiled with this host's gcc.
+//! They are Debian's packages for exactly this kernel, downloaded once and unpacked below `target/xtask`, not installed.
+//! Modules are compiled with the host's gcc.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,29 +17,29 @@ const PROGRAMS: [&str; 2] = ["make", "gcc"];
 
 /// Unpacked headers.
 pub(super) struct Headers {
-    /// The tree of the kernel's flavour: its configuration and generated headers.
+    /// Tree of the kernel flavour: configuration and generated headers.
     pub(super) tree: PathBuf,
-    /// The tree that all flavours share: the sources of the headers.
+    /// Tree common to all flavours: header sources.
     pub(super) common: PathBuf,
 }
 
 impl Headers {
-    /// The headers of a kernel, downloaded on first use; `None` if no suite has them any more.
+    /// The headers of a kernel, downloaded on first use. `None` if no suite has them any more.
     pub(super) fn of(kernel: &Kernel) -> anyhow::Result<Option<Self>> {
         for program in PROGRAMS {
             toolchain::in_path(program)
-                .with_context(|| format!("find {program}: `cargo xtask setup --tests`"))?;
+                .with_context(|| format!("find {program} in PATH; run: cargo xtask setup --tests"))?;
         }
         let dir = kernel.dir().join("headers");
         if !dir.is_dir() && !fetch(kernel, &dir)? {
             return Ok(None);
         }
         let tree = dir.join("usr/src").join(package(&kernel.name()));
-        let common = point_at(&dir, &tree)?;
+        let common = redirect_include(&dir, &tree)?;
         Ok(Some(Self { tree, common }))
     }
 
-    /// Builds the modules whose sources are in `dir`, with further arguments of make.
+    /// Builds the modules in `dir` with additional arguments for make.
     pub(super) fn build(&self, what: &str, dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
         let mut make = Command::new("make");
         make.arg("-C").arg(&self.tree).arg(format!("M={}", dir.display()));
@@ -48,14 +48,14 @@ impl Headers {
     }
 }
 
-/// Debian's own compiler has a version in its name. Type information for modules needs pahole, and no test reads it.
+/// Debian's makefiles name a compiler with a version. BTF for modules is disabled because it needs pahole.
 pub(super) const VARIABLES: [&str; 2] = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES="];
 
 fn package(kernel: &str) -> String {
     format!("linux-headers-{kernel}")
 }
 
-/// Unpacks a kernel's headers and what they need into `into`; false if no suite has them.
+/// Unpacks a kernel's headers and their dependencies into `into`. Returns false if no suite has them.
 fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
     let package = package(&kernel.name());
     for suite in kernels::suites(&kernel.series) {
@@ -66,9 +66,10 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
         if needed.is_empty() {
             continue;
         }
-        let ours = |name: &&String| name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-");
+        let is_for_modules =
+            |name: &&String| name.starts_with("linux-headers-") || name.starts_with("linux-kbuild-");
         let mut packages = vec![package.as_str()];
-        packages.extend(needed.iter().filter(ours).map(String::as_str));
+        packages.extend(needed.iter().filter(is_for_modules).map(String::as_str));
         let unpacked = into.with_extension("part");
         archive.unpack(&packages, &unpacked)?;
         fs::rename(&unpacked, into).with_context(|| format!("move {}", unpacked.display()))?;
@@ -77,9 +78,9 @@ fn fetch(kernel: &Kernel, into: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// The Makefile of a kernel's headers includes that of the common tree by the path of an installation. Points it at
-/// the unpacked tree, which is returned.
-fn point_at(headers: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
+/// Changes the Makefile of the flavour tree, which includes the common tree at its installed path, to include the unpacked
+/// common tree. Returns the common tree.
+fn redirect_include(headers: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     let path = tree.join("Makefile");
     let makefile = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let common =
@@ -89,7 +90,7 @@ fn point_at(headers: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     Ok(common.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-/// Where the Makefile of the common tree is.
+/// The path of the common Makefile below `headers`.
 fn common(makefile: &str, headers: &Path) -> Option<PathBuf> {
     let included = makefile.lines().find_map(|line| line.strip_prefix("include "))?;
     let at = included.find("usr/src/linux-headers-")?;
@@ -101,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_that_are_not_installed_find_their_common_part_wherever_they_are() {
+    fn the_include_is_redirected_to_the_unpacked_common_tree() {
         let headers = Path::new("/t/headers");
         let expected = Path::new("/t/headers/usr/src/linux-headers-6.1.0-56-common/Makefile");
         for prefix in ["", "/old"] {

@@ -1,5 +1,4 @@
-//! What a guest finds in its memory when it starts: init, the test binary, the fake CUDA application, the libraries
-//! they need, busybox, mkfs.ext4, and modules for each kernel.
+//! The initramfs of a guest: init, the test binary, programs, their shared libraries, busybox, mkfs.ext4 and kernel modules.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,27 +11,28 @@ use anyhow::{Context as _, bail};
 use super::cpio::Archive;
 use crate::toolchain;
 
-/// What goes into the guest.
+/// Files of the guest.
 pub(super) struct Content<'a> {
-    /// Becomes `/init`, process 1.
+    /// `/init`, process 1.
     pub(super) init: &'a Path,
-    /// Becomes `/tests`, which init runs.
+    /// `/tests`, which init runs.
     pub(super) tests: &'a Path,
-    /// Programs and libraries that tests use, by their paths in the guest.
+    /// Other programs and libraries with their paths in the guest.
     pub(super) programs: &'a [(&'a str, &'a Path)],
-    /// Modules by their paths in the guest, which have the names of their kernels in them; a guest takes its own.
+    /// Modules with their paths in the guest. The paths contain the kernel's name, by which init finds its modules.
     pub(super) modules: &'a [(String, PathBuf)],
 }
 
-/// Writes an initramfs of `content` to the file `into`. Not compressed: unpacking would cost an emulated CPU more
-/// than reading does.
+/// Writes an initramfs to the file `into`. It is not compressed because decompression is slow on an emulated CPU.
 pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
-    let busybox = toolchain::in_path("busybox").context("find busybox: `cargo xtask setup --tests`")?;
+    let busybox =
+        toolchain::in_path("busybox").context("find busybox in PATH; run: cargo xtask setup --tests")?;
     let file = File::create(into).with_context(|| format!("create {}", into.display()))?;
     let mut archive = Archive::new(BufWriter::new(file));
     let mut libraries = BTreeSet::new();
     let strip = into.with_extension("stripped");
-    let mkfs = toolchain::in_path("mkfs.ext4").context("find mkfs.ext4: `cargo xtask setup --tests`")?;
+    let mkfs =
+        toolchain::in_path("mkfs.ext4").context("find mkfs.ext4 in PATH; run: cargo xtask setup --tests")?;
     let binaries: [(&str, &Path); 4] = [
         ("/init", content.init),
         ("/tests", content.tests),
@@ -59,7 +59,8 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A test binary is tenfold its size with what only a debugger reads, and a guest's memory holds it twice.
+/// Strips debug information, which makes a test binary ten times as large. Guest memory holds every file twice during
+/// unpacking.
 fn without_debug_information(binary: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let stripped = Command::new("strip").args(["--strip-debug", "-o"]).arg(scratch).arg(binary).status();
     let source = if stripped.is_ok_and(|status| status.success()) { scratch } else { binary };
@@ -70,12 +71,12 @@ fn without_debug_information(binary: &Path, scratch: &Path) -> anyhow::Result<Ve
     Ok(bytes)
 }
 
-/// The shared libraries of a binary of our own or of the distribution; none for a static one.
+/// The shared libraries of a binary; empty if it is static. ldd may execute the binary, so only for trusted binaries.
 fn libraries_of(binary: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let output = Command::new("ldd").env("LC_ALL", "C").arg(binary).output().context("run ldd")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(said.contains("not a dynamic executable"), "ldd {}: {said}", binary.display());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(errors.contains("not a dynamic executable"), "ldd {}: {errors}", binary.display());
         return Ok(Vec::new());
     }
     parse_libraries(&String::from_utf8_lossy(&output.stdout))
@@ -87,7 +88,7 @@ fn parse_libraries(ldd: &str) -> anyhow::Result<Vec<PathBuf>> {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [name, "=>", "not", "found"] => bail!("find the shared library {name}"),
             [_, "=>", path, _] => libraries.push(PathBuf::from(path)),
-            // The loader itself. The kernel's own library, also alone on its line, has no path.
+            // The loader. The vDSO has no path.
             [path, _] if path.starts_with('/') => libraries.push(PathBuf::from(path)),
             _ => {}
         }
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_gets_the_loader_and_every_library_that_has_a_file() {
+    fn the_loader_and_all_libraries_with_a_file_are_packed() {
         let ldd = "\
 \tlinux-vdso.so.1 (0x00007ffd)
 \tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x00007f1)
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_is_missing_here_is_said_before_the_guest_dies_of_it() {
+    fn a_missing_library_is_an_error_before_the_guest_boots() {
         let error = parse_libraries("\tlibnvidia.so.1 => not found\n").unwrap_err();
         assert_eq!(error.to_string(), "find the shared library libnvidia.so.1");
     }

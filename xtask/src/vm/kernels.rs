@@ -1,6 +1,6 @@
-//! Debian's kernels for virtual machines: found in the archive's suites, downloaded and unpacked, never installed.
+//! Debian kernels for guests, downloaded and unpacked, not installed.
 //!
-//! A kernel that was fetched once is used until its folder goes.
+//! A downloaded kernel is used until its directory is deleted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,35 +10,35 @@ use anyhow::{Context as _, bail};
 use crate::archive::Archive;
 use crate::{debian, workspace};
 
-/// Debian's flavour for virtual machines, which has built in what a guest needs to boot.
+/// Debian's flavour for virtual machines. It has all drivers built in that a guest needs to boot.
 const FLAVOUR: &str = "-cloud-amd64";
-/// Where each kernel series is found. Security suites go first: newest, and their indexes are small.
+/// Suites of each kernel series. Security suites come first: they have the newest kernels and small package lists.
 const SUITES: [(&str, &[&str]); 3] = [
     ("5.10", &["bullseye-security", "bullseye"]),
     ("6.1", &["bookworm-security", "bookworm"]),
     ("6.12", &["bookworm-security", "trixie-security", "trixie"]),
 ];
-/// Where any other series may be.
+/// Suites for all other series.
 const NEWER: &[&str] = &["trixie-backports", "forky", "sid"];
 
-/// A kernel on this machine's disk.
+/// A downloaded kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    /// What was asked for, such as `6.1`.
+    /// Requested series, such as `6.1`.
     pub(crate) series: String,
-    /// What the package calls it, such as `6.1.0-56`.
+    /// Release in the package name, such as `6.1.0-56`.
     pub(crate) release: String,
     /// The bootable image.
     pub(crate) image: PathBuf,
 }
 
 impl Kernel {
-    /// What the kernel calls itself, such as `6.1.0-56-cloud-amd64`.
+    /// Release that `uname -r` prints, such as `6.1.0-56-cloud-amd64`.
     pub(crate) fn name(&self) -> String {
         format!("{}{FLAVOUR}", self.release)
     }
 
-    /// Where all that belongs to it is kept; emptied when the series gets another kernel.
+    /// The directory for the kernel and everything built for it. It is emptied when a new kernel of the series is downloaded.
     pub(crate) fn dir(&self) -> PathBuf {
         dir(&self.series)
     }
@@ -48,15 +48,15 @@ fn dir(series: &str) -> PathBuf {
     workspace::scratch().join("vm/kernels").join(series)
 }
 
-/// Debian's suites that may have the kernels of a series.
+/// Debian suites that may have the kernels of a series.
 pub(crate) fn suites(series: &str) -> &'static [&'static str] {
     SUITES.iter().find(|(name, _)| *name == series).map_or(NEWER, |(_, suites)| suites)
 }
 
-/// Finds the kernel of a series, downloading the newest there is if none was yet.
+/// The kernel of a series. If none was downloaded before, downloads the newest one.
 pub(crate) fn fetch(series: &str) -> anyhow::Result<Kernel> {
     if !series.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) {
-        bail!("{series:?} is no kernel series such as 6.1");
+        bail!("{series:?} is not a kernel series such as 6.1");
     }
     let dir = dir(series);
     if let Some(kernel) = cached(series, &dir) {
@@ -70,7 +70,7 @@ pub(crate) fn fetch(series: &str) -> anyhow::Result<Kernel> {
         let offered = archive.search(&format!("^linux-image-{series}[.].*{FLAVOUR}$"))?;
         if let Some(release) = newest(&offered) {
             let unpacked = unpack(&archive, release, &dir)?;
-            fs::write(dir.join("release"), release).context("note the kernel's release")?;
+            fs::write(dir.join("release"), release).context("write the kernel's release")?;
             return Ok(Kernel { series: series.to_owned(), release: release.to_owned(), image: unpacked });
         }
     }
@@ -83,7 +83,7 @@ fn cached(series: &str, dir: &Path) -> Option<Kernel> {
     image.is_file().then(|| Kernel { series: series.to_owned(), release, image })
 }
 
-/// The newest release among package names, by the numbers in them.
+/// The newest release among package names. Releases are compared by their numbers.
 fn newest(packages: &[String]) -> Option<&str> {
     let releases =
         packages.iter().filter_map(|name| name.strip_prefix("linux-image-")?.strip_suffix(FLAVOUR));
@@ -94,13 +94,13 @@ fn numbers(release: &str) -> Vec<u64> {
     release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }
 
-/// Puts the image of a release at `into/vmlinuz`.
+/// Downloads the image of a release to `into/vmlinuz`.
 fn unpack(archive: &Archive, release: &str, into: &Path) -> anyhow::Result<PathBuf> {
-    // From 7.x on the image is in a package of its own.
+    // Linux 7.0 and later have the image in a separate package.
     let apart = archive.search(&format!("^linux-binary-{}{FLAVOUR}$", release.replace('+', "[+]")))?;
     let package = apart.into_iter().next().unwrap_or_else(|| format!("linux-image-{release}{FLAVOUR}"));
     let unpacked = into.join("download");
-    debian::clear(into)?;
+    debian::make_empty_dir(into)?;
     archive.unpack(&[&package], &unpacked)?;
     let image = into.join("vmlinuz");
     let name = format!("{release}{FLAVOUR}");
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_release_is_the_one_with_the_greatest_numbers() {
+    fn releases_are_compared_by_their_numbers() {
         let names =
             ["linux-image-6.12.99+deb12-cloud-amd64", "linux-image-6.12.117+deb12-cloud-amd64", "other"];
         assert_eq!(newest(&names.map(str::to_owned)), Some("6.12.117+deb12"));
@@ -127,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_is_none_is_refused_before_it_becomes_a_path() {
+    fn an_invalid_series_is_rejected_before_it_is_used_as_a_path() {
         for series in ["../etc", "6..1", "", "6.x"] {
-            assert!(fetch(series).unwrap_err().to_string().contains("no kernel series"), "{series:?}");
+            assert!(fetch(series).unwrap_err().to_string().contains("not a kernel series"), "{series:?}");
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The modules that stand in for the NVIDIA driver, `tests/nvidia-module`, built for a guest's kernel: nvidia-uvm, and nvidia
-//! twice, once with the names that functions had before 545.23.06.
+//! The fake NVIDIA driver (`tests/nvidia-module`), built for a guest's kernel: nvidia-uvm, and two variants of nvidia. The
+//! second variant has the function names of drivers before 545.23.06.
 //!
-//! With the headers and the build programs that Debian offers for exactly that kernel, downloaded once and unpacked,
-//! never installed, and with this host's gcc: a build takes some six seconds, and none if nothing has changed.
+//! A build takes six seconds; make skips it if no source has changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use super::headers::Headers;
 use super::kernels::Kernel;
 use crate::workspace;
 
-/// Where the sources are, from the repository's root.
+/// Sources, relative to the root of the repository.
 const SOURCES: &str = "tests/nvidia-module";
 const BUILDS: [Build; 2] = [
     Build {
@@ -32,12 +31,12 @@ const BUILDS: [Build; 2] = [
 struct Build {
     directory: &'static str,
     argument: &'static str,
-    /// The files that are taken, each with its name in a guest.
+    /// Built files with their names in a guest.
     modules: &'static [(&'static str, &'static str)],
 }
 
-/// Builds the modules for a kernel and returns them by their names in a guest; `None` if that kernel's headers are not
-/// offered any more.
+/// Builds the modules for a kernel and returns them with their names in a guest. `None` if the kernel's headers are not
+/// available any more.
 pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<Vec<(String, PathBuf)>>> {
     let Some(headers) = Headers::of(kernel)? else {
         return Ok(None);
@@ -45,25 +44,29 @@ pub(super) fn build(kernel: &Kernel) -> anyhow::Result<Option<Vec<(String, PathB
     let builds = BUILDS.iter().map(|build| {
         let output = kernel.dir().join(build.directory);
         copy(&workspace::root().join(SOURCES), &output)?;
-        let what = format!("build the NVIDIA stand-in for {}, {}", kernel.name(), build.argument);
+        let what = format!("build the fake NVIDIA driver for {}, {}", kernel.name(), build.argument);
         headers.build(&what, &output, &[build.argument])?;
-        take(&output, build.modules)
+        modules_of(&output, build.modules)
     });
     let modules: Vec<_> = builds.collect::<anyhow::Result<_>>()?;
     Ok(Some(modules.concat()))
 }
 
-/// The modules that a build left, by their names in a guest.
-fn take(output: &Path, modules: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let take = |(file, name): &(&str, &str)| {
+/// The modules of a build with their names in a guest.
+fn modules_of(output: &Path, modules: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let find = |(file, name): &(&str, &str)| {
         let module = output.join(file);
-        anyhow::ensure!(module.is_file(), "build the NVIDIA stand-in: make left no {}", module.display());
+        anyhow::ensure!(
+            module.is_file(),
+            "build the fake NVIDIA driver: make did not create {}",
+            module.display()
+        );
         Ok(((*name).to_owned(), module))
     };
-    modules.iter().map(take).collect()
+    modules.iter().map(find).collect()
 }
 
-/// Copies the sources that have changed: make goes by their dates.
+/// Copies files with changed content only, because make compares modification times.
 pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))?.flatten() {
@@ -81,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_copied_only_when_it_has_changed() {
+    fn a_source_is_copied_only_if_its_content_has_changed() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(from.path().join("a.c"), "1").unwrap();
         copy(from.path(), to.path()).unwrap();

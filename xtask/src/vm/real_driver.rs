@@ -1,11 +1,11 @@
-//! `cargo xtask vm --real-driver`: the agent against NVIDIA's real kernel modules, without a GPU.
+//! `cargo xtask vm --real-driver` tests the agent with NVIDIA's real kernel modules, without a GPU.
 //!
-//! Debian's packages of the driver are downloaded, built for a guest's kernel and cached below `target/xtask`; nothing
-//! is installed. In the guest a fake PCI device (`tests/real-driver`) makes the real driver register a GPU that it
-//! cannot initialize. Programs send requests to the driver under a recorder (`tests/ioctl-recorder`), and the tests
-//! (`tests/tests/real_driver.rs`) compare the agent's metrics with the record.
+//! Debian's driver packages are downloaded, built for a guest's kernel and cached below `target/xtask`; nothing is
+//! installed. In the guest, a fake PCI device (`tests/real-driver`) makes the real driver register a GPU that it
+//! cannot initialize. A preloaded library (`tests/ioctl-recorder`) records the requests of test programs to the driver,
+//! and the tests (`tests/tests/real_driver.rs`) compare the agent's metrics with the record.
 //!
-//! By default only the open kernel modules (MIT or GPL-2, Debian's `contrib`) are used. `--non-free` adds the
+//! By default, only the open kernel modules (MIT or GPL-2, Debian's `contrib`) are used. `--non-free` adds the
 //! proprietary modules and NVIDIA's own programs.
 
 mod build;
@@ -26,13 +26,13 @@ use crate::step;
 use build::Modules;
 use packages::{BRANCHES, Branch, Flavour};
 
-/// The kernel of the guests: Debian 12's, for which both branches of the driver build.
+/// The kernel of the guests: Debian 12's, because both driver branches build for it.
 const SERIES: &str = "6.1";
 
-/// The fake GPU's registers are in memory that the kernel leaves alone.
+/// The fake GPU's registers are in memory that `memmap` excludes from the kernel's use.
 const MACHINE: Machine = Machine { memory_mib: 2500, append: "memmap=32M$0x70000000" };
 
-/// A branch in one of its flavours: one guest.
+/// A driver branch and flavour: one guest.
 #[derive(Clone, Copy, Debug)]
 struct Variant {
     branch: &'static Branch,
@@ -40,25 +40,25 @@ struct Variant {
 }
 
 impl Variant {
-    /// Names files and folders: `535-open`.
+    /// Name of files and directories, such as `535-open`.
     fn name(self) -> String {
         format!("{}-{}", self.branch.name, self.flavour.name())
     }
 
-    /// What its row is called.
+    /// Name of the row.
     fn layer(self) -> String {
         format!("driver {} {}", self.branch.name, self.flavour.name())
     }
 }
 
-/// Why a guest cannot be made.
-enum Without {
-    /// The mirror does not have the packages: a skip.
+/// Reason why a guest cannot be prepared.
+enum Unavailable {
+    /// The mirror does not have the packages. Reported as a skip.
     Packages(String),
     Error(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Without {
+impl From<anyhow::Error> for Unavailable {
     fn from(error: anyhow::Error) -> Self {
         Self::Error(error)
     }
@@ -89,66 +89,66 @@ pub(super) fn planned(arguments: &Arguments) -> Vec<Planned> {
         .zip(&variants)
         .map(|(guest, variant)| match guest {
             Ok(guest) => Planned::Guest(guest),
-            Err(Without::Packages(reason)) => Planned::Row(Row::skipped(&variant.layer(), reason)),
-            Err(Without::Error(error)) => {
+            Err(Unavailable::Packages(reason)) => Planned::Row(Row::skipped(&variant.layer(), reason)),
+            Err(Unavailable::Error(error)) => {
                 Planned::Row(Row::broken(&variant.layer(), started.elapsed(), &error))
             }
         })
         .collect()
 }
 
-/// Downloads and builds what the guests need, all but our own programs. Says what cannot be had; the rest is done.
+/// Downloads and builds the driver for all requested guests. Prints a note for unavailable packages and goes on.
 pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     let kernel = kernels::fetch(SERIES)?;
     let mut result = Ok(());
     for variant in variants(arguments)? {
         match driver(variant, &kernel, arguments) {
             Ok(_) => {}
-            Err(Without::Packages(reason)) => step::note(&reason),
-            Err(Without::Error(error)) => result = result.and(Err(error)),
+            Err(Unavailable::Packages(reason)) => step::note(&reason),
+            Err(Unavailable::Error(error)) => result = result.and(Err(error)),
         }
     }
     result
 }
 
-/// The branches asked for, each in the flavours asked for. Guests with NVIDIA's programs take longest and go first.
+/// The requested branches in the requested flavours. Guests with NVIDIA's programs take longest, so they come first.
 fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
     let known = || BRANCHES.iter().map(|branch| branch.name).collect::<Vec<_>>().join(" and ");
     for name in &arguments.drivers {
         anyhow::ensure!(
             BRANCHES.iter().any(|branch| branch.name == name),
-            "--driver {name}: the branches that Debian packages are {}",
+            "--driver {name}: Debian packages only the branches {}",
             known()
         );
     }
-    let is_asked_for = |branch: &&Branch| {
+    let is_requested = |branch: &&Branch| {
         arguments.drivers.is_empty() || arguments.drivers.iter().any(|name| name == branch.name)
     };
     let flavours: &[Flavour] =
         if arguments.non_free { &[Flavour::Proprietary, Flavour::Open] } else { &[Flavour::Open] };
-    let branches: Vec<_> = BRANCHES.iter().filter(is_asked_for).collect();
+    let branches: Vec<_> = BRANCHES.iter().filter(is_requested).collect();
     let of = |&flavour: &Flavour| branches.iter().map(move |&branch| Variant { branch, flavour });
     Ok(flavours.iter().flat_map(of).collect())
 }
 
-/// What a guest has of the driver.
+/// The driver files of a guest.
 struct Driver {
     modules: Modules,
-    /// NVIDIA's programs and libraries, by their paths in the guest.
+    /// NVIDIA's programs and libraries with their paths in the guest.
     user_space: Option<Vec<(&'static str, PathBuf)>>,
 }
 
-/// Builds what a guest has of the driver, unless that was done before.
-fn driver(variant: Variant, kernel: &Kernel, arguments: &Arguments) -> Result<Driver, Without> {
+/// Builds the driver for a guest, unless it is cached.
+fn driver(variant: Variant, kernel: &Kernel, arguments: &Arguments) -> Result<Driver, Unavailable> {
     let Some(headers) = Headers::of(kernel)? else {
-        return Err(Without::Packages(format!(
+        return Err(Unavailable::Packages(format!(
             "no suite has the headers of Linux {} any more",
             kernel.release
         )));
     };
     let Some(modules) = Modules::of(variant, kernel, &headers)? else {
         let (package, component) = (variant.flavour.package(), variant.flavour.component());
-        return Err(Without::Packages(format!(
+        return Err(Unavailable::Packages(format!(
             "the mirror has no {package} {} in Debian's {} {component}",
             variant.branch.name, variant.branch.suite
         )));
@@ -157,13 +157,13 @@ fn driver(variant: Variant, kernel: &Kernel, arguments: &Arguments) -> Result<Dr
     Ok(Driver { modules, user_space })
 }
 
-/// Builds all that a guest needs.
+/// Builds and packs all files of a guest.
 fn plan(
     variant: Variant,
     kernel: &Kernel,
     programs: &content::Programs,
     arguments: &Arguments,
-) -> Result<Bootable, Without> {
+) -> Result<Bootable, Unavailable> {
     let Driver { modules, user_space } = driver(variant, kernel, arguments)?;
     let note = format!(
         "NVIDIA {} on Linux {}{}",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_open_flavour_is_used_unless_asked_for_the_other() {
+    fn the_proprietary_flavour_is_used_only_with_non_free() {
         assert_eq!(names(&[], false).unwrap(), ["535-open", "550-open"]);
         let both = ["535-proprietary", "550-proprietary", "535-open", "550-open"];
         assert_eq!(names(&[], true).unwrap(), both);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_debian_does_not_package_is_refused_with_those_it_does() {
+    fn an_unknown_branch_is_rejected_with_a_list_of_the_known_ones() {
         let error = names(&["570"], false).unwrap_err().to_string();
         assert!(error.contains("570") && error.contains("535 and 550"), "{error}");
     }

@@ -1,11 +1,10 @@
-//! What containers ask of the driver. None of it says how busy a GPU is.
+//! Calls of containers to the driver. They do not show how busy a GPU is.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::{CONTAINER, growth, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let cold = |phase: &str| {
         promql(&format!(
@@ -13,12 +12,13 @@ pub(super) fn row() -> Row {
         ))
     };
     Row {
-        title: "Calls to the driver",
+        title: "Driver calls",
         panels: vec![
             Panel::lines(
-                "Calls",
+                "Driver call rate",
                 "cps",
-                "The twenty commonest commands. No measure of how busy a GPU is: starting a kernel makes no call.",
+                "Calls per second of the 20 most frequent commands. Not a measure of GPU load: a kernel launch makes no \
+                 call.",
             )
             .query(
                 "{{container}} {{pod}} {{command}}",
@@ -27,7 +27,7 @@ pub(super) fn row() -> Row {
                      (rate(glassbox_container_nvidia_ioctls_total{CONTAINERS}[$__rate_interval])))",
                 ),
             ),
-            Panel::lines("P99 ioctl duration", "s", "One in a hundred ioctls on the device took longer.")
+            Panel::lines("P99 ioctl duration", "s", "99 % of the ioctls on the device are shorter.")
                 .logarithmic()
                 .query(
                     "{{container}} {{pod}} {{device}}",
@@ -40,7 +40,7 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Mean ioctl duration",
                 "s",
-                "The twenty slowest commands. Commands without series of their own are in other.",
+                "The 20 slowest commands. Commands without their own series are counted as other.",
             )
             .logarithmic()
             .query(
@@ -53,10 +53,10 @@ pub(super) fn row() -> Row {
                 ),
             ),
             Panel::lines(
-                "Refused calls",
+                "Failed driver calls",
                 "short",
-                "By the status that the driver left. Some are normal while CUDA starts and tries what there is: \
-                 not_supported, object_not_found.",
+                "Failed calls by status. While CUDA starts, some not_supported and object_not_found are normal because it \
+                 probes for features.",
             )
             .query(
                 "{{container}} {{pod}} {{command}} {{status}}",
@@ -66,50 +66,51 @@ pub(super) fn row() -> Row {
                 )),
             ),
             Panel::lines(
-                "Memory granted and given back",
+                "GPU memory allocated and freed",
                 "Bps",
-                "By calls. What a process holds at its end is given back without one.",
+                "Bytes per second, from driver calls. Memory that a process still holds when it exits is freed without a \
+                 call and not counted.",
             )
             .query(
-                "{{container}} {{pod}} granted",
+                "{{container}} {{pod}} allocated",
                 &promql(
                     "sum EACH (rate(glassbox_container_gpu_memory_allocated_bytes_total{CONTAINERS}[$__rate_interval]))",
                 ),
             )
             .query(
-                "{{container}} {{pod}} given back",
+                "{{container}} {{pod}} freed",
                 &promql("sum EACH (rate(glassbox_container_gpu_memory_freed_bytes_total{CONTAINERS}[$__rate_interval]))"),
             )
             .query(
-                "{{container}} {{pod}} of the host, pinned",
+                "{{container}} {{pod}} host memory pinned",
                 &promql(
                     "sum EACH (rate(glassbox_container_gpu_host_memory_pinned_bytes_total{CONTAINERS}[$__rate_interval]))",
                 ),
             ),
             Panel::table(
                 "Cold start",
-                "Of the process that last made a CUDA context, from its start. Loaded: its last allocation of 16 MiB or \
-                 more; what comes more than 30 s after the one before no longer belongs to the start.",
+                "Time since process start, for the process that last created a CUDA context. Model loaded: its last \
+                 allocation of at least 16 MiB. The start ends after 30 s without such an allocation.",
             )
             .size(12, 8)
             .column("Driver opened", "s", &cold("driver_opened"))
             .column("Context ready", "s", &cold("context_ready"))
-            .column("Loaded", "s", &cold("last_large_allocation")),
+            .column("Model loaded", "s", &cold("last_large_allocation")),
             Panel::lines(
-                "Contexts made and calls under way",
+                "CUDA contexts created and calls in flight",
                 "short",
-                "A service that makes contexts again and again pays for a cold start each time.",
+                "Each new context costs a cold start.",
             )
             .size(24, 8)
             .query(
-                "{{container}} {{pod}} contexts made",
+                "{{container}} {{pod}} contexts created",
                 &promql(&format!(
                     "sum EACH {}",
                     growth("glassbox_container_gpu_contexts_created_total{CONTAINERS}", "$__rate_interval")
                 )),
             )
             .query(
-                &format!("{CONTAINER} calls under way"),
+                &format!("{CONTAINER} calls in flight"),
                 &promql("sum EACH (glassbox_container_nvidia_ioctls_in_flight{CONTAINERS})"),
             ),
         ],

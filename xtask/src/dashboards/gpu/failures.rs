@@ -1,4 +1,4 @@
-//! Whether anything is failing.
+//! Failures of GPUs, of the driver and of allocations.
 
 use crate::dashboards::{
     panel::{Panel, Row},
@@ -7,11 +7,10 @@ use crate::dashboards::{
 
 const RED_FROM_ONE: &[(f64, &str)] = &[(0.5, "red")];
 
-/// The row.
 pub(super) fn row() -> Row {
     let mut panels = numbers();
     panels.extend(lines());
-    Row { title: "Is anything failing?", panels }
+    Row { title: "Failures", panels }
 }
 
 fn numbers() -> Vec<Panel> {
@@ -20,21 +19,21 @@ fn numbers() -> Vec<Panel> {
     };
     let in_all = |selector: &str| format!("sum({})", growth(selector, "$__range"));
     vec![
-        Panel::lamps(
-            "GPUs",
+        Panel::up_down(
+            "GPU status",
             "up",
             "lost",
-            "Lost: it has fallen off the bus, waits for a reset, could not be initialized (then it is shown by its PCI \
-             address), or NVML hangs.",
+            "A GPU is lost if it has fallen off the bus, needs a reset or could not be initialized (then it is shown by its \
+             PCI address), or if NVML hangs.",
         )
         .query(
             "{{instance}} GPU {{gpu}}{{pci_bus_id}}",
             &promql("min by (instance, gpu, pci_bus_id) (glassbox_gpu_up{GPUS})"),
         ),
         number(
-            "Memory refused for good",
+            "Failed GPU allocations",
             "short",
-            "Allocations that the driver refused and after which nothing as large was granted, in the time shown.",
+            "Allocations in the time range that the driver rejected and that did not succeed later.",
             &format!(
                 "{} - {}",
                 in_all("glassbox_container_gpu_memory_allocation_failures_total{CONTAINERS}"),
@@ -44,33 +43,34 @@ fn numbers() -> Vec<Panel> {
         .once()
         .limits(RED_FROM_ONE),
         number(
-            "Longest wait for the driver",
+            "Longest driver wait",
             "s",
-            "How long no call of a container has begun or ended while some are under way. Red from 10 s: it hangs.",
+            "Longest time without progress (no call started or ended) while calls are in flight. Red from 10 s: the driver \
+             hangs.",
             "max(glassbox_container_nvidia_ioctl_waiting_seconds{CONTAINERS})",
         )
         .highest()
         .limits(&[(5.0, "yellow"), (10.0, "red")]),
         number(
-            "Xid errors",
+            "GPU errors (Xid)",
             "short",
-            "Errors that the driver reported, in the time shown.",
+            "Xid errors that the driver reported in the time range.",
             &in_all("glassbox_gpu_xid_errors_total{GPUS}"),
         )
         .once()
         .limits(RED_FROM_ONE),
         number(
-            "Clocks held down",
+            "Clock throttling",
             "percentunit",
-            "Share of time, on the GPU, for the reason and at the time where it is longest.",
+            "Share of time with reduced clocks: the maximum over GPUs, reasons and the time range.",
             "max(rate(glassbox_gpu_throttled_seconds_total{GPUS, reason!=\"low_utilization\"}[$__rate_interval]))",
         )
         .highest()
         .limits(&[(0.1, "yellow"), (0.5, "red")]),
         number(
-            "Uncorrected memory errors",
+            "Uncorrected ECC errors",
             "short",
-            "Of the GPUs' own memory (ECC): the most at any time shown.",
+            "Uncorrected errors of GPU memory: the maximum in the time range.",
             "sum(increase(glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}[$__rate_interval]))",
         )
         .highest()
@@ -84,10 +84,10 @@ fn lines() -> Vec<Panel> {
         |by: &str, selector: &str| promql(&format!("sum {by} {}", growth(selector, "$__rate_interval")));
     vec![
         lines(
-            "Refused allocations of GPU memory",
+            "GPU allocation failures",
             "short",
-            "Recovered: the same process then got as much, as a framework that empties its cache does. What is \
-             refused and not recovered, a request has lost.",
+            "Rejected allocations. Recovered: the process got as much memory later, for example because a framework emptied \
+             its cache. A failure that is not recovered is usually a failed request.",
         )
         .query(
             "{{container}} {{pod}} {{reason}}",
@@ -101,29 +101,28 @@ fn lines() -> Vec<Panel> {
             &grown("EACH", "glassbox_container_gpu_memory_allocation_failures_recovered_total{CONTAINERS}"),
         )
         .query(
-            "{{container}} {{pod}} memory of the host",
+            "{{container}} {{pod}} host memory",
             &grown("EACH", "glassbox_container_gpu_host_memory_allocation_failures_total{CONTAINERS}"),
         ),
         lines(
-            "Waiting for the driver",
+            "Driver wait",
             "s",
-            "Time since a call last began or ended while some are under way; nothing where none is. It grows \
-             where the driver hangs.",
+            "Time since a call last started or ended while calls are in flight. It grows while the driver hangs.",
         )
         .query(CONTAINER, &promql("max EACH (glassbox_container_nvidia_ioctl_waiting_seconds{CONTAINERS})")),
         lines(
-            "Xid errors by number",
+            "GPU errors by Xid",
             "short",
-            "NVIDIA's list of Xid errors explains the numbers; 79 is a GPU that has fallen off the bus.",
+            "NVIDIA's documentation lists the Xid numbers. 79: the GPU has fallen off the bus.",
         )
         .query(
             "{{instance}} GPU {{gpu}} Xid {{xid}}",
             &grown("by (instance, gpu, xid)", "glassbox_gpu_xid_errors_total{GPUS}"),
         ),
-        Panel::bands(
-            "Why clocks are held down",
+        Panel::states(
+            "Clock throttling reasons",
             &[(1, "active", "orange")],
-            "The reasons in force at each scrape. That the GPU is idle is none.",
+            "Active reasons at each scrape, without reason idle.",
         )
         .size(12, 8)
         .query(
@@ -132,7 +131,7 @@ fn lines() -> Vec<Panel> {
                 "max by (instance, gpu, reason) (glassbox_gpu_throttle_active{GPUS, reason!=\"idle\"}) == 1",
             ),
         ),
-        lines("Time with clocks held down", "percentunit", "As the driver measures it, by reason. That there is little to do is none.")
+        lines("Time throttled", "percentunit", "Share of time with reduced clocks by reason, measured by the driver, without reason low_utilization.")
             .size(12, 8)
             .up_to(1.0)
             .query(

@@ -1,22 +1,21 @@
-//! Who holds the memory of the GPUs.
+//! GPU memory by container.
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
     promql::{GPU, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     Row {
-        title: "Who holds the GPU memory?",
+        title: "GPU memory",
         panels: vec![
             Panel::lines(
-                "Held by each container",
+                "GPU memory by container",
                 "bytes",
-                "Device memory that its processes hold, and as a dashed line all that the GPU has.",
+                "Device memory allocated by the container's processes. The dashed line is the total memory of the GPU.",
             )
             .size(10, 9)
-            .dashed("/^all of /")
+            .dashed("/^total of /")
             .query(
                 "{{container}} {{pod}} on GPU {{gpu}}",
                 &promql(
@@ -24,11 +23,12 @@ pub(super) fn row() -> Row {
                      (glassbox_container_gpu_memory_used_bytes{HOLDERS})",
                 ),
             )
-            .query("all of {{instance}} GPU {{gpu}}", &promql("max DEVICE (glassbox_gpu_memory_total_bytes{GPUS})")),
+            .query("total of {{instance}} GPU {{gpu}}", &promql("max DEVICE (glassbox_gpu_memory_total_bytes{GPUS})")),
             Panel::lines(
-                "Allocated, of the GPU's memory",
+                "GPU memory usage",
                 "percentunit",
-                "By whomever. The peak is the most in 15 s, so what came and went between two scrapes is seen.",
+                "Allocated memory / total memory, over all processes. The peak is the maximum in 15 s, so that allocations \
+                 between two scrapes are visible.",
             )
             .size(7, 9)
             .up_to(1.0)
@@ -48,10 +48,9 @@ pub(super) fn row() -> Row {
                 ),
             ),
             Panel::lines(
-                "Held by others",
+                "GPU memory of other processes",
                 "bytes",
-                "Allocated, but not by the containers selected: by others, by the host, or by processes whose \
-                 memory NVML does not tell.",
+                "Memory allocated by other containers, by host processes, or by processes for which NVML reports no memory.",
             )
             .size(7, 9)
             .query(

@@ -1,11 +1,10 @@
-//! Who gets the time of the GPUs.
+//! GPU time by container.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let share = |title, unit, description, query: &str| {
         Panel::lines(title, unit, description).size(8, 8).query(
@@ -16,21 +15,20 @@ pub(super) fn row() -> Row {
         )
     };
     Row {
-        title: "Who gets the GPU time?",
+        title: "GPU time",
         panels: vec![
             share(
-                "GPU time of each container",
+                "GPU time by container",
                 "percentunit",
-                "Share of time with a kernel of the container on the GPU. It says nothing of how much of the GPU \
-                 that kernel used.",
+                "Share of time in which a kernel of the container ran on the GPU. It does not show how much of the GPU the \
+                 kernel used.",
                 "glassbox_container_gpu_busy_seconds_total",
             )
             .up_to(1.0),
             Panel::lines(
-                "Utilization of each GPU",
+                "GPU utilization",
                 "percentunit",
-                "Share of time with a kernel of anybody on the GPU: the mean of all samples that the driver took, \
-                 and the highest of them in 15 s.",
+                "Share of time in which any kernel ran on the GPU: mean of all samples of the driver, and maximum in 15 s.",
             )
             .size(8, 8)
             .up_to(1.0)
@@ -47,9 +45,9 @@ pub(super) fn row() -> Row {
                 &promql("max DEVICE (glassbox_gpu_utilization_max_ratio{GPUS})"),
             ),
             share(
-                "Power of each container",
+                "Power by container",
                 "watt",
-                "Its share of the GPU's power, by its part of the work. What an idle GPU draws is nobody's.",
+                "GPU power attributed to the container by its share of the GPU time. Idle power is not attributed.",
                 "glassbox_container_gpu_energy_joules_total",
             ),
         ],

@@ -1,37 +1,36 @@
-//! The agent itself: what works, what it costs, what it lost.
+//! The agent itself: status, cost and lost events.
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let lines = |title, unit, description, legend: &str, query: &str| {
         Panel::lines(title, unit, description).size(8, 7).query(legend, &promql(query))
     };
     Row {
-        title: "The agent",
+        title: "Agent",
         panels: vec![
-            Panel::lamps(
-                "Collectors",
+            Panel::up_down(
+                "Collector status",
                 "up",
                 "down",
-                "Down: the collector could not start, or fails. The agent's log has the reason.",
+                "A collector is down if it failed to start or fails at each tick. The agent's log has the reason.",
             )
             .size(24, 3)
             .query("{{collector}}", &promql("min by (collector) (glassbox_collector_up{AGENTS})")),
             lines(
-                "CPU",
+                "Agent CPU usage",
                 "percentunit",
-                "Of one core, kernel programs not included.",
+                "CPU usage of the agent process, as a share of one core. Kernel programs are not included.",
                 "{{instance}}",
                 "sum by (instance) (rate(process_cpu_seconds_total{AGENTS}[$__rate_interval]))",
             ),
             lines(
-                "Memory",
+                "Agent memory usage",
                 "bytes",
-                "Of the process, and of its maps in the kernel.",
+                "Resident memory of the agent process, and memory of its kernel maps.",
                 "{{instance}} process",
                 "sum by (instance) (process_resident_memory_bytes{AGENTS})",
             )
@@ -40,17 +39,17 @@ pub(super) fn row() -> Row {
                 &promql("sum by (instance) (glassbox_map_memory_bytes{AGENTS})"),
             ),
             lines(
-                "Tick",
+                "Tick duration",
                 "s",
-                "How long the last reading of everything took.",
+                "Duration of the last tick, in which all collectors read their sources.",
                 "{{instance}}",
                 "max by (instance) (glassbox_tick_duration_seconds{AGENTS})",
             ),
             lines(
-                "Mean run of a kernel program",
+                "Mean run time of kernel programs",
                 "s",
-                "The kernel measures it for one second in thirty, as measuring costs more than most \
-                 programs; that cost is included here.",
+                "Mean run time per call. The kernel measures it for one second in thirty because the measurement \
+                 costs more than most programs; its cost is included.",
                 "{{program}}",
                 "sum by (program) (rate(glassbox_probe_run_seconds_total{AGENTS}[$__rate_interval])) \
                  / (sum by (program) (rate(glassbox_probe_runs_total{AGENTS}[$__rate_interval])) > 0)",
@@ -59,14 +58,14 @@ pub(super) fn row() -> Row {
             lines(
                 "Lost events",
                 "short",
-                "Facts that could not be kept. Should be 0: else something is missing from the other panels.",
+                "Events that the agent could not process. Should be 0. Otherwise the other panels miss data.",
                 "{{source}}",
                 "sum by (source) (increase(glassbox_lost_events_total{AGENTS}[$__rate_interval]))",
             ),
             lines(
-                "Kernel maps in use",
+                "Kernel map usage",
                 "percentunit",
-                "A full map means that further containers get no kernel counters of their own.",
+                "Used entries / capacity of each map. If a map is full, new containers get no kernel counters.",
                 "{{map}}",
                 "max by (map) (glassbox_map_entries{AGENTS} / glassbox_map_capacity_entries{AGENTS})",
             )

@@ -1,20 +1,19 @@
-//! CPU time and throttling.
+//! CPU usage and throttling.
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     Row {
         title: "CPU",
         panels: vec![
             Panel::lines(
-                "CPU used",
+                "CPU usage",
                 "short",
-                "In cores: 1 is one core kept busy. A query that is often copied, 100 - avg(rate(...)) * \
-                 100, shows the idle share of one core instead, and falls below 0 above one core.",
+                "CPU usage in cores. The often copied query 100 - avg(rate(...)) * 100 shows the idle share of one \
+                 core instead, and is negative above one core.",
             )
             .size(8, 8)
             .query(
@@ -22,9 +21,9 @@ pub(super) fn row() -> Row {
                 &promql("sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval]))"),
             ),
             Panel::lines(
-                "CPU used, of its quota",
+                "CPU usage / quota",
                 "percentunit",
-                "Share of the CPU time that the container may use. Only containers with a quota.",
+                "CPU usage as a share of the quota. Only containers with a quota.",
             )
             .size(8, 8)
             .up_to(1.0)
@@ -38,9 +37,9 @@ pub(super) fn row() -> Row {
                 ),
             ),
             Panel::lines(
-                "Throttled",
+                "CPU throttling",
                 "percentunit",
-                "Share of quota periods in which the container used up its quota and had to stop. Only \
+                "Share of quota periods in which the container was throttled because it had used up its quota. Only \
                  containers with a quota.",
             )
             .size(8, 8)

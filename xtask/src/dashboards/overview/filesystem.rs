@@ -1,11 +1,10 @@
-//! What containers read from block devices and write to them, and the space that their files take.
+//! Block I/O and disk usage.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let rate = |name: &str| {
         promql(&format!(
@@ -15,32 +14,33 @@ pub(super) fn row() -> Row {
     };
     const DEVICE: &str = "{{container}} {{pod}} {{device}}";
     Row {
-        title: "Block I/O and disk space",
+        title: "Block I/O and disk usage",
         panels: vec![
             Panel::lines(
-                "Read",
+                "Bytes read",
                 "Bps",
-                "Bytes per second from block devices; what the page cache has costs none. Nothing is shown on cgroup v1 \
-                 with Linux 6.10 or newer, which no longer counts there.",
+                "Bytes read from block devices per second, without reads served from the page cache. Not available on \
+                 cgroup v1 with Linux 6.10 or newer.",
             )
             .size(6, 8)
             .query(DEVICE, &rate("reads_bytes")),
             Panel::lines(
-                "Written",
+                "Bytes written",
                 "Bps",
-                "Bytes per second to block devices. On cgroup v1, what the page cache writes back later is nobody's.",
+                "Bytes written to block devices per second. On cgroup v1, writeback from the page cache is not \
+                 attributed to a container.",
             )
             .size(6, 8)
             .query(DEVICE, &rate("writes_bytes")),
-            Panel::lines("Requests", "iops", "Reads and writes per second.")
+            Panel::lines("I/O requests", "iops", "Read and write requests per second.")
                 .size(6, 8)
                 .query(&format!("{DEVICE} reads"), &rate("reads"))
                 .query(&format!("{DEVICE} writes"), &rate("writes")),
             Panel::lines(
-                "Disk space",
+                "Disk usage",
                 "bytes",
-                "What the files written by each container take, its image and its volumes left out. \
-                 Docker's containers without a quota are shown where disk.walk is on.",
+                "Size of the files written by each container, without its image and volumes. Docker containers \
+                 without a quota are shown only if disk.walk is on.",
             )
             .size(6, 8)
             .query(

@@ -1,11 +1,11 @@
-//! What containers are doing, and how they end.
+//! Container states, restarts, OOM kills and exit codes.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::{CONTAINER, growth, promql},
 };
 
-/// The label's values, each with the number and the colour that stand for it.
+/// Values of the label `state`, each with its number and colour in the panel.
 const STATES: [(u32, &str, &str); 6] = [
     (1, "running", "green"),
     (2, "created", "blue"),
@@ -15,7 +15,6 @@ const STATES: [(u32, &str, &str); 6] = [
     (6, "dead", "red"),
 ];
 
-/// The row.
 pub(super) fn row() -> Row {
     let of = |(number, state, _): &(u32, &str, &str)| {
         format!("{number} * (glassbox_container_state{{CONTAINERS, state=\"{state}\"}} == 1)")
@@ -25,27 +24,27 @@ pub(super) fn row() -> Row {
         promql(&format!("sum EACH {}", growth(&format!("{family}{{CONTAINERS}}"), "$__rate_interval")))
     };
     Row {
-        title: "Life and death",
+        title: "Container lifecycle",
         panels: vec![
-            Panel::bands("State", &STATES, "What each container is doing; for some minutes after its end, that it ended.")
+            Panel::states("Container state", &STATES, "State of each container. A container that has exited is shown for some minutes.")
                 .size(12, 8)
                 .query(CONTAINER, &promql(&state)),
             Panel::lines(
                 "OOM kills",
                 "short",
-                "Processes that the kernel killed because the container reached its memory limit, or the host had no \
-                 memory left. Counted where it happens: also of a container that was killed whole.",
+                "Processes killed by the kernel because the container reached its memory limit or the host ran out of \
+                 memory. Includes kills that ended the container.",
             )
             .size(6, 8)
             .query(CONTAINER, &grown("container_oom_events_total")),
-            Panel::lines("Restarts", "short", "Starts of a container that had run before, by whomever.")
+            Panel::lines("Restarts", "short", "Starts of a container that had run before, for any reason.")
                 .size(6, 8)
                 .query(CONTAINER, &grown("glassbox_container_restarts_total")),
             Panel::lines(
                 "Exit codes",
                 "none",
-                "Of each container's last run, for some minutes after its end: 0 is well, above 128 it is a signal's \
-                 number and 128, and the legend says why.",
+                "Exit code of the last run, shown for some minutes after the exit: 0 is success, 128 + N is signal N. \
+                 The legend has the exit reason.",
             )
             .size(24, 6)
             .query(

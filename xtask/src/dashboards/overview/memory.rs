@@ -1,11 +1,10 @@
-//! Memory, and how near it is to its limit.
+//! Memory usage and limits.
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     Row {
         title: "Memory",
@@ -13,7 +12,7 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Working set and limit",
                 "bytes",
-                "Memory that cannot be reclaimed easily, and as a dashed line what the container may use.",
+                "Memory that is not easily reclaimed. The dashed line is the memory limit.",
             )
             .size(8, 8)
             .dashed("/^limit of /")
@@ -23,9 +22,9 @@ pub(super) fn row() -> Row {
                 &promql("max EACH (container_spec_memory_limit_bytes{CONTAINERS} > 0) ALIVE"),
             ),
             Panel::lines(
-                "Working set, of its limit",
+                "Working set / limit",
                 "percentunit",
-                "At 100 % the kernel ends a process of the container. Only containers with a limit.",
+                "Near 100 % the kernel reclaims memory, then kills a process (OOM). Only containers with a limit.",
             )
             .size(8, 8)
             .up_to(1.0)
@@ -38,9 +37,9 @@ pub(super) fn row() -> Row {
                 ),
             ),
             Panel::lines(
-                "What it is made of",
+                "Memory breakdown",
                 "bytes",
-                "Anonymous memory is the program's own; page cache are files, and most of it can be dropped.",
+                "Anonymous memory (heap, stacks) and page cache (file data, most of it reclaimable).",
             )
             .size(8, 8)
             .query(

@@ -1,16 +1,15 @@
-//! Traffic of the containers' own interfaces, and of their sockets in the host's network.
+//! Network traffic of containers: of their interfaces, or of their sockets if they use the host network.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let rate = |name: &str| {
         promql(&format!("sum EACH (rate(container_network_{name}_total{{CONTAINERS}}[$__rate_interval]))"))
     };
-    // A container has interfaces of its own or is in the host's network, never both.
+    // A container has either interfaces or the host network, never both.
     let all = |direction: &str| {
         let in_host = format!(
             "sum EACH (rate(glassbox_container_host_network_{direction}_bytes_total{{CONTAINERS}}[$__rate_interval]))"
@@ -21,24 +20,24 @@ pub(super) fn row() -> Row {
         title: "Network",
         panels: vec![
             Panel::lines(
-                "Received",
+                "Bytes received",
                 "Bps",
-                "Bytes per second, headers included. Of containers in the host's network, what their sockets \
-                 receive, loopback included.",
+                "Bytes received per second, including headers. For containers in the host network: bytes received \
+                 by their sockets, including loopback.",
             )
             .size(8, 8)
             .query(CONTAINER, &all("receive")),
-            Panel::lines("Sent", "Bps", "Bytes per second, headers included; else as beside.")
+            Panel::lines("Bytes sent", "Bps", "Bytes sent per second, including headers. Same sources as bytes received.")
                 .size(8, 8)
                 .query(CONTAINER, &all("transmit")),
             Panel::lines(
-                "Packets dropped",
+                "Dropped packets",
                 "pps",
-                "Packets that the container's interfaces dropped. Should be 0.",
+                "Packets dropped by the container's interfaces. Should be 0.",
             )
             .size(8, 8)
-            .query("{{container}} {{pod}} receiving", &rate("receive_packets_dropped"))
-            .query("{{container}} {{pod}} sending", &rate("transmit_packets_dropped")),
+            .query("{{container}} {{pod}} received", &rate("receive_packets_dropped"))
+            .query("{{container}} {{pod}} sent", &rate("transmit_packets_dropped")),
         ],
     }
 }

@@ -1,11 +1,10 @@
-//! Time lost for want of a CPU, memory or I/O.
+//! Pressure stall information (PSI).
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let waiting = |what: &str| {
         let counter = format!("container_pressure_{what}_waiting_seconds_total{{CONTAINERS}}");
@@ -15,24 +14,24 @@ pub(super) fn row() -> Row {
         Panel::lines(title, "percentunit", description).size(8, 8).up_to(1.0).query(CONTAINER, &waiting(what))
     };
     Row {
-        title: "Pressure",
+        title: "Pressure (PSI)",
         panels: vec![
             lines(
-                "Waiting for a CPU",
+                "CPU pressure",
                 "cpu",
-                "Share of the time for which at least one task of the container waited for a CPU, be it for others' sake \
-                 or for its own quota.",
+                "Share of time in which at least one task of the container waited for a CPU, because of other tasks or \
+                 because of its own quota.",
             ),
             lines(
-                "Waiting for memory",
+                "Memory pressure",
                 "memory",
-                "Share of the time for which at least one task waited for memory to be reclaimed or swapped in. Should \
-                 be next to nothing.",
+                "Share of time in which at least one task waited for memory to be reclaimed or swapped in. Should be \
+                 near 0.",
             ),
             lines(
-                "Waiting for I/O",
+                "I/O pressure",
                 "io",
-                "Share of the time for which at least one task waited for a block device.",
+                "Share of time in which at least one task waited for a block device.",
             ),
         ],
     }

@@ -1,11 +1,10 @@
-//! Waiting for a CPU, having it, and losing it.
+//! Run-queue latency, CPU time and context switches.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let quantile = |quantile: &str| {
         promql(&format!(
@@ -17,29 +16,29 @@ pub(super) fn row() -> Row {
         title: "Scheduler",
         panels: vec![
             Panel::heatmap(
-                "Waiting for a CPU",
+                "Run-queue latency",
                 "s",
-                "How long tasks that could run waited for a CPU: the redder, the more of them waited that \
-                 long. A band that rises means that somebody else has the CPU.",
+                "Distribution of the time that runnable tasks waited for a CPU. A band that moves up means that other \
+                 tasks occupy the CPUs.",
             )
             .buckets(&promql(
                 "sum by (le) \
                  (rate(glassbox_container_runqueue_latency_seconds_bucket{CONTAINERS}[$__rate_interval]))",
             )),
             Panel::lines(
-                "P99 wait for a CPU",
+                "P99 run-queue latency",
                 "s",
-                "One in a hundred waits took longer. On an idle host some tens of microseconds.",
+                "99 % of the waits for a CPU are shorter. Tens of microseconds on an idle host.",
             )
             .logarithmic()
             .query(CONTAINER, &quantile("0.99")),
-            Panel::lines("Median wait for a CPU", "s", "Half of the waits took longer.")
+            Panel::lines("Median run-queue latency", "s", "Half of the waits for a CPU are shorter.")
                 .logarithmic()
                 .query(CONTAINER, &quantile("0.5")),
             Panel::lines(
-                "On CPU, of the time it could run",
+                "CPU time / runnable time",
                 "percentunit",
-                "100 %: a task that could run always had a CPU. The rest of the time it waited for one.",
+                "100 % means that runnable tasks always had a CPU. The rest is time spent waiting for one.",
             )
             .up_to(1.0)
             .query(
@@ -55,8 +54,8 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Context switches",
                 "cps",
-                "Voluntary: a task went to sleep. Involuntary: it lost the CPU while it could have gone \
-                 on, so others wanted it, too.",
+                "Context switches per second. Voluntary: the task went to sleep. Involuntary: the task was preempted \
+                 while it was runnable.",
             )
             .query(
                 "{{container}} {{pod}} {{kind}}",

@@ -1,18 +1,18 @@
-//! Rows of panels, and where each panel goes.
+//! Rows of panels, and the position of each panel on Grafana's grid.
 
 use serde_json::{Value, json};
 
 use super::Panel;
 
-/// Panels under a heading.
+/// A row of panels.
 pub(in crate::dashboards) struct Row {
-    /// The heading.
+    /// Title of the row.
     pub(in crate::dashboards) title: &'static str,
-    /// From left to right, then down.
+    /// Panels from left to right, then top to bottom.
     pub(in crate::dashboards) panels: Vec<Panel>,
 }
 
-/// Numbers the panels and sets each on the grid.
+/// Assigns IDs and grid positions.
 pub(in crate::dashboards) fn place(rows: Vec<Row>) -> Vec<Value> {
     let mut placed = Vec::new();
     let (mut x, mut y) = (0, 0);

@@ -1,22 +1,22 @@
-//! How a panel looks.
+//! Style of panels: size, colours, thresholds and axes.
 
 use serde_json::{Value, json};
 
 use super::{Panel, mappings};
 
 impl Panel {
-    /// Width and height in Grafana's grid, which is 24 wide.
+    /// Width and height in grid units. Grafana's grid has 24 columns.
     pub(in crate::dashboards) fn size(mut self, width: u32, height: u32) -> Self {
         (self.width, self.height) = (width, height);
         self
     }
 
-    /// Colours the cells of the last column by how near they are to 1.
+    /// Colours the cells of the last column by thresholds.
     pub(in crate::dashboards) fn coloured(self, steps: &[(f64, &str)]) -> Self {
         self.last_column("thresholds", thresholds(steps))
     }
 
-    /// Shows the values of the last column by name and colour.
+    /// Maps the values of the last column to names and colours.
     pub(in crate::dashboards) fn named(self, values: &[(u32, &str, &str)]) -> Self {
         self.last_column("mappings", mappings(values))
     }
@@ -31,7 +31,7 @@ impl Panel {
         self
     }
 
-    /// Of a number, asks once: the query itself is about all the time shown.
+    /// Makes the queries of a stat panel instant queries. For expressions that cover the time range themselves.
     pub(in crate::dashboards) fn once(mut self) -> Self {
         self.json["options"]["graphMode"] = json!("none");
         for target in self.json["targets"].as_array_mut().into_iter().flatten() {
@@ -40,13 +40,13 @@ impl Panel {
         self
     }
 
-    /// Of a number, shows the highest in the time shown, not the last.
+    /// Shows the maximum in the time range instead of the last value, in a stat panel.
     pub(in crate::dashboards) fn highest(mut self) -> Self {
         self.json["options"]["reduceOptions"]["calcs"] = json!(["max"]);
         self
     }
 
-    /// Lines where the colour changes.
+    /// Sets thresholds; graphs show them as lines.
     pub(in crate::dashboards) fn limits(mut self, steps: &[(f64, &str)]) -> Self {
         let defaults = &mut self.json["fieldConfig"]["defaults"];
         defaults["thresholds"] = thresholds(steps);
@@ -56,30 +56,30 @@ impl Panel {
         self
     }
 
-    /// The scale ends at `max`, unless a value lies above.
+    /// Sets a soft maximum of the axis: larger values extend it.
     pub(in crate::dashboards) fn up_to(mut self, max: f64) -> Self {
         self.json["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] = json!(max);
         self
     }
 
-    /// Each step is ten times the one before.
+    /// Uses a logarithmic axis with base 10.
     pub(in crate::dashboards) fn logarithmic(mut self) -> Self {
         let defaults = &mut self.json["fieldConfig"]["defaults"];
         defaults["custom"]["scaleDistribution"] = json!({ "type": "log", "log": 10 });
-        // A logarithmic scale has no 0.
+        // A logarithmic axis cannot start at 0.
         if let Some(defaults) = defaults.as_object_mut() {
             defaults.remove("min");
         }
         self
     }
 
-    /// Joins points over gaps.
+    /// Connects points across gaps.
     pub(in crate::dashboards) fn over_gaps(mut self) -> Self {
         self.json["fieldConfig"]["defaults"]["custom"]["spanNulls"] = json!(true);
         self
     }
 
-    /// Draws the series whose legend matches `pattern` dashed and unfilled, as limits are.
+    /// Draws series with a legend that matches `pattern` dashed and without fill, for limits.
     pub(in crate::dashboards) fn dashed(mut self, pattern: &str) -> Self {
         let style = json!({ "fill": "dash", "dash": [8, 6] });
         self.json["fieldConfig"]["overrides"] = json!([{

@@ -1,7 +1,7 @@
-//! What the driver's compile tests found out about a kernel, kept for the other flavour.
+//! Cache of the driver's compile tests, which both flavours of a branch share.
 //!
-//! 300 small programs are compiled to learn how a kernel's functions are declared: 85 s on two CPUs. Both flavours of a
-//! branch have the same script.
+//! They compile 300 small programs to detect the declarations of kernel functions, which takes 85 s on two CPUs. Both
+//! flavours have the same script.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use super::packages::{self, Branch};
 use crate::{debian, step};
 
 const SCRIPT: &str = "conftest.sh";
-/// Where make keeps the results, in the folder of the sources.
+/// Directory with the results, below the sources.
 const RESULTS: &str = "conftest";
 
-/// The results for a branch and a kernel, if there are any yet.
+/// Cache directory of a branch and kernel. It may not exist yet.
 pub(super) struct Results(PathBuf);
 
 impl Results {
@@ -25,28 +25,29 @@ impl Results {
         Self(packages::dir().join(format!("{}-conftest", branch.name)).join(kernel.name()))
     }
 
-    /// Hands them to sources that have the same script.
-    pub(super) fn give(&self, source: &Path) -> anyhow::Result<()> {
+    /// Copies the cached results to sources with the same script.
+    pub(super) fn restore(&self, source: &Path) -> anyhow::Result<()> {
         let script = |dir: &Path| fs::read(dir.join(SCRIPT)).ok();
-        if script(&self.0).is_some_and(|kept| Some(kept) == script(source)) {
+        if script(&self.0).is_some_and(|saved| Some(saved) == script(source)) {
             copy(&self.0.join(RESULTS), source)?;
         }
         Ok(())
     }
 
-    /// Keeps what make found out beside the sources.
-    pub(super) fn keep(&self, source: &Path) -> anyhow::Result<()> {
-        debian::clear(&self.0)?;
+    /// Caches the results of a build.
+    pub(super) fn save(&self, source: &Path) -> anyhow::Result<()> {
+        debian::make_empty_dir(&self.0)?;
         copy(&source.join(RESULTS), &self.0)?;
-        // Copied last: results without their script are incomplete and not used.
-        fs::copy(source.join(SCRIPT), self.0.join(SCRIPT)).context("keep the script of the compile tests")?;
+        // Copied last: results without a script are incomplete and not used.
+        fs::copy(source.join(SCRIPT), self.0.join(SCRIPT))
+            .context("cache the script of the compile tests")?;
         Ok(())
     }
 }
 
-/// With the dates, by which make goes.
+/// Copies with modification times, because make compares them.
 fn copy(from: &Path, into: &Path) -> anyhow::Result<()> {
-    let what = format!("copy the compile tests' results into {}", into.display());
+    let what = format!("copy the results of the compile tests to {}", into.display());
     step::run(&what, Command::new("cp").arg("--archive").arg(from).arg(into))
 }
 
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_given_only_to_sources_with_the_same_script() {
+    fn results_are_restored_only_to_sources_with_the_same_script() {
         let dir = tempfile::tempdir().unwrap();
         let source = |name: &str, script: &str| {
             let source = dir.path().join(name);
@@ -67,11 +68,11 @@ mod tests {
         fs::create_dir(first.join(RESULTS)).unwrap();
         fs::write(first.join(RESULTS).join("types.h"), "found").unwrap();
         let results = Results(dir.path().join("kept"));
-        results.give(&same).unwrap();
-        assert!(!same.join(RESULTS).exists(), "there are none yet");
-        results.keep(&first).unwrap();
-        results.give(&same).unwrap();
-        results.give(&other).unwrap();
+        results.restore(&same).unwrap();
+        assert!(!same.join(RESULTS).exists(), "nothing is cached yet");
+        results.save(&first).unwrap();
+        results.restore(&same).unwrap();
+        results.restore(&other).unwrap();
         assert_eq!(fs::read_to_string(same.join(RESULTS).join("types.h")).unwrap(), "found");
         assert!(!other.join(RESULTS).exists());
     }

@@ -1,4 +1,4 @@
-//! What a guest with the real driver has in its memory beside the driver: our programs, built once for all guests.
+//! The programs of guests with the real driver, built once for all guests, and their initramfs.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,28 +11,32 @@ use super::super::{content, initramfs};
 use super::build::Modules;
 use crate::{toolchain, workspace};
 
-/// Where the guest finds the modules.
+/// Directory of the modules in the guest.
 const MODULES: &str = "real-driver";
 
-/// Programs that were built, by the names of their targets.
+/// Built programs by target name.
 pub(super) struct Programs(HashMap<String, PathBuf>);
 
-/// Builds the tests, the programs that they run, and the agent.
+/// Builds the tests, the programs that tests run, and the agent.
 pub(super) fn build_programs() -> anyhow::Result<Programs> {
-    anyhow::ensure!(cfg!(target_arch = "x86_64"), "the guests' kernels are x86-64 and this host is not");
-    toolchain::in_path(QEMU).with_context(|| format!("find {QEMU}: `cargo xtask setup --tests`"))?;
+    anyhow::ensure!(
+        cfg!(target_arch = "x86_64"),
+        "guests need an x86-64 host because their kernels are x86-64"
+    );
+    toolchain::in_path(QEMU)
+        .with_context(|| format!("find {QEMU} in PATH; run: cargo xtask setup --tests"))?;
     println!("  > build the tests of the real driver");
     let mut built =
         content::build(&["test", "--package", "glassbox-tests", "--test", "real_driver", "--no-run"])?;
-    // With any of its tests comes the agent as the tests have compiled it; `cargo build` would compile it again, because its
-    // dependencies have other features then.
+    // Building a test of the agent also builds the agent with the features of the workspace's tests. `cargo build` would
+    // compile it again with other features of its dependencies.
     built.extend(content::build(&["test", "--package", "glassbox", "--test", "command", "--no-run"])?);
     built.extend(content::build(&["build", "--package", "glassbox-ioctl-recorder"])?);
     Ok(Programs(built))
 }
 
 impl Programs {
-    /// Packs the initramfs of a guest; its path.
+    /// Packs the initramfs of a guest and returns its path.
     pub(super) fn pack(
         &self,
         name: &str,
@@ -40,7 +44,7 @@ impl Programs {
         user_space: Option<&[(&'static str, PathBuf)]>,
     ) -> anyhow::Result<PathBuf> {
         let path = workspace::scratch().join(format!("vm/initramfs-{name}.cpio"));
-        let dir = path.parent().context("find the folder of the initramfs")?;
+        let dir = path.parent().context("find the directory of the initramfs")?;
         fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         let mut programs = vec![
             ("/bin/glassbox", self.get("glassbox")?),
@@ -63,6 +67,6 @@ impl Programs {
     }
 
     fn get(&self, name: &str) -> anyhow::Result<&Path> {
-        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("find {name} among what cargo built"))
+        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("find {name} in cargo's output"))
     }
 }

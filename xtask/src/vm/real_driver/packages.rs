@@ -1,4 +1,4 @@
-//! Debian's packages of the NVIDIA driver: which there are, and the files of its user space.
+//! Debian's packages of the NVIDIA driver.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,25 +8,25 @@ use anyhow::Context as _;
 use crate::archive::Archive;
 use crate::workspace;
 
-/// A branch of the driver that Debian packages.
+/// A driver branch that Debian packages.
 #[derive(Debug)]
 pub(super) struct Branch {
-    /// The first number of its releases.
+    /// Major version of the releases.
     pub(super) name: &'static str,
-    /// The suite that has it.
+    /// Debian suite with the packages.
     pub(super) suite: &'static str,
 }
 
-/// All of them, oldest first.
+/// All branches, oldest first.
 pub(super) const BRANCHES: [Branch; 2] =
     [Branch { name: "535", suite: "bookworm" }, Branch { name: "550", suite: "trixie" }];
 
-/// Which kernel modules.
+/// Flavour of the kernel modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flavour {
-    /// MIT or GPL-2.
+    /// Open modules: MIT or GPL-2.
     Open,
-    /// NVIDIA's licence.
+    /// Proprietary modules: NVIDIA's licence.
     Proprietary,
 }
 
@@ -38,7 +38,7 @@ impl Flavour {
         }
     }
 
-    /// The package with the sources of its modules.
+    /// The package with the sources of the modules.
     pub(super) fn package(self) -> &'static str {
         match self {
             Self::Open => "nvidia-open-kernel-dkms",
@@ -46,7 +46,7 @@ impl Flavour {
         }
     }
 
-    /// The component of the archive that has the package.
+    /// Component of Debian's archive with the package.
     pub(super) fn component(self) -> &'static str {
         match self {
             Self::Open => "contrib",
@@ -55,19 +55,19 @@ impl Flavour {
     }
 }
 
-/// The non-free programs and libraries, by package: the beginning of the file's name, and its path in a guest.
+/// Non-free programs and libraries: package, prefix of the file name, path in the guest.
 const USER_SPACE: [(&str, &str, &str); 3] = [
     ("libcuda1", "libcuda.so.", "/usr/lib/x86_64-linux-gnu/libcuda.so.1"),
     ("libnvidia-ml1", "libnvidia-ml.so.", "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"),
     ("nvidia-smi", "nvidia-smi", "/bin/nvidia-smi"),
 ];
 
-/// Where everything of the driver is kept.
+/// Directory for all files of the driver.
 pub(super) fn dir() -> PathBuf {
     workspace::scratch().join("vm/real-driver")
 }
 
-/// A package of a branch, unpacked into `into`, and its version; `None` if the mirror does not have that branch.
+/// Unpacks packages of a branch into `into` and returns their version. `None` if the mirror does not have the branch.
 pub(super) fn unpack(
     branch: &Branch,
     component: &str,
@@ -89,7 +89,7 @@ pub(super) fn unpack(
     Ok(Some(version))
 }
 
-/// The files of a branch's user space, by their paths in a guest; `None` if the mirror does not have them.
+/// User-space files of a branch with their paths in the guest. `None` if the mirror does not have them.
 pub(super) fn user_space(branch: &Branch) -> anyhow::Result<Option<Vec<(&'static str, PathBuf)>>> {
     let dir = dir().join(format!("{}-user-space", branch.name));
     if !dir.is_dir() {
@@ -107,14 +107,14 @@ pub(super) fn user_space(branch: &Branch) -> anyhow::Result<Option<Vec<(&'static
     found.collect::<anyhow::Result<_>>().map(Some)
 }
 
-/// The largest file below `dir` whose name begins with `prefix`: no link, no script.
+/// The largest regular file below `dir` with this name prefix. The largest, because a wrapper script may have the same name.
 fn find(dir: &Path, prefix: &str) -> anyhow::Result<Option<PathBuf>> {
     let mut pending = vec![dir.to_owned()];
     let mut found = None;
     while let Some(dir) = pending.pop() {
         for entry in fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))?.flatten() {
-            let metadata =
-                fs::symlink_metadata(entry.path()).with_context(|| format!("look at {:?}", entry.path()))?;
+            let metadata = fs::symlink_metadata(entry.path())
+                .with_context(|| format!("read the metadata of {:?}", entry.path()))?;
             if metadata.is_dir() {
                 pending.push(entry.path());
             } else if metadata.is_file() && entry.file_name().to_string_lossy().starts_with(prefix) {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_itself_is_found_among_links_and_shorter_files() {
+    fn the_library_is_found_among_links_and_smaller_files() {
         let dir = tempfile::tempdir().unwrap();
         let library = dir.path().join("usr/lib/current/libcuda.so.535.261.03");
         fs::create_dir_all(library.parent().unwrap()).unwrap();

@@ -1,33 +1,32 @@
-//! Counts of a test run, read from what Rust's test harness prints.
+//! Test counts from the output of Rust's test harness.
 //!
-//! A test that cannot run where it is prints a line that starts with `SKIP ` and its reason, and ends; the harness
-//! counts it as passed, so here it moves from the passed to the skipped. The guest's init includes this very
-//! file, so that the counts of a guest and of this host mean the same.
+//! A test that cannot run prints `SKIP ` with a reason and returns. The harness counts it as passed; here it counts as
+//! skipped. The guest's init includes this file, so that counts of guests and of the host have the same meaning.
 
 use std::fmt;
 
-/// How many tests passed, failed and were skipped.
+/// Numbers of tests by result.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Ran and held.
+pub(crate) struct Counts {
+    /// Ran successfully.
     pub(crate) passed: u32,
-    /// Ran and did not hold, or came to no orderly end.
+    /// Failed or crashed.
     pub(crate) failed: u32,
-    /// Did not run, with a reason, or marked `#[ignore]`.
+    /// Skipped with a reason, or marked `#[ignore]`.
     pub(crate) skipped: u32,
 }
 
-/// A [`Tally`] in the making.
+/// Computes [`Counts`] from output lines.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    /// What the harness counted.
-    harness: Tally,
-    /// Tests that said they skip.
+    /// Counts of the harness.
+    harness: Counts,
+    /// Tests that printed a `SKIP ` line.
     skips: u32,
 }
 
 impl Reader {
-    /// Takes one line of output into account.
+    /// Processes one line of output.
     pub(crate) fn line(&mut self, line: &str) {
         if let Some(counts) = line.trim_start().strip_prefix("test result: ") {
             for count in counts.split([';', '.']) {
@@ -43,22 +42,22 @@ impl Reader {
                 }
             }
         } else if line.starts_with("SKIP ") || (line.starts_with("test ") && line.contains(" ... SKIP ")) {
-            // The second form is what a test writes past the harness, which had printed the test's name.
+            // The second form: the test bypasses the harness's capture, which has already printed the test's name.
             self.skips += 1;
         }
     }
 
-    /// The counts, once the run has ended. A run that failed without a failed test is itself a failure: it did
-    /// not build, or died on the way.
-    pub(crate) fn end(self, success: bool) -> Tally {
-        let Tally { passed, failed, skipped } = self.harness;
+    /// The counts after the run. If the run failed without a failed test, it counts as one failure: the build failed or
+    /// the test binary crashed.
+    pub(crate) fn end(self, success: bool) -> Counts {
+        let Counts { passed, failed, skipped } = self.harness;
         let moved = self.skips.min(passed);
         let died = u32::from(!success && failed == 0);
-        Tally { passed: passed - moved, failed: failed + died, skipped: skipped + moved }
+        Counts { passed: passed - moved, failed: failed + died, skipped: skipped + moved }
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
@@ -87,7 +86,7 @@ test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 4 filtered out; 
     }
 
     #[test]
-    fn a_test_that_says_it_skips_is_not_counted_as_passed() {
+    fn a_test_that_prints_skip_is_counted_as_skipped() {
         let output = "\
 test captured ... ok
 ---- captured stdout ----
@@ -101,7 +100,7 @@ test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     }
 
     #[test]
-    fn a_run_that_does_not_build_or_dies_is_a_failure() {
+    fn a_failed_build_or_a_crash_is_a_failure() {
         assert_eq!(read("error: could not compile", false), "0 passed, 1 failed, 0 skipped");
         assert_eq!(read("test a ... ", false), "0 passed, 1 failed, 0 skipped");
     }

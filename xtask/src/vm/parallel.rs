@@ -1,20 +1,18 @@
-//! Jobs by turns: so many at a time, each heard in one piece, with signs of life between.
+//! Runs jobs in parallel. The output of each job is printed in one piece, with a status line in between.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
 use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How often it is said how far all have come.
-const INTERVAL: Duration = Duration::from_secs(10);
-const LIVE_INTERVAL: Duration = Duration::from_millis(500);
-/// Columns of that which a job's newest line may take.
+use crate::progress::{LIVE_INTERVAL, Progress};
+
+/// Width of a job's last line in the status line.
 const COLUMNS: usize = 40;
 
-/// What a job does, given a function that takes its lines.
+/// The work of a job. Its parameter is called with each line of output.
 type Work<'a, T> = dyn FnOnce(&dyn Fn(String)) -> T + Send + 'a;
 
-/// A job with a name.
+/// A named job.
 pub(super) struct Job<'a, T> {
     pub(super) name: String,
     pub(super) work: Box<Work<'a, T>>,
@@ -25,15 +23,15 @@ enum Event<T> {
     Done(usize, T),
 }
 
-/// One that is being worked on.
+/// A running job.
 struct Running {
     job: usize,
     began: Instant,
     lines: Vec<String>,
 }
 
-/// Works on all jobs, `at_once` at a time; what they came to, in their order, and `None` for one that panicked. A job
-/// that is alone is heard as it speaks, others when they are done.
+/// Runs all jobs, at most `at_once` at a time. Returns results in the order of the jobs; `None` for a job that panicked.
+/// With one worker, lines are printed at once, otherwise when the job is done.
 pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<T>> {
     let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
     let mut results: Vec<Option<T>> = jobs.iter().map(|_| None).collect();
@@ -46,16 +44,16 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
             scope.spawn(move || {
                 let next = || queue.lock().ok()?.next();
                 while let Some((index, job)) = next() {
-                    // Whoever listens does so until the last worker has gone.
-                    let say = |line| drop(sender.send(Event::Line(index, line)));
-                    let result = (job.work)(&say);
+                    // The receiver lives until the last worker has ended.
+                    let emit = |line| drop(sender.send(Event::Line(index, line)));
+                    let result = (job.work)(&emit);
                     drop(sender.send(Event::Done(index, result)));
                 }
             })
         });
         let threads: Vec<_> = threads.collect();
         drop(sender);
-        let (live, mut running, mut spoke) = (stdout().is_terminal(), Vec::<Running>::new(), Instant::now());
+        let (mut progress, mut running) = (Progress::new(), Vec::<Running>::new());
         loop {
             match events.recv_timeout(LIVE_INTERVAL) {
                 Ok(Event::Line(job, line)) if workers == 1 => println!("[{}] {line}", names[job]),
@@ -65,7 +63,7 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
                 },
                 Ok(Event::Done(job, result)) => {
                     if let Some(at) = running.iter().position(|known| known.job == job) {
-                        clear(live);
+                        progress.clear();
                         let Running { lines, .. } = running.remove(at);
                         lines.iter().for_each(|line| println!("[{}] {line}", names[job]));
                     }
@@ -74,23 +72,22 @@ pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if spoke.elapsed() >= if live { LIVE_INTERVAL } else { INTERVAL } && !running.is_empty() {
-                spoke = Instant::now();
-                show(live, &progress(&names, &running));
+            if !running.is_empty() {
+                progress.show(|| newest(&names, &running));
             }
         }
-        clear(live);
-        // A panic has been printed, and its job has no result.
+        progress.clear();
+        // The panic was already printed.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     results
 }
 
-/// The seconds and the newest line of each.
-fn progress(names: &[String], running: &[Running]) -> String {
+/// The status line: seconds and last line of each job.
+fn newest(names: &[String], running: &[Running]) -> String {
     let of = |running: &Running| {
         let newest: String = running.lines.last().into_iter().flat_map(|line| line.chars()).collect();
-        // The end of a test's name tells more than its beginning.
+        // The end of a test's name is more specific than its beginning.
         let skipped = newest.chars().count().saturating_sub(COLUMNS);
         let newest: String = newest.chars().skip(skipped).collect();
         format!("[{}] {} s {newest}", names[running.job], running.began.elapsed().as_secs())
@@ -98,25 +95,10 @@ fn progress(names: &[String], running: &[Running]) -> String {
     running.iter().map(of).collect::<Vec<_>>().join("  ")
 }
 
-fn show(live: bool, line: &str) {
-    if live {
-        print!("\r\x1b[2K    {line}");
-        // A terminal that is gone ends all of this soon enough by itself.
-        let _ = stdout().flush();
-    } else {
-        println!("    {line}");
-    }
-}
-
-fn clear(live: bool) {
-    if live {
-        print!("\r\x1b[2K");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -125,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn results_keep_their_order_and_no_more_than_allowed_work_at_once() {
+    fn results_keep_their_order_and_the_number_of_concurrent_jobs_is_limited() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let jobs = (0..5_u64).map(|number| {
             let (now, most) = (&now, &most);
-            job(&number.to_string(), move |say| {
+            job(&number.to_string(), move |emit| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                say("working".to_owned());
+                emit("working".to_owned());
                 std::thread::sleep(Duration::from_millis(60 - 10 * number));
                 now.fetch_sub(1, Ordering::SeqCst);
                 number
@@ -143,17 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_panics_has_no_result_and_the_others_keep_theirs() {
-        let broken = job("broken", |_| panic!("as it should"));
+    fn a_job_that_panics_does_not_affect_the_other_results() {
+        let broken = job("broken", |_| panic!("expected by the test"));
         let results = run(vec![job("first", |_| 1), broken, job("last", |_| 3)], 2);
         assert_eq!(results, [Some(1), None, Some(3)]);
     }
 
     #[test]
-    fn progress_tells_the_newest_line_of_each_by_its_end() {
+    fn the_status_line_has_the_end_of_each_jobs_last_line() {
         let running = |job, line: &str| Running { job, began: Instant::now(), lines: vec![line.to_owned()] };
         let long = format!("{}end", "x".repeat(100));
-        let line = progress(&["6.1".into(), "6.12".into()], &[running(1, &long), running(0, "short")]);
+        let line = newest(&["6.1".into(), "6.12".into()], &[running(1, &long), running(0, "short")]);
         assert_eq!(line, format!("[6.12] 0 s {}end  [6.1] 0 s short", "x".repeat(37)));
     }
 }

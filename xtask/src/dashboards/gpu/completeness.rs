@@ -1,34 +1,34 @@
-//! Whether what the other rows show is all there is.
+//! Whether the other rows miss data.
 
 use crate::dashboards::{
     panel::{Panel, Row},
     promql::{CONTAINER, promql},
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     Row {
-        title: "Is this all?",
+        title: "Data completeness",
         panels: vec![
-            Panel::lamps(
-                "NVML",
+            Panel::up_down(
+                "NVML status",
                 "up",
                 "down",
-                "NVIDIA's management library. Down: it could not be loaded, or hangs; the agent's log has the reason.",
+                "NVML is down if the library could not be loaded or hangs. The agent's log has the reason.",
             )
             .size(6, 7)
             .query("{{instance}}", &promql("min by (instance) (glassbox_nvml_up{AGENTS})")),
             Panel::lines(
-                "Age of NVML's reading",
+                "NVML data age",
                 "s",
-                "It grows while NVML hangs. After 3 s and three ticks the values are left out.",
+                "Age of the last data from NVML. It grows while NVML hangs. After 3 s and three ticks the values are \
+                 omitted.",
             )
             .size(6, 7)
             .query("{{instance}}", &promql("max by (instance) (glassbox_nvml_reading_age_seconds{AGENTS})")),
             Panel::lines(
-                "Calls not understood",
+                "Undecoded ioctls",
                 "cps",
-                "Their time is counted, not what they meant: layout is a driver release that is not known.",
+                "Ioctls that are timed but not decoded. Reason layout: the driver release is not supported.",
             )
             .size(6, 7)
             .query(
@@ -41,7 +41,7 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Lost events",
                 "short",
-                "Facts that could not be kept. Should be 0: else something is missing from the other panels.",
+                "Events that the agent could not process. Should be 0. Otherwise the other panels miss data.",
             )
             .size(6, 7)
             .query(

@@ -1,22 +1,21 @@
-//! What every container selected uses now: totals, and a line for each.
+//! Current resource usage of the selected containers: totals, and a table row for each container.
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
     promql::promql,
 };
 
-/// The row.
 pub(super) fn row() -> Row {
     let number = |title, unit, description, query: &str| {
         Panel::number(title, unit, description).query("", &promql(query))
     };
     let list = Panel::table(
         "Containers",
-        "What each container uses now. Memory is coloured by its share of the limit.",
+        "Current resource usage of each container. The share of the memory limit is coloured.",
     )
-    .column("Up for", "s", &promql("time() - max EACH (container_start_time_seconds{CONTAINERS}) ALIVE"))
+    .column("Uptime", "s", &promql("time() - max EACH (container_start_time_seconds{CONTAINERS}) ALIVE"))
     .column(
-        "CPU cores",
+        "CPU usage (cores)",
         "short",
         &promql("sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval])) ALIVE"),
     )
@@ -26,7 +25,7 @@ pub(super) fn row() -> Row {
         &promql("sum EACH (container_memory_working_set_bytes{CONTAINERS}) ALIVE"),
     )
     .column(
-        "Of its limit",
+        "Working set / limit",
         "percentunit",
         &promql(
             "max EACH (container_memory_working_set_bytes{CONTAINERS} \
@@ -35,19 +34,19 @@ pub(super) fn row() -> Row {
     )
     .coloured(NEARLY_FULL)
     .column(
-        "Received",
+        "Bytes received",
         "Bps",
         &promql("sum EACH (rate(container_network_receive_bytes_total{CONTAINERS}[$__rate_interval])) ALIVE"),
     )
     .column(
-        "Sent",
+        "Bytes sent",
         "Bps",
         &promql(
             "sum EACH (rate(container_network_transmit_bytes_total{CONTAINERS}[$__rate_interval])) ALIVE",
         ),
     )
     .column(
-        "P99 wait for a CPU",
+        "P99 run-queue latency",
         "s",
         &promql(
             "histogram_quantile(0.99, sum by (le, instance, namespace, pod, container) \
@@ -56,43 +55,43 @@ pub(super) fn row() -> Row {
         ),
     );
     Row {
-        title: "Containers at a glance",
+        title: "Summary",
         panels: vec![
             number(
                 "Running containers",
                 "none",
-                "Containers alive, of those selected.",
+                "Number of selected containers that are running.",
                 "sum(glassbox_container_running{CONTAINERS})",
             ),
             number(
-                "CPU",
+                "CPU usage",
                 "short",
-                "CPU used by the containers selected, in cores.",
+                "CPU usage of the selected containers, in cores.",
                 "sum(rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval]))",
             ),
             number(
-                "Memory",
+                "Working set",
                 "bytes",
-                "Working set of the containers selected: memory that cannot be reclaimed easily.",
+                "Working set of the selected containers: memory that is not easily reclaimed.",
                 "sum(container_memory_working_set_bytes{CONTAINERS} ALIVE)",
             ),
             number(
-                "Received",
+                "Bytes received",
                 "Bps",
-                "Network traffic to the containers selected.",
+                "Network bytes received per second by the selected containers.",
                 "sum(rate(container_network_receive_bytes_total{CONTAINERS}[$__rate_interval]))",
             ),
             number(
-                "Sent",
+                "Bytes sent",
                 "Bps",
-                "Network traffic from the containers selected.",
+                "Network bytes sent per second by the selected containers.",
                 "sum(rate(container_network_transmit_bytes_total{CONTAINERS}[$__rate_interval]))",
             ),
             number(
-                "P99 wait for a CPU",
+                "P99 run-queue latency",
                 "s",
-                "One in a hundred waits for a CPU took longer, over all containers selected. Yellow from \
-                 10 ms, red from 100 ms.",
+                "99 % of the waits for a CPU are shorter, over all selected containers. Yellow from 10 ms, red from \
+                 100 ms.",
                 "histogram_quantile(0.99, sum by (le) \
                  (rate(glassbox_container_runqueue_latency_seconds_bucket{CONTAINERS}[$__rate_interval])))",
             )
