@@ -1,48 +1,25 @@
 //! From a [`Snapshot`] to Prometheus.
 //!
-//! A metric family is data: one [`Family`] in a const slice, filed under its noun ([`cpu`], [`memory`], …),
+//! A metric family is data: one [`Family`] in a const slice, filed under its noun (`cpu`, `memory`, …),
 //! with the function that reads its samples out of the snapshot. docs/metrics.md is made of the same table.
 //!
 //! [`encode`] walks the table and hands every sample to an [`Encoder`], the only part that knows a format.
-//! [`text`] is text format 0.0.4. No sample carries a timestamp: explicit ones defeat Prometheus' staleness.
+//! [`encoding::text`] is text format 0.0.4. No sample carries a timestamp: explicit ones defeat Prometheus' staleness.
 //!
-//! Cost: no allocation per sample; a container's labels are rendered once per encode ([`series`]).
+//! Cost: no allocation per sample; a container's labels are rendered once per encode ([`encoding`]).
 
-pub mod agent;
-pub mod budget;
-pub mod container_gpu;
-pub mod cpu;
-pub mod dcgm;
-pub mod disk;
 pub mod document;
-pub mod filesystem;
-pub mod gpu;
-pub mod gpu_health;
-pub mod lifecycle;
-pub mod machine;
-pub mod memory;
-pub mod network;
-pub mod nvidia_driver;
-pub mod nvml;
-pub mod oom;
-pub mod pages;
-pub mod pressure;
-pub mod processes;
+pub mod encoding;
+pub mod families;
 pub mod registry;
-pub mod scheduler;
-mod seen;
-pub mod series;
-pub mod sockets;
-pub mod spec;
-pub mod text;
 
 use std::time::Duration;
 
 use bytes::BytesMut;
 
 pub use document::document;
-use seen::Seen;
-pub use text::Text;
+use encoding::seen::Seen;
+pub use encoding::text::Text;
 
 use crate::snapshot::{
     ContainerRow, Snapshot,
@@ -80,7 +57,8 @@ impl Family {
     /// held or was allowed it has no longer; a gauge that stayed would be added to its successor's.
     #[must_use]
     pub fn outlives_container(&self) -> bool {
-        self.kind != Kind::Gauge || lifecycle::FAMILIES.iter().any(|family| family.name == self.name)
+        self.kind != Kind::Gauge
+            || families::lifecycle::FAMILIES.iter().any(|family| family.name == self.name)
     }
 }
 
@@ -260,27 +238,27 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 /// The families of each noun.
 pub fn nouns() -> impl Iterator<Item = (&'static str, &'static [Family])> {
     [
-        ("lifecycle", lifecycle::FAMILIES),
-        ("cpu", cpu::FAMILIES),
-        ("memory", memory::FAMILIES),
-        ("pages", pages::FAMILIES),
-        ("filesystem", filesystem::FAMILIES),
-        ("disk", disk::FAMILIES),
-        ("pressure", pressure::FAMILIES),
-        ("processes", processes::FAMILIES),
-        ("network", network::FAMILIES),
-        ("sockets", sockets::FAMILIES),
-        ("oom", oom::FAMILIES),
-        ("spec", spec::FAMILIES),
-        ("scheduler", scheduler::FAMILIES),
-        ("nvidia_driver", nvidia_driver::FAMILIES),
-        ("gpu", gpu::FAMILIES),
-        ("gpu_health", gpu_health::FAMILIES),
-        ("container_gpu", container_gpu::FAMILIES),
-        ("nvml", nvml::FAMILIES),
-        ("dcgm", dcgm::FAMILIES),
-        ("machine", machine::FAMILIES),
-        ("agent", agent::FAMILIES),
+        ("lifecycle", families::lifecycle::FAMILIES),
+        ("cpu", families::cpu::FAMILIES),
+        ("memory", families::memory::FAMILIES),
+        ("pages", families::pages::FAMILIES),
+        ("filesystem", families::filesystem::FAMILIES),
+        ("disk", families::disk::FAMILIES),
+        ("pressure", families::pressure::FAMILIES),
+        ("processes", families::processes::FAMILIES),
+        ("network", families::network::FAMILIES),
+        ("sockets", families::sockets::FAMILIES),
+        ("oom", families::oom::FAMILIES),
+        ("spec", families::spec::FAMILIES),
+        ("scheduler", families::scheduler::FAMILIES),
+        ("nvidia_driver", families::nvidia_driver::FAMILIES),
+        ("gpu", families::gpu::FAMILIES),
+        ("gpu_health", families::gpu_health::FAMILIES),
+        ("container_gpu", families::container_gpu::FAMILIES),
+        ("nvml", families::nvml::FAMILIES),
+        ("dcgm", families::dcgm::FAMILIES),
+        ("machine", families::machine::FAMILIES),
+        ("agent", families::agent::FAMILIES),
     ]
     .into_iter()
 }
@@ -291,10 +269,11 @@ pub fn encode(snapshot: &Snapshot, scope: Scope, encoder: &mut dyn Encoder) {
     if snapshot.agent.demo {
         encoder.comment(DEMO);
     }
-    let all = series::SeriesSet::new(&snapshot.containers, encoder);
-    let gpus = series::GpuSet::new(snapshot, encoder);
+    let all = encoding::containers::SeriesSet::new(&snapshot.containers, encoder);
+    let gpus = encoding::containers::GpuSet::new(snapshot, encoder);
     let machine = snapshot.host.machine.as_deref();
-    let machine_set = machine.map(|machine| series::machine_set(machine, encoder)).unwrap_or_default();
+    let machine_set =
+        machine.map(|machine| encoding::containers::machine_set(machine, encoder)).unwrap_or_default();
     let mut seen = Seen::default();
     for family in families().filter(|family| scope == Scope::All || family.is_inherited()) {
         encoder.begin(family);

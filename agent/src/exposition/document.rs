@@ -1,12 +1,14 @@
 //! docs/metrics.md, made of the table of families.
 
+pub mod budget;
+
 use std::fmt::Write as _;
 
 use prometheus::proto::MetricType;
 
 use super::{
     Base, Family, Kind,
-    budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
+    document::budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
     families, nouns,
     registry::Registry,
 };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use glassbox::{
     exposition::{
         Scope,
-        budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
+        document::budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
         nouns,
     },
     snapshot::{

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
-    exposition::{Encoder, Family, Kind, Resolution, Scope, Text, Value, encode, text::RATIO_LE},
+    exposition::{Encoder, Family, Kind, Resolution, Scope, Text, Value, encode, encoding::text::RATIO_LE},
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,

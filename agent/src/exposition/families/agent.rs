@@ -1,6 +1,6 @@
 //! The agent itself: what works, what it costs, what it lost.
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::{Counter, Gauge},
     Samples::Agent,

@@ -9,7 +9,7 @@ const FEW: usize = 64;
 
 /// Hashes of label values. Two that collide cost one sample of a subject's own.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(in crate::exposition) struct Seen {
     without_labels: bool,
     few: Vec<u64>,
     many: HashSet<u64>,
@@ -17,7 +17,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Starts another family or subject.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::exposition) fn clear(&mut self) {
         self.without_labels = false;
         self.few.clear();
         if !self.many.is_empty() {
@@ -27,7 +27,7 @@ impl Seen {
     }
 
     /// True the first time for each set of label values.
-    pub(super) fn is_new(&mut self, labels: &[&str]) -> bool {
+    pub(in crate::exposition) fn is_new(&mut self, labels: &[&str]) -> bool {
         if labels.is_empty() {
             return !std::mem::replace(&mut self.without_labels, true);
         }

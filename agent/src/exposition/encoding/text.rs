@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use glassbox_ebpf::histogram::{MIN_EXPONENT, PER_OCTAVE};
 
-use super::{Encoder, Family, Kind, Resolution, Value};
+use crate::exposition::{Encoder, Family, Kind, Resolution, Value};
 use crate::snapshot::{
     gpu::{RATIO_BUCKETS, RatioHistogram},
     scheduler::Histogram,
@@ -324,7 +324,7 @@ mod tests {
     #[should_panic(expected = "one series twice")]
     fn a_series_that_is_given_twice_ends_a_debug_build() {
         let mut text = Text::default();
-        text.begin(&crate::exposition::agent::FAMILIES[0]);
+        text.begin(&crate::exposition::families::agent::FAMILIES[0]);
         text.value(&[], &[], Value::Count(1));
         text.value(&[], &[], Value::Count(2));
     }

@@ -8,18 +8,18 @@ use std::collections::HashSet;
 
 use bytes::BytesMut;
 
-use super::{Base, Encoder, Family};
+use crate::exposition::{Base, Encoder, Family};
 use crate::snapshot::{ContainerRow, Snapshot, gpu::Gpu, identity::Identity, machine::Machine};
 
 /// The longest label value that is written, in bytes. A cgroup path fits, whatever its length.
-pub const VALUE_MAX_BYTES: usize = 4096;
+const VALUE_MAX_BYTES: usize = 4096;
 /// The longest name of a runtime label that is written, in bytes.
 const NAME_MAX_BYTES: usize = 256;
 /// Most runtime labels of one container.
 const RUNTIME_LABELS_MAX: usize = 64;
 
 /// The rows of a snapshot with their labels, in the order of those.
-pub(super) struct SeriesSet<'a> {
+pub(in crate::exposition) struct SeriesSet<'a> {
     rows: Vec<Series<'a>>,
     sets: BytesMut,
 }
@@ -42,7 +42,7 @@ struct Series<'a> {
 
 impl<'a> SeriesSet<'a> {
     /// Renders every row's labels and settles who may bear what.
-    pub(super) fn new(rows: &'a [ContainerRow], encoder: &dyn Encoder) -> Self {
+    pub(in crate::exposition) fn new(rows: &'a [ContainerRow], encoder: &dyn Encoder) -> Self {
         let mut sets = BytesMut::with_capacity(rows.len() * 384);
         let mut rows: Vec<_> = rows.iter().map(|row| Series::new(row, &mut sets, encoder)).collect();
         // The best of equals first, so that it is the one that is kept.
@@ -71,7 +71,10 @@ impl<'a> SeriesSet<'a> {
     }
 
     /// The rows that may bear `family`, each with its labels.
-    pub(super) fn bearing(&self, family: &Family) -> impl Iterator<Item = (&'a ContainerRow, &[u8])> {
+    pub(in crate::exposition) fn bearing(
+        &self,
+        family: &Family,
+    ) -> impl Iterator<Item = (&'a ContainerRow, &[u8])> {
         let inherited = family.is_inherited();
         let base = family.base;
         self.rows.iter().filter(move |s| if inherited { s.bears_inherited } else { s.bears_own }).map(
@@ -124,7 +127,7 @@ impl<'a> Series<'a> {
 }
 
 /// The GPUs of a snapshot with their labels, each set of labels once.
-pub(super) struct GpuSet<'a> {
+pub(in crate::exposition) struct GpuSet<'a> {
     rows: Vec<(&'a Gpu, BytesMut, BytesMut)>,
     /// Those that NVML does not report.
     strays: Vec<(&'a Gpu, BytesMut)>,
@@ -135,7 +138,7 @@ const NO_ADDRESS: &str = "unknown";
 
 impl<'a> GpuSet<'a> {
     /// Renders every GPU's labels: our own, and dcgm-exporter's.
-    pub(super) fn new(snapshot: &'a Snapshot, encoder: &dyn Encoder) -> Self {
+    pub(in crate::exposition) fn new(snapshot: &'a Snapshot, encoder: &dyn Encoder) -> Self {
         let usage = snapshot.host.nvml.as_ref();
         let hostname = usage.map_or("", |usage| &usage.hostname);
         let driver_version = usage.map_or("", |usage| &usage.driver_version);
@@ -173,7 +176,7 @@ impl<'a> GpuSet<'a> {
     }
 
     /// The GPUs, each with its labels for this family.
-    pub(super) fn bearing(&self, family: &Family) -> impl Iterator<Item = (&'a Gpu, &[u8])> {
+    pub(in crate::exposition) fn bearing(&self, family: &Family) -> impl Iterator<Item = (&'a Gpu, &[u8])> {
         let is_dcgm = family.base == Base::Dcgm;
         let strays = if family.base == Base::AnyGpu { &*self.strays } else { &[] };
         let known =
@@ -183,7 +186,7 @@ impl<'a> GpuSet<'a> {
 }
 
 /// The labels of the host.
-pub(super) fn machine_set(machine: &Machine, encoder: &dyn Encoder) -> BytesMut {
+pub(in crate::exposition) fn machine_set(machine: &Machine, encoder: &dyn Encoder) -> BytesMut {
     let Machine { machine_id, system_uuid, boot_id, .. } = machine;
     render(&[("machine_id", machine_id), ("system_uuid", system_uuid), ("boot_id", boot_id)], encoder)
 }

@@ -1,6 +1,6 @@
 //! What a container may use.
 
-use super::{Base, Family, Kind::Gauge, Samples::Container};
+use crate::exposition::{Base, Family, Kind::Gauge, Samples::Container};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[

@@ -1,6 +1,6 @@
 //! Writable layers of containers: how large they are, and how that is known.
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::Gauge,
     Samples::{Agent, Container},

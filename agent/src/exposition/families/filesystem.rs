@@ -1,6 +1,6 @@
 //! Block I/O, by device. How full a container's filesystem is: [`disk`](super::disk).
 
-use super::{Base, Emit, Family, Kind::Counter, Samples::Container};
+use crate::exposition::{Base, Emit, Family, Kind::Counter, Samples::Container};
 use crate::snapshot::{ContainerRow, cgroup::DeviceIo};
 
 /// The families.

@@ -1,6 +1,6 @@
 //! Sockets by state: off unless configured.
 
-use super::{Base, Emit, Family, Kind::Gauge, Samples::Container};
+use crate::exposition::{Base, Emit, Family, Kind::Gauge, Samples::Container};
 use crate::snapshot::{
     ContainerRow,
     sockets::{Sockets, TCP_STATES, TcpSockets, UdpSockets},

@@ -1,6 +1,8 @@
 //! How many series a container has, by noun: what Prometheus has to keep for each.
 
-use super::{Emit, Encoder, Family, Samples, Text, seen::Seen, series::SeriesSet};
+use crate::exposition::{
+    Emit, Encoder, Family, Samples, Text, encoding::containers::SeriesSet, encoding::seen::Seen,
+};
 use crate::snapshot::{ContainerRow, Snapshot};
 
 /// Most series of a container that uses no GPU, with one disk, one network interface and the default configuration.

@@ -1,6 +1,6 @@
 //! Huge pages, and pages by NUMA node: both off unless configured.
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::{Counter, Gauge},
     Samples::Container,

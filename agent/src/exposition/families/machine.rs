@@ -1,6 +1,6 @@
 //! The host: its CPUs and its memory.
 
-use super::{Base, Family, Kind::Gauge, Samples::Machine};
+use crate::exposition::{Base, Family, Kind::Gauge, Samples::Machine};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[

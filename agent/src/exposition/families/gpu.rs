@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::{Counter, Gauge, Histogram},
     Samples::Gpu as PerGpu,

@@ -1,6 +1,6 @@
 //! Pressure: time lost for want of a CPU, memory or I/O.
 
-use super::{Base, Family, Kind::Counter, Samples::Container};
+use crate::exposition::{Base, Family, Kind::Counter, Samples::Container};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[

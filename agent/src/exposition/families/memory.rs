@@ -1,6 +1,6 @@
 //! Memory, by what it is used for.
 
-use super::{
+use crate::exposition::{
     Base, Family,
     Kind::{self, Counter, Gauge},
     Samples::{self, Container},

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{
+use crate::exposition::{
     Base, Family,
     Kind::{Counter, Gauge},
     Samples::Container,

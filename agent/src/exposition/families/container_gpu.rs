@@ -1,6 +1,6 @@
 //! What containers do on GPUs.
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::{Counter, Gauge},
     Samples::Container,

@@ -1,10 +1,10 @@
 //! What goes wrong on GPUs, and what they are held back by.
 
-use super::{
+use crate::exposition::{
     Base, Family,
     Kind::Counter,
     Samples::Gpu as PerGpu,
-    gpu::{GPU, each_count},
+    families::gpu::{GPU, each_count},
 };
 
 /// The families.

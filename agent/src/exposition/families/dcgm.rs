@@ -5,7 +5,7 @@
 //! only, where DCGM has a module of its own for older ones. DCGM_FI_DEV_VGPU_LICENSE_STATUS is of virtual GPUs, which
 //! this agent does not read. Of what dcgm-exporter has on request, there are the counts of memory errors (ECC).
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::{Counter, Gauge},
     Samples::Gpu as PerGpu,

@@ -2,7 +2,7 @@
 
 mod commands;
 
-use super::{
+use crate::exposition::{
     Base, Emit, Family,
     Kind::{Counter, Gauge, Histogram},
     Resolution,
@@ -283,7 +283,7 @@ const fn counter(
     name: &'static str,
     help: &'static str,
     source: &'static str,
-    samples: super::Samples,
+    samples: crate::exposition::Samples,
 ) -> Family {
     Family { name, kind: Counter, help, source, base: Base::Container, labels: &[], samples }
 }

@@ -1,6 +1,6 @@
 //! How NVIDIA's management library fares.
 
-use super::{
+use crate::exposition::{
     Base, Family,
     Kind::{Counter, Gauge},
     Samples::Agent,

@@ -1,6 +1,6 @@
 //! Kills because memory ran out.
 
-use super::{Base, Family, Kind::Counter, Samples::Container};
+use crate::exposition::{Base, Family, Kind::Counter, Samples::Container};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[Family {

@@ -1,6 +1,6 @@
 //! Waiting for a CPU, having it, and losing it.
 
-use super::{
+use crate::exposition::{
     Base, Family,
     Kind::{Counter, Histogram},
     Resolution,

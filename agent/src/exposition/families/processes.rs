@@ -1,6 +1,6 @@
 //! Processes and threads.
 
-use super::{Base, Family, Kind::Gauge, Samples::Container};
+use crate::exposition::{Base, Family, Kind::Gauge, Samples::Container};
 
 /// The families.
 pub const FAMILIES: &[Family] = &[

@@ -1,6 +1,6 @@
 //! CPU time and throttling.
 
-use super::{Base, Family, Kind::Counter, Samples::Container};
+use crate::exposition::{Base, Family, Kind::Counter, Samples::Container};
 use crate::snapshot::ContainerRow;
 
 /// The families.

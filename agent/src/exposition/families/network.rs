@@ -1,6 +1,6 @@
 //! Interface counters, and the traffic of containers that have no interfaces of their own.
 
-use super::{Base, Emit, Family, Kind::Counter, Samples::Container};
+use crate::exposition::{Base, Emit, Family, Kind::Counter, Samples::Container};
 use crate::snapshot::{
     ContainerRow,
     network::{HostNetworkCounters, InterfaceCounters},
