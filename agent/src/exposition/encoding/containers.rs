@@ -1,51 +1,48 @@
-//! Which container may bear which series, and its labels.
+//! The containers of a snapshot with their labels, and which of them has samples of a family.
 //!
-//! Prometheus refuses a scrape in which one series occurs twice, and rows may well collide: a container that
-//! was restarted keeps its id, and its ended row lives on for minutes beside the new one. So of the rows with
-//! equal labels only one is written: a living one before an ended one, then the one seen last.
-
-use std::collections::HashSet;
+//! Prometheus rejects a scrape that contains a series twice, and rows do collide: a restarted container keeps its ID, and the
+//! row of its earlier run is kept for minutes. Of the rows with the same labels only one is written: a running container
+//! before an ended one, then the one seen last.
 
 use bytes::BytesMut;
 
-use crate::exposition::{Base, Encoder, Family};
-use crate::snapshot::{ContainerRow, Snapshot, gpu::Gpu, identity::Identity, machine::Machine};
+use super::{Encoder, labels};
+use crate::{
+    exposition::family::{Family, LabelSet},
+    snapshot::ContainerRow,
+};
 
-/// The longest label value that is written, in bytes. A cgroup path fits, whatever its length.
-const VALUE_MAX_BYTES: usize = 4096;
-/// The longest name of a runtime label that is written, in bytes.
-const NAME_MAX_BYTES: usize = 256;
-/// Most runtime labels of one container.
-const RUNTIME_LABELS_MAX: usize = 64;
+/// Room for the labels of one container, in bytes.
+const SET_BYTES: usize = 384;
 
-/// The rows of a snapshot with their labels, in the order of those.
-pub(in crate::exposition) struct SeriesSet<'a> {
-    rows: Vec<Series<'a>>,
+/// The rows of a snapshot with their labels, in the order of the labels.
+pub(super) struct Containers<'a> {
+    rows: Vec<Row<'a>>,
     sets: BytesMut,
 }
 
-/// One row. Its three label sets are prefixes of one another.
-struct Series<'a> {
+/// One row. Its three label sets start at the same place, and each is a prefix of the next one.
+struct Row<'a> {
     row: &'a ContainerRow,
     start: usize,
-    /// End of `container[,namespace,pod]`.
+    /// End of [`LabelSet::Container`].
     container: usize,
-    /// End of these with `id,image,name`.
+    /// End of [`LabelSet::CAdvisor`].
     cadvisor: usize,
-    /// End of these with the runtime labels.
+    /// End of [`LabelSet::Labelled`].
     labelled: usize,
-    /// True where the row may bear inherited families.
-    bears_inherited: bool,
-    /// True where the row may bear `glassbox_container_*`.
-    bears_own: bool,
+    /// True if the row has samples of inherited families.
+    has_inherited: bool,
+    /// True if the row has samples of glassbox's own families.
+    has_own: bool,
 }
 
-impl<'a> SeriesSet<'a> {
-    /// Renders every row's labels and settles who may bear what.
-    pub(in crate::exposition) fn new(rows: &'a [ContainerRow], encoder: &dyn Encoder) -> Self {
-        let mut sets = BytesMut::with_capacity(rows.len() * 384);
-        let mut rows: Vec<_> = rows.iter().map(|row| Series::new(row, &mut sets, encoder)).collect();
-        // The best of equals first, so that it is the one that is kept.
+impl<'a> Containers<'a> {
+    /// Renders the labels of all rows and chooses between rows with the same labels.
+    pub(super) fn new(rows: &'a [ContainerRow], encoder: &impl Encoder) -> Self {
+        let mut sets = BytesMut::with_capacity(rows.len() * SET_BYTES);
+        let mut rows: Vec<_> = rows.iter().map(|row| Row::new(row, &mut sets, encoder)).collect();
+        // Of rows with the same labels, the one to keep comes first.
         rows.sort_by(|a, b| {
             a.container_set(&sets)
                 .cmp(b.container_set(&sets))
@@ -56,65 +53,63 @@ impl<'a> SeriesSet<'a> {
                 .then_with(|| b.row.identity.started_at.cmp(&a.row.identity.started_at))
         });
         for group in rows.chunk_by_mut(|a, b| a.cadvisor_set(&sets) == b.cadvisor_set(&sets)) {
-            group[0].bears_inherited = true;
+            group[0].has_inherited = true;
         }
         for group in rows.chunk_by_mut(|a, b| a.container_set(&sets) == b.container_set(&sets)) {
-            let owners = group.iter_mut().filter(|series| series.row.owns_name);
-            let best = owners.max_by_key(|series| {
-                (series.bears_inherited, series.row.ended_at.is_none(), series.row.last_seen)
-            });
+            let owners = group.iter_mut().filter(|row| row.row.owns_name);
+            let best =
+                owners.max_by_key(|row| (row.has_inherited, row.row.ended_at.is_none(), row.row.last_seen));
             if let Some(best) = best {
-                best.bears_own = true;
+                best.has_own = true;
             }
         }
         Self { rows, sets }
     }
 
-    /// The rows that may bear `family`, each with its labels.
-    pub(in crate::exposition) fn bearing(
-        &self,
-        family: &Family,
-    ) -> impl Iterator<Item = (&'a ContainerRow, &[u8])> {
-        let inherited = family.is_inherited();
-        let base = family.base;
-        self.rows.iter().filter(move |s| if inherited { s.bears_inherited } else { s.bears_own }).map(
-            move |series| {
-                let end = match base {
-                    Base::Agent | Base::Machine | Base::Gpu | Base::AnyGpu | Base::Dcgm => series.start,
-                    Base::Container => series.container,
-                    Base::CAdvisor => series.cadvisor,
-                    Base::Labelled => series.labelled,
-                };
-                (series.row, &self.sets[series.start..end])
-            },
-        )
+    /// The rows that have samples of `family`, each with its labels in that family.
+    pub(super) fn of(&self, family: &Family) -> impl Iterator<Item = (&'a ContainerRow, &[u8])> {
+        let (inherited, outlives) = (family.is_inherited(), family.outlives_container());
+        let label_set = family.label_set;
+        let rows = self.rows.iter().filter(move |row| {
+            (if inherited { row.has_inherited } else { row.has_own })
+                && (outlives || row.row.ended_at.is_none())
+        });
+        rows.map(move |row| (row.row, &self.sets[row.start..row.end(label_set)]))
     }
 }
 
-impl<'a> Series<'a> {
-    fn new(row: &'a ContainerRow, sets: &mut BytesMut, encoder: &dyn Encoder) -> Self {
+impl<'a> Row<'a> {
+    fn new(row: &'a ContainerRow, sets: &mut BytesMut, encoder: &impl Encoder) -> Self {
         let identity = &*row.identity;
         let start = sets.len();
-        let label = |sets: &mut BytesMut, name, value| {
-            encoder.label(sets, name, truncated(value, VALUE_MAX_BYTES));
-        };
-        label(sets, "container", &identity.container);
-        // To Prometheus an empty label is none, so writing one could give a series twice.
+        labels::append(sets, "container", &identity.container, encoder);
+        // To Prometheus an empty label is a missing one, so writing it could make two series equal.
         for (name, value) in [("namespace", &identity.namespace), ("pod", &identity.pod)] {
             if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
-                label(sets, name, value);
+                labels::append(sets, name, value, encoder);
             }
         }
         let container = sets.len();
-        label(sets, "id", &identity.cgroup_path);
-        label(sets, "image", &identity.image);
-        label(sets, "name", &identity.name);
+        labels::append(sets, "id", &identity.cgroup_path, encoder);
+        labels::append(sets, "image", &identity.image, encoder);
+        labels::append(sets, "name", &identity.name, encoder);
         let cadvisor = sets.len();
-        for (name, value) in runtime_labels(identity) {
-            encoder.label(sets, &name, truncated(value, VALUE_MAX_BYTES));
+        for (name, value) in labels::of_runtime(identity) {
+            labels::append(sets, &name, value, encoder);
         }
         let labelled = sets.len();
-        Self { row, start, container, cadvisor, labelled, bears_inherited: false, bears_own: false }
+        Self { row, start, container, cadvisor, labelled, has_inherited: false, has_own: false }
+    }
+
+    fn end(&self, label_set: LabelSet) -> usize {
+        match label_set {
+            LabelSet::Agent | LabelSet::Machine | LabelSet::Gpu | LabelSet::AnyGpu | LabelSet::Dcgm => {
+                self.start
+            }
+            LabelSet::Container => self.container,
+            LabelSet::CAdvisor => self.cadvisor,
+            LabelSet::Labelled => self.labelled,
+        }
     }
 
     fn container_set<'s>(&self, sets: &'s BytesMut) -> &'s [u8] {
@@ -123,125 +118,5 @@ impl<'a> Series<'a> {
 
     fn cadvisor_set<'s>(&self, sets: &'s BytesMut) -> &'s [u8] {
         &sets[self.start..self.cadvisor]
-    }
-}
-
-/// The GPUs of a snapshot with their labels, each set of labels once.
-pub(in crate::exposition) struct GpuSet<'a> {
-    rows: Vec<(&'a Gpu, BytesMut, BytesMut)>,
-    /// Those that NVML does not report.
-    strays: Vec<(&'a Gpu, BytesMut)>,
-}
-
-/// `pci_bus_id` of a GPU whose address is unknown, which has no other label.
-const NO_ADDRESS: &str = "unknown";
-
-impl<'a> GpuSet<'a> {
-    /// Renders every GPU's labels: our own, and dcgm-exporter's.
-    pub(in crate::exposition) fn new(snapshot: &'a Snapshot, encoder: &dyn Encoder) -> Self {
-        let usage = snapshot.host.nvml.as_ref();
-        let hostname = usage.map_or("", |usage| &usage.hostname);
-        let driver_version = usage.map_or("", |usage| &usage.driver_version);
-        let render = |labels: &[(&str, &str)]| render(labels, encoder);
-        // One that answers first, so that of two with the same labels it is the one that is kept.
-        let mut gpus: Vec<_> = snapshot.host.gpus.iter().collect();
-        gpus.sort_by_key(|gpu| (gpu.index, !gpu.up));
-        let rows = gpus.into_iter().map(|gpu| {
-            let index = gpu.index.to_string();
-            let device = gpu.minor.map(|minor| format!("nvidia{minor}")).unwrap_or_default();
-            let own = render(&[("gpu", &index), ("uuid", &gpu.uuid)]);
-            let dcgm = render(&[
-                ("gpu", &index),
-                ("UUID", &gpu.uuid),
-                ("pci_bus_id", &gpu.pci_bus_id),
-                ("device", &device),
-                ("modelName", &gpu.name),
-                ("Hostname", hostname),
-                ("DCGM_FI_DRIVER_VERSION", driver_version),
-            ]);
-            (gpu, own, dcgm)
-        });
-        let mut rows: Vec<_> = rows.collect();
-        // Equal `gpu` and `uuid` make equal labels in dcgm-exporter's families at most; those have more.
-        let mut own = HashSet::new();
-        rows.retain(|(_, labels, _): &(&Gpu, BytesMut, BytesMut)| own.insert(labels.clone()));
-        let strays = snapshot.host.stray_gpus.iter().map(|gpu| {
-            let address = if gpu.pci_bus_id.is_empty() { NO_ADDRESS } else { &gpu.pci_bus_id };
-            (gpu, render(&[("pci_bus_id", address)]))
-        });
-        let mut strays: Vec<_> = strays.collect();
-        let mut addresses = HashSet::new();
-        strays.retain(|(_, labels): &(&Gpu, BytesMut)| addresses.insert(labels.clone()));
-        Self { rows, strays }
-    }
-
-    /// The GPUs, each with its labels for this family.
-    pub(in crate::exposition) fn bearing(&self, family: &Family) -> impl Iterator<Item = (&'a Gpu, &[u8])> {
-        let is_dcgm = family.base == Base::Dcgm;
-        let strays = if family.base == Base::AnyGpu { &*self.strays } else { &[] };
-        let known =
-            self.rows.iter().map(move |(gpu, own, dcgm)| (*gpu, if is_dcgm { &**dcgm } else { &**own }));
-        known.chain(strays.iter().map(|(gpu, address)| (*gpu, &**address)))
-    }
-}
-
-/// The labels of the host.
-pub(in crate::exposition) fn machine_set(machine: &Machine, encoder: &dyn Encoder) -> BytesMut {
-    let Machine { machine_id, system_uuid, boot_id, .. } = machine;
-    render(&[("machine_id", machine_id), ("system_uuid", system_uuid), ("boot_id", boot_id)], encoder)
-}
-
-/// A set of labels without the empty ones, which to Prometheus are none.
-fn render(labels: &[(&str, &str)], encoder: &dyn Encoder) -> BytesMut {
-    let mut set = BytesMut::new();
-    for (name, value) in labels.iter().filter(|(_, value)| !value.is_empty()) {
-        encoder.label(&mut set, name, truncated(value, VALUE_MAX_BYTES));
-    }
-    set
-}
-
-/// The runtime labels as `container_label_*`. Two names may become one, such as `a.b` and `a-b`; the first is
-/// kept, as a label given twice would spoil the whole scrape.
-fn runtime_labels(identity: &Identity) -> Vec<(String, &str)> {
-    let mut labels: Vec<(String, &str)> = Vec::with_capacity(identity.labels.len().min(RUNTIME_LABELS_MAX));
-    for (name, value) in identity.labels.iter().take(RUNTIME_LABELS_MAX) {
-        let name = label_name(name);
-        if labels.iter().all(|(other, _)| *other != name) {
-            labels.push((name, value));
-        }
-    }
-    labels
-}
-
-/// cAdvisor's name for a runtime label.
-fn label_name(name: &str) -> String {
-    let word = truncated(name, NAME_MAX_BYTES).chars();
-    let word = word.map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
-    "container_label_".chars().chain(word).collect()
-}
-
-/// The longest prefix of `text` that fits into `bytes`.
-fn truncated(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_name_is_what_cadvisor_makes_of_it() {
-        assert_eq!(
-            label_name("com.docker.compose.container-number"),
-            "container_label_com_docker_compose_container_number"
-        );
-        assert_eq!(label_name("größe/x"), "container_label_gr__e_x");
-    }
-
-    #[test]
-    fn a_long_value_is_cut_between_characters() {
-        assert_eq!(truncated("aß", 2), "a");
-        assert_eq!(truncated("aß", 3), "aß");
-        assert_eq!(truncated("", 2), "");
     }
 }

@@ -1,33 +1,34 @@
-//! Which labels the samples of one family about one subject have had.
+//! The label values that the samples of one family about one subject have had.
 //!
-//! Cost: a few nanoseconds per sample with labels, nothing for those without; no allocation for up to 64 samples.
+//! Cost: a few nanoseconds per sample with labels, nothing for samples without; no allocation for up to 64 samples.
 
 use std::collections::HashSet;
 
-/// Up to here a scan is faster than a hash set.
+/// Number of hashes up to which a scan is faster than a hash set.
 const FEW: usize = 64;
 
-/// Hashes of label values. Two that collide cost one sample of a subject's own.
+/// Hashes of label values. A collision drops one sample, and only of the subject whose values collide.
 #[derive(Default)]
-pub(in crate::exposition) struct Seen {
+pub(super) struct Seen {
     without_labels: bool,
     few: Vec<u64>,
     many: HashSet<u64>,
 }
 
 impl Seen {
-    /// Starts another family or subject.
-    pub(in crate::exposition) fn clear(&mut self) {
+    /// Starts the next family or subject.
+    pub(super) fn clear(&mut self) {
         self.without_labels = false;
         self.few.clear();
         if !self.many.is_empty() {
-            // Not cleared: one subject with thousands of samples would make every later one pay for its capacity.
+            // `HashSet::clear` takes time in proportion to the capacity, so after one subject with thousands of samples every
+            // later subject would be slow.
             self.many = HashSet::new();
         }
     }
 
     /// True the first time for each set of label values.
-    pub(in crate::exposition) fn is_new(&mut self, labels: &[&str]) -> bool {
+    pub(super) fn is_new(&mut self, labels: &[&str]) -> bool {
         if labels.is_empty() {
             return !std::mem::replace(&mut self.without_labels, true);
         }
@@ -43,8 +44,8 @@ impl Seen {
     }
 }
 
-/// Of the values and their lengths, eight bytes at a time. To Prometheus an empty label is none, and so it is here: values
-/// that are missing at the end are as good as empty ones.
+/// Hashes the values and their lengths, eight bytes at a time. To Prometheus an empty label is a missing one, so empty values at
+/// the end do not count.
 fn hash(labels: &[&str]) -> u64 {
     let end = labels.iter().rposition(|value| !value.is_empty()).map_or(0, |last| last + 1);
     let mut hash = 0_u64;

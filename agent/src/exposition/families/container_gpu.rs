@@ -1,93 +1,68 @@
 //! What containers do on GPUs.
 
-use crate::exposition::{
-    Base, Emit, Family,
-    Kind::{Counter, Gauge},
-    Samples::Container,
+use crate::{
+    exposition::{family::Family, sample::Emit},
+    snapshot::{ContainerRow, gpu::ContainerGpu},
 };
-use crate::snapshot::{ContainerRow, gpu::ContainerGpu};
 
 /// The families.
-pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "glassbox_container_gpu_utilization_ratio",
-        help: "Share of time in which the container's kernels ran on the GPU.",
-        source: "nvmlDeviceGetProcessUtilization; a process missing from a sample keeps its value for 3 s",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.utilization_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_memory_utilization_ratio",
-        help: "Share of time in which the container's kernels read or wrote device memory.",
-        source: "nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.memory_utilization_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_encoder_utilization_ratio",
-        help: "Share of time in which the video encoder worked for the container.",
-        source: "nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.encoder_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_decoder_utilization_ratio",
-        help: "Share of time in which the video decoder worked for the container.",
-        source: "nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.decoder_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_memory_used_bytes",
-        help: "Device memory that the container's processes hold, in bytes.",
-        source: "NVML's lists of compute, graphics and MPS processes; absent where it is unknown for one of them",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.count(gpu.memory_used_bytes))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_memory_used_ratio",
-        help: "Device memory that the container's processes hold, by all memory of the GPU.",
-        source: "NVML's lists of compute, graphics and MPS processes; nvmlDeviceGetMemoryInfo_v2",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.memory_used_ratio))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_processes",
-        help: "The container's processes on the GPU.",
-        source: "NVML's lists of compute, graphics and MPS processes",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.count(gpu.processes))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_busy_seconds_total",
-        kind: Counter,
-        help: "Time in which the container's kernels ran on the GPU, in seconds, since the agent first saw it there.",
-        source: "nvmlDeviceGetProcessUtilization, integrated at each tick",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.time(gpu.busy))),
-        ..CONTAINER
-    },
-    Family {
-        name: "glassbox_container_gpu_energy_joules_total",
-        kind: Counter,
-        help: "The container's share of the GPU's energy since the agent first saw it there: what was used between \
-               two ticks, by its part of the utilization of all processes. Energy used while none was busy is \
-               nobody's.",
-        source: "nvmlDeviceGetTotalEnergyConsumption, nvmlDeviceGetProcessUtilization",
-        samples: Container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.energy_joules))),
-        ..CONTAINER
-    },
+pub(super) const FAMILIES: &[Family] = &[
+    Family::gauge("glassbox_container_gpu_utilization_ratio")
+        .help("Share of time in which the container's kernels ran on the GPU.")
+        .source("nvmlDeviceGetProcessUtilization; a process missing from a sample keeps its value for 3 s")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.utilization_ratio))),
+    Family::gauge("glassbox_container_gpu_memory_utilization_ratio")
+        .help("Share of time in which the container's kernels read or wrote device memory.")
+        .source("nvmlDeviceGetProcessUtilization")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.memory_utilization_ratio))),
+    Family::gauge("glassbox_container_gpu_encoder_utilization_ratio")
+        .help("Share of time in which the video encoder worked for the container.")
+        .source("nvmlDeviceGetProcessUtilization")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.encoder_ratio))),
+    Family::gauge("glassbox_container_gpu_decoder_utilization_ratio")
+        .help("Share of time in which the video decoder worked for the container.")
+        .source("nvmlDeviceGetProcessUtilization")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.decoder_ratio))),
+    Family::gauge("glassbox_container_gpu_memory_used_bytes")
+        .help("Device memory that the container's processes hold, in bytes.")
+        .source(
+            "NVML's lists of compute, graphics and MPS processes; absent where it is unknown for one \
+                 of them",
+        )
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.count(gpu.memory_used_bytes))),
+    Family::gauge("glassbox_container_gpu_memory_used_ratio")
+        .help("Device memory that the container's processes hold, by all memory of the GPU.")
+        .source("NVML's lists of compute, graphics and MPS processes; nvmlDeviceGetMemoryInfo_v2")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.memory_used_ratio))),
+    Family::gauge("glassbox_container_gpu_processes")
+        .help("The container's processes on the GPU.")
+        .source("NVML's lists of compute, graphics and MPS processes")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.count(gpu.processes))),
+    Family::counter("glassbox_container_gpu_busy_seconds_total")
+        .help(
+            "Time in which the container's kernels ran on the GPU, in seconds, since the agent first \
+               saw it there.",
+        )
+        .source("nvmlDeviceGetProcessUtilization, integrated at each tick")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.time(gpu.busy))),
+    Family::counter("glassbox_container_gpu_energy_joules_total")
+        .help(
+            "The container's share of the GPU's energy since the agent first saw it there: what was \
+               used between two ticks, by its part of the utilization of all processes. Energy used while \
+               none was busy is nobody's.",
+        )
+        .source("nvmlDeviceGetTotalEnergyConsumption, nvmlDeviceGetProcessUtilization")
+        .labels(&["gpu", "uuid"])
+        .container(|row, emit| each(row, emit, |gpu, emit| emit.real(gpu.energy_joules))),
 ];
-
-/// What the families here have in common.
-const CONTAINER: Family = Family {
-    name: "",
-    kind: Gauge,
-    help: "",
-    source: "",
-    base: Base::Container,
-    labels: &["gpu", "uuid"],
-    samples: Container(|_, _| {}),
-};
 
 fn each(row: &ContainerRow, emit: &mut Emit<'_>, read: fn(&ContainerGpu, &mut Emit<'_>)) {
     for gpu in &row.gpus {

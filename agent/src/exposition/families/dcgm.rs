@@ -5,227 +5,142 @@
 //! only, where DCGM has a module of its own for older ones. DCGM_FI_DEV_VGPU_LICENSE_STATUS is of virtual GPUs, which
 //! this agent does not read. Of what dcgm-exporter has on request, there are the counts of memory errors (ECC).
 
-use crate::exposition::{
-    Base, Emit, Family,
-    Kind::{Counter, Gauge},
-    Samples::Gpu as PerGpu,
-};
-use crate::snapshot::gpu::Gpu;
+use crate::{exposition::family::Family, snapshot::gpu::Gpu};
 
 const MIB: u64 = 1 << 20;
 
 /// The families.
-pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "DCGM_FI_DEV_SM_CLOCK",
-        help: "SM clock frequency (in MHz).",
-        source: "nvmlDeviceGetClockInfo",
-        samples: PerGpu(|gpu, emit| emit.real(clock(gpu, "sm"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_MEM_CLOCK",
-        help: "Memory clock frequency (in MHz).",
-        source: "nvmlDeviceGetClockInfo",
-        samples: PerGpu(|gpu, emit| emit.real(clock(gpu, "memory"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_MEMORY_TEMP",
-        help: "Memory temperature (in C).",
-        source: "NVML field 82",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.memory_temperature_celsius)),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_GPU_TEMP",
-        help: "GPU temperature (in C).",
-        source: "nvmlDeviceGetTemperature",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.temperature_celsius)),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_POWER_USAGE",
-        help: "Power draw (in W).",
-        source: "nvmlDeviceGetPowerUsage",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.power_watts)),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
-        kind: Counter,
-        help: "Total energy consumption since boot (in mJ).",
-        source: "nvmlDeviceGetTotalEnergyConsumption",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.energy_mj)),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_PCIE_REPLAY_COUNTER",
-        kind: Counter,
-        help: "Total number of PCIe retries.",
-        source: "nvmlDeviceGetPcieReplayCounter",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.pcie_replays)),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_GPU_UTIL",
-        help: "GPU utilization (in %).",
-        source: "nvmlDeviceGetUtilizationRates",
-        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.utilization_ratio))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_MEM_COPY_UTIL",
-        help: "Memory utilization (in %).",
-        source: "nvmlDeviceGetUtilizationRates",
-        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.memory_utilization_ratio))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_ENC_UTIL",
-        help: "Encoder utilization (in %).",
-        source: "nvmlDeviceGetEncoderUtilization",
-        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.encoder_ratio))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_DEC_UTIL",
-        help: "Decoder utilization (in %).",
-        source: "nvmlDeviceGetDecoderUtilization",
-        samples: PerGpu(|gpu, emit| emit.real(percent(gpu.decoder_ratio))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_XID_ERRORS",
-        help: "Value of the last XID error encountered; 0 where there was none since the agent started.",
-        source: "as glassbox_gpu_xid_errors_total",
-        labels: &["err_code", "err_msg"],
-        samples: PerGpu(|gpu, emit| {
+pub(super) const FAMILIES: &[Family] = &[
+    Family::gauge("DCGM_FI_DEV_SM_CLOCK")
+        .help("SM clock frequency (in MHz).")
+        .source("nvmlDeviceGetClockInfo")
+        .unit("MHz")
+        .dcgm(|gpu, emit| emit.real(clock(gpu, "sm"))),
+    Family::gauge("DCGM_FI_DEV_MEM_CLOCK")
+        .help("Memory clock frequency (in MHz).")
+        .source("nvmlDeviceGetClockInfo")
+        .unit("MHz")
+        .dcgm(|gpu, emit| emit.real(clock(gpu, "memory"))),
+    Family::gauge("DCGM_FI_DEV_MEMORY_TEMP")
+        .help("Memory temperature (in C).")
+        .source("NVML field 82")
+        .unit("C")
+        .dcgm(|gpu, emit| emit.real(gpu.memory_temperature_celsius)),
+    Family::gauge("DCGM_FI_DEV_GPU_TEMP")
+        .help("GPU temperature (in C).")
+        .source("nvmlDeviceGetTemperature")
+        .unit("C")
+        .dcgm(|gpu, emit| emit.real(gpu.temperature_celsius)),
+    Family::gauge("DCGM_FI_DEV_POWER_USAGE")
+        .help("Power draw (in W).")
+        .source("nvmlDeviceGetPowerUsage")
+        .unit("W")
+        .dcgm(|gpu, emit| emit.real(gpu.power_watts)),
+    Family::counter("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION")
+        .help("Total energy consumption since boot (in mJ).")
+        .source("nvmlDeviceGetTotalEnergyConsumption")
+        .unit("mJ")
+        .dcgm(|gpu, emit| emit.count(gpu.energy_mj)),
+    Family::counter("DCGM_FI_DEV_PCIE_REPLAY_COUNTER")
+        .help("Total number of PCIe retries.")
+        .source("nvmlDeviceGetPcieReplayCounter")
+        .dcgm(|gpu, emit| emit.count(gpu.pcie_replays)),
+    Family::gauge("DCGM_FI_DEV_GPU_UTIL")
+        .help("GPU utilization (in %).")
+        .source("nvmlDeviceGetUtilizationRates")
+        .unit("%")
+        .dcgm(|gpu, emit| emit.real(percent(gpu.utilization_ratio))),
+    Family::gauge("DCGM_FI_DEV_MEM_COPY_UTIL")
+        .help("Memory utilization (in %).")
+        .source("nvmlDeviceGetUtilizationRates")
+        .unit("%")
+        .dcgm(|gpu, emit| emit.real(percent(gpu.memory_utilization_ratio))),
+    Family::gauge("DCGM_FI_DEV_ENC_UTIL")
+        .help("Encoder utilization (in %).")
+        .source("nvmlDeviceGetEncoderUtilization")
+        .unit("%")
+        .dcgm(|gpu, emit| emit.real(percent(gpu.encoder_ratio))),
+    Family::gauge("DCGM_FI_DEV_DEC_UTIL")
+        .help("Decoder utilization (in %).")
+        .source("nvmlDeviceGetDecoderUtilization")
+        .unit("%")
+        .dcgm(|gpu, emit| emit.real(percent(gpu.decoder_ratio))),
+    Family::gauge("DCGM_FI_DEV_XID_ERRORS")
+        .help("Value of the last XID error encountered; 0 where there was none since the agent started.")
+        .source("as glassbox_gpu_xid_errors_total")
+        .labels(&["err_code", "err_msg"])
+        .dcgm(|gpu, emit| {
             if let Some(xid) = gpu.last_xid.or(gpu.xid_watched.then_some(0)) {
                 emit.with(&[&xid.to_string(), xid_message(xid)]).count(xid);
             }
         }),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_FB_FREE",
-        help: "Framebuffer memory free (in MiB).",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_free_bytes.map(|bytes| bytes / MIB))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_FB_USED",
-        help: "Framebuffer memory used (in MiB).",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_used_bytes.map(|bytes| bytes / MIB))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_FB_RESERVED",
-        help: "Framebuffer memory reserved (in MiB).",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_reserved_bytes.map(|bytes| bytes / MIB))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
-        kind: Counter,
-        help: "Total number of single-bit volatile ECC errors.",
-        source: "NVML field 3",
-        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.ecc_errors, "corrected"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
-        kind: Counter,
-        help: "Total number of double-bit volatile ECC errors.",
-        source: "NVML field 4",
-        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.ecc_errors, "uncorrected"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",
-        kind: Counter,
-        help: "Number of remapped rows for uncorrectable errors.",
-        source: "NVML field 143",
-        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.remapped_rows, "uncorrectable"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS",
-        kind: Counter,
-        help: "Number of remapped rows for correctable errors.",
-        source: "NVML field 142",
-        samples: PerGpu(|gpu, emit| emit.count(count(&gpu.remapped_rows, "correctable"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_ROW_REMAP_FAILURE",
-        help: "Whether remapping of rows has failed.",
-        source: "NVML field 145",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.row_remap_failed.map(u64::from))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL",
-        kind: Counter,
-        help: "Total number of NVLink bandwidth counters for all lanes (in KiB, both directions).",
-        source: "NVML fields 138 and 139",
-        samples: PerGpu(|gpu, emit| {
+    Family::gauge("DCGM_FI_DEV_FB_FREE")
+        .help("Framebuffer memory free (in MiB).")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .unit("MiB")
+        .dcgm(|gpu, emit| emit.count(gpu.memory_free_bytes.map(|bytes| bytes / MIB))),
+    Family::gauge("DCGM_FI_DEV_FB_USED")
+        .help("Framebuffer memory used (in MiB).")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .unit("MiB")
+        .dcgm(|gpu, emit| emit.count(gpu.memory_used_bytes.map(|bytes| bytes / MIB))),
+    Family::gauge("DCGM_FI_DEV_FB_RESERVED")
+        .help("Framebuffer memory reserved (in MiB).")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .unit("MiB")
+        .dcgm(|gpu, emit| emit.count(gpu.memory_reserved_bytes.map(|bytes| bytes / MIB))),
+    Family::counter("DCGM_FI_DEV_ECC_SBE_VOL_TOTAL")
+        .help("Total number of single-bit volatile ECC errors.")
+        .source("NVML field 3")
+        .dcgm(|gpu, emit| emit.count(count(&gpu.ecc_errors, "corrected"))),
+    Family::counter("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL")
+        .help("Total number of double-bit volatile ECC errors.")
+        .source("NVML field 4")
+        .dcgm(|gpu, emit| emit.count(count(&gpu.ecc_errors, "uncorrected"))),
+    Family::counter("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS")
+        .help("Number of remapped rows for uncorrectable errors.")
+        .source("NVML field 143")
+        .dcgm(|gpu, emit| emit.count(count(&gpu.remapped_rows, "uncorrectable"))),
+    Family::counter("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS")
+        .help("Number of remapped rows for correctable errors.")
+        .source("NVML field 142")
+        .dcgm(|gpu, emit| emit.count(count(&gpu.remapped_rows, "correctable"))),
+    Family::gauge("DCGM_FI_DEV_ROW_REMAP_FAILURE")
+        .help("Whether remapping of rows has failed.")
+        .source("NVML field 145")
+        .dcgm(|gpu, emit| emit.count(gpu.row_remap_failed.map(u64::from))),
+    Family::counter("DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL")
+        .help("Total number of NVLink bandwidth counters for all lanes (in KiB, both directions).")
+        .source("NVML fields 138 and 139")
+        .unit("KiB")
+        .dcgm(|gpu, emit| {
             // Of one direction alone it would be half of what it says.
             let of = |direction| Some(count(&gpu.nvlink_bytes, direction)? / 1024);
             emit.count(of("transmit").zip(of("receive")).map(|(one, other)| one.saturating_add(other)));
         }),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
-        help: "Ratio of time the graphics engine is active.",
-        source: "NVML's GPM",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.ratio("graphics"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
-        help: "Ratio of cycles the tensor (HMMA) pipe is active.",
-        source: "NVML's GPM",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.ratio("tensor"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_PROF_DRAM_ACTIVE",
-        help: "Ratio of cycles the device memory interface is active sending or receiving data.",
-        source: "NVML's GPM",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.ratio("dram"))),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_PROF_PCIE_TX_BYTES",
-        help: "Rate of data transmitted over PCIe, headers included (in bytes per second).",
-        source: "NVML's GPM",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.pcie_transmit_bytes_per_second)),
-        ..DCGM
-    },
-    Family {
-        name: "DCGM_FI_PROF_PCIE_RX_BYTES",
-        help: "Rate of data received over PCIe, headers included (in bytes per second).",
-        source: "NVML's GPM",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.gpm.pcie_receive_bytes_per_second)),
-        ..DCGM
-    },
+    Family::gauge("DCGM_FI_PROF_GR_ENGINE_ACTIVE")
+        .help("Ratio of time the graphics engine is active.")
+        .source("NVML's GPM")
+        .dcgm(|gpu, emit| emit.real(gpu.gpm.ratio("graphics"))),
+    Family::gauge("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE")
+        .help("Ratio of cycles the tensor (HMMA) pipe is active.")
+        .source("NVML's GPM")
+        .dcgm(|gpu, emit| emit.real(gpu.gpm.ratio("tensor"))),
+    Family::gauge("DCGM_FI_PROF_DRAM_ACTIVE")
+        .help("Ratio of cycles the device memory interface is active sending or receiving data.")
+        .source("NVML's GPM")
+        .dcgm(|gpu, emit| emit.real(gpu.gpm.ratio("dram"))),
+    Family::gauge("DCGM_FI_PROF_PCIE_TX_BYTES")
+        .help("Rate of data transmitted over PCIe, headers included (in bytes per second).")
+        .source("NVML's GPM")
+        .unit("bytes per second")
+        .dcgm(|gpu, emit| emit.real(gpu.gpm.pcie_transmit_bytes_per_second)),
+    Family::gauge("DCGM_FI_PROF_PCIE_RX_BYTES")
+        .help("Rate of data received over PCIe, headers included (in bytes per second).")
+        .source("NVML's GPM")
+        .unit("bytes per second")
+        .dcgm(|gpu, emit| emit.real(gpu.gpm.pcie_receive_bytes_per_second)),
 ];
-
-/// What the families here have in common.
-const DCGM: Family = Family {
-    name: "",
-    kind: Gauge,
-    help: "",
-    source: "",
-    base: Base::Dcgm,
-    labels: &[],
-    samples: PerGpu(|_: &Gpu, _: &mut Emit<'_>| {}),
-};
 
 fn clock(gpu: &Gpu, domain: &str) -> Option<f64> {
     gpu.clocks_hertz.iter().find_map(|(name, hertz)| (*name == domain).then_some(hertz / 1e6))

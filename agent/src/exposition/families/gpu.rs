@@ -2,246 +2,166 @@
 
 use std::borrow::Cow;
 
-use crate::exposition::{
-    Base, Emit, Family,
-    Kind::{Counter, Gauge, Histogram},
-    Samples::Gpu as PerGpu,
+use crate::{
+    exposition::{family::Family, sample::Emit},
+    snapshot::gpu::{KnownBy, MigInstance},
 };
-use crate::snapshot::gpu::{KnownBy, MigInstance};
 
 /// The families.
-pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "glassbox_gpu_info",
-        help: "Always 1; its labels say what the GPU is.",
-        source: "NVML when the library was loaded",
-        labels: &["name", "pci_bus_id", "minor"],
-        samples: PerGpu(|gpu, emit| {
+pub(super) const FAMILIES: &[Family] = &[
+    Family::gauge("glassbox_gpu_info")
+        .help("Always 1; its labels say what the GPU is.")
+        .source("NVML when the library was loaded")
+        .labels(&["name", "pci_bus_id", "minor"])
+        .gpu(|gpu, emit| {
             let minor = gpu.minor.map(|minor| minor.to_string()).unwrap_or_default();
             emit.with(&[&gpu.name, &gpu.pci_bus_id, &minor]).count(1);
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_up",
-        help: "1 while the GPU answers, 0 if it has fallen off the bus, waits for a reset, or NVML hangs. A GPU that the \
-               driver lists and NVML does not, because it could not be initialized, is 0 under its pci_bus_id.",
-        source: "NVML at each tick; /proc/driver/nvidia/gpus or PCI devices of the driver",
-        base: Base::AnyGpu,
-        samples: PerGpu(|gpu, emit| {
+    Family::gauge("glassbox_gpu_up")
+        .help(
+            "1 while the GPU answers, 0 if it has fallen off the bus, waits for a reset, or NVML hangs. \
+               A GPU that the driver lists and NVML does not, because it could not be initialized, is 0 \
+               under its pci_bus_id.",
+        )
+        .source("NVML at each tick; /proc/driver/nvidia/gpus or PCI devices of the driver")
+        .any_gpu(|gpu, emit| {
             emit.count((gpu.known_by != KnownBy::Xid).then_some(u64::from(gpu.up)));
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_utilization_ratio",
-        help: "Share of time with a kernel running on the GPU, over the last 1/6 s to 1 s.",
-        source: "nvmlDeviceGetUtilizationRates; absent where the GPU is split (MIG)",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.utilization_ratio)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_utilization_samples_ratio",
-        kind: Histogram,
-        help: "Every sample of utilization that the driver took since the agent started, about six per second.",
-        source: "nvmlDeviceGetSamples, the driver's own buffer",
-        samples: PerGpu(|gpu, emit| {
+    Family::gauge("glassbox_gpu_utilization_ratio")
+        .help("Share of time with a kernel running on the GPU, over the last 1/6 s to 1 s.")
+        .source("nvmlDeviceGetUtilizationRates; absent where the GPU is split (MIG)")
+        .gpu(|gpu, emit| emit.real(gpu.utilization_ratio)),
+    Family::histogram("glassbox_gpu_utilization_samples_ratio")
+        .help(
+            "Every sample of utilization that the driver took since the agent started, about six per \
+               second.",
+        )
+        .source("nvmlDeviceGetSamples, the driver's own buffer")
+        .gpu(|gpu, emit| {
             if let Some(histogram) = &gpu.utilization_samples {
                 emit.ratios(histogram);
             }
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_utilization_max_ratio",
-        help: "The highest of the driver's samples of utilization in the last 15 s.",
-        source: "nvmlDeviceGetSamples, the driver's own buffer",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.utilization_max_ratio)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_memory_utilization_ratio",
-        help: "Share of time with device memory being read or written, over the last 1/6 s to 1 s.",
-        source: "nvmlDeviceGetUtilizationRates; absent where the GPU is split (MIG)",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.memory_utilization_ratio)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_encoder_utilization_ratio",
-        help: "Share of time in which the video encoder was busy.",
-        source: "nvmlDeviceGetEncoderUtilization",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.encoder_ratio)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_decoder_utilization_ratio",
-        help: "Share of time in which the video decoder was busy.",
-        source: "nvmlDeviceGetDecoderUtilization",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.decoder_ratio)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_memory_total_bytes",
-        help: "Device memory, in bytes.",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_total_bytes)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_memory_used_bytes",
-        help: "Device memory that is allocated, in bytes.",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_used_bytes)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_memory_used_max_bytes",
-        help: "The most device memory that was allocated in the last 15 s, in bytes.",
-        source: "nvmlDeviceGetMemoryInfo_v2, every nvml.sample_ms",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_used_max_bytes)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_memory_free_bytes",
-        help: "Device memory that can be allocated, in bytes.",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_free_bytes)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_memory_reserved_bytes",
-        help: "Device memory that driver and firmware keep, in bytes.",
-        source: "nvmlDeviceGetMemoryInfo_v2",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.memory_reserved_bytes)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_power_watts",
-        help: "Power drawn; from Ampere on (but GA100) the mean of the last second.",
-        source: "nvmlDeviceGetPowerUsage",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.power_watts)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_power_max_watts",
-        help: "The highest momentary power drawn in the last 15 s.",
-        source: "NVML field 186, every nvml.sample_ms",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.power_max_watts)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_power_limit_watts",
-        help: "The power limit in force.",
-        source: "nvmlDeviceGetEnforcedPowerLimit",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.power_limit_watts)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_energy_joules_total",
-        kind: Counter,
-        help: "Energy used since the driver was loaded. Its rate is the true mean of the power.",
-        source: "nvmlDeviceGetTotalEnergyConsumption",
-        samples: PerGpu(|gpu, emit| emit.real(gpu.energy_mj.map(thousandth))),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_temperature_celsius",
-        help: "Temperature of the chip or of its memory.",
-        source: "nvmlDeviceGetTemperature; NVML field 82",
-        labels: &["sensor"],
-        samples: PerGpu(|gpu, emit| {
+    Family::gauge("glassbox_gpu_utilization_max_ratio")
+        .help("The highest of the driver's samples of utilization in the last 15 s.")
+        .source("nvmlDeviceGetSamples, the driver's own buffer")
+        .gpu(|gpu, emit| emit.real(gpu.utilization_max_ratio)),
+    Family::gauge("glassbox_gpu_memory_utilization_ratio")
+        .help("Share of time with device memory being read or written, over the last 1/6 s to 1 s.")
+        .source("nvmlDeviceGetUtilizationRates; absent where the GPU is split (MIG)")
+        .gpu(|gpu, emit| emit.real(gpu.memory_utilization_ratio)),
+    Family::gauge("glassbox_gpu_encoder_utilization_ratio")
+        .help("Share of time in which the video encoder was busy.")
+        .source("nvmlDeviceGetEncoderUtilization")
+        .gpu(|gpu, emit| emit.real(gpu.encoder_ratio)),
+    Family::gauge("glassbox_gpu_decoder_utilization_ratio")
+        .help("Share of time in which the video decoder was busy.")
+        .source("nvmlDeviceGetDecoderUtilization")
+        .gpu(|gpu, emit| emit.real(gpu.decoder_ratio)),
+    Family::gauge("glassbox_gpu_memory_total_bytes")
+        .help("Device memory, in bytes.")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .gpu(|gpu, emit| emit.count(gpu.memory_total_bytes)),
+    Family::gauge("glassbox_gpu_memory_used_bytes")
+        .help("Device memory that is allocated, in bytes.")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .gpu(|gpu, emit| emit.count(gpu.memory_used_bytes)),
+    Family::gauge("glassbox_gpu_memory_used_max_bytes")
+        .help("The most device memory that was allocated in the last 15 s, in bytes.")
+        .source("nvmlDeviceGetMemoryInfo_v2, every nvml.sample_ms")
+        .gpu(|gpu, emit| emit.count(gpu.memory_used_max_bytes)),
+    Family::gauge("glassbox_gpu_memory_free_bytes")
+        .help("Device memory that can be allocated, in bytes.")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .gpu(|gpu, emit| emit.count(gpu.memory_free_bytes)),
+    Family::gauge("glassbox_gpu_memory_reserved_bytes")
+        .help("Device memory that driver and firmware keep, in bytes.")
+        .source("nvmlDeviceGetMemoryInfo_v2")
+        .gpu(|gpu, emit| emit.count(gpu.memory_reserved_bytes)),
+    Family::gauge("glassbox_gpu_power_watts")
+        .help("Power drawn; from Ampere on (but GA100) the mean of the last second.")
+        .source("nvmlDeviceGetPowerUsage")
+        .gpu(|gpu, emit| emit.real(gpu.power_watts)),
+    Family::gauge("glassbox_gpu_power_max_watts")
+        .help("The highest momentary power drawn in the last 15 s.")
+        .source("NVML field 186, every nvml.sample_ms")
+        .gpu(|gpu, emit| emit.real(gpu.power_max_watts)),
+    Family::gauge("glassbox_gpu_power_limit_watts")
+        .help("The power limit in force.")
+        .source("nvmlDeviceGetEnforcedPowerLimit")
+        .gpu(|gpu, emit| emit.real(gpu.power_limit_watts)),
+    Family::counter("glassbox_gpu_energy_joules_total")
+        .help("Energy used since the driver was loaded. Its rate is the true mean of the power.")
+        .source("nvmlDeviceGetTotalEnergyConsumption")
+        .gpu(|gpu, emit| emit.real(gpu.energy_mj.map(thousandth))),
+    Family::gauge("glassbox_gpu_temperature_celsius")
+        .help("Temperature of the chip or of its memory.")
+        .source("nvmlDeviceGetTemperature; NVML field 82")
+        .labels(&["sensor"])
+        .gpu(|gpu, emit| {
             emit.with(&["gpu"]).real(gpu.temperature_celsius);
             emit.with(&["memory"]).real(gpu.memory_temperature_celsius);
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_clock_hertz",
-        help: "Clock of a domain: graphics, sm, memory or video.",
-        source: "nvmlDeviceGetClockInfo",
-        labels: &["domain"],
-        samples: PerGpu(|gpu, emit| each_real(&gpu.clocks_hertz, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_pcie_bytes_total",
-        kind: Counter,
-        help: "Bytes over PCIe since the agent started, as the GPU sees it: transmit or receive.",
-        source: "NVML fields 197 and 198",
-        labels: &["direction"],
-        samples: PerGpu(|gpu, emit| each_count(&gpu.pcie_bytes, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_nvlink_bytes_total",
-        kind: Counter,
-        help: "Bytes of data over all NVLinks: transmit or receive.",
-        source: "NVML fields 138 and 139",
-        labels: &["direction"],
-        samples: PerGpu(|gpu, emit| each_count(&gpu.nvlink_bytes, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_active_ratio",
-        help: "Share of cycles in which a unit was active, since the last tick: graphics, sm, sm_occupancy (of its \
-               warps), tensor, dram, fp64, fp32, fp16 or integer.",
-        source: "NVML's GPM; Hopper and later",
-        labels: &["unit"],
-        samples: PerGpu(|gpu, emit| each_real(&gpu.gpm.ratios, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_mig_enabled",
-        help: "1 where the GPU is split into instances (MIG), else 0.",
-        source: "nvmlDeviceGetMigMode",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.mig_enabled.map(u64::from))),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_mig_memory_total_bytes",
-        help: "Device memory of an instance (MIG), in bytes. mig_uuid is the instance's index if it has no UUID.",
-        source: "nvmlDeviceGetMemoryInfo_v2 of the instance",
-        labels: &["mig_uuid"],
-        samples: PerGpu(|gpu, emit| {
+    Family::gauge("glassbox_gpu_clock_hertz")
+        .help("Clock of a domain: graphics, sm, memory or video.")
+        .source("nvmlDeviceGetClockInfo")
+        .labels(&["domain"])
+        .gpu(|gpu, emit| each_real(&gpu.clocks_hertz, emit)),
+    Family::counter("glassbox_gpu_pcie_bytes_total")
+        .help("Bytes over PCIe since the agent started, as the GPU sees it: transmit or receive.")
+        .source("NVML fields 197 and 198")
+        .labels(&["direction"])
+        .gpu(|gpu, emit| each_count(&gpu.pcie_bytes, emit)),
+    Family::counter("glassbox_gpu_nvlink_bytes_total")
+        .help("Bytes of data over all NVLinks: transmit or receive.")
+        .source("NVML fields 138 and 139")
+        .labels(&["direction"])
+        .gpu(|gpu, emit| each_count(&gpu.nvlink_bytes, emit)),
+    Family::gauge("glassbox_gpu_active_ratio")
+        .help(
+            "Share of cycles in which a unit was active, since the last tick: graphics, sm, \
+               sm_occupancy (of its warps), tensor, dram, fp64, fp32, fp16 or integer.",
+        )
+        .source("NVML's GPM; Hopper and later")
+        .labels(&["unit"])
+        .gpu(|gpu, emit| each_real(&gpu.gpm.ratios, emit)),
+    Family::gauge("glassbox_gpu_mig_enabled")
+        .help("1 where the GPU is split into instances (MIG), else 0.")
+        .source("nvmlDeviceGetMigMode")
+        .gpu(|gpu, emit| emit.count(gpu.mig_enabled.map(u64::from))),
+    Family::gauge("glassbox_gpu_mig_memory_total_bytes")
+        .help(
+            "Device memory of an instance (MIG), in bytes. mig_uuid is the instance's index if it has \
+               no UUID.",
+        )
+        .source("nvmlDeviceGetMemoryInfo_v2 of the instance")
+        .labels(&["mig_uuid"])
+        .gpu(|gpu, emit| {
             for instance in &gpu.mig_instances {
                 emit.with(&[&key(instance)]).count(instance.memory_total_bytes);
             }
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_mig_memory_used_bytes",
-        help: "Device memory allocated in an instance (MIG), in bytes. mig_uuid is the instance's index if it has no UUID.",
-        source: "nvmlDeviceGetMemoryInfo_v2 of the instance",
-        labels: &["mig_uuid"],
-        samples: PerGpu(|gpu, emit| {
+    Family::gauge("glassbox_gpu_mig_memory_used_bytes")
+        .help(
+            "Device memory allocated in an instance (MIG), in bytes. mig_uuid is the instance's index \
+               if it has no UUID.",
+        )
+        .source("nvmlDeviceGetMemoryInfo_v2 of the instance")
+        .labels(&["mig_uuid"])
+        .gpu(|gpu, emit| {
             for instance in &gpu.mig_instances {
                 emit.with(&[&key(instance)]).count(instance.memory_used_bytes);
             }
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_processes",
-        help: "Processes on the GPU, by owner: container, host, or unknown where the agent's process namespace does \
-               not show them.",
-        source: "NVML's lists of compute, graphics and MPS processes; /proc/PID/cgroup",
-        labels: &["owner"],
-        samples: PerGpu(|gpu, emit| each_count(&gpu.processes, emit)),
-        ..GPU
-    },
+    Family::gauge("glassbox_gpu_processes")
+        .help(
+            "Processes on the GPU, by owner: container, host, or unknown where the agent's process \
+               namespace does not show them.",
+        )
+        .source("NVML's lists of compute, graphics and MPS processes; /proc/PID/cgroup")
+        .labels(&["owner"])
+        .gpu(|gpu, emit| each_count(&gpu.processes, emit)),
 ];
-
-/// What the families here have in common.
-pub(super) const GPU: Family = Family {
-    name: "",
-    kind: Gauge,
-    help: "",
-    source: "",
-    base: Base::Gpu,
-    labels: &[],
-    samples: PerGpu(|_, _| {}),
-};
 
 pub(super) fn each_count(values: &[(&'static str, u64)], emit: &mut Emit<'_>) {
     for (label, count) in values {

@@ -1,103 +1,68 @@
 //! What goes wrong on GPUs, and what they are held back by.
 
-use crate::exposition::{
-    Base, Family,
-    Kind::Counter,
-    Samples::Gpu as PerGpu,
-    families::gpu::{GPU, each_count},
-};
+use super::gpu::each_count;
+use crate::exposition::family::Family;
 
 /// The families.
-pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "glassbox_gpu_throttle_active",
-        help: "1 where the clocks are held down for this reason now, else 0. Reason idle is no fault.",
-        source: "nvmlDeviceGetCurrentClocksThrottleReasons",
-        labels: &["reason"],
-        samples: PerGpu(|gpu, emit| {
+pub(super) const FAMILIES: &[Family] = &[
+    Family::gauge("glassbox_gpu_throttle_active")
+        .help("1 where the clocks are held down for this reason now, else 0. Reason idle is no fault.")
+        .source("nvmlDeviceGetCurrentClocksThrottleReasons")
+        .labels(&["reason"])
+        .gpu(|gpu, emit| {
             for (reason, active) in &gpu.throttle_reasons {
                 emit.with(&[reason]).count(u64::from(*active));
             }
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_throttled_seconds_total",
-        kind: Counter,
-        help: "Time in which the clocks were held down, in seconds, by reason.",
-        source: "NVML fields 74 to 79",
-        labels: &["reason"],
-        samples: PerGpu(|gpu, emit| {
+    Family::counter("glassbox_gpu_throttled_seconds_total")
+        .help("Time in which the clocks were held down, in seconds, by reason.")
+        .source("NVML fields 74 to 79")
+        .labels(&["reason"])
+        .gpu(|gpu, emit| {
             for (reason, time) in &gpu.throttled {
                 emit.with(&[reason]).time(*time);
             }
         }),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_ecc_errors_total",
-        kind: Counter,
-        help: "Memory errors since the driver was loaded: corrected or uncorrected.",
-        source: "NVML fields 3 and 4",
-        labels: &["kind"],
-        samples: PerGpu(|gpu, emit| each_count(&gpu.ecc_errors, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_remapped_rows_total",
-        kind: Counter,
-        help: "Rows of memory that were replaced for correctable or uncorrectable errors, over the GPU's life.",
-        source: "NVML fields 142 and 143",
-        labels: &["kind"],
-        samples: PerGpu(|gpu, emit| each_count(&gpu.remapped_rows, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_row_remap_pending",
-        help: "1 where a row of memory will be replaced at the next reset, else 0.",
-        source: "NVML field 144",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.row_remap_pending.map(u64::from))),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_row_remap_failed",
-        help: "1 where a row of memory could not be replaced, else 0.",
-        source: "NVML field 145",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.row_remap_failed.map(u64::from))),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_pcie_replays_total",
-        kind: Counter,
-        help: "PCIe packets that were sent again.",
-        source: "nvmlDeviceGetPcieReplayCounter",
-        samples: PerGpu(|gpu, emit| emit.count(gpu.pcie_replays)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_nvlink_errors_total",
-        kind: Counter,
-        help: "NVLink errors: crc_flit, crc_data, replay or recovery.",
-        source: "NVML fields 38, 45, 52 and 59",
-        labels: &["kind"],
-        samples: PerGpu(|gpu, emit| each_count(&gpu.nvlink_errors, emit)),
-        ..GPU
-    },
-    Family {
-        name: "glassbox_gpu_xid_errors_total",
-        kind: Counter,
-        help: "Errors that the driver reported with this Xid, since the agent started.",
-        source: "nvidia_driver programs: nv_report_error, or the tracepoint nvidia_dev_xid from 575.51.02 on; NVML's \
-                 events where neither can be hooked",
-        labels: &["xid"],
-        samples: PerGpu(|gpu, emit| {
+    Family::counter("glassbox_gpu_ecc_errors_total")
+        .help("Memory errors since the driver was loaded: corrected or uncorrected.")
+        .source("NVML fields 3 and 4")
+        .labels(&["kind"])
+        .gpu(|gpu, emit| each_count(&gpu.ecc_errors, emit)),
+    Family::counter("glassbox_gpu_remapped_rows_total")
+        .help(
+            "Rows of memory that were replaced for correctable or uncorrectable errors, over the GPU's \
+               life.",
+        )
+        .source("NVML fields 142 and 143")
+        .labels(&["kind"])
+        .gpu(|gpu, emit| each_count(&gpu.remapped_rows, emit)),
+    Family::gauge("glassbox_gpu_row_remap_pending")
+        .help("1 where a row of memory will be replaced at the next reset, else 0.")
+        .source("NVML field 144")
+        .gpu(|gpu, emit| emit.count(gpu.row_remap_pending.map(u64::from))),
+    Family::gauge("glassbox_gpu_row_remap_failed")
+        .help("1 where a row of memory could not be replaced, else 0.")
+        .source("NVML field 145")
+        .gpu(|gpu, emit| emit.count(gpu.row_remap_failed.map(u64::from))),
+    Family::counter("glassbox_gpu_pcie_replays_total")
+        .help("PCIe packets that were sent again.")
+        .source("nvmlDeviceGetPcieReplayCounter")
+        .gpu(|gpu, emit| emit.count(gpu.pcie_replays)),
+    Family::counter("glassbox_gpu_nvlink_errors_total")
+        .help("NVLink errors: crc_flit, crc_data, replay or recovery.")
+        .source("NVML fields 38, 45, 52 and 59")
+        .labels(&["kind"])
+        .gpu(|gpu, emit| each_count(&gpu.nvlink_errors, emit)),
+    Family::counter("glassbox_gpu_xid_errors_total")
+        .help("Errors that the driver reported with this Xid, since the agent started.")
+        .source(
+            "nvidia_driver programs: nv_report_error, or the tracepoint nvidia_dev_xid from 575.51.02 \
+                 on; NVML's events where neither can be hooked",
+        )
+        .labels(&["xid"])
+        .any_gpu(|gpu, emit| {
             for (number, count) in &gpu.xids {
                 emit.with(&[&number.to_string()]).count(*count);
             }
         }),
-        ..ANY_GPU
-    },
 ];
-
-/// What families about any GPU have in common, whether NVML knows it or not.
-const ANY_GPU: Family = Family { base: Base::AnyGpu, ..GPU };

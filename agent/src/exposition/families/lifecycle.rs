@@ -2,154 +2,127 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::exposition::{
-    Base, Family,
-    Kind::{Counter, Gauge},
-    Samples::Container,
-};
 use crate::{
     containers::cgroup,
+    exposition::family::Family,
     snapshot::lifecycle::{Health, State},
 };
 
 /// The families.
-pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "container_last_seen",
-        kind: Gauge,
-        help: "When the container was last seen running, in whole seconds since 1970.",
-        source: "the agent's clock at the last tick at which the container ran",
-        base: Base::Labelled,
-        labels: &[],
-        samples: Container(|row, emit| emit.count(unix_seconds(row.last_seen))),
-    },
-    Family {
-        name: "container_start_time_seconds",
-        kind: Gauge,
-        help: "When the container was started, in whole seconds since 1970.",
-        source: "the runtime, else when the cgroup was made",
-        base: Base::Labelled,
-        labels: &[],
-        samples: Container(|row, emit| emit.count(row.identity.started_at.map(unix_seconds))),
-    },
-    Family {
-        name: "container_creation_time_seconds",
-        kind: Gauge,
-        help: "When the container was made, in whole seconds since 1970.",
-        source: "the runtime, else when the cgroup was made",
-        base: Base::CAdvisor,
-        labels: &[],
-        samples: Container(|row, emit| emit.count(row.life.created_at.map(unix_seconds))),
-    },
-    Family {
-        name: "container_health_state",
-        kind: Gauge,
-        help: "1 where the container's health check passes, 0 where it does not or has not yet, -1 where there \
-               is none.",
-        source: "events of Docker and Podman, and one question after each start",
-        base: Base::CAdvisor,
-        labels: &[],
-        samples: Container(|row, emit| {
+pub(super) const FAMILIES: &[Family] = &[
+    Family::gauge("container_last_seen")
+        .help("When the container was last seen running, in whole seconds since 1970.")
+        .source("the agent's clock at the last tick at which the container ran")
+        .unit("seconds")
+        .inherited()
+        .outlives_container()
+        .labelled(|row, emit| emit.count(unix_seconds(row.last_seen))),
+    Family::gauge("container_start_time_seconds")
+        .help("When the container was started, in whole seconds since 1970.")
+        .source("the runtime, else when the cgroup was made")
+        .inherited()
+        .outlives_container()
+        .labelled(|row, emit| emit.count(row.identity.started_at.map(unix_seconds))),
+    Family::gauge("container_creation_time_seconds")
+        .help("When the container was made, in whole seconds since 1970.")
+        .source("the runtime, else when the cgroup was made")
+        .outlives_container()
+        .cadvisor(|row, emit| emit.count(row.life.created_at.map(unix_seconds))),
+    Family::gauge("container_health_state")
+        .help(
+            "1 where the container's health check passes, 0 where it does not or has not yet, -1 where \
+               there is none.",
+        )
+        .source("events of Docker and Podman, and one question after each start")
+        .outlives_container()
+        .cadvisor(|row, emit| {
             emit.real(row.life.health.map(|health| match health {
                 Health::Healthy => 1.0,
                 Health::Starting | Health::Unhealthy => 0.0,
                 Health::Unchecked => -1.0,
             }));
         }),
-    },
-    Family {
-        name: "glassbox_container_health",
-        kind: Gauge,
-        help: "1 for what the container's health check says, 0 for what it does not. Absent without one.",
-        source: "events of Docker and Podman, and one question after each start",
-        base: Base::Container,
-        labels: &["status"],
-        samples: Container(|row, emit| {
+    Family::gauge("glassbox_container_health")
+        .help("1 for what the container's health check says, 0 for what it does not. Absent without one.")
+        .source("events of Docker and Podman, and one question after each start")
+        .labels(&["status"])
+        .outlives_container()
+        .container(|row, emit| {
             if let Some(health) = row.life.health.filter(|health| *health != Health::Unchecked) {
                 for status in Health::CHECKED {
                     emit.with(&[status.as_str()]).count(u64::from(status == health));
                 }
             }
         }),
-    },
-    Family {
-        name: "glassbox_container_state",
-        kind: Gauge,
-        help: "1 for what the container is doing, 0 for what it is not. Without a runtime that tells, only \
-               running and exited.",
-        source: "the runtime's events, or a question when its cgroup is gone; whether that is there",
-        base: Base::Container,
-        labels: &["state"],
-        samples: Container(|row, emit| {
+    Family::gauge("glassbox_container_state")
+        .help(
+            "1 for what the container is doing, 0 for what it is not. Without a runtime that tells, \
+               only running and exited.",
+        )
+        .source("the runtime's events, or a question when its cgroup is gone; whether that is there")
+        .labels(&["state"])
+        .outlives_container()
+        .container(|row, emit| {
             let Some(current) = row.life.state else { return };
             let states: &[State] = if row.life.told { &State::ALL } else { &State::OF_CGROUP };
             for state in states {
                 emit.with(&[state.as_str()]).count(u64::from(*state == current));
             }
         }),
-    },
-    Family {
-        name: "glassbox_container_restarts_total",
-        kind: Counter,
-        help: "How often the container was started again; in Kubernetes, how many ran in its place before it.",
-        source: "the runtime: starts after an end, CRI's attempt; without one, cgroups of the same container since the \
-                 agent's start",
-        base: Base::Container,
-        labels: &[],
-        samples: Container(|row, emit| emit.count(row.life.restarts)),
-    },
-    Family {
-        name: "glassbox_container_last_exit_code",
-        kind: Gauge,
-        help: "The exit code of the container's last run, 128 and the signal's number where one ended it; for \
-               containers.keep_ended_s after that end, whether or not it, or in Kubernetes another one in its \
-               place, runs since.",
-        source: "the runtime",
-        base: Base::Container,
-        labels: &[],
-        samples: Container(|row, emit| {
+    Family::counter("glassbox_container_restarts_total")
+        .help(
+            "How often the container was started again; in Kubernetes, how many ran in its place before \
+               it.",
+        )
+        .source(
+            "the runtime: starts after an end, CRI's attempt; without one, cgroups of the same \
+                 container since the agent's start",
+        )
+        .container(|row, emit| emit.count(row.life.restarts)),
+    Family::gauge("glassbox_container_last_exit_code")
+        .help(
+            "The exit code of the container's last run, 128 and the signal's number where one ended it; \
+               for containers.keep_ended_s after that end, whether or not it, or in Kubernetes another \
+               one in its place, runs since.",
+        )
+        .source("the runtime")
+        .outlives_container()
+        .container(|row, emit| {
             emit.count(row.life.last_exit.and_then(|exit| exit.code).map(u64::from));
         }),
-    },
-    Family {
-        name: "glassbox_container_last_exit_reason",
-        kind: Gauge,
-        help: "Always 1; the label is why the container's last run ended: completed, error, oom_killed, or the \
-               name of a signal. As long as the exit code.",
-        source: "the exit code; whether the kernel killed a process at that time because memory ran out",
-        base: Base::Container,
-        labels: &["reason"],
-        samples: Container(|row, emit| {
+    Family::gauge("glassbox_container_last_exit_reason")
+        .help(
+            "Always 1; the label is why the container's last run ended: completed, error, oom_killed, \
+               or the name of a signal. As long as the exit code.",
+        )
+        .source("the exit code; whether the kernel killed a process at that time because memory ran out")
+        .labels(&["reason"])
+        .outlives_container()
+        .container(|row, emit| {
             if let Some(reason) = row.life.last_exit.and_then(|exit| exit.reason) {
                 emit.with(&[reason.as_str()]).count(1);
             }
         }),
-    },
-    Family {
-        name: "glassbox_container_info",
-        kind: Gauge,
-        help: "Always 1; its labels are all that is known of who the container is. `parent_id` is there where \
-               it runs in another container: the id of that.",
-        source: "the cgroup path and the runtime",
-        base: Base::Labelled,
-        labels: &["runtime", "parent_id"],
-        samples: Container(|row, emit| {
+    Family::gauge("glassbox_container_info")
+        .help(
+            "Always 1; its labels are all that is known of who the container is. `parent_id` is there \
+               where it runs in another container: the id of that.",
+        )
+        .source("the cgroup path and the runtime")
+        .labels(&["runtime", "parent_id"])
+        .outlives_container()
+        .labelled(|row, emit| {
             let runtime = row.identity.runtime.as_str();
             match cgroup::container_around(&row.identity.cgroup_path) {
                 Some(outer) => emit.with(&[runtime, outer.id]).count(1),
                 None => emit.with(&[runtime]).count(1),
             }
         }),
-    },
-    Family {
-        name: "glassbox_container_running",
-        kind: Gauge,
-        help: "1 while the container runs; 0 when it has ended and its final counters are kept.",
-        source: "whether its cgroup has processes; the runtime",
-        base: Base::Container,
-        labels: &[],
-        samples: Container(|row, emit| emit.count(u64::from(row.is_running()))),
-    },
+    Family::gauge("glassbox_container_running")
+        .help("1 while the container runs; 0 when it has ended and its final counters are kept.")
+        .source("whether its cgroup has processes; the runtime")
+        .outlives_container()
+        .container(|row, emit| emit.count(u64::from(row.is_running()))),
 ];
 
 /// cAdvisor gives whole seconds, too: they compress far better than fractions that nobody reads.
