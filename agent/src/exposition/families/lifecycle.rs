@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    containers::cgroup,
     exposition::family::Family,
     snapshot::lifecycle::{Health, State},
 };
@@ -113,8 +112,8 @@ pub(super) const FAMILIES: &[Family] = &[
         .outlives_container()
         .labelled(|row, emit| {
             let runtime = row.identity.runtime.as_str();
-            match cgroup::container_around(&row.identity.cgroup_path) {
-                Some(outer) => emit.with(&[runtime, outer.id]).count(1),
+            match &row.identity.parent_id {
+                Some(parent) => emit.with(&[runtime, parent]).count(1),
                 None => emit.with(&[runtime]).count(1),
             }
         }),
