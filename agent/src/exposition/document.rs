@@ -1,4 +1,4 @@
-//! docs/metrics.md, made of the table of families.
+//! docs/metrics.md, generated from the tables of families.
 
 pub mod budget;
 mod introduction;
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::snapshot::{Snapshot, losses::SOURCES};
 
-/// The whole file. `cpu` has one container that uses no GPU, and `gpu` one that uses one.
+/// The whole file. `cpu` has one container without a GPU, and `gpu` one container with a GPU; their series are counted.
 ///
 /// # Errors
-/// The server's counters could not be registered, which would be a mistake in the source.
+/// Fails if the counters of the server cannot be registered, which is a bug.
 pub fn document(cpu: &Snapshot, gpu: &Snapshot) -> anyhow::Result<String> {
     let mut page = String::from(INTRODUCTION);
     budget(&mut page, cpu, gpu);
     section(&mut page, "Inherited from cAdvisor", families().filter(|family| family.is_inherited()));
     let own = || families().filter(|family| !family.is_inherited());
-    let of = |bases: &'static [LabelSet]| own().filter(|family| bases.contains(&family.label_set));
+    let of = |sets: &'static [LabelSet]| own().filter(|family| sets.contains(&family.label_set));
     section(&mut page, "Containers", of(&[LabelSet::Container, LabelSet::CAdvisor, LabelSet::Labelled]));
     section(&mut page, "GPUs", of(&[LabelSet::Gpu, LabelSet::AnyGpu]));
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[LabelSet::Dcgm]));
@@ -54,15 +54,14 @@ fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
     let _ = writeln!(
         page,
         "\n## Series per container\n\n\
-         A container that uses no GPU has at most {CPU_CONTAINER} series, one that uses one GPU at most {GPU_CONTAINER}; a \
-         test counts. The\ncontainers of the table run on cgroup v2, with one disk, one network interface and limits, and \
-         have been restarted.\nBeyond that:\n\n\
+         A container without a GPU has at most {CPU_CONTAINER} series, a container with one GPU at most {GPU_CONTAINER}; a \
+         test counts\nthem. The containers of the table run on cgroup v2, with one disk, one network interface and \
+         limits, and were\nrestarted. In addition:\n\n\
          - each further network interface has 8 series, each further disk 4, each further GPU 9, a health check 3;\n\
-         - `network.tcp_states`, `network.udp_states`, `cgroup.numa`, `cgroup.hugetlb` and a cost model for block I/O add \
-         series;\n\
-         - `nvidia_driver.per_command_histograms` adds 14 for each combination of device and command. Without it, \
-         commands\n  other than those in agent/src/exposition/families/nvidia_driver/commands.rs share the label value \
-         `command=\"other\"`.\n\n\
+         - `network.tcp_states`, `network.udp_states`, `cgroup.numa`, `cgroup.hugetlb` and an I/O cost model add series;\n\
+         - `nvidia_driver.per_command_histograms` adds 14 series for each combination of device and command. Without \
+         it,\n  commands that are not listed in agent/src/exposition/families/nvidia_driver/ioctls.rs share the label \
+         value\n  `command=\"other\"`.\n\n\
          | collector | without a GPU | with one GPU |\n|---|---:|---:|"
     );
     let rows = series_by_subject(cpu, subjects()).into_iter().zip(series_by_subject(gpu, subjects()));
@@ -74,13 +73,13 @@ fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
     let _ = writeln!(page, "| all | {} | {} |", totals.0, totals.1);
 }
 
-/// What each source of `glassbox_lost_events_total` means.
+/// The meaning of each source of `glassbox_lost_events_total`.
 fn sources(page: &mut String) {
     page.push_str(
         "\n### Sources of losses\n\n\
-         Sources of `glassbox_lost_events_total`, and, if the severity is imprecision, of \
-         `glassbox_imprecise_events_total`. On a quiet host all losses stay 0. The agent also logs a source that grows, \
-         at most once in ten minutes.\n\n\
+         The sources of `glassbox_lost_events_total` and, with severity imprecision, of \
+         `glassbox_imprecise_events_total`. On a quiet host all losses stay 0. The agent also logs each source that \
+         grows, at most once in ten minutes.\n\n\
          | source | severity | meaning | remedy |\n|---|---|---|---|\n",
     );
     for source in SOURCES {
@@ -92,7 +91,7 @@ fn sources(page: &mut String) {
 fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'a Family>) {
     let _ = writeln!(page, "\n## {title}\n");
     page.push_str(
-        "| name | type | unit | base | further labels | meaning | source |\n|---|---|---|---|---|---|---|\n",
+        "| name | type | unit | label set | further labels | meaning | source |\n|---|---|---|---|---|---|---|\n",
     );
     for family in families {
         let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();

@@ -2,6 +2,8 @@
 
 mod draft;
 
+pub(super) use draft::Draft;
+
 use super::sample::Emit;
 use crate::snapshot::{ContainerRow, Snapshot, gpu::Gpu, machine::Machine};
 

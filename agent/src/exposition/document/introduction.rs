@@ -1,48 +1,47 @@
 //! The text at the top of docs/metrics.md.
 
-/// See the module.
+/// Everything before the tables.
 pub(super) const INTRODUCTION: &str = "\
 # Metrics
 
-This file is generated from the tables in `agent/src/exposition/`; a test compares them. To bring it up to
-date:
+This file is generated from the tables in `agent/src/exposition/families/`; a test compares them. To update it:
 
     GLASSBOX_BLESS=1 cargo test -p glassbox --test exposition
 
-What holds for all:
+Rules for all metrics:
 
 - Names and labels are API.
-- Unknown is absent, never 0. Series without a value are not written.
-- No sample carries a timestamp, so Prometheus notices at once when a container is gone.
-- No label holds a process id, an address, or a path of a request.
-- The final counters of a container that ended are kept for five minutes (`containers.keep_ended_s`), so that
-  what it did since the last scrape is not lost, and in any case until they were scraped once or for a minute.
-  `glassbox_container_running` is then 0, and its other gauges are gone: it holds nothing any more.
-- Counters of a container continue when it is restarted: what earlier runs have counted is added to what the current
-  run counts, so that runs shorter than the scrape interval are not lost. [After a restart](#after-a-restart) lists
-  what continues.
-- A container runs (`glassbox_container_running` 1) if its cgroup has processes or its runtime reports that it runs.
-  How the label `container` is chosen is in [containers.md](containers.md).
+- Unknown values are absent, never 0.
+- Samples carry no timestamps, so Prometheus marks series as stale as soon as their container is gone.
+- No label contains a process ID, an address or a request path.
+- The final counters of an ended container are kept for five minutes (`containers.keep_ended_s`), so that counts since
+  the last scrape are not lost. With any setting they are kept until they were scraped once or a minute has passed.
+  `glassbox_container_running` is then 0, and gauges of resources that the container held are absent.
+- Counters of a container continue when it is restarted: the counts of earlier runs are added to those of the current
+  run, so that runs shorter than the scrape interval are not lost. [After a restart](#after-a-restart) lists the
+  counters that continue.
+- A container runs (`glassbox_container_running` is 1) if its cgroup has processes or its runtime reports it as
+  running. [containers.md](containers.md) describes how the label `container` is chosen.
 
-Whom a series is about:
+The label set identifies the subject of a series:
 
-| base | labels |
+| label set | labels |
 |---|---|
 | agent | none |
-| machine | `machine_id`, `system_uuid` and `boot_id`, where they are known |
-| gpu | `gpu` (its index) and `uuid` |
-| any gpu | these, or of a GPU that NVML does not know `pci_bus_id` |
-| dcgm | `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname`, `DCGM_FI_DRIVER_VERSION`: dcgm-exporter's |
-| container | `container`, and in Kubernetes `namespace`, `pod`; unique on a host |
-| cadvisor | these, and cAdvisor's `id` (path of the cgroup), `image`, `name` (the runtime's name) |
-| labelled | these, and `container_label_*` for each runtime label in `containers.labels` |
+| machine | `machine_id`, `system_uuid` and `boot_id`, if known |
+| gpu | `gpu` (the index of the GPU) and `uuid` |
+| any gpu | as gpu; only `pci_bus_id` for a GPU that NVML does not report |
+| dcgm | `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `Hostname`, `DCGM_FI_DRIVER_VERSION`, as in dcgm-exporter |
+| container | `container`, and in Kubernetes `namespace` and `pod`; unique on a host |
+| cadvisor | as container, and cAdvisor's `id` (path of the cgroup), `image` and `name` (the runtime's name) |
+| labelled | as cadvisor, and `container_label_*` for each runtime label in `containers.labels` |
 
-Families of dcgm-exporter's default set have its names, types and units, so that dashboards made for it work; what a
-GPU does not support is absent.
+The families of dcgm-exporter's default set have the same names, types and units as there, so its dashboards work
+unchanged. Values that a GPU does not support are absent.
 
-`/metrics` has all families, `/metrics/cadvisor` the inherited ones: those that have cAdvisor's name, type and
-meaning, so that dashboards and rules made for it work unchanged. Unlike cAdvisor's they also carry
-`container` on Docker. Our own have the rest of the identity by a join:
+`/metrics` has all families. `/metrics/cadvisor` has only the inherited ones: those with cAdvisor's name, type and
+meaning, so that its dashboards and rules work unchanged. Unlike cAdvisor's, they carry `container` on Docker, too. For
+glassbox's own families, a join adds the remaining metadata:
 
     … * on(instance, namespace, pod, container) group_left(image, name) glassbox_container_info
 
@@ -50,13 +49,13 @@ In the column source, v1 and v2 are the versions of cgroups.
 
 ## After a restart
 
-| counters | restarted with the same runtime id (Docker, Podman, containerd) | another container in its place (Kubernetes) |
+| counters | restarted with the same runtime ID (Docker, Podman, containerd) | replaced by another container (Kubernetes) |
 |---|---|---|
 | all `glassbox_*` counters and histograms with the label `container` | continue | continue |
 | `container_cpu_*`, `container_memory_failcnt`, `container_memory_failures_total` and the other memory counters, `container_pressure_*`, `container_blkio_*`, `container_fs_*`, `container_hugetlb_failcnt` | continue | start at 0 under the new `id` and `name` |
 | `container_network_*` | start at 0: interfaces belong to the network namespace, which a container may share or keep | start at 0 |
 
-They continue as long as the row of the earlier run is kept (`containers.keep_ended_s`), and until the agent ends: after
-a restart of the agent, counters of kernel programs start at 0, and those of cgroup files at what the current run has used.
-A container that is removed and made anew has another runtime id, and starts at 0.
+Counters continue while the row of the earlier run is kept (`containers.keep_ended_s`) and the agent runs. After a
+restart of the agent, counters of kernel programs start at 0, and counters of cgroup files at the values of the current
+run. A container that is removed and created again has a new runtime ID, and its counters start at 0.
 ";

@@ -1,4 +1,4 @@
-//! The agent itself: what works, what it costs, what it lost.
+//! The agent: its collectors, kernel programs, maps and ticks.
 
 use crate::{
     exposition::{family::Family, sample::Emit},
@@ -10,50 +10,50 @@ use crate::{
     version,
 };
 
-/// Why the counts of a program may stand still while it runs.
-const MEASURED: &str = "kernel statistics of the program, which cost time themselves and so are on for one \
-                        second in thirty unless configured otherwise";
+/// The reason why the counts of a running program may not grow.
+const MEASURED: &str =
+    "kernel statistics of the program, which cost time and are on for one second in thirty by default";
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("glassbox_build_info")
         .help(
-            "Always 1; the labels are the agent's version, and the commit it was built from with its \
-               date (UTC).",
+            "Always 1. Labels: version of the agent, commit from which it was built, date of the commit \
+             (UTC).",
         )
-        .source("the build")
+        .source("build")
         .labels(&["version", "commit", "commit_date"])
         .agent(|_, emit| {
             emit.with(&[version::VERSION, version::COMMIT, version::COMMIT_DATE]).count(1);
         }),
     Family::gauge("glassbox_demo_info")
         .help(
-            "1 where GPUs and the containers that use them are made up, to show the agent; absent \
-               elsewhere.",
+            "1 if GPUs and the containers that use them are simulated to demonstrate the agent; absent \
+             otherwise.",
         )
-        .source("the configuration")
+        .source("configuration")
         .agent(|snapshot, emit| emit.count(snapshot.agent.demo.then_some(1))),
     Family::gauge("glassbox_collector_up")
         .help(
-            "1 if the collector started, lacks no privilege or namespace, and its last run succeeded \
-               for at least one container, else 0.",
+            "1 if the collector started, lacks no privilege or namespace, and its last run succeeded for at \
+             least one container; 0 otherwise.",
         )
-        .source("the tick")
+        .source("tick")
         .labels(&["collector"])
         .agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.count(u64::from(c.up)))),
     Family::gauge("glassbox_collector_duration_seconds")
-        .help("How long the collector took for all containers at the last tick, in seconds.")
-        .source("the tick")
+        .help("Duration of the collector's last run over all containers, in seconds.")
+        .source("tick")
         .labels(&["collector"])
         .agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.time(c.duration))),
     Family::counter("glassbox_collector_errors_total")
-        .help("Readings of the collector that failed.")
-        .source("the tick")
+        .help("Failed readings of the collector.")
+        .source("tick")
         .labels(&["collector"])
         .agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.count(c.errors))),
     Family::gauge("glassbox_probe_attached")
-        .help("1 where the kernel program is attached, by the hook given, else 0.")
-        .source("the agent's start")
+        .help("1 if the kernel program is attached to the hook, 0 otherwise.")
+        .source("start of the agent")
         .labels(&["program", "collector", "hook"])
         .agent(|snapshot, emit| {
             for program in &snapshot.agent.programs {
@@ -63,16 +63,17 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("glassbox_probe_runs_total")
         .help(
-            "Runs of the kernel program, counted only while program statistics are on (one second in \
-               thirty by default). Run time by runs is the mean cost of one run.",
+            "Runs of the kernel program, counted only while program statistics are on (one second in thirty \
+             by default). Divide the run time by the runs to get the mean cost of a run.",
         )
         .source(MEASURED)
         .labels(&["program"])
         .agent(|snapshot, emit| programs(snapshot, emit, |p, emit| emit.count(p.runs))),
     Family::counter("glassbox_probe_run_seconds_total")
         .help(
-            "Time spent in the kernel program, in seconds, measured only while program statistics are \
-               on (one second in thirty by default). Run time by runs is the mean cost of one run.",
+            "Time spent in the kernel program, in seconds, measured only while program statistics are on \
+             (one second in thirty by default). Divide the run time by the runs to get the mean cost of a \
+             run.",
         )
         .source(MEASURED)
         .labels(&["program"])
@@ -80,42 +81,36 @@ pub(super) const FAMILIES: &[Family] = &[
             programs(snapshot, emit, |p, emit| emit.time(p.runs.map(|_| p.run_time)));
         }),
     Family::counter("glassbox_lost_events_total")
-        .help(
-            "Events that could not be kept, by source. Any growth means that something is missing from \
-               the other metrics.",
-        )
+        .help("Events that were lost, by source. Growth means that other metrics are incomplete.")
         .source("kernel programs and the agent; see the list of sources below")
         .labels(&["source"])
         .agent(|snapshot, emit| lost(snapshot, emit, false)),
     Family::counter("glassbox_imprecise_events_total")
         .help(
-            "Measurements that were less precise than others, by source. Growth is normal on a busy \
-               host and is not a loss of data.",
+            "Measurements with reduced precision, by source. Growth is normal on a busy host and is not a \
+             loss of data.",
         )
         .source("kernel programs; see the list of sources below")
         .labels(&["source"])
         .agent(|snapshot, emit| lost(snapshot, emit, true)),
     Family::gauge("glassbox_map_entries")
-        .help(
-            "Entries of the kernel map in use. Absent for maps whose entries are not claimed one by \
-               one.",
-        )
-        .source("the agent's account of the map")
+        .help("Entries of the kernel map in use. Absent for maps without accounting of single entries.")
+        .source("the agent's accounting of the map")
         .labels(&["map"])
         .agent(|snapshot, emit| maps(snapshot, emit, |map, emit| emit.count(map.entries))),
     Family::gauge("glassbox_map_capacity_entries")
-        .help("Entries that the kernel map can hold.")
-        .source("the map")
+        .help("Maximum number of entries of the kernel map.")
+        .source("map")
         .labels(&["map"])
         .agent(|snapshot, emit| maps(snapshot, emit, |map, emit| emit.count(map.capacity))),
     Family::gauge("glassbox_map_memory_bytes")
-        .help("Kernel memory that the map takes, in bytes.")
-        .source("the map")
+        .help("Kernel memory used by the map, in bytes.")
+        .source("map")
         .labels(&["map"])
         .agent(|snapshot, emit| maps(snapshot, emit, |map, emit| emit.count(map.memory_bytes))),
     Family::gauge("glassbox_runtime_connected")
-        .help("1 while the container runtime answers questions about names, else 0.")
-        .source("the connection to its socket")
+        .help("1 if the container runtime answers queries for metadata, 0 otherwise.")
+        .source("connection to the socket of the runtime")
         .labels(&["runtime"])
         .agent(|snapshot, emit| {
             for status in &snapshot.agent.runtimes {
@@ -123,28 +118,28 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::counter("glassbox_ticks_total")
-        .help("Ticks so far.")
-        .source("the tick")
+        .help("Completed ticks.")
+        .source("tick")
         .agent(|snapshot, emit| emit.count(snapshot.agent.ticks)),
     Family::counter("glassbox_ticks_skipped_total")
-        .help("Ticks left out because the one before took too long.")
-        .source("the tick")
+        .help("Ticks skipped because the previous tick took too long.")
+        .source("tick")
         .agent(|snapshot, emit| emit.count(snapshot.agent.ticks_skipped)),
     Family::gauge("glassbox_tick_duration_seconds")
-        .help("How long the last tick took, in seconds.")
-        .source("the tick")
+        .help("Duration of the last tick, in seconds.")
+        .source("tick")
         .agent(|snapshot, emit| emit.time(snapshot.agent.tick_duration)),
     Family::gauge("glassbox_containers_running")
         .help("Running containers.")
-        .source("the cgroup tree; the runtimes")
+        .source("cgroup tree; runtimes")
         .agent(|snapshot, emit| emit.count(snapshot.agent.containers_running as u64)),
     Family::counter("glassbox_containers_discovered_total")
-        .help("Containers that the agent has found or seen starting.")
-        .source("container start events and walks through the cgroup tree")
+        .help("Containers discovered since the agent started.")
+        .source("container start events and scans of the cgroup tree")
         .agent(|snapshot, emit| emit.count(snapshot.agent.containers_discovered)),
     Family::counter("glassbox_containers_ended_total")
-        .help("Containers that have ended since the agent found them.")
-        .source("container exit events and walks through the cgroup tree")
+        .help("Containers that ended since the agent discovered them.")
+        .source("container exit events and scans of the cgroup tree")
         .agent(|snapshot, emit| emit.count(snapshot.agent.containers_ended)),
 ];
 
@@ -154,7 +149,7 @@ fn collectors(snapshot: &Snapshot, emit: &mut Emit<'_>, read: fn(&CollectorStatu
     }
 }
 
-/// The sources of one kind.
+/// Lost events, or measurements with reduced precision.
 fn lost(snapshot: &Snapshot, emit: &mut Emit<'_>, imprecision: bool) {
     for (source, count) in &snapshot.agent.lost {
         if losses::is_imprecision(source) == imprecision {

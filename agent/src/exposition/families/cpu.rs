@@ -2,53 +2,53 @@
 
 use crate::{exposition::family::Family, snapshot::ContainerRow};
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("container_cpu_usage_seconds_total")
-        .help("CPU time used, in seconds of one core. One series per container: cpu is always total.")
+        .help("CPU time consumed, in seconds. One series per container: label cpu is always total.")
         .source(
-            "v2 cpu.stat usage_usec; v1 cpuacct.usage. For a container that ended, or that lived too \
-                 short to be read, the on-CPU time of the scheduler program where that is more",
+            "v2 cpu.stat usage_usec; v1 cpuacct.usage. For a container that ended or was too short-lived to \
+             be read: on-CPU time of the scheduler program, if that is greater",
         )
         .labels(&["cpu"])
         .cadvisor(|row, emit| emit.with(&["total"]).nanoseconds(row.cgroup.cpu.usage_ns)),
     Family::counter("container_cpu_user_seconds_total")
-        .help("CPU time in user mode, in seconds.")
+        .help("CPU time consumed in user mode, in seconds.")
         .source("v2 cpu.stat user_usec; v1 cpuacct.usage_user")
         .cadvisor(|row, emit| emit.nanoseconds(row.cgroup.cpu.user_ns)),
     Family::counter("container_cpu_system_seconds_total")
-        .help("CPU time in the kernel, in seconds.")
+        .help("CPU time consumed in kernel mode, in seconds.")
         .source("v2 cpu.stat system_usec; v1 cpuacct.usage_sys")
         .cadvisor(|row, emit| emit.nanoseconds(row.cgroup.cpu.system_ns)),
     Family::counter("container_cpu_cfs_periods_total")
-        .help("Quota periods in which the container was runnable. Only with a CPU quota.")
+        .help("CPU quota periods in which the container was runnable. Absent without a CPU quota.")
         .source("cpu.stat nr_periods")
         .cadvisor(|row, emit| emit.count(with_quota(row, row.cgroup.cpu.periods))),
     Family::counter("container_cpu_cfs_throttled_periods_total")
-        .help(
-            "Quota periods in which the container used up its quota and had to stop. Only with a CPU \
-               quota.",
-        )
+        .help("CPU quota periods in which the container was throttled. Absent without a CPU quota.")
         .source("cpu.stat nr_throttled")
         .cadvisor(|row, emit| emit.count(with_quota(row, row.cgroup.cpu.throttled_periods))),
     Family::counter("container_cpu_cfs_throttled_seconds_total")
-        .help("Time for which the container was stopped by its quota, in seconds. Only with a CPU quota.")
+        .help("Time the container was throttled by its CPU quota, in seconds. Absent without a CPU quota.")
         .source("v2 cpu.stat throttled_usec; v1 cpu.stat throttled_time")
         .cadvisor(|row, emit| emit.nanoseconds(with_quota(row, row.cgroup.cpu.throttled_ns))),
     Family::counter("container_cpu_cfs_burst_periods_total")
         .help(
-            "Quota periods in which the container used quota that it had saved up. Only with a CPU \
-               quota.",
+            "CPU quota periods in which the container used accumulated burst time. Absent without a CPU \
+             quota.",
         )
         .source("cpu.stat nr_bursts (Linux 5.15)")
         .cadvisor(|row, emit| emit.count(with_quota(row, row.cgroup.cpu.burst_periods))),
     Family::counter("container_cpu_cfs_burst_seconds_total")
-        .help("CPU time beyond the quota, out of what was saved up, in seconds. Only with a CPU quota.")
+        .help(
+            "CPU time consumed beyond the quota from accumulated burst time, in seconds. Absent without a \
+             CPU quota.",
+        )
         .source("v2 cpu.stat burst_usec; v1 cpu.stat burst_time (Linux 5.15)")
         .cadvisor(|row, emit| emit.nanoseconds(with_quota(row, row.cgroup.cpu.burst_ns))),
 ];
 
-/// Only what has a quota can be throttled; the kernel gives zeros for the rest.
+/// The kernel reports zeros for containers without a quota, which cannot be throttled.
 fn with_quota(row: &ContainerRow, count: Option<u64>) -> Option<u64> {
     row.cgroup.limits.cpu_quota_us.and(count)
 }

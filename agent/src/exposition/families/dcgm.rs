@@ -1,15 +1,15 @@
 //! dcgm-exporter's default families: its names, types, units and labels, so that dashboards made for it work unchanged.
 //!
-//! What differs on purpose: what a GPU does not support is absent, where DCGM has sentinels; a container's values are in
-//! `glassbox_container_gpu_*`, so that sums over these stay right. DCGM_FI_PROF_* come from NVML's GPM, so from Hopper on
-//! only, where DCGM has a module of its own for older ones. DCGM_FI_DEV_VGPU_LICENSE_STATUS is of virtual GPUs, which
-//! this agent does not read. Of what dcgm-exporter has on request, there are the counts of memory errors (ECC).
+//! Deliberate differences: values that a GPU does not support are absent, while DCGM exports sentinels. The values of
+//! containers are in `glassbox_container_gpu_*`, so that sums over these families stay correct. DCGM_FI_PROF_* come from NVML's
+//! GPM, so they need Hopper or later; DCGM has a module for older GPUs. DCGM_FI_DEV_VGPU_LICENSE_STATUS is missing, because the
+//! agent does not read virtual GPUs. Of dcgm-exporter's optional families, the ECC error counts are included.
 
 use crate::{exposition::family::Family, snapshot::gpu::Gpu};
 
 const MIB: u64 = 1 << 20;
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("DCGM_FI_DEV_SM_CLOCK")
         .help("SM clock frequency (in MHz).")
@@ -66,7 +66,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .unit("%")
         .dcgm(|gpu, emit| emit.real(percent(gpu.decoder_ratio))),
     Family::gauge("DCGM_FI_DEV_XID_ERRORS")
-        .help("Value of the last XID error encountered; 0 where there was none since the agent started.")
+        .help("Value of the last XID error encountered; 0 if there was none since the agent started.")
         .source("as glassbox_gpu_xid_errors_total")
         .labels(&["err_code", "err_msg"])
         .dcgm(|gpu, emit| {
@@ -114,30 +114,30 @@ pub(super) const FAMILIES: &[Family] = &[
         .source("NVML fields 138 and 139")
         .unit("KiB")
         .dcgm(|gpu, emit| {
-            // Of one direction alone it would be half of what it says.
+            // With only one of the directions known, the sum would be too low.
             let of = |direction| Some(count(&gpu.nvlink_bytes, direction)? / 1024);
             emit.count(of("transmit").zip(of("receive")).map(|(one, other)| one.saturating_add(other)));
         }),
     Family::gauge("DCGM_FI_PROF_GR_ENGINE_ACTIVE")
         .help("Ratio of time the graphics engine is active.")
-        .source("NVML's GPM")
+        .source("NVML GPM")
         .dcgm(|gpu, emit| emit.real(gpu.gpm.ratio("graphics"))),
     Family::gauge("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE")
         .help("Ratio of cycles the tensor (HMMA) pipe is active.")
-        .source("NVML's GPM")
+        .source("NVML GPM")
         .dcgm(|gpu, emit| emit.real(gpu.gpm.ratio("tensor"))),
     Family::gauge("DCGM_FI_PROF_DRAM_ACTIVE")
         .help("Ratio of cycles the device memory interface is active sending or receiving data.")
-        .source("NVML's GPM")
+        .source("NVML GPM")
         .dcgm(|gpu, emit| emit.real(gpu.gpm.ratio("dram"))),
     Family::gauge("DCGM_FI_PROF_PCIE_TX_BYTES")
         .help("Rate of data transmitted over PCIe, headers included (in bytes per second).")
-        .source("NVML's GPM")
+        .source("NVML GPM")
         .unit("bytes per second")
         .dcgm(|gpu, emit| emit.real(gpu.gpm.pcie_transmit_bytes_per_second)),
     Family::gauge("DCGM_FI_PROF_PCIE_RX_BYTES")
         .help("Rate of data received over PCIe, headers included (in bytes per second).")
-        .source("NVML's GPM")
+        .source("NVML GPM")
         .unit("bytes per second")
         .dcgm(|gpu, emit| emit.real(gpu.gpm.pcie_receive_bytes_per_second)),
 ];
@@ -150,12 +150,12 @@ fn count(counts: &[(&'static str, u64)], kind: &str) -> Option<u64> {
     counts.iter().find_map(|(name, count)| (*name == kind).then_some(*count))
 }
 
-/// NVML's whole percents, exactly.
+/// Percent. NVML reports whole numbers, so rounding restores the exact value.
 fn percent(ratio: Option<f64>) -> Option<f64> {
     ratio.map(|ratio| (ratio * 100.0).round())
 }
 
-/// What the commonest Xid errors are, in the words of NVIDIA's list.
+/// The description of the most common Xid errors in NVIDIA's list.
 fn xid_message(xid: u64) -> &'static str {
     match xid {
         0 => "No Error",

@@ -1,38 +1,38 @@
-//! Writable layers of containers: how large they are, and how that is known.
+//! Disk usage of the writable layers of containers.
 
 use crate::{
     exposition::{family::Family, sample::Emit},
     snapshot::{ContainerRow, disk::DiskUsage},
 };
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("container_fs_usage_bytes")
         .help(
-            "Disk space that the files written by the container take, its image and its volumes left \
-               out, in bytes. Up to disk.period_s old. Absent where neither the filesystem nor the \
-               runtime tells, unless disk.walk is on.",
+            "Disk space used by files that the container wrote, without its image and volumes, in bytes. Up \
+             to disk.period_s old. Absent if neither the filesystem nor the runtime reports it, unless \
+             disk.walk is on.",
         )
         .source(
-            "statfs of the writable layer, which has a project quota; else CRI ListContainerStats; \
-                 else a walk",
+            "statfs of the writable layer, if it has a project quota; otherwise CRI ListContainerStats; \
+             otherwise a directory walk",
         )
         .labels(&["device"])
         .cadvisor(|row, emit| each(row, emit, |disk, emit| emit.count(disk.used_bytes))),
     Family::gauge("container_fs_limit_bytes")
         .help(
-            "The most disk space that the files written by the container may take, in bytes. Only where \
-               it has a limit of its own, as by docker run --storage-opt size=.",
+            "Maximum disk space for files written by the container, in bytes. Only if the container has its \
+             own limit, for example from docker run --storage-opt size=.",
         )
-        .source("statfs of the writable layer, which has a project quota")
+        .source("statfs of the writable layer, if it has a project quota")
         .labels(&["device"])
         .cadvisor(|row, emit| each(row, emit, |disk, emit| emit.count(disk.limit_bytes))),
     Family::gauge("glassbox_container_disk_source_info")
         .help(
-            "Always 1; who told of the container's writable layer: project_quota (the filesystem), \
-               runtime (CRI) or walk.",
+            "Always 1. Label source: where the disk usage of the container comes from, which is \
+             project_quota (the filesystem), runtime (CRI) or walk.",
         )
-        .source("the disk collector")
+        .source("disk collector")
         .labels(&["source"])
         .container(|row, emit| {
             if let Some(disk) = row.disk.as_deref() {
@@ -41,14 +41,14 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_disk_reading_age_seconds")
         .help(
-            "Age of the last round over all writable layers, in seconds. Grows where a filesystem \
-               hangs; after three periods what it told is absent.",
+            "Age of the last reading of all writable layers, in seconds. Grows while a filesystem hangs; \
+             after three periods its values are absent.",
         )
-        .source("the disk thread")
+        .source("disk thread")
         .agent(|snapshot, emit| emit.time(snapshot.host.disk.as_ref().and_then(|disk| disk.age))),
     Family::gauge("glassbox_disk_reading_duration_seconds")
-        .help("How long the last round over all writable layers took, walks left out, in seconds.")
-        .source("the disk thread")
+        .help("Duration of the last reading of all writable layers, without directory walks, in seconds.")
+        .source("disk thread")
         .agent(|snapshot, emit| {
             emit.time(snapshot.host.disk.as_ref().and_then(|disk| disk.duration));
         }),

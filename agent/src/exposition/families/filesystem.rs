@@ -1,14 +1,14 @@
-//! Block I/O, by device. How full a container's filesystem is: [`disk`](super::disk).
+//! Block I/O by device. For disk usage see [`disk`](super::disk).
 
 use crate::{
     exposition::{family::Family, sample::Emit},
     snapshot::{ContainerRow, cgroup::DeviceIo},
 };
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("container_fs_reads_bytes_total")
-        .help("Bytes read from the block device. What the page cache had is not in it.")
+        .help("Bytes read from the block device. Reads served from page cache are not included.")
         .source("v2 io.stat rbytes; v1 blkio.throttle.io_service_bytes_recursive Read")
         .labels(&["device"])
         .cadvisor(|row, emit| each(row, emit, |device, emit| emit.count(device.read_bytes))),
@@ -19,8 +19,8 @@ pub(super) const FAMILIES: &[Family] = &[
         .cadvisor(|row, emit| each(row, emit, |device, emit| emit.count(device.reads))),
     Family::counter("container_fs_writes_bytes_total")
         .help(
-            "Bytes written to the block device. On cgroup v1, what the page cache wrote back later is \
-               not in it.",
+            "Bytes written to the block device. On cgroup v1, later writeback from page cache is not \
+             included.",
         )
         .source("v2 io.stat wbytes; v1 blkio.throttle.io_service_bytes_recursive Write")
         .labels(&["device"])
@@ -32,8 +32,8 @@ pub(super) const FAMILIES: &[Family] = &[
         .cadvisor(|row, emit| each(row, emit, |device, emit| emit.count(device.writes))),
     Family::counter("container_fs_io_cost_usage_seconds_total")
         .help(
-            "Device time that the container's requests cost, by the kernel's model, in seconds. Only \
-               where the device has an I/O cost controller.",
+            "Device time consumed by the container according to the kernel's I/O cost model, in seconds. \
+             Only if the device has an I/O cost controller.",
         )
         .source("v2 io.stat cost.usage")
         .labels(&["device"])
@@ -42,8 +42,8 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("container_fs_io_cost_wait_seconds_total")
         .help(
-            "Time for which requests waited for their share of the device, in seconds. Only where the \
-               device has an I/O cost controller.",
+            "Time requests waited for their share of the device, in seconds. Only if the device has an I/O \
+             cost controller.",
         )
         .source("v2 io.stat cost.wait")
         .labels(&["device"])
@@ -52,8 +52,8 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("container_fs_io_cost_indebt_seconds_total")
         .help(
-            "Time for which the container owed device time that it took in advance, in seconds. Only \
-               where the device has an I/O cost controller.",
+            "Time the container was in debt for device time used in advance, in seconds. Only if the device \
+             has an I/O cost controller.",
         )
         .source("v2 io.stat cost.indebt")
         .labels(&["device"])
@@ -62,8 +62,8 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("container_fs_io_cost_indelay_seconds_total")
         .help(
-            "Time for which tasks were held back to pay off what was taken in advance, in seconds. Only \
-               where the device has an I/O cost controller.",
+            "Time tasks were delayed to pay off device time used in advance, in seconds. Only if the device \
+             has an I/O cost controller.",
         )
         .source("v2 io.stat cost.indelay")
         .labels(&["device"])

@@ -1,4 +1,4 @@
-//! GPUs.
+//! GPUs: utilization, memory, power, temperature, clocks, traffic.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use crate::{
     snapshot::gpu::{KnownBy, MigInstance},
 };
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("glassbox_gpu_info")
-        .help("Always 1; its labels say what the GPU is.")
-        .source("NVML when the library was loaded")
+        .help("Always 1. Labels: name, PCI address and device minor number of the GPU.")
+        .source("NVML, when the library is loaded")
         .labels(&["name", "pci_bus_id", "minor"])
         .gpu(|gpu, emit| {
             let minor = gpu.minor.map(|minor| minor.to_string()).unwrap_or_default();
@@ -19,22 +19,22 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_gpu_up")
         .help(
-            "1 while the GPU answers, 0 if it has fallen off the bus, waits for a reset, or NVML hangs. \
-               A GPU that the driver lists and NVML does not, because it could not be initialized, is 0 \
-               under its pci_bus_id.",
+            "1 if the GPU responds; 0 if it has fallen off the bus, needs a reset, or NVML hangs. A GPU \
+             that the driver lists but NVML does not, because it could not be initialized, is 0 under its \
+             pci_bus_id.",
         )
-        .source("NVML at each tick; /proc/driver/nvidia/gpus or PCI devices of the driver")
+        .source("NVML, each tick; /proc/driver/nvidia/gpus or PCI devices of the driver")
         .any_gpu(|gpu, emit| {
             emit.count((gpu.known_by != KnownBy::Xid).then_some(u64::from(gpu.up)));
         }),
     Family::gauge("glassbox_gpu_utilization_ratio")
-        .help("Share of time with a kernel running on the GPU, over the last 1/6 s to 1 s.")
-        .source("nvmlDeviceGetUtilizationRates; absent where the GPU is split (MIG)")
+        .help("Fraction of time in which a kernel ran on the GPU, over the last 1/6 s to 1 s.")
+        .source("nvmlDeviceGetUtilizationRates; absent in MIG mode")
         .gpu(|gpu, emit| emit.real(gpu.utilization_ratio)),
     Family::histogram("glassbox_gpu_utilization_samples_ratio")
         .help(
-            "Every sample of utilization that the driver took since the agent started, about six per \
-               second.",
+            "Distribution of the utilization samples that the driver took since the agent started, about \
+             six per second, as fractions.",
         )
         .source("nvmlDeviceGetSamples, the driver's own buffer")
         .gpu(|gpu, emit| {
@@ -43,59 +43,59 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::gauge("glassbox_gpu_utilization_max_ratio")
-        .help("The highest of the driver's samples of utilization in the last 15 s.")
+        .help("Maximum of the driver's utilization samples in the last 15 s, as a fraction.")
         .source("nvmlDeviceGetSamples, the driver's own buffer")
         .gpu(|gpu, emit| emit.real(gpu.utilization_max_ratio)),
     Family::gauge("glassbox_gpu_memory_utilization_ratio")
-        .help("Share of time with device memory being read or written, over the last 1/6 s to 1 s.")
-        .source("nvmlDeviceGetUtilizationRates; absent where the GPU is split (MIG)")
+        .help("Fraction of time in which device memory was read or written, over the last 1/6 s to 1 s.")
+        .source("nvmlDeviceGetUtilizationRates; absent in MIG mode")
         .gpu(|gpu, emit| emit.real(gpu.memory_utilization_ratio)),
     Family::gauge("glassbox_gpu_encoder_utilization_ratio")
-        .help("Share of time in which the video encoder was busy.")
+        .help("Fraction of time in which the video encoder was busy.")
         .source("nvmlDeviceGetEncoderUtilization")
         .gpu(|gpu, emit| emit.real(gpu.encoder_ratio)),
     Family::gauge("glassbox_gpu_decoder_utilization_ratio")
-        .help("Share of time in which the video decoder was busy.")
+        .help("Fraction of time in which the video decoder was busy.")
         .source("nvmlDeviceGetDecoderUtilization")
         .gpu(|gpu, emit| emit.real(gpu.decoder_ratio)),
     Family::gauge("glassbox_gpu_memory_total_bytes")
-        .help("Device memory, in bytes.")
+        .help("Total device memory, in bytes.")
         .source("nvmlDeviceGetMemoryInfo_v2")
         .gpu(|gpu, emit| emit.count(gpu.memory_total_bytes)),
     Family::gauge("glassbox_gpu_memory_used_bytes")
-        .help("Device memory that is allocated, in bytes.")
+        .help("Allocated device memory, in bytes.")
         .source("nvmlDeviceGetMemoryInfo_v2")
         .gpu(|gpu, emit| emit.count(gpu.memory_used_bytes)),
     Family::gauge("glassbox_gpu_memory_used_max_bytes")
-        .help("The most device memory that was allocated in the last 15 s, in bytes.")
+        .help("Maximum allocated device memory in the last 15 s, in bytes.")
         .source("nvmlDeviceGetMemoryInfo_v2, every nvml.sample_ms")
         .gpu(|gpu, emit| emit.count(gpu.memory_used_max_bytes)),
     Family::gauge("glassbox_gpu_memory_free_bytes")
-        .help("Device memory that can be allocated, in bytes.")
+        .help("Free device memory, in bytes.")
         .source("nvmlDeviceGetMemoryInfo_v2")
         .gpu(|gpu, emit| emit.count(gpu.memory_free_bytes)),
     Family::gauge("glassbox_gpu_memory_reserved_bytes")
-        .help("Device memory that driver and firmware keep, in bytes.")
+        .help("Device memory reserved by driver and firmware, in bytes.")
         .source("nvmlDeviceGetMemoryInfo_v2")
         .gpu(|gpu, emit| emit.count(gpu.memory_reserved_bytes)),
     Family::gauge("glassbox_gpu_power_watts")
-        .help("Power drawn; from Ampere on (but GA100) the mean of the last second.")
+        .help("Power draw, in watts; from Ampere on, except GA100, the average of the last second.")
         .source("nvmlDeviceGetPowerUsage")
         .gpu(|gpu, emit| emit.real(gpu.power_watts)),
     Family::gauge("glassbox_gpu_power_max_watts")
-        .help("The highest momentary power drawn in the last 15 s.")
+        .help("Maximum instantaneous power draw in the last 15 s, in watts.")
         .source("NVML field 186, every nvml.sample_ms")
         .gpu(|gpu, emit| emit.real(gpu.power_max_watts)),
     Family::gauge("glassbox_gpu_power_limit_watts")
-        .help("The power limit in force.")
+        .help("Enforced power limit, in watts.")
         .source("nvmlDeviceGetEnforcedPowerLimit")
         .gpu(|gpu, emit| emit.real(gpu.power_limit_watts)),
     Family::counter("glassbox_gpu_energy_joules_total")
-        .help("Energy used since the driver was loaded. Its rate is the true mean of the power.")
+        .help("Energy consumed since the driver was loaded, in joules. Its rate is the exact average power.")
         .source("nvmlDeviceGetTotalEnergyConsumption")
         .gpu(|gpu, emit| emit.real(gpu.energy_mj.map(thousandth))),
     Family::gauge("glassbox_gpu_temperature_celsius")
-        .help("Temperature of the chip or of its memory.")
+        .help("Temperature of the GPU or of its memory, in degrees Celsius.")
         .source("nvmlDeviceGetTemperature; NVML field 82")
         .labels(&["sensor"])
         .gpu(|gpu, emit| {
@@ -103,36 +103,39 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.with(&["memory"]).real(gpu.memory_temperature_celsius);
         }),
     Family::gauge("glassbox_gpu_clock_hertz")
-        .help("Clock of a domain: graphics, sm, memory or video.")
+        .help("Clock frequency by domain (graphics, sm, memory or video), in hertz.")
         .source("nvmlDeviceGetClockInfo")
         .labels(&["domain"])
         .gpu(|gpu, emit| each_real(&gpu.clocks_hertz, emit)),
     Family::counter("glassbox_gpu_pcie_bytes_total")
-        .help("Bytes over PCIe since the agent started, as the GPU sees it: transmit or receive.")
+        .help(
+            "PCIe traffic since the agent started, in bytes, by direction as seen by the GPU: transmit or \
+             receive.",
+        )
         .source("NVML fields 197 and 198")
         .labels(&["direction"])
         .gpu(|gpu, emit| each_count(&gpu.pcie_bytes, emit)),
     Family::counter("glassbox_gpu_nvlink_bytes_total")
-        .help("Bytes of data over all NVLinks: transmit or receive.")
+        .help("NVLink data traffic over all links, in bytes, by direction: transmit or receive.")
         .source("NVML fields 138 and 139")
         .labels(&["direction"])
         .gpu(|gpu, emit| each_count(&gpu.nvlink_bytes, emit)),
     Family::gauge("glassbox_gpu_active_ratio")
         .help(
-            "Share of cycles in which a unit was active, since the last tick: graphics, sm, \
-               sm_occupancy (of its warps), tensor, dram, fp64, fp32, fp16 or integer.",
+            "Fraction of cycles since the last tick in which a unit was active: graphics, sm, sm_occupancy \
+             (fraction of its warps), tensor, dram, fp64, fp32, fp16 or integer.",
         )
-        .source("NVML's GPM; Hopper and later")
+        .source("NVML GPM; Hopper and later")
         .labels(&["unit"])
         .gpu(|gpu, emit| each_real(&gpu.gpm.ratios, emit)),
     Family::gauge("glassbox_gpu_mig_enabled")
-        .help("1 where the GPU is split into instances (MIG), else 0.")
+        .help("1 if MIG mode is enabled, 0 otherwise.")
         .source("nvmlDeviceGetMigMode")
         .gpu(|gpu, emit| emit.count(gpu.mig_enabled.map(u64::from))),
     Family::gauge("glassbox_gpu_mig_memory_total_bytes")
         .help(
-            "Device memory of an instance (MIG), in bytes. mig_uuid is the instance's index if it has \
-               no UUID.",
+            "Total device memory of a MIG instance, in bytes. mig_uuid is the index of the instance if it \
+             has no UUID.",
         )
         .source("nvmlDeviceGetMemoryInfo_v2 of the instance")
         .labels(&["mig_uuid"])
@@ -143,8 +146,8 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_gpu_mig_memory_used_bytes")
         .help(
-            "Device memory allocated in an instance (MIG), in bytes. mig_uuid is the instance's index \
-               if it has no UUID.",
+            "Allocated device memory of a MIG instance, in bytes. mig_uuid is the index of the instance if \
+             it has no UUID.",
         )
         .source("nvmlDeviceGetMemoryInfo_v2 of the instance")
         .labels(&["mig_uuid"])
@@ -155,10 +158,10 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_gpu_processes")
         .help(
-            "Processes on the GPU, by owner: container, host, or unknown where the agent's process \
-               namespace does not show them.",
+            "Processes on the GPU, by owner: container, host, or unknown if the process is not visible in \
+             the agent's PID namespace.",
         )
-        .source("NVML's lists of compute, graphics and MPS processes; /proc/PID/cgroup")
+        .source("NVML lists of compute, graphics and MPS processes; /proc/PID/cgroup")
         .labels(&["owner"])
         .gpu(|gpu, emit| each_count(&gpu.processes, emit)),
 ];
@@ -169,7 +172,7 @@ pub(super) fn each_count(values: &[(&'static str, u64)], emit: &mut Emit<'_>) {
     }
 }
 
-/// The UUID, or the index if NVML does not report the UUID: two instances without one must stay apart.
+/// The UUID, or the index if NVML does not report a UUID: instances without one must have different labels.
 fn key(instance: &MigInstance) -> Cow<'_, str> {
     if instance.uuid.is_empty() { instance.index.to_string().into() } else { instance.uuid.as_str().into() }
 }

@@ -1,12 +1,12 @@
-//! What goes wrong on GPUs, and what they are held back by.
+//! GPU errors and clock throttling.
 
 use super::gpu::each_count;
 use crate::exposition::family::Family;
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("glassbox_gpu_throttle_active")
-        .help("1 where the clocks are held down for this reason now, else 0. Reason idle is no fault.")
+        .help("1 if the clocks are throttled for this reason now, 0 otherwise. Reason idle is not a fault.")
         .source("nvmlDeviceGetCurrentClocksThrottleReasons")
         .labels(&["reason"])
         .gpu(|gpu, emit| {
@@ -15,7 +15,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::counter("glassbox_gpu_throttled_seconds_total")
-        .help("Time in which the clocks were held down, in seconds, by reason.")
+        .help("Time the clocks were throttled, by reason, in seconds.")
         .source("NVML fields 74 to 79")
         .labels(&["reason"])
         .gpu(|gpu, emit| {
@@ -30,22 +30,22 @@ pub(super) const FAMILIES: &[Family] = &[
         .gpu(|gpu, emit| each_count(&gpu.ecc_errors, emit)),
     Family::counter("glassbox_gpu_remapped_rows_total")
         .help(
-            "Rows of memory that were replaced for correctable or uncorrectable errors, over the GPU's \
-               life.",
+            "Memory rows remapped because of correctable or uncorrectable errors, over the lifetime of the \
+             GPU.",
         )
         .source("NVML fields 142 and 143")
         .labels(&["kind"])
         .gpu(|gpu, emit| each_count(&gpu.remapped_rows, emit)),
     Family::gauge("glassbox_gpu_row_remap_pending")
-        .help("1 where a row of memory will be replaced at the next reset, else 0.")
+        .help("1 if a memory row will be remapped at the next GPU reset, 0 otherwise.")
         .source("NVML field 144")
         .gpu(|gpu, emit| emit.count(gpu.row_remap_pending.map(u64::from))),
     Family::gauge("glassbox_gpu_row_remap_failed")
-        .help("1 where a row of memory could not be replaced, else 0.")
+        .help("1 if a memory row could not be remapped, 0 otherwise.")
         .source("NVML field 145")
         .gpu(|gpu, emit| emit.count(gpu.row_remap_failed.map(u64::from))),
     Family::counter("glassbox_gpu_pcie_replays_total")
-        .help("PCIe packets that were sent again.")
+        .help("PCIe packets that were retransmitted.")
         .source("nvmlDeviceGetPcieReplayCounter")
         .gpu(|gpu, emit| emit.count(gpu.pcie_replays)),
     Family::counter("glassbox_gpu_nvlink_errors_total")
@@ -54,10 +54,10 @@ pub(super) const FAMILIES: &[Family] = &[
         .labels(&["kind"])
         .gpu(|gpu, emit| each_count(&gpu.nvlink_errors, emit)),
     Family::counter("glassbox_gpu_xid_errors_total")
-        .help("Errors that the driver reported with this Xid, since the agent started.")
+        .help("Xid errors that the driver reported since the agent started.")
         .source(
-            "nvidia_driver programs: nv_report_error, or the tracepoint nvidia_dev_xid from 575.51.02 \
-                 on; NVML's events where neither can be hooked",
+            "nvidia_driver programs: nv_report_error, or from 575.51.02 on the tracepoint nvidia_dev_xid; \
+             NVML events if neither can be attached",
         )
         .labels(&["xid"])
         .any_gpu(|gpu, emit| {

@@ -1,4 +1,4 @@
-//! That a container is there: since when, until when, under which names.
+//! Container lifecycle: start, state, health, restarts, exit, metadata.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,32 +7,32 @@ use crate::{
     snapshot::lifecycle::{Health, State},
 };
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("container_last_seen")
-        .help("When the container was last seen running, in whole seconds since 1970.")
-        .source("the agent's clock at the last tick at which the container ran")
+        .help("Unix time at which the container was last seen running, in whole seconds.")
+        .source("agent clock at the last tick in which the container ran")
         .unit("seconds")
         .inherited()
         .outlives_container()
         .labelled(|row, emit| emit.count(unix_seconds(row.last_seen))),
     Family::gauge("container_start_time_seconds")
-        .help("When the container was started, in whole seconds since 1970.")
-        .source("the runtime, else when the cgroup was made")
+        .help("Unix time at which the container was started, in whole seconds.")
+        .source("runtime; otherwise the creation time of the cgroup")
         .inherited()
         .outlives_container()
         .labelled(|row, emit| emit.count(row.identity.started_at.map(unix_seconds))),
     Family::gauge("container_creation_time_seconds")
-        .help("When the container was made, in whole seconds since 1970.")
-        .source("the runtime, else when the cgroup was made")
+        .help("Unix time at which the container was created, in whole seconds.")
+        .source("runtime; otherwise the creation time of the cgroup")
         .outlives_container()
         .cadvisor(|row, emit| emit.count(row.life.created_at.map(unix_seconds))),
     Family::gauge("container_health_state")
         .help(
-            "1 where the container's health check passes, 0 where it does not or has not yet, -1 where \
-               there is none.",
+            "Result of the health check: 1 for healthy, 0 for starting or unhealthy, -1 if the container \
+             has no health check.",
         )
-        .source("events of Docker and Podman, and one question after each start")
+        .source("Docker and Podman events, and one query after each start")
         .outlives_container()
         .cadvisor(|row, emit| {
             emit.real(row.life.health.map(|health| match health {
@@ -42,8 +42,11 @@ pub(super) const FAMILIES: &[Family] = &[
             }));
         }),
     Family::gauge("glassbox_container_health")
-        .help("1 for what the container's health check says, 0 for what it does not. Absent without one.")
-        .source("events of Docker and Podman, and one question after each start")
+        .help(
+            "Health check status: 1 for the current status, 0 for all others. Absent without a health \
+             check.",
+        )
+        .source("Docker and Podman events, and one query after each start")
         .labels(&["status"])
         .outlives_container()
         .container(|row, emit| {
@@ -55,10 +58,10 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_container_state")
         .help(
-            "1 for what the container is doing, 0 for what it is not. Without a runtime that tells, \
-               only running and exited.",
+            "Container state: 1 for the current state, 0 for all others. Only running and exited if no \
+             runtime reports the state.",
         )
-        .source("the runtime's events, or a question when its cgroup is gone; whether that is there")
+        .source("runtime events, or a query when the cgroup is removed; existence of the cgroup")
         .labels(&["state"])
         .outlives_container()
         .container(|row, emit| {
@@ -69,32 +72,29 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::counter("glassbox_container_restarts_total")
-        .help(
-            "How often the container was started again; in Kubernetes, how many ran in its place before \
-               it.",
-        )
+        .help("Restarts of the container; in Kubernetes, the number of earlier containers in its place.")
         .source(
-            "the runtime: starts after an end, CRI's attempt; without one, cgroups of the same \
-                 container since the agent's start",
+            "runtime: starts after an exit, or CRI's attempt; without a runtime, cgroups of the same \
+             container since the agent started",
         )
         .container(|row, emit| emit.count(row.life.restarts)),
     Family::gauge("glassbox_container_last_exit_code")
         .help(
-            "The exit code of the container's last run, 128 and the signal's number where one ended it; \
-               for containers.keep_ended_s after that end, whether or not it, or in Kubernetes another \
-               one in its place, runs since.",
+            "Exit code of the container's last run, or 128 plus the signal number if a signal ended it. \
+             Kept for containers.keep_ended_s after the exit, even if the container, or in Kubernetes its \
+             replacement, runs again.",
         )
-        .source("the runtime")
+        .source("runtime")
         .outlives_container()
         .container(|row, emit| {
             emit.count(row.life.last_exit.and_then(|exit| exit.code).map(u64::from));
         }),
     Family::gauge("glassbox_container_last_exit_reason")
         .help(
-            "Always 1; the label is why the container's last run ended: completed, error, oom_killed, \
-               or the name of a signal. As long as the exit code.",
+            "Always 1. Label reason: why the container's last run ended (completed, error, oom_killed or \
+             the name of a signal). Kept as long as the exit code.",
         )
-        .source("the exit code; whether the kernel killed a process at that time because memory ran out")
+        .source("exit code; OOM kills in the container at that time")
         .labels(&["reason"])
         .outlives_container()
         .container(|row, emit| {
@@ -104,10 +104,10 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_container_info")
         .help(
-            "Always 1; its labels are all that is known of who the container is. `parent_id` is there \
-               where it runs in another container: the id of that.",
+            "Always 1. Labels: metadata of the container. parent_id is the ID of the enclosing container, \
+             if any.",
         )
-        .source("the cgroup path and the runtime")
+        .source("cgroup path and runtime")
         .labels(&["runtime", "parent_id"])
         .outlives_container()
         .labelled(|row, emit| {
@@ -118,14 +118,14 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::gauge("glassbox_container_running")
-        .help("1 while the container runs; 0 when it has ended and its final counters are kept.")
-        .source("whether its cgroup has processes; the runtime")
+        .help("1 while the container runs; 0 after it ended, while its final counters are kept.")
+        .source("processes in the cgroup; runtime")
         .outlives_container()
         .container(|row, emit| emit.count(u64::from(row.is_running()))),
 ];
 
-/// cAdvisor gives whole seconds, too: they compress far better than fractions that nobody reads.
-#[expect(clippy::disallowed_methods, reason = "no age: how a timestamp is written")]
+/// Whole seconds, as cAdvisor exports them: they compress far better than fractions.
+#[expect(clippy::disallowed_methods, reason = "not an age: the format of a timestamp")]
 fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }

@@ -1,26 +1,26 @@
-//! The host: its CPUs and its memory.
+//! The host: CPUs and memory.
 
 use crate::exposition::family::Family;
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("machine_cpu_cores")
-        .help("Logical CPUs that are online.")
+        .help("Online logical CPUs.")
         .source("/sys/devices/system/cpu/online")
         .inherited()
         .machine(|machine, emit| emit.count(machine.logical_cpus)),
     Family::gauge("machine_cpu_physical_cores")
-        .help("Cores that are online, each with one or more logical CPUs.")
+        .help("Physical cores that have online CPUs.")
         .source("/sys/devices/system/cpu/cpu*/topology")
         .inherited()
         .machine(|machine, emit| emit.count(machine.cores)),
     Family::gauge("machine_cpu_sockets")
-        .help("Processor packages with CPUs that are online.")
+        .help("CPU sockets that have online CPUs.")
         .source("/sys/devices/system/cpu/cpu*/topology")
         .inherited()
         .machine(|machine, emit| emit.count(machine.sockets)),
     Family::gauge("machine_memory_bytes")
-        .help("Memory that the kernel has for all, in bytes.")
+        .help("Memory usable by the kernel, in bytes.")
         .source("/proc/meminfo MemTotal")
         .inherited()
         .machine(|machine, emit| emit.count(machine.memory_bytes)),
@@ -30,7 +30,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .inherited()
         .machine(|machine, emit| emit.count(machine.swap_bytes)),
     Family::gauge("glassbox_machine_info")
-        .help("Always 1; its labels are the release of the kernel and the name of the operating system.")
+        .help("Always 1. Labels: kernel release and name of the operating system.")
         .source("/proc/sys/kernel/osrelease, /etc/os-release")
         .labels(&["kernel", "os"])
         .machine(|machine, emit| emit.with(&[&machine.kernel, &machine.os]).count(1)),

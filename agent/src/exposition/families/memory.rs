@@ -1,19 +1,19 @@
-//! Memory, by what it is used for.
+//! Memory by kind of use.
 
 use crate::exposition::family::Family;
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("container_memory_usage_bytes")
-        .help("Memory charged to the container, page cache included, in bytes.")
+        .help("Memory charged to the container, including page cache, in bytes.")
         .source("v2 memory.current; v1 memory.usage_in_bytes")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.usage_bytes)),
     Family::gauge("container_memory_working_set_bytes")
         .help(
-            "Memory usage without the inactive page cache, in bytes: what counts against the limit when \
-               it gets tight.",
+            "Memory usage without inactive page cache, in bytes: the part that counts when memory \
+             approaches the limit.",
         )
-        .source("usage - memory.stat inactive_file (v1: total_inactive_file), at least 0")
+        .source("usage minus memory.stat inactive_file (v1: total_inactive_file), at least 0")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.working_set_bytes)),
     Family::gauge("container_memory_rss")
         .help("Anonymous memory, in bytes.")
@@ -26,17 +26,17 @@ pub(super) const FAMILIES: &[Family] = &[
         .unit("bytes")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.cache_bytes)),
     Family::gauge("container_memory_mapped_file")
-        .help("Files mapped into processes, in bytes.")
+        .help("Memory-mapped files, in bytes.")
         .source("v2 memory.stat file_mapped; v1 memory.stat total_mapped_file")
         .unit("bytes")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.mapped_file_bytes)),
     Family::gauge("container_memory_swap")
-        .help("Memory swapped out, in bytes.")
+        .help("Swapped-out memory, in bytes.")
         .source("v2 memory.swap.current; v1 memory.stat total_swap")
         .unit("bytes")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.swap_bytes)),
     Family::gauge("container_memory_max_usage_bytes")
-        .help("The highest memory usage so far, in bytes.")
+        .help("Maximum memory usage so far, in bytes.")
         .source("v2 memory.peak (Linux 5.19); v1 memory.max_usage_in_bytes")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.max_usage_bytes)),
     Family::gauge("container_memory_kernel_usage")
@@ -45,57 +45,59 @@ pub(super) const FAMILIES: &[Family] = &[
         .unit("bytes")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.kernel_bytes)),
     Family::gauge("container_memory_total_active_file_bytes")
-        .help("Page cache used of late, in bytes.")
+        .help("Page cache on the active LRU list, in bytes.")
         .source("v2 memory.stat active_file; v1 memory.stat total_active_file")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.active_file_bytes)),
     Family::gauge("container_memory_total_inactive_file_bytes")
-        .help("Page cache not used of late, in bytes.")
+        .help("Page cache on the inactive LRU list, in bytes.")
         .source("v2 memory.stat inactive_file; v1 memory.stat total_inactive_file")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.inactive_file_bytes)),
     Family::counter("container_memory_failcnt")
-        .help("Times that memory usage hit the limit.")
+        .help("Number of times memory usage hit the limit.")
         .source("v1 memory.failcnt; v2 has none")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.failcnt)),
     Family::counter("container_memory_events_high_total")
-        .help("Times that memory usage went over memory.high, and the container was slowed down for it.")
+        .help("Number of times memory usage exceeded memory.high and the container was throttled.")
         .source("v2 memory.events high")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.high_events)),
     Family::counter("container_memory_events_max_total")
-        .help("Times that memory usage was about to go over the limit.")
+        .help("Number of times memory usage was about to exceed the limit.")
         .source("v2 memory.events max")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.max_events)),
     Family::gauge("container_memory_file_dirty_bytes")
-        .help("Page cache that is yet to be written back, in bytes.")
+        .help("Modified page cache that is not yet written back, in bytes.")
         .source("v2 memory.stat file_dirty; v1 memory.stat total_dirty")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.file_dirty_bytes)),
     Family::gauge("container_memory_file_writeback_bytes")
-        .help("Page cache that is being written back, in bytes.")
+        .help("Page cache being written back, in bytes.")
         .source("v2 memory.stat file_writeback; v1 memory.stat total_writeback")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.file_writeback_bytes)),
     Family::counter("container_memory_pgscan_total")
-        .help("Pages that the kernel looked at to reclaim them.")
+        .help("Pages scanned by the kernel for reclaim.")
         .source("v2 memory.stat pgscan")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.scanned_pages)),
     Family::counter("container_memory_pgsteal_total")
-        .help("Pages that the kernel reclaimed.")
+        .help("Pages reclaimed by the kernel.")
         .source("v2 memory.stat pgsteal")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.stolen_pages)),
     Family::counter("container_memory_workingset_refault_file_total")
-        .help("Pages of files that had been reclaimed and were wanted again soon: memory is too tight.")
+        .help(
+            "Refaults of file pages that had been reclaimed shortly before. Growth indicates a memory \
+             shortage.",
+        )
         .source("v2 memory.stat workingset_refault_file (Linux 5.9); v1 total_workingset_refault_file")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.file_refaults)),
     Family::counter("container_memory_workingset_refault_anon_total")
-        .help("Anonymous pages that had been swapped out and were wanted again soon.")
+        .help("Refaults of anonymous pages that had been swapped out shortly before.")
         .source("v2 memory.stat workingset_refault_anon (Linux 5.9); v1 total_workingset_refault_anon")
         .cadvisor(|row, emit| emit.count(row.cgroup.memory.anonymous_refaults)),
     Family::counter("container_memory_failures_total")
         .help(
-            "Page faults: failure_type pgfault is all of them, pgmajfault those that had to read from a \
-               disk. Scope hierarchy is with descendants.",
+            "Page faults by failure_type: pgfault is all of them, pgmajfault those that read from a disk. \
+             Scope hierarchy includes descendants.",
         )
         .source(
-            "memory.stat pgfault, pgmajfault (v1 hierarchy: total_*); on v2 both scopes are with \
-                 descendants",
+            "memory.stat pgfault, pgmajfault (v1 hierarchy: total_*); on v2 both scopes include descendants",
         )
         .labels(&["failure_type", "scope"])
         .cadvisor(|row, emit| {

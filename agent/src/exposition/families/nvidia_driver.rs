@@ -1,114 +1,72 @@
-//! What a container asks of the NVIDIA driver, and what becomes of it.
+//! What containers request from the NVIDIA driver, and the results.
 
-mod commands;
+mod ioctls;
 
 use crate::{
     exposition::{
         family::Family,
         sample::{Emit, Resolution},
     },
-    snapshot::{
-        ContainerRow,
-        gpu_state::GpuState,
-        nvidia_driver::{DriverCounters, Failure},
-    },
+    snapshot::{ContainerRow, gpu_state::GpuState, nvidia_driver::DriverCounters},
 };
 
-const CALLS: &str = "nvidia_driver programs, at the end of each ioctl on one of the driver's devices";
+const CALLS: &str = "nvidia_driver programs, when an ioctl on a device of the driver returns";
 const MEMORY: &str = "nvidia_driver programs, from the structures of RM_ALLOC and VID_HEAP_CONTROL";
-const UVM: &str = "nvidia_driver programs, from successful calls to /dev/nvidia-uvm";
+const UVM: &str = "nvidia_driver programs, from successful ioctls on /dev/nvidia-uvm";
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::histogram("glassbox_container_nvidia_ioctl_duration_seconds")
         .help(
-            "Duration of the container's ioctls on the NVIDIA driver, in seconds. The label command is \
-               there with nvidia_driver.per_command_histograms only. Kernel launches make no ioctl: this \
-               is no measure of how busy a GPU is.",
+            "Duration of the container's ioctls on the NVIDIA driver, in seconds. Label command only with \
+             nvidia_driver.per_command_histograms. CUDA kernel launches make no ioctl, so this does not \
+             measure how busy a GPU is.",
         )
         .source(CALLS)
         .labels(&["device", "command"])
-        .container(|row, emit| {
-            let Some(driver) = row.nvidia_driver.as_ref() else { return };
-            if driver.per_command_histograms {
-                for usage in &driver.commands {
-                    emit.with(&[usage.device, &usage.command])
-                        .histogram(&usage.durations, Resolution::Coarse);
-                }
-            } else {
-                commands::by_device(driver, |device, durations| {
-                    emit.with(&[device]).histogram(durations, Resolution::Coarse);
-                });
-            }
-        }),
+        .container(ioctls::durations),
     Family::counter("glassbox_container_nvidia_ioctls_total")
         .help(
-            "Ioctls on the NVIDIA driver that have ended, by command. Commands without series of their \
-               own are counted as other.",
+            "Completed ioctls on the NVIDIA driver, by command. Commands without series of their own are \
+             counted as other.",
         )
         .source(CALLS)
         .labels(&["device", "command"])
-        .container(|row, emit| {
-            if let Some(driver) = &row.nvidia_driver {
-                commands::totals(driver, |device, command, calls, _| {
-                    emit.with(&[device, command]).count(calls);
-                });
-            }
-        }),
+        .container(ioctls::counts),
     Family::counter("glassbox_container_nvidia_ioctl_seconds_total")
         .help(
-            "Total duration of the ioctls on the NVIDIA driver that have ended, in seconds, by command \
-               as in glassbox_container_nvidia_ioctls_total.",
+            "Total duration of completed ioctls on the NVIDIA driver, in seconds, by command as in \
+             glassbox_container_nvidia_ioctls_total.",
         )
         .source(CALLS)
         .labels(&["device", "command"])
-        .container(|row, emit| {
-            if let Some(driver) = &row.nvidia_driver {
-                commands::totals(driver, |device, command, _, time_ns| {
-                    emit.with(&[device, command]).nanoseconds(time_ns);
-                });
-            }
-        }),
+        .container(ioctls::times),
     Family::counter("glassbox_container_nvidia_rm_errors_total")
         .help(
-            "Ioctls that the driver refused, by the status that it left in the caller's structure. Some \
-               are normal while CUDA starts and tries what there is.",
+            "Ioctls that the driver rejected, by the status that it returned in the caller's structure. \
+             Some are normal while CUDA starts and probes for features.",
         )
         .source(CALLS)
         .labels(&["device", "command", "status"])
-        .container(|row, emit| {
-            failures(row, emit, |reason| match reason {
-                Failure::Status(name) => Some(name),
-                Failure::Warning(_) | Failure::Errno(_) => None,
-            });
-        }),
+        .container(ioctls::statuses),
     Family::counter("glassbox_container_nvidia_rm_warnings_total")
         .help(
-            "Ioctls that succeeded with a warning, by the warning status that the driver left in the \
-               caller's structure, such as nothing_to_do.",
+            "Ioctls that succeeded with a warning, by the warning status that the driver returned in the \
+             caller's structure, such as nothing_to_do.",
         )
         .source(CALLS)
         .labels(&["device", "command", "status"])
-        .container(|row, emit| {
-            failures(row, emit, |reason| match reason {
-                Failure::Warning(name) => Some(name),
-                Failure::Status(_) | Failure::Errno(_) => None,
-            });
-        }),
+        .container(ioctls::warnings),
     Family::counter("glassbox_container_nvidia_ioctl_errors_total")
-        .help("Ioctls on the NVIDIA driver that failed before it looked at them, by error.")
+        .help("Ioctls on the NVIDIA driver that failed before the driver processed them, by errno.")
         .source(CALLS)
         .labels(&["device", "command", "errno"])
-        .container(|row, emit| {
-            failures(row, emit, |reason| match reason {
-                Failure::Errno(name) => Some(name),
-                Failure::Status(_) | Failure::Warning(_) => None,
-            });
-        }),
+        .container(ioctls::errors),
     Family::counter("glassbox_container_nvidia_undecoded_ioctls_total")
         .help(
-            "Ioctls whose status is unknown: of unknown layout (another driver release, or no request \
-               of the driver's), or in memory that could not be read.",
+            "Ioctls with an unknown status, by reason: layout (unknown structure layout, from another \
+             driver release or a request that is not of the driver) or memory (the structure could not be \
+             read).",
         )
         .source(CALLS)
         .labels(&["reason"])
@@ -120,9 +78,9 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::histogram("glassbox_container_nvidia_poll_wait_seconds")
         .help(
-            "How long the container's threads slept in poll(2) or select(2) for the NVIDIA driver, in \
-               seconds: how CUDA waits for a GPU where it was told to block \
-               (cudaDeviceScheduleBlockingSync). Threads that spin do not show, nor do waits by epoll.",
+            "Time the container's threads slept in poll(2) or select(2) on the NVIDIA driver, in seconds. \
+             CUDA waits for a GPU in this way if blocking synchronization is set \
+             (cudaDeviceScheduleBlockingSync). Spinning threads and epoll waits are not included.",
         )
         .source("nvidia_driver programs, nvidia_poll; absent without kprobes")
         .labels(&["device"])
@@ -132,13 +90,13 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::gauge("glassbox_container_nvidia_ioctls_in_flight")
-        .help("Ioctls on the NVIDIA driver that have begun and not ended.")
+        .help("Ioctls on the NVIDIA driver that are in progress.")
         .source(CALLS)
         .container(|row, emit| emit.count(row.nvidia_driver.as_ref().map(|driver| driver.in_flight))),
     Family::gauge("glassbox_container_nvidia_ioctl_waiting_seconds")
         .help(
-            "While ioctls on the NVIDIA driver are in flight: time since one last began or ended, in \
-               seconds.",
+            "Time since an ioctl on the NVIDIA driver last began or ended, in seconds. Only while ioctls \
+             are in progress.",
         )
         .source(CALLS)
         .container(|row, emit| {
@@ -146,27 +104,27 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("glassbox_container_gpu_memory_allocations_total")
         .help(
-            "Allocations of GPU memory that the driver granted. Frameworks ask it for large chunks and \
-               deal these out themselves.",
+            "GPU memory allocations granted by the driver. Frameworks request large chunks and divide them \
+             themselves.",
         )
         .source(MEMORY)
         .container(|row, emit| count(row, emit, |counters| counters.allocations)),
     Family::counter("glassbox_container_gpu_memory_allocated_bytes_total")
-        .help("Bytes of GPU memory that the driver granted.")
+        .help("GPU memory granted by the driver, in bytes.")
         .source(MEMORY)
         .container(|row, emit| count(row, emit, |counters| counters.allocated_bytes)),
     Family::counter("glassbox_container_gpu_memory_freed_bytes_total")
         .help(
-            "Bytes of GPU memory given back by a call. What a process holds at its end is given back \
-               without one.",
+            "GPU memory freed by ioctls, in bytes. Memory that is released when a process exits is not \
+             included.",
         )
         .source(MEMORY)
         .container(|row, emit| count(row, emit, |counters| counters.freed_bytes)),
     Family::counter("glassbox_container_gpu_memory_allocation_failures_total")
         .help(
-            "Allocations of GPU memory that the driver refused: no_memory, or insufficient_resources of \
-               another kind. One that is followed by a success is counted in the family of the recovered, \
-               too.",
+            "GPU memory allocations that the driver refused, by reason: no_memory, or \
+             insufficient_resources of another kind. Failures followed by a success are also counted in \
+             glassbox_container_gpu_memory_allocation_failures_recovered_total.",
         )
         .source(MEMORY)
         .labels(&["reason"])
@@ -178,37 +136,37 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("glassbox_container_gpu_memory_allocation_failures_recovered_total")
         .help(
-            "Refused allocations of GPU memory after which the same process got at least as much: a \
-               cache was emptied, no request was lost.",
+            "Refused GPU memory allocations after which the same process was granted at least as much \
+             memory, for example because it emptied a cache.",
         )
         .source(MEMORY)
         .container(|row, emit| count(row, emit, |counters| counters.recovered)),
     Family::counter("glassbox_container_gpu_host_memory_allocation_failures_total")
-        .help("Allocations of host memory for the GPU that failed because the host had none left.")
+        .help("Allocations of host memory for the GPU that failed because the host was out of memory.")
         .source(MEMORY)
         .container(|row, emit| count(row, emit, |counters| counters.failed_host_memory)),
     Family::counter("glassbox_container_gpu_host_memory_pinned_bytes_total")
-        .help("Bytes of the container's own memory pinned for the GPU.")
-        .source("nvidia_driver programs, from RM_ALLOC_MEMORY and VID_HEAP_CONTROL of OS descriptors")
+        .help("Memory of the container pinned for the GPU, in bytes.")
+        .source("nvidia_driver programs, from RM_ALLOC_MEMORY and VID_HEAP_CONTROL with OS descriptors")
         .container(|row, emit| count(row, emit, |counters| counters.pinned_bytes)),
     Family::counter("glassbox_container_gpu_contexts_created_total")
-        .help("CUDA contexts made: GPU address spaces registered with UVM.")
+        .help("CUDA contexts created: GPU address spaces registered with UVM.")
         .source(UVM)
         .container(|row, emit| count(row, emit, |counters| counters.contexts)),
     Family::counter("glassbox_container_gpu_channels_created_total")
-        .help("Channels made, through which work is submitted.")
+        .help("GPU channels created. Work is submitted to a GPU through channels.")
         .source(UVM)
         .container(|row, emit| count(row, emit, |counters| counters.channels)),
     Family::counter("glassbox_container_gpu_events_created_total")
-        .help("Events made, on which a process can wait for the GPU.")
+        .help("GPU events created. Processes use events to wait for a GPU.")
         .source("nvidia_driver programs, from RM_ALLOC of event classes")
         .container(|row, emit| count(row, emit, |counters| counters.events)),
     Family::gauge("glassbox_container_gpu_state")
         .help(
-            "1 for what the container is doing with its GPUs, 0 for the rest; absent where that is not \
-               known. agent/src/analysis/gpu_state.rs has the table by which it is decided.",
+            "GPU state of the container: 1 for the current state, 0 for all others. Absent if the state is \
+             unknown. The conditions are in agent/src/analysis/gpu_state.rs.",
         )
-        .source("nvidia_driver, NVML and scheduler, at each tick")
+        .source("nvidia_driver, NVML and scheduler, each tick")
         .labels(&["state"])
         .container(|row, emit| {
             for state in GpuState::ALL.into_iter().filter(|_| row.gpu_state.is_some()) {
@@ -217,10 +175,10 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_container_gpu_cold_start_seconds")
         .help(
-            "How long the process that made a CUDA context last took from its start: driver_opened, \
-               context_ready (its last channel, each within 1 s of the one before) and \
-               last_large_allocation (16 MiB or more, each within 30 s of the one before). process is \
-               what it called itself then.",
+            "Time from the start of the process that last created a CUDA context to each phase, in seconds: \
+             driver_opened, context_ready (its last channel, each within 1 s of the previous one) and \
+             last_large_allocation (16 MiB or more, each within 30 s of the previous one). Label process is \
+             the name of the process at that time.",
         )
         .source(CALLS)
         .labels(&["phase", "process"])
@@ -233,9 +191,9 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_nvidia_driver_info")
         .help(
-            "Always 1; labels: the release of the NVIDIA driver, and whether the layouts of its \
-               structures are known, or assumed_newest or assumed_oldest because the release is newer or \
-               older than all known ones, or of an unknown_release.",
+            "Always 1. Labels: release of the NVIDIA driver; layouts of its structures: known, \
+             assumed_newest or assumed_oldest if the release is newer or older than all known ones, or \
+             unknown_release.",
         )
         .source("/sys/module/nvidia/version, /proc/driver/nvidia/version or the configuration")
         .labels(&["release", "layouts"])
@@ -248,12 +206,4 @@ pub(super) const FAMILIES: &[Family] = &[
 
 fn count(row: &ContainerRow, emit: &mut Emit<'_>, of: fn(&DriverCounters) -> u64) {
     emit.count(row.nvidia_driver.as_ref().map(|driver| of(&driver.counters)));
-}
-
-fn failures(row: &ContainerRow, emit: &mut Emit<'_>, name: fn(&Failure) -> Option<&str>) {
-    if let Some(driver) = &row.nvidia_driver {
-        commands::failures(driver, name, |device, command, reason, count| {
-            emit.with(&[device, command, reason]).count(count);
-        });
-    }
 }

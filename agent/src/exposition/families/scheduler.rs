@@ -1,12 +1,14 @@
-//! Waiting for a CPU, having it, and losing it.
+//! Run-queue latency, on-CPU time and context switches.
 
 use crate::exposition::{family::Family, sample::Resolution};
 
-/// The families.
+/// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[
     Family::histogram("glassbox_container_runqueue_latency_seconds")
-        .help("How long the container's tasks were ready to run before they got a CPU, in seconds.")
-        .source("scheduler program, at each switch to one of its tasks; buckets are powers of two, exact")
+        .help("Time the container's tasks spent runnable before getting a CPU, in seconds.")
+        .source(
+            "scheduler program, at each switch to a task of the container; buckets are exact powers of two",
+        )
         .container(|row, emit| {
             if let Some(usage) = &row.scheduler {
                 emit.histogram(&usage.waits, Resolution::Fine);
@@ -14,17 +16,17 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::counter("glassbox_container_oncpu_seconds_total")
         .help(
-            "Time on CPU, in seconds, counted when a task leaves the CPU. On a virtual machine it \
-               includes the time that the hypervisor took away meanwhile.",
+            "Time the container's tasks spent on a CPU, in seconds, counted when a task leaves the CPU. On \
+             a virtual machine this includes time stolen by the hypervisor.",
         )
-        .source("scheduler program, at each switch from one of its tasks")
+        .source("scheduler program, at each switch from a task of the container")
         .container(|row, emit| emit.nanoseconds(row.scheduler.as_ref().map(|usage| usage.oncpu_ns))),
     Family::counter("glassbox_container_context_switches_total")
         .help(
-            "Switches away from the container's tasks: voluntary when a task went to sleep, involuntary \
-               when it could have gone on.",
+            "Context switches away from the container's tasks: voluntary if the task went to sleep, \
+             involuntary if it was still runnable.",
         )
-        .source("scheduler program, at each switch from one of its tasks")
+        .source("scheduler program, at each switch from a task of the container")
         .labels(&["kind"])
         .container(|row, emit| {
             if let Some(usage) = &row.scheduler {
