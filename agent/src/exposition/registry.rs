@@ -1,5 +1,5 @@
-//! Metrics of the agent's process and HTTP server. They are not part of a snapshot: a registry of the `prometheus` crate counts
-//! them as events happen, and the server appends them to the families of the snapshot.
+//! Metrics of the agent's process and HTTP server. They are not part of a snapshot: a registry of the `prometheus` crate
+//! counts them as events happen, and the server appends them to the families of the snapshot.
 
 use std::{io::Write, time::Duration};
 

@@ -79,6 +79,13 @@ impl<'a> Emit<'a> {
         self.value(real.into().map(Value::Real));
     }
 
+    /// Whole numbers by the value of the family's only label.
+    pub fn each_count(&mut self, counts: &[(&str, u64)]) {
+        for (label, count) in counts {
+            self.with(&[label]).count(*count);
+        }
+    }
+
     /// A distribution of times.
     pub fn histogram(&mut self, histogram: &Histogram, resolution: Resolution) {
         self.sink.histogram(self.labels, histogram, resolution);

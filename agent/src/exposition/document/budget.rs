@@ -8,9 +8,10 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Maximum number of series of a container that uses no GPU, with one disk, one network interface and the default configuration.
+/// Maximum number of series of a container without a GPU, with one disk, one network interface and the default
+/// configuration.
 pub const CPU_CONTAINER: usize = 100;
-/// Maximum number of series of such a container if it uses one GPU.
+/// Maximum number of series of such a container with one GPU.
 pub const GPU_CONTAINER: usize = 250;
 
 /// The number of series of all containers of `snapshot`, by subject.

@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use super::{Encoder, labels};
+use super::{encoder::Encoder, labels};
 use crate::{
     exposition::family::{Family, LabelSet},
     snapshot::ContainerRow,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::BytesMut;
 
-use super::{Encoder, labels};
+use super::{encoder::Encoder, labels};
 use crate::{
     exposition::family::{Family, LabelSet},
     snapshot::{Snapshot, gpu::Gpu},

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::Encoder;
+use super::encoder::Encoder;
 use crate::snapshot::{identity::Identity, machine::Machine};
 
 /// Maximum length of a label value, in bytes. A cgroup path of any length fits.

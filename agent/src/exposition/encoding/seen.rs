@@ -7,7 +7,7 @@ use std::collections::HashSet;
 /// Number of hashes up to which a scan is faster than a hash set.
 const FEW: usize = 64;
 
-/// Hashes of label values. A collision drops one sample, and only of the subject whose values collide.
+/// Hashes of label values. A collision drops one sample of the subject that has both values.
 #[derive(Default)]
 pub(super) struct Seen {
     without_labels: bool,
@@ -21,8 +21,8 @@ impl Seen {
         self.without_labels = false;
         self.few.clear();
         if !self.many.is_empty() {
-            // `HashSet::clear` takes time in proportion to the capacity, so after one subject with thousands of samples every
-            // later subject would be slow.
+            // `HashSet::clear` takes time in proportion to the capacity: one subject with thousands of samples would slow
+            // down every later one.
             self.many = HashSet::new();
         }
     }
@@ -44,8 +44,8 @@ impl Seen {
     }
 }
 
-/// Hashes the values and their lengths, eight bytes at a time. To Prometheus an empty label is a missing one, so empty values at
-/// the end do not count.
+/// Hashes the values and their lengths, eight bytes at a time. Empty values at the end do not count, because to Prometheus
+/// an empty label is a missing one.
 fn hash(labels: &[&str]) -> u64 {
     let end = labels.iter().rposition(|value| !value.is_empty()).map_or(0, |last| last + 1);
     let mut hash = 0_u64;

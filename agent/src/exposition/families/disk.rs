@@ -29,8 +29,8 @@ pub(super) const FAMILIES: &[Family] = &[
         .cadvisor(|row, emit| each(row, emit, |disk, emit| emit.count(disk.limit_bytes))),
     Family::gauge("glassbox_container_disk_source_info")
         .help(
-            "Always 1. Label source: where the disk usage of the container comes from, which is \
-             project_quota (the filesystem), runtime (CRI) or walk.",
+            "Always 1. Label source: origin of the disk usage of the container, which is project_quota \
+             (filesystem), runtime (CRI) or walk.",
         )
         .source("disk collector")
         .labels(&["source"])

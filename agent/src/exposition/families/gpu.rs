@@ -114,12 +114,12 @@ pub(super) const FAMILIES: &[Family] = &[
         )
         .source("NVML fields 197 and 198")
         .labels(&["direction"])
-        .gpu(|gpu, emit| each_count(&gpu.pcie_bytes, emit)),
+        .gpu(|gpu, emit| emit.each_count(&gpu.pcie_bytes)),
     Family::counter("glassbox_gpu_nvlink_bytes_total")
         .help("NVLink data traffic over all links, in bytes, by direction: transmit or receive.")
         .source("NVML fields 138 and 139")
         .labels(&["direction"])
-        .gpu(|gpu, emit| each_count(&gpu.nvlink_bytes, emit)),
+        .gpu(|gpu, emit| emit.each_count(&gpu.nvlink_bytes)),
     Family::gauge("glassbox_gpu_active_ratio")
         .help(
             "Fraction of cycles since the last tick in which a unit was active: graphics, sm, sm_occupancy \
@@ -163,14 +163,8 @@ pub(super) const FAMILIES: &[Family] = &[
         )
         .source("NVML lists of compute, graphics and MPS processes; /proc/PID/cgroup")
         .labels(&["owner"])
-        .gpu(|gpu, emit| each_count(&gpu.processes, emit)),
+        .gpu(|gpu, emit| emit.each_count(&gpu.processes)),
 ];
-
-pub(super) fn each_count(values: &[(&'static str, u64)], emit: &mut Emit<'_>) {
-    for (label, count) in values {
-        emit.with(&[label]).count(*count);
-    }
-}
 
 /// The UUID, or the index if NVML does not report a UUID: instances without one must have different labels.
 fn key(instance: &MigInstance) -> Cow<'_, str> {

@@ -1,6 +1,5 @@
 //! GPU errors and clock throttling.
 
-use super::gpu::each_count;
 use crate::exposition::family::Family;
 
 /// The families, in the order of the output.
@@ -27,7 +26,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .help("Memory errors since the driver was loaded: corrected or uncorrected.")
         .source("NVML fields 3 and 4")
         .labels(&["kind"])
-        .gpu(|gpu, emit| each_count(&gpu.ecc_errors, emit)),
+        .gpu(|gpu, emit| emit.each_count(&gpu.ecc_errors)),
     Family::counter("glassbox_gpu_remapped_rows_total")
         .help(
             "Memory rows remapped because of correctable or uncorrectable errors, over the lifetime of the \
@@ -35,7 +34,7 @@ pub(super) const FAMILIES: &[Family] = &[
         )
         .source("NVML fields 142 and 143")
         .labels(&["kind"])
-        .gpu(|gpu, emit| each_count(&gpu.remapped_rows, emit)),
+        .gpu(|gpu, emit| emit.each_count(&gpu.remapped_rows)),
     Family::gauge("glassbox_gpu_row_remap_pending")
         .help("1 if a memory row will be remapped at the next GPU reset, 0 otherwise.")
         .source("NVML field 144")
@@ -52,7 +51,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .help("NVLink errors: crc_flit, crc_data, replay or recovery.")
         .source("NVML fields 38, 45, 52 and 59")
         .labels(&["kind"])
-        .gpu(|gpu, emit| each_count(&gpu.nvlink_errors, emit)),
+        .gpu(|gpu, emit| emit.each_count(&gpu.nvlink_errors)),
     Family::counter("glassbox_gpu_xid_errors_total")
         .help("Xid errors that the driver reported since the agent started.")
         .source(

@@ -16,7 +16,7 @@ use crate::{
     snapshot::{ContainerRow, Snapshot, gpu::Gpu, machine::Machine},
 };
 
-/// A family whose samples are still missing.
+/// A family that has no samples yet.
 pub(in crate::exposition) struct Draft(Family);
 
 impl Family {

@@ -20,8 +20,8 @@ pub(super) fn put_label(out: &mut BytesMut, name: &str, value: &str) {
     put(out, &["\","]);
 }
 
-/// Appends `text`, escaped so that it ends neither its line nor, if `quoted`, its value. Other control characters are replaced
-/// with U+FFFD: because of a single NUL, grep and terminals treat the whole text as binary.
+/// Appends `text`, escaped so that it ends neither its line nor, if `quoted`, its value. Other control characters are
+/// replaced with U+FFFD: because of a single NUL, grep and terminals treat the whole text as binary.
 pub(super) fn escape(out: &mut BytesMut, text: &str, quoted: bool) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| b == b'\\' || b < b' ' || (quoted && b == b'"')) {
