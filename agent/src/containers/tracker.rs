@@ -15,7 +15,7 @@ use std::{
 
 pub use self::entry::Entry;
 use self::renames::Renames;
-use super::{Moment, directory::Directory};
+use super::{Moment, cgroup, directory::Directory};
 use crate::snapshot::identity::{Identity, Runtime};
 use crate::{
     config::Rename,
@@ -164,14 +164,10 @@ impl Tracker {
         let identity = Arc::new(Identity {
             id: sighting.id.to_owned(),
             cgroup_path: sighting.cgroup_path.to_owned(),
+            parent_id: cgroup::container_around(sighting.cgroup_path).map(|outer| outer.id.to_owned()),
             runtime: sighting.runtime,
-            name: String::new(),
-            image: String::new(),
-            container: String::new(),
-            namespace: None,
-            pod: None,
-            labels: BTreeMap::new(),
             started_at: sighting.made_at,
+            ..Identity::default()
         });
         let entry = Entry {
             container: Container {

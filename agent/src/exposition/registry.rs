@@ -1,5 +1,5 @@
-//! What is counted as it happens rather than read at a tick: the process and its HTTP server. Kept in a
-//! registry of the `prometheus` crate and appended to the families of the snapshot.
+//! Metrics of the agent's process and HTTP server. They are not part of a snapshot: a registry of the `prometheus` crate
+//! counts them as events happen, and the server appends them to the families of the snapshot.
 
 use std::{io::Write, time::Duration};
 
@@ -11,28 +11,28 @@ use prometheus::{
     proto::{self, MetricFamily},
 };
 
-/// The counters of the HTTP server, and the registry that they and the process' are in.
+/// The counters of the HTTP server, and the registry that also has the metrics of the process.
 pub struct Registry {
     registry: prometheus::Registry,
     /// Open connections.
     pub connections: IntGauge,
-    /// Connections that were served.
+    /// Accepted connections.
     pub accepted: IntCounter,
-    /// Connections that could only ask for health because there were too many.
+    /// Connections accepted for health checks only, because too many were open.
     pub probes_only: IntCounter,
-    /// Idle connections that were closed for new ones.
+    /// Idle connections closed to make room for new ones.
     pub evicted_idle: IntCounter,
-    /// Connections of slow clients that were closed for new ones.
+    /// Connections of slow clients closed to make room for new ones.
     pub evicted_slow: IntCounter,
-    /// Connections that were closed because unread responses took too much memory.
+    /// Connections closed because unread responses used too much memory.
     pub evicted_unread: IntCounter,
-    /// Connections cut because a request did not come.
+    /// Connections closed because no request arrived in time.
     pub request_timeouts: IntCounter,
-    /// Connections cut because an answer was not read.
+    /// Connections closed because the response was not read in time.
     pub response_timeouts: IntCounter,
-    /// Texts made of a snapshot.
+    /// Responses encoded from a snapshot.
     pub encodes: IntCounter,
-    /// Time that took, seconds.
+    /// Time spent encoding them, in seconds.
     pub encode_seconds: Counter,
 }
 
@@ -40,7 +40,7 @@ impl Registry {
     /// A registry with every counter at 0.
     ///
     /// # Errors
-    /// Two counters of one name, which would be a mistake in this file.
+    /// Fails if two counters have the same name, which is a bug in this file.
     pub fn new() -> anyhow::Result<Self> {
         let registry = prometheus::Registry::new();
         let connections =
@@ -48,30 +48,30 @@ impl Registry {
         let outcomes = IntCounterVec::new(
             Opts::new(
                 "glassbox_server_connections_total",
-                "HTTP connections to the agent: accepted, or accepted for health checks only because too many were \
-                 open.",
+                "HTTP connections to the agent, by outcome: accepted, or accepted for health checks only (probes_only) \
+                 because too many were open.",
             ),
             &["outcome"],
         )?;
         let evictions = IntCounterVec::new(
             Opts::new(
                 "glassbox_server_evictions_total",
-                "HTTP connections to the agent that were closed because too many were open (the longest idle, \
-                 else the slowest client), or because unread responses took too much memory.",
+                "HTTP connections to the agent that were closed because too many were open (the longest idle one, \
+                 otherwise that of the slowest client), or because unread responses used too much memory.",
             ),
             &["reason"],
         )?;
         let timeouts = IntCounterVec::new(
             Opts::new(
                 "glassbox_server_timeouts_total",
-                "HTTP connections to the agent that were cut because no request came, or because the \
+                "HTTP connections to the agent that were closed because no request arrived, or because the \
                  response was not read in time.",
             ),
             &["phase"],
         )?;
         let encodes = IntCounter::new(
             "glassbox_server_encodes_total",
-            "Responses encoded from a snapshot: at most one per tick, path and encoding, however many clients ask.",
+            "Responses encoded from a snapshot: at most one per tick, path and content encoding, for any number of clients.",
         )?;
         let encode_seconds = Counter::new(
             "glassbox_server_encode_seconds_total",
@@ -104,7 +104,7 @@ impl Registry {
         })
     }
 
-    /// The families as they stand.
+    /// The families with their current values.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
@@ -113,13 +113,13 @@ impl Registry {
     /// Writes the families as text.
     ///
     /// # Errors
-    /// The writer's.
+    /// Fails if the writer fails.
     pub fn write(&self, mut out: impl Write) -> anyhow::Result<()> {
-        TextEncoder::new().encode(&self.gather(), &mut out).context("write the process' metrics")
+        TextEncoder::new().encode(&self.gather(), &mut out).context("write the metrics of the process")
     }
 }
 
-/// The `prometheus` crate's process metrics, but for CPU time: that counts whole seconds, and the agent takes
+/// The process metrics of the `prometheus` crate with a finer CPU time: the crate counts whole seconds, and the agent needs
 /// minutes to use one.
 struct Process(ProcessCollector);
 
@@ -140,7 +140,7 @@ impl Collector for Process {
     }
 }
 
-/// CPU time of this process so far.
+/// CPU time that this process has used.
 fn cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a timespec that lives through the call.

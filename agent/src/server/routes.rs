@@ -119,7 +119,7 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
     if view == View::Metrics {
         snapshot.delivery.mark_scraped();
     }
-    let content = if view == View::Page { HTML } else { exposition::text::CONTENT_TYPE };
+    let content = if view == View::Page { HTML } else { exposition::encoding::text::CONTENT_TYPE };
     let mut answer = (
         SECURITY,
         [

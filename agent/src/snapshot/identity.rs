@@ -40,6 +40,8 @@ pub struct Identity {
     pub id: String,
     /// Path of the cgroup within its hierarchy, with a leading slash: cAdvisor's label `id`.
     pub cgroup_path: String,
+    /// ID of the container in which this one runs, as with Docker in Docker or a Kubernetes node in a container.
+    pub parent_id: Option<String>,
     /// What made it.
     pub runtime: Runtime,
     /// The runtime's name for it, without a leading slash: cAdvisor's label `name`. Empty where unknown.

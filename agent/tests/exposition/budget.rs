@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use glassbox::{
     exposition::{
         Scope,
-        budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_noun},
-        nouns,
+        document::budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_subject},
+        subjects,
     },
     snapshot::{
         ContainerRow, Snapshot,
@@ -162,7 +162,7 @@ fn samples(snapshot: &Snapshot) -> Vec<Sample> {
 fn a_container_has_no_more_series_than_the_budget() {
     for (snapshot, budget) in [(cpu_container(), CPU_CONTAINER), (gpu_container(), GPU_CONTAINER)] {
         let samples = samples(&snapshot).len();
-        let table = series_by_noun(&snapshot, nouns());
+        let table = series_by_subject(&snapshot, subjects());
         assert!(samples <= budget, "{samples} series, at most {budget} are allowed: {table:?}");
         assert_eq!(samples, table.iter().map(|(_, series)| series).sum::<usize>(), "{table:?}");
     }

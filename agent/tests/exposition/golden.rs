@@ -66,6 +66,23 @@ fn names_are_unique_and_those_of_counters_end_in_total() {
     }
 }
 
+#[test]
+fn the_inherited_families_are_those_with_names_of_cadvisor() {
+    for family in families() {
+        let name = family.name.starts_with("container_") || family.name.starts_with("machine_");
+        assert_eq!(family.is_inherited(), name, "{}", family.name);
+    }
+}
+
+#[test]
+fn the_help_states_the_unit() {
+    for family in families() {
+        let unit = if family.unit() == "ratio" { "fraction" } else { family.unit() };
+        let help = family.help.to_lowercase();
+        assert!(help.contains(&unit.to_lowercase()), "{} is in {unit}: {}", family.name, family.help);
+    }
+}
+
 /// OpenMetrics, and client libraries, take `x` and `x_total` for one family.
 #[test]
 fn no_two_names_differ_only_by_a_reserved_suffix() {

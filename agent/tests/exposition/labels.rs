@@ -1,6 +1,16 @@
 //! Whatever a container is called comes out of a scrape as it went in, but for control characters.
 
-use glassbox::{containers::directory::Names, exposition::Scope, snapshot::identity::Runtime};
+use std::time::Duration;
+
+use glassbox::{
+    containers::{
+        Moment,
+        directory::{Directory, Names},
+        tracker::{Sighting, Tracker},
+    },
+    exposition::Scope,
+    snapshot::identity::Runtime,
+};
 use proptest::prelude::*;
 
 use super::{
@@ -13,9 +23,21 @@ use super::{
 fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
     let (outer, inner) = ("a".repeat(64), "b".repeat(64));
     let parents = |path: String| {
-        let mut identity = identity("inner");
-        identity.cgroup_path = path;
-        let families = parse(&text(&snapshot(vec![row(identity)]), Scope::All));
+        let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::from_secs(300), 4);
+        let now = Moment::now();
+        tracker.add(
+            &Sighting {
+                id: &inner,
+                runtime: Runtime::Docker,
+                cgroup_path: &path,
+                cgroup_id: 7,
+                slot: None,
+                made_at: None,
+            },
+            now,
+        );
+        tracker.name(now);
+        let families = parse(&text(&snapshot(tracker.rows(now, 1)), Scope::All));
         let info = families.into_iter().find(|family| family.name == "glassbox_container_info").unwrap();
         info.samples[0].labels.get("parent_id").cloned()
     };

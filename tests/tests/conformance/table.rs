@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use glassbox::exposition::{Base, families};
+use glassbox::exposition::{LabelSet, families};
 use glassbox_tests::conformance::table::{differences, left_out, rows};
 
 #[test]
@@ -15,8 +15,9 @@ fn the_inherited_families_are_those_of_the_table() {
         let labels: Vec<_> = row.labels.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(labels, family.labels, "{}", row.family);
         let machine = row.family.starts_with("machine_");
-        let bases: &[Base] = if machine { &[Base::Machine] } else { &[Base::CAdvisor, Base::Labelled] };
-        assert!(bases.contains(&family.base), "{}", row.family);
+        let bases: &[LabelSet] =
+            if machine { &[LabelSet::Machine] } else { &[LabelSet::CAdvisor, LabelSet::Labelled] };
+        assert!(bases.contains(&family.label_set), "{}", row.family);
     }
     let known: BTreeSet<_> = rows.iter().map(|row| row.family).collect();
     let missing: Vec<_> = families()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use glassbox::exposition::{self, Base, Kind, registry::Registry};
+use glassbox::exposition::{self, Kind, LabelSet, registry::Registry};
 use glassbox_tests::dashboards::{Dashboard, list, text};
 use serde_json::{Value, json};
 
@@ -205,9 +205,9 @@ fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
     // For each metric: whether it is by container, and whether by GPU.
     let by: BTreeMap<_, _> = exposition::families()
         .map(|family| {
-            let of_gpu = [Base::Gpu, Base::AnyGpu].contains(&family.base);
+            let of_gpu = [LabelSet::Gpu, LabelSet::AnyGpu].contains(&family.label_set);
             let gpu = of_gpu || family.labels.contains(&"gpu");
-            (family.name, (!of_gpu && family.base != Base::Agent, gpu))
+            (family.name, (!of_gpu && family.label_set != LabelSet::Agent, gpu))
         })
         .collect();
     check_selectors(|selector| {

@@ -1,0 +1,60 @@
+//! The tables of metric families, one module per subject.
+
+mod agent;
+mod container_gpu;
+mod cpu;
+mod dcgm;
+mod disk;
+mod filesystem;
+mod gpu;
+mod gpu_health;
+mod lifecycle;
+mod machine;
+mod memory;
+mod network;
+mod nvidia_driver;
+mod nvml;
+mod oom;
+mod pages;
+mod pressure;
+mod processes;
+mod scheduler;
+mod sockets;
+mod spec;
+
+use super::family::Family;
+
+/// Every subject with its families, in the order of the output.
+const SUBJECTS: [(&str, &[Family]); 21] = [
+    ("lifecycle", lifecycle::FAMILIES),
+    ("cpu", cpu::FAMILIES),
+    ("memory", memory::FAMILIES),
+    ("pages", pages::FAMILIES),
+    ("filesystem", filesystem::FAMILIES),
+    ("disk", disk::FAMILIES),
+    ("pressure", pressure::FAMILIES),
+    ("processes", processes::FAMILIES),
+    ("network", network::FAMILIES),
+    ("sockets", sockets::FAMILIES),
+    ("oom", oom::FAMILIES),
+    ("spec", spec::FAMILIES),
+    ("scheduler", scheduler::FAMILIES),
+    ("nvidia_driver", nvidia_driver::FAMILIES),
+    ("gpu", gpu::FAMILIES),
+    ("gpu_health", gpu_health::FAMILIES),
+    ("container_gpu", container_gpu::FAMILIES),
+    ("nvml", nvml::FAMILIES),
+    ("dcgm", dcgm::FAMILIES),
+    ("machine", machine::FAMILIES),
+    ("agent", agent::FAMILIES),
+];
+
+/// Every subject with its families, in the order of the output.
+pub fn subjects() -> impl Iterator<Item = (&'static str, &'static [Family])> {
+    SUBJECTS.into_iter()
+}
+
+/// Every family, in the order of the output.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    subjects().flat_map(|(_, families)| families)
+}
