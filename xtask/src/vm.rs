@@ -99,8 +99,8 @@ fn planned(arguments: &Arguments) -> Vec<Planned> {
     if arguments.real_driver {
         return real_driver::planned(arguments);
     }
-    let usual = KERNELS.map(str::to_owned);
-    let all = if arguments.kernels.is_empty() { &usual[..] } else { &arguments.kernels };
+    let default = KERNELS.map(str::to_owned);
+    let all = if arguments.kernels.is_empty() { &default[..] } else { &arguments.kernels };
     let started = Instant::now();
     let guests: Vec<_> = all.iter().map(|series| Guest::find(series)).collect();
     let modules: Vec<_> = guests.iter().flatten().flat_map(Guest::modules).collect();
@@ -178,7 +178,7 @@ fn plan(
             note: format!("Linux {}{without}{and_without}", kernel.release),
             kernel: kernel.clone(),
             initramfs: initramfs.to_owned(),
-            machine: Machine::USUAL,
+            machine: Machine::DEFAULT,
             tests: part.tests.clone(),
         })
     };

@@ -51,7 +51,7 @@ pub(super) fn end_all(on_begin: impl FnOnce()) -> MutexGuard<'static, Vec<libc::
         on_begin();
     }
     for group in running.iter().rev() {
-        // An error means that another thread has reaped the leader.
+        // The exit status is not needed.
         let _ = stop(*group);
     }
     running
@@ -76,21 +76,17 @@ fn stop(group: libc::pid_t) -> io::Result<ExitStatus> {
     send(group, libc::SIGTERM);
     let (started, mut status) = (Instant::now(), None);
     loop {
-        if status.is_none() {
-            status = reap(group, libc::WNOHANG)?;
+        // An error means that another thread has reaped the leader. Other processes of the group may be left.
+        status = status.or_else(|| reap(group, libc::WNOHANG).transpose());
+        match status {
+            Some(status) if !is_running(group) => return status,
+            _ if started.elapsed() < GRACE => std::thread::sleep(CHECK_INTERVAL),
+            _ => break,
         }
-        if let Some(status) = status
-            && !is_running(group)
-        {
-            return Ok(status);
-        }
-        if started.elapsed() >= GRACE {
-            send(group, libc::SIGKILL);
-            let status = if status.is_none() { reap(group, 0)? } else { status };
-            return status.ok_or_else(|| io::Error::other("the process has not ended"));
-        }
-        std::thread::sleep(CHECK_INTERVAL);
     }
+    send(group, libc::SIGKILL);
+    let status = status.or_else(|| reap(group, 0).transpose());
+    status.unwrap_or_else(|| Err(io::Error::other("the process has not exited after SIGKILL")))
 }
 
 /// Whether a group has a process that is not a zombie. Process 1 reaps orphans, which may take seconds; in a container

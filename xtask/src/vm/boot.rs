@@ -36,9 +36,9 @@ pub(super) struct Boot<'a> {
     /// Comma-separated arguments of the test binary; init reads them from its environment.
     pub(super) tests: &'a str,
     /// Print the QEMU command.
-    pub(super) by_hand: bool,
+    pub(super) keep: bool,
     /// Kernel parameter for the verbosity of console messages.
-    pub(super) messages: &'a str,
+    pub(super) verbosity: &'a str,
 }
 
 /// Properties of a guest's virtual machine.
@@ -52,7 +52,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// The machine for kernel tests.
-    pub(super) const USUAL: Self = Self { memory_mib: 768, append: "" };
+    pub(super) const DEFAULT: Self = Self { memory_mib: 768, append: "" };
 }
 
 /// A guest that hung: it was silent for longer than the limit.
@@ -82,11 +82,11 @@ impl Boot<'_> {
         command.args(["-m", &format!("{memory_mib}M")]);
         let line = format!(
             "console=ttyS0 {} panic=-1 {FASTER} glassbox_tests={} {append}",
-            self.messages, self.tests
+            self.verbosity, self.tests
         );
         command.args(["-append", line.trim_end()]);
         command.arg("-kernel").arg(image).arg("-initrd").arg(self.initramfs);
-        if self.by_hand {
+        if self.keep {
             emit(format!("QEMU command: {command:?}"));
         }
         let log = workspace::scratch().join(format!("vm/console-{}.log", self.name));

@@ -49,26 +49,26 @@ struct Silent {
 }
 
 /// Runs the tests of all guests. Returns rows in the order of the guests.
-pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
+pub(super) fn run(planned: Vec<Planned>, keep: bool) -> Vec<Row> {
     let leftovers: BTreeSet<PathBuf> = planned.iter().filter_map(Planned::initramfs).collect();
     let layers: Vec<String> = planned.iter().map(|planned| planned.layer().to_owned()).collect();
     let jobs = planned.into_iter().map(|planned| Job {
         name: planned.name().to_owned(),
         work: Box::new(move |emit: &dyn Fn(String)| match planned {
             Planned::Row(row) => Attempt::Row(row),
-            Planned::Guest(guest) => first_attempt(guest, by_hand, emit),
+            Planned::Guest(guest) => first_attempt(guest, keep, emit),
         }),
     });
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let attempts = parallel::run(jobs.collect(), AT_ONCE.min(cpus));
     let rows = layers.iter().zip(attempts).map(|(layer, attempt)| match attempt {
         Some(Attempt::Row(row)) => row.announce(),
-        Some(Attempt::Silent(silent)) => retry(*silent, by_hand).announce(),
+        Some(Attempt::Silent(silent)) => retry(*silent, keep).announce(),
         None => Row::broken(layer, Duration::ZERO, &anyhow::anyhow!("the thread of this guest panicked"))
             .announce(),
     });
     let rows = rows.collect();
-    if !by_hand {
+    if !keep {
         for initramfs in leftovers {
             // An initramfs that cannot be removed only uses disk space.
             let _ = fs::remove_file(initramfs);
@@ -78,9 +78,9 @@ pub(super) fn run(planned: Vec<Planned>, by_hand: bool) -> Vec<Row> {
 }
 
 /// Runs the tests of one guest while another guest may run.
-fn first_attempt(guest: Bootable, by_hand: bool, emit: &dyn Fn(String)) -> Attempt {
+fn first_attempt(guest: Bootable, keep: bool, emit: &dyn Fn(String)) -> Attempt {
     let started = Instant::now();
-    match guest.boot(by_hand, "quiet").run(emit) {
+    match guest.boot(keep, "quiet").run(emit) {
         Err(error) if error.is::<Hung>() => {
             emit(format!("{error:#}; retrying after the other guests"));
             let guest = Bootable { note: format!("{}, hung on first attempt", guest.note), ..guest };
@@ -92,17 +92,17 @@ fn first_attempt(guest: Bootable, by_hand: bool, emit: &dyn Fn(String)) -> Attem
 
 /// Repeats a guest that hung, with kernel warnings on the console and without other guests. If it hangs again, the cause is
 /// not the load.
-fn retry(silent: Silent, by_hand: bool) -> Row {
+fn retry(silent: Silent, keep: bool) -> Row {
     let Silent { guest, took } = silent;
     let started = Instant::now();
-    let outcome = guest.boot(by_hand, "loglevel=5").run(&|line| println!("[{}] {line}", guest.name));
+    let outcome = guest.boot(keep, "loglevel=5").run(&|line| println!("[{}] {line}", guest.name));
     guest.row(outcome, took + started.elapsed())
 }
 
 impl Bootable {
-    fn boot<'a>(&'a self, by_hand: bool, messages: &'a str) -> Boot<'a> {
+    fn boot<'a>(&'a self, keep: bool, verbosity: &'a str) -> Boot<'a> {
         let Self { name, kernel, initramfs, machine, tests, .. } = self;
-        Boot { name, kernel, initramfs, machine: *machine, tests, by_hand, messages }
+        Boot { name, kernel, initramfs, machine: *machine, tests, keep, verbosity }
     }
 
     fn row(&self, outcome: anyhow::Result<(Counts, Vec<Failure>)>, took: Duration) -> Row {
