@@ -1,6 +1,6 @@
 //! Building a [`Family`] in a constant table.
 //!
-//! ```ignore
+//! ```text
 //! Family::counter("container_cpu_user_seconds_total")
 //!     .help("CPU time consumed in user mode, in seconds.")
 //!     .source("v2 cpu.stat user_usec; v1 cpuacct.usage_user")
