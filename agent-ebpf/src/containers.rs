@@ -1,37 +1,39 @@
-//! How the kernel side knows whose cgroup a task is in.
+//! How the kernel programs map a task's cgroup to a container.
 //!
-//! Each container holds a *slot*: a small number that indexes every per-container map. Two tables lead from a
-//! cgroup's id to its slot, each with one writer, so that no lock is needed:
-//! - *born*: cgroups made while the agent runs. Only the kernel writes it, from `cgroup_mkdir` and `cgroup_rmdir`, which
-//!   the kernel serialises with its `cgroup_mutex`. A container is therefore counted from its first instruction on.
-//! - *found*: cgroups that the agent met on its walk through the tree. Only user space writes it.
+//! Each container holds a *slot*: a small number that indexes all per-container maps. Two tables map a cgroup ID to a
+//! slot. Each table has one writer, so no lock is needed:
+//! - *born*: cgroups created while the agent runs. Only the kernel writes it, in `cgroup_mkdir` and `cgroup_rmdir`,
+//!   which the kernel serialises with its `cgroup_mutex`. A container is therefore counted from its first instruction
+//!   on.
+//! - *found*: cgroups that the agent found when it walked the cgroup tree. Only user space writes it.
 //!
-//! Cgroups nested in a container are entered with the container's slot, so the hot path never walks to an ancestor.
-//! What one container can occupy is bounded: slots for containers within it ([`Charge::slots`]) and entries for cgroups
-//! nested in it ([`Charge::nested`]) are charged to the outermost container.
-//! Free slots wait in a queue map, which is safe to use from both sides. A slot returns to the queue only from user
-//! space, after the last reading.
+//! A cgroup nested in a container is entered with the container's slot, so the hot path never walks to an ancestor.
+//! One container can occupy only a limited number of slots and entries: slots for containers inside it
+//! ([`Charge::slots`]) and entries for cgroups nested in it ([`Charge::nested`]) are charged to the outermost
+//! container. Free slots wait in a queue map, which both sides can use safely. Only user space returns a slot to the
+//! queue, after the last reading.
 
-/// The slot that every cgroup without one of its own shares.
+/// The slot shared by all cgroups that have no slot of their own.
 pub const SHARED_SLOT: u32 = 0;
-/// Set in an entry whose cgroup is the container's own, not one nested in it.
+/// Set in an entry if the cgroup is the container's own cgroup, not one nested in it.
 pub const OWNER: u32 = 1 << 31;
-/// Entries in a bucket.
+/// Number of entries in a bucket.
 pub const BUCKET_ENTRIES: usize = 4;
-/// Most bytes of a cgroup's path that an event carries, NUL included.
+/// Maximum length of a cgroup path in an event, in bytes, including the NUL.
 pub const PATH_BYTES: usize = 1024;
-/// Bytes of the ring buffer of cgroup events; a power of two and a multiple of the page size.
+/// Size of the ring buffer of cgroup events, in bytes; a power of two and a multiple of the page size.
 pub const EVENTS_BYTES: u32 = 256 * 1024;
 
-/// Four cgroups whose ids agree in their low bits; one cache line. An id of 0 is an empty entry.
+/// A bucket of a cgroup table: four cgroups with the same low bits in their IDs. One cache line. An entry with ID 0 is
+/// empty.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CgroupBucket {
-    /// The cgroups' ids.
+    /// Cgroup IDs.
     pub ids: [u64; BUCKET_ENTRIES],
-    /// Their slots, with [`OWNER`].
+    /// Slots of the cgroups, with [`OWNER`].
     pub slots: [u32; BUCKET_ENTRIES],
-    /// The slots of the outermost containers around them: their own slots if there is none.
+    /// For each cgroup, the slot of the outermost container around it; its own slot if there is none.
     pub outermost: [u32; BUCKET_ENTRIES],
 }
 
@@ -41,27 +43,27 @@ impl CgroupBucket {
         Self { ids: [0; BUCKET_ENTRIES], slots: [0; BUCKET_ENTRIES], outermost: [0; BUCKET_ENTRIES] };
 }
 
-/// What a container occupies in the born table, with all that is nested in it.
+/// What an outermost container occupies in the born table, including the containers and cgroups inside it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// Slots of containers within it.
+    /// Slots of the containers inside it.
     pub slots: u32,
-    /// Entries of cgroups that are nested in it or in those.
+    /// Entries of cgroups nested in it or in the containers inside it.
     pub nested: u32,
 }
 
-/// What happened to a container's cgroup.
+/// Kinds of events of a container's cgroup.
 pub mod event {
-    /// It was made; the event carries its slot, or [`SHARED_SLOT`](super::SHARED_SLOT) where it got none.
+    /// The cgroup was created. The event contains its slot, or [`SHARED_SLOT`](super::SHARED_SLOT) if it got none.
     pub const BORN: u32 = 1;
-    /// Its last process left.
+    /// The last process left the cgroup.
     pub const EMPTIED: u32 = 2;
-    /// It was removed.
+    /// The cgroup was removed.
     pub const REMOVED: u32 = 3;
 }
 
-/// A rare event that user space handles at once.
+/// A rare event that user space handles immediately.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CgroupEvent {
@@ -69,9 +71,9 @@ pub struct CgroupEvent {
     pub kind: u32,
     /// The container's slot, or [`SHARED_SLOT`].
     pub slot: u32,
-    /// The cgroup's id.
+    /// The cgroup ID.
     pub id: u64,
-    /// The cgroup's path within its hierarchy, NUL-terminated. Only for [`event::BORN`].
+    /// The path of the cgroup within its hierarchy, NUL-terminated. Only for [`event::BORN`].
     pub path: [u8; PATH_BYTES],
 }
 

@@ -1,14 +1,14 @@
-//! Counters that the kernel programs keep for each container. The snapshot shows the same types.
+//! Counters that the kernel programs maintain for each container. The snapshot uses the same types.
 
-/// What the kernel programs keep for one container slot.
+/// Data that the kernel programs maintain for one container slot.
 pub trait PerSlot: Copy {
-    /// As of a slot that was cleared.
+    /// The value of a cleared slot.
     const EMPTY: Self;
 }
 
-/// Words that only grow, without padding.
+/// Counters: words that only grow, without padding.
 pub trait Counters: PerSlot {
-    /// Adds what another CPU, or an earlier run of the container, has counted. Saturates.
+    /// Adds the counts of another CPU, or of an earlier run of the container. Saturates.
     fn add(&mut self, other: &Self);
 }
 
@@ -34,14 +34,14 @@ impl<const N: usize> Counters for [u64; N] {
     }
 }
 
-/// The key of a map that holds entries of many containers.
+/// The key of a map that contains entries of many containers.
 pub trait SlotKey {
     /// The container's slot.
     fn slot(&self) -> u32;
 }
 
-/// Declares structs of counters. Each field is named once, so a new one cannot be forgotten when counters are added or
-/// cleared.
+/// Declares structs of counters. The macro derives addition and clearing from the list of fields, so a new field cannot
+/// be forgotten there.
 macro_rules! counters {
     ($($(#[$attribute:meta])* pub struct $name:ident {
         $($(#[$field_attribute:meta])* pub $field:ident: $kind:ty,)+
@@ -83,7 +83,7 @@ mod tests {
     use crate::histogram::Histogram;
 
     #[test]
-    fn every_field_is_added_and_none_wraps() {
+    fn all_fields_are_added_and_saturate() {
         let mut sum = Histogram { sum_ns: u64::MAX, ..Histogram::default() };
         sum.buckets[3] = 1;
         let mut other = Histogram { sum_ns: 1, ..Histogram::default() };

@@ -1,5 +1,5 @@
-//! The globals that user space sets and freezes before load. Read one word at a time and volatile: the verifier then
-//! tracks each as a constant, and no copy of a structure goes through the stack.
+//! The globals that user space sets and freezes before the programs are loaded. Each word is read by itself, with a
+//! volatile read, so that the verifier tracks it as a constant and no structure is copied to the stack.
 
 use aya_ebpf::Global;
 use glassbox_ebpf::{Settings, offsets::Offsets};
@@ -10,10 +10,10 @@ pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::UNRESOLVED);
 #[unsafe(no_mangle)]
 pub(crate) static SETTINGS: Global<Settings> = Global::new(Settings::UNSET);
 
-/// The offset of a kernel field, `ABSENT` where this kernel has none.
+/// The offset of a kernel field; `ABSENT` if this kernel has no such field.
 macro_rules! offset {
     ($field:ident) => {
-        // SAFETY: a plain load of a u32 inside a static that nobody writes while programs run.
+        // SAFETY: a plain load of a u32 inside a static that is not written while programs run.
         unsafe {
             (&raw const (*(&raw const $crate::frozen::OFFSETS).cast::<glassbox_ebpf::offsets::Offsets>())
                 .$field)
@@ -22,10 +22,10 @@ macro_rules! offset {
     };
 }
 
-/// One of the run's constants.
+/// A field of [`Settings`].
 macro_rules! setting {
     ($field:ident) => {
-        // SAFETY: a plain load of a u32 inside a static that nobody writes while programs run.
+        // SAFETY: a plain load of a u32 inside a static that is not written while programs run.
         unsafe {
             (&raw const (*(&raw const $crate::frozen::SETTINGS).cast::<glassbox_ebpf::Settings>()).$field)
                 .read_volatile()

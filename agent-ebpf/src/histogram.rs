@@ -1,11 +1,11 @@
-//! The bucket scheme of every duration that the kernel counts.
+//! The histogram buckets of all durations that the kernel programs count.
 //!
-//! A duration is scaled to units of 2^-30 s, so that quarter-octave boundaries fall exactly on those of a Prometheus
-//! native histogram of schema 2 (upper bounds 2^(i/4) s, inclusive). Every fourth boundary is a power of two and
-//! serves as a classic `le`, so both forms are read from the same counts without error.
+//! A duration is scaled to units of 2^-30 s, so that quarter-octave boundaries match those of a Prometheus native
+//! histogram of schema 2 exactly (upper bounds 2^(i/4) s, inclusive). Every fourth boundary is a power of two and is
+//! used as a classic `le`. Both forms are therefore derived from the same counts without error.
 //!
-//! Bucket 0 counts what is at most 2^-20 s (0.95 µs), the native histogram's zero bucket. Buckets 1 to 124 are the quarter
-//! octaves up to 2^11 s (34 min). Bucket 125 counts what is longer.
+//! Bucket 0 counts durations of at most 2^-20 s (0.95 µs): the zero bucket of the native histogram. Buckets 1 to 124
+//! are the quarter octaves up to 2^11 s (34 min). Bucket 125 counts longer durations.
 
 use crate::counters::counters;
 
@@ -20,7 +20,7 @@ counters! {
 }
 
 impl Histogram {
-    /// How many durations were counted.
+    /// Number of durations counted.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
@@ -35,13 +35,14 @@ pub const PER_OCTAVE: usize = 4;
 pub const MIN_EXPONENT: i32 = -20;
 /// Exponent of the last finite upper bound: 2^11 s.
 pub const MAX_EXPONENT: i32 = 11;
-/// The bucket of what exceeds every finite bound.
+/// The bucket of durations above the last finite upper bound.
 pub const OVERFLOW: usize = BUCKETS - 1;
 
-/// 2^30 / 10^9, scaled by 2^23: a duration below 2^40 ns then fits 64 bits, and the error is 3 parts in 10^8.
+/// 2^30 / 10^9, scaled by 2^23. The product with a duration below 2^40 ns fits in 64 bits, and the error is 3 parts in
+/// 10^8.
 const UNITS_PER_NS: u64 = 9_007_199;
 const UNITS_SHIFT: u32 = 23;
-/// Longer waits are clamped before scaling: 2^40 ns are 18 min.
+/// Longer durations are clamped before scaling. 2^40 ns are 18 min.
 const LONGEST_NS: u64 = (1 << 40) - 1;
 
 /// log2 of one unit, in seconds.
@@ -59,7 +60,7 @@ pub fn bucket(duration_ns: u64) -> usize {
     if units <= 1 << (MIN_EXPONENT - UNIT_EXPONENT) {
         return 0;
     }
-    // The BPF instruction set has no count of leading zeros; five steps of a binary search do, as units < 2^41.
+    // The BPF instruction set cannot count leading zeros, so this is a binary search. Six steps suffice: units < 2^41.
     let mut exponent: u32 = 0;
     let mut rest = units;
     if rest >= 1 << 32 {
@@ -127,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_lies_within_the_bounds_of_its_bucket() {
+    fn a_duration_is_within_the_bounds_of_its_bucket() {
         let mut duration_ns = 1u64;
         while duration_ns < 1_000_000_000_000 {
             let units = duration_ns as f64 * 2f64.powi(30) / 1e9;
             let bucket = bucket(duration_ns);
-            // One unit of slack: scaling rounds down to whole units.
+            // Tolerate one unit, because scaling rounds down to whole units.
             assert!(
                 bucket == OVERFLOW || units <= bound_units(bucket) * 1.000_001 + 1.0,
                 "{duration_ns} in {bucket}"
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_never_go_back_as_durations_grow() {
+    fn a_longer_duration_never_has_a_lower_bucket() {
         let mut last = 0;
         let mut duration_ns = 0u64;
         while duration_ns < 1 << 45 {
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_extremes_have_their_buckets() {
+    fn the_shortest_and_longest_durations_have_buckets() {
         assert_eq!(bucket(0), 0);
         assert_eq!(bucket(953), 0);
         assert_eq!(bucket(956), 1);

@@ -1,10 +1,11 @@
-//! What the host network programs count, per container slot and CPU.
+//! Counters of the host network programs, per container slot and CPU.
 
 use crate::counters::counters;
 
 counters! {
-    /// The IP traffic of one container's sockets in the host's network, on one CPU or summed over CPUs, since its slot was
-    /// cleared. Bytes include IP headers; packets are counted as the kernel handles them.
+    /// IP traffic of one container's sockets in the host's network, on one CPU or summed over CPUs, since its slot was
+    /// cleared. Bytes include IP headers; packets are counted as the kernel handles them, so a large transfer has fewer
+    /// packets than on the wire.
     pub struct HostNetworkCounters {
         /// Bytes received.
         pub receive_bytes: u64,

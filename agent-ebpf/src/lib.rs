@@ -1,8 +1,8 @@
-//! The contract between the kernel programs and the agent: every type, bucket boundary, map name and program
-//! name that crosses the border stands here and nowhere else.
+//! The contract between the kernel programs and the agent. All types, bucket boundaries, map names and program names
+//! that both sides use are defined here and nowhere else.
 //!
-//! `no_std`, because the kernel side includes it too. The types are `#[repr(C)]` and hold whole words only, so
-//! both sides agree on their layout without padding.
+//! `no_std`, because the kernel programs include this crate, too. The types are `#[repr(C)]` and contain only whole
+//! words, so both sides agree on their layout and there is no padding.
 #![no_std]
 
 pub mod containers;
@@ -14,18 +14,20 @@ pub mod offsets;
 pub mod oom;
 pub mod scheduler;
 
-/// Names of the maps, as user space asks for them. The statics in the kernel programs bear the same names.
+/// Names of the maps. The statics in the kernel programs have the same names.
 pub mod maps {
-    /// Array of [`CgroupBucket`](crate::containers::CgroupBucket): cgroups born while the agent ran. Kernel writes.
+    /// Array of [`CgroupBucket`](crate::containers::CgroupBucket): cgroups created while the agent runs. Written by the
+    /// kernel.
     pub const CGROUPS_BORN: &str = "CGROUPS_BORN";
-    /// Array of [`CgroupBucket`](crate::containers::CgroupBucket): cgroups the agent found. User space writes.
+    /// Array of [`CgroupBucket`](crate::containers::CgroupBucket): cgroups found by the agent's walks. Written by user
+    /// space.
     pub const CGROUPS_FOUND: &str = "CGROUPS_FOUND";
-    /// Queue of slot numbers that nobody holds.
+    /// Queue of free slot numbers.
     pub const CGROUP_SLOTS: &str = "CGROUP_SLOTS";
-    /// Array of [`Charge`](crate::containers::Charge), one per container slot. Kernel writes.
+    /// Array of [`Charge`](crate::containers::Charge), one per container slot. Written by the kernel.
     pub const CGROUP_CHARGES: &str = "CGROUP_CHARGES";
-    /// Array of numbers of slots, one per container slot: those that user space claimed for containers within. User
-    /// space writes.
+    /// Array with one element per container slot: the number of slots that user space has claimed for containers inside
+    /// that container. Written by user space.
     pub const CGROUP_CLAIMS: &str = "CGROUP_CLAIMS";
     /// Ring buffer of [`CgroupEvent`](crate::containers::CgroupEvent).
     pub const CGROUP_EVENTS: &str = "CGROUP_EVENTS";
@@ -33,9 +35,9 @@ pub mod maps {
     pub const SCHEDULER: &str = "SCHEDULER";
     /// Array of [`WaitEntry`](crate::scheduler::WaitEntry), direct-mapped by pid.
     pub const SCHEDULER_WAITS: &str = "SCHEDULER_WAITS";
-    /// Hash of device kinds by the key of an inode. User space writes.
+    /// Hash of device kinds by the key of an inode. Written by user space.
     pub const NVIDIA_DEVICES: &str = "NVIDIA_DEVICES";
-    /// Array of [`Layout`](crate::nvidia_driver::Layout). User space writes.
+    /// Array of [`Layout`](crate::nvidia_driver::Layout). Written by user space.
     pub const NVIDIA_LAYOUTS: &str = "NVIDIA_LAYOUTS";
     /// Array of [`CallInFlight`](crate::nvidia_driver::CallInFlight), direct-mapped by thread.
     pub const NVIDIA_IN_FLIGHT: &str = "NVIDIA_IN_FLIGHT";
@@ -47,17 +49,18 @@ pub mod maps {
     pub const NVIDIA_SLOTS: &str = "NVIDIA_SLOTS";
     /// LRU hash of sizes by [`AllocationKey`](crate::nvidia_driver::AllocationKey).
     pub const NVIDIA_ALLOCATIONS: &str = "NVIDIA_ALLOCATIONS";
-    /// LRU hash of [`DriverProcess`](crate::nvidia_driver::DriverProcess) by process id.
+    /// LRU hash of [`DriverProcess`](crate::nvidia_driver::DriverProcess) by process ID.
     pub const NVIDIA_PROCESSES: &str = "NVIDIA_PROCESSES";
     /// Array of [`PollInFlight`](crate::nvidia_driver::PollInFlight), direct-mapped by thread.
     pub const NVIDIA_POLLS: &str = "NVIDIA_POLLS";
     /// Hash of [`XidCount`](crate::nvidia_driver::xid::XidCount) by [`XidKey`](crate::nvidia_driver::xid::XidKey).
     pub const NVIDIA_XIDS: &str = "NVIDIA_XIDS";
-    /// One [`XidRecord`](crate::nvidia_driver::xid::XidRecord). User space writes.
+    /// One [`XidRecord`](crate::nvidia_driver::xid::XidRecord). Written by user space.
     pub const NVIDIA_XID_RECORD: &str = "NVIDIA_XID_RECORD";
-    /// Array of counts of kills, one per container slot; the shared slot's counts all. See [`oom`](crate::oom).
+    /// Array of kill counts, one per container slot. The count of the shared slot includes all kills on the host. See
+    /// [`oom`](crate::oom).
     pub const OOM_KILLS: &str = "OOM_KILLS";
-    /// Array of words by which a victim is known again, direct-mapped by process.
+    /// Array of words that identify recent victims, direct-mapped by process.
     pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
     /// Per-CPU array of [`HostNetworkCounters`](crate::host_network::HostNetworkCounters), one per container slot.
     pub const HOST_NETWORK: &str = "HOST_NETWORK";
@@ -65,10 +68,10 @@ pub mod maps {
     pub const LOST: &str = "LOST";
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
     pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
-    /// Those with one element for each container slot, which user space resizes to the configured number of containers.
+    /// Maps with one element per container slot. User space resizes them to the configured number of containers.
     pub const PER_SLOT: [&str; 6] =
         [CGROUP_CHARGES, CGROUP_CLAIMS, SCHEDULER, HOST_NETWORK, OOM_KILLS, NVIDIA_SLOTS];
-    /// All of them.
+    /// All maps.
     pub const ALL: [&str; 24] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
@@ -97,90 +100,91 @@ pub mod maps {
     ];
 }
 
-/// Names of the kernel programs: `<stem>_<hook>`, with the stem first because bpftool shows 15 characters.
+/// Names of the kernel programs: `<probe>_<hook>`. The probe comes first because bpftool shows only 15 characters.
 pub mod programs {
-    /// Run-queue wait, on-CPU time and switches; needs `sched_info`.
+    /// Measures run-queue latency, on-CPU time and context switches; needs `sched_info`.
     pub const SCHEDULER_SWITCH: &str = "scheduler_sched_switch";
-    /// The same without `sched_info`: the switch half of the wakeup + switch method.
+    /// Measures the same without `sched_info`: the switch part of the method wakeup + switch.
     pub const SCHEDULER_FALLBACK_SWITCH: &str = "scheduler_fallback_switch";
-    /// The wakeup half of the wakeup + switch method.
+    /// The wakeup part of the method wakeup + switch.
     pub const SCHEDULER_FALLBACK_WAKEUP: &str = "scheduler_fallback_wakeup";
-    /// The wakeup half for tasks that were just forked.
+    /// The wakeup part for tasks that were just forked.
     pub const SCHEDULER_FALLBACK_WAKEUP_NEW: &str = "scheduler_fallback_wakeup_new";
-    /// A cgroup was made: claim a slot if it is a container's.
+    /// Runs when a cgroup was created. Claims a slot if the cgroup is a container's.
     pub const CGROUP_MKDIR: &str = "cgroup_mkdir";
-    /// A cgroup was removed: forget it.
+    /// Runs when a cgroup was removed. Removes it from the table.
     pub const CGROUP_RMDIR: &str = "cgroup_rmdir";
-    /// The last process left a cgroup: time for a final reading.
+    /// Runs when the last process has left a cgroup, so that user space takes a final reading.
     pub const CGROUP_EMPTIED: &str = "cgroup_emptied";
-    /// An ioctl begins: tracepoint method.
+    /// Start of an ioctl; tracepoint method.
     pub const NVIDIA_DRIVER_ENTER: &str = "nvidia_driver_enter";
-    /// It ends.
+    /// End of an ioctl; tracepoint method.
     pub const NVIDIA_DRIVER_EXIT: &str = "nvidia_driver_exit";
-    /// The driver's own function is called: kprobe method.
+    /// Call of an ioctl function of nvidia.ko; kprobe method.
     pub const NVIDIA_DRIVER_CALL: &str = "nvidia_driver_call";
-    /// The ioctl function of nvidia-uvm is called: kprobe method.
+    /// Call of the ioctl function of nvidia-uvm; kprobe method.
     pub const NVIDIA_DRIVER_UVM_CALL: &str = "nvidia_driver_uvm_call";
-    /// The ioctl function of /dev/nvidia-uvm-tools is called: kprobe method.
+    /// Call of the ioctl function of /dev/nvidia-uvm-tools; kprobe method.
     pub const NVIDIA_DRIVER_TOOLS_CALL: &str = "nvidia_driver_tools_call";
-    /// The ioctl function of nvidia-modeset is called: kprobe method.
+    /// Call of the ioctl function of nvidia-modeset; kprobe method.
     pub const NVIDIA_DRIVER_MODESET_CALL: &str = "nvidia_driver_modeset_call";
-    /// One of these functions returns.
+    /// Return of any of these ioctl functions; kprobe method.
     pub const NVIDIA_DRIVER_RETURN: &str = "nvidia_driver_return";
-    /// The driver is asked whether a device is ready: kprobe method.
+    /// Call of the driver's poll function; kprobe method.
     pub const NVIDIA_DRIVER_POLL: &str = "nvidia_driver_poll";
-    /// The driver reports an error of a GPU: kprobe method.
+    /// The driver reports a GPU error; kprobe method.
     pub const NVIDIA_DRIVER_REPORT: &str = "nvidia_driver_report";
-    /// The same: tracepoint method.
+    /// The driver reports a GPU error; tracepoint method.
     pub const NVIDIA_DRIVER_XID: &str = "nvidia_driver_xid";
     /// A module of the NVIDIA driver is loaded; its init function has not run yet.
     pub const NVIDIA_DRIVER_MODULE_LOAD: &str = "nvidia_driver_module_load";
     /// A module of the NVIDIA driver is unloaded.
     pub const NVIDIA_DRIVER_MODULE_FREE: &str = "nvidia_driver_module_free";
-    /// The OOM killer has chosen a process, which the hook gives as a task.
+    /// The OOM killer has chosen a process; the hook's argument is its task.
     pub const OOM_VICTIM: &str = "oom_victim";
-    /// The same by a thread's id alone: counts the task that [`OOM_SIGNAL`] noted.
+    /// The OOM killer has chosen a process; the hook's argument is only a thread ID. Counts the task that
+    /// [`OOM_SIGNAL`] noted.
     pub const OOM_VICTIM_PID: &str = "oom_victim_pid";
-    /// The kernel itself kills a process, for whatever reason.
+    /// A signal is sent. Notes the task if the kernel itself kills it, for any reason.
     pub const OOM_SIGNAL: &str = "oom_signal";
     /// A socket of a container receives a packet.
     pub const HOST_NETWORK_INGRESS: &str = "host_network_ingress";
-    /// It sends one.
+    /// A socket of a container sends a packet.
     pub const HOST_NETWORK_EGRESS: &str = "host_network_egress";
-    /// Does nothing; what the cost of every other program is compared with.
+    /// Does nothing: the baseline for the cost of the scheduler's program.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
-    /// The same for the tracepoints of ioctl(2).
+    /// The baseline for the tracepoints of ioctl(2).
     pub const EMPTY_IOCTL: &str = "empty_ioctl";
-    /// The same for a function that is called.
+    /// The baseline for the entry of a function.
     pub const EMPTY_CALL: &str = "empty_call";
-    /// The same for one that returns.
+    /// The baseline for the return of a function.
     pub const EMPTY_RETURN: &str = "empty_return";
-    /// The same for the packets that sockets of a cgroup receive.
+    /// The baseline for packets that the sockets of a cgroup receive.
     pub const EMPTY_INGRESS: &str = "empty_ingress";
-    /// The same for those that they send.
+    /// The baseline for packets that the sockets of a cgroup send.
     pub const EMPTY_EGRESS: &str = "empty_egress";
 }
 
-/// Constants of one run, frozen before the programs are verified, so that the verifier sees numbers.
+/// Constants of one run of the agent. They are frozen before verification, so that the verifier sees constants.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Thread-group id of the agent itself, whose activity is nobody's.
+    /// Thread-group ID of the agent. The agent's own activity is not counted.
     pub agent_tgid: u32,
-    /// Hierarchy whose cgroups are the containers': 0 is cgroup v2, else the v1 `cpu` hierarchy's number.
+    /// Hierarchy that contains the containers' cgroups: 0 for cgroup v2, else the number of the v1 `cpu` hierarchy.
     pub hierarchy_id: u32,
-    /// Buckets in each cgroup table less one; the tables' sizes are powers of two.
+    /// Number of buckets in each cgroup table, minus one. The number is a power of two.
     pub cgroup_mask: u32,
-    /// Entries in [`maps::SCHEDULER_WAITS`] less one; a power of two less one.
+    /// Number of entries in [`maps::SCHEDULER_WAITS`], minus one. The number is a power of two.
     pub wait_mask: u32,
-    /// Most slots of containers within one container.
+    /// Maximum number of slots for containers inside one container.
     pub slots_per_container: u32,
-    /// Most entries of each cgroup table for cgroups nested in one container.
+    /// Maximum number of entries in each cgroup table for cgroups nested in one container.
     pub nested_per_container: u32,
 }
 
 impl Settings {
-    /// What the object file holds before user space overrides it.
+    /// The values in the object file, which user space overrides.
     pub const UNSET: Self = Self {
         agent_tgid: 0,
         hierarchy_id: 0,
@@ -191,38 +195,39 @@ impl Settings {
     };
 }
 
-/// Facts that the kernel side could not keep, counted where they were lost.
+/// Kinds of events that the kernel programs had to drop or could not measure.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// A container was started while every slot was held, or those that the container around it may occupy.
+    /// A container started while no slot was free, or while the container around it had used its share of slots.
     CgroupSlots = 0,
-    /// A cgroup nested in a container was not entered: its bucket of the table was full, or the container occupies its
-    /// share of the table.
+    /// A cgroup nested in a container was not entered in the table because its bucket was full, or because the
+    /// container had used its share of the table.
     CgroupTable = 1,
     /// The ring buffer had no room for a cgroup event.
     CgroupEvents = 2,
-    /// A task got the CPU with no time of queueing recorded, so its wait is unknown.
+    /// A task got a CPU, but the time when it was queued is not recorded, so its wait is unknown.
     SchedulerUnqueued = 3,
-    /// A task had waited before on another CPU and its earlier wait had been overwritten in the direct-mapped
-    /// array, so only the last part of this wait was counted.
+    /// A task had waited on another CPU before, but its entry in the direct-mapped array was overwritten. Only the last
+    /// part of this wait was counted.
     SchedulerWaits = 4,
-    /// A driver call was lost sight of: another thread took its entry of the direct-mapped array, or its end was never
-    /// seen.
+    /// A driver call was not counted because another thread overwrote its entry in the direct-mapped array, or because
+    /// its end was never seen.
     NvidiaCalls = 5,
     /// A map of driver commands or failures had no room for another combination.
     NvidiaCommands = 6,
-    /// A wait in poll(2) may have been lost: at its end another thread held its entry of the direct-mapped array.
+    /// A wait in poll(2) may have been missed because another thread held its entry in the direct-mapped array when it
+    /// ended.
     NvidiaPolls = 7,
     /// The map of Xid errors had no room for another combination of GPU and Xid.
     NvidiaXids = 8,
-    /// A module of the NVIDIA driver was loaded and in use before its calls were traced, so that some may be missing.
-    /// Counted by user space, once per module and load.
+    /// A module of the NVIDIA driver was loaded and in use before its calls were traced, so calls may be missing. User
+    /// space counts this, once per module and load.
     NvidiaAttach = 9,
 }
 
 impl Lost {
-    /// Every kind, in the order of its counter.
+    /// All kinds, in the order of their counters.
     pub const ALL: [Self; 10] = [
         Self::CgroupSlots,
         Self::CgroupTable,

@@ -1,4 +1,4 @@
-//! Counters of what the kernel side could not keep.
+//! Counters of events that the kernel programs had to drop or could not measure.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use glassbox_ebpf::Lost;
@@ -11,11 +11,11 @@ pub(crate) fn count(lost: Lost) {
     let _ = counted(lost);
 }
 
-/// Counts one more, and returns how many that makes on this CPU.
+/// Counts one event and returns the new count of this CPU.
 #[inline(always)]
 pub(crate) fn counted(lost: Lost) -> u64 {
     let Some(counter) = LOST.get_ptr_mut(lost as u32) else { return 0 };
-    // SAFETY: the element is this CPU's own, and tracing programs do not migrate.
+    // SAFETY: the element belongs to this CPU, and tracing programs do not migrate.
     unsafe {
         *counter += 1;
         *counter

@@ -1,4 +1,4 @@
-//! The kernel programs. Empty on the host, so that `cargo build --workspace` needs no BPF toolchain.
+//! The kernel programs. Empty if built for the host, so that `cargo build --workspace` needs no BPF toolchain.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]

@@ -1,32 +1,33 @@
-//! What the NVIDIA driver programs count: every ioctl that a container makes on the driver's devices.
+//! Types and constants of the NVIDIA driver programs, which count all ioctls of containers on the driver's devices.
 //!
-//! The driver returns 0 from an ioctl that failed and leaves the reason in the caller's structure, so the programs
-//! read that structure when the call is over. Where its fields lie follows from the request word, which carries the
-//! structure's size, and for a few requests and all of UVM from the driver's release: user space fills the table of
-//! [`Layout`]s.
+//! If an ioctl fails, the driver returns 0 and writes the status to the caller's structure, so the programs read that
+//! structure after the call. The request word contains the size of the structure, from which the offset of the status
+//! follows. For a few requests and all of UVM the offset follows from the driver's release instead: user space fills
+//! the table of [`Layout`]s.
 
 pub mod commands;
 pub mod xid;
 
 use crate::counters::{PerSlot, SlotKey, counters};
 
-/// Kinds of device, as the programs tell them apart by the inode behind a descriptor.
+/// Kinds of device. The programs determine them from the hooked function or from the inode of the open file.
 pub mod device {
     /// /dev/nvidiactl.
     pub const CTL: u32 = 1;
-    /// /dev/nvidia0 and so on.
+    /// /dev/nvidia0, /dev/nvidia1 etc.
     pub const GPU: u32 = 2;
     /// /dev/nvidia-uvm.
     pub const UVM: u32 = 3;
-    /// /dev/nvidia-modeset, nvidia-uvm-tools and whatever else the driver registers.
+    /// /dev/nvidia-modeset, /dev/nvidia-uvm-tools and any other device that the driver registers.
     pub const OTHER: u32 = 4;
 
-    /// Minor of /dev/nvidiactl (nv-chardev-numbers.h); those of /dev/nvidia0 and so on are below [`GPU_MINORS`].
+    /// Minor number of /dev/nvidiactl (nv-chardev-numbers.h). The minor numbers of /dev/nvidia0 etc. are below
+    /// [`GPU_MINORS`].
     pub const CTL_MINOR: u32 = 255;
-    /// Number of minors for GPUs.
+    /// Number of minor numbers for GPUs.
     pub const GPU_MINORS: u32 = 248;
 
-    /// The kind of one of nvidia.ko's own devices, by its minor.
+    /// The kind of a device of nvidia.ko, by its minor number.
     #[must_use]
     pub const fn of_minor(minor: u32) -> u32 {
         match minor {
@@ -37,13 +38,13 @@ pub mod device {
     }
 }
 
-/// Key of a device: a character device by its number, which the kernel keeps as `major << 20 | minor`.
+/// Key of a character device: its device number, which the kernel stores as `major << 20 | minor`.
 #[must_use]
 pub const fn device_key(major: u32, minor: u32) -> u64 {
     CHARACTER_DEVICE | ((major as u64) << 20) | minor as u64
 }
 
-/// Key of a file that stands for a device: its file system, in the kernel's encoding, and its inode.
+/// Key of a file that represents a device: its file system, in the kernel's encoding, and its inode number.
 #[must_use]
 pub const fn file_key(filesystem: u32, inode: u64) -> u64 {
     ((filesystem as u64) << 32) | (inode & 0xFFFF_FFFF)
@@ -52,19 +53,19 @@ pub const fn file_key(filesystem: u32, inode: u64) -> u64 {
 /// Marks the key of a character device.
 pub const CHARACTER_DEVICE: u64 = 1 << 63;
 
-/// Entries of the map of devices.
+/// Entries in the map of devices.
 pub const DEVICES: u32 = 1024;
-/// Entries of [`Layout`]: one per 'F' request number, then one per UVM command.
+/// Entries in the table of [`Layout`]s: one per 'F' request number, then one per UVM command.
 pub const LAYOUTS: u32 = 512;
-/// Index of UVM command 0 in the table of layouts.
+/// Index of the UVM command 0 in the table of layouts.
 pub const UVM_LAYOUTS: u32 = 256;
 /// Concurrent ioctls, direct-mapped by thread: 1 MiB. A power of two.
 pub const CALLS_IN_FLIGHT: u32 = 16_384;
 /// Combinations of container, device and command: 4.3 MiB.
 pub const CALL_ENTRIES: u32 = 4_096;
-/// Combinations of these with a failure.
+/// Combinations of container, device, command and status of a failed call.
 pub const FAILURE_ENTRIES: u32 = 8_192;
-/// Allocations whose size is remembered until they are freed.
+/// Allocations that are stored with their size until they are freed.
 pub const ALLOCATION_ENTRIES: u32 = 16_384;
 /// Processes that use the driver.
 pub const PROCESS_ENTRIES: u32 = 4_096;
@@ -73,13 +74,13 @@ pub const POLLS_IN_FLIGHT: u32 = 4_096;
 /// Combinations of GPU and Xid.
 pub const XID_ENTRIES: u32 = 512;
 
-/// An ioctl on its way, kept from its start to its end. One cache line.
+/// An ioctl in progress, stored from its start to its end. One cache line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub struct CallInFlight {
-    /// Thread-group and thread id as the kernel gives them; 0 is nobody.
+    /// Thread-group ID and thread ID, as the kernel combines them; 0 if the entry is free.
     pub thread: u64,
-    /// When it began, in ns of CLOCK_MONOTONIC.
+    /// Start of the call, in ns of CLOCK_MONOTONIC.
     pub begun_ns: u64,
     /// Address of the caller's structure.
     pub argument: u64,
@@ -87,75 +88,75 @@ pub struct CallInFlight {
     pub request: u32,
     /// One of [`device`].
     pub device: u32,
-    /// The container.
+    /// The container's slot.
     pub slot: u32,
-    /// Fills the line, with what follows.
+    /// Padding to the size of a cache line, with `rest`.
     pub unused: u32,
     /// Always 0.
     pub rest: [u64; 3],
 }
 
-/// A wait in poll(2) on one of the driver's devices, kept from its start to its end.
+/// A wait in poll(2) on one of the driver's devices, stored from its start to its end.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PollInFlight {
-    /// Thread-group and thread id as the kernel gives them.
+    /// Thread-group ID and thread ID, as the kernel combines them.
     pub thread: u64,
-    /// When it began, in ns of CLOCK_MONOTONIC.
+    /// Start of the wait, in ns of CLOCK_MONOTONIC.
     pub begun_ns: u64,
-    /// How often the thread had given up its CPU by itself before.
+    /// Voluntary context switches of the thread before the wait.
     pub sleeps: u64,
-    /// The container.
+    /// The container's slot.
     pub slot: u32,
     /// One of [`device`].
     pub device: u32,
-    /// How many wait queues the thread was registered with before that of the device.
+    /// Number of wait queues that the thread was registered with before that of the device.
     pub registered: u32,
     /// Always 0.
     pub unused: u32,
 }
 
-/// Bytes of a module's name with the NUL that ends it: `MODULE_NAME_LEN` of module.h on 64-bit kernels.
+/// Maximum length of a module's name in bytes, including the NUL: `MODULE_NAME_LEN` of module.h on 64-bit kernels.
 pub const MODULE_NAME_BYTES: usize = 56;
-/// Bytes of the ring buffer of [`ModuleEvent`]: one page, for some 50 events.
+/// Size of the ring buffer of [`ModuleEvent`]s in bytes: one page, for some 50 events.
 pub const MODULES_BYTES: u32 = 4096;
 
-/// A module of the driver was loaded, and its init function runs next, or it is unloaded.
+/// A module of the driver was loaded (its init function runs next), or it is unloaded.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ModuleEvent {
-    /// When, in ns of CLOCK_MONOTONIC.
+    /// Time of the event, in ns of CLOCK_MONOTONIC.
     pub at_ns: u64,
-    /// 1 if it was loaded, 0 if it is unloaded.
+    /// 1 if the module was loaded, 0 if it is unloaded.
     pub loaded: u64,
-    /// Its name, NUL-terminated.
+    /// Name of the module, NUL-terminated.
     pub name: [u8; MODULE_NAME_BYTES],
 }
 
-/// Where the status lies in the structures of one request.
+/// Location of the status in the structures of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Sizes of the structure that are known, in bytes; 0 is none, [`Layout::ANY`] every.
+    /// Known sizes of the structure, in bytes; 0 for none, [`Layout::ANY`] for any size.
     pub sizes: [u32; 2],
-    /// Byte offset of the status in each; [`Layout::NO_STATUS`] where there is none.
+    /// Byte offset of the status for each size; [`Layout::NO_STATUS`] if the structure has no status.
     pub statuses: [u32; 2],
 }
 
 impl Layout {
-    /// A request that is not known.
+    /// An unknown request.
     pub const UNKNOWN: Self = Self { sizes: [0; 2], statuses: [0; 2] };
-    /// Stands for every size.
+    /// Matches any size.
     pub const ANY: u32 = u32::MAX;
-    /// Stands for a structure without a status.
+    /// The structure has no status.
     pub const NO_STATUS: u32 = u32::MAX;
 }
 
-/// Key of a distribution of durations: of calls, or of waits under [`commands::POLL`].
+/// Key of a histogram of durations: of calls, or of waits for the command [`commands::POLL`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallKey {
-    /// The container.
+    /// The container's slot.
     pub slot: u32,
     /// One of [`device`].
     pub device: u16,
@@ -173,7 +174,7 @@ impl SlotKey for CallKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FailureKey {
-    /// The container.
+    /// The container's slot.
     pub slot: u32,
     /// One of [`device`].
     pub device: u16,
@@ -193,29 +194,29 @@ impl SlotKey for FailureKey {
 
 /// Set in a status that is an error number of ioctl(2).
 pub const TRANSPORT: u32 = 1 << 31;
-/// Stands for any status that no driver defines: the structure is the caller's memory, who may write what it likes.
+/// Replaces any status that no driver defines, because the status is read from memory that the caller can write.
 pub const UNDEFINED_STATUS: u32 = 0x7FFF_FFFF;
 /// Statuses that are warnings: the call succeeded. Drivers up to 595 define 0x10001 to 0x10009.
 pub const WARNINGS: core::ops::Range<u32> = 0x1_0000..0x1_0020;
-/// The status of an allocation for which there is no memory.
+/// Status of an allocation that failed because memory ran out.
 pub const NO_MEMORY: u32 = 0x51;
-/// The status of an allocation that lacks something else.
+/// Status of an allocation that failed because another resource ran out.
 pub const INSUFFICIENT_RESOURCES: u32 = 0x1A;
 
 counters! {
-    /// What the ioctls of one container achieved since its slot was cleared.
+    /// Results of one container's ioctls since its slot was cleared.
     pub struct DriverCounters {
-        /// Allocations of GPU memory that succeeded.
+        /// Successful allocations of GPU memory.
         pub allocations: u64,
-        /// Their bytes, as the driver rounded them.
+        /// Bytes of successful allocations of GPU memory, as rounded by the driver.
         pub allocated_bytes: u64,
-        /// Bytes of these that were freed by a call; the end of a process frees without one.
+        /// Allocated bytes that a call has freed. The exit of a process frees memory without a call.
         pub freed_bytes: u64,
         /// Allocations of GPU memory that failed with [`NO_MEMORY`].
         pub failed_no_memory: u64,
-        /// Those that failed with [`INSUFFICIENT_RESOURCES`].
+        /// Allocations of GPU memory that failed with [`INSUFFICIENT_RESOURCES`].
         pub failed_insufficient_resources: u64,
-        /// Failures after which the same process got at least as much.
+        /// Failed allocations after which the same process successfully allocated at least as much.
         pub recovered: u64,
         /// Allocations of host memory for the GPU that failed with [`NO_MEMORY`].
         pub failed_host_memory: u64,
@@ -227,40 +228,40 @@ counters! {
         pub channels: u64,
         /// Events allocated.
         pub events: u64,
-        /// Calls whose structure this agent knows no layout for.
+        /// Calls with a structure of unknown layout.
         pub undecoded: u64,
-        /// Calls whose structure could not be read.
+        /// Calls with a structure that could not be read.
         pub unreadable: u64,
     }
 }
 
-/// One container's use of the driver since its slot was cleared.
+/// One container's use of the driver since its slot was cleared. All times are in ns of CLOCK_MONOTONIC.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverSlot {
-    /// What its ioctls achieved.
+    /// Results of the container's ioctls.
     pub counters: DriverCounters,
     /// Calls that began.
     pub begun: u64,
-    /// Calls that ended, or were lost sight of.
+    /// Calls that ended or were lost.
     pub ended: u64,
-    /// When a call last began, ns of CLOCK_MONOTONIC like all that follow.
+    /// When a call last began.
     pub last_begun_ns: u64,
     /// When a call last ended.
     pub last_ended_ns: u64,
-    /// Process of the cold start below: the latest that made a context.
+    /// Process of the cold start that the following fields describe: the latest process that created a context.
     pub cold_process: u64,
     /// When that process started.
     pub cold_started_ns: u64,
-    /// When it first called the driver.
+    /// When that process first called the driver.
     pub cold_opened_ns: u64,
     /// When its context was ready: the last channel of the first burst.
     pub cold_context_ns: u64,
-    /// When its last large allocation was done.
+    /// When its last large allocation completed.
     pub cold_allocated_ns: u64,
-    /// 1 once it gave a channel back: whoever does is no longer making its context.
+    /// 1 after the process has unregistered a channel, because its context is then complete.
     pub cold_settled: u64,
-    /// Its name, `comm`, when it made the context: 16 bytes that it chose itself, ended by a 0.
+    /// Its name (`comm`) when it created the context: 16 NUL-terminated bytes that the process can set.
     pub cold_name: [u64; 2],
 }
 
@@ -281,15 +282,15 @@ impl PerSlot for DriverSlot {
     };
 }
 
-/// Key of an allocation: who holds what.
+/// Key of an allocation.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocationKey {
-    /// The process.
+    /// Process ID of the owner.
     pub process: u32,
-    /// The driver's client.
+    /// Handle of the driver's client.
     pub client: u32,
-    /// The memory object.
+    /// Handle of the memory object.
     pub object: u32,
     /// Always 0.
     pub unused: u32,
@@ -299,21 +300,21 @@ pub struct AllocationKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct DriverProcess {
-    /// When it started, ns of CLOCK_MONOTONIC.
+    /// When the process started, in ns of CLOCK_MONOTONIC.
     pub started_ns: u64,
-    /// When it first called the driver.
+    /// When it first called the driver, in ns of CLOCK_MONOTONIC.
     pub opened_ns: u64,
-    /// Failed allocations of GPU memory since the last that succeeded with as much.
+    /// Failed allocations of GPU memory since the last successful allocation of at least `failed_bytes`.
     pub failures: u64,
-    /// The largest of these, in bytes.
+    /// Size of the largest of these failed allocations, in bytes.
     pub failed_bytes: u64,
 }
 
-/// An allocation from here on is a large one: what a model's weights come in.
+/// Minimum size of a large allocation. The weights of a model are in large allocations.
 pub const LARGE_ALLOCATION_BYTES: u64 = 16 << 20;
-/// A channel that comes later than this after the one before no longer belongs to the making of the context.
+/// Maximum time between two channels that belong to the creation of the same context.
 pub const CONTEXT_GAP_NS: u64 = 1_000_000_000;
-/// A large allocation that comes later than this after the one before no longer belongs to the start.
+/// Maximum time between two large allocations that belong to the same cold start.
 pub const LOADING_GAP_NS: u64 = 30_000_000_000;
 
 // SAFETY: `repr(C)`, u64 and u32 without padding, any bit pattern is valid.

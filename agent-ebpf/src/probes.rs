@@ -1,4 +1,5 @@
-//! One module per noun; user space reads each through the collector of the same name.
+//! The kernel programs, one module per probe. A collector of the same name reads most of them in user space;
+//! `containers` serves all collectors, and `empty` serves the benchmarks.
 
 mod containers;
 mod empty;

@@ -1,41 +1,42 @@
-//! What the scheduler programs count, per container slot and CPU.
+//! Counters of the scheduler programs, per container slot and CPU.
 
 use crate::{counters::counters, histogram::Histogram};
 
 counters! {
-    /// One container's scheduling, on one CPU or summed over CPUs, since its slot was cleared.
+    /// Scheduling of one container, on one CPU or summed over CPUs, since its slot was cleared.
     pub struct SchedulerCounters {
-        /// Time on CPU, in ns, counted when a task leaves the CPU.
+        /// Time on CPU in ns, counted when a task leaves the CPU.
         pub oncpu_ns: u64,
-        /// Switches because the task went to sleep.
+        /// Context switches because the task went to sleep.
         pub voluntary_switches: u64,
-        /// Switches while the task could have gone on.
+        /// Context switches while the task was still runnable.
         pub involuntary_switches: u64,
-        /// Waits from being queued to running.
+        /// Waits from the moment a task is queued until it runs.
         pub waits: Histogram,
     }
 }
 
-/// What is remembered of a task between two switches. One cache line, because two CPUs that write to one line
-/// cost more than the whole program: 140 ns a switch instead of 40 where the entries straddled lines.
+/// State of a task between two context switches. Each entry fills one cache line: when entries straddled lines, two
+/// CPUs wrote to the same line, and a switch cost 140 ns instead of 40.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub struct WaitEntry {
-    /// The thread the entry belongs to; 0 is nobody.
+    /// The thread that the entry belongs to; 0 if the entry is free.
     pub pid: u64,
-    /// Main method: `sched_info.run_delay` in ns at the last switch-out. Fallback method: when it was queued, ns.
+    /// Main method: `sched_info.run_delay` in ns at the last switch-out. Fallback method: when the task was queued, in
+    /// ns.
     pub at_ns: u64,
-    /// Fallback method: when it got the CPU, ns.
+    /// Fallback method: when the task got the CPU, in ns.
     pub arrival_ns: u64,
-    /// Address of what holds the task's cgroup, when `slot` was looked up.
+    /// Address of the object that referred to the task's cgroup when `slot` was looked up.
     pub cgroup: u64,
-    /// The slot of that cgroup, with the thread and the time of the look-up: see `probes/scheduler.rs`.
+    /// The slot of that cgroup, with the thread and the time of the look-up. See `probes/scheduler.rs`.
     pub slot: u64,
-    /// Fills the line.
+    /// Padding to the size of a cache line.
     pub unused: [u64; 3],
 }
 
-/// Entries of the direct-mapped array: 1 MiB. A power of two.
+/// Number of entries in the direct-mapped array, which takes 1 MiB. A power of two.
 pub const WAIT_ENTRIES: u32 = 16_384;
 
 // SAFETY: `repr(C)`, u64 members only, any bit pattern is valid; eight u64 fill the 64-byte line.
@@ -48,7 +49,7 @@ mod tests {
     use crate::counters::{Counters as _, PerSlot as _};
 
     #[test]
-    fn a_container_is_the_sum_of_its_cpus() {
+    fn the_counters_of_a_container_are_the_sum_over_cpus() {
         let mut sum = SchedulerCounters { oncpu_ns: 5, ..SchedulerCounters::EMPTY };
         sum.waits.sum_ns = 7;
         sum.waits.buckets[3] = 2;

@@ -1,12 +1,13 @@
-//! What keeps the kernel's verifier from its limit of a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS`).
+//! Keeps the programs below the verifier's limit of a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS`).
 //!
-//! It follows every path through a program, and gives up a path only where it has been before knowing no more than now.
-//! Where a value came out of a table of constants, it knows which, and follows the rest of the program once for each.
+//! The verifier follows all paths through a program. It prunes a path only at a point that it has already verified with
+//! a state that covers the current one. If a value comes from a table of constants, the verifier tracks each constant
+//! and verifies the rest of the program once per constant.
 
 use core::arch::asm;
 
-/// The same value, of which the verifier knows nothing any more. `unknown` is any value that it cannot know, such as the
-/// time. Costs two instructions.
+/// Returns the same value, but the verifier no longer tracks it. `unknown` is any value that the verifier cannot know,
+/// for example the time. Costs two instructions.
 #[inline(always)]
 pub(crate) fn forgotten(mut value: u64, unknown: u64) -> u64 {
     // SAFETY: arithmetic on a register, modulo 2^64.

@@ -1,7 +1,8 @@
-//! What this kernel offers, and the programs of `agent-ebpf` loaded into it.
+//! Loads the programs of `agent-ebpf` into the kernel and attaches them.
 //!
-//! [`Kernel::start`] resolves field offsets from BTF, freezes them into the object, and attaches the first possible method per
-//! probe ([`attach`]). A probe whose plan has no method that holds is reported and left out; the rest works.
+//! [`Kernel::start`] resolves field offsets from BTF, freezes them into the object, and attaches the first working
+//! method of each attach plan ([`attach`]). If no method of a plan works, the failure is reported and the probe is left
+//! out; all other probes work.
 
 pub mod attach;
 pub mod block_devices;
@@ -52,7 +53,7 @@ use crate::{
     snapshot::agent::{MapStatus, ProgramStatus},
 };
 
-/// The object that the build made of `agent-ebpf`; empty where the build had no BPF toolchain.
+/// The object file built from `agent-ebpf`; empty if the build had no BPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/glassbox-programs"));
 
 type Logger = EbpfLogger<&'static dyn log::Log>;
@@ -64,40 +65,40 @@ pub struct Kernel {
     offsets: Offsets,
     hierarchy_id: u32,
     outcomes: Vec<Outcome>,
-    /// Who holds which slot.
+    /// The slots and the containers that hold them.
     pub slots: Slots,
-    /// Starts and exits of containers.
+    /// Container start and exit events.
     pub events: EventRing<Event>,
     lost: PerCpuArray<aya::maps::MapData, u64>,
-    /// What user space adds to the counters of lost facts.
+    /// Lost events that user space detected, by kind.
     lost_here: [u64; Lost::ALL.len()],
     maps: Vec<MapStatus>,
     times: ProgramTimes,
     logger: Option<Logger>,
 }
 
-/// How to start.
+/// Options of [`Kernel::start`].
 pub struct Options<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Which hierarchy's cgroups are the containers': 0 is v2.
+    /// The hierarchy that contains the containers' cgroups: 0 for v2.
     pub hierarchy_id: u32,
-    /// Changes the offsets before they are frozen: tests take fields away to reach lower methods.
+    /// Changes the offsets before they are frozen. Tests remove fields to reach fallback methods.
     pub change_offsets: fn(&mut Offsets),
 }
 
 impl Kernel {
-    /// Loads the object and attaches what this kernel takes.
+    /// Loads the object and attaches the programs that this kernel supports.
     ///
     /// # Errors
-    /// Where nothing can be loaded at all: no object in this build, no BTF, missing privileges. The text says what to do.
+    /// If nothing can be loaded: no object in this build, no BTF, missing privileges. The message contains the remedy.
     pub fn start(options: &Options<'_>) -> anyhow::Result<Self> {
         let config = options.config;
         if !config.kernel.enabled {
             bail!("kernel programs are switched off (kernel.enabled = false)");
         }
         if OBJECT.is_empty() {
-            bail!("this build has no kernel programs in it: run `cargo xtask setup`, then build again");
+            bail!("this build contains no kernel programs: run `cargo xtask setup`, then build again");
         }
         let blob = offsets::read(&config.kernel.btf)?;
         let mut offsets = offsets::resolve(&blob)?;
@@ -127,13 +128,13 @@ impl Kernel {
             loader.map_max_entries(name, tables.slots + 1);
         }
         let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
-        // Taken before any program is loaded, or their map would be gone; kept for as long as they run.
+        // The logger must take its map before any program is loaded. It is kept as long as the programs run.
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let maps = maps::statuses(&ebpf);
-        // Slots must be on the queue before the first container can be born.
+        // The slots must be in the queue before the kernel can report the first new container.
         let slots = Slots::new(&mut ebpf, &tables)?;
         let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook);
-        // A kernel without modules has no such tracepoints and needs none.
+        // A kernel without modules has no tracepoints for them and needs none.
         let has_modules = config.paths.proc.join("modules").exists();
         let outcomes = plans
             .iter()
@@ -158,18 +159,18 @@ impl Kernel {
         })
     }
 
-    /// How the plan of `probe` ended.
+    /// The attach method in use for `probe`.
     ///
     /// # Errors
-    /// Why no method holds, one reason for each.
+    /// If no method works. The message has a reason for each method.
     pub fn method(&self, probe: &str) -> anyhow::Result<&'static attach::AttachMethod> {
         let Some(outcome) = self.outcomes.iter().find(|outcome| outcome.probe == probe) else {
-            bail!("no kernel programs for {probe}");
+            bail!("no kernel programs of the probe {probe} are attached");
         };
         outcome.held()
     }
 
-    /// Attaches the programs of a probe whose programs the agent's start does not attach.
+    /// Attaches the programs of a probe that is not attached when the agent starts.
     ///
     /// # Errors
     /// As [`Self::method`].
@@ -187,17 +188,17 @@ impl Kernel {
         self.method(probe)
     }
 
-    /// Adapts the programs of a probe to the modules that are loaded now. What is attached and still fits stays attached,
-    /// as do hooks on functions of a module that has just gone. `is_other` means that what the programs watch was
-    /// replaced: then a method that is not on functions is chosen again, and so is one whose module is not loaded.
+    /// Adapts the programs of a probe to the modules that are loaded now. Programs that still fit stay attached. So do
+    /// hooks on functions of a module that was just unloaded. `is_other` means that what the programs watch was
+    /// replaced. In that case, the method is chosen again if it does not hook functions or if its module is not loaded.
     ///
     /// # Errors
     /// As [`Self::method`].
     pub fn update(&mut self, probe: &str, is_other: bool) -> anyhow::Result<&'static attach::AttachMethod> {
         if let Some(outcome) = self.outcomes.iter_mut().find(|outcome| outcome.probe == probe) {
             let stays = if outcome.is_on_functions() {
-                // Between the caller's look at the modules and this one, the module may have been unloaded. Its hooks would
-                // miss the first calls after the next load if they were made again only then.
+                // The module may have been unloaded since the caller looked. Its hooks are kept, because hooks that are
+                // created after the next load would miss the first calls.
                 outcome.update(&mut self.ebpf, &self.offsets).is_ok() && (outcome.held().is_ok() || !is_other)
             } else {
                 outcome.method.is_some() && !is_other
@@ -209,8 +210,8 @@ impl Kernel {
         self.attach(probe)
     }
 
-    /// What the programs of a probe watch is gone. Hooks on functions stay, and work again as soon as the module is loaded
-    /// again; others are detached, because they would cost other processes something.
+    /// Called when what the programs of a probe watch is gone. Hooks on functions stay, and work again as soon as the
+    /// module is loaded again. Other programs are detached, because they have a cost for other processes.
     pub fn set_aside(&mut self, probe: &str) {
         let outcome = self.outcomes.iter_mut().find(|outcome| outcome.probe == probe);
         let stays = outcome.is_some_and(|outcome| {
@@ -221,10 +222,10 @@ impl Kernel {
         }
     }
 
-    /// Attaches programs to the v2 cgroup with this directory, until what is returned is dropped.
+    /// Attaches programs to the v2 cgroup with this directory, until the returned value is dropped.
     ///
     /// # Errors
-    /// Where the kernel refuses, as without CAP_NET_ADMIN, or the cgroup is gone.
+    /// If the kernel refuses, for example without CAP_NET_ADMIN, or if the cgroup is gone.
     pub fn attach_to_cgroup(
         &mut self,
         programs: &[CgroupProgram],
@@ -233,7 +234,7 @@ impl Kernel {
         cgroup_links::attach(&mut self.ebpf, programs, directory)
     }
 
-    /// Takes the programs of a probe off their hooks; their maps stay.
+    /// Detaches the programs of a probe. Their maps stay.
     pub fn detach(&mut self, probe: &str) {
         for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.probe == probe) {
             outcome.detach(&mut self.ebpf);
@@ -247,20 +248,20 @@ impl Kernel {
         self.outcomes.iter().any(|outcome| outcome.has(program))
     }
 
-    /// What the method of `probe` does without: programs, each with the reason.
+    /// The optional programs of the method of `probe` that are not attached, each with the reason.
     pub fn without(&self, probe: &str) -> impl Iterator<Item = &(&'static str, String)> {
         let outcomes = self.outcomes.iter().filter(move |outcome| outcome.probe == probe);
         outcomes.flat_map(|outcome| &outcome.without)
     }
 
-    /// True if the programs on functions of this module were attached before it was loaded, so that no call was missed.
+    /// True if the hooks on functions of this module existed before it was loaded, so that no call was missed.
     #[must_use]
     pub fn attached_in_advance(&self, module: &str) -> bool {
         let mut groups = self.outcomes.iter().flat_map(|outcome| &outcome.functions);
         groups.any(|group| group.module() == module && group.attached_in_advance())
     }
 
-    /// How each plan ended.
+    /// The outcome of each attach plan.
     #[must_use]
     pub fn outcomes(&self) -> &[Outcome] {
         &self.outcomes
@@ -269,7 +270,7 @@ impl Kernel {
     /// Takes a map, for the collector that reads it.
     ///
     /// # Errors
-    /// Where the object has no such map, it is of another type, or it was taken before.
+    /// If the object has no such map, the map is of another type, or it was already taken.
     pub fn take_map<M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
         &mut self,
         name: &'static str,
@@ -277,7 +278,7 @@ impl Kernel {
         maps::take(&mut self.ebpf, name)
     }
 
-    /// Takes a per-CPU array of counters, one element for each container slot.
+    /// Takes a per-CPU array of counters with one element per container slot.
     ///
     /// # Errors
     /// As [`Self::take_map`].
@@ -285,7 +286,7 @@ impl Kernel {
         SlotArray::open(&mut self.ebpf, name)
     }
 
-    /// Takes an array that all CPUs share, one element for each container slot.
+    /// Takes an array that all CPUs share, with one element per container slot.
     ///
     /// # Errors
     /// As [`Self::take_map`].
@@ -296,7 +297,7 @@ impl Kernel {
         SharedSlotArray::open(&mut self.ebpf, name)
     }
 
-    /// Takes a hash map whose keys name a container slot.
+    /// Takes a hash map with keys that contain a container slot.
     ///
     /// # Errors
     /// As [`Self::take_map`].
@@ -307,7 +308,7 @@ impl Kernel {
         BySlot::open(&mut self.ebpf, name)
     }
 
-    /// Takes a ring buffer of events, each of which `parse` reads.
+    /// Takes a ring buffer of events, which `parse` decodes.
     ///
     /// # Errors
     /// As [`Self::take_map`].
@@ -319,27 +320,27 @@ impl Kernel {
         EventRing::open(&mut self.ebpf, name, parse)
     }
 
-    /// Facts that the kernel side lost so far, in the order of [`Lost::ALL`].
+    /// Events lost so far, in the order of [`Lost::ALL`].
     #[must_use]
     pub fn lost(&self) -> Vec<(Lost, u64)> {
         Lost::ALL.iter().map(|&lost| (lost, self.lost_of(lost))).collect()
     }
 
-    /// Facts of one kind that the kernel side lost so far.
+    /// Events of one kind lost so far.
     #[must_use]
     pub fn lost_of(&self, lost: Lost) -> u64 {
         let here = self.lost_here.get(lost as usize).copied().unwrap_or_default();
         here + self.lost.get(&(lost as u32), 0).map_or(0, |cpus| cpus.iter().sum())
     }
 
-    /// Counts a fact that user space found to be lost.
+    /// Counts a lost event that user space detected.
     pub fn count_lost(&mut self, lost: Lost) {
         if let Some(count) = self.lost_here.get_mut(lost as usize) {
             *count += 1;
         }
     }
 
-    /// Once per tick: passes on what the programs logged, and measures their run time when that is due.
+    /// Called once per tick. Forwards the programs' log messages, and measures their run time when it is due.
     pub fn tick(&mut self) {
         if let Some(logger) = &mut self.logger {
             logger.flush();
@@ -347,14 +348,15 @@ impl Kernel {
         self.times.tick(&self.ebpf);
     }
 
-    /// The programs in use, with their measured run times; those of the best method, not attached, where none holds.
+    /// The programs in use, with their measured run times. If no method of a probe works: the programs of its first
+    /// method, as not attached.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramStatus> {
         let methods =
             self.outcomes.iter().filter_map(|outcome| Some((outcome, outcome.method.or(outcome.best)?)));
         methods
             .flat_map(|(outcome, method)| {
-                // A program with several hooks is still one.
+                // A program with several hooks is listed once.
                 let is_first = |(index, program): &(usize, &program::Program)| {
                     method.programs[..*index].iter().all(|earlier| earlier.name != program.name)
                 };
@@ -377,7 +379,7 @@ impl Kernel {
             .collect()
     }
 
-    /// The maps, with how full they are.
+    /// The maps, with their number of entries.
     #[must_use]
     pub fn maps(&self) -> Vec<MapStatus> {
         let mut maps = self.maps.clone();
@@ -392,8 +394,8 @@ impl Kernel {
     }
 }
 
-/// Names what is missing if the kernel refused for want of privileges, and prints each cause once: aya's errors repeat
-/// the text of their source.
+/// Adds the missing privileges to the error if the kernel refused because of them. Removes repeated causes, because
+/// aya's errors repeat the text of their source.
 fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
     let refused = |number| {
@@ -406,7 +408,8 @@ fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let reason = if refused(libc::EPERM) {
         Some(privileges().refusal())
     } else if refused(libc::EACCES) {
-        // The verifier refuses what only CAP_PERFMON allows. With it, its own words say more.
+        // Without CAP_PERFMON, the verifier rejects the programs. With it, the verifier's own message is the better
+        // reason.
         privileges().lack(&[&privileges::BPF, &privileges::PERFMON])
     } else {
         None
@@ -418,7 +421,7 @@ fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     }
 }
 
-/// The same chain without the causes whose text the one before already contains.
+/// The same chain, without causes that the text of the previous error already contains.
 fn without_repetition(error: &anyhow::Error) -> anyhow::Error {
     let mut texts: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -435,7 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_that_its_error_already_names_is_printed_once() {
+    fn a_cause_that_is_part_of_the_error_text_is_not_repeated() {
         let io = std::io::Error::from_raw_os_error(libc::EPERM);
         let create = aya::maps::MapError::CreateError { name: "LOST".into(), io_error: io };
         let text = format!("{:#}", explain(aya::EbpfError::MapError(create)));

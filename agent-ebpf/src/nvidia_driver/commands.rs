@@ -1,12 +1,13 @@
-//! Commands as the programs count them: 16 bits, so few that a hostile caller cannot fill a map with its inventions.
+//! Commands as the programs count them: 16-bit numbers. There are so few that a hostile caller cannot fill a map with
+//! invented commands.
 //!
-//! Requests of the resource manager are their number; `RM_CONTROL` and `RM_ALLOC` are split by what they control or
-//! allocate; UVM commands follow. Numbers are those of the open kernel modules 515 to 595 (nv_escape.h,
-//! nv-ioctl-numbers.h, uvm_ioctl.h, the class and control headers).
+//! A request of the resource manager is counted under its number. `RM_CONTROL` and `RM_ALLOC` are split into groups by
+//! what they control or allocate. UVM commands follow. The numbers are those of the open kernel modules 515 to 595
+//! (nv_escape.h, nv-ioctl-numbers.h, uvm_ioctl.h, the class and control headers).
 
-/// The letter of the resource manager's request words.
+/// The type letter in request words of the resource manager.
 pub const MAGIC: u32 = b'F' as u32;
-/// The letter of nvidia-modeset's.
+/// The type letter in request words of nvidia-modeset.
 pub const MODESET_MAGIC: u32 = b'm' as u32;
 
 /// `NV_ESC_RM_ALLOC_MEMORY`.
@@ -19,32 +20,32 @@ pub const RM_CONTROL: u32 = 0x2A;
 pub const RM_ALLOC: u32 = 0x2B;
 /// `NV_ESC_RM_VID_HEAP_CONTROL`.
 pub const RM_VID_HEAP_CONTROL: u32 = 0x4A;
-/// `NV_ESC_IOCTL_XFER_CMD`: a wrapper for structures that the request word has no room for.
+/// `NV_ESC_IOCTL_XFER_CMD`: a wrapper for structures that are too large for the size field of the request word.
 pub const XFER: u32 = 0xD3;
 /// `UVM_REGISTER_GPU_VASPACE`.
 pub const UVM_REGISTER_GPU_VASPACE: u32 = 25;
 /// `UVM_REGISTER_CHANNEL`.
 pub const UVM_REGISTER_CHANNEL: u32 = 27;
-/// A channel is given back.
+/// `UVM_UNREGISTER_CHANNEL`.
 pub const UVM_UNREGISTER_CHANNEL: u32 = 28;
 /// `UVM_INITIALIZE`.
 pub const UVM_INITIALIZE: u32 = 0x3000_0001;
 /// `UVM_DEINITIALIZE`.
 pub const UVM_DEINITIALIZE: u32 = 0x3000_0002;
-/// UVM commands are below.
+/// All other UVM commands are below this number.
 pub const UVM_END: u32 = 96;
 
-/// A request with a number that the driver does not have.
+/// A request with a number that the driver does not define.
 pub const UNKNOWN: u16 = 0xFF;
 /// Base of the groups of `RM_CONTROL`.
 pub const CONTROL: u16 = 0x100;
 /// Base of the groups of `RM_ALLOC`.
 pub const ALLOC: u16 = 0x200;
-/// Base of UVM's commands.
+/// Base of the UVM commands.
 pub const UVM: u16 = 0x300;
 /// A request to any other device of the driver.
 pub const OTHER: u16 = 0x400;
-/// No request: a wait in poll(2).
+/// Not a request: a wait in poll(2).
 pub const POLL: u16 = 0x500;
 
 /// Names of the groups of `RM_CONTROL`, by [`control_group`].
@@ -68,8 +69,8 @@ pub const CONTROL_GROUPS: [&str; 17] = [
     "undocumented",
 ];
 
-/// The group of a control command, an index of [`CONTROL_GROUPS`]. The upper half of a command is the class of the
-/// object that it goes to.
+/// The group of a control command: an index into [`CONTROL_GROUPS`]. The upper half of a command is the class of the
+/// object that the command is for.
 #[inline(always)]
 #[must_use]
 pub const fn control_group(command: u32) -> u16 {
@@ -85,7 +86,7 @@ pub const fn control_group(command: u32) -> u16 {
         },
         0x0080 => 4,
         0x2080 => match command & 0xFFFF {
-            // What nvidia-smi, NVML and DCGM ask and CUDA does not.
+            // Used by nvidia-smi, NVML and DCGM, not by CUDA.
             0x018D | 0x018E | 0x2087 | 0x2096 => 9,
             0x0300..0x0400 => 8,
             0x1300..0x1400 => 6,
@@ -130,13 +131,13 @@ pub const CLASS_GROUPS: [&str; 20] = [
 pub const MEMORY_VIDEO: u16 = 3;
 /// Host memory.
 pub const MEMORY_SYSTEM: u16 = 4;
-/// Host memory of the caller's.
+/// Host memory that belongs to the caller.
 pub const MEMORY_PINNED: u16 = 6;
 /// An event.
 pub const EVENT: u16 = 13;
 
-/// The group of a class, an index of [`CLASS_GROUPS`]. Channels, compute and copy engines have a class for each
-/// generation of GPUs, which agree in their low byte.
+/// The group of a class: an index into [`CLASS_GROUPS`]. Channels, compute engines and copy engines have one class per
+/// GPU generation. These classes have the same low byte.
 #[inline(always)]
 #[must_use]
 pub const fn class_group(class: u32) -> u16 {
@@ -167,7 +168,7 @@ pub const fn class_group(class: u32) -> u16 {
     }
 }
 
-/// The index of a UVM command in the table of layouts, less its base; `None` for what is no UVM command.
+/// The index of a UVM command in the table of layouts, relative to its base; `None` if it is not a UVM command.
 #[inline(always)]
 #[must_use]
 pub const fn uvm_index(command: u32) -> Option<u32> {
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn controls_go_by_the_class_they_are_for() {
+    fn control_commands_are_grouped_by_the_class_of_their_object() {
         let of =
             |commands: &[u32]| commands.iter().map(|&command| control(command)).collect::<std::vec::Vec<_>>();
         assert_eq!(of(&[0x101, 0x214, 0x3D05, 0x12B]), ["system", "gpu_ids", "share", "p2p"]);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_a_place_of_its_own() {
+    fn each_uvm_command_has_its_own_index() {
         for command in 0..UVM_END {
             assert_eq!(uvm_index(command), Some(command), "{command}");
         }

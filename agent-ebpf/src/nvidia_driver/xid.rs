@@ -1,10 +1,10 @@
-//! Errors of GPUs that the driver reports under a number, its Xid.
+//! GPU errors that the driver reports, each with a number: the Xid.
 
 /// Key of a count of errors.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct XidKey {
-    /// The GPU's PCI address as the kernel writes it, such as `0000:01:00.0`, ended by a 0.
+    /// PCI address of the GPU as the kernel writes it, for example `0000:01:00.0`, NUL-terminated.
     pub address: [u8; ADDRESS_BYTES],
     /// The Xid.
     pub number: u32,
@@ -12,30 +12,30 @@ pub struct XidKey {
     pub unused: u32,
 }
 
-/// Room for a PCI address. A domain has eight digits at most, so that it fits.
+/// Maximum length of a PCI address, with a domain of up to eight digits.
 pub const ADDRESS_BYTES: usize = 24;
 
-/// How often an error was reported.
+/// Number of reports of an error.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XidCount {
-    /// How often.
+    /// Number of reports.
     pub count: u64,
-    /// When last, ns of CLOCK_MONOTONIC.
+    /// Time of the last report, in ns of CLOCK_MONOTONIC.
     pub last_ns: u64,
 }
 
-/// Where the fields are in the record of the driver's tracepoint, in bytes.
+/// Offsets of fields in the record of the driver's tracepoint, in bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XidRecord {
-    /// The word that says where the GPU's address is: its offset in the lower half.
+    /// Offset of the word with the location of the GPU's address: the lower half of that word is the address's offset.
     pub address: u32,
-    /// The Xid.
+    /// Offset of the Xid.
     pub number: u32,
 }
 
-/// No record is longer.
+/// Maximum length of a record.
 pub const RECORD_MAX_BYTES: u32 = 4096;
 
 // SAFETY: `repr(C)`, bytes and u32 without padding, any bit pattern is valid.

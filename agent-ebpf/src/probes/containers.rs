@@ -1,9 +1,8 @@
-//! Whose cgroup a task is in, and the life of containers' cgroups.
+//! Container start and exit events, and the look-up of the container that a task belongs to.
 //!
-//! Hooks: tp_btf `cgroup_mkdir`, `cgroup_rmdir` (both under the kernel's `cgroup_mutex`, which makes this
-//! side the only writer of the born table) and `cgroup_notify_populated`; all since 5.0. They run a few times
-//! in a container's life, so they may take microseconds; [`slot_of_task`] is called on switches and takes two
-//! array look-ups.
+//! Hooks: tp_btf `cgroup_mkdir`, `cgroup_rmdir` (the kernel calls both under its `cgroup_mutex`, so the born table has
+//! one writer at a time) and `cgroup_notify_populated`; all exist since 5.0. These programs run a few times per
+//! container and may take microseconds. [`slot_of_task`] is called on context switches and takes two array look-ups.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel_str_bytes},
@@ -25,12 +24,12 @@ use crate::{
     read::{field, kernel, present},
 };
 
-/// BPF_F_MMAPABLE (5.5), not for the mapping: it makes the kernel put an array's first element at the start
-/// of a page. Elements otherwise start 312 bytes after the map's head, so that each of 64 bytes would lie on
-/// two cache lines.
+/// BPF_F_MMAPABLE (5.5). It is set not for the mapping, but because it makes the kernel place the first element of an
+/// array at the start of a page. Otherwise elements start 312 bytes after the map's head, and each 64-byte element
+/// straddles two cache lines.
 pub(super) const ALIGNED: u32 = 1 << 10;
 
-/// Both tables are resized by user space to the configured number of containers. Aligned to cache lines, see
+/// User space resizes both tables to the configured number of containers. Their buckets are aligned to cache lines, see
 /// [`ALIGNED`].
 #[map]
 static CGROUPS_BORN: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED);
@@ -38,7 +37,7 @@ static CGROUPS_BORN: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED)
 static CGROUPS_FOUND: Array<CgroupBucket> = Array::with_max_entries(256, ALIGNED);
 #[map]
 static CGROUP_SLOTS: Queue<u32> = Queue::with_max_entries(256, 0);
-/// By slot, as [`CGROUP_CLAIMS`]. Written under `cgroup_mutex` only.
+/// Indexed by slot, as is [`CGROUP_CLAIMS`]. Written only under `cgroup_mutex`.
 #[map]
 static CGROUP_CHARGES: Array<Charge> = Array::with_max_entries(256, 0);
 #[map]
@@ -46,14 +45,14 @@ static CGROUP_CLAIMS: Array<u32> = Array::with_max_entries(256, 0);
 #[map]
 static CGROUP_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 
-/// The slot that counts for a task.
+/// The slot of a task.
 #[inline(always)]
 pub(super) fn slot_of_task(task: *const u8) -> u32 {
     let node: *const u8 = present(task_cgroup(task), offset!(cgroup_kn));
     slot_of(present(node, offset!(kernfs_node_id))) & !OWNER
 }
 
-/// The slot that counts for the current task, from hooks that are given no typed task.
+/// The slot of the current task, for hooks without a typed task argument.
 #[inline(always)]
 pub(super) fn slot_of_current() -> Option<u32> {
     // SAFETY: the helpers have no preconditions.
@@ -69,8 +68,8 @@ pub(super) fn slot_of_current() -> Option<u32> {
     Some(slot_of(id) & !OWNER)
 }
 
-/// What leads from a task to its cgroup in the hierarchy that holds the containers: it has another address
-/// after the task was moved. The hierarchy is frozen, so the verifier drops the branch that is not used.
+/// The object through which a task refers to its cgroup in the containers' hierarchy. If the task is moved, it refers
+/// to an object at another address. The hierarchy is frozen, so the verifier prunes the unused branch.
 #[inline(always)]
 pub(super) fn holder_of_cgroup(task: *const u8) -> *const u8 {
     if setting!(hierarchy_id) == 0 {
@@ -110,7 +109,7 @@ pub(super) fn slot_of(id: u64) -> u32 {
 fn find(bucket: *const CgroupBucket, id: u64) -> u32 {
     let mut entry = 0;
     while entry < BUCKET_ENTRIES {
-        // SAFETY: `bucket` is a map element and `entry` is within its arrays; a torn read is only a miss.
+        // SAFETY: `bucket` is a map element and `entry` is within its arrays; a torn read only causes a miss.
         unsafe {
             if (*bucket).ids[entry] == id {
                 return (*bucket).slots[entry];
@@ -121,10 +120,10 @@ fn find(bucket: *const CgroupBucket, id: u64) -> u32 {
     SHARED_SLOT
 }
 
-/// Most ancestors that are searched for a container around a new one.
+/// Maximum number of ancestors that are searched for a container around a new one.
 const ANCESTORS_MAX: u32 = 32;
 
-/// The slot of the outermost container around a cgroup with this entry; [`SHARED_SLOT`] if it has none.
+/// The slot of the outermost container around a cgroup, from the cgroup's entry; [`SHARED_SLOT`] if it has no entry.
 #[inline(always)]
 fn outermost_of(id: u64) -> u32 {
     let index = id as u32 & setting!(cgroup_mask);
@@ -150,8 +149,8 @@ fn find_outermost(bucket: *const CgroupBucket, id: u64) -> u32 {
     SHARED_SLOT
 }
 
-/// The slot of the outermost container around a new cgroup; [`SHARED_SLOT`] if none is. `None` if the cgroup is too deep
-/// to tell: a container must not escape its share by nesting.
+/// The slot of the outermost container around a new cgroup; [`SHARED_SLOT`] if there is no container around it. `None`
+/// if the cgroup is nested too deeply to be sure, because a container must not evade its limits by nesting.
 #[inline(always)]
 fn outermost_around(cgroup: *const u8) -> Option<u32> {
     let mut css: *const u8 = field(cgroup, offset!(cgroup_parent))?;
@@ -171,11 +170,12 @@ fn outermost_around(cgroup: *const u8) -> Option<u32> {
     None
 }
 
-/// Claims a slot for a container within `outermost`, or for one on the host; [`SHARED_SLOT`] if there is none for it.
+/// Claims a slot for a container inside `outermost`, or for one on the host. Returns [`SHARED_SLOT`] if it gets none.
 #[inline(always)]
 fn claim(outermost: u32) -> u32 {
     if outermost != SHARED_SLOT {
-        // SAFETY: map elements; `CGROUP_CHARGES` is written under cgroup_mutex only, the other one read at once.
+        // SAFETY: map elements; `CGROUP_CHARGES` is written only under cgroup_mutex, and `CGROUP_CLAIMS` is read in one
+        // instruction.
         let charged = CGROUP_CHARGES.get_ptr(outermost).map_or(0, |charge| unsafe { (*charge).slots });
         let claimed = CGROUP_CLAIMS.get_ptr(outermost).map_or(0, |claims| unsafe { claims.read_volatile() });
         if charged + claimed >= setting!(slots_per_container) {
@@ -188,11 +188,11 @@ fn claim(outermost: u32) -> u32 {
     }
 }
 
-/// Changes what a container occupies by one.
+/// Changes the charge of a container by one.
 #[inline(always)]
 fn charge(outermost: u32, owner: bool, entered: bool) {
     let Some(charge) = CGROUP_CHARGES.get_ptr_mut(outermost) else { return };
-    // SAFETY: a map element that is written under cgroup_mutex only.
+    // SAFETY: a map element that is written only under cgroup_mutex.
     unsafe {
         let count = if owner { &raw mut (*charge).slots } else { &raw mut (*charge).nested };
         if entered {
@@ -203,14 +203,14 @@ fn charge(outermost: u32, owner: bool, entered: bool) {
     }
 }
 
-/// Enters a cgroup into the born table; false if its bucket is full.
+/// Enters a cgroup into the born table. Returns false if its bucket is full.
 #[inline(always)]
 fn enter(id: u64, slot: u32, outermost: u32) -> bool {
     let Some(bucket) = CGROUPS_BORN.get_ptr_mut(id as u32 & setting!(cgroup_mask)) else { return false };
     let mut entry = 0;
     while entry < BUCKET_ENTRIES {
-        // SAFETY: a map element; this side is its only writer, one at a time under cgroup_mutex. The slot is
-        // written before the id, so that a reader on another CPU never takes a stale slot.
+        // SAFETY: a map element that only the kernel writes, one CPU at a time under cgroup_mutex. The slot is written
+        // before the ID, so that a reader on another CPU never uses a stale slot.
         unsafe {
             if (*bucket).ids[entry] == 0 {
                 (&raw mut (*bucket).slots[entry]).write_volatile(slot);
@@ -251,7 +251,7 @@ fn leave(id: u64) {
     }
 }
 
-/// True for a cgroup of the hierarchy that holds the containers.
+/// True if the cgroup is in the containers' hierarchy.
 #[inline(always)]
 fn in_hierarchy(cgroup: *const u8) -> Option<bool> {
     let root: *const u8 = field(cgroup, offset!(cgroup_root))?;
@@ -259,18 +259,19 @@ fn in_hierarchy(cgroup: *const u8) -> Option<bool> {
     Some(hierarchy == setting!(hierarchy_id))
 }
 
-/// Longer than the name of any container's cgroup.
+/// Size of the buffer for a cgroup's name. The names of containers' cgroups are shorter.
 const NAME_BYTES: usize = 128;
-/// So many ancestors are searched for one with the cgroup's own name.
+/// Maximum number of ancestors that are searched for one with the cgroup's own name.
 const ANCESTORS: usize = 6;
 
-/// A cgroup's name, as a number that hardly any other name has.
+/// A hash of a cgroup's name.
 #[inline(always)]
 fn name_hash(cgroup: *const u8) -> Option<u64> {
     let node: *const u8 = field(cgroup, offset!(cgroup_kn))?;
     let name: *const u8 = field(node, offset!(kernfs_node_name))?;
     let mut words = [0u64; NAME_BYTES / 8];
-    // SAFETY: the buffer is as long and is only read as bytes; the helper checks the address and stops at its end.
+    // SAFETY: the slice is as long as `words`, for which any bytes are valid; the helper checks the address and stops
+    // at the end of the slice.
     let _ = unsafe {
         let buffer = core::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), NAME_BYTES);
         bpf_probe_read_kernel_str_bytes(name, buffer)
@@ -282,8 +283,9 @@ fn name_hash(cgroup: *const u8) -> Option<u64> {
     Some(hash)
 }
 
-/// The slot of a container around a cgroup that repeats that container's name, and so is part of it: the start scripts of
-/// kind and minikube make such a cgroup, and systemd in a container. [`SHARED_SLOT`] if it is a container of its own.
+/// If a cgroup has the same name as the container around it, it is part of that container: returns the container's
+/// slot. The start scripts of kind and minikube create such cgroups, and so does systemd in a container. Returns
+/// [`SHARED_SLOT`] if the cgroup is a container of its own.
 #[inline(always)]
 fn slot_of_repeated(cgroup: *const u8) -> Option<u32> {
     let hash = name_hash(cgroup)?;
@@ -319,10 +321,10 @@ static HEXADECIMAL: [u8; 256] = {
     table
 };
 
-/// True where the directory's name bears 64 hexadecimal digits in a row, as every runtime's container ids do.
+/// True if the directory's name contains 64 hexadecimal digits in a row, like the container IDs of all runtimes.
 ///
-/// No branch depends on the name: the verifier would follow each for every position and give up after a
-/// million steps.
+/// No branch depends on the name, because the verifier would follow both sides of the branch at each position and
+/// reject the program after a million steps.
 #[inline(always)]
 fn named_like_a_container(cgroup: *const u8) -> Option<bool> {
     let node: *const u8 = field(cgroup, offset!(cgroup_kn))?;
@@ -333,10 +335,11 @@ fn named_like_a_container(cgroup: *const u8) -> Option<bool> {
     let mut run = 0u64;
     let mut reached = 0u64;
     for byte in buffer {
-        // SAFETY: a u8 indexes 256 entries; volatile, so that the table stays a table.
+        // SAFETY: a u8 is always an index within 256 entries. Volatile, so that the compiler does not replace the table
+        // by branches.
         let digit = unsafe { HEXADECIMAL.as_ptr().add(byte as usize).read_volatile() };
         run = (run + 1) * u64::from(digit);
-        // Bit 6 is set from 64 on.
+        // Bit 6 is set once a run has 64 digits.
         reached |= run;
     }
     Some(reached & 64 != 0)
@@ -372,7 +375,7 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let Some(mut entry) = CGROUP_EVENTS.reserve::<CgroupEvent>(0) else {
-        // User space finds the cgroup on its next walk and gives it a slot then.
+        // User space finds the cgroup on its next walk and claims a slot for it then.
         lost::count(Lost::CgroupEvents);
         return None;
     };
@@ -380,7 +383,7 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
     let mut slot = around.map_or(SHARED_SLOT, claim);
     let outermost = around.filter(|&slot| slot != SHARED_SLOT).unwrap_or(slot);
     if slot == SHARED_SLOT {
-        // The agent repeats it while it goes on; a line for each would be a second storm.
+        // The agent repeats this warning while slots are lacking. A line per container would flood the log.
         if lost::counted(Lost::CgroupSlots) == 1 {
             warn!(ctx, "no free slot for cgroup {}: raise containers.max", id);
         }
@@ -389,8 +392,8 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
         slot = SHARED_SLOT;
     }
     let record = entry.as_mut_ptr();
-    // SAFETY: the reservation is a whole `CgroupEvent`; every member is written before it is submitted
-    // (`path` up to its NUL, by a helper that checks the address).
+    // SAFETY: the reservation is a whole `CgroupEvent`, and all members are written before it is submitted (`path` up
+    // to its NUL, by a helper that checks the address).
     unsafe {
         (&raw mut (*record).kind).write(event::BORN);
         (&raw mut (*record).slot).write(slot);
@@ -402,10 +405,10 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
     Some(())
 }
 
-/// Enters a cgroup nested in a container, unless the container occupies its share of the table.
+/// Enters a cgroup nested in a container, unless the container has used its share of the table.
 #[inline(always)]
 fn enter_nested(id: u64, slot: u32, outermost: u32) {
-    // SAFETY: a map element that is written under cgroup_mutex only.
+    // SAFETY: a map element that is written only under cgroup_mutex.
     let nested = CGROUP_CHARGES.get_ptr(outermost).map_or(0, |charge| unsafe { (*charge).nested });
     if nested >= setting!(nested_per_container) {
         lost::count(Lost::CgroupTable);
@@ -433,7 +436,8 @@ fn cgroup_emptied(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Tells user space of the end of a container's cgroup, with or without a slot, and returns the id of any cgroup.
+/// Sends an event to user space if the cgroup is a container's, with or without a slot. Returns the ID of any cgroup in
+/// the containers' hierarchy.
 #[inline(always)]
 fn ended(cgroup: *const u8, kind: u32) -> Option<u64> {
     if !in_hierarchy(cgroup)? {
@@ -445,7 +449,7 @@ fn ended(cgroup: *const u8, kind: u32) -> Option<u64> {
         match CGROUP_EVENTS.reserve::<CgroupEvent>(0) {
             Some(mut entry) => {
                 let record = entry.as_mut_ptr();
-                // SAFETY: the reservation is a whole `CgroupEvent`; user space reads no path of these kinds.
+                // SAFETY: the reservation is a whole `CgroupEvent`; user space does not read the path of these kinds.
                 unsafe {
                     (&raw mut (*record).kind).write(kind);
                     (&raw mut (*record).slot).write(slot & !OWNER);
@@ -454,7 +458,7 @@ fn ended(cgroup: *const u8, kind: u32) -> Option<u64> {
                 }
                 entry.submit(0);
             }
-            // User space notices on its next walk.
+            // User space detects the exit on its next walk.
             None => lost::count(Lost::CgroupEvents),
         }
     }

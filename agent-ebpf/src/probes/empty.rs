@@ -1,4 +1,4 @@
-//! Programs that do nothing, on the hooks of others: `cargo xtask bench` subtracts their cost.
+//! Programs that do nothing, for the hooks of the other probes. `cargo xtask bench` subtracts their cost.
 
 use aya_ebpf::{
     macros::{btf_tracepoint, cgroup_skb, kprobe, kretprobe, tracepoint},

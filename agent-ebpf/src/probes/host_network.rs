@@ -1,10 +1,11 @@
 //! IP traffic of containers that share the host's network, per container.
 //!
-//! Hooks: cgroup_skb ingress and egress (4.10), attached to the cgroups of such containers alone, so that nobody else
-//! pays. The kernel runs them for each packet of a socket that was made in that cgroup or in one nested in it. A packet is
-//! what the kernel handles as one: of a large transfer, tens of KiB with one header.
+//! Hooks: cgroup_skb ingress and egress (4.10), attached only to the cgroups of such containers, so that no other
+//! process has a cost. The kernel runs the programs for each packet of a socket that was created in that cgroup or in a
+//! nested one. A packet is what the kernel handles as one unit: in a large transfer, tens of KiB with one header.
 //!
-//! Whose socket it is stands in the packet (`bpf_skb_cgroup_id`, 4.18): receiving runs wherever the packet came in.
+//! The socket's cgroup comes from the packet (`bpf_skb_cgroup_id`, 4.18), because the ingress program runs in the
+//! context of whatever task the packet interrupts.
 
 use aya_ebpf::{
     helpers::generated::bpf_skb_cgroup_id,
@@ -24,7 +25,7 @@ use crate::read::add;
 #[map]
 static HOST_NETWORK: PerCpuArray<HostNetworkCounters> = PerCpuArray::with_max_entries(256, 0);
 
-/// What the kernel is told of a packet: go on.
+/// Return value that lets a packet pass.
 const PASS: i32 = 1;
 
 #[cgroup_skb(ingress)]
@@ -42,8 +43,8 @@ fn host_network_ingress(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb(egress)]
 fn host_network_egress(ctx: SkBuffContext) -> i32 {
     if let Some(counts) = counts(&ctx) {
-        // SAFETY: as above. Atomic, since a packet that is sent by a process may be interrupted by one that is sent by
-        // the network stack on the same CPU.
+        // SAFETY: as above. Atomic, because a packet sent by the network stack may interrupt one sent by a process on
+        // the same CPU.
         unsafe {
             add(&raw mut (*counts).transmit_bytes, u64::from(ctx.len()));
             add(&raw mut (*counts).transmit_packets, 1);
@@ -54,7 +55,7 @@ fn host_network_egress(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn counts(ctx: &SkBuffContext) -> Option<*mut HostNetworkCounters> {
-    // SAFETY: the context is the kernel's.
+    // SAFETY: the context comes from the kernel.
     let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     let slot = slot_of(cgroup) & !OWNER;
     if slot == SHARED_SLOT { None } else { HOST_NETWORK.get_ptr_mut(slot) }

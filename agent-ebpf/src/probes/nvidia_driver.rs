@@ -1,19 +1,19 @@
-//! Every ioctl on the NVIDIA driver's devices: whose it is, what it asks, how long it takes and what became of it.
+//! Ioctls on the NVIDIA driver's devices: the container that makes the call, the command, its duration and its status.
 //!
-//! Two attach methods. With kprobes: entry and return of the driver's own ioctl functions, which costs no other process
-//! anything. The function itself tells whose device it is, so no call is missed because a device number is not known
-//! yet. Without kprobes: the tracepoints of ioctl(2) (`syscalls:sys_enter_ioctl`, `sys_exit_ioctl`), where the descriptor
-//! leads to the inode and that to the device, which user space enters into a map. Both use helpers of 5.5 and offsets
-//! from BTF. What the tracepoints miss: 32-bit callers, for whom they do not fire, and requests that no device of the
-//! driver has (`is_candidate`).
+//! Two attach methods. With kprobes: entry and return of the driver's own ioctl functions, at no cost for other
+//! processes. The hooked function identifies the device, so no call is missed because a device number is not known yet.
+//! Without kprobes: the tracepoints of ioctl(2) (`syscalls:sys_enter_ioctl`, `sys_exit_ioctl`). There, the file
+//! descriptor leads to the inode, and user space enters the inodes of the driver's devices into a map. Both methods use
+//! helpers of 5.5 and offsets from BTF. The tracepoints miss 32-bit callers, for which they do not fire, and requests
+//! that no device of the driver defines (`is_candidate`).
 //!
-//! Beside ioctls, waits in poll(2) (`poll`) and Xid errors (`xid`), where a method has a hook for them.
+//! In addition to ioctls: waits in poll(2) (`poll`) and Xid errors (`xid`), if the attach method has a hook for them.
 //!
-//! A call is kept in a direct-mapped array from its beginning to its end, and read when it is over, because only
-//! then the driver has written its status. What a caller puts into its memory is believed by nobody: every number
-//! that becomes a key is one of a known few.
+//! A call is stored in a direct-mapped array from its start to its end. Its structure is read at the end, because only
+//! then has the driver written the status. Values in the caller's memory are untrusted: every number that becomes part
+//! of a map key is one of a known few.
 //!
-//! Costs are measured in docs/overhead.md.
+//! Costs: docs/overhead.md.
 
 mod accounting;
 mod module;
@@ -50,17 +50,17 @@ use crate::{
     read::{add, kernel},
 };
 
-/// Kinds of device by inode, see `device_key` and `file_key`. User space writes.
+/// Kinds of device by inode, see `device_key` and `file_key`. Written by user space.
 #[map]
 static NVIDIA_DEVICES: HashMap<u64, u32> = HashMap::with_max_entries(DEVICES, 0);
-/// User space writes, once it knows the driver's release.
+/// Written by user space when it has found out the driver's release.
 #[map]
 static NVIDIA_LAYOUTS: Array<Layout> = Array::with_max_entries(LAYOUTS, 0);
 #[map]
 static NVIDIA_IN_FLIGHT: Array<CallInFlight> = Array::with_max_entries(CALLS_IN_FLIGHT, ALIGNED);
 #[map]
 static NVIDIA_CALLS: HashMap<CallKey, Histogram> = HashMap::with_max_entries(CALL_ENTRIES, 0);
-/// What an entry of `NVIDIA_CALLS` starts as: too large for the stack. Nobody writes it.
+/// The initial value of an entry in `NVIDIA_CALLS`, which is too large for the stack. Never written.
 #[map]
 static NVIDIA_NO_CALLS: Array<Histogram> = Array::with_max_entries(1, 0);
 #[map]
@@ -74,13 +74,13 @@ static NVIDIA_ALLOCATIONS: LruHashMap<AllocationKey, u64> =
 #[map]
 static NVIDIA_PROCESSES: LruHashMap<u32, DriverProcess> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
 
-/// Type bits of `i_mode`, and those of a character device.
+/// Mask of the type bits of `i_mode`, and their value for a character device.
 const FILE_TYPE: u16 = 0o170_000;
 const CHARACTER: u16 = 0o020_000;
-/// Bits of a device number that are its minor.
+/// Mask of the minor number in a device number.
 const MINOR: u32 = (1 << 20) - 1;
 
-/// The record of both tracepoints is ABI: the call's number at byte 8, then its arguments or its result.
+/// The record of both tracepoints is an ABI: the number of the system call at byte 8, then its arguments or its result.
 const RECORD: usize = 16;
 
 #[tracepoint]
@@ -101,8 +101,8 @@ fn nvidia_driver_exit(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// `nvidia_unlocked_ioctl(struct file *, unsigned int, unsigned long)`, for 32-bit callers, too; before 545.23.06
-/// `nvidia_frontend_unlocked_ioctl` and `nvidia_frontend_compat_ioctl` with the same arguments.
+/// `nvidia_unlocked_ioctl(struct file *, unsigned int, unsigned long)`, also for 32-bit callers. Before 545.23.06:
+/// `nvidia_frontend_unlocked_ioctl` and `nvidia_frontend_compat_ioctl`, with the same arguments.
 #[kprobe]
 fn nvidia_driver_call(ctx: ProbeContext) -> u32 {
     if let Some(file) = ctx.arg::<u64>(0)
@@ -113,7 +113,7 @@ fn nvidia_driver_call(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `uvm_unlocked_ioctl_entry` with the same arguments; serves /dev/nvidia-uvm alone.
+/// `uvm_unlocked_ioctl_entry` with the same arguments. It serves only /dev/nvidia-uvm.
 #[kprobe]
 fn nvidia_driver_uvm_call(ctx: ProbeContext) -> u32 {
     called(&ctx, device::UVM);
@@ -127,7 +127,7 @@ fn nvidia_driver_tools_call(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `nvkms_unlocked_ioctl` with the same arguments; before 545.23.06 these calls come through nvidia.ko.
+/// `nvkms_unlocked_ioctl` with the same arguments. Before 545.23.06, these calls go through nvidia.ko.
 #[kprobe]
 fn nvidia_driver_modeset_call(ctx: ProbeContext) -> u32 {
     called(&ctx, device::OTHER);
@@ -150,12 +150,12 @@ fn nvidia_driver_return(ctx: RetProbeContext) -> u32 {
 /// A word of a tracepoint's record.
 #[inline(always)]
 fn word(ctx: &TracePointContext, index: usize) -> u64 {
-    // SAFETY: within the record of sys_enter_ioctl, or its first word in that of sys_exit_ioctl; the verifier
-    // knows both sizes.
+    // SAFETY: the word is within the record of sys_enter_ioctl, or is the first word of the record of sys_exit_ioctl.
+    // The verifier knows both sizes.
     unsafe { ctx.as_ptr().cast::<u8>().add(RECORD + index * 8).cast::<u64>().read_volatile() }
 }
 
-/// Rules out the ioctls of everyone else before anything is looked up.
+/// Rules out most ioctls of other drivers before the first look-up.
 #[inline(always)]
 fn is_candidate(request: u32) -> bool {
     let letter = (request >> 8) & 0xFF;
@@ -181,7 +181,7 @@ fn file_of(descriptor: u32) -> Option<u64> {
     kernel(descriptors + u64::from(descriptor) * 8, 0)
 }
 
-/// Which kind of the driver's devices a file is; `None` for any other file.
+/// The kind of device that a file represents; `None` if it is not a device of the driver.
 #[inline(always)]
 fn device_of(file: u64) -> Option<u32> {
     let inode: u64 = kernel(file, offset!(file_f_inode))?;
@@ -193,11 +193,11 @@ fn device_of(file: u64) -> Option<u32> {
         let filesystem: u64 = kernel(inode, offset!(inode_i_sb))?;
         glassbox_ebpf::nvidia_driver::file_key(kernel(filesystem, offset!(super_block_s_dev))?, number)
     };
-    // SAFETY: entries are removed only when the driver is unloaded, and a stale kind is harmless.
+    // SAFETY: entries are removed only when the driver is unloaded, and a stale value is harmless.
     unsafe { NVIDIA_DEVICES.get(&key) }.copied()
 }
 
-/// Which of nvidia.ko's devices a file is, from a function that the kernel calls for these alone.
+/// The kind of device that a file represents, for functions that the kernel calls only for devices of nvidia.ko.
 #[inline(always)]
 fn own_device(file: u64) -> Option<u32> {
     let inode: u64 = kernel(file, offset!(file_f_inode))?;
@@ -217,8 +217,8 @@ fn entered(device: u32, request: u32, argument: u64) -> Option<()> {
     }
     let call = NVIDIA_IN_FLIGHT.get_ptr_mut(thread as u32 & (CALLS_IN_FLIGHT - 1))?;
     let counts = NVIDIA_SLOTS.get_ptr_mut(slot)?;
-    // SAFETY: map elements. Two threads whose ids collide may write one entry; the tag tells at the end, and the
-    // one that lost it is counted.
+    // SAFETY: map elements. Two threads with colliding IDs may write the same entry. The thread in the entry is
+    // compared when a call ends, and the overwritten call is counted as lost.
     unsafe {
         if (*call).thread != 0 {
             lost::count(Lost::NvidiaCalls);
@@ -243,7 +243,7 @@ fn entered(device: u32, request: u32, argument: u64) -> Option<()> {
 fn left(result: i64) -> Option<()> {
     let thread = bpf_get_current_pid_tgid();
     let kept = NVIDIA_IN_FLIGHT.get_ptr_mut(thread as u32 & (CALLS_IN_FLIGHT - 1))?;
-    // SAFETY: a map element; the tag says whether it is ours.
+    // SAFETY: a map element. The entry belongs to this call only if its thread matches.
     let call = unsafe {
         if (*kept).thread != thread {
             return None;
@@ -277,7 +277,7 @@ fn count_duration(key: CallKey, duration_ns: u64) -> Option<()> {
         Some(calls) => calls,
         None => {
             let none = NVIDIA_NO_CALLS.get(0)?;
-            // Another CPU may have been first; only a full map leaves nothing behind.
+            // Another CPU may have inserted the entry first; only if the map is full is there no entry afterwards.
             let _ = NVIDIA_CALLS.insert(&key, none, u64::from(BPF_NOEXIST));
             let Some(calls) = NVIDIA_CALLS.get_ptr_mut(&key) else {
                 lost::count(Lost::NvidiaCommands);
@@ -290,7 +290,7 @@ fn count_duration(key: CallKey, duration_ns: u64) -> Option<()> {
     if bucket >= histogram::BUCKETS {
         return None;
     }
-    // SAFETY: a map element, and an index that was just checked.
+    // SAFETY: a map element, and the index was just checked.
     unsafe {
         add(&raw mut (*calls).sum_ns, duration_ns);
         add((&raw mut (*calls).buckets).cast::<u64>().add(bucket), 1);

@@ -1,16 +1,18 @@
-//! Processes that the kernel killed because memory ran out, per container.
+//! OOM kills per container.
 //!
-//! Hook: the tracepoint `oom:mark_victim`, which names the victim; the process that asked for the memory, which is the
-//! current one, may be in another container.
+//! Hook: the tracepoint `oom:mark_victim`, which identifies the victim. The current process is the one that requested
+//! the memory, and it may be in another container.
 //!
-//! Main method (6.8, and stable releases of early 2024 on): the tracepoint gives the victim's task. Threads of one victim
-//! may be marked one after the other while it dies; it is counted once, by its process' time of start.
+//! Main method (6.8, and stable releases from early 2024 on): the tracepoint's argument is the victim's task. The
+//! kernel may mark several threads of one victim while the victim dies. The start time of the process identifies the
+//! victim, so that it is counted once.
 //!
-//! Second method (5.5): what is stable of the tracepoint is a thread's id. Right before, the OOM killer has sent that
-//! thread SIGKILL, and `signal:signal_generate` gives the task: the slot is noted there and counted here. A process that
-//! was dying anyway is marked without a signal and is no kill.
+//! Fallback method (5.5): the only stable part of the tracepoint's record is a thread ID. Just before, the OOM killer
+//! has sent SIGKILL to that thread, and the task is an argument of `signal:signal_generate`. That program notes the
+//! slot, and the program on `mark_victim` counts it. A process that was already dying is marked without a signal and
+//! does not count as a kill.
 //!
-//! Cost: the first method runs when memory ran out and never else. The second looks at two arguments of each signal on
+//! Cost: the main method runs only when memory has run out. The fallback method checks two arguments of each signal on
 //! the host.
 
 use aya_ebpf::{
@@ -29,13 +31,13 @@ use crate::{frozen::offset, read::present};
 /// Resized by user space to the configured number of containers.
 #[map]
 static OOM_KILLS: Array<u64> = Array::with_max_entries(256, 0);
-/// Main method: the start of the process last counted. Second method: a thread's id and the slot it counts for.
+/// Main method: the start time of the process that was counted last. Fallback method: a thread ID and its slot.
 #[map]
 static OOM_VICTIMS: Array<u64> = Array::with_max_entries(VICTIMS, 0);
 
-/// Where the slot is in a note of the second method, above the thread's id.
+/// Position of the slot in a note of the fallback method. The lower bits are the thread ID.
 const SLOT_SHIFT: u32 = 32;
-/// Where the thread's id is in the tracepoint's record: its first field in every kernel.
+/// Offset of the thread ID in the tracepoint's record, where it is the first field in all kernels.
 const RECORD_PID: usize = 8;
 
 #[inline(always)]
@@ -49,8 +51,8 @@ fn count(slot: u32) {
 #[inline(always)]
 fn add_one(slot: u32) {
     if let Some(kills) = OOM_KILLS.get_ptr_mut(slot) {
-        // SAFETY: a map element, with one writer at a time under oom_lock; volatile, so that the two counters are
-        // written in this order.
+        // SAFETY: a map element, with one writer at a time under oom_lock. Volatile, so that the compiler keeps the
+        // order of the writes to the two counters.
         unsafe { kills.write_volatile(kills.read_volatile() + 1) };
     }
 }
@@ -85,8 +87,8 @@ fn oom_signal(ctx: BtfTracePointContext) -> i32 {
     let pid: u32 = present(task, offset!(task_pid));
     if let Some(note) = OOM_VICTIMS.get_ptr_mut(pid & (VICTIMS - 1)) {
         let slot = slot_of_task(task);
-        // SAFETY: a map element, written at once. Another kill of the kernel's at the same moment may take the entry:
-        // the slot's count misses one then, and the file's does not.
+        // SAFETY: a map element, written in one instruction. Another kill by the kernel at the same moment may
+        // overwrite the entry. The slot's count then misses one kill, but the count in the cgroup file does not.
         unsafe { *note = u64::from(slot) << SLOT_SHIFT | u64::from(pid) };
     }
     0
@@ -94,7 +96,7 @@ fn oom_signal(ctx: BtfTracePointContext) -> i32 {
 
 #[tracepoint]
 fn oom_victim_pid(ctx: TracePointContext) -> u32 {
-    // SAFETY: within the record of every kernel that has the tracepoint.
+    // SAFETY: the offset is within the record in all kernels that have the tracepoint.
     let Ok(pid) = (unsafe { ctx.read_at::<u32>(RECORD_PID) }) else {
         return 0;
     };

@@ -1,15 +1,15 @@
-//! Run-queue wait, on-CPU time and context switches per container.
+//! Run-queue latency, on-CPU time and context switches per container.
 //!
-//! Main method, one hook: tp_btf `sched_switch` (5.5). The kernel has already noted when `next` was queued
-//! (`sched_info.last_queued`) and what the time is (`rq->clock`), so the wait is a subtraction: no wakeup
-//! hook, no map of timestamps, no helper call. When the balancer moves a waiting task, the kernel adds the
-//! wait so far to `run_delay` and restarts `last_queued`; the direct-mapped array remembers `run_delay` at
-//! the last switch-out, so that the part before the move is counted too.
+//! Main method, one hook: tp_btf `sched_switch` (5.5). The kernel has already recorded when `next` was queued
+//! (`sched_info.last_queued`) and the current time (`rq->clock`), so the wait is a subtraction: no wakeup hook, no map
+//! of timestamps, no helper call. When the load balancer moves a waiting task, the kernel adds the wait so far to
+//! `run_delay` and restarts `last_queued`. The direct-mapped array stores `run_delay` as of the last switch-out, so
+//! that the part of the wait before the move is counted, too.
 //!
 //! Fallback method, for kernels without CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED: tp_btf `sched_wakeup`,
-//! `sched_wakeup_new` and `sched_switch` with the times kept in the same array.
+//! `sched_wakeup_new` and `sched_switch`, with the times stored in the same array.
 //!
-//! Costs are measured in docs/overhead.md.
+//! Costs: docs/overhead.md.
 
 use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
@@ -35,12 +35,12 @@ static SCHEDULER: PerCpuArray<SchedulerCounters> = PerCpuArray::with_max_entries
 #[map]
 static SCHEDULER_WAITS: Array<WaitEntry> = Array::with_max_entries(WAIT_ENTRIES, ALIGNED);
 
-/// A slot that was looked up is used again for 2^26 ns (67 ms) at most. That bounds how long a task counts
-/// for nobody after user space has found its cgroup, and heals whatever went wrong.
+/// A cached slot is used for at most 2^26 ns (67 ms). This limits how long a task counts for no container after user
+/// space has found its cgroup, and how long a wrong cached slot stays in use.
 const EPOCH_SHIFT: u32 = 26;
-/// Bits of the largest thread id that Linux gives.
+/// Bits in the largest thread ID that Linux assigns.
 const PID_BITS: u32 = 22;
-/// Bits of the largest slot.
+/// Bits in the largest slot.
 const SLOT_BITS: u32 = 16;
 
 #[btf_tracepoint(function = "sched_switch")]
@@ -54,7 +54,7 @@ fn scheduler_sched_switch(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The clock of the run queue that a task is in, which the switch itself has just brought up to date.
+/// The clock of the run queue that a task is in. The switch has just updated it.
 #[inline(always)]
 fn clock_ns(task: *const u8) -> u64 {
     let cfs_rq: *const u8 = present(task, offset!(task_cfs_rq));
@@ -62,7 +62,7 @@ fn clock_ns(task: *const u8) -> u64 {
     present(rq, offset!(rq_clock))
 }
 
-/// The thread's id, or `None` for a CPU's idle task and for the agent's own threads.
+/// The thread ID; `None` for the idle task of a CPU and for the agent's own threads.
 #[inline(always)]
 fn counted_pid(task: *const u8) -> Option<u32> {
     let pid: u32 = present(task, offset!(task_pid));
@@ -77,16 +77,16 @@ fn wait_entry(pid: u32) -> Option<*mut WaitEntry> {
     SCHEDULER_WAITS.get_ptr_mut(pid & setting!(wait_mask))
 }
 
-/// The slot that counts for a task, as remembered in its entry or looked up.
+/// The slot of a task, cached in its entry or looked up.
 ///
-/// The slot shares a word with the thread and the epoch that it was looked up for. Two threads whose ids
-/// collide may write one entry at a time, but never make one take the other's slot: the thread must match in
-/// the one word and the address of its cgroup's holder in the other.
+/// One word contains the slot and the thread and epoch that it was looked up for. Two threads with colliding IDs may
+/// write the same entry at the same time, but neither can use the other's slot: the thread must match in that word, and
+/// the address of the object that refers to its cgroup must match in the other word.
 #[inline(always)]
 fn slot(task: *const u8, pid: u32, entry: *mut WaitEntry, now_ns: u64) -> u32 {
     let holder = holder_of_cgroup(task) as u64;
     let tag = (((now_ns >> EPOCH_SHIFT) << PID_BITS) | u64::from(pid)) << SLOT_BITS;
-    // SAFETY: a map element; each word is read and written at once.
+    // SAFETY: a map element; each word is read and written in one instruction.
     unsafe {
         let known = (*entry).slot;
         if (*entry).cgroup == holder && (known ^ tag) >> SLOT_BITS == 0 {
@@ -104,8 +104,8 @@ fn left_cpu(task: *const u8, preempted: bool, now_ns: u64) -> Option<()> {
     let pid = counted_pid(task)?;
     let entry = wait_entry(pid)?;
     let run_delay: u64 = present(task, offset!(task_run_delay));
-    // SAFETY: a map element. Only the CPU that a task leaves writes its entry; a collision of two pids is
-    // told by the tag.
+    // SAFETY: a map element. Only the CPU that a task leaves writes its entry; the pid in the entry reveals a collision
+    // of two pids.
     unsafe {
         (*entry).pid = u64::from(pid);
         (*entry).at_ns = run_delay;
@@ -139,12 +139,12 @@ fn got_cpu(task: *const u8, now_ns: u64) -> Option<()> {
 
 #[inline(always)]
 fn count_run(task: *const u8, slot: u32, oncpu_ns: u64, preempted: bool) -> Option<()> {
-    // `__state` is u32 and `state` was long: the low half of both tells running from not.
+    // `__state` is a u32 and `state` was a long: the low half of both is 0 if the task is runnable.
     let state: u32 = present(task, offset!(task_state));
     let counts = SCHEDULER.get_ptr_mut(slot)?;
-    // A clock that ran backwards between CPUs must not add centuries.
+    // If the clocks of two CPUs differ, the time may be negative. As an unsigned number, it would add centuries.
     let oncpu_ns = if (oncpu_ns as i64) < 0 { 0 } else { oncpu_ns };
-    // SAFETY: this CPU's own element, and a switch is never interrupted by another.
+    // SAFETY: the element belongs to this CPU, and a switch is never interrupted by another.
     unsafe {
         (*counts).oncpu_ns += oncpu_ns;
         if preempted || state == 0 {
@@ -164,8 +164,8 @@ fn count_wait(slot: u32, wait_ns: u64) -> Option<()> {
     if bucket >= histogram::BUCKETS {
         return None;
     }
-    // SAFETY: this CPU's own element, and a switch is never interrupted by another; `bucket` was just checked,
-    // which the verifier sees, and an unchecked index keeps a panic path out of the program.
+    // SAFETY: the element belongs to this CPU, and a switch is never interrupted by another. `bucket` was just checked,
+    // and the verifier sees the check. A checked index would add a panic path to the program.
     unsafe {
         (*counts).waits.sum_ns += wait_ns;
         let counter = (&raw mut (*counts).waits.buckets).cast::<u64>().add(bucket);
@@ -191,12 +191,12 @@ fn fallback_left_cpu(task: *const u8, preempted: bool, now_ns: u64) -> Option<()
     let pid = counted_pid(task)?;
     let state: u32 = present(task, offset!(task_state));
     let entry = wait_entry(pid)?;
-    // SAFETY: a map element; a collision of two pids is told by the tag.
+    // SAFETY: a map element; the pid in the entry reveals a collision of two pids.
     let arrival = unsafe {
         let known = (*entry).pid == u64::from(pid);
         let arrival = if known { (*entry).arrival_ns } else { 0 };
         (*entry).pid = u64::from(pid);
-        // Still runnable: it queues again at once.
+        // A task that is still runnable is queued again immediately.
         (*entry).at_ns = if preempted || state == 0 { now_ns } else { 0 };
         (*entry).arrival_ns = 0;
         arrival
@@ -242,7 +242,7 @@ fn fallback_woken(task: *const u8) -> Option<()> {
     let entry = wait_entry(pid)?;
     // SAFETY: as above.
     unsafe {
-        // A wakeup of a task that is on a CPU (it had not slept yet) queues nothing.
+        // If the task is on a CPU (it has not gone to sleep yet), the wakeup does not queue it.
         if (*entry).pid == u64::from(pid) && (*entry).arrival_ns != 0 {
             return None;
         }

@@ -1,7 +1,9 @@
-//! Choosing hooks. For each probe the methods (attach methods) are tried in order. The first one is used whose fields this
-//! kernel has and whose required programs all load and attach. Each extra of that method attaches or fails by itself; one on
-//! a function of a module that is not loaded yet waits for the module. `glassbox check` and `glassbox_probe_attached`
-//! report the result.
+//! Attaches the programs of a probe by the first attach method that works.
+//!
+//! The attach methods of a probe's attach plan are tried in order. A method works if this kernel has all fields that it
+//! needs and if all its required programs load and attach. Each optional program of that method then attaches or fails
+//! independently; one that hooks a function of a module that is not loaded yet waits for the module. `glassbox check`
+//! and `glassbox_probe_attached` report the result.
 
 use std::fmt::Write as _;
 
@@ -20,27 +22,27 @@ use super::{
     tracefs::Tracefs,
 };
 
-/// One way to measure a probe.
+/// One way to attach the programs of a probe.
 #[derive(Debug)]
 pub struct AttachMethod {
-    /// What distinguishes it, for people.
+    /// Name of the method: its hooks.
     pub name: &'static str,
-    /// Programs that must all attach.
+    /// Required programs. The method works only if all of them attach.
     pub programs: &'static [Program],
-    /// Programs that it can do without.
+    /// Optional programs.
     pub extras: &'static [Extra],
-    /// Fields of [`Offsets`] that must be present, beside those that lead from a task to its cgroup.
+    /// Fields of [`Offsets`] that must be present, in addition to those that lead from a task to its cgroup.
     pub needs: &'static [&'static [&'static str]],
-    /// What it does not see and a better one does; empty if that is nothing.
+    /// What this method misses and a preferred method measures; empty if nothing.
     pub misses: &'static str,
 }
 
-/// Programs that are attached together if possible.
+/// Optional programs that are attached together.
 #[derive(Debug)]
 pub struct Extra {
-    /// The programs; the name of the first stands for them.
+    /// The programs. Reports use the name of the first one for all.
     pub programs: &'static [Program],
-    /// Fields of [`Offsets`] that must be present, beside those of the method.
+    /// Fields of [`Offsets`] that must be present, in addition to those of the method.
     pub needs: &'static [&'static str],
 }
 
@@ -50,40 +52,40 @@ impl Extra {
     }
 }
 
-/// The ways to measure a probe, best first.
+/// The attach methods of a probe, in order of preference.
 pub struct AttachPlan {
     /// The probe.
     pub probe: &'static str,
-    /// The collector that the programs work for.
+    /// The collector that the programs serve.
     pub collector: &'static str,
-    /// Its methods.
+    /// The attach methods.
     pub methods: Vec<&'static AttachMethod>,
-    /// False where the agent's start attaches nothing yet: what the programs watch may not be there.
+    /// False if the plan is not tried when the agent starts, because what the programs watch may not exist yet.
     pub at_start: bool,
-    /// The setting that leaves out some methods.
+    /// The setting that excludes some methods.
     pub forced: Option<&'static str>,
 }
 
-/// Which method of a plan is used, and what is attached of it.
+/// The result of an attach plan: the method in use, and which of its programs are attached.
 #[derive(Debug)]
 pub struct Outcome {
     /// The probe.
     pub probe: &'static str,
-    /// The collector that the programs work for.
+    /// The collector that the programs serve.
     pub collector: &'static str,
     /// The first method of the plan.
     pub best: Option<&'static AttachMethod>,
-    /// The method that is used, if any.
+    /// The method in use, if any.
     pub method: Option<&'static AttachMethod>,
-    /// Why each better method is not.
+    /// The preferred methods that do not work, by name, each with the reason.
     pub refused: Vec<(&'static str, String)>,
-    /// Extras of the method that are not attached, by the program's name, and why.
+    /// Optional programs that are not attached, by name, each with the reason.
     pub without: Vec<(&'static str, String)>,
-    /// Extras that are attached when a module is loaded, by the program's name, and that module.
+    /// Optional programs that will be attached when a module is loaded, by name, each with the module.
     pub waiting: Vec<(&'static str, &'static str)>,
-    /// Programs on functions: those that the method requires first.
+    /// Programs on functions. The method's required programs come first.
     pub functions: Vec<FunctionGroup>,
-    /// Why nothing of the method can run now, although its hooks are there.
+    /// Why the method's programs cannot run now although their hooks exist.
     idle: Option<String>,
     forced: Option<&'static str>,
 }
@@ -104,10 +106,10 @@ impl Outcome {
         }
     }
 
-    /// The method that is used.
+    /// The method in use.
     ///
     /// # Errors
-    /// Why there is none.
+    /// If no method works. The message has the reasons.
     pub fn held(&self) -> anyhow::Result<&'static AttachMethod> {
         if let Some(reason) = &self.idle {
             anyhow::bail!("{reason}");
@@ -115,7 +117,7 @@ impl Outcome {
         self.method.with_context(|| self.reasons())
     }
 
-    /// True if the method is used, the program is one of its own, and it is attached.
+    /// True if the program belongs to the method in use and is attached.
     #[must_use]
     pub fn has(&self, program: &str) -> bool {
         let is_of = |method: &AttachMethod| {
@@ -128,7 +130,7 @@ impl Outcome {
             && self.waiting.iter().all(|(other, _)| *other != program)
     }
 
-    /// All refusals in one line.
+    /// The reasons why no method works, in one line.
     #[must_use]
     pub fn reasons(&self) -> String {
         let mut line = format!("no supported attach point for {} on this kernel", self.probe);
@@ -136,20 +138,20 @@ impl Outcome {
             let _ = write!(line, "; {method}: {reason}");
         }
         if let Some(setting) = self.forced {
-            let _ = write!(line, "; {setting} permits no other, \"auto\" does");
+            let _ = write!(line, "; {setting} excludes other methods, which \"auto\" permits");
         }
         line
     }
 
-    /// True if the method's programs are on functions of modules.
+    /// True if the method's programs hook functions of modules.
     pub(super) fn is_on_functions(&self) -> bool {
         !self.functions.is_empty()
     }
 
-    /// Attaches to modules as they are loaded now; nothing that is attached is detached for that.
+    /// Attaches programs to the modules that are loaded now. Programs that are attached stay attached.
     ///
     /// # Errors
-    /// If the method's required functions are not there.
+    /// If the functions that the method requires do not exist.
     pub(super) fn update(&mut self, ebpf: &mut Ebpf, offsets: &Offsets) -> anyhow::Result<()> {
         let _tracefs = Tracefs::mounted();
         let Some(required) = self.functions.first_mut() else { return Ok(()) };
@@ -165,7 +167,7 @@ impl Outcome {
         Ok(())
     }
 
-    /// Attaches what a method can do without.
+    /// Attaches the optional programs of a method.
     fn attach_extras(
         &mut self,
         method: &'static AttachMethod,
@@ -193,7 +195,7 @@ impl Outcome {
         }
     }
 
-    /// The group of these programs, a new one if there is none yet; `None` if they are not on functions.
+    /// The group of these programs, created if there is none yet; `None` if the programs do not hook functions.
     fn group(&mut self, programs: &'static [Program]) -> Option<&mut FunctionGroup> {
         let known = self.functions.iter().position(|group| group.is_of(programs));
         let index = match known {
@@ -216,7 +218,7 @@ impl Outcome {
     }
 }
 
-/// Fields without which a task's cgroup is not known, by the hierarchy that holds the containers.
+/// The fields that lead from a task to its cgroup. They depend on the containers' hierarchy.
 fn cgroup_fields(hierarchy_id: u32) -> [&'static str; 4] {
     match hierarchy_id {
         0 => ["task_cgroups", "css_set_dfl_cgrp", "cgroup_kn", "kernfs_node_id"],
@@ -224,7 +226,7 @@ fn cgroup_fields(hierarchy_id: u32) -> [&'static str; 4] {
     }
 }
 
-/// Tries the methods in order.
+/// Tries the methods of a plan in order and attaches the first one that works.
 pub fn attach_first(
     plan: &AttachPlan,
     ebpf: &mut Ebpf,
@@ -247,7 +249,7 @@ pub fn attach_first(
                 outcome.method = Some(method);
                 outcome.functions.extend(functions);
                 outcome.attach_extras(method, ebpf, btf, offsets);
-                // The same by other names is not worse.
+                // A refused method that hooks functions of other names would measure the same, so it is not reported.
                 outcome.refused.retain(|(refused, _)| !is_alike(refused, method, &plan.methods));
                 return outcome;
             }
@@ -257,14 +259,14 @@ pub fn attach_first(
     outcome
 }
 
-/// True if the method of this name misses as little as another.
+/// True if the method of this name measures the same as `method`: both hook functions.
 fn is_alike(name: &str, method: &AttachMethod, methods: &[&'static AttachMethod]) -> bool {
     let on_functions =
         |method: &AttachMethod| matches!(method.programs, [Program { hook: Hook::Function(..), .. }, ..]);
     methods.iter().any(|other| other.name == name && on_functions(other) && on_functions(method))
 }
 
-/// Attaches all that a method requires, or nothing.
+/// Attaches all required programs of a method, or none of them.
 fn attach(
     method: &'static AttachMethod,
     ebpf: &mut Ebpf,
@@ -279,7 +281,7 @@ fn attach(
     }
 }
 
-/// Attaches programs that are not on functions, or none of them.
+/// Attaches all of these programs, which do not hook functions, or none of them.
 fn attach_all(programs: &'static [Program], ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::Result<()> {
     for program in programs {
         if let Err(error) = attach_one(program, ebpf, btf) {
@@ -299,7 +301,7 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::
     match program.hook {
         Hook::BtfTracepoint(name) => {
             let handle: &mut BtfTracePoint = handle.try_into().with_context(what)?;
-            load(handle.load(name, btf.context("the kernel's type information is no longer held")?))?;
+            load(handle.load(name, btf.context("the kernel's type information is no longer loaded")?))?;
             handle.attach().map_err(super::explain).with_context(what)?;
         }
         Hook::Record(category, name, fields) => {
@@ -314,13 +316,13 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::
             load(handle.load())?;
             handle.attach(category, name).map_err(super::explain).with_context(what)?;
         }
-        Hook::Function(..) => anyhow::bail!("{}: functions of several modules in one group", what()),
+        Hook::Function(..) => anyhow::bail!("{}: the group hooks functions of several modules", what()),
     }
     Ok(())
 }
 
 fn detach_one(program: &Program, ebpf: &mut Ebpf) {
-    // Nothing to do where it was never loaded.
+    // Unloading fails if the program was never loaded; there is nothing to detach then.
     let _ = match ebpf.program_mut(program.name) {
         Some(aya::programs::Program::BtfTracePoint(handle)) => handle.unload(),
         Some(aya::programs::Program::TracePoint(handle)) => handle.unload(),

@@ -1,8 +1,7 @@
-//! From a block device's numbers to its name, by the links in `/sys/dev/block`.
+//! Maps the device number of a block device to its name, by the links in `/sys/dev/block`.
 //!
-//! A name is looked up once and then kept for a minute, for all containers: one `readlink` per device in use and minute.
-//! It is not kept for ever since a disk that is unplugged may leave its numbers to another (NVMe's are given out as they
-//! come).
+//! Names are cached for a minute, for all containers: one `readlink` per device in use and minute. They expire because
+//! another disk may get the number of a disk that was unplugged (NVMe numbers are assigned in order of discovery).
 
 use std::{
     collections::HashMap,
@@ -14,22 +13,22 @@ use std::{
 
 use crate::snapshot::cgroup::DeviceIo;
 
-/// How long a name is believed.
+/// How long names are cached.
 const KEPT: Duration = Duration::from_secs(60);
-/// Most names that are kept.
+/// Maximum number of cached names.
 const NAMES_MAX: usize = 4096;
 
-/// The names known.
+/// A cache of device names.
 pub struct DeviceNames {
     directory: PathBuf,
     names: HashMap<(u32, u32), Arc<str>>,
-    /// Grows when names are forgotten: whoever has taken names over asks anew.
+    /// Incremented when the cache is cleared. Callers that have copied names must then look them up again.
     generation: u64,
     forgotten_at: Instant,
 }
 
 impl DeviceNames {
-    /// `sys_root` is where sysfs is mounted.
+    /// `sys_root` is the mount point of sysfs.
     pub fn new(sys_root: &std::path::Path) -> Self {
         Self {
             directory: sys_root.join("dev/block"),
@@ -39,7 +38,7 @@ impl DeviceNames {
         }
     }
 
-    /// Forgets the names whose time is up.
+    /// Clears the cache if it has expired.
     pub fn refresh(&mut self) {
         if self.forgotten_at.elapsed() >= KEPT {
             self.forget();
@@ -52,7 +51,7 @@ impl DeviceNames {
         self.forgotten_at = Instant::now();
     }
 
-    /// Names every device of one container. `named` is when that was done last.
+    /// Names all devices of one container. `named` is the generation of the cache when this was last done.
     pub fn name(&mut self, devices: &mut [DeviceIo], named: &mut u64) {
         let all = *named != self.generation;
         if !all && devices.iter().all(|device| !device.name.is_empty()) {
@@ -61,8 +60,9 @@ impl DeviceNames {
         if devices.len() + self.names.len() > NAMES_MAX {
             self.forget();
         }
-        // Two devices of one name would be one series given twice. A name that was another's until now is that one's no
-        // more, so all are asked for again; a sysfs that gives one name to two at once gives none.
+        // Two devices of the same name would be duplicate series. If a cached name now belongs to another device, all
+        // names are stale, so all are looked up again. If sysfs still has the same name for two devices, the later one
+        // gets its number instead.
         for attempt in 0..2 {
             for device in &mut *devices {
                 device.name = self.of(device.number);
@@ -91,12 +91,12 @@ impl DeviceNames {
     }
 }
 
-/// The name of the device with these numbers, by the links in `directory`; the numbers where it has none.
+/// The name of the device with this number, by the links in `directory`; the number itself if there is no link.
 pub fn look_up(directory: &std::path::Path, number: (u32, u32)) -> Arc<str> {
     let (major, minor) = number;
     let link = fs::read_link(directory.join(format!("{major}:{minor}"))).ok();
     let name = link.as_ref().and_then(|link| link.file_name()?.to_str());
-    // The kernel writes a slash in a device's name so.
+    // The kernel writes a slash in a device's name as an exclamation mark.
     name.map_or_else(|| numbers(number), |name| format!("/dev/{}", name.replace('!', "/")).into())
 }
 
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_the_name_that_sysfs_gives_it_else_its_numbers() {
+    fn a_device_has_its_name_in_sysfs_or_else_its_number() {
         let (sys, mut names) = sysfs();
         link(&sys, "254:0", "vda");
         link(&sys, "104:0", "cciss!c0d0");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_looked_up_once_until_it_is_forgotten() {
+    fn a_name_is_looked_up_once_until_the_cache_is_cleared() {
         let (sys, mut names) = sysfs();
         link(&sys, "259:1", "nvme0n1");
         let (mut devices, mut named) = (devices(&[(259, 1)]), 0);
@@ -158,18 +158,18 @@ mod tests {
     }
 
     #[test]
-    fn two_devices_never_have_one_name() {
+    fn two_devices_never_have_the_same_name() {
         let (sys, mut names) = sysfs();
         link(&sys, "259:1", "nvme0n1");
         let (mut row, mut named) = (devices(&[(259, 1)]), 0);
         names.name(&mut row, &mut named);
-        // Unplugged and plugged in again: the same name, other numbers.
+        // Unplugged and plugged in again: the same name, another number.
         fs::remove_file(sys.path().join("dev/block/259:1")).unwrap();
         link(&sys, "259:2", "nvme0n1");
         row.extend(devices(&[(259, 2)]));
         names.name(&mut row, &mut named);
         assert_eq!(names_of(&row), ["259:1", "/dev/nvme0n1"]);
-        // A sysfs that lies.
+        // Sysfs has the same name for two devices.
         link(&sys, "259:1", "nvme0n1");
         names.forget();
         names.name(&mut row, &mut named);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_bounded() {
+    fn the_number_of_cached_names_is_bounded() {
         let (_sys, mut names) = sysfs();
         for minor in 0..20_000 {
             names.name(&mut devices(&[(1, minor)]), &mut 0);

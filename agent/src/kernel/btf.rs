@@ -1,57 +1,58 @@
-//! A reader of raw BTF that answers one question: at which byte of a structure is a member?
+//! Parses raw BTF and looks up the byte offsets of structure members.
 //!
-//! Source: /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF, 5.4), some 5 MB and 130,000 types; parsing takes 5 to 8 ms and
-//! each structure's look-up a scan of all types, so the file is read once and dropped. Format:
-//! <https://docs.kernel.org/bpf/btf.html>. Input is not trusted: a damaged blob is an error, never a panic.
+//! Source: /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF, 5.4), some 5 MB and 130,000 types. Parsing takes 5 to 8 ms,
+//! so the file is read and parsed once, and then dropped. Format: <https://docs.kernel.org/bpf/btf.html>. The input is
+//! untrusted: a damaged blob is an error, never a panic.
 
 use std::collections::HashMap;
 
 /// Why BTF could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BtfError {
-    /// Not BTF, or of the other byte order.
+    /// The blob is not BTF, or has the other byte order.
     #[error("not BTF: it does not begin with the bytes 9f eb")]
     Magic,
-    /// A section or a type runs past the end.
-    #[error("BTF cut short at byte {0}")]
+    /// A section or a type extends past the end.
+    #[error("BTF is truncated at byte {0}")]
     Truncated(usize),
-    /// A kind of type that this reader does not know, so that the types after it cannot be found.
-    #[error("BTF has a type of unknown kind {0}")]
+    /// The blob contains an unknown kind of type, so the types after it cannot be found.
+    #[error("BTF contains a type of unknown kind {0}")]
     UnknownKind(u32),
 }
 
-/// What BTF says of a member.
+/// The result of a member look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
-    /// It starts at this byte.
+    /// The member starts at this byte.
     At(u32),
-    /// The structure exists and has no such member.
+    /// The structure exists but has no such member.
     Absent,
     /// There is no such structure.
     NoStructure,
-    /// It is a bitfield, or structures of the same name disagree: no byte offset to trust.
+    /// The member is a bitfield, or structures of the same name have it at different offsets.
     Ambiguous,
 }
 
 mod kind {
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
-    /// typedef, volatile, const, restrict, and type tag: each only wraps another type.
+    /// typedef, volatile, const, restrict and type tag. Each of them only wraps another type.
     pub(super) const WRAPPERS: [u32; 5] = [8, 9, 10, 11, 18];
 }
 
 const TYPE_BYTES: usize = 12;
 const MEMBER_BYTES: usize = 12;
-/// Deeper nesting or longer chains of typedefs than any kernel has mean a damaged blob with a loop in it.
+/// Maximum nesting depth, and maximum length of a chain of typedefs. No kernel exceeds it; a damaged blob with a loop
+/// does.
 const MOST_NESTED: usize = 32;
 
-/// A parsed blob, borrowed from its bytes.
+/// A parsed blob, which borrows the bytes.
 pub struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
-    /// Where each type begins in `types`; type 0 is void.
+    /// Offset of each type in `types`; type 0 is void.
     starts: Vec<u32>,
-    /// Type ids of structures and unions, by name.
+    /// Type IDs of structures and unions, by name.
     structures: HashMap<&'a [u8], Vec<u32>>,
 }
 
@@ -59,7 +60,7 @@ struct Type {
     name: u32,
     kind: u32,
     length: usize,
-    /// Set where member offsets carry bitfield sizes.
+    /// True if member offsets contain bitfield sizes.
     flag: bool,
     target: u32,
 }
@@ -82,7 +83,7 @@ impl<'a> Btf<'a> {
     /// Parses a little-endian blob.
     ///
     /// # Errors
-    /// [`BtfError`], where the bytes are not whole BTF.
+    /// [`BtfError`] if the bytes are not complete BTF.
     pub fn parse(blob: &'a [u8]) -> Result<Self, BtfError> {
         if blob.get(..2) != Some(&[0x9f, 0xeb]) {
             return Err(BtfError::Magic);
@@ -115,9 +116,9 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    /// Where `path` is in the structure or union `root`. A path walks embedded structures with dots
-    /// (`sched_info.run_delay`) and never follows a pointer; members of anonymous structures and unions count as their
-    /// parent's, as in C.
+    /// The location of `path` in the structure or union `root`. Dots in a path lead into embedded structures
+    /// (`sched_info.run_delay`), never through pointers. Members of anonymous structures and unions count as members of
+    /// their parent, as in C.
     #[must_use]
     pub fn member(&self, root: &str, path: &str) -> Member {
         let Some(ids) = self.structures.get(root.as_bytes()) else {
@@ -138,7 +139,7 @@ impl<'a> Btf<'a> {
         found
     }
 
-    /// Offset in bits, and whether it is a bitfield.
+    /// The offset of a member in bits, and whether the member is a bitfield.
     fn walk(&self, root: u32, path: &str) -> Option<(u32, bool)> {
         let mut id = root;
         let mut bits = 0u32;

@@ -1,4 +1,4 @@
-//! Hand-made blobs, one rule each, and this kernel's own.
+//! Tests with hand-made blobs, one rule per blob, and with this kernel's own BTF.
 
 use super::*;
 
@@ -8,7 +8,7 @@ const TYPEDEF: u32 = 8;
 const CONST: u32 = 10;
 const TYPE_TAG: u32 = 18;
 
-/// Builds a blob type by type; ids count from 1 in the order of the calls.
+/// Builds a blob type by type. IDs count from 1, in the order of the calls.
 struct Blob {
     types: Vec<u8>,
     strings: Vec<u8>,
@@ -78,7 +78,7 @@ fn structure(members: &[(&str, u32, u32)]) -> Vec<u8> {
 }
 
 #[test]
-fn a_member_is_found_at_its_byte() {
+fn a_member_is_found_at_its_byte_offset() {
     let blob = structure(&[("pid", 1, 0), ("tgid", 1, 32)]);
     let btf = Btf::parse(&blob).unwrap();
     assert_eq!(btf.member("task", "pid"), Member::At(0));
@@ -86,7 +86,7 @@ fn a_member_is_found_at_its_byte() {
 }
 
 #[test]
-fn absent_members_and_structures_are_told_apart() {
+fn an_absent_member_differs_from_an_absent_structure() {
     let blob = structure(&[("pid", 1, 0)]);
     let btf = Btf::parse(&blob).unwrap();
     assert_eq!(btf.member("task", "state"), Member::Absent);
@@ -94,7 +94,7 @@ fn absent_members_and_structures_are_told_apart() {
 }
 
 #[test]
-fn members_of_anonymous_unions_and_structures_count_as_their_parents() {
+fn members_of_anonymous_unions_and_structures_count_as_members_of_the_parent() {
     let mut blob = Blob::new();
     blob.plain(INT, "int", 4);
     let inner = blob.composite(kind::STRUCT, "", false, &[("a", 1, 0), ("b", 1, 32)]);
@@ -107,7 +107,7 @@ fn members_of_anonymous_unions_and_structures_count_as_their_parents() {
 }
 
 #[test]
-fn paths_walk_through_wrappers_but_never_through_pointers() {
+fn paths_lead_through_wrapper_types_but_never_through_pointers() {
     let mut blob = Blob::new();
     blob.plain(INT, "int", 4);
     let info = blob.composite(kind::STRUCT, "info", false, &[("delay", 1, 32)]);
@@ -124,7 +124,7 @@ fn paths_walk_through_wrappers_but_never_through_pointers() {
 }
 
 #[test]
-fn bitfields_have_no_byte_and_their_neighbours_do() {
+fn bitfields_have_no_byte_offset_but_members_beside_them_do() {
     let mut blob = Blob::new();
     blob.plain(INT, "int", 4);
     blob.composite(
@@ -141,7 +141,7 @@ fn bitfields_have_no_byte_and_their_neighbours_do() {
 }
 
 #[test]
-fn structures_of_one_name_must_agree() {
+fn structures_of_the_same_name_must_agree_on_an_offset() {
     let mut blob = Blob::new();
     blob.plain(INT, "int", 4);
     blob.composite(kind::STRUCT, "twin", false, &[("same", 1, 0), ("other", 1, 32)]);
@@ -155,7 +155,7 @@ fn structures_of_one_name_must_agree() {
 }
 
 #[test]
-fn a_structure_that_contains_itself_ends() {
+fn a_look_up_in_a_structure_that_contains_itself_ends() {
     let mut blob = Blob::new();
     blob.composite(kind::STRUCT, "loop", false, &[("", 1, 0)]);
     blob.plain(TYPEDEF, "turn", 2);
@@ -180,7 +180,7 @@ fn damaged_blobs_are_errors() {
 
 proptest::proptest! {
     #[test]
-    fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(0u8.., 0..400), root in 0usize..400) {
+    fn damaged_bytes_never_cause_a_panic(mut bytes in proptest::collection::vec(0u8.., 0..400), root in 0usize..400) {
         let _ = Btf::parse(&bytes);
         let mut blob = structure(&[("pid", 1, 0), ("", 2, 32)]);
         bytes.truncate(blob.len() - 24);
@@ -193,9 +193,9 @@ proptest::proptest! {
 }
 
 #[test]
-fn this_kernels_btf_answers_what_the_programs_ask() {
+fn members_are_found_in_the_btf_of_this_kernel() {
     let Ok(blob) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-        eprintln!("SKIP this_kernels_btf_answers_what_the_programs_ask: this kernel has no BTF");
+        eprintln!("SKIP members_are_found_in_the_btf_of_this_kernel: this kernel has no BTF");
         return;
     };
     let btf = Btf::parse(&blob).unwrap();

@@ -1,6 +1,6 @@
-//! Hash maps of the kernel programs whose keys name a container slot among other things.
+//! Hash maps of the kernel programs with keys that contain a container slot.
 //!
-//! Cost: some 2 µs per entry to read them all, once per tick for all containers.
+//! Cost: some 2 µs per entry to read a whole map, once per tick for all containers.
 
 use aya::{
     Ebpf, Pod,
@@ -10,7 +10,7 @@ use glassbox_ebpf::counters::SlotKey;
 
 use super::maps;
 
-/// Entries of all containers.
+/// A hash map with the entries of all containers.
 pub struct BySlot<K: Pod, V: Pod>(HashMap<MapData, K, V>);
 
 impl<K: SlotKey + Pod, V: Pod> BySlot<K, V> {
@@ -18,7 +18,7 @@ impl<K: SlotKey + Pod, V: Pod> BySlot<K, V> {
         maps::take(ebpf, name).map(Self)
     }
 
-    /// Every entry. The programs go on writing meanwhile: an entry that is removed while it is read is left out.
+    /// All entries. The programs may write at the same time; an entry that is removed while it is read is skipped.
     pub fn iter(&self) -> impl Iterator<Item = (K, V)> {
         self.0.iter().flatten()
     }
@@ -27,7 +27,7 @@ impl<K: SlotKey + Pod, V: Pod> BySlot<K, V> {
     pub fn clear(&mut self, slot: u32) {
         let keys: Vec<K> = self.0.keys().flatten().filter(|key| key.slot() == slot).collect();
         for key in keys {
-            // An entry that is gone already is as good.
+            // An error means that the entry was already removed.
             let _ = self.0.remove(&key);
         }
     }

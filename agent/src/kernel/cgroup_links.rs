@@ -1,4 +1,4 @@
-//! Programs that are attached to single cgroups rather than to hooks of the whole host. Needs CAP_NET_ADMIN.
+//! Attaches programs to single cgroups instead of hooks that affect the whole host. Needs CAP_NET_ADMIN.
 
 use std::{fs::File, path::Path};
 
@@ -13,21 +13,21 @@ use super::{
     program::loaded,
 };
 
-/// A program that sees the packets of a cgroup's sockets.
+/// The name of a program that runs for packets of a cgroup's sockets.
 #[derive(Clone, Copy, Debug)]
 pub enum CgroupProgram {
-    /// Packets that are received, by the program of this name.
+    /// Runs for received packets.
     Ingress(&'static str),
-    /// Packets that are sent.
+    /// Runs for sent packets.
     Egress(&'static str),
 }
 
-/// Programs on one cgroup; they leave it when this is dropped, or when the cgroup is removed.
+/// Programs on one cgroup. They are detached when this is dropped or when the cgroup is removed.
 pub struct CgroupLinks {
     _links: Vec<CgroupSkbLink>,
 }
 
-/// Attaches programs to a v2 cgroup, or none of them. Those of others stay.
+/// Attaches all of these programs to a v2 cgroup, or none of them. Programs that others have attached stay.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     programs: &[CgroupProgram],
@@ -42,7 +42,7 @@ pub(super) fn attach(
         let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
         let program: &mut CgroupSkb = program.try_into().with_context(|| format!("take program {name}"))?;
         loaded(name, program.load())?;
-        // A link never takes the place of another, whatever the mode says; kernels refuse to be told so.
+        // A link never replaces another one, regardless of the mode. Kernels reject other modes for links.
         program
             .attach(&cgroup, direction, CgroupAttachMode::Single)
             .and_then(|id| program.take_link(id))
@@ -53,7 +53,7 @@ pub(super) fn attach(
     Ok(CgroupLinks { _links: links })
 }
 
-/// Attaching takes CAP_NET_ADMIN beside what loading takes.
+/// Adds the missing capability to the error. In addition to those for loading, attaching needs CAP_NET_ADMIN.
 fn refused(error: ProgramError) -> anyhow::Error {
     let error = super::without_repetition(&error.into());
     match Privileges::of_this_process(Path::new("/proc")).lack(&[&privileges::NET_ADMIN]) {

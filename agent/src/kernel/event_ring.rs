@@ -1,4 +1,4 @@
-//! Ring buffers through which the kernel programs report rare events that user space handles at once.
+//! Ring buffers through which the kernel programs report rare events that user space handles immediately.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 
@@ -9,7 +9,7 @@ use aya::{
 
 use super::maps;
 
-/// One ring buffer of events of one kind.
+/// A ring buffer of events of one type.
 pub struct EventRing<E> {
     ring: RingBuf<MapData>,
     parse: fn(&[u8]) -> Option<E>,
@@ -24,20 +24,20 @@ impl<E> EventRing<E> {
         Ok(Self { ring: maps::take(ebpf, name)?, parse })
     }
 
-    /// Becomes readable when there is an event.
+    /// A file descriptor that is readable while there is an event.
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
         self.ring.as_raw_fd()
     }
 }
 
-/// The events that wait. Never blocks: the end means that there is none now.
+/// Yields the pending events. Never blocks: the end means that no event is pending now.
 impl<E> Iterator for EventRing<E> {
     type Item = E;
 
     fn next(&mut self) -> Option<E> {
         while let Some(item) = self.ring.next() {
-            // An event that does not parse cannot come from our own program; drop it and go on.
+            // Drop an event that cannot be parsed; our own programs do not write such events.
             if let Some(event) = (self.parse)(&item) {
                 return Some(event);
             }

@@ -1,29 +1,29 @@
-//! Rare events that the kernel programs report: cgroups of containers that are made, left and removed.
+//! Container start and exit events from the kernel programs: a container's cgroup was created, emptied or removed.
 
 use glassbox_ebpf::containers::{SHARED_SLOT, event};
 
-/// One event. Ids are cgroup ids.
+/// A container start or exit event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A cgroup that is named like a container was made.
+    /// A cgroup with the name of a container was created.
     Born {
-        /// Its id.
+        /// The cgroup ID.
         cgroup_id: u64,
-        /// The slot that the kernel claimed for it, if one was free.
+        /// The slot that the kernel claimed for the cgroup, if it got one.
         slot: Option<u32>,
-        /// Its path in its hierarchy; `None` where it was too long for an event, so that only a walk can tell.
+        /// Its path in its hierarchy; `None` if the path was too long for an event, so that a walk must find it.
         path: Option<String>,
     },
-    /// The last process left it.
+    /// The last process left a cgroup.
     Emptied {
-        /// Its id.
+        /// The cgroup ID.
         cgroup_id: u64,
     },
-    /// It was removed.
+    /// A cgroup was removed.
     Removed {
-        /// Its id.
+        /// The cgroup ID.
         cgroup_id: u64,
-        /// The slot it held, which is user space's to give back.
+        /// The slot that it held, which user space must return to the queue.
         slot: Option<u32>,
     },
 }
@@ -37,17 +37,17 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
 }
 
-/// The text of an event; the inner `None` if it may have been cut off.
+/// The path of an event. The inner `None` means that the path may be truncated.
 fn text(bytes: &[u8]) -> Option<Option<String>> {
     let path = bytes.get(PATH..)?;
     let end = path.iter().position(|&byte| byte == 0)?;
-    // The helper truncates silently: a path that fills the buffer may be longer.
+    // The kernel's helper truncates silently, so a path that fills the buffer may be truncated.
     let whole = end + 1 < path.len() && end > 0;
     Some(whole.then(|| String::from_utf8_lossy(&path[..end]).into_owned()))
 }
 
 impl Event {
-    /// Reads a [`glassbox_ebpf::containers::CgroupEvent`] from raw bytes; `None` where they are none.
+    /// Decodes a [`glassbox_ebpf::containers::CgroupEvent`] from raw bytes; `None` if they are not an event.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let slot = Some(word(bytes, SLOT)?).filter(|&slot| slot != SHARED_SLOT);
@@ -77,20 +77,20 @@ mod tests {
     }
 
     #[test]
-    fn a_birth_carries_its_path_and_slot() {
+    fn a_start_event_contains_the_path_and_the_slot() {
         let event = Event::parse(&bytes(event::BORN, 7, 42, b"/docker/abc"));
         let path = Some("/docker/abc".to_owned());
         assert_eq!(event, Some(Event::Born { cgroup_id: 42, slot: Some(7), path }));
     }
 
     #[test]
-    fn a_birth_without_a_slot_or_with_a_cut_path_says_so() {
+    fn a_start_event_may_lack_a_slot_and_a_complete_path() {
         let event = Event::parse(&bytes(event::BORN, SHARED_SLOT, 42, &[b'x'; PATH_BYTES - 1]));
         assert_eq!(event, Some(Event::Born { cgroup_id: 42, slot: None, path: None }));
     }
 
     #[test]
-    fn ends_carry_the_id() {
+    fn exit_events_contain_the_cgroup_id() {
         assert_eq!(Event::parse(&bytes(event::EMPTIED, 1, 9, b"")), Some(Event::Emptied { cgroup_id: 9 }));
         assert_eq!(
             Event::parse(&bytes(event::REMOVED, 1, 9, b"")),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn bytes_that_are_not_an_event_are_rejected() {
         assert_eq!(Event::parse(b""), None);
         assert_eq!(Event::parse(&[0; 16]), None);
         assert_eq!(Event::parse(&bytes(99, 0, 0, b"")), None);

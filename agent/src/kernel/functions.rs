@@ -1,8 +1,8 @@
-//! Programs on functions of a kernel module, through loads and unloads of the module.
+//! Programs on functions of a kernel module that may be loaded and unloaded at any time.
 //!
-//! A [`FunctionGroup`] is attached whole or not at all, independently of other groups. If the module is not loaded, the
-//! hooks are made in advance ([`FunctionHook`]), so that the first call after the load is seen; where tracefs does not
-//! allow that, [`FunctionGroup::update`] attaches when the module is there.
+//! The programs of a [`FunctionGroup`] are attached together or not at all, independently of other groups. If the
+//! module is not loaded, the hooks are created in advance ([`FunctionHook`]), so that no call after the load is missed.
+//! If tracefs does not allow that, [`FunctionGroup::update`] attaches the programs once the module is loaded.
 
 use std::os::fd::AsFd as _;
 
@@ -23,32 +23,32 @@ use crate::kernel::program::{Hook, Program, loaded};
 pub struct FunctionGroup {
     programs: &'static [Program],
     module: &'static str,
-    /// The load of the module that the programs are attached to.
+    /// The load of the module that the programs are attached to, see [`module::generation`].
     generation: Option<u64>,
-    /// One for each program, or none.
+    /// One element per program, or empty.
     held: Vec<Held>,
     in_advance: bool,
 }
 
-/// What keeps a program attached.
+/// Keeps a program attached.
 #[derive(Debug)]
 enum Held {
-    Event(#[expect(dead_code, reason = "held to be dropped")] FunctionHook),
-    /// Of no use any more once the module was unloaded.
+    Event(#[expect(dead_code, reason = "its drop detaches the program")] FunctionHook),
+    /// The program's name and its link. The link is dead after the module was unloaded.
     Link(&'static str, KProbeLinkId),
 }
 
-/// Whether a group's programs run.
+/// Whether a group's programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// They do.
+    /// The programs are attached.
     Attached,
-    /// They will once the module is loaded.
+    /// The programs will be attached when the module is loaded.
     Waiting,
 }
 
 impl FunctionGroup {
-    /// A group of programs, none of which is attached yet; `None` if they are not all on functions of one module.
+    /// A group of programs, not attached yet; `None` unless all of them hook functions of the same module.
     pub(super) fn of(programs: &'static [Program]) -> Option<Self> {
         let module_of = |program: &Program| match program.hook {
             Hook::Function(module, _) => Some(module),
@@ -59,7 +59,7 @@ impl FunctionGroup {
         whole.then_some(Self { programs, module, generation: None, held: Vec::new(), in_advance: false })
     }
 
-    /// True if the group is made of these programs.
+    /// True if the group consists of these programs.
     pub(super) fn is_of(&self, programs: &'static [Program]) -> bool {
         std::ptr::eq(self.programs, programs)
     }
@@ -70,7 +70,8 @@ impl FunctionGroup {
         self.module
     }
 
-    /// True if the programs are attached and were so when the module was loaded: no call can have been missed.
+    /// True if the programs are attached and their hooks existed before the module was loaded, so that no call was
+    /// missed.
     #[must_use]
     pub fn attached_in_advance(&self) -> bool {
         self.generation.is_some() && self.in_advance
@@ -82,10 +83,11 @@ impl FunctionGroup {
         self.held.iter().filter(|held| matches!(held, Held::Event(_))).count()
     }
 
-    /// Attaches what is not attached to the module as it is loaded now. Costs a look into sysfs if nothing has changed.
+    /// Attaches the programs to the module as it is loaded now, if they are not attached yet. If nothing has changed,
+    /// this costs one stat in sysfs.
     ///
     /// # Errors
-    /// If the module is loaded and a program cannot be attached; none is attached then.
+    /// If the module is loaded and a program cannot be attached. No program is attached then.
     pub(super) fn update(&mut self, ebpf: &mut Ebpf) -> anyhow::Result<State> {
         let generation = module::generation(self.module);
         if generation.is_none() {
@@ -111,13 +113,13 @@ impl FunctionGroup {
                 && let Some(program) = ebpf.program_mut(program)
                 && let Ok(program) = <&mut KProbe>::try_from(program)
             {
-                // A link that is gone already needs nothing.
+                // An error means that the link no longer exists.
                 let _ = program.detach(link);
             }
         }
     }
 
-    /// Hooks the functions in advance, if that is not done yet.
+    /// Hooks the functions in advance, unless this was already done.
     fn wait(&mut self, ebpf: &mut Ebpf) {
         self.generation = None;
         let links = self.held.iter().any(|held| matches!(held, Held::Link(..)));
@@ -127,11 +129,14 @@ impl FunctionGroup {
         self.release(ebpf);
         match self.attach(ebpf, event) {
             Ok(held) => self.held = held,
-            Err(error) => tracing::debug!("{} is attached only after its load: {error:#}", self.module),
+            Err(error) => tracing::debug!(
+                "cannot hook functions of module {} before it is loaded, so its first calls may be missed: {error:#}",
+                self.module
+            ),
         }
     }
 
-    /// Whether the kernel could attach what was made before the module was loaded.
+    /// True if the hooks were created before the module was loaded and the module has all their functions.
     fn were_made_in_advance(&self) -> bool {
         let is_event = |held: &Held| matches!(held, Held::Event(_));
         let exists = |program: &Program| match program.hook {
@@ -175,7 +180,7 @@ fn kprobe<'a>(
     Ok((module, function, handle))
 }
 
-/// Attaches by an event in tracefs.
+/// Attaches a program by an event in tracefs.
 fn event(program: &Program, ebpf: &mut Ebpf) -> anyhow::Result<Held> {
     let (module, function, handle) = kprobe(program, ebpf)?;
     let kind = handle.kind();
@@ -183,7 +188,7 @@ fn event(program: &Program, ebpf: &mut Ebpf) -> anyhow::Result<Held> {
     Ok(Held::Event(hook))
 }
 
-/// The same, or by a perf event where tracefs refuses.
+/// Attaches a program by an event in tracefs, or by a perf event if tracefs refuses.
 fn hold(program: &Program, ebpf: &mut Ebpf) -> anyhow::Result<Held> {
     let refused = match event(program, ebpf) {
         Ok(held) => return Ok(held),
@@ -196,7 +201,9 @@ fn hold(program: &Program, ebpf: &mut Ebpf) -> anyhow::Result<Held> {
             "{function}: some concurrent calls will be missed because the kretprobe limit could not be raised: \
              {refused:#}"
         ),
-        ProbeKind::Entry => tracing::debug!("{function} is attached by a perf event: {refused:#}"),
+        ProbeKind::Entry => {
+            tracing::debug!("{function} is hooked by a perf event, because tracefs refused: {refused:#}");
+        }
     }
     Ok(Held::Link(program.name, link))
 }

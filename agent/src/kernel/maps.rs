@@ -1,4 +1,4 @@
-//! Maps as kernel objects: taking them out of the object, their size in memory, the limit on locked memory.
+//! Maps of the loaded object: takes them by name, reports their size in memory, and raises the limit on locked memory.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -12,17 +12,18 @@ use glassbox_ebpf::maps as names;
 
 use crate::snapshot::agent::MapStatus;
 
-/// Takes a map out of the object under its own type.
+/// Takes a map out of the object, as its own type.
 pub(super) fn take<M: TryFrom<Map, Error = MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> anyhow::Result<M> {
-    let map =
-        ebpf.take_map(name).with_context(|| format!("the object has no map {name}, or it was taken"))?;
+    let map = ebpf
+        .take_map(name)
+        .with_context(|| format!("the object has no map {name}, or it was already taken"))?;
     M::try_from(map).with_context(|| format!("open map {name}"))
 }
 
-/// Every map of the contract; to be called before any is taken.
+/// The status of all maps of the contract. Must be called before any map is taken.
 pub(super) fn statuses(ebpf: &Ebpf) -> Vec<MapStatus> {
     names::ALL.into_iter().filter_map(|name| status(name, data(ebpf.map(name)?)?)).collect()
 }
@@ -39,7 +40,7 @@ fn data(map: &Map) -> Option<&MapData> {
     }
 }
 
-/// Size and memory of one map; the memory is what the kernel itself reports (`memlock` in fdinfo).
+/// Capacity and memory of one map. The kernel reports the memory (`memlock` in fdinfo).
 pub(super) fn status(name: &'static str, data: &MapData) -> Option<MapStatus> {
     let capacity = data.info().ok()?.max_entries();
     let fd = data.fd().as_fd().as_raw_fd();
@@ -48,10 +49,10 @@ pub(super) fn status(name: &'static str, data: &MapData) -> Option<MapStatus> {
     Some(MapStatus { name, entries: None, capacity: capacity.into(), memory_bytes: memory })
 }
 
-/// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK, whose default of 64 KiB is too small. Needs CAP_SYS_RESOURCE
-/// there; a refusal shows up as a clear error when the first map is made.
+/// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK, and its default of 64 KiB is too small. Raising it needs
+/// CAP_SYS_RESOURCE. If that fails, creating the first map fails with a clear error.
 pub(super) fn raise_memlock_limit() {
     let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the pointer is to a live rlimit; the call only reads it.
+    // SAFETY: the pointer is to a valid rlimit, which the call only reads.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
 }

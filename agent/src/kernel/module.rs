@@ -1,4 +1,4 @@
-//! Kernel modules as sysfs shows them.
+//! Kernel modules, from sysfs.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
@@ -6,15 +6,15 @@ fn directory(module: &str) -> PathBuf {
     PathBuf::from("/sys/module").join(module)
 }
 
-/// Tells one load of a module from another; `None` if it is not loaded.
+/// A number that differs between loads of a module; `None` if the module is not loaded.
 #[must_use]
 pub fn generation(module: &str) -> Option<u64> {
-    // Sysfs gives every directory another inode number.
+    // The module's directory in sysfs gets another inode number at each load.
     fs::metadata(directory(module)).ok().map(|metadata| metadata.ino())
 }
 
-/// References to a module that are neither those of modules that depend on it nor that of its init function: open files
-/// of its devices. `None` if the module is not loaded or cannot be unloaded.
+/// The number of open files of a module's devices: its references without those of dependent modules and of its init
+/// function. `None` if the module is not loaded or cannot be unloaded.
 #[must_use]
 pub fn open_files(module: &str) -> Option<u64> {
     let directory = directory(module);

@@ -1,10 +1,10 @@
-//! Which release of the NVIDIA driver is loaded, from sysfs and procfs.
+//! The release of the loaded NVIDIA driver, from sysfs and procfs.
 
 use std::{fs, path::Path};
 
 use crate::config::Release;
 
-/// The release; `None` if no driver is loaded, or if neither file has a release.
+/// The driver's release; `None` if no driver is loaded or neither file contains a release.
 #[must_use]
 pub fn release(proc_root: &Path, sys_root: &Path) -> Option<Release> {
     let module = fs::read_to_string(sys_root.join("module/nvidia/version")).ok();
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_texts_of_the_driver_are_understood() {
+    fn the_release_is_parsed_from_the_open_and_the_closed_driver() {
         let directory = tempfile::tempdir().unwrap();
         let version = directory.path().join("driver/nvidia/version");
         fs::create_dir_all(version.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! From the running kernel's BTF to the [`Offsets`] that the programs are given.
+//! Resolves the [`Offsets`] of the programs from the running kernel's BTF.
 
 use std::path::Path;
 
@@ -7,24 +7,24 @@ use glassbox_ebpf::offsets::{ABSENT, Offsets};
 
 use super::btf::{Btf, Member};
 
-/// The kernel's type information as it is: some 6 MB.
+/// Reads the kernel's type information, unparsed: some 6 MB.
 ///
 /// # Errors
-/// Where `path` cannot be read.
+/// If `path` cannot be read.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| {
         format!(
-            "read kernel type information {} (needs CONFIG_DEBUG_INFO_BTF, or kernel.btf)",
+            "read kernel type information {} (needs CONFIG_DEBUG_INFO_BTF, or a BTF file set as kernel.btf)",
             path.display()
         )
     })
 }
 
-/// Resolves every field that the programs read. A field that this kernel lacks is [`ABSENT`]; whether that matters is
-/// for the plan to say.
+/// Resolves all fields that the programs read. A field that this kernel lacks is [`ABSENT`]. The attach plans decide
+/// which methods need it.
 ///
 /// # Errors
-/// Where `blob` is no BTF.
+/// If `blob` is not BTF.
 pub fn resolve(blob: &[u8]) -> anyhow::Result<Offsets> {
     Ok(from_btf(&Btf::parse(blob).context("parse kernel type information")?))
 }
@@ -41,7 +41,7 @@ fn from_btf(btf: &Btf<'_>) -> Offsets {
     })
 }
 
-/// The names of those of `fields` that are absent, for messages.
+/// The names of the absent fields among `fields`, for messages.
 #[must_use]
 pub fn absent(offsets: &Offsets, fields: &[&str]) -> Vec<&'static str> {
     let mut missing = Vec::new();

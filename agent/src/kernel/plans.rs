@@ -1,4 +1,5 @@
-//! The methods themselves: for each probe, which programs go where and what they need of the kernel, best first.
+//! The attach plan of each probe: its attach methods in order of preference, with their programs, hooks and required
+//! kernel fields.
 
 use glassbox_ebpf::programs;
 
@@ -6,13 +7,13 @@ use super::attach::{AttachMethod, AttachPlan, Extra};
 use crate::config::{NvidiaDriverHook, SchedulerHook};
 use crate::kernel::program::{Hook, Program};
 
-/// Name of the scheduler's single-hook method.
+/// Name of the scheduler's main attach method, which has a single hook.
 pub const SWITCH: &str = "tp_btf sched_switch";
-/// Name of the scheduler's fallback method.
+/// Name of the scheduler's fallback attach method.
 pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
-/// What the programs are called that report loads of the driver's modules.
+/// Name of the probe that reports loads and unloads of the NVIDIA driver's modules.
 pub const NVIDIA_MODULES_PROBE: &str = "nvidia_modules";
-/// Name of the method for kernels whose tracepoint does not give the victim's task.
+/// Name of the attach method for kernels on which the argument of `mark_victim` is not the victim's task.
 pub const OOM_BY_PID: &str = "tracepoint mark_victim + tp_btf signal_generate";
 
 static SCHEDULER_SWITCH: AttachMethod = AttachMethod {
@@ -71,7 +72,7 @@ static CGROUP: AttachMethod = AttachMethod {
     misses: "",
 };
 
-/// What leads from a file to the device it stands for, and to a process' start and name.
+/// Fields that lead from a file to the device that it represents, and to the start time and name of a process.
 const CALL_FIELDS: &[&str] = &[
     "file_f_inode",
     "inode_i_mode",
@@ -83,9 +84,9 @@ const CALL_FIELDS: &[&str] = &[
     "task_start_time",
     "task_comm",
 ];
-/// What leads from a descriptor to its file.
+/// Fields that lead from a file descriptor to its file.
 const DESCRIPTOR_FIELDS: &[&str] = &["task_files", "files_struct_fdt", "fdtable_fd", "fdtable_max_fds"];
-/// What tells a wait of poll(2) from everyone else who asks a file whether it is ready.
+/// Fields that distinguish a wait in poll(2) from other callers of the driver's poll function.
 const POLL_FIELDS: &[&str] = &[
     "poll_wqueues_qproc",
     "poll_wqueues_polling_task",
@@ -96,18 +97,18 @@ const POLL_FIELDS: &[&str] = &[
     "task_nvcsw",
 ];
 
-/// Where no function of the driver's can be hooked, its tracepoint of 575.51.02 and later; see `Hook::Record`.
+/// Used if functions of the driver cannot be hooked. The tracepoint exists from 575.51.02 on. See `Hook::Record`.
 const XID_TRACEPOINT: Program = Program {
     name: programs::NVIDIA_DRIVER_XID,
     hook: Hook::Record("nvidia", "nvidia_dev_xid", &["error_code", "dev"]),
 };
 
-/// The module of the driver's own devices.
+/// The driver's main module, nvidia.ko.
 const DRIVER: &str = "nvidia";
 const UVM: &str = "nvidia_uvm";
 const MODESET: &str = "nvidia_modeset";
 
-/// Entry and return of an ioctl function.
+/// Programs on the entry and the return of an ioctl function.
 macro_rules! ioctl_function {
     ($program:expr, $module:expr, $function:literal) => {
         [
@@ -125,12 +126,12 @@ static MODESET_CALLS: [Program; 2] =
     ioctl_function!(programs::NVIDIA_DRIVER_MODESET_CALL, MODESET, "nvkms_unlocked_ioctl");
 static POLLS: [Program; 1] =
     [Program { name: programs::NVIDIA_DRIVER_POLL, hook: Hook::Function(DRIVER, "nvidia_poll") }];
-/// All that the driver's tracepoint tells goes through this function, in every release. The tracepoint would keep the
-/// driver from being unloaded for as long as anyone listens.
+/// In all releases, all errors that the driver's tracepoint reports go through this function. The function is preferred
+/// because the driver cannot be unloaded while a program is attached to the tracepoint.
 static REPORTS: [Program; 1] =
     [Program { name: programs::NVIDIA_DRIVER_REPORT, hook: Hook::Function(DRIVER, "nv_report_error") }];
 
-/// From 545.23.06 on. The same function serves 32-bit callers.
+/// For releases from 545.23.06 on. The same function serves 32-bit callers.
 static NVIDIA_DRIVER_FUNCTIONS: AttachMethod = AttachMethod {
     name: "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry",
     programs: &ioctl_function!(programs::NVIDIA_DRIVER_CALL, DRIVER, "nvidia_unlocked_ioctl"),
@@ -145,7 +146,7 @@ static NVIDIA_DRIVER_FUNCTIONS: AttachMethod = AttachMethod {
     misses: "",
 };
 
-/// Before 545.23.06. Calls on /dev/nvidia-modeset come through these functions, too.
+/// For releases before 545.23.06. Calls on /dev/nvidia-modeset go through these functions, too.
 static NVIDIA_DRIVER_FRONTEND: AttachMethod = AttachMethod {
     name: "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry",
     programs: &[
@@ -187,8 +188,8 @@ static NVIDIA_DRIVER_SYSCALLS: AttachMethod = AttachMethod {
     ],
     extras: &[Extra { programs: &[XID_TRACEPOINT], needs: &[] }],
     needs: &[CALL_FIELDS, DESCRIPTOR_FIELDS],
-    misses: "32-bit callers, requests that no device of the driver has, waits in poll(2), and Xid errors of drivers \
-             before 575.51.02",
+    misses: "32-bit callers, requests unknown to the driver, waits in poll(2), and Xid errors of drivers before \
+             575.51.02",
 };
 
 static OOM_TASK: AttachMethod = AttachMethod {
@@ -210,7 +211,8 @@ static OOM_PID: AttachMethod = AttachMethod {
     misses: "",
 };
 
-/// Every plan, in the order in which they are tried: to which container a cgroup belongs comes before what it does.
+/// All attach plans, in the order in which they are tried. The probe `containers` is first, because the others need
+/// the container of a cgroup.
 #[must_use]
 pub fn plans(scheduler: SchedulerHook, nvidia_driver: NvidiaDriverHook) -> Vec<AttachPlan> {
     let (scheduler_methods, scheduler_forced): (Vec<&AttachMethod>, _) = match scheduler {
@@ -230,7 +232,7 @@ pub fn plans(scheduler: SchedulerHook, nvidia_driver: NvidiaDriverHook) -> Vec<A
     vec![
         plan("containers", vec![&CGROUP]),
         AttachPlan { forced: scheduler_forced, ..plan("scheduler", scheduler_methods) },
-        // Where the tracepoint has a number for a task, the verifier refuses the first.
+        // If the tracepoint's argument is a number, not a task, the verifier rejects the first method.
         plan("oom", vec![&OOM_TASK, &OOM_PID]),
         AttachPlan { collector: "nvidia_driver", ..plan(NVIDIA_MODULES_PROBE, vec![&NVIDIA_MODULES]) },
         AttachPlan {

@@ -1,22 +1,23 @@
-//! Which capabilities this process has, what each missing one costs, and how to get it, depending on how the process
-//! was started: root inside a container is not told to run as root.
+//! The capabilities of this process: what does not work without each one, and how to get it. The remedy depends on how
+//! the process was started; for example, the advice for root in a container is not to run as root.
 
 use std::path::{Path, PathBuf};
 
 /// A capability that the agent uses.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Capability {
-    /// Its name, such as `CAP_BPF`.
+    /// Its name, for example `CAP_BPF`.
     pub name: &'static str,
-    /// What is lost without it.
+    /// What does not work without it.
     pub cost: &'static str,
-    /// True if it is of use only together with kernel programs.
+    /// True if it is useful only with kernel programs.
     pub is_for_programs: bool,
-    /// Bits of which one is enough: include/uapi/linux/capability.h. CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON.
+    /// Bits, any one of which is enough: include/uapi/linux/capability.h. CAP_SYS_ADMIN includes CAP_BPF and
+    /// CAP_PERFMON.
     bits: &'static [u32],
 }
 
-/// Load kernel programs and make their maps.
+/// Load kernel programs and create their maps.
 pub static BPF: Capability = Capability {
     name: "CAP_BPF",
     cost: "no kernel programs: no scheduler, NVIDIA driver or host network metrics, OOM kills may be undercounted",
@@ -26,29 +27,29 @@ pub static BPF: Capability = Capability {
 /// Read kernel memory from kernel programs, and attach them.
 pub static PERFMON: Capability =
     Capability { name: "CAP_PERFMON", cost: BPF.cost, is_for_programs: true, bits: &[38, 21] };
-/// Read files below `/proc/PID` of other users' processes.
+/// Read files in `/proc/PID` of other users' processes.
 pub static SYS_PTRACE: Capability = Capability {
     name: "CAP_SYS_PTRACE",
     cost: "no network metrics, and disk usage only if a Kubernetes runtime reports it",
     is_for_programs: false,
     bits: &[19],
 };
-/// Read files whatever their mode.
+/// Read files regardless of their mode.
 pub static DAC_READ_SEARCH: Capability = Capability {
     name: "CAP_DAC_READ_SEARCH",
     cost: "files of other users with a restrictive mode are not read",
     is_for_programs: false,
     bits: &[2],
 };
-/// Attach programs that count packets to cgroups.
+/// Attach programs to cgroups, to count packets.
 pub static NET_ADMIN: Capability = Capability {
     name: "CAP_NET_ADMIN",
-    cost: "no traffic of containers in the host's network",
+    cost: "no traffic metrics of containers on the host's network",
     is_for_programs: true,
     bits: &[12],
 };
 
-/// What started this process, as far as it changes how capabilities are granted.
+/// What started this process. It determines how capabilities are granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Launcher {
     Kubernetes,
@@ -68,8 +69,8 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Those of this process, from procfs and the environment. Capabilities belong to threads, so they are the calling
-    /// thread's.
+    /// Reads the capabilities of the calling thread, because capabilities belong to threads, and how the process was
+    /// started, from procfs and the environment.
     #[must_use]
     pub fn of_this_process(proc_root: &Path) -> Self {
         let status = std::fs::read_to_string(proc_root.join("thread-self/status")).unwrap_or_default();
@@ -80,20 +81,20 @@ impl Privileges {
         Self {
             effective: mask("CapEff:"),
             bounding: mask("CapBnd:"),
-            // SAFETY: geteuid takes nothing and cannot fail.
+            // SAFETY: geteuid takes no arguments and cannot fail.
             is_root: unsafe { libc::geteuid() } == 0,
             is_in_first_user_namespace: super::host::is_in_first_namespace(proc_root, "user"),
             launcher: launcher(proc_root),
         }
     }
 
-    /// True if this process has the capability, and it counts on the host.
+    /// True if this process has the capability and the capability counts on the host.
     #[must_use]
     pub fn has(&self, capability: &Capability) -> bool {
         self.is_in_first_user_namespace && within(self.effective, capability)
     }
 
-    /// Of `wanted`, the capabilities that are missing, and how to get them. `None` if none is.
+    /// Names the capabilities of `wanted` that are missing, and how to get them. `None` if none is missing.
     #[must_use]
     pub fn lack(&self, wanted: &[&'static Capability]) -> Option<String> {
         let missing: Vec<_> = wanted.iter().copied().filter(|capability| !self.has(capability)).collect();
@@ -109,16 +110,16 @@ impl Privileges {
     #[must_use]
     pub fn refusal(&self) -> String {
         self.lack(&[&BPF, &PERFMON]).unwrap_or_else(|| {
-            "not permitted although CAP_BPF and CAP_PERFMON are present; look for a seccomp profile, a security \
-             module or kernel lockdown that forbids bpf(2)"
+            "not permitted although CAP_BPF and CAP_PERFMON are present; check whether a seccomp profile, a security \
+             module or kernel lockdown forbids bpf(2)"
                 .to_owned()
         })
     }
 
     fn remedy(&self, missing: &[&'static Capability]) -> String {
         if !self.is_in_first_user_namespace {
-            return "this process is in a user namespace, whose capabilities do not count on the host: run \
-                    glassbox as root of the host, not in a rootless container"
+            return "this process is in a user namespace, and capabilities in it do not count on the host: run \
+                    glassbox as root on the host, not in a rootless container"
                 .to_owned();
         }
         let names = |separator: &str| {
@@ -146,13 +147,13 @@ impl Privileges {
                 "run as root, or under the systemd unit".to_owned()
             }
             Launcher::Shell if can_be_had => {
-                "root's capabilities are not in effect here: start glassbox from an ordinary root shell, or under the \
-                 systemd unit"
+                "this process runs as root, but without root's capabilities: start glassbox from an ordinary root \
+                 shell, or under the systemd unit"
                     .to_owned()
             }
             Launcher::Shell => {
-                "the bounding set of this process excludes them, so that not even root has them: start glassbox under \
-                 the systemd unit, or from a shell that was not confined"
+                "the bounding set of this process excludes them, even for root: start glassbox under the systemd unit, \
+                 or from a shell that is not confined"
                     .to_owned()
             }
         }
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_fits_who_lacks_the_capability() {
+    fn the_remedy_depends_on_how_the_process_was_started() {
         for (launcher, is_root, bounding, remedy) in [
             (Launcher::Shell, false, ALL, "run as root"),
             (Launcher::Shell, true, NONE, "bounding set"),
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_missing_is_named() {
+    fn only_missing_capabilities_are_named() {
         let mut privileges = privileges(Launcher::Shell, false, ALL);
         privileges.effective = 1 << 39 | 1 << 19;
         let text = privileges.lack(&[&BPF, &PERFMON, &SYS_PTRACE]).unwrap();

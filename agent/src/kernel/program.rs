@@ -1,27 +1,28 @@
-//! One kernel program: where it is attached, and what the kernel says when it is loaded.
+//! Kernel programs, their hooks, and the errors from loading them.
 
 use aya::programs::ProgramError;
 
-/// One program and where it goes.
+/// A program and its hook.
 #[derive(Debug)]
 pub struct Program {
-    /// Its name in the object.
+    /// Name of the program in the object.
     pub name: &'static str,
-    /// What it is attached to.
+    /// What the program is attached to.
     pub hook: Hook,
 }
 
-/// A place in the kernel.
+/// A place in the kernel to which programs can be attached.
 #[derive(Clone, Copy, Debug)]
 pub enum Hook {
-    /// A tracepoint, with typed arguments.
+    /// A tracepoint with typed arguments, by name.
     BtfTracepoint(&'static str),
-    /// A tracepoint by category and name, with its ABI's record.
+    /// A tracepoint with a record that is an ABI, by category and name.
     Tracepoint(&'static str, &'static str),
-    /// A tracepoint by category and name, whose record is no ABI and must have these fields, each a 32-bit word. As long
-    /// as it is attached, the module that the tracepoint is in cannot be unloaded.
+    /// A tracepoint with a record that is not an ABI, by category and name. The record must have these fields, each a
+    /// 32-bit word. While a program is attached, the module that contains the tracepoint cannot be unloaded.
     Record(&'static str, &'static str, &'static [&'static str]),
-    /// A function of a module, by the module's name and its own: at its entry or its return as the program says.
+    /// A function of a module, by the names of the module and the function. The type of the program determines whether
+    /// it is attached to the entry or the return.
     Function(&'static str, &'static str),
 }
 
@@ -36,7 +37,7 @@ impl std::fmt::Display for Hook {
     }
 }
 
-/// Reads the result of loading a program into the kernel.
+/// Converts the result of loading a program into the kernel.
 pub(super) fn loaded(program: &str, result: Result<(), ProgramError>) -> anyhow::Result<()> {
     match result {
         // A program with several hooks is loaded once.
@@ -45,19 +46,20 @@ pub(super) fn loaded(program: &str, result: Result<(), ProgramError>) -> anyhow:
     }
 }
 
-/// The verifier explains itself in thousands of lines, of which the last tell why; the rest goes to the debug log.
+/// Shortens the verifier's log in an error to its last two lines, which contain the reason. The whole log may have
+/// thousands of lines and is logged at level debug.
 pub(super) fn shortened(error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!("{log}");
             let statistics = ["processed ", "verification time", "stack depth"];
-            let tells =
+            let is_reason =
                 |line: &&str| !statistics.iter().any(|start| line.starts_with(start)) && !line.is_empty();
-            let last: Vec<_> = log.lines().filter(tells).collect();
+            let last: Vec<_> = log.lines().filter(is_reason).collect();
             let last = last[last.len().saturating_sub(2)..].join(" / ");
             let error = anyhow::Error::new(io_error);
-            if last.is_empty() { error } else { error.context(format!("the verifier says: {last}")) }
+            if last.is_empty() { error } else { error.context(format!("the verifier reports: {last}")) }
         }
         other => other.into(),
     }

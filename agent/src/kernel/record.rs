@@ -1,14 +1,14 @@
-//! The record of a tracepoint that is no ABI: where its fields are says the file `format` beside it, of every driver
-//! anew. A few lines of text, read when programs are attached.
+//! The record of a tracepoint that is not an ABI. The tracepoint's file `format` in tracefs lists the offsets of the
+//! fields, which may differ between drivers. The file has a few lines and is read when programs are attached.
 
 use anyhow::{Context as _, ensure};
 
 use super::tracefs;
 
-/// Larger files are no formats.
+/// Maximum size of a `format` file.
 const FORMAT_MAX_BYTES: usize = 64 << 10;
 
-/// What the file `format` of a tracepoint says.
+/// The contents of the file `format` of a tracepoint.
 #[derive(Debug)]
 pub struct Record {
     fields: Vec<Field>,
@@ -19,7 +19,7 @@ struct Field {
     name: String,
     offset_bytes: u32,
     size_bytes: u32,
-    /// Its word says where in the record the text begins, and how long it is.
+    /// True if the field is a word with the offset and length of a text in the record.
     is_text: bool,
 }
 
@@ -27,7 +27,7 @@ impl Record {
     /// Reads the format of a tracepoint. Tracefs must be mounted.
     ///
     /// # Errors
-    /// Where the kernel has no such tracepoint.
+    /// If the kernel has no such tracepoint.
     pub fn read(category: &str, name: &str) -> anyhow::Result<Self> {
         let root = tracefs::root().context("find tracefs")?;
         let path = root.join("events").join(category).join(name).join("format");
@@ -36,15 +36,15 @@ impl Record {
     }
 
     fn parse(format: &str) -> anyhow::Result<Self> {
-        ensure!(format.len() <= FORMAT_MAX_BYTES, "it has {} bytes", format.len());
+        ensure!(format.len() <= FORMAT_MAX_BYTES, "the file has {} bytes", format.len());
         let fields = format.lines().filter_map(|line| Field::parse(line.trim())).collect();
         Ok(Self { fields })
     }
 
-    /// Where a field is that is one 32-bit word: a number, or the place of a text.
+    /// The offset of a field of one 32-bit word: a number, or the location of a text.
     ///
     /// # Errors
-    /// Where the record has no such field.
+    /// If the record has no such field.
     pub fn word(&self, name: &str) -> anyhow::Result<u32> {
         let field = self.fields.iter().find(|field| field.name == name);
         let field = field.with_context(|| format!("the record has no field {name}"))?;
@@ -52,10 +52,10 @@ impl Record {
         Ok(field.offset_bytes)
     }
 
-    /// Where the word is that says where a text is.
+    /// The offset of the word with the location of a text.
     ///
     /// # Errors
-    /// Where the record has no such text.
+    /// If the record has no such text.
     pub fn text(&self, name: &str) -> anyhow::Result<u32> {
         let is_text = self.fields.iter().any(|field| field.name == name && field.is_text);
         ensure!(is_text, "the record has no text {name}");
@@ -91,7 +91,7 @@ impl Field {
 mod tests {
     use super::*;
 
-    /// As the kernel writes it.
+    /// The format as the kernel writes it.
     const XID: &str = "name: nvidia_dev_xid\nID: 1893\nformat:\n\
         \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
         \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
@@ -101,7 +101,7 @@ mod tests {
         print fmt: \"Xid (PCI:%s): %u, %s\", __get_str(dev), REC->error_code, __get_str(msg)\n";
 
     #[test]
-    fn fields_are_where_the_format_says() {
+    fn fields_have_the_offsets_in_the_format() {
         let record = Record::parse(XID).unwrap();
         assert_eq!((record.text("dev").unwrap(), record.word("error_code").unwrap()), (8, 12));
         let moved = XID.replace("offset:12", "offset:40");
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_missing_or_of_another_size_is_named() {
+    fn a_missing_field_or_one_of_another_size_is_named_in_the_error() {
         let refusal =
             |format: &str, name| format!("{:#}", Record::parse(format).unwrap().word(name).unwrap_err());
         assert_eq!(refusal(XID, "severity"), "the record has no field severity");
@@ -137,7 +137,7 @@ mod tests {
                 let record = Record::parse(&text).unwrap();
                 for field in &record.fields {
                     let word = record.word(&field.name).is_ok();
-                    proptest::prop_assert!(word || record.text(&field.name).is_err(), "a text is found by its word");
+                    proptest::prop_assert!(word || record.text(&field.name).is_err(), "a text is also a word");
                 }
             }
         }

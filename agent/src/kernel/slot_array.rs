@@ -1,7 +1,7 @@
-//! Arrays of the kernel programs with one element for each container slot.
+//! Arrays of the kernel programs with one element per container slot.
 //!
-//! Cost: one look-up per container and tick. Of a per-CPU array it copies every CPU's element, some 1 KiB for the
-//! scheduler's.
+//! Cost: one look-up per container and tick. For a per-CPU array, it copies the elements of all CPUs: some 1 KiB per
+//! CPU for the scheduler.
 
 use anyhow::Context as _;
 use aya::{
@@ -12,7 +12,7 @@ use glassbox_ebpf::counters::{Counters, PerSlot};
 
 use super::maps;
 
-/// Counters that each CPU keeps by itself.
+/// A per-CPU array of counters.
 pub struct SlotArray<T: Pod> {
     name: &'static str,
     map: PerCpuArray<MapData, T>,
@@ -27,7 +27,7 @@ impl<T: Counters + Pod> SlotArray<T> {
         Ok(Self { name, map: maps::take(ebpf, name)?, cpus })
     }
 
-    /// What was counted for a slot since it was cleared, summed over CPUs.
+    /// The counters of a slot since it was cleared, summed over CPUs.
     ///
     /// # Errors
     /// If the kernel has no such slot.
@@ -39,16 +39,16 @@ impl<T: Counters + Pod> SlotArray<T> {
         Ok(sum)
     }
 
-    /// Clears a slot for its next holder. A failure is logged: the next container would start with these counts.
+    /// Clears a slot for its next holder. A failure is logged, because the next container then starts with old counts.
     pub fn clear(&mut self, slot: u32) {
         let cleared = PerCpuValues::try_from(vec![T::EMPTY; self.cpus])
-            .context("size the cleared values")
-            .and_then(|empty| self.map.set(slot, empty, 0).context("write them"));
+            .context("create the empty values")
+            .and_then(|empty| self.map.set(slot, empty, 0).context("write the empty values"));
         log_failure(self.name, slot, cleared);
     }
 }
 
-/// Elements that all CPUs share.
+/// An array that all CPUs share.
 pub struct SharedSlotArray<T: Pod> {
     name: &'static str,
     map: Array<MapData, T>,
@@ -67,7 +67,7 @@ impl<T: PerSlot + Pod> SharedSlotArray<T> {
         self.map.get(&slot, 0).with_context(|| format!("read slot {slot} of map {}", self.name))
     }
 
-    /// Clears a slot for its next holder. A failure is logged: the next container would start with what is there.
+    /// Clears a slot for its next holder. A failure is logged, because the next container then starts with old data.
     pub fn clear(&mut self, slot: u32) {
         log_failure(self.name, slot, self.map.set(slot, T::EMPTY, 0).map_err(anyhow::Error::new));
     }
@@ -75,6 +75,8 @@ impl<T: PerSlot + Pod> SharedSlotArray<T> {
 
 fn log_failure(name: &str, slot: u32, cleared: anyhow::Result<()>) {
     if let Err(error) = cleared {
-        tracing::warn!("clear slot {slot} of map {name}: {error:#}");
+        tracing::warn!(
+            "cannot clear slot {slot} of map {name}, so its next container starts with old values: {error:#}"
+        );
     }
 }

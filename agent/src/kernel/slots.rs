@@ -1,4 +1,4 @@
-//! Who holds which slot: the user-space side of the tables described in [`glassbox_ebpf::containers`].
+//! Assigns slots to containers: the user-space side of the tables described in [`glassbox_ebpf::containers`].
 
 use std::collections::HashMap;
 
@@ -12,23 +12,23 @@ use glassbox_ebpf::{
     maps,
 };
 
-/// How large the tables are for a number of containers.
+/// Sizes of the tables for a maximum number of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Slots beside the shared one.
+    /// Slots, without the shared one.
     pub slots: u32,
     /// Buckets in each cgroup table, a power of two.
     pub buckets: u32,
-    /// Most slots of containers within one container.
+    /// Maximum number of slots for containers inside one container.
     pub slots_per_container: u32,
-    /// Most entries of each cgroup table for cgroups nested in one container.
+    /// Maximum number of entries in each cgroup table for cgroups nested in one container.
     pub nested_per_container: u32,
 }
 
 impl Sizes {
-    /// One bucket of four entries for each container: a quarter full with containers alone, which leaves room for cgroups
-    /// nested in them and keeps full buckets rare. Containers within one container take at most half of the slots, its
-    /// nested cgroups a quarter of a table.
+    /// One bucket of four entries per container, so containers alone fill a quarter of the table. The rest is for
+    /// nested cgroups and keeps full buckets rare. The containers inside one container take at most half of the slots,
+    /// and its nested cgroups at most a quarter of each table.
     #[must_use]
     pub fn for_containers(max: u32) -> Self {
         let buckets = max.next_power_of_two().max(64);
@@ -39,11 +39,11 @@ impl Sizes {
 /// Why a cgroup was not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Every slot is held.
+    /// No slot is free.
     NoFreeSlot,
-    /// The container around it occupies its share.
+    /// The container around the cgroup has used its share.
     ContainerLimit,
-    /// Its bucket of the table is full, or the kernel refused the write.
+    /// The cgroup's bucket in the table is full, or the kernel refused the write.
     NoRoom,
 }
 
@@ -51,9 +51,9 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug)]
 struct Holder {
     cgroup_id: u64,
-    /// The slot of the outermost container around it, or its own.
+    /// The slot of the outermost container around it; its own slot if there is none.
     outermost: u32,
-    /// User space claimed the slot, not the kernel.
+    /// True if user space claimed the slot, false if the kernel did.
     claimed: bool,
 }
 
@@ -65,18 +65,19 @@ pub struct Slots {
     found: Array<MapData, CgroupBucket>,
     charges: Array<MapData, Charge>,
     claims: Array<MapData, u32>,
-    /// What `found` holds; user space is its only writer.
+    /// A copy of the contents of `found`. User space is its only writer.
     mirror: Vec<CgroupBucket>,
     /// By slot.
     holders: HashMap<u32, Holder>,
-    /// Slots that user space claimed for containers within another one, by the slot of the outermost.
+    /// Number of slots that user space claimed for containers inside another one, by the slot of the outermost
+    /// container.
     claimed: HashMap<u32, u32>,
-    /// Nested cgroups in `found`, by the slot of the outermost container.
+    /// Number of nested cgroups in `found`, by the slot of the outermost container.
     nested: HashMap<u32, u32>,
 }
 
 impl Slots {
-    /// Takes the maps and puts every slot on the queue.
+    /// Takes the maps and puts all slots into the queue.
     pub(super) fn new(ebpf: &mut Ebpf, sizes: &Sizes) -> anyhow::Result<Self> {
         let mut free: Queue<MapData, u32> = super::maps::take(ebpf, maps::CGROUP_SLOTS)?;
         for slot in SHARED_SLOT + 1..=sizes.slots {
@@ -96,38 +97,38 @@ impl Slots {
         })
     }
 
-    /// The slot that the kernel itself has claimed for a cgroup. Its event may still be in the ring buffer.
+    /// The slot that the kernel has claimed for a cgroup. The event of the cgroup may still be in the ring buffer.
     #[must_use]
     pub fn born(&self, cgroup_id: u64) -> Option<u32> {
         self.born_entry(cgroup_id).map(|(slot, _)| slot)
     }
 
-    /// The slot and the outermost container's.
+    /// The slot of a cgroup in the born table, and the slot of its outermost container.
     fn born_entry(&self, cgroup_id: u64) -> Option<(u32, u32)> {
         let bucket = self.born.get(&self.index(cgroup_id), 0).ok()?;
         let entry = bucket.ids.iter().position(|&id| id == cgroup_id)?;
         Some((bucket.slots[entry] & !OWNER, bucket.outermost[entry]))
     }
 
-    /// The slot that the kernel has claimed for a cgroup whose event has not been read yet; it counts as held from now
-    /// on.
+    /// Marks the slot that the kernel has claimed for a cgroup as held, before the event of the cgroup was read.
+    /// Returns the slot.
     pub fn adopt_born(&mut self, cgroup_id: u64) -> Option<u32> {
         let slot = self.born(cgroup_id)?;
         self.adopt(slot, cgroup_id);
         Some(slot)
     }
 
-    /// Counts a slot that the kernel claimed for a cgroup as held.
+    /// Marks a slot that the kernel has claimed for a cgroup as held.
     pub fn adopt(&mut self, slot: u32, cgroup_id: u64) {
         let outermost = self.born_entry(cgroup_id).map_or(slot, |(_, outermost)| outermost);
         self.holders.insert(slot, Holder { cgroup_id, outermost, claimed: false });
     }
 
-    /// Claims a free slot for a container's cgroup and enters it. `around` is the slot of the outermost container that it
-    /// runs in.
+    /// Claims a free slot for a container's cgroup and enters the cgroup. `around` is the slot of the outermost
+    /// container that the cgroup is in.
     ///
     /// # Errors
-    /// Why it gets none for now.
+    /// If the cgroup cannot get a slot now.
     pub fn claim(&mut self, cgroup_id: u64, around: Option<u32>) -> Result<u32, Refusal> {
         if let Some(outermost) = around {
             let charged = self.charges.get(&outermost, 0).map_or(0, |charge| charge.slots);
@@ -142,7 +143,7 @@ impl Slots {
         let slot = self.free.pop(0).map_err(|_| Refusal::NoFreeSlot)?;
         let outermost = around.unwrap_or(slot);
         if !self.enter(cgroup_id, slot | OWNER, outermost) {
-            // The queue has room for every slot.
+            // Cannot fail: the queue has room for all slots.
             let _ = self.free.push(slot, 0);
             return Err(Refusal::NoRoom);
         }
@@ -154,10 +155,10 @@ impl Slots {
         Ok(slot)
     }
 
-    /// Leads a found cgroup that is nested in a container to the container's slot.
+    /// Enters a found cgroup that is nested in a container, with the container's slot.
     ///
     /// # Errors
-    /// Why not.
+    /// If the cgroup cannot be entered.
     pub fn enter_nested(&mut self, cgroup_id: u64, slot: u32) -> Result<(), Refusal> {
         let outermost = self.holders.get(&slot).map_or(slot, |holder| holder.outermost);
         if self.nested.get(&outermost).copied().unwrap_or(0) >= self.sizes.nested_per_container {
@@ -189,7 +190,7 @@ impl Slots {
         self.found.set(index, *bucket, 0).is_ok()
     }
 
-    /// Forgets a found cgroup.
+    /// Removes a found cgroup from the table.
     pub fn leave(&mut self, cgroup_id: u64) {
         let index = self.index(cgroup_id);
         let Some(bucket) = self.mirror.get_mut(index as usize) else {
@@ -201,7 +202,8 @@ impl Slots {
                 if bucket.slots[entry] & OWNER == 0 {
                     decrease(&mut self.nested, bucket.outermost[entry]);
                 }
-                // A failed write leaves a cgroup that no longer exists in the table: harmless.
+                // If the write fails, the entry of a cgroup that no longer exists stays in the table, which is
+                // harmless.
                 let _ = self.found.set(index, *bucket, 0);
             }
         }
@@ -213,7 +215,7 @@ impl Slots {
         self.holders.get(&slot).is_some_and(|holder| holder.cgroup_id == cgroup_id)
     }
 
-    /// Gives a slot back, after its counters were cleared. Does nothing if another container holds it, or none.
+    /// Returns a slot to the queue, after its counters were cleared. Does nothing unless this container holds the slot.
     pub fn release(&mut self, slot: u32, cgroup_id: u64) {
         if !self.is_holder(slot, cgroup_id) {
             return;
@@ -228,10 +230,10 @@ impl Slots {
         }
     }
 
-    /// Tells the kernel what user space claimed for containers within one.
+    /// Writes the number of slots that user space has claimed inside an outermost container to the kernel's map.
     fn tell_claims(&mut self, outermost: u32) {
         let claimed = self.claimed.get(&outermost).copied().unwrap_or(0);
-        // Without it the kernel lets the container occupy more, until user space refuses.
+        // If the write fails, the kernel lets the container claim more slots, until user space refuses.
         let _ = self.claims.set(outermost, claimed, 0);
     }
 

@@ -1,9 +1,9 @@
-//! How long the programs run, as the kernel measures it.
+//! Run time of the programs, as measured by the kernel.
 //!
-//! The kernel counts runs and their time only while somebody asks for it (`BPF_ENABLE_STATS`, 5.8, or the sysctl
-//! `kernel.bpf_stats_enabled`), and the two clock reads per run cost more than our busiest program. By default we
-//! therefore ask for one second in thirty: runs and time are both counted only then, so their quotient, the mean cost of
-//! a run, is right at all times.
+//! The kernel counts runs and their time only while statistics are enabled (`BPF_ENABLE_STATS`, 5.8, or the sysctl
+//! `kernel.bpf_stats_enabled`). The two clock reads per run cost more than our busiest program, so by default
+//! statistics are on for one second in thirty. Runs and time are both counted only in these windows, so their quotient,
+//! the mean cost of a run, is always correct.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use crate::config::ProgramStats;
 
 /// Time between two windows.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Length of a window. The first begins at once, so that the metrics exist from the second tick on.
+/// Length of a window. The first one begins immediately, so that the metrics exist from the second tick on.
 const WINDOW: Duration = Duration::from_secs(1);
 
 pub(super) struct ProgramTimes {
     when: ProgramStats,
-    /// Statistics are on for as long as this is open.
+    /// Statistics are on while this descriptor is open.
     window: Option<(OwnedFd, Instant)>,
     next: Instant,
     measured: HashMap<String, (u64, Duration)>,
@@ -33,7 +33,7 @@ impl ProgramTimes {
         Self { when, window: None, next: Instant::now(), measured: HashMap::new() }
     }
 
-    /// Opens and closes the window when it is time.
+    /// Opens or closes the window when it is due.
     pub(super) fn tick(&mut self, ebpf: &Ebpf) {
         let now = Instant::now();
         let over = self.window.as_ref().is_some_and(|(_, opened)| now.duration_since(*opened) >= WINDOW);
@@ -42,7 +42,7 @@ impl ProgramTimes {
             self.next = now + PERIOD;
             self.read(ebpf);
         } else if self.window.is_none() && self.when != ProgramStats::Never && now >= self.next {
-            // Refused before 5.8 and without CAP_SYS_ADMIN; the counters then stay absent.
+            // Fails before 5.8 and without CAP_SYS_ADMIN. The metrics are then absent.
             self.window = aya::sys::enable_stats(aya::sys::Stats::RunTime).ok().map(|fd| (fd, now));
             self.next = now + PERIOD;
         } else if self.when != ProgramStats::Sampled {
@@ -59,7 +59,7 @@ impl ProgramTimes {
         }
     }
 
-    /// Runs of a program while they were measured, and their time.
+    /// The number of measured runs of a program, and their total time.
     pub(super) fn of(&self, program: &str) -> Option<(u64, Duration)> {
         self.measured.get(program).copied()
     }

@@ -60,7 +60,7 @@ fn a_damaged_btf_is_an_error_and_no_crash() {
         kernel: config::Kernel { btf: file.path().into(), ..config::Kernel::default() },
         ..config()
     });
-    assert!(refusal.contains("BTF cut short"), "{refusal}");
+    assert!(refusal.contains("BTF is truncated"), "{refusal}");
 }
 
 #[test]

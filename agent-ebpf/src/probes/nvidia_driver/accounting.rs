@@ -1,4 +1,4 @@
-//! What a call meant: memory, contexts, channels, events, and how far a process has come with its start.
+//! Accounts for the effects of a call: memory, contexts, channels, events and the phases of a cold start.
 
 use aya_ebpf::helpers::bpf_get_current_task;
 use glassbox_ebpf::nvidia_driver::{
@@ -23,17 +23,17 @@ const ALLOC_SIZE: u32 = 2;
 const FREE: u32 = 3;
 const ALLOC_SIZE_RANGE: u32 = 14;
 const ALLOC_OS_DESCRIPTOR: u32 = 27;
-/// `NVOS32_ALLOC_FLAGS_VIRTUAL`: addresses, no memory.
+/// `NVOS32_ALLOC_FLAGS_VIRTUAL`: reserves addresses, not memory.
 const VIRTUAL: u32 = 0x0008_0000;
 
-/// Where an allocation went, as far as it matters here.
+/// The memory that an allocation is from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Gpu,
     Host,
 }
 
-/// Remembers the process of a call, and when it came first.
+/// Stores the process of a call, with the time of its first call.
 #[inline(always)]
 pub(super) fn known_process(call: &CallInFlight, thread: u64) {
     let process = (thread >> 32) as u32;
@@ -50,7 +50,7 @@ fn enter_process(process: u32, opened_ns: u64) {
         failures: 0,
         failed_bytes: 0,
     };
-    // The least recently used one makes room.
+    // If the map is full, the least recently used entry is evicted.
     let _ = NVIDIA_PROCESSES.insert(&process, &known, 0);
 }
 
@@ -62,13 +62,13 @@ fn leader() -> Option<u64> {
     kernel(task, offset!(task_group_leader))
 }
 
-/// When the current process started.
+/// Start time of the current process.
 #[inline(always)]
 fn started_ns() -> Option<u64> {
     kernel(leader()?, offset!(task_start_time))
 }
 
-/// What the current process is called.
+/// Name of the current process.
 #[inline(always)]
 fn name() -> Option<[u64; 2]> {
     kernel(leader()?, offset!(task_comm))
@@ -94,7 +94,7 @@ pub(super) fn note(call: &CallInFlight, thread: u64, answer: &Answer, counts: *m
             let _ = note_pinned(status, answer.argument, counts);
         }
         RM_FREE if status == 0 => {
-            // Client, parent, object.
+            // The structure begins with client, parent and object.
             if let Some([client, _, object]) = user::<[u32; 3]>(answer.argument) {
                 freed(process, client, object, counts);
             }
@@ -105,8 +105,8 @@ pub(super) fn note(call: &CallInFlight, thread: u64, answer: &Answer, counts: *m
 
 #[inline(always)]
 unsafe fn note_uvm(process: u32, command: u32, counts: *mut DriverSlot, now_ns: u64) {
-    // SAFETY: the caller's promise; the fields of the cold start are written as one of several processes of a
-    // container comes last, and a mixture of two starts heals with the next context.
+    // SAFETY: guaranteed by the caller. If several processes of a container start at the same time, the last one
+    // overwrites the fields of the cold start. A mixture of two starts is replaced when the next context is created.
     unsafe {
         if command == UVM_REGISTER_GPU_VASPACE {
             add(&raw mut (*counts).counters.contexts, 1);
@@ -152,7 +152,7 @@ fn note_alloc(
         unsafe { add(&raw mut (*counts).counters.events, 1) };
     }
     if class == 0 || class == 1 || class == 0x41 {
-        // The first object of every process. The id may have been another's, long gone.
+        // The first object that a process allocates. The entry may be that of an earlier process with the same ID.
         if let Some(known) = NVIDIA_PROCESSES.get_ptr_mut(&process) {
             // SAFETY: a map element.
             if started_ns().is_some_and(|started_ns| started_ns != unsafe { (*known).started_ns }) {
@@ -165,7 +165,7 @@ fn note_alloc(
         MEMORY_SYSTEM => Place::Host,
         _ => return,
     };
-    // NV_MEMORY_ALLOCATION_PARAMS.size, which the driver has rounded.
+    // NV_MEMORY_ALLOCATION_PARAMS.size, as rounded by the driver.
     let size =
         user::<u64>(answer.argument + 16).and_then(|parameters| user::<u64>(parameters + 64)).unwrap_or(0);
     settle(process, status, place, Object { client, object, size }, counts, now_ns);
@@ -183,7 +183,7 @@ fn note_heap(process: u32, status: u32, argument: u64, counts: *mut DriverSlot, 
                 return None;
             }
             let size = user(argument + if function == ALLOC_SIZE { 88 } else { 80 })?;
-            // NVOS32_ATTR_LOCATION, bits 26:25: 0 is the GPU's memory.
+            // NVOS32_ATTR_LOCATION, bits 26:25: 0 is GPU memory.
             let place = if (attributes >> 25) & 3 == 0 { Place::Gpu } else { Place::Host };
             settle(process, status, place, Object { client, object, size }, counts, now_ns);
         }
@@ -198,7 +198,8 @@ fn note_heap(process: u32, status: u32, argument: u64, counts: *mut DriverSlot, 
     Some(())
 }
 
-/// `RM_ALLOC_MEMORY` of the class that pins the caller's pages: class at 12, last byte at 32.
+/// `RM_ALLOC_MEMORY` with the class that pins the caller's pages. The class is at byte 12, and the offset of the last
+/// pinned byte at byte 32.
 #[inline(always)]
 fn note_pinned(status: u32, argument: u64, counts: *mut DriverSlot) -> Option<()> {
     if class_group(user(argument + 12)?) != MEMORY_PINNED {
@@ -226,7 +227,7 @@ struct Object {
 
 #[inline(always)]
 fn settle(process: u32, status: u32, place: Place, object: Object, counts: *mut DriverSlot, now_ns: u64) {
-    // SAFETY: `counts` is a map element throughout.
+    // SAFETY: `counts` is a map element.
     unsafe {
         match (status, place) {
             (0, Place::Gpu) => allocated(process, object, counts, now_ns),
@@ -247,7 +248,7 @@ fn settle(process: u32, status: u32, place: Place, object: Object, counts: *mut 
 #[inline(always)]
 fn refused(process: u32, size: u64) {
     if let Some(known) = NVIDIA_PROCESSES.get_ptr_mut(&process) {
-        // SAFETY: a map element; threads of one process that race here lose a recovery at most.
+        // SAFETY: a map element. If threads of one process race here, at most one recovery is lost.
         unsafe {
             (*known).failures += 1;
             if size > (*known).failed_bytes {
@@ -262,7 +263,7 @@ fn refused(process: u32, size: u64) {
 #[inline(always)]
 unsafe fn allocated(process: u32, object: Object, counts: *mut DriverSlot, now_ns: u64) {
     let Object { client, object, size } = object;
-    // SAFETY: the caller's promise, and a map element of our own.
+    // SAFETY: guaranteed by the caller; `known` is a map element.
     unsafe {
         add(&raw mut (*counts).counters.allocations, 1);
         add(&raw mut (*counts).counters.allocated_bytes, size);
@@ -281,14 +282,14 @@ unsafe fn allocated(process: u32, object: Object, counts: *mut DriverSlot, now_n
             }
         }
     }
-    // The least recently used one makes room; its bytes then never count as freed.
+    // If the map is full, the least recently used entry is evicted, and its bytes never count as freed.
     let _ = NVIDIA_ALLOCATIONS.insert(&AllocationKey { process, client, object, unused: 0 }, &size, 0);
 }
 
 #[inline(always)]
 fn freed(process: u32, client: u32, object: u32, counts: *mut DriverSlot) {
     let key = AllocationKey { process, client, object, unused: 0 };
-    // SAFETY: read at once; only this process' threads remove it.
+    // SAFETY: read in one instruction; only threads of this process remove the entry.
     let Some(&size) = (unsafe { NVIDIA_ALLOCATIONS.get(&key) }) else { return };
     if NVIDIA_ALLOCATIONS.remove(&key).is_ok() {
         // SAFETY: a map element.

@@ -1,7 +1,7 @@
-//! Modules of the NVIDIA driver that are loaded or unloaded, so that the agent attaches and detaches at once.
+//! Load and unload events of the NVIDIA driver's modules, so that the agent attaches and detaches immediately.
 //!
 //! Hooks: tp_btf `module_load`, which fires when the module's functions can already be hooked and its init function has
-//! not run yet, and `module_free`. Both run only when any module of the host is loaded or unloaded.
+//! not run yet, and `module_free`. Both run only when a module is loaded or unloaded on the host.
 
 use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel_str_bytes},
@@ -13,7 +13,7 @@ use glassbox_ebpf::nvidia_driver::{MODULES_BYTES, ModuleEvent};
 
 use crate::{frozen::offset, read::kernel};
 
-/// The first 16 bytes of a module's name as two words, and which of them count, the NUL included.
+/// The first 16 bytes of a module's name as two words, and a mask of the bytes to compare, including the NUL.
 struct Name([u64; 2], [u64; 2]);
 
 const NAMES: [Name; 3] = [name(b"nvidia"), name(b"nvidia_uvm"), name(b"nvidia_modeset")];
@@ -53,11 +53,11 @@ fn report(module: *const u8, loaded: u64) -> Option<()> {
     if !is(driver) && !is(uvm) && !is(modeset) {
         return None;
     }
-    // If the ring buffer is full, user space notices at its next periodic look, and counts then what it missed.
+    // If the ring buffer is full, user space detects the load at its next periodic check and counts missed calls then.
     let mut entry = NVIDIA_MODULES.reserve::<ModuleEvent>(0)?;
     let record = entry.as_mut_ptr();
-    // SAFETY: the reservation is a whole `ModuleEvent`; every member is written before it is submitted (`name` up to its
-    // NUL, by a helper that checks the address).
+    // SAFETY: the reservation is a whole `ModuleEvent`, and all members are written before it is submitted (`name` up
+    // to its NUL, by a helper that checks the address).
     unsafe {
         (&raw mut (*record).at_ns).write(bpf_ktime_get_ns());
         (&raw mut (*record).loaded).write(loaded);

@@ -1,15 +1,16 @@
-//! Waits in poll(2) and select(2) on the driver's devices: how CUDA waits for a GPU where it was told not to spin.
+//! Waits in poll(2) and select(2) on the driver's devices. CUDA waits for a GPU in this way if blocking synchronization
+//! is requested.
 //!
-//! One hook, the kprobe method's only: `nvidia_poll(struct file *, poll_table *)`, which the kernel calls once when such a
-//! wait begins, to register the thread for waking, and once more without registering when the thread was woken or its
-//! time is up. With a timeout of 0 there is only a call that registers nothing.
+//! One hook, only in the kprobe method: `nvidia_poll(struct file *, poll_table *)`. The kernel calls it once when a
+//! wait begins, to register the thread for a wakeup, and once more without registration when the thread was woken or
+//! the timeout has expired. With a timeout of 0 there is only a call without registration.
 //!
-//! Others ask a file whether it is ready, too, and their tables do not belong to a thread that sleeps: of epoll, io_uring
-//! and aio nothing is seen. poll(2)'s table is the head of its `poll_wqueues`, which names the thread and lists what
-//! it is registered with. By that list an end belongs to the beginning that is kept, and not to one that was followed by no
-//! wait because something was ready: the file must stand where that beginning put it. The list within the structure has
-//! some nine places; a device behind as many others in one poll(2) is not followed. A wait that is woken for
-//! nothing and goes on is counted in parts.
+//! epoll, io_uring and aio call the same function, but their tables do not belong to a sleeping thread, so their waits
+//! are not measured. The table of poll(2) is the head of its `poll_wqueues`, which points to the thread and lists the
+//! wait queues that the thread is registered with. This list shows whether an end belongs to the stored start, or to
+//! one that was not followed by a wait because something was ready: the file must be at the position where the stored
+//! start registered it. The list within the structure has some nine entries. A device that comes after as many others
+//! in one poll(2) is not measured. A wait with a spurious wakeup is counted in parts.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},
@@ -63,7 +64,8 @@ fn polled(file: u64, table: u64) -> Option<()> {
         return ended(&end, kept);
     }
     let device = own_device(file)?;
-    // SAFETY: a map element. Two threads whose ids collide may write one entry; the tag tells at the end.
+    // SAFETY: a map element. Two threads with colliding IDs may write the same entry. The thread in the entry is
+    // compared when a wait ends.
     unsafe {
         (*kept).thread = thread;
         (*kept).sleeps = sleeps;
@@ -75,7 +77,7 @@ fn polled(file: u64, table: u64) -> Option<()> {
     Some(())
 }
 
-/// A call that registers nothing.
+/// A call without registration.
 struct End {
     thread: u64,
     file: u64,
@@ -86,7 +88,7 @@ struct End {
 
 #[inline(always)]
 fn ended(end: &End, kept: *mut PollInFlight) -> Option<()> {
-    // SAFETY: a map element, of which only a copy is looked at.
+    // SAFETY: a map element, of which only a copy is used.
     let wait = unsafe { *kept };
     if wait.thread != end.thread {
         if wait.thread != 0 && end.registered != 0 {
@@ -97,14 +99,14 @@ fn ended(end: &End, kept: *mut PollInFlight) -> Option<()> {
     if end.registered <= wait.registered || end.sleeps == wait.sleeps {
         return None;
     }
-    // The address is the entry's last word.
+    // The address is the last word of an entry.
     let entry_bytes = offset!(poll_table_entry_wait_address) + size_of::<u64>() as u32;
     let entries = end.table + u64::from(offset!(poll_wqueues_inline_entries));
     let entry = entries + u64::from(wait.registered) * u64::from(entry_bytes);
     if kernel::<u64>(entry, offset!(poll_table_entry_filp))? != end.file {
         return None;
     }
-    // SAFETY: a map element. The wait may go on from here.
+    // SAFETY: a map element. It is updated because the wait may continue.
     let now_ns = unsafe {
         let now_ns = bpf_ktime_get_ns();
         (*kept).begun_ns = now_ns;

@@ -1,4 +1,4 @@
-//! From a request word and the caller's structure to a command and its status.
+//! Decodes a request word and the caller's structure into a command and its status.
 
 use glassbox_ebpf::nvidia_driver::{
     CallInFlight, DriverSlot, Layout, TRANSPORT, UNDEFINED_STATUS, UVM_LAYOUTS, WARNINGS,
@@ -15,21 +15,21 @@ use crate::{
     verifier::forgotten,
 };
 
-/// What a call asked and got.
+/// A decoded call: its command and its result.
 pub(super) struct Answer {
     pub(super) command: u16,
-    /// 0 is success, [`UNKNOWN_STATUS`] where it cannot be known or the structure has none.
+    /// 0 for success, [`UNKNOWN_STATUS`] if the status could not be read or the structure has none.
     pub(super) status: u32,
-    /// The number within its device's requests.
+    /// The request's number among those of its device.
     pub(super) number: u32,
-    /// The structure, behind the wrapper if there was one.
+    /// Address of the structure, without the wrapper if there is one.
     pub(super) argument: u64,
-    /// First words of `RM_ALLOC`'s structure: client, parent, new object, class.
+    /// First words of the structure of `RM_ALLOC`: client, parent, new object, class.
     pub(super) head: [u32; 4],
 }
 
-/// No status of the driver's, nor an error number. Not an `Option`: the payload of a `None` is undefined, which the
-/// verifier refuses to see copied.
+/// Neither a status of the driver nor an error number. Not an `Option`, because the payload of a `None` is
+/// uninitialized and the verifier rejects a program that copies it.
 pub(super) const UNKNOWN_STATUS: u32 = u32::MAX;
 
 #[inline(always)]
@@ -56,7 +56,8 @@ pub(super) fn read(call: &CallInFlight, result: i64, counts: *mut DriverSlot, un
     answer
 }
 
-/// Statuses are below 0x100, warnings a few above 0x10000, and 0xFFFF is the one for everything else.
+/// Replaces undefined statuses. The driver's statuses are below 0x100; a few warnings are above 0x10000, and 0xFFFF is
+/// the generic error.
 #[inline(always)]
 fn defined(status: u32) -> u32 {
     if status < 0x100 || status == 0xFFFF || WARNINGS.contains(&status) { status } else { UNDEFINED_STATUS }
@@ -78,10 +79,10 @@ fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot, unknown: u64) 
     let (mut number, mut size, mut argument) =
         (call.request & 0xFF, (call.request >> 16) & 0x3FFF, call.argument);
     if number == XFER {
-        // Number, size, address.
+        // The wrapper contains number, size and address.
         match user::<[u32; 4]>(argument) {
             Some([inner, inner_size, low, high]) => {
-                // The driver refuses a number with more bits; it is not the command that its low byte names.
+                // The driver rejects a number above 0xFF, so it must not count as the command with the same low byte.
                 number = if inner <= 0xFF { inner } else { u32::from(UNKNOWN) };
                 size = inner_size;
                 argument = u64::from(high) << 32 | u64::from(low);
@@ -108,14 +109,15 @@ fn resource_manager(call: &CallInFlight, counts: *mut DriverSlot, unknown: u64) 
             head[3] = forgotten(head[3].into(), unknown) as u32;
             ALLOC | group
         }
-        // The driver's numbers; what else a caller tries is one command.
+        // Numbers that the driver defines. All others count as one command.
         0x27..=0x5F | 0xC8..=0xDA => number as u16,
         _ => UNKNOWN,
     };
     Answer { command, status: status(number, size, argument, counts), number, argument, head }
 }
 
-/// The status in a structure; unknown where it has none, or where it could not be found or read, which is counted.
+/// Reads the status from a structure. Returns [`UNKNOWN_STATUS`] if the structure has none, if its layout is unknown,
+/// or if it cannot be read. The last two cases are counted.
 #[inline(always)]
 fn status(index: u32, size: u32, argument: u64, counts: *mut DriverSlot) -> u32 {
     let Some(layout) = NVIDIA_LAYOUTS.get(index) else { return UNKNOWN_STATUS };

@@ -1,10 +1,10 @@
-//! Errors of GPUs, as the driver reports them: by GPU and Xid.
+//! GPU errors that the driver reports, by GPU and Xid.
 //!
-//! Two hooks for one fact. The kprobe method has `nv_report_error(struct pci_dev *, u32 number, …)`, through which every
-//! release reports; the tracepoint method the tracepoint that this function fires, `nvidia:nvidia_dev_xid`, which releases from
-//! 575.51.02 on have. Its record is no ABI: user space reads where the fields are from tracefs.
+//! The kprobe method hooks `nv_report_error(struct pci_dev *, u32 number, …)`, through which all releases report
+//! errors. The tracepoint method hooks `nvidia:nvidia_dev_xid`, a tracepoint that this function fires in releases from
+//! 575.51.02 on. The tracepoint's record is not an ABI: user space reads the offsets of its fields from tracefs.
 //!
-//! Costs nothing while GPUs are well.
+//! Cost: none while no GPU has an error.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -30,14 +30,14 @@ use crate::{
 
 #[map]
 static NVIDIA_XIDS: HashMap<XidKey, XidCount> = HashMap::with_max_entries(XID_ENTRIES, 0);
-/// User space writes, before the tracepoint's program is attached.
+/// Written by user space before it attaches the tracepoint's program.
 #[map]
 static NVIDIA_XID_RECORD: Array<XidRecord> = Array::with_max_entries(1, 0);
 
 #[kprobe]
 fn nvidia_driver_report(ctx: ProbeContext) -> u32 {
     if let (Some(device), Some(number)) = (ctx.arg::<u64>(0), ctx.arg::<u32>(1)) {
-        // A driver without a PCI device is 0, and its errors count under an empty address.
+        // If there is no PCI device, the pointer is 0 and the error counts under an empty address.
         reported(kernel(device, offset!(pci_dev_name)).unwrap_or(0), number);
     }
     0
@@ -60,13 +60,13 @@ fn fired(record: u64) -> Option<()> {
 #[inline(always)]
 fn reported(address: u64, number: u32) -> Option<()> {
     let mut key = XidKey { address: [0; ADDRESS_BYTES], number, unused: 0 };
-    // SAFETY: the helper checks the address; where it cannot be read, nothing is written.
+    // SAFETY: the helper checks the address and writes nothing if it cannot be read.
     let _ = unsafe { bpf_probe_read_kernel_str_bytes(address as *const u8, &mut key.address) };
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     if NVIDIA_XIDS.get_ptr_mut(&key).is_none() {
-        // Made here, because a constant of 16 bytes arrived in the map as other bytes. Another CPU may have been first; only
-        // a full map leaves nothing behind.
+        // The value is built here, because a 16-byte constant arrived in the map as other bytes. Another CPU may have
+        // inserted the entry first; only if the map is full is there no entry afterwards.
         let none = XidCount { count: 0, last_ns: now_ns };
         let _ = NVIDIA_XIDS.insert(&key, &none, u64::from(BPF_NOEXIST));
     }
