@@ -134,7 +134,8 @@ impl Rounds {
                 known.root = Some(root);
             }
         }
-        known.reported_bytes = self.options.reported.get(&subject.id, self.options.period * super::STALE_PERIODS);
+        known.reported_bytes =
+            self.options.reported.get(&subject.id, self.options.period * super::STALE_PERIODS);
         known.account = Account::default();
         if let Some(Root::Overlay(path)) = &known.root
             && let Ok(directory) = self.host.on_host(path)
