@@ -55,8 +55,7 @@ impl Directory {
 
     fn openat2(&self, path: &CString, flags: i32, resolve: u64) -> io::Result<Self> {
         let how = OpenHow { flags: u64::from(flags.unsigned_abs()), mode: 0, resolve };
-        // SAFETY: the path and the structure, whose size is passed, are valid during the call; the kernel only reads
-        // them.
+        // SAFETY: the path and the structure are valid during the call, and the size is that of the structure.
         let descriptor = unsafe {
             libc::syscall(
                 libc::SYS_openat2,

@@ -15,9 +15,9 @@ use glassbox_ebpf::nvidia_driver::{Layout, UVM_LAYOUTS, commands::UVM_END};
 
 use crate::{config::Release, snapshot::nvidia_driver::LayoutSupport};
 
-/// The oldest release whose layouts were checked.
+/// The oldest release with checked layouts.
 pub(super) const OLDEST: Release = Release(515, 43, 4);
-/// The newest release whose layouts were checked.
+/// The newest release with checked layouts.
 pub(super) const NEWEST: Release = Release(595, 45, 4);
 
 /// Whether the layouts of a release are known or assumed.

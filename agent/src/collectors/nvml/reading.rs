@@ -15,7 +15,7 @@ pub struct Reading {
     pub taken: Option<Instant>,
     /// How long it took.
     pub duration: Duration,
-    /// True if the library is loaded and initialised.
+    /// True if the library is loaded and initialized.
     pub up: bool,
     /// The result, or the reason for having none, for people.
     pub finding: String,

@@ -1,4 +1,4 @@
-//! A session with the library: from its initialisation until it is reloaded.
+//! A session with the library: from its initialization until it is reloaded.
 
 use std::{
     collections::HashMap,

@@ -152,7 +152,7 @@ impl Refusal {
     }
 }
 
-/// Loads and initialises the library.
+/// Loads and initializes the library.
 ///
 /// # Errors
 /// Why the library cannot be used. A missing library does not count as a failed call.
