@@ -161,7 +161,7 @@ impl Collector for Network {
                 return Ok(());
             };
             self.sockets.hold(container.key, sockets);
-            self.bearers.insert(namespace.inode, container.key);
+            self.owners.insert(namespace.inode, container.key);
             self.containers.entry(container.key).or_default().namespace = Some(namespace);
         }
         let held = self.containers.get(&container.key).and_then(|tracked| tracked.namespace.as_ref());
