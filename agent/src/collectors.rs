@@ -1,7 +1,8 @@
-//! Collectors turn files and kernel maps into the rows of a [`Snapshot`](crate::snapshot::Snapshot). One noun each:
-//! the name of a collector is its config key, its label `collector`, the stem of its kernel program and of its tests.
+//! Collectors turn files and kernel maps into the rows of a [`Snapshot`](crate::snapshot::Snapshot). A collector has
+//! one name everywhere: it is the configuration key, the value of the label `collector`, and the file name of its
+//! kernel program and its tests, if it has these.
 //!
-//! To add one, see CONTRIBUTING.md.
+//! CONTRIBUTING.md describes how to add a collector.
 
 pub mod cgroup;
 pub mod disk;
@@ -25,17 +26,17 @@ use crate::{
     snapshot::{ContainerRow, host::Host},
 };
 
-/// What a collector may use to start.
+/// What a collector may use when it starts.
 pub struct Context<'a> {
     /// The validated configuration.
     pub config: &'a Config,
     /// Where the cgroup files of this host are.
     pub layout: &'a Layout,
-    /// The loaded kernel programs; `None` where none could be loaded, with the reason in `kernel_error`.
+    /// The loaded kernel programs; `None` if none could be loaded, for the reason in `kernel_error`.
     pub kernel: Option<&'a mut Kernel>,
-    /// Why there is no `kernel`.
+    /// Why `kernel` is `None`.
     pub kernel_error: Option<String>,
-    /// What runtimes tell of writable layers.
+    /// Sizes of writable layers that runtimes report.
     pub layers: Layers,
 }
 
@@ -43,7 +44,7 @@ impl Context<'_> {
     /// The kernel programs.
     ///
     /// # Errors
-    /// Why there are none.
+    /// The reason, if no kernel programs are loaded.
     pub fn kernel(&mut self) -> anyhow::Result<&mut Kernel> {
         match &mut self.kernel {
             Some(kernel) => Ok(kernel),
@@ -55,7 +56,8 @@ impl Context<'_> {
     }
 }
 
-/// A collector cannot start because the kernel programs are not loaded. The reason is the same for every such collector.
+/// The error of a collector that cannot start because no kernel programs are loaded. The reason is the same for all of
+/// these collectors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NoKernelPrograms(pub String);
@@ -64,20 +66,20 @@ pub struct NoKernelPrograms(pub String);
 pub struct Spec {
     /// The name: the configuration key in `[collectors]`, and the value of the label `collector`.
     pub name: &'static str,
-    /// One line for `glassbox check` and the documentation.
+    /// One line about the collector for `glassbox check` and the documentation.
     pub summary: &'static str,
-    /// The capabilities that it uses, beside those that loading kernel programs takes.
+    /// The capabilities that it needs, in addition to those for loading kernel programs.
     pub capabilities: &'static [&'static Capability],
-    /// Starts it, or returns why it cannot start.
+    /// Starts the collector, or returns why it cannot start.
     pub start: fn(&mut Context<'_>) -> anyhow::Result<Box<dyn Collector>>,
-    /// What `glassbox check` reports about it beyond its start.
+    /// What `glassbox check` reports about it, in addition to its start.
     pub examine: fn(&examination::Host<'_>) -> Examination,
 }
 
-/// Reads one subject of every container.
+/// Reads one subject for every container.
 pub trait Collector: Send {
-    /// Takes in what belongs to no single container. Called once per tick before the rows, and before a single container
-    /// is read between ticks.
+    /// Reads what does not belong to a single container. Called once per tick before the containers are read, and also
+    /// before a single container is read between ticks.
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
 
     /// A descriptor that becomes readable when the kernel programs have an event for this collector.
@@ -85,53 +87,56 @@ pub trait Collector: Send {
         None
     }
 
-    /// Takes in the events that wait. Called as soon as the source is readable, and at times when none waits.
+    /// Handles the events that are available. Called as soon as the source is readable, and also when there may be no
+    /// event.
     fn on_events(&mut self, _kernel: &mut Kernel) {}
 
-    /// When it wants to be called by [`attend`](Self::attend) before the next tick.
+    /// The time of a call to [`attend`](Self::attend) before the next tick, if one is needed.
     fn attend_at(&self) -> Option<Instant> {
         None
     }
 
-    /// Does what cannot wait for a tick.
+    /// Does work that cannot wait for the next tick.
     fn attend(&mut self, _kernel: &mut Kernel) {}
 
-    /// Why it measures less than it should at present, with the remedy: what this host or the agent's privileges deny it, or
-    /// a setting that cannot be met. It runs, but counts as down. Asked at every tick, so it may not be expensive.
+    /// Why it currently measures less than it should, with the remedy: what this host or the agent's privileges do not
+    /// allow, or a setting that cannot be met. The collector runs, but counts as down. Called at every tick, so it must
+    /// be cheap.
     fn limitation(&self) -> Option<&str> {
         None
     }
 
-    /// What it could not keep so far, by source; the sources are rows of [`losses`](crate::snapshot::losses).
+    /// What the collector has lost so far, by source. The sources are rows of [`losses`](crate::snapshot::losses).
     fn lost(&self) -> &[(&'static str, u64)] {
         &[]
     }
 
-    /// Reads what belongs to one container into its row. Called for every living container at every tick, and once more
-    /// when the kernel says that the last process has left. A file that has vanished is not an error: the row keeps
-    /// what was read last.
+    /// Reads the values of one container into its row. Called for every running container at every tick, and once more
+    /// when the kernel reports that the last process has exited. A file that no longer exists is not an error: the row
+    /// keeps the last values.
     ///
     /// # Errors
-    /// What was attempted and on what; counted, logged once per kind, and the other containers go on.
+    /// What was attempted, and on what. The error is counted and logged once per kind, and does not affect other
+    /// containers.
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()>;
 
-    /// True if what it reads outlives the cgroup, as counters in kernel maps do. Only such collectors are asked about a
-    /// container that ended before it could be read for the first time.
+    /// True if the values outlive the cgroup, as counters in kernel maps do. Only such collectors are called for a
+    /// container that ended before it was read for the first time.
     fn outlives_cgroup(&self) -> bool {
         false
     }
 
-    /// Writes what belongs to the host as a whole into the snapshot. Called once per tick, after the containers.
+    /// Writes the values of the whole host into the snapshot. Called once per tick, after the containers.
     fn collect_host(&mut self, _host: &mut Host) {}
 
-    /// The container is gone: release what was held for it, such as open files.
+    /// Releases the state of a container that has ended, such as open files.
     fn forget(&mut self, _container: &Container) {}
 
-    /// Nobody holds this slot any more: clear its counters for the next holder.
+    /// Clears the counters of a slot that is free, for its next container.
     fn clear_slot(&mut self, _slot: u32) {}
 }
 
-/// Every collector, in the order in which they run.
+/// All collectors, in the order in which they run.
 pub const COLLECTORS: &[Spec] = &[
     cgroup::SPEC,
     machine::SPEC,
@@ -149,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collector_that_needs_kernel_programs_says_why_there_are_none() {
+    fn a_collector_that_needs_kernel_programs_reports_why_there_are_none() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("cgroup.controllers"), "cpu\n").unwrap();
         let (config, layout) = (Config::default(), Layout::detect(root.path()).unwrap());
@@ -167,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_knows_every_collector() {
+    fn the_configuration_has_a_key_for_every_collector() {
         let names: Vec<&str> = COLLECTORS.iter().map(|spec| spec.name).collect();
         assert_eq!(names, crate::config::Collectors::NAMES);
     }

@@ -1,15 +1,16 @@
 //! CPU, memory, block I/O, pressure, processes and limits of a container, from its cgroup files.
 //!
-//! Each file is opened once per container and read anew at every tick with one `pread` into one buffer: about
-//! 1 µs a file, some 20 µs for `memory.stat`. What changes rarely (limits) or is dear (lists) is opened, read and closed
-//! at the first five ticks and then at every tenth only, each container at a tick of its own. What only the container's own
-//! tasks can change (its threads) is left alone while it has used no CPU time; what mostly they change (I/O, pressure) is then
-//! read at every third tick. [`v1`] and [`v2`] say which
-//! file gives what; a hybrid host takes each controller from the tree that bears it, and pressure from its v2 tree.
+//! Each file is opened once per container and read at every tick, with one `pread` into a shared buffer. A read takes
+//! about 1 µs per file, and about 20 µs for `memory.stat`. Values that change rarely (limits) or are expensive (lists)
+//! are opened, read and closed at the first five ticks and then only at every tenth, at a different tick for each
+//! container. While a container has used no CPU time, values that only its own tasks can change (its threads) are not
+//! read, and values that mostly they change (I/O, pressure) are read at every third tick. [`v1`] and [`v2`] list the
+//! values of each file. On a hybrid host, each controller is read from the hierarchy that has it, and pressure from the
+//! v2 hierarchy.
 //!
-//! A file that is not there is looked for at five ticks, since runtimes make the v1 directories one after the
-//! other, and then no more, since an older kernel never has it (`memory.peak` came with 5.19). A container
-//! that has gone keeps what was read last.
+//! A missing file is retried at five ticks, because runtimes create the v1 directories one after the other. After that
+//! it is given up, because an older kernel never has it (`memory.peak` came with 5.19). When a container has ended, its
+//! row keeps the last values.
 
 mod block;
 mod huge_pages;
@@ -38,9 +39,10 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// What changes rarely is read at one of so many ticks,
+/// Values that change rarely are read at one of this many ticks.
 const RARE_EVERY_TICKS: u32 = 10;
-/// but at each of the first: a runtime makes the cgroup, which is read at once, and sets the limits then.
+/// At each of this many first ticks they are read, too: a runtime creates the cgroup, which is read at once, and sets
+/// the limits afterwards.
 const SETTLE_TICKS: u32 = 5;
 
 struct CgroupFiles {
@@ -52,20 +54,20 @@ struct CgroupFiles {
     containers: HashMap<u64, Files>,
 }
 
-/// What is held for one container.
+/// State of one container.
 struct Files {
     tracked: Tracked,
-    /// The generation of names that its devices have.
+    /// The generation of device names that its devices have.
     devices_named: u64,
 }
 
 impl CgroupFiles {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
         let layout = context.layout.clone();
-        let bears = |controller| layout.directory(controller, "/").is_some();
+        let has = |controller| layout.directory(controller, "/").is_some();
         anyhow::ensure!(
-            bears("cpu") || bears("cpuacct") || bears("memory"),
-            "find a cgroup controller that accounts: this host has neither cpu, cpuacct nor memory"
+            has("cpu") || has("cpuacct") || has("memory"),
+            "find a cgroup controller that counts usage: this host has none of cpu, cpuacct and memory"
         );
         Ok(Self {
             layout,
@@ -77,7 +79,7 @@ impl CgroupFiles {
         })
     }
 
-    /// The files that tell of a container on this host, each with its directory.
+    /// The files of a container that this host can have, each with its directory.
     fn track(&self, container: &Container) -> Tracked {
         let path = &container.identity.cgroup_path;
         let from = |controller, v2: &'static [Source], v1: &'static [Source]| {
@@ -90,7 +92,7 @@ impl CgroupFiles {
             from("cpu", v2::CPU, v1::CPU),
             from("memory", v2::MEMORY, v1::MEMORY),
             from("blkio", v2::IO, v1::BLKIO),
-            // Its files are the same in both.
+            // These files are the same in v1 and v2.
             from("pids", source::PIDS, source::PIDS),
             self.layout.unified(path).map(|directory| (directory, v2::PRESSURE)),
             self.huge_pages.then(|| from("hugetlb", huge_pages::V2, huge_pages::V1)).flatten(),
@@ -127,14 +129,14 @@ impl Collector for CgroupFiles {
     }
 }
 
-/// What follows from several files.
+/// Derives the values that depend on several files.
 fn settle(usage: &mut CgroupUsage) {
     let CgroupUsage { cpu, memory, limits, .. } = usage;
     memory.working_set_bytes = match (memory.usage_bytes, memory.inactive_file_bytes) {
         (Some(usage), Some(inactive)) => Some(usage.saturating_sub(inactive)),
         _ => None,
     };
-    // Without a quota the kernel counts no periods, or tells zeros.
+    // Without a quota the kernel counts no periods, or reports zeros.
     if limits.cpu_quota_us.is_none() {
         (cpu.periods, cpu.throttled_periods, cpu.throttled_ns) = (None, None, None);
         (cpu.burst_periods, cpu.burst_ns) = (None, None);

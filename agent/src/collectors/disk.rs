@@ -1,16 +1,16 @@
-//! Disk space that containers' writable layers take, and the limits of those that have one: without looking at files.
+//! Sizes and limits of containers' writable layers.
 //!
-//! Asked in this order: the filesystem, which keeps account where the layer has a project quota (`disk/project.rs`); the
-//! runtime, of Kubernetes' containers (`containers/cri/disk.rs`); and only where `disk.walk` is on, the files themselves
-//! (`disk/walk.rs`), at two per cent of a core and bounded. Where nobody tells, the value is absent. Docker's API is not
-//! asked: it walks.
+//! Sources, in order of preference: the filesystem, which accounts for the layer if it has a project quota
+//! (`disk/project.rs`); the runtime, for Kubernetes containers (`containers/cri/disk.rs`); and a bounded walk over the
+//! files at two per cent of a core, only if `disk.walk` is on (`disk/walk.rs`). If no source reports a value, the value
+//! is absent. Docker's API is not queried, because the daemon would walk.
 //!
-//! A thread of its own does all that every `disk.period_s` (`disk/thread.rs`), because a filesystem may hang; the tick takes
-//! the last reading, and once that is old the values are absent. The layer is found through one process of the container
-//! (`disk/layer.rs`), once.
+//! A separate thread reads the sources every `disk.period_s` (`disk/thread.rs`), because a filesystem may hang. The
+//! tick uses the last reading; when that reading is stale, the values are absent. A layer is located once, through one
+//! process of its container (`disk/layer.rs`).
 //!
-//! Cost: 16 µs per container and round, without walks, and a look into a table per tick. Layers are found from Linux 5.6
-//! on (`openat2`).
+//! Cost: 16 µs per container and round, without walks, and a map lookup per tick. Layers are found from Linux 5.6 on
+//! (`openat2`).
 
 mod directory;
 mod layer;
@@ -51,35 +51,36 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// What was read is old after so many periods.
+/// A reading is stale after this many periods.
 const STALE_PERIODS: u32 = 3;
 
-/// From a container's cgroup until its first process is in its own root takes a runtime some tenths of a second.
+/// A runtime needs some tenths of a second from creating a container's cgroup until the first process is in the
+/// container's root.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How to look.
+/// Settings of the collector.
 struct Options {
     layout: Layout,
     proc_root: PathBuf,
     sys_root: PathBuf,
     period: Duration,
-    /// How long a container must have been there to be looked at.
+    /// Minimum age of a container before its layer is looked up.
     settle: Duration,
     walk: bool,
     bounds: Bounds,
-    /// What runtimes tell.
-    told: Layers,
+    /// Sizes that runtimes report.
+    reported: Layers,
 }
 
 struct Disk {
     shared: Shared,
     period: Duration,
     reading: Option<Arc<Reading>>,
-    /// The number of the reading that is valid now; 0 for none.
+    /// The number of the current reading; 0 if there is none.
     number: u64,
-    /// The number of the reading that each container's row is of.
+    /// For each container, the number of the reading that its row shows.
     rows: HashMap<u64, u64>,
-    /// Why writable layers cannot be found.
+    /// Why writable layers cannot be found on this host.
     limitation: Option<String>,
     /// Walks that were given up.
     lost: [(&'static str, u64); 1],
@@ -97,12 +98,12 @@ impl Disk {
             settle: SETTLE,
             walk: config.disk.walk,
             bounds: BOUNDS,
-            told: context.layers.clone(),
+            reported: context.layers.clone(),
         };
         Self::start(options)
     }
 
-    /// Starts the thread. Waits for nothing.
+    /// Starts the thread without waiting for it.
     fn start(options: Options) -> anyhow::Result<Self> {
         let (shared, period) = (Shared::default(), options.period);
         let limitation = process::limitation(&options.layout, &options.proc_root);

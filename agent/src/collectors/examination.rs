@@ -1,9 +1,9 @@
-//! What collectors report to `glassbox check`, beyond whether they start: whether this host has what they read, and what is
-//! known of it.
+//! Reports of collectors to `glassbox check`, in addition to whether they start: whether this host has what they read,
+//! and details about it.
 
 use crate::{config::Config, containers::cgroup::Layout, kernel::Kernel};
 
-/// What a collector may look at. Everything has started by then.
+/// What an examination may use. All collectors have been started by then.
 pub struct Host<'a> {
     /// The validated configuration.
     pub config: &'a Config,
@@ -11,7 +11,7 @@ pub struct Host<'a> {
     pub layout: &'a Layout,
     /// The loaded kernel programs, if there are any.
     pub kernel: Option<&'a Kernel>,
-    /// Whether the configuration switches the collector on.
+    /// True if the configuration enables the collector.
     pub is_on: bool,
 }
 
@@ -22,13 +22,13 @@ pub enum Verdict {
     Works,
     /// It works in part, or not at all.
     Degraded,
-    /// This host has nothing that it could apply to.
+    /// This host has nothing to measure.
     NotApplicable,
-    /// The configuration switches it off.
+    /// The configuration disables it.
     Off,
 }
 
-/// What was found.
+/// One result of an examination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How well it works.
@@ -48,19 +48,19 @@ impl Finding {
 /// The result for one collector.
 #[derive(Debug, Default)]
 pub struct Examination {
-    /// About the collector itself; `None` if its start is all there is to report.
+    /// About the collector itself; `None` if there is nothing to report besides its start.
     pub collector: Option<Finding>,
-    /// About what it reads, each with the subject of its row.
+    /// About the sources that it reads, each with the subject of its row.
     pub subjects: Vec<(String, Finding)>,
 }
 
-/// For collectors whose start is all there is to report.
+/// For collectors with nothing to report besides their start.
 #[must_use]
 pub fn of_start(_: &Host<'_>) -> Examination {
     Examination::default()
 }
 
-/// The error of a collector that this host has nothing for.
+/// The error of a collector with nothing to read on this host.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NothingToRead(pub &'static str);

@@ -1,12 +1,14 @@
-//! IP traffic of containers that share the host's network, whose interfaces are everybody's.
+//! IP traffic of containers on the host's network, which have no interfaces of their own.
 //!
-//! Kernel half: agent-ebpf/src/probes/host_network.rs, a pair of programs on the container's own v2 cgroup, attached when
-//! its first process has been seen in the host's network namespace for half a second. Counted from then on are packets of sockets that were made
-//! in the container: IP bytes of both versions, headers included, as the kernel handles them, so that a large transfer
-//! has one header in tens of KiB; loopback, too. What is forwarded for others is not. Needs CAP_NET_ADMIN.
+//! Kernel half: agent-ebpf/src/probes/host_network.rs, a pair of programs on the container's own v2 cgroup. They are
+//! attached when the container's first process has been in the host's network namespace for half a second. From then on
+//! they count packets of sockets that were created in the container: IP bytes of both versions, including headers and
+//! loopback traffic, as the kernel handles them, so a large transfer has one header per tens of KiB. Forwarded packets
+//! are not counted. Needs CAP_NET_ADMIN.
 //!
-//! Cost: nothing where no container shares the host's network; for each that does, a look-up per tick and some 110 ns for
-//! each of its packets, by the kernel's own statistics, whose clock is about half of that (6.18).
+//! Cost: nothing if no container is on the host's network. For each container that is, one map lookup per tick and
+//! about 110 ns per packet according to the kernel's program statistics, which cause about half of this time themselves
+//! (6.18).
 
 use std::{
     collections::HashMap,
@@ -46,28 +48,29 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// The pair that counts the packets of one cgroup.
+/// The pair of programs that counts the packets of one cgroup.
 pub const PROGRAMS: [CgroupProgram; 2] = [
     CgroupProgram::Ingress(programs::HOST_NETWORK_INGRESS),
     CgroupProgram::Egress(programs::HOST_NETWORK_EGRESS),
 ];
 
-/// A container whose processes do not show yet whose network they use is looked at again at so many ticks.
+/// The number of ticks at which a container is checked until the network of its processes is found.
 const ATTEMPTS: u8 = 10;
-/// A runtime puts a container's first process into the cgroup and only then into its own network: it must still be in
-/// the host's after this time.
+/// A runtime puts a container's first process into the cgroup first and into the container's own network later. Only a
+/// process that is still in the host's network after this time counts.
 const SETTLE: Duration = Duration::from_millis(500);
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let layout = context.layout.clone();
     if layout.mode() == Mode::V1 {
-        let reason = "find a v2 hierarchy: sockets know their v2 cgroup, and this host has none";
+        let reason = "find a v2 hierarchy: the kernel records only the v2 cgroup of a socket, and this host has no v2 hierarchy";
         return Err(NothingToRead(reason).into());
     }
     let proc_root = context.config.paths.proc.clone();
     process::same_namespace(&proc_root)?;
     let kernel = context.kernel()?;
-    // Whether it may be, at once and not with the first container: on the root, and off again.
+    // Attach to the root and detach at once, so that missing support is reported at the start and not with the first
+    // container.
     drop(kernel.attach_to_cgroup(&PROGRAMS, &layout.primary("/"))?);
     let host_namespace = process::host_network_namespace(&proc_root)?;
     Ok(Box::new(Collecting {
@@ -88,16 +91,16 @@ struct Collecting {
     limitation: Option<String>,
     counts: SlotArray<HostNetworkCounters>,
     containers: HashMap<u64, State>,
-    /// Containers in the host's network to which nothing is attached yet, with their cgroups.
+    /// Containers on the host's network with no programs attached yet, with their cgroups.
     found: Vec<(u64, PathBuf)>,
 }
 
 enum State {
-    /// Not seen in any network, at so many ticks.
+    /// No network found yet, after this many attempts.
     Unknown(u8),
-    /// Seen in the host's network, maybe on its way into another.
+    /// Seen in the host's network, maybe before moving to its own.
     Seen(Instant),
-    /// Not the host's network, or nothing could be attached.
+    /// In another network, or attaching failed.
     Elsewhere,
     /// In the host's network.
     Found,
@@ -106,20 +109,20 @@ enum State {
 }
 
 impl Collecting {
-    /// Whether the container is in the host's network; `None` if no process of it could be looked at.
+    /// True if the container is in the host's network; `None` if no process of it can be inspected.
     fn look(&self, container: &Container) -> anyhow::Result<Option<bool>> {
         let path = &container.identity.cgroup_path;
         let Some(process) = process::any_of(&self.layout, path)? else { return Ok(None) };
         let namespace = match process::network_namespace(&self.proc_root, &process) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(error).with_context(|| {
-                    format!("look up the network of process {process} (needs CAP_SYS_PTRACE)")
+                    format!("look up the network namespace of process {process} (needs CAP_SYS_PTRACE)")
                 });
             }
             Err(_) => return Ok(None),
             Ok(namespace) => namespace,
         };
-        // Had the process ended meanwhile, its number could be another's by now.
+        // If the process has ended since, another process may have its ID.
         let is_member = process::is_member(&self.layout, path, &process);
         Ok(is_member.then_some(namespace == self.host_namespace))
     }
@@ -133,7 +136,7 @@ impl Collector for Collecting {
             *state = match kernel.attach_to_cgroup(&PROGRAMS, &directory) {
                 Ok(links) => State::Counted { _links: links },
                 Err(error) => {
-                    tracing::warn!("leave out the host network of a container: {error:#}");
+                    tracing::warn!("a container on the host's network is not counted: {error:#}");
                     State::Elsewhere
                 }
             };

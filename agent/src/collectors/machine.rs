@@ -1,8 +1,8 @@
 //! CPUs, memory and identity of the host.
 //!
-//! Read at the start and every five minutes, since CPUs and swap may come and go: some ten small files and two for each
-//! CPU, about 20 µs each. Where the agent runs in a container that sees the host's processes, identity is that of the
-//! host, through the root of process 1.
+//! Read at the start and every five minutes, because CPUs and swap may be added or removed. This reads about ten small
+//! files and two per CPU, at about 20 µs each. If the agent runs in a container that sees the host's processes, the
+//! identity is that of the host, read through the root of process 1.
 
 use std::{
     collections::BTreeSet,
@@ -27,9 +27,9 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// How long what was read is taken for true.
+/// Time until the files are read again.
 const KEPT: Duration = Duration::from_secs(300);
-/// More CPUs than this are not looked at one by one.
+/// The highest CPU number that is considered.
 const CPUS_MAX: u32 = 16_384;
 
 struct MachineFiles {
@@ -66,7 +66,7 @@ fn read(proc_root: &Path, sys_root: &Path) -> Machine {
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines().next().unwrap_or_default().trim().to_owned()
     };
-    // A file of the host, also where the agent's own root is another.
+    // Reads a file of the host, even if the agent has another root.
     let of_host = |path: &str| {
         let through_init = proc_root.join("1/root").join(path);
         fs::read_to_string(through_init).or_else(|_| fs::read_to_string(Path::new("/").join(path)))
@@ -92,7 +92,7 @@ fn read(proc_root: &Path, sys_root: &Path) -> Machine {
     }
 }
 
-/// A list of CPUs as the kernel writes it: `0-3,8`.
+/// Parses a list of CPUs in the kernel's format: `0-3,8`.
 fn online(text: &str) -> BTreeSet<u32> {
     let ranges = text.split(',').filter_map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -101,7 +101,7 @@ fn online(text: &str) -> BTreeSet<u32> {
     ranges.flatten().collect()
 }
 
-/// How many cores and packages these CPUs are. Unknown where the kernel does not tell of each.
+/// The numbers of cores and packages of these CPUs. Unknown unless the kernel reports the topology of each.
 fn topology(directory: &Path, cpus: &BTreeSet<u32>) -> (Option<u64>, Option<u64>) {
     let number = |cpu: u32, file: &str| -> Option<i64> {
         let path = directory.join(format!("cpu{cpu}/topology")).join(file);
@@ -157,7 +157,7 @@ mod tests {
         for cpu in 0..8 {
             let topology = format!("sys/devices/system/cpu/cpu{cpu}/topology");
             files.push((format!("{topology}/physical_package_id"), format!("{}\n", cpu / 4)));
-            // Numbered anew in each package.
+            // Core IDs start at 0 in each package.
             files.push((format!("{topology}/core_id"), format!("{}\n", cpu / 2 % 2)));
         }
         let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_does_not_tell_is_unknown() {
+    fn values_that_the_host_does_not_report_are_unknown() {
         let machine =
             host(&[("sys/devices/system/cpu/online", "0,2-3\n"), ("proc/meminfo", "MemTotal: x kB\n")]);
         assert_eq!(machine.logical_cpus, Some(3));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_cpus_that_is_nonsense_is_none_and_never_endless() {
+    fn a_malformed_list_of_cpus_is_empty_and_a_huge_one_is_bounded() {
         for nonsense in ["", "x", "3-", "-", "5-2", "99999999999-1"] {
             assert!(online(nonsense).is_empty(), "{nonsense}");
         }

@@ -1,15 +1,15 @@
-//! Interface counters of a container's own network namespace, from `/proc/PID/net/dev`, and, where configured, its
+//! Interface counters of a container's own network namespace, from `/proc/PID/net/dev`, and, if configured, its
 //! [`sockets`] by state.
 //!
-//! The file is opened once, through any process of the container, and then shows the same namespace for as
-//! long as it is held, also when that process has ended: one `pread` or two per container and tick, some 10
-//! µs. At a container's first ticks the namespace is looked up again: a runtime's first process enters it only after it
-//! has entered the cgroup. A container in the host's network has no series, and of those that share a namespace only the first
-//! one met has, so that nothing is counted twice. Reading another process's namespace takes the right to
-//! trace it, which root has.
+//! The file is opened once, through any process of the container. While it is open, it shows the same namespace, even
+//! after that process has ended. This costs one or two `pread` calls per container and tick, about 10 µs. At a
+//! container's first ticks the namespace is checked again, because a runtime's first process enters its namespace only
+//! after it has entered the cgroup. A container in the host's network has no series. If several containers share a
+//! namespace, only the first one found has series, so that nothing is counted twice. Reading another process's
+//! namespace needs the right to trace that process, which root has.
 //!
-//! Left out are the loopback and the interfaces by which a container reaches containers of its own (`veth*`,
-//! `docker*`, `nerdctl*`), as cAdvisor does. No kernel is too old.
+//! Excluded are the loopback interface and the interfaces through which a container reaches nested containers (`veth*`,
+//! `docker*`, `nerdctl*`), as in cAdvisor. All supported kernels have these files.
 
 mod device;
 mod sockets;
@@ -39,11 +39,11 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// A container without a namespace of its own is looked at again at every so many ticks: the one that it
-/// shares a namespace with may have gone, or its first process was not there yet.
+/// A container without a namespace of its own is checked again once in this many ticks: the container that it shares a
+/// namespace with may have ended, or its first process may not have existed yet.
 const RETRY_EVERY_TICKS: u32 = 10;
-/// At so many first ticks a container without processes is looked at every time, and at as many after its namespace was
-/// opened, whether its processes are still in that one.
+/// A container without processes is checked at each of this many first ticks. For as many ticks after its namespace was
+/// opened, the agent checks that its processes are still in that namespace.
 const FIRST_TICKS: u32 = 5;
 
 struct Network {
@@ -52,9 +52,9 @@ struct Network {
     host_namespace: u64,
     limitation: Option<String>,
     containers: HashMap<u64, Tracked>,
-    /// The container that bears the series of a namespace, by its inode. The file that is held keeps the
-    /// kernel from giving the number to another one.
-    bearers: HashMap<u64, u64>,
+    /// The container that has the series of a namespace, by the namespace's inode. The open file keeps the kernel from
+    /// reusing the inode number.
+    owners: HashMap<u64, u64>,
     devices: Devices,
     sockets: SocketTables,
 }
@@ -67,7 +67,7 @@ struct Tracked {
     failed: Option<String>,
 }
 
-/// A namespace of which a container bears the series.
+/// A namespace with its series in a container's row.
 struct Namespace {
     inode: u64,
     device_file: File,
@@ -86,13 +86,13 @@ impl Network {
             proc_root,
             host_namespace,
             containers: HashMap::new(),
-            bearers: HashMap::new(),
+            owners: HashMap::new(),
             devices: Devices::new(),
             sockets: SocketTables::new(context.config),
         })
     }
 
-    /// Opens the counters of the container's namespace, if they are its to bear.
+    /// Opens the counters of the container's namespace, unless another container or the host has that namespace.
     fn open(&self, container: &Container) -> anyhow::Result<Option<(Namespace, SocketFiles)>> {
         let path = &container.identity.cgroup_path;
         let Some(process) = process::any_of(&self.layout, path)? else {
@@ -103,7 +103,7 @@ impl Network {
             let device_file = File::open(directory.join("net/dev"))?;
             Ok((Namespace { inode, device_file, age_ticks: 0 }, self.sockets.open(&directory)))
         });
-        // Had the process ended meanwhile, its number could be another's by now.
+        // If the process has ended since, another process may have its ID.
         if !process::is_member(&self.layout, path, &process) {
             return Ok(None);
         }
@@ -112,11 +112,11 @@ impl Network {
         }
         let (namespace, sockets) =
             opened.with_context(|| format!("open the network namespace of process {process}"))?;
-        let shared = namespace.inode == self.host_namespace || self.bearers.contains_key(&namespace.inode);
+        let shared = namespace.inode == self.host_namespace || self.owners.contains_key(&namespace.inode);
         Ok((!shared).then_some((namespace, sockets)))
     }
 
-    /// True if the container's processes are in another namespace than the one that was opened a few ticks ago.
+    /// True if the container's processes are in another namespace than the one opened a few ticks ago.
     fn has_moved(&mut self, container: &Container) -> bool {
         let tracked = self.containers.get_mut(&container.key);
         let Some(namespace) = tracked.and_then(|tracked| tracked.namespace.as_mut()) else { return false };
@@ -130,12 +130,12 @@ impl Network {
         process::network_namespace(&self.proc_root, &process).is_ok_and(|inode| inode != namespace.inode)
     }
 
-    /// Lets go of the container's namespace.
+    /// Closes the container's namespace.
     fn release(&mut self, key: u64) {
         self.sockets.forget(key);
         let namespace = self.containers.get_mut(&key).and_then(|tracked| tracked.namespace.take());
         if let Some(namespace) = namespace {
-            self.bearers.remove(&namespace.inode);
+            self.owners.remove(&namespace.inode);
         }
     }
 }
@@ -161,13 +161,13 @@ impl Collector for Network {
                 return Ok(());
             };
             self.sockets.hold(container.key, sockets);
-            self.bearers.insert(namespace.inode, container.key);
+            self.owners.insert(namespace.inode, container.key);
             self.containers.entry(container.key).or_default().namespace = Some(namespace);
         }
         let held = self.containers.get(&container.key).and_then(|tracked| tracked.namespace.as_ref());
         let Some(namespace) = held else { return Ok(()) };
         let read = self.devices.read(&namespace.device_file).context("read interface counters")?;
-        // When a container ends, its runtime takes the interfaces away; what they last showed is to stay.
+        // When a container ends, its runtime removes the interfaces. The row keeps their last values.
         if read.len() >= row.network.len()
             || process::any_of(&self.layout, &container.identity.cgroup_path).is_ok_and(|one| one.is_some())
         {
@@ -191,7 +191,7 @@ impl Collector for Network {
     }
 }
 
-/// True if the process has ended since it was found: its directory is gone, or empty.
+/// True if the process has ended since it was found: its directory does not exist or is empty.
 fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }

@@ -1,7 +1,7 @@
-//! What each container asks of the NVIDIA driver, from its ioctls.
+//! Each container's requests to the NVIDIA driver, from its ioctls.
 //!
-//! Kernel half: agent-ebpf/src/probes/nvidia_driver.rs. The programs are attached only while there is a driver; [`presence`]
-//! decides when. This half reads two hash maps once per tick, some 2 µs per combination of container, device and
+//! Kernel half: agent-ebpf/src/probes/nvidia_driver.rs. The programs are attached only while a driver is loaded (see
+//! [`presence`]). This half reads two hash maps once per tick, about 2 µs per combination of container, device and
 //! command, and one array element per container.
 
 mod devices;
@@ -56,12 +56,12 @@ pub const SPEC: Spec = Spec {
 
 const SYS: &str = "/sys";
 
-/// Containers are read between ticks, too, when they are born and for the last time, which comes in storms: the maps are
-/// read this often within [`STORM_WINDOW`] at most.
+/// Containers are also read between ticks, after they start and when they end, and such readings come in bursts. The
+/// maps are read at most this many times within [`STORM_WINDOW`].
 const STORM_READINGS: u32 = 16;
 const STORM_WINDOW: Duration = Duration::from_millis(20);
 
-/// The driver of this host in a few words; `None` where there is none.
+/// A short description of this host's driver; `None` if no driver is loaded.
 #[must_use]
 pub fn describe(config: &Config) -> Option<String> {
     let devices = devices::devices(&config.paths.proc, &config.nvidia_driver);
@@ -74,7 +74,7 @@ fn examine(host: &examination::Host<'_>) -> Examination {
     let driver = describe(host.config);
     let collector = match (&driver, host.kernel.map(|kernel| kernel.method(SPEC.name))) {
         (None, _) => {
-            let text = "no NVIDIA driver is loaded; traced as soon as one is";
+            let text = "no NVIDIA driver is loaded; the agent traces it as soon as one is";
             Some(Finding::new(Verdict::NotApplicable, text))
         }
         (Some(_), Some(Err(error))) => Some(Finding::new(Verdict::Degraded, format!("{error:#}"))),
@@ -84,20 +84,20 @@ fn examine(host: &examination::Host<'_>) -> Examination {
     Examination { collector, subjects: driver.map(subject).into_iter().collect() }
 }
 
-/// The release, and whether its structures are known.
+/// Describes the release, and whether its structures are known.
 fn described(release: Option<Release>) -> String {
     let Some(release) = release else {
-        return "release unknown: commands whose structure depends on it are not decoded; set nvidia_driver.release"
+        return "release unknown: commands with a structure that depends on the release are not decoded; set nvidia_driver.release"
             .into();
     };
     let (oldest, newest) = (layouts::OLDEST, layouts::NEWEST);
     match layouts::support(Some(release)) {
         LayoutSupport::AssumedNewest => format!(
-            "release {release} is newer than {newest}, the newest whose structures are known: it is decoded as \
+            "release {release} is newer than {newest}, the newest release with known structures: it is decoded as \
              {newest}; statuses of UVM commands may be wrong if their structures have changed"
         ),
         LayoutSupport::AssumedOldest => format!(
-            "release {release} is older than {oldest}, the oldest whose structures are known: it is decoded as \
+            "release {release} is older than {oldest}, the oldest release with known structures: it is decoded as \
              {oldest}; statuses may be wrong"
         ),
         LayoutSupport::Known | LayoutSupport::UnknownRelease => format!("release {release}"),
@@ -110,7 +110,7 @@ struct NvidiaDriver {
     calls: BySlot<CallKey, Histogram>,
     failures: BySlot<FailureKey, u64>,
     slots: SharedSlotArray<DriverSlot>,
-    /// When the current window began, and how often the maps were read in it.
+    /// When the current window started, and how often the maps were read in it.
     readings: (Instant, u32),
     tracing: DriverTracing,
     commands_by_slot: HashMap<u32, Vec<CommandUsage>>,
@@ -138,7 +138,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
 }
 
 impl NvidiaDriver {
-    /// False in a storm of readings.
+    /// False after too many readings in the current window.
     fn may_read(&mut self) -> bool {
         if self.readings.0.elapsed() >= STORM_WINDOW {
             self.readings = (Instant::now(), 0);
@@ -242,10 +242,10 @@ impl Collector for NvidiaDriver {
     }
 }
 
-/// The clock of the programs.
+/// The clock that the programs use.
 fn monotonic_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live value of the type asked for.
+    // SAFETY: the pointer is to a valid timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }

@@ -1,19 +1,20 @@
-//! GPUs by NVML, NVIDIA's management library: the values of each GPU, and what each container does on it.
+//! GPU metrics from NVML, NVIDIA's management library: the values of each GPU, and each container's use of it.
 //!
-//! The library is loaded at run time from `nvml.library`; a host without it has no GPU rows, and it is looked for again
-//! every 10 s. A thread of its own calls it (`nvml/thread.rs`), because a call may hang; the tick takes the latest
-//! reading, and once that is old the values are absent.
+//! The library is loaded at run time from `nvml.library`. A host without it has no GPU rows, and loading is retried
+//! every 10 s. A separate thread calls the library (`nvml/thread.rs`), because a call may hang. The tick uses the
+//! latest reading; when that reading is stale, the values are absent.
 //!
-//! Every `nvml.sample_ms` the thread takes in what changes fast: the driver's own buffer of utilization samples, memory
-//! and momentary power. Once per tick it reads everything, and the processes on each GPU. In between it waits for Xid
-//! errors. A GPU that falls off the bus or waits for a reset shows nothing but that it is down; the others go on, and
-//! after 10 s the library is loaded anew, which is the only way to find such a GPU again. As long as that does not help,
-//! the wait doubles up to 10 minutes (`nvml/backoff.rs`). GPUs that the kernel driver lists and NVML does not are shown as
-//! down (`nvml/driver_gpus.rs`). Impossible values are left out (`nvml/plausible.rs`, `nvml/meter.rs`).
+//! Every `nvml.sample_ms` the thread samples values that change fast: the driver's own buffer of utilization samples,
+//! memory and momentary power. Once per tick it reads all values, and the processes on each GPU. In between it waits
+//! for Xid errors. For a GPU that falls off the bus or requires a reset, the only value is that it is down; the other
+//! GPUs are not affected. The thread then reloads the library, at most once every 10 s, because NVML finds such a GPU
+//! again in no other way. While reloading does not help, the wait doubles up to 10 minutes (`nvml/backoff.rs`). GPUs
+//! that the kernel driver lists but NVML does not report are shown as down (`nvml/driver_gpus.rs`). Impossible values
+//! are dropped (`nvml/plausible.rs`, `nvml/meter.rs`).
 //!
-//! Cost: some 40 calls per GPU and tick and 3 per sample; what a GPU does not support is asked for every 60th time only.
-//! How long they take is the driver's affair, see `glassbox_nvml_reading_duration_seconds`. Drivers from 510 on name
-//! processes in a form that this reads; older ones show the GPUs only.
+//! Cost: about 40 calls per GPU and tick, and 3 per sample. Calls that a GPU does not support are retried only at every
+//! 60th time. The duration of calls depends on the driver, see `glassbox_nvml_reading_duration_seconds`. Drivers from
+//! 510 on list processes in a format that this collector reads; older drivers provide only the values of GPUs.
 
 mod backoff;
 mod calls;
@@ -64,29 +65,29 @@ pub const SPEC: Spec = Spec {
     examine: examination::examine,
 };
 
-/// How long to wait before a library or a GPU that is not there is looked for again: at first, and at most.
+/// Time until loading the library, or finding a missing GPU, is retried: at first, and at most.
 const RETRY: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
 const SYS: &str = "/sys";
-/// A reading is old after so many ticks, and not before [`STALE_AFTER`].
+/// A reading is stale after this many ticks, but not before [`STALE_AFTER`].
 const STALE_TICKS: u32 = 3;
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// How to read.
+/// Settings of the collector.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The library: a path, or a name that the dynamic linker finds.
+    /// The library: a path, or a name for the dynamic linker.
     pub library: OsString,
-    /// Time between two samples of what changes fast.
+    /// Time between two samples of fast-changing values.
     pub sample: Duration,
-    /// Time between two readings of everything.
+    /// Time between two readings of all values.
     pub tick: Duration,
-    /// Time after which a library or a GPU that was not there is looked for again. Doubles with each attempt without
-    /// success,
+    /// Time until loading the library, or finding a missing GPU, is retried. Doubles with each unsuccessful attempt, up
+    /// to `retry_max`.
     pub retry: Duration,
-    /// up to this.
+    /// The longest time between two attempts.
     pub retry_max: Duration,
-    /// Where sysfs is mounted.
+    /// The mount point of sysfs.
     pub sys_root: PathBuf,
 }
 
@@ -118,16 +119,16 @@ impl Nvml {
         Self::start(Options::from(context.config), &context.config.paths.proc, context.layout)
     }
 
-    /// Starts the thread. Waits for nothing.
+    /// Starts the thread without waiting for it.
     ///
     /// # Errors
-    /// No thread could be started.
+    /// If the thread cannot be started.
     pub fn start(options: Options, proc_root: &std::path::Path, layout: &Layout) -> anyhow::Result<Self> {
         let latest = Latest::default();
         let stale_after = STALE_AFTER.max(options.tick * STALE_TICKS);
         let hostname = fs::read_to_string(proc_root.join("sys/kernel/hostname")).unwrap_or_default();
         let record = record(&options, proc_root, layout);
-        let (lost, shared) = ("GPUs are not read", latest.clone());
+        let (lost, shared) = ("GPU metrics are absent", latest.clone());
         let work = move |stop: &Stop| thread::run(&options, record, &shared, stop);
         let thread = Thread::start("glassbox-nvml", lost, work)?;
         let hostname = hostname.trim().to_owned();
@@ -135,7 +136,7 @@ impl Nvml {
         Ok(Self { latest, reading: None, stale_after, hostname, runs, _thread: thread })
     }
 
-    /// The reading, unless it is old.
+    /// The last reading, unless it is stale.
     fn current(&self) -> Option<&Reading> {
         let reading = self.reading.as_deref()?;
         (reading.taken?.elapsed() <= self.stale_after).then_some(reading)
@@ -153,7 +154,7 @@ impl Collector for Nvml {
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         let shares = self.shares(container).cloned().unwrap_or_default();
-        // On a GPU that says nothing, what the container has used up stays.
+        // If a GPU reports nothing, the totals of the container stay.
         let silent = row.gpus.iter().filter(|old| shares.iter().all(|new| new.index != old.index));
         let mut gpus: Vec<_> = silent.map(ContainerGpu::totals).collect();
         gpus.extend(self.runs.of_this_run(container, shares));
@@ -172,7 +173,7 @@ impl Collector for Nvml {
         let up = current.is_some_and(|reading| reading.up);
         host.gpus = match (current, last) {
             (Some(reading), _) => reading.gpus.clone(),
-            // NVML hangs: the GPUs are there, but nothing is known of them.
+            // NVML hangs: the GPUs are listed without values.
             (None, Some(reading)) => reading.gpus.iter().map(silent).collect(),
             (None, None) => Vec::new(),
         };
@@ -190,7 +191,7 @@ impl Collector for Nvml {
     }
 }
 
-/// A GPU that the driver lists and NVML does not.
+/// A GPU that the driver lists and NVML does not report.
 fn unreported_gpu(pci_bus_id: &str) -> Gpu {
     Gpu { pci_bus_id: pci_bus_id.to_owned(), known_by: KnownBy::Driver, ..Gpu::default() }
 }
@@ -200,7 +201,7 @@ fn record(options: &Options, proc_root: &std::path::Path, layout: &Layout) -> Re
     Record::new(owners, DriverGpus::new(proc_root, &options.sys_root))
 }
 
-/// Who a GPU is, and nothing else.
+/// The GPU's identity without any values.
 fn silent(gpu: &Gpu) -> Gpu {
     Gpu {
         index: gpu.index,
@@ -212,8 +213,8 @@ fn silent(gpu: &Gpu) -> Gpu {
     }
 }
 
-/// Loads the library, reads everything once and unloads it, in this thread: for `glassbox check` and for tests. May
-/// hang as long as NVML does.
+/// Loads the library, reads all values once and unloads the library, in the calling thread. For `glassbox check` and
+/// for tests. Hangs if NVML hangs.
 #[must_use]
 pub fn read_once(options: &Options, proc_root: &std::path::Path, layout: &Layout) -> Reading {
     let mut record = record(options, proc_root, layout);

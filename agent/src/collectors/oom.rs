@@ -1,13 +1,14 @@
-//! Processes of a container that the kernel killed because memory ran out.
+//! OOM kills of a container's processes.
 //!
-//! Two sources. The kernel's own account is a file, v2 `memory.events` (`oom_kill`) or v1 `memory.oom_control`
-//! (`oom_kill`, 4.13): exact, but a container whose main process is killed loses its cgroup within milliseconds, so the
-//! last reading comes too late. The kernel program (agent-ebpf/src/probes/oom.rs, 5.5) marks each kill in the
-//! container's slot, which user space still holds then, but knows of none from before the agent's start.
+//! There are two sources. The kernel's own count is in a file, `memory.events` (v2) or `memory.oom_control` (v1), in
+//! the line `oom_kill` (from 4.13 on). It is exact, but when a container's main process is killed, its cgroup
+//! disappears within milliseconds, before the agent can read the file again. The kernel program
+//! (agent-ebpf/src/probes/oom.rs, from 5.5 on) counts each kill in the container's slot, which user space still holds
+//! at that time, but has no kills from before the agent's start.
 //!
-//! They are joined, never added: [`account`] says how. Cost: one map look-up per tick for the host; a container's slot
-//! and file are read when it is first seen and when anything on the host was killed. Without the program, the file of
-//! each container at every tick.
+//! The two counts are joined, never added; see [`account`]. Cost: one map lookup per tick for the host. A container's
+//! slot and file are read when the container is first seen, and when any process on the host was killed. Without the
+//! program, the file of each container is read at every tick.
 
 mod account;
 
@@ -41,12 +42,12 @@ pub const SPEC: Spec = Spec {
     examine,
 };
 
-/// Longer than either file.
+/// Larger than either file.
 const FILE_BYTES: usize = 512;
 
 struct Oom {
     layout: Layout,
-    /// Whether a file counts the kills of nested cgroups, too.
+    /// True if a file also counts the kills of nested cgroups.
     files_count_nested: bool,
     marks: Option<Marks>,
     containers: HashMap<u64, Tracked>,
@@ -61,10 +62,10 @@ struct Marks {
 
 struct Tracked {
     path: Option<PathBuf>,
-    /// Held open where it is read at every tick.
+    /// Held open if it is read at every tick.
     file: Option<File>,
     account: Account,
-    /// Kills on the whole host when it was last read.
+    /// Kills on the whole host when this container was last read.
     on_host: Option<u64>,
 }
 
@@ -76,10 +77,10 @@ impl Oom {
             Err(error) => {
                 anyhow::ensure!(
                     layout.directory("memory", "/").is_some(),
-                    "find who tells of kills: this host has no memory controller, and {error:#}"
+                    "find a source of OOM kills: this host has no memory controller, and {error:#}"
                 );
                 tracing::warn!(
-                    "OOM kills may be undercounted: the last kill of a container that is killed whole is missed: {error:#}"
+                    "OOM kills are counted from cgroup files only, so a kill that ends its container is missed: {error:#}"
                 );
                 None
             }
@@ -95,7 +96,7 @@ fn marks(kernel: &mut Kernel) -> anyhow::Result<Marks> {
     Ok(Marks { kills: kernel.shared_slot_array(maps::OOM_KILLS)?, on_host: 0 })
 }
 
-/// Whether cgroups v2 are mounted so that `memory.events` leaves nested cgroups out (5.2).
+/// True if cgroups v2 are mounted so that `memory.events` excludes nested cgroups (from 5.2 on).
 fn events_are_local(proc_root: &Path) -> bool {
     let mounts = std::fs::read_to_string(proc_root.join("self/mounts")).unwrap_or_default();
     let columns = mounts.lines().map(|line| line.split(' ').skip(2));
@@ -109,7 +110,7 @@ fn examine(host: &examination::Host<'_>) -> Examination {
         return Examination::default();
     }
     let verdict = if host.config.kernel.enabled { Verdict::Degraded } else { Verdict::Off };
-    let text = "from cgroup files only: the last kill of a container that is killed whole is missed";
+    let text = "from cgroup files only: a kill that ends its container is missed";
     Examination { collector: Some(Finding::new(verdict, text)), ..Examination::default() }
 }
 
@@ -133,8 +134,8 @@ impl Collector for Oom {
         if on_host.is_some() && tracked.on_host == on_host {
             return Ok(());
         }
-        // In this order: the kernel enters a kill in the file before it marks the victim, so every kill that is marked
-        // here is in the file there.
+        // The slot is read before the file. The kernel counts a kill in the file before it marks the victim, so every
+        // kill counted in the slot is already in the file.
         let marked = match (&self.marks, container.slot) {
             (Some(marks), Some(slot)) => Some(marks.kills.get(slot)?),
             _ => None,
@@ -164,7 +165,7 @@ impl Collector for Oom {
 }
 
 impl Tracked {
-    /// The file's count. A file that is not there, or not any more, tells nothing.
+    /// The file's count; `None` if the file does not exist (any more).
     fn read(&mut self, keep_open: bool) -> Option<u64> {
         let mut buffer = [0; FILE_BYTES];
         let opened = match &self.file {
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kills_are_found_in_either_file() {
+    fn oom_kill_is_read_from_either_file() {
         assert_eq!(kills(b"low 0\nhigh 0\nmax 35\noom 2\noom_kill 1\noom_group_kill 0\n"), Some(1));
         assert_eq!(kills(b"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"), Some(4));
         for text in [&b"oom_kill_disable 0\nunder_oom 0\n"[..], b"", b"oom_kill -1\n", b"oom_kill \xff\n"] {
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_counts_local_events_is_known() {
+    fn a_mount_with_local_events_is_recognized() {
         let proc = tempfile::tempdir().unwrap();
         std::fs::create_dir(proc.path().join("self")).unwrap();
         for (options, local) in
@@ -216,7 +217,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics_and_the_count_is_the_files(
+        fn no_text_panics_and_the_count_is_read_from_the_file(
             bytes in proptest::collection::vec(0u8.., 0..100), lines in "([a-z_]{0,8} [0-9-]{0,25}\n){0,4}", count: u64,
         ) {
             let _ = (kills(&bytes), kills(lines.as_bytes()));

@@ -1,7 +1,7 @@
-//! Run-queue waits, time on CPU and context switches per container.
+//! Run-queue latency, on-CPU time and context switches per container.
 //!
-//! Kernel half: agent-ebpf/src/probes/scheduler.rs, tp_btf `sched_switch` (5.5). This half sums a container's slot over
-//! the CPUs: one map look-up of about 1 KiB per CPU for each container and tick.
+//! Kernel half: agent-ebpf/src/probes/scheduler.rs, tp_btf `sched_switch` (from 5.5 on). This half sums a container's
+//! slot over the CPUs: one map lookup of about 1 KiB per CPU, for each container and tick.
 
 use glassbox_ebpf::{maps, scheduler::SchedulerCounters};
 

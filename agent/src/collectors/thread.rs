@@ -1,5 +1,5 @@
-//! A thread beside the tick, for calls that may hang for as long as they like, into NVML or a filesystem: nobody waits for
-//! it, neither the tick nor the end of the agent.
+//! A thread besides the tick, for calls that may hang indefinitely, into NVML or a filesystem. Neither the tick nor the
+//! agent's shutdown waits for such a call.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,24 +9,24 @@ use std::{
 
 use anyhow::Context as _;
 
-/// How long the end of the agent waits for an orderly end.
+/// How long the agent's shutdown waits for the thread to end.
 const FAREWELL: Duration = Duration::from_millis(250);
 
-/// Ends the thread when dropped, or leaves it behind in a call that hangs.
+/// Ends the thread when dropped. A thread in a hanging call is left running.
 pub(super) struct Thread {
     stop: Option<Sender<()>>,
     ended: Receiver<()>,
 }
 
-/// Tells the thread that it is to end.
+/// Reports to the thread that it has to end.
 pub(super) struct Stop(Receiver<()>);
 
 impl Thread {
-    /// Starts `work` on a thread of this name, which is shown by at most 15 bytes. Should it panic, the log says what is
-    /// `lost` with it.
+    /// Starts `work` on a thread with this name; the kernel shows the first 15 bytes. If the thread panics, the log
+    /// names `lost`, the values that are no longer updated.
     ///
     /// # Errors
-    /// No thread could be started.
+    /// If the thread could not be started.
     pub(super) fn start(
         name: &str,
         lost: &'static str,
@@ -56,7 +56,7 @@ impl Drop for Thread {
 }
 
 impl Stop {
-    /// Waits; true where the thread is to end.
+    /// Waits for up to this time. Returns true as soon as the thread has to end.
     pub(super) fn comes_within(&self, wait: Duration) -> bool {
         self.0.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
@@ -69,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_ends_with_its_owner_and_one_that_hangs_or_panics_keeps_nobody() {
+    fn a_thread_ends_with_its_owner_and_one_that_hangs_or_panics_does_not_block_it() {
         let (done, ended) = mpsc::channel();
         let thread = Thread::start("orderly", "nothing", move |stop| {
             while !stop.comes_within(Duration::from_secs(60)) {}
             let _ = done.send(());
         });
         drop(thread.unwrap());
-        assert!(ended.try_recv().is_ok(), "its end was waited for");
+        assert!(ended.try_recv().is_ok(), "drop must wait for the thread's end");
 
         let begun = Instant::now();
         drop(Thread::start("panicking", "nothing", |_| panic!("a bug")).unwrap());

@@ -1,13 +1,14 @@
-//! The files of block I/O, each with lines for the devices that the cgroup has used. A device whose line is gone is
-//! taken out: it was unplugged, and what was counted of it went with it.
+//! Parsers of the block I/O files, which have lines for the devices that the cgroup has used. A device without a line
+//! is removed: it was unplugged, and the kernel has dropped its counters.
 
 use crate::snapshot::cgroup::DeviceIo;
 
-/// Most devices of one container; those beyond have no series.
+/// The most devices of one container. Devices beyond this limit have no series.
 const DEVICES_MAX: usize = 128;
 
-/// v2's `io.stat`: a line per device, its numbers first, then `key=value`. Kernels before 5.13 at times leave out the
-/// line's end after a device that has no values, so several numbers may stand before the values of the last.
+/// Parses v2's `io.stat`: a line per device, with its numbers first and `key=value` pairs after them. Kernels before
+/// 5.13 sometimes omit the line break after a device without values, so several device numbers may come before the
+/// values, which belong to the last of them.
 pub(super) fn io_stat(text: &str, devices: &mut Vec<DeviceIo>) {
     for device in &mut *devices {
         *device =
@@ -43,8 +44,8 @@ pub(super) fn io_stat(text: &str, devices: &mut Vec<DeviceIo>) {
     drop_absent(devices);
 }
 
-/// One of v1's `blkio.throttle.*`: lines of a device's numbers, an operation and a number, of which this takes reads and
-/// writes.
+/// Parses one of v1's `blkio.throttle.*` files: lines with a device's numbers, an operation and a number. Only reads
+/// and writes are used.
 pub(super) fn operations(
     text: &str,
     devices: &mut Vec<DeviceIo>,
@@ -57,7 +58,7 @@ pub(super) fn operations(
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(at), Some(operation), Some(value)) = (words.next(), words.next(), words.next()) else {
-            continue; // The sum over all.
+            continue; // The line with the total.
         };
         let (Some(number), Ok(value)) = (numbers(at), value.parse()) else {
             continue;
@@ -79,7 +80,7 @@ fn numbers(word: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// The device's place, made where there is room.
+/// The device's entry. A missing entry is created if the limit allows it.
 fn entry(devices: &mut Vec<DeviceIo>, number: (u32, u32)) -> Option<&mut DeviceIo> {
     let index = match devices.iter().position(|device| device.number == number) {
         Some(index) => index,
@@ -105,9 +106,9 @@ mod tests {
 
     use super::*;
 
-    type Told = ((u32, u32), Option<u64>, Option<u64>);
+    type ReadAndWritten = ((u32, u32), Option<u64>, Option<u64>);
 
-    fn read_and_written(devices: &[DeviceIo]) -> Vec<Told> {
+    fn read_and_written(devices: &[DeviceIo]) -> Vec<ReadAndWritten> {
         devices.iter().map(|device| (device.number, device.read_bytes, device.written_bytes)).collect()
     }
 
@@ -133,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn devices_without_values_do_not_take_those_of_the_next() {
+    fn devices_without_values_do_not_get_the_values_of_the_next() {
         let mut devices = Vec::new();
         io_stat("7:7 7:6 7:5 253:0 rbytes=1 wbytes=2 rios=3 wios=4\n8:0 \n", &mut devices);
         assert_eq!(read_and_written(&devices), [((253, 0), Some(1), Some(2))]);
     }
 
     #[test]
-    fn a_device_that_was_unplugged_is_taken_out_and_the_others_keep_their_names() {
+    fn an_unplugged_device_is_removed_and_the_others_keep_their_names() {
         let mut devices = Vec::new();
         io_stat("8:0 rbytes=1 wbytes=1 rios=1 wios=1\n8:16 rbytes=2 wbytes=2 rios=2 wios=2\n", &mut devices);
         devices[1].name = "/dev/sdb".into();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_tells_reads_and_writes_in_two_files_and_sums_that_are_left_out() {
+    fn v1_reads_and_writes_are_taken_from_two_files_without_the_totals() {
         let mut devices = Vec::new();
         let text =
             "8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Async 0\n8:0 Discard 5\n8:0 Total 30\nTotal 30\n";
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!(read_and_written(&devices), [((8, 0), Some(10), Some(20))]);
         assert_eq!((devices[0].reads, devices[0].writes), (Some(1), Some(2)));
         operations("Total 0\n", &mut devices, |device| (&mut device.read_bytes, &mut device.written_bytes));
-        assert_eq!(devices.len(), 1, "the other file still knows of it");
+        assert_eq!(devices.len(), 1, "the other file still has the device");
         operations("Total 0\n", &mut devices, |device| (&mut device.reads, &mut device.writes));
         assert!(devices.is_empty());
     }

@@ -1,5 +1,5 @@
-//! The files of huge pages, three for each size of page that some architecture has. A file of a size that this host lacks
-//! is given up as any other that is missing.
+//! The files of huge pages: up to three for each page size of any architecture. Files of sizes that this host lacks are
+//! given up like other missing files.
 
 use super::{
     source::{Source, When::Rarely},
@@ -9,7 +9,7 @@ use crate::snapshot::cgroup::{CgroupUsage, HugePages};
 
 macro_rules! sizes {
     ($($size:literal)*) => {
-        /// v2. There is no file for the most that was used.
+        /// v2 files. There is none for the maximum usage.
         pub(super) const V2: &[Source] = &[$(
             Source {
                 file: concat!("hugetlb.", $size, ".current"),
@@ -25,7 +25,7 @@ macro_rules! sizes {
             },
         )*];
 
-        /// v1.
+        /// v1 files.
         pub(super) const V1: &[Source] = &[$(
             Source {
                 file: concat!("hugetlb.", $size, ".usage_in_bytes"),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_size_has_an_entry_of_its_own() {
+    fn each_page_size_has_its_own_entry() {
         let mut usage = CgroupUsage::default();
         for (file, text) in [
             ("hugetlb.2MB.current", "4194304\n"),

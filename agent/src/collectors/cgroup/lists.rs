@@ -1,12 +1,13 @@
-//! Files whose lines have several values: pressure, lists of processes, NUMA nodes.
+//! Parsers of files with several values per line: pressure, lists of processes, NUMA nodes.
 
 use super::text::{BUFFER_BYTES, number};
 use crate::snapshot::cgroup::{NumaPages, Pressure, Processes};
 
-/// Most values by NUMA node that are kept of one container.
+/// The most NUMA values that are kept for one container.
 const NUMA_MAX: usize = 1024;
 
-/// `*.pressure`: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, the same for `full`; totals in µs.
+/// Parses `*.pressure`: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and the same for `full`. The totals are in
+/// µs.
 pub(super) fn pressure(text: &str, pressure: &mut Pressure) {
     for line in text.lines() {
         let total = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("total="));
@@ -21,8 +22,8 @@ pub(super) fn pressure(text: &str, pressure: &mut Pressure) {
     }
 }
 
-/// `cgroup.procs`: a line per process. Unknown where the list is longer than the buffer, and where all processes are in
-/// nested cgroups, whose lists are not read: the threads, of which there are some, are counted with them.
+/// Parses `cgroup.procs`, with one line per process. The count is unknown if the list is longer than the buffer, or if
+/// all processes are in nested cgroups: their lists are not read, but their threads are counted here.
 pub(super) fn processes(text: &str, processes: &mut Processes) {
     let lines = text.lines().filter(|line| number(line).is_some()).count();
     let elsewhere = lines == 0 && processes.threads > Some(0);
@@ -30,7 +31,8 @@ pub(super) fn processes(text: &str, processes: &mut Processes) {
     processes.processes = (!elsewhere && !cut).then_some(lines as u64);
 }
 
-/// v1's `memory.numa_stat`: `file=3 N0=2 N1=1`, in pages; `hierarchical_` before those with nested cgroups.
+/// Parses v1's `memory.numa_stat`: `file=3 N0=2 N1=1`, in pages. Lines with the prefix `hierarchical_` include nested
+/// cgroups.
 pub(super) fn numa_v1(text: &str, into: &mut Vec<NumaPages>) {
     into.clear();
     for line in text.lines() {
@@ -45,9 +47,9 @@ pub(super) fn numa_v1(text: &str, into: &mut Vec<NumaPages>) {
     }
 }
 
-/// v2's `memory.numa_stat`: `file N0=8192 N1=4096`, in bytes, always with nested cgroups.
+/// Parses v2's `memory.numa_stat`: `file N0=8192 N1=4096`, in bytes, always including nested cgroups.
 pub(super) fn numa_v2(text: &str, into: &mut Vec<NumaPages>) {
-    // SAFETY: no pointers; the page's size is always known.
+    // SAFETY: the call takes no pointers. It cannot fail, because the page size is always known.
     let page_bytes = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096).max(1);
     into.clear();
     for line in text.lines() {
@@ -89,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_counted_unless_they_are_elsewhere_or_too_many() {
+    fn processes_are_counted_unless_all_are_nested_or_the_list_is_cut() {
         let count = |text: &str, threads| {
             let mut read = Processes { threads, ..Processes::default() };
             processes(text, &mut read);
             read.processes
         };
         assert_eq!(count("1\n20\n300\n", Some(7)), Some(3));
-        assert_eq!(count("0\n0\n", Some(2)), Some(2), "of another process namespace");
+        assert_eq!(count("0\n0\n", Some(2)), Some(2), "in another PID namespace");
         assert_eq!(count("", Some(0)), Some(0));
         assert_eq!(count("", None), Some(0));
         assert_eq!(count("", Some(2)), None, "in a nested cgroup");
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn numa_nodes_are_in_pages_whatever_the_hierarchy() {
+    fn numa_values_are_in_pages_on_v1_and_v2() {
         let mut read = Vec::new();
         let page = |kind, scope, node, pages| NumaPages { kind, scope, node, pages };
         numa_v1("total=9 N0=9\nfile=3 N0=2 N1=1\nhierarchical_anon=5 N0=5\n", &mut read);
@@ -115,7 +117,7 @@ mod tests {
         ];
         assert_eq!(read, expected);
         numa_v2("anon N0=40960 N1=0\nkernel_stack N0=4096\n", &mut read);
-        // SAFETY: no pointers.
+        // SAFETY: the call takes no pointers.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
         assert_eq!(
             read,

@@ -15,36 +15,37 @@ use super::{
     text::{BUFFER_BYTES, limit, number},
 };
 
-/// Open files that are for others, where there are enough.
+/// The number of file descriptors reserved for other uses, if the limit is high enough.
 const OTHERS_MAX: usize = 4096;
-/// At how many ticks a missing file is looked for.
+/// The number of ticks at which a missing file is retried.
 const ATTEMPTS_MAX: u8 = 5;
 
-/// At which ticks a file is read.
+/// The ticks at which a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    /// All.
+    /// At every tick.
     EachTick,
-    /// Those before which the container has used CPU time, for what nothing but its own tasks can change.
+    /// When the container has used CPU time since the last tick. For values that only its own tasks can change.
     Worked,
-    /// Those too, and every third: what grows while its tasks wait, or is done for it later.
+    /// As `Worked`, and at every third tick. For values that also grow while tasks wait, or when the kernel works for
+    /// the container later.
     WorkedOrThird,
-    /// The first, and then every tenth: what changes rarely or is dear.
+    /// At the first ticks, and then at every tenth. For values that change rarely or are expensive.
     Rarely,
 }
 
-/// One file and what it tells.
+/// One file and how to parse it.
 pub(super) struct Source {
-    /// Its name.
+    /// The file name.
     pub(super) file: &'static str,
-    /// At which ticks it is read.
+    /// The ticks at which it is read.
     pub(super) when: When,
-    /// Takes its text into the usage. Text that is not understood leaves the usage as it was.
+    /// Parses its text into the usage. Malformed text leaves the usage unchanged.
     pub(super) parse: fn(&str, &mut CgroupUsage),
 }
 
-/// Processes and threads; these files are the same in v1 and v2. The list comes after the number of threads, which it is
-/// held against.
+/// Processes and threads. These files are the same in v1 and v2. The list of processes comes after the number of
+/// threads, because its parser compares them.
 pub(super) const PIDS: &[Source] = &[
     Source {
         file: "pids.current",
@@ -59,7 +60,7 @@ pub(super) const PIDS: &[Source] = &[
     },
 ];
 
-/// The buffer, and how many files are held open.
+/// The shared buffer, and the number of files held open.
 pub(super) struct Reader {
     buffer: Box<[u8; BUFFER_BYTES]>,
     pub(super) open: usize,
@@ -71,8 +72,8 @@ impl Reader {
         Self { buffer: Box::new([0; BUFFER_BYTES]), open: 0, open_max: most_open() }
     }
 
-    /// A file's text. The kernel gives lists of many records a page at a time, hence `to_end`; all else comes in one
-    /// piece.
+    /// Reads a file. The kernel returns long lists one page at a time, so they need `to_end`; all other files are
+    /// returned by one read.
     fn read<'a>(&'a mut self, file: &File, to_end: bool) -> io::Result<&'a str> {
         let mut bytes = file.read_at(self.buffer.as_mut_slice(), 0)?;
         let mut more = bytes;
@@ -82,22 +83,23 @@ impl Reader {
         }
         let mut text = &self.buffer[..bytes];
         if bytes == BUFFER_BYTES {
-            // The last line may have been cut within a number.
+            // The last line may be cut within a number.
             text = &text[..text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)];
         }
         std::str::from_utf8(text).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 }
 
-/// The files that this process may have open.
+/// The limit on open files of this process.
 fn open_files_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call writes one `rlimit` to the address it is given, which is one.
+    // SAFETY: the call writes one `rlimit` to the address passed, which is that of an `rlimit`.
     let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     if outcome == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
 }
 
-/// All but some are for containers; what is beyond is opened at each tick, at several times the cost.
+/// The most files held open for containers: the limit on open files less a reserve. Files beyond it are opened at each
+/// tick, at several times the cost.
 fn most_open() -> usize {
     let limit = open_files_limit();
     limit.saturating_sub(OTHERS_MAX).max(limit / 2)
@@ -107,11 +109,11 @@ fn most_open() -> usize {
 pub(super) struct Tracked {
     files: Vec<Tracking>,
     ticks: u32,
-    /// At which tick of so many the rare files' turn is, so that not all containers have theirs at once.
+    /// The tick at which rarely read files are due, which differs between containers to spread the work.
     phase: u32,
     /// CPU time at the last tick.
     usage_seen_ns: Option<u64>,
-    /// True once anything could be read.
+    /// True once any file was read.
     readable: bool,
 }
 
@@ -122,13 +124,13 @@ struct Tracking {
 }
 
 enum State {
-    /// Not read yet, after so many attempts.
+    /// Never read, after this many attempts.
     Missing(u8),
     /// Held open.
     Open(File),
-    /// Opened for each reading.
+    /// Opened for each read.
     Closed,
-    /// No more looked for.
+    /// Not retried any more.
     GivenUp,
 }
 
@@ -144,10 +146,10 @@ impl Tracked {
         Self { files: files.collect(), ticks: 0, phase, usage_seen_ns: None, readable: false }
     }
 
-    /// Reads what is due at this tick.
+    /// Reads the files that are due at this tick.
     ///
     /// # Errors
-    /// Once, when none of the files could ever be read and none is looked for any more.
+    /// If no file could ever be read and all are given up. The error is returned once.
     pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
         let turn = self.ticks.wrapping_add(self.phase).is_multiple_of(RARE_EVERY_TICKS);
         let rare_due = self.ticks < SETTLE_TICKS || turn;
@@ -159,7 +161,7 @@ impl Tracked {
             let missing = matches!(file.state, State::Missing(_));
             let due = match file.source.when {
                 EachTick => true,
-                // The file with the CPU time comes before those.
+                // The file with the CPU time comes before these files.
                 when @ (Worked | WorkedOrThird) => {
                     let worked = usage.cpu.usage_ns.is_none() || usage.cpu.usage_ns != self.usage_seen_ns;
                     missing || rare_due || worked || (when == WorkedOrThird && third_due)
@@ -177,8 +179,9 @@ impl Tracked {
         }
         self.usage_seen_ns = usage.cpu.usage_ns;
         match last_failure {
-            Some((path, error)) if hopeless && !self.readable => Err(error)
-                .with_context(|| format!("read any cgroup file of the container, lastly {}", path.display())),
+            Some((path, error)) if hopeless && !self.readable => Err(error).with_context(|| {
+                format!("read any cgroup file of the container, most recently {}", path.display())
+            }),
             _ => Ok(()),
         }
     }
@@ -190,7 +193,7 @@ impl Tracked {
 }
 
 impl Tracking {
-    /// True where there was something to read.
+    /// True if the file was read.
     fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         match &self.state {
             State::GivenUp => Ok(false),
@@ -199,7 +202,7 @@ impl Tracking {
                     (self.source.parse)(text, usage);
                     Ok(true)
                 }
-                // The cgroup is gone, and with it what there was to read.
+                // The cgroup has been removed.
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
                 Err(error) => Err(error),
             },
@@ -223,7 +226,7 @@ impl Tracking {
                 Ok(true)
             }
             Err(error) => {
-                // A file that was there once went with its container, and there is no need to give it up.
+                // A file that existed before was removed with its container and need not be given up.
                 if let State::Missing(attempts) = self.state {
                     let attempts = attempts + 1;
                     self.state =

@@ -1,4 +1,4 @@
-//! The fixture hosts, and what happens to files that come late, never or go.
+//! Tests with the fixture hosts, and with files that appear late, never appear or are removed.
 
 use std::{fs, path::Path, sync::Arc, time::SystemTime};
 
@@ -58,7 +58,7 @@ impl Host {
     }
 }
 
-/// A container with a quota of half a CPU and 64 MiB, after some work, on 6.18.
+/// A container with a quota of half a CPU and a limit of 64 MiB, after some work, on 6.18.
 fn expected_v1() -> CgroupUsage {
     CgroupUsage {
         cpu: CpuUsage {
@@ -109,7 +109,7 @@ fn expected_v1() -> CgroupUsage {
     }
 }
 
-/// What it read and wrote, the same on each fixture host.
+/// The device that the container read and wrote, the same on each fixture host.
 fn device() -> DeviceIo {
     DeviceIo {
         number: (254, 0),
@@ -195,7 +195,7 @@ fn a_v2_host_is_read_in_full() {
             max_usage_bytes: None,
             failcnt: Some(0),
         }],
-        // The kernel tells of anonymous memory first.
+        // The kernel reports anonymous memory first.
         numa_pages: vec![
             NumaPages { kind: "anon", scope: "hierarchy", node: 0, pages: 12 },
             NumaPages { kind: "file", scope: "hierarchy", node: 0, pages: 5120 },
@@ -213,7 +213,7 @@ fn a_v2_host_is_read_in_full() {
     assert_eq!(*host.tick().unwrap(), expected);
 }
 
-/// A v2 host with one container without files.
+/// A v2 host with one container that has no files.
 fn empty_host() -> (tempfile::TempDir, std::path::PathBuf, Host) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("cgroup.controllers"), "cpu memory io pids\n").unwrap();
@@ -224,7 +224,7 @@ fn empty_host() -> (tempfile::TempDir, std::path::PathBuf, Host) {
 }
 
 #[test]
-fn no_limit_is_0_and_no_quota_is_none() {
+fn a_missing_limit_is_0_and_a_missing_quota_is_none() {
     let (_root, directory, mut host) = empty_host();
     for (file, text) in [
         ("cpu.max", "max 100000\n"),
@@ -251,7 +251,7 @@ fn no_limit_is_0_and_no_quota_is_none() {
 }
 
 #[test]
-fn v1_counts_nested_cgroups() {
+fn v1_values_include_nested_cgroups() {
     let mut usage = CgroupUsage::default();
     let stat = v1::MEMORY.iter().find(|source| source.file == "memory.stat").unwrap();
     (stat.parse)("cache 1\nrss 2\npgfault 3\ntotal_cache 10\ntotal_rss 20\ntotal_pgfault 30\n", &mut usage);
@@ -261,7 +261,7 @@ fn v1_counts_nested_cgroups() {
 }
 
 #[test]
-fn the_working_set_leaves_out_the_inactive_file_cache_but_never_falls_below_0() {
+fn the_working_set_excludes_the_inactive_file_cache_and_is_never_negative() {
     let (_root, directory, mut host) = empty_host();
     fs::write(directory.join("memory.current"), "1000\n").unwrap();
     fs::write(directory.join("memory.stat"), "anon 1\ninactive_file 300\n").unwrap();
@@ -271,7 +271,7 @@ fn the_working_set_leaves_out_the_inactive_file_cache_but_never_falls_below_0() 
 }
 
 #[test]
-fn a_file_that_comes_late_is_read_and_one_that_never_comes_is_given_up() {
+fn a_file_that_appears_late_is_read_and_one_that_never_appears_is_given_up() {
     let (_root, directory, mut host) = empty_host();
     fs::write(directory.join("cpu.stat"), "usage_usec 1\n").unwrap();
     for _ in 0..4 {
@@ -310,7 +310,7 @@ fn a_container_that_vanishes_keeps_its_last_values() {
 }
 
 #[test]
-fn a_container_of_which_nothing_can_be_read_is_an_error_once() {
+fn a_container_without_any_readable_file_is_an_error_once() {
     let (_root, _directory, mut host) = empty_host();
     let outcomes: Vec<bool> = (0..20).map(|_| host.tick().is_err()).collect();
     assert_eq!(outcomes.iter().filter(|failed| **failed).count(), 1);
@@ -318,7 +318,7 @@ fn a_container_of_which_nothing_can_be_read_is_an_error_once() {
 }
 
 #[test]
-fn nonsense_leaves_what_was_known() {
+fn malformed_text_keeps_the_last_values() {
     let (_root, directory, mut host) = empty_host();
     fs::write(directory.join("memory.current"), "7\n").unwrap();
     fs::write(directory.join("memory.stat"), "anon 5\n").unwrap();
@@ -348,7 +348,7 @@ fn forgetting_a_container_closes_its_files() {
 }
 
 #[test]
-fn beyond_the_budget_files_are_opened_for_each_reading() {
+fn beyond_the_limit_on_open_files_files_are_opened_for_each_read() {
     let (_root, directory, mut host) = empty_host();
     fs::write(directory.join("memory.current"), "7\n").unwrap();
     let mut reader = Reader::new();
@@ -363,7 +363,7 @@ fn beyond_the_budget_files_are_opened_for_each_reading() {
 }
 
 #[test]
-fn a_file_that_vanishes_between_two_reads_takes_no_other_with_it() {
+fn a_file_that_vanishes_between_two_reads_does_not_affect_the_others() {
     let (_root, directory, mut host) = empty_host();
     for (file, text) in [
         ("memory.current", "7\n"),
@@ -376,8 +376,8 @@ fn a_file_that_vanishes_between_two_reads_takes_no_other_with_it() {
         fs::write(directory.join(file), text).unwrap();
     }
     let before = host.tick().unwrap().clone();
-    // Files that are open give their last text, as those of a cgroup that is removed give none; those that are opened for
-    // each reading are gone.
+    // An open file keeps its last text after its removal here; the files of a removed cgroup return none. Files that
+    // are opened for each read no longer exist.
     for file in ["memory.stat", "io.stat", "cgroup.procs", "memory.max"] {
         fs::remove_file(directory.join(file)).unwrap();
     }
@@ -391,7 +391,7 @@ fn a_file_that_vanishes_between_two_reads_takes_no_other_with_it() {
 }
 
 #[test]
-fn what_only_its_tasks_can_change_is_read_when_it_has_used_cpu_time() {
+fn values_that_only_its_tasks_change_are_read_when_the_container_has_used_cpu_time() {
     let (_root, directory, mut host) = empty_host();
     let write = |file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
     write("cpu.stat", "usage_usec 1\n");
@@ -404,19 +404,23 @@ fn what_only_its_tasks_can_change_is_read_when_it_has_used_cpu_time() {
     }
     write("pids.current", "2\n");
     pressure(2);
-    let told = |usage: &CgroupUsage| (usage.processes.threads, usage.pressure.io.waiting_us);
-    assert_eq!(told(host.tick().unwrap()), (Some(1), Some(1)));
+    let read = |usage: &CgroupUsage| (usage.processes.threads, usage.pressure.io.waiting_us);
+    assert_eq!(read(host.tick().unwrap()), (Some(1), Some(1)));
     host.tick().unwrap();
-    assert_eq!(told(host.tick().unwrap()), (Some(1), Some(2)), "every third tick, as tasks may be waiting");
+    assert_eq!(
+        read(host.tick().unwrap()),
+        (Some(1), Some(2)),
+        "every third tick, because tasks may be waiting"
+    );
     write("cpu.stat", "usage_usec 2\n");
     pressure(3);
-    assert_eq!(told(host.tick().unwrap()), (Some(2), Some(3)));
+    assert_eq!(read(host.tick().unwrap()), (Some(2), Some(3)));
 }
 
 proptest::proptest! {
-    /// Every file of both versions, with text of its own kind and any other.
+    /// Every file of both versions, with text of its format and with other text.
     #[test]
-    fn no_file_panics_and_nonsense_leaves_no_more_than_the_most(
+    fn no_file_panics_and_malformed_text_adds_a_bounded_number_of_entries(
         any in "\\PC{0,200}", number in "(max|-)?[0-9]{0,25} ?[0-9]{0,25}\n?",
         lines in "((usage_usec|nr_periods|total_rss|anon|pgscan|max|some|8:0|259:1|file|N0|rbytes)[ =]?[0-9:a-z=-]{0,25} ?[0-9]{0,25}\n){0,8}",
     ) {
@@ -428,7 +432,7 @@ proptest::proptest! {
                 (source.parse)(text, &mut usage);
             }
         }
-        // One entry per device of the last text, per size of page, and per node.
+        // At most one entry per device of the last text, per page size, and per node.
         let words = lines.split_ascii_whitespace().count() + any.split_ascii_whitespace().count();
         proptest::prop_assert!(usage.devices.len() <= words + 1 && usage.numa_pages.len() <= words);
         proptest::prop_assert!(usage.huge_pages.len() <= huge_pages::V2.len());

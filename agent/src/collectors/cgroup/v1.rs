@@ -1,4 +1,4 @@
-//! The files of cgroups v1. What has `total_` in its name includes nested cgroups, as every file of v2 does.
+//! The files of cgroups v1. Keys with `total_` include nested cgroups, as every v2 file does.
 
 use super::{
     block, lists,
@@ -9,7 +9,7 @@ use super::{
     text::{limit, number, pairs},
 };
 
-/// CPU time. User and system time are sampled by the timer tick, so their sum is not exactly the usage.
+/// CPU time. User and system time are sampled at the timer tick, so their sum differs slightly from the usage.
 pub(super) const CPUACCT: &[Source] = &[
     Source {
         file: "cpuacct.usage",
@@ -52,7 +52,7 @@ pub(super) const CPU: &[Source] = &[
         when: Rarely,
         parse: |text, usage| usage.limits.cpu_period_us = number(text),
     },
-    // -1 where there is none.
+    // -1 without a quota.
     Source {
         file: "cpu.cfs_quota_us",
         when: Rarely,
@@ -127,7 +127,7 @@ pub(super) const MEMORY: &[Source] = &[
     },
 ];
 
-/// Block I/O. From 6.10 on, the kernel counts here only on devices for which some cgroup has a throttle.
+/// Block I/O. From 6.10 on, the kernel counts here only for devices that some cgroup throttles.
 pub(super) const BLKIO: &[Source] = &[
     Source {
         file: "blkio.throttle.io_service_bytes_recursive",

@@ -9,7 +9,7 @@ use super::{
     text::{limit, number, pairs},
 };
 
-/// CPU time, in every v2 tree; throttling, where it has the cpu controller.
+/// CPU time, in every v2 hierarchy, and throttling, if the hierarchy has the cpu controller.
 pub(super) const CPUACCT: &[Source] = &[Source {
     file: "cpu.stat",
     when: EachTick,
@@ -40,7 +40,7 @@ pub(super) const CPU: &[Source] = &[
         when: Rarely,
         parse: |text, usage| {
             let (quota, period) = text.trim_ascii().split_once(' ').unwrap_or((text, ""));
-            // `max` where there is none.
+            // `max` without a quota.
             usage.limits.cpu_quota_us = number(quota);
             usage.limits.cpu_period_us = number(period);
         },
@@ -77,7 +77,7 @@ pub(super) const MEMORY: &[Source] = &[
                     "file_writeback" => memory.file_writeback_bytes = Some(value),
                     "pgscan" => memory.scanned_pages = Some(value),
                     "pgsteal" => memory.stolen_pages = Some(value),
-                    // From 5.9 on; one number for both before.
+                    // From 5.9 on. Earlier kernels have one counter for both.
                     "workingset_refault_file" => memory.file_refaults = Some(value),
                     "workingset_refault_anon" => memory.anonymous_refaults = Some(value),
                     "pgfault" => {
@@ -121,7 +121,7 @@ pub(super) const MEMORY: &[Source] = &[
         when: Rarely,
         parse: |text, usage| usage.limits.memory_limit_bytes = limit(text),
     },
-    // Kubernetes reserves by `min`, Docker by `low`; what reclaim leaves is the greater one.
+    // Kubernetes sets `min`, Docker sets `low`; the greater of them is protected from reclaim.
     Source {
         file: "memory.min",
         when: Rarely,
@@ -148,8 +148,8 @@ pub(super) const IO: &[Source] = &[Source {
     parse: |text, usage| block::io_stat(text, &mut usage.devices),
 }];
 
-/// Pressure, in every v2 tree of a kernel that accounts it (4.20, by `CONFIG_PSI` and without `psi=0`), also beside
-/// v1. A CPU's second line came with 5.13.
+/// Pressure, in every v2 hierarchy, also next to v1, if the kernel accounts for it (from 4.20 on, with `CONFIG_PSI` and
+/// without `psi=0`). The line `full` of the CPU came with 5.13.
 pub(super) const PRESSURE: &[Source] = &[
     Source {
         file: "cpu.pressure",
@@ -175,7 +175,8 @@ pub(super) const NUMA: &[Source] = &[Source {
     parse: |text, usage| lists::numa_v2(text, &mut usage.numa_pages),
 }];
 
-/// The shares that runtimes turned into this weight, as cAdvisor reckons: 2..=262144 lie evenly on 1..=10000.
+/// The shares that runtimes turned into this weight, as cAdvisor calculates them: 2..=262144 maps linearly to
+/// 1..=10000.
 fn shares(weight: u64) -> Option<u64> {
     (1..=10_000).contains(&weight).then(|| 2 + (weight - 1) * 262_142 / 9_999)
 }

@@ -1,5 +1,5 @@
-//! Directories of the host, opened by paths that others have written: never a file, never beyond the host's root, and no
-//! link at the end is followed.
+//! Opens directories of the host by paths from untrusted sources: only directories, never beyond the host's root, and
+//! never through a symbolic link in the last component.
 
 use std::{
     ffi::CString,
@@ -25,17 +25,18 @@ struct OpenHow {
 pub(super) struct Directory(File);
 
 impl Directory {
-    /// The host's root as process 1 sees it, as the agent may be in a container; else the agent's own.
+    /// The host's root as process 1 sees it, because the agent may run in a container; otherwise the agent's own root.
     pub(super) fn host_root(proc_root: &Path) -> io::Result<Self> {
         File::open(proc_root.join("1/root")).or_else(|_| File::open("/")).map(Self)
     }
 
-    /// A directory by its path on the host, with this as the host's root: links on the way are followed within.
+    /// Opens a directory by its path on the host. This directory is the host's root, and symbolic links are resolved
+    /// within it.
     pub(super) fn on_host(&self, path: &Path) -> io::Result<Self> {
         self.open(path, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
     }
 
-    /// A directory below this one, on the same filesystem and through no link.
+    /// Opens a directory below this one, on the same filesystem and through no symbolic link.
     pub(super) fn below(&self, path: &Path) -> io::Result<Self> {
         self.open(path, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
     }
@@ -43,7 +44,7 @@ impl Directory {
     fn open(&self, path: &Path, resolve: u64) -> io::Result<Self> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOATIME;
-        // Only an owner may leave the time of access alone; whoever is not need not.
+        // O_NOATIME is allowed only for the owner of a file and fails with EPERM for everyone else.
         match self.openat2(&path, flags, resolve) {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
                 self.openat2(&path, flags & !libc::O_NOATIME, resolve)
@@ -54,7 +55,7 @@ impl Directory {
 
     fn openat2(&self, path: &CString, flags: i32, resolve: u64) -> io::Result<Self> {
         let how = OpenHow { flags: u64::from(flags.unsigned_abs()), mode: 0, resolve };
-        // SAFETY: the path and the structure of the size given live through the call; the kernel only reads them.
+        // SAFETY: the path and the structure are valid during the call, and the size is that of the structure.
         let descriptor = unsafe {
             libc::syscall(
                 libc::SYS_openat2,
@@ -67,10 +68,10 @@ impl Directory {
         Self::owning(descriptor)
     }
 
-    /// The directory that this one is in, if that is on the same filesystem.
+    /// The parent directory, if it is on the same filesystem.
     pub(super) fn parent(&self) -> io::Result<Option<Self>> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        // SAFETY: a constant C string.
+        // SAFETY: the path is a constant C string.
         let descriptor = unsafe { libc::openat(self.0.as_raw_fd(), c"..".as_ptr(), flags) };
         let parent = Self::owning(descriptor.into())?;
         let (ours, theirs) = (self.0.metadata()?, parent.0.metadata()?);
@@ -82,7 +83,7 @@ impl Directory {
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel has just given this descriptor, and nobody else has it.
+        // SAFETY: the kernel has just returned this descriptor, so it has no other owner.
         Ok(Self(unsafe { File::from_raw_fd(descriptor) }))
     }
 
@@ -91,7 +92,7 @@ impl Directory {
         &self.0
     }
 
-    /// The number of the device that it is on, as in `st_dev`.
+    /// The device number of its filesystem, as in `st_dev`.
     pub(super) fn device(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.dev())
     }
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_on_the_way_leads_nowhere_but_into_the_host() {
+    fn symbolic_links_are_resolved_within_the_host_root() {
         let (root, host) = host();
         symlink("/data", root.path().join("docker")).unwrap();
         symlink("../../../../../..", root.path().join("up")).unwrap();
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_directory_is_not_opened() {
+    fn only_directories_are_opened() {
         let (root, host) = host();
         symlink("layer", root.path().join("data/link")).unwrap();
         for path in ["/data/file", "/data/link", "/nowhere", "", "/data/\0"] {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_top_of_a_filesystem_has_no_parent() {
+    fn the_root_of_a_filesystem_has_no_parent() {
         let top = Directory(File::open("/proc").unwrap());
         assert!(top.parent().unwrap().is_none());
         let root = Directory(File::open("/").unwrap());

@@ -1,8 +1,8 @@
-//! Where a container's writable layer is: the upper directory of the overlay that is its root, from `/proc/PID/mountinfo`
-//! of one of its processes. The path is as the runtime gave it when it mounted, so it is one of the host's.
+//! Locates a container's writable layer: the upper directory of the overlay that is the container's root, from
+//! `/proc/PID/mountinfo` of one of its processes. The runtime mounted the overlay, so the path is valid on the host.
 //!
-//! The text is the kernel's, the path in it may be the container's: one that may mount chooses what is taken for its
-//! layer. It lies about itself only, and nothing but directories is opened there.
+//! The kernel writes the text, but a container that may mount can choose the path, and so what counts as its layer.
+//! This misreports only that container, and only directories are opened there.
 
 use std::{
     ffi::OsString,
@@ -14,31 +14,31 @@ use std::{
 
 use crate::containers::{cgroup::Layout, process};
 
-/// Most of the list of mounts that is read. The root is among the first.
+/// The most bytes of the mount list that are read. The root is one of the first mounts.
 const MOUNTS_BYTES: u64 = 4 << 20;
-/// The longest path that the kernel takes.
+/// The longest path that the kernel accepts.
 const PATH_BYTES: usize = 4096;
 
-/// What a container's root is.
+/// The kind of a container's root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Root {
-    /// An overlay, with this directory on top.
+    /// An overlay with this upper directory.
     Overlay(PathBuf),
-    /// Something else, or an overlay that does not tell where on the host its top is.
+    /// Another filesystem, or an overlay that does not report where its upper directory is on the host.
     Other,
 }
 
-/// The root of the container whose cgroup is at `cgroup_path`; `None` where it has no process that could be asked, for
-/// now.
+/// The root of the container with the cgroup at `cgroup_path`; `None` if it has no process that can be inspected at
+/// present.
 pub(super) fn root_of(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Option<Root> {
     let process = process::any_of(layout, cgroup_path).ok()??;
     let mounts = File::open(proc_root.join(&process).join("mountinfo")).ok()?;
     let root = parse(BufReader::new(mounts.take(MOUNTS_BYTES))).ok()?;
-    // Had the process ended meanwhile, its number could be another's by now.
+    // If the process has ended since, another process may have its ID.
     process::is_member(layout, cgroup_path, &process).then_some(root?)
 }
 
-/// The uppermost mount at `/`; `None` where there is none.
+/// The uppermost mount at `/`, if there is one.
 fn parse(mut mounts: impl BufRead) -> io::Result<Option<Root>> {
     let (mut line, mut root) = (Vec::new(), None);
     while mounts.read_until(b'\n', &mut line)? > 0 {
@@ -48,7 +48,7 @@ fn parse(mut mounts: impl BufRead) -> io::Result<Option<Root>> {
     Ok(root)
 }
 
-/// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [FIELDS…] - TYPE SOURCE OPTIONS`, of which this takes those at `/`.
+/// `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [FIELDS…] - TYPE SOURCE OPTIONS`. Only mounts at `/` count.
 fn parse_line(line: &[u8]) -> Option<Root> {
     let mut words = line.split(|&byte| byte == b' ');
     if words.nth(4)? != b"/" {
@@ -61,12 +61,12 @@ fn parse_line(line: &[u8]) -> Option<Root> {
     }
     let mut options = options.split(|&byte| byte == b',');
     let upper = options.find_map(|option| option.strip_prefix(b"upperdir=")).map(unescape);
-    // A relative one was meant from where the runtime happened to be.
+    // A relative path is relative to the runtime's working directory, which is unknown.
     let upper = upper.filter(|path| path.starts_with(b"/") && path.len() < PATH_BYTES);
     Some(upper.map_or(Root::Other, |path| Root::Overlay(OsString::from_vec(path).into())))
 }
 
-/// Undoes the kernel's way to write blanks, commas and the like: a backslash and three octal digits.
+/// Undoes the kernel's escaping of spaces, commas and so on: a backslash and three octal digits.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// As Docker 20.10 makes it on Linux 6.1, and some of what follows.
+    /// The mounts of a Docker 20.10 container on Linux 6.1, shortened.
     const DOCKER: &str = "\
 1183 1069 0:58 / / rw,relatime master:420 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/7PKWIE:\
 /var/lib/docker/overlay2/l/XRY6,upperdir=/var/lib/docker/overlay2/4f0c/diff,workdir=/var/lib/docker/overlay2/4f0c/work
@@ -110,14 +110,14 @@ mod tests {
     #[test]
     fn the_upper_directory_of_the_root_is_the_layer() {
         assert_eq!(parsed(DOCKER), overlay("/var/lib/docker/overlay2/4f0c/diff"));
-        // containerd's snapshot, with what newer kernels add.
+        // A containerd snapshot, with options that newer kernels add.
         let containerd = "822 610 0:297 / / rw,relatime - overlay overlay rw,lowerdir=/a/1/fs,upperdir=/a/2/fs,\
                           workdir=/a/2/work,uuid=on,nouserxattr\n";
         assert_eq!(parsed(containerd), overlay("/a/2/fs"));
     }
 
     #[test]
-    fn the_mount_on_top_counts_and_other_mount_points_do_not() {
+    fn the_uppermost_mount_at_the_root_counts() {
         let below = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n";
         assert_eq!(parsed(below), Some(Root::Other));
         assert_eq!(parsed(&format!("{below}{DOCKER}")), parsed(DOCKER));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_that_does_not_tell_or_cannot_be_written_has_no_layer() {
+    fn an_overlay_without_an_absolute_upper_directory_has_no_layer() {
         for options in ["ro,lowerdir=/a:/b", "rw,upperdir=relative/diff", "rw,upperdir=", "rw"] {
             let line = format!("1 0 0:5 / / rw - overlay overlay {options}\n");
             assert_eq!(parsed(&line), Some(Root::Other), "{options}");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_blanks_commas_and_backslashes_is_read_as_it_is() {
+    fn escaped_characters_in_a_path_are_decoded() {
         let line = "1 0 0:5 / / rw - overlay overlay rw,upperdir=/a\\040b\\054c\\134d\\012,workdir=/w\n";
         assert_eq!(parsed(line), overlay("/a b,c\\d\n"));
         assert_eq!(unescape(b"\\777\\08\\1"), b"\\777\\08\\1");

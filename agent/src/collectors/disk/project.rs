@@ -1,9 +1,9 @@
-//! What the filesystem itself knows of a directory: the account of its project, which ext4 and XFS keep where they are
-//! mounted with `prjquota`. Docker (`--storage-opt size=`), Podman and CRI-O give each container's layer a project of its
-//! own with a limit, and statfs of a directory whose project has a limit tells of the project instead of the filesystem.
-//! That takes no privilege; to ask for a project without a limit takes CAP_SYS_ADMIN, and Linux 5.14.
+//! The usage and the limit that the filesystem has for a layer's project. ext4 and XFS account for projects if they are
+//! mounted with `prjquota`. Docker (`--storage-opt size=`), Podman and CRI-O give each container's layer its own
+//! project with a limit, and statfs on a directory in a project with a limit reports the project instead of the
+//! filesystem. This needs no privilege. Querying a project without a limit needs CAP_SYS_ADMIN and Linux 5.14.
 //!
-//! Cost: two to five system calls per layer, none of which reads the disk as a rule.
+//! Cost: two to five system calls per layer, which normally do not read the disk.
 
 use std::{io, os::fd::AsRawFd as _};
 
@@ -23,15 +23,16 @@ struct Attributes {
 
 /// `FS_IOC_FSGETXATTR`: `_IOR('X', 31, struct fsxattr)`.
 const GET_ATTRIBUTES: u64 = 2 << 30 | (size_of::<Attributes>() as u64) << 16 | (b'X' as u64) << 8 | 31;
-/// What is made in the directory is of its project.
+/// `FS_XFLAG_PROJINHERIT`: new files in the directory belong to its project.
 const INHERITED: u32 = 0x200;
 /// `QCMD(Q_GETQUOTA, PRJQUOTA)` of linux/quota.h.
 const GET_QUOTA: u32 = 0x80_0007 << 8 | 2;
-/// Limits are told in these.
+/// The unit of limits.
 const QUOTA_BLOCK_BYTES: u64 = 1024;
-/// A layer's own project begins at it or at the directory around it, which also holds what the overlay works with.
+/// A layer's own project starts at the layer or at its parent directory, which also contains the overlay's work
+/// directory.
 const OWN_DIRECTORIES: usize = 2;
-/// Most directories that are looked at on the way up.
+/// The most parent directories that are examined.
 const ABOVE_MAX: usize = 64;
 
 /// `struct if_dqblk` of linux/quota.h.
@@ -49,23 +50,23 @@ struct Quota {
     valid: u32,
 }
 
-/// What is known of a layer's project.
+/// Usage and limit of a layer's project.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Account {
-    /// What it takes, in bytes.
+    /// Bytes used.
     pub(super) used_bytes: Option<u64>,
-    /// What it may take, in bytes.
+    /// The limit, in bytes.
     pub(super) limit_bytes: Option<u64>,
 }
 
-/// Sizes by statfs, in bytes.
+/// Result of statfs, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Space {
     total_bytes: u64,
     free_bytes: u64,
 }
 
-/// The account of a layer; `None` where it has no project of its own, or nobody tells of it.
+/// The account of a layer; `None` if it has no project of its own, or if nothing reports on the project.
 pub(super) fn account(layer: &Directory) -> io::Result<Option<Account>> {
     let Some(project) = project(layer) else {
         return Ok(None);
@@ -76,7 +77,7 @@ pub(super) fn account(layer: &Directory) -> io::Result<Option<Account>> {
         let Some(directory) = above.take() else { break };
         let inherited = self::project(&directory);
         if inherited == Some(project) && distance >= OWN_DIRECTORIES {
-            return Ok(None); // It is shared with others.
+            return Ok(None); // Other directories share the project.
         }
         if inherited.is_none() {
             whole = Some(space(&directory)?);
@@ -84,8 +85,8 @@ pub(super) fn account(layer: &Directory) -> io::Result<Option<Account>> {
         }
         above = directory.parent()?;
     }
-    let told = whole.and_then(|whole| Some(judge(space(layer).ok()?, whole)));
-    match told.unwrap_or_default() {
+    let by_statfs = whole.and_then(|whole| Some(judge(space(layer).ok()?, whole)));
+    match by_statfs.unwrap_or_default() {
         account @ Account { used_bytes: Some(_), .. } => Ok(Some(account)),
         account => match quota(layer, project) {
             Some(quota) => Ok(Some(quota)),
@@ -94,10 +95,10 @@ pub(super) fn account(layer: &Directory) -> io::Result<Option<Account>> {
     }
 }
 
-/// The project that what is made in the directory is of.
+/// The project that new files in the directory belong to.
 fn project(directory: &Directory) -> Option<u32> {
     let mut attributes = Attributes::default();
-    // SAFETY: the request writes one structure of this layout, which lives through the call.
+    // SAFETY: the request writes one structure of this layout, which is valid during the call.
     let result = unsafe {
         libc::ioctl(directory.file().as_raw_fd(), GET_ATTRIBUTES as libc::Ioctl, &raw mut attributes)
     };
@@ -106,32 +107,32 @@ fn project(directory: &Directory) -> Option<u32> {
 }
 
 fn space(directory: &Directory) -> io::Result<Space> {
-    let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the call writes the structure, which lives through it.
-    if unsafe { libc::fstatvfs(directory.file().as_raw_fd(), told.as_mut_ptr()) } != 0 {
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the call writes the structure, which is valid during the call.
+    if unsafe { libc::fstatvfs(directory.file().as_raw_fd(), stat.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the call succeeded, so it has been written.
-    let told = unsafe { told.assume_init() };
-    let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
-    Ok(Space { total_bytes: bytes(told.f_blocks), free_bytes: bytes(told.f_bfree) })
+    // SAFETY: the call succeeded, so the structure is initialized.
+    let stat = unsafe { stat.assume_init() };
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Ok(Space { total_bytes: bytes(stat.f_blocks), free_bytes: bytes(stat.f_bfree) })
 }
 
-/// What statfs of a layer tells beside that of the whole filesystem.
+/// Derives the project's account by comparing statfs of a layer with statfs of the whole filesystem.
 fn judge(layer: Space, whole: Space) -> Account {
     if layer.total_bytes >= whole.total_bytes {
         return Account::default();
     }
-    // Where the filesystem has less room left than the project has, ext4 tells of the filesystem's.
+    // If the filesystem has less free space than the project, ext4 reports that of the filesystem.
     let of_project = layer.free_bytes < whole.free_bytes;
     let used_bytes = layer.total_bytes.checked_sub(layer.free_bytes).filter(|_| of_project);
     Account { used_bytes, limit_bytes: Some(layer.total_bytes) }
 }
 
-/// What quotactl tells, where it may be asked.
+/// The account from quotactl, if the agent is privileged to call it.
 fn quota(layer: &Directory, project: u32) -> Option<Account> {
     let mut quota = Quota::default();
-    // SAFETY: the command writes one structure of this layout, which lives through the call.
+    // SAFETY: the command writes one structure of this layout, which is valid during the call.
     let result = unsafe {
         libc::syscall(libc::SYS_quotactl_fd, layer.file().as_raw_fd(), GET_QUOTA, project, &raw mut quota)
     };
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_smaller_than_its_filesystem_has_a_limit_of_its_own() {
+    fn a_layer_with_a_smaller_total_than_its_filesystem_has_a_limit() {
         let account = judge(space(10 * GIB, 7 * GIB), space(100 * GIB, 50 * GIB));
         assert_eq!(account, Account { used_bytes: Some(3 * GIB), limit_bytes: Some(10 * GIB) });
         let full = judge(space(10 * GIB, 0), space(100 * GIB, 50 * GIB));
@@ -165,23 +166,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_whole_filesystem_has_is_no_account_of_a_layer() {
+    fn the_totals_of_the_filesystem_are_not_an_account_of_the_layer() {
         assert_eq!(judge(space(100 * GIB, 50 * GIB), space(100 * GIB, 50 * GIB)), Account::default());
     }
 
     #[test]
-    fn on_a_filesystem_that_is_almost_full_nothing_is_made_up() {
-        // 9 GiB of the project are free, but only 2 of the filesystem.
+    fn on_an_almost_full_filesystem_the_usage_is_absent() {
+        // The project has 9 GiB left, but the filesystem only 2 GiB.
         let account = judge(space(10 * GIB, 2 * GIB), space(100 * GIB, 2 * GIB));
         assert_eq!(account, Account { used_bytes: None, limit_bytes: Some(10 * GIB) });
         let account = judge(space(10 * GIB, 0), space(100 * GIB, 0));
         assert_eq!(account, Account { used_bytes: None, limit_bytes: Some(10 * GIB) });
-        // No filesystem tells such a thing.
+        // No filesystem reports more free space than total space.
         assert_eq!(judge(space(GIB, 2 * GIB), space(100 * GIB, 50 * GIB)).used_bytes, None);
     }
 
     #[test]
-    fn the_requests_are_those_of_the_kernels_headers() {
+    fn the_requests_match_the_kernel_headers() {
         assert_eq!((GET_ATTRIBUTES, size_of::<Attributes>()), (0x801c_581f, 28));
         assert_eq!((GET_QUOTA, size_of::<Quota>()), (0x8000_0702, 72));
     }

@@ -1,4 +1,4 @@
-//! What the disk thread and the tick leave for each other.
+//! Data that the disk thread and the tick exchange.
 
 use std::{
     collections::HashMap,
@@ -8,35 +8,35 @@ use std::{
 
 use crate::snapshot::disk::DiskUsage;
 
-/// One round over all layers, with the walks that had ended by then.
+/// The result of one round over all layers and of the walks that had finished by then.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// When the round was begun.
+    /// When the round started.
     pub(super) taken: Instant,
     /// How long it took.
     pub(super) duration: Duration,
-    /// Grows with each reading.
+    /// Increases with each reading.
     pub(super) number: u64,
-    /// The layers of which something is known, by the keys of their containers.
+    /// The layers with any known value, by the keys of their containers.
     pub(super) layers: HashMap<u64, DiskUsage>,
     /// Walks given up so far.
     pub(super) walks_given_up: u64,
 }
 
-/// A container to be looked at.
+/// A container to examine.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     /// The container's key.
     pub(super) key: u64,
-    /// The runtime's id.
+    /// The container ID.
     pub(super) id: String,
-    /// Its cgroup's path.
+    /// The path of its cgroup.
     pub(super) cgroup_path: String,
     /// When it was first seen.
     pub(super) since: Instant,
 }
 
-/// Shared by the tick and the thread. A lock is held for as long as it takes to copy a pointer or an entry.
+/// State shared by the tick and the thread. A lock is held only while a pointer or an entry is copied.
 #[derive(Clone, Default)]
 pub(super) struct Shared {
     subjects: Arc<Mutex<HashMap<u64, Arc<Subject>>>>,

@@ -1,4 +1,5 @@
-//! Rounds over the layers of all containers, and the walks between them. What a walk has found shows with the next round.
+//! Rounds over the layers of all containers, and the walks between them. The result of a walk appears with the next
+//! round.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -21,33 +22,33 @@ use crate::{
     snapshot::disk::{DiskSource, DiskUsage},
 };
 
-/// A layer that was given up is walked again after so long.
+/// Minimum time between giving up a walk and walking the same layer again.
 const GIVEN_UP: Duration = Duration::from_secs(3600);
 
-/// What is known of the layers.
+/// State of the rounds.
 pub(super) struct Rounds {
     options: Options,
     shared: Shared,
     host: Directory,
     same_namespace: bool,
     known: HashMap<u64, Known>,
-    /// Whose layers are still to be walked in this turn.
+    /// The layers that remain to be walked in this pass, by the keys of their containers.
     queue: VecDeque<u64>,
     walking: Option<(u64, Walk)>,
     number: u64,
     walks_given_up: u64,
 }
 
-/// What is known of one.
+/// State of one container's layer.
 #[derive(Default)]
 struct Known {
-    /// Its root, as far as known.
+    /// Its root, if known.
     root: Option<Root>,
-    /// Whether the root was the same twice. It does not change from then on.
+    /// True after two identical readings of the root, which does not change from then on.
     confirmed: bool,
     device: Arc<str>,
     account: Account,
-    told_bytes: Option<u64>,
+    reported_bytes: Option<u64>,
     walked_bytes: Option<u64>,
     given_up: Option<Instant>,
 }
@@ -55,13 +56,13 @@ struct Known {
 impl Known {
     fn usage(&self) -> Option<DiskUsage> {
         let limit_bytes = self.account.limit_bytes;
-        let told = [
+        let sources = [
             (self.account.used_bytes, DiskSource::ProjectQuota),
-            (self.told_bytes, DiskSource::Runtime),
+            (self.reported_bytes, DiskSource::Runtime),
             (self.walked_bytes, DiskSource::Walk),
         ];
-        let told = told.into_iter().find(|(bytes, _)| bytes.is_some());
-        let (used_bytes, source) = told.or(limit_bytes.map(|_| (None, DiskSource::ProjectQuota)))?;
+        let known = sources.into_iter().find(|(bytes, _)| bytes.is_some());
+        let (used_bytes, source) = known.or(limit_bytes.map(|_| (None, DiskSource::ProjectQuota)))?;
         Some(DiskUsage { device: Arc::clone(&self.device), used_bytes, limit_bytes, source })
     }
 
@@ -72,9 +73,9 @@ impl Known {
         }
     }
 
-    /// Whether only a walk could tell, and has not just been in vain.
+    /// True if only a walk can measure the layer, and the last walk was not given up recently.
     fn wants_walk(&self) -> bool {
-        let known = self.account.used_bytes.or(self.told_bytes).is_some();
+        let known = self.account.used_bytes.or(self.reported_bytes).is_some();
         self.confirmed
             && self.layer().is_some()
             && !known
@@ -97,7 +98,7 @@ impl Rounds {
         })
     }
 
-    /// Asks of every container what is told without a walk.
+    /// Updates every container's values that need no walk.
     pub(super) fn round(&mut self) {
         let begun = Instant::now();
         let subjects = self.shared.subjects();
@@ -123,17 +124,18 @@ impl Rounds {
 
     fn look_at(&mut self, subject: &Subject) {
         let known = self.known.entry(subject.key).or_default();
-        // A process that is about to become the container's first one still has the runtime's root.
+        // A process that is about to become the container's first one is still in the runtime's root.
         if !known.confirmed && subject.since.elapsed() >= self.options.settle {
             let (layout, proc_root) = (&self.options.layout, &self.options.proc_root);
-            // Process ids of another PID namespace would lead to other containers' layers.
+            // Process IDs of another PID namespace would lead to other containers' layers.
             let root = self.same_namespace.then(|| layer::root_of(layout, proc_root, &subject.cgroup_path));
             if let Some(root) = root.flatten() {
                 known.confirmed = known.root.as_ref() == Some(&root);
                 known.root = Some(root);
             }
         }
-        known.told_bytes = self.options.told.get(&subject.id, self.options.period * super::STALE_PERIODS);
+        known.reported_bytes =
+            self.options.reported.get(&subject.id, self.options.period * super::STALE_PERIODS);
         known.account = Account::default();
         if let Some(Root::Overlay(path)) = &known.root
             && let Ok(directory) = self.host.on_host(path)
@@ -149,12 +151,12 @@ impl Rounds {
         }
     }
 
-    /// Whether there is something to walk.
+    /// True if a walk is in progress or queued.
     pub(super) fn is_walking(&self) -> bool {
         self.walking.is_some() || !self.queue.is_empty()
     }
 
-    /// Walks on for about so long; `None` where there is nothing to walk.
+    /// Continues the walk for about one slice; `None` if there is nothing to walk.
     pub(super) fn walk(&mut self, slice: Duration) -> Option<Step> {
         let (key, mut walk) = match self.walking.take() {
             Some(walking) => walking,
@@ -166,7 +168,7 @@ impl Rounds {
             Step::More => self.walking = Some((key, walk)),
             Step::Done(bytes) => self.walked(key, Some(bytes)),
             Step::GivenUp(reason) => {
-                tracing::debug!("the walk over a writable layer is given up: {reason}");
+                tracing::debug!("gave up the walk over a writable layer: {reason}; its size is absent");
                 self.walked(key, None);
             }
         }

@@ -1,4 +1,4 @@
-//! The collector with its thread, on a host of files: real directories as layers, made-up processes.
+//! Tests of the collector and its thread on a host of files: real directories as layers, simulated processes.
 
 use std::{ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::Path, time::SystemTime};
 
@@ -21,7 +21,7 @@ struct Host {
     row: ContainerRow,
 }
 
-/// What is reported of the readings.
+/// The published state of the readings.
 #[derive(Debug)]
 struct Seen {
     age: Option<Duration>,
@@ -30,7 +30,7 @@ struct Seen {
 }
 
 impl Host {
-    /// One container with one process.
+    /// Creates a host with one container and one process.
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let id = "c".repeat(64);
@@ -77,7 +77,7 @@ impl Host {
             settle: Duration::ZERO,
             walk,
             bounds,
-            told: self.layers.clone(),
+            reported: self.layers.clone(),
         }
     }
 
@@ -85,7 +85,7 @@ impl Host {
         self.disk = Some(Disk::start(self.options(walk, bounds)).unwrap());
     }
 
-    /// What the agent does at a tick.
+    /// Does what the agent does at a tick.
     fn tick(&mut self) -> Seen {
         let disk = self.disk.as_mut().unwrap();
         let begun = Instant::now();
@@ -116,12 +116,12 @@ impl Host {
 }
 
 #[test]
-fn without_a_quota_a_runtime_or_a_walk_nothing_is_known() {
+fn without_a_quota_a_runtime_or_a_walk_the_size_is_absent() {
     let mut host = Host::new();
     fs::write(host.layer().join("file"), vec![1; 100_000]).unwrap();
     host.start(false, BOUNDS);
     host.until("a round", |reading, _| reading.age.is_some());
-    // Longer than a walk of one file would take.
+    // Wait longer than a walk of one file would take.
     std::thread::sleep(PERIOD * 3);
     let reading = host.tick();
     assert_eq!((host.row.disk.clone(), reading.walks_given_up), (None, 0));
@@ -129,20 +129,20 @@ fn without_a_quota_a_runtime_or_a_walk_nothing_is_known() {
 }
 
 #[test]
-fn what_the_runtime_tells_is_shown_with_the_device_of_the_layer() {
+fn a_size_reported_by_the_runtime_is_shown_with_the_device_of_the_layer() {
     let mut host = Host::new();
     let source = Source::socket(Runtime::Containerd, 1);
     let (layers, id) = (host.layers.clone(), host.container.identity.id.clone());
     host.start(true, BOUNDS);
     host.until("a size", |_, usage| {
-        // As a runtime does every period: on a busy machine, one answer would be too old before the first round.
+        // A runtime reports every period. On a busy machine, a single report would be stale before the first round.
         layers.replace(source, [(id.clone(), 4096)]);
         usage.is_some_and(|usage| usage.source == DiskSource::Runtime)
     });
     let usage = host.usage();
     assert_eq!((usage.used_bytes, usage.limit_bytes), (Some(4096), None));
     assert!(!usage.device.is_empty());
-    // It tells no more, and a walk is due.
+    // The runtime stops reporting, so a walk is due.
     host.layers.replace(source, []);
     host.until("a walk instead", |_, usage| usage.is_some_and(|usage| usage.source == DiskSource::Walk));
 }
@@ -170,7 +170,7 @@ fn a_walk_that_is_given_up_is_counted_and_shows_nothing() {
     host.until("a walk that is given up", |reading, _| reading.walks_given_up == 1);
     std::thread::sleep(PERIOD * 3);
     let reading = host.tick();
-    assert_eq!(reading.walks_given_up, 1, "it is not tried again at once");
+    assert_eq!(reading.walks_given_up, 1, "it must not be retried immediately");
     assert_eq!(host.row.disk, None);
 }
 
@@ -180,7 +180,7 @@ fn a_walk_takes_two_per_cent_of_a_core_at_most() {
     for file in 0..12_000 {
         fs::File::create(host.layer().join(file.to_string())).unwrap();
     }
-    // How long it takes without a rest, once the kernel has all of it in memory.
+    // The duration of a walk without rests and with all metadata in memory.
     let root = directory::Directory::host_root(Path::new("/nowhere")).unwrap();
     let alone = || {
         let mut walk = walk::Walk::new(root.on_host(&host.layer()).unwrap(), BOUNDS).unwrap();
@@ -192,17 +192,17 @@ fn a_walk_takes_two_per_cent_of_a_core_at_most() {
     let begun = Instant::now();
     host.start(true, BOUNDS);
     host.until("the end of the walk", |_, usage| usage.is_some());
-    // Fifty times as long, but for the last slice, which nobody rests after.
+    // The walk should take fifty times as long, except for the last slice, which no rest follows.
     println!("{alone:?} alone, {:?} with rests", begun.elapsed());
     assert!(begun.elapsed() >= alone * 15, "{alone:?} alone, {:?} with rests", begun.elapsed());
 }
 
 #[test]
-fn a_filesystem_that_hangs_stalls_no_tick_and_its_values_go() {
+fn a_hanging_filesystem_does_not_stall_the_tick_and_its_values_become_absent() {
     let mut host = Host::new();
     host.start(true, BOUNDS);
     host.until("a walk", |_, usage| usage.is_some());
-    // A second container, whose process cannot be asked: opening a pipe waits for a writer, for ever.
+    // Reading the second container's process hangs: opening a pipe waits for a writer forever.
     let id = "d".repeat(64);
     let write = |path: String, text: &str| {
         let path = host.root.path().join(path);
@@ -212,23 +212,23 @@ fn a_filesystem_that_hangs_stalls_no_tick_and_its_values_go() {
     write(format!("cgroup/docker/{id}/cgroup.procs"), "8\n");
     write("proc/8/cgroup".into(), &format!("0::/docker/{id}\n"));
     let pipe = CString::new(host.root.path().join("proc/8/mountinfo").as_os_str().as_bytes()).unwrap();
-    // SAFETY: a C string that lives through the call.
+    // SAFETY: the path is a C string that is valid during the call.
     assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
     let identity =
         Identity { cgroup_path: format!("/docker/{id}"), id, ..(*host.container.identity).clone() };
     let other = Container { key: 2, identity: Arc::new(identity), cgroup_id: 2, slot: None };
     let mut row = ContainerRow::new(other.identity.clone(), SystemTime::now());
     host.disk.as_mut().unwrap().collect(&other, &mut row).unwrap();
-    host.until("old values to go", |_, usage| usage.is_none());
+    host.until("stale values to be removed", |_, usage| usage.is_none());
     let reading = host.tick();
     assert!(reading.age.unwrap() > PERIOD * STALE_PERIODS && reading.duration.is_none(), "{reading:?}");
     let begun = Instant::now();
     drop(host.disk.take());
-    assert!(begun.elapsed() < Duration::from_secs(1), "the end waited: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(1), "shutdown waited: {:?}", begun.elapsed());
 }
 
 #[test]
-fn a_process_of_a_container_within_is_not_asked_about_this_one() {
+fn a_process_of_a_nested_container_does_not_determine_the_layer() {
     let mut host = Host::new();
     let own = host.root.path().join("cgroup").join(&host.container.identity.cgroup_path[1..]);
     let inner = own.join("docker").join("e".repeat(64));
@@ -242,7 +242,7 @@ fn a_process_of_a_container_within_is_not_asked_about_this_one() {
 }
 
 #[test]
-fn a_layer_that_is_not_there_or_no_directory_is_not_known() {
+fn a_layer_that_does_not_exist_or_is_not_a_directory_is_absent() {
     for options in ["rw,upperdir=/nowhere/at/all", "rw,upperdir=/etc/passwd", "rw,upperdir=/proc/self/fd/0"] {
         let mut host = Host::new();
         host.mount(options);
@@ -254,7 +254,7 @@ fn a_layer_that_is_not_there_or_no_directory_is_not_known() {
 }
 
 #[test]
-fn a_process_that_is_still_in_its_runtimes_root_does_not_decide_for_ever() {
+fn a_process_that_is_still_in_its_runtimes_root_does_not_determine_the_layer() {
     let host = Host::new();
     fs::write(host.root.path().join("proc/7/mountinfo"), "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n").unwrap();
     let root = host.root.path().to_owned();
@@ -268,7 +268,7 @@ fn a_process_that_is_still_in_its_runtimes_root_does_not_decide_for_ever() {
     host.mount(&format!("rw,upperdir={}", host.layer().display()));
     disk.round();
     assert!(!disk.is_walking());
-    // Twice the same.
+    // The second identical reading confirms the root.
     disk.round();
     assert!(disk.is_walking());
     fs::remove_file(root.join("proc/7/mountinfo")).unwrap();

@@ -1,16 +1,17 @@
-//! What the thread that asks filesystems does: a round every period, and walks in between. A call may hang, as on a server
-//! that does not answer or a disk that is broken.
+//! The loop of the disk thread: a round every period, and walks in between. A call may hang, for example on a server
+//! that does not respond or on a broken disk.
 
 use std::time::{Duration, Instant};
 
 use super::rounds::Rounds;
 use crate::collectors::thread::Stop;
 
-/// The first round, when the first tick has found the containers and the runtimes have told of them.
+/// Delay of the first round. By then the first tick has found the containers, and the runtimes have reported them.
 const FIRST: Duration = Duration::from_secs(2);
-/// A walk rests after so long,
+/// A walk rests after this time.
 const SLICE: Duration = Duration::from_millis(10);
-/// for so many times as long: it takes two per cent of a core, and of the disk's time.
+/// A rest takes this many times as long as the walk before it, so walks take two per cent of a core and of the disk's
+/// time.
 const REST: u32 = 49;
 
 pub(super) fn run(mut rounds: Rounds, period: Duration, stop: &Stop) {

@@ -1,8 +1,10 @@
-//! A walk over every file of a layer, as `du` does it: disk space of all that is there, files of several names once,
-//! through no link and into no other filesystem. In slices, so that whoever walks can rest in between.
+//! A walk over every file of a layer, as `du` does it. It adds up the disk space of all files, counts files with
+//! several hard links once, and follows no symbolic link and enters no other filesystem. It runs in slices, so that its
+//! caller can rest in between.
 //!
-//! The container may change all of it meanwhile, and make what is hard to walk: so the walk is bounded in files, names,
-//! memory and time, and given up beyond. It holds no more than one open directory beside the layer's.
+//! The container may change all of this during the walk and create trees that are hard to walk. Therefore files, hard
+//! links, memory and time are limited, and the walk is given up beyond these limits. It holds at most one open
+//! directory besides the layer's.
 
 use std::{
     collections::HashSet,
@@ -18,44 +20,44 @@ use std::{
 
 use super::directory::Directory;
 
-/// Blocks of `st_blocks`.
+/// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
-/// How far a walk goes.
+/// Limits of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Most files and directories.
+    /// The most files and directories.
     pub(super) entries: u64,
-    /// Most files of several names.
+    /// The most files with several hard links.
     pub(super) links: usize,
-    /// Most bytes of names of directories that are still to be walked.
+    /// The most bytes of paths of directories that remain to be walked.
     pub(super) pending_bytes: usize,
-    /// Longest time of walking, rests left out.
+    /// The longest time spent walking, without rests.
     pub(super) spent: Duration,
 }
 
-/// Half an hour at two per cent of a core; some 6 MB of memory at worst.
+/// Half an hour at two per cent of a core; at most about 6 MB of memory.
 pub(super) const BOUNDS: Bounds =
     Bounds { entries: 2_000_000, links: 65_536, pending_bytes: 4 << 20, spent: Duration::from_secs(36) };
 
-/// How a walk stands.
+/// State of a walk after a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// There is more.
+    /// Some files remain.
     More,
-    /// All has been seen: so many bytes.
+    /// The walk is complete, with this many bytes.
     Done(u64),
-    /// It goes beyond what a walk may take, for this reason.
+    /// The walk exceeded its limits, for this reason.
     GivenUp(&'static str),
 }
 
-/// A walk under way.
+/// A walk in progress.
 #[derive(Debug)]
 pub(super) struct Walk {
     layer: Directory,
     device: u64,
     bounds: Bounds,
-    /// Directories that are still to be walked, by their paths below the layer.
+    /// Directories that remain to be walked, by their paths below the layer.
     pending: Vec<PathBuf>,
     pending_bytes: usize,
     /// The directory that is being read, and its path.
@@ -66,11 +68,11 @@ pub(super) struct Walk {
     spent: Duration,
 }
 
-/// Why a walk stops.
+/// Why a step cannot continue.
 enum Stop {
-    /// Beyond its bounds.
+    /// The walk exceeded its limits, or hit an entry that it cannot read.
     Beyond(&'static str),
-    /// What it was about to look at has gone, or is no directory any more.
+    /// The entry no longer exists, or is no longer a directory.
     Gone,
 }
 
@@ -93,7 +95,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Walks on for about so long.
+    /// Continues the walk for about one slice.
     pub(super) fn step(&mut self, slice: Duration) -> Step {
         let begun = Instant::now();
         let step = loop {
@@ -106,13 +108,13 @@ impl Walk {
         };
         self.spent += begun.elapsed();
         if step == Step::More && self.spent > self.bounds.spent {
-            Step::GivenUp("takes too long")
+            Step::GivenUp("it takes too long")
         } else {
             step
         }
     }
 
-    /// Looks at one entry, or opens one directory; `None` at the end.
+    /// Reads one entry, or opens one directory; `None` at the end.
     fn next(&mut self) -> Result<Option<()>, Stop> {
         let Some((reading, path)) = &mut self.current else {
             let Some(path) = self.pending.pop() else {
@@ -153,7 +155,7 @@ impl Walk {
             self.pending.push(path);
         } else if metadata.nlink() > 1 {
             if !self.links.contains(&entry.ino()) && self.links.len() >= self.bounds.links {
-                return Err(Stop::Beyond("too many files of several names"));
+                return Err(Stop::Beyond("too many files with several hard links"));
             }
             if !self.links.insert(entry.ino()) {
                 return Ok(());
@@ -164,7 +166,7 @@ impl Walk {
     }
 }
 
-/// Lists an open directory, by the path that the kernel gives it for its own process.
+/// Lists an open directory through its path in `/proc/self/fd`.
 fn read(directory: &Directory) -> io::Result<ReadDir> {
     fs::read_dir(format!("/proc/self/fd/{}", directory.file().as_raw_fd()))
 }
@@ -172,8 +174,8 @@ fn read(directory: &Directory) -> io::Result<ReadDir> {
 fn stop(error: io::Error) -> Stop {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::EXDEV | libc::ESTALE) => Stop::Gone,
-        Some(libc::ENAMETOOLONG) => Stop::Beyond("directories too deep in each other"),
-        _ => Stop::Beyond("something that cannot be read"),
+        Some(libc::ENAMETOOLONG) => Stop::Beyond("directories nested too deeply"),
+        _ => Stop::Beyond("an entry that cannot be read"),
     }
 }
 
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_finds_what_du_finds_in_one_slice_or_many() {
+    fn a_walk_in_one_slice_or_many_agrees_with_du() {
         let root = tree();
         symlink("/", root.path().join("out")).unwrap();
         let file = fs::File::create(root.path().join("hole")).unwrap();
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_many_names_counts_once() {
+    fn a_file_with_several_hard_links_counts_once() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("a"), vec![1; 1 << 20]).unwrap();
         let once = walked(root.path(), BOUNDS);
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_goes_no_further_than_its_bounds() {
+    fn a_walk_is_given_up_at_each_limit() {
         let root = tree();
         fs::hard_link(root.path().join("0/a/b/1"), root.path().join("0/a/b/link")).unwrap();
         let given_up = |bounds| match walked(root.path(), bounds) {
@@ -256,13 +258,13 @@ mod tests {
         };
         assert_eq!(given_up(Bounds { entries: 400, ..BOUNDS }), "too many files");
         assert_eq!(given_up(Bounds { pending_bytes: 20, ..BOUNDS }), "too many directories");
-        assert_eq!(given_up(Bounds { links: 0, ..BOUNDS }), "too many files of several names");
+        assert_eq!(given_up(Bounds { links: 0, ..BOUNDS }), "too many files with several hard links");
         let mut walk = Walk::new(layer(root.path()), Bounds { spent: Duration::ZERO, ..BOUNDS }).unwrap();
-        assert_eq!(walk.step(Duration::ZERO), Step::GivenUp("takes too long"));
+        assert_eq!(walk.step(Duration::ZERO), Step::GivenUp("it takes too long"));
     }
 
     #[test]
-    fn directories_deeper_than_a_path_may_be_long_are_given_up() {
+    fn a_walk_is_given_up_if_paths_become_too_long() {
         let root = tempfile::tempdir().unwrap();
         let name = "x".repeat(200);
         let script = format!(
@@ -270,11 +272,11 @@ mod tests {
             root.path().display()
         );
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
-        assert_eq!(walked(root.path(), BOUNDS), Step::GivenUp("directories too deep in each other"));
+        assert_eq!(walked(root.path(), BOUNDS), Step::GivenUp("directories nested too deeply"));
     }
 
     #[test]
-    fn what_vanishes_meanwhile_is_passed_over() {
+    fn entries_removed_during_the_walk_are_skipped() {
         let root = tree();
         let mut walk = Walk::new(layer(root.path()), BOUNDS).unwrap();
         assert_eq!(walk.step(Duration::ZERO), Step::More);

@@ -1,15 +1,15 @@
-//! The text of `/proc/PID/net/dev`: two lines of headings, then `name: ` and sixteen numbers per interface.
+//! Parser of `/proc/PID/net/dev`: two lines of headings, then `name: ` and sixteen numbers per interface.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::InterfaceCounters;
 
-/// Most interfaces of one container.
+/// The most interfaces of one container.
 const INTERFACES_MAX: usize = 64;
-/// Room for [`INTERFACES_MAX`] lines of the longest kind and as many that are left out.
+/// Space for [`INTERFACES_MAX`] of the longest lines and as many excluded ones.
 const BUFFER_BYTES: usize = 48 * 1024;
 
-/// Reads interfaces without allocating once it has seen as many.
+/// Reads interfaces. It allocates only when it sees more of them than before.
 pub(super) struct Devices {
     buffer: Box<[u8]>,
     read: Vec<InterfaceCounters>,
@@ -20,9 +20,9 @@ impl Devices {
         Self { buffer: vec![0; BUFFER_BYTES].into_boxed_slice(), read: Vec::new() }
     }
 
-    /// Reads all interfaces anew.
+    /// Reads all interfaces.
     pub(super) fn read(&mut self, file: &File) -> io::Result<&[InterfaceCounters]> {
-        // The kernel gives a page at a time.
+        // The kernel returns one page at a time.
         let mut bytes = 0;
         while bytes < self.buffer.len() {
             match file.read_at(&mut self.buffer[bytes..], bytes as u64)? {
@@ -34,7 +34,7 @@ impl Devices {
         Ok(&self.read)
     }
 
-    /// Hands over what was read last.
+    /// Swaps the last reading into the row.
     pub(super) fn swap_into(&mut self, row: &mut Vec<InterfaceCounters>) {
         std::mem::swap(&mut self.read, row);
     }
@@ -79,16 +79,15 @@ fn parse(text: &[u8], into: &mut Vec<InterfaceCounters>) {
     into.truncate(count);
 }
 
-/// The name and the first twelve numbers of a line; `None` for headings, interfaces that are left out, and
-/// nonsense.
+/// The name and the first twelve numbers of a line; `None` for headings, excluded interfaces and malformed lines.
 fn interface(line: &[u8]) -> Option<(&str, [u64; 12])> {
     let line = std::str::from_utf8(line).ok()?;
-    // The name may hold a colon, as of an alias; the numbers do not.
+    // A name may contain a colon, as an alias does; the numbers do not.
     let (name, rest) = line.rsplit_once(':')?;
     let name = name.trim_ascii();
-    let left_out =
+    let excluded =
         name == "lo" || ["veth", "docker", "nerdctl"].iter().any(|prefix| name.starts_with(prefix));
-    if left_out || name.is_empty() {
+    if excluded || name.is_empty() {
         return None;
     }
     let mut columns = rest.split_ascii_whitespace();
@@ -116,7 +115,7 @@ eth0:1:      20      21   22   23    0     0          0         0       24      
 ";
 
     #[test]
-    fn the_counters_are_in_their_columns_and_inner_interfaces_left_out() {
+    fn counters_are_read_from_their_columns_and_nested_interfaces_are_excluded() {
         let mut read =
             vec![InterfaceCounters { interface: "old".into(), receive_bytes: 9, ..Default::default() }; 3];
         parse(TEXT.as_bytes(), &mut read);
@@ -146,7 +145,7 @@ eth0:1:      20      21   22   23    0     0          0         0       24      
     }
 
     #[test]
-    fn an_interface_without_a_name_is_left_out() {
+    fn an_interface_without_a_name_is_excluded() {
         let numbers = " 1".repeat(16);
         let mut read = Vec::new();
         parse(format!(":{numbers}\n  \t:{numbers}\neth0:{numbers}\n").as_bytes(), &mut read);

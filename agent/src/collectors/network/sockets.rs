@@ -1,9 +1,9 @@
-//! Sockets by state, from `/proc/PID/net/{tcp,tcp6,udp,udp6}`; off unless configured.
+//! Sockets by state, from `/proc/PID/net/{tcp,tcp6,udp,udp6}`. Off unless configured.
 //!
-//! The kernel writes a line of 150 bytes per socket, and for TCP goes through the hash table of the whole host's sockets to
-//! find those of one namespace. So the namespaces are read one after the other, each every [`PERIOD`] at most, for
-//! [`BUDGET`] of a tick, and at the next tick on from where that ended. The files are opened once, as the one of the
-//! interfaces is. No kernel is too old.
+//! The kernel writes a line of 150 bytes per socket. For TCP it scans the hash table of all sockets of the host to find
+//! those of one namespace. Therefore namespaces are read one after the other, each at most every [`PERIOD`]. A tick
+//! spends at most [`BUDGET`] on them, and the next tick continues where the last one stopped. Files are opened once,
+//! like the one with the interfaces. All supported kernels have these files.
 
 mod table;
 
@@ -20,16 +20,16 @@ use anyhow::Context as _;
 use self::table::{Pass, Table};
 use crate::{config::Config, snapshot::sockets::Sockets};
 
-/// From the begin of a round over all namespaces to the next.
+/// From the start of a round over all namespaces to the start of the next.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Time for reading within a tick. One more read of a page may come on top.
+/// Reading time per tick. The read in progress may exceed it by one page.
 const BUDGET: Duration = Duration::from_millis(5);
 
-/// The tables of all containers that bear a namespace's series.
+/// The socket tables of all containers that have the series of a namespace.
 pub(super) struct SocketTables {
     wanted: Vec<Table>,
     namespaces: HashMap<u64, Namespace>,
-    /// Those that this round has still to read.
+    /// Containers that this round has not read yet.
     waiting: VecDeque<u64>,
     under_way: Option<(u64, Sockets, Pass)>,
     round_begun: Option<Instant>,
@@ -63,28 +63,28 @@ impl SocketTables {
         }
     }
 
-    /// Opens the tables of the namespace of the process in `directory`. A kernel without IPv6 has none for it.
+    /// Opens the tables of the namespace of the process in `directory`. A kernel without IPv6 has no tables for it.
     pub(super) fn open(&self, directory: &Path) -> SocketFiles {
         let open = |table: &Table| File::open(directory.join("net").join(table.name())).ok();
         SocketFiles(self.wanted.iter().filter_map(|table| Some((*table, open(table)?))).collect())
     }
 
-    /// Reads these for the container `key` from the next round on.
+    /// Reads these files for the container `key` from the next round on.
     pub(super) fn hold(&mut self, key: u64, files: SocketFiles) {
         if !files.0.is_empty() {
             self.namespaces.insert(key, Namespace { files, counted: None, error: None });
         }
     }
 
-    /// Closes a container's.
+    /// Closes the files of a container.
     pub(super) fn forget(&mut self, key: u64) {
         self.namespaces.remove(&key);
     }
 
-    /// What was counted last.
+    /// The last count.
     ///
     /// # Errors
-    /// Why the last pass came to nothing, once.
+    /// Why the last pass failed; returned once.
     pub(super) fn counted(&mut self, key: u64) -> anyhow::Result<Option<Arc<Sockets>>> {
         let Some(namespace) = self.namespaces.get_mut(&key) else { return Ok(None) };
         match namespace.error.take() {
@@ -93,7 +93,7 @@ impl SocketTables {
         }
     }
 
-    /// Reads on, until the tick's budget is used up or the round is over.
+    /// Continues reading until the tick's budget is used up or the round is complete.
     pub(super) fn read_on(&mut self) {
         let begun = Instant::now();
         if self.waiting.is_empty()
@@ -106,7 +106,7 @@ impl SocketTables {
         while begun.elapsed() < BUDGET && self.step() {}
     }
 
-    /// One read. False once the round is over.
+    /// Does one read. Returns false when the round is complete.
     fn step(&mut self) -> bool {
         let Some((key, mut sums, mut pass)) = self.under_way.take() else {
             let Some(key) = self.waiting.pop_front() else { return false };

@@ -1,4 +1,4 @@
-//! Whose series an interface becomes, on made-up process trees.
+//! Tests, on simulated process trees, which container an interface belongs to.
 
 use std::{fs, path::Path, sync::Arc, time::SystemTime};
 
@@ -8,7 +8,7 @@ use crate::{
     snapshot::identity::{Identity, Runtime},
 };
 
-/// A v2 host whose processes are directories of files.
+/// A v2 host with directories of files as processes.
 struct Host {
     root: tempfile::TempDir,
     collector: Box<dyn Collector>,
@@ -61,7 +61,7 @@ impl Host {
     }
 }
 
-/// A process in a namespace, which is a file that its processes link to.
+/// Creates a process in a namespace. A namespace is a file that its processes link to.
 fn process(root: &Path, number: u32, namespace: &str, bytes: u64) {
     let namespaces = root.join("namespaces");
     fs::create_dir_all(&namespaces).unwrap();
@@ -89,7 +89,7 @@ fn a_container_with_a_namespace_of_its_own_has_its_interfaces() {
 }
 
 #[test]
-fn the_hosts_network_is_nobodys() {
+fn a_container_in_the_hosts_network_has_no_series() {
     let mut host = Host::new();
     host.process(10, "host", 100);
     let mut container = host.container(1, "a", "10\n");
@@ -97,7 +97,7 @@ fn the_hosts_network_is_nobodys() {
 }
 
 #[test]
-fn of_those_that_share_a_namespace_the_first_has_the_series_until_it_goes() {
+fn the_first_container_in_a_shared_namespace_has_the_series_until_it_ends() {
     let mut host = Host::new();
     host.process(10, "shared", 100);
     host.process(20, "shared", 100);
@@ -120,12 +120,12 @@ fn processes_in_a_nested_cgroup_count() {
 }
 
 #[test]
-fn a_container_without_processes_is_tried_again() {
+fn a_container_without_processes_is_retried() {
     let mut host = Host::new();
     host.process(10, "own", 100);
     let mut container = host.container(1, "a", "");
     assert_eq!(host.received(&mut container), None);
-    // A process that the agent's PID namespace hides: reported at every tick, also between two attempts.
+    // A process hidden by the agent's PID namespace is reported at every tick, also between two attempts.
     container.0 = host.container(1, "a", "0\n").0;
     for _ in 0..2 * RETRY_EVERY_TICKS {
         let error = host.collector.collect(&container.0, &mut container.1).unwrap_err();
@@ -140,10 +140,10 @@ fn a_container_without_processes_is_tried_again() {
 }
 
 #[test]
-fn a_process_that_ends_between_two_looks_is_no_error() {
+fn a_process_that_ends_between_two_reads_is_not_an_error() {
     let mut host = Host::new();
     let mut container = host.container(1, "a", "10\n");
-    // It is listed, but has no directory: the kernel takes that away first.
+    // The process is listed but has no directory, because the kernel removes the directory first.
     assert_eq!(host.received(&mut container), None);
     let mut container = host.container(2, "b", "");
     assert_eq!(host.received(&mut container), None);
@@ -156,7 +156,7 @@ fn a_container_that_ends_keeps_its_last_values() {
     let mut container = host.container(1, "a", "10\n");
     assert_eq!(host.received(&mut container), Some(100));
     let emptied = || fs::write(host.root.path().join("proc/10/net/dev"), "heading\n  lo: 1\n").unwrap();
-    // Still alive: the interface is really gone.
+    // The container is still running, so the interface was really removed.
     emptied();
     assert_eq!(host.received(&mut container), None);
 
@@ -168,7 +168,7 @@ fn a_container_that_ends_keeps_its_last_values() {
 }
 
 #[test]
-fn without_a_process_1_the_agents_own_network_is_the_hosts() {
+fn without_process_1_the_agents_own_network_counts_as_the_hosts() {
     let host = Host::new();
     fs::rename(host.root.path().join("proc/1"), host.root.path().join("proc/self")).unwrap();
     assert!(process::network_namespace(&host.root.path().join("proc"), "1").is_err());
@@ -191,19 +191,19 @@ fn without_a_process_1_the_agents_own_network_is_the_hosts() {
 }
 
 #[test]
-fn a_first_process_that_enters_its_own_namespace_late_does_not_show_that_of_its_daemon() {
+fn a_first_process_that_enters_its_namespace_late_does_not_show_the_daemons_namespace() {
     let mut host = Host::new();
-    // The daemon is in a network namespace that is not the host's, as in a container that runs containers.
+    // The daemon is in a network namespace other than the host's, as in a container that runs containers.
     host.process(10, "daemon", 5);
     let mut container = host.container(1, "a", "10\n");
     assert_eq!(host.received(&mut container), Some(5));
     host.process(10, "own", 7);
     assert_eq!(host.received(&mut container), Some(7));
-    // The daemon's is free for a container that shares it.
+    // The daemon's namespace is available to a container that shares it.
     host.process(11, "daemon", 6);
     let mut other = host.container(2, "b", "11\n");
     assert_eq!(host.received(&mut other), Some(6));
-    // Once it has settled, what one of its processes does is its own affair.
+    // After the first ticks, the agent ignores the namespaces of individual processes.
     for _ in 0..FIRST_TICKS {
         host.received(&mut container);
     }

@@ -1,4 +1,4 @@
-//! Which inodes are the driver's devices.
+//! The inodes that are devices of the driver.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use crate::config::NvidiaDriver;
 const MAJOR: u32 = 195;
 const MODESET_MINOR: u32 = 254;
 
-/// Kinds of device by the key of an inode. Empty where there is no driver.
+/// Device kinds by the key of their inode. Empty without a driver.
 pub(super) fn devices(proc_root: &Path, config: &NvidiaDriver) -> HashMap<u64, u32> {
     let registered = fs::read_to_string(proc_root.join("devices")).unwrap_or_default();
     let mut devices = registered_devices(&registered);
@@ -39,7 +39,7 @@ fn registered_devices(text: &str) -> HashMap<u64, u32> {
             continue;
         };
         match name {
-            // One region up to 535, two since.
+            // One entry up to 535, two entries since.
             "nvidia-frontend" | "nvidia" | "nvidiactl" if major == MAJOR => {
                 let minors = (0..device::GPU_MINORS).chain([MODESET_MINOR, device::CTL_MINOR]);
                 devices.extend(minors.map(|minor| (device_key(major, minor), device::of_minor(minor))));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_stands_for_a_device_by_its_inode() {
+    fn a_configured_file_is_a_device_by_its_inode() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let extra = NvidiaDriver {
             extra_ctl_paths: vec![file.path().into(), "/nonexistent".into()],
@@ -102,7 +102,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics_and_only_the_drivers_own_names_count(
+        fn no_text_panics_and_only_the_drivers_names_are_accepted(
             text in "\\PC{0,60}", lines in "([0-9]{0,12} {1,3}(nvidia|nvidiactl|nvidia-uvm|nvidia-caps|mem|)\n){0,6}",
         ) {
             for text in [text, lines] {

@@ -1,22 +1,23 @@
 //! Offset of the status in each structure, by driver release.
 //!
-//! Offsets were checked against the headers of all 193 tags of the open kernel modules from 515.43.04 to 595.45.04
-//! (nvos.h, nv-ioctl.h, nv-ioctl-numa.h, uvm_ioctl.h). A request of the resource manager carries the size of its
-//! structure, which identifies the layout; only `NVOS21` and the old forms of `NVOS64` kept their size and moved the
-//! status. A UVM request carries no size: without a release, only commands that never changed are decoded.
+//! The offsets were checked against the headers of all 193 tags of the open kernel modules from 515.43.04 to 595.45.04
+//! (nvos.h, nv-ioctl.h, nv-ioctl-numa.h, uvm_ioctl.h). A resource manager request contains the size of its structure,
+//! which identifies the layout; only `NVOS21` and the old forms of `NVOS64` kept their size and moved the status. A UVM
+//! request contains no size, so without a release only commands that never changed are decoded.
 //!
-//! A release newer than [`NEWEST`] is decoded with the newest layouts, UVM commands included. Of some 50 UVM commands,
-//! 8 changed in 193 tags, so the newest layout is most likely right; leaving UVM undecoded would lose contexts, channels
-//! and cold starts on every new driver. If a layout has changed after all, the wrong four bytes of the caller's own
-//! structure are read: a refusal is missed, or counted under a wrong status. [`support`] reports the guess.
+//! A release newer than [`NEWEST`] is decoded with the newest layouts, including UVM commands. Only 8 of about 50 UVM
+//! commands changed in 193 tags, so the newest layout is most likely right. If UVM were not decoded, every new driver
+//! would lose contexts, channels and cold starts. If a layout has changed after all, the wrong four bytes of the
+//! caller's own structure are read: a failure is missed, or counted under a wrong status. [`support`] reports the
+//! assumption.
 
 use glassbox_ebpf::nvidia_driver::{Layout, UVM_LAYOUTS, commands::UVM_END};
 
 use crate::{config::Release, snapshot::nvidia_driver::LayoutSupport};
 
-/// The oldest release whose layouts were checked.
+/// The oldest release with checked layouts.
 pub(super) const OLDEST: Release = Release(515, 43, 4);
-/// The newest release whose layouts were checked.
+/// The newest release with checked layouts.
 pub(super) const NEWEST: Release = Release(595, 45, 4);
 
 /// Whether the layouts of a release are known or assumed.
@@ -39,7 +40,7 @@ const fn two(size: u32, status: u32, other: u32, other_status: u32) -> Layout {
     Layout { sizes: [size, other], statuses: [status, other_status] }
 }
 
-/// Requests whose size tells the layout: number, layout.
+/// Requests with a size that identifies the layout: number, layout.
 const RESOURCE_MANAGER: &[(u32, Layout)] = &[
     (0x27, one(56, 40)),
     (0x28, one(20, 16)),
@@ -55,7 +56,7 @@ const RESOURCE_MANAGER: &[(u32, Layout)] = &[
     (0x4F, one(32, 24)),
     (0x52, one(16, 12)),
     (0x54, one(56, 48)),
-    // The driver has a number for these three, but no handler: it writes no status.
+    // The driver has a number but no handler for these three, so it writes no status.
     (0x56, one(Layout::ANY, NONE)),
     // Grew in 580.65.06 and in 550.40.07.
     (0x57, two(56, 48, 64, 56)),
@@ -82,7 +83,7 @@ const RESOURCE_MANAGER: &[(u32, Layout)] = &[
     (0xDA, one(8, NONE)),
 ];
 
-/// UVM commands that every release lays out alike: command, offset of `rmStatus`.
+/// UVM commands with the same layout in every release: command, offset of `rmStatus`.
 const UVM_SAME: &[(u32, u32)] = &[
     (23, 8),
     (24, 8),
@@ -123,10 +124,10 @@ const UVM_SAME: &[(u32, u32)] = &[
     (UVM_END + 1, NONE),
 ];
 
-/// The offset of `rmStatus` from each release on, latest first; `None` if the release does not have the command.
+/// The offset of `rmStatus` from each release on, latest first; `None` if the release lacks the command.
 type Changes = &'static [(Release, Option<u32>)];
 
-/// UVM commands that changed.
+/// UVM commands with a layout that changed.
 const UVM_CHANGED: &[(u32, Changes)] = &[
     (28, &[(Release(590, 44, 1), Some(8)), (Release::FIRST, Some(24))]),
     (33, &[(Release(550, 40, 53), Some(9260)), (Release::FIRST, Some(1196))]),
@@ -144,7 +145,7 @@ const UVM_CHANGED: &[(u32, Changes)] = &[
 const ALLOC_CHANGED: &[(Release, u32, Option<u32>)] =
     &[(Release(535, 43, 2), 28, None), (Release(525, 0, 0), 24, Some(36)), (Release::FIRST, 24, Some(32))];
 
-/// Every known layout with its index in the table; without a release, only those that every release has.
+/// Every known layout with its index in the table. Without a release, only the layouts common to all releases.
 pub(super) fn layouts(release: Option<Release>) -> Vec<(u32, Layout)> {
     let mut table: Vec<_> = RESOURCE_MANAGER.to_vec();
     let any = |command: u32, status| (UVM_LAYOUTS + command, one(Layout::ANY, status));
@@ -162,7 +163,7 @@ pub(super) fn layouts(release: Option<Release>) -> Vec<(u32, Layout)> {
 fn alloc(release: Option<Release>) -> Layout {
     let known = release.and_then(|release| ALLOC_CHANGED.iter().find(|(since, ..)| release >= *since));
     match known {
-        // The 48-byte form is of 535.43.02 and later alone.
+        // Only 535.43.02 and later have the 48-byte form.
         None => one(48, 40),
         Some((_, short, None)) => two(48, 40, 32, *short),
         Some((_, short, Some(long))) => two(40, *long, 32, *short),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_tell_the_layout_whatever_the_release() {
+    fn the_size_identifies_the_layout_in_every_release() {
         for release in [None, Some(Release(535, 104, 5)), Some(Release(595, 45, 4))] {
             assert_eq!(status(release, 0x2A, 32), Some(28));
             assert_eq!(status(release, 0x4A, 184), Some(20));
@@ -192,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn a_release_decides_where_the_size_does_not() {
+    fn the_release_identifies_the_layout_if_the_size_does_not() {
         let of = |release| status(Some(release), 0x2B, 32);
         assert_eq!((of(Release(525, 60, 11)), of(Release(535, 43, 2))), (Some(24), Some(28)));
         assert_eq!(status(Some(Release(515, 43, 4)), 0x2B, 40), Some(32));
-        assert_eq!(status(None, 0x2B, 32), None, "the short form cannot be told");
+        assert_eq!(status(None, 0x2B, 32), None, "the short form is ambiguous");
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
         let map = |release| status(release, UVM_LAYOUTS + 33, 0);
         assert_eq!(map(Some(Release(535, 104, 5))), Some(1196));
         assert_eq!(map(Some(Release(550, 40, 52))), Some(1196));
-        // Developer branches have the layout of 550.54.14.
+        // Development branches have the layout of 550.54.14.
         for release in [Release(550, 40, 53), Release(550, 40, 85), Release(550, 54, 14)] {
             assert_eq!(map(Some(release)), Some(9260), "{release}");
             assert_eq!(status(Some(release), UVM_LAYOUTS + 68, 0), Some(9240), "{release}");
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_that_a_release_serves_has_a_layout() {
+    fn every_command_of_a_release_has_a_layout() {
         let of = |release| {
             [54, 55, 62, 63, 64, 67, 69, 79].map(|command| status(Some(release), UVM_LAYOUTS + command, 0))
         };
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_release_has_the_newest_layouts_and_says_so() {
+    fn a_newer_release_uses_the_newest_layouts_and_reports_it() {
         let newer = Some(Release(610, 57, 4));
         assert_eq!(layouts(newer), layouts(Some(NEWEST)));
         assert_eq!(status(newer, 0x2B, 48), Some(40));

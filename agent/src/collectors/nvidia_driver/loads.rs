@@ -1,32 +1,33 @@
-//! Loads of the driver's modules: which were in use before their calls were traced. Those are counted as
-//! `glassbox_lost_events_total{source="nvidia_attach"}`. Costs a few reads of sysfs for each load.
+//! Detects modules of the driver that were in use before their calls were traced, and counts them as
+//! `glassbox_lost_events_total{source="nvidia_attach"}`. Costs a few reads of sysfs per load.
 
 use glassbox_ebpf::{Lost, nvidia_driver::device};
 
 use super::{SPEC, modules::Module, monotonic_ns};
 use crate::kernel::{Kernel, module};
 
-/// The driver's module, without which there is no driver, and those that have functions of their own.
+/// The driver's main module, which has to be loaded for a driver to be present, and the modules with functions of their
+/// own.
 pub(super) const MODULES: [&str; 3] = ["nvidia", "nvidia_uvm", "nvidia_modeset"];
 pub(super) const DRIVER: usize = 0;
 pub(super) const UVM: usize = 1;
 
-/// Which load of each of [`MODULES`] there is; `None` if it is not loaded.
+/// The load generation of each of [`MODULES`]; `None` if the module is not loaded.
 pub(super) type Generations = [Option<u64>; MODULES.len()];
 
 /// The latest load of each module that is not traced yet.
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     untraced: [Option<Load>; MODULES.len()],
-    /// Loads before this time are accounted for, in ns of CLOCK_MONOTONIC: a look can be ahead of the reports.
+    /// Loads before this time, in ns of CLOCK_MONOTONIC, are accounted for: reading sysfs can be ahead of the reports.
     accounted_until_ns: [u64; MODULES.len()],
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Load {
-    /// When, in ns of CLOCK_MONOTONIC.
+    /// The time of the load, in ns of CLOCK_MONOTONIC.
     at_ns: u64,
-    /// It was in use before the programs had the layouts of its release.
+    /// True if the module was in use before the programs had the layouts of its release.
     is_undecoded: bool,
 }
 
@@ -37,7 +38,7 @@ impl Load {
 }
 
 impl Loads {
-    /// The kernel reported a load or an unload.
+    /// Handles a load or an unload that the kernel reported.
     pub(super) fn reported(&mut self, event: &Module) {
         let Some(index) = MODULES.iter().position(|module| *module == event.name) else { return };
         if event.at_ns >= self.accounted_until_ns[index] {
@@ -45,8 +46,8 @@ impl Loads {
         }
     }
 
-    /// The modules were looked at. Notes loads that were not reported. What was called before the agent's first look is not
-    /// lost.
+    /// Records loads that were not reported, by comparing the modules before and now. Calls before the agent's first
+    /// check do not count as lost.
     pub(super) fn seen(&mut self, before: &Generations, now: &Generations, is_first: bool) {
         if is_first {
             *self = Self { accounted_until_ns: [monotonic_ns(); MODULES.len()], ..Self::default() };
@@ -61,7 +62,7 @@ impl Loads {
         }
     }
 
-    /// From now on the programs have the layouts of the release.
+    /// Records that the programs have the layouts of the release from now on.
     pub(super) fn decodable(&mut self) {
         for (load, module) in self.untraced.iter_mut().zip(MODULES) {
             if let Some(load) = load {
@@ -70,8 +71,8 @@ impl Loads {
         }
     }
 
-    /// Counts the modules that were in use before their calls were traced or could be decoded. `has` says whether the
-    /// devices of a kind are known, by which tracepoints recognize calls.
+    /// Counts the modules that were in use before their calls were traced or could be decoded. `has` returns whether
+    /// the devices of a kind are known; tracepoints need them to recognize calls.
     pub(super) fn account(&mut self, kernel: &mut Kernel, has: impl Fn(u32) -> bool) {
         let on_functions = kernel
             .outcomes()

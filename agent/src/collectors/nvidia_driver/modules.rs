@@ -1,22 +1,22 @@
-//! Loads and unloads of the driver's modules, as the kernel programs report them.
+//! Parses the kernel programs' reports of loads and unloads of the driver's modules.
 
 use glassbox_ebpf::nvidia_driver::ModuleEvent;
 
-/// A module of the driver was loaded or unloaded.
+/// A load or an unload of one of the driver's modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its name.
     pub(super) name: String,
     /// True if it was loaded. Its init function may still run.
     pub(super) loaded: bool,
-    /// When that was, in ns of CLOCK_MONOTONIC.
+    /// The time, in ns of CLOCK_MONOTONIC.
     pub(super) at_ns: u64,
 }
 
 const LOADED: usize = 8;
 const NAME: usize = 16;
 
-/// Reads a [`ModuleEvent`] from raw bytes; `None` if they are none.
+/// Parses a [`ModuleEvent`]; `None` if the bytes are not a valid event.
 pub(super) fn parse(bytes: &[u8]) -> Option<Module> {
     let word = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes);
     let name = bytes.get(NAME..size_of::<ModuleEvent>())?;
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_carries_its_name_and_the_time() {
+    fn an_event_has_the_name_of_the_module_and_the_time() {
         for loaded in [true, false] {
             let module = Module { name: "nvidia_uvm".into(), loaded, at_ns: 9 };
             assert_eq!(parse(&bytes(9, loaded.into(), b"nvidia_uvm")), Some(module));
@@ -45,11 +45,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn malformed_events_are_rejected() {
         assert_eq!(parse(b""), None);
         assert_eq!(parse(&[0; 16]), None);
         assert_eq!(parse(&bytes(9, 1, b"")), None);
-        assert_eq!(parse(&bytes(9, 1, &[b'x'; 56])), None, "not ended");
+        assert_eq!(parse(&bytes(9, 1, &[b'x'; 56])), None, "not terminated");
     }
 
     proptest::proptest! {

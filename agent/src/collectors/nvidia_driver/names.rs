@@ -1,4 +1,4 @@
-//! Names of commands and statuses, as they stand in labels.
+//! Names of commands and statuses for labels.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use glassbox_ebpf::nvidia_driver::{
     device,
 };
 
-/// The device's kind.
+/// The name of a device kind.
 pub(super) fn device(kind: u16) -> &'static str {
     match u32::from(kind) {
         device::CTL => "ctl",
@@ -18,7 +18,7 @@ pub(super) fn device(kind: u16) -> &'static str {
     }
 }
 
-/// The name of a command as the programs number them.
+/// The name of a command, by the number that the programs use.
 pub(super) fn command(command: u16) -> Cow<'static, str> {
     let group = usize::from(command & 0xFF);
     match command & 0xFF00 {
@@ -122,7 +122,7 @@ fn uvm(index: u16) -> Cow<'static, str> {
     format!("uvm_{name}").into()
 }
 
-/// A status of the driver (nvstatuscodes.h); those without a common name keep their number.
+/// The name of a driver status (nvstatuscodes.h); uncommon ones keep their number.
 pub(super) fn status(status: u32) -> Cow<'static, str> {
     let name = match status {
         0x0B => "ecc_error",
@@ -165,7 +165,7 @@ pub(super) fn status(status: u32) -> Cow<'static, str> {
     name.into()
 }
 
-/// An error number of ioctl(2).
+/// The name of an error number of ioctl(2).
 pub(super) fn errno(number: u32) -> Cow<'static, str> {
     let name = match number.cast_signed() {
         libc::EPERM => "EPERM",
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_bear_the_name_of_what_they_do() {
+    fn commands_have_descriptive_names() {
         let names = [
             0x4A,
             0xFF,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_has_a_name_that_a_label_can_bear() {
+    fn every_number_has_a_name_that_is_valid_in_a_label() {
         for number in 0..=u16::MAX {
             let name = command(number);
             assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name}");

@@ -1,13 +1,13 @@
-//! Whether there is a driver, and the programs that follow its modules.
+//! Detects whether a driver is loaded, and attaches the programs to its modules.
 //!
-//! The kernel reports every load and unload of one of the driver's modules. Then the agent looks at sysfs and procfs (some
-//! 50 µs) at once, and again every 5 ms until devices and release are known, for 2 s at most. Otherwise it looks every 30 s;
-//! every 2 s if the kernel does not report loads, or if the configuration names files that stand for devices.
+//! The kernel reports every load and unload of one of the driver's modules. The agent then checks sysfs and procfs
+//! (about 50 µs) at once, and again every 5 ms until devices and release are known, for at most 2 s. Otherwise it
+//! checks every 30 s; or every 2 s if the kernel does not report loads, or if the configuration names files as devices.
 //!
-//! nvidia.ko's functions are attached when the module is loaded, before its init function has run, and stay attached;
-//! those of other modules, and of nvidia.ko when it is loaded again, are attached in advance
-//! ([`functions`](crate::kernel::functions)). If a module was in use before it was traced, calls may be missing:
-//! `glassbox_lost_events_total{source="nvidia_attach"}` counts that.
+//! The functions of nvidia.ko are attached when the module is loaded, before its init function runs, and stay attached.
+//! Those of other modules, and of nvidia.ko when it is loaded again, are attached in advance
+//! ([`functions`](crate::kernel::functions)). If a module was in use before it was traced, calls may be missing, which
+//! `glassbox_lost_events_total{source="nvidia_attach"}` counts.
 
 use std::{
     collections::HashMap,
@@ -38,20 +38,20 @@ use crate::{
     },
 };
 
-/// Time between two looks if the kernel reports loads.
+/// Time between two checks if the kernel reports loads.
 const LOOK: Duration = Duration::from_secs(30);
-/// Time between two looks if it does not.
+/// Time between two checks if the kernel does not report loads.
 const POLL: Duration = Duration::from_secs(2);
-/// Time between two looks after a load or an unload.
+/// Time between two checks after a load or an unload.
 const SETTLE_STEP: Duration = Duration::from_millis(5);
-/// A module that was unloaded leaves sysfs within this time.
+/// An unloaded module disappears from sysfs within this time.
 const SETTLE_LEAST: Duration = Duration::from_millis(50);
-/// A module's init function that takes longer is noticed by the next look.
+/// If a module's init function takes longer than this, the next regular check notices the module.
 const SETTLE_MOST: Duration = Duration::from_secs(2);
-/// Attaching is tried again after this.
+/// Time until a failed attach is retried.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// The driver as it is now.
+/// The current state of the driver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Driver {
     devices: HashMap<u64, u32>,
@@ -68,7 +68,7 @@ impl Driver {
         self.devices.values().any(|&device| device == kind)
     }
 
-    /// True if nothing more is to come of what is loaded.
+    /// True if the loaded modules have registered everything that the agent needs.
     fn is_settled(&self) -> bool {
         let uvm = self.modules[UVM].is_none() || self.has(device::UVM);
         self.modules[DRIVER].is_none() || self.release.is_some() && self.has(device::CTL) && uvm
@@ -85,15 +85,15 @@ pub(super) struct Presence {
     xids: Xids,
     driver: Driver,
     looked: Option<Instant>,
-    /// What was counted while there was a driver stays.
+    /// True once a driver has been present. Its counts stay after it is unloaded.
     ever: bool,
-    /// Why nothing is traced although there is a driver, and when attaching was tried last.
+    /// Why nothing is traced although a driver is present, and when attaching was last attempted.
     trouble: Option<(String, Instant)>,
-    /// When the last load or unload was reported, while looks follow it.
+    /// When the last load or unload was reported, while frequent checks follow it.
     settling: Option<Instant>,
     /// Loads of modules that are not traced yet.
     loads: Loads,
-    /// What the log reported last: the load of the driver, its release, and how it was traced.
+    /// What was last logged: the load of the driver, its release, and the attach method.
     announced: Option<(Option<u64>, Option<Release>, &'static str)>,
 }
 
@@ -117,12 +117,12 @@ impl Presence {
         })
     }
 
-    /// True if there has been a driver since the agent started.
+    /// True if a driver has been present since the agent started.
     pub(super) fn ever(&self) -> bool {
         self.ever
     }
 
-    /// Why nothing is traced although there is a driver.
+    /// Why nothing is traced although a driver is present.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_ref().map(|(reason, _)| reason.as_str())
     }
@@ -135,7 +135,7 @@ impl Presence {
         })
     }
 
-    /// How far the calls of containers are seen.
+    /// Whether the calls of containers are traced, and completely.
     pub(super) fn tracing(&self, kernel: &Kernel) -> DriverTracing {
         let mut outcomes = kernel.outcomes().iter().filter(|outcome| outcome.probe == SPEC.name).peekable();
         DriverTracing {
@@ -144,17 +144,17 @@ impl Presence {
         }
     }
 
-    /// Xid errors; `None` if the programs are not told of them.
+    /// Xid errors; `None` if the programs do not receive them.
     pub(super) fn xids(&self) -> Option<Vec<ReportedXids>> {
         self.xids.read()
     }
 
-    /// Becomes readable when a module is loaded or unloaded.
+    /// A descriptor that becomes readable when a module is loaded or unloaded.
     pub(super) fn event_source(&self) -> RawFd {
         self.events.descriptor()
     }
 
-    /// Follows the loads and unloads that were reported.
+    /// Handles the reported loads and unloads.
     pub(super) fn on_events(&mut self, kernel: &mut Kernel) {
         while let Some(event) = self.events.next() {
             tracing::debug!("module {} {}", event.name, if event.loaded { "loaded" } else { "unloaded" });
@@ -164,7 +164,7 @@ impl Presence {
         }
     }
 
-    /// When to look next, while a load or an unload is being followed.
+    /// The time of the next check while a load or an unload is being followed.
     pub(super) fn attend_at(&self) -> Option<Instant> {
         self.settling.and(self.looked).map(|looked| looked + SETTLE_STEP)
     }
@@ -177,7 +177,7 @@ impl Presence {
         }
     }
 
-    /// Adapts programs and maps to the driver as it is now.
+    /// Checks the driver, and adapts programs and maps to its current state.
     pub(super) fn look(&mut self, kernel: &mut Kernel) {
         let is_first = self.looked.replace(Instant::now()).is_none();
         let driver = Driver {
@@ -221,8 +221,8 @@ impl Presence {
         self.xids.attached(kernel);
     }
 
-    /// Says once for each load how the driver is traced: when its release is known, or has not become known in time. A
-    /// module that is being loaded or unloaded is in sysfs for a moment without one.
+    /// Logs once per load how the driver is traced, as soon as the release is known or is not found in time. A module
+    /// that is being loaded or unloaded appears in sysfs briefly without a release.
     fn announce(&mut self, kernel: &Kernel) {
         let Driver { release, modules, .. } = &self.driver;
         let Ok(method) = kernel.method(SPEC.name) else { return };
@@ -237,37 +237,38 @@ impl Presence {
             tracing::warn!("NVIDIA driver: {}", described(*release));
         }
         if !method.misses.is_empty() {
-            tracing::info!("{} does not see: {}", method.name, method.misses);
+            tracing::info!("{} misses: {}", method.name, method.misses);
         }
         for (program, reason) in kernel.without(SPEC.name) {
             tracing::info!("{program} is not attached: {reason}");
         }
     }
 
-    /// Xid errors that were counted stay on show.
+    /// Detaches the programs. Counted Xid errors stay in the metrics.
     fn leave(&mut self, kernel: &mut Kernel, before: &Driver) {
         kernel.set_aside(SPEC.name);
         self.trouble = None;
         self.announced = None;
         if before.is_there() {
-            tracing::info!("the NVIDIA driver is gone; it is traced again when it is loaded");
-            // The next driver may be of another release: until that is known, undecoded is better than wrong.
+            tracing::info!("the NVIDIA driver was unloaded; its calls are traced again when it is loaded");
+            // The next driver may have another release. Until that is known, undecoded calls are better than wrong
+            // ones.
             if let Err(error) = self.prepare(before) {
-                tracing::warn!("clear what is known of the NVIDIA driver: {error:#}");
+                tracing::warn!("cannot reset the device and layout maps of the NVIDIA driver: {error:#}");
             }
         }
     }
 
-    /// Enters devices and layouts into the programs' maps.
+    /// Writes devices and layouts to the programs' maps.
     fn prepare(&mut self, before: &Driver) -> anyhow::Result<()> {
         if self.driver.devices != before.devices {
             let known: Vec<u64> = self.devices.keys().flatten().collect();
             for key in known.iter().filter(|key| !self.driver.devices.contains_key(key)) {
-                // A key that is gone already is as good.
+                // A missing key needs no removal.
                 let _ = self.devices.remove(key);
             }
             for (key, kind) in &self.driver.devices {
-                self.devices.insert(key, kind, 0).context("enter a device")?;
+                self.devices.insert(key, kind, 0).context("write a device to the map")?;
             }
         }
         if self.driver.release != before.release || self.driver.is_there() != before.is_there() {
@@ -280,7 +281,7 @@ impl Presence {
                 }
             }
             for (index, layout) in (0..).zip(table) {
-                self.layouts.set(index, layout, 0).context("enter a layout")?;
+                self.layouts.set(index, layout, 0).context("write a layout to the map")?;
             }
             self.loads.decodable();
         }

@@ -1,4 +1,4 @@
-//! From what the programs counted for a container to its row.
+//! Converts the programs' counts of a container to its row.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use glassbox_ebpf::{counters::Counters as _, nvidia_driver::DriverSlot};
 
 use crate::snapshot::nvidia_driver::{ColdStart, CommandUsage, DriverUsage, FailureCount};
 
-/// Adds calls to those of the same name: several numbers bear one, and two series with the same labels spoil a scrape.
+/// Adds calls to those of the same name. Several commands share a name, and two series with the same labels make a
+/// scrape invalid.
 pub(super) fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsage) {
     let same = |known: &&mut CommandUsage| (known.device, &known.command) == (usage.device, &usage.command);
     let Some(known) = commands.iter_mut().find(same) else {
@@ -16,7 +17,7 @@ pub(super) fn enter_command(commands: &mut Vec<CommandUsage>, usage: CommandUsag
     known.durations.add(&usage.durations);
 }
 
-/// Adds failures to those of the same names.
+/// Adds failures to those with the same names.
 pub(super) fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCount) {
     let names = |failure: &FailureCount| (failure.device, failure.command.clone(), failure.reason.clone());
     match failures.iter_mut().find(|known| names(known) == names(&failure)) {
@@ -25,7 +26,7 @@ pub(super) fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCo
     }
 }
 
-/// What a container's slot says at this time of the programs' clock.
+/// The use in a container's slot, as of this time of the programs' clock.
 pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
     let in_flight = counts.begun.saturating_sub(counts.ended);
     let last_ns = counts.last_begun_ns.max(counts.last_ended_ns);
@@ -51,7 +52,7 @@ fn cold_start(counts: &DriverSlot) -> Option<ColdStart> {
     })
 }
 
-/// A name as the kernel keeps it. Its process chose the bytes, which need be no text.
+/// A process name from the kernel. The process chose the bytes, which may not be valid text.
 fn process_name(name: [u64; 2]) -> String {
     let bytes: Vec<u8> =
         name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|&byte| byte != 0).collect();
@@ -66,7 +67,7 @@ mod tests {
     use crate::snapshot::{nvidia_driver::Failure, scheduler::Histogram};
 
     #[test]
-    fn a_cold_start_is_told_from_the_start_of_the_process() {
+    fn a_cold_start_is_measured_from_the_start_of_the_process() {
         let mut counts = DriverSlot { cold_started_ns: 1_000, cold_opened_ns: 3_000, ..DriverSlot::EMPTY };
         assert_eq!(cold_start(&counts), None);
         counts.cold_process = 7;
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_name_need_be_neither_text_nor_ended() {
+    fn a_process_name_may_be_invalid_text_or_unterminated() {
         let name = |bytes: &[u8; 16]| {
             let words: Vec<_> =
                 bytes.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect();
@@ -89,8 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_share_a_name_are_one_series() {
-        // Neither is a request of the driver's, and both are in its range.
+    fn commands_that_share_a_name_are_one_series() {
+        // Neither number is a request of the driver, but both are in its range.
         let (one, other) = (names::command(0x2C), names::command(0x2D));
         assert_eq!(one, other);
         let mut durations = Histogram { sum_ns: 7, ..Histogram::default() };
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_counts_from_the_last_sign_of_life() {
+    fn waiting_is_measured_from_the_last_start_or_end_of_a_call() {
         let counts =
             DriverSlot { begun: 5, ended: 4, last_begun_ns: 700, last_ended_ns: 500, ..DriverSlot::EMPTY };
         let used = usage(&counts, 1_000);

@@ -1,5 +1,5 @@
-//! Xid errors, as the driver reports them to the kernel: none is missed while the agent runs, which cannot be said of NVML's
-//! events. Read once per tick: one map, empty while GPUs are well.
+//! Xid errors that the driver reports to the kernel. Unlike NVML's events, none is missed while the agent runs. Costs
+//! one map read per tick; the map is empty while there are no errors.
 
 use std::collections::BTreeMap;
 
@@ -19,20 +19,20 @@ use crate::{
 pub(super) struct Xids {
     counts: KernelHash<MapData, XidKey, XidCount>,
     record: Array<MapData, XidRecord>,
-    /// Whether the tracepoint's record is known.
+    /// True if the format of the tracepoint's record is known.
     known: bool,
-    /// Whether the programs are told of errors; what it was last where there is no driver.
-    told: bool,
+    /// True if the programs receive errors. Without a driver, the last value is kept.
+    received: bool,
 }
 
 impl Xids {
     pub(super) fn new(kernel: &mut Kernel) -> anyhow::Result<Self> {
         let counts = kernel.take_map(maps::NVIDIA_XIDS)?;
         let record = kernel.take_map(maps::NVIDIA_XID_RECORD)?;
-        Ok(Self { counts, record, known: false, told: false })
+        Ok(Self { counts, record, known: false, received: false })
     }
 
-    /// Tells the program of the driver's tracepoint where the fields are, if there is such a tracepoint.
+    /// Writes the field offsets of the driver's tracepoint for its program, if the tracepoint exists.
     pub(super) fn prepare(&mut self) -> anyhow::Result<()> {
         let _tracefs = Tracefs::mounted();
         let record = Record::read("nvidia", "nvidia_dev_xid").and_then(|record| {
@@ -41,24 +41,24 @@ impl Xids {
         self.known = record.is_ok();
         match record {
             Ok(record) => {
-                self.record.set(0, record, 0).context("enter the record of the driver's tracepoint")
+                self.record.set(0, record, 0).context("write the field offsets of the driver's tracepoint")
             }
             Err(error) => {
-                tracing::debug!("no Xid errors from the driver's tracepoint: {error:#}");
+                tracing::debug!("the driver's tracepoint for Xid errors is unavailable: {error:#}");
                 Ok(())
             }
         }
     }
 
-    /// Takes note of which programs were attached.
+    /// Records which programs were attached.
     pub(super) fn attached(&mut self, kernel: &Kernel) {
-        self.told = kernel.has(programs::NVIDIA_DRIVER_REPORT)
+        self.received = kernel.has(programs::NVIDIA_DRIVER_REPORT)
             || self.known && kernel.has(programs::NVIDIA_DRIVER_XID);
     }
 
-    /// All errors since the agent started, by GPU; `None` where the programs are not told of them.
+    /// All errors since the agent started, by GPU; `None` if the programs do not receive them.
     pub(super) fn read(&self) -> Option<Vec<ReportedXids>> {
-        self.told.then(|| by_gpu(self.counts.iter().flatten()))
+        self.received.then(|| by_gpu(self.counts.iter().flatten()))
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_gathered_by_gpu_and_the_last_is_the_youngest() {
+    fn errors_are_grouped_by_gpu_and_the_last_is_the_most_recent() {
         let entries = [
             entry(b"0000:01:00.0", 79, 1, 50),
             entry(b"0000:02:00.0", 31, 5, 70),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_need_be_neither_text_nor_ended() {
+    fn an_address_may_be_invalid_text_or_unterminated() {
         let gpus = by_gpu([entry(&[0xFF; 24], 8, 1, 1), entry(b"", 8, 1, 1)].into_iter());
         assert_eq!(gpus[0].pci_bus_id, "");
         assert_eq!(gpus[1].pci_bus_id, "\u{FFFD}".repeat(24));

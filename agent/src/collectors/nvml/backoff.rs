@@ -1,8 +1,8 @@
-//! How long to wait before NVML is loaded again.
+//! The wait before NVML is loaded again.
 //!
-//! Every initialization makes the driver try each GPU that failed, which takes seconds under the driver's locks and a dozen
-//! lines of kernel log. So the wait doubles for as long as nothing gets better, and starts over when a device or the
-//! driver's module appears or changes.
+//! Every initialization makes the driver try each failed GPU, which takes seconds under the driver's locks and writes a
+//! dozen lines to the kernel log. Therefore the wait doubles with each unsuccessful attempt. It is reset when a device
+//! or the driver's module appears or changes.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ impl Backoff {
         Self { first, most: most.max(first), next: first }
     }
 
-    /// The wait after another attempt without success.
+    /// The wait after another unsuccessful attempt.
     pub(super) fn next(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.most);
         wait
     }
 
-    /// Starts over.
+    /// Resets the wait.
     pub(super) fn reset(&mut self) {
         self.next = self.first;
     }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_up_to_its_limit_and_starts_over() {
+    fn the_wait_doubles_up_to_its_limit_until_it_is_reset() {
         let mut backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
         let waits: Vec<_> = (0..9).map(|_| backoff.next().as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);

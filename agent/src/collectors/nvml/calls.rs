@@ -1,4 +1,4 @@
-//! One call to NVML: counted where it fails, left alone for a while where the GPU does not support it.
+//! Single calls to NVML. Failures are counted, and calls that a GPU does not support are skipped for a while.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,8 +7,8 @@ use nvml_wrapper_sys::bindings as sys;
 
 use super::plausible::Checks;
 
-/// A call that the GPU or the library does not have is tried again at every so many rounds: asking is not free, and
-/// a GPU that is split into instances and later whole again has other calls than before.
+/// An unsupported call is retried once in this many rounds. A retry is not free, but a GPU that is split into
+/// instances, or whole again, supports other calls than before.
 const REST_ROUNDS: u32 = 60;
 
 /// Failed calls by function and error.
@@ -20,7 +20,7 @@ impl Failures {
         *self.0.entry((call, code(error))).or_default() += 1;
     }
 
-    /// The result of a call that is not about a GPU.
+    /// The result of a call that is not about a GPU. Counts a failure.
     pub(super) fn ok<T>(&mut self, call: &'static str, result: Result<T, NvmlError>) -> Option<T> {
         result.inspect_err(|error| self.count(call, error)).ok()
     }
@@ -30,7 +30,7 @@ impl Failures {
     }
 }
 
-/// What one GPU does not support, by function, with the rounds for which it is not asked.
+/// Calls that one GPU does not support, by function, with the number of rounds for which they are skipped.
 pub(super) type Resting = HashMap<&'static str, u32>;
 
 /// The calls of one round about one GPU.
@@ -38,12 +38,12 @@ pub(super) struct Calls<'a> {
     pub(super) failures: &'a mut Failures,
     pub(super) checks: &'a mut Checks,
     pub(super) resting: &'a mut Resting,
-    /// The GPU is not there any more, or the library has lost its state: nothing else is asked in this round.
+    /// The GPU is lost, or the library has lost its state: no more calls are made in this round.
     pub(super) lost: bool,
 }
 
 impl Calls<'_> {
-    /// The answer, or `None` where there is none.
+    /// The result of the call, or `None` if the call fails or is skipped.
     pub(super) fn ask<T>(
         &mut self,
         call: &'static str,
@@ -61,7 +61,7 @@ impl Calls<'_> {
         }
     }
 
-    /// The answer of a call that says "not found" where there is nothing new; then the default.
+    /// The result of a call that returns "not found" if there is nothing new; the default in that case.
     pub(super) fn ask_news<T: Default>(
         &mut self,
         call: &'static str,
@@ -73,7 +73,7 @@ impl Calls<'_> {
         })
     }
 
-    /// True while the call is left alone.
+    /// True while the call is skipped.
     fn rests(&mut self, call: &'static str) -> bool {
         match self.resting.get_mut(call) {
             Some(0) | None => false,
@@ -95,7 +95,7 @@ impl Calls<'_> {
     }
 }
 
-/// True for errors after which neither this GPU nor its handle are of any use.
+/// True for errors after which this GPU and its handle are unusable.
 pub(super) fn is_loss(error: &NvmlError) -> bool {
     matches!(
         error,
@@ -107,9 +107,9 @@ pub(super) fn is_loss(error: &NvmlError) -> bool {
     )
 }
 
-/// NVML's name for the error, the label `code`.
+/// NVML's name of the error, for the label `code`.
 pub(super) fn code(error: &NvmlError) -> &'static str {
-    #[expect(deprecated, reason = "old libraries still say it")]
+    #[expect(deprecated, reason = "old libraries still return it")]
     match error {
         NvmlError::Uninitialized => "uninitialized",
         NvmlError::InvalidArg => "invalid_argument",
@@ -136,12 +136,12 @@ pub(super) fn code(error: &NvmlError) -> &'static str {
         NvmlError::Unknown => "unknown",
         NvmlError::Utf8Error(_) => "not_utf8",
         NvmlError::UnexpectedVariant(code) => newer_code(*code).map_or("other", |(name, _)| name),
-        // Errors of calls that are not made.
+        // Errors of calls that this collector does not make.
         _ => "other",
     }
 }
 
-/// The error in words, for people.
+/// A description of the error for people.
 pub(super) fn describe(error: &NvmlError) -> String {
     match error {
         NvmlError::UnexpectedVariant(code) => match newer_code(*code) {
@@ -152,26 +152,26 @@ pub(super) fn describe(error: &NvmlError) -> String {
     }
 }
 
-/// Return codes that nvml-wrapper does not know: the label `code`, and what it means.
+/// Return codes that nvml-wrapper lacks: the label `code`, and a description.
 fn newer_code(code: u32) -> Option<(&'static str, &'static str)> {
     Some(match code {
         sys::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_RESOURCES => {
-            ("insufficient_resources", "the GPU has not enough resources other than memory")
+            ("insufficient_resources", "the GPU lacks resources other than memory")
         }
         sys::nvmlReturn_enum_NVML_ERROR_FREQ_NOT_SUPPORTED => {
             ("freq_not_supported", "the GPU does not support this frequency")
         }
         sys::nvmlReturn_enum_NVML_ERROR_ARGUMENT_VERSION_MISMATCH => {
-            ("argument_version_mismatch", "the library does not know this version of a structure")
+            ("argument_version_mismatch", "the library does not support this version of a structure")
         }
         sys::nvmlReturn_enum_NVML_ERROR_DEPRECATED => ("deprecated", "the function is deprecated"),
         sys::nvmlReturn_enum_NVML_ERROR_NOT_READY => ("not_ready", "the system is not ready for the request"),
         sys::nvmlReturn_enum_NVML_ERROR_GPU_NOT_FOUND => (
             "gpu_not_found",
-            "the driver is loaded but has no working GPU; the kernel log (dmesg, NVRM) says why",
+            "the driver is loaded but has no working GPU; the kernel log (dmesg, NVRM lines) has the reason",
         ),
         sys::nvmlReturn_enum_NVML_ERROR_INVALID_STATE => {
-            ("invalid_state", "the resource is not in the state that the call needs")
+            ("invalid_state", "the resource is not in the state that the call requires")
         }
         sys::nvmlReturn_enum_NVML_ERROR_RESET_TYPE_NOT_SUPPORTED => {
             ("reset_type_not_supported", "the GPU does not support this type of reset")
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_that_the_bindings_do_not_know_have_names() {
+    fn codes_that_the_bindings_lack_have_names() {
         let name = |number| code(&NvmlError::UnexpectedVariant(number));
         let names = [28, 29, 30, 31].map(name);
         assert_eq!(names, ["gpu_not_found", "invalid_state", "reset_type_not_supported", "other"]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_rests_and_is_tried_again() {
+    fn an_unsupported_call_is_skipped_and_retried() {
         let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
         let mut asked = 0;
         for _ in 0..=REST_ROUNDS + 1 {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_gpu_is_not_asked_anything_else() {
+    fn after_a_lost_gpu_no_more_calls_are_made() {
         let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
         let mut calls = calls(&mut failures, &mut checks, &mut resting);
         assert_eq!(calls.ask::<u32>("f", || Err(NvmlError::GpuLost)), None);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_new_is_no_failure() {
+    fn not_found_is_not_a_failure() {
         let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
         let mut calls = calls(&mut failures, &mut checks, &mut resting);
         assert_eq!(calls.ask_news::<Vec<u32>>("f", || Err(NvmlError::NotFound)), Some(Vec::new()));

@@ -1,26 +1,27 @@
-//! How far one of the driver's buffers of samples was read.
+//! The read position in one of the driver's sample buffers.
 
 use std::time::{Duration, Instant};
 
-/// After so long without a sample the clock may have been set back: the buffer, which reaches back some seconds, is taken
-/// up afresh.
+/// After this time without a new sample, the clock may have been set back. The position is then reset; the buffer
+/// contains only some seconds.
 const EMPTY_MAX: Duration = Duration::from_secs(60);
 
-/// How far a buffer of samples with timestamps was read.
+/// The read position in a buffer of samples with timestamps.
 #[derive(Default)]
 pub(super) struct Cursor {
-    /// The newest timestamp that was seen, µs; `None` before the first sample.
+    /// The newest timestamp so far, in µs; `None` before the first sample.
     seen_us: Option<u64>,
     empty_since: Option<Instant>,
 }
 
 impl Cursor {
-    /// What to ask for samples after.
+    /// The timestamp after which samples are requested.
     pub(super) fn seen_us(&self) -> u64 {
         self.seen_us.unwrap_or(0)
     }
 
-    /// The samples that are new. Of the first answer none: it reaches back to before the agent started.
+    /// Returns the new samples. The first call returns none, because the buffer contains samples from before the
+    /// agent's start.
     pub(super) fn news<T>(&mut self, samples: impl Iterator<Item = (u64, T)>, now: Instant) -> Vec<T> {
         let first = self.seen_us.is_none();
         let before = self.seen_us();
@@ -46,13 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_set_back_is_taken_up_again() {
+    fn after_a_clock_was_set_back_samples_are_counted_again() {
         let start = Instant::now();
         let mut cursor = Cursor::default();
         cursor.news([(1_000_000, 1)].into_iter(), start);
         let mut at = |seconds| cursor.news([(5, 1)].into_iter(), start + Duration::from_secs(seconds));
         assert!([1, 30, 61].into_iter().all(|second| at(second).is_empty()));
-        assert_eq!(at(62), [1], "nothing of the buffer was counted since");
+        assert_eq!(at(62), [1], "no sample was counted after the clock was set back");
         assert!(at(63).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The values of one GPU. Each is asked for by itself, and one that fails leaves the others alone.
+//! The values of one GPU. Each is read by its own call, so a failed call does not affect the others.
 
 use std::{
     collections::HashMap,
@@ -24,21 +24,21 @@ use super::{
 };
 use crate::snapshot::gpu::{Gpu, MigInstance};
 
-/// Most instances of a GPU; NVIDIA's most is 7.
+/// The most instances of one GPU; NVIDIA's maximum is 7.
 const INSTANCES_MAX: u32 = 64;
 
 /// A GPU with its handle.
 pub(super) struct Watched<'nvml> {
     pub(super) device: Device<'nvml>,
-    /// What does not change: index, ids, name.
+    /// Constant values: index, IDs, name.
     pub(super) identity: Gpu,
     counters: gpm::Counters<'nvml>,
-    /// It was lost, and is not asked any more before the library is loaded anew.
+    /// True if the GPU was lost. It is not read again until the library is reloaded.
     pub(super) lost: bool,
 }
 
 impl<'nvml> Watched<'nvml> {
-    /// Finds the GPU of that index.
+    /// Finds the GPU with this index.
     pub(super) fn find(
         nvml: &'nvml Nvml,
         index: u32,
@@ -62,14 +62,14 @@ impl<'nvml> Watched<'nvml> {
         Some(Self { device, identity, counters: gpm::Counters::default(), lost: false })
     }
 
-    /// Under which its past is kept: its unique id, else where it is.
+    /// The key of its history: the unique ID, otherwise its PCI address, otherwise its index.
     pub(super) fn key(&self) -> String {
         let identity = &self.identity;
         let known = [&identity.uuid, &identity.pci_bus_id].into_iter().find(|text| !text.is_empty());
         known.cloned().unwrap_or_else(|| identity.index.to_string())
     }
 
-    /// Takes in what would be lost or smoothed away if it were read once per tick.
+    /// Samples values that one reading per tick would miss or average. Returns true if the GPU is lost.
     pub(super) fn sample(&self, history: &mut History, failures: &mut Failures, checks: &mut Checks) -> bool {
         let device = &self.device;
         let History { resting, buffer, .. } = history;
@@ -86,7 +86,7 @@ impl<'nvml> Watched<'nvml> {
                 let percent = checks.short(Quantity::Utilization, percent(&sample.value)?)?;
                 checks.is_sample_time(sample.timestamp).then_some((sample.timestamp, percent))
             });
-            // Checked before they are remembered: the newest time of all decides what is new.
+            // Checked before the cursor sees them, because the newest timestamp decides which samples are new.
             let percents: Vec<_> = percents.collect();
             history.add_utilization(percents.into_iter(), now);
         }
@@ -101,7 +101,7 @@ impl<'nvml> Watched<'nvml> {
         lost
     }
 
-    /// Reads everything but the processes into a row. Also the energy that was used since the last reading, in mJ.
+    /// Reads all values except the processes into a row. Also returns the energy used since the last reading, in mJ.
     pub(super) fn read(
         &mut self,
         nvml: &'nvml Nvml,
@@ -184,7 +184,7 @@ impl<'nvml> Watched<'nvml> {
         for index in 0..most.min(INSTANCES_MAX) {
             let instance = calls.ask("nvmlDeviceGetMigDeviceHandleByIndex", || {
                 match device.mig_device_by_index(index) {
-                    // There may be fewer than could be.
+                    // There may be fewer instances than the maximum.
                     Err(NvmlError::NotFound | NvmlError::InvalidArg) => Ok(None),
                     other => other.map(Some),
                 }
@@ -205,7 +205,7 @@ impl<'nvml> Watched<'nvml> {
         }
     }
 
-    /// Reads what NVML has as fields only.
+    /// Reads the values that NVML provides only as fields. Returns true if the GPU is lost.
     pub(super) fn read_fields(
         &self,
         gpu: &mut Gpu,
@@ -247,13 +247,13 @@ impl<'nvml> Watched<'nvml> {
     }
 }
 
-/// What the values of one GPU are checked against.
+/// Earlier values of one GPU that new values are checked against.
 pub(super) struct Past<'a> {
     pub(super) power_limit_watts: &'a mut Option<f64>,
     pub(super) meters: &'a mut HashMap<(Quantity, &'static str), Meter>,
 }
 
-/// Memory of which each part is possible.
+/// Memory sizes; impossible ones are `None`.
 struct Memory {
     total: Option<u64>,
     used: Option<u64>,
@@ -305,7 +305,7 @@ const NVLINK_KIB: [(&str, u32); 2] =
     [("transmit", id::NVLINK_TRANSMIT_KIB), ("receive", id::NVLINK_RECEIVE_KIB)];
 const PCIE_BYTES: [(&str, u32); 2] =
     [("transmit", id::PCIE_TRANSMIT_BYTES), ("receive", id::PCIE_RECEIVE_BYTES)];
-/// All that are asked for once per round.
+/// All fields, requested once per round.
 const FIELDS: [u32; 21] = [
     id::MEMORY_TEMPERATURE,
     id::THROTTLED_POWER,
@@ -330,7 +330,8 @@ const FIELDS: [u32; 21] = [
     id::PCIE_RECEIVE_BYTES,
 ];
 
-/// A sample of utilization; what does not fit into 32 bits is as impossible as all of their bits set.
+/// A utilization sample. A value that does not fit into 32 bits becomes `u32::MAX`, which is rejected like any
+/// impossible value.
 fn percent(value: &SampleValue) -> Option<u32> {
     match value {
         SampleValue::U32(percent) => Some(*percent),

@@ -1,7 +1,8 @@
-//! The GPUs that the kernel driver lists, whether NVML reports them or not.
+//! The GPUs that the kernel driver lists, including those that NVML does not report.
 //!
-//! From /proc/driver/nvidia/gpus, else from the PCI devices that the driver is bound to. A GPU that could not be initialized
-//! is there, and nowhere else. GPUs that the administrator excluded (`NVreg_ExcludedGpus`) are left out.
+//! The list comes from /proc/driver/nvidia/gpus, otherwise from the PCI devices that the driver is bound to. A GPU that
+//! failed to initialize appears only in these lists. GPUs that the administrator excluded (`NVreg_ExcludedGpus`) are
+//! skipped.
 
 use std::{
     collections::HashMap,
@@ -13,16 +14,16 @@ use std::{
 
 use crate::snapshot::{gpu::Gpu, pci_address::PciAddress};
 
-/// Most GPUs of a host.
+/// The most GPUs of a host.
 const GPUS_MAX: usize = 256;
-/// Most bytes of a GPU's `information` file; it has some 700.
+/// The most bytes read of a GPU's `information` file, which has about 700.
 const INFORMATION_MAX_BYTES: u64 = 8192;
 
-/// What must change for a GPU that failed to work after all.
+/// The state of the driver. A failed GPU can start to work only after this state changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Presence {
     addresses: Vec<String>,
-    /// The inode of the module's directory in sysfs: another one each time that it is loaded. 0 without a module.
+    /// The inode of the module's directory in sysfs, which differs for each load. 0 without a module.
     module: u64,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct DriverGpus {
     in_proc: PathBuf,
     in_sysfs: PathBuf,
     module: PathBuf,
-    /// Looked up once per address: the file is the driver's, which may be slow about a GPU that failed.
+    /// Cached per address, because the driver provides the file and may be slow for a failed GPU.
     excluded: HashMap<String, bool>,
 }
 
@@ -45,7 +46,7 @@ impl DriverGpus {
         }
     }
 
-    /// The addresses of the driver's GPUs, and which module it is.
+    /// The addresses of the driver's GPUs, and the loaded module.
     pub(super) fn presence(&self) -> Presence {
         let mut addresses = addresses(&self.in_proc);
         if addresses.is_empty() {
@@ -55,7 +56,8 @@ impl DriverGpus {
         Presence { addresses, module }
     }
 
-    /// The addresses of GPUs that are not among these. None if one of these has no address: it could be any of them.
+    /// The addresses of GPUs that are not in `reported`. Empty if a reported GPU has no address, because it could be
+    /// any of them.
     pub(super) fn missing(&mut self, reported: &[Gpu]) -> Vec<String> {
         let Presence { addresses, .. } = self.presence();
         self.excluded.retain(|address, _| addresses.contains(address));
@@ -73,7 +75,7 @@ impl DriverGpus {
             return *excluded;
         }
         let mut text = String::new();
-        // A GPU without such a file, as any that was found in sysfs, is not excluded.
+        // A GPU without this file, such as one found in sysfs, is not excluded.
         let _ = File::open(self.in_proc.join(address).join("information"))
             .and_then(|file| file.take(INFORMATION_MAX_BYTES).read_to_string(&mut text));
         let excluded = text
@@ -85,7 +87,7 @@ impl DriverGpus {
     }
 }
 
-/// The names in a directory that are PCI addresses, in order.
+/// The names in a directory that are PCI addresses, sorted.
 fn addresses(directory: &Path) -> Vec<String> {
     let names = fs::read_dir(directory).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
@@ -124,11 +126,11 @@ mod tests {
         list(&root, "0000:02:00.0", "GPU Excluded:\t Yes\n");
         assert_eq!(gpus.missing(&[nvml("00000000:01:00.0")]), ["0001:00:01.0"]);
         assert_eq!(gpus.missing(&[]), ["0000:01:00.0", "0001:00:01.0"]);
-        assert_eq!(gpus.missing(&[nvml("")]), [""; 0], "it may be any of them");
+        assert_eq!(gpus.missing(&[nvml("")]), [""; 0], "the reported GPU may be either of them");
     }
 
     #[test]
-    fn without_the_drivers_own_list_its_pci_devices_count() {
+    fn without_the_drivers_own_list_its_pci_devices_are_used() {
         let (root, mut gpus) = host();
         for name in ["0000:41:00.0", "bind", "new_id", "module"] {
             fs::create_dir_all(root.path().join("sys/bus/pci/drivers/nvidia").join(name)).unwrap();
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_or_a_gpu_that_appears_changes_the_presence() {
+    fn a_new_module_or_gpu_changes_the_presence() {
         let (root, gpus) = host();
         let nothing = gpus.presence();
         fs::create_dir_all(root.path().join("sys/module/nvidia")).unwrap();
@@ -152,7 +154,7 @@ mod tests {
         #![proptest_config(proptest::test_runner::Config::with_cases(48))]
 
         #[test]
-        fn no_information_panics_and_a_gpu_that_says_so_is_excluded(
+        fn no_information_file_panics_and_an_excluded_gpu_is_skipped(
             bytes in proptest::collection::vec(0u8.., 0..200), lines in "([A-Za-z ]{0,12}:?[\\t ]{0,3}[A-Za-z]{0,4}\n){0,6}",
         ) {
             let (root, _) = host();

@@ -1,5 +1,5 @@
-//! Xid errors, by NVML's event set. Raw calls: nvml-wrapper frees a set where one GPU refuses to be watched, and with it
-//! the others, and panics where a library cannot free one.
+//! Xid errors from NVML's event set. NVML is called directly: if one GPU cannot be watched, nvml-wrapper frees the set,
+//! and with it the watches of the others, and it panics if the library cannot free a set.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use nvml_wrapper_sys::bindings::{
 /// An Xid error.
 pub(super) struct Xid {
     device: nvmlDevice_t,
-    /// Its number.
+    /// The Xid number.
     pub(super) number: u64,
 }
 
 impl Xid {
-    /// True where it is this GPU's.
+    /// True if the error is from this GPU.
     pub(super) fn is_of(&self, device: &Device<'_>) -> bool {
         // SAFETY: the handle is only compared.
         self.device == unsafe { device.handle() }
@@ -34,44 +34,44 @@ pub(super) struct Xids<'nvml> {
 }
 
 impl<'nvml> Xids<'nvml> {
-    /// An empty set.
+    /// Creates an empty set.
     ///
     /// # Errors
-    /// NVML's, also where the library could not free the set again.
+    /// An error of NVML, also if the library lacks the function that frees the set.
     pub(super) fn new(nvml: &'nvml Nvml) -> Result<Self, NvmlError> {
         let create = nvml_sym(nvml.lib().nvmlEventSetCreate.as_ref())?;
         nvml_sym(nvml.lib().nvmlEventSetFree.as_ref())?;
         let mut set: nvmlEventSet_t = std::ptr::null_mut();
-        // SAFETY: `set` lives through the call.
+        // SAFETY: `set` is valid during the call.
         nvml_try(unsafe { create(&raw mut set) })?;
         Ok(Self { nvml, set, watched: 0 })
     }
 
-    /// Watches this GPU, too.
+    /// Adds this GPU to the watched ones.
     ///
     /// # Errors
-    /// NVML's.
+    /// An error of NVML.
     pub(super) fn watch(&mut self, device: &Device<'_>) -> Result<(), NvmlError> {
         let register = nvml_sym(self.nvml.lib().nvmlDeviceRegisterEvents.as_ref())?;
-        // SAFETY: handle and set come from this library, which is loaded.
+        // SAFETY: the handle and the set come from this library, which is loaded.
         nvml_try(unsafe { register(device.handle(), XID.into(), self.set) })?;
         self.watched += 1;
         Ok(())
     }
 
-    /// Waits for the next error. `None` after `timeout`, and at once where no GPU is watched.
+    /// Waits for the next error. Returns `None` after `timeout`, and immediately if no GPU is watched.
     ///
     /// # Errors
-    /// NVML's, such as that a GPU was lost; at once.
+    /// An error of NVML, for example that a GPU was lost, without waiting for the timeout.
     pub(super) fn wait(&self, timeout: Duration) -> Result<Option<Xid>, NvmlError> {
         if self.watched == 0 {
             return Ok(None);
         }
         let wait = nvml_sym(self.nvml.lib().nvmlEventSetWait_v2.as_ref())?;
-        // SAFETY: a pointer and plain numbers, for which zero is a value.
+        // SAFETY: the structure consists of a pointer and integers, for which all zeros are valid.
         let mut data: nvmlEventData_t = unsafe { std::mem::zeroed() };
         let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        // SAFETY: the set comes from this library, `data` lives through the call.
+        // SAFETY: the set comes from this library, and `data` is valid during the call.
         match nvml_try(unsafe { wait(self.set, &raw mut data, timeout_ms) }) {
             Ok(()) if data.eventType & u64::from(XID) != 0 => {
                 Ok(Some(Xid { device: data.device, number: data.eventData }))
@@ -85,7 +85,8 @@ impl<'nvml> Xids<'nvml> {
 impl Drop for Xids<'_> {
     fn drop(&mut self) {
         if let Ok(free) = &self.nvml.lib().nvmlEventSetFree {
-            // SAFETY: the set comes from this library and is not used again. A failure leaves nothing to do.
+            // SAFETY: the set comes from this library and is not used again. If the call fails, there is nothing left
+            // to do.
             unsafe { free(self.set) };
         }
     }

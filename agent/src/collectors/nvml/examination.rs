@@ -1,4 +1,4 @@
-//! For `glassbox check`: whether NVML reports GPUs, and if it reports none, whether there is one that it should report.
+//! The report for `glassbox check`: whether NVML reports GPUs and, if it reports none, whether this host has one.
 
 use std::{fs, path::Path, sync::mpsc, time::Duration};
 
@@ -12,13 +12,14 @@ use crate::{
     kernel::nvidia,
 };
 
-/// How long NVML may take.
+/// The longest time that NVML may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// NVIDIA's number as a PCI vendor, and the class of display and 3D controllers.
+/// NVIDIA's PCI vendor ID, and the PCI class of display and 3D controllers.
 const VENDOR: &str = "0x10de";
 const CLASS: &str = "0x03";
 
-/// The subject `GPU`, and one for each GPU that only the driver lists. The collector works as well as NVML does.
+/// Reports the subject `GPU`, and one for each GPU that only the driver lists. The collector's verdict is that of
+/// `GPU`.
 pub(super) fn examine(host: &Host<'_>) -> Examination {
     let mut unreported = Vec::new();
     let gpu = if host.is_on {
@@ -29,8 +30,8 @@ pub(super) fn examine(host: &Host<'_>) -> Examination {
     let collector = (gpu.verdict != Works).then(|| Finding::new(gpu.verdict, "see GPU"));
     let mut subjects = vec![("GPU".to_owned(), gpu)];
     for address in unreported {
-        let finding = "the driver lists this GPU, but NVML does not: its initialization failed; the kernel log (dmesg, \
-                       lines of NVRM) has the reason";
+        let finding = "the driver lists this GPU, but NVML does not report it: its initialization failed; the kernel log (dmesg, NVRM lines) \
+                       has the reason";
         subjects.push((format!("GPU {address}"), Finding::new(Degraded, finding)));
     }
     Examination { collector, subjects }
@@ -42,11 +43,11 @@ fn look(host: &Host<'_>, unreported: &mut Vec<String>) -> Finding {
     let (done, result) = mpsc::channel();
     let (options, proc_root, layout) =
         (Options::from(config), config.paths.proc.clone(), host.layout.clone());
-    // NVML can hang on a broken GPU; the thread is then left behind, and ends with the process.
+    // NVML can hang on a broken GPU. The thread is then left running, and ends with the process.
     std::thread::spawn(move || drop(done.send(read_once(&options, &proc_root, &layout))));
     let Ok(reading) = result.recv_timeout(TIMEOUT) else {
         let text =
-            format!("NVML did not answer within {} s; see the kernel log for Xid errors", TIMEOUT.as_secs());
+            format!("NVML did not respond within {} s; see the kernel log for Xid errors", TIMEOUT.as_secs());
         return Finding::new(Degraded, text);
     };
     unreported.extend(reading.unreported);
@@ -57,7 +58,7 @@ fn look(host: &Host<'_>, unreported: &mut Vec<String>) -> Finding {
     no_gpu(config, &reading.finding)
 }
 
-/// NVML reports no GPU, for this reason: is there one that it should report?
+/// Finds out whether NVML should report a GPU; it reports none, for this reason.
 fn no_gpu(config: &Config, reason: &str) -> Finding {
     let devices = pci_devices(&config.paths.sys);
     if let Some(driver) = loaded_driver(config) {
@@ -67,18 +68,18 @@ fn no_gpu(config: &Config, reason: &str) -> Finding {
         )
     } else if !devices.is_empty() {
         let text = format!(
-            "NVIDIA GPU at PCI {}, but no driver is loaded: install it, or load the module nvidia; {reason}",
+            "NVIDIA GPU at PCI {}, but no driver is loaded: install the NVIDIA driver or load the module nvidia; {reason}",
             devices.join(", "),
         );
         Finding::new(Degraded, text)
     } else if config.nvml.library != Config::default().nvml.library {
         Finding::new(Degraded, format!("nvml.library: {reason}"))
     } else {
-        Finding::new(NotApplicable, "no NVIDIA GPU on this host; looked for again every 10 s")
+        Finding::new(NotApplicable, "no NVIDIA GPU on this host; the agent checks again every 10 s")
     }
 }
 
-/// The release of the loaded driver, in words; `None` if none is loaded.
+/// The release of the loaded driver for people; `None` if no driver is loaded.
 fn loaded_driver(config: &Config) -> Option<String> {
     let release =
         config.nvidia_driver.release.or_else(|| nvidia::release(&config.paths.proc, &config.paths.sys));
@@ -86,7 +87,7 @@ fn loaded_driver(config: &Config) -> Option<String> {
     is_loaded.then(|| release.map_or("release unknown".to_owned(), |release| format!("release {release}")))
 }
 
-/// NVIDIA's GPUs on the PCI bus, by address.
+/// The PCI addresses of NVIDIA's GPUs.
 fn pci_devices(sys_root: &Path) -> Vec<String> {
     let entries = fs::read_dir(sys_root.join("bus/pci/devices")).into_iter().flatten().flatten();
     let is = |path: &Path, file: &str, start: &str| {
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_nvidias_gpus_are_found_on_the_bus() {
+    fn only_nvidia_gpus_are_found_on_the_pci_bus() {
         let sys = tempfile::tempdir().unwrap();
         for (address, vendor, class) in [
             ("0000:01:00.0", "0x10de\n", "0x030200\n"),

@@ -1,5 +1,5 @@
-//! NVML's field values: many numbers by one call. Asked raw, because nvml-wrapper cannot name a scope, which the sums
-//! over all NVLinks need.
+//! NVML's field values: many numbers from one call. NVML is called directly, because nvml-wrapper cannot pass a scope,
+//! which the sums over all NVLinks require.
 
 use nvml_wrapper::{
     Device,
@@ -16,7 +16,7 @@ use nvml_wrapper_sys::bindings::{
 
 use super::plausible::{Checks, Quantity};
 
-/// Field ids, as in nvml.h.
+/// Field IDs, as in nvml.h.
 pub(super) mod id {
     pub(in super::super) const ECC_CORRECTED: u32 = 3;
     pub(in super::super) const ECC_UNCORRECTED: u32 = 4;
@@ -42,17 +42,17 @@ pub(super) mod id {
     pub(in super::super) const PCIE_RECEIVE_BYTES: u32 = 198;
 }
 
-/// The scope that means all links.
+/// The scope that selects all links.
 const ALL_LINKS: u32 = u32::MAX;
 
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
-    /// A whole number of 32 bits, which as a counter starts again after 2^32.
+    /// A 32-bit integer. As a counter, it wraps at 2^32.
     Short(u32),
-    /// A whole number.
+    /// A 64-bit integer.
     Long(u64),
-    /// Anything else.
+    /// A floating-point number.
     Real(f64),
 }
 
@@ -75,15 +75,15 @@ impl Number {
     }
 }
 
-/// The values that a GPU gave.
+/// The values that a GPU returned.
 pub(super) struct Fields(Vec<(u32, Number)>);
 
 impl Fields {
-    /// Asks for `ids`. A field that the GPU does not have is left out, and is no failure: half of them are of some
-    /// generations only.
+    /// Reads the fields `ids`. Fields that the GPU lacks are skipped and do not count as failures, because half of them
+    /// exist on some generations only.
     ///
     /// # Errors
-    /// Of the call as a whole.
+    /// If the call as a whole fails.
     pub(super) fn read(device: &Device<'_>, ids: &[u32]) -> Result<Self, NvmlError> {
         let get = nvml_sym(device.nvml().lib().nvmlDeviceGetFieldValues.as_ref())?;
         let mut values: Vec<_> = ids.iter().copied().map(asked).collect();
@@ -101,7 +101,7 @@ impl Fields {
         self.get(id)?.count()
     }
 
-    /// The counts that are known and possible, by name.
+    /// The known and possible counts, by name.
     pub(super) fn counts(
         &self,
         names: &[(&'static str, u32)],
@@ -116,14 +116,14 @@ impl Fields {
 
 fn asked(id: u32) -> nvmlFieldValue_t {
     let all = matches!(id, id::NVLINK_TRANSMIT_KIB | id::NVLINK_RECEIVE_KIB);
-    // SAFETY: plain numbers, for which zero is a value.
+    // SAFETY: the structure consists of plain numbers, for which all zeros are valid.
     let empty: nvmlFieldValue_t = unsafe { std::mem::zeroed() };
     nvmlFieldValue_t { fieldId: id, scopeId: if all { ALL_LINKS } else { 0 }, ..empty }
 }
 
 fn answered(value: &nvmlFieldValue_t) -> Option<(u32, Number)> {
     nvml_try(value.nvmlReturn).ok()?;
-    // SAFETY: every bit pattern is a value of each of these members.
+    // SAFETY: every bit pattern is valid for each of these members.
     let number = unsafe {
         match value.valueType {
             DOUBLE => Number::Real(value.value.dVal),
@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// A field as a library may leave it, with any type and any bits.
+    /// A field as a library may return it, with any type and any bits.
     fn field(code: u32, kind: u32, bits: u64) -> nvmlFieldValue_t {
         let mut value = asked(7);
         value.nvmlReturn = code;
@@ -154,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_is_read_as_anything_but_its_own_type(kind in prop_oneof![0_u32..9, any::<u32>()], bits: u64) {
+        fn each_value_is_read_as_its_own_type(kind in prop_oneof![0_u32..9, any::<u32>()], bits: u64) {
             let expected = match kind {
                 DOUBLE => Some(Number::Real(f64::from_bits(bits))),
                 UNSIGNED_INT => Some(Number::Short(bits as u32)),
@@ -164,7 +164,7 @@ mod tests {
                 _ => None,
             };
             let read = answered(&field(0, kind, bits)).map(|(_, number)| number);
-            // Compared as text: NaN is not equal to itself.
+            // Compared as text, because NaN is not equal to itself.
             prop_assert_eq!(format!("{read:?}"), format!("{expected:?}"));
         }
 

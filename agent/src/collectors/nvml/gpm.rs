@@ -1,4 +1,4 @@
-//! GPM, the performance counters of Hopper and later: means between two samples, one per round.
+//! GPM, the performance counters of Hopper and later: averages between two samples, one per round.
 
 use nvml_wrapper::{
     Device, Nvml,
@@ -10,7 +10,7 @@ use nvml_wrapper::{
 use super::{calls::Calls, plausible::Quantity};
 use crate::snapshot::gpu::Gpm;
 
-/// Those in percent, and the names of their ratios.
+/// Metrics in percent, and the names of their ratios.
 const RATIOS: [(Id, &str); 9] = [
     (Id::GraphicsUtil, "graphics"),
     (Id::SmUtil, "sm"),
@@ -22,7 +22,7 @@ const RATIOS: [(Id, &str); 9] = [
     (Id::Fp16Util, "fp16"),
     (Id::IntegerUtil, "integer"),
 ];
-/// Those in MiB per second.
+/// Metrics in MiB per second.
 const RATES: [Id; 2] = [Id::PcieTxPerSec, Id::PcieRxPerSec];
 const MIB: f64 = 1_048_576.0;
 
@@ -33,10 +33,10 @@ pub(super) struct Counters<'nvml> {
 }
 
 impl<'nvml> Counters<'nvml> {
-    /// What was active since the last call; nothing at the first one.
+    /// The averages since the last call; empty at the first call.
     pub(super) fn read(&mut self, nvml: &'nvml Nvml, device: &Device<'nvml>, calls: &mut Calls<'_>) -> Gpm {
         let supported = calls.ask("nvmlGpmQueryDeviceSupport", || {
-            // A sample that cannot be freed again makes nvml-wrapper panic.
+            // nvml-wrapper panics if it cannot free a sample, so the function must exist.
             nvml_sym(nvml.lib().nvmlGpmSampleFree.as_ref())?;
             if device.gpm_support()? { Ok(()) } else { Err(NvmlError::NotSupported) }
         });

@@ -1,4 +1,4 @@
-//! What is remembered of a GPU from round to round, also over a loss and a return.
+//! The state of a GPU that is kept from round to round, also while the GPU is lost.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -8,12 +8,12 @@ use std::{
 use super::{calls::Resting, cursor::Cursor, meter::Meter, plausible::Quantity, processes::Accounts};
 use crate::snapshot::gpu::{Gpu, RatioHistogram};
 
-/// How far back a maximum reaches: over the usual interval between two scrapes, so that a peak is in one of them.
+/// The window of a maximum: longer than the usual scrape interval, so that every peak appears in a scrape.
 pub(super) const PEAK_WINDOW: Duration = Duration::from_secs(15);
-/// One GPU's past.
+/// The history of one GPU.
 #[derive(Default)]
 pub(super) struct History {
-    /// Who it is, if it has a unique id.
+    /// The GPU's identity, if it has a unique ID.
     pub(super) identity: Option<Gpu>,
     pub(super) resting: Resting,
     pub(super) buffer: Cursor,
@@ -31,7 +31,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Counts what the driver's buffer holds beyond what it held at the last call. The samples are percentages.
+    /// Counts the samples that were added to the driver's buffer since the last call. The samples are percentages.
     pub(super) fn add_utilization(&mut self, samples: impl Iterator<Item = (u64, u32)>, now: Instant) {
         let histogram = self.utilization.get_or_insert_default();
         for percent in self.buffer.news(samples, now) {
@@ -41,7 +41,7 @@ impl History {
     }
 
     pub(super) fn add_xid(&mut self, number: u64) {
-        // There are some 170 of them; a library that makes up numbers is not to fill the memory.
+        // About 170 Xid numbers exist. The limit keeps a library with invented numbers from filling the memory.
         if self.xids.len() < 256 || self.xids.contains_key(&number) {
             *self.xids.entry(number).or_default() += 1;
         }
@@ -52,7 +52,7 @@ impl History {
 /// The maximum over [`PEAK_WINDOW`].
 #[derive(Default)]
 pub(super) struct Peak {
-    /// Falling values: each was the highest since it came.
+    /// Decreasing values: each is the highest since its time.
     values: VecDeque<(Instant, f64)>,
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peak_is_kept_for_its_window_and_then_gives_way_to_the_next() {
+    fn a_peak_is_kept_for_its_window_and_then_replaced_by_the_next() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut peak = Peak::default();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_is_counted_once_and_none_from_before_the_start() {
+    fn every_sample_since_the_start_is_counted_once() {
         let mut history = History::default();
         let now = Instant::now();
         history.add_utilization([(10, 50), (20, 60)].into_iter(), now);

@@ -1,31 +1,31 @@
-//! A counter of NVML that only grows as fast as is physically possible.
+//! A counter of NVML with a limit on its growth.
 //!
-//! One impossible reading must not stay in a counter for as long as the agent runs, nor in what is derived from it. A
-//! reading that is too far ahead is rejected; if the next one continues from there, the counter goes on from the new level,
-//! without the jump. So the sum never grows faster than the hardware can.
+//! An impossible reading must not remain in a counter, or in values derived from it, for the rest of the agent's run. A
+//! reading that is too far ahead is rejected. If the next reading continues from there, the counter continues from the
+//! new level without the jump. So the sum never grows faster than is physically possible.
 
 use std::time::{Duration, Instant};
 
 use super::plausible::{Checks, Quantity};
 
-/// Readings are taken at other times than the counter is updated.
+/// Tolerance, because NVML updates a counter at other times than it is read.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// What the sum begins with.
+/// The first value of the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// With the first reading: the counter is older than the agent.
+    /// The first reading: the counter is older than the agent.
     AtReading,
-    /// With nothing.
+    /// Zero.
     AtZero,
 }
 
-/// How the counter is kept by NVML.
+/// The width of the counter in NVML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Width {
-    /// In 32 bits: it starts again at 2^32.
+    /// 32 bits: it wraps at 2^32.
     Short,
-    /// In 64 bits: it falls only if it was reset.
+    /// 64 bits: a decrease means that it was reset.
     Long,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Width {
 pub(super) struct Count {
     pub(super) value: u64,
     pub(super) width: Width,
-    /// The most that it can grow by in a second.
+    /// The most that it can grow in a second.
     pub(super) per_second: f64,
     pub(super) at: Instant,
 }
@@ -43,13 +43,13 @@ pub(super) struct Count {
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     last: Option<(u64, Instant)>,
-    /// A reading that was rejected, which the next one may confirm.
+    /// A rejected reading, which the next one may confirm.
     doubtful: Option<(u64, Instant)>,
     total: u64,
 }
 
 impl Meter {
-    /// The sum so far and how much it grew; `None`, and counted, if the reading is impossible.
+    /// The sum so far and its growth. An impossible reading is counted as rejected and returns `None`.
     pub(super) fn add(
         &mut self,
         quantity: Quantity,
@@ -92,7 +92,7 @@ impl Meter {
 
 fn is_possible(count: &Count, grown: u64, since: Instant) -> bool {
     let seconds = (count.at.saturating_duration_since(since) + SLACK).as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a limit needs no 53 bits")]
+    #[expect(clippy::cast_precision_loss, reason = "a limit does not need exact precision")]
     let grown = grown as f64;
     grown <= count.per_second * seconds
 }
@@ -103,7 +103,8 @@ mod tests {
 
     use super::*;
 
-    /// Readings at these seconds, of a counter that grows by up to 1,000 per second.
+    /// The totals after readings at these seconds, of a counter that grows by at most 1,000 per second, and the number
+    /// of rejected readings.
     fn totals(begin: Begin, width: Width, readings: &[(u64, u64)]) -> (Vec<Option<u64>>, u64) {
         let start = Instant::now();
         let (mut meter, mut checks) = (Meter::default(), Checks::default());
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_counter_goes_on_after_it_wrapped() {
+    fn a_short_counter_continues_after_it_wraps() {
         let max = u64::from(u32::MAX);
         let readings = [(0, max - 500), (1, max - 5), (2, 4), (3, 10)];
         let (totals, rejected) = totals(Begin::AtZero, Width::Short, &readings);
@@ -125,24 +126,24 @@ mod tests {
     }
 
     #[test]
-    fn a_long_counter_that_falls_was_reset() {
+    fn a_decreasing_long_counter_counts_as_reset() {
         let readings = [(0, 1_000), (1, 1_500), (2, 20)];
         let (totals, rejected) = totals(Begin::AtReading, Width::Long, &readings);
         assert_eq!((totals, rejected), (vec![Some(1_000), Some(1_500), Some(1_520)], 0));
     }
 
     #[test]
-    fn one_impossible_reading_leaves_no_trace() {
+    fn one_impossible_reading_does_not_change_the_sum() {
         let readings =
             [(0, 1_000), (1, 1_500), (2, u64::MAX - 2_047), (3, 5_000_000), (4, 2_500), (5, 0), (6, 3_500)];
         let (totals, rejected) = totals(Begin::AtReading, Width::Long, &readings);
-        // 0 looks like a reset, and what follows like growth that is possible.
+        // The 0 looks like a reset, and the readings after it like possible growth.
         let expected = [Some(1_000), Some(1_500), None, None, Some(2_500), Some(2_500), None];
         assert_eq!((totals, rejected), (expected.to_vec(), 3));
     }
 
     #[test]
-    fn a_new_level_that_is_confirmed_is_taken_over_without_the_jump() {
+    fn a_confirmed_new_level_is_used_without_the_jump() {
         let readings = [(0, 9_000_000), (1, 0), (2, 9_000_500), (3, 9_001_000), (4, 9_001_300)];
         let (totals, rejected) = totals(Begin::AtReading, Width::Long, &readings);
         let expected = [Some(9_000_000), Some(9_000_000), None, Some(9_000_500), Some(9_000_800)];
@@ -151,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_sum_grows_faster_than_is_possible(
+        fn the_sum_never_grows_faster_than_the_limit(
             readings in prop::collection::vec((0_u64..10, prop_oneof![any::<u64>(), 0_u64..5_000]), 1..40),
             short in any::<bool>(),
         ) {

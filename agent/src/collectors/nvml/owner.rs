@@ -1,8 +1,8 @@
-//! Which container a process is of: from `/proc/PID/cgroup`, guarded by the time at which the process was started.
+//! Finds the container of a process: from `/proc/PID/cgroup`, guarded by the start time of the process.
 //!
-//! NVML names processes by numbers, in samples that may be seconds old; the number may be another's by now. So a process
-//! that is younger than the sample is not the one that was meant; one that is gone is the one that it was when it was
-//! last looked at. Cost: two small files per process and tick, some 20 µs, and a third where it is new.
+//! NVML identifies processes by ID, in samples that may be seconds old, and by now another process may have the ID.
+//! Therefore a process that is younger than the sample is not the sampled one. For a process that has ended, the last
+//! known owner is used. Cost: two small files per process and tick, about 20 µs, and a third file for a new process.
 
 use std::{
     collections::HashMap,
@@ -19,45 +19,45 @@ use crate::{
     kernel::host,
 };
 
-/// The kernel tells start times in hundredths of a second, and wall clocks are adjusted.
+/// The kernel reports start times in hundredths of a second, and wall clocks are adjusted.
 const TOLERANCE: Duration = Duration::from_millis(100);
-/// Processes that were not asked about for so many rounds are forgotten.
+/// Processes that were not looked up for this many rounds are removed from the cache.
 const FORGET_AFTER_ROUNDS: u64 = 60;
 
-/// Whose a process is.
+/// The owner of a process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// A container's, by the path of the container's own cgroup.
+    /// A container, by the path of its own cgroup.
     Container(Arc<str>),
-    /// Nobody's of them.
+    /// The host: the process is in no container.
     Host,
-    /// This process namespace does not show it, or not any more.
+    /// The process is not visible in this PID namespace, or no longer exists.
     Unknown,
 }
 
 struct Known {
     started_ticks: u64,
     owner: Owner,
-    /// When it was last asked about,
+    /// The round of the last lookup.
     round: u64,
-    /// and when it was last seen alive: once a round is enough.
+    /// The round in which the process was last read. One read per round is enough.
     seen_round: u64,
 }
 
-/// Looks processes up.
+/// Finds and caches the owners of processes.
 pub(super) struct Owners {
     proc_root: PathBuf,
     layout: Layout,
     ticks_per_second: u64,
     known: HashMap<u32, Known>,
     round: u64,
-    /// False if NVML's process ids are of another PID namespace than the procfs: nothing is looked up then.
+    /// False if NVML's process IDs belong to another PID namespace than the procfs. Then all owners are unknown.
     same_namespace: bool,
 }
 
 impl Owners {
     pub(super) fn new(proc_root: PathBuf, layout: Layout) -> Self {
-        // SAFETY: no pointers.
+        // SAFETY: the call takes no pointers.
         let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         Self {
             same_namespace: host::shares_process_ids(&proc_root),
@@ -69,14 +69,14 @@ impl Owners {
         }
     }
 
-    /// A new round begins.
+    /// Starts a new round.
     pub(super) fn next_round(&mut self) {
         self.round += 1;
         let round = self.round;
         self.known.retain(|_, known| round - known.round < FORGET_AFTER_ROUNDS);
     }
 
-    /// Whose the process was that bore the number at that time.
+    /// The owner of the process that had this ID at that time.
     pub(super) fn of(&mut self, pid: u32, at: SinceBoot) -> Owner {
         let round = self.round;
         let known = self.known.get(&pid);
@@ -100,7 +100,7 @@ impl Owners {
         }
     }
 
-    /// When a process was started, and whose it is; `known` is when the one of this number was that is known.
+    /// The start time and the owner of a process. `known` is the cached start time for this ID.
     fn read(&self, pid: u32, known: Option<u64>) -> Option<(u64, Owner)> {
         if !self.same_namespace {
             return None;
@@ -118,7 +118,7 @@ impl Owners {
             cgroups = cgroups_of(&directory)?;
             after = started()?;
         }
-        // The same process all along, or its number is another's by now.
+        // If the start time has changed, another process has this ID now.
         (after == before).then_some(())?;
         let owner = match self.layout.container_of_process(&cgroups) {
             Some(path) => Owner::Container(path.into()),
@@ -133,7 +133,7 @@ impl Owners {
     }
 }
 
-/// A point in time on the clock by which the kernel dates the start of processes. Setting the wall clock does not move it.
+/// A point in time on the clock of process start times. Setting the wall clock does not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SinceBoot(Duration);
 
@@ -142,8 +142,8 @@ impl SinceBoot {
         Self(since_boot())
     }
 
-    /// The time that a timestamp of the wall clock stands for. To be called when the timestamp arrives.
-    #[expect(clippy::disallowed_methods, reason = "the timestamp is of the wall clock and has just arrived")]
+    /// Converts a wall-clock timestamp. Must be called when the timestamp arrives.
+    #[expect(clippy::disallowed_methods, reason = "the timestamp is a wall-clock time and has just arrived")]
     pub(super) fn of(timestamp: SystemTime) -> Self {
         let now = since_boot();
         Self(match SystemTime::now().duration_since(timestamp) {
@@ -153,21 +153,21 @@ impl SinceBoot {
     }
 }
 
-/// The 22nd column; the second, a name in brackets, may hold anything.
+/// The 22nd column. The second column, a name in parentheses, may contain any characters.
 fn started_ticks(stat: &str) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
 }
 
 fn since_boot() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a timespec that lives through the call.
+    // SAFETY: `time` is a timespec that is valid during the call.
     if unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) } != 0 {
         return Duration::ZERO;
     }
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// The text of a process's `cgroup`, whose paths need not be UTF-8.
+/// The text of a process's `cgroup` file, with paths that may not be UTF-8.
 fn cgroups_of(directory: &Path) -> Option<String> {
     let cgroups = fs::read(directory.join("cgroup")).ok()?;
     Some(bytes::text(OsStr::from_bytes(&cgroups)))
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_of_the_deepest_container_on_its_path() {
+    fn a_process_belongs_to_the_innermost_container_on_its_path() {
         let (root, mut owners) = host();
         let age = Duration::from_secs(5);
         process(root.path(), 7, age, &format!("/docker/{ID}/init.scope"));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_another_process_has_by_now_is_still_the_old_ones() {
+    fn a_reused_process_id_resolves_as_of_the_time_of_the_sample() {
         let (root, mut owners) = host();
         process(root.path(), 7, Duration::from_secs(60), &format!("/docker/{ID}"));
         let sampled = SinceBoot::of(SystemTime::now() - Duration::from_secs(5));
@@ -225,11 +225,11 @@ mod tests {
         owners.next_round();
         assert_eq!(owners.of(7, sampled), container(ID), "the sample is older than the new process");
         assert_eq!(owners.of(7, SinceBoot::now()), container(&other));
-        assert_eq!(owners.of(7, sampled), Owner::Unknown, "the old one is not known any more");
+        assert_eq!(owners.of(7, sampled), Owner::Unknown, "the old process is no longer cached");
     }
 
     #[test]
-    fn a_process_that_is_gone_is_remembered_for_a_while() {
+    fn an_ended_process_is_cached_for_some_rounds() {
         let (root, mut owners) = host();
         process(root.path(), 7, Duration::from_secs(60), &format!("/docker/{ID}"));
         assert_eq!(owners.of(7, SinceBoot::now()), container(ID));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_processes_do_no_harm() {
+    fn malformed_process_files_have_no_owner() {
         let (root, mut owners) = host();
         for stat in ["", ") ", "7 (x) S", "7 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 -1"] {
             fs::create_dir_all(root.path().join("7")).unwrap();

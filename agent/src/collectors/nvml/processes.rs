@@ -1,12 +1,13 @@
-//! What each process does on a GPU, added up per container.
+//! Each process's use of a GPU, summed per container.
 //!
-//! NVML is unreliable here. A process that is busy is missing from a sample at times, so its last value holds for a
-//! moment ([`HOLD`]). Impossible values are left out ([`Checks`]). "Not found" says that nobody did anything. Memory may
-//! be unknown for a process, or impossible, which makes its container's sum unknown. Samples are old, so the owner is looked up as of
-//! their time. Where the process namespace of the agent is not the host's, numbers mean nothing and are nobody's.
+//! NVML is unreliable here. Samples occasionally lack a busy process, so its last value is kept for a moment
+//! ([`HOLD`]). Impossible values are dropped ([`Checks`]). "Not found" means that no process was active. The memory of
+//! a process may be unknown or impossible, and its container's sum is then unknown. Samples are old, so the owner is
+//! looked up as of the time of the sample. If the agent is not in the host's PID namespace, process IDs are
+//! meaningless, and all owners are unknown.
 //!
-//! Energy: what the GPU used between two rounds, split by each process' share of the utilization of all of them. Energy
-//! used while nobody was busy is nobody's.
+//! The energy that the GPU used between two rounds is divided in proportion to the utilization of each process. Energy
+//! used while no process was active is not assigned.
 
 use std::{
     collections::HashMap,
@@ -24,25 +25,25 @@ use super::{
 };
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
 
-/// How long a value holds for a process that is there but missing from the next samples, at least; two rounds otherwise.
+/// How long the value of a process that is missing from the next samples is kept, at least; otherwise two rounds.
 const HOLD: Duration = Duration::from_secs(3);
-/// Most containers of which a GPU's use is accounted.
+/// The most containers with accounts on one GPU.
 const ACCOUNTS_MAX: usize = 4096;
-/// An account of which nothing was heard for so long is closed.
+/// An account is removed after this time without activity.
 const CLOSE_AFTER: Duration = Duration::from_secs(3600);
 
-/// Use of one GPU by container, since the agent started.
+/// Use of one GPU per container, since the agent started.
 #[derive(Default)]
 pub(super) struct Accounts {
     cursor: Cursor,
     last: HashMap<u32, Sample>,
     by_container: HashMap<Arc<str>, Account>,
-    /// Whether the GPU has reported energy.
+    /// True once the GPU has reported energy.
     counts_energy: bool,
     settled: Option<Instant>,
 }
 
-/// The last that was said of a process.
+/// The last sample of a process.
 struct Sample {
     use_: Use,
     taken: SinceBoot,
@@ -65,9 +66,9 @@ struct Account {
     touched: Option<Instant>,
 }
 
-/// The answers of one round; `None` where NVML gave none.
+/// The results of one round; `None` for failed calls.
 struct Answers {
-    /// Memory by process; `None` within where it is not known.
+    /// Memory by process; the inner value is `None` if it is unknown.
     memory: Option<HashMap<u32, Option<u64>>>,
     utilization: Option<Vec<ProcessUtilizationSample>>,
     /// Energy of the GPU since the last round, in mJ.
@@ -75,7 +76,7 @@ struct Answers {
     asked: SinceBoot,
 }
 
-/// What a container's processes come to in one round.
+/// The sum over a container's processes in one round.
 #[derive(Default)]
 struct Sum {
     processes: u64,
@@ -88,8 +89,8 @@ struct Sum {
 }
 
 impl Accounts {
-    /// Asks for the processes of a GPU, completes its row and returns what its containers do. `used_mj` is the energy that
-    /// the GPU used since the last round.
+    /// Reads the processes of a GPU, completes the GPU's row and returns the use by containers. `used_mj` is the energy
+    /// that the GPU used since the last round.
     pub(super) fn read(
         &mut self,
         device: &Device<'_>,
@@ -152,7 +153,8 @@ impl Accounts {
                 ("unknown", count(|owner| *owner == Owner::Unknown)),
             ];
         }
-        // Each process' memory is possible; what they share is counted for each of them, so the sum may not be.
+        // The memory of each process is possible, but memory shared by processes is counted for each of them, so the
+        // sum may be impossible.
         for sum in sums.values_mut().filter(|sum| !sum.memory_unknown) {
             let total = gpu.memory_total_bytes;
             sum.memory_unknown = checks.count_within(Quantity::ProcessMemory, sum.memory, total).is_none();
@@ -162,7 +164,7 @@ impl Accounts {
         self.rows(&sums, gpu, known)
     }
 
-    /// Takes new samples in.
+    /// Adds new samples.
     fn take(&mut self, samples: Vec<ProcessUtilizationSample>, checks: &mut Checks, now: Instant) {
         let samples = samples.into_iter().map(|sample| (sample.timestamp, sample));
         let samples: Vec<_> =
@@ -178,7 +180,7 @@ impl Accounts {
             let taken = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(sample.timestamp));
             let taken = taken.map_or_else(SinceBoot::now, SinceBoot::of);
             match self.last.get(&sample.pid) {
-                // The last of a process is what it does now.
+                // The latest sample of a process is its current use.
                 Some(last) if last.seen == now && last.taken > taken => {}
                 _ => {
                     self.last.insert(sample.pid, Sample { use_, taken, seen: now });
@@ -187,10 +189,10 @@ impl Accounts {
         }
     }
 
-    /// Adds time and energy to the containers that were busy.
+    /// Adds active time and energy to the accounts of containers.
     fn charge(&mut self, sums: &HashMap<Owner, Sum>, used_mj: Option<u64>, elapsed: Duration, now: Instant) {
         self.counts_energy |= used_mj.is_some();
-        #[expect(clippy::cast_precision_loss, reason = "the energy of some seconds, far below 2^53 mJ")]
+        #[expect(clippy::cast_precision_loss, reason = "the energy of a few seconds is far below 2^53 mJ")]
         let used_joules = used_mj.unwrap_or(0) as f64 / 1_000.0;
         let all: f64 = sums.values().map(|sum| sum.sm).sum();
         for (owner, sum) in sums {
@@ -211,14 +213,14 @@ impl Accounts {
         self.by_container.retain(|_, account| is_open(account));
     }
 
-    /// A row for every container that is or was there.
+    /// A row for every container that has an account.
     fn rows(&self, sums: &HashMap<Owner, Sum>, gpu: &Gpu, known: Known) -> Vec<(Arc<str>, ContainerGpu)> {
         let none = Sum::default();
         let row = |(path, account): (&Arc<str>, &Account)| {
             let sum = sums.get(&Owner::Container(path.clone())).unwrap_or(&none);
             let use_ = |ratio: f64| known.uses.then(|| ratio.min(1.0));
             let memory = (known.memory && !sum.memory_unknown).then_some(sum.memory);
-            #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes needs no 53 bits")]
+            #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes does not need exact precision")]
             let part = |bytes: u64, all: u64| bytes as f64 / all as f64;
             let row = ContainerGpu {
                 index: gpu.index,
@@ -241,14 +243,15 @@ impl Accounts {
     }
 }
 
-/// Which questions were answered.
+/// The calls that succeeded.
 #[derive(Clone, Copy)]
 struct Known {
     memory: bool,
     uses: bool,
 }
 
-/// Compute, graphics and MPS processes. One that is in two lists holds its memory once; in two instances, twice.
+/// Memory of compute, graphics and MPS processes. A process in two lists counts once; a process in two instances counts
+/// twice.
 fn memory_by_process(
     device: &Device<'_>,
     total_bytes: Option<u64>,

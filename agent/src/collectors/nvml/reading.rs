@@ -1,4 +1,4 @@
-//! What the NVML thread leaves behind for the tick.
+//! The data that the NVML thread publishes for the tick.
 
 use std::{
     collections::HashMap,
@@ -8,33 +8,33 @@ use std::{
 
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
 
-/// One reading of everything.
+/// One reading of all values.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// When it was begun; `None` where there was nothing to read from.
+    /// When the reading started; `None` if there was no library to read from.
     pub taken: Option<Instant>,
     /// How long it took.
     pub duration: Duration,
-    /// Whether the library is loaded and initialised.
+    /// True if the library is loaded and initialized.
     pub up: bool,
-    /// What was found, or why nothing was, in words.
+    /// The result, or the reason for having none, for people.
     pub finding: String,
     /// The driver's version.
     pub driver_version: String,
     /// The GPUs.
     pub gpus: Vec<Gpu>,
-    /// PCI addresses of GPUs that the kernel driver lists and NVML does not. Empty if there is no usable library, which says
-    /// nothing about GPUs.
+    /// PCI addresses of GPUs that the kernel driver lists and NVML does not report. Empty if there is no usable
+    /// library, which is not a sign of failed GPUs.
     pub unreported: Vec<String>,
-    /// What containers do on them, by the path of the container's own cgroup.
+    /// Use by containers, by the path of the container's own cgroup.
     pub containers: HashMap<Arc<str>, Vec<ContainerGpu>>,
     /// Failed calls so far, by function and error.
     pub failures: Vec<(&'static str, &'static str, u64)>,
-    /// Impossible values so far, by value.
+    /// Impossible values so far, by name.
     pub rejected: Vec<(&'static str, u64)>,
 }
 
-/// Where the last reading is. The lock is held for an exchange of pointers only.
+/// The last reading. The lock is held only while pointers are exchanged.
 #[derive(Clone, Default)]
 pub(super) struct Latest(Arc<Mutex<Option<Arc<Reading>>>>);
 

@@ -1,27 +1,27 @@
-//! What a container has used up in its current run. The accounts of NVML's processes are filed under cgroup paths, and a
-//! container that is restarted gets the same path again; a row counts from the start of the run.
+//! The GPU use of a container in its current run. Accounts are kept by cgroup path, and a restarted container has the
+//! same path as before, but its row counts from the start of the run.
 
 use std::collections::HashMap;
 
 use crate::{containers::tracker::Container, snapshot::gpu::ContainerGpu};
 
-/// Most paths whose accounts are remembered.
+/// The most paths with a stored account.
 const PATHS_MAX: usize = 4096;
 
-/// By GPU, what an account had reached.
+/// The values of an account by GPU.
 type Reached = Vec<ContainerGpu>;
 
-/// Where the accounts of current runs began.
+/// The accounts at the start of the current runs.
 #[derive(Default)]
 pub(super) struct Runs {
-    /// By the container's key, what its path's account had reached when the run began.
+    /// By the container's key: the account of its path at the start of the run.
     begun: HashMap<u64, Reached>,
-    /// By cgroup path, what was last reported to a run.
+    /// By cgroup path: the account as last reported.
     reported: HashMap<String, Reached>,
 }
 
 impl Runs {
-    /// The shares of a container without what earlier runs have used up.
+    /// The shares of a container without the use by earlier runs.
     pub(super) fn of_this_run(
         &mut self,
         container: &Container,
@@ -36,11 +36,11 @@ impl Runs {
             return shares;
         }
         if self.reported.len() >= PATHS_MAX && !self.reported.contains_key(path) {
-            // Living containers are entered again at this tick.
+            // Running containers are added again at this tick.
             self.reported.clear();
         }
         self.reported.insert(path.clone(), shares.iter().map(ContainerGpu::totals).collect());
-        // An account that was closed counts from 0 again.
+        // An account that was removed starts from 0 again.
         begun
             .retain(|before| shares.iter().all(|share| !is_same(share, before) || share.busy >= before.busy));
         let of_run = shares.into_iter().map(|mut share| {
@@ -54,7 +54,7 @@ impl Runs {
         of_run.collect()
     }
 
-    /// The container has ended.
+    /// Removes a container that has ended.
     pub(super) fn end(&mut self, container: &Container) {
         self.begun.remove(&container.key);
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_counts_from_where_the_one_before_ended() {
+    fn a_run_counts_from_the_end_of_the_previous_run() {
         let mut runs = Runs::default();
         let mut used = |key, seconds, joules| {
             let shares = runs.of_this_run(&container(key), share(seconds, joules));
@@ -100,7 +100,7 @@ mod tests {
         };
         assert_eq!(used(1, 0, 0.0), (0, 0.0));
         assert_eq!(used(1, 5, 50.0), (5, 50.0));
-        assert_eq!(used(2, 7, 80.0), (2, 30.0), "what was used since the last report is the new run's");
+        assert_eq!(used(2, 7, 80.0), (2, 30.0), "use since the last report belongs to the new run");
         assert_eq!(used(3, 7, 80.0), (0, 0.0));
         assert_eq!(used(4, 1, 3.0), (1, 3.0), "the account was closed in between");
     }

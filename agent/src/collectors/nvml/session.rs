@@ -1,4 +1,4 @@
-//! One life of the loaded library: from its initialisation until it is to be loaded anew.
+//! A session with the library: from its initialization until it is reloaded.
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
 
-/// Most GPUs of a host; 16 is the most that is built.
+/// The most GPUs of a host; the largest hosts have 16.
 const GPUS_MAX: u32 = 256;
-/// Most events handled between two samples.
+/// The most events handled between two samples.
 const EVENTS_MAX: u32 = 64;
 
-/// What outlives a session.
+/// State that outlives a session.
 pub(super) struct Record {
     pub(super) failures: Failures,
     pub(super) checks: Checks,
@@ -46,8 +46,8 @@ impl Record {
         }
     }
 
-    /// The GPUs that were there and are not among these: who they were, and that they are down. One that does not report
-    /// its unique ID any more is known by its address.
+    /// The earlier GPUs that are not in `present`, with their identity, as down. A GPU that no longer reports its
+    /// unique ID is matched by its address.
     pub(super) fn lost(&self, present: &[Gpu]) -> impl Iterator<Item = Gpu> {
         let is_same = |gpu: &Gpu, other: &Gpu| {
             other.uuid == gpu.uuid
@@ -67,11 +67,11 @@ pub(super) struct Session<'nvml> {
     driver_version: String,
     opened: Instant,
     checked: Instant,
-    /// How many GPUs NVML reported when the library was loaded.
+    /// The number of GPUs that NVML reported when the library was loaded.
     count: u32,
-    /// Something is amiss that only loading the library anew can mend.
+    /// True if the session has a fault that only reloading the library can repair.
     stale: bool,
-    /// The driver lists a GPU that this session does not have.
+    /// True if the driver lists a GPU that this session lacks.
     lacks_listed: bool,
 }
 
@@ -110,13 +110,13 @@ impl<'nvml> Session<'nvml> {
         }
     }
 
-    /// False if a GPU is missing or was lost, so that the library must be loaded again to find it.
+    /// False if a GPU is missing or was lost, so that the library must be reloaded to find it.
     pub(super) fn is_complete(&self) -> bool {
         !self.stale && !self.lacks_listed && self.gpus.iter().all(|gpu| !gpu.lost)
     }
 
-    /// True if the library should be loaded again: the number of GPUs has changed, or one is missing and `wait` is over or
-    /// the driver's devices or module have `changed`.
+    /// True if the library should be reloaded: the number of GPUs has changed, or a GPU is missing and either `wait`
+    /// has passed or the driver's devices or module have `changed`.
     pub(super) fn should_reopen(
         &mut self,
         record: &mut Record,
@@ -138,7 +138,7 @@ impl<'nvml> Session<'nvml> {
         !self.is_complete() && (changed || age >= wait)
     }
 
-    /// Takes a sample of everything that changes fast.
+    /// Samples all fast-changing values.
     pub(super) fn sample(&mut self, record: &mut Record) {
         for gpu in self.gpus.iter_mut().filter(|gpu| !gpu.lost) {
             let history = record.histories.entry(gpu.key()).or_default();
@@ -146,7 +146,7 @@ impl<'nvml> Session<'nvml> {
         }
     }
 
-    /// Reads everything.
+    /// Reads all values.
     pub(super) fn read(&mut self, record: &mut Record) -> Reading {
         let begun = Instant::now();
         record.owners.next_round();
@@ -179,7 +179,7 @@ impl<'nvml> Session<'nvml> {
         }
     }
 
-    /// Waits for `timeout`, and counts the Xid errors of that time.
+    /// Waits for `timeout`, and counts Xid errors during that time.
     pub(super) fn wait(
         &mut self,
         timeout: Duration,
@@ -196,7 +196,7 @@ impl<'nvml> Session<'nvml> {
                         continue;
                     }
                     if let Some(gpu) = self.gpus.iter().find(|gpu| xid.is_of(&gpu.device)) {
-                        tracing::warn!("GPU {}: Xid {}", gpu.identity.index, xid.number);
+                        tracing::warn!("GPU {} reported Xid error {}", gpu.identity.index, xid.number);
                         record.histories.entry(gpu.key()).or_default().add_xid(xid.number);
                     }
                 }
@@ -208,7 +208,7 @@ impl<'nvml> Session<'nvml> {
                 }
             }
         }
-        // Nobody to wait for, or the wait has failed at once.
+        // Wait for the rest of the time if no GPU is watched, or if the wait failed early.
         stopped(deadline.saturating_duration_since(Instant::now()));
     }
 }
@@ -244,7 +244,7 @@ fn read_one<'nvml>(
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it was a whole number of bytes"
+        reason = "the value is an integer number of bytes"
     )]
     let bytes = |real: f64| real as u64;
     row.memory_used_max_bytes = history.memory_peak.max(now).map(bytes);
@@ -252,7 +252,7 @@ fn read_one<'nvml>(
     (row, shares)
 }
 
-/// A GPU that is not there: who it was, and the errors that it went with.
+/// The row of a lost GPU: its identity and its Xid errors.
 fn lost(identity: &Gpu, history: &History) -> Gpu {
     let mut row = identity.clone();
     add_xids(&mut row, history);

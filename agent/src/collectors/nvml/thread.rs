@@ -1,4 +1,4 @@
-//! What the thread that talks to NVML does: it loads the library, and reads until that is to be loaded anew.
+//! The loop of the NVML thread: loads the library, and reads until the library has to be reloaded.
 
 use std::{
     ffi::OsStr,
@@ -18,17 +18,18 @@ use super::{
 };
 use crate::{collectors::thread::Stop, snapshot::gpu::Gpu};
 
-/// How often the driver's devices and module are looked at while NVML lacks a GPU; no file of the driver is read for that.
+/// How often the driver's devices and module are checked while NVML lacks a GPU. This reads no file of the driver.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: &Stop) {
     let mut backoff = Backoff::new(options.retry, options.retry_max);
     let mut presence = record.driver_gpus.presence();
-    let mut said = String::new();
+    let mut logged = String::new();
     loop {
         let refusal = match open(&options.library, &mut record.failures) {
             Ok(nvml) => {
-                let state = &mut State { backoff: &mut backoff, presence: &mut presence, said: &mut said };
+                let state =
+                    &mut State { backoff: &mut backoff, presence: &mut presence, logged: &mut logged };
                 serve(&nvml, options, &mut record, latest, stop, state);
                 if stop.comes_within(Duration::ZERO) {
                     return;
@@ -37,7 +38,7 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
             }
             Err(refusal) => refusal,
         };
-        say(&mut said, &refusal.finding);
+        say(&mut logged, &refusal.finding);
         let gpus: Vec<_> = record.lost(&[]).collect();
         let unreported = refusal.unreported(&mut record.driver_gpus, &gpus);
         latest.put(Reading {
@@ -48,7 +49,7 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
             rejected: record.checks.all(),
             ..Reading::default()
         });
-        // A library that is not there costs nothing to look for.
+        // Looking for a missing library is cheap.
         let wait = if refusal.loaded { backoff.next() } else { options.retry };
         let deadline = Instant::now() + wait;
         loop {
@@ -67,11 +68,11 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
     }
 }
 
-/// What `run` keeps between sessions.
+/// State that is kept between sessions.
 struct State<'a> {
     backoff: &'a mut Backoff,
     presence: &'a mut Presence,
-    said: &'a mut String,
+    logged: &'a mut String,
 }
 
 fn has_changed(presence: &mut Presence, gpus: &DriverGpus) -> bool {
@@ -81,7 +82,7 @@ fn has_changed(presence: &mut Presence, gpus: &DriverGpus) -> bool {
     changed
 }
 
-/// Reads until the library is to be loaded anew, or the agent ends.
+/// Reads until the library has to be reloaded, or the agent ends.
 fn serve(
     nvml: &Nvml,
     options: &Options,
@@ -93,14 +94,14 @@ fn serve(
     let mut session = Session::new(nvml, record);
     let mut due = Instant::now();
     let mut looked = due;
-    // Decided by the first reading.
+    // Determined by the first reading.
     let mut wait = None;
     loop {
         let begun = Instant::now();
         session.sample(record);
         if begun >= due {
             let reading = session.read(record);
-            say(state.said, &reading.finding);
+            say(state.logged, &reading.finding);
             latest.put(reading);
             due = begun + options.tick;
         }
@@ -134,9 +135,9 @@ fn serve(
 
 /// Why NVML could not be initialized.
 pub(super) struct Refusal {
-    /// In words.
+    /// The reason, for people.
     pub(super) finding: String,
-    /// Whether there is a library, so that its answer says something about GPUs.
+    /// True if a library was loaded. Only then does its result concern GPUs.
     pub(super) loaded: bool,
 }
 
@@ -145,36 +146,37 @@ impl Refusal {
         Self { finding, loaded: false }
     }
 
-    /// The GPUs that the driver lists, but for these.
+    /// The GPUs that the driver lists, except those in `known`.
     pub(super) fn unreported(&self, listed: &mut DriverGpus, known: &[Gpu]) -> Vec<String> {
         if self.loaded { listed.missing(known) } else { Vec::new() }
     }
 }
 
-/// Loads and initialises the library.
+/// Loads and initializes the library.
 ///
 /// # Errors
-/// Why not; a library that is not there is not counted as a failed call.
+/// Why the library cannot be used. A missing library does not count as a failed call.
 pub(super) fn open(library: &OsStr, failures: &mut Failures) -> Result<Nvml, Refusal> {
-    // SAFETY: loading runs the library's own code, which is what it was named for.
+    // SAFETY: loading runs code of the library that the configuration names, which is trusted.
     let symbols = unsafe { NvmlLib::new(library) };
-    let symbols = symbols
-        .map_err(|error| Refusal::without_library(format!("no NVML, so no GPU of NVIDIA's ({error})")))?;
-    // nvml-wrapper panics at the end of a library that it could not shut down.
+    let symbols = symbols.map_err(|error| {
+        Refusal::without_library(format!("cannot load NVML, so NVIDIA GPUs are not shown ({error})"))
+    })?;
+    // nvml-wrapper panics on drop if the library cannot be shut down.
     if symbols.nvmlInit_v2.is_err() || symbols.nvmlShutdown.is_err() {
-        return Err(Refusal::without_library(format!("{} is not a usable NVML", library.display())));
+        return Err(Refusal::without_library(format!("{} is not a usable NVML library", library.display())));
     }
     let nvml = Nvml::builder().lib_path(library).init();
     nvml.map_err(|error| {
         failures.count("nvmlInit_v2", &error);
-        Refusal { finding: format!("NVML does not start: {}", describe(&error)), loaded: true }
+        Refusal { finding: format!("cannot initialize NVML: {}", describe(&error)), loaded: true }
     })
 }
 
-/// Logs what is new.
-fn say(said: &mut String, finding: &str) {
-    if said != finding {
+/// Logs the finding if it has changed.
+fn say(logged: &mut String, finding: &str) {
+    if logged != finding {
         tracing::info!("GPUs: {finding}");
-        finding.clone_into(said);
+        finding.clone_into(logged);
     }
 }

@@ -1,13 +1,15 @@
-//! One number from two: the kills that the kernel program marked in a container's slot, and those in its file.
+//! Joins two counts: the kills that the kernel program marked in a container's slot, and those in its file.
 //!
-//! - The first reading says how many kills the file has that were never marked, being from before the agent. That
-//!   difference stays, and the marks grow beyond it.
-//! - Every marked kill is in a file that is read after the slot, so a file that counts nested cgroups is right while it
-//!   can be read. Where it has fewer, the kernel marked a process that was dying anyway: the difference shrinks.
-//! - A v1 file knows nothing of nested cgroups, so there the marks may rightly be more, and the greater is right.
-//! - When the file is gone, only the marks grow.
+//! - The first reading shows how many kills in the file were never marked, because they happened before the agent
+//!   started. This difference is kept, and the marks add to it.
+//! - Every marked kill is in a file that is read after the slot, so a file that counts nested cgroups is correct while
+//!   it can be read. If it has fewer kills than were marked, the kernel marked a process that was dying anyway, and the
+//!   difference shrinks.
+//! - A v1 file excludes nested cgroups, so there may correctly be more marks than kills in the file, and the greater
+//!   count is right.
+//! - After the file is removed, only the marks increase.
 
-/// What is known of one container's kills.
+/// Kills of one container.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     /// The file's count less the marks.
@@ -16,8 +18,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Takes in a reading of the slot, and after it of the file. True where there was a kill since the last one; what
-    /// the file held before the first is from another time.
+    /// Adds a reading of the slot and, after it, of the file. Returns true if there was a kill since the last reading.
+    /// Kills that were in the file before the first reading are old.
     pub(super) fn settle(
         &mut self,
         marked: Option<u64>,
@@ -42,7 +44,7 @@ impl Account {
         now > before
     }
 
-    /// Kills so far; `None` where nothing tells.
+    /// Kills so far; `None` if there is no count.
     pub(super) fn kills(&self) -> Option<u64> {
         self.kills
     }
@@ -52,26 +54,26 @@ impl Account {
 mod tests {
     use super::*;
 
-    /// Readings of slot and file, what is known after each, and whether that is news.
+    /// Readings of slot and file, the kills after each, and whether there was a new kill.
     type Reading = (Option<u64>, Option<u64>, Option<u64>, bool);
 
     fn account(file_counts_nested: bool, readings: &[Reading]) {
         let mut account = Account::default();
-        for (number, &(marked, in_file, kills, news)) in readings.iter().enumerate() {
-            let told = account.settle(marked, in_file, file_counts_nested);
-            assert_eq!((account.kills(), told), (kills, news), "reading {number} of {readings:?}");
+        for (number, &(marked, in_file, kills, is_new)) in readings.iter().enumerate() {
+            let new_kill = account.settle(marked, in_file, file_counts_nested);
+            assert_eq!((account.kills(), new_kill), (kills, is_new), "reading {number} of {readings:?}");
         }
     }
 
     #[test]
-    fn a_kill_that_takes_the_cgroup_with_it_is_counted_by_its_mark() {
+    fn a_kill_that_ends_the_container_is_counted_by_its_mark() {
         for nested in [false, true] {
             account(nested, &[(Some(0), Some(0), Some(0), false), (Some(1), None, Some(1), true)]);
         }
     }
 
     #[test]
-    fn a_kill_that_both_tell_of_is_counted_once() {
+    fn a_kill_in_both_sources_is_counted_once() {
         for nested in [false, true] {
             let readings = [
                 (Some(0), Some(0), Some(0), false),
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn kills_from_before_the_agent_are_in_the_file_alone() {
+    fn kills_before_the_agents_start_are_only_in_the_file() {
         for nested in [false, true] {
             let readings = [
                 (Some(0), Some(5), Some(5), false),
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn kills_before_the_first_reading_are_news_where_they_were_marked() {
+    fn kills_before_the_first_reading_are_new_if_they_were_marked() {
         account(false, &[(Some(1), Some(1), Some(1), true)]);
         account(true, &[(Some(1), None, Some(1), true), (Some(1), None, Some(1), false)]);
     }
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_dying_anyway_is_no_kill_where_the_file_tells() {
+    fn a_marked_process_that_was_dying_anyway_is_not_a_kill_if_the_file_is_readable() {
         let readings = [
             (Some(0), Some(0), Some(0), false),
             (Some(1), Some(0), Some(0), false),
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_slot_the_file_alone_counts_and_without_both_nothing_is_known() {
+    fn without_a_slot_the_file_is_used_and_without_both_the_count_is_unknown() {
         let readings =
             [(None, Some(2), Some(2), false), (None, Some(3), Some(3), true), (None, None, Some(3), false)];
         account(true, &readings);

@@ -1,17 +1,17 @@
-//! The text of one table: a line of headings, then one per socket. What is read are the columns of the state, the queues
-//! and, at the end of UDP's lines, the drops.
+//! Parser of one socket table: a line of headings, then one line per socket. It reads the columns of the state, the
+//! queues and, at the end of UDP lines, the drops.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use crate::snapshot::sockets::{Sockets, TcpSockets, UdpSockets};
 
-/// The kernel gives a page at a time; 64 KiB is the largest.
+/// The kernel returns one page at a time; the largest page is 64 KiB.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
-/// The longest line that makes sense, several times over.
+/// Several times the longest valid line.
 const LINE_BYTES: usize = 1024;
-/// Most sockets in one table: 10 MB of text. A container that opens more must not keep the others' from being read.
+/// The most sockets in one table: 10 MB of text. A container with more must not keep the agent from reading the others.
 const SOCKETS_MAX: u64 = 65_536;
-/// The state of a UDP socket that is connected to nobody: TCP's number for closed.
+/// The state of an unconnected UDP socket. It has the number of TCP's state "closed".
 const UNCONNECTED: u64 = 7;
 
 /// One of the kernel's tables.
@@ -26,7 +26,7 @@ pub(super) enum Table {
 impl Table {
     pub(super) const ALL: [Self; 4] = [Self::Tcp, Self::Tcp6, Self::Udp, Self::Udp6];
 
-    /// Its file's.
+    /// The name of its file.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
@@ -37,19 +37,19 @@ impl Table {
     }
 }
 
-/// How far a pass over the files of a namespace has come.
+/// Progress of a pass over the files of a namespace.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// Which file is being read.
+    /// Index of the file that is being read.
     pub(super) file: usize,
     offset: u64,
     lines: u64,
-    /// The beginning of a line whose end the last read did not give.
+    /// The start of a line that the last read returned incompletely.
     begun: Vec<u8>,
 }
 
 impl Pass {
-    /// Reads on in `file` and adds what it says; at its end goes on to the next.
+    /// Continues reading `file` and adds its sockets; at the end of the file, moves on to the next.
     pub(super) fn read(
         &mut self,
         table: Table,
@@ -60,7 +60,7 @@ impl Pass {
         let begun = self.begun.len();
         buffer[..begun].copy_from_slice(&self.begun);
         let read = file.read_at(&mut buffer[begun..], self.offset)?;
-        // A table without sockets counts as well.
+        // A table without sockets still produces counts of 0.
         add(table, None, sums);
         if read == 0 {
             *self = Self { file: self.file + 1, ..Self::default() };
@@ -71,11 +71,11 @@ impl Pass {
         for line in buffer[..begun + read].split_inclusive(|byte| *byte == b'\n') {
             if !line.ends_with(b"\n") {
                 if line.len() > LINE_BYTES {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a line does not end"));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
                 }
                 self.begun.extend_from_slice(line);
             } else {
-                // The first is of headings.
+                // The first line contains headings.
                 if self.lines > 0 {
                     add(table, Some(line), sums);
                 }
@@ -89,7 +89,7 @@ impl Pass {
     }
 }
 
-/// Adds a line to what its table sums to. One that is no socket's adds nothing.
+/// Adds a line to the sums of its table. A line that describes no socket adds nothing.
 fn add(table: Table, line: Option<&[u8]>, sums: &mut Sockets) {
     match table {
         Table::Tcp => sums.tcp.get_or_insert_default().add(line),
@@ -152,7 +152,7 @@ mod tests {
   415: 0100007F:0144 0100007F:0143 01 00000010:00000000 00:00000000 00000000     0        0 25 2 0000000000000000 0
 ";
 
-    /// What a file with this text sums to, read `bytes` at a time.
+    /// The sums for a file with this text, read `bytes` at a time.
     fn sum(table: Table, text: &str, bytes: usize) -> io::Result<Sockets> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("table");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn tcp_sockets_are_counted_by_state_wherever_a_read_ends() {
+    fn tcp_sockets_are_counted_by_state_wherever_a_read_stops() {
         let mut states = [0; 11];
         (states[0], states[5], states[9]) = (2, 1, 1);
         let expected = Sockets { tcp: Some(TcpSockets(states)), ..Sockets::default() };
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn udp_sockets_tell_their_queues_and_drops() {
+    fn udp_sockets_have_queues_and_drops() {
         let expected =
             UdpSockets { listening: 1, dropped: 5, receive_queue_bytes: 0x300, transmit_queue_bytes: 0x10 };
         assert_eq!(sum(Table::Udp, UDP, 4096).unwrap().udp, Some(expected));
@@ -186,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_is_none_of_each() {
+    fn an_empty_table_counts_0_sockets() {
         assert_eq!(sum(Table::Tcp, "headings\n", 64).unwrap().tcp, Some(TcpSockets::default()));
         assert_eq!(sum(Table::Udp, "", 64).unwrap().udp, Some(UdpSockets::default()));
     }
 
     #[test]
-    fn what_is_no_socket_adds_nothing_and_a_line_without_an_end_is_refused() {
+    fn malformed_lines_add_nothing_and_a_line_without_an_end_is_rejected() {
         let nonsense =
             "headings\n\n a b c\n 0: x y 00 z\n 0: x y FFFFFFFFFFFFFFFFFF z\n 0: x y 0C z\n 1: x y é\n";
         assert_eq!(sum(Table::Tcp, nonsense, 4096).unwrap().tcp, Some(TcpSockets::default()));
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(sum(Table::Tcp, &text, BUFFER_BYTES).unwrap().tcp.unwrap().0[9], SOCKETS_MAX - 1);
     }
 
-    /// All of a text, read in pieces of a buffer of this size.
+    /// The sums for a whole text, read with a buffer of this size.
     fn whole(table: Table, text: &[u8], buffer_bytes: usize) -> io::Result<Sockets> {
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, text).unwrap();
@@ -225,7 +225,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics_however_it_is_cut(
+        fn no_text_panics_wherever_reads_stop(
             bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
             lines in "(([0-9A-F:]{0,12} {1,3}){0,16}\n?){0,6}",
             buffer_bytes in 1usize..300,

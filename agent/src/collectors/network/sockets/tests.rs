@@ -1,4 +1,4 @@
-//! Whose sockets are read when, on made-up process directories.
+//! Tests, on simulated process directories, which sockets are read when.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn tables(tcp: bool, udp: bool) -> SocketTables {
     })
 }
 
-/// A process' directory with so many sockets that listen, and no IPv6.
+/// A process directory with this many listening sockets, and without IPv6.
 fn process(sockets: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("net")).unwrap();
@@ -33,7 +33,7 @@ fn listening(tables: &mut SocketTables, key: u64) -> Option<u64> {
     tables.counted(key).unwrap().and_then(|sockets| Some(sockets.tcp?.0[9]))
 }
 
-/// Until the round is over.
+/// Reads until the round is complete.
 fn round(tables: &mut SocketTables) {
     tables.round_begun = None;
     tables.read_on();
@@ -41,7 +41,7 @@ fn round(tables: &mut SocketTables) {
 }
 
 #[test]
-fn each_container_has_its_own_and_what_is_not_wanted_is_not_read() {
+fn each_container_has_its_own_counts_and_disabled_tables_are_not_read() {
     let mut tables = tables(true, false);
     let (one, two) = (process(1), process(2));
     tables.hold(1, tables.open(one.path()));
@@ -54,7 +54,7 @@ fn each_container_has_its_own_and_what_is_not_wanted_is_not_read() {
 }
 
 #[test]
-fn a_round_is_not_begun_before_its_time() {
+fn a_round_does_not_start_before_its_period_has_passed() {
     let mut tables = tables(true, true);
     let one = process(1);
     tables.hold(1, tables.open(one.path()));
@@ -68,7 +68,7 @@ fn a_round_is_not_begun_before_its_time() {
 }
 
 #[test]
-fn one_with_too_many_sockets_is_an_error_once_and_the_others_are_read() {
+fn a_container_with_too_many_sockets_fails_once_and_the_others_are_read() {
     let mut tables = tables(true, false);
     let (one, two) = (process(70_000), process(2));
     tables.hold(1, tables.open(one.path()));
@@ -83,7 +83,7 @@ fn one_with_too_many_sockets_is_an_error_once_and_the_others_are_read() {
 }
 
 #[test]
-fn one_that_goes_while_it_is_read_leaves_nothing() {
+fn a_container_that_ends_during_a_read_leaves_nothing() {
     let mut tables = tables(true, false);
     let one = process(1);
     tables.hold(1, tables.open(one.path()));
@@ -95,7 +95,7 @@ fn one_that_goes_while_it_is_read_leaves_nothing() {
 }
 
 #[test]
-fn without_the_keys_nothing_is_opened() {
+fn without_the_configuration_keys_nothing_is_opened() {
     let mut tables = tables(false, false);
     let one = process(1);
     tables.hold(1, tables.open(one.path()));
