@@ -15,6 +15,7 @@ pub mod cri;
 pub mod directory;
 pub mod docker;
 mod due;
+mod early_events;
 pub mod files;
 pub mod grpc;
 pub mod layers;

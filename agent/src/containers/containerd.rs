@@ -16,11 +16,7 @@ mod spec;
 use std::{collections::HashSet, convert::Infallible, pin::pin, time::SystemTime};
 
 use anyhow::Context as _;
-use futures_util::{
-    StreamExt as _, TryStreamExt as _,
-    future::{Either, select},
-    stream,
-};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 use tonic::Status;
 
@@ -34,7 +30,8 @@ use self::{
 use super::{
     cgroup,
     directory::{ENTRIES_MAX, Names},
-    grpc::{Client, EARLY_BYTES, EVENT_COST_BYTES, is_unimplemented},
+    early_events::buffer_during,
+    grpc::{Client, is_unimplemented},
     watcher::{Follow, NotOffered, Watcher},
 };
 
@@ -60,31 +57,10 @@ impl Follow for Watcher<ContainerdApi> {
         let filters = Filtered { filters: topics.to_vec() };
         let events = client.follow::<_, Envelope>(SUBSCRIBE, None, filters);
         let mut events = pin!(stream::once(events).try_flatten());
-        let mut listed = HashSet::new();
-        let (mut early, mut early_bytes) = (Vec::new(), 0);
-        {
-            let mut listings = pin!(async {
-                let mut tells_tasks = true;
-                for namespace in namespaces {
-                    let found = self.list(&client, &namespace, Vec::new()).await;
-                    let found = found.with_context(|| format!("list containers of {namespace:?}"))?;
-                    tells_tasks = tells_tasks && (found.is_empty() || self.tasks(&client, &namespace).await);
-                    listed.extend(found);
-                }
-                anyhow::Ok(())
-            });
-            loop {
-                match select(events.next(), &mut listings).await {
-                    // Not applied before the listing, which may be older.
-                    Either::Left((Some(event), _)) if early_bytes < EARLY_BYTES => {
-                        early_bytes += EVENT_COST_BYTES + event.as_ref().map_or(0, Envelope::encoded_len);
-                        early.push(event);
-                    }
-                    Either::Left(_) => break listings.await?,
-                    Either::Right((done, _)) => break done?,
-                }
-            }
-        }
+        let listing = self.list_all(&client, namespaces);
+        let encoded_len = |event: &Result<Envelope, Status>| event.as_ref().map_or(0, Envelope::encoded_len);
+        let (listed, early) = buffer_during(listing, events.as_mut(), encoded_len).await;
+        let listed = listed?;
         self.directory.retain(self.source, |id| listed.contains(id));
         if self.directory.set_connected(self.source, Ok(())) {
             tracing::info!("containerd answers at {}", self.socket.display());
@@ -118,6 +94,19 @@ impl Watcher<ContainerdApi> {
         Ok(names.filter(|name| is_own(name)).take(NAMESPACES_MAX).collect())
     }
 
+    /// Enters the containers and tasks of all `namespaces`, and returns the containers' keys.
+    async fn list_all(&self, client: &Client, namespaces: Vec<String>) -> anyhow::Result<HashSet<String>> {
+        let mut listed = HashSet::new();
+        let mut tells_tasks = true;
+        for namespace in namespaces {
+            let found = self.list(client, &namespace, Vec::new()).await;
+            let found = found.with_context(|| format!("list containers of {namespace:?}"))?;
+            tells_tasks = tells_tasks && (found.is_empty() || self.tasks(client, &namespace).await);
+            listed.extend(found);
+        }
+        Ok(listed)
+    }
+
     /// Enters the containers of a namespace, all or those that match one of `filters`, and returns their
     /// keys.
     async fn list(
@@ -147,21 +136,20 @@ impl Watcher<ContainerdApi> {
     /// must not cost the others their names.
     async fn tasks(&self, client: &Client, namespace: &str) -> bool {
         let answer = client.ask_in::<_, ListTasksResponse>(LIST_TASKS, Some(namespace), Nothing {});
-        match self.answer(answer).await {
-            Ok(answer) => {
-                for task in &answer.items {
-                    let key = key(namespace, &task.id);
-                    if self.is_ours(&key) {
-                        self.directory.update_life(&key, |life| life::listed(life, task));
-                    }
-                }
-                true
-            }
+        let answer = match self.answer(answer).await {
+            Ok(answer) => answer,
             Err(error) => {
                 tracing::debug!("list containerd's tasks of {namespace:?}: {error:#}");
-                false
+                return false;
+            }
+        };
+        for task in &answer.items {
+            let key = key(namespace, &task.id);
+            if self.is_ours(&key) {
+                self.directory.update_life(&key, |life| life::listed(life, task));
             }
         }
+        true
     }
 
     /// Enters a container and returns its key in the directory.

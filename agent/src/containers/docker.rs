@@ -69,29 +69,25 @@ impl Follow for Watcher<DockerApi> {
         let mut inspections = FuturesUnordered::new();
         let mut silent_until = Instant::now() + self.pace.silence;
         loop {
+            if Instant::now() >= silent_until {
+                self.ask("/_ping", RESPONSE_BYTES).await.with_context(|| format!("ping {runtime}"))?;
+                silent_until = Instant::now() + self.pace.silence;
+            }
             while inspections.len() < INSPECTIONS
                 && let Some(question) = due.next()
             {
                 inspections.push(self.inspect(question.id));
             }
             let next = due.at().filter(|_| inspections.len() < INSPECTIONS);
-            tokio::select! {
-                event = events.next() => {
-                    let Some(event) = event.with_context(|| format!("follow {runtime} events"))? else {
-                        anyhow::bail!("follow {runtime} events: the stream ended");
-                    };
-                    silent_until = Instant::now() + self.pace.silence;
-                    if let Some(id) = self.apply(event) {
-                        due.soon(id, false);
-                    }
-                }
-                Some(()) = inspections.next() => {}
-                () = sleep_until(next.map_or(silent_until, |next| next.min(silent_until))) => {
-                    if Instant::now() >= silent_until {
-                        self.ask("/_ping", RESPONSE_BYTES).await.with_context(|| format!("ping {runtime}"))?;
-                        silent_until = Instant::now() + self.pace.silence;
-                    }
-                }
+            let event = tokio::select! {
+                event = events.next() => event.with_context(|| format!("follow {runtime} events"))?,
+                Some(()) = inspections.next() => continue,
+                () = sleep_until(next.map_or(silent_until, |next| next.min(silent_until))) => continue,
+            };
+            let event = event.with_context(|| format!("follow {runtime} events: the stream ended"))?;
+            silent_until = Instant::now() + self.pace.silence;
+            if let Some(id) = self.apply(event) {
+                due.soon(id, false);
             }
         }
     }

@@ -31,10 +31,6 @@ use super::peer_trust::{self, Trust};
 const ANSWER_BYTES: usize = 32 << 20;
 /// Maximum size of one message of a stream. It contains all labels and annotations of a pod's containers.
 const EVENT_BYTES: usize = 1 << 20;
-/// Maximum size of the events that are buffered during a listing. Later events stay with the peer.
-pub(super) const EARLY_BYTES: usize = 4 << 20;
-/// Memory for a buffered event, in addition to its own bytes.
-pub(super) const EVENT_COST_BYTES: usize = 512;
 /// Bytes of one response that the peer may send before they are read.
 const WINDOW_BYTES: u32 = 128 << 10;
 const PING_PERIOD: Duration = Duration::from_secs(20);

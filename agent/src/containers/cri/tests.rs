@@ -1,14 +1,15 @@
 //! The watcher against runtimes of all kinds, made up on a unix socket.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 use prost::Message as _;
 
 use super::{
     messages::{
-        CONTAINER_STATUS, CREATED, Container, ContainerMetadata, ContainerStatus, ContainerStatusResponse,
-        DELETED, EXITED, ImageSpec, LIST_CONTAINERS, LIST_POD_SANDBOX, ListContainersResponse,
-        ListPodSandboxResponse, PodSandboxMetadata, READY, RUNNING, VERSION, VersionResponse,
+        CONTAINER_STATUS, CREATED, Container, ContainerEventResponse, ContainerMetadata, ContainerStatus,
+        ContainerStatusResponse, DELETED, EXITED, GET_CONTAINER_EVENTS, ImageSpec, LIST_CONTAINERS,
+        LIST_POD_SANDBOX, ListContainersResponse, ListPodSandboxResponse, PodSandboxMetadata, READY, RUNNING,
+        VERSION, VersionResponse,
     },
     names::time_of,
     *,

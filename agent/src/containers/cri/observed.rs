@@ -1,0 +1,64 @@
+//! What the agent observes itself, from cgroups: containers that no runtime has reported yet, and containers that exited.
+
+use std::{future::pending, sync::Arc};
+
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
+
+use crate::containers::directory::{Directory, Sightings};
+
+/// One observation.
+pub(super) enum Observation {
+    /// A container that a Kubernetes runtime may know, and that no runtime has reported yet.
+    Discovery,
+    /// The container with this ID exited.
+    Exit(Arc<str>),
+    /// Containers exited faster than their exits were received; their IDs are lost.
+    MissedExits,
+}
+
+/// The observations since [`subscribe`](Self::subscribe).
+pub(super) struct Observations {
+    discoveries: watch::Receiver<Sightings>,
+    /// The count at the last discovery that was returned.
+    seen: u64,
+    exits: broadcast::Receiver<Arc<str>>,
+}
+
+impl Observations {
+    pub(super) fn subscribe(directory: &Directory) -> Self {
+        let discoveries = directory.sightings();
+        let seen = discoveries.borrow().kubernetes;
+        Self { discoveries, seen, exits: directory.endings() }
+    }
+
+    /// Waits for the next one. Discoveries in between are one. Loses nothing if it is dropped while it waits.
+    pub(super) async fn next(&mut self) -> Observation {
+        tokio::select! {
+            seen = discovery(&mut self.discoveries, self.seen) => {
+                self.seen = seen;
+                Observation::Discovery
+            }
+            observation = exit(&mut self.exits) => observation,
+        }
+    }
+}
+
+/// Waits until the count differs from `seen`, and returns it.
+async fn discovery(discoveries: &mut watch::Receiver<Sightings>, seen: u64) -> u64 {
+    match discoveries.wait_for(|now| now.kubernetes != seen).await.map(|now| now.kubernetes) {
+        Ok(now) => now,
+        // The sender belongs to the directory, which outlives every connection.
+        Err(_) => pending().await,
+    }
+}
+
+async fn exit(exits: &mut broadcast::Receiver<Arc<str>>) -> Observation {
+    match exits.recv().await {
+        Ok(id) => Observation::Exit(id),
+        Err(RecvError::Lagged(_)) => Observation::MissedExits,
+        Err(RecvError::Closed) => pending().await,
+    }
+}
