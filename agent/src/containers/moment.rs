@@ -22,7 +22,7 @@ impl Moment {
     /// The monotonic time of an external timestamp, as of now. Call this when the timestamp arrives: from then on,
     /// setting the wall clock does not change its age. A timestamp in the future is treated as now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the timestamp is from the wall clock and has just arrived")]
+    #[expect(clippy::disallowed_methods, reason = "the wall-clock timestamp has just arrived")]
     pub fn place(&self, timestamp: SystemTime) -> Instant {
         let age = self.wall.duration_since(timestamp).unwrap_or(Duration::ZERO);
         self.monotonic.checked_sub(age).unwrap_or(self.monotonic)

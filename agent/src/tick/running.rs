@@ -50,7 +50,10 @@ impl Running {
         let collector = self.collector.as_mut()?;
         let outcome = catch_unwind(AssertUnwindSafe(|| call(collector.as_mut())));
         if outcome.is_err() {
-            tracing::error!("collector {} panicked and is turned off until the agent restarts", self.status.name);
+            tracing::error!(
+                "collector {} panicked and is turned off until the agent restarts",
+                self.status.name
+            );
             self.collector = None;
             self.status.up = false;
         }

@@ -88,7 +88,11 @@ impl<'a> Session<'a> {
         };
         session.recheck(unclear);
         if watcher.directory.set_connected(watcher.source, Ok(())) {
-            tracing::info!("connected to {} at {}", watcher.source.runtime.as_str(), watcher.socket.display());
+            tracing::info!(
+                "connected to {} at {}",
+                watcher.source.runtime.as_str(),
+                watcher.socket.display()
+            );
         }
         Ok(session)
     }
