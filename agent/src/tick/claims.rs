@@ -12,7 +12,7 @@ use crate::containers::{
     directory::{Directory, Reported},
 };
 
-/// A container that has processes or has ended is checked for processes only every so many ticks. It is checked sooner
+/// A container that has processes or has ended is checked for processes only every few ticks. It is checked sooner
 /// after news: the kernel reports that the cgroup became empty, or the runtime that the container runs.
 const LOOK_EVERY_TICKS: u64 = 10;
 /// Maximum number of rejected cgroups that are remembered, to check them again when a runtime reports a change.

@@ -34,7 +34,7 @@ pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     Some(found)
 }
 
-/// The container whose ID is in the last component of `path`.
+/// The container with its ID in the last component of `path`.
 fn named(path: &str) -> Option<ContainerPath<'_>> {
     let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.strip_suffix(".scope").unwrap_or(name);

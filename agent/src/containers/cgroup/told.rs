@@ -8,7 +8,7 @@ use std::{
 
 use crate::snapshot::identity::Runtime;
 
-/// A container whose cgroup path contains no ID.
+/// A container without an ID in its cgroup path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldCgroup {
     /// The container ID under which the metadata is stored.

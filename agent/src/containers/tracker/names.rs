@@ -95,7 +95,7 @@ impl Tracker {
         self.succeed();
     }
 
-    /// Kubernetes replaces an ended container by another one, where Docker restarts the same one. The new container
+    /// Kubernetes replaces an ended container by another one; Docker restarts the same one. The new container
     /// continues the counters of the ended one.
     fn succeed(&mut self) {
         let mut last: HashMap<Series, u64> = HashMap::new();

@@ -19,7 +19,7 @@ fn at(seconds: u64) -> Moment {
     Moment { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds), monotonic }
 }
 
-/// The same time, after the wall clock was set by so many seconds.
+/// The same time, after the wall clock was set forward or back by `seconds`.
 fn set_by(seconds: i64, now: Moment) -> Moment {
     let (forward, step) = (seconds >= 0, Duration::from_secs(seconds.unsigned_abs()));
     let wall = if forward { now.wall + step } else { now.wall - step };
