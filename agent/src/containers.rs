@@ -1,12 +1,13 @@
-//! Whose cgroup is this? A container is a cgroup whose path bears a container id; the deepest one wins.
+//! Maps cgroups to containers. A cgroup is a container if its path contains a container ID; if several directories of a
+//! path do, the deepest one is the container.
 //!
 //! ```text
-//! kernel events ─┐                            runtimes ──▶ Directory (id → names)
+//! kernel events ─┐                            runtimes ──▶ Directory (ID → metadata)
 //! tree walks ────┴─▶ Tracker (cgroup → container) ◀────────────┘
 //! ```
 //!
-//! The cgroup alone makes a container known; a runtime only adds names. No runtime, a hanging runtime or a runtime that
-//! does not know the id never hides a container.
+//! Containers are discovered by their cgroups; runtimes only add metadata. A container is never hidden because its
+//! runtime is missing, hangs or does not report the container's ID.
 
 pub mod cgroup;
 pub mod containerd;

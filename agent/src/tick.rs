@@ -1,7 +1,7 @@
-//! The loop that makes snapshots: one thread, woken by the clock and by the kernel's cgroup events.
+//! The main loop, which creates the snapshots: one thread, woken by the clock and by events from the kernel.
 //!
-//! A tick reads everything once and publishes one [`Snapshot`]. Events are handled at once, between ticks, because a
-//! container's first and last counters cannot wait.
+//! A tick reads everything once and publishes one [`Snapshot`]. Events are handled at once, between ticks, because the
+//! first and the last counters of a container must be read in time.
 
 mod claims;
 mod containers;
@@ -38,10 +38,10 @@ use crate::{
 /// Receives each snapshot; `None` before the first.
 pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
-/// How long the first snapshot waits for the runtimes' names.
+/// How long the first snapshot waits for metadata from the runtimes.
 const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
 
-/// After so long every runtime has listed its containers: a rename rule that has matched none is reported.
+/// By then every runtime has listed its containers, so rename rules without a match are reported.
 const RULES_SETTLE: Duration = Duration::from_secs(60);
 
 /// The state between ticks.
@@ -55,7 +55,7 @@ pub struct Engine {
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     walks: containers::Walks,
     claims: claims::Claims,
-    /// That of the last snapshot.
+    /// The delivery of the last snapshot.
     delivery: Delivery,
     started: Instant,
     events: events::Events,
@@ -70,21 +70,22 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads the kernel programs and starts the collectors. What cannot start is logged and left out.
+    /// Loads the kernel programs and starts the collectors. Failures are logged, and the agent starts without that
+    /// part.
     ///
     /// # Errors
-    /// Where this host has no cgroup tree: there is nothing to watch then.
+    /// If this host has no cgroup tree, because then there is nothing to monitor.
     pub fn start(config: Config, directory: Directory) -> anyhow::Result<(Self, Snapshots)> {
         let layout = Layout::detect(&config.paths.cgroup)?;
         let Started { kernel, collectors } = start::all(&config, &layout, directory.layers());
         if let Err(error) = &kernel {
-            tracing::warn!("kernel programs cannot be loaded, their metrics are missing: {error:#}");
+            tracing::warn!("cannot load the kernel programs; their metrics are missing: {error:#}");
         }
         let collectors = collectors
             .into_iter()
             .filter_map(|start| Some(Running::new(start.spec, start.outcome?)))
             .collect();
-        // What reading the kernel's type information took: some 15 MB.
+        // Parsing the kernel's type information used some 15 MB.
         memory::release();
         let most_ended = *config.containers.max as usize * 4;
         let tracker = Tracker::new(
@@ -120,10 +121,10 @@ impl Engine {
         Ok((engine, receiver))
     }
 
-    /// Ticks until `stop` is woken. `ticked` is called after each tick.
+    /// Runs ticks until `stop` is woken. Calls `ticked` after each tick.
     ///
     /// # Errors
-    /// Where waiting itself fails, which leaves nothing to do but to end.
+    /// If waiting fails: the agent cannot continue then.
     pub fn run(&mut self, stop: &Waker, mut ticked: impl FnMut()) -> anyhow::Result<()> {
         let begun = Instant::now();
         while !self.directory.first_listing_done() && begun.elapsed() < WAIT_FOR_RUNTIMES {
@@ -150,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// What becomes readable when there are events: the kernel's of containers, and those of collectors.
+    /// The descriptors that become readable on events: container start and exit events, and those of collectors.
     fn event_sources(&mut self) -> Vec<RawFd> {
         let Some(kernel) = &self.kernel else { return Vec::new() };
         let of_collectors = self
@@ -160,7 +161,7 @@ impl Engine {
         std::iter::once(kernel.events.descriptor()).chain(of_collectors).collect()
     }
 
-    /// When the first collector wants to be called before the next tick.
+    /// When the first collector has to be called before the next tick.
     fn attend_at(&mut self) -> Option<Instant> {
         self.collectors.iter_mut().filter_map(Running::attend_at).min()
     }

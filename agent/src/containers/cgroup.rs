@@ -1,11 +1,10 @@
-//! Where the cgroup files of this host are, which of its cgroups are containers, and the walk that finds
-//! them.
+//! The host's cgroup hierarchies, the cgroups that are containers, and the walk that finds them.
 //!
-//! Hosts come in three modes. On *v2* one tree bears every controller. On *v1* each controller has a tree of
-//! its own, or shares one (`cpu,cpuacct`). *Hybrid* is v1 with a v2 tree beside it, at `unified`, that bears
-//! the processes but as a rule no controllers. Runtimes give a container the same path in every tree.
+//! Hosts use one of three modes. On *v2*, one tree has all controllers. On *v1*, each controller has a tree of its own
+//! or shares one (`cpu,cpuacct`). *Hybrid* is v1 plus a v2 tree at `unified`, which has the processes but usually no
+//! controllers. Runtimes give a container the same path in every tree.
 //!
-//! Nothing here needs a kernel newer than cgroups themselves, and nothing asks a runtime.
+//! Works with every kernel that has cgroups, and uses no runtime.
 
 pub mod bytes;
 mod claim;
@@ -29,10 +28,10 @@ pub use self::{
     walk::{Found, Walk, Walker, walk},
 };
 
-/// The files by which a directory is known to be the root of a tree.
+/// Files that identify a directory as the root of a tree.
 const V2_MARK: &str = "cgroup.controllers";
 const ANY_MARK: &str = "cgroup.procs";
-/// Where a hybrid host mounts its v2 tree, under the mount of cgroups.
+/// The directory below the cgroup mount where a hybrid host mounts its v2 tree.
 const UNIFIED: &str = "unified";
 
 /// How a host mounts its cgroups.
@@ -42,7 +41,7 @@ pub enum Mode {
     V2,
     /// A tree per controller.
     V1,
-    /// A tree per controller, and a v2 tree beside them.
+    /// A tree per controller, plus a v2 tree.
     Hybrid,
 }
 
@@ -58,13 +57,13 @@ impl Mode {
     }
 }
 
-/// Where each controller's tree is.
+/// The trees of all controllers.
 #[derive(Clone, Debug)]
 pub struct Layout {
     mode: Mode,
-    /// The tree that is walked and whose inode numbers are the cgroup ids.
+    /// The tree that is walked. Its inode numbers are the cgroup IDs.
     primary: PathBuf,
-    /// The controllers of the v2 tree, where there is one.
+    /// The controllers of the v2 tree, if there is one.
     unified: Vec<String>,
     /// The v1 trees, one entry per controller.
     v1: Vec<(String, PathBuf)>,
@@ -72,10 +71,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks at the mount of cgroups, usually `/sys/fs/cgroup`. Reads one directory and a few files.
+    /// Detects the layout below the cgroup mount, usually `/sys/fs/cgroup`. Reads one directory and a few files.
     ///
     /// # Errors
-    /// Names what was looked for, where nothing there is a tree of cgroups.
+    /// If there is no cgroup tree; the error lists what was searched for.
     pub fn detect(cgroup_root: &Path) -> anyhow::Result<Self> {
         if cgroup_root.join(V2_MARK).exists() {
             let unified = v2_controllers(cgroup_root)?;
@@ -109,15 +108,15 @@ impl Layout {
         })
     }
 
-    /// How this host mounts its cgroups.
+    /// The mode of this host.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The directory of the cgroup at `path` (with a leading slash) in the tree that bears `controller`, by
-    /// its v1 name (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`, `hugetlb`). `None` where this host has no such
-    /// controller. It is not checked that the directory is there.
+    /// The directory of the cgroup at `path` (with a leading slash) in the tree of `controller`, given by its v1 name
+    /// (`cpu`, `cpuacct`, `memory`, `pids`, `blkio`, `hugetlb`). `None` if this host does not have the controller. Does
+    /// not check that the directory exists.
     #[must_use]
     pub fn directory(&self, controller: &str, path: &str) -> Option<PathBuf> {
         if self.is_unified(controller) {
@@ -127,25 +126,24 @@ impl Layout {
         }
     }
 
-    /// True where `controller` is read from the v2 tree, whose files have other names than those of v1.
+    /// True if `controller` is read from the v2 tree, which has other file names than v1.
     #[must_use]
     pub fn is_unified(&self, controller: &str) -> bool {
         let v2_name = if controller == "blkio" { "io" } else { controller };
-        // CPU time is accounted in every v2 tree, whether or not it has the cpu controller.
+        // Every v2 tree accounts CPU time, even without the cpu controller.
         let accounts =
             controller == "cpuacct" && self.mode != Mode::V1 && tree(&self.v1, controller).is_none();
         accounts || self.unified.iter().any(|name| name == v2_name)
     }
 
-    /// The directory of the cgroup at `path` in the tree that is walked: v2 where it is mounted, else v1's
-    /// `cpu`.
+    /// The directory of the cgroup at `path` in the tree that is walked: the v2 tree if it is mounted, else v1's `cpu`.
     #[must_use]
     pub fn primary(&self, path: &str) -> PathBuf {
         within(&self.primary, path)
     }
 
-    /// True if the cgroup at `path` is there and has this id, which is 0 for one that is only in v1's trees. A path with
-    /// bytes that are not UTF-8 cannot be looked up, and is taken to be there.
+    /// True if the cgroup at `path` exists and has this ID. The ID is 0 for a cgroup that exists only in v1's trees. A
+    /// path with bytes that are not UTF-8 cannot be looked up, and is assumed to exist.
     #[must_use]
     pub fn is_there(&self, path: &str, cgroup_id: u64) -> bool {
         let id = |directory: &Path| std::fs::symlink_metadata(directory).ok().map(|metadata| metadata.ino());
@@ -156,26 +154,26 @@ impl Layout {
             }
     }
 
-    /// The directory of the cgroup at `path` in the v2 tree, with controllers or beside v1. `None` on a pure v1 host.
+    /// The directory of the cgroup at `path` in the v2 tree, of a v2 or hybrid host. `None` on a pure v1 host.
     #[must_use]
     pub fn unified(&self, path: &str) -> Option<PathBuf> {
         (self.mode != Mode::V1).then(|| self.primary(path))
     }
 
-    /// The cgroups that are containers because somebody has told so. Clones of a layout share them.
+    /// The cgroups that are containers because a runtime reports them. Clones of a layout share this table.
     #[must_use]
     pub const fn told(&self) -> &Told {
         &self.told
     }
 
-    /// The v1 trees in which a hybrid host may have containers that its v2 tree lacks.
+    /// The v1 trees in which a hybrid host may have containers that are missing from its v2 tree.
     fn beside_primary(&self) -> impl Iterator<Item = &Path> {
         let hybrid = self.mode == Mode::Hybrid;
         ["cpu", "memory"].into_iter().filter(move |_| hybrid).filter_map(|name| tree(&self.v1, name))
     }
 
-    /// The path of the container that a process is in, the deepest one, by the text of its `/proc/PID/cgroup`: in the
-    /// tree that is walked, then in v1's.
+    /// The path of the deepest container that a process is in, from the text of its `/proc/PID/cgroup`: in the tree
+    /// that is walked, then in v1's trees.
     #[must_use]
     pub fn container_of_process<'a>(&self, cgroups: &'a str) -> Option<&'a str> {
         let trees: &[&str] = match self.mode {
@@ -193,11 +191,10 @@ impl Layout {
         })
     }
 
-    /// The kernel's number for the tree that is walked: 0 for v2, else the one that `cgroups` in procfs
-    /// gives.
+    /// The kernel's number of the hierarchy that is walked: 0 for v2, else the number from `cgroups` in procfs.
     ///
     /// # Errors
-    /// Where that file cannot be read or has no usable line for `cpu`.
+    /// If that file cannot be read or has no usable line for `cpu`.
     pub fn hierarchy_id(&self, proc_root: &Path) -> anyhow::Result<u32> {
         if self.mode != Mode::V1 {
             return Ok(0);
@@ -213,7 +210,7 @@ impl Layout {
     }
 }
 
-/// A cgroup's directory. Its path begins with a slash, which must not lead out of the tree.
+/// The directory of a cgroup. The leading slash of `path` is removed, because joining it would replace `tree`.
 fn within(tree: &Path, path: &str) -> PathBuf {
     tree.join(bytes::name(path.trim_start_matches('/')))
 }

@@ -1,13 +1,13 @@
-//! Names and lives of containerd's containers beside Kubernetes', from containerd's own services: those that nerdctl,
-//! `ctr` and others make. One listing of containers and one of tasks per namespace at the start, and then one stream of
-//! events for all.
+//! Metadata and status of containerd's containers outside Kubernetes, such as those of nerdctl and `ctr`, from
+//! containerd's own services. One listing of containers and one of tasks per namespace at the start, then one event
+//! stream for all namespaces.
 //!
-//! An event names a container but does not carry its labels, so one that is new is asked for, once. Kubernetes'
-//! namespace is left to [`cri`](super::cri), which knows its containers better, and Docker's to [`docker`](super::docker).
+//! An event contains the ID of a container but not its labels, so a new container is requested once. Kubernetes'
+//! namespace is left to [`cri`](super::cri), which has more metadata, and Docker's to [`docker`](super::docker).
 //!
-//! A container's id is whatever its maker says, and unique in its namespace only. Where its cgroup's path does not bear
-//! an id by which it would be known, as with `ctr run IMAGE web`, what containerd tells of that path makes it known.
-//! Everything the socket says is bounded in size and in time, see [`grpc`](super::grpc).
+//! A container ID is chosen by the client and is unique only within its namespace. If the cgroup path contains no ID by
+//! which the agent would recognize a container, as with `ctr run IMAGE web`, the agent uses the cgroup path that
+//! containerd reports. Every response is bounded in size and time, see [`grpc`](super::grpc).
 
 mod life;
 mod messages;
@@ -35,14 +35,14 @@ use super::{
     watcher::{Follow, NotOffered, Watcher},
 };
 
-/// Namespaces that others tell of.
+/// Namespaces that other sources cover.
 const OTHERS_NAMESPACES: [&str; 2] = ["k8s.io", "moby"];
-/// Most namespaces that are listed.
+/// Maximum number of namespaces that are listed.
 const NAMESPACES_MAX: usize = 256;
-/// nerdctl's label for the name that its user gave, or that it made up.
+/// nerdctl's label for the name that the user gave or that nerdctl generated.
 const NERDCTL_NAME: &str = "nerdctl/name";
 
-/// containerd's own services.
+/// The API of containerd's own services.
 pub enum ContainerdApi {}
 
 impl Follow for Watcher<ContainerdApi> {
@@ -51,7 +51,8 @@ impl Follow for Watcher<ContainerdApi> {
         let (client, mut standing) = connection?;
         let namespaces = self.namespaces(&client).await?;
 
-        // Sent before the listings, so that as little as possible falls between. The answer begins with the first event.
+        // Requested before the listings, so that as little as possible is missed in between. The response begins with
+        // the first event.
         let ours = OTHERS_NAMESPACES.map(|other| format!(",namespace!={other:?}")).concat();
         let topics = ["^/containers/", life::TOPICS].map(|topics| format!("topic~={topics:?}{ours}"));
         let filters = Filtered { filters: topics.to_vec() };
@@ -63,7 +64,7 @@ impl Follow for Watcher<ContainerdApi> {
         let listed = listed?;
         self.directory.retain(self.source, |id| listed.contains(id));
         if self.directory.set_connected(self.source, Ok(())) {
-            tracing::info!("containerd answers at {}", self.socket.display());
+            tracing::info!("connected to containerd at {}", self.socket.display());
         }
 
         for event in early {
@@ -83,7 +84,7 @@ impl Follow for Watcher<ContainerdApi> {
 }
 
 impl Watcher<ContainerdApi> {
-    /// The namespaces whose containers nobody else tells of.
+    /// The namespaces that no other source covers.
     async fn namespaces(&self, client: &Client) -> anyhow::Result<Vec<String>> {
         let answer = client.ask::<_, ListNamespacesResponse>(LIST_NAMESPACES, Nothing {});
         let answer = match self.answer(answer).await {
@@ -94,21 +95,20 @@ impl Watcher<ContainerdApi> {
         Ok(names.filter(|name| is_own(name)).take(NAMESPACES_MAX).collect())
     }
 
-    /// Enters the containers and tasks of all `namespaces`, and returns the containers' keys.
+    /// Adds the containers and tasks of all `namespaces`, and returns the containers' keys.
     async fn list_all(&self, client: &Client, namespaces: Vec<String>) -> anyhow::Result<HashSet<String>> {
         let mut listed = HashSet::new();
-        let mut tells_tasks = true;
+        let mut tasks_available = true;
         for namespace in namespaces {
             let found = self.list(client, &namespace, Vec::new()).await;
             let found = found.with_context(|| format!("list containers of {namespace:?}"))?;
-            tells_tasks = tells_tasks && (found.is_empty() || self.tasks(client, &namespace).await);
+            tasks_available = tasks_available && (found.is_empty() || self.tasks(client, &namespace).await);
             listed.extend(found);
         }
         Ok(listed)
     }
 
-    /// Enters the containers of a namespace, all or those that match one of `filters`, and returns their
-    /// keys.
+    /// Adds the containers of a namespace, all or those that match one of `filters`, and returns their keys.
     async fn list(
         &self,
         client: &Client,
@@ -116,9 +116,9 @@ impl Watcher<ContainerdApi> {
         filters: Vec<String>,
     ) -> anyhow::Result<Vec<String>> {
         let containers = async {
-            let question = Filtered { filters };
+            let request = Filtered { filters };
             let mut answers =
-                client.follow::<_, ListContainerMessage>(LIST_CONTAINERS, Some(namespace), question).await?;
+                client.follow::<_, ListContainerMessage>(LIST_CONTAINERS, Some(namespace), request).await?;
             let mut ids = Vec::new();
             while let Some(answer) = answers.message().await? {
                 if ids.len() < ENTRIES_MAX
@@ -132,8 +132,8 @@ impl Watcher<ContainerdApi> {
         self.answer(containers).await
     }
 
-    /// Enters how the tasks of a namespace fare. False where that is not told: a helper of one container that hangs
-    /// must not cost the others their names.
+    /// Updates the status of containers from the tasks of a namespace. False if that fails: one container's shim may
+    /// hang, which must not keep the other containers from getting their names.
     async fn tasks(&self, client: &Client, namespace: &str) -> bool {
         let answer = client.ask_in::<_, ListTasksResponse>(LIST_TASKS, Some(namespace), Nothing {});
         let answer = match self.answer(answer).await {
@@ -152,7 +152,7 @@ impl Watcher<ContainerdApi> {
         true
     }
 
-    /// Enters a container and returns its key in the directory.
+    /// Adds a container and returns its key in the metadata store.
     fn enter(&self, namespace: &str, container: Container) -> String {
         let Container { id, labels, image, spec, created_at } = container;
         let key = key(namespace, &id);
@@ -179,7 +179,7 @@ impl Watcher<ContainerdApi> {
     async fn apply(&self, client: &Client, event: Envelope) -> anyhow::Result<()> {
         let value = event.event.unwrap_or_default().value;
         let Ok(About { id }) = About::decode(value.as_slice()) else { return Ok(()) };
-        // What is put into a filter must not be one.
+        // The ID becomes part of a filter and must not change its meaning.
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if !is_own(&event.namespace) || id.is_empty() || !plain {
             return Ok(());
@@ -188,7 +188,7 @@ impl Watcher<ContainerdApi> {
         match event.topic.as_str() {
             "/containers/create" | "/containers/update" => {
                 let listed = self.list(client, &event.namespace, vec![format!("id=={id}")]).await;
-                listed.context("ask for a containerd container")?;
+                listed.context("request a containerd container")?;
                 if event.topic == "/containers/create" && self.is_ours(&key) {
                     self.directory.update_life(&key, life::made);
                 }
@@ -207,12 +207,13 @@ impl Watcher<ContainerdApi> {
     }
 }
 
-/// True for a namespace whose containers nobody else tells of.
+/// True for a namespace that no other source covers.
 fn is_own(namespace: &str) -> bool {
     !namespace.is_empty() && !OTHERS_NAMESPACES.contains(&namespace)
 }
 
-/// What a container is called in the directory: its id as cgroups bear it, or one that is unique on this host.
+/// The key of a container in the metadata store: its ID if cgroup paths contain it, else a key that is unique on this
+/// host.
 fn key(namespace: &str, id: &str) -> String {
     if cgroup::is_id(id) { id.to_owned() } else { format!("{namespace}/{id}") }
 }

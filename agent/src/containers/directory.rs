@@ -1,9 +1,8 @@
-//! What the runtimes tell of containers: an address book from id to names, shared between the tasks that
-//! follow the runtimes (writers) and the tick (reader). Unlike the containers themselves, which only the
-//! cgroups make known.
+//! What the runtimes report about containers: a map from container ID to metadata. The tasks that watch the runtimes
+//! write it, the tick reads it. It does not decide which containers exist; only cgroups do.
 //!
-//! Bounded: [`ENTRIES_MAX`] entries, each cut to size. Entries of removed containers stay for [`LINGER`], so
-//! that a container that died before the tick came round can still be named.
+//! Bounded: at most [`ENTRIES_MAX`] entries of limited size. Entries of removed containers stay for [`LINGER`], so that
+//! a container that exited before the next tick still gets its name.
 
 mod cgroups;
 mod endings;
@@ -36,25 +35,25 @@ pub use self::{
 use super::{layers::Layers, lifecycle::Life, source::Source};
 use crate::snapshot::lifecycle::State;
 
-/// Most entries.
+/// Maximum number of entries.
 pub const ENTRIES_MAX: usize = 8192;
-/// How long an entry stays after its container was removed.
+/// How long the entry of a removed container is kept.
 pub const LINGER: Duration = Duration::from_secs(600);
 
-/// Whether a container runs, by its runtime.
+/// Whether a container runs, according to its runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reported {
-    /// It runs, or is paused.
+    /// It runs or is paused.
     Running,
-    /// It does not run, and is about to be started.
+    /// It does not run and will be started.
     NotYet,
-    /// It has ended, or was removed.
+    /// It has exited or was removed.
     Ended,
-    /// No runtime says.
+    /// No runtime reports a state.
     Unknown,
 }
 
-/// The address book. Clones share one.
+/// The metadata store. Clones share their contents.
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<Inner>);
 
@@ -68,19 +67,19 @@ struct Inner {
     unnamed: Mutex<VecDeque<Unnamed>>,
     sightings: watch::Sender<Sightings>,
     endings: Endings,
-    /// True where runtimes have left files that may name a container.
+    /// True if runtimes have left files that may contain metadata.
     files: AtomicBool,
     layers: Layers,
 }
 
 impl Directory {
-    /// An empty one.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Enters a container, or replaces what is known of it. Does nothing where another source vouches for it.
+    /// Adds a container, or replaces its metadata. Does nothing if a source with precedence reports the container.
     pub fn put(&self, id: &str, names: Names) {
         if id.len() > NAME_BYTES {
             return;
@@ -103,19 +102,19 @@ impl Directory {
         }
     }
 
-    /// The container has another name now.
+    /// The container was renamed.
     pub fn update_name(&self, id: &str, name: &str) {
         self.update(id, |names| {
             names.name = cut(name.trim_start_matches('/'), NAME_BYTES);
         });
     }
 
-    /// The image as the user wrote it, where it was known less well before.
+    /// Sets the image as the user wrote it, which may be known only later.
     pub fn update_image(&self, id: &str, image: &str) {
         self.update(id, |names| names.image = cut(image, IMAGE_BYTES));
     }
 
-    /// Labels that were not known before; those that `filter` lets through are kept.
+    /// Adds labels that were not known before, if `filter` accepts them.
     pub fn add_labels<'a>(
         &self,
         id: &str,
@@ -135,12 +134,12 @@ impl Directory {
             names.started_at = Some(started_at);
         });
         if told {
-            // It is there from now on, maybe not for the first time.
+            // The cgroup exists from now on, maybe not for the first time.
             self.cgroups_changed();
         }
     }
 
-    /// Something happened to the container.
+    /// Changes the reported status of a container.
     pub fn update_life(&self, id: &str, change: impl FnOnce(&mut Life)) {
         if let Some(entry) = self.entries().by_id.get_mut(id) {
             let before = entry.names.life;
@@ -167,7 +166,7 @@ impl Directory {
         self.lives_changed();
     }
 
-    /// Removes all containers of `source` but those that `keep` wants: after a listing, which tells of all.
+    /// Removes the containers of `source` for which `keep` is false. Used after a complete listing.
     pub fn retain(&self, source: impl Into<Source>, keep: impl Fn(&str) -> bool) {
         let source = source.into();
         let mut entries = self.entries();
@@ -182,7 +181,7 @@ impl Directory {
         }
     }
 
-    /// Forgets what was removed long ago, and gives back memory that tables have kept from when they were larger.
+    /// Drops expired entries, and frees memory that is left over from when the tables were larger.
     pub fn shrink(&self) {
         let mut entries = self.entries();
         entries.expire(Instant::now());
@@ -190,7 +189,7 @@ impl Directory {
         entries.removed.shrink_to_fit();
     }
 
-    /// What is known of a container.
+    /// The metadata of a container.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Names> {
         let mut entries = self.entries();
@@ -198,18 +197,18 @@ impl Directory {
         entries.by_id.get(id).map(|entry| entry.names.clone())
     }
 
-    /// How a container fares, as far as known.
+    /// The reported status of a container.
     #[must_use]
     pub fn life(&self, id: &str) -> Option<Life> {
         self.entries().by_id.get(id).map(|entry| entry.names.life)
     }
 
-    /// Whether a container runs, as far as a runtime reports it.
+    /// Whether a container runs, according to its runtime.
     #[must_use]
     pub fn reported(&self, id: &str) -> Reported {
         match self.entries().by_id.get(id) {
             None => Reported::Unknown,
-            // Files that go with the cgroup say nothing about it.
+            // Files do not show whether a container runs.
             Some(entry) if entry.names.source.is_files() => Reported::Unknown,
             Some(entry) if entry.removed_at.is_some() => Reported::Ended,
             Some(entry) => match entry.names.life.state {
@@ -221,40 +220,40 @@ impl Directory {
         }
     }
 
-    /// True where `source` told of the container. What others say of it is nobody's business.
+    /// True if the metadata of the container comes from `source`. Updates from other sources are ignored.
     #[must_use]
     pub fn is_told_by(&self, source: Source, id: &str) -> bool {
         self.entries().by_id.get(id).is_some_and(|entry| entry.names.source == source)
     }
 
-    /// True where a runtime knows the container, and has not removed it.
+    /// True if a runtime reports the container and has not removed it.
     #[must_use]
     pub fn is_present(&self, id: &str) -> bool {
         self.entries().by_id.get(id).is_some_and(|entry| entry.removed_at.is_none())
     }
 
-    /// A number that changes whenever what [`get`](Self::get) tells changes, but for entries that go because
-    /// they are old or too many. Takes no lock.
+    /// A number that changes whenever the result of [`get`](Self::get) changes, except if an entry expires or makes
+    /// room for another one. Takes no lock.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// The same for what [`update_life`](Self::update_life) changes: it happens far more often, and names stay.
+    /// The same for changes by [`update_life`](Self::update_life), which are far more frequent and do not affect names.
     #[must_use]
     pub fn lives_generation(&self) -> u64 {
         self.0.lives_generation.load(Ordering::Acquire)
     }
 
-    /// The container has begun, maybe not for the first time.
+    /// The cgroup of the container appeared, maybe not for the first time.
     pub fn began(&self, id: &str) {
         if let Some(entry) = self.entries().by_id.get_mut(id).filter(|entry| entry.names.source.is_files()) {
             entry.removed_at = None;
         }
     }
 
-    /// The container's cgroup is gone. What files told of it goes like what was removed: nobody else would say so. Who
-    /// asks a runtime can ask how it ended.
+    /// The cgroup of the container is gone. Metadata from files is marked as removed, because no runtime will report
+    /// the removal. The clients of runtimes are notified, so that they can query the exit.
     pub fn ended(&self, id: &str) {
         let mut entries = self.entries();
         let Some(entry) = entries.by_id.get(id) else { return };
@@ -265,7 +264,7 @@ impl Directory {
         }
     }
 
-    /// What runtimes tell of writable layers.
+    /// The reported sizes of writable layers.
     #[must_use]
     pub fn layers(&self) -> &Layers {
         &self.0.layers
@@ -279,7 +278,7 @@ impl Directory {
         self.0.generation.fetch_add(1, Ordering::Release);
     }
 
-    // No writer panics between two changes that belong together, so a poisoned lock holds sound data.
+    // Related fields change without a panic in between, so the data of a poisoned lock is consistent.
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

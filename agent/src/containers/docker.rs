@@ -1,16 +1,15 @@
-//! Names of Docker's containers, and of Podman's, from Docker's API, which both speak: one listing at the start and then its event stream. Nothing is
-//! polled.
+//! Metadata of Docker's and Podman's containers, from the API that both support: one listing at the start, then the
+//! event stream. Nothing is polled.
 //!
-//! The events of a container's creation and start carry its name, image and labels, so that one that lives
-//! for 50 ms is named without another question. What events leave out is asked for once, a moment later: of
-//! containers that ran before the agent did when they were started, of one that was started whether it has a
-//! health check, of one that died whether it will be started again ([`life`]). The stream is subscribed to
-//! before the listing, so that no change falls between the two.
+//! The create and start events of a container contain its name, image and labels, so that a container that lives for 50
+//! ms gets its name without another request. What events lack is requested once, a moment later: the start time of
+//! containers that are older than the agent, whether a started container has a health check, and whether an exited one
+//! will be restarted ([`life`]). The agent subscribes to the events before the listing, so that no change is missed
+//! between the two.
 //!
-//! Requests name no API version, so that each daemon answers in its own, old or new (run against Docker 20.10 and 28.5,
-//! with and without its containerd image store, and against Podman 4.3 and 5.8).
-//! Everything the socket says is bounded in size and in time, see [`transport`], and in what is kept of it, see
-//! [`messages`].
+//! Requests contain no API version, so each daemon responds in its own, old or new (tested with Docker 20.10 and 28.5,
+//! with and without its containerd image store, and with Podman 4.3 and 5.8). Every response is bounded in size and
+//! time (see [`transport`]), and so is the data kept from it (see [`messages`]).
 
 mod life;
 mod lines;
@@ -41,18 +40,17 @@ use super::{
 use crate::containers::source::Source;
 use crate::snapshot::lifecycle::State;
 
-/// Inspections under way at a time.
+/// Maximum number of concurrent inspections.
 const INSPECTIONS: usize = 4;
 
-/// The events that change who it is. A container that stops keeps its names.
-/// Podman says `remove` for `destroy`.
+/// The events that change a container's metadata. A container that stops keeps it. Podman uses `remove` for `destroy`.
 const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
-/// What Docker and Podman add to an event beside the container's labels, in place of labels of these names. An inspection
-/// has the labels.
+/// Attributes that Docker and Podman add to an event, next to the container's labels. They replace labels with the same
+/// names; an inspection has the real labels.
 const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 5] = ["image", "name", "oldName", "containerExitCode", "podId"];
 
-/// Docker's API, as Docker and Podman speak it.
+/// The API of Docker, which Podman also supports.
 pub enum DockerApi {}
 
 impl Follow for Watcher<DockerApi> {
@@ -63,7 +61,7 @@ impl Follow for Watcher<DockerApi> {
 
         let running = self.list().await?;
         if self.directory.set_connected(self.source, Ok(())) {
-            tracing::info!("{runtime} answers at {}", self.socket.display());
+            tracing::info!("connected to {runtime} at {}", self.socket.display());
         }
         let mut due = Due::now(running);
         let mut inspections = FuturesUnordered::new();
@@ -94,19 +92,19 @@ impl Follow for Watcher<DockerApi> {
 }
 
 impl Watcher<DockerApi> {
-    /// The whole response to a GET request, in time.
+    /// The complete response to a GET request, within the timeout.
     async fn ask(&self, target: &str, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
         self.answer(async { transport::get(&self.socket, target).await?.whole(most_bytes).await }).await
     }
 
     async fn inspect(&self, id: String) {
-        // It becomes part of a path.
+        // The ID becomes part of a path.
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
         if !plain || !self.directory.is_present(&id) || !self.directory.is_told_by(self.source, &id) {
             return;
         }
         let changes = self.directory.life(&id).map_or(0, |life| life.changes);
-        // One that cannot be inspected has gone, as a rule.
+        // If the inspection fails, the container has usually been removed.
         if let Ok(text) = self.ask(&format!("/containers/{id}/json"), RESPONSE_BYTES).await
             && let Ok(container) = serde_json::from_slice::<Inspected>(&text)
         {
@@ -114,7 +112,7 @@ impl Watcher<DockerApi> {
         }
     }
 
-    /// Enters all containers and returns the ids of those that run.
+    /// Adds all containers and returns the IDs of those that run.
     async fn list(&self) -> anyhow::Result<Vec<String>> {
         let list = || format!("list {} containers", self.source.runtime.as_str());
         let (text, trust) = self
@@ -126,7 +124,7 @@ impl Watcher<DockerApi> {
             .await
             .with_context(list)?;
         let (source, filter) = (self.source, self.label_filter.clone());
-        // A large text takes a while; nothing else should wait for it meanwhile.
+        // Parsing a large listing takes a while; other tasks must not wait for it.
         let parsing = tokio::task::spawn_blocking(move || {
             let mut containers = Vec::new();
             messages::listing(&text, trust.containers(ENTRIES_MAX), |container| {
@@ -151,7 +149,7 @@ impl Watcher<DockerApi> {
     }
 
     fn enter(&self, Found { id, mut names, state, created_at, .. }: Found) {
-        // From before a reconnect, and better than what a listing tells.
+        // Keep what was known before a reconnect, because a listing contains less.
         if let Some(known) = self.directory.get(&id) {
             names.started_at = known.started_at;
             names.image = Some(known.image).filter(|image| !image.is_empty()).unwrap_or(names.image);
@@ -164,8 +162,8 @@ impl Watcher<DockerApi> {
         self.directory.put(&id, names);
     }
 
-    /// Adds what a listing does not tell: when it was started, and the image's name where a newer one has
-    /// taken it, and how it fares, if nothing has happened to it since `changes`.
+    /// Adds what a listing lacks: the start time, the image's name if a newer image has taken it over, and the status,
+    /// if there was no change since `changes`.
     fn complete(&self, container: Inspected, changes: u64) {
         let Some(id) = &container.id else { return };
         self.directory.update_life(id, |life| life::inspected(life, &container, changes));
@@ -183,7 +181,7 @@ impl Watcher<DockerApi> {
         }
     }
 
-    /// Takes in an event; returns the container if it should be inspected.
+    /// Applies an event. Returns the container if it should be inspected.
     fn apply(&self, event: Event) -> Option<String> {
         let actor = event.actor?;
         let (id, action) = (actor.id?, event.action?);
@@ -200,7 +198,7 @@ impl Watcher<DockerApi> {
         }
         if life::is_event(&action) {
             let at = at.unwrap_or_else(SystemTime::now);
-            // Podman has another word for it.
+            // Podman's name of this attribute.
             let code = Some(attribute("exitCode")).filter(|code| !code.is_empty());
             let code = code.unwrap_or(attribute("containerExitCode"));
             self.directory.update_life(&id, |life| life::apply(life, &action, code, at));
@@ -233,7 +231,7 @@ impl Watcher<DockerApi> {
     }
 }
 
-/// A container of a listing, cut to size.
+/// A container from a listing, truncated to the limits.
 struct Found {
     id: String,
     names: Names,
@@ -258,7 +256,7 @@ impl Found {
     }
 }
 
-/// Where the event stream is: of containers, and of these what changes names or lives.
+/// The request target of the event stream: events of containers that change metadata or status.
 fn events_target() -> String {
     let wanted: Vec<_> = EVENTS.into_iter().chain(life::EVENTS).collect();
     let filters = serde_json::json!({ "type": ["container"], "event": wanted }).to_string();
@@ -274,7 +272,7 @@ fn events_target() -> String {
     target
 }
 
-/// The container's own name; those with two slashes are what linked containers call it.
+/// The container's own name. A name with two slashes is an alias that a linked container uses.
 fn own_name(names: &[String]) -> &str {
     let own = names.iter().find(|name| !name.trim_start_matches('/').contains('/'));
     own.or(names.first()).map_or("", String::as_str)

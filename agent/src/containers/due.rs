@@ -1,37 +1,37 @@
-//! When which container is to be asked about: each is in it once, and asked about a moment after what happened to it.
+//! A queue of containers to be queried. Each container is queued once, and is queried shortly after its last change.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// How long a question waits: a container that ends or is removed meanwhile needs none, and one that is started again and
-/// again is asked about at this pace at most.
+/// The delay of a query. If the container exits or is removed meanwhile, the query is not needed; a container that
+/// restarts in a loop is queried at most at this interval.
 const SETTLE: Duration = Duration::from_millis(300);
-/// How long after an answer that did not tell yet what is waited for.
+/// Pauses before a query is repeated if the response did not contain the expected data yet.
 const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
-/// A question about one container.
+/// A pending query about one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) id: String,
-    /// What is waited for is how it ended, not only that it runs.
+    /// The query is about the exit of the container, not only about its running state.
     pub(super) of_end: bool,
-    /// How often it was asked without learning that.
+    /// How often the query was repeated.
     tries: usize,
 }
 
-/// The questions, the next first. As many as there are containers that are known at most.
+/// The pending queries, earliest first. Bounded by the number of known containers.
 #[derive(Default)]
 pub(super) struct Due(VecDeque<(Instant, Question)>);
 
 impl Due {
-    /// Questions to be asked at once.
+    /// Creates a queue with queries that are due at once.
     pub(super) fn now(ids: impl IntoIterator<Item = String>) -> Self {
         let now = Instant::now();
         Self(ids.into_iter().map(|id| (now, Question { id, of_end: false, tries: 0 })).collect())
     }
 
-    /// To be asked when what has just happened to it has settled.
+    /// Adds a query that is due after [`SETTLE`], or updates the one that is pending.
     pub(super) fn soon(&mut self, id: String, of_end: bool) {
         if let Some((_, waiting)) = self.0.iter_mut().find(|(_, waiting)| waiting.id == id) {
             waiting.of_end |= of_end;
@@ -40,7 +40,7 @@ impl Due {
         }
     }
 
-    /// To be asked once more, unless it was asked often enough.
+    /// Repeats a query later, unless it was repeated often enough.
     pub(super) fn again(&mut self, question: Question) {
         let waits = self.0.iter().any(|(_, waiting)| waiting.id == question.id);
         if let Some(pause) = AGAIN.get(question.tries).filter(|_| !waits) {
@@ -54,12 +54,12 @@ impl Due {
         self.0.insert(place, (at, question));
     }
 
-    /// When the next one is due.
+    /// When the next query is due.
     pub(super) fn at(&self) -> Option<Instant> {
         self.0.front().map(|(at, _)| *at)
     }
 
-    /// The next one, if it is due.
+    /// Removes the next query and returns it, if it is due.
     pub(super) fn next(&mut self) -> Option<Question> {
         self.0.pop_front_if(|(at, _)| *at <= Instant::now()).map(|(_, question)| question)
     }
@@ -75,33 +75,33 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_asked_about_once_however_much_happens_to_it() {
+    fn a_container_is_queried_once_after_any_number_of_changes() {
         tokio_time(async {
             let mut due = Due::default();
             for _ in 0..100 {
                 due.soon("a".into(), false);
             }
             due.soon("a".into(), true);
-            assert_eq!(due.next(), None, "not at once");
+            assert_eq!(due.next(), None, "not due at once");
             tokio::time::sleep_until(due.at().unwrap()).await;
             let question = due.next().unwrap();
-            assert!(question.of_end, "that it ended is asked, too");
+            assert!(question.of_end, "the query includes the exit");
             assert_eq!((due.next(), due.at()), (None, None));
         });
     }
 
     #[test]
-    fn what_was_not_learned_is_asked_twice_more_and_later_each_time() {
+    fn an_incomplete_query_is_repeated_twice_with_growing_pauses() {
         tokio_time(async {
             let mut due = Due::now(["a".to_owned()]);
             let mut question = due.next().unwrap();
             let mut pauses = Vec::new();
             loop {
-                let asked = Instant::now();
+                let before = Instant::now();
                 due.again(question.clone());
                 due.again(question.clone());
                 let Some((at, waiting)) = due.0.pop_front() else { break };
-                pauses.push((at - asked).as_secs());
+                pauses.push((at - before).as_secs());
                 question = waiting;
             }
             assert_eq!(pauses, [2, 10]);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_question_comes_first() {
+    fn the_earliest_query_comes_first() {
         tokio_time(async {
             let mut due = Due::now(["late".to_owned()]);
             let late = due.next().unwrap();

@@ -1,10 +1,10 @@
-//! Names of containers from the files that runtimes leave on disk, for whom no socket tells of: read-only mounts are
-//! enough. A container that nobody has told of is looked up once, and twice more a little later where nothing was found,
-//! as some files come after the container.
+//! Reads metadata from the files that runtimes leave on disk, for containers that no socket reports. Read-only mounts
+//! are enough. Each such container is looked up once, and twice more a little later if nothing was found, because some
+//! files are written after the container has started.
 //!
-//! Reading has a thread of its own, which starts with the first container that is looked up: a disk that hangs holds up
-//! nothing else. Files may hold anything: they are read up to a limit ([`FILE_BYTES`]), and what is not understood is
-//! left out. Costs nothing while all containers are known.
+//! A separate thread reads the files, so that a hanging disk blocks nothing else. It starts with the first lookup. The
+//! contents of files are untrusted: they are read up to a limit ([`FILE_BYTES`]), and unknown content is ignored. Costs
+//! nothing while runtimes report all containers.
 
 mod containerd;
 mod docker;
@@ -25,27 +25,27 @@ use std::{
 use super::directory::{Directory, Names, Unnamed};
 use crate::config::Paths;
 
-/// Most bytes that are read of a file about one container.
+/// Maximum number of bytes read from a file about one container.
 const FILE_BYTES: u64 = 1 << 20;
-/// Most entries of a directory that are looked at.
+/// Maximum number of directory entries that are read.
 const ENTRIES_MAX: usize = 65_536;
-/// How long a runtime that answers may take to tell of a container.
+/// How long a connected runtime may take to report a container.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// When a container is looked up again that was not found.
+/// Pauses before a container that was not found is looked up again.
 const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// Lists of containers that may wait for a slow disk.
+/// Maximum number of queued lists of containers while the disk is slow.
 const LISTS_MAX: usize = 16;
-/// Containers that may wait to be looked up again.
+/// Maximum number of containers that wait for another lookup.
 const AGAIN_MAX: usize = 1024;
 
 impl Paths {
-    /// The directories that are there, each with whose it is.
+    /// The directories that exist.
     #[must_use]
     pub fn there(&self) -> Vec<PathBuf> {
         self.directories().into_iter().filter(|path| path.is_dir()).collect()
     }
 
-    /// The directories that this process may not read, or not even look for.
+    /// The directories that this process is not permitted to read or to look for.
     #[must_use]
     pub fn unreadable(&self) -> Vec<PathBuf> {
         let denied = |path: &PathBuf| {
@@ -63,9 +63,9 @@ impl Paths {
         ]
     }
 
-    /// What files tell of a container.
+    /// The metadata of a container from files.
     fn look_up(&self, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
-        // An id becomes part of a path.
+        // The ID becomes part of a path.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         if unnamed.id.is_empty() || !unnamed.id.bytes().all(plain) {
             return None;
@@ -77,7 +77,7 @@ impl Paths {
     }
 }
 
-/// Looks up what no runtime tells of, for ever. `label_filter` says which labels are kept.
+/// Looks up containers that no runtime reports, forever. `label_filter` has the labels to keep.
 pub async fn watch(roots: Paths, label_filter: Vec<String>, directory: Directory) -> Infallible {
     let mut sightings = directory.sightings();
     let mut seen = 0;
@@ -86,10 +86,10 @@ pub async fn watch(roots: Paths, label_filter: Vec<String>, directory: Directory
     loop {
         match sightings.wait_for(|now| now.all != seen).await.map(|now| now.all) {
             Ok(now) => seen = now,
-            // The directory is held here, too.
+            // This task holds the store itself, so the channel cannot close.
             Err(_) => std::future::pending().await,
         }
-        // Mounted or made only now, maybe.
+        // The directories may have been mounted or created meanwhile.
         directory.set_files(!roots.there().is_empty());
         if directory.any_connected() {
             tokio::time::sleep(PATIENCE).await;
@@ -102,12 +102,12 @@ pub async fn watch(roots: Paths, label_filter: Vec<String>, directory: Directory
             reader = start(&roots, &label_filter, &directory);
         }
         match reader.as_ref().map(|reader| reader.try_send(unnamed)) {
-            // A disk that hangs; they stay without names.
+            // The disk hangs; these containers stay without metadata.
             Some(Err(TrySendError::Full(_))) => {
-                tracing::debug!("too many containers wait for files to be read");
+                tracing::debug!("too many containers wait for files to be read; these stay without names");
             }
             Some(Err(TrySendError::Disconnected(unnamed))) => {
-                tracing::warn!("the thread that reads names from files has ended and is started again");
+                tracing::warn!("the thread that reads metadata files has ended and will be restarted");
                 reader = start(&roots, &label_filter, &directory);
                 drop(reader.as_ref().map(|reader| reader.try_send(unnamed)));
             }
@@ -123,7 +123,7 @@ fn start(roots: &Paths, filter: &[String], directory: &Directory) -> Option<Sync
     let started =
         thread.spawn(move || Reader { roots, filter, directory, again: VecDeque::new() }.run(&receiver));
     started
-        .inspect_err(|error| tracing::warn!("start the thread that reads names from files: {error}"))
+        .inspect_err(|error| tracing::warn!("start the thread that reads metadata files: {error}"))
         .ok()?;
     Some(sender)
 }
@@ -132,7 +132,7 @@ struct Reader {
     roots: Paths,
     filter: Vec<String>,
     directory: Directory,
-    /// When to look up whom again, and how often that was done.
+    /// The containers to look up again: when, how often they were looked up, and which.
     again: VecDeque<(Instant, usize, Unnamed)>,
 }
 
@@ -173,9 +173,9 @@ impl Reader {
     }
 }
 
-/// A file as what it should be. `None` where it is not there, no plain file, larger than `most_bytes`, or something else.
+/// Parses a JSON file. `None` if it is missing, not a regular file, larger than `most_bytes`, or invalid.
 fn read<T: serde::de::DeserializeOwned>(path: &Path, most_bytes: u64) -> Option<T> {
-    // A pipe without a writer must not be waited for.
+    // Non-blocking, because opening a pipe without a writer would wait.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
@@ -188,7 +188,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path, most_bytes: u64) -> Option<
     serde_json::from_slice(&text).ok()
 }
 
-/// The names in a directory; none where it cannot be read.
+/// The names in a directory; none if it cannot be read.
 fn entries(path: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten().take(ENTRIES_MAX);
     entries.filter_map(|entry| entry.file_name().into_string().ok())

@@ -1,11 +1,11 @@
-//! gRPC over a unix socket, as much of it as asking a runtime takes: one HTTP/2 connection per runtime, questions with one
-//! answer, and streams of answers. Messages are declared where they are used, with the fields that are read; whatever
-//! else a runtime sends is skipped. So neither `protoc` nor a thousand generated types are needed.
+//! A minimal gRPC client for runtimes over a Unix socket: one HTTP/2 connection per runtime, unary calls and server
+//! streaming. Messages are declared next to their use, with only the fields that are read; all other fields are
+//! skipped. So the build needs neither `protoc` nor a thousand generated types.
 //!
-//! Nothing is unbounded: a message's size is checked before it is read, and its lists and maps are cut while it is
-//! ([`bounded`]); little is buffered ahead ([`WINDOW_BYTES`]), and
-//! the peer is pinged, so that one that hangs is noticed within [`PING_PERIOD`] and [`PING_PATIENCE`]. Two connections to
-//! one containerd cost the agent 0.5 MB of memory, 0.1 of that on the heap, and no CPU time that could be measured.
+//! Everything is bounded: the size of a message is checked before it is read, lists and maps are truncated during
+//! decoding ([`bounded`]), and little is buffered ([`WINDOW_BYTES`]). Pings detect a hanging peer within
+//! [`PING_PERIOD`] plus [`PING_PATIENCE`]. Two connections to one containerd cost the agent 0.5 MB of memory, 0.1 MB of
+//! that on the heap, and no measurable CPU time.
 
 pub(super) mod bounded;
 
@@ -27,31 +27,31 @@ use tower::Service;
 
 use super::peer_trust::{self, Trust};
 
-/// Most bytes of one answer; a listing of a thousand containers with many annotations has some 4 MB.
+/// Maximum size of one response. A listing of a thousand containers with many annotations has some 4 MB.
 const ANSWER_BYTES: usize = 32 << 20;
-/// Most bytes of one message of a stream; it carries all labels and annotations of a pod's containers.
+/// Maximum size of one message of a stream. It contains all labels and annotations of a pod's containers.
 const EVENT_BYTES: usize = 1 << 20;
-/// Bytes that the peer may send ahead of being read, per answer.
+/// Bytes of one response that the peer may send before they are read.
 const WINDOW_BYTES: u32 = 128 << 10;
 const PING_PERIOD: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(5);
-/// containerd's header for the namespace that a question is about.
+/// containerd's header for the namespace of a request.
 const NAMESPACE: &str = "containerd-namespace";
 
-/// A connection's near end.
+/// The client side of a connection.
 pub struct Client {
     connection: Connection,
     trust: Trust,
 }
 
-/// Whether a connection still stands. When dropped, it does not.
+/// Guards a connection: resolves when the connection ends, and closes the connection when dropped.
 pub struct Standing(JoinHandle<hyper::Result<()>>);
 
 impl Client {
     /// Connects. Takes no longer than the peer needs to accept.
     ///
     /// # Errors
-    /// Why not, with the socket.
+    /// If the connection fails; the error contains the socket.
     pub async fn connect(socket: &Path) -> anyhow::Result<(Self, Standing)> {
         let connect = || format!("connect to {}", socket.display());
         let stream = UnixStream::connect(socket).await.with_context(connect)?;
@@ -69,75 +69,75 @@ impl Client {
         Ok((Self { connection: Connection(sender), trust }, Standing(tokio::spawn(connection))))
     }
 
-    /// One question, one answer. `path` is that of the call: `/package.Service/Method`.
+    /// Sends a request and awaits the response. `path` is the path of the call: `/package.Service/Method`.
     ///
     /// # Errors
-    /// The peer's refusal, or what went wrong on the way to it.
-    pub async fn ask<Q, A>(&self, path: &'static str, question: Q) -> Result<A, Status>
+    /// If the peer rejects the request, or if the transport fails.
+    pub async fn ask<Q, A>(&self, path: &'static str, request: Q) -> Result<A, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        self.ask_in(path, None, question).await
+        self.ask_in(path, None, request).await
     }
 
-    /// The same about one of containerd's namespaces.
+    /// Does the same in one of containerd's namespaces.
     ///
     /// # Errors
-    /// The peer's refusal, or what went wrong on the way to it.
+    /// If the peer rejects the request, or if the transport fails.
     pub async fn ask_in<Q, A>(
         &self,
         path: &'static str,
         namespace: Option<&str>,
-        question: Q,
+        request: Q,
     ) -> Result<A, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
         let path = hyper::http::uri::PathAndQuery::from_static(path);
-        let request = request(namespace, question)?;
+        let request = in_namespace(namespace, request)?;
         let mut grpc = self.grpc(ANSWER_BYTES);
         ready(&mut grpc).await?;
         Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
     }
 
-    /// One question, a stream of answers. Many servers send nothing at all until there is a first answer, and this
-    /// does not return before. `namespace` is containerd's, where it asks for one.
+    /// Sends a request and returns the stream of responses. Many servers send nothing at all until they have a first
+    /// response, and this call does not return before that. `namespace` is containerd's, if it needs one.
     ///
     /// # Errors
-    /// The peer's refusal, or what went wrong on the way to it.
+    /// If the peer rejects the request, or if the transport fails.
     pub async fn follow<Q, A>(
         &self,
         path: &'static str,
         namespace: Option<&str>,
-        question: Q,
+        request: Q,
     ) -> Result<Streaming<A>, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
         let path = hyper::http::uri::PathAndQuery::from_static(path);
-        let request = request(namespace, question)?;
+        let request = in_namespace(namespace, request)?;
         let mut grpc = self.grpc(EVENT_BYTES);
         ready(&mut grpc).await?;
         Ok(grpc.server_streaming(request, path, ProstCodec::default()).await?.into_inner())
     }
 
     fn grpc(&self, most_bytes: usize) -> Grpc<Connection> {
-        // The peer is known by its socket; HTTP/2 wants a name all the same.
+        // The socket identifies the peer, but HTTP/2 needs a host name.
         Grpc::with_origin(self.connection.clone(), Uri::from_static("http://localhost"))
             .max_decoding_message_size(self.trust.limit(most_bytes))
     }
 }
 
-/// True where the peer does not know the call, as opposed to one that failed.
+/// True if the peer does not implement the call, as opposed to a failed call.
 pub(super) fn is_unimplemented(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Status>().is_some_and(|status| status.code() == tonic::Code::Unimplemented)
 }
 
 impl Standing {
-    /// Resolves when the connection has ended, and tells why.
+    /// Resolves when the connection has ended, with the reason.
     pub async fn ended(&mut self) -> anyhow::Error {
         match (&mut self.0).await {
             Ok(Err(error)) => anyhow::Error::new(error).context("the connection ended"),
@@ -152,11 +152,11 @@ impl Drop for Standing {
     }
 }
 
-fn request<Q>(namespace: Option<&str>, question: Q) -> Result<tonic::Request<Q>, Status> {
-    let mut request = tonic::Request::new(question);
+fn in_namespace<Q>(namespace: Option<&str>, request: Q) -> Result<tonic::Request<Q>, Status> {
+    let mut request = tonic::Request::new(request);
     if let Some(namespace) = namespace {
         let value = MetadataValue::try_from(namespace)
-            .map_err(|_| Status::invalid_argument("a namespace that is no header"))?;
+            .map_err(|_| Status::invalid_argument("the namespace is not a valid header value"))?;
         request.metadata_mut().insert(NAMESPACE, value);
     }
     Ok(request)
@@ -166,7 +166,7 @@ async fn ready(grpc: &mut Grpc<Connection>) -> Result<(), Status> {
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))
 }
 
-/// hyper's connection, as tonic wants it.
+/// Adapts hyper's connection to tonic.
 #[derive(Clone)]
 struct Connection(http2::SendRequest<Body>);
 

@@ -1,7 +1,7 @@
-//! How large the writable layers of containers are, as runtimes tell: left by the tasks that ask (`cri/disk.rs`), taken
-//! by the disk collector. Clones share one.
+//! Sizes of containers' writable layers, as runtimes report them. The tasks in `cri/disk.rs` write them, the disk
+//! collector reads them. Clones share their contents.
 //!
-//! Bounded: [`SIZES_MAX`] sizes for each source. A size that has not been told anew for a while is not given any more.
+//! Bounded: at most [`SIZES_MAX`] sizes per source. A size expires if its source does not report it again.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use std::{
 
 use super::source::Source;
 
-/// Sizes of one source that are kept: as many as containers in the directory.
+/// Maximum number of sizes per source: as many as containers in the metadata store.
 const SIZES_MAX: usize = 8192;
 
 /// The sizes.
@@ -25,19 +25,19 @@ struct Told {
 }
 
 impl Layers {
-    /// Replaces all that `source` has told, by container id and in bytes.
+    /// Replaces all sizes of `source`, given by container ID and in bytes.
     pub fn replace(&self, source: Source, sizes: impl IntoIterator<Item = (String, u64)>) {
         let bytes = sizes.into_iter().take(SIZES_MAX).collect();
         self.told().insert(source, Told { at: Instant::now(), bytes });
     }
 
-    /// The size of a container's layer in bytes, if it was told within `max_age`.
+    /// The size of a container's layer in bytes, if it was reported within `max_age`.
     #[must_use]
     pub fn get(&self, id: &str, max_age: Duration) -> Option<u64> {
         let told = self.told();
-        let young = told.values().filter(|told| told.at.elapsed() <= max_age);
-        // At most one source knows a container, unless one lies: then the last that was heard.
-        let known = young.filter_map(|told| Some((told.at, *told.bytes.get(id)?)));
+        let recent = told.values().filter(|report| report.at.elapsed() <= max_age);
+        // Normally only one source has the container. If several report it, the last report counts.
+        let known = recent.filter_map(|report| Some((report.at, *report.bytes.get(id)?)));
         known.max_by_key(|(at, _)| *at).map(|(_, bytes)| bytes)
     }
 
@@ -55,7 +55,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn what_a_source_tells_replaces_what_it_told_and_nothing_else() {
+    fn a_new_report_replaces_only_the_sizes_of_its_source() {
         let layers = Layers::default();
         let (one, other) = (Source::socket(Runtime::CriO, 1), Source::socket(Runtime::Containerd, 2));
         layers.replace(one, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_is_not_told_anew_is_not_given_for_ever() {
+    fn a_size_that_is_not_reported_again_expires() {
         let layers = Layers::default();
         layers.replace(Source::socket(Runtime::CriO, 1), [("a".to_owned(), 1)]);
         std::thread::sleep(Duration::from_millis(5));

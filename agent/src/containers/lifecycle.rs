@@ -1,4 +1,4 @@
-//! A container's life: what a runtime tells of it, and what follows from that and from its cgroup. Pure.
+//! Derives the status of a container from what its runtime reports and from its cgroup. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,48 +7,48 @@ use crate::snapshot::{
     oom::OomKills,
 };
 
-/// How long before the end of a container, or after it, a kill of the OOM killer is noticed that was its end: the
-/// runtime hears of the end by itself, the kill is read at a tick.
+/// An OOM kill within this time of a container's exit is taken for the cause of the exit: the runtime reports the exit
+/// when it happens, but the kill is read at a tick.
 const OOM_NEAR: Duration = Duration::from_secs(5);
-/// Exit codes above this are those of signals.
+/// Exit codes above this value mean that a signal ended the process.
 const SIGNAL_CODES: u32 = 128;
 const SIGKILL_CODE: u32 = SIGNAL_CODES + libc::SIGKILL.cast_unsigned();
 
-/// The end of a run, as a runtime tells it.
+/// The exit of a run, as the runtime reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// When.
+    /// The time of the exit.
     pub at: SystemTime,
-    /// The main process' exit code.
+    /// The exit code of the main process.
     pub code: Option<u32>,
 }
 
-/// What a runtime tells of one container's life.
+/// What a runtime reports about the status of one container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Life {
-    /// What it is doing.
+    /// The current state.
     pub state: Option<State>,
-    /// When it was made.
+    /// When the container was created.
     pub created_at: Option<SystemTime>,
-    /// What its health check says.
+    /// The result of the health check.
     pub health: Option<Health>,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: Option<u64>,
-    /// How its last run ended.
+    /// The exit of the last run.
     pub last_exit: Option<Exit>,
-    /// When the runtime last told that memory ran out.
+    /// When the runtime last reported an OOM event.
     pub oom_at: Option<SystemTime>,
-    /// Counts what happened to it, so that an answer from before can be told from one from after.
+    /// Counts changes, so that a response from before a change can be recognized as outdated.
     pub changes: u64,
 }
 
 impl Life {
-    /// It was made, and has not run yet.
+    /// The container was created and has not run yet.
     pub fn created(&mut self, at: Option<SystemTime>) {
         *self = Self { state: Some(State::Created), created_at: at, restarts: Some(0), ..Self::default() };
     }
 
-    /// It was started. `ran_before` where it was before.
+    /// The container was started. `ran_before` is true if this was a restart.
     pub fn started(&mut self, ran_before: bool) {
         self.change(State::Running);
         self.restarts = match self.restarts {
@@ -58,58 +58,58 @@ impl Life {
         self.health = None;
     }
 
-    /// Its main process has ended.
+    /// The main process has exited.
     pub fn died(&mut self, code: Option<u32>, at: SystemTime) {
         self.change(State::Exited);
         self.last_exit = Some(Exit { at, code });
         self.health = None;
     }
 
-    /// It does something else now.
+    /// The state has changed.
     pub fn change(&mut self, state: State) {
         self.state = Some(state);
         self.changes += 1;
     }
 
-    /// Its health check says this now.
+    /// The result of the health check has changed.
     pub fn checked(&mut self, health: Health) {
         self.health = Some(health);
         self.changes += 1;
     }
 }
 
-/// What the tracker knows of one container.
+/// What the tracker has recorded about one container.
 #[derive(Clone, Copy, Debug)]
 pub struct Tracked<'a> {
-    /// When its cgroup went; `None` while it is there.
+    /// When the cgroup was removed; `None` while it exists.
     pub ended_at: Option<SystemTime>,
-    /// Whether it runs, as far as its processes show.
+    /// True if the container runs, according to its processes.
     pub running: bool,
-    /// When its cgroup was made.
+    /// When the cgroup was created.
     pub made_at: Option<SystemTime>,
-    /// Lives under the same id before this one, as far as seen.
+    /// The number of earlier observed runs with the same ID.
     pub earlier_lives: u64,
-    /// What was known of its life before: of this one, or of the one before this.
+    /// The previous status, of this run or of the one before.
     pub before: &'a Lifecycle,
-    /// Its OOM kills.
+    /// The OOM kills.
     pub oom: OomKills,
 }
 
-/// What there is to say.
+/// Merges both into the status of the container.
 #[must_use]
 pub fn lifecycle(told: Option<&Life>, tracked: Tracked<'_>) -> Lifecycle {
     let told = told.copied().unwrap_or_default();
     let by_cgroup = if tracked.running { State::Running } else { State::Exited };
     let state = match told.state {
-        // The cgroup is gone: the news is on its way.
+        // The cgroup is gone, but the runtime's exit event has not arrived yet.
         Some(State::Running | State::Paused) if tracked.ended_at.is_some() => State::Exited,
         Some(state) => state,
         None => by_cgroup,
     };
     let by_cgroup = tracked.ended_at.map(|at| Exit { at, code: None });
     let exit = match (told.last_exit, by_cgroup) {
-        // That of an earlier run, while the news of this one's is on its way. Their timestamps are not compared: the clock may
-        // have been set in between.
+        // The reported exit is that of an earlier run; the event for this one has not arrived yet. Timestamps are not
+        // compared, because the clock may have been set in between.
         (Some(_), Some(end)) if told.state == Some(State::Running) => Some(end),
         (exit, end) => exit.or(end),
     };
@@ -125,20 +125,20 @@ pub fn lifecycle(told: Option<&Life>, tracked: Tracked<'_>) -> Lifecycle {
 }
 
 fn assessed(exit: Exit, told: &Life, tracked: &Tracked<'_>) -> LastExit {
-    // Kills of the next life must not change what was found once.
+    // OOM kills of the next run must not change a reason that was already found.
     let known = tracked.before.last_exit.filter(|last| last.at == exit.at && last.code == exit.code);
     if let Some(last) = known.filter(|last| last.reason == Some(ExitReason::OomKilled)) {
         return last;
     }
     let killed_at = match tracked.oom.this_life {
         Some(0) => tracked.oom.last_at,
-        // Counted, but maybe before anybody looked at the clock.
+        // The kill was counted, but maybe before its time could be recorded.
         Some(_) => tracked.oom.last_at.or(told.oom_at),
         None => told.oom_at,
     };
-    // Two timestamps, of which the runtime's may have been on its way for long: no other clock has both.
+    // Wall-clock timestamps are compared, because the runtime's may have been delayed and no other clock has both.
     let near = killed_at.is_some_and(|killed_at| {
-        #[expect(clippy::disallowed_methods, reason = "no age: how far apart two timestamps are")]
+        #[expect(clippy::disallowed_methods, reason = "the distance of two timestamps, not an age")]
         let apart = killed_at.duration_since(exit.at).unwrap_or_else(|error| error.duration());
         apart <= OOM_NEAR
     });

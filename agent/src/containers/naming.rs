@@ -1,13 +1,14 @@
-//! The name by which people know a container: the label `container`. Pure. For users: docs/containers.md.
+//! The display name of a container: the label `container`. Pure. docs/containers.md describes it for users.
 //!
-//! The first of these that exists is the container's choice: what a rename rule of the user makes of the runtime's name;
-//! the name in its Kubernetes pod; compose's `<service>-<number>`; the runtime's name, unless Docker generated it; the
-//! image without registry and tag; the runtime's name after all; the first digits of the id. So `docker run
-//! facefusion:latest`, which Docker calls `happy_morse` today and `zen_tesla` tomorrow, is `facefusion` on both days.
+//! The preferred name of a container is the first of these that exists: the result of a user's rename rule for the
+//! runtime's name; the name in its Kubernetes pod; compose's `<service>-<number>`; the runtime's name, unless Docker
+//! generated it; the image without registry and tag; the runtime's generated name; the first digits of the ID. For
+//! example, `docker run facefusion:latest` is always `facefusion`, although Docker calls it `happy_morse` or
+//! `zen_tesla`.
 //!
-//! Within a pod (or outside of all pods) a name belongs to one running container at a time. The container that has it
-//! keeps it while it lives; among those that start to compete at the same time, the older one gets it. The others use
-//! the runtime's name, then that with the first digits of the id, then the id.
+//! Within a pod (or outside of all pods) only one running container can have a name. It keeps the name as long as it
+//! exists. If several containers start to compete at the same time, the oldest one gets the name. The others use the
+//! runtime's name, then the runtime's name with the first digits of the ID, then the ID.
 
 mod compose;
 mod generated;
@@ -18,45 +19,45 @@ use super::directory::Names;
 use crate::config::Rename;
 
 const NAME_BYTES: usize = 128;
-/// As many digits of an id as `docker ps` shows.
+/// The number of ID digits that `docker ps` shows.
 const SHORT_ID_BYTES: usize = 12;
 
 /// A container that needs a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The runtime's id, unique among the living.
+    /// The container ID, unique among live containers.
     pub id: &'a str,
-    /// What a runtime reports of it.
+    /// The metadata that a runtime reports.
     pub names: Option<&'a Names>,
-    /// Whether it competes for its name. One that has ended gets its first choice and is in no other's way.
+    /// True if the container competes for its name. An ended container gets its preferred name and blocks no other one.
     pub competes: bool,
-    /// Grows with the time at which it was made.
+    /// Grows with the time of creation.
     pub age_rank: u64,
-    /// The name it has so far.
+    /// The name assigned so far.
     pub assigned: Option<&'a Assigned>,
 }
 
-/// A name, and why.
+/// An assigned name and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assigned {
     /// The display name.
     pub name: String,
-    /// What it would be called if it were alone. The name is kept as long as this does not change.
+    /// The name that the container would have without competitors. The name is kept as long as this does not change.
     pub choice: String,
-    /// The index of the user's rule that made the choice.
+    /// The index of the user's rule that produced `choice`.
     pub rule: Option<usize>,
-    /// False if another container has the name of its choice.
+    /// False if another container has the preferred name.
     pub is_choice: bool,
 }
 
 impl<'a> Candidate<'a> {
-    /// The runtime's name, unless it is only the id again, as with containerd.
+    /// The runtime's name, unless it repeats the ID, as with containerd.
     fn runtime_name(&self) -> Option<&'a str> {
         let name = self.names?.name.as_str();
         (!name.is_empty() && name != self.id).then_some(name)
     }
 
-    /// Its namespace and pod, within which its name is unique.
+    /// The namespace and the pod. Names are unique within a pod.
     fn pod(&self) -> (Option<&'a str>, Option<&'a str>) {
         self.names.map_or((None, None), |names| (names.namespace.as_deref(), names.pod.as_deref()))
     }
@@ -65,7 +66,7 @@ impl<'a> Candidate<'a> {
         &self.id[..self.id.floor_char_boundary(SHORT_ID_BYTES)]
     }
 
-    /// Its first choice, and the rule that made it.
+    /// The preferred name and the rule that produced it.
     fn first_choice(&self, renames: &[Rename]) -> (String, Option<usize>) {
         let Some(names) = self.names else {
             return (self.short_id().to_owned(), None);
@@ -87,15 +88,15 @@ impl<'a> Candidate<'a> {
         (reported.unwrap_or_else(fallback), None)
     }
 
-    /// The names it may have, best first. Never ends.
+    /// The possible names, best first. Never ends.
     fn options(&self, choice: &str) -> impl Iterator<Item = String> {
         let base = self.runtime_name().unwrap_or(choice).to_owned();
         let short_id = self.short_id();
         let room = base.floor_char_boundary(NAME_BYTES - 1 - short_id.len());
-        // Where the digits are the name already, they distinguish nothing.
+        // If the name is the short ID already, appending the short ID would not make it unique.
         let with_id = (base != short_id).then(|| format!("{}-{short_id}", &base[..room]));
         let id = self.id.to_owned();
-        // The id itself may be taken by a container that somebody named so.
+        // Even the ID may be taken, by a container that a user gave this name.
         let numbered = (2_u64..).map(move |number| format!("{id}-{number}"));
         let named = [Some(choice.to_owned()), Some(base), with_id, Some(self.id.to_owned())];
         named.into_iter().flatten().chain(numbered).map(cut)
@@ -111,8 +112,8 @@ fn known(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// The names of all containers, in their order. No two that compete within one namespace and pod get the same, whatever
-/// they are called, as long as their ids differ. A name does not depend on the order of the containers.
+/// The names of all containers, in the order of `containers`. Competing containers in the same pod get different names
+/// if their IDs differ. The names do not depend on the order of the containers.
 #[must_use]
 pub fn assign(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<Assigned> {
     let ids: HashSet<&str> = containers.iter().filter(|one| one.competes).map(|one| one.id).collect();
@@ -122,7 +123,7 @@ pub fn assign(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<Assigned>
         one.assigned.filter(|assigned| assigned.choice == *choice).map(|assigned| assigned.name.as_str())
     };
     let mut order: Vec<usize> = (0..containers.len()).collect();
-    // Those that have a name come first, then the older ones.
+    // Containers that keep their name come first, then the others by age.
     order.sort_unstable_by_key(|&index| {
         let one = &containers[index];
         (kept(index).is_none(), one.age_rank, one.id)
@@ -134,7 +135,7 @@ pub fn assign(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<Assigned>
         let pod = one.pod();
         let mut options = kept(index).map(str::to_owned).into_iter().chain(one.options(choice));
         let is_free = |name: &String| {
-            // An id is left to the container that has it.
+            // An ID is reserved for its container.
             let is_others_id = name != one.id && ids.contains(name.as_str());
             !one.competes || (!is_others_id && !taken.contains(&(pod, name.clone())))
         };
@@ -151,7 +152,7 @@ pub fn assign(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<Assigned>
     assigned.collect()
 }
 
-/// The image without registry, tag and digest. `None` where it is given by its id.
+/// The image without registry, tag and digest. `None` if the image is given by ID.
 fn basename(image: &str) -> Option<&str> {
     let image = image.split_once('@').map_or(image, |(image, _digest)| image);
     let last = image.rsplit('/').next()?;

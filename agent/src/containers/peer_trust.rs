@@ -1,24 +1,24 @@
-//! Whose a runtime's socket is. Root's daemons may have as many containers as the agent can hold. The owner of another
-//! socket only decides what their own containers are called, so less memory is spent on what such a socket says.
+//! Limits for runtime sockets, by the user who listens. A daemon of root may have as many containers as the agent can
+//! hold. A listener of another user only names that user's containers, so the agent spends less memory on it.
 
 use tokio::net::UnixStream;
 
-/// How much of what a socket says is taken in.
+/// How much data is accepted from a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// The peer is root, or the user whom the agent itself runs as.
+    /// The listener is root, or the user that the agent runs as.
     Full,
-    /// The peer is another user.
+    /// The listener is another user.
     Limited,
 }
 
-/// Most bytes of one response of a peer that is trusted less.
+/// Maximum size of a response from a peer with limited trust, in bytes.
 const LIMITED_BYTES: usize = 2 << 20;
-/// Most containers of one listing of such a peer.
+/// Maximum number of containers in a listing from such a peer.
 const LIMITED_CONTAINERS: usize = 1024;
 
 impl Trust {
-    /// The lower of a limit in bytes and of what this peer may send.
+    /// The lower of `bytes` and the limit for this peer.
     pub(super) fn limit(self, bytes: usize) -> usize {
         match self {
             Self::Full => bytes,
@@ -26,7 +26,7 @@ impl Trust {
         }
     }
 
-    /// The same for the containers of a listing.
+    /// The lower of `most` containers and the limit for this peer.
     pub(super) fn containers(self, most: usize) -> usize {
         match self {
             Self::Full => most,
@@ -35,7 +35,7 @@ impl Trust {
     }
 }
 
-/// By who listens at the socket's other end; unknown ones are trusted less.
+/// The trust in the process that listens on the socket; limited if its user is unknown.
 pub(super) fn of(stream: &UnixStream) -> Trust {
     // SAFETY: no preconditions.
     let ours = unsafe { libc::geteuid() };
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_of_our_own_is_trusted_and_limits_only_shrink() {
+    fn a_socket_of_our_own_has_full_trust_and_limits_never_grow() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (near, _far) = UnixStream::pair().unwrap();

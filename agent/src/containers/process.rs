@@ -1,10 +1,10 @@
-//! Finds a process of a container, through which its namespaces and mounts can be read.
+//! Finds a process of a container, to read the container's namespaces and mounts.
 //!
-//! Whatever needs "some process of this container" asks [`any_of`]. It leaves out containers that are nested
-//! in this one (Docker in Docker, a Kubernetes node in a container): their processes have other networks and other roots.
+//! Callers that need any process of a container use [`any_of`]. It skips containers that are nested in this one (Docker
+//! in Docker, a Kubernetes node in a container), because their processes have other networks and other roots.
 //!
-//! Process ids come from `cgroup.procs`, which the kernel writes for the reader's PID namespace. They are only valid in a
-//! procfs of the same namespace, which [`same_namespace`] checks.
+//! Process IDs come from `cgroup.procs`, where the kernel gives them in the reader's PID namespace. They are only valid
+//! in a procfs of the same namespace, which [`same_namespace`] checks.
 
 use std::{
     fs::{self, File},
@@ -23,14 +23,14 @@ use crate::{
     },
 };
 
-/// Most bytes of a process list that are read; enough for some thousand processes.
+/// Maximum number of bytes read of a process list; enough for some thousand processes.
 const LIST_BYTES: u64 = 64 * 1024;
-/// Most nested cgroups that are searched for a process.
+/// Maximum number of nested cgroups that are searched for a process.
 const NESTED_MAX: usize = 64;
 /// What to do if the agent is in a PID namespace of its own.
 const REMEDY_PID_NAMESPACE: &str = "set hostPID: true (Kubernetes) or --pid=host (Docker)";
 
-/// The id of any process in the container, as text. `None` if it has none.
+/// The ID of any process in the container, as text. `None` if the container has no process.
 ///
 /// # Errors
 /// If the container has processes, but all of them are hidden from the agent's PID namespace.
@@ -61,28 +61,28 @@ pub fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
     fs::metadata(proc_root.join(process).join("ns/net")).map(|metadata| metadata.ino())
 }
 
-/// The inode number of the host's network namespace. If process 1 cannot be seen, the agent's own is taken for it.
+/// The inode number of the host's network namespace. If process 1 is not visible, the agent's own namespace is used.
 pub fn host_network_namespace(proc_root: &Path) -> anyhow::Result<u64> {
     network_namespace(proc_root, "1")
         .or_else(|_| network_namespace(proc_root, "self"))
         .context("find the host's network namespace")
 }
 
-/// Checks that process ids which the kernel gives this process are those of the procfs at `proc_root`.
+/// Checks that the process IDs which the agent sees are those of the procfs at `proc_root`.
 ///
 /// # Errors
 /// If that procfs belongs to another PID namespace; the text contains the remedy.
 pub fn same_namespace(proc_root: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         host::shares_process_ids(proc_root),
-        "look up containers' processes: {} belongs to another PID namespace than the agent, so process ids mean \
+        "look up containers' processes: {} belongs to another PID namespace than the agent, so process IDs refer to \
          different processes there; {REMEDY_PID_NAMESPACE}",
         proc_root.display()
     );
     Ok(())
 }
 
-/// Why processes of containers cannot be looked at, completely or for most containers. `None` if they can.
+/// Why the agent cannot inspect processes of containers, of all or of most containers. `None` if it can.
 pub fn limitation(layout: &Layout, proc_root: &Path) -> Option<String> {
     if let Err(error) = same_namespace(proc_root) {
         return Some(format!("{error:#}"));
@@ -97,7 +97,7 @@ pub fn limitation(layout: &Layout, proc_root: &Path) -> Option<String> {
     })
 }
 
-/// `cgroup.procs` has 0 for a process that the reader's PID namespace does not show.
+/// `cgroup.procs` has 0 for a process that is not visible in the reader's PID namespace.
 fn is_hidden(line: &str) -> bool {
     line == "0"
 }
@@ -106,8 +106,8 @@ fn is_number(line: &str) -> bool {
     !is_hidden(line) && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The container's cgroup and those nested in it, where some runtimes put the processes, without those of nested
-/// containers: in the tree that is walked; then, for containers that are not in it, in v1's.
+/// The container's cgroup and the cgroups nested in it, where some runtimes put the processes, without those of nested
+/// containers. The tree that is walked comes first, then v1's trees, for containers that are only in those.
 fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathBuf> {
     let told = layout.told().get();
     let id_at = move |path: &str| {
@@ -127,7 +127,7 @@ fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathB
                 break;
             }
             let path = format!("{path}/{}", entry.file_name().to_string_lossy());
-            // A cgroup that repeats the container's own id is a part of the container.
+            // A cgroup that repeats the container's own ID is a part of the container.
             if id_at(&path).is_none_or(|id| Some(id) == own) {
                 left -= 1;
                 pending.push((entry.path(), path));
@@ -137,7 +137,7 @@ fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathB
     })
 }
 
-/// The list of processes of one cgroup, up to a limit. A cgroup of threads refuses to give one.
+/// The process list of one cgroup, up to a limit. Fails for a threaded cgroup.
 fn processes(directory: &Path) -> io::Result<String> {
     let mut list = Vec::new();
     File::open(directory.join("cgroup.procs"))?.take(LIST_BYTES).read_to_end(&mut list)?;
@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn an_outer_container_whose_only_processes_are_a_nested_ones_has_none() {
+    fn an_outer_container_with_only_processes_of_a_nested_container_has_none() {
         let outer = format!("/docker/{OUTER}");
         let (_root, layout) = tree(&[(&format!("docker/{OUTER}/docker/{INNER}"), "20\n")]);
         assert_eq!(any_of(&layout, &outer).unwrap(), None);
-        // By its path alone it is no container; a runtime has reported it.
+        // The path alone does not make this cgroup a container; a runtime has reported it.
         let (_root, layout) = tree(&[(&format!("docker/{OUTER}/default/web"), "20\n")]);
         let web = crate::containers::cgroup::ToldCgroup {
             id: "web".into(),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_cgroup_with_the_containers_own_id_is_a_part_of_it() {
+    fn a_nested_cgroup_with_the_containers_own_id_is_a_part_of_the_container() {
         let outer = format!("/docker/{OUTER}");
         let (_root, layout) = tree(&[(&format!("docker/{OUTER}/docker/{OUTER}"), "20\n")]);
         assert_eq!(any_of(&layout, &outer).unwrap().as_deref(), Some("20"));

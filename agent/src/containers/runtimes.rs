@@ -1,6 +1,6 @@
-//! Who is asked for names: for each configured socket the watcher that speaks its language, and the files. A watcher
-//! starts when its socket is there; until then it costs a look every [`LOOK_PERIOD`]. Docker's is asked from the start, so
-//! that its absence shows.
+//! Starts the sources of metadata: one watcher per configured socket, with the API of its runtime, and the reader of
+//! files. A watcher starts once its socket exists; until then it costs one check every [`LOOK_PERIOD`]. The watcher of
+//! Docker's main socket starts at once, so that a missing Docker is shown as disconnected.
 
 use std::{os::unix::fs::FileTypeExt as _, path::Path, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::config::Config;
 use crate::containers::source::Source;
 use crate::snapshot::identity::Runtime;
 
-/// Between two looks for a socket.
+/// The time between two checks whether a socket exists.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
 
-/// Starts all watchers on the current runtime. They ask for the sizes of writable layers every `layer_sizes_period`, if
-/// anything reads those.
+/// Starts all watchers on the current runtime. If `layer_sizes_period` is set, they also request the sizes of writable
+/// layers at this interval.
 pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<Duration>) {
     let labels = || config.containers.labels.clone();
     if let Some(socket) = config.docker.socket().map(Path::to_owned) {
@@ -28,7 +28,7 @@ pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<
         let watcher = Watcher::<DockerApi>::new(Runtime::Docker.into(), socket, labels(), directory.clone());
         tokio::spawn(watcher.watch());
     }
-    // Docker's first socket has the number 0.
+    // Number 0 is Docker's main socket.
     for (number, socket) in config.docker.extra_sockets().iter().enumerate() {
         let source = Source::socket(Runtime::Docker, number + 1);
         begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
@@ -41,7 +41,7 @@ pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<
         let source = Source::socket(Runtime::Containerd, number);
         begin(Watcher::<ContainerdApi>::new(source, socket.clone(), labels(), directory.clone()));
     }
-    // Beside containerd's own, whose sockets they may share.
+    // CRI sockets may be containerd's own sockets, so their numbers follow those of containerd.
     let first = config.containerd.sockets.len();
     for (number, socket) in config.cri.sockets.iter().enumerate() {
         let source = Source::socket(cri_runtime(socket), first + number);
@@ -57,18 +57,18 @@ pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<
     let (roots, labels, directory) = (config.paths.clone(), labels(), directory.clone());
     tokio::spawn(async move {
         let watch = || files::watch(roots.clone(), labels.clone(), directory.clone());
-        restarted("the reader of names from files", PACE, watch).await
+        restarted("the reader of metadata files", PACE, watch).await
     });
 }
 
-/// Of the runtimes that speak CRI: by its socket's name, as it tells its own only when asked.
+/// The runtime behind a CRI socket, by the name of the socket: the API reports the runtime only after a connection.
 #[must_use]
 pub fn cri_runtime(socket: &Path) -> Runtime {
     let crio = socket.file_name().is_some_and(|name| name.to_string_lossy().contains("crio"));
     if crio { Runtime::CriO } else { Runtime::Containerd }
 }
 
-/// Whether a socket is there, be it that nobody answers.
+/// True if the socket exists, even if no process listens on it.
 #[must_use]
 pub fn is_there(socket: &Path) -> bool {
     std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket())
@@ -79,14 +79,14 @@ where
     Watcher<Language>: Follow,
 {
     if is_there(&watcher.socket) {
-        // So that the first snapshot waits for its names.
+        // The first snapshot waits for registered runtimes.
         watcher.directory.register(watcher.source);
     }
     tokio::spawn(async move {
         while !is_there(&watcher.socket) {
             tokio::time::sleep(LOOK_PERIOD).await;
         }
-        // Boxed, as it is much larger than what waits.
+        // Boxed, because this future is much larger than the waiting one.
         Box::pin(watcher.watch()).await
     });
 }
@@ -102,13 +102,13 @@ mod tests {
     };
 
     #[test]
-    fn crios_socket_is_known_by_its_name() {
+    fn the_cri_o_socket_is_recognized_by_its_name() {
         assert_eq!(cri_runtime(Path::new("/run/crio/crio.sock")), Runtime::CriO);
         assert_eq!(cri_runtime(Path::new("/run/containerd/containerd.sock")), Runtime::Containerd);
     }
 
     #[test]
-    fn a_runtime_whose_socket_is_not_there_is_not_asked_and_not_missed() {
+    fn a_runtime_without_a_socket_is_neither_queried_nor_shown_as_disconnected() {
         let nowhere = |name: &str| vec![PathBuf::from(format!("/nowhere/{name}.sock"))];
         let config = Config {
             docker: config::Docker { extra_sockets: nowhere("docker"), ..config::Docker::off() },
@@ -128,8 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn the_watcher_of_layer_sizes_is_started_again_after_a_panic() {
-        // Whoever does not offer sizes is asked again after so many periods; that many of this one overflow.
+    fn the_watcher_of_layer_sizes_is_restarted_after_a_panic() {
+        // If sizes are unsupported, the retry pause is a multiple of the period. With this period it overflows and
+        // panics.
         let period = Duration::MAX;
         let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
         let config = Config {
@@ -143,18 +144,18 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             start(&config, &directory, Some(period));
-            let asked_again = async {
+            let requested_again = async {
                 while peer.calls("ListContainerStats") < 2 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            assert!(tokio::time::timeout(Duration::from_secs(10), asked_again).await.is_ok());
+            assert!(tokio::time::timeout(Duration::from_secs(10), requested_again).await.is_ok());
         });
     }
 
-    /// Not every task can be made to panic, so the text of this file is looked at.
+    /// Not every task can be made to panic, so this test reads the source code.
     #[test]
-    fn every_task_is_a_watcher_or_is_started_again_after_a_panic() {
+    fn every_task_is_a_watcher_or_is_restarted_after_a_panic() {
         let code = include_str!("runtimes.rs").split("#[cfg(test)]").next().unwrap();
         let tasks: Vec<_> = code.split("tokio::spawn(").skip(1).collect();
         assert_eq!(tasks.len(), 4);
@@ -167,7 +168,7 @@ mod tests {
     fn two_sockets_of_one_runtime_are_two_sources_and_one_row() {
         let directory = tempfile::tempdir().unwrap();
         let sockets: Vec<_> = ["a.sock", "b.sock"].map(|name| directory.path().join(name)).to_vec();
-        // Both hang.
+        // Neither listener accepts connections.
         let _listeners: Vec<_> =
             sockets.iter().map(|socket| std::os::unix::net::UnixListener::bind(socket).unwrap()).collect();
         let config = Config {
@@ -183,7 +184,7 @@ mod tests {
         assert!(!directory.first_listing_done());
         assert_eq!(directory.runtimes().len(), 1);
         directory.set_connected(Source::socket(Runtime::Podman, 0), Ok(()));
-        assert!(directory.runtimes()[0].1.is_err(), "the other does not answer yet");
+        assert!(directory.runtimes()[0].1.is_err(), "the other socket does not respond yet");
         directory.set_connected(Source::socket(Runtime::Podman, 1), Ok(()));
         assert_eq!(directory.runtimes(), [(Runtime::Podman, Ok(()))]);
     }

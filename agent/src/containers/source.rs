@@ -1,18 +1,18 @@
-//! Where facts about a container come from.
+//! Sources of container metadata.
 
 use crate::snapshot::identity::Runtime;
 
-/// A source of facts about containers: one socket of a runtime, or the files that runtimes leave.
+/// A source of container metadata: one socket of a runtime, or the files of a runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Source {
     /// The runtime.
     pub runtime: Runtime,
-    /// Its sockets in the order in which they were configured, or [`Source::FILES`].
+    /// The position of the socket in the configuration, or [`Source::FILES`].
     number: u16,
 }
 
 impl Source {
-    /// Files have been read but cannot be asked again: a source that answers has newer facts.
+    /// Files are read only once, so a socket has newer metadata and takes precedence.
     const FILES: u16 = u16::MAX;
 
     /// A socket of `runtime`; `number` distinguishes its sockets.
@@ -21,7 +21,7 @@ impl Source {
         Self { runtime, number: u16::try_from(number).unwrap_or(Self::FILES - 1).min(Self::FILES - 1) }
     }
 
-    /// Files that `runtime` has left.
+    /// The files of `runtime`.
     #[must_use]
     pub const fn files(runtime: Runtime) -> Self {
         Self { runtime, number: Self::FILES }
@@ -38,7 +38,7 @@ impl Source {
 }
 
 impl From<Runtime> for Source {
-    /// Its first socket.
+    /// The first socket of the runtime.
     fn from(runtime: Runtime) -> Self {
         Self { runtime, number: 0 }
     }

@@ -1,6 +1,6 @@
-//! Which containers there are: built from kernel events and tree walks, named from the [`Directory`].
+//! All tracked containers: discovered by kernel events and tree walks, named from the [`Directory`].
 //!
-//! Pure bookkeeping: it opens no files and knows no maps, so that the tick alone decides when to read.
+//! Bookkeeping only: the tracker opens no files and no maps, so that the tick alone decides when to read.
 
 mod entry;
 mod names;
@@ -22,46 +22,47 @@ use crate::{
     snapshot::{ContainerRow, lifecycle::Lifecycle, oom::OomKills},
 };
 
-/// A container that is tracked.
+/// A tracked container.
 #[derive(Clone, Debug)]
 pub struct Container {
-    /// Never used twice in a run of the agent: collectors file what they hold for a container under it.
+    /// Never reused while the agent runs. Collectors store their data of a container under this key.
     pub key: u64,
-    /// Who it is, as far as known by now.
+    /// The container's identity, as far as known.
     pub identity: Arc<Identity>,
-    /// Its cgroup's id: the inode number of its directory in the hierarchy that is walked.
+    /// The cgroup ID: the inode number of the cgroup's directory in the hierarchy that is walked.
     pub cgroup_id: u64,
-    /// The index of its counters in the kernel maps; `None` where the kernel counts it with the untracked.
+    /// The index of its counters in the kernel maps. `None` if the kernel counts it among the untracked ones.
     pub slot: Option<u32>,
 }
 
-/// A container that has just become known.
+/// A newly discovered container.
 #[derive(Clone, Debug)]
 pub struct Sighting<'a> {
-    /// The runtime's id.
+    /// The container ID.
     pub id: &'a str,
-    /// What made it, as its path tells.
+    /// The runtime that created the container, according to the cgroup path.
     pub runtime: Runtime,
-    /// Its cgroup's path.
+    /// The cgroup path.
     pub cgroup_path: &'a str,
-    /// Its cgroup's id.
+    /// The cgroup ID.
     pub cgroup_id: u64,
-    /// Its slot, if it has one.
+    /// The slot, if there is one.
     pub slot: Option<u32>,
-    /// When its cgroup was made, as far as known.
+    /// When the cgroup was created, if known.
     pub made_at: Option<SystemTime>,
 }
 
-/// All containers, living and lately ended.
+/// All live containers and the recently ended ones.
 pub struct Tracker {
     directory: Directory,
     renames: Renames,
     keep_ended: Duration,
     most_ended: usize,
     entries: BTreeMap<u64, Entry>,
-    /// Keys of the living.
+    /// Keys of live containers by cgroup ID.
     by_cgroup: HashMap<u64, u64>,
-    /// Keys of all entries, each list in ascending order. A storm of starts must not search through those that ended.
+    /// Keys of all entries by container ID, in ascending order, so that a burst of starts does not search all
+    /// tombstones.
     by_id: HashMap<String, Vec<u64>>,
     next_key: u64,
     names_seen: u64,
@@ -71,7 +72,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Tracks nothing yet. At most `most_ended` ended containers are kept, whatever their age.
+    /// Creates an empty tracker. It keeps at most `most_ended` ended containers, even if they are recent.
     #[must_use]
     pub fn new(directory: Directory, rename: Vec<Rename>, keep_ended: Duration, most_ended: usize) -> Self {
         Self {
@@ -90,19 +91,19 @@ impl Tracker {
         }
     }
 
-    /// Gives back memory that tables have kept from when they were larger.
+    /// Frees memory that is left over from when the tables were larger.
     pub fn shrink(&mut self) {
         self.by_cgroup.shrink_to_fit();
         self.by_id.shrink_to_fit();
     }
 
-    /// The living container whose own cgroup this is.
+    /// The live container of this cgroup; a cgroup nested in the container does not count.
     #[must_use]
     pub fn key_of_cgroup(&self, cgroup_id: u64) -> Option<u64> {
         self.by_cgroup.get(&cgroup_id).copied()
     }
 
-    /// The living container of that id and path.
+    /// The live container with this ID and cgroup path.
     #[must_use]
     pub fn key_of(&self, id: &str, cgroup_path: &str) -> Option<u64> {
         let same = |entry: &&Entry| {
@@ -111,18 +112,18 @@ impl Tracker {
         self.of_id(id).find(same).map(|entry| entry.container.key)
     }
 
-    /// The living container of that id.
+    /// The live container with this ID.
     #[must_use]
     pub fn key_of_id(&self, id: &str) -> Option<u64> {
         self.of_id(id).find(|entry| entry.row.ended_at.is_none()).map(|entry| entry.container.key)
     }
 
-    /// The entries of one id, the oldest first.
+    /// The entries with this ID, oldest first.
     fn of_id(&self, id: &str) -> impl DoubleEndedIterator<Item = &Entry> {
         self.by_id.get(id).into_iter().flatten().filter_map(|key| self.entries.get(key))
     }
 
-    /// Takes an entry out of all tables.
+    /// Removes an entry from all tables.
     fn take(&mut self, key: u64) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
         if entry.ended.is_none() {
@@ -138,8 +139,8 @@ impl Tracker {
         Some(entry)
     }
 
-    /// Begins to track a container. An ended one of the same id is its earlier run: its row makes way, and what it has
-    /// counted is added to what the new one counts.
+    /// Starts to track a container. An ended container with the same ID is an earlier run: the new row replaces its
+    /// row, and its counters are added to those of the new run.
     pub fn add(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
         let (mut row_before, mut path_is_proven) = (None, false);
         let (mut oom, mut life, mut earlier_lives, mut assigned, mut predecessor) =
@@ -207,7 +208,7 @@ impl Tracker {
         key
     }
 
-    /// The container has ended: its row stays as it was last read.
+    /// Marks a container as ended. Its row keeps the values of its last reading.
     pub fn end(&mut self, key: u64, now: Moment) {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.row.ended_at = Some(now.wall);
@@ -219,35 +220,35 @@ impl Tracker {
         }
     }
 
-    /// What was taken for a container is none: it leaves no row behind.
+    /// Removes an entry that turned out not to be a container, with its row.
     pub fn disown(&mut self, key: u64) {
         self.stale_names |= self.take(key).is_some();
     }
 
-    /// The cgroup path of the last run of this id that has ended, while its row is kept.
+    /// The cgroup path of the last ended run of this ID, while its row is kept.
     #[must_use]
     pub fn path_before(&self, id: &str) -> Option<&str> {
         let before = |entry: &&Entry| entry.row.ended_at.is_some();
         self.of_id(id).rfind(before).map(|entry| entry.container.identity.cgroup_path.as_str())
     }
 
-    /// Ended containers whose final counters were dropped before they were scraped.
+    /// The number of ended containers that were dropped before their final counters were scraped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Warns of the user's rename rules that have matched no container, each once.
+    /// Logs a warning, once per rule, for the user's rename rules that have not matched any container.
     pub fn warn_of_idle_renames(&mut self) {
         self.renames.warn_of_idle();
     }
 
-    /// One entry.
+    /// The entry with this key.
     pub fn get_mut(&mut self, key: u64) -> Option<&mut Entry> {
         self.entries.get_mut(&key)
     }
 
-    /// The living.
+    /// The live containers.
     pub fn living(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none())
     }

@@ -1,6 +1,5 @@
-//! What watching a runtime takes, whatever it speaks: one socket, whose connections are made again for ever, after pauses
-//! that grow. Whether one stands is told to the [`Directory`] and, once, to the log. Costs a timer while there is no
-//! connection.
+//! The part of watching a runtime that all APIs share: connects to one socket, reconnects after growing pauses, and
+//! reports the connection state to the [`Directory`] and, once, to the log. Costs one timer while disconnected.
 
 use std::{
     any::Any,
@@ -20,18 +19,18 @@ use tokio::time::{Instant, sleep, timeout};
 use super::directory::Directory;
 use crate::containers::source::Source;
 
-/// How long things may take.
+/// Timeouts and pauses of a watcher.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Any answer.
+    /// Timeout of a response.
     pub(super) answer: Duration,
-    /// A connection may be silent for so long until it is checked that the runtime still lives.
+    /// After this time without data, the watcher checks that the runtime still responds.
     pub(super) silence: Duration,
-    /// The first pause before a new attempt; each next one is twice as long.
+    /// The first pause before reconnecting. Each further pause is twice as long.
     pub(super) pause_min: Duration,
-    /// The longest pause. A connection that held for longer makes the pauses short again.
+    /// The longest pause. A connection that lasted longer resets the pause to `pause_min`.
     pub(super) pause_max: Duration,
-    /// Until one that does not offer what it is asked for is asked again.
+    /// The pause before a retry if the runtime does not support the API.
     pub(super) not_offered: Duration,
 }
 
@@ -44,70 +43,70 @@ pub(super) const PACE: Pace = Pace {
 };
 
 impl Pace {
-    /// An answer in time, from `socket`.
+    /// Awaits a response from `socket` until the timeout.
     pub(super) async fn answer<T, E: Into<anyhow::Error>>(
         &self,
         socket: &Path,
-        question: impl Future<Output = Result<T, E>>,
+        request: impl Future<Output = Result<T, E>>,
     ) -> anyhow::Result<T> {
-        let answer = timeout(self.answer, question).await;
-        answer
-            .with_context(|| format!("no answer from {} in {:?}", socket.display(), self.answer))?
+        let response = timeout(self.answer, request).await;
+        response
+            .with_context(|| format!("no response from {} within {:?}", socket.display(), self.answer))?
             .map_err(Into::into)
     }
 }
 
-/// The runtime answers, but does not speak what it was asked in, as containerd without its Kubernetes plugin.
+/// The runtime responds but does not support the API, such as containerd without its Kubernetes plugin.
 #[derive(Debug)]
 pub(super) struct NotOffered;
 
 impl fmt::Display for NotOffered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not offered")
+        f.write_str("not supported")
     }
 }
 
 impl std::error::Error for NotOffered {}
 
-/// A runtime's socket, and what is done with what it tells. `Language` is what is spoken there:
+/// Watches the socket of a runtime and stores what the runtime reports. `Language` is the API:
 /// [`DockerApi`](super::docker::DockerApi), [`ContainerdApi`](super::containerd::ContainerdApi) or
 /// [`CriApi`](super::cri::CriApi).
 pub struct Watcher<Language> {
     pub(super) pace: Pace,
     pub(super) source: Source,
     pub(super) socket: PathBuf,
-    /// Which labels are kept: exact names, or a prefix and `*`.
+    /// The labels to keep: exact names, or prefixes followed by `*`.
     pub(super) label_filter: Vec<String>,
     pub(super) directory: Directory,
     language: PhantomData<fn() -> Language>,
 }
 
-/// One connection after the other.
+/// The client of one runtime API.
 pub trait Follow {
-    /// Learns all there is to learn and follows the changes until something goes wrong.
+    /// Connects, lists all containers, and follows their changes until an error occurs.
     fn follow(&self) -> impl Future<Output = anyhow::Result<Infallible>> + Send;
 }
 
 impl<Language> Watcher<Language> {
-    /// One that will keep `directory` in step with the runtime behind `socket`. `label_filter` says which labels are
-    /// kept: exact names, or a prefix and `*`.
+    /// Creates a watcher that updates `directory` from the runtime behind `socket`. `label_filter` has the labels to
+    /// keep: exact names, or prefixes followed by `*`.
     #[must_use]
     pub fn new(source: Source, socket: PathBuf, label_filter: Vec<String>, directory: Directory) -> Self {
         Self { pace: PACE, source, socket, label_filter, directory, language: PhantomData }
     }
 
-    /// With another pace.
+    /// Replaces the timeouts.
     #[cfg(test)]
     pub(super) fn at(self, pace: Pace) -> Self {
         Self { pace, ..self }
     }
 
-    /// An answer in time.
+    /// Awaits a response until the timeout.
     pub(super) async fn answer<T, E: Into<anyhow::Error>>(
         &self,
-        question: impl Future<Output = Result<T, E>>,
+        request: impl Future<Output = Result<T, E>>,
     ) -> anyhow::Result<T> {
-        self.pace.answer(&self.socket, question).await
+        self.pace.answer(&self.socket, request).await
     }
 }
 
@@ -115,8 +114,8 @@ impl<Language> Watcher<Language>
 where
     Self: Follow,
 {
-    /// Watches for ever: a runtime that is not there, hangs, restarts or talks nonsense is tried again with a growing
-    /// pause, as is a watcher that panics; one that does not offer what it is asked for every minute.
+    /// Watches forever. If the runtime is missing, hangs, restarts or sends invalid data, or if the watcher panics, it
+    /// reconnects after a growing pause. If the runtime does not support the API, it retries every minute.
     pub async fn watch(self) -> Infallible {
         let Self { pace, source, directory, .. } = &self;
         directory.register(*source);
@@ -124,14 +123,14 @@ where
         let mut pause = pace.pause_min;
         loop {
             let begun = Instant::now();
-            // A panic must not leave the runtime unwatched and shown as connected.
+            // After a panic, the runtime must neither stay unwatched nor be shown as connected.
             let error = match AssertUnwindSafe(self.follow()).catch_unwind().await {
                 Ok(Err(error)) => error,
                 Err(panic) => anyhow::anyhow!("its watcher panicked: {}", panic_text(panic.as_ref())),
             };
             if error.is::<NotOffered>() {
                 directory.unregister(*source);
-                tracing::debug!("{name} does not offer what it was asked for");
+                tracing::debug!("{name} does not support this API");
                 sleep(pace.not_offered).await;
                 continue;
             }
@@ -150,7 +149,7 @@ where
     }
 }
 
-/// Runs a task that never ends by itself; one that panics is started again after a pause that grows.
+/// Runs a task that never ends by itself. If the task panics, it is restarted after a growing pause.
 pub(super) async fn restarted<F: Future<Output = Infallible>>(
     name: &str,
     pace: Pace,
@@ -163,7 +162,7 @@ pub(super) async fn restarted<F: Future<Output = Infallible>>(
             Ok(never) => match never {},
             Err(panic) => panic,
         };
-        tracing::error!("{name} panicked and is started again: {}", panic_text(panic.as_ref()));
+        tracing::error!("{name} panicked and will be restarted: {}", panic_text(panic.as_ref()));
         if begun.elapsed() > pace.pause_max {
             pause = pace.pause_min;
         }
@@ -172,7 +171,7 @@ pub(super) async fn restarted<F: Future<Output = Infallible>>(
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
@@ -193,7 +192,7 @@ mod tests {
         not_offered: Duration::from_millis(40),
     };
 
-    /// Panics twice while connected, and works then.
+    /// Panics on its first two connections, then works.
     enum Clumsy {}
 
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_panics_is_started_again() {
+    fn a_task_that_panics_is_restarted() {
         run(async {
             let starts = AtomicUsize::new(0);
             let task = restarted("a test", HASTY, async || {

@@ -1,7 +1,7 @@
-//! Which cgroups named after a container are the container, and which containers run.
+//! Decides which of the cgroups with a container's ID in their names is the container, and which containers run.
 //!
-//! Whoever may make a cgroup may name it after another's container. Such a cgroup is not tracked: it gets no row, no name
-//! and no counters, now or when the container has ended.
+//! Anyone who can create a cgroup can name it after another user's container. Such a cgroup is not tracked: it gets no
+//! row, no name and no counters, neither now nor after the container has ended.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,22 +12,22 @@ use crate::containers::{
     directory::{Directory, Reported},
 };
 
-/// A container that is known to have processes, or to have ended, is looked into at one of so many ticks. Both are looked
-/// into sooner if there is news: the kernel reports that the cgroup became empty, or the runtime that the container runs.
+/// A container that has processes or has ended is checked for processes only every few ticks. It is checked sooner
+/// after news: the kernel reports that the cgroup became empty, or the runtime that the container runs.
 const LOOK_EVERY_TICKS: u64 = 10;
-/// Most refused cgroups that are remembered, to be judged again when a runtime reports something.
+/// Maximum number of rejected cgroups that are remembered, to check them again when a runtime reports a change.
 const REFUSED_MAX: usize = 4096;
 
-/// Cgroups that are named after a container and are none.
+/// Cgroups that are named after a container but rejected.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// Their ids by path.
+    /// Their IDs by path.
     refused: HashMap<String, u64>,
     lives_seen: u64,
 }
 
 impl Claims {
-    /// True once after runtimes have reported something that may make a refused cgroup a container.
+    /// True once after runtimes have reported a change that may turn a rejected cgroup into a container.
     pub(super) fn may_have_changed(&mut self, directory: &Directory) -> bool {
         let lives = directory.lives_generation();
         !self.refused.is_empty() && std::mem::replace(&mut self.lives_seen, lives) != lives
@@ -41,19 +41,19 @@ impl Claims {
         }
     }
 
-    /// Logs a cgroup once.
+    /// Rejects a cgroup, and logs that once.
     fn refuse(&mut self, path: &str, cgroup_id: u64, reason: &str) {
         if self.refused.len() < REFUSED_MAX
             && self.refused.insert(path.to_owned(), cgroup_id) != Some(cgroup_id)
         {
-            tracing::info!("cgroup {path} is named after a container and is not treated as one: {reason}");
+            tracing::info!("cgroup {path} is named after a container but not treated as one: {reason}");
         }
     }
 }
 
 impl Engine {
-    /// Whether a cgroup that is not tracked is the container of that id. What was taken for it so far makes way if the new
-    /// one has the better claim.
+    /// Whether an untracked cgroup is the container with this ID. The cgroup that was taken for the container so far is
+    /// dropped if the new one has the better claim.
     pub(super) fn is_container(&mut self, id: &str, path: &str, cgroup_id: u64, now: Moment) -> bool {
         let known_path = self.tracker.path_before(id) == Some(path);
         if let Some(rival) = self.rival(id, now) {
@@ -67,7 +67,7 @@ impl Engine {
             self.claims.refuse(&rival.path, rival.cgroup_id, &format!("the container is {path}"));
             return true;
         }
-        // A runtime starts a container again where it was. What its runtime reports may be of the run that has just ended.
+        // A runtime restarts a container at the same path. The state that it reports may be that of the run just ended.
         let moved = !known_path && self.tracker.path_before(id).is_some();
         let ended = matches!(self.directory.reported(id), Reported::Ended | Reported::NotYet);
         let refused = moved || (ended && self.claim(id, path, cgroup_id, known_path).is_doubtful());
@@ -79,7 +79,7 @@ impl Engine {
         !refused
     }
 
-    /// The living container of that id. One whose cgroup has gone, which the kernel's event was lost of, is ended.
+    /// The live container with this ID. If its cgroup is gone because the exit event was lost, the container is ended.
     fn rival(&mut self, id: &str, now: Moment) -> Option<Rival> {
         let key = self.tracker.key_of_id(id)?;
         let entry = self.tracker.get_mut(key)?;
@@ -97,7 +97,7 @@ impl Engine {
         Claim::of(&self.layout, path, cgroup_id, is_told || known_path)
     }
 
-    /// Stops tracking what is no container, and leaves nothing of it.
+    /// Stops tracking a cgroup that is not a container, and removes all its data.
     fn disown(&mut self, key: u64) {
         let Some(entry) = self.tracker.get_mut(key) else { return };
         let container = entry.container.clone();
@@ -113,20 +113,21 @@ impl Engine {
         for cgroup_id in nested.into_iter().chain([container.cgroup_id]) {
             kernel.slots.leave(cgroup_id);
         }
-        // A slot that the kernel has claimed for it comes back when it is removed.
+        // A slot that the kernel assigned is returned when the cgroup is removed.
         if let Some(slot) = container.slot.filter(|_| !claimed_by_kernel) {
             self.give_back(slot, container.cgroup_id);
         }
     }
 
-    /// Looks whether a container has processes.
+    /// Checks whether a container has processes.
     pub(super) fn look_into(&mut self, key: u64) {
         if let Some(entry) = self.tracker.get_mut(key) {
             entry.look(self.layout.populated(&entry.container.identity.cgroup_path));
         }
     }
 
-    /// Looks into those that may have changed: the kernel reports when a cgroup becomes empty, not when it is filled.
+    /// Checks the containers that may have changed: the kernel reports when a cgroup becomes empty, but not when it
+    /// gets its first process.
     pub(super) fn look_for_processes(&mut self) {
         let (ticks, layout) = (self.ticks, &self.layout);
         for entry in self.tracker.living() {

@@ -1,4 +1,4 @@
-//! Which containers there are: from kernel events and from walks through the cgroup tree to tracked containers.
+//! Tracks containers: from kernel events and from walks through the cgroup tree.
 
 use std::{
     collections::HashSet,
@@ -17,35 +17,35 @@ use crate::{
 };
 use glassbox_ebpf::Lost;
 
-/// While the kernel tells of births and deaths, walks only make up for lost events and for cgroups of unusual names.
+/// While the kernel reports start and exit events, walks only find lost events and cgroups with unusual names.
 const WALK_PERIOD: Duration = Duration::from_secs(30);
-/// A walk stops after this part of a tick and goes on at the next tick.
+/// A walk pauses after this part of a tick and continues at the next tick.
 const WALK_SLICE: u32 = 4;
-/// A walk that takes longer than this part of a tick
+/// If a walk takes longer than this part of a tick,
 const WALK_COSTLY: u32 = 20;
-/// is followed by a pause of so many times its duration.
+/// it is followed by a pause of this many times its duration.
 const WALK_PAUSE: u32 = 10;
 
-/// When the tree was walked, and how that went.
+/// The state of the walks.
 #[derive(Default)]
 pub(super) struct Walks {
-    /// When the last one ended.
+    /// When the last walk ended.
     last: Option<Instant>,
-    /// The one that is under way.
+    /// The walk in progress.
     current: Option<Walker>,
-    /// Time spent in it, or in the last one.
+    /// Time spent in the walk in progress, or in the last one.
     spent: Duration,
     events_lost: u64,
     pub(super) wanted: bool,
-    /// What a walk has found is being taken in.
+    /// True while the results of a walk are processed.
     pub(super) reconciling: bool,
-    /// What was told of cgroups that bear no id, when that was last looked at.
+    /// The generation of the reported cgroups (those without an ID in the path) that was last read.
     told: u64,
-    /// Walks that met more cgroups than they may return.
+    /// The number of walks that exceeded a limit.
     pub(super) truncated: u64,
 }
 
-/// Containers so far.
+/// Total numbers of containers so far.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Lives {
     pub(super) discovered: u64,
@@ -53,7 +53,7 @@ pub(super) struct Lives {
 }
 
 impl Engine {
-    /// Tracks a container whose cgroup was made. `None` if it is known already, or is not a container.
+    /// Tracks the container of a new cgroup. `None` if it is tracked already, or is not a container.
     pub(super) fn born(
         &mut self,
         cgroup_id: u64,
@@ -62,10 +62,10 @@ impl Engine {
         now: Moment,
     ) -> Option<u64> {
         if self.tracker.key_of_cgroup(cgroup_id).is_some() {
-            return None; // A walk was faster.
+            return None; // A walk has found it already.
         }
         match (slot, &mut self.kernel) {
-            // Whatever becomes of it: its slot returns when it is removed.
+            // Even if it is not tracked, its slot is returned when the cgroup is removed.
             (Some(slot), Some(kernel)) => kernel.slots.adopt(slot, cgroup_id),
             _ => self.refused.counted_by_kernel(cgroup_id),
         }
@@ -73,10 +73,10 @@ impl Engine {
             self.walks.wanted = true;
             return None;
         };
-        // Named like a container but none, such as a runtime's monitor: what it does counts for nobody.
+        // Named like a container but none, such as a runtime's monitor: its activity is not counted.
         let container = cgroup::container_of(path)?;
         if !self.is_container(container.id, path, cgroup_id, now) {
-            return None; // Likewise.
+            return None; // As above.
         }
         let sighting = Sighting {
             id: container.id,
@@ -94,7 +94,7 @@ impl Engine {
         self.tracker.add(sighting, now)
     }
 
-    /// One reading of one container, between ticks.
+    /// Reads one container once, between ticks.
     pub(super) fn read_once(&mut self, key: u64, now: Moment) {
         let Some(entry) = self.tracker.get_mut(key) else {
             return;
@@ -105,7 +105,7 @@ impl Engine {
         self.look_into(key);
     }
 
-    /// Reads a container for the last time and gives back what it held.
+    /// Reads a container for the last time and releases its resources.
     pub(super) fn ended(&mut self, key: u64, now: Moment) {
         let unread = self.events.take_unread(key);
         let Some(entry) = self.tracker.get_mut(key) else {
@@ -134,7 +134,7 @@ impl Engine {
         }
     }
 
-    /// Clears a slot's counters and lets the next container have it, if this cgroup's container holds it.
+    /// Clears a slot and makes it available to the next container, if this cgroup's container holds it.
     pub(super) fn give_back(&mut self, slot: u32, cgroup_id: u64) {
         let Some(kernel) = self.kernel.as_mut().filter(|kernel| kernel.slots.is_holder(slot, cgroup_id))
         else {
@@ -146,9 +146,9 @@ impl Engine {
         kernel.slots.release(slot, cgroup_id);
     }
 
-    /// Learns which cgroups are containers although their paths bear no id. The kernel does not tell of their births.
+    /// Updates the cgroups that are containers without an ID in their paths. The kernel does not report their creation.
     fn learn_told(&mut self) {
-        // Before what it stands for is read: what changes meanwhile is new at the next tick.
+        // Read before the data: a change in between then counts as new at the next tick.
         let generation = self.directory.cgroups_generation();
         if generation != self.walks.told {
             self.walks.told = generation;
@@ -157,8 +157,8 @@ impl Engine {
         }
     }
 
-    /// Walks the cgroup tree if there is a reason to, or goes on with a walk: the first one to its end, others within a
-    /// part of the tick.
+    /// Walks the cgroup tree if there is a reason to, or continues the walk in progress. The first walk runs to its
+    /// end, others are limited to a part of the tick.
     pub(super) fn walk_if_due(&mut self, now: Moment) {
         self.learn_told();
         self.walks.wanted |= self.claims.may_have_changed(&self.directory);
@@ -196,21 +196,21 @@ impl Engine {
     }
 
     fn walk_is_due(&self) -> bool {
-        let told = self.kernel.as_ref().is_some_and(|kernel| kernel.method("containers").is_ok());
+        let reports_starts = self.kernel.as_ref().is_some_and(|kernel| kernel.method("containers").is_ok());
         let Some(last) = self.walks.last else { return true };
         let since = last.elapsed();
         let is_costly = self.walks.spent > *self.config.tick_ms / WALK_COSTLY;
         if is_costly && since < self.walks.spent * WALK_PAUSE {
             return false;
         }
-        !told
+        !reports_starts
             || since >= WALK_PERIOD
             || self.cgroup_events_lost() != self.walks.events_lost
             || self.walks.wanted
     }
 
-    /// Makes what is tracked equal to what was found. Events may have come in since the walk began, so what is new or gone
-    /// is looked at once more.
+    /// Updates the tracked containers to what the walk found. Events may have arrived since the walk began, so new and
+    /// missing cgroups are checked again.
     fn reconcile(&mut self, found: &[Found], truncated: bool, now: Moment) {
         let mut present = HashSet::new();
         for own in found.iter().filter(|found| found.own) {
@@ -248,7 +248,7 @@ impl Engine {
         {
             return None;
         }
-        // Its event may still be on the way.
+        // Its start event may still be queued.
         let born = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
         let sighting = Sighting {
             id: &own.container,
@@ -262,7 +262,7 @@ impl Engine {
     }
 }
 
-/// Reads one container with every collector that is wanted.
+/// Reads one container with every collector for which `wanted` is true.
 fn read(
     collectors: &mut [Running],
     mut kernel: Option<&mut Kernel>,
@@ -276,7 +276,8 @@ fn read(
                 collector.refresh(kernel.as_deref_mut());
             }
             if wanted(collector) {
-                // Only the tick reports errors: a cgroup that is being made or removed has only some of its files.
+                // Only the tick reports errors, because a cgroup has only some of its files during creation and
+                // removal.
                 let _ = collector.collect(&entry.container, &mut entry.row);
             }
         });

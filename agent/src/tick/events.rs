@@ -1,9 +1,10 @@
 //! Container start and exit events between ticks, within a time budget.
 //!
-//! Events are moved out of the kernel's ring buffer as they come and handled in slices of at most [`SLICE_MAX`], so that
-//! a storm of cgroups cannot delay a tick: the clock gets its turn after every slice. A container whose removal already
-//! waits in the queue is not read for the first time, because its files are gone; only its kernel counters are read, at
-//! its end. If the queue is full, the ring buffer overflows, which the kernel programs count, and a walk finds the rest.
+//! Events are moved out of the kernel's ring buffer as they come and handled in slices of at most [`SLICE_MAX`], so
+//! that a burst of cgroups cannot delay a tick: after every slice the clock is checked. If a container's removal
+//! already waits in the queue, the first reading is skipped, because the container's files are gone; only its kernel
+//! counters are read, at its exit. If the queue is full, the ring buffer overflows, the kernel programs count that, and
+//! a walk finds the remaining changes.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -16,40 +17,40 @@ use crate::{
     kernel::{Kernel, events::Event},
 };
 
-/// Longest time for which events are handled in one go; also at most a quarter of the tick.
+/// Maximum time for handling events at once. A quarter of the tick is another limit.
 const SLICE_MAX: Duration = Duration::from_millis(50);
 /// How often events are moved out of the ring buffer while others are handled. The buffer has room for 250.
 const DRAIN_PERIOD: Duration = Duration::from_millis(5);
-/// Most events that wait; some 200 bytes each.
+/// Maximum number of queued events, with some 200 bytes each.
 const WAITING_MAX: usize = 4096;
 
-/// Events that wait to be handled.
+/// The queue of events.
 #[derive(Default)]
 pub(super) struct Events {
     waiting: VecDeque<Event>,
-    /// Cgroups whose removal is among them.
+    /// Cgroups with a removal in the queue.
     removed: HashSet<u64>,
     drained: Option<Instant>,
-    /// Collectors have been refreshed since events came in last.
+    /// True if collectors have been refreshed since the last event arrived.
     pub(super) refreshed: bool,
-    /// Cgroups of containers that a walk found to be gone, while events of them may still wait.
+    /// Cgroups of containers that a walk ended, while their events may still be queued.
     ended_by_walk: HashSet<u64>,
-    /// Keys of containers that ended before they could be read for the first time.
+    /// Keys of containers that ended before their first reading.
     unread: HashSet<u64>,
 }
 
 impl Events {
-    /// True if there is something to handle without waiting for the kernel.
+    /// True if there are events to handle without waiting for the kernel.
     pub(super) fn waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// A walk ended the container of this cgroup; what its events say is known then.
+    /// A walk ended the container of this cgroup, so its queued events are outdated.
     pub(super) fn ended_by_walk(&mut self, cgroup_id: u64) {
         self.ended_by_walk.insert(cgroup_id);
     }
 
-    /// True once for a container that was gone before it could be read.
+    /// True once for a container that ended before its first reading.
     pub(super) fn take_unread(&mut self, key: u64) -> bool {
         self.unread.remove(&key)
     }
@@ -79,7 +80,7 @@ impl Events {
                 self.removed.remove(cgroup_id);
             }
             Some(_) => {}
-            // Events of what a walk ended were in the ring buffer before that walk.
+            // Events of containers that a walk ended were in the ring buffer before that walk.
             None => self.ended_by_walk.clear(),
         }
         event
@@ -87,13 +88,14 @@ impl Events {
 }
 
 impl Engine {
-    /// Handles events until none is left or the time for them is over.
+    /// Handles events until none is left or the slice is over.
     pub(super) fn handle_events(&mut self) {
         let slice = SLICE_MAX.min(*self.config.tick_ms / 4);
         let begun = Instant::now();
         while let Some(kernel) = &mut self.kernel {
             if self.events.is_due() {
-                // First: what they are about may happen at once, and it takes them microseconds to see that there is none.
+                // Collectors come first, because their events must be handled at once; without events a call takes
+                // microseconds.
                 for running in &mut self.collectors {
                     running.with(|collector| collector.on_events(kernel));
                 }

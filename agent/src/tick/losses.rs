@@ -1,5 +1,5 @@
-//! Warnings about losses: one line per source, repeated at most every [`PERIOD`] while the source grows. The counters
-//! have every event.
+//! Warnings about lost data: at most one line per source and [`PERIOD`], while the source grows. The counters contain
+//! every loss.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,10 @@ use glassbox_ebpf::Lost;
 use super::Engine;
 use crate::{kernel::Kernel, snapshot::losses};
 
-/// A source is reported again after so long at the earliest.
+/// The minimum time between two reports of one source.
 const PERIOD: Duration = Duration::from_secs(600);
 
-/// What has been reported.
+/// The sources that were reported.
 #[derive(Default)]
 pub(super) struct Reports(HashMap<&'static str, Reported>);
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_that_grows_at_every_tick_is_reported_once_in_a_period() {
+    fn a_source_that_grows_at_every_tick_is_reported_once_per_period() {
         let (mut reports, begun) = (Reports::default(), Instant::now());
         let mut at = |second: u64, lost: &[(&'static str, u64)]| {
             reports.due(lost, begun + Duration::from_secs(second))

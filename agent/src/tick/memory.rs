@@ -1,16 +1,16 @@
-//! Gives memory back after a storm. glibc keeps what was freed in the middle of its heap, so that an agent that once held
-//! a thousand containers would stay as large for ever.
+//! Returns memory to the kernel after a burst of containers. glibc keeps memory that was freed in the middle of its
+//! heap, so an agent that once tracked a thousand containers would keep that size forever.
 //!
-//! Every [`PERIOD`] tables are cut to their content and the heap's free pages are returned. Always, because how large the
-//! agent would be without them cannot be seen from outside the heap: it may have been started in the middle of a storm.
-//! That takes a millisecond or two.
+//! Every [`PERIOD`], tables are shrunk to their content and free pages of the heap are returned. This is not
+//! conditional on the size, because the necessary size cannot be seen from outside the heap: the agent may have been
+//! started during a burst. It takes one or two milliseconds.
 
 use std::time::{Duration, Instant};
 
-/// Between two returns.
+/// The time between two returns.
 const PERIOD: Duration = Duration::from_secs(30);
 
-/// When memory was last given back.
+/// When memory was last returned.
 pub(super) struct Memory(Instant);
 
 impl Default for Memory {
@@ -20,7 +20,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// True if memory should be given back now.
+    /// True if memory should be returned now.
     pub(super) fn is_due(&mut self) -> bool {
         let is_due = self.0.elapsed() >= PERIOD;
         if is_due {

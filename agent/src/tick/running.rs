@@ -1,4 +1,4 @@
-//! One collector as the tick runs it: timed, its errors counted and logged once, and left out for good once it panics.
+//! One collector as the tick runs it: it is timed, its errors are counted and logged once, and a panic turns it off.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,22 +12,22 @@ use crate::{
     snapshot::{agent::CollectorStatus, host::Host},
 };
 
-/// A collector, and how it fares.
+/// A collector and its status.
 pub(super) struct Running {
     pub(super) status: CollectorStatus,
-    /// `None` where it could not start or has panicked.
+    /// `None` if the collector could not start or has panicked.
     collector: Option<Box<dyn Collector>>,
     last_error: String,
-    /// What the collector cannot do here; it counts as down.
+    /// What the collector cannot do on this host; it is then reported as down.
     limitation: Option<String>,
 }
 
 impl Running {
-    /// A collector that has started, or the reason why it could not, which is logged.
+    /// Wraps a collector that has started. If it could not start, the reason is logged.
     pub(super) fn new(spec: &Spec, outcome: anyhow::Result<Box<dyn Collector>>) -> Self {
         let collector = outcome
             .inspect_err(|error| {
-                // The reason was logged when loading them failed.
+                // The reason was logged when the kernel programs failed to load.
                 if error.is::<NoKernelPrograms>() {
                     tracing::warn!(
                         "collector {} is off: kernel programs are not loaded, see above",
@@ -45,12 +45,15 @@ impl Running {
         running
     }
 
-    /// Calls the collector, if it runs. One that panics is left out from then on.
+    /// Calls the collector if it runs. A collector that panics is turned off.
     pub(super) fn with<R>(&mut self, call: impl FnOnce(&mut dyn Collector) -> R) -> Option<R> {
         let collector = self.collector.as_mut()?;
         let outcome = catch_unwind(AssertUnwindSafe(|| call(collector.as_mut())));
         if outcome.is_err() {
-            tracing::error!("collector {} panicked and is off from now on", self.status.name);
+            tracing::error!(
+                "collector {} panicked and is turned off until the agent restarts",
+                self.status.name
+            );
             self.collector = None;
             self.status.up = false;
         }
@@ -62,7 +65,7 @@ impl Running {
         self.with(|collector| collector.attend_at()).flatten()
     }
 
-    /// One run over all living containers.
+    /// Runs the collector for all live containers.
     pub(super) fn collect_all(
         &mut self,
         tracker: &mut Tracker,
@@ -100,7 +103,7 @@ impl Running {
         }
     }
 
-    /// A collector with a limitation counts as down; each is logged once.
+    /// Reports a collector with a limitation as down, and logs each limitation once.
     fn note_limitation(&mut self) {
         let limitation = self.with(|collector| collector.limitation().map(str::to_owned)).flatten();
         if let Some(reason) = &limitation {
@@ -112,7 +115,7 @@ impl Running {
         self.limitation = limitation;
     }
 
-    /// Logs an error unless it is the one logged last: a broken file must not fill the disk.
+    /// Logs an error unless it is the one logged last, because a broken file would otherwise fill the log.
     fn report(&mut self, error: &anyhow::Error) {
         let text = format!("{:#}", error.root_cause());
         if text != self.last_error {
@@ -134,9 +137,9 @@ mod tests {
         snapshot::{ContainerRow, identity::Runtime},
     };
 
-    struct Erring(fn() -> anyhow::Result<()>);
+    struct Failing(fn() -> anyhow::Result<()>);
 
-    impl Collector for Erring {
+    impl Collector for Failing {
         fn collect(&mut self, _: &Container, _: &mut ContainerRow) -> anyhow::Result<()> {
             (self.0)()
         }
@@ -154,10 +157,10 @@ mod tests {
             made_at: None,
         };
         tracker.add(&sighting, Moment::now());
-        let status = CollectorStatus { name: "erring", up: true, duration: Duration::ZERO, errors: 0 };
+        let status = CollectorStatus { name: "failing", up: true, duration: Duration::ZERO, errors: 0 };
         let mut running = Running {
             status,
-            collector: Some(Box::new(Erring(collect))),
+            collector: Some(Box::new(Failing(collect))),
             last_error: String::new(),
             limitation: None,
         };
@@ -167,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_that_panics_is_off_from_then_on() {
+    fn a_collector_that_panics_is_turned_off() {
         let running = run_twice(|| panic!("a bug"));
         assert!(running.collector.is_none() && !running.status.up);
     }
 
     #[test]
-    fn a_collector_that_panics_between_ticks_is_off_from_then_on() {
+    fn a_collector_that_panics_between_ticks_is_turned_off() {
         let mut running = run_twice(|| Ok(()));
         assert!(running.status.up);
         assert_eq!(running.with(|collector| collector.outlives_cgroup()), Some(false));
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_that_errs_is_down_and_tried_again() {
+    fn a_collector_with_errors_is_down_and_retried() {
         let running = run_twice(|| anyhow::bail!("a broken file"));
         assert!(running.collector.is_some() && !running.status.up);
         assert_eq!(running.status.errors, 2);

@@ -1,8 +1,8 @@
-//! Slots for containers that have none, and entries for cgroups nested in containers.
+//! Assigns slots to containers that have none, and enters cgroups nested in containers into the found table.
 //!
-//! The kernel programs give a container a slot when its cgroup is made. Everybody else gets one here: containers that
-//! were there before the agent, those that a runtime reported, and those that started while the table was full, as soon as
-//! a slot is free. A container without a slot has no end event either, so its cgroup is looked for at every tick.
+//! The kernel programs assign a slot when a container's cgroup is created. All other containers get theirs here: those
+//! that are older than the agent, those that a runtime reported, and those that started while the table was full, as
+//! soon as a slot is free. A container without a slot has no exit event either, so its cgroup is checked at every tick.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,15 +12,15 @@ use crate::{
     kernel::slots::Refusal,
 };
 
-/// Most containers without a slot whose cgroups are looked for at one tick.
+/// Maximum number of containers without a slot that are checked per tick.
 const LOOKED_FOR_MAX: usize = 4096;
 
-/// What found no room, as far as the kernel programs have not counted it.
+/// Containers and cgroups that found no room and that the kernel programs have not counted.
 #[derive(Default)]
 pub(super) struct Refused {
-    /// Containers that were refused a slot.
+    /// Containers that got no slot.
     pub(super) slots: u64,
-    /// Cgroups that were refused an entry.
+    /// Cgroups that got no table entry.
     pub(super) entries: u64,
     /// Containers' cgroups that were counted, by the kernel programs or here.
     counted_slots: HashSet<u64>,
@@ -41,14 +41,14 @@ impl Refused {
         self.entries += u64::from(self.counted_entries.insert(cgroup_id));
     }
 
-    /// A container has got a slot, or has ended.
+    /// The container has got a slot, or has ended.
     pub(super) fn forget(&mut self, cgroup_id: u64) {
         self.counted_slots.remove(&cgroup_id);
     }
 }
 
 impl Engine {
-    /// Gives free slots to living containers without one, the oldest first.
+    /// Assigns free slots to live containers without one, oldest first.
     pub(super) fn claim_slots(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let mut waiting: Vec<_> = (self.tracker.living())
@@ -78,7 +78,7 @@ impl Engine {
                     if let Some(entry) = self.tracker.get_mut(container.key) {
                         entry.container.slot = Some(slot);
                     }
-                    // Cgroups nested in it are entered after the next walk.
+                    // Nested cgroups are entered after the next walk.
                     self.walks.wanted |= !self.walks.reconciling;
                 }
                 Err(Refusal::NoRoom) => self.refused.entry(container.cgroup_id),
@@ -87,8 +87,8 @@ impl Engine {
         }
     }
 
-    /// Leads cgroups nested in a container to the container's slot, unless the kernel has done so when they were made, and
-    /// releases the entries of those that are gone. `complete` if the walk has seen all.
+    /// Maps cgroups nested in a container to the container's slot, unless the kernel did so at their creation, and
+    /// releases the entries of removed cgroups. `complete` is true if the walk has visited all cgroups.
     pub(super) fn enter_nested(&mut self, found: &[Found], complete: bool) {
         let Some(kernel) = &mut self.kernel else { return };
         let mut owners: HashMap<&str, Vec<&Found>> = HashMap::new();
@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Ends containers without a slot whose cgroups are gone.
+    /// Ends containers without a slot if their cgroups are gone.
     pub(super) fn end_vanished(&mut self, now: Moment) {
         let without = self.tracker.living().filter(|entry| entry.container.slot.is_none());
         let layout = &self.layout;
@@ -149,13 +149,13 @@ impl Engine {
         for (key, cgroup_id) in gone {
             self.events.ended_by_walk(cgroup_id);
             self.ended(key, now);
-            // It may have been started again under another cgroup id.
+            // The container may have been restarted with another cgroup ID.
             self.walks.wanted = true;
         }
     }
 }
 
-/// The slot of the outermost container around a path, among those that hold one.
+/// The slot of the outermost container around a path, among the containers that have a slot.
 fn outermost_around(path: &str, held: &HashMap<String, u32>) -> Option<u32> {
     let ends = path.match_indices('/').map(|(end, _)| end).filter(|end| *end > 0);
     ends.into_iter().find_map(|end| held.get(&path[..end]).copied())
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outermost_container_that_holds_a_slot_is_charged() {
+    fn the_slot_of_the_outermost_container_is_found() {
         let held = HashMap::from([("/docker/a".to_owned(), 1), ("/docker/a/docker/b".to_owned(), 2)]);
         for (path, outermost) in [
             ("/docker/a/docker/b/docker/c", Some(1)),

@@ -1,4 +1,4 @@
-//! Waiting for the clock, for the kernel's events, and for the end, in one `poll`.
+//! Waits for the clock, for events and for the stop signal in one `poll`.
 
 use std::{
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
@@ -8,29 +8,29 @@ use std::{
 
 use anyhow::Context as _;
 
-/// Ends the loop from another thread.
+/// Stops the loop from another thread.
 #[derive(Clone)]
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// An eventfd.
+    /// Creates a waker, which is an eventfd.
     ///
     /// # Errors
-    /// Where the process has no file descriptors left.
+    /// If the process has no file descriptors left.
     pub fn new() -> anyhow::Result<Self> {
         // SAFETY: no pointers; the result is checked.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
-            return Err(std::io::Error::last_os_error()).context("make an eventfd");
+            return Err(std::io::Error::last_os_error()).context("create an eventfd");
         }
-        // SAFETY: `fd` was just made and belongs to nobody else.
+        // SAFETY: `fd` was just created and has no other owner.
         Ok(Self(Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
-    /// Wakes the loop for good.
+    /// Wakes the loop permanently.
     pub fn wake(&self) {
         let one = 1u64;
-        // SAFETY: eight bytes of a live u64; a full counter means that it is awake already.
+        // SAFETY: eight bytes of a live u64. A failed write means a full counter, so the loop is awake already.
         unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
     }
 }
@@ -41,7 +41,7 @@ pub(super) enum Woken {
     Stop,
 }
 
-/// Waits for the time, the end, or one of the sources of events. `pending` if events wait already, outside the kernel.
+/// Waits for the time, the stop signal or an event source. `pending` is true if events already wait in user space.
 pub(super) fn until(
     due: Instant,
     sources: impl IntoIterator<Item = RawFd>,
@@ -52,7 +52,7 @@ pub(super) fn until(
     let mut fds: Vec<_> = std::iter::once(stop.0.as_raw_fd()).chain(sources).map(readable).collect();
     loop {
         let left = if pending { Duration::ZERO } else { due.saturating_duration_since(Instant::now()) };
-        // Rounded up, or the loop would spin through the last millisecond.
+        // Rounded up, because the loop would otherwise spin during the last millisecond.
         let timeout_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         // SAFETY: the vector is live and its length is given.
         let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
@@ -66,7 +66,7 @@ pub(super) fn until(
         if fds[0].revents != 0 {
             return Ok(Woken::Stop);
         }
-        // The clock comes first, so that a flood of events cannot keep a tick from happening.
+        // The clock is checked first, so that a flood of events cannot delay a tick.
         if Instant::now() >= due {
             return Ok(Woken::Time);
         }

@@ -1,16 +1,17 @@
-//! Cgroup names as text without loss. The name of a cgroup is any bytes; almost all are UTF-8 and stay as they are. Each byte
-//! that is not becomes one character of a range for private use, and the characters of that range become four.
+//! Lossless conversion of cgroup names to text. A cgroup name can contain any bytes; almost all names are UTF-8 and
+//! stay unchanged. Each byte that is not UTF-8 becomes one character of a private-use range, and each character of that
+//! range becomes four.
 
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
 };
 
-/// The character that stands for the byte 0; that for the byte 255 is the last of Unicode but for two that are not characters.
+/// The character for byte 0. The character for byte 255 is the last one of Unicode, apart from two noncharacters.
 const FIRST: u32 = 0x10_FE00;
 const LAST: u32 = FIRST + 0xFF;
 
-/// The name, or several in a path, as text.
+/// Converts a name, or a path of names, to text.
 #[must_use]
 pub fn text(name: &OsStr) -> String {
     let mut text = String::with_capacity(name.len());
@@ -27,7 +28,7 @@ pub fn text(name: &OsStr) -> String {
     text
 }
 
-/// The name that [`text`] made the text of.
+/// Converts the result of [`text`] back to the name.
 #[must_use]
 pub fn name(text: &str) -> OsString {
     let mut bytes = Vec::with_capacity(text.len());
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stays_as_it_is_and_other_bytes_are_kept() {
+    fn utf_8_names_stay_unchanged_and_other_bytes_are_kept() {
         assert_eq!(text(OsStr::new(r"/docker\x2dü/a")), r"/docker\x2dü/a");
         let odd = OsStr::from_bytes(b"/a\xFF/b\xC3");
         assert_eq!(text(odd), "/a\u{10FEFF}/b\u{10FEC3}");
@@ -61,13 +62,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_names_have_one_text(bytes in any::<Vec<u8>>()) {
+        fn different_names_have_different_texts(bytes in any::<Vec<u8>>()) {
             let odd = OsString::from_vec(bytes);
             prop_assert_eq!(name(&text(&odd)), odd);
         }
 
         #[test]
-        fn text_without_the_private_range_is_its_own(plain in "[^\u{10FE00}-\u{10FEFF}]*") {
+        fn text_without_the_private_range_stays_unchanged(plain in "[^\u{10FE00}-\u{10FEFF}]*") {
             prop_assert_eq!(text(OsStr::new(&plain)), plain);
         }
     }

@@ -1,30 +1,30 @@
-//! Which of several cgroups with one container id is the container. Anybody who may make a cgroup may name it after
-//! another's container.
+//! Decides which of several cgroups with one container ID is the container. Anyone who can create a cgroup can name it
+//! after another user's container.
 
 use std::{cmp::Reverse, fs, os::unix::fs::MetadataExt as _};
 
 use super::{Layout, container_around, container_of};
 use crate::snapshot::identity::Runtime;
 
-/// What speaks for a cgroup, the strongest first: of two, the greater one is the container.
+/// The evidence for a cgroup, strongest first. Of two cgroups, the one with the greater claim is the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// Its runtime has named this path, or an earlier run of the container was at it.
+    /// The runtime reported this path, or an earlier run of the container had it.
     known_path: bool,
-    /// It is not in another container.
+    /// The cgroup is not in another container.
     outermost: bool,
-    /// Root made it. A user's containers belong to the user, and so does whatever else the user makes.
+    /// Root created the cgroup. A user's containers belong to the user, and so does every other cgroup of the user.
     of_root: bool,
-    /// It is not in the tree that systemd delegates to a user.
+    /// The cgroup is not in a tree that systemd delegates to a user.
     of_system: bool,
-    /// It has the shape that a runtime gives to its cgroups.
+    /// The path has the form that a runtime uses.
     shaped: bool,
-    /// The older one; the kernel numbers cgroups in the order in which they are made.
+    /// The older cgroup wins; the kernel numbers cgroups in the order of their creation.
     age: Reverse<u64>,
 }
 
 impl Claim {
-    /// Looks at a cgroup of that path and id. `known_path` says whether its container is known to be there.
+    /// The claim of the cgroup with this path and ID. `known_path` is true if its container is known to have this path.
     #[must_use]
     pub fn of(layout: &Layout, path: &str, cgroup_id: u64, known_path: bool) -> Self {
         let beside = || layout.beside_primary().map(|tree| super::within(tree, path));
@@ -47,7 +47,7 @@ impl Claim {
         }
     }
 
-    /// Whether an unprivileged process, or one in a container, may have made it.
+    /// True if an unprivileged process, or one in a container, may have created the cgroup.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         !(self.known_path || self.outermost && self.of_root)
@@ -62,16 +62,16 @@ mod tests {
     const OTHER: &str = "1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988";
 
     #[test]
-    fn the_better_placed_one_is_the_container_then_the_older_one() {
+    fn the_cgroup_with_more_evidence_wins_and_then_the_older_one() {
         let real = Claim::judge(&format!("/docker/{ID}"), Some(0), 700, false);
         for (impostor, owner, age) in [
-            // Made before the container was started again, so it is older.
+            // Created before the container was restarted, so it is older.
             (format!("/docker/{OTHER}/{ID}"), 0, 1),
             (format!("/user.slice/user-1000.slice/user@1000.service/app.slice/docker-{ID}.scope"), 1000, 1),
             (format!("/system.slice/app.service/docker/{ID}"), 33, 1),
             (format!("/somewhere/{ID}"), 0, 1),
             (format!("/other/docker/{ID}"), 0, 701),
-            // Shaped as a runtime would shape it: by root in a container, and by root where a user may make cgroups.
+            // The form is a runtime's: created by root in a container, and by root in a tree delegated to a user.
             (format!("/docker/{OTHER}/docker/{ID}"), 0, 1),
             (format!("/user.slice/user-1000.slice/user@1000.service/app.slice/docker-{ID}.scope"), 0, 1),
         ] {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_own_container_is_where_it_was_before() {
+    fn the_container_of_a_user_is_recognized_by_its_earlier_path() {
         let user = "/user.slice/user-1000.slice/user@1000.service";
         let real = Claim::judge(&format!("{user}/user.slice/libpod-{ID}.scope"), Some(1000), 700, true);
         let impostor = Claim::judge(&format!("{user}/app.slice/docker-{ID}.scope"), Some(1000), 1, false);

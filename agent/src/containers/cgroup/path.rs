@@ -1,25 +1,26 @@
-//! Which cgroup paths are containers, and of which runtime.
+//! Recognizes container cgroups and their runtimes by path.
 //!
-//! Every runtime ends the name of a container's cgroup with the container's id, 64 lowercase hexadecimal
-//! digits: bare, or behind a prefix that names the runtime and before systemd's `.scope`.
+//! Every runtime ends the name of a container's cgroup with the container ID, 64 lowercase hexadecimal digits: alone,
+//! or after a prefix for the runtime, and before systemd's `.scope`.
 
 use crate::snapshot::identity::Runtime;
 
-/// Digits of a container id.
+/// The number of digits in a container ID.
 const ID_DIGITS: usize = 64;
 
-/// A path that is a container's own cgroup.
+/// A path that is the container's own cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContainerPath<'a> {
-    /// The container's id.
+    /// The container ID.
     pub id: &'a str,
-    /// What made it, as far as the path tells.
+    /// The runtime that created the container, as far as the path shows.
     pub runtime: Runtime,
 }
 
-/// The container whose own cgroup is at `path`: its last component has the id. `None` for every other cgroup, also for
-/// those nested in a container: the `container` that Podman makes in its scope, or a cgroup that repeats the id of a
-/// container around it, as the start scripts of kind and minikube make on v1 hosts, and systemd in a Kubernetes container.
+/// The container that owns the cgroup at `path`: the last component contains its ID. `None` for all other cgroups. That
+/// includes cgroups nested in a container: the `container` that Podman creates in its scope, or a cgroup that repeats
+/// the ID of a container around it. The start scripts of kind and minikube create such cgroups on v1 hosts, and systemd
+/// does so in a Kubernetes container.
 #[must_use]
 pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     let found = named(path)?;
@@ -33,7 +34,7 @@ pub fn container_of(path: &str) -> Option<ContainerPath<'_>> {
     Some(found)
 }
 
-/// The container that the last component of `path` is named after.
+/// The container with its ID in the last component of `path`.
 fn named(path: &str) -> Option<ContainerPath<'_>> {
     let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = name.strip_suffix(".scope").unwrap_or(name);
@@ -49,7 +50,7 @@ fn named(path: &str) -> Option<ContainerPath<'_>> {
             "cri-containerd" | "nerdctl" => Runtime::Containerd,
             "crio" => Runtime::CriO,
             "libpod" | "libpod-payload" => Runtime::Podman,
-            // The process that watches a container is not the container.
+            // The process that monitors a container is not the container.
             monitor if monitor.ends_with("conmon") => return None,
             _ => Runtime::Unknown,
         },
@@ -63,13 +64,13 @@ pub fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The path of the deepest container that a cgroup is or is nested in.
+/// The path of the deepest container at or above a cgroup.
 #[must_use]
 pub fn container_above(path: &str) -> Option<&str> {
     above(path, |path| container_of(path).is_some())
 }
 
-/// The longest beginning of `path`, itself included, that is what is looked for.
+/// The longest prefix of `path`, possibly `path` itself, for which `wanted` is true.
 pub(super) fn above(path: &str, wanted: impl Fn(&str) -> bool) -> Option<&str> {
     let mut path = path;
     while !path.is_empty() {
@@ -81,8 +82,8 @@ pub(super) fn above(path: &str, wanted: impl Fn(&str) -> bool) -> Option<&str> {
     None
 }
 
-/// The container in which the one at `path` runs, as with Docker in Docker or a Kubernetes node in a container: the
-/// nearest one around it.
+/// The container around the container at `path`, as with Docker in Docker or a Kubernetes node in a container. If there
+/// are several, the nearest one.
 #[must_use]
 pub fn container_around(path: &str) -> Option<ContainerPath<'_>> {
     let (parent, _) = path.rsplit_once('/')?;
@@ -99,7 +100,7 @@ mod tests {
     const OUTER: &str = "1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988";
 
     #[test]
-    fn every_runtimes_paths_are_recognised() {
+    fn the_paths_of_all_runtimes_are_recognized() {
         let pods = "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1f2e_3d4c.slice";
         let guaranteed = "/kubepods.slice/kubepods-pod1f2e_3d4c.slice";
         let kind = "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-pod1.slice";
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_containers_own_cgroup_is_none() {
+    fn a_path_that_is_not_a_containers_own_cgroup_is_not_a_container() {
         for path in [
             "".to_owned(),
             "/".to_owned(),
@@ -165,7 +166,7 @@ mod tests {
             format!("/system.slice/docker{ID}.scope"),
             "/kubepods/burstable/pod1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988".to_owned(),
             "/docker/buildkit/x5ttlk3ebd3hd5o5f3x0kgmk6".to_owned(),
-            // 64 bytes from the end is within a character.
+            // The position 64 bytes from the end is within a character.
             format!("/docker/é{}", &ID[1..]),
         ] {
             assert_eq!(container_of(&path), None, "{path}");
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_in_a_container_is_its_own_and_knows_the_nearest_around_it() {
+    fn a_nested_container_is_recognized_with_the_nearest_container_around_it() {
         let kind = "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice";
         let third = "ab".repeat(32);
         for (path, around) in [
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_that_repeats_the_id_of_a_container_around_it_is_part_of_that() {
+    fn a_cgroup_that_repeats_the_id_of_a_container_around_it_is_a_part_of_that_container() {
         let kind = "kubelet.slice/kubelet-kubepods.slice";
         for (path, own) in [
             (format!("/docker/{ID}/docker/{ID}"), format!("/docker/{ID}")),
@@ -208,14 +209,14 @@ mod tests {
             assert_eq!(container_above(&path), Some(own.as_str()), "{path}");
             assert_eq!(container_of(&path), None, "{path}");
         }
-        // A monitor is no container, and a cgroup in it does not repeat one.
+        // A monitor is not a container, so a cgroup in it does not repeat an ID.
         let path = format!("/machine.slice/libpod-conmon-{ID}.scope/{ID}");
         assert_eq!(container_of(&path).map(|own| own.id), Some(ID));
     }
 
     proptest! {
         #[test]
-        fn no_path_has_two_own_cgroups_of_one_id(parts in prop::collection::vec(0..4_usize, 0..8)) {
+        fn no_path_has_two_container_cgroups_with_one_id(parts in prop::collection::vec(0..4_usize, 0..8)) {
             let parts = parts.into_iter().map(|part| [ID, OUTER, "x", "docker"][part]);
             let path: String = parts.flat_map(|part| ["/", part]).collect();
             let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
@@ -227,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn no_path_panics_and_every_id_is_64_digits(path in "(/?[a-fé0-9.-]{0,70}){0,4}") {
+        fn no_path_causes_a_panic_and_every_id_has_64_digits(path in "(/?[a-fé0-9.-]{0,70}){0,4}") {
             let _ = container_around(&path);
             if let Some(found) = container_of(&path) {
                 prop_assert_eq!(found.id.len(), ID_DIGITS);

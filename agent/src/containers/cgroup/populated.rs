@@ -1,15 +1,15 @@
-//! Whether there are processes in a cgroup or below it.
+//! Checks whether a cgroup or its nested cgroups have processes.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use super::{Layout, Mode, within};
 
-/// Most nested cgroups that are searched for a process on v1.
+/// Maximum number of nested cgroups that are searched for a process on v1.
 const NESTED_MAX: usize = 64;
 
 impl Layout {
-    /// Whether processes are in the cgroup at `path` or in one nested in it. `None` if that cannot be read. Costs one small
-    /// file on v2; on v1 the lists of processes until one is found.
+    /// True if the cgroup at `path` or a nested one has processes. `None` if that cannot be read. Costs reading one
+    /// small file on v2, and on v1 the process lists until a process is found.
     #[must_use]
     pub fn populated(&self, path: &str) -> Option<bool> {
         let unified = self.unified(path).and_then(|directory| by_events(&directory));
@@ -28,15 +28,15 @@ impl Layout {
     }
 }
 
-/// The line `populated` of `cgroup.events`, which counts nested cgroups.
+/// The line `populated` of `cgroup.events`, which includes nested cgroups.
 fn by_events(directory: &Path) -> Option<bool> {
     let text = fs::read_to_string(directory.join("cgroup.events")).ok()?;
     text.lines().find_map(|line| Some(line.strip_prefix("populated ")? == "1"))
 }
 
-/// The directories of the cgroups nested directly in the one at `directory`. Cgroupfs counts a link for each, beside the
-/// directory's own two, so a cgroup without any costs 1 µs instead of the 20 µs of reading its directory. Filesystems that
-/// do not count links give 1.
+/// The directories of the cgroups nested directly in the one at `directory`. Cgroupfs counts a link for each, in
+/// addition to the directory's own two. So a cgroup without nested ones costs 1 µs, instead of the 20 µs of reading its
+/// directory. Filesystems that do not count links report 1.
 pub fn nested_directories(directory: &Path) -> impl Iterator<Item = fs::DirEntry> {
     let may_have_any = fs::metadata(directory).map_or(true, |metadata| metadata.nlink() != 2);
     let entries = may_have_any.then(|| fs::read_dir(directory));
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn v2_counts_nested_cgroups_itself() {
+    fn on_v2_the_kernel_includes_nested_cgroups() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("cgroup.controllers"), "cpu\n").unwrap();
         fs::create_dir(root.path().join("a")).unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_and_hybrid_hosts_are_asked_for_the_lists() {
+    fn on_v1_and_hybrid_hosts_the_process_lists_are_read() {
         let root = tempfile::tempdir().unwrap();
         for path in ["cpu/a/nested", "unified/a", "memory"] {
             fs::create_dir_all(root.path().join(path)).unwrap();

@@ -9,7 +9,7 @@ fn fixture(mode: &str) -> PathBuf {
 }
 
 #[test]
-fn v2_bears_every_controller_in_one_tree() {
+fn on_v2_one_tree_has_every_controller() {
     let root = fixture("v2");
     let layout = Layout::detect(&root).unwrap();
     assert_eq!(layout.mode(), Mode::V2);
@@ -23,7 +23,7 @@ fn v2_bears_every_controller_in_one_tree() {
 }
 
 #[test]
-fn v1_has_a_tree_per_controller_or_a_shared_one() {
+fn on_v1_a_controller_has_its_own_tree_or_a_shared_one() {
     let root = fixture("v1");
     let layout = Layout::detect(&root).unwrap();
     assert_eq!(layout.mode(), Mode::V1);
@@ -39,7 +39,7 @@ fn v1_has_a_tree_per_controller_or_a_shared_one() {
 }
 
 #[test]
-fn hybrid_walks_the_v2_tree_and_reads_v1_controllers() {
+fn on_hybrid_hosts_the_v2_tree_is_walked_and_v1_controllers_are_read() {
     let root = fixture("hybrid");
     let layout = Layout::detect(&root).unwrap();
     assert_eq!(layout.mode(), Mode::Hybrid);
@@ -53,7 +53,7 @@ fn hybrid_walks_the_v2_tree_and_reads_v1_controllers() {
 }
 
 #[test]
-fn a_controller_that_the_v2_tree_of_a_hybrid_host_bears_is_read_there() {
+fn a_controller_in_the_v2_tree_of_a_hybrid_host_is_read_there() {
     let root = tempfile::tempdir().unwrap();
     for tree in ["unified", "cpu"] {
         std::fs::create_dir(root.path().join(tree)).unwrap();
@@ -70,7 +70,7 @@ fn a_controller_that_the_v2_tree_of_a_hybrid_host_bears_is_read_there() {
 }
 
 #[test]
-fn a_directory_without_cgroups_is_an_error_that_says_what_was_looked_for() {
+fn a_directory_without_cgroups_is_an_error_that_lists_what_was_searched_for() {
     let root = tempfile::tempdir().unwrap();
     let error = Layout::detect(root.path()).unwrap_err().to_string();
     assert!(error.contains("cgroup.controllers") && error.contains("cpuacct"), "{error}");
@@ -79,7 +79,7 @@ fn a_directory_without_cgroups_is_an_error_that_says_what_was_looked_for() {
 }
 
 #[test]
-fn a_process_is_of_the_deepest_container_in_the_tree_that_is_walked() {
+fn a_process_belongs_to_the_deepest_container_in_the_tree_that_is_walked() {
     let (a, b) = ("a".repeat(64), "b".repeat(64));
     let layout = |mode| Layout {
         mode,
@@ -97,7 +97,7 @@ fn a_process_is_of_the_deepest_container_in_the_tree_that_is_walked() {
     assert_eq!(
         layout(Mode::Hybrid).container_of_process(&text),
         Some(nested.as_str()),
-        "it is in v1's tree only"
+        "it is in the v1 tree only"
     );
     let text = format!("0::/docker/{a}/init.scope\n4:cpu:/docker/{b}\n");
     let outer = format!("/docker/{a}");
@@ -110,9 +110,9 @@ fn a_process_is_of_the_deepest_container_in_the_tree_that_is_walked() {
 }
 
 proptest::proptest! {
-    /// `/proc/PID/cgroup`, whose paths whoever makes cgroups chooses.
+    /// `/proc/PID/cgroup` contains paths that are chosen by those who create cgroups.
     #[test]
-    fn no_list_of_cgroups_panics_and_the_path_is_one_of_its_own(
+    fn no_cgroup_list_causes_a_panic_and_the_path_is_one_of_the_list(
         text in "\\PC{0,80}", lines in "([0-9]{0,2}:(|cpu|cpu,cpuacct|memory|name=systemd):?/?[a-z0-9/:.-]{0,40}\n){0,5}",
         id in "[0-9a-f]{64}",
     ) {

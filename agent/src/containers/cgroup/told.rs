@@ -1,5 +1,5 @@
-//! Cgroups that are containers although their paths bear no id: their runtime has told. The tick's to write, everybody's
-//! to read; empty on most hosts.
+//! Reported cgroups: those that are containers without an ID in their paths, because a runtime reports them. The tick
+//! writes this table, all threads can read it; it is empty on most hosts.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,10 @@ use std::{
 
 use crate::snapshot::identity::Runtime;
 
-/// A container whose cgroup bears no id.
+/// A container without an ID in its cgroup path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldCgroup {
-    /// Its id, as its runtime's names are filed.
+    /// The container ID under which the metadata is stored.
     pub id: String,
     /// The runtime.
     pub runtime: Runtime,
@@ -19,17 +19,17 @@ pub struct ToldCgroup {
 
 type ByPath = HashMap<String, ToldCgroup>;
 
-/// By the cgroup's path, with a leading slash. Clones share one.
+/// The reported cgroups by path, with a leading slash. Clones share their contents.
 #[derive(Clone, Debug, Default)]
 pub struct Told(Arc<RwLock<Arc<ByPath>>>);
 
 impl Told {
-    /// Replaces them all.
+    /// Replaces the table.
     pub fn set(&self, all: ByPath) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
     }
 
-    /// All of them.
+    /// The current table.
     #[must_use]
     pub fn get(&self) -> Arc<ByPath> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))

@@ -1,8 +1,8 @@
-//! The walk through the tree of cgroups: at start, and now and then for what an event did not tell.
+//! The walk through the cgroup tree: at the start of the agent, and periodically to find what events missed.
 //!
-//! Costs one `readdir` per cgroup of the host and one `lstat` per cgroup of a container. Cgroups come and go
-//! during the walk; one that vanishes is left out. A [`Walker`] stops at a deadline and goes on at the next call, so that
-//! a tree of tens of thousands of cgroups delays no tick.
+//! Costs one `readdir` per cgroup of the host and one `lstat` per cgroup of a container. Cgroups are created and
+//! removed during the walk; one that disappears is skipped. A [`Walker`] stops at a deadline and continues at the next
+//! call, so that a tree with tens of thousands of cgroups does not delay a tick.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,42 +19,41 @@ use anyhow::Context as _;
 use super::{Layout, ToldCgroup, bytes, container_of};
 use crate::snapshot::identity::Runtime;
 
-/// Deeper cgroups are not visited: nobody nests so deep but to do harm.
+/// Deeper cgroups are not visited. Real hierarchies are far less deep; a deeper one is an attack.
 const DEPTH_MAX: usize = 64;
-/// Most cgroups that one walk visits.
+/// Maximum number of cgroups that one walk visits.
 const VISITED_MAX: usize = 65_536;
 
 /// A cgroup of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its id: the inode number of its directory. 0 where it is in v1 trees only, on a host that walks the v2
-    /// tree.
+    /// The cgroup ID: the inode number of the directory. 0 if the cgroup exists only in v1's trees on a hybrid host.
     pub cgroup_id: u64,
-    /// Its path within the tree, with a leading slash, as [`bytes::text`] makes it.
+    /// The path within the tree, with a leading slash, as converted by [`bytes::text`].
     pub path: String,
-    /// The id of the container it belongs to, the deepest one on its path.
+    /// The ID of the container that the cgroup belongs to: the deepest one on the path.
     pub container: String,
     /// True for the container's own cgroup, false for one nested in it.
     pub own: bool,
-    /// What made the container, as far as the path tells.
+    /// The runtime that created the container, as far as the path shows.
     pub runtime: Runtime,
-    /// When the directory was made or last gained or lost a child.
+    /// When the directory was created or last gained or lost a child.
     pub made_at: Option<SystemTime>,
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
-    /// The cgroups of containers, each after the one that it is nested in.
+    /// The cgroups of containers. A nested cgroup comes after the one that contains it.
     pub found: Vec<Found>,
-    /// True where the tree was too deep or too large to be walked to its end.
+    /// True if the tree was too deep or too large to walk completely.
     pub truncated: bool,
 }
 
-/// Finds all containers' cgroups.
+/// Finds the cgroups of all containers.
 ///
 /// # Errors
-/// Where the root of the tree cannot be read.
+/// If the root of the tree cannot be read.
 pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
     let mut walker = Walker::new(layout);
     loop {
@@ -64,18 +63,18 @@ pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
     }
 }
 
-/// A walk that can be interrupted.
+/// An interruptible walk.
 pub struct Walker {
     told: Arc<HashMap<String, ToldCgroup>>,
-    /// Trees still to be walked, the next last, each with whether its inode numbers are cgroup ids.
+    /// The remaining trees in reverse order. The flag is true if their inode numbers are the cgroup IDs.
     trees: Vec<(PathBuf, bool)>,
     tree: Option<TreeWalk>,
-    /// What the trees walked so far have.
+    /// The results from completed trees.
     walk: Walk,
 }
 
 impl Walker {
-    /// Has not begun yet.
+    /// Creates a walk that has not started.
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
         let mut trees: Vec<_> = layout.beside_primary().map(|tree| (tree.to_owned(), false)).collect();
@@ -84,7 +83,7 @@ impl Walker {
         Self { told: layout.told.get(), trees, tree: None, walk: Walk::default() }
     }
 
-    /// Goes on until the deadline or the end. `None` if there is more to walk.
+    /// Continues until the deadline or the end. `None` if the walk is not complete.
     ///
     /// # Errors
     /// If the root of a tree cannot be read.
@@ -102,7 +101,7 @@ impl Walker {
                 return Ok(None);
             }
             let beside = self.tree.take().map(|tree| tree.walk).unwrap_or_default();
-            // By path: a cgroup elsewhere that only has the same id must not hide the container.
+            // Compared by path, because a cgroup elsewhere with the same container ID must not hide the container.
             let known: HashSet<String> = self.walk.found.iter().map(|found| found.path.clone()).collect();
             let new = beside.found.into_iter().filter(|found| !known.contains(&found.path));
             self.walk.found.extend(new);
@@ -111,19 +110,19 @@ impl Walker {
     }
 }
 
-/// What is left to one tree.
+/// The limits for one tree.
 #[derive(Clone, Copy)]
 struct Budget {
     depth: usize,
     visits: usize,
 }
 
-/// A directory that is yet to be read.
+/// A directory that has not been read.
 struct Pending {
     directory: PathBuf,
     path: String,
     depth: usize,
-    /// The container that it is in.
+    /// The container that the directory is in.
     container: Option<(Arc<str>, Runtime)>,
 }
 
@@ -145,12 +144,12 @@ impl TreeWalk {
         Ok(Self { ids, budget, current, pending: Vec::new(), walk: Walk::default() })
     }
 
-    /// Goes on until the deadline or the end; true at the end.
+    /// Continues until the deadline or the end. True at the end.
     fn step(&mut self, told: &HashMap<String, ToldCgroup>, deadline: Option<Instant>) -> bool {
         loop {
             let Some((parent, entries)) = &mut self.current else {
                 let Some(parent) = self.pending.pop() else { return true };
-                // It may have vanished.
+                // The directory may have been removed.
                 self.current = fs::read_dir(&parent.directory).ok().map(|entries| (parent, entries));
                 continue;
             };
@@ -182,7 +181,7 @@ impl TreeWalk {
     }
 }
 
-/// Notes the directory if it is a container's. `None` where it has vanished.
+/// Records the directory if it belongs to a container. `None` if the directory was removed.
 fn visit(
     child: Pending,
     parent: &Pending,
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_no_text_leads_to_its_directory() {
+    fn a_path_with_invalid_utf_8_leads_to_its_directory() {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
         let (root, layout) = v2(&[]);
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_container_owns_a_cgroup() {
+    fn a_cgroup_belongs_to_the_deepest_container() {
         let (root, layout) = v2(&[
             format!("docker/{A}/init.scope"),
             format!("docker/{A}/docker/{B}/worker"),
@@ -285,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_that_was_told_of_is_a_container_and_what_is_nested_in_it_is_its_own() {
+    fn a_reported_cgroup_is_a_container_and_includes_its_nested_cgroups() {
         let (_root, layout) =
             v2(&["default/web/worker".into(), format!("default/web/{A}"), "default/other".into()]);
-        assert_eq!(walk(&layout).unwrap().found.len(), 1, "by its id alone");
+        assert_eq!(walk(&layout).unwrap().found.len(), 1, "only the cgroup with an ID in its path");
         let web = ToldCgroup { id: "default/web".into(), runtime: Runtime::Containerd };
         let told = ["/default/web".to_owned(), "/default/gone".to_owned()].map(|path| (path, web.clone()));
         layout.clone().told().set(told.into());
@@ -354,18 +353,18 @@ mod tests {
         let mut walker = Walker::new(&layout);
         let mut steps = 1;
         let stepped = loop {
-            // A deadline that has passed lets one cgroup through.
+            // With a deadline in the past, each step visits one cgroup.
             if let Some(walk) = walker.step(Some(Instant::now())).unwrap() {
                 break walk;
             }
             steps += 1;
         };
         assert_eq!(summary(&stepped), summary(&walk(&layout).unwrap()));
-        assert_eq!(steps, 103, "one for each cgroup, and one for the end");
+        assert_eq!(steps, 103, "one step per cgroup, and one for the end");
     }
 
     #[test]
-    fn links_are_not_followed_and_odd_names_do_no_harm() {
+    fn links_are_not_followed_and_unusual_names_are_kept() {
         use std::os::unix::ffi::OsStrExt;
         let (root, layout) = v2(&[format!("docker/{A}")]);
         std::os::unix::fs::symlink(root.path(), root.path().join(format!("docker/{A}/loop"))).unwrap();
@@ -377,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_gone_is_an_error_that_names_it() {
+    fn a_missing_root_is_an_error_that_names_it() {
         let (root, layout) = v2(&[]);
         let path = root.path().display().to_string();
         drop(root);

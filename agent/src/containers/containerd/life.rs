@@ -1,4 +1,4 @@
-//! What containerd tells of a container's life: its task's state when asked, and then its events. Pure.
+//! The status of a container, as containerd reports it: the state of its task in a listing, then events. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,19 +10,19 @@ use crate::{
     snapshot::lifecycle::State,
 };
 
-/// The topics of the events that tell of a life, as a regular expression.
+/// The topics of the events that change the status, as a regular expression.
 pub(super) const TOPICS: &str = "^/tasks/(start|exit|oom|paused|resumed)$";
-/// The count of who restarts containers as nerdctl's users ask for.
+/// The label in which nerdctl's restart manager counts restarts.
 pub(super) const RESTARTS: &str = "containerd.io/restart.count";
 
-/// It was made, and nothing happened to it before.
+/// The container was created, and no earlier event was seen.
 pub(super) fn made(life: &mut Life) {
     if life.state.is_none() {
         life.created(life.created_at);
     }
 }
 
-/// Takes in what a listing tells of its task.
+/// Applies a task of a listing.
 pub(super) fn listed(life: &mut Life, task: &Process) {
     match task.status {
         CREATED => life.change(State::Created),
@@ -37,14 +37,14 @@ pub(super) fn listed(life: &mut Life, task: &Process) {
     }
 }
 
-/// Takes in an event about the task of the container `id`; what is no event of a life changes nothing.
+/// Applies an event about the task of the container `id`. Other events change nothing.
 pub(super) fn apply(life: &mut Life, id: &str, topic: &str, event: &[u8], at: SystemTime) {
     match topic {
-        // One that runs already was listed since.
+        // The listing has already reported this start.
         "/tasks/start" if matches!(life.state, Some(State::Running | State::Paused)) => {}
         "/tasks/start" => life.started(life.state == Some(State::Exited)),
         "/tasks/exit" => {
-            // Of other processes in it, too.
+            // The exit may be that of another process in the container.
             if let Ok(exit) = TaskExit::decode(event)
                 && exit.id == id
             {
@@ -58,7 +58,7 @@ pub(super) fn apply(life: &mut Life, id: &str, topic: &str, event: &[u8], at: Sy
     }
 }
 
-/// `None` for the times before 1970, by which "not yet" is meant.
+/// `None` for times before 1970, which mean "not yet".
 pub(super) fn time_of(timestamp: Timestamp) -> Option<SystemTime> {
     let seconds = u64::try_from(timestamp.seconds).ok().filter(|seconds| *seconds > 0)?;
     let since_epoch = Duration::new(seconds, u32::try_from(timestamp.nanos).ok()?.min(999_999_999));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_after_an_end_are_restarts_and_the_first_one_is_none() {
+    fn starts_after_an_exit_are_restarts_and_the_first_one_is_not() {
         let mut life = Life::default();
         life.created(None);
         for (topic, state, restarts) in [
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_another_process_in_it_is_not_its_end() {
+    fn the_exit_of_another_process_is_not_the_exit_of_the_container() {
         let mut life = Life::default();
         happens(&mut life, "/tasks/start", &[]);
         for event in [exit("exec-1", 1), exit("", 1), vec![255, 255], Vec::new()] {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_task_tells_its_state_and_its_end() {
+    fn a_listed_task_has_a_state_and_an_exit() {
         let mut life = Life::default();
         let task = |status| Process { status, exit_status: 9, exited_at: Some(AT), ..Process::default() };
         for (status, state) in [
@@ -133,7 +133,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_event_panics(
+        fn no_event_causes_a_panic(
             bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
             seconds: i64, nanos: i32, status: i32, topic in "/tasks/(start|exit|oom|paused|resumed|delete|.{0,5})",
         ) {
@@ -146,7 +146,7 @@ mod tests {
             }
             let exited_at = Some(Timestamp { seconds, nanos });
             listed(&mut life, &Process { status, exited_at, ..Process::default() });
-            // The rest of what containerd may send.
+            // All other messages that containerd may send.
             let _ = (About::decode(bytes.as_slice()), Container::decode(bytes.as_slice()));
             let _ = (Envelope::decode(bytes.as_slice()), ListContainerMessage::decode(bytes.as_slice()));
             let _ = ListTasksResponse::decode(bytes.as_slice());

@@ -1,5 +1,5 @@
-//! The messages of containerd's own services, with the fields that are read:
-//! <https://github.com/containerd/containerd/tree/main/api>. A field's number is its identity.
+//! The messages of containerd's own services, with only the fields that are read:
+//! <https://github.com/containerd/containerd/tree/main/api>. Fields are identified by number.
 
 use crate::containers::{
     directory::ENTRIES_MAX,
@@ -22,7 +22,7 @@ pub(super) const PAUSING: i32 = 5;
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Nothing {}
 
-/// `ListContainersRequest` and `SubscribeRequest`: what matches any of these.
+/// `ListContainersRequest` and `SubscribeRequest`: selects everything that matches any of the filters.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Filtered {
     #[prost(string, repeated, tag = "1")]
@@ -51,7 +51,7 @@ pub(super) struct Container {
     pub(super) labels: Labels,
     #[prost(string, tag = "3")]
     pub(super) image: String,
-    /// The OCI runtime's configuration, in JSON.
+    /// The configuration of the OCI runtime, as JSON.
     #[prost(message, optional, tag = "5")]
     pub(super) spec: Option<Any>,
     #[prost(message, optional, tag = "8")]
@@ -63,7 +63,7 @@ pub(super) type ListTasksResponse = List<Process, 1, ENTRIES_MAX>;
 /// A container's main process.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Process {
-    /// The container's id.
+    /// The container ID.
     #[prost(string, tag = "2")]
     pub(super) id: String,
     #[prost(int32, tag = "4")]
@@ -100,7 +100,7 @@ pub(super) struct Any {
     pub(super) value: Vec<u8>,
 }
 
-/// What all events about containers and their tasks begin with: `ContainerCreate`, `ContainerUpdate`,
+/// The first field of all events about containers and their tasks: `ContainerCreate`, `ContainerUpdate`,
 /// `ContainerDelete`, `TaskStart`, `TaskOOM`, `TaskPaused`, `TaskResumed`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct About {
@@ -112,7 +112,7 @@ pub(super) struct About {
 pub(super) struct TaskExit {
     #[prost(string, tag = "1")]
     pub(super) container_id: String,
-    /// The process: the container's own id for its main one.
+    /// The process ID in containerd; equal to the container ID for the main process.
     #[prost(string, tag = "2")]
     pub(super) id: String,
     #[prost(uint32, tag = "4")]

@@ -1,6 +1,6 @@
-//! Where a container's cgroup is, by the configuration of the OCI runtime that containerd keeps of it. Pure.
+//! The cgroup path of a container, from the OCI runtime configuration that containerd stores. Pure.
 //!
-//! <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#cgroups-path>: a path, or for systemd the
+//! <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#cgroups-path>: a path or, for systemd, the
 //! slice, a prefix and a name.
 
 use serde::Deserialize;
@@ -16,11 +16,11 @@ struct Linux {
     cgroups_path: Option<String>,
 }
 
-/// Most bytes of a path; more the kernel does not tell either.
+/// Maximum length of a path in bytes; the kernel does not report longer ones either.
 const PATH_BYTES: usize = 1024;
 
-/// The path of the cgroup within its hierarchy, with a leading slash. `None` where the configuration does not say, or
-/// says nothing that could be one.
+/// The path of the cgroup within its hierarchy, with a leading slash. `None` if the configuration contains no valid
+/// path.
 pub(super) fn cgroup_path(spec: &[u8]) -> Option<String> {
     let given = serde_json::from_slice::<Spec>(spec).ok()?.linux?.cgroups_path?;
     let path =
@@ -30,7 +30,7 @@ pub(super) fn cgroup_path(spec: &[u8]) -> Option<String> {
     (path.len() < PATH_BYTES && parts.all(sound)).then_some(path)
 }
 
-/// `slice:prefix:name`, as systemd would place that unit.
+/// `slice:prefix:name`, converted to the path where systemd places that unit.
 fn of_systemd(given: &str) -> Option<String> {
     let mut parts = given.split(':');
     let (slice, prefix, name) = (parts.next()?, parts.next()?, parts.next()?);
@@ -43,7 +43,7 @@ fn of_systemd(given: &str) -> Option<String> {
         "" => format!("{name}.scope"),
         prefix => format!("{prefix}-{name}.scope"),
     };
-    // A slice lies in those whose names begin its own.
+    // A slice is nested in the slices named by the prefixes of its own name.
     let stem = slice.strip_suffix(".slice")?;
     let mut path = String::new();
     if stem != "-" {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_lead_to_a_path() {
+    fn both_forms_are_converted_to_a_path() {
         for (given, path) in [
             ("/default/web", "/default/web"),
             ("/default/web/", "/default/web"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_in_the_tree_is_none() {
+    fn an_invalid_path_is_none() {
         let long = format!("/{}", "x".repeat(2000));
         let many = format!("{}.slice:ctr:web", "a-".repeat(2000));
         for given in [
@@ -118,7 +118,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_comes_out_is_a_place_in_the_tree(
+        fn the_result_is_a_valid_path(
             path in "\\PC{0,40}", near in "(/([a-z.]|\\.\\.|[a-z:-]{0,3}|slice)){0,6}/?",
             bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
         ) {
@@ -131,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn a_plain_path_stays_as_it_is(parts in proptest::collection::vec("[a-zA-Z0-9_-]{1,20}", 1..8)) {
+        fn a_plain_path_stays_unchanged(parts in proptest::collection::vec("[a-zA-Z0-9_-]{1,20}", 1..8)) {
             let path = format!("/{}", parts.join("/"));
             proptest::prop_assert_eq!(of(&path), Some(path));
         }

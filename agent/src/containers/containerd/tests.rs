@@ -1,5 +1,5 @@
-//! The watcher against a containerd that is made up on a unix socket. What HTTP and gRPC can do wrong is in
-//! [`cri`](crate::containers::cri)'s tests.
+//! The watcher against a fake containerd on a Unix socket. [`cri`](crate::containers::cri)'s tests cover errors of HTTP
+//! and gRPC.
 
 use std::sync::{
     Arc,
@@ -65,7 +65,7 @@ fn event(namespace: &str, topic: &str, id: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_containers_of_all_namespaces_but_others_are_listed() {
+fn the_containers_of_all_namespaces_without_another_source_are_listed() {
     let peer = Peer::new(|path, namespace| match (path, namespace) {
         (LIST_NAMESPACES, _) => namespaces(&["default", "k8s.io", "moby", "team"]),
         (LIST_CONTAINERS, "default") => {
@@ -82,11 +82,11 @@ fn the_containers_of_all_namespaces_but_others_are_listed() {
     assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["kept"]);
     let job = directory.get("team/job").unwrap();
     assert_eq!((job.name.as_str(), job.cgroup_path.as_deref()), ("job", Some("/default/job")));
-    assert_eq!(names.cgroup_path, None, "it is known by its id");
+    assert_eq!(names.cgroup_path, None, "its cgroup path contains its ID");
 }
 
 #[test]
-fn a_container_is_asked_for_when_an_event_tells_of_it() {
+fn a_container_is_requested_when_an_event_reports_it() {
     let asked = Arc::new(AtomicUsize::new(0));
     let peer = Peer::new({
         let asked = Arc::clone(&asked);
@@ -115,7 +115,7 @@ fn a_container_is_asked_for_when_an_event_tells_of_it() {
 }
 
 #[test]
-fn a_removed_container_is_forgotten_and_one_that_a_new_listing_lacks() {
+fn a_container_is_removed_by_an_event_or_if_a_new_listing_lacks_it() {
     let listings = Arc::new(AtomicUsize::new(0));
     let peer = Peer::new({
         let listings = Arc::clone(&listings);
@@ -125,7 +125,7 @@ fn a_removed_container_is_forgotten_and_one_that_a_new_listing_lacks() {
                 let first = listings.fetch_add(1, Ordering::Relaxed) == 0;
                 Answer::Messages(if first { vec![container(B, &[])] } else { Vec::new() })
             }
-            // The stream ends after its first event, so all is asked anew.
+            // The stream ends after its first event, so the watcher lists everything again.
             _ => Answer::Messages(vec![event("default", "/tasks/start", "none")]),
         }
     });
@@ -135,7 +135,7 @@ fn a_removed_container_is_forgotten_and_one_that_a_new_listing_lacks() {
     watch_peer(&peer, &directory, || {
         known |= directory.get(B).is_some_and(|names| names.source == Runtime::Containerd.into());
         if known {
-            // Only what was removed can be replaced.
+            // Another source can replace only entries that were removed.
             directory.put(B, other.clone());
         }
         known && directory.get(B).is_some_and(|names| names.name == "other")
@@ -143,7 +143,7 @@ fn a_removed_container_is_forgotten_and_one_that_a_new_listing_lacks() {
 }
 
 #[test]
-fn what_is_no_containerd_is_no_failure() {
+fn a_peer_without_containerds_services_is_not_a_failure() {
     let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
     let directory = Directory::new();
     watch_peer(&peer, &directory, || peer.calls("Namespaces/List") >= 3);
@@ -151,7 +151,7 @@ fn what_is_no_containerd_is_no_failure() {
 }
 
 #[test]
-fn a_listing_that_hangs_or_does_not_end_is_given_up_in_time() {
+fn a_hanging_or_endless_listing_times_out() {
     for endless in [false, true] {
         let peer = Peer::new(move |path, _| match path {
             LIST_NAMESPACES => namespaces(&["default"]),
@@ -159,8 +159,8 @@ fn a_listing_that_hangs_or_does_not_end_is_given_up_in_time() {
             _ => Answer::Silence,
         });
         let directory = Directory::new();
-        let told = |reason: String| reason.contains("list containers of \"default\": no answer from ");
-        watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+        let timed_out = |reason: String| reason.contains("list containers of \"default\": no response from ");
+        watch_peer(&peer, &directory, || reason(&directory).is_some_and(timed_out));
     }
 }
 
@@ -169,7 +169,7 @@ fn life(directory: &Directory, key: &str) -> Life {
 }
 
 #[test]
-fn a_life_is_told_by_the_tasks_at_the_start_and_then_by_events() {
+fn the_status_comes_from_tasks_at_the_start_and_then_from_events() {
     let exit = |id: &str, status: u32| {
         let exited_at = Some(Timestamp { seconds: AT.seconds + 9, nanos: 0 });
         let exit = TaskExit { container_id: A.into(), id: id.into(), exit_status: status, exited_at };
@@ -184,7 +184,7 @@ fn a_life_is_told_by_the_tasks_at_the_start_and_then_by_events() {
         event("default", "/tasks/oom", A),
         exit(A, 137),
         event("default", "/tasks/start", "job"),
-        // Kubernetes' and unknown ones.
+        // Events of Kubernetes' containers and of unknown ones.
         event("k8s.io", "/tasks/start", "done"),
         event("default", "/tasks/start", "unknown"),
     ];
@@ -213,7 +213,7 @@ fn a_life_is_told_by_the_tasks_at_the_start_and_then_by_events() {
 }
 
 #[test]
-fn a_container_that_is_made_and_started_again_counts_its_restarts() {
+fn a_container_that_is_created_and_restarted_counts_its_restarts() {
     let (exited, start) =
         (TaskExit { container_id: "web".into(), id: "web".into(), ..TaskExit::default() }, "web");
     let exited = Envelope {
@@ -245,7 +245,7 @@ fn a_container_that_is_made_and_started_again_counts_its_restarts() {
 }
 
 #[test]
-fn tasks_that_cannot_be_listed_cost_nobody_a_name() {
+fn containers_get_their_names_even_if_tasks_cannot_be_listed() {
     for hangs in [false, true] {
         let peer = Peer::new(move |path, _| match path {
             LIST_NAMESPACES => namespaces(&["default", "team"]),
@@ -257,6 +257,6 @@ fn tasks_that_cannot_be_listed_cost_nobody_a_name() {
         let directory = Directory::new();
         watch_peer(&peer, &directory, || directory.runtimes() == [(Runtime::Containerd, Ok(()))]);
         assert_eq!((directory.get(A).unwrap().name.as_str(), life(&directory, A).state), (A, None));
-        assert_eq!(peer.calls("Tasks/List"), 1, "it is not asked again");
+        assert_eq!(peer.calls("Tasks/List"), 1, "there is no second request");
     }
 }

@@ -1,10 +1,10 @@
-//! How large containers' writable layers are, from CRI's `ListContainerStats`: containerd and CRI-O measure them for the
-//! kubelet anyway. Asked on the disk collector's slow schedule, each time over a connection of its own, so that nothing is
-//! held in between. The answer comes with CPU and memory of each container, which the runtime reads for it and which is
-//! skipped here: a millisecond or so of the runtime's time for each of Kubernetes' containers.
+//! Sizes of containers' writable layers, from CRI's `ListContainerStats`: containerd and CRI-O measure them for the
+//! kubelet anyway. Requested on the disk collector's slow schedule, each time over a new connection, so that nothing is
+//! held in between. The response also contains CPU and memory usage, which the runtime reads for it and the agent
+//! skips: about a millisecond of the runtime's time for each Kubernetes container.
 //!
-//! Docker's API has a question for sizes, too (`size=1`), but the daemon then walks every container's files while it is
-//! asked, so it is not asked here.
+//! Docker's API also reports sizes (`size=1`), but the daemon walks every container's files for that, so it is not
+//! used.
 
 use std::{
     convert::Infallible,
@@ -26,9 +26,9 @@ use crate::containers::{
 };
 
 const LIST_CONTAINER_STATS: &str = "/runtime.v1.RuntimeService/ListContainerStats";
-/// Between two looks for a socket that is not there.
+/// The time between two checks whether the socket exists.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
-/// One that does not speak CRI is asked again after so many periods.
+/// If the runtime does not support CRI, the request is retried after this many periods.
 const NOT_OFFERED_PERIODS: u32 = 10;
 
 pub(super) type ListContainerStatsResponse = List<ContainerStats, 1, ENTRIES_MAX>;
@@ -49,21 +49,21 @@ pub(super) struct ContainerAttributes {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct FilesystemUsage {
-    /// Nanoseconds since 1970; 0 where nothing was measured yet.
+    /// Nanoseconds since 1970; 0 if nothing was measured yet.
     #[prost(int64, tag = "1")]
     pub(super) timestamp: i64,
     #[prost(message, optional, tag = "3")]
     pub(super) used_bytes: Option<UInt64Value>,
 }
 
-/// Protobuf's way to tell 0 from unknown.
+/// Protobuf's wrapper that distinguishes 0 from unknown.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct UInt64Value {
     #[prost(uint64, tag = "1")]
     pub(super) value: u64,
 }
 
-/// Asks the runtime behind `socket` every `period`, for ever.
+/// Requests the sizes from the runtime behind `socket` every `period`, forever.
 pub async fn watch(source: Source, socket: PathBuf, period: Duration, layers: Layers) -> Infallible {
     watch_at(PACE, source, socket, period, layers).await
 }
@@ -87,7 +87,7 @@ pub(super) async fn watch_at(
             }
             Err(error) if is_unimplemented(&error) => period * NOT_OFFERED_PERIODS,
             Err(error) => {
-                // That it does not answer is for the watcher of names to warn of.
+                // The watcher of the same socket warns if the runtime is unreachable.
                 tracing::debug!("{}: {error:#}", source.runtime.as_str());
                 period
             }
@@ -98,8 +98,8 @@ pub(super) async fn watch_at(
 
 async fn ask(pace: Pace, socket: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     let (client, _standing) = pace.answer(socket, Client::connect(socket)).await?;
-    let question = client.ask::<_, ListContainerStatsResponse>(LIST_CONTAINER_STATS, Nothing {});
-    let answer = pace.answer(socket, question).await.context("list container statistics")?;
+    let request = client.ask::<_, ListContainerStatsResponse>(LIST_CONTAINER_STATS, Nothing {});
+    let answer = pace.answer(socket, request).await.context("list container statistics")?;
     Ok(answer.items.into_iter().filter_map(size).collect())
 }
 

@@ -1,6 +1,6 @@
-//! What a Kubernetes runtime tells of a container's life. A container goes one way only: created, running, exited; what
-//! is older than what is known changes nothing. It is never started again: Kubernetes makes another one in its place,
-//! whose `attempt` says how many were there before. Pure.
+//! The status of a container, as a Kubernetes runtime reports it. The state only advances: created, running, exited.
+//! Reports of an earlier state change nothing. A container is never restarted: Kubernetes creates another one in its
+//! place, with the number of predecessors as its `attempt`. Pure.
 
 use super::{
     messages::{CREATED, ContainerStatus, EXITED, OOM_KILLED, READY, RUNNING},
@@ -11,7 +11,7 @@ use crate::{
     snapshot::lifecycle::State,
 };
 
-/// Takes in what a listing tells.
+/// Applies a container of a listing.
 pub(super) fn listed(life: &mut Life, state: i32, created_at: i64, attempt: u32) {
     life.created_at = time_of(created_at).or(life.created_at);
     life.restarts = Some(u64::from(attempt));
@@ -23,7 +23,7 @@ pub(super) fn listed(life: &mut Life, state: i32, created_at: i64, attempt: u32)
     }
 }
 
-/// Takes in an answer about one container, or what an event carries of it.
+/// Applies a response about one container, or the status in an event.
 pub(super) fn told(life: &mut Life, status: &ContainerStatus) {
     let attempt = status.metadata.as_ref().map_or(0, |metadata| metadata.attempt);
     listed(life, status.state, status.created_at, attempt);
@@ -37,13 +37,13 @@ pub(super) fn told(life: &mut Life, status: &ContainerStatus) {
     }
 }
 
-/// The same of a pod's sandbox, of which nobody tells how it ended.
+/// Applies a pod's sandbox. Its exit is not reported.
 pub(super) fn sandbox(life: &mut Life, state: i32, created_at: i64, attempt: u32) {
     listed(life, if state == READY { RUNNING } else { EXITED }, created_at, attempt);
 }
 
-/// True where an answer would tell what is not known: how it ended, for one that has (`of_end`) or as the runtime says,
-/// else whether it runs.
+/// True if a response would add something: the exit of a container that has exited (`of_end`, or according to the
+/// runtime), else whether it runs.
 pub(super) fn is_open(life: &Life, of_end: bool) -> bool {
     let ended = of_end || life.state == Some(State::Exited);
     if ended { life.last_exit.is_none() } else { rank(life.state) < rank(Some(State::Running)) }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_goes_one_way_whatever_comes_late() {
+    fn the_state_only_advances_even_if_reports_arrive_late() {
         let mut life = Life::default();
         for (state, expected) in [
             (CREATED, State::Created),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_times_that_cannot_be_are_not_known() {
+    fn impossible_codes_and_times_are_unknown() {
         let mut life = Life::default();
         told(&mut life, &ContainerStatus { exit_code: -1, created_at: i64::MIN, ..status(EXITED) });
         assert_eq!((life.last_exit.unwrap().code, life.created_at), (None, None));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_would_tell_is_asked() {
+    fn a_container_is_open_while_a_response_would_add_something() {
         let mut life = Life::default();
         listed(&mut life, CREATED, NOW_NS, 0);
         assert!(is_open(&life, false));
@@ -128,7 +128,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_message_panics_and_no_state_goes_back(
+        fn no_message_causes_a_panic_and_the_state_never_goes_back(
             bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
             states in proptest::collection::vec((-2i32..5, proptest::prelude::any::<i64>()), 0..9),
         ) {

@@ -1,4 +1,4 @@
-//! What is asked of a Kubernetes runtime, and how what it tells gets into the directory.
+//! The requests to a Kubernetes runtime, and the conversion of its responses to entries of the metadata store.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,20 +28,20 @@ use crate::{
 };
 
 impl Watcher<CriApi> {
-    /// Asks something small: whether there is a runtime that speaks CRI.
+    /// Sends a small request, to check that the runtime supports CRI.
     pub(super) async fn greet(&self, client: &Client) -> anyhow::Result<()> {
-        let question = VersionRequest { version: "v1".to_owned() };
-        match self.answer(client.ask::<_, VersionResponse>(VERSION, question)).await {
+        let request = VersionRequest { version: "v1".to_owned() };
+        match self.answer(client.ask::<_, VersionResponse>(VERSION, request)).await {
             Ok(_) => Ok(()),
             Err(error) if is_unimplemented(&error) => Err(NotOffered.into()),
             Err(error) => {
-                Err(error).with_context(|| format!("ask {} for its version", self.source.runtime.as_str()))
+                Err(error).with_context(|| format!("request the version of {}", self.source.runtime.as_str()))
             }
         }
     }
 
-    /// Enters all pods' sandboxes and containers, and returns those to be asked about: of which a listing tells too little,
-    /// each with whether it has ended.
+    /// Adds all sandboxes and containers of pods. Returns the containers that need a query, because the listing lacks
+    /// data, each with whether it has exited.
     pub(super) async fn list(&self, client: &Client) -> anyhow::Result<Vec<(String, bool)>> {
         let name = self.source.runtime.as_str();
         let sandboxes = client.ask::<_, ListPodSandboxResponse>(LIST_POD_SANDBOX, Nothing {});
@@ -69,13 +69,13 @@ impl Watcher<CriApi> {
             let Container { id, metadata, image, labels, state, created_at, .. } = container;
             let (metadata, filter) = (metadata.unwrap_or_default(), &self.label_filter);
             let mut names = container_names(self.source, filter, &metadata, image, pod, &labels);
-            // From before, and better than what a listing tells.
+            // Keep what was known before, because a listing contains less.
             let known = self.directory.get(&id);
             names.started_at = known.as_ref().and_then(|known| known.started_at);
             names.life = known.as_ref().map(|known| known.life).unwrap_or_default();
             life::listed(&mut names.life, state, created_at, metadata.attempt);
             let ended = names.life.state == Some(State::Exited);
-            // Those that were there long before nobody shows.
+            // Containers that exited long before are not shown.
             let shown = known.is_some() || names.life.created_at.is_some_and(is_recent);
             if (ended && shown && life::is_open(&names.life, true)) || (!ended && names.started_at.is_none())
             {
@@ -88,12 +88,12 @@ impl Watcher<CriApi> {
         Ok(unclear)
     }
 
-    /// Asks about one container, and returns the question.
+    /// Queries one container, and returns the query.
     pub(super) async fn ask(&self, client: &Client, question: Question) -> Question {
         if self.is_container(&question.id) && self.is_open(&question) {
-            let asked = ContainerStatusRequest { container_id: question.id.clone() };
-            let answer = client.ask::<_, ContainerStatusResponse>(CONTAINER_STATUS, asked);
-            // One that cannot be asked about has gone, as a rule.
+            let request = ContainerStatusRequest { container_id: question.id.clone() };
+            let answer = client.ask::<_, ContainerStatusResponse>(CONTAINER_STATUS, request);
+            // If the query fails, the container has usually been removed.
             if let Ok(ContainerStatusResponse { status: Some(status) }) = self.answer(answer).await {
                 if let Some(started_at) = time_of(status.started_at) {
                     self.directory.set_started_at(&question.id, started_at);
@@ -104,7 +104,7 @@ impl Watcher<CriApi> {
         question
     }
 
-    /// True where the answer to a question has not been learned.
+    /// True if the container's data still lacks what the query is for.
     pub(super) fn is_open(&self, question: &Question) -> bool {
         let known = self.directory.get(&question.id);
         known.is_some_and(|known| {
@@ -112,7 +112,7 @@ impl Watcher<CriApi> {
         })
     }
 
-    /// True for a container that this runtime told of. Of a sandbox it does not tell how it ended.
+    /// True for a container that this runtime reported. The exit of a sandbox cannot be queried.
     pub(super) fn is_container(&self, id: &str) -> bool {
         let known = self.directory.get(id).filter(|known| known.source == self.source);
         known.is_some_and(|known| known.kubernetes_container.as_deref() != Some(SANDBOX))
@@ -151,7 +151,7 @@ impl Watcher<CriApi> {
         self.put(id, names);
     }
 
-    /// Spares the readers a change that is none, or only one of its life.
+    /// Adds an entry. If nothing or only the status has changed, readers do not have to update names.
     fn put(&self, id: &str, names: Names) {
         let known = self.directory.get(id).filter(|_| self.directory.is_present(id));
         match known {
@@ -164,11 +164,11 @@ impl Watcher<CriApi> {
     }
 }
 
-/// Made so lately that its end may still be shown. By the runtime's timestamp, the only one there is; one in the future, from
-/// before the clock was set back, is recent.
+/// True if the container was created so recently that its exit may still be shown. Uses the runtime's timestamp,
+/// because there is no other one. A timestamp in the future, from before the clock was set back, counts as recent.
 #[expect(
     clippy::disallowed_methods,
-    reason = "only the runtime knows when it was, and the runtime reports it by the wall clock"
+    reason = "only the runtime has the creation time, and it reports it by the wall clock"
 )]
 fn is_recent(created_at: SystemTime) -> bool {
     created_at.elapsed().map_or(true, |age| age < LINGER)
@@ -181,9 +181,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_before_the_clock_was_set_back_is_recent() {
+    fn a_container_created_before_the_clock_was_set_back_is_recent() {
         let now = SystemTime::now();
-        let made = [now + Duration::from_secs(3600), now - LINGER / 2, now - LINGER * 2];
-        assert_eq!(made.map(is_recent), [true, true, false]);
+        let created = [now + Duration::from_secs(3600), now - LINGER / 2, now - LINGER * 2];
+        assert_eq!(created.map(is_recent), [true, true, false]);
     }
 }

@@ -1,5 +1,6 @@
-//! The messages of Kubernetes' container runtime interface, version 1, with the fields that are read: `runtime.v1` in
-//! <https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto>. A field's number is its identity.
+//! The messages of Kubernetes' container runtime interface (CRI), version 1, with only the fields that are read:
+//! `runtime.v1` in <https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto>. Fields are
+//! identified by number.
 
 use crate::containers::{
     directory::ENTRIES_MAX,
@@ -16,14 +17,14 @@ pub(super) const GET_CONTAINER_EVENTS: &str = "/runtime.v1.RuntimeService/GetCon
 pub(super) const CREATED: i32 = 0;
 pub(super) const RUNNING: i32 = 1;
 pub(super) const EXITED: i32 = 2;
-/// The reason of a container that the kernel killed because memory ran out.
+/// The reason of a container that the kernel killed because it was out of memory.
 pub(super) const OOM_KILLED: &str = "OOMKilled";
 /// `PodSandboxState`.
 pub(super) const READY: i32 = 0;
 /// `ContainerEventType`.
 pub(super) const DELETED: i32 = 3;
 
-/// A question without content: `ListPodSandboxRequest`, `ListContainersRequest` without filters, `GetEventsRequest`.
+/// An empty request: `ListPodSandboxRequest` or `ListContainersRequest` without filters, or `GetEventsRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Nothing {}
 
@@ -56,7 +57,7 @@ pub(super) struct PodSandbox {
     pub(super) labels: Labels,
 }
 
-/// The same fields, but for the number of the labels.
+/// The same fields, except that the labels have another number.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct PodSandboxStatus {
     #[prost(string, tag = "1")]
@@ -144,10 +145,10 @@ pub(super) struct ContainerStatus {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "4")]
     pub(super) created_at: i64,
-    /// Nanoseconds since 1970; 0 before it was started.
+    /// Nanoseconds since 1970; 0 before the start.
     #[prost(int64, tag = "5")]
     pub(super) started_at: i64,
-    /// Nanoseconds since 1970; 0 before it ended.
+    /// Nanoseconds since 1970; 0 before the exit.
     #[prost(int64, tag = "6")]
     pub(super) finished_at: i64,
     #[prost(int32, tag = "7")]
@@ -168,7 +169,7 @@ pub(super) struct ContainerEventResponse {
     pub(super) container_event_type: i32,
     #[prost(message, optional, tag = "4")]
     pub(super) pod_sandbox_status: Option<PodSandboxStatus>,
-    /// [`ContainerStatus`] of each container of the pod, not decoded: only one is wanted.
+    /// [`ContainerStatus`] of each container of the pod, not decoded because only one is used.
     #[prost(bytes = "vec", repeated, tag = "5")]
     pub(super) containers_statuses: Vec<Vec<u8>>,
 }

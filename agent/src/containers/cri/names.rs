@@ -1,11 +1,11 @@
-//! What a runtime says of a pod's sandbox or container, as the directory wants it. Pure.
+//! Converts what a runtime reports of a pod's sandbox or container to metadata. Pure.
 
 use std::time::{Duration, SystemTime};
 
 use super::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
 use crate::containers::{directory::Names, grpc::bounded::Labels, source::Source};
 
-/// What Kubernetes calls the container that only holds a pod's namespaces.
+/// Kubernetes' name for the container that only holds a pod's namespaces.
 pub(super) const SANDBOX: &str = "POD";
 
 const NAMESPACE: &str = "io.kubernetes.pod.namespace";
@@ -37,7 +37,7 @@ pub(super) fn container_names(
     let image = Some(image.user_specified_image).filter(|text| !text.is_empty()).unwrap_or(image.image);
     let none = PodSandboxMetadata::default();
     let pod = pod.unwrap_or(&none);
-    // The name that the kubelet has always given, and that cAdvisor shows.
+    // The name format that the kubelet has always used, and that cAdvisor shows.
     let (attempt, pod_name, namespace, uid) = (container.attempt, &pod.name, &pod.namespace, &pod.uid);
     let name = format!("k8s_{}_{pod_name}_{namespace}_{uid}_{attempt}", container.name);
     let known = [(NAMESPACE, &pod.namespace), (POD, &pod.name), (CONTAINER, &container.name)];
@@ -46,7 +46,7 @@ pub(super) fn container_names(
     Names::new(source, &name, &image, labels, filter)
 }
 
-/// `None` for 0, by which runtimes mean "not yet".
+/// `None` for 0, which runtimes use for "not yet".
 pub(super) fn time_of(nanoseconds: i64) -> Option<SystemTime> {
     let since_epoch = u64::try_from(nanoseconds).ok().filter(|nanoseconds| *nanoseconds > 0)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(since_epoch))

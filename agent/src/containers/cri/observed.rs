@@ -11,7 +11,7 @@ use crate::containers::directory::{Directory, Sightings};
 
 /// One observation.
 pub(super) enum Observation {
-    /// A container that a Kubernetes runtime may know, and that no runtime has reported yet.
+    /// A container that no runtime has reported yet and that a Kubernetes runtime may have.
     Discovery,
     /// The container with this ID exited.
     Exit(Arc<str>),
@@ -34,7 +34,7 @@ impl Observations {
         Self { discoveries, seen, exits: directory.endings() }
     }
 
-    /// Waits for the next one. Discoveries in between are one. Loses nothing if it is dropped while it waits.
+    /// Waits for the next observation. Several discoveries are merged into one. Cancel-safe.
     pub(super) async fn next(&mut self) -> Observation {
         tokio::select! {
             seen = discovery(&mut self.discoveries, self.seen) => {
@@ -50,7 +50,7 @@ impl Observations {
 async fn discovery(discoveries: &mut watch::Receiver<Sightings>, seen: u64) -> u64 {
     match discoveries.wait_for(|now| now.kubernetes != seen).await.map(|now| now.kubernetes) {
         Ok(now) => now,
-        // The sender belongs to the directory, which outlives every connection.
+        // The sender belongs to the metadata store, which outlives every connection.
         Err(_) => pending().await,
     }
 }

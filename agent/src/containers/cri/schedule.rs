@@ -14,7 +14,7 @@ const LATER_LISTINGS: [Duration; 2] = [Duration::from_secs(2), Duration::from_se
 /// The listings that are due, and when the last one completed.
 pub(super) struct ListingSchedule {
     last: Instant,
-    /// The next one first.
+    /// Earliest first.
     due: VecDeque<Instant>,
 }
 
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_discovery_leads_to_three_listings_however_many_follow_it() {
+    fn any_number_of_discoveries_leads_to_three_listings() {
         let mut schedule = ListingSchedule::just_listed();
         assert_eq!(schedule.next(), None);
         for _ in 0..100 {

@@ -25,7 +25,7 @@ use crate::containers::{
     watcher::Watcher,
 };
 
-/// Maximum number of containers that the runtime is asked about at a time.
+/// Maximum number of concurrent queries about containers.
 const REQUESTS_MAX: usize = 4;
 
 type Event = Result<ContainerEventResponse, Status>;
@@ -35,7 +35,7 @@ enum Step {
     /// `None`: the stream ended.
     Event(Option<Box<Event>>),
     Observed(Observation),
-    /// The runtime was asked about a container.
+    /// A query about a container has completed.
     Asked(Question),
     QuestionDue,
     ListingDue,
@@ -88,12 +88,16 @@ impl<'a> Session<'a> {
         };
         session.recheck(unclear);
         if watcher.directory.set_connected(watcher.source, Ok(())) {
-            tracing::info!("{} answers at {}", watcher.source.runtime.as_str(), watcher.socket.display());
+            tracing::info!(
+                "connected to {} at {}",
+                watcher.source.runtime.as_str(),
+                watcher.socket.display()
+            );
         }
         Ok(session)
     }
 
-    /// Follows the changes until something goes wrong.
+    /// Follows the changes until an error occurs.
     pub(super) async fn run(mut self) -> anyhow::Result<Infallible> {
         for event in std::mem::take(&mut self.early) {
             self.handle_event(Some(event))?;
@@ -169,7 +173,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Schedules questions about containers, each with whether it exited.
+    /// Schedules queries about containers, each with whether it exited.
     fn recheck(&mut self, containers: Vec<(String, bool)>) {
         for (id, exited) in containers {
             self.rechecks.soon(id, exited);

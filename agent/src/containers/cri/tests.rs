@@ -1,4 +1,4 @@
-//! The watcher against runtimes of all kinds, made up on a unix socket.
+//! The watcher against fake runtimes of all kinds on a Unix socket.
 
 use std::{io::Write as _, time::Duration};
 
@@ -68,7 +68,7 @@ fn container(id: &str, name: &str) -> Container {
     }
 }
 
-/// What a runtime without surprises answers, with these containers.
+/// The responses of a well-behaved runtime with these containers.
 fn calm(path: &str, containers: Vec<Container>) -> Answer {
     match path {
         VERSION => Answer::one(&VersionResponse { runtime_name: "made-up".into() }),
@@ -86,7 +86,7 @@ fn status(id: &str, name: &str) -> ContainerStatus {
     ContainerStatus { id, metadata, state, created_at, started_at, image, labels, ..Default::default() }
 }
 
-/// It was killed for want of memory.
+/// Killed because it was out of memory.
 fn ended(id: &str, name: &str) -> ContainerStatus {
     let (finished_at, reason) = (FINISHED_NS, messages::OOM_KILLED.to_owned());
     ContainerStatus { state: EXITED, finished_at, exit_code: 137, reason, ..status(id, name) }
@@ -109,7 +109,7 @@ fn started(id: &str, name: &str) -> ContainerEventResponse {
 }
 
 #[test]
-fn pods_and_their_containers_are_listed_and_asked_about_once() {
+fn pods_and_their_containers_are_listed_and_queried_once() {
     let peer = Peer::new(|path, _| calm(path, vec![container(A, "app")]));
     let directory = Directory::new();
     watch_peer(&peer, &directory, || connected(&directory) && peer.calls("Version") > 2);
@@ -136,7 +136,7 @@ fn a_container_is_named_by_the_event_that_starts_it() {
     });
     let directory = Directory::new();
     let other = Names::new(Runtime::Docker, "other", "", [], &[]);
-    // What was removed can be replaced by anybody.
+    // Any source can replace an entry that was removed.
     let removed = || {
         directory.get(B).is_some_and(|names| names.kubernetes_container.is_some()) && {
             directory.put(B, other.clone());
@@ -151,19 +151,19 @@ fn a_container_is_named_by_the_event_that_starts_it() {
 }
 
 #[test]
-fn without_events_a_container_that_nobody_told_of_leads_to_another_listing() {
+fn without_events_a_container_that_no_runtime_reports_leads_to_another_listing() {
     let peer = Peer::new(|path, _| match path {
         GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
         path => calm(path, vec![container(A, "app")]),
     });
     let directory = Directory::new();
     let unnamed = |runtime| Unnamed { id: B.into(), cgroup_path: String::new(), runtime };
-    let mut told = false;
+    let mut reported = false;
     watch_peer(&peer, &directory, || {
-        if !told && peer.calls("Version") > 2 {
-            told = true;
+        if !reported && peer.calls("Version") > 2 {
+            reported = true;
             assert_eq!(peer.calls("ListContainers"), 1);
-            // Docker's are nothing to a Kubernetes runtime.
+            // A Kubernetes runtime does not have Docker's containers.
             directory.seen_unnamed(unnamed(Runtime::Docker));
             for _ in 0..100 {
                 directory.seen_unnamed(unnamed(Runtime::Unknown));
@@ -171,13 +171,13 @@ fn without_events_a_container_that_nobody_told_of_leads_to_another_listing() {
         }
         peer.calls("ListContainers") >= 3
     });
-    // The one at once, and one later; not one for each.
+    // One listing at once and one later, not one per container.
     assert_eq!(peer.calls("ListContainers"), 3);
     assert_eq!(peer.calls("GetContainerEvents"), 1);
 }
 
 #[test]
-fn a_runtime_without_kubernetes_is_no_failure_and_asked_again_now_and_then() {
+fn a_runtime_without_cri_is_not_a_failure_and_is_retried() {
     let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
     let directory = Directory::new();
     watch_peer(&peer, &directory, || peer.calls("Version") >= 3);
@@ -186,15 +186,15 @@ fn a_runtime_without_kubernetes_is_no_failure_and_asked_again_now_and_then() {
 }
 
 #[test]
-fn a_socket_that_hangs_is_given_up_in_time() {
+fn a_hanging_socket_times_out() {
     let peer = Peer::new(|_, _| Answer::Silence);
     let directory = Directory::new();
-    let told = |reason: String| reason.starts_with("ask cri-o for its version: no answer from ");
-    watch_peer(&peer, &directory, || peer.calls("Version") >= 3 && reason(&directory).is_some_and(told));
+    let timed_out = |reason: String| reason.starts_with("request the version of cri-o: no response from ");
+    watch_peer(&peer, &directory, || peer.calls("Version") >= 3 && reason(&directory).is_some_and(timed_out));
 }
 
 #[test]
-fn a_socket_that_never_says_hello_is_given_up_in_time_and_closed() {
+fn a_socket_that_completes_no_handshake_times_out_and_is_closed() {
     let peer = Peer::absent();
     let listener = std::os::unix::net::UnixListener::bind(peer.socket()).unwrap();
     let (closed, all) = std::sync::mpsc::channel();
@@ -213,22 +213,22 @@ fn a_socket_that_never_says_hello_is_given_up_in_time_and_closed() {
         ends += all.try_iter().count();
         ends >= 2
     });
-    assert!(reason(&directory).unwrap().contains("no answer from "));
+    assert!(reason(&directory).unwrap().contains("no response from "));
 }
 
 #[test]
-fn a_listing_that_hangs_is_given_up_in_time() {
+fn a_hanging_listing_times_out() {
     let peer = Peer::new(|path, _| match path {
         LIST_CONTAINERS => Answer::Silence,
         path => calm(path, Vec::new()),
     });
     let directory = Directory::new();
-    let told = |reason: String| reason.starts_with("list cri-o containers: no answer from ");
-    watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+    let timed_out = |reason: String| reason.starts_with("list cri-o containers: no response from ");
+    watch_peer(&peer, &directory, || reason(&directory).is_some_and(timed_out));
 }
 
 #[test]
-fn a_runtime_that_hangs_later_is_given_up() {
+fn a_runtime_that_hangs_later_times_out() {
     let peer = Peer::new({
         let asked = std::sync::atomic::AtomicUsize::new(0);
         move |path, _| match path {
@@ -246,16 +246,16 @@ fn a_runtime_that_hangs_later_is_given_up() {
 }
 
 #[test]
-fn garbage_is_an_error_that_is_tried_again() {
+fn an_invalid_response_is_an_error_and_is_retried() {
     for garbage in [
         vec![],
         vec![0; 4],
-        // A message that has 4 GiB, says its head.
+        // The length prefix claims 4 GiB.
         vec![0, 255, 255, 255, 255, 1, 2, 3],
-        // One that is compressed, and one of no kind.
+        // A compressed message, and one with an unknown flag.
         vec![1, 0, 0, 0, 1, 7],
         vec![9, 0, 0, 0, 1, 7],
-        // A field of an impossible kind.
+        // A field with an invalid wire type.
         vec![0, 0, 0, 0, 1, 15],
     ] {
         let answer = garbage.clone();
@@ -270,7 +270,7 @@ fn garbage_is_an_error_that_is_tried_again() {
 }
 
 #[test]
-fn what_is_no_http_is_an_error_that_is_tried_again() {
+fn a_peer_without_http_is_an_error_and_is_retried() {
     let peer = Peer::absent();
     let listener = std::os::unix::net::UnixListener::bind(peer.socket()).unwrap();
     let (asked, all) = std::sync::mpsc::channel();
@@ -290,7 +290,7 @@ fn what_is_no_http_is_an_error_that_is_tried_again() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_is_refused() {
+fn a_response_that_is_too_large_is_rejected() {
     let peer = Peer::new(|path, _| match path {
         LIST_CONTAINERS => {
             let mut container = container(A, "app");
@@ -306,7 +306,7 @@ fn an_answer_that_is_too_large_is_refused() {
 }
 
 #[test]
-fn events_without_end_do_not_keep_the_runtime_from_being_listed() {
+fn endless_events_do_not_prevent_the_listing() {
     let event = started(B, "busy").encode_to_vec();
     let peer = Peer::new(move |path, _| match path {
         GET_CONTAINER_EVENTS => Answer::Endless(event.clone()),
@@ -318,11 +318,11 @@ fn events_without_end_do_not_keep_the_runtime_from_being_listed() {
     });
     let generation = directory.generation();
     std::thread::sleep(Duration::from_millis(20));
-    assert_eq!(directory.generation(), generation, "the same again is no change");
+    assert_eq!(directory.generation(), generation, "a repeated event is not a change");
 }
 
 #[test]
-fn a_runtime_that_crashes_is_noticed_at_once_and_followed_again() {
+fn a_crash_of_the_runtime_is_noticed_at_once_and_the_watcher_reconnects() {
     let peer = Peer::new(|path, _| calm(path, vec![container(A, "app")]));
     let directory = Directory::new();
     let mut step = 0;
@@ -344,7 +344,7 @@ fn a_runtime_that_crashes_is_noticed_at_once_and_followed_again() {
                 peer.crash();
                 1
             }
-            // Without events it is the connection that tells.
+            // Without events, the end of the connection shows the crash.
             3 if !connected(&directory) => 1,
             _ => 0,
         };
@@ -356,8 +356,8 @@ fn a_runtime_that_crashes_is_noticed_at_once_and_followed_again() {
 fn a_missing_socket_is_reported() {
     let peer = Peer::absent();
     let directory = Directory::new();
-    let told = |reason: String| reason.starts_with("connect to ") && reason.contains("No such file");
-    watch_peer(&peer, &directory, || reason(&directory).is_some_and(told));
+    let missing = |reason: String| reason.starts_with("connect to ") && reason.contains("No such file");
+    watch_peer(&peer, &directory, || reason(&directory).is_some_and(missing));
 }
 
 fn life(directory: &Directory, id: &str) -> Life {
@@ -369,7 +369,7 @@ fn killed() -> Exit {
 }
 
 #[test]
-fn a_life_is_told_by_events_and_never_goes_back() {
+fn the_status_comes_from_events_and_never_goes_back() {
     let state = |state, kind| {
         let mut event = ContainerEventResponse { container_event_type: kind, ..started(A, "app") };
         event.containers_statuses[1] = ContainerStatus { state, ..status(A, "app") }.encode_to_vec();
@@ -395,12 +395,12 @@ fn a_life_is_told_by_events_and_never_goes_back() {
 
 /// As with containerd 1.6.
 #[test]
-fn without_events_a_container_is_asked_how_it_ended_when_its_cgroup_is_gone() {
+fn without_events_the_exit_is_queried_when_the_cgroup_is_gone() {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let peer = Peer::new(move |path, _| match path {
         GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
         CONTAINER_STATUS => {
-            // When it started; then the runtime has not noticed the end yet; then it has.
+            // The queries: at the start; then before the runtime has noticed the exit; then after.
             let asked = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let status = if asked < 2 { status(A, "app") } else { ended(A, "app") };
             Answer::one(&ContainerStatusResponse { status: Some(status) })
@@ -416,7 +416,7 @@ fn without_events_a_container_is_asked_how_it_ended_when_its_cgroup_is_gone() {
             for _ in 0..20 {
                 directory.ended(A);
             }
-            // Nobody tells how a sandbox ended, and this runtime does not know the other.
+            // The exit of a sandbox cannot be queried, and this runtime does not have the other container.
             directory.ended(P);
             directory.ended(B);
         }
@@ -428,7 +428,7 @@ fn without_events_a_container_is_asked_how_it_ended_when_its_cgroup_is_gone() {
 }
 
 #[test]
-fn one_that_nobody_can_tell_of_is_asked_about_no_more_than_is_worth_it() {
+fn a_container_that_exited_before_the_agent_started_is_not_queried() {
     let peer = Peer::new(move |path, _| match path {
         GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
         // `NotFound`.
@@ -438,11 +438,11 @@ fn one_that_nobody_can_tell_of_is_asked_about_no_more_than_is_worth_it() {
     let directory = Directory::new();
     watch_peer(&peer, &directory, || peer.calls("Version") > 5);
     assert_eq!(life(&directory, A).state, Some(State::Exited));
-    assert_eq!(peer.calls("ContainerStatus"), 0, "it ended before anybody looked");
+    assert_eq!(peer.calls("ContainerStatus"), 0, "it exited before the first listing");
 }
 
 #[test]
-fn a_container_that_was_listed_before_it_ran_is_asked_about_until_it_does() {
+fn a_container_that_was_listed_before_it_ran_is_queried_until_it_does() {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     let peer = Peer::new(move |path, _| match path {
         GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),

@@ -1,4 +1,4 @@
-//! Which cgroups are containers although their paths bear no id.
+//! Reported cgroups: those that are containers without an ID in their paths.
 
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::Ordering};
 
@@ -6,28 +6,29 @@ use super::{Directory, Entry};
 use crate::containers::cgroup::ToldCgroup;
 
 impl Directory {
-    /// A number that changes when such a container is told of or started: its cgroup may be found from then on. Takes no
-    /// lock.
+    /// A number that changes when such a container is reported or started, because its cgroup may then be found. Takes
+    /// no lock.
     #[must_use]
     pub fn cgroups_generation(&self) -> u64 {
         self.0.cgroups_generation.load(Ordering::Acquire)
     }
 
-    /// All of them, by the paths of their cgroups; those that were removed, too, as the cgroup may outlast that. Of two who
-    /// claim one cgroup, the one that is still there has it, then the one whose socket was configured first.
+    /// All reported cgroups by path, including those of removed containers, because the cgroup may be removed later. If
+    /// several containers report the same path, one that is not removed wins, then the one of the socket that is
+    /// configured first.
     #[must_use]
     pub fn told_cgroups(&self) -> HashMap<String, ToldCgroup> {
         let entries = self.entries();
-        let told = entries.by_id.iter();
-        let told = told.filter_map(|(id, entry)| Some((entry.names.cgroup_path.as_ref()?, id, entry)));
-        let mut told: Vec<_> = told.collect();
+        let all = entries.by_id.iter();
+        let with_path = all.filter_map(|(id, entry)| Some((entry.names.cgroup_path.as_ref()?, id, entry)));
+        let mut reported: Vec<_> = with_path.collect();
         let rank = |entry: &Entry| (entry.removed_at.is_some(), entry.names.source.rank(), entry.arrival);
-        // Of those with one path, the last one stays.
-        told.sort_unstable_by_key(|(_, _, entry)| Reverse(rank(entry)));
-        let told = told.into_iter().map(|(path, id, entry)| {
+        // For equal paths, the last one is kept.
+        reported.sort_unstable_by_key(|(_, _, entry)| Reverse(rank(entry)));
+        let by_path = reported.into_iter().map(|(path, id, entry)| {
             (path.clone(), ToldCgroup { id: id.clone(), runtime: entry.names.runtime })
         });
-        told.collect()
+        by_path.collect()
     }
 
     pub(super) fn cgroups_changed(&self) {

@@ -1,4 +1,4 @@
-//! Containers whose cgroups have gone: for whoever can ask how they ended.
+//! Exits: containers with removed cgroups, for the clients that can query how these ended.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 
 use super::Directory;
 
-/// Most that may wait for one who asks; who falls behind learns how many were lost.
+/// Maximum queue length per receiver. A receiver that falls behind gets the number of lost exits.
 const WAITING_MAX: usize = 256;
 
 #[derive(Debug)]
@@ -21,14 +21,14 @@ impl Default for Endings {
 impl Endings {
     pub(super) fn tell(&self, id: &str) {
         if self.0.receiver_count() > 0 {
-            // Fails where the last one has just gone.
+            // Fails if the last receiver was dropped meanwhile.
             let _ = self.0.send(Arc::from(id));
         }
     }
 }
 
 impl Directory {
-    /// The ids of containers that end from now on, of those that a runtime has told of.
+    /// The IDs of containers that end from now on, of those that a runtime reports.
     #[must_use]
     pub fn endings(&self) -> broadcast::Receiver<Arc<str>> {
         self.0.endings.0.subscribe()

@@ -1,4 +1,4 @@
-//! The entries themselves: what makes way for what, and when. Bounded by [`ENTRIES_MAX`].
+//! The entries, with the rules for replacing and dropping them. Bounded by [`ENTRIES_MAX`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,9 +11,9 @@ use crate::containers::source::Source;
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) by_id: HashMap<String, Entry>,
-    /// The ids of removed containers, oldest first. One that came back since is passed over.
+    /// The IDs of removed containers, oldest first. An ID that was added again since is skipped.
     pub(super) removed: VecDeque<(Instant, String)>,
-    /// Numbers the entries in their order of arrival.
+    /// Counts entries, to number them in their order of arrival.
     pub(super) arrivals: u64,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// True where `source` may replace this: who told of it does so again, or no longer vouches for it.
+    /// True if `source` may replace this entry: it is the same source, or it has precedence, or the entry was removed.
     pub(super) fn yields_to(&self, source: Source) -> bool {
         let ours = self.names.source;
         ours == source || self.removed_at.is_some() || (ours.is_files() && !source.is_files())
@@ -41,15 +41,15 @@ impl Entries {
         self.expire(now);
     }
 
-    /// Drops what was removed long ago.
+    /// Drops entries that were removed more than [`LINGER`] ago.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.removed.front().is_some_and(|(at, _)| now.duration_since(*at) >= LINGER) {
             self.drop_oldest_removed();
         }
     }
 
-    /// Makes room for one more: what was removed first goes first, then, of the source that has the most entries, what
-    /// arrived first. So a source that tells of very many containers only crowds out its own.
+    /// Makes room for one more entry: removed entries are dropped first, oldest first, then the oldest entry of the
+    /// source that has the most entries. So a source with very many containers only displaces its own.
     pub(super) fn make_room(&mut self) {
         while self.by_id.len() >= ENTRIES_MAX {
             if self.drop_oldest_removed() {
@@ -67,7 +67,7 @@ impl Entries {
         }
     }
 
-    /// False where nothing removed is left.
+    /// False if no removed entry is left.
     fn drop_oldest_removed(&mut self) -> bool {
         let Some((at, id)) = self.removed.pop_front() else {
             return false;

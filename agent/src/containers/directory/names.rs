@@ -1,4 +1,4 @@
-//! What is known of one container, cut to size. Pure.
+//! The metadata of one container, truncated to limits. Pure.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -10,44 +10,44 @@ pub(super) const IMAGE_BYTES: usize = 512;
 const LABELS_MAX: usize = 64;
 const LABEL_BYTES: usize = 1024;
 
-/// What a runtime tells of one container.
+/// The metadata that a runtime reports for one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// The runtime.
     pub runtime: Runtime,
-    /// Who told. Nobody else may change what is known of a container while that one vouches for it.
+    /// The source. Other sources cannot change the metadata while this one reports the container.
     pub source: Source,
-    /// Its name for the container, without a leading slash. Empty where unknown.
+    /// The runtime's name for the container, without a leading slash. Empty if unknown.
     pub name: String,
-    /// The image as the user wrote it. Empty where unknown.
+    /// The image as the user wrote it. Empty if unknown.
     pub image: String,
-    /// The labels that the configuration lets through.
+    /// The labels that the configuration selects.
     pub labels: BTreeMap<String, String>,
     /// Kubernetes namespace.
     pub namespace: Option<String>,
     /// Kubernetes pod.
     pub pod: Option<String>,
-    /// The container's name in its Kubernetes pod.
+    /// The name of the container in its Kubernetes pod.
     pub kubernetes_container: Option<String>,
-    /// The service in its compose file.
+    /// The compose service.
     pub compose_service: Option<String>,
-    /// Its number among the containers of its compose service.
+    /// The number of the container in its compose service.
     pub compose_number: Option<String>,
-    /// Its compose project.
+    /// The compose project.
     pub compose_project: Option<String>,
-    /// True for a container that `docker compose run` made: not one of the service's own.
+    /// True for a container of `docker compose run`, which is not one of the service's own.
     pub compose_one_off: bool,
-    /// When its main process was started.
+    /// When the main process was started.
     pub started_at: Option<SystemTime>,
-    /// How it fares.
+    /// The reported status.
     pub life: Life,
-    /// Its cgroup's path, where that bears no id: without it nobody would take that cgroup for a container.
+    /// The cgroup path, if it contains no ID. Without this report, the cgroup would not be treated as a container.
     pub cgroup_path: Option<String>,
 }
 
 impl Names {
-    /// Takes what is understood from a container's labels, and keeps those that `filter` lets through: exact
-    /// names, or a prefix followed by `*`.
+    /// Extracts the known fields from a container's labels, and keeps the labels that `filter` selects: exact names, or
+    /// a prefix followed by `*`.
     pub fn new<'a>(
         source: impl Into<Source>,
         name: &str,
@@ -87,14 +87,15 @@ impl Names {
         names
     }
 
-    /// Keeps a label if the filter lets it through.
+    /// Keeps a label if the filter selects it.
     pub fn add_label(&mut self, key: &str, value: &str, filter: &[String]) {
         if passes(filter, key) {
             self.keep(key, value);
         }
     }
 
-    /// Keeps the first labels by name, so that the choice does not depend on their order.
+    /// Keeps the labels with the first names in alphabetical order, so that the selection does not depend on their
+    /// order.
     fn keep(&mut self, key: &str, value: &str) {
         if key.len() > NAME_BYTES {
             return;
@@ -106,7 +107,7 @@ impl Names {
     }
 }
 
-/// True where a filter of exact names and prefixes followed by `*` lets a label through.
+/// True if a filter of exact names and prefixes followed by `*` selects a label.
 fn passes(filter: &[String], key: &str) -> bool {
     filter.iter().any(|rule| match rule.strip_suffix('*') {
         Some(prefix) => key.starts_with(prefix),
@@ -114,7 +115,7 @@ fn passes(filter: &[String], key: &str) -> bool {
     })
 }
 
-/// The longest beginning of `text` within `bytes`.
+/// The longest prefix of `text` within `bytes`.
 pub(super) fn cut(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].to_owned()
 }

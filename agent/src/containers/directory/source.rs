@@ -1,23 +1,23 @@
-//! Who tells of containers, and whether they answer.
+//! The sources of metadata and their connection states.
 
 use std::sync::{MutexGuard, PoisonError, atomic::Ordering};
 
 use super::{Directory, names::cut};
 use crate::{containers::source::Source, snapshot::identity::Runtime};
 
-/// Why a runtime is not connected, for people.
+/// Maximum length of the reason why a runtime is not connected.
 const REASON_BYTES: usize = 512;
 
-/// A source that is asked.
+/// A registered source.
 #[derive(Debug)]
 pub(super) struct Registered {
     source: Source,
-    /// `None` until it has answered or failed for the first time.
+    /// `None` until the first response or failure.
     state: Option<Result<(), String>>,
 }
 
 impl Directory {
-    /// Tells of a source that will be asked, before its task is spawned.
+    /// Registers a source that will be queried. Called before its task is spawned.
     pub fn register(&self, source: impl Into<Source>) {
         let source = source.into();
         let mut runtimes = self.runtime_states();
@@ -26,13 +26,14 @@ impl Directory {
         }
     }
 
-    /// The source turned out not to be one: it will not be asked for a long time, and nothing is amiss.
+    /// Removes a source that does not support the API. It will not be queried for a long time, and is not shown as
+    /// failed.
     pub fn unregister(&self, source: impl Into<Source>) {
         let source = source.into();
         self.runtime_states().retain(|registered| registered.source != source);
     }
 
-    /// Notes whether a source answers, or why not. Returns true where that is news.
+    /// Records the connection state of a source. Returns true if the state has changed.
     pub fn set_connected(&self, source: impl Into<Source>, state: Result<(), String>) -> bool {
         let source = source.into();
         self.register(source);
@@ -41,17 +42,17 @@ impl Directory {
         let Some(registered) = runtimes.iter_mut().find(|registered| registered.source == source) else {
             return false;
         };
-        let news = registered.state.as_ref().map(Result::is_ok) != Some(state.is_ok());
+        let is_new = registered.state.as_ref().map(Result::is_ok) != Some(state.is_ok());
         registered.state = Some(state);
-        news
+        is_new
     }
 
-    /// The registered runtimes, each once, and why one does not answer: the first reason of its sockets.
+    /// The registered runtimes, each once, with the first error among their sockets.
     #[must_use]
     pub fn runtimes(&self) -> Vec<(Runtime, Result<(), String>)> {
         let mut all: Vec<(Runtime, Result<(), String>)> = Vec::new();
         for known in self.runtime_states().iter() {
-            let state = known.state.clone().unwrap_or_else(|| Err("not asked yet".to_owned()));
+            let state = known.state.clone().unwrap_or_else(|| Err("no response yet".to_owned()));
             match all.iter_mut().find(|(runtime, _)| *runtime == known.source.runtime) {
                 Some((_, so_far)) if so_far.is_ok() => *so_far = state,
                 Some(_) => {}
@@ -61,18 +62,18 @@ impl Directory {
         all
     }
 
-    /// Notes whether runtimes have left files that may name a container.
+    /// Records whether runtimes have left files that may contain metadata.
     pub fn set_files(&self, there: bool) {
         self.0.files.store(there, Ordering::Relaxed);
     }
 
-    /// True where a container that is not known yet may be named in a moment.
+    /// True if metadata of an unknown container may arrive in a moment.
     #[must_use]
     pub fn may_learn(&self) -> bool {
         self.0.files.load(Ordering::Relaxed) || self.any_connected()
     }
 
-    /// True where a runtime answers.
+    /// True if a runtime is connected.
     #[must_use]
     pub fn any_connected(&self) -> bool {
         self.runtime_states().iter().any(|known| matches!(known.state, Some(Ok(()))))

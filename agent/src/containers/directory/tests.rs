@@ -1,4 +1,4 @@
-//! The address book's rules.
+//! The rules of the metadata store.
 
 use super::{unnamed::UNNAMED_MAX, *};
 use crate::snapshot::identity::Runtime;
@@ -33,7 +33,7 @@ fn clones_share_entries_and_a_change_moves_the_generation() {
 }
 
 #[test]
-fn a_removed_container_can_still_be_named_for_a_while() {
+fn a_removed_container_keeps_its_name_for_a_while() {
     let directory = Directory::new();
     directory.put("a", named("web"));
     let now = Instant::now();
@@ -46,7 +46,7 @@ fn a_removed_container_can_still_be_named_for_a_while() {
 }
 
 #[test]
-fn a_container_that_comes_back_outlives_its_earlier_removal() {
+fn a_container_that_returns_outlives_its_earlier_removal() {
     let directory = Directory::new();
     directory.put("a", named("web"));
     directory.remove("a");
@@ -56,7 +56,7 @@ fn a_container_that_comes_back_outlives_its_earlier_removal() {
 }
 
 #[test]
-fn a_listing_removes_what_it_does_not_tell_of() {
+fn a_listing_removes_containers_that_it_lacks() {
     let directory = Directory::new();
     directory.put("a", named("a"));
     directory.put("b", named("b"));
@@ -69,7 +69,7 @@ fn a_listing_removes_what_it_does_not_tell_of() {
 }
 
 #[test]
-fn a_full_book_lets_go_of_the_removed_first_and_then_of_the_oldest() {
+fn a_full_store_drops_removed_entries_first_and_then_the_oldest() {
     let directory = Directory::new();
     for number in 0..ENTRIES_MAX {
         directory.put(&number.to_string(), named("x"));
@@ -85,7 +85,7 @@ fn a_full_book_lets_go_of_the_removed_first_and_then_of_the_oldest() {
 }
 
 #[test]
-fn removing_the_same_container_again_and_again_does_not_grow_the_book() {
+fn repeated_removals_of_one_container_do_not_grow_the_store() {
     let directory = Directory::new();
     directory.put("a", named("web"));
     for _ in 0..1000 {
@@ -95,7 +95,7 @@ fn removing_the_same_container_again_and_again_does_not_grow_the_book() {
 }
 
 #[test]
-fn everything_is_cut_to_size() {
+fn everything_is_truncated_to_its_limit() {
     let long = "é".repeat(4000);
     let many: Vec<(String, String)> = (100..400).map(|number| (format!("k{number}"), long.clone())).collect();
     let labels = many.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -107,7 +107,7 @@ fn everything_is_cut_to_size() {
 }
 
 #[test]
-fn the_filter_knows_exact_names_and_prefixes() {
+fn the_filter_accepts_exact_names_and_prefixes() {
     let filter = ["project".to_owned(), "com.example.*".to_owned()];
     let labels = [("project", "p"), ("project2", "q"), ("com.example.a", "r"), ("com.other", "s")];
     let names = Names::new(Runtime::Docker, "", "", labels, &filter);
@@ -116,7 +116,7 @@ fn the_filter_knows_exact_names_and_prefixes() {
 }
 
 #[test]
-fn kubernetes_and_compose_are_understood_whatever_the_filter() {
+fn labels_of_kubernetes_and_compose_are_used_regardless_of_the_filter() {
     let labels = [
         ("io.kubernetes.pod.namespace", "prod"),
         ("io.kubernetes.pod.name", "web-0"),
@@ -136,7 +136,7 @@ fn kubernetes_and_compose_are_understood_whatever_the_filter() {
 }
 
 #[test]
-fn the_first_listing_is_done_when_every_runtime_has_answered_or_failed() {
+fn the_first_listing_is_done_when_every_runtime_has_responded_or_failed() {
     let directory = Directory::new();
     assert!(directory.first_listing_done());
     directory.register(Runtime::Docker);
@@ -150,34 +150,34 @@ fn the_first_listing_is_done_when_every_runtime_has_answered_or_failed() {
         directory.runtimes(),
         [(Runtime::Docker, Ok(())), (Runtime::Podman, Err("no socket".to_owned()))]
     );
-    // Another reason for the same failure is no news.
+    // Another reason for the same failure is not a change of state.
     assert!(!directory.set_connected(Runtime::Podman, Err("timed out".into())));
     assert!(directory.set_connected(Runtime::Podman, Ok(())));
 }
 
 #[test]
-fn nobody_changes_what_another_vouches_for() {
+fn a_source_cannot_change_containers_of_another_source() {
     let directory = Directory::new();
-    let told = |source: Source, name: &str| Names::new(source, name, "", [], &[]);
+    let names = |source: Source, name: &str| Names::new(source, name, "", [], &[]);
     let (docker, rootless) = (Source::from(Runtime::Docker), Source::socket(Runtime::Docker, 1));
     let files = Source::files(Runtime::Docker);
-    directory.put("a", told(files, "old"));
-    directory.put("a", told(docker, "web"));
+    directory.put("a", names(files, "old"));
+    directory.put("a", names(docker, "web"));
     for other in [rootless, files, Runtime::Podman.into()] {
-        directory.put("a", told(other, "mine"));
+        directory.put("a", names(other, "mine"));
         assert_eq!(directory.get("a").unwrap().name, "web", "{other:?}");
     }
-    // A listing of one socket says nothing of another's containers.
+    // A listing of one socket does not remove containers of another one.
     directory.retain(rootless, |_| false);
-    directory.put("a", told(rootless, "mine"));
+    directory.put("a", names(rootless, "mine"));
     assert_eq!(directory.get("a").unwrap().name, "web");
     directory.remove("a");
-    directory.put("a", told(rootless, "mine"));
+    directory.put("a", names(rootless, "mine"));
     assert_eq!(directory.get("a").unwrap().name, "mine");
 }
 
 #[test]
-fn what_files_told_of_a_container_goes_some_time_after_it() {
+fn metadata_from_files_expires_some_time_after_its_container() {
     let directory = Directory::new();
     directory.put("a", Names::new(Source::files(Runtime::Docker), "a", "", [], &[]));
     directory.put("b", Names::new(Source::files(Runtime::Docker), "b", "", [], &[]));
@@ -185,7 +185,7 @@ fn what_files_told_of_a_container_goes_some_time_after_it() {
     for id in ["a", "b", "c"] {
         directory.ended(id);
     }
-    // It was started again.
+    // It was restarted.
     directory.began("b");
     directory.entries().expire(Instant::now() + 2 * LINGER);
     assert_eq!(directory.get("a"), None);
@@ -193,7 +193,7 @@ fn what_files_told_of_a_container_goes_some_time_after_it() {
 }
 
 #[test]
-fn containers_that_nobody_told_of_wait_in_bounds_and_are_counted_by_whom_they_concern() {
+fn containers_without_metadata_wait_in_a_bounded_queue_and_are_counted_by_kind() {
     let directory = Directory::new();
     directory.put("known", named("web"));
     let unnamed = |id: String, runtime| Unnamed { id, cgroup_path: String::new(), runtime };
@@ -210,9 +210,9 @@ fn containers_that_nobody_told_of_wait_in_bounds_and_are_counted_by_whom_they_co
 }
 
 #[test]
-fn who_asks_a_runtime_learns_which_of_its_containers_have_ended() {
+fn clients_of_runtimes_are_notified_of_the_exits_of_reported_containers() {
     let directory = Directory::new();
-    directory.ended("nobody listens");
+    directory.ended("no receiver");
     let mut endings = directory.endings();
     directory.put("told", named("web"));
     directory.put("read", Names::new(Source::files(Runtime::Docker), "old", "", [], &[]));
@@ -220,7 +220,7 @@ fn who_asks_a_runtime_learns_which_of_its_containers_have_ended() {
         directory.ended(id);
     }
     assert_eq!(endings.try_recv().unwrap().as_ref(), "told");
-    assert!(endings.try_recv().is_err(), "files cannot be asked");
+    assert!(endings.try_recv().is_err(), "files have no exits");
     assert!(!directory.is_present("read"));
     for _ in 0..10_000 {
         directory.ended("told");
@@ -229,33 +229,33 @@ fn who_asks_a_runtime_learns_which_of_its_containers_have_ended() {
 }
 
 #[test]
-fn cgroups_without_an_id_are_told_of_until_their_container_is_forgotten() {
+fn reported_cgroups_stay_until_their_container_is_dropped() {
     let directory = Directory::new();
     directory.put("a", named("by its id"));
     directory.set_started_at("a", SystemTime::UNIX_EPOCH);
-    let told = |directory: &Directory| {
-        let mut told: Vec<_> =
+    let reported = |directory: &Directory| {
+        let mut reported: Vec<_> =
             directory.told_cgroups().into_iter().map(|(path, cgroup)| (path, cgroup.id)).collect();
-        told.sort_unstable();
-        told
+        reported.sort_unstable();
+        reported
     };
-    assert_eq!((told(&directory), directory.cgroups_generation()), (vec![], 0), "nothing to look for");
+    assert_eq!((reported(&directory), directory.cgroups_generation()), (vec![], 0), "nothing to search for");
     let web = Names { cgroup_path: Some("/default/web".into()), ..named("web") };
     directory.put("default/web", web);
-    assert_eq!(told(&directory), [("/default/web".to_owned(), "default/web".to_owned())]);
+    assert_eq!(reported(&directory), [("/default/web".to_owned(), "default/web".to_owned())]);
     let before = directory.cgroups_generation();
     for second in [1, 1, 2] {
         directory.set_started_at("default/web", SystemTime::UNIX_EPOCH + Duration::from_secs(second));
     }
-    assert_eq!(directory.cgroups_generation(), before + 2, "each start is news");
+    assert_eq!(directory.cgroups_generation(), before + 2, "each start is a change");
     let mut other = Names::new(Source::socket(Runtime::Containerd, 1), "web", "", [], &[]);
     other.cgroup_path = Some("/default/web".into());
     directory.put("other/web", other);
-    assert_eq!(told(&directory)[0].1, "default/web", "the first socket's");
+    assert_eq!(reported(&directory)[0].1, "default/web", "the container of the first socket");
     directory.remove("default/web");
-    assert_eq!(told(&directory)[0].1, "other/web");
+    assert_eq!(reported(&directory)[0].1, "other/web");
     directory.remove("other/web");
-    assert_eq!(told(&directory)[0].1, "default/web", "its cgroup may still be there");
+    assert_eq!(reported(&directory)[0].1, "default/web", "its cgroup may still exist");
     directory.entries().expire(Instant::now() + LINGER + Duration::from_secs(1));
-    assert_eq!(told(&directory), []);
+    assert_eq!(reported(&directory), []);
 }

@@ -1,4 +1,4 @@
-//! Containers that nobody has told of yet: for whoever can look them up.
+//! Containers without metadata, queued for a lookup.
 
 use std::{
     collections::VecDeque,
@@ -10,32 +10,31 @@ use tokio::sync::watch;
 use super::Directory;
 use crate::snapshot::identity::Runtime;
 
-/// Most containers that nobody has named yet and that are still to be looked up.
+/// Maximum number of queued containers.
 pub(super) const UNNAMED_MAX: usize = 1024;
 
-/// A container that is there, of which nobody has told yet.
+/// An existing container without metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unnamed {
-    /// Its id.
+    /// The container ID.
     pub id: String,
-    /// Its cgroup's path.
+    /// The cgroup path.
     pub cgroup_path: String,
-    /// What made it, as its path tells.
+    /// The runtime that created the container, according to the path.
     pub runtime: Runtime,
 }
 
-/// How many containers were seen that nobody had told of.
+/// How many containers were discovered without metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sightings {
-    /// All of them.
+    /// The number of all of them.
     pub all: u64,
-    /// Those that a Kubernetes runtime may know.
+    /// The number of those that a Kubernetes runtime may report.
     pub kubernetes: u64,
 }
 
 impl Directory {
-    /// A container is there that nobody has told of: whoever can look it up should. Where too many wait, the first is
-    /// given up.
+    /// Queues a container without metadata for a lookup. If the queue is full, the oldest one is dropped.
     pub fn seen_unnamed(&self, unnamed: Unnamed) {
         let kubernetes = !matches!(unnamed.runtime, Runtime::Docker | Runtime::Podman);
         {
@@ -51,13 +50,13 @@ impl Directory {
         });
     }
 
-    /// Tells when [`seen_unnamed`](Self::seen_unnamed) is called.
+    /// Notifies the receiver when [`seen_unnamed`](Self::seen_unnamed) is called.
     #[must_use]
     pub fn sightings(&self) -> watch::Receiver<Sightings> {
         self.0.sightings.subscribe()
     }
 
-    /// Takes those that wait to be looked up and are still not known.
+    /// Takes the queued containers that still have no metadata.
     #[must_use]
     pub fn take_unnamed(&self) -> Vec<Unnamed> {
         let waiting = std::mem::take(&mut *self.unnamed());

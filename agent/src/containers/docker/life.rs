@@ -1,5 +1,5 @@
-//! What Docker's events and answers tell of a container's life. Events leave out whether it has a health check, and
-//! whether it will be started again after it died.
+//! The status of a container, from Docker's events and inspections. Events do not show whether a container has a health
+//! check, or whether it will be restarted after an exit.
 
 use std::time::SystemTime;
 
@@ -12,10 +12,10 @@ use crate::{
     snapshot::lifecycle::{Health, State},
 };
 
-/// The events of a life that leave the names as they are. Podman says `die`, too, but filters by its own word, `died`.
+/// Events that change the status but not the names. Podman sends `die`, too, but its filter needs `died`.
 pub(super) const EVENTS: [&str; 6] = ["die", "died", "oom", "pause", "unpause", "health_status"];
 
-/// Takes in an event of a life; any other changes nothing.
+/// Applies a status event. Other events change nothing.
 pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTime) {
     match action {
         "die" | "died" => life.died(exit_code.parse().ok(), at),
@@ -31,8 +31,8 @@ pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTi
     }
 }
 
-/// True for an event that leaves out what an answer tells: whether it will be started again, and what Podman's health
-/// check said.
+/// True for an event that lacks data which an inspection has: whether the container will be restarted, and the result
+/// of Podman's health check.
 pub(super) fn leaves_out(action: &str) -> bool {
     matches!(action, "die" | "died" | "health_status")
 }
@@ -43,7 +43,7 @@ pub(super) fn is_event(action: &str) -> bool {
     EVENTS.contains(&action)
 }
 
-/// Takes in an answer that was asked for after `changes` changes. What changed since is newer.
+/// Applies an inspection that was requested after `changes` changes. Later changes are newer than the inspection.
 pub(super) fn inspected(life: &mut Life, container: &Inspected, changes: u64) {
     let time = |text: &Option<String>| text.as_deref().and_then(timestamp::parse);
     life.created_at = time(&container.created).or(life.created_at);
@@ -55,7 +55,7 @@ pub(super) fn inspected(life: &mut Life, container: &Inspected, changes: u64) {
     let ended = matches!(life.state, Some(State::Exited | State::Dead | State::Restarting));
     if let Some(at) = time(&state.finished_at).filter(|_| ended) {
         let code = state.exit_code.and_then(|code| u32::try_from(code).ok());
-        // The event's own time tells one end from another.
+        // An exit known from an event is kept, because its time identifies the exit.
         life.last_exit = life.last_exit.or(Some(Exit { at, code }));
         if state.oom_killed == Some(true) {
             life.oom_at = life.oom_at.or(Some(at));
@@ -72,7 +72,7 @@ fn health(state: &InspectedState) -> Health {
     }
 }
 
-/// The state by Docker's and Podman's word for it.
+/// The state for a status text of Docker or Podman.
 pub(super) fn state_of(word: &str) -> Option<State> {
     Some(match word {
         "created" => State::Created,

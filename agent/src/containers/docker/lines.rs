@@ -2,21 +2,21 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// The part of a stream that has arrived and was not returned as lines yet.
+/// The part of a stream that has arrived but was not returned as lines.
 pub(super) struct Lines {
     most_bytes: usize,
     buffer: BytesMut,
-    /// Bytes of the buffer in which no line ends.
+    /// The number of bytes in the buffer that contain no newline.
     searched: usize,
 }
 
 impl Lines {
-    /// At most `most_bytes` of an unfinished line are accepted.
+    /// Accepts at most `most_bytes` of an unfinished line.
     pub(super) fn new(most_bytes: usize) -> Self {
         Self { most_bytes, buffer: BytesMut::new(), searched: 0 }
     }
 
-    /// Adds the stream's next piece.
+    /// Adds the next piece of the stream.
     pub(super) fn add(&mut self, piece: &Bytes) {
         self.buffer.extend_from_slice(piece);
     }
@@ -24,7 +24,7 @@ impl Lines {
     /// The next complete line that is not blank, with its newline; `None` if more of the stream is needed.
     ///
     /// # Errors
-    /// The unfinished line is longer than the limit.
+    /// If the unfinished line is longer than the limit.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<BytesMut>> {
         while let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
             let line = self.buffer.split_to(self.searched + end + 1);
@@ -34,7 +34,7 @@ impl Lines {
             }
         }
         self.searched = self.buffer.len();
-        anyhow::ensure!(self.searched <= self.most_bytes, "a line has more than {} bytes", self.most_bytes);
+        anyhow::ensure!(self.searched <= self.most_bytes, "a line is longer than {} bytes", self.most_bytes);
         Ok(None)
     }
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever the bytes and wherever they are cut, the lines are those of the whole.
+        /// For any bytes and any cuts, the lines are those of the whole stream.
         #[test]
         fn lines_do_not_depend_on_where_the_stream_is_cut(
             pieces in vec(vec(prop_oneof![Just(b'\n'), Just(b' '), any::<u8>()], 0..20), 0..20)
@@ -67,9 +67,9 @@ mod tests {
             prop_assert_eq!(found, expected);
         }
 
-        /// A stream without lines is refused before much of it is kept.
+        /// A stream without newlines is rejected before much of it is buffered.
         #[test]
-        fn no_more_is_kept_than_the_limit_and_a_piece(
+        fn no_more_is_buffered_than_the_limit_and_one_piece(
             pieces in vec(vec(1..=u8::MAX, 1..20), 1..40), most_bytes in 0..100_usize
         ) {
             let mut lines = Lines::new(most_bytes);

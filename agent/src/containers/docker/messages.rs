@@ -1,7 +1,7 @@
-//! What Docker and Podman answer, with the fields that are read, and how much of it is kept. A list is read element by
-//! element, and of each element only what is wanted, so that a small text cannot take much memory. Pure.
+//! The responses of Docker and Podman, with only the fields that are read, and with limits on what is kept. Lists are
+//! decoded element by element, so that a small text cannot take much memory. Pure.
 //!
-//! <https://docs.docker.com/reference/api/engine/>. What is missing or null is not known.
+//! <https://docs.docker.com/reference/api/engine/>. Missing fields and null mean unknown.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -10,9 +10,9 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// Most labels of one container that are looked at.
+/// Maximum number of labels of one container that are decoded.
 const LABELS_MAX: usize = 1024;
-/// Most names of one container that are looked at: its own and those that linked containers give it.
+/// Maximum number of names of one container that are decoded: its own and the aliases that linked containers use.
 const NAMES_MAX: usize = 64;
 
 /// One element of `GET /containers/json`.
@@ -80,12 +80,12 @@ pub(super) struct Event {
 pub(super) struct Actor {
     #[serde(rename = "ID")]
     pub(super) id: Option<String>,
-    /// The container's labels, and what the event says beside.
+    /// The container's labels, plus the attributes of the event.
     #[serde(rename = "Attributes")]
     pub(super) attributes: Option<Labels>,
 }
 
-/// Labels, no more than [`LABELS_MAX`].
+/// Labels, at most [`LABELS_MAX`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Labels(pub(super) BTreeMap<String, String>);
 
@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for Labels {
     }
 }
 
-/// A container's names, no more than [`NAMES_MAX`].
+/// The names of a container, at most [`NAMES_MAX`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names(pub(super) Vec<String>);
 
@@ -138,17 +138,17 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// Reads a listing and hands over its elements one by one, `max` at most.
+/// Decodes a listing and passes its elements to `each` one by one, at most `max`.
 ///
 /// # Errors
-/// The text is no list of containers. Elements before the place where that shows were handed over.
+/// If the text is not a list of containers. Elements before the error were already passed on.
 pub(super) fn listing(text: &[u8], max: usize, each: impl FnMut(Listed)) -> serde_json::Result<()> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     deserializer.deserialize_seq(Each::new(max, each))?;
     deserializer.end()
 }
 
-/// Hands over the elements of a list one by one and skips those beyond `max`.
+/// Passes the elements of a list on one by one, and skips those beyond `max`.
 struct Each<F, T> {
     each: F,
     max: usize,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_cut_at_the_most_and_what_follows_must_still_be_one() {
+    fn a_list_is_truncated_at_the_limit_and_the_rest_must_still_be_valid() {
         let text = format!("[{}]", vec![r#"{"Id":"0"}"#; 1000].join(","));
         assert_eq!(listed(&text, 10).unwrap().len(), 10);
         assert_eq!(listed(&text, 2000).unwrap().len(), 1000);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_a_broken_element_is_handed_over() {
+    fn elements_before_an_invalid_one_are_passed_on() {
         for broken in [r#"{"Id":1}"#, "7", "{", r#"{"Names":"/a"}"#] {
             let text = format!(r#"[{{"Id":"a"}},{{"Id":"b"}},{broken},{{"Id":"c"}}]"#);
             let mut ids = Vec::new();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_names_are_cut_at_the_most() {
+    fn labels_and_names_are_truncated_at_the_limit() {
         let labels: Vec<_> = (0..5000).map(|number| format!(r#""{number:06}":"""#)).collect();
         let names = vec![r#""/a/b""#; 5000].join(",");
         let text = format!(r#"[{{"Labels":{{{}}},"Names":[{names}],"Image":"i"}}]"#, labels.join(","));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_null_are_not_known() {
+    fn missing_fields_and_null_are_unknown() {
         for text in ["[{}]", r#"[{"Id":null,"Names":null,"Labels":null,"State":null,"Created":null}]"#] {
             let container = listed(text, 10).unwrap().remove(0);
             assert!(container.id.is_none() && container.names.is_none() && container.labels.is_none());
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(labels.get("a"), "");
     }
 
-    /// Text that is JSON, more or less, of the keys that are read.
+    /// Almost valid JSON, with the keys that are decoded.
     fn near_json() -> impl Strategy<Value = String> {
         let token = prop::sample::select(vec![
             "{",
@@ -269,7 +269,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_or_gives_more_than_the_most(
+        fn no_text_causes_a_panic_or_exceeds_the_limit(
             near in near_json(), bytes in prop::collection::vec(any::<u8>(), 0..200), max in 0usize..5,
         ) {
             for text in [near.as_bytes(), bytes.as_slice()] {
@@ -282,7 +282,7 @@ mod tests {
         }
 
         #[test]
-        fn what_a_daemon_writes_is_read_back(
+        fn listings_of_a_daemon_are_decoded(
             id in "[0-9a-f]{64}", name in "\\PC{0,20}", labels in prop::collection::btree_map("\\PC{0,10}", "\\PC{0,10}", 0..9),
             created: i64,
         ) {

@@ -1,4 +1,4 @@
-//! The watcher against daemons of all kinds, made up on a unix socket.
+//! The watcher against fake daemons of all kinds on a Unix socket.
 
 use std::{
     io::{Read, Write},
@@ -31,10 +31,10 @@ const HASTY: Pace = Pace {
     not_offered: Duration::from_millis(40),
 };
 
-/// What a daemon does with one request.
+/// How a daemon responds to one request.
 type Answer = dyn Fn(&str, &mut UnixStream) + Send + Sync;
 
-/// A daemon that answers each connection's one request on a thread of its own.
+/// A fake daemon that responds to the one request of each connection in a separate thread.
 struct Daemon {
     directory: tempfile::TempDir,
     requests: Arc<Mutex<Vec<String>>>,
@@ -144,7 +144,7 @@ fn connected(directory: &Directory) -> bool {
     directory.runtimes() == [(Runtime::Docker, Ok(()))]
 }
 
-/// Waits for the watcher to report why it has no connection.
+/// Waits for the watcher to report why it is not connected.
 fn failure(daemon: &Daemon) -> String {
     let directory = Directory::new();
     watch_until(daemon, &directory, || reason(&directory).is_some());
@@ -188,7 +188,7 @@ fn running_containers_are_listed_and_inspected_once() {
 }
 
 #[test]
-fn a_container_that_lives_between_two_events_is_named_without_a_question() {
+fn a_container_that_lives_between_two_events_is_named_without_a_request() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -211,15 +211,15 @@ fn a_container_that_lives_between_two_events_is_named_without_a_question() {
     assert_eq!((daemon.requests("/containers/json"), daemon.requests("/containers/")), (1, 1));
 }
 
-/// The labels `name` and `image` of a container that is told of by `events`, then inspected, and, if it is `listed`, was there
-/// before.
+/// The labels `name` and `image` of a container that `events` report and that is then inspected. If it is `listed`, it
+/// existed before.
 fn labels_of_runtime_names(listed: bool, events: &'static [&'static str]) -> Vec<(String, String)> {
     const LABELS: &str = r#""name":"MinIO","image":"of the vendor","kept":"1""#;
     let daemon = Daemon::new(move |path, stream| match path {
         "/events" => {
             begin_events(stream);
             for action in events {
-                // Docker puts the container's name and image in the place of such labels.
+                // Docker's events have the container's name and image under the keys of these labels.
                 event(stream, action, A, r#""name":"store","image":"minio:1","kept":"1","oldName":"old""#);
                 // Long enough for the inspection.
                 thread::sleep(Duration::from_millis(600));
@@ -251,7 +251,7 @@ fn labels_of_runtime_names(listed: bool, events: &'static [&'static str]) -> Vec
 }
 
 #[test]
-fn labels_called_name_and_image_are_kept_whatever_tells_of_a_container_first() {
+fn labels_named_name_and_image_are_kept_regardless_of_the_first_report() {
     let both = [("image", "of the vendor"), ("name", "MinIO")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
     for (listed, events) in [
@@ -266,7 +266,7 @@ fn labels_called_name_and_image_are_kept_whatever_tells_of_a_container_first() {
 }
 
 #[test]
-fn podmans_containers_are_podmans_and_its_word_for_destroy_is_understood() {
+fn podmans_containers_are_reported_as_podmans_and_its_remove_event_is_understood() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -280,12 +280,12 @@ fn podmans_containers_are_podmans_and_its_word_for_destroy_is_understood() {
         _ => json(stream, NO_CONTAINERS),
     });
     let directory = Directory::new();
-    // Docker's own, of the same id: it vouches for it.
+    // A container of Docker with the same ID, which Docker reports.
     directory.put(B, Names::new(Runtime::Docker, "dockers", "", [], &[]));
     let source = Source::socket(Runtime::Podman, 1);
     let removed = || {
         let before = directory.get(A).is_some();
-        // An entry that was removed can be replaced by anybody.
+        // Any source can replace an entry that was removed.
         directory.put(A, Names::new(Source::socket(Runtime::Podman, 7), "other", "", [], &[]));
         before && directory.get(A).is_some_and(|names| names.name == "other")
     };
@@ -295,7 +295,7 @@ fn podmans_containers_are_podmans_and_its_word_for_destroy_is_understood() {
 }
 
 #[test]
-fn a_rename_keeps_when_the_container_was_started() {
+fn a_rename_keeps_the_start_time() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -311,7 +311,7 @@ fn a_rename_keeps_when_the_container_was_started() {
 }
 
 #[test]
-fn the_events_are_subscribed_to_before_the_listing() {
+fn the_agent_subscribes_to_events_before_the_listing() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             thread::sleep(Duration::from_millis(100));
@@ -330,7 +330,7 @@ fn the_events_are_subscribed_to_before_the_listing() {
 }
 
 #[test]
-fn a_missing_socket_is_reported_and_found_when_it_comes() {
+fn a_missing_socket_is_reported_and_used_once_it_exists() {
     let daemon = Daemon::absent();
     let reason = failure(&daemon);
     assert!(reason.starts_with("subscribe to docker events: No such file"), "{reason}");
@@ -352,7 +352,7 @@ fn a_missing_socket_is_reported_and_found_when_it_comes() {
 }
 
 #[test]
-fn a_socket_that_hangs_is_given_up_in_time_and_closed() {
+fn a_hanging_socket_times_out_and_is_closed() {
     let closed = Arc::new(AtomicUsize::new(0));
     let daemon = Daemon::new({
         let closed = Arc::clone(&closed);
@@ -364,11 +364,11 @@ fn a_socket_that_hangs_is_given_up_in_time_and_closed() {
     let directory = Directory::new();
     watch_until(&daemon, &directory, || closed.load(Ordering::Relaxed) >= 2);
     let reason = reason(&directory).unwrap();
-    assert!(reason.starts_with("subscribe to docker events: no answer from "), "{reason}");
+    assert!(reason.starts_with("subscribe to docker events: no response from "), "{reason}");
 }
 
 #[test]
-fn a_listing_that_hangs_is_given_up_in_time() {
+fn a_hanging_listing_times_out() {
     let daemon = Daemon::new(|path, stream| {
         if path == "/events" {
             begin_events(stream);
@@ -376,11 +376,11 @@ fn a_listing_that_hangs_is_given_up_in_time() {
         hold(stream);
     });
     let reason = failure(&daemon);
-    assert!(reason.starts_with("list docker containers: no answer from "), "{reason}");
+    assert!(reason.starts_with("list docker containers: no response from "), "{reason}");
 }
 
 #[test]
-fn a_silent_stream_whose_daemon_hangs_is_given_up() {
+fn a_silent_stream_of_a_hanging_daemon_times_out() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -392,11 +392,11 @@ fn a_silent_stream_whose_daemon_hangs_is_given_up() {
     let directory = Directory::new();
     watch_until(&daemon, &directory, || reason(&directory).is_some());
     let reason = reason(&directory).unwrap();
-    assert!(reason.starts_with("ping docker: no answer from "), "{reason}");
+    assert!(reason.starts_with("ping docker: no response from "), "{reason}");
 }
 
 #[test]
-fn garbage_is_an_error_that_is_tried_again() {
+fn an_invalid_response_is_an_error_and_is_retried() {
     let answers: [&[u8]; 6] = [
         b"",
         b"\x16\x03\x01\xff\xff",
@@ -414,7 +414,7 @@ fn garbage_is_an_error_that_is_tried_again() {
 }
 
 #[test]
-fn a_stream_that_closes_is_followed_again_after_a_new_listing() {
+fn after_a_closed_stream_the_watcher_lists_again_and_reconnects() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -429,7 +429,7 @@ fn a_stream_that_closes_is_followed_again_after_a_new_listing() {
 }
 
 #[test]
-fn an_answer_without_end_is_cut_off() {
+fn an_endless_response_is_cut_off() {
     let sent = Arc::new(AtomicUsize::new(0));
     let endless = {
         let sent = Arc::clone(&sent);
@@ -467,7 +467,7 @@ fn an_answer_without_end_is_cut_off() {
 }
 
 #[test]
-fn many_events_are_no_answer_without_end() {
+fn many_events_are_not_an_endless_response() {
     let last = format!("{:064x}", 2999);
     let daemon = Daemon::new(move |path, stream| match path {
         "/events" => {
@@ -486,7 +486,7 @@ fn many_events_are_no_answer_without_end() {
 }
 
 #[test]
-fn the_names_of_linked_containers_are_not_the_containers_own() {
+fn aliases_of_linked_containers_are_not_the_containers_own_name() {
     let own = |names: &[&str]| {
         own_name(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).to_owned()
     };
@@ -496,7 +496,7 @@ fn the_names_of_linked_containers_are_not_the_containers_own() {
 }
 
 #[test]
-fn a_life_is_told_by_events_and_by_one_question_after_the_last_of_them() {
+fn the_status_comes_from_events_and_one_inspection_after_the_last_of_them() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -534,7 +534,7 @@ fn a_life_is_told_by_events_and_by_one_question_after_the_last_of_them() {
 }
 
 #[test]
-fn an_answer_from_before_an_event_does_not_undo_it() {
+fn a_response_from_before_an_event_does_not_revert_it() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -560,7 +560,7 @@ fn an_answer_from_before_an_event_does_not_undo_it() {
 }
 
 #[test]
-fn what_is_wrong_in_an_event_or_an_answer_is_left_out() {
+fn invalid_values_in_events_and_responses_are_ignored() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -584,7 +584,7 @@ fn what_is_wrong_in_an_event_or_an_answer_is_left_out() {
 }
 
 #[test]
-fn what_another_socket_told_of_is_not_this_ones_to_end() {
+fn a_socket_cannot_change_a_container_that_another_socket_reports() {
     let daemon = Daemon::new(|path, stream| match path {
         "/events" => {
             begin_events(stream);
@@ -595,7 +595,7 @@ fn what_another_socket_told_of_is_not_this_ones_to_end() {
             hold(stream);
         }
         "/containers/json" => json(stream, NO_CONTAINERS),
-        path => panic!("an unexpected question about {path}"),
+        path => panic!("an unexpected request for {path}"),
     });
     let directory = Directory::new();
     let mut names = Names::new(Source::socket(Runtime::Docker, 1), "web", "web:1", [], &[]);

@@ -1,5 +1,5 @@
-//! HTTP over Docker's unix socket: a connection per request, and no response of unbounded size. Who owns a socket that is
-//! not root's is only believed in small matters, so the limits of such a socket are lower.
+//! HTTP over Docker's Unix socket: one connection per request, and responses of limited size. If the listener is a user
+//! other than root, the limits are lower.
 
 use std::{future::poll_fn, path::Path, pin::Pin};
 
@@ -17,16 +17,16 @@ use tokio::{net::UnixStream, task::JoinHandle};
 use super::{lines::Lines, messages::Event};
 use crate::containers::peer_trust::{self, Trust};
 
-/// Most bytes of one listing; one of a thousand containers has some 2 MB.
+/// Maximum size of a listing. A listing of a thousand containers has some 2 MB.
 pub(super) const LISTING_BYTES: usize = 32 << 20;
-/// Most bytes of any other response; some are under way at a time.
+/// Maximum size of other responses. Several may be in progress at a time.
 pub(super) const RESPONSE_BYTES: usize = 4 << 20;
-/// Most bytes of one event, which carries all labels of its container.
+/// Maximum size of an event. It contains all labels of its container.
 const EVENT_BYTES: usize = 1 << 20;
-/// Most bytes of an error's text that are shown.
+/// Maximum length of an error response in an error message.
 const ERROR_BYTES: usize = 256;
 
-/// A response's body, and how much the other side is trusted.
+/// A response's body, with the trust in its sender.
 pub(super) struct Response {
     body: Incoming,
     pub(super) trust: Trust,
@@ -42,12 +42,12 @@ impl Drop for Response {
 /// Sends a GET request and waits for the head of its response.
 ///
 /// # Errors
-/// Nobody answers at `socket`, or not with HTTP and status 200.
+/// If no process listens on `socket`, or if the response is not HTTP with status 200.
 pub(super) async fn get(socket: &Path, target: &str) -> anyhow::Result<Response> {
     let stream = UnixStream::connect(socket).await?;
     let trust = peer_trust::of(&stream);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // What goes wrong shows in the response.
+    // Errors of the connection appear in the response.
     let connection = tokio::spawn(connection);
     let request = Request::get(target).header(HOST, "docker").body(String::new())?;
     let response = sender.send_request(request).await?;
@@ -62,17 +62,17 @@ pub(super) async fn get(socket: &Path, target: &str) -> anyhow::Result<Response>
 }
 
 impl Response {
-    /// The whole body.
+    /// The complete body.
     ///
     /// # Errors
-    /// It has more than `most_bytes`, or less from a peer that is trusted less, or ends too early.
+    /// If it is larger than `most_bytes`, or than a lower limit for a peer with limited trust, or if it ends too early.
     pub(super) async fn whole(mut self, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
         let most_bytes = self.trust.limit(most_bytes);
         let mut whole = Vec::new();
         while let Some(bytes) = self.more().await? {
             anyhow::ensure!(
                 whole.len() + bytes.len() <= most_bytes,
-                "the response has more than {most_bytes} bytes"
+                "the response is larger than {most_bytes} bytes"
             );
             whole.extend_from_slice(&bytes);
         }
@@ -91,7 +91,7 @@ impl Response {
     }
 }
 
-/// The event stream: a line of JSON each.
+/// The event stream: one JSON object per line.
 pub(super) struct Events {
     response: Response,
     lines: Lines,
@@ -106,7 +106,7 @@ impl Events {
     /// The next event; `None` at the end of the stream. May be cancelled and called again.
     ///
     /// # Errors
-    /// The stream breaks, a line is too long, or one is no event.
+    /// If the stream fails, or if a line is too long or is not an event.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
             if let Some(line) = self.lines.next().context("find the end of an event")? {

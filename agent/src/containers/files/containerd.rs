@@ -1,5 +1,6 @@
-//! What containerd hands to its runtime: `<namespace>/<id>/config.json` among its tasks, whose annotations say what
-//! Kubernetes or nerdctl call the container. Docker's containers are there, too, but without names.
+//! The bundles that containerd passes to its low-level runtime: `<namespace>/<id>/config.json` in the tasks directory.
+//! The annotations contain the names that Kubernetes or nerdctl use. Docker's containers are there, too, but without
+//! names.
 
 use std::{collections::HashMap, path::Path};
 
@@ -11,9 +12,9 @@ use crate::{
     snapshot::identity::Runtime,
 };
 
-/// Where the tasks are, in containerd's state.
+/// The tasks directory below containerd's state directory.
 pub(super) const TASKS: &str = "io.containerd.runtime.v2.task";
-/// Most namespaces that are looked into.
+/// Maximum number of namespaces that are searched.
 const NAMESPACES_MAX: usize = 64;
 const DOCKERS: &str = "moby";
 
@@ -22,7 +23,7 @@ struct Spec {
     annotations: Option<HashMap<String, String>>,
 }
 
-/// What containerd's Kubernetes plugin calls what Kubernetes calls so.
+/// Annotations of containerd's Kubernetes plugin, with the corresponding labels of Kubernetes.
 const KUBERNETES: [(&str, &str); 3] = [
     ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"),
     ("io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"),
@@ -38,7 +39,7 @@ pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
     let get = |key: &str| annotations.get(key).map(String::as_str);
     let sandbox = get("io.kubernetes.cri.container-type") == Some("sandbox");
     let labels = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let known = KUBERNETES.iter().filter_map(|(theirs, ours)| Some((*ours, get(theirs)?)));
+    let known = KUBERNETES.iter().filter_map(|(annotation, label)| Some((*label, get(annotation)?)));
     let known = known.chain(sandbox.then_some(("io.kubernetes.container.name", "POD")));
     let name = get("nerdctl/name").unwrap_or(id);
     let image = get("io.kubernetes.cri.image-name").unwrap_or_default();

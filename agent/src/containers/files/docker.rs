@@ -1,4 +1,4 @@
-//! What Docker writes down of a container: `containers/<id>/config.v2.json` in its data.
+//! Docker's own file about a container: `containers/<id>/config.v2.json` in its data directory.
 
 use std::{collections::HashMap, path::Path};
 

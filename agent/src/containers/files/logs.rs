@@ -1,5 +1,5 @@
-//! What the names of Kubernetes' log files tell: `containers/<pod>_<namespace>_<container>-<id>.log`, else, by the pod's
-//! uid in the path of the cgroup, `pods/<namespace>_<pod>_<uid>`. The files themselves are not opened.
+//! Names from the file names of Kubernetes' logs: `containers/<pod>_<namespace>_<container>-<id>.log`, else
+//! `pods/<namespace>_<pod>_<uid>`, found by the pod's UID in the cgroup path. The log files are not opened.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use crate::containers::{
     source::Source,
 };
 
-/// Where the links are that name a container with its id.
+/// The directory of links with the container ID in their names.
 pub(super) const CONTAINERS: &str = "containers";
 const PODS: &str = "pods";
-/// Longest name of a link, in bytes. The kubelet cuts longer names before `.log`, which leaves fewer digits of the id.
+/// Maximum length of a link's name in bytes. The kubelet truncates longer names before `.log`, which drops ID digits.
 const NAME_BYTES_MAX: usize = 255;
-/// Digits that are left at least: fewer could be those of another container, or the end of a name.
+/// Minimum number of ID digits: fewer could be those of another container, or the end of a name.
 const DIGITS_MIN: usize = 12;
-/// Digits of a pod's uid, without dashes.
+/// The number of digits in a pod's UID, without dashes.
 const UID_DIGITS: usize = 32;
 
 pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
@@ -40,7 +40,7 @@ pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option
     Some(Names::new(Source::files(unnamed.runtime), "", "", labels, filter))
 }
 
-/// A link's name without the id of its container, whole or cut, and the dash before it.
+/// The name of a link without the container ID, complete or truncated, and the dash before it.
 fn without_id<'a>(name: &'a str, id: &str) -> Option<&'a str> {
     let stem = name.strip_suffix(".log")?;
     let (names, digits) = stem.rsplit_once('-')?;
@@ -48,15 +48,15 @@ fn without_id<'a>(name: &'a str, id: &str) -> Option<&'a str> {
     (digits == id || is_cut).then_some(names)
 }
 
-/// Kubernetes' own names have no underscores.
+/// Splits a name into three parts. Kubernetes' own names contain no underscores.
 fn three(text: &str) -> Option<[String; 3]> {
     let mut parts = text.split('_').map(str::to_owned);
     let three = [parts.next()?, parts.next()?, parts.next()?];
     (parts.next().is_none() && three.iter().all(|part| !part.is_empty())).then_some(three)
 }
 
-/// The digits of the uid of the pod that a cgroup is in: `/kubepods/pod<uid>/…`, or `…-pod<uid with _>.slice/…`. Those of
-/// static pods have no dashes at all.
+/// The digits of the UID of the pod that a cgroup is in: `/kubepods/pod<uid>/…`, or `…-pod<uid with _>.slice/…`. The
+/// UIDs of static pods have no dashes at all.
 pub(super) fn pod_uid(cgroup_path: &str) -> Option<String> {
     cgroup_path.rsplit('/').skip(1).find_map(|part| {
         let stem = part.strip_suffix(".slice").unwrap_or(part);

@@ -1,5 +1,5 @@
-//! What Podman and CRI-O write down: `<driver>-containers/containers.json` in their storage with the names of all, and
-//! `<id>/userdata/config.json` beside it, whose annotations are what CRI-O knows of Kubernetes.
+//! Files of Podman and CRI-O: `<driver>-containers/containers.json` in their storage, with the names of all containers,
+//! and `<id>/userdata/config.json` beside it, with CRI-O's Kubernetes metadata in the annotations.
 
 use std::{collections::HashMap, path::Path};
 
@@ -11,14 +11,14 @@ use crate::{
     snapshot::identity::Runtime,
 };
 
-/// Most bytes of the file about all containers; one has some 600.
+/// Maximum size of the file about all containers. One container takes some 600 bytes.
 const ALL_BYTES: u64 = 8 << 20;
 
 #[derive(Deserialize)]
 struct Stored {
     id: String,
     names: Option<Vec<String>>,
-    /// JSON again.
+    /// JSON in a string.
     metadata: Option<String>,
 }
 
@@ -34,7 +34,7 @@ struct Spec {
 }
 
 pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
-    // `overlay-containers`, as a rule.
+    // Usually `overlay-containers`.
     let mut drivers = entries(root).filter(|name| name.ends_with("-containers"));
     let (containers, stored) = drivers.find_map(|name| {
         let containers = root.join(name);

@@ -1,4 +1,4 @@
-//! The files as the runtimes write them, and as they do not.
+//! The files as runtimes write them, and invalid ones.
 
 use std::{os::unix::fs::symlink, time::UNIX_EPOCH};
 
@@ -45,7 +45,7 @@ impl Host {
 }
 
 #[test]
-fn docker_writes_name_image_labels_and_start() {
+fn docker_files_contain_name_image_labels_and_start_time() {
     let host = Host::new();
     assert_eq!(host.roots.there(), Vec::<PathBuf>::new());
     host.write(
@@ -64,7 +64,7 @@ fn docker_writes_name_image_labels_and_start() {
 }
 
 #[test]
-fn containerd_hands_kubernetes_names_to_its_runtime() {
+fn containerd_bundles_contain_kubernetes_names() {
     let host = Host::new();
     let tasks = "containerd/io.containerd.runtime.v2.task";
     let annotations = r#""io.kubernetes.cri.sandbox-id":"s","io.kubernetes.cri.sandbox-name":"web-0",
@@ -88,7 +88,7 @@ fn containerd_hands_kubernetes_names_to_its_runtime() {
 }
 
 #[test]
-fn nerdctls_name_is_found_in_any_namespace_but_dockers() {
+fn nerdctls_name_is_found_in_any_namespace_except_dockers() {
     let host = Host::new();
     let tasks = "containerd/io.containerd.runtime.v2.task";
     let text = r#"{"annotations":{"nerdctl/name":"web","kept":"1","nerdctl/platform":"linux/amd64"}}"#;
@@ -101,7 +101,7 @@ fn nerdctls_name_is_found_in_any_namespace_but_dockers() {
 }
 
 #[test]
-fn podman_and_cri_o_write_all_names_into_one_file() {
+fn podman_and_cri_o_store_all_names_in_one_file() {
     let host = Host::new();
     let metadata = r#"{\"image-name\":\"localhost/web:1\",\"image-id\":\"a6\",\"name\":\"run2\",\"created-at\":1795389925}"#;
     let of = |id: &str, name: &str| {
@@ -130,7 +130,7 @@ fn podman_and_cri_o_write_all_names_into_one_file() {
 }
 
 #[test]
-fn a_log_link_whose_name_was_cut_is_matched_by_the_digits_that_are_left() {
+fn a_truncated_log_link_is_matched_by_its_remaining_digits() {
     let host = Host::new();
     fs::create_dir_all(host.roots.logs.join("containers")).unwrap();
     let named = |digits: usize| {
@@ -148,11 +148,11 @@ fn a_log_link_whose_name_was_cut_is_matched_by_the_digits_that_are_left() {
     assert!(!named(11), "too few digits to tell containers apart");
     let other = format!("{}_n_c-{}.log", "p".repeat(100), &A[..44]);
     symlink("/nowhere", host.roots.logs.join("containers").join(other)).unwrap();
-    assert_eq!(host.names(A), None, "it was not cut");
+    assert_eq!(host.names(A), None, "the name was not truncated");
 }
 
 #[test]
-fn the_names_of_kubernetes_logs_tell_the_container_or_at_least_the_pod() {
+fn the_names_of_kubernetes_logs_contain_the_container_or_at_least_the_pod() {
     let host = Host::new();
     host.write("logs/pods/prod_web-0_1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988/app/0.log", "");
     host.write("logs/pods/odd", "");
@@ -196,7 +196,7 @@ fn a_pods_uid_is_found_with_dashes_underscores_or_neither() {
 }
 
 #[test]
-fn what_is_not_what_it_should_be_names_nobody() {
+fn invalid_files_give_no_names() {
     let deep = "[".repeat(100_000);
     let large = format!(r#"{{"Name":"/x","Junk":"{}"}}"#, "x".repeat(2 << 20));
     for text in [
@@ -214,14 +214,14 @@ fn what_is_not_what_it_should_be_names_nobody() {
         host.write(&format!("containerd/io.containerd.runtime.v2.task/n/{A}/config.json"), text);
         host.write("storage/overlay-containers/containers.json", text);
         let names = host.names(A);
-        // Of a task, nothing but that it is there need be known.
+        // The existence of a task's file is enough for an entry without names.
         let harmless = names.as_ref().is_none_or(|names| names.name == A && names.image.is_empty());
         assert!(harmless, "{names:?}");
     }
 }
 
 #[test]
-fn a_pipe_is_not_waited_for_and_an_id_leads_nowhere_else() {
+fn a_pipe_does_not_block_and_an_id_cannot_leave_its_directory() {
     let host = Host::new();
     host.write(&format!("docker/containers/{B}/config.v2.json"), r#"{"Name":"/b"}"#);
     let directory = host.roots.docker.join("containers").join(A);
@@ -235,11 +235,11 @@ fn a_pipe_is_not_waited_for_and_an_id_leads_nowhere_else() {
 }
 
 #[test]
-fn a_container_that_nobody_tells_of_is_looked_up_also_when_its_file_comes_later() {
+fn a_container_that_no_runtime_reports_is_looked_up_even_if_its_file_appears_later() {
     let host = Host::new();
     host.write(&format!("docker/containers/{A}/config.v2.json"), r#"{"Name":"/now"}"#);
     let directory = Directory::new();
-    // The one that Docker tells of is Docker's.
+    // A container that Docker reports is not replaced.
     directory.put("c", Names::new(Runtime::Docker, "told", "", [], &[]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -253,7 +253,7 @@ fn a_container_that_nobody_tells_of_is_looked_up_also_when_its_file_comes_later(
         }
         let (begun, mut written) = (Instant::now(), false);
         while directory.get(A).is_none() || directory.get(B).is_none() {
-            // Once: whoever looks while it is written anew finds an empty file.
+            // Written only once, because a reader during a rewrite would find an empty file.
             if directory.get(A).is_some() && !std::mem::replace(&mut written, true) {
                 host.write(&format!("docker/containers/{B}/config.v2.json"), r#"{"Name":"/later"}"#);
             }
@@ -263,7 +263,7 @@ fn a_container_that_nobody_tells_of_is_looked_up_also_when_its_file_comes_later(
     });
     let name = |id| directory.get(id).unwrap().name;
     assert_eq!((name(A), name(B), name("c")), ("now".into(), "later".into(), "told".into()));
-    // A runtime that answers later knows better.
+    // A runtime that responds later takes precedence.
     directory.put(A, Names::new(Runtime::Docker, "better", "", [], &[]));
     assert_eq!(name(A), "better");
 }
@@ -272,7 +272,7 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(48))]
 
     #[test]
-    fn no_file_or_path_panics_and_what_is_told_is_cut_to_size(
+    fn no_file_or_path_causes_a_panic_and_the_result_is_within_limits(
         bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
         words in proptest::collection::vec(proptest::sample::select(vec![
             "{", "}", "[", "]", ",", ":", "null", "7", r#""Name""#, r#""Config""#, r#""Labels""#, r#""annotations""#,
@@ -296,7 +296,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn what_docker_writes_is_read_back(name in "[a-z0-9-]{1,30}", image in "[a-z0-9/:.-]{1,30}", kept in "\\PC{0,20}") {
+    fn docker_files_are_decoded(name in "[a-z0-9-]{1,30}", image in "[a-z0-9/:.-]{1,30}", kept in "\\PC{0,20}") {
         let host = Host::new();
         let text = serde_json::json!({
             "Name": format!("/{name}"), "Config": { "Image": image, "Labels": { "kept": kept, "other": "x" } },

@@ -1,5 +1,5 @@
-//! Messages that a peer cannot blow up: an empty element of a list takes two bytes on the wire and a hundred times that in
-//! memory, so lists and maps are cut while they are read.
+//! Messages with bounded memory. An empty element of a list takes two bytes on the wire and a hundred times as much in
+//! memory, so lists and maps are truncated during decoding.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use prost::{
     encoding::{DecodeContext, WireType, message, skip_field, string},
 };
 
-/// Most labels of one message.
+/// Maximum number of labels in one message.
 pub(crate) const LABELS_MAX: usize = 128;
 
-/// A message that is one list, the field `TAG`, of which the first `MAX` elements are kept.
+/// A message with one list, the field `TAG`. The first `MAX` elements are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct List<M, const TAG: u32, const MAX: usize> {
     pub(crate) items: Vec<M>,
 }
 
-// Derived, it would ask for `M: Default`.
+// A derived implementation would require `M: Default`.
 impl<M, const TAG: u32, const MAX: usize> Default for List<M, TAG, MAX> {
     fn default() -> Self {
         Self { items: Vec::new() }
@@ -53,17 +53,17 @@ impl<M: Message + Default, const TAG: u32, const MAX: usize> Message for List<M,
     }
 }
 
-/// A map of strings, of which the first [`LABELS_MAX`] entries are kept. Declared as a required message: each entry of the
-/// map is then merged into this.
+/// A map of strings. The first [`LABELS_MAX`] entries are kept. The field is declared as a required message, so that
+/// prost merges each entry of the map into this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Labels {
     pub(crate) entries: BTreeMap<String, String>,
-    /// The key of the entry that is being read: a value may follow it, and is empty if none does.
+    /// The key of the entry that is being decoded. A value may follow; without one, the value is empty.
     key: Option<String>,
 }
 
 impl Labels {
-    /// Keys and values.
+    /// The keys and values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.entries.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
@@ -76,7 +76,7 @@ impl FromIterator<(String, String)> for Labels {
 }
 
 impl Message for Labels {
-    /// Only tests encode this, as one entry that holds all keys and values; it is read back in the same way.
+    /// Only used in tests. Encodes one entry with all keys and values, which decodes to the same map.
     fn encode_raw(&self, buf: &mut impl BufMut) {
         for (key, value) in &self.entries {
             string::encode(1, key, buf);
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// What a runtime sends.
+    /// A message as a runtime sends it.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Theirs {
         #[prost(string, tag = "1")]
@@ -150,7 +150,7 @@ mod tests {
         other: String,
     }
 
-    /// What is read of it.
+    /// The same message as the agent decodes it.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Ours {
         #[prost(string, tag = "1")]
@@ -162,13 +162,13 @@ mod tests {
     type AllOurs = List<Ours, 7, 4>;
 
     #[test]
-    fn a_list_of_empty_elements_is_cut() {
+    fn a_list_of_empty_elements_is_truncated() {
         let wire = [7 << 3 | 2, 0].repeat(1_000_000);
         assert_eq!(AllOurs::decode(wire.as_slice()).unwrap().items.len(), 4);
     }
 
     #[test]
-    fn endless_labels_are_cut() {
+    fn too_many_labels_are_truncated() {
         let labels = (0..5000).map(|number| (format!("{number:05}"), "x".to_owned())).collect();
         let wire = Theirs { id: "a".into(), labels }.encode_to_vec();
         let ours = Ours::decode(wire.as_slice()).unwrap();
@@ -179,7 +179,8 @@ mod tests {
         assert!(Ours::decode(wire.as_slice()).unwrap().labels.entries.len() <= 1);
     }
 
-    /// Elements of the list, whole and broken: empty, with empty labels, with a key, a value or neither, and cut off.
+    /// Elements of the list, valid and invalid: empty, with empty labels, with a key, with a value, with neither, and
+    /// truncated.
     fn near_wire() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop::sample::select(vec![
             &[0x3A, 0][..],
@@ -194,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_runtime_sends_is_read(
+        fn messages_of_a_runtime_are_decoded(
             all in prop::collection::vec((".{0,5}", prop::collection::hash_map(".{1,5}", ".{0,5}", 0..9)), 0..4),
             other in ".{0,5}",
         ) {
@@ -207,12 +208,12 @@ mod tests {
                 let labels: BTreeMap<_, _> = theirs.labels.into_iter().collect();
                 prop_assert_eq!(&ours.labels.entries, &labels);
             }
-            // And what tests send is read back.
+            // Messages that tests encode can be decoded as well.
             prop_assert_eq!(AllOurs::decode(ours.encode_to_vec().as_slice()).unwrap().items.len(), ours.items.len());
         }
 
         #[test]
-        fn no_bytes_panic_or_give_more_than_the_most(
+        fn no_bytes_cause_a_panic_or_exceed_the_limit(
             bytes in prop::collection::vec(any::<u8>(), 0..300), near in near_wire(),
         ) {
             for bytes in [bytes, near] {

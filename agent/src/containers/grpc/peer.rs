@@ -1,4 +1,4 @@
-//! A runtime made up on a unix socket, for tests of those who speak gRPC to one.
+//! A fake runtime on a Unix socket, for tests of the gRPC clients.
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use crate::containers::{
     watcher::{Follow, Pace, Watcher},
 };
 
-/// For runtimes that are made up, and so answer at once or never.
+/// Short timeouts for fake runtimes, which respond at once or never.
 pub(crate) const HASTY: Pace = Pace {
     answer: Duration::from_millis(800),
     silence: Duration::from_millis(200),
@@ -54,7 +54,7 @@ pub(crate) fn watch_until<Language: 'static>(
     });
 }
 
-/// Why the only runtime does not answer, once it has been asked.
+/// Why the only runtime is not connected, once it has been queried.
 pub(crate) fn reason(directory: &Directory) -> Option<String> {
     match directory.runtimes().pop() {
         Some((_, Err(reason))) if directory.first_listing_done() => Some(reason),
@@ -62,19 +62,19 @@ pub(crate) fn reason(directory: &Directory) -> Option<String> {
     }
 }
 
-/// What a call gets.
+/// The response to a call.
 pub(crate) enum Answer {
-    /// These messages, and the end.
+    /// These messages, then the end of the stream.
     Messages(Vec<Vec<u8>>),
-    /// These messages, and then nothing, for ever.
+    /// These messages, then nothing, forever.
     Open(Vec<Vec<u8>>),
-    /// This message, again and again.
+    /// This message, repeated forever.
     Endless(Vec<u8>),
-    /// Bytes that are no message.
+    /// Bytes that are not a message.
     Garbage(Vec<u8>),
-    /// A refusal with this code.
+    /// An error with this code.
     Refusal(u16),
-    /// Nothing, for ever: what grpc-go does until there is a first message, too.
+    /// Nothing, forever: grpc-go also sends nothing before the first message.
     Silence,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Answer {
 pub(crate) const UNIMPLEMENTED: u16 = 12;
 
 impl Answer {
-    /// One message.
+    /// A single message.
     pub(crate) fn one(message: &impl prost::Message) -> Self {
         Self::Messages(vec![message.encode_to_vec()])
     }
@@ -90,7 +90,7 @@ impl Answer {
 
 type Answering = dyn Fn(&str, &str) -> Answer + Send + Sync;
 
-/// The runtime. Its socket goes with it.
+/// The fake runtime. Dropping it removes its socket.
 pub(crate) struct Peer {
     directory: tempfile::TempDir,
     calls: Arc<Mutex<Vec<String>>>,
@@ -98,12 +98,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// One that is not there yet.
+    /// Creates a runtime that does not listen yet.
     pub(crate) fn absent() -> Self {
         Self { directory: tempfile::tempdir().unwrap(), calls: Arc::default(), stop: Arc::default() }
     }
 
-    /// Answers by a call's path and containerd's namespace.
+    /// Responds depending on a call's path and containerd's namespace.
     pub(crate) fn new(answer: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let peer = Self::absent();
         peer.listen(answer);
@@ -114,12 +114,12 @@ impl Peer {
         self.directory.path().join("runtime.sock")
     }
 
-    /// How often a call whose path ends so was made.
+    /// The number of calls with a path that ends in `path`.
     pub(crate) fn calls(&self, path: &str) -> usize {
         self.calls.lock().unwrap().iter().filter(|call| call.ends_with(path)).count()
     }
 
-    /// Ends all connections and the socket, as a crash would.
+    /// Closes all connections and removes the socket, as a crash would.
     pub(crate) fn crash(&self) {
         self.stop.notify_waiters();
         let _ = std::fs::remove_file(self.socket());
@@ -137,7 +137,7 @@ impl Peer {
                 let stopped = stop.notified();
                 tokio::select! { () = accept(listener, calls, answer) => (), () = stopped => () }
             });
-            // Ends what the connections were doing.
+            // Stops the connections' tasks.
             runtime.shutdown_timeout(Duration::from_millis(10));
         });
     }
@@ -197,7 +197,7 @@ fn respond(answer: Answer) -> Response<Feed> {
     response
 }
 
-/// A message with its length before it.
+/// A message with its length prefix.
 fn framed(message: &[u8]) -> Frame<Bytes> {
     let mut bytes = BytesMut::with_capacity(message.len() + 5);
     bytes.put_u8(0);
@@ -206,7 +206,7 @@ fn framed(message: &[u8]) -> Frame<Bytes> {
     Frame::data(bytes.freeze())
 }
 
-/// A body that is made while it is sent.
+/// A body that is produced while it is sent.
 struct Feed(mpsc::Receiver<Frame<Bytes>>);
 
 impl Body for Feed {

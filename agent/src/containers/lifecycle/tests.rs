@@ -1,4 +1,4 @@
-//! What is said of a life, by what is told of it and by its cgroup.
+//! The status that follows from the runtime's report and from the cgroup.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn reason_of(life: &Lifecycle) -> Option<&'static str> {
 }
 
 #[test]
-fn without_a_runtime_a_container_runs_or_has_ended() {
+fn without_a_runtime_a_container_runs_or_has_exited() {
     let living = lifecycle(None, Tracked { made_at: Some(at(3)), earlier_lives: 2, ..tracked(None) });
     assert_eq!((living.state, living.told), (Some(State::Running), false));
     assert_eq!((living.created_at, living.restarts), (Some(at(3)), Some(2)));
@@ -50,7 +50,7 @@ fn without_a_runtime_a_container_runs_or_has_ended() {
 }
 
 #[test]
-fn an_exit_code_says_why() {
+fn the_exit_code_gives_the_reason() {
     for (code, reason) in [
         (0, "completed"),
         (1, "error"),
@@ -71,51 +71,55 @@ fn an_exit_code_says_why() {
 }
 
 #[test]
-fn only_a_kill_near_the_end_was_the_end() {
+fn only_an_oom_kill_near_the_exit_is_its_reason() {
     let at_end = |code, oom| {
         let life = lifecycle(Some(&dead(code, 100)), Tracked { oom, ..tracked(Some(at(100))) });
         reason_of(&life)
     };
     assert_eq!(at_end(137, killed(100)), Some("oom_killed"));
-    assert_eq!(at_end(137, killed(102)), Some("oom_killed"), "it is noticed at the next tick");
-    assert_eq!(at_end(137, killed(50)), Some("SIGKILL"), "that was one of its children");
-    assert_eq!(at_end(1, killed(100)), Some("error"), "that, too, and it took note");
-    let mut told = dead(137, 100);
-    told.oom_at = Some(at(100));
-    assert_eq!(reason_of(&lifecycle(Some(&told), tracked(None))), Some("oom_killed"), "where nobody counts");
+    assert_eq!(at_end(137, killed(102)), Some("oom_killed"), "the kill is read at the next tick");
+    assert_eq!(at_end(137, killed(50)), Some("SIGKILL"), "a child process was killed");
+    assert_eq!(at_end(1, killed(100)), Some("error"), "a child was killed and the main process failed");
+    let mut reported = dead(137, 100);
+    reported.oom_at = Some(at(100));
+    assert_eq!(
+        reason_of(&lifecycle(Some(&reported), tracked(None))),
+        Some("oom_killed"),
+        "if kills are not counted"
+    );
     let counted = OomKills { this_life: Some(0), ..OomKills::default() };
-    let life = lifecycle(Some(&told), Tracked { oom: counted, ..tracked(None) });
-    assert_eq!(reason_of(&life), Some("SIGKILL"), "the kernel knows better");
+    let life = lifecycle(Some(&reported), Tracked { oom: counted, ..tracked(None) });
+    assert_eq!(reason_of(&life), Some("SIGKILL"), "the kernel's count takes precedence");
     let before_it_was_seen = OomKills { this_life: Some(1), ..OomKills::default() };
-    let life = lifecycle(Some(&told), Tracked { oom: before_it_was_seen, ..tracked(None) });
-    assert_eq!(reason_of(&life), Some("oom_killed"), "the runtime knows when");
+    let life = lifecycle(Some(&reported), Tracked { oom: before_it_was_seen, ..tracked(None) });
+    assert_eq!(reason_of(&life), Some("oom_killed"), "the time comes from the runtime");
 }
 
 #[test]
-fn the_next_life_tells_how_the_last_one_ended() {
-    let mut told = dead(137, 100);
-    let first = lifecycle(Some(&told), Tracked { oom: killed(100), ..tracked(Some(at(100))) });
-    told.started(true);
-    // A child of the new life is killed, long after.
+fn the_last_exit_stays_known_during_the_next_run() {
+    let mut reported = dead(137, 100);
+    let first = lifecycle(Some(&reported), Tracked { oom: killed(100), ..tracked(Some(at(100))) });
+    reported.started(true);
+    // A child process of the next run is killed, long after.
     let oom = OomKills { this_life: Some(1), earlier_lives: 1, last_at: Some(at(200)) };
-    let second = lifecycle(Some(&told), Tracked { oom, before: &first, ..tracked(None) });
+    let second = lifecycle(Some(&reported), Tracked { oom, before: &first, ..tracked(None) });
     assert_eq!((second.state, second.restarts), (Some(State::Running), Some(1)));
     assert_eq!(reason_of(&second), Some("oom_killed"));
-    let third = lifecycle(Some(&told), Tracked { before: &second, ..tracked(Some(at(300))) });
-    assert_eq!(third.state, Some(State::Exited), "the cgroup is gone before docker tells");
+    let third = lifecycle(Some(&reported), Tracked { before: &second, ..tracked(Some(at(300))) });
+    assert_eq!(third.state, Some(State::Exited), "the cgroup is gone before Docker reports the exit");
     assert_eq!(third.last_exit, Some(LastExit { at: at(300), code: None, reason: None }));
 }
 
 #[test]
-fn health_is_that_of_a_container_that_runs() {
-    let mut told = Life::default();
-    told.created(None);
-    told.started(false);
-    told.checked(Health::Healthy);
-    assert_eq!(lifecycle(Some(&told), tracked(None)).health, Some(Health::Healthy));
-    told.change(State::Paused);
-    assert_eq!(lifecycle(Some(&told), tracked(None)).health, Some(Health::Healthy));
-    assert_eq!(lifecycle(Some(&told), tracked(Some(at(1)))).health, None);
-    told.died(Some(0), at(1));
-    assert_eq!(lifecycle(Some(&told), tracked(None)).health, None);
+fn only_a_running_container_has_a_health() {
+    let mut reported = Life::default();
+    reported.created(None);
+    reported.started(false);
+    reported.checked(Health::Healthy);
+    assert_eq!(lifecycle(Some(&reported), tracked(None)).health, Some(Health::Healthy));
+    reported.change(State::Paused);
+    assert_eq!(lifecycle(Some(&reported), tracked(None)).health, Some(Health::Healthy));
+    assert_eq!(lifecycle(Some(&reported), tracked(Some(at(1)))).health, None);
+    reported.died(Some(0), at(1));
+    assert_eq!(lifecycle(Some(&reported), tracked(None)).health, None);
 }

@@ -1,21 +1,21 @@
-//! Which containers are a compose service's own, and what they are called.
+//! Recognizes the containers of compose services, and names them.
 //!
-//! Labels alone do not say so: an image may carry compose's labels from the time it was committed, and `docker compose
-//! run` gives a one-off container the labels of its service. The runtime's name decides: compose calls a service's own
-//! container `<project>-<service>-<number>`, version 1 with `_`, and puts an id before it while it replaces one.
+//! Labels are not sufficient: an image committed from a container may have compose's labels, and `docker compose run`
+//! gives a one-off container the labels of its service. The runtime's name decides: compose names a service's own
+//! container `<project>-<service>-<number>` (version 1 with `_`), with an ID as prefix while it replaces a container.
 
 use super::known;
 use crate::containers::directory::Names;
 
-/// `<service>-<number>`, or the service alone if it has no number; `None` for every container that is not a service's
-/// own, and for one with a `container_name` of its own.
+/// `<service>-<number>`, or only the service if it has no number. `None` for a container that is not a service's own,
+/// and for one with a custom `container_name`.
 pub(super) fn service_name(names: &Names, runtime_name: Option<&str>) -> Option<String> {
     let service = known(&names.compose_service)?;
     if names.compose_one_off {
         return None;
     }
     let (project, number) = (known(&names.compose_project), known(&names.compose_number));
-    // Without a runtime's name there is nothing that speaks against the labels.
+    // Without a runtime's name, nothing contradicts the labels.
     runtime_name.is_none_or(|name| is_own(name, project, service, number)).then(|| match number {
         Some(number) => format!("{service}-{number}"),
         None => service.to_owned(),
@@ -37,7 +37,7 @@ fn is_own(name: &str, project: Option<&str>, service: &str, number: Option<&str>
     })
 }
 
-/// `<id>_<project>`, which compose uses until the predecessor is gone.
+/// `<id>_<project>`: the name that compose uses until the predecessor is removed.
 fn is_being_replaced(before: &str, project: &str) -> bool {
     let id = before.strip_suffix(project).and_then(|before| before.strip_suffix('_'));
     id.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_services_own_containers_are_known_by_their_names() {
+    fn containers_of_a_service_are_recognized_by_their_names() {
         let shop = Some("shop");
         for (name, own) in [
             ("shop-web-1", true),

@@ -1,8 +1,8 @@
-//! Which container names Docker invents when the user gives none: an adjective, `_`, a surname and, where that
-//! is taken, a digit. The words were collected from 4,000 containers made without a name (Docker 20.10). A name
-//! with a word that is not here is shown as it is.
+//! Recognizes the names that Docker generates if the user gives none: an adjective, `_`, a surname and, if that name is
+//! taken, a digit. The words were collected from 4,000 containers created without a name (Docker 20.10). A name with an
+//! unknown word is shown as it is.
 
-/// True for a name that Docker invented.
+/// True for a name that Docker generated.
 pub(super) fn is_generated(name: &str) -> bool {
     let name = name.strip_suffix(|last: char| last.is_ascii_digit()).unwrap_or(name);
     name.split_once('_').is_some_and(|(adjective, surname)| {
@@ -48,14 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_docker_invents_are_recognised() {
+    fn names_that_docker_generates_are_recognized() {
         for name in ["happy_morse", "zen_tesla", "admiring_albattani3", "wizardly_zhukovsky"] {
             assert!(is_generated(name), "{name}");
         }
     }
 
     #[test]
-    fn names_that_people_give_are_not() {
+    fn other_names_are_not_recognized_as_generated() {
         for name in [
             "",
             "_",
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_whole() {
+    fn the_word_lists_are_complete() {
         assert_eq!((ADJECTIVES.split(' ').count(), SURNAMES.split(' ').count()), (108, 236));
         for word in ADJECTIVES.split(' ').chain(SURNAMES.split(' ')) {
             assert!(!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()), "{word:?}");

@@ -1,4 +1,4 @@
-//! The naming rules, one by one, and that no two living containers share a name.
+//! The naming rules one by one, and that no two live containers share a name.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,7 @@ fn rule(name: &str, to: &str) -> Rename {
 }
 
 #[test]
-fn the_first_source_that_there_is_gives_the_name() {
+fn the_first_available_source_gives_the_name() {
     let everything = Names {
         kubernetes_container: Some("app".into()),
         compose_service: Some("web".into()),
@@ -51,7 +51,7 @@ fn the_first_source_that_there_is_gives_the_name() {
 }
 
 #[test]
-fn an_image_given_by_its_id_leaves_the_invented_name() {
+fn an_image_given_by_id_leaves_the_generated_name() {
     for image in ["", "sha256:314632ce7d91", "314632ce7d91", "sha256:314632ce7d91725f0144e08a2af9dc53"] {
         assert_eq!(name_of(&names("happy_morse", image)), "happy_morse", "{image}");
     }
@@ -74,7 +74,7 @@ fn the_basename_has_no_registry_tag_or_digest() {
 }
 
 #[test]
-fn a_rename_takes_the_place_of_the_runtimes_name() {
+fn a_rename_replaces_the_runtimes_name() {
     let rules = [rule("swap-*", "swapper-*"), rule("happy_morse", "bob"), rule("gone", "")];
     for (name, expected) in [
         ("swap-7", "swapper-7"),
@@ -85,7 +85,7 @@ fn a_rename_takes_the_place_of_the_runtimes_name() {
     ] {
         assert_eq!(display_names(&[candidate(ID, &names(name, ""))], &rules), [expected], "{name}");
     }
-    // The user's word counts more than compose's or Kubernetes'.
+    // The user's rules take precedence over compose and Kubernetes.
     let compose = Names { compose_service: Some("web".into()), ..names("swap-7", "") };
     assert_eq!(display_names(&[candidate(ID, &compose)], &rules), ["swapper-7"]);
     let kubernetes = Names { kubernetes_container: Some("app".into()), ..names("swap-7", "") };
@@ -93,7 +93,7 @@ fn a_rename_takes_the_place_of_the_runtimes_name() {
 }
 
 #[test]
-fn stars_match_any_run_and_the_first_is_carried_over() {
+fn a_star_matches_any_text_and_the_first_match_is_inserted() {
     for (pattern, to, name, expected) in [
         ("*", "x-*", "a", Some("x-a")),
         ("*", "x", "", Some("x")),
@@ -114,7 +114,7 @@ fn stars_match_any_run_and_the_first_is_carried_over() {
 }
 
 #[test]
-fn of_containers_that_would_share_a_name_the_older_has_it() {
+fn of_containers_with_the_same_choice_the_oldest_gets_the_name() {
     let web = |name| Names {
         compose_service: Some("web".into()),
         compose_number: Some("1".into()),
@@ -127,7 +127,7 @@ fn of_containers_that_would_share_a_name_the_older_has_it() {
     assert_eq!(display_names(&both, &[]), ["web-1", "p2-web-1"]);
     let (one, two) = (names("happy_morse", "app:1"), names("zen_tesla", "app:2"));
     let both = [candidate(ID, &one), candidate(OTHER_ID, &two)];
-    assert_eq!(display_names(&both, &[]), ["happy_morse", "app"], "of one age, by id");
+    assert_eq!(display_names(&both, &[]), ["happy_morse", "app"], "of the same age, by ID");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_container_keeps_its_name_when_another_starts_or_ends() {
 }
 
 #[test]
-fn one_offs_and_foreign_images_with_composes_labels_get_no_service_name() {
+fn one_off_containers_and_images_with_composes_labels_get_no_service_name() {
     let service = |name: &str, one_off| Names {
         compose_project: Some("shop".into()),
         compose_service: Some("db".into()),
@@ -164,28 +164,28 @@ fn one_offs_and_foreign_images_with_composes_labels_get_no_service_name() {
 }
 
 #[test]
-fn a_container_that_has_ended_is_in_nobodys_way() {
+fn an_ended_container_blocks_no_name() {
     let web = names("web", "");
     let ended = Candidate { competes: false, ..candidate(ID, &web) };
     assert_eq!(display_names(&[ended, candidate(OTHER_ID, &web)], &[]), ["web", "web"]);
 }
 
 #[test]
-fn what_still_collides_bears_its_id() {
+fn further_collisions_are_resolved_with_the_id() {
     let same = names("same", "");
     let both = [candidate(ID, &same), candidate(OTHER_ID, &same)];
     assert_eq!(display_names(&both, &[]), ["same-70e4637061cd", "same"]);
-    // A third that has taken the first one's way out.
+    // A third container has the name that the first one would fall back to.
     let hostile = names("same-70e4637061cd", "");
     let all = display_names(&[both[0], both[1], candidate("x", &hostile)], &[]);
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 3, "{all:?}");
 }
 
 #[test]
-fn an_id_is_left_to_the_container_that_has_it() {
+fn an_id_is_reserved_for_its_container() {
     let (impostor, nameless) = (names(OTHER_ID, ""), names("", ""));
     let short = &ID[..12];
-    // Also where the one that has it needs it for nothing.
+    // Even if that container does not need the ID as its name.
     for names in [&nameless, &impostor] {
         let both = [candidate(ID, &impostor), candidate(OTHER_ID, names)];
         assert_eq!(display_names(&both, &[])[0], format!("{OTHER_ID}-{short}"));
@@ -210,9 +210,9 @@ fn pods_do_not_collide_with_each_other() {
 }
 
 proptest! {
-    // Few letters, so that collisions are the rule, and names that are others' ids.
+    // Few letters, so that collisions are frequent, and names that are other containers' IDs.
     #[test]
-    fn no_two_living_containers_of_a_pod_share_a_name(
+    fn no_two_live_containers_of_a_pod_share_a_name(
         rows in prop::collection::vec(
             ("[a-c]{0,2}", "[ab]{0,1}", prop::option::of("[ab]"), prop::option::of("[ab]"), prop::option::of("é{0,70}")),
             0..12,
@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn no_pattern_panics(pattern in "[ab*é]{0,8}", to in "[a*]{0,3}", name in "[abé]{0,8}") {
+    fn no_pattern_causes_a_panic(pattern in "[ab*é]{0,8}", to in "[a*]{0,3}", name in "[abé]{0,8}") {
         let _ = rule(&pattern, &to).apply(&name);
     }
 }

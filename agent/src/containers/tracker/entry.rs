@@ -1,4 +1,4 @@
-//! One tracked container: its row, and what the tracker notes beside it.
+//! One tracked container: its row and the tracker's own data about it.
 
 use std::{
     collections::HashSet,
@@ -17,8 +17,8 @@ use crate::{
     snapshot::{ContainerRow, Totals, identity::Identity},
 };
 
-/// How long a new cgroup may be without processes until it is known not to run. A runtime moves the first process in within
-/// milliseconds.
+/// A new cgroup without processes counts as running for this long. A runtime moves the first process into the cgroup
+/// within milliseconds.
 const WAIT_FOR_PROCESS: Duration = Duration::from_secs(5);
 
 /// A tracked container with its row.
@@ -26,47 +26,47 @@ const WAIT_FOR_PROCESS: Duration = Duration::from_secs(5);
 pub struct Entry {
     /// The container.
     pub container: Container,
-    /// What is known of it.
+    /// The row that is published.
     pub row: ContainerRow,
-    /// Cgroups nested in it that were entered into the found table.
+    /// Nested cgroups that were entered into the found table.
     pub nested: HashSet<u64>,
     pub(super) first_seen: Instant,
     pub(super) ended: Option<Instant>,
     pub(super) made_at: Option<SystemTime>,
     pub(super) named: bool,
-    /// Its display name; `None` before it got one.
+    /// The display name; `None` before the first assignment.
     pub(super) assigned: Option<Assigned>,
-    /// Runs of the same id before this one.
+    /// The number of earlier runs with the same ID.
     pub(super) earlier_lives: u64,
-    /// Whether an earlier run was at the same cgroup path.
+    /// True if an earlier run had the same cgroup path.
     pub path_is_proven: bool,
-    /// What earlier runs have counted; `None` for the first.
+    /// The counters of earlier runs; `None` for the first run.
     pub(super) earlier: Option<Arc<Totals>>,
-    /// When its last run ended, by the wall clock, and when that was on the monotonic one.
+    /// The last exit, by the wall clock and by the monotonic clock.
     pub(super) exit_placed: Option<(SystemTime, Instant)>,
-    /// The container in whose place Kubernetes made this one, while that is kept.
+    /// The container that Kubernetes replaced by this one, while its entry is kept.
     pub(super) predecessor: Option<u64>,
-    /// The last OOM kill that is in what is reported of its life.
+    /// The last OOM kill that the current status accounts for.
     pub(super) oom_seen: Option<SystemTime>,
-    /// Whether the directory was asked to find its name.
+    /// True if the metadata store was asked to look up this container.
     pub(super) reported: bool,
-    /// What its runtime reports.
+    /// Whether the container runs, according to its runtime.
     pub(super) report: Reported,
-    /// Whether it competed for its name when names were last given.
+    /// True if the container competed for its name when names were last assigned.
     pub(super) competed: bool,
-    /// Whether it ran when its life was last assessed.
+    /// True if the container ran when its status was last updated.
     pub(super) ran: bool,
-    /// Whether processes are in its cgroup, as of the last look; `None` before that, or where it cannot be known.
+    /// Whether the cgroup has processes, as of the last check. `None` before the first check, or if that is unknown.
     pub populated: Option<bool>,
-    /// Whether there ever were any.
+    /// True if the cgroup ever had processes.
     pub(super) was_populated: bool,
-    /// The number of the first snapshot with its final counters.
+    /// The number of the first snapshot with the container's final counters.
     pub(super) final_snapshot: Option<u64>,
 }
 
 impl Entry {
-    /// Takes in what a runtime reports of its life.
-    pub(super) fn fare(&mut self, told: Option<&Life>, now: Moment) {
+    /// Updates the status from what the runtime reports.
+    pub(super) fn fare(&mut self, reported: Option<&Life>, now: Moment) {
         let tracked = Tracked {
             ended_at: self.row.ended_at,
             running: self.row.running,
@@ -75,7 +75,7 @@ impl Entry {
             before: &self.row.life,
             oom: self.row.oom,
         };
-        self.row.life = lifecycle::lifecycle(told, tracked);
+        self.row.life = lifecycle::lifecycle(reported, tracked);
         self.oom_seen = self.row.oom.last_at;
         self.ran = self.row.running;
         let exit = self.row.life.last_exit.map(|exit| exit.at);
@@ -84,14 +84,14 @@ impl Entry {
         }
     }
 
-    /// Notes whether there are processes in its cgroup. `None` is not known.
+    /// Records whether the cgroup has processes. `None` means unknown.
     pub fn look(&mut self, populated: Option<bool>) {
         self.populated = populated;
         self.was_populated |= populated == Some(true);
     }
 
-    /// Decides whether it runs: it has processes, or its runtime says that it runs. A cgroup that was just made is given
-    /// a moment for its first process.
+    /// Decides whether the container runs: it has processes, or its runtime reports that it runs. A new cgroup counts
+    /// as running for a moment, until it gets its first process.
     pub(super) fn settle_running(&mut self, now: Moment) {
         let is_new = !self.was_populated
             && now.monotonic.saturating_duration_since(self.first_seen) < WAIT_FOR_PROCESS;
@@ -99,12 +99,12 @@ impl Entry {
             && (self.report == Reported::Running || is_new || self.populated != Some(false));
     }
 
-    /// Whether it competes for its name: it lives, and no runtime says that it has ended.
+    /// True if the container competes for its name: it runs, and no runtime reports that it has exited.
     pub(super) fn competes(&self) -> bool {
         self.row.is_running() && self.report != Reported::Ended
     }
 
-    /// Grows with the time at which its cgroup was made: the kernel numbers cgroups in that order.
+    /// Grows with the time at which the cgroup was created, because the kernel numbers cgroups in that order.
     pub(super) fn age_rank(&self) -> u64 {
         if self.container.cgroup_id == 0 { u64::MAX } else { self.container.cgroup_id }
     }

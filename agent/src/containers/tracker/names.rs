@@ -1,5 +1,5 @@
-//! Display names: who bears which, and which of several containers with one name bears its series, and so goes on where
-//! another one ended.
+//! Display names: assigns them, and decides which of several containers with one name owns the name's series and
+//! continues the series of a container that has ended.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,15 +14,15 @@ use crate::{
 };
 
 impl Tracker {
-    /// Takes over what the runtimes have learned: gives every container its display name and decides whether it runs and in
-    /// which state. Cheap if nothing has changed.
+    /// Applies new metadata: gives every container its display name, and decides whether it runs and in which state.
+    /// Cheap if nothing has changed.
     pub fn name(&mut self, now: Moment) {
-        // Before what they stand for is read: what changes meanwhile is new at the next tick.
+        // Read before the data: a change in between then counts as new at the next tick.
         let (generation, lives) = (self.directory.generation(), self.directory.lives_generation());
         let names_changed = generation != self.names_seen || self.stale_names;
         let lives_changed = names_changed || lives != self.lives_seen;
         self.lives_seen = lives;
-        // One that has stopped to compete leaves its name to others, so this comes first.
+        // A container that stops competing frees its name, so this comes first.
         for entry in self.entries.values_mut() {
             if lives_changed {
                 entry.report = self.directory.reported(&entry.container.identity.id);
@@ -47,7 +47,7 @@ impl Tracker {
     fn display_names(&mut self, generation: u64) {
         self.names_seen = generation;
         self.stale_names = false;
-        // One that has ended keeps the name that its series have, whatever comes or goes.
+        // An ended container keeps the name of its series, regardless of new or removed containers.
         let mut open: Vec<_> =
             self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none() || !entry.named).collect();
         let known: Vec<Option<Names>> =
@@ -80,7 +80,7 @@ impl Tracker {
         self.share_out_names();
     }
 
-    /// Of the containers with one display name, one that runs owns it, else one that lives, else the youngest.
+    /// Of several containers with the same name, a running one owns the name, else a live one, else the youngest one.
     fn share_out_names(&mut self) {
         let mut owners: HashMap<Series, (bool, bool, u64)> = HashMap::new();
         for entry in self.entries.values() {
@@ -95,8 +95,8 @@ impl Tracker {
         self.succeed();
     }
 
-    /// Kubernetes makes another container in the place of one that ended, where Docker starts the same again: it goes on
-    /// with what that one has counted.
+    /// Kubernetes replaces an ended container by another one; Docker restarts the same one. The new container
+    /// continues the counters of the ended one.
     fn succeed(&mut self) {
         let mut last: HashMap<Series, u64> = HashMap::new();
         let mut successions: Vec<(u64, u64)> = Vec::new();
@@ -113,7 +113,7 @@ impl Tracker {
             if let Some(totals) = totals
                 && entry.predecessor != Some(before)
             {
-                // Taken once: the totals stay when the row of the predecessor goes.
+                // Copied once: the totals stay when the row of the predecessor is dropped.
                 entry.earlier = Some(Arc::new(totals.with(entry.earlier.as_deref())));
                 entry.predecessor = Some(before);
             }
@@ -121,11 +121,11 @@ impl Tracker {
     }
 }
 
-/// Namespace, pod and container: what distinguishes one container's own series from another's.
+/// Namespace, pod and container: the labels that distinguish the series of one container from those of another.
 type Series = (String, String, String);
 
 fn series_of(identity: &Identity) -> Series {
-    // Prometheus takes an empty label for none.
+    // Prometheus treats an empty label like a missing one.
     let or_empty = |label: &Option<String>| label.clone().unwrap_or_default();
     (or_empty(&identity.namespace), or_empty(&identity.pod), identity.container.clone())
 }

@@ -1,4 +1,4 @@
-//! The user's rename rules, and whether each of them has an effect.
+//! The user's rename rules, with warnings about rules that have no effect.
 
 use std::collections::HashSet;
 
@@ -7,17 +7,17 @@ use crate::{
     containers::naming::Assigned,
 };
 
-/// The rules, and what is known of their effect.
+/// The rules and their observed effect.
 #[derive(Debug)]
 pub(super) struct Renames {
     pub(super) rules: Vec<Rename>,
     used: HashSet<usize>,
-    /// Rules of which a warning was logged.
+    /// Rules with a warning in the log.
     reported: HashSet<usize>,
 }
 
 impl Renames {
-    /// Warns of rules that cannot have an effect.
+    /// Logs a warning for each rule that cannot have an effect.
     pub(super) fn new(rules: Vec<Rename>) -> Self {
         let mut reported = HashSet::new();
         for (index, reason) in ineffective_renames(&rules) {
@@ -28,7 +28,7 @@ impl Renames {
         Self { rules, used: HashSet::new(), reported }
     }
 
-    /// Notes which rules the names came from, and warns once of each rule whose name is already in use.
+    /// Records which rules the names came from, and logs one warning for each rule that gives a name already in use.
     pub(super) fn note<'a>(&mut self, assigned: impl Iterator<Item = &'a Assigned>) {
         for Assigned { name, choice, rule, is_choice } in assigned {
             let Some(index) = *rule else { continue };
@@ -43,7 +43,7 @@ impl Renames {
         }
     }
 
-    /// Warns of the rules that have matched no container yet.
+    /// Logs a warning for each rule that has not matched any container yet.
     pub(super) fn warn_of_idle(&mut self) {
         for (index, Rename { name, to }) in self.rules.iter().enumerate() {
             if !self.used.contains(&index) && self.reported.insert(index) {
@@ -79,14 +79,14 @@ mod tests {
                 renames.warn_of_idle();
             }
         });
-        let said = fs::read_to_string(log.path()).unwrap();
+        let log_text = fs::read_to_string(log.path()).unwrap();
         for words in [
             "\"ab\" to \"y\" has no effect",
             "\"www\" gives the name \"front\"",
             "\"gone\" to \"z\" has matched no",
         ] {
-            assert_eq!(said.matches(words).count(), 1, "{words}: {said}");
+            assert_eq!(log_text.matches(words).count(), 1, "{words}: {log_text}");
         }
-        assert_eq!(said.lines().count(), 3, "{said}");
+        assert_eq!(log_text.lines().count(), 3, "{log_text}");
     }
 }

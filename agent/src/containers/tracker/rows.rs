@@ -1,4 +1,4 @@
-//! From entries to the rows that are published, and how long the rows of ended containers are kept.
+//! Turns entries into published rows, and limits how long the rows of ended containers are kept.
 
 use std::{
     cmp::Reverse,
@@ -11,13 +11,13 @@ use crate::{
     snapshot::{ContainerRow, Totals},
 };
 
-/// How long a container that no runtime has named yet is held back, so that it does not appear under its id first.
+/// How long a container without metadata is held back, so that it does not first appear under its ID.
 const WAIT_FOR_NAME: Duration = Duration::from_secs(1);
-/// Final counters that nothing has scraped are kept for at least this long, whatever the configuration says.
+/// Final counters that were not scraped are kept for at least this long, even if the configuration has less.
 const KEEP_UNSCRAPED: Duration = Duration::from_secs(60);
 
 impl Entry {
-    /// What it has counted, with its earlier runs.
+    /// The counters of this run and of earlier runs.
     pub(super) fn totals(&self) -> Totals {
         let mut row = self.row.clone();
         row.settle();
@@ -29,16 +29,16 @@ impl Entry {
         self.ended.map(|ended| now.saturating_duration_since(ended))
     }
 
-    /// True once a scraper has been given a snapshot with its final counters.
+    /// True once a snapshot with the final counters was given to a scraper.
     fn is_scraped(&self, scraped: u64) -> bool {
         self.final_snapshot.is_some_and(|number| number <= scraped)
     }
 }
 
 impl Tracker {
-    /// Drops ended containers that are too old or too many. `scraped` is the number of the last snapshot that was given to
-    /// a scraper, 0 before the first. Those whose final counters were scraped go first; a drop of others for their number
-    /// is counted if there is a scraper at all.
+    /// Drops ended containers that are too old or too many. `scraped` is the number of the last snapshot that was given
+    /// to a scraper, 0 before the first. If there are too many, those with scraped final counters are dropped first;
+    /// dropping others is counted if there is a scraper at all.
     pub fn expire(&mut self, now: Moment, scraped: u64) {
         let before = self.entries.len();
         let keep_ended = self.keep_ended;
@@ -65,13 +65,14 @@ impl Tracker {
         self.stale_names |= self.entries.len() != before;
     }
 
-    /// Containers that run.
+    /// The number of running containers.
     #[must_use]
     pub fn running(&self) -> usize {
         self.entries.values().filter(|entry| entry.row.is_running()).count()
     }
 
-    /// The rows to publish in the snapshot of that number: all but those that a runtime may still name in a moment.
+    /// The rows to publish in the snapshot with this number: all except those that may still get their names in a
+    /// moment.
     #[must_use]
     pub fn rows(&mut self, now: Moment, number: u64) -> Vec<ContainerRow> {
         let (may_be_named, keep_ended) = (self.directory.may_learn(), self.keep_ended);

@@ -1,4 +1,4 @@
-//! The life of rows: birth, naming, restart, succession, death, expiry.
+//! The lifetime of rows: creation, naming, restart, succession, end, expiry.
 
 use std::{sync::OnceLock, time::Instant};
 
@@ -12,14 +12,14 @@ use crate::{
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const OTHER: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// After some seconds, on both clocks.
+/// Some seconds after the start, on both clocks.
 fn at(seconds: u64) -> Moment {
     static BEGUN: OnceLock<Instant> = OnceLock::new();
     let monotonic = *BEGUN.get_or_init(Instant::now) + Duration::from_secs(seconds);
     Moment { wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds), monotonic }
 }
 
-/// The same time after the wall clock was set by so many seconds.
+/// The same time, after the wall clock was set forward or back by `seconds`.
 fn set_by(seconds: i64, now: Moment) -> Moment {
     let (forward, step) = (seconds >= 0, Duration::from_secs(seconds.unsigned_abs()));
     let wall = if forward { now.wall + step } else { now.wall - step };
@@ -67,7 +67,7 @@ fn a_container_without_any_runtime_is_shown_by_its_id_at_once() {
 }
 
 #[test]
-fn a_container_is_held_back_for_a_second_where_a_runtime_may_name_it() {
+fn a_container_is_held_back_for_a_second_if_a_runtime_may_name_it() {
     let (mut tracker, directory) = tracker();
     directory.register(Runtime::Docker);
     directory.set_connected(Runtime::Docker, Ok(()));
@@ -81,7 +81,7 @@ fn a_container_is_held_back_for_a_second_where_a_runtime_may_name_it() {
 }
 
 #[test]
-fn a_successor_of_the_same_name_takes_the_own_series_over() {
+fn a_successor_with_the_same_name_takes_over_the_series() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "web");
     let old = tracker.add(&sighting(ID, 7), at(0));
@@ -98,7 +98,7 @@ fn a_successor_of_the_same_name_takes_the_own_series_over() {
 }
 
 #[test]
-fn one_that_ended_keeps_the_name_it_bore() {
+fn an_ended_container_keeps_its_name() {
     let (mut tracker, directory) = tracker();
     let compose =
         |name: &str| Names { compose_service: Some("web".into()), name: name.into(), ..Names::default() };
@@ -111,7 +111,7 @@ fn one_that_ended_keeps_the_name_it_bore() {
         published(tracker, at(9)).iter().map(|r| r.identity.container.clone()).collect()
     };
     let names: Vec<String> = shown(&mut tracker);
-    assert_eq!(names, ["web", "b_web_1"], "both would be web, and the first is older");
+    assert_eq!(names, ["web", "b_web_1"], "both would be named web, and the first is older");
     tracker.end(first, at(5));
     tracker.name(at(1_000));
     let names: Vec<String> = shown(&mut tracker);
@@ -119,7 +119,7 @@ fn one_that_ended_keeps_the_name_it_bore() {
 }
 
 #[test]
-fn a_restarted_container_replaces_its_earlier_life() {
+fn a_restarted_container_replaces_the_row_of_its_earlier_run() {
     let (mut tracker, _) = tracker();
     let first = tracker.add(&sighting(ID, 7), at(0));
     tracker.end(first, at(5));
@@ -131,7 +131,7 @@ fn a_restarted_container_replaces_its_earlier_life() {
 }
 
 #[test]
-fn a_restarted_container_goes_on_counting_its_kills_and_its_restarts() {
+fn a_restarted_container_continues_counting_its_kills_and_its_restarts() {
     let (mut tracker, _) = tracker();
     for life in 0..3 {
         let key = tracker.add(&sighting(ID, 7 + life), at(10 * life));
@@ -146,7 +146,7 @@ fn a_restarted_container_goes_on_counting_its_kills_and_its_restarts() {
 }
 
 #[test]
-fn how_a_run_ended_is_told_for_five_minutes_and_into_the_next_life() {
+fn the_last_exit_is_shown_for_five_minutes_and_during_the_next_run() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "web");
     let key = tracker.add(&sighting(ID, 7), at(0));
@@ -156,7 +156,7 @@ fn how_a_run_ended_is_told_for_five_minutes_and_into_the_next_life() {
     assert_eq!(
         published(&mut tracker, at(5))[0].life.last_exit.unwrap().code,
         None,
-        "docker has not told yet"
+        "docker has not reported the exit yet"
     );
     directory.update_life(ID, |life| life.died(Some(3), at(5).wall));
     tracker.name(at(1_000));
@@ -171,7 +171,7 @@ fn how_a_run_ended_is_told_for_five_minutes_and_into_the_next_life() {
 }
 
 #[test]
-fn a_kill_that_is_read_after_docker_has_told_the_end_is_why_it_ended() {
+fn an_oom_kill_that_is_read_after_the_exit_report_becomes_its_reason() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "web");
     let key = tracker.add(&sighting(ID, 7), at(0));
@@ -199,7 +199,7 @@ fn final_counters_stay_for_five_minutes_and_no_longer() {
 }
 
 #[test]
-fn a_flood_of_short_lived_containers_is_bounded_and_counted() {
+fn a_burst_of_short_lived_containers_is_bounded_and_counted() {
     let (mut tracker, _) = tracker();
     for index in 0..10 {
         let id = format!("{index:064x}");
@@ -212,7 +212,7 @@ fn a_flood_of_short_lived_containers_is_bounded_and_counted() {
 }
 
 #[test]
-fn a_container_that_nobody_knows_is_reported_once() {
+fn a_container_that_no_runtime_reports_is_queued_once_for_a_lookup() {
     let (mut tracker, directory) = tracker();
     named(&directory, OTHER, "known");
     tracker.add(&sighting(OTHER, 6), at(0));
@@ -227,7 +227,7 @@ fn a_container_that_nobody_knows_is_reported_once() {
 }
 
 #[test]
-fn a_container_that_kubernetes_made_in_the_place_of_another_goes_on_with_its_series() {
+fn the_replacement_of_a_kubernetes_container_continues_its_series() {
     let (mut tracker, directory) = tracker();
     let attempt = |id: &str, attempt: u64| {
         let text = |text: &str| Some(text.to_owned());
@@ -260,11 +260,11 @@ fn a_container_that_kubernetes_made_in_the_place_of_another_goes_on_with_its_ser
     assert_eq!((row.life.state, row.life.restarts), (Some(State::Running), Some(7)));
     let exit = row.life.last_exit.unwrap();
     assert_eq!((exit.code, exit.reason), (Some(137), Some(ExitReason::OomKilled)));
-    assert_eq!(owner(at(305)).life.last_exit, None, "as long as any");
+    assert_eq!(owner(at(305)).life.last_exit, None, "expired like any other exit");
 }
 
 #[test]
-fn a_container_of_the_same_name_that_nobody_restarted_has_no_past() {
+fn a_container_that_only_has_the_same_name_continues_nothing() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "web");
     let old = tracker.add(&sighting(ID, 7), at(0));
@@ -307,7 +307,7 @@ fn a_step_of_the_wall_clock_changes_no_duration() {
 }
 
 #[test]
-fn a_step_of_the_wall_clock_changes_neither_since_when_it_has_ended_nor_the_wait_for_a_process() {
+fn a_step_of_the_wall_clock_changes_neither_the_time_since_the_exit_nor_the_wait_for_a_process() {
     for step in [-3600, 3600] {
         let (mut tracker, _) = tracker();
         let key = tracker.add(&sighting(ID, 7), at(0));
@@ -324,7 +324,7 @@ fn a_step_of_the_wall_clock_changes_neither_since_when_it_has_ended_nor_the_wait
 }
 
 #[test]
-fn a_restarted_container_goes_on_counting() {
+fn a_restarted_container_continues_its_counters() {
     let (mut tracker, directory) = tracker();
     named(&directory, ID, "loop");
     for run in 0..11 {
@@ -343,7 +343,7 @@ fn a_restarted_container_goes_on_counting() {
 }
 
 #[test]
-fn runs_too_short_for_their_files_count_with_the_time_that_the_kernel_program_saw() {
+fn runs_that_end_before_their_files_are_read_count_the_on_cpu_time_of_the_kernel_program() {
     use crate::snapshot::scheduler::{Histogram, SchedulerCounters};
     let (mut tracker, _) = tracker();
     let waits = Histogram::default();
@@ -358,7 +358,7 @@ fn runs_too_short_for_their_files_count_with_the_time_that_the_kernel_program_sa
 }
 
 #[test]
-fn kubernetes_containers_of_one_place_count_on_also_those_that_ended_between_two_ticks() {
+fn kubernetes_replacements_continue_the_counters_even_of_runs_between_two_ticks() {
     let (mut tracker, directory) = tracker();
     let text = |text: &str| Some(text.to_owned());
     let oncpu = |oncpu_ns| {
@@ -392,7 +392,7 @@ fn kubernetes_containers_of_one_place_count_on_also_those_that_ended_between_two
         let rows = published(&mut tracker, at(3));
         let owner = rows.iter().find(|row| row.owns_name).unwrap();
         assert_eq!(owner.scheduler.as_ref().unwrap().oncpu_ns, 300);
-        assert_eq!(owner.cgroup.cpu.usage_ns, Some(100), "shown under an id of its own");
+        assert_eq!(owner.cgroup.cpu.usage_ns, Some(100), "shown under its own ID");
         tracker.stale_names = true;
     }
     tracker.expire(at(3_000), 1);
@@ -402,7 +402,7 @@ fn kubernetes_containers_of_one_place_count_on_also_those_that_ended_between_two
 }
 
 #[test]
-fn a_cgroup_left_behind_neither_runs_nor_has_the_name_of_its_replacement() {
+fn a_leftover_cgroup_neither_runs_nor_has_the_name_of_its_replacement() {
     let (mut tracker, directory) = tracker();
     let web = |name: &str| Names {
         compose_project: Some("shop".into()),
@@ -438,10 +438,10 @@ fn a_cgroup_left_behind_neither_runs_nor_has_the_name_of_its_replacement() {
 }
 
 #[test]
-fn a_container_runs_if_it_has_processes_or_its_runtime_says_so() {
+fn a_container_runs_if_it_has_processes_or_its_runtime_reports_that_it_runs() {
     use Option::{None as Unknown, Some as Known};
     let cases = [
-        // populated, state, seconds since it was first seen, was populated: runs
+        // populated, state, seconds since the first observation, was populated: runs
         (Known(true), None, 60, true, true),
         (Known(false), None, 60, true, false),
         (Known(false), None, 60, false, false),
@@ -472,7 +472,7 @@ fn a_container_runs_if_it_has_processes_or_its_runtime_says_so() {
 }
 
 #[test]
-fn final_counters_stay_until_they_were_scraped_even_if_they_need_not_be_kept() {
+fn final_counters_stay_until_they_are_scraped_even_if_they_need_not_be_kept() {
     let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::ZERO, 4);
     let key = tracker.add(&sighting(ID, 7), at(0));
     tracker.end(key, at(1));
@@ -484,11 +484,11 @@ fn final_counters_stay_until_they_were_scraped_even_if_they_need_not_be_kept() {
     let key = tracker.add(&sighting(ID, 7), at(40));
     tracker.end(key, at(40));
     tracker.expire(at(101), 0);
-    assert!(tracker.rows(at(101), 8).is_empty(), "nobody scrapes");
+    assert!(tracker.rows(at(101), 8).is_empty(), "there is no scraper");
 }
 
 #[test]
-fn of_too_many_those_that_were_scraped_go_first_and_are_not_lost() {
+fn if_there_are_too_many_the_scraped_ones_are_dropped_first_and_not_counted_as_lost() {
     let (mut tracker, _) = tracker();
     let end = |tracker: &mut Tracker, index: u64| {
         let key = tracker.add(&sighting(&format!("{index:064x}"), 100 + index), at(0));

@@ -1,4 +1,4 @@
-//! The sizes of layers against runtimes of all kinds, made up on a unix socket.
+//! The sizes of layers, with fake runtimes of all kinds on a Unix socket.
 
 use super::*;
 use crate::{
@@ -22,7 +22,7 @@ fn source() -> Source {
     Source::socket(Runtime::CriO, 3)
 }
 
-/// Asks until `done`, for ten seconds at most.
+/// Requests sizes until `done`, for ten seconds at most.
 fn ask_until(peer: &Peer, layers: &Layers, mut done: impl FnMut() -> bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -36,7 +36,7 @@ fn ask_until(peer: &Peer, layers: &Layers, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn the_runtime_is_asked_every_period_and_its_sizes_are_taken_over() {
+fn the_runtime_is_queried_every_period_and_its_sizes_are_stored() {
     let peer = Peer::new(|path, _| {
         assert_eq!(path, LIST_CONTAINER_STATS);
         Answer::one(&ListContainerStatsResponse {
@@ -66,7 +66,7 @@ fn a_layer_that_was_not_measured_yet_has_no_size() {
 }
 
 #[test]
-fn what_goes_wrong_leaves_the_last_sizes_to_grow_old_and_is_tried_again() {
+fn after_an_error_the_last_sizes_stay_and_the_request_is_retried() {
     type Wrong = fn() -> Answer;
     let wrongs: [Wrong; 4] = [
         || Answer::Silence,
@@ -84,7 +84,7 @@ fn what_goes_wrong_leaves_the_last_sizes_to_grow_old_and_is_tried_again() {
 }
 
 #[test]
-fn a_runtime_without_statistics_is_asked_less_often() {
+fn a_runtime_without_statistics_is_queried_less_often() {
     let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
     let begun = std::time::Instant::now();
     ask_until(&peer, &Layers::default(), || peer.calls("ListContainerStats") >= 3);
@@ -92,7 +92,7 @@ fn a_runtime_without_statistics_is_asked_less_often() {
 }
 
 #[test]
-fn a_runtime_that_comes_late_is_found() {
+fn a_runtime_that_starts_later_is_found() {
     let peer = Peer::absent();
     let layers = Layers::default();
     let mut looks = 0;
@@ -109,7 +109,7 @@ fn a_runtime_that_comes_late_is_found() {
 
 proptest::proptest! {
     #[test]
-    fn no_answer_panics_and_a_size_is_one_that_was_measured(
+    fn no_response_causes_a_panic_and_only_measured_sizes_are_returned(
         bytes in proptest::collection::vec(0u8.., 0..100), id in "[a-f0-9]{0,64}", timestamp: i64, used: Option<u64>,
     ) {
         use prost::Message as _;
@@ -120,7 +120,7 @@ proptest::proptest! {
         let read = ListContainerStatsResponse::decode(wire.as_slice()).unwrap().items.remove(0);
         let expected = used.filter(|_| timestamp > 0).map(|used| (id, used));
         proptest::prop_assert_eq!(size(read), expected);
-        // The same, cut off somewhere and followed by anything.
+        // The same message, truncated and followed by random bytes.
         wire.truncate(wire.len() / 2);
         wire.extend(bytes);
         if let Ok(answer) = ListContainerStatsResponse::decode(wire.as_slice()) {
