@@ -1,11 +1,9 @@
 //! The log: plain lines on standard error. Logging never blocks, never fails and never floods.
 //!
-//! - If standard error cannot be written (closed, full disk, pipe without a reader), or would block (a pipe that is
-//!   full),
+//! - If standard error cannot be written (closed, full disk, pipe without a reader), or a write would block (full pipe),
 //!   lines are dropped; no thread waits. The number of dropped lines is logged as soon as a line can be written again.
-//! - Each [kind](Kind) of message is limited to [`BURST`] lines, and then to one line per [`REFILL`], which is preceded
-//!   by
-//!   the number of suppressed lines. Debug and trace lines are not limited, because they are only written on request.
+//! - Each [kind](Kind) of message is limited to [`BURST`] lines, and then to one line per [`REFILL`], preceded by the
+//!   number of suppressed lines. Debug and trace lines are not limited, because they are only written on request.
 
 use std::{
     collections::HashMap,

@@ -2,8 +2,7 @@
 //!
 //! Clients may be hostile or broken, so connections are limited in number and time:
 //! - above [`Options::max_connections`], the connection that has been idle longest is closed ([`table`]); if none is
-//!   idle,
-//!   a new connection may only request health and readiness;
+//!   idle, a new connection may only request health and readiness;
 //! - a client must send the head of a request, and start the next one, within [`Options::header_timeout`]; a head must
 //!   not exceed 16 KiB;
 //! - a client is disconnected if it reads nothing for [`Options::write_timeout`], or takes longer than

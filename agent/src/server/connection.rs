@@ -175,7 +175,10 @@ impl Drop for Open {
 /// The header `Date`; `None` if HTTP cannot represent the time.
 fn date(now: SystemTime) -> Option<HeaderValue> {
     const YEAR_10000_S: u64 = 253_402_300_800;
-    #[expect(clippy::disallowed_methods, reason = "not an age: checks whether the timestamp can be formatted")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "not an age: checks whether the timestamp can be formatted"
+    )]
     let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let expressible = since_1970.as_secs() < YEAR_10000_S;
     expressible.then(|| HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()).flatten()

@@ -114,7 +114,8 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
         Ok(made) => made,
         Err(error) => {
             tracing::error!("cannot make the response {view:?}: {error:#}");
-            return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "internal error; see the agent's log\n").into_response();
+            return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "internal error; see the agent's log\n")
+                .into_response();
         }
     };
     if view == View::Metrics {
