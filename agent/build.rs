@@ -1,10 +1,10 @@
 //! Builds the kernel programs into `OUT_DIR/glassbox-programs`, which the agent embeds.
 //!
-//! Without a compiler and linker that can (see `toolchain.rs`) it writes an empty file there and warns, so that
-//! checks, documentation and the tests that need no kernel still work; such an agent says that it has no programs.
+//! Without a suitable compiler and linker (see `toolchain.rs`), it writes an empty file instead and prints a warning,
+//! so that checks, documentation and tests without a kernel still work. Such an agent reports that it has no programs.
 //! A program that does not compile fails the build.
 //!
-//! It also tells the agent which commit it is built from ([`commit`]).
+//! It also passes the commit to the compiler ([`commit`]).
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -16,7 +16,7 @@ mod commit;
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-/// The binary of the package below, hence the file the agent embeds.
+/// The binary of the package below, and so the name of the file that the agent embeds.
 const OBJECT: &str = "glassbox-programs";
 
 fn main() -> anyhow::Result<()> {
@@ -37,12 +37,12 @@ fn build(found: &toolchain::Toolchain) -> anyhow::Result<()> {
     let path = env::var_os("PATH").unwrap_or_default();
     let path =
         env::join_paths(env::split_paths(&path).chain([linker_dir.to_owned()])).context("extend PATH")?;
-    // SAFETY: a build script has one thread until it starts another, and none was started yet.
+    // SAFETY: this build script has not started any other thread.
     unsafe {
         env::set_var("PATH", path);
-        // Cargo shows every line of the inner build as a warning: leave only what is one.
+        // Cargo shows every line of the inner build as a warning, so only real warnings should be printed.
         env::set_var("CARGO_TERM_QUIET", "true");
-        // Here and not for the whole workspace, where other build scripts would take it for a nightly.
+        // Not set for the whole workspace, because other build scripts would then assume a nightly compiler.
         if found.compiler.bootstrap {
             env::set_var("RUSTC_BOOTSTRAP", "1");
         }
@@ -59,8 +59,9 @@ fn build(found: &toolchain::Toolchain) -> anyhow::Result<()> {
 fn leave_out(out: &Path, reasons: &[String]) -> anyhow::Result<()> {
     fs::write(out.join(OBJECT), []).context("write an empty object")?;
     println!("cargo:warning=the kernel programs are left out: {}", reasons.join("; "));
-    println!("cargo:warning=`cargo xtask setup` installs what building them needs");
-    // Never there, so cargo runs this again on each build and sees what setup installed.
+    println!("cargo:warning=run `cargo xtask setup` to install the tools that build them");
+    // This file never exists, so cargo runs this script on every build and finds the tools once setup has installed
+    // them.
     println!("cargo:rerun-if-changed={}", out.join("kernel-programs-left-out").display());
     Ok(())
 }

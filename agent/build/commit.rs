@@ -1,20 +1,20 @@
-//! The commit that is built, from git: `GLASSBOX_COMMIT` and `GLASSBOX_COMMIT_DATE` for the compiler. Both depend on the
-//! sources alone, so that a build can be reproduced. Without git, or without the history, as in a tarball, both are
-//! `unknown`; whoever packages such a tarball may set both variables.
+//! Sets `GLASSBOX_COMMIT` and `GLASSBOX_COMMIT_DATE` for the compiler, from git. Both depend on the sources alone, so
+//! that builds are reproducible. Without git or its history, for example in a tarball, both are `unknown`; packagers
+//! can set both variables in the environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What there is to tell: the variable, and the arguments of git that print its value.
+/// Each variable, and the git arguments that print its value.
 const FACTS: [(&str, &[&str]); 2] = [
     ("GLASSBOX_COMMIT", &["rev-parse", "--short=12", "HEAD"]),
     ("GLASSBOX_COMMIT_DATE", &["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%d"]),
 ];
 
-/// Tells the compiler, and cargo when to ask again.
+/// Passes the variables to the compiler, and tells cargo when to run this script again.
 pub(super) fn tell() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    // A tarball that lies within somebody's repository has nothing to do with its commits.
+    // If a tarball was unpacked inside another repository, the commits of that repository are not ours.
     let is_ours = git(root, &["rev-parse", "--show-toplevel"])
         .is_some_and(|top| Path::new(&top).canonicalize().ok() == root.canonicalize().ok());
     for (variable, arguments) in FACTS {
@@ -35,7 +35,7 @@ pub(super) fn tell() {
     }
 }
 
-/// Nothing that could end the line or a label.
+/// True if the value contains no character that could end the line or a label value.
 fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.+".contains(&byte))
 }

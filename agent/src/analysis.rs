@@ -1,7 +1,7 @@
-//! The stage between the collectors and the publication of a snapshot: what follows from the new snapshot and from recent
-//! ones. Collectors read; derivations only compute. No derivation reads a file, a map or a socket.
+//! The stage between the collectors and the publication of a snapshot: derives values from the new snapshot and from
+//! recent ones. Collectors read, derivations only compute: no derivation reads a file, a map or a socket.
 //!
-//! To add one, implement [`Derivation`] in a file of its own and add it to the list in [`Analysis::default`].
+//! To add a derivation, implement [`Derivation`] in a new module and add it to the list in [`Analysis::default`].
 
 pub mod earlier_runs;
 pub mod gpu_state;
@@ -14,21 +14,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use self::recent::Recent;
 use crate::{containers::Moment, snapshot::Snapshot};
 
-/// Completes the new snapshot.
+/// Adds derived values to the new snapshot.
 pub trait Derivation: Send {
-    /// Writes what follows from `snapshot` and `recent` ones into `snapshot`. Called once per tick. It may keep a history of
-    /// its own, bounded per container.
+    /// Derives values from `snapshot` and `recent` snapshots, and writes them into `snapshot`. Called once per tick. A
+    /// derivation may keep its own history, bounded per container.
     fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment);
 }
 
-/// All derivations, in the order in which they run: a later one sees what the earlier ones have written.
+/// All derivations, in the order in which they run. Later ones see the values of earlier ones.
 pub struct Analysis(Vec<(&'static str, Box<dyn Derivation>)>);
 
 impl Default for Analysis {
     fn default() -> Self {
         Self(vec![
             ("xids", Box::new(xids::JoinXids)),
-            // Before the counters of earlier runs are added: the state is that of this run.
+            // Before the counters of earlier runs are added, because the GPU state is that of the current run.
             ("gpu_state", Box::new(gpu_state::GpuStates::default())),
             ("earlier_runs", Box::new(earlier_runs::EarlierRuns)),
             ("problems", Box::new(problems::Problems::default())),
@@ -37,12 +37,12 @@ impl Default for Analysis {
 }
 
 impl Analysis {
-    /// Runs every derivation. One that panics is left out from then on.
+    /// Runs all derivations. A derivation that panics is disabled.
     pub fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment) {
         self.0.retain_mut(|(name, derivation)| {
             let outcome = catch_unwind(AssertUnwindSafe(|| derivation.derive(snapshot, recent, now)));
             if outcome.is_err() {
-                tracing::error!("derivation {name} panicked and is off from now on");
+                tracing::error!("derivation {name} panicked and is disabled until the agent restarts");
             }
             outcome.is_ok()
         });
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_derivation_that_panics_is_off_and_the_others_go_on() {
+    fn a_derivation_that_panics_is_disabled_and_the_others_continue() {
         let mut analysis = Analysis(vec![("panics", Box::new(Panics)), ("counts", Box::new(Counts))]);
         let mut snapshot = Snapshot {
             delivery: Delivery::default(),

@@ -1,8 +1,8 @@
-//! `glassbox check`: what works on this host, what does not, and why. Kernel programs are loaded and attached for a
-//! moment, and collectors are started, because nothing else shows whether this host accepts them.
+//! `glassbox check`: reports what works on this host, what does not, and why. It loads and attaches the kernel programs
+//! for a moment, and starts the collectors, because there is no other way to find out whether they work.
 //!
-//! [`State`] and [`Report::exit_code`] are a contract with scripts, and so is the JSON of [`Report::to_json`]; see
-//! docs/check.md. The rows come from one module per subject; [`Report::row`] prints each cause once.
+//! [`State`], [`Report::exit_code`] and the JSON of [`Report::to_json`] are a stable interface for scripts; see
+//! docs/check.md. Each subject has a module, which makes its rows. [`Report::row`] prints each cause only once.
 
 mod collectors;
 mod json;
@@ -15,16 +15,16 @@ mod text;
 
 use crate::config::Config;
 
-/// How a row bears on the agent.
+/// The state of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Works.
     Ok,
-    /// The configuration asks for it, and it does not work here, or only in part.
+    /// Enabled, but it does not work on this host, or only in part.
     Degraded,
-    /// Switched off by the configuration.
+    /// Disabled in the configuration.
     Off,
-    /// This host has nothing that it could apply to, such as no GPU.
+    /// Does not apply to this host, for example because it has no GPU.
     NotApplicable,
     /// The agent cannot run.
     Fatal,
@@ -44,20 +44,20 @@ impl State {
     }
 }
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was looked at. Does not depend on the host, so scripts can look for it.
+    /// What was checked. Independent of the host, so scripts can search for it.
     pub subject: String,
-    /// Which part of the subject this row is about; `None` for the subject as a whole.
+    /// The part of the subject; `None` for the subject as a whole.
     pub detail: Option<String>,
-    /// How it bears on the agent.
+    /// The state.
     pub state: State,
-    /// What was found, or why it does not work and what to do.
+    /// What was found, or why it does not work and what to do about it.
     pub finding: String,
 }
 
-/// A cause that may stand behind several rows.
+/// A cause that several rows may have in common.
 #[derive(Clone, Debug)]
 struct Cause {
     text: String,
@@ -72,7 +72,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Shorter findings are repeated: a reference would be no shorter.
+    /// Minimum length of a cause. Shorter findings are repeated, because a reference would not be shorter.
     const CAUSE_MIN_CHARS: usize = 40;
 
     /// Checks this host with this configuration.
@@ -92,7 +92,7 @@ impl Report {
         report
     }
 
-    /// The report on a configuration that cannot be used.
+    /// The report for a configuration that cannot be used.
     #[must_use]
     pub fn of_unusable_configuration(error: &anyhow::Error) -> Self {
         let mut report = Self::default();
@@ -100,7 +100,7 @@ impl Report {
         report
     }
 
-    /// False if the agent would end at once.
+    /// False if the agent would exit at start-up.
     #[must_use]
     pub fn can_run(&self) -> bool {
         self.rows.iter().all(|row| row.state != State::Fatal)
@@ -113,8 +113,8 @@ impl Report {
         [State::Fatal, State::Degraded].into_iter().find(|state| has(*state)).unwrap_or(State::Ok)
     }
 
-    /// The exit status of `glassbox check`: 0 if everything that the configuration asks for works, 2 if the agent can run
-    /// but something is missing or incomplete, 1 if it cannot run.
+    /// The exit status of `glassbox check`: 0 if everything that is enabled works, 2 if the agent can run but something
+    /// is missing or incomplete, 1 if it cannot run.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.verdict() {
@@ -124,7 +124,7 @@ impl Report {
         }
     }
 
-    /// The table's rows.
+    /// The rows of the table.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
@@ -151,14 +151,14 @@ impl Report {
         self.rows.push(Row { subject, detail, state, finding: referring });
     }
 
-    /// From here on the text is replaced by a reference to the row of this subject.
+    /// Registers a cause: in later rows, its text is replaced by a reference to the row of this subject.
     fn cause(&mut self, text: &str, subject: &str) {
         if text.chars().count() >= Self::CAUSE_MIN_CHARS {
             self.causes.push(Cause { text: text.to_owned(), subject: subject.to_owned() });
         }
     }
 
-    /// The finding, with what an earlier row says already replaced by a reference to that row.
+    /// Replaces a cause in the finding by a reference to the earlier row that contains it.
     fn refer(&self, finding: &str) -> String {
         if let Some(cause) = self.causes.iter().find(|cause| cause.text == finding) {
             return format!("same reason as {}", cause.subject);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_state_decides_and_what_is_off_or_does_not_apply_is_no_fault() {
+    fn the_worst_state_determines_the_exit_code_and_off_or_not_applicable_is_no_error() {
         let mut report = Report::default();
         let mut after = |state| {
             report.row("x", state, "y");

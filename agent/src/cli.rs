@@ -13,13 +13,14 @@ use crate::{
     version,
 };
 
-/// Path of the configuration if `--config` is not given.
+/// Path of the configuration file if `--config` is not given.
 pub const CONFIG_PATH: &str = "/etc/glassbox/agent.toml";
 
-/// Exit status if the command line is wrong; EX_USAGE of sysexits.h. Not clap's 2, which `glassbox check` uses.
+/// Exit status if the command line is invalid: EX_USAGE of sysexits.h. clap's default, 2, is taken: `glassbox check`
+/// uses it.
 pub const EXIT_USAGE: u8 = 64;
-/// Exit status of `glassbox run` if the configuration is wrong; EX_CONFIG of sysexits.h. glassbox.service does not restart
-/// the agent then.
+/// Exit status of `glassbox run` if the configuration is invalid: EX_CONFIG of sysexits.h. glassbox.service does not
+/// restart the agent in this case.
 pub const EXIT_CONFIG: u8 = 78;
 
 /// `glassbox`.
@@ -130,7 +131,7 @@ pub struct CheckArgs {
 /// The configuration of `glassbox run`: defaults, overridden by the file, overridden by the flags.
 ///
 /// # Errors
-/// If the file cannot be read or is invalid; the text names the place and the problem.
+/// The file cannot be read or is invalid. The message contains the position and the problem.
 pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
     let mut config = from_file(args.config.as_deref(), Path::new(CONFIG_PATH))?;
     if let Some(listen) = args.listen {
@@ -151,7 +152,7 @@ pub fn load_check_config(args: &CheckArgs) -> anyhow::Result<Config> {
     from_file(args.config.as_deref(), Path::new(CONFIG_PATH))
 }
 
-/// A named file must exist; the usual one need not.
+/// Loads a file. A file given by `--config` must exist; the default file may be missing.
 fn from_file(named: Option<&Path>, usual: &Path) -> anyhow::Result<Config> {
     let path = match named {
         Some(path) => path,
@@ -177,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_file() {
+    fn flags_override_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.toml");
         std::fs::write(&path, "listen = \"127.0.0.1:1\"\nlog = \"warn\"\ntick_ms = 500\n").unwrap();
         let file = path.to_str().unwrap();
         let Verb::Run(args) = parsed(&["run", "--config", file, "--listen", "[::1]:2"]) else {
-            panic!("no run")
+            panic!("not `run`")
         };
         let config = load_config(&args).unwrap();
         assert_eq!(config.listen, "[::1]:2".parse().unwrap());
@@ -192,26 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_named_must_be_there() {
+    fn a_file_given_by_config_must_exist() {
         let Verb::Check(args) = parsed(&["check", "--config", "/nowhere/agent.toml"]) else {
-            panic!("no check")
+            panic!("not `check`")
         };
         let error = format!("{:#}", load_check_config(&args).unwrap_err());
         assert!(error.contains("/nowhere/agent.toml"), "{error}");
     }
 
     #[test]
-    fn the_usual_file_need_not_be_there() {
+    fn the_default_file_may_be_missing() {
         assert_eq!(from_file(None, Path::new("/nowhere/agent.toml")).unwrap(), Config::default());
     }
 
     #[test]
-    fn the_help_says_where_the_configuration_is_and_what_is_needed() {
+    fn the_help_names_the_configuration_file_and_the_required_privileges() {
         let help = Cli::command().render_long_help().to_string();
         for word in [CONFIG_PATH, "glassbox check", "CAP_BPF", "127.0.0.1:9966", "/var/run/docker.sock"] {
             assert!(help.contains(word), "{word}");
         }
-        // Longer lines would be broken a second time on a narrow terminal.
+        // Longer lines would wrap on a terminal of 80 columns.
         let (_, written) = help.split_once("Start here:").unwrap();
         assert!(written.lines().all(|line| line.len() <= 80));
     }

@@ -1,8 +1,8 @@
-//! The configuration: one struct for each table of the file, with defaults; unknown keys and values out of range are
-//! refused.
+//! The configuration: one struct per table of the file, with defaults. Unknown keys and values out of range are
+//! rejected.
 //!
-//! A key is a field here and a paragraph of systemd/agent.toml, the annotated file, which a test compares with the
-//! defaults.
+//! Each key is a field here and a paragraph in systemd/agent.toml, the commented configuration file. A test compares
+//! that file with the defaults.
 
 pub mod address;
 pub mod bounded;
@@ -46,12 +46,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Time between two snapshots.
     pub tick_ms: Millis<100, 60_000>,
-    /// Filter of log lines, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    /// Log filter, in the syntax of `tracing-subscriber`'s `EnvFilter`.
     #[serde(deserialize_with = "log")]
     pub log: String,
-    /// Whether all that goes out is marked as a demonstration.
+    /// Whether every output is marked as a demonstration.
     pub demo: bool,
-    /// Containers in general.
+    /// Limits, names and labels of containers.
     pub containers: Containers,
     /// Which collectors run.
     pub collectors: Collectors,
@@ -77,7 +77,7 @@ pub struct Config {
     pub nvml: Nvml,
     /// The HTTP listener.
     pub server: Server,
-    /// Places on this host.
+    /// Paths on this host.
     pub paths: Paths,
 }
 
@@ -107,16 +107,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether the collector of that name is to run.
+    /// Whether the collector with this name is enabled.
     #[must_use]
     pub fn is_on(&self, collector: &str) -> bool {
         self.collectors.is_on(collector)
     }
 
-    /// Reads and checks a file.
+    /// Reads and validates a file.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the file, the line and the key.
+    /// Returns a [`ConfigError`] with the file, the line and the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -129,10 +129,10 @@ impl Config {
         serde_path_to_error::deserialize(deserializer).map_err(Problem::value)
     }
 
-    /// The same as a file, with every key.
+    /// The configuration as TOML, with every key.
     ///
     /// # Errors
-    /// A path that is not UTF-8, which TOML cannot hold.
+    /// A path is not UTF-8, so TOML cannot represent it.
     pub fn to_toml(&self) -> anyhow::Result<String> {
         toml::to_string(self).context("write the configuration as TOML")
     }

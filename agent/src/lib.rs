@@ -1,22 +1,22 @@
 //! glassbox: a host agent that makes GPU containers as transparent as a glass box.
 //!
 //! # Layout, from the lowest layer to the highest
-//! - [`snapshot`]: one tick's picture of the host, plain data, immutable once published.
-//! - [`config`]: the TOML file, validated.
-//! - [`kernel`]: what this kernel offers; loading and attaching the programs of `agent-ebpf`.
-//! - [`containers`]: which cgroup belongs to which container.
-//! - [`collectors`]: from files and kernel maps to the rows of a snapshot.
-//! - [`analysis`]: what follows from the new snapshot and recent ones: GPU states, problems, Xid errors of two sources joined.
-//! - [`exposition`]: from a snapshot to Prometheus text.
+//! - [`snapshot`]: the result of one tick: plain data, immutable once published.
+//! - [`config`]: the configuration file, validated.
+//! - [`kernel`]: detects the features of this kernel; loads and attaches the programs of `agent-ebpf`.
+//! - [`containers`]: maps cgroups to containers.
+//! - [`collectors`]: read files and kernel maps into the rows of a snapshot.
+//! - [`analysis`]: derivations from the new snapshot and recent ones: GPU state, problems, Xid errors joined with GPUs.
+//! - [`exposition`]: encodes a snapshot as Prometheus text.
 //! - [`server`]: the HTTP listener.
-//! - [`start`]: kernel programs and collectors, as both subcommands start them.
-//! - [`tick`]: the loop that makes snapshots.
+//! - [`start`]: starts kernel programs and collectors, for both `run` and `check`.
+//! - [`tick`]: the loop that produces snapshots.
 //! - [`run`], [`check`]: `glassbox run` and `glassbox check`.
 //! - [`cli`]: the command line.
 //!
-//! Beside them, for every layer: [`log_output`], the log, and [`version`], which build this is.
+//! Used by all layers: [`log_output`], the log, and [`version`], the version and commit of this build.
 //!
-//! A module imports from lower layers only; the test `layers` holds that. See ARCHITECTURE.md.
+//! A module imports from lower layers only; the test `layers` enforces this. See ARCHITECTURE.md.
 
 pub mod analysis;
 pub mod check;

@@ -1,10 +1,9 @@
-//! The log: plain lines to standard error, which never end, hold up or flood anything.
+//! The log: plain lines on standard error. Logging never blocks, never fails and never floods.
 //!
-//! - A standard error that cannot be written (closed, a full disk, a pipe without a reader) loses lines, nothing else. One
-//!   that takes no more for now (a pipe whose reader sleeps) does so, too: no thread waits for it. How many lines were
-//!   lost is told as soon as there is room.
-//! - Of one [kind](Kind) of message [`BURST`] lines are written, and then one per [`REFILL`]; that one tells how many were
-//!   left out. Debug lines are only written if somebody asked for them, so they are not limited.
+//! - If standard error cannot be written (closed, full disk, pipe without a reader), or a write would block (full pipe),
+//!   lines are dropped; no thread waits. The number of dropped lines is logged as soon as a line can be written again.
+//! - Each [kind](Kind) of message is limited to [`BURST`] lines, and then to one line per [`REFILL`], preceded by the
+//!   number of suppressed lines. Debug and trace lines are not limited, because they are only written on request.
 
 use std::{
     collections::HashMap,
@@ -26,30 +25,30 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Lines of one kind that are written without a pause.
+/// Lines of one kind that may be written in a row.
 const BURST: u32 = 5;
-/// After so long one more line of a kind may be written.
+/// Time after which one more line of a kind may be written.
 const REFILL: Duration = Duration::from_secs(30);
-/// Most kinds that are told apart; all others share one.
+/// Maximum number of kinds that are limited separately; all others share one limit.
 const KINDS_MAX: usize = 256;
-/// Longest beginning of a message that tells kinds apart, in bytes.
+/// Maximum length of the prefix that identifies a kind, in bytes.
 const KIND_BYTES: usize = 48;
-/// Longest line. What a pipe takes at once without blocking once it takes anything.
+/// Maximum length of a line: a pipe that is ready for writing accepts this many bytes without blocking.
 const LINE_BYTES: usize = 4096;
 
-/// Logs to standard error from now on, panics included.
+/// Starts logging to standard error, including panics.
 ///
 /// # Errors
-/// There is a log already.
+/// A log has already been started.
 pub fn start(filter: EnvFilter) -> anyhow::Result<()> {
     let format = tracing_subscriber::fmt::format().with_target(false);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
-        // They would go to standard error with a macro that panics.
+        // The library would print its own errors with a macro that panics if standard error cannot be written.
         .log_internal_errors(false)
         .with_writer(StandardError::default());
-    // systemd adds the time itself.
+    // The journal adds the time itself.
     let started = match std::env::var_os("JOURNAL_STREAM") {
         Some(_) => builder.event_format(Limited::new(format.without_time())).try_init(),
         None => builder.event_format(Limited::new(format)).try_init(),
@@ -62,7 +61,7 @@ pub fn start(filter: EnvFilter) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Standard error, written only while it takes something.
+/// Standard error, written only if that does not block.
 #[derive(Default)]
 struct StandardError {
     lost: Mutex<u64>,
@@ -80,9 +79,9 @@ impl<'a> MakeWriter<'a> for StandardError {
 }
 
 impl io::Write for Line<'_> {
-    /// Never fails: nobody could be told.
+    /// Never fails, because there is no place to report an error.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // Held while writing: between the look for room and the line no other line may come.
+        // Held while writing, so that no other thread writes between poll(2) and write(2).
         let mut lost = self.0.lost.lock().unwrap_or_else(PoisonError::into_inner);
         if *lost > 0 {
             let notice = format!("{lost} log lines were lost because standard error could not be written\n");
@@ -101,7 +100,7 @@ impl io::Write for Line<'_> {
     }
 }
 
-/// Writes to standard error, cut to [`LINE_BYTES`]. False where that would block or cannot be.
+/// Writes a line to standard error, truncated to [`LINE_BYTES`]. Returns false if the write would block or fails.
 fn put(line: &[u8]) -> bool {
     let mut cut;
     let line = if line.len() > LINE_BYTES {
@@ -122,17 +121,17 @@ fn put(line: &[u8]) -> bool {
     written >= 0
 }
 
-/// What messages have in common that are limited together: where in the source they are made, and how they begin, up to
-/// the first digit.
+/// The kind of a message: its call site and its prefix up to the first digit. Messages of one kind are limited
+/// together.
 type Kind = Option<(Identifier, u64)>;
 
-/// A format that writes nothing of what is too much.
+/// A format that suppresses lines above the limit of their kind.
 struct Limited<F> {
     format: F,
     kinds: Mutex<HashMap<Kind, Allowance>>,
 }
 
-/// How much may still be written of a kind.
+/// The remaining allowance of a kind.
 struct Allowance {
     lines: u32,
     refilled: Instant,
@@ -144,7 +143,8 @@ impl<F> Limited<F> {
         Self { format, kinds: Mutex::default() }
     }
 
-    /// How many lines of the kind were left out before this one; `None` for one that is left out itself.
+    /// Returns the number of lines of this kind that were suppressed since the last written one, or `None` to suppress
+    /// this line, too.
     fn admit(&self, kind: Kind, now: Instant) -> Option<u64> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = if kinds.len() < KINDS_MAX || kinds.contains_key(&kind) { kind } else { None };
@@ -200,13 +200,13 @@ fn kind(event: &Event<'_>) -> Kind {
     Some((event.metadata().callsite(), hasher.finish()))
 }
 
-/// Takes the beginning of a message, up to its first digit.
+/// Collects the prefix of a message up to its first digit.
 struct Beginning(String);
 
 impl Visit for Beginning {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            // Ends early with an error once it has enough.
+            // Returns an error to stop formatting once the prefix is complete.
             let _ = write!(self, "{value:?}");
         }
     }
@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_differ_by_a_number_are_of_one_kind() {
+    fn messages_that_differ_only_after_the_first_digit_are_of_one_kind() {
         assert_eq!(beginning(&["no free slot for cgroup ", "17", ": raise"]), "no free slot for cgroup ");
         assert_eq!(beginning(&["collector ", "network", ": x1"]), "collector network: x");
         assert_eq!(beginning(&[&"é".repeat(40)]).len(), KIND_BYTES);
     }
 
     #[test]
-    fn a_flood_is_cut_to_a_burst_and_then_to_one_line_per_half_minute() {
+    fn a_flood_is_limited_to_a_burst_and_then_to_one_line_per_half_minute() {
         let limited = Limited::new(());
         let begun = Instant::now();
         let admitted = |at_ms| limited.admit(None, begun + Duration::from_millis(at_ms));
@@ -253,13 +253,13 @@ mod tests {
         assert_eq!(admitted(30_000), Some(995));
         assert_eq!(admitted(30_001), None);
         assert_eq!(admitted(70_000), Some(1));
-        // Quiet for long: a full burst again, no more.
+        // After a long pause, a full burst is allowed again, but not more.
         let written = (0..20).filter_map(|number| admitted(10_000_000 + number)).count();
         assert_eq!(written, BURST as usize);
     }
 
     #[test]
-    fn endless_kinds_take_no_more_room_than_the_most() {
+    fn the_number_of_kinds_in_memory_is_bounded() {
         let limited = Limited::new(());
         tracing::subscriber::with_default(tracing_subscriber::registry(), || {
             let callsite = || {

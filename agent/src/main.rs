@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and the version come this way, too. Nothing can be done if they cannot be printed.
+            // `--help` and `--version` arrive here, too. If they cannot be printed, there is nothing to do about it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(cli::EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
@@ -61,7 +61,7 @@ fn check_host(args: &cli::CheckArgs) -> ExitCode {
     }
 }
 
-/// Writes a text to standard output. A reader that has seen enough, as head(1), is no error.
+/// Writes a text to standard output. It is not an error if the reader closes the pipe early, as head(1) does.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -71,7 +71,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    // Nothing can be done if standard error is closed.
+    // If standard error is closed, there is nothing to do about it.
     let _ = writeln!(io::stderr(), "glassbox: {error:#}");
     ExitCode::from(code)
 }

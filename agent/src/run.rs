@@ -1,4 +1,4 @@
-//! `glassbox run`: binds the listener, starts the runtimes' watchers and the tick, and serves until it is told to end.
+//! `glassbox run`: binds the listener, starts the runtime watchers and the tick, and serves until SIGTERM or SIGINT.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,39 +13,40 @@ use crate::{
     tick::{Engine, Snapshots, Waker},
 };
 
-/// How long the tick thread may take to end when it is told to; it releases the kernel programs, which the end of the
-/// process does, too.
+/// Timeout for the tick thread to end. The thread releases the kernel programs; if it does not, the end of the process
+/// does.
 const TICK_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the I/O threads may take after that. With the HTTP server's half second the agent ends within 2 s.
+/// Timeout for the I/O threads afterwards. With the HTTP server's half second, the agent ends within 2 s.
 const IO_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Runs the agent until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// The address is taken, this host has no cgroups, or the tick ends by itself.
+/// The address is in use, this host has no cgroups, or the tick ends unexpectedly.
 pub fn run(config: Config) -> anyhow::Result<()> {
     raise_file_limit();
     use_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Two, so that one that is busy with what a socket said does not hold up signals and scrapes.
+        // Two, so that a thread that is busy with a runtime's response does not delay signals and scrapes.
         .worker_threads(2)
-        // Encoding and compression, of which scrapes of one snapshot share one each, and reading large listings.
+        // For encoding and compression, which all scrapes of one snapshot share, and for parsing large listings.
         .max_blocking_threads(4)
         .thread_name("glassbox-io")
         .enable_all()
         .build()
         .context("start the I/O threads")?;
     let outcome = runtime.block_on(serve(config));
-    // Whatever a runtime's socket has the I/O threads do must not hold up the end.
+    // Work on a runtime's response must not delay the end of the agent.
     runtime.shutdown_timeout(IO_PATIENCE);
     outcome
 }
 
-/// Collectors keep some fifteen files open for each container, more in all than the 1,024 that a shell allows.
+/// Raises the limit on open files. Collectors keep about fifteen files open per container, so the usual limit of 1,024
+/// does not suffice.
 fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a pointer to a live rlimit. A refusal leaves the limit as it was, and collectors then
-    // report the files that they could not open.
+    // SAFETY: both calls get a pointer to a live rlimit. If a call fails, the limit is unchanged, and collectors report
+    // the files that they cannot open.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
@@ -54,12 +55,12 @@ fn raise_file_limit() {
     }
 }
 
-/// glibc gives each thread a heap of its own, and `malloc_trim` does not return the free end of any but the first: after
-/// a storm of 4,000 containers 35 of 38 MB were free and stayed resident. Threads seldom wait for each other here: small
-/// blocks come from their own caches, and there are a handful of threads.
+/// Makes all threads share one heap. glibc gives each thread its own heap, and `malloc_trim` returns the free end of
+/// the first heap only: after a burst of 4,000 containers, 35 of 38 MB were free and stayed resident. Threads rarely
+/// contend for the shared heap, because small blocks come from per-thread caches and there are only a few threads.
 fn use_one_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: no preconditions; there is one thread as yet.
+    // SAFETY: no preconditions. No other thread has been started yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
@@ -99,7 +100,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let until = async move {
             let ended = has_ended.wait_for(|ended| *ended);
             tokio::select! { () = signalled() => (), _ = ended => () }
-            // The tick ends while the last responses are sent.
+            // The tick ends while the server sends the last responses.
             stopping.wake();
         };
         server::serve(listener, snapshots, options, until).await?;
@@ -129,12 +130,12 @@ fn tick(
     let (mut engine, snapshots) = Engine::start(config, directory)?;
     let _ = started.send(snapshots);
     engine.run(stop, || {
-        // systemd restarts an agent whose ticks stop.
+        // systemd restarts the agent if its ticks stop.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
     })
 }
 
-/// Tells systemd, once the first snapshot is there, that the agent is ready.
+/// Notifies systemd that the agent is ready when the first snapshot is published.
 fn announce(mut snapshots: Snapshots) {
     tokio::spawn(async move {
         let Ok(first) = snapshots.wait_for(Option::is_some).await.map(|first| first.clone()) else {
@@ -159,7 +160,7 @@ fn signalled() -> impl Future<Output = ()> {
             (Ok(mut terminate), Ok(mut interrupt)) => {
                 tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
             }
-            // Without handlers the default action ends the process, which is as good.
+            // Without handlers, the default action of the signals ends the process.
             _ => std::future::pending().await,
         }
     }

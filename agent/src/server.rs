@@ -1,21 +1,20 @@
-//! The HTTP listener: a snapshot's metrics, whether the agent is well, and a plain page. It only ever reads
-//! snapshots; no request makes the agent collect anything.
+//! The HTTP listener: metrics, health and a status page. It only reads snapshots; a request never triggers a reading.
 //!
-//! Clients may be hostile or broken. So connections are few and none can be held for free:
-//! - beyond [`Options::max_connections`] the connection that has been idle longest is closed ([`table`]); if none is
-//!   idle, a new connection may only ask for health;
-//! - a request's head must be complete, and the next one begun, within [`Options::header_timeout`], and fit
-//!   16 KiB;
-//! - a client that reads nothing for [`Options::write_timeout`], or that takes longer than
-//!   [`Options::response_timeout`] for a whole response, is disconnected;
-//! - clients that still read responses of earlier snapshots are disconnected when these take more than
+//! Clients may be hostile or broken, so connections are limited in number and time:
+//! - above [`Options::max_connections`], the connection that has been idle longest is closed ([`table`]); if none is
+//!   idle, a new connection may only request health and readiness;
+//! - a client must send the head of a request, and start the next one, within [`Options::header_timeout`]; a head must
+//!   not exceed 16 KiB;
+//! - a client is disconnected if it reads nothing for [`Options::write_timeout`], or takes longer than
+//!   [`Options::response_timeout`] for a whole response;
+//! - clients that still read responses of earlier snapshots are disconnected if these responses exceed
 //!   [`Options::max_unread_bytes`] ([`texts`]);
-//! - no connection outlives [`Options::connection_age`];
-//! - only GET and HEAD are answered, and no body is read;
-//! - a loopback listener serves only requests that name this host ([`host_header`]).
+//! - no connection lasts longer than [`Options::connection_age`];
+//! - only GET and HEAD are supported, and no request body is read;
+//! - a loopback listener serves only requests whose `Host` is this host ([`host_header`]).
 //!
-//! A text is made once per snapshot and shared by all clients that ask for it ([`cache`]), so memory and CPU do not
-//! grow with the number of scrapers.
+//! Each response text is made once per snapshot and shared by all clients that request it ([`cache`]), so memory and
+//! CPU do not grow with the number of scrapers.
 
 pub mod address;
 mod body;
@@ -42,35 +41,35 @@ use tokio::{
 use self::{cache::Cache, connection::Shared, host_header::HostPolicy, table::Table, texts::Texts};
 use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 
-/// How long to wait after the system has refused a connection, as it does when the process is out of
-/// descriptors.
+/// Pause after accept(2) has failed, for example because the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long open connections may take to end when the agent does.
+/// Timeout for open connections when the agent ends.
 const END_PATIENCE: Duration = Duration::from_millis(500);
-/// Between two looks for texts that nobody asks for.
+/// Period of the check for unused texts.
 const TIDY_PERIOD: Duration = Duration::from_secs(10);
-/// Connections that are still open although their places were given to others, at most.
+/// Maximum number of evicted connections that have not closed yet.
 const CLOSING_MAX: usize = 64;
 
-/// The limits.
+/// The limits of the listener.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Time between two snapshots; after ten without one the agent is unwell.
+    /// Time between two snapshots. After ten ticks without a snapshot, the agent is unhealthy.
     pub tick: Duration,
-    /// Most connections at a time, beside a few that may only ask for health.
+    /// Maximum number of concurrent connections, without the few that may only request health and readiness.
     pub max_connections: usize,
-    /// How long a client may take to send a request's head, and to begin the next.
+    /// Timeout for a client to send the head of a request, and to start the next request.
     pub header_timeout: Duration,
-    /// How long a client may take without reading anything of a response.
+    /// Timeout for a client that reads nothing of a response.
     pub write_timeout: Duration,
-    /// How long a response may take in all, from its request to its last byte.
+    /// Timeout for a whole response, from the request to the last byte.
     pub response_timeout: Duration,
-    /// Most bytes of responses of earlier snapshots that clients have not read yet. A response that several clients
-    /// read counts once.
+    /// Maximum number of bytes of responses of earlier snapshots that clients have not read yet. A response that
+    /// several clients read counts once.
     pub max_unread_bytes: usize,
-    /// Host names that requests may name beside `localhost` and IP addresses; see [`Config::allowed_hosts`].
+    /// Host names that requests may use in addition to `localhost` and IP addresses; see
+    /// [`allowed_hosts`](crate::config::Server::allowed_hosts).
     pub allowed_hosts: Vec<String>,
-    /// How long a connection may last; a request then under way has [`Options::write_timeout`] to end.
+    /// Maximum age of a connection. A request in progress at that time has [`Options::write_timeout`] to finish.
     pub connection_age: Duration,
 }
 
@@ -89,10 +88,10 @@ impl From<&Config> for Options {
     }
 }
 
-/// Serves until `shutdown` is ready, then lets open answers end for a second.
+/// Serves until `shutdown` resolves, then gives open connections half a second to finish.
 ///
 /// # Errors
-/// The server's own counters could not be made. Nothing that a client does is an error.
+/// The server's own metrics could not be registered. No client can cause an error.
 pub async fn serve(
     listener: TcpListener,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -125,7 +124,7 @@ pub async fn serve(
     }
     drop(close);
     let all = async { while connections.join_next().await.is_some() {} };
-    // Those that are left are cut when the set is dropped.
+    // Dropping the set closes the remaining connections.
     let _ = timeout(END_PATIENCE, all).await;
     Ok(())
 }
@@ -136,13 +135,13 @@ struct Server {
 }
 
 impl Server {
-    /// Takes connections, for ever. The listener is closed when this is dropped.
+    /// Accepts connections and never returns. Dropping the future closes the listener.
     async fn accept(&self, listener: TcpListener, connections: &mut JoinSet<()>) {
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!("cannot accept a connection, trying again: {error}");
+                    tracing::warn!("cannot accept a connection, retrying: {error}");
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

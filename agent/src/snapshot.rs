@@ -1,5 +1,5 @@
-//! One tick's picture of the host. Collectors fill it, it is published as an `Arc` and never changes again; the
-//! outputs only read. Unknown is `None` or absent, never 0.
+//! The state of the host at one tick. Collectors fill a snapshot, and the tick publishes it as an `Arc`. A published
+//! snapshot never changes; outputs only read it. An unknown value is `None` or absent, never 0.
 
 pub mod agent;
 pub mod cgroup;
@@ -48,14 +48,14 @@ use self::{
     sockets::Sockets,
 };
 
-/// Everything known at one tick.
+/// Everything that is known at one tick.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Which snapshot this is, and what scrapers were given.
+    /// The number of this snapshot, and which snapshots were scraped.
     pub delivery: Delivery,
-    /// When the tick was taken.
+    /// Time of the tick.
     pub taken_at: SystemTime,
-    /// Running containers and, for some minutes, those that ended; in ascending order of their keys.
+    /// Running containers, and ended ones for `containers.keep_ended_s`; in ascending order of their keys.
     pub containers: Vec<ContainerRow>,
     /// The host itself.
     pub host: Host,
@@ -63,7 +63,8 @@ pub struct Snapshot {
     pub agent: AgentUsage,
 }
 
-/// The number of a snapshot, and the way back from the outputs: they mark what scrapers were given. Clones share the mark.
+/// The number of a snapshot, and the feedback from the outputs, which mark the snapshots that scrapers have received.
+/// Clones share the mark.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
     number: u64,
@@ -71,79 +72,79 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// That of the next snapshot.
+    /// The delivery of the next snapshot.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { number: self.number + 1, scraped: Arc::clone(&self.scraped) }
     }
 
-    /// Counts snapshots; 0 before the first.
+    /// The number of this snapshot; 0 before the first.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// A scraper gets this snapshot: what was final in it may be forgotten.
+    /// Records that a scraper receives this snapshot. Rows that were final in it may then be dropped.
     pub fn mark_scraped(&self) {
         self.scraped.fetch_max(self.number, Ordering::Relaxed);
     }
 
-    /// The number of the last snapshot that a scraper was given; 0 before the first.
+    /// The number of the last snapshot that a scraper has received; 0 before the first.
     #[must_use]
     pub fn scraped(&self) -> u64 {
         self.scraped.load(Ordering::Relaxed)
     }
 }
 
-/// What is known of one container.
+/// One container.
 #[derive(Clone, Debug)]
 pub struct ContainerRow {
-    /// Distinguishes this run of the container from every other that the agent has seen; never used twice.
+    /// Identifies this run of the container. A key is never reused.
     pub key: u64,
-    /// Who it is.
+    /// ID, names and labels.
     pub identity: Arc<Identity>,
-    /// When it last ran, as far as seen.
+    /// When the agent last saw the container run.
     pub last_seen: SystemTime,
-    /// When its cgroup went; `None` while that is there. Its counters then stay as they were last read.
+    /// When its cgroup was removed; `None` while the cgroup exists. Afterwards the counters keep their last values.
     pub ended_at: Option<SystemTime>,
-    /// How long ago that was.
+    /// Time since `ended_at`.
     pub ended_ago: Option<Duration>,
-    /// Whether processes are in its cgroup, or its runtime reports that it runs. A runtime may leave the cgroup of a
-    /// container behind that has ended.
+    /// Whether its cgroup contains processes, or its runtime reports it as running. A runtime may leave behind the
+    /// cgroup of an ended container.
     pub running: bool,
-    /// True where this row may bear `glassbox_container_*` series. Of several containers with one display name (a dead
-    /// one and its successor), only the youngest may, so that a series is never given twice.
+    /// True if this row is exported as `glassbox_container_*` series. If several containers have the same display name
+    /// (an ended one and its successor), only the youngest is exported, because series must be unique.
     pub owns_name: bool,
-    /// What it is doing, and how its last run ended.
+    /// Its state, and how its last run ended.
     pub life: Lifecycle,
-    /// What its cgroup files say.
+    /// Values from its cgroup files.
     pub cgroup: CgroupUsage,
-    /// What its writable layer takes. `None` where nobody tells.
+    /// Disk usage of its writable layer; `None` if no source reports it.
     pub disk: Option<Box<DiskUsage>>,
-    /// Interfaces of its own network namespace; empty where it shares another's.
+    /// Interfaces of its network namespace; empty if it shares the namespace of the host or of another container.
     pub network: Vec<InterfaceCounters>,
-    /// The sockets of that namespace by state; `None` where they are not counted.
+    /// Sockets of that namespace by state; `None` if they are not counted.
     pub sockets: Option<Arc<Sockets>>,
-    /// Its traffic in the host's network; `None` where it is not there, or nothing counts.
+    /// Its traffic on the host network; `None` if it is not on the host network or the traffic is not counted.
     pub host_network: Option<HostNetworkCounters>,
-    /// Its processes that the kernel killed because memory ran out.
+    /// OOM kills of its processes.
     pub oom: OomKills,
-    /// Run-queue waits, time on CPU, switches. `None` where no kernel program counts for it.
+    /// Run-queue waits, on-CPU time and context switches; `None` if no kernel program counts them.
     pub scheduler: Option<Box<SchedulerCounters>>,
-    /// Its use of the NVIDIA driver. `None` where it makes none.
+    /// Its use of the NVIDIA driver; `None` if it has not called the driver.
     pub nvidia_driver: Option<Box<DriverUsage>>,
-    /// What it is doing with its GPUs. `None` where what is known does not tell.
+    /// Its GPU state; `None` if the available data does not determine it.
     pub gpu_state: Option<GpuState>,
-    /// What it does on GPUs, by index; empty where it was on none.
+    /// Its use of each GPU, by index; empty if it used none.
     pub gpus: Vec<ContainerGpu>,
-    /// What is wrong with it, most severe first; empty if nothing is.
+    /// Its problems, most severe first; empty if there are none.
     pub problems: Vec<Problem>,
-    /// What earlier runs of the container have counted, until the analysis adds it to the counters of this run.
+    /// Counters of earlier runs of the container, until the analysis adds them to the counters of this run.
     pub earlier: Option<Arc<Totals>>,
 }
 
 impl ContainerRow {
-    /// A container about which nothing has been read yet.
+    /// A row without any values.
     #[must_use]
     pub fn new(identity: Arc<Identity>, now: SystemTime) -> Self {
         Self {
@@ -170,14 +171,14 @@ impl ContainerRow {
         }
     }
 
-    /// Whether it runs.
+    /// Whether the container is running.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.running && self.ended_at.is_none()
     }
 
-    /// Completes the CPU time of a run that was too short, or ended too fast, for its cgroup files: only the kernel program
-    /// has seen all of it.
+    /// Completes the CPU time of a run that was too short, or ended too quickly, for its cgroup files to be read: only
+    /// the kernel program has counted all of it.
     pub fn settle(&mut self) {
         let read_ns = self.cgroup.cpu.usage_ns;
         if self.ended_at.is_some() || read_ns.is_none() {

@@ -1,5 +1,5 @@
-//! The part of the start that `glassbox run` and `glassbox check` have in common: load the kernel programs, then start every
-//! collector that the configuration asks for. Nothing here is fatal: both callers report what could not start, and go on.
+//! The part of the start-up that `glassbox run` and `glassbox check` share: loads the kernel programs, then starts
+//! every collector that the configuration enables. No failure here is fatal: both callers report it and continue.
 
 use crate::{
     collectors::{COLLECTORS, Collector, Context, Spec},
@@ -8,23 +8,23 @@ use crate::{
     kernel::{self, Kernel},
 };
 
-/// What has started.
+/// The result of the start-up.
 pub struct Started {
-    /// The kernel programs, or why there are none.
+    /// The kernel programs, or why they could not be loaded.
     pub kernel: anyhow::Result<Kernel>,
-    /// Every collector, in the order in which they run.
+    /// All collectors, in the order in which they run.
     pub collectors: Vec<Start>,
 }
 
 /// One collector.
 pub struct Start {
-    /// Its row of the registry.
+    /// Its entry in the registry of collectors.
     pub spec: &'static Spec,
-    /// The collector, or why it could not start; `None` if the configuration switches it off.
+    /// The collector, or why it could not start; `None` if the configuration disables it.
     pub outcome: Option<anyhow::Result<Box<dyn Collector>>>,
 }
 
-/// Starts everything. `layers` receives what runtimes report of writable layers.
+/// Starts everything. `layers` provides what runtimes report about writable layers.
 #[must_use]
 pub fn all(config: &Config, layout: &Layout, layers: &Layers) -> Started {
     let mut kernel = layout.hierarchy_id(&config.paths.proc).and_then(|hierarchy_id| {

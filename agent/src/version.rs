@@ -1,16 +1,17 @@
-//! Which glassbox this is: `glassbox --version`, `glassbox_build_info`, `glassbox check --json`. The build script takes
-//! the commit from git; a build without git's history, as from a tarball, has [`UNKNOWN`] instead.
+//! Version and commit of this build, for `glassbox --version`, `glassbox_build_info` and `glassbox check --json`. The
+//! build script reads the commit from git. In a build without git history, for example from a tarball, the commit is
+//! [`UNKNOWN`].
 
 /// The version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit that was built, 12 hexadecimal digits.
+/// The commit: 12 hexadecimal digits.
 pub const COMMIT: &str = env!("GLASSBOX_COMMIT");
-/// The day of that commit, UTC, as `2026-11-25`. Not the day of the build, so that builds can be reproduced.
+/// The date of the commit in UTC, such as `2026-11-25`. The date of the build would make builds irreproducible.
 pub const COMMIT_DATE: &str = env!("GLASSBOX_COMMIT_DATE");
-/// Stands for a commit or a day that the build did not know.
+/// Value of [`COMMIT`] and [`COMMIT_DATE`] if the build has no git history.
 pub const UNKNOWN: &str = "unknown";
 
-/// All three in one line.
+/// Version, commit and date in one line.
 pub const LONG: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",

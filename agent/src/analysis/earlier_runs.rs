@@ -1,4 +1,5 @@
-//! Counters continue when a container is restarted: what its earlier runs have counted is added to what this run has.
+//! Adds the counters of a container's earlier runs to those of the current run, so that counters continue after a
+//! restart.
 
 use super::{Derivation, Recent};
 use crate::{
@@ -6,7 +7,7 @@ use crate::{
     snapshot::{ContainerRow, Snapshot},
 };
 
-/// Adds them at every tick.
+/// Adds the counters at every tick.
 pub struct EarlierRuns;
 
 impl Derivation for EarlierRuns {

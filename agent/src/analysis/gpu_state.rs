@@ -1,5 +1,5 @@
-//! What each container is doing with its GPUs: one of six states, fused from what the collectors read. Costs no
-//! reading of its own; see [`decide`] for the table.
+//! Derives the GPU state of each container, one of six, from the values of several collectors. Reads nothing itself.
+//! The decision table is in the documentation of [`decide`].
 
 use std::{
     collections::HashMap,
@@ -12,47 +12,47 @@ use crate::{
     snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, host::Host},
 };
 
-/// A call to the driver that takes longer hangs: the longest that CUDA makes, pinning many GB, take seconds.
+/// Calls that take longer are considered stuck. The longest calls that CUDA makes, pinning many GB, take seconds.
 const STUCK: Duration = Duration::from_secs(10);
-/// GPU memory that grew or a context that was made this recently is loading.
+/// A container is loading for this long after it got GPU memory, a context or a channel.
 const LOADING: Duration = Duration::from_secs(5);
-/// Utilisation from here on is work; below are the driver's own chores.
+/// Minimum utilisation that counts as work. Lower values come from housekeeping of the driver.
 const BUSY_RATIO: f64 = 0.01;
 
-/// What is known of a container at one tick. `None` is not known.
+/// The data about a container at one tick; `None` is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
-    /// It got GPU memory, a context or a channel from the driver. Who only asks the driver how the GPUs are, like
-    /// nvidia-smi, gets none.
+    /// Whether the driver has given it GPU memory, a context or a channel. A program that only queries the driver, such
+    /// as nvidia-smi, gets none of these.
     pub granted: Option<bool>,
-    /// Time since a call of those in flight began or ended.
+    /// Time since a call last started or ended, if calls are in flight.
     pub waiting: Option<Duration>,
-    /// The highest utilisation of a GPU by it.
+    /// Its highest utilisation of any GPU.
     pub utilization_ratio: Option<f64>,
-    /// NVML sees it on a GPU.
+    /// Whether NVML reports its processes on a GPU.
     pub seen_on_gpu: bool,
-    /// Share of the time in which its threads were ready to run that they had no CPU.
+    /// Time its threads waited for a CPU, divided by the time they were runnable or running.
     pub cpu_wait_share: Option<f64>,
-    /// Its waits for a CPU, in seconds per second.
+    /// Time its threads waited for a CPU, in seconds per second.
     pub cpu_wait_rate: Option<f64>,
-    /// Time since it last got GPU memory, or a context or a channel.
+    /// Time since it last got GPU memory, a context or a channel.
     pub grew: Option<Duration>,
 }
 
-/// The decision table; the first row that holds decides. Where what a row asks is not known, it does not hold, and where
-/// whether a GPU works for the container is not known, the rows below that are not told apart and there is no state.
+/// Applies the decision table; the first row that applies determines the state. A row does not apply if its data is
+/// unknown. If the utilisation is unknown, `busy` and the rows below it cannot be distinguished, and there is no state.
 ///
-/// | state | holds where |
+/// | state | condition |
 /// |---|---|
-/// | `stuck_in_driver` | calls to the driver are in flight, and for 10 s none began or ended |
-/// | `no_gpu` | the driver never gave it GPU memory, a context or a channel, and NVML does not see it |
-/// | `busy` | a GPU was utilised by it for 1 % or more |
-/// | `waiting_for_cpu` | its threads waited for CPUs longer than they ran, and 0.1 s a second or more |
-/// | `loading` | it got GPU memory, a context or a channel within 5 s |
-/// | `idle_with_memory` | else |
+/// | `stuck_in_driver` | calls to the driver are in flight, and none has started or ended for 10 s |
+/// | `no_gpu` | the driver never gave it GPU memory, a context or a channel, and NVML does not report it on a GPU |
+/// | `busy` | its utilisation of a GPU is 1 % or more |
+/// | `waiting_for_cpu` | its threads waited for CPUs longer than they ran, and at least 0.1 s per second |
+/// | `loading` | it got GPU memory, a context or a channel within the last 5 s |
+/// | `idle_with_memory` | none of the above |
 #[must_use]
 pub fn decide(evidence: &Evidence) -> Option<GpuState> {
-    // Before any other: the first call of all may hang.
+    // Checked first, because the first call of a container may already hang.
     if evidence.waiting.is_some_and(|waiting| waiting >= STUCK) {
         return Some(GpuState::StuckInDriver);
     }
@@ -73,7 +73,7 @@ pub fn decide(evidence: &Evidence) -> Option<GpuState> {
     Some(GpuState::Idle)
 }
 
-/// What is remembered of a container from tick to tick.
+/// The values of a container at the previous tick.
 struct Before {
     read: Instant,
     wait_ns: u64,
@@ -82,19 +82,19 @@ struct Before {
     grew: Option<Instant>,
 }
 
-/// Which sources there are.
+/// The available sources.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
-    /// This host has an NVIDIA driver, a GPU that NVML reports, or both. Without, a container has no state.
+    /// Whether this host has an NVIDIA driver or a GPU that NVML reports. Otherwise containers have no GPU state.
     pub present: bool,
-    /// The driver's calls are traced, or there is no driver.
+    /// Whether calls to the driver are traced, or there is no driver.
     pub driver: bool,
-    /// NVML answers.
+    /// Whether NVML is up.
     pub nvml: bool,
 }
 
 impl Sources {
-    /// Those of a host.
+    /// The sources of a host.
     #[must_use]
     pub fn of(host: &Host) -> Self {
         let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
@@ -103,14 +103,14 @@ impl Sources {
     }
 }
 
-/// Decides for every container at every tick.
+/// Derives the state of every container at every tick.
 #[derive(Default)]
 pub struct GpuStates {
     before: HashMap<u64, Before>,
 }
 
 impl GpuStates {
-    /// Fills in the state of living containers. One that has ended keeps its last state.
+    /// Sets the GPU state of all containers. A container that has ended keeps its last state.
     pub fn fill(&mut self, rows: &mut [ContainerRow], recent: Recent<'_>, sources: Sources, now: Instant) {
         let mut seen = HashMap::with_capacity(self.before.len());
         for row in rows {
@@ -147,7 +147,7 @@ fn evidence(row: &ContainerRow, sources: Sources, before: &mut Option<Before>, n
     let mut evidence = Evidence {
         granted: (driver.is_some() || sources.driver).then_some(grown > 0),
         waiting: driver.and_then(|driver| driver.waiting),
-        // Who is on no GPU uses none.
+        // If NVML is up and does not report the container on any GPU, its utilisation is 0.
         utilization_ratio: utilizations
             .reduce(f64::max)
             .or((sources.nvml && row.gpus.is_empty()).then_some(0.0)),
@@ -174,7 +174,7 @@ fn evidence(row: &ContainerRow, sources: Sources, before: &mut Option<Before>, n
 mod tests {
     use super::*;
 
-    /// On a GPU, with nothing going on.
+    /// A container on a GPU, without activity.
     const IDLE: Evidence = Evidence {
         granted: Some(true),
         waiting: None,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_of_the_table_is_reached() {
+    fn each_row_of_the_table_can_apply() {
         assert_eq!(state(|_| ()), Some("idle_with_memory"));
         assert_eq!(state(|e| e.grew = Some(Duration::from_secs(1))), Some("loading"));
         assert_eq!(
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_row_that_holds_decides() {
+    fn the_first_row_that_applies_determines_the_state() {
         let starved = |e: &mut Evidence| (e.cpu_wait_share, e.cpu_wait_rate) = (Some(0.8), Some(0.4));
         assert_eq!(
             state(|e| {
@@ -243,12 +243,12 @@ mod tests {
                 e.seen_on_gpu = true;
             }),
             Some("idle_with_memory"),
-            "the agent came later"
+            "the agent started later"
         );
     }
 
     #[test]
-    fn what_is_not_known_is_no_state() {
+    fn there_is_no_state_if_the_utilisation_is_unknown_unless_a_call_hangs() {
         assert_eq!(state(|e| e.utilization_ratio = None), None);
         assert_eq!(
             state(|e| (e.utilization_ratio, e.waiting) = (None, Some(STUCK))),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_wait_is_not_starving_nor_is_a_short_call_stuck() {
+    fn short_waits_are_not_waiting_for_cpu_and_a_short_call_is_not_stuck() {
         assert_eq!(
             state(|e| (e.cpu_wait_share, e.cpu_wait_rate) = (Some(0.9), Some(0.02))),
             Some("idle_with_memory")
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grew_is_loading_until_it_has_not_for_a_while() {
+    fn a_container_is_loading_for_five_seconds_after_it_got_memory() {
         let (mut states, mut row, begun) = (GpuStates::default(), row(), Instant::now());
         let sources = Sources { present: true, driver: true, nvml: true };
         let mut after = |row: &mut ContainerRow, seconds| {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn without_nvml_who_has_a_context_has_no_state_and_who_has_none_has_no_gpu() {
+    fn without_nvml_a_container_with_a_context_has_no_state_and_one_without_has_no_gpu() {
         let (mut states, mut row) = (GpuStates::default(), row());
         let sources = Sources { present: true, driver: true, nvml: false };
         states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(ended.gpu_state, Some(GpuState::Loading));
         ended.key = 8;
         states.fill(std::slice::from_mut(&mut ended), recent, sources, Instant::now());
-        assert_eq!(ended.gpu_state, None, "it was not in the previous snapshot");
+        assert_eq!(ended.gpu_state, None, "the container was not in the previous snapshot");
     }
 
     fn context() -> crate::snapshot::nvidia_driver::DriverUsage {
@@ -341,16 +341,16 @@ mod tests {
     }
 
     #[test]
-    fn who_only_asks_the_driver_how_the_gpus_are_has_no_gpu_unless_the_call_hangs() {
+    fn a_container_that_only_queries_the_driver_has_no_gpu_unless_the_call_hangs() {
         let (mut states, mut row) = (GpuStates::default(), row());
         let sources = Sources { present: true, driver: true, nvml: true };
-        let mut asks = crate::snapshot::nvidia_driver::DriverUsage::default();
-        asks.counters.undecoded = 7;
-        row.nvidia_driver = Some(Box::new(asks.clone()));
+        let mut queries = crate::snapshot::nvidia_driver::DriverUsage::default();
+        queries.counters.undecoded = 7;
+        row.nvidia_driver = Some(Box::new(queries.clone()));
         states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
-        asks.waiting = Some(STUCK);
-        row.nvidia_driver = Some(Box::new(asks));
+        queries.waiting = Some(STUCK);
+        row.nvidia_driver = Some(Box::new(queries));
         states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         assert_eq!(row.gpu_state, Some(GpuState::StuckInDriver));
     }

@@ -1,16 +1,15 @@
-//! What is wrong with each container, from what the collectors read and from a short history of it. Reads nothing itself;
-//! costs some 200 bytes per container.
+//! Detects problems of each container, from the values of the collectors and a short history of them. Reads nothing
+//! itself; uses about 200 bytes per container.
 //!
-//! | problem | if |
+//! | problem | condition |
 //! |---|---|
-//! | stuck in the driver | its GPU state is `stuck_in_driver` |
-//! | unhealthy | its health check fails |
-//! | OOM-killed | the kernel killed a process of it within [`OOM_WINDOW`] |
-//! | crash-looping | it was started again more than [`CRASH_RESTARTS`] times within [`CRASH_WINDOW`], as in dashboards/alerts.yml |
-//! | throttled | it used up its CPU quota in [`THROTTLED_RATIO`] or more of the periods of the last minute |
+//! | stuck in the driver | the GPU state is `stuck_in_driver` |
+//! | unhealthy | the health check fails |
+//! | OOM-killed | the kernel OOM-killed one of its processes within [`OOM_WINDOW`] |
+//! | crash-looping | more than [`CRASH_RESTARTS`] restarts within [`CRASH_WINDOW`], as in dashboards/alerts.yml |
+//! | throttled | it used up its CPU quota in at least [`THROTTLED_RATIO`] of the periods of the last minute |
 //!
-//! History is kept by display name, because a container that is started again has a new cgroup, and in Kubernetes a new
-//! id.
+//! The history is kept by display name, because a restarted container has a new cgroup, and in Kubernetes a new ID.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,24 +28,24 @@ use crate::{
     },
 };
 
-/// How long an OOM kill is a problem.
+/// How long an OOM kill counts as a problem.
 pub const OOM_WINDOW: Duration = Duration::from_secs(600);
 /// The window in which restarts are counted.
 pub const CRASH_WINDOW: Duration = Duration::from_secs(600);
 /// More restarts than this within the window are a crash loop.
 pub const CRASH_RESTARTS: u64 = 3;
-/// The share of throttled periods from which on a container is throttled.
+/// Minimum share of throttled periods that counts as a problem.
 pub const THROTTLED_RATIO: f64 = 0.25;
 
-/// Fewer periods are too few for a share: two seconds of work at the usual period.
+/// Minimum number of periods for a meaningful share: two seconds at the default period.
 const PERIODS_MIN: u64 = 20;
-/// Time between two notes of the CPU periods, and how many are kept: one minute.
+/// Interval between two records of the CPU periods, and the number of records: they cover one minute.
 const NOTE_EVERY: Duration = Duration::from_secs(10);
 const NOTES: usize = 7;
-/// Most restarts that are noted; more within the window are counted as so many.
+/// Maximum number of restarts in the history; the reported number does not exceed it.
 const RESTARTS_NOTED: usize = 64;
 
-/// Finds the problems of every container at every tick.
+/// Detects the problems of every container at every tick.
 #[derive(Default)]
 pub struct Problems {
     histories: HashMap<String, History>,
@@ -56,14 +55,14 @@ pub struct Problems {
 struct History {
     restarts: Option<u64>,
     restarted: VecDeque<Instant>,
-    /// When, and the periods and throttled periods by then.
+    /// Time, periods and throttled periods.
     periods: VecDeque<(Instant, u64, u64)>,
-    /// When the last OOM kill was: by the wall clock as reported, and by the monotonic clock, which nobody sets.
+    /// Time of the last OOM kill: by the wall clock, as reported, and by the monotonic clock, which cannot be set.
     oom: Option<(SystemTime, Instant)>,
 }
 
 impl Problems {
-    /// Fills in the problems of these rows, most severe first. A row whose name another one bears has none.
+    /// Sets the problems of these rows, most severe first. A row that does not own its display name gets no problems.
     pub fn fill(&mut self, rows: &mut [ContainerRow], now: Moment) {
         let mut histories = HashMap::with_capacity(self.histories.len());
         for row in rows.iter_mut().filter(|row| row.owns_name) {
@@ -114,7 +113,7 @@ impl History {
 
     fn crash_looping(&mut self, row: &ContainerRow, now: Instant) -> Option<Problem> {
         if let Some(restarts) = row.life.restarts {
-            // The first number may be of any age.
+            // The restarts of the first reading may be of any age.
             let more = restarts.saturating_sub(self.restarts.unwrap_or(restarts));
             self.restarts = Some(restarts);
             let noted = usize::try_from(more).unwrap_or(RESTARTS_NOTED).min(RESTARTS_NOTED);
@@ -135,7 +134,7 @@ impl History {
             self.periods.clear();
             return None;
         };
-        // A new cgroup counts from 0.
+        // The counters of a new cgroup start at 0.
         if self.periods.back().is_some_and(|(_, before, cut)| periods < *before || throttled < *cut) {
             self.periods.clear();
         }
@@ -160,7 +159,7 @@ mod tests {
         lifecycle::LastExit,
     };
 
-    /// A container, and what was known of it at each second since it was first seen.
+    /// A container, and the time at which it was first seen.
     struct Watched {
         problems: Problems,
         row: ContainerRow,
@@ -192,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_is_well_has_no_problem() {
+    fn a_healthy_container_has_no_problems() {
         assert_eq!(Watched::new().at(0, |_| ()), []);
     }
 
     #[test]
-    fn problems_come_in_the_order_of_their_severity() {
+    fn problems_are_sorted_by_severity() {
         let mut watched = Watched::new();
         let cpu = |row: &mut ContainerRow, periods, throttled| {
             row.cgroup.cpu.periods = Some(periods);
@@ -216,13 +215,13 @@ mod tests {
         });
         let ranks: Vec<_> = found.iter().map(Problem::rank).collect();
         assert_eq!(ranks, [0, 1, 2, 3, 4], "{found:?}");
-        // What has ended hangs no more; that it was killed and is started over and over stays true.
+        // An ended container is no longer stuck or unhealthy; the OOM kill and the crash loop remain.
         let found = watched.at(6, |row| row.ended_at = Some(SystemTime::UNIX_EPOCH));
         assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]
-    fn a_kill_is_forgotten_after_ten_minutes() {
+    fn an_oom_kill_is_a_problem_for_ten_minutes() {
         let mut watched = Watched::new();
         let kill = |row: &mut ContainerRow| {
             row.oom.this_life = Some(6);
@@ -231,7 +230,7 @@ mod tests {
         let ago = Duration::from_secs(599);
         assert_eq!(watched.at(599, kill), [Problem::OomKilled { kills: Some(6), ago }]);
         assert_eq!(watched.at(600, kill), []);
-        // The runtime tells of kills that the agent did not see.
+        // The runtime reports a kill that the agent did not see.
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(700);
         let exit = LastExit { at, code: Some(137), reason: Some(ExitReason::OomKilled) };
         let found = watched.at(701, |row| row.life.last_exit = Some(exit));
@@ -250,17 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn restarts_count_from_the_first_look_and_for_ten_minutes() {
+    fn restarts_after_the_first_reading_count_for_ten_minutes() {
         let mut watched = Watched::new();
         let restarts = |count| move |row: &mut ContainerRow| row.life.restarts = Some(count);
-        assert_eq!(watched.at(0, restarts(900)), [], "of any age");
+        assert_eq!(watched.at(0, restarts(900)), [], "restarts of unknown age");
         assert_eq!(watched.at(1, restarts(903)), []);
         assert_eq!(watched.at(2, restarts(904)), [Problem::CrashLooping { restarts: 4, code: None }]);
         assert_eq!(watched.at(600, |_| ()), [Problem::CrashLooping { restarts: 4, code: None }]);
         assert_eq!(watched.at(601, |_| ()), []);
         assert_eq!(watched.at(602, restarts(u64::MAX)).len(), 1);
         assert_eq!(watched.problems.histories["a"].restarted.len(), RESTARTS_NOTED);
-        assert_eq!(watched.at(2000, restarts(0)), [], "made anew");
+        assert_eq!(watched.at(2000, restarts(0)), [], "recreated");
     }
 
     #[test]
@@ -272,19 +271,19 @@ mod tests {
                 row.cgroup.cpu.throttled_periods = Some(throttled);
             }
         };
-        assert_eq!(watched.at(0, cpu(10_000, 9_000)), [], "of any age");
+        assert_eq!(watched.at(0, cpu(10_000, 9_000)), [], "periods of unknown age");
         assert_eq!(watched.at(1, cpu(10_010, 9_010)), [], "too few periods");
         assert_eq!(watched.at(10, cpu(10_100, 9_025)), [Problem::Throttled { ratio: 0.25 }]);
         for seconds in (20..=90).step_by(10) {
             watched.at(seconds, cpu(10_000 + seconds * 10, 9_025));
         }
-        assert_eq!(watched.row.problems, [], "none within the last minute");
+        assert_eq!(watched.row.problems, [], "no throttling within the last minute");
         assert_eq!(watched.at(91, cpu(5, 5)), [], "a new cgroup");
         assert_eq!(watched.at(95, cpu(45, 45)), [Problem::Throttled { ratio: 1.0 }]);
     }
 
     #[test]
-    fn what_is_gone_is_forgotten() {
+    fn the_history_of_a_removed_container_is_dropped() {
         let mut watched = Watched::new();
         watched.at(0, |_| ());
         watched.problems.fill(&mut [], Moment { wall: SystemTime::UNIX_EPOCH, monotonic: watched.begun });

@@ -1,5 +1,5 @@
-//! The snapshots that a derivation may look back at. The previous one costs nothing: it is the published one. Older facts are
-//! kept by the derivations that need them, in a form that is bounded per container.
+//! The earlier snapshots that a derivation can use. The previous one costs nothing, because it is still published. A
+//! derivation that needs older data keeps it itself, bounded per container.
 
 use crate::snapshot::{ContainerRow, Snapshot};
 

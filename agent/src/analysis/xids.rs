@@ -1,5 +1,5 @@
-//! Xid errors have two sources, and one is used: the programs on the driver if a hook reports errors to them, else NVML's
-//! events.
+//! Joins Xid errors with GPUs. There are two sources, and only one is used: the kernel programs, if a hook reports
+//! errors to them, otherwise NVML's events.
 
 use super::{Derivation, Recent};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Joins them at every tick.
+/// Joins the errors at every tick.
 pub struct JoinXids;
 
 impl Derivation for JoinXids {
@@ -22,8 +22,8 @@ impl Derivation for JoinXids {
     }
 }
 
-/// Replaces the errors that NVML reported with those that the driver reported. GPUs that NVML does not report get a row
-/// of their own, with nothing but these errors.
+/// Replaces the errors from NVML with those from the driver. GPUs that NVML does not report get a row with only these
+/// errors.
 pub fn join(host: &mut Host) {
     let Some(mut reported) = host.reported_xids.take() else { return };
     for gpu in &mut host.gpus {
@@ -48,7 +48,7 @@ pub fn join(host: &mut Host) {
     host.stray_gpus.sort_by(|one, other| one.pci_bus_id.cmp(&other.pci_bus_id));
 }
 
-/// Removes the errors of the GPU at an address.
+/// Removes and returns the errors of the GPU with this address.
 fn take(reported: &mut Vec<ReportedXids>, address: Option<PciAddress>) -> Option<ReportedXids> {
     let address = address?;
     let index = reported.iter().position(|xids| PciAddress::parse(&xids.pci_bus_id) == Some(address))?;
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_driver_is_believed_where_it_reports_and_no_error_counts_twice() {
+    fn errors_from_the_driver_replace_those_from_nvml_so_that_none_counts_twice() {
         let gpus = vec![nvml("00000000:01:00.0"), nvml("00010000:A1:1F.0"), nvml("00000000:02:00.0")];
         let reported = vec![driver("10000:a1:1f.0", 79), driver("0000:01:00.0", 31)];
         let host = joined(gpus, Some(reported));
@@ -85,24 +85,28 @@ mod tests {
     }
 
     #[test]
-    fn where_the_driver_reports_to_nobody_nvml_is_believed() {
+    fn errors_from_nvml_are_used_if_no_hook_reports_those_of_the_driver() {
         let host = joined(vec![nvml("00000000:01:00.0")], None);
         assert_eq!((host.gpus[0].xids.as_slice(), host.gpus[0].last_xid), (&[(13, 4)][..], Some(13)));
     }
 
     #[test]
-    fn errors_of_gpus_that_nvml_does_not_know_are_kept_under_their_addresses() {
+    fn errors_of_gpus_that_nvml_does_not_report_are_kept_under_their_addresses() {
         let reported = vec![driver("0000:09:00.0", 79), driver("", 8), driver("0000:02:00.0", 31)];
         let host = joined(vec![nvml("00000000:02:00.0"), nvml("")], Some(reported));
         let strays: Vec<_> =
             host.stray_gpus.iter().map(|gpu| (gpu.pci_bus_id.as_str(), gpu.xids[0])).collect();
         assert_eq!(strays, [("", (8, 2)), ("0000:09:00.0", (79, 2))]);
         assert_eq!((host.gpus[0].last_xid, host.gpus[0].xid_watched), (Some(31), true));
-        assert_eq!((host.gpus[1].xids.len(), host.gpus[1].xid_watched), (0, false), "it has no address");
+        assert_eq!(
+            (host.gpus[1].xids.len(), host.gpus[1].xid_watched),
+            (0, false),
+            "this GPU has no address"
+        );
     }
 
     #[test]
-    fn a_gpu_that_only_the_driver_lists_has_its_errors_in_its_row() {
+    fn errors_of_a_gpu_that_only_the_driver_lists_are_added_to_its_row() {
         let failed = Gpu { pci_bus_id: "0001:00:01.0".into(), known_by: KnownBy::Driver, ..Gpu::default() };
         let reported = vec![driver("0001:00:01.0", 79), driver("0000:09:00.0", 31)];
         let mut host = Host { stray_gpus: vec![failed], reported_xids: Some(reported), ..Host::default() };
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_address_is_one() {
+    fn an_incomplete_address_is_rejected() {
         for text in ["", "0000:01:00", "0000:01:00.0.0", "0000:01:00.g", "1:2:3:4:5", "100000000:01:00.0"] {
             assert!(PciAddress::parse(text).is_none(), "{text}");
         }

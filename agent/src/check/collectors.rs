@@ -1,4 +1,4 @@
-//! The kernel programs and the collectors, each started for a moment, and what the collectors report about this host.
+//! Starts the kernel programs and the collectors for a moment, and reports what the collectors find on this host.
 
 use super::{Report, State};
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
     start::{self, Started},
 };
 
-/// One row per subject of a collector, per probe and per collector.
+/// Makes one row per subject of a collector, per probe and per collector.
 pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>) {
     let Some(layout) = layout else {
-        return report.row("probes", State::Degraded, "no cgroups, so no containers");
+        return report.row("probes", State::Degraded, "not checked: without cgroups there are no containers");
     };
     let Started { kernel, collectors } = start::all(config, layout, &Layers::default());
     let examine = |spec: &Spec| {
@@ -40,7 +40,7 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
         rows.push((start.spec.name, finding));
     }
     match &kernel {
-        // Once the collectors have started: some attach their own programs.
+        // After the collectors have started, because some of them attach their own programs.
         Ok(kernel) => kernel.outcomes().iter().for_each(|outcome| probe(report, outcome)),
         Err(error) => report.row("probes", state(without_programs(config)), format!("{error:#}")),
     }
@@ -58,12 +58,12 @@ fn state(verdict: Verdict) -> State {
     }
 }
 
-/// How bad it is that there are no kernel programs.
+/// The verdict if there are no kernel programs.
 fn without_programs(config: &Config) -> Verdict {
     if config.kernel.enabled { Verdict::Degraded } else { Verdict::Off }
 }
 
-/// A collector that cannot start.
+/// The finding for a collector that cannot start.
 fn refusal(config: &Config, has_programs: bool, error: &anyhow::Error) -> Finding {
     let verdict = if error.is::<NothingToRead>() {
         Verdict::NotApplicable
@@ -80,12 +80,12 @@ fn probe(report: &mut Report, outcome: &Outcome) {
     match outcome.method {
         Some(method) if method.misses.is_empty() => report.row(&subject, State::Ok, method.name),
         Some(method) => {
-            report.row(&subject, State::Ok, format!("{}; not seen: {}", method.name, method.misses));
+            report.row(&subject, State::Ok, format!("{}; not traced: {}", method.name, method.misses));
         }
         None => report.row(&subject, State::Degraded, outcome.reasons()),
     }
     if let Some(method) = outcome.method {
-        // A fallback that misses nothing only costs more.
+        // A fallback without misses only costs more.
         let state = if method.misses.is_empty() { State::Ok } else { State::Degraded };
         for (better, reason) in &outcome.refused {
             report.detail(&subject, format!("not {better}"), state, reason);
@@ -99,7 +99,7 @@ fn probe(report: &mut Report, outcome: &Outcome) {
             &subject,
             (*program).to_owned(),
             State::Ok,
-            format!("attached when {module} is loaded"),
+            format!("will be attached when {module} is loaded"),
         );
     }
 }

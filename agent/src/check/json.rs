@@ -1,4 +1,4 @@
-//! The report for scripts. Fields are only ever added; a change of meaning raises [`SCHEMA`].
+//! The report as JSON, for scripts. Fields may be added; a change of meaning increments [`SCHEMA`].
 
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ impl Report {
     /// The report as one JSON document; see docs/check.md.
     ///
     /// # Errors
-    /// None that this data can cause.
+    /// Serialization cannot fail for this data.
     pub fn to_json(&self) -> anyhow::Result<String> {
         fn line(row: &super::Row) -> Line<'_> {
             Line {

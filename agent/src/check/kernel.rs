@@ -1,4 +1,4 @@
-//! The kernel: its release, its type information, lockdown, and where its cgroups are.
+//! Checks the kernel: release, BTF, lockdown and cgroups.
 
 use super::{Report, State};
 use crate::{
@@ -14,7 +14,7 @@ pub(super) fn check(report: &mut Report, config: &Config) {
     match host::lockdown().as_str() {
         "confidentiality" if config.kernel.enabled => {
             let finding =
-                "confidentiality: programs may not read kernel memory; boot with lockdown=integrity";
+                "confidentiality: eBPF programs may not read kernel memory; boot with lockdown=integrity";
             report.row("lockdown", State::Degraded, finding);
         }
         mode => report.ok("lockdown", mode),
@@ -34,12 +34,12 @@ fn btf(report: &mut Report, config: &Config) {
                     absent.push(field);
                 }
             });
-            // Which programs need an absent field is in the rows of the probes.
+            // The rows of the probes show which programs need an absent field.
             report.ok(
                 "BTF",
                 match absent.as_slice() {
-                    [] => format!("{path}: every field found"),
-                    absent => format!("{path}: no {}", absent.join(", ")),
+                    [] => format!("{path}: all fields found"),
+                    absent => format!("{path}: fields not found: {}", absent.join(", ")),
                 },
             );
         }
@@ -47,7 +47,7 @@ fn btf(report: &mut Report, config: &Config) {
     }
 }
 
-/// The tree of cgroups; `None` if there is none.
+/// The layout of the cgroup tree; `None` if there is none.
 pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
     let layout = match Layout::detect(&config.paths.cgroup) {
         Ok(layout) => layout,
@@ -63,9 +63,9 @@ pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
             let found = walk.found.iter().filter(|cgroup| cgroup.own).count();
             if is_part(&layout) {
                 let finding = format!(
-                    "{mode} at {root} shows only a part of the host's cgroups, {found} containers: containers outside \
-                     of it are not seen; start with --cgroupns=host (Docker), or mount the host's /sys/fs/cgroup and \
-                     name it in [paths] cgroup"
+                    "{mode} at {root} shows only part of the host's cgroup tree, {found} containers; all other \
+                     containers are missing: start with --cgroupns=host (Docker), or mount the host's /sys/fs/cgroup \
+                     and set paths.cgroup to it"
                 );
                 report.row("cgroups", State::Degraded, finding);
             } else {
@@ -77,7 +77,8 @@ pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
     Some(layout)
 }
 
-/// True if the mount's top is not the root of the hierarchy. Some files are in the root only, others everywhere else.
+/// True if the top of the mount is not the root of the hierarchy. Some files exist only in the root, others only
+/// elsewhere.
 fn is_part(layout: &Layout) -> bool {
     let top = layout.primary("/");
     match layout.mode() {
@@ -92,7 +93,7 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn a_mount_that_shows_a_part_of_the_tree_is_told_from_the_whole() {
+    fn a_mount_that_shows_only_part_of_the_tree_is_detected() {
         let directory = tempfile::tempdir().unwrap();
         let touch = |name: &str| std::fs::write(directory.path().join(name), "").unwrap();
         touch("cgroup.controllers");

@@ -1,4 +1,4 @@
-//! Whether the HTTP listener can have its address, and if not, whether an agent already has it.
+//! Checks whether the HTTP listener can bind its address, and if not, whether an agent is already listening on it.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -9,12 +9,12 @@ use std::{
 use super::{Report, State};
 use crate::server::address::remedy;
 
-/// How long whoever listens there may take to accept, and to answer.
+/// Timeout for the other program to accept a connection, and to respond.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Where the page's title must have come by.
+/// The title of the page must be within this many bytes.
 const ANSWER_BYTES: u64 = 4096;
 
-/// The row `listener`.
+/// Makes the row `listener`.
 pub(super) fn check(report: &mut Report, address: SocketAddr) {
     match TcpListener::bind(address) {
         Ok(_) => report.ok("listener", format!("{address} is free")),
@@ -27,24 +27,24 @@ pub(super) fn check(report: &mut Report, address: SocketAddr) {
     }
 }
 
-/// Whether the page of an agent is served there.
+/// Whether an agent serves its page at the address.
 fn is_glassbox(address: SocketAddr) -> bool {
     let address = reachable(address);
-    let ask = || -> io::Result<Vec<u8>> {
+    let fetch = || -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        // A connection that is reset after the title has said enough.
-        let _ = stream.take(ANSWER_BYTES).read_to_end(&mut answer);
-        Ok(answer)
+        let mut response = Vec::new();
+        // A reset after the title does not matter.
+        let _ = stream.take(ANSWER_BYTES).read_to_end(&mut response);
+        Ok(response)
     };
-    ask().is_ok_and(|answer| String::from_utf8_lossy(&answer).contains("<title>glassbox"))
+    fetch().is_ok_and(|response| String::from_utf8_lossy(&response).contains("<title>glassbox"))
 }
 
-/// Where a listener is reached from this host.
+/// The address at which the listener can be reached from this host.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -65,10 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_is_fine_and_a_taken_one_is_fatal_unless_an_agent_has_it() {
+    fn a_free_port_is_ok_and_a_used_one_is_fatal_unless_an_agent_uses_it() {
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = holder.local_addr().unwrap();
-        // Never waited for: a check that does not ask would leave it waiting.
+        // Never joined: if the check does not connect, this thread would wait forever.
         std::thread::spawn(move || {
             for answer in ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n<title>glassbox on h"] {
                 let (mut stream, _) = holder.accept().unwrap();
@@ -86,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_host_gets_a_remedy_of_its_own() {
-        // TEST-NET-1, which no host has.
+    fn an_address_of_another_host_gets_its_own_remedy() {
+        // An address of TEST-NET-1, which is reserved for documentation.
         let (state, finding) = checked("192.0.2.1:9966".parse().unwrap());
         assert_eq!(state, State::Fatal);
         assert!(

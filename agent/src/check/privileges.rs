@@ -1,4 +1,4 @@
-//! Capabilities and namespaces of this process: what is missing, what that costs, and how to get it.
+//! Checks capabilities and namespaces of this process: what is missing, the consequences, and how to fix it.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// Used whichever collectors are on.
+/// Capabilities that are used independently of the enabled collectors.
 const ALWAYS: [&Capability; 3] = [&BPF, &PERFMON, &DAC_READ_SEARCH];
 
-/// The row `privileges` and one per namespace.
+/// Makes the row `privileges` and one row per namespace.
 pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
     let privileges = Privileges::of_this_process(&config.paths.proc);
     let wanted = wanted(config);
@@ -34,7 +34,7 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
             report.row("privileges", State::Degraded, format!("{lack} ({})", costs.join("; ")));
         }
     }
-    // What the kernel refuses later is explained in the same words.
+    // Later errors of the kernel contain the same text, and then refer to this row.
     for subset in [&[&BPF, &PERFMON][..], &[&NET_ADMIN], &[&SYS_PTRACE]] {
         if let Some(lack) = privileges.lack(subset) {
             report.cause(&lack, "privileges");
@@ -46,15 +46,15 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
 
 /// The capabilities that this configuration uses.
 fn wanted(config: &Config) -> Vec<&'static Capability> {
-    // A collector that uses such a capability does not start without kernel programs.
+    // Without kernel programs, a collector with a capability for programs does not start.
     let can_start =
         |spec: &&Spec| config.kernel.enabled || !spec.capabilities.iter().any(|used| used.is_for_programs);
     let collectors: Vec<_> =
         COLLECTORS.iter().filter(|spec| config.is_on(spec.name)).filter(can_start).collect();
     let is_used = |capability: &&Capability| {
-        let is_asked_for = ALWAYS.contains(capability)
+        let is_needed = ALWAYS.contains(capability)
             || collectors.iter().any(|spec| spec.capabilities.contains(capability));
-        is_asked_for && (config.kernel.enabled || !capability.is_for_programs)
+        is_needed && (config.kernel.enabled || !capability.is_for_programs)
     };
     [&BPF, &PERFMON, &SYS_PTRACE, &DAC_READ_SEARCH, &NET_ADMIN].into_iter().filter(is_used).collect()
 }
@@ -63,15 +63,15 @@ fn namespaces(report: &mut Report, proc_root: &Path) {
     for (kind, cost) in [
         (
             "pid",
-            "processes of containers are not seen and the agent counts its own activity as a container's; set hostPID: \
-             true (Kubernetes) or --pid=host (Docker)",
+            "processes of containers are not visible, and the agent's own activity is counted as a container's; set \
+             hostPID: true (Kubernetes) or --pid=host (Docker)",
         ),
         (
             "cgroup",
-            "paths in /proc/PID/cgroup are relative to the agent's own cgroup, so that processes are not matched to \
+            "paths in /proc/PID/cgroup are relative to the agent's own cgroup, so processes cannot be matched to \
              containers; use --cgroupns=host (Docker) or privileged: true (Kubernetes)",
         ),
-        ("user", "capabilities in it do not count on the host; run glassbox outside of rootless containers"),
+        ("user", "its capabilities are not valid on the host; run glassbox outside of rootless containers"),
     ] {
         let subject = format!("{kind} namespace");
         if host::is_in_first_namespace(proc_root, kind) {
@@ -88,7 +88,7 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn a_capability_that_the_configuration_does_not_use_is_not_missed() {
+    fn a_capability_that_the_configuration_does_not_use_is_not_reported_as_missing() {
         let names = |config: &Config| wanted(config).iter().map(|cap| cap.name).collect::<Vec<_>>();
         assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
         let off = Config { collectors: config::Collectors::without(&["host_network"]), ..Config::default() };
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_namespace_is_a_fault_of_its_own() {
+    fn a_namespace_other_than_the_host_s_is_degraded() {
         let directory = tempfile::tempdir().unwrap();
         let links = directory.path().join("self/ns");
         std::fs::create_dir_all(&links).unwrap();

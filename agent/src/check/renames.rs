@@ -1,9 +1,9 @@
-//! Whether each rename rule can have an effect.
+//! Checks whether each rename rule can have an effect.
 
 use super::{Report, State};
 use crate::config::{Rename, ineffective_renames};
 
-/// The rows `rename rules`; none without rules.
+/// Makes the rows `rename rules`; none if there are no rules.
 pub(super) fn check(report: &mut Report, rules: &[Rename]) {
     let ineffective = ineffective_renames(rules);
     for (index, reason) in &ineffective {
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_without_effect_is_reported_and_degrades() {
+    fn a_rule_without_effect_is_reported_as_degraded() {
         let rule = |name: &str, to: &str| Rename { name: name.into(), to: to.into() };
         let checked = |rules: &[Rename]| {
             let mut report = Report::default();

@@ -1,4 +1,4 @@
-//! Who names the containers: the runtimes' sockets, and the files that runtimes leave.
+//! Checks the sources of container metadata: the sockets of the runtimes, and the files that runtimes write.
 
 use std::{io, os::unix::net::UnixStream, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     kernel::privileges::{DAC_READ_SEARCH, Privileges},
 };
 
-/// One row per socket that is there, one per runtime that has none, and `names in files`.
+/// Makes one row per existing socket, one per runtime without a socket, and the row `names in files`.
 pub(super) fn check(report: &mut Report, config: &Config, privileges: &Privileges) {
     let default = Config::default();
     match config.docker.socket() {
@@ -37,10 +37,10 @@ pub(super) fn check(report: &mut Report, config: &Config, privileges: &Privilege
 
 fn absent(sockets: &[&impl AsRef<Path>]) -> String {
     let paths: Vec<_> = sockets.iter().map(|path| path.as_ref().display().to_string()).collect();
-    format!("no socket at {}; connected as soon as there is one", paths.join(", "))
+    format!("no socket at {}; the agent connects as soon as there is one", paths.join(", "))
 }
 
-/// `named`: the configuration names this socket, so its absence is a fault.
+/// Makes the row of one socket. If it is `named` in the configuration, a missing socket is degraded.
 fn socket(report: &mut Report, subject: &str, path: &Path, named: bool) {
     match UnixStream::connect(path) {
         Ok(_) => report.ok(subject, format!("{} accepts connections", path.display())),
@@ -72,9 +72,9 @@ fn files(report: &mut Report, config: &Config, privileges: &Privileges) {
         paths.join(", ")
     };
     if !unreadable.is_empty() {
-        let remedy = privileges
-            .lack(&[&DAC_READ_SEARCH])
-            .unwrap_or_else(|| "look for a security module that forbids it".to_owned());
+        let remedy = privileges.lack(&[&DAC_READ_SEARCH]).unwrap_or_else(|| {
+            "check whether a security module (AppArmor, SELinux) denies access".to_owned()
+        });
         let finding = format!(
             "permission denied: {}; containers that no socket reports are shown by ID; {remedy}",
             list(&unreadable)
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_the_configuration_names_must_be_there() {
+    fn a_socket_that_the_configuration_names_must_exist() {
         let config = Config {
             docker: config::Docker { socket: "/nowhere/docker.sock".into(), ..config::Docker::default() },
             podman: config::Podman { sockets: vec!["/nowhere/podman.sock".into()] },
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_that_do_not_exist_are_not_confused_with_those_that_may_not_be_read() {
+    fn missing_directories_are_not_reported_as_unreadable() {
         let nowhere = PathBuf::from("/nowhere");
         let mut config = Config::default();
         config.paths.docker.clone_from(&nowhere);

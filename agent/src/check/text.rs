@@ -1,4 +1,4 @@
-//! The table for people.
+//! The report as a table, for people.
 
 use std::fmt;
 
@@ -22,9 +22,9 @@ impl fmt::Display for Report {
         let verdict = match self.verdict() {
             State::Fatal => "glassbox cannot run here: see FATAL above.",
             State::Degraded => {
-                "glassbox can run here; what is degraded above will be missing from its metrics, or incomplete."
+                "glassbox can run here; metrics of degraded rows above are missing or incomplete."
             }
-            _ => "glassbox can run here; everything that the configuration asks for works.",
+            _ => "glassbox can run here; everything that is enabled works.",
         };
         writeln!(f, "\n{verdict}")
     }

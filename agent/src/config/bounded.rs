@@ -1,4 +1,4 @@
-//! Numbers within a range. A configuration file must keep to the range; code that makes one need not.
+//! Numbers with a range. The range is checked when a configuration file is read, but not when code creates a value.
 
 use std::{fmt::Display, ops::Deref, time::Duration};
 
@@ -8,11 +8,11 @@ fn within<E: serde::de::Error>(value: u64, least: u64, most: u64) -> Result<u64,
     if (least..=most).contains(&value) {
         Ok(value)
     } else {
-        Err(E::custom(format!("{value} is not within {least} to {most}")))
+        Err(E::custom(format!("{value} is outside the range {least} to {most}")))
     }
 }
 
-/// A number.
+/// A number with a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounded<T, const LEAST: u64, const MOST: u64>(T);
 
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Declares a time with a unit.
+/// Declares a duration type with a unit and a range.
 macro_rules! times {
     ($($(#[$attribute:meta])* $name:ident: $from:ident, $to:expr;)+) => { $(
         $(#[$attribute])*
@@ -84,8 +84,8 @@ macro_rules! times {
 }
 
 times! {
-    /// A time in whole milliseconds.
+    /// A duration in whole milliseconds.
     Millis: from_millis, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    /// A time in whole seconds.
+    /// A duration in whole seconds.
     Seconds: from_secs, Duration::as_secs;
 }

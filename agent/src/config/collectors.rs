@@ -1,14 +1,14 @@
-//! `[collectors]`: which collectors run, and the sections of those that have options.
+//! `[collectors]`: which collectors run; and the tables of collectors that have options.
 
 use serde::{Deserialize, Serialize};
 
 use super::bounded::Seconds;
 
-/// Declares one switch for each collector.
+/// Declares one switch per collector.
 macro_rules! switches {
     ($($name:ident),+) => {
-        /// Which collectors run; all of them by default. A test compares the names with
-        /// [`crate::collectors::COLLECTORS`], which has what they do.
+        /// Which collectors run; all of them by default. A test compares the names with those in
+        /// [`crate::collectors::COLLECTORS`], which describes what each collector does.
         #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
         #[serde(default, deny_unknown_fields)]
         #[expect(missing_docs, reason = "each is the name of a collector")]
@@ -26,7 +26,7 @@ macro_rules! switches {
             /// The names.
             pub const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-            /// The switch of the collector of that name.
+            /// The switch of the collector with this name.
             pub fn switch(&mut self, collector: &str) -> Option<&mut bool> {
                 match collector {
                     $(stringify!($name) => Some(&mut self.$name),)+
@@ -34,7 +34,7 @@ macro_rules! switches {
                 }
             }
 
-            /// Whether the collector of that name is to run.
+            /// Whether the collector with this name is enabled.
             #[must_use]
             pub fn is_on(&self, collector: &str) -> bool {
                 match collector {
@@ -49,7 +49,7 @@ macro_rules! switches {
 switches!(cgroup, machine, network, host_network, disk, oom, scheduler, nvidia_driver, nvml);
 
 impl Collectors {
-    /// All but these.
+    /// All collectors except these.
     #[must_use]
     pub fn without(names: &[&str]) -> Self {
         let mut collectors = Self::default();
@@ -66,9 +66,9 @@ impl Collectors {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cgroup {
-    /// Whether the use of huge pages is read.
+    /// Whether the usage of huge pages is read.
     pub hugetlb: bool,
-    /// Whether memory is read by NUMA node.
+    /// Whether memory per NUMA node is read.
     pub numa: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct Cgroup {
 pub struct Network {
     /// Whether TCP sockets are counted by state.
     pub tcp_states: bool,
-    /// Whether UDP sockets are.
+    /// Whether UDP sockets are counted.
     pub udp_states: bool,
 }
 

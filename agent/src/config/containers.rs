@@ -1,4 +1,4 @@
-//! `[containers]`: how many, for how long, and their names and labels.
+//! `[containers]`: how many containers are counted, how long ended ones are kept, names and labels.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Containers {
-    /// Most containers that get kernel counters of their own.
+    /// Maximum number of containers with kernel counters.
     pub max: Bounded<u32, 1, 16_384>,
-    /// How long the final counters of an ended container stay.
+    /// How long the final counters of an ended container are exported.
     pub keep_ended_s: Seconds<0, 86_400>,
-    /// Runtime labels that are kept: exact names, or a prefix followed by `*`.
+    /// Runtime labels that are exported: exact names, or a prefix followed by `*`.
     pub labels: Vec<String>,
-    /// Display-name rules, first match wins.
+    /// Rules for display names; the first match wins.
     #[serde(deserialize_with = "rename::rules")]
     pub rename: Vec<Rename>,
 }

@@ -4,27 +4,27 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// When the kernel measures the run time of programs, which itself costs some tens of ns per run.
+/// When the kernel measures the run time of programs. The measurement costs some tens of ns per run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProgramStats {
     /// One second in thirty.
     Sampled,
-    /// All the time.
+    /// Always.
     Always,
-    /// Only while the administrator has set `kernel.bpf_stats_enabled`.
+    /// Only if the administrator has set `kernel.bpf_stats_enabled`.
     Never,
 }
 
-/// Which scheduler programs to use.
+/// Which attach method the scheduler programs use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SchedulerHook {
-    /// The first that this kernel takes.
+    /// The first method that this kernel supports.
     Auto,
-    /// Only the single-hook program that reads `sched_info`.
+    /// Only the single-hook program, which reads `sched_info`.
     Switch,
-    /// Only the wakeup + switch programs.
+    /// Only the programs on wakeup and switch.
     Wakeup,
 }
 
@@ -32,13 +32,13 @@ pub enum SchedulerHook {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kernel {
-    /// Whether kernel programs are loaded at all.
+    /// Whether kernel programs are loaded.
     pub enabled: bool,
-    /// Where the kernel's type information is.
+    /// Path of the kernel's BTF.
     pub btf: PathBuf,
-    /// When program run times are measured.
+    /// When the run time of programs is measured.
     pub program_stats: ProgramStats,
-    /// Which scheduler programs to use.
+    /// Which attach method the scheduler programs use.
     pub scheduler_hook: SchedulerHook,
 }
 

@@ -1,17 +1,17 @@
-//! Which log lines are wanted: the setting `log`, checked so that a typing mistake does not silence the agent. Pure.
+//! The log filter: the key `log` and the flag `--log`. Pure.
 //!
-//! `EnvFilter` takes a bare word that is no level for the name of a module, and then shows nothing of all others.
+//! `EnvFilter` interprets a word that is not a level as the name of a module, and then hides the lines of all other
+//! modules. The filter is therefore validated first, so that a typo does not silence the agent.
 
 use tracing_subscriber::EnvFilter;
 
-/// What a level may be.
+/// The log levels.
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// The filter that `text` describes. Modules that it does not name log warnings and errors, unless it has a level for
-/// them.
+/// Parses a filter. Modules that it does not name log warnings and errors, unless it contains a level for all modules.
 ///
 /// # Errors
-/// What is wrong with it, with the levels there are.
+/// Returns the problem, with the valid levels.
 pub fn parse(text: &str) -> Result<EnvFilter, String> {
     let refuse = |part: &str, problem: &str| {
         let levels = LEVELS.join(", ");
@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Result<EnvFilter, String> {
         match part.rsplit_once('=') {
             _ if is_level(part) => has_level = true,
             Some((module, level)) if !module.is_empty() && is_level(level) => {}
-            // A span's fields may contain an equals sign, and a span needs no level.
+            // The fields of a span may contain an equals sign, and a span needs no level.
             _ if part.contains('[') => {}
             Some((_, level)) => return Err(refuse(level, "is not a log level")),
             None => return Err(refuse(part, "is not a log level")),
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_modules_are_taken() {
+    fn levels_and_modules_are_accepted() {
         for text in [
             "info",
             "DEBUG",
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_refused_with_those_that_are() {
+    fn an_unknown_level_is_rejected_with_a_list_of_the_valid_ones() {
         for text in [
             "eror",
             "verbose",
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn other_modules_still_warn() {
+    fn modules_that_the_filter_does_not_name_still_log_warnings() {
         let shown = |text: &str| parse(text).unwrap().to_string();
         assert!(shown("glassbox=debug").contains("warn"), "{}", shown("glassbox=debug"));
         assert!(!shown("glassbox=debug,error").contains("warn"));

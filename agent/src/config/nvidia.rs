@@ -6,15 +6,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::{bounded::Millis, release::Release};
 
-/// Which programs trace the NVIDIA driver.
+/// Which attach method the NVIDIA driver programs use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NvidiaDriverHook {
-    /// The first that this kernel takes.
+    /// The first method that this kernel supports.
     Auto,
-    /// Only those on the driver's own functions.
+    /// Only the driver's own functions.
     Functions,
-    /// Only those on the system call.
+    /// Only the system call tracepoints.
     Syscalls,
 }
 
@@ -22,18 +22,18 @@ pub enum NvidiaDriverHook {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NvidiaDriver {
-    /// Which programs trace the driver.
+    /// Which attach method the programs use.
     pub hook: NvidiaDriverHook,
-    /// The driver's release; `None`, in the file an empty text, is what the driver says itself.
+    /// The driver's release; `None` (an empty string in the file) if the driver reports it.
     #[serde(deserialize_with = "release", serialize_with = "written")]
     pub release: Option<Release>,
-    /// Files that count as /dev/nvidiactl.
+    /// Files that are treated as /dev/nvidiactl.
     pub extra_ctl_paths: Vec<PathBuf>,
-    /// Files that count as /dev/nvidia0.
+    /// Files that are treated as /dev/nvidia0.
     pub extra_gpu_paths: Vec<PathBuf>,
-    /// Files that count as /dev/nvidia-uvm.
+    /// Files that are treated as /dev/nvidia-uvm.
     pub extra_uvm_paths: Vec<PathBuf>,
-    /// Export the durations of ioctls as a histogram per command, not only per device.
+    /// Whether ioctl durations are exported as a histogram per command, in addition to the histogram per device.
     pub per_command_histograms: bool,
 }
 
@@ -51,7 +51,7 @@ impl Default for NvidiaDriver {
 }
 
 impl NvidiaDriver {
-    /// Whether any file counts as a device of the driver beside the real ones.
+    /// Whether any file is treated as a device of the driver in addition to the real devices.
     #[must_use]
     pub fn has_extra_paths(&self) -> bool {
         [&self.extra_ctl_paths, &self.extra_gpu_paths, &self.extra_uvm_paths]
@@ -69,7 +69,7 @@ fn release<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Release>
     Release::parse(&text).map(Some).ok_or_else(refusal)
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn written<S: Serializer>(release: &Option<Release>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&release.map(|release| release.to_string()).unwrap_or_default())
 }
@@ -80,7 +80,7 @@ fn written<S: Serializer>(release: &Option<Release>, serializer: S) -> Result<S:
 pub struct Nvml {
     /// NVIDIA's management library: a path, or a name that the dynamic linker finds.
     pub library: PathBuf,
-    /// Time between two samples of what changes fast on a GPU.
+    /// Time between two samples of fast-changing GPU values.
     pub sample_ms: Millis<50, 10_000>,
 }
 

@@ -1,4 +1,4 @@
-//! `[paths]`: places on this host, for agents in containers and for tests.
+//! `[paths]`: paths on this host, for agents in containers and for tests.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Paths {
-    /// The mount of cgroups.
+    /// Mount point of the cgroup filesystem.
     pub cgroup: PathBuf,
-    /// The mount of procfs.
+    /// Mount point of procfs.
     pub proc: PathBuf,
-    /// The mount of sysfs.
+    /// Mount point of sysfs.
     pub sys: PathBuf,
-    /// Docker's data.
+    /// Docker's data directory.
     pub docker: PathBuf,
-    /// containerd's state.
+    /// containerd's state directory.
     pub containerd: PathBuf,
-    /// The storage of Podman and CRI-O.
+    /// Storage directory of Podman and CRI-O.
     pub containers_storage: PathBuf,
-    /// The logs, of which Kubernetes names `pods` and `containers`.
+    /// Log directory; Kubernetes uses its subdirectories `pods` and `containers`.
     pub logs: PathBuf,
 }
 

@@ -1,37 +1,37 @@
-//! Why a configuration was refused.
+//! Errors of the configuration file.
 
 use std::{fmt, path::PathBuf};
 
-/// Names that are less alike than this are no suggestion.
+/// Minimum similarity of a known key for it to be suggested.
 const ALIKE: f64 = 0.8;
 
-/// Why a configuration was refused. The text names the file and the key.
+/// Why a configuration was rejected. The message contains the file and the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("read configuration {path} (name another with --config)")]
+    #[error("read configuration {path} (use --config to choose another file)")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: std::io::Error,
     },
-    /// The file is not TOML, has an unknown key, or a value that is not allowed.
+    /// The file is not valid TOML, or contains an unknown key or an invalid value.
     #[error("check configuration {path}")]
     Check {
         /// The file.
         path: PathBuf,
-        /// Where, and what is wrong.
+        /// The position and the problem.
         source: Box<Problem>,
     },
 }
 
-/// What is wrong with a file.
+/// A problem in a configuration file.
 #[derive(Debug)]
 pub struct Problem {
-    /// The key with its table; `None` if the file is not TOML.
+    /// The key with its table; `None` if the file is not valid TOML.
     key: Option<String>,
-    /// With line, column, and the line itself.
+    /// Contains the line number, the column and the line.
     error: toml::de::Error,
 }
 
@@ -45,7 +45,7 @@ impl Problem {
         Self { key: (key != ".").then_some(key), error: error.into_inner() }
     }
 
-    /// The known key that is most like the unknown one.
+    /// The known key that is most similar to the unknown one.
     fn suggestion(&self) -> Option<&str> {
         let mut names = self.error.message().strip_prefix("unknown field `")?.split('`');
         let unknown = names.next()?;

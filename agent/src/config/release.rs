@@ -1,14 +1,14 @@
-//! A release of the NVIDIA driver: how it is written and compared.
+//! A release of the NVIDIA driver: parsing, formatting and comparison.
 
 /// A driver's release, such as 580.65.06.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release(pub u32, pub u32, pub u32);
 
 impl Release {
-    /// Before every other.
+    /// Less than every real release.
     pub const FIRST: Self = Self(0, 0, 0);
 
-    /// Reads `580.65.06` or `580.65`.
+    /// Parses `580.65.06` or `580.65`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_number = |part: &str| part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn releases_are_read_and_compared_part_by_part() {
+    fn releases_are_parsed_and_compared_part_by_part() {
         assert_eq!(Release::parse("535.104.05"), Some(Release(535, 104, 5)));
         assert_eq!(Release::parse("470.82"), Some(Release(470, 82, 0)));
         assert!(Release(550, 54, 14) > Release(550, 40, 7) && Release(590, 44, 1) > Release(580, 159, 4));
@@ -40,7 +40,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics_and_what_is_read_is_written_the_same(
+        fn no_text_panics_and_a_parsed_release_is_formatted_the_same(
             text in "\\PC{0,20}", parts in (0..=9999_u32, 0..=9999_u32, 0..=9999_u32), near in "([+ -]?[0-9]{0,5}\\.){1,3}[+ -]?[0-9]{0,5}",
         ) {
             let release = Release(parts.0, parts.1, parts.2);

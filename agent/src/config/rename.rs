@@ -1,4 +1,4 @@
-//! Rules of the user that give containers other display names, and which of them can never have an effect. Pure.
+//! The user's rules for display names, and detection of rules that can never have an effect. Pure.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rename {
-    /// The runtime name it applies to; a `*` stands for any run of characters.
+    /// The runtime name to match; a `*` matches any sequence of characters.
     pub name: String,
-    /// The display name instead; `*` is replaced by what the first `*` of `name` stood for.
+    /// The new display name; `*` is replaced by the text that the first `*` in `name` matched.
     pub to: String,
 }
 
@@ -21,7 +21,7 @@ impl Rename {
         (!to.is_empty()).then_some(to)
     }
 
-    /// What the first `*` stands for in `name`, empty without a `*`; `None` if the rule does not match.
+    /// The text that the first `*` matches in `name`, empty without a `*`; `None` if the rule does not match.
     fn matched<'a>(&self, name: &'a str) -> Option<&'a str> {
         let Some((start, rest)) = self.name.split_once('*') else {
             return (self.name == name).then_some("");
@@ -31,7 +31,7 @@ impl Rename {
         let open = after_start.strip_suffix(end)?;
         let mut first = open;
         if let Some(middle) = middle {
-            // Leftmost match of each part: if the name matches at all, it matches this way.
+            // The leftmost match of each part finds a match if there is one.
             let mut left = open;
             for (number, part) in middle.split('*').enumerate() {
                 let at = left.find(part)?;
@@ -44,14 +44,15 @@ impl Rename {
         Some(first)
     }
 
-    /// True if this rule matches every name that `other` matches. May be false for exotic patterns that it covers.
+    /// True if this rule matches every name that `other` matches. May return false for unusual patterns that it covers.
     fn covers(&self, other: &Self) -> bool {
-        // No literal part of this rule contains a `*`, so a `*` of the other one is matched by a `*` of this one.
+        // The literal parts of this rule do not contain a `*`, so only a `*` of this rule can match a `*` of the other
+        // one.
         self.matched(&other.name).is_some()
     }
 }
 
-/// Rules, each with one `*` at most in a field: of several, the one in `to` could mean any.
+/// Rules with at most one `*` per field. With several, it would be ambiguous which one the `*` in `to` refers to.
 pub(super) fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rename>, D::Error> {
     let rules = Vec::<Rename>::deserialize(deserializer)?;
     for (field, text) in rules.iter().flat_map(|rule| [("name", &rule.name), ("to", &rule.to)]) {
@@ -63,7 +64,7 @@ pub(super) fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Re
     Ok(rules)
 }
 
-/// The rules that cannot have an effect whatever containers there are: index and reason.
+/// The rules that can never have an effect, for any set of containers: index and reason.
 #[must_use]
 pub fn ineffective_renames(rules: &[Rename]) -> Vec<(usize, String)> {
     let mut found = Vec::new();
@@ -72,11 +73,11 @@ pub fn ineffective_renames(rules: &[Rename]) -> Vec<(usize, String)> {
         if rule.to.is_empty() {
             found.push((index, "`to` is empty".to_owned()));
         } else if let Some(earlier) = shadow {
-            let reason = format!("the earlier rule for {:?} matches every such name first", earlier.name);
+            let reason = format!("the earlier rule for {:?} matches all of these names first", earlier.name);
             found.push((index, reason));
         } else if let Some(earlier) = rules[..index].iter().find(|earlier| is_same_literal(earlier, rule)) {
             let reason = format!(
-                "the rule for {:?} gives the same name {:?}, which only one container at a time can have",
+                "the rule for {:?} sets the same name {:?}, which only one container can have at a time",
                 earlier.name, rule.to
             );
             found.push((index, reason));
@@ -85,7 +86,7 @@ pub fn ineffective_renames(rules: &[Rename]) -> Vec<(usize, String)> {
     found
 }
 
-/// Both give one and the same name, whatever they match.
+/// True if both rules set the same name, regardless of the names that they match.
 fn is_same_literal(one: &Rename, other: &Rename) -> bool {
     one.to == other.to && !one.to.contains('*')
 }
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_covers_another_matches_all_that_it_matches() {
+    fn a_rule_covers_another_if_it_matches_all_names_that_the_other_matches() {
         for (wide, narrow, covers) in [
             ("*", "a*b", true),
             ("a*", "a*b", true),

@@ -1,4 +1,4 @@
-//! `[docker]`, `[podman]`, `[containerd]` and `[cri]`: the sockets of runtimes.
+//! `[docker]`, `[podman]`, `[containerd]` and `[cri]`: the sockets of the runtimes.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ const K3S: &str = "/run/k3s/containerd/containerd.sock";
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Docker {
-    /// Whether Docker Engine is asked at all.
+    /// Whether the agent connects to Docker Engine.
     pub enabled: bool,
-    /// Its socket.
+    /// The socket.
     #[serde(deserialize_with = "socket")]
     pub socket: PathBuf,
     /// Sockets of other Docker Engines, such as rootless ones.
@@ -28,19 +28,19 @@ impl Default for Docker {
 }
 
 impl Docker {
-    /// Docker Engine is not asked.
+    /// Docker Engine is disabled.
     #[must_use]
     pub fn off() -> Self {
         Self { enabled: false, ..Self::default() }
     }
 
-    /// The socket, if it is asked.
+    /// The socket; `None` if Docker Engine is disabled.
     #[must_use]
     pub fn socket(&self) -> Option<&Path> {
         self.enabled.then_some(&self.socket)
     }
 
-    /// The other sockets that are asked.
+    /// The other sockets; empty if Docker Engine is disabled.
     #[must_use]
     pub fn extra_sockets(&self) -> &[PathBuf] {
         if self.enabled { &self.extra_sockets } else { &[] }
@@ -51,7 +51,7 @@ impl Docker {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Podman {
-    /// Its sockets; none switches it off.
+    /// The sockets; an empty list disables the runtime.
     #[serde(deserialize_with = "sockets")]
     pub sockets: Vec<PathBuf>,
 }
@@ -62,11 +62,11 @@ impl Default for Podman {
     }
 }
 
-/// `[containerd]`, for its containers outside Kubernetes.
+/// `[containerd]`: containerd's containers outside of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Containerd {
-    /// Its sockets; none switches it off.
+    /// The sockets; an empty list disables the runtime.
     #[serde(deserialize_with = "sockets")]
     pub sockets: Vec<PathBuf>,
 }
@@ -81,7 +81,7 @@ impl Default for Containerd {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cri {
-    /// Their sockets; none switches them off.
+    /// The sockets; an empty list disables CRI.
     #[serde(deserialize_with = "sockets")]
     pub sockets: Vec<PathBuf>,
 }
@@ -92,13 +92,14 @@ impl Default for Cri {
     }
 }
 
-/// A socket's path. URLs as in `DOCKER_HOST` and relative paths would never be found.
+/// Checks the path of a socket. URLs as in `DOCKER_HOST` and relative paths are rejected because they would never be
+/// found.
 fn checked(path: PathBuf) -> Result<PathBuf, String> {
     if path.is_absolute() {
         return Ok(path);
     }
     Err(match path.to_string_lossy().strip_prefix("unix://") {
-        Some(rest) => format!("{path:?} is a URL: leave out \"unix://\" and write {rest:?}"),
+        Some(rest) => format!("{path:?} is a URL: use the path {rest:?}, without \"unix://\""),
         None => format!("{path:?} is not an absolute path, such as \"/run/docker.sock\""),
     })
 }

@@ -10,18 +10,18 @@ use super::bounded::{Bounded, Millis};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// Most HTTP connections at a time.
+    /// Maximum number of concurrent HTTP connections.
     pub max_connections: Bounded<usize, 1, 4096>,
-    /// How long a client may take to send a request's head.
+    /// Timeout for a client to send the head of a request.
     pub header_timeout_ms: Millis<100, 60_000>,
-    /// How long a client may take without reading anything of a response.
+    /// Timeout for a client that reads nothing of a response.
     pub write_timeout_ms: Millis<100, 300_000>,
-    /// How long a response may take in all.
+    /// Timeout for a whole response.
     pub response_timeout_ms: Millis<100, 600_000>,
-    /// Most bytes of earlier responses that clients have not read yet.
+    /// Maximum number of bytes of earlier responses that clients have not read yet.
     pub max_unread_bytes: Bounded<usize, { 1 << 20 }, { 1 << 30 }>,
-    /// Host names that requests may name beside `localhost` and IP addresses. On a loopback listener all others are
-    /// refused, on others only if there is one here.
+    /// Host names that requests may use in addition to `localhost` and IP addresses. A loopback listener rejects all
+    /// other names; a listener on other addresses does so only if this list is not empty.
     #[serde(deserialize_with = "host_names")]
     pub allowed_hosts: Vec<String>,
 }
@@ -39,7 +39,7 @@ impl Default for Server {
     }
 }
 
-/// Host names as a request's `Host` has them, without a port.
+/// Host names as in a request's `Host` header, without a port.
 fn host_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let plain = |name: &String| {

@@ -1,4 +1,4 @@
-//! A response's body that keeps its connection's place among the busy ones until the last byte is handed to the kernel.
+//! A response body that keeps its connection marked as busy until the last byte has been passed to the kernel.
 
 use std::{
     pin::Pin,
@@ -11,13 +11,13 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::table::Responding;
 
-/// A body whose bytes hold on to the response that they are of.
+/// A body. Each of its chunks holds a reference to the response in progress.
 pub(super) struct HeldBody {
     body: axum::body::Body,
     responding: Arc<Responding>,
 }
 
-/// Bytes of a response that is under way as long as they live.
+/// A chunk of a response. The response is in progress until all of its chunks are dropped.
 struct Held {
     bytes: Bytes,
     _responding: Arc<Responding>,

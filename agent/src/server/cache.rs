@@ -1,8 +1,8 @@
-//! One text per snapshot, view and encoding, made when it is first asked for and shared by all who ask.
+//! The response texts: one per snapshot, view and encoding, made on the first request and shared by all clients.
 //!
-//! Requests that come while it is made wait for it. Making it goes on if the client that asked leaves, so that
-//! clients that come and go cannot pile up work. The text that it replaces stays in memory while clients read it,
-//! within the limit of [`Texts`].
+//! Requests that arrive while a text is being made wait for it. The text is finished even if the client that requested
+//! it disconnects, so that clients that connect and disconnect repeatedly cannot pile up work. The replaced text stays
+//! in memory while clients read it, within the limit of [`Texts`].
 
 use std::{
     io::Write as _,
@@ -25,24 +25,24 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// What can be made of a snapshot.
+/// The kinds of response made from a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     /// Every metric.
     Metrics,
     /// The metrics inherited from cAdvisor.
     Inherited,
-    /// The page for people.
+    /// The status page.
     Page,
 }
 
-/// The texts of the last snapshot that each was asked of.
+/// The most recent text of each view and encoding.
 pub(super) struct Cache {
     shared: Arc<Shared>,
     entries: [Entry; 3],
 }
 
-/// What making a text takes beside the snapshot.
+/// What is needed to make a text, in addition to the snapshot.
 struct Shared {
     registry: Arc<Registry>,
     texts: Arc<Texts>,
@@ -52,22 +52,22 @@ struct Shared {
 /// A text that a response can send.
 pub(super) type Sendable = (Bytes, Option<TextId>);
 
-/// One view.
+/// The texts of one view.
 #[derive(Default)]
 struct Entry {
     plain: Arc<Mutex<Made>>,
     gzip: Arc<Mutex<Made>>,
 }
 
-/// How long a text is kept that nobody asks for.
+/// How long an unused text is kept.
 const KEEP_UNUSED: Duration = Duration::from_secs(45);
 
-/// A text and what it was made of.
+/// A text and the snapshot from which it was made.
 #[derive(Default)]
 struct Made {
-    /// When it was made, for whoever asked.
+    /// When it was made.
     made_at: Option<Instant>,
-    /// The snapshot is kept, so that its address cannot be another's.
+    /// Keeps the snapshot alive, so that no other snapshot can get the same address.
     of: Option<Arc<Snapshot>>,
     bytes: Bytes,
     id: Option<TextId>,
@@ -86,7 +86,7 @@ impl Cache {
         Self { shared: Arc::new(Shared { registry, texts, connections }), entries: Default::default() }
     }
 
-    /// The text of `snapshot`.
+    /// The text of a view, uncompressed.
     pub(super) async fn plain(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
         self.made(&self.entry(view).plain, snapshot, move |text, registry, snapshot| {
             if view == View::Page {
@@ -104,24 +104,24 @@ impl Cache {
         .await
     }
 
-    /// The same, compressed.
+    /// The text of a view, compressed.
     pub(super) async fn gzip(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
         let (plain, _) = self.plain(snapshot, view).await?;
         self.made(&self.entry(view).gzip, snapshot, move |_, _, _| {
-            // Text of this kind shrinks to a tenth or less.
+            // Metrics text compresses to a tenth or less.
             let mut gzip = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
-            gzip.write_all(&plain).context("compress")?;
-            let mut compressed = gzip.finish().context("compress")?;
+            gzip.write_all(&plain).context("compress the response")?;
+            let mut compressed = gzip.finish().context("compress the response")?;
             compressed.shrink_to_fit();
             Ok(compressed.into())
         })
         .await
     }
 
-    /// Forgets the texts of old snapshots that nobody has asked for in a while, and the snapshots with them.
+    /// Drops texts that have not been requested for a while, and their snapshots.
     pub(super) fn forget_unused(&self) {
         for made in self.entries.iter().flat_map(|entry| [&entry.plain, &entry.gzip]) {
-            // One that is being made is in use.
+            // If the lock is taken, the text is being made, so it is in use.
             if let Ok(mut made) = made.try_lock()
                 && made.made_at.is_some_and(|at| at.elapsed() > KEEP_UNUSED)
             {
@@ -152,11 +152,11 @@ impl Cache {
         }
         let snapshot = Arc::clone(snapshot);
         let shared = Arc::clone(&self.shared);
-        // The guard goes along: if this future is dropped, the text is finished and kept all the same.
+        // The task owns the guard, so it finishes and stores the text even if this future is dropped.
         let making = tokio::task::spawn_blocking(move || {
             let started = Instant::now();
             guard.of = None;
-            // Dropped first: its buffer is then used again, unless a client still reads it.
+            // Dropped first so that its buffer can be reused, unless a client still reads it.
             guard.bytes = Bytes::new();
             if let Some(id) = guard.id.take() {
                 shared.connections.cut_readers(&shared.texts.supersede(id));

@@ -1,4 +1,4 @@
-//! One connection, from its first request to its end, within the limits.
+//! Serves one connection within the limits.
 
 use std::{
     convert::Infallible,
@@ -39,10 +39,10 @@ use super::{
 };
 use crate::exposition::registry::Registry;
 
-/// The longest head of a request.
+/// Maximum size of the head of a request.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) router: axum::Router,
@@ -55,18 +55,19 @@ pub(super) struct Shared {
 
 /// Why a connection ends.
 enum End {
-    /// By itself, or within the time that is left when it is too old; `None` if not even then.
+    /// It ended by itself, or during the graceful shutdown; `None` if the graceful shutdown timed out.
     Own(Option<hyper::Result<()>>),
-    /// A response took too long.
+    /// A response exceeded its timeout.
     Overdue,
+    /// It was evicted.
     Evicted(Eviction),
 }
 
-/// Serves a connection until it ends, is cut, or is too old, or until the server ends.
+/// Serves a connection until it ends, is evicted, exceeds a timeout or its maximum age, or the server ends.
 pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
     let Shared { router, options, hosts, registry, mut closing } = shared;
     let _open = Open::new(&registry);
-    // A response is one or few large writes; without it the last part would wait for an acknowledgement.
+    // A response is one or a few large writes. Without TCP_NODELAY, the last part would wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let descriptor = stream.as_raw_fd();
     let mut stream = TimeoutStream::new(stream);
@@ -107,14 +108,14 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // hyper's own panics if the clock shows a time before 1970: see `date`.
+        // hyper panics if the clock is before 1970, so `date` sets the header instead.
         .auto_date_header(false)
         .header_read_timeout(options.header_timeout.min(lifetime))
         .max_buf_size(HEAD_MAX_BYTES)
         .keep_alive(!probes_only)
-        // A client that closes its side after its request still gets the response.
+        // A client that closes its sending side after the request still gets the response.
         .half_close(true)
-        // The shared text goes to the socket as it is; flattened writes would copy it for each client.
+        // Vectored writes send the shared text without copying it for each client.
         .writev(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
@@ -138,11 +139,11 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
     };
     let cut = match end {
         End::Own(Some(Ok(()))) => return,
-        // Kept open for another request, and none came: that is how most connections end.
+        // No further request on a keep-alive connection: the usual end of a connection.
         End::Own(Some(Err(error))) if error.is_timeout() && answered.load(Ordering::Relaxed) => return,
         End::Own(Some(Err(error))) if error.is_timeout() => &registry.request_timeouts,
         End::Own(Some(Err(error))) if !is_write_timeout(&error) => {
-            // Whatever else a client did wrong is its own affair.
+            // All other client errors are not the agent's problem.
             return tracing::debug!("serve a connection: {error}");
         }
         End::Own(_) | End::Overdue => &registry.response_timeouts,
@@ -151,11 +152,11 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
         End::Evicted(Eviction::Unread) => &registry.evicted_unread,
     };
     cut.inc();
-    // SAFETY: the descriptor is that of the stream in `connection`, which is pinned here and not dropped yet.
+    // SAFETY: the descriptor belongs to the stream in `connection`, which is pinned here and not dropped yet.
     socket::reset_on_close(unsafe { BorrowedFd::borrow_raw(descriptor) });
 }
 
-/// Counts a connection for as long as it lives, also where it is cut or panics.
+/// Counts a connection as open until it is dropped, even after a panic.
 struct Open(prometheus::IntGauge);
 
 impl Open {
@@ -171,16 +172,19 @@ impl Drop for Open {
     }
 }
 
-/// The header `Date`; `None` if the clock shows a time that HTTP has no form for.
+/// The header `Date`; `None` if HTTP cannot represent the time.
 fn date(now: SystemTime) -> Option<HeaderValue> {
     const YEAR_10000_S: u64 = 253_402_300_800;
-    #[expect(clippy::disallowed_methods, reason = "no age: whether a timestamp can be written")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "not an age: checks whether the timestamp can be formatted"
+    )]
     let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let expressible = since_1970.as_secs() < YEAR_10000_S;
     expressible.then(|| HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()).flatten()
 }
 
-/// True where the stream's own timer cut the connection.
+/// True if the write timeout of the stream ended the connection.
 fn is_write_timeout(error: &hyper::Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
@@ -193,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_http_has_no_form_for_gives_no_date() {
+    fn a_time_that_http_cannot_represent_gives_no_date() {
         let epoch = SystemTime::UNIX_EPOCH;
         assert_eq!(date(epoch).unwrap(), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert!(date(epoch + Duration::from_secs(253_402_300_799)).is_some());

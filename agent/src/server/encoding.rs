@@ -1,9 +1,8 @@
-//! Which encoding of an answer a client takes.
+//! Content negotiation: whether a client accepts gzip.
 
 use axum::http::{HeaderMap, header::ACCEPT_ENCODING};
 
-/// True where `Accept-Encoding` lets us answer in gzip: it names gzip, or everything, with a weight above 0.
-/// What cannot be read counts as not said.
+/// True if `Accept-Encoding` accepts gzip: it contains gzip or `*` with a weight above 0. Invalid values are ignored.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for value in headers.get_all(ACCEPT_ENCODING) {
@@ -21,7 +20,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// True for `q=0`, `q=0.000` and the like, and for a weight that is no number.
+/// True for `q=0`, `q=0.000` and so on, and for a weight that is not a number.
 fn is_weight_zero(parameter: &str) -> bool {
     let Some((name, weight)) = parameter.split_once('=') else { return false };
     name.trim().eq_ignore_ascii_case("q") && !weight.trim().parse::<f32>().is_ok_and(|weight| weight > 0.0)
@@ -42,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_taken_where_it_is_named_or_anything_is() {
+    fn gzip_is_accepted_if_the_header_contains_gzip_or_a_wildcard() {
         for value in ["gzip", "GZIP", "deflate, gzip", "gzip;q=0.5", "*", "br;q=1, *;q=0.1", "x-gzip"] {
             assert!(takes(&[value]), "{value}");
         }
@@ -50,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_not_taken_where_it_is_refused_or_not_named() {
+    fn gzip_is_not_accepted_if_the_header_rejects_or_omits_it() {
         for value in
             ["", "br", "identity", "gzip;q=0", "gzip; q=0.000, *", "*;q=0", "gzip;q=x", "gzipped", ",;,q=1"]
         {

@@ -1,5 +1,5 @@
-//! Whether snapshots keep coming. Measured on the monotonic clock when they arrive, so that a clock that is
-//! set does not make the agent look well or unwell.
+//! Health and readiness: whether new snapshots arrive. Ages are measured with the monotonic clock, so setting the wall
+//! clock does not change the result.
 
 use std::{
     sync::{
@@ -13,14 +13,14 @@ use tokio::sync::watch;
 
 use crate::snapshot::Snapshot;
 
-/// How many ticks may be missed.
+/// Number of ticks without a snapshot after which the agent is unhealthy.
 const PATIENCE_TICKS: u32 = 10;
 
-/// When the last snapshot came.
+/// When the last snapshot arrived.
 pub(super) struct Health {
     started: Instant,
     patience: Duration,
-    /// Milliseconds from `started` to the last snapshot, plus one; 0 while there was none.
+    /// Milliseconds from `started` to the last snapshot, plus one; 0 before the first.
     last_ms: AtomicU64,
 }
 
@@ -29,13 +29,13 @@ impl Health {
         Self { started: Instant::now(), patience: tick * PATIENCE_TICKS, last_ms: AtomicU64::new(0) }
     }
 
-    /// A snapshot came.
+    /// Records the arrival of a snapshot.
     fn mark(&self) {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.last_ms.store(ms + 1, Ordering::Relaxed);
     }
 
-    /// Well: a snapshot came of late, or the agent has not been up for long enough to have one.
+    /// Health: the last snapshot is recent, or the agent has started too recently to have one.
     pub(super) fn alive(&self) -> Result<(), String> {
         match self.age() {
             None if self.started.elapsed() < self.patience => Ok(()),
@@ -43,12 +43,12 @@ impl Health {
         }
     }
 
-    /// Ready: a snapshot came of late.
+    /// Readiness: the last snapshot is recent.
     pub(super) fn ready(&self) -> Result<(), String> {
         match self.age() {
-            None => Err(format!("no snapshot yet, {:.1?} after the start", self.started.elapsed())),
+            None => Err(format!("no snapshot yet, {:.1?} after the agent started", self.started.elapsed())),
             Some(age) if age >= self.patience => {
-                Err(format!("the last snapshot is {age:.1?} old; at most {:.1?} is well", self.patience))
+                Err(format!("the last snapshot is {age:.1?} old; at most {:.1?} is healthy", self.patience))
             }
             Some(_) => Ok(()),
         }
@@ -60,14 +60,14 @@ impl Health {
     }
 }
 
-/// Marks each snapshot as it comes, for ever.
+/// Records the arrival of every snapshot. Never returns.
 pub(super) async fn watch(health: &Arc<Health>, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
     loop {
         if snapshots.borrow_and_update().is_some() {
             health.mark();
         }
         if snapshots.changed().await.is_err() {
-            // Nobody makes snapshots any more. Health says so when the last one has become old.
+            // The tick has ended. The agent becomes unhealthy when the last snapshot is too old.
             return std::future::pending().await;
         }
     }
@@ -78,20 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_that_has_just_started_is_well_but_not_ready() {
+    fn an_agent_that_has_just_started_is_healthy_but_not_ready() {
         let health = Health::new(Duration::from_secs(1));
         assert_eq!(health.alive(), Ok(()));
         assert!(health.ready().unwrap_err().starts_with("no snapshot yet"));
     }
 
     #[test]
-    fn an_agent_that_never_gets_a_snapshot_becomes_unwell() {
+    fn an_agent_that_never_gets_a_snapshot_becomes_unhealthy() {
         let health = Health::new(Duration::ZERO);
         assert!(health.alive().unwrap_err().starts_with("no snapshot yet"));
     }
 
     #[test]
-    fn a_snapshot_makes_it_well_until_it_is_old() {
+    fn an_agent_is_healthy_until_its_last_snapshot_is_too_old() {
         let health = Health::new(Duration::from_millis(20));
         health.mark();
         assert_eq!(health.ready(), Ok(()));

@@ -1,29 +1,30 @@
-//! Which `Host` a request may name. A browser on this host can be made to send requests to a loopback address under a
-//! foreign name (DNS rebinding), and would then hand the response to that name's page. Such a request names the foreign
-//! host, so names that are not ours are refused. An IP address cannot be rebound and is always accepted. Pure.
+//! Checks the `Host` header, as a protection against DNS rebinding: a web page can make a browser on this host send
+//! requests to a loopback address under the page's own host name, and then read the responses. The `Host` header of
+//! such a request contains the foreign name, so requests with foreign names are rejected. An IP address cannot be
+//! rebound and is always accepted. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::{Request, StatusCode, Version, header::HOST};
 
-/// Which names are accepted.
+/// The accepted host names.
 #[derive(Clone, Debug)]
 pub(super) struct HostPolicy {
-    /// False where any name is: the listener is not a loopback address and no names are configured.
+    /// False if every name is accepted: the listener is not on a loopback address and no names are configured.
     enforced: bool,
     /// Lower-case names, without a port or a trailing dot.
     allowed: Vec<String>,
 }
 
 impl HostPolicy {
-    /// The policy of a listener. Names in `allowed` are accepted beside `localhost` and IP addresses.
+    /// The policy of a listener. Names in `allowed` are accepted in addition to `localhost` and IP addresses.
     pub(super) fn new(listener: Option<SocketAddr>, allowed: &[String]) -> Self {
         let loopback = listener.is_some_and(|listener| listener.ip().is_loopback());
         let allowed: Vec<_> = allowed.iter().map(|name| normalized(name)).collect();
         Self { enforced: loopback || !allowed.is_empty(), allowed }
     }
 
-    /// Why a request is refused, if it is: the status and a text for its sender.
+    /// The status and message of the response if the request is rejected; `None` if it is accepted.
     pub(super) fn refusal<B>(&self, request: &Request<B>) -> Option<(StatusCode, &'static str)> {
         if !self.enforced {
             return None;
@@ -57,12 +58,12 @@ impl HostPolicy {
     }
 }
 
-/// Host names ignore case, and one trailing dot says that they are complete.
+/// Host names are case-insensitive, and may end in a dot if they are fully qualified.
 fn normalized(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-/// `None` where what follows the last colon is no port.
+/// The host without its port; `None` if the part after the last colon is not a port.
 fn without_port(host: &str) -> Option<&str> {
     let end_of_literal = host.rfind(']').map_or(0, |at| at + 1);
     let (name, port) = match host[end_of_literal..].rfind(':') {
@@ -133,14 +134,14 @@ mod tests {
             "[::1]evil",
             "user@localhost",
         ] {
-            // An empty port is allowed by the grammar of URIs.
+            // The grammar of URIs allows an empty port.
             let expected = if host == "127.0.0.1:" { None } else { Some(421) };
             assert_eq!(status(&policy, "/metrics", &[host]), expected, "{host:?}");
         }
     }
 
     #[test]
-    fn every_name_in_a_request_counts() {
+    fn every_host_name_in_a_request_is_checked() {
         let policy = policy(LOOPBACK, &[]);
         assert_eq!(status(&policy, "http://evil/metrics", &["localhost"]), Some(421));
         assert_eq!(status(&policy, "http://localhost/metrics", &["evil"]), Some(421));
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_1_0_may_leave_the_name_out() {
+    fn only_http_1_0_requests_may_omit_the_host() {
         let policy = policy(LOOPBACK, &[]);
         let mut request = request("/metrics", &[]);
         assert_eq!(policy.refusal(&request).unwrap().0, StatusCode::BAD_REQUEST);
@@ -167,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_host_panics_and_only_ours_are_served(host in "\\PC{0,40}", junk in "[a-z0-9.:\\[\\]-]{0,30}") {
+        fn no_host_panics_and_only_our_names_are_served(host in "\\PC{0,40}", junk in "[a-z0-9.:\\[\\]-]{0,30}") {
             let policy = policy(LOOPBACK, &[]);
             for host in [host.as_str(), junk.as_str()] {
                 if policy.allows(host) {
@@ -179,7 +180,7 @@ mod tests {
         }
 
         #[test]
-        fn every_address_is_served(address: IpAddr, port: Option<u16>) {
+        fn every_ip_address_is_served(address: IpAddr, port: Option<u16>) {
             let policy = policy(LOOPBACK, &[]);
             let host = match address { IpAddr::V4(_) => address.to_string(), IpAddr::V6(_) => format!("[{address}]") };
             let host = port.map_or(host.clone(), |port| format!("{host}:{port}"));

@@ -1,5 +1,5 @@
-//! The plain page at `/`: one file, nothing loaded from anywhere, no script. Containers that need attention come first, in
-//! words. All text that comes from containers is escaped.
+//! The status page at `/`: a single file without scripts and external resources. Containers with problems come first,
+//! and their problems are described in words. All text from containers is escaped.
 
 mod escaped;
 mod status;
@@ -11,15 +11,15 @@ use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, identity::Ide
 
 /// Everything up to the title.
 const HEAD: &str = include_str!("page.html");
-/// Stands below the heading in a demonstration.
+/// Shown below the heading in a demonstration.
 const DEMO_BANNER: &str =
     "<p class=made-up><b>Demonstration.</b> GPUs, and the containers that use them, are made up.</p>\n";
-/// Most containers that are listed; who has more uses the metrics.
+/// Maximum number of containers in the table; the metrics contain all of them.
 const ROWS_MAX: usize = 500;
-/// Characters of an id that stand in for a name that cannot be seen.
+/// Number of characters of an ID that replace a name without visible characters.
 const SHORT_ID: usize = 12;
 
-/// The page.
+/// Renders the page.
 pub(super) fn render(snapshot: &Snapshot) -> String {
     let mut page = String::with_capacity(HEAD.len() + 2048 + snapshot.containers.len().min(ROWS_MAX) * 256);
     page.push_str(HEAD);
@@ -41,7 +41,7 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
     page
 }
 
-/// How many containers need attention, of how many; and what the agent itself lacks.
+/// The number of containers with problems, of all running ones; and the collectors that are off.
 fn headline(snapshot: &Snapshot) -> String {
     let sick = snapshot.containers.iter().filter(|row| !row.problems.is_empty()).count();
     let running = snapshot.agent.containers_running;
@@ -57,7 +57,7 @@ fn headline(snapshot: &Snapshot) -> String {
     if !off.is_empty() {
         let _ = writeln!(
             line,
-            "<p class=warn>Collectors off: {}. <code>glassbox check</code> names the reason.</p>",
+            "<p class=warn>Collectors off: {}. Run <code>glassbox check</code> to see why.</p>",
             Escaped(&off.join(", "))
         );
     }
@@ -125,7 +125,7 @@ fn container(page: &mut String, row: &ContainerRow) {
     );
 }
 
-/// The display name, or the beginning of the id if the name has nothing to see.
+/// The display name, or the beginning of the ID if the name has no visible characters.
 fn name(identity: &Identity) -> &str {
     if escaped::is_visible(&identity.container) {
         return &identity.container;

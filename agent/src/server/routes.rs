@@ -1,4 +1,4 @@
-//! What is answered at which path.
+//! The routes and their handlers.
 
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ use crate::{
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// On every answer. Nothing may be loaded, framed or guessed; the page needs its own style only.
+/// Security headers of every response: no external resources, no framing, no content sniffing. The page needs inline
+/// styles only.
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -43,25 +44,25 @@ const SECURITY: [(HeaderName, HeaderValue); 3] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// What the answers are made of.
+/// State shared by all handlers.
 struct Shared {
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     health: Arc<Health>,
     cache: Arc<Cache>,
 }
 
-/// True for the paths that tell whether the agent works.
+/// True for the paths of health and readiness.
 pub(super) fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
 
-/// The response to a request that is refused before its path is looked at.
+/// The response to a request that is rejected before routing.
 pub(super) fn refused((status, reason): (StatusCode, &'static str)) -> Response {
     let content = (CONTENT_TYPE, HeaderValue::from_static(PLAIN));
     (status, SECURITY, [content], reason).into_response()
 }
 
-/// The paths.
+/// Builds the router.
 pub(super) fn router(
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     health: Arc<Health>,
@@ -81,9 +82,9 @@ pub(super) fn router(
             "/readyz",
             get(async |State(shared): State<Arc<Shared>>| state(&shared, shared.health.ready())),
         )
-        .fallback(async || (StatusCode::NOT_FOUND, SECURITY, "nothing is here; see /\n"))
+        .fallback(async || (StatusCode::NOT_FOUND, SECURITY, "not found; see /\n"))
         .method_not_allowed_fallback(async || {
-            (StatusCode::METHOD_NOT_ALLOWED, SECURITY, "only GET and HEAD are answered\n")
+            (StatusCode::METHOD_NOT_ALLOWED, SECURITY, "only GET and HEAD are supported\n")
         })
         .with_state(shared)
 }
@@ -112,8 +113,9 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
     let (bytes, text) = match made {
         Ok(made) => made,
         Err(error) => {
-            tracing::error!("answer with {view:?}: {error:#}");
-            return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "see the agent's log\n").into_response();
+            tracing::error!("cannot make the response {view:?}: {error:#}");
+            return (StatusCode::INTERNAL_SERVER_ERROR, SECURITY, "internal error; see the agent's log\n")
+                .into_response();
         }
     };
     if view == View::Metrics {

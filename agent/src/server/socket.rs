@@ -1,26 +1,25 @@
-//! Two socket options, so that what a client does not read is not kept for it in the kernel either.
+//! Socket options that limit how much unread data the kernel buffers for a client.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-/// The most that the kernel holds of an answer for a client that does not read; the kernel doubles it. Left
-/// alone, it grows to 4 MB per connection.
+/// Size of the send buffer; the kernel doubles it. By default, the buffer grows to 4 MB for a connection whose client
+/// does not read.
 const SEND_BUFFER_BYTES: libc::c_int = 256 * 1024;
 
-/// Bounds the send buffer. Set on a listener, its connections have it, too.
+/// Limits the send buffer. Connections inherit the option from the listener.
 pub(super) fn bound_send_buffer(socket: BorrowedFd<'_>) {
     set(socket, libc::SO_SNDBUF, &SEND_BUFFER_BYTES);
 }
 
-/// Makes the close of a connection its end: what is still unsent is dropped, and the client told so by a
-/// reset.
+/// Makes closing the connection drop all unsent data and send a reset to the client.
 pub(super) fn reset_on_close(socket: BorrowedFd<'_>) {
     set(socket, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 });
 }
 
-/// Failure only leaves the kernel's usual way.
+/// Sets an option. After a failure, the kernel's default stays in effect.
 fn set<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &T) {
     let length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the descriptor is borrowed, so open; `value` is `length` bytes long and lives through the call.
+    // SAFETY: the descriptor is borrowed, so it is open; `value` is `length` bytes long and outlives the call.
     let outcome = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

@@ -1,7 +1,8 @@
-//! The open connections, and which one makes way for another when there are too many:
-//! - the one that has been idle longest; a request that is not complete yet counts as idle;
-//! - if none is idle, the one whose response takes longest, after [`LEAST_RESPONSE_TIME`];
-//! - if there is none either, the new connection may only ask for health, see [`PROBE_CONNECTIONS`].
+//! The open connections. If a new connection exceeds the limit, one is evicted:
+//! - the connection that has been idle longest; a connection with an incomplete request counts as idle;
+//! - if none is idle, the one with the longest-running response, but not before [`LEAST_RESPONSE_TIME`];
+//! - if there is no such response, none is evicted, and the new connection may only request health and readiness, see
+//!   [`PROBE_CONNECTIONS`].
 
 use std::{
     collections::VecDeque,
@@ -13,22 +14,23 @@ use tokio::sync::{Notify, watch};
 
 use super::texts::TextId;
 
-/// Connections beyond the limit that may only ask for health, so that a crowd never makes the agent look dead. When these
-/// are taken, too, the oldest of them makes way.
+/// Number of connections above the limit that may only request health and readiness, so that too many clients never
+/// make the agent look unhealthy. If all of them are in use, the oldest is evicted.
 const PROBE_CONNECTIONS: usize = 8;
-/// How long such a connection may last.
+/// Maximum age of such a connection.
 pub(super) const PROBE_LIFETIME: Duration = Duration::from_secs(2);
-/// A response is not cut for another connection before; most take some milliseconds.
+/// A response is not aborted for another connection before this time has passed. Most responses take a few
+/// milliseconds.
 const LEAST_RESPONSE_TIME: Duration = Duration::from_secs(1);
 
-/// Why a connection is closed before its client or its own limits end it.
+/// Why a connection was evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Eviction {
-    /// It was idle and another one came.
+    /// It was idle, and there was a new connection.
     Idle,
-    /// Its client was slow and another one came.
+    /// Its client was slow, and there was a new connection.
     Slow,
-    /// What its client has not read takes too much memory.
+    /// Its unread response used too much memory.
     Unread,
 }
 
@@ -38,12 +40,12 @@ pub(super) struct Table {
     open: Mutex<Vec<Arc<Connection>>>,
 }
 
-/// What is known of one connection.
+/// The state of one connection.
 pub(super) struct Connection {
-    /// True if it may only ask for health.
+    /// True if it may only request health and readiness.
     pub(super) probes_only: bool,
     progress: Mutex<Progress>,
-    /// When the oldest response under way was begun.
+    /// Start of the oldest response in progress.
     begun: watch::Sender<Option<Instant>>,
     evicted: Mutex<Option<Eviction>>,
     evict: Notify,
@@ -51,7 +53,7 @@ pub(super) struct Connection {
 
 struct Progress {
     idle_since: Instant,
-    /// Responses under way, the oldest first: more than one where requests are pipelined.
+    /// Responses in progress, the oldest first; more than one if requests are pipelined.
     responses: VecDeque<Response>,
     next: u64,
 }
@@ -62,13 +64,13 @@ struct Response {
     text: Option<TextId>,
 }
 
-/// A response under way: it ends when this is dropped.
+/// A response in progress, until it is dropped.
 pub(super) struct Responding {
     connection: Arc<Connection>,
     number: u64,
 }
 
-/// A connection's place in the table, given back when dropped.
+/// The entry of a connection in the table, removed when it is dropped.
 pub(super) struct Place {
     table: Arc<Table>,
     pub(super) connection: Arc<Connection>,
@@ -79,7 +81,7 @@ impl Table {
         Arc::new(Self { max_connections, open: Mutex::default() })
     }
 
-    /// A place for a new connection, for which another one may have been evicted.
+    /// Adds a new connection, and evicts another one if necessary.
     pub(super) fn admit(self: &Arc<Self>) -> Place {
         let mut open = self.open();
         let full = open.iter().filter(|open| !open.probes_only).count() >= self.max_connections;
@@ -93,7 +95,7 @@ impl Table {
         Place { table: Arc::clone(self), connection }
     }
 
-    /// Evicts the connections that send one of these texts.
+    /// Evicts all connections that are sending one of these texts.
     pub(super) fn cut_readers(&self, texts: &[TextId]) {
         if texts.is_empty() {
             return;
@@ -108,7 +110,7 @@ impl Table {
     }
 }
 
-/// False where no connection may be evicted.
+/// Evicts one connection; returns false if none may be evicted.
 fn evict_one(open: &mut Vec<Arc<Connection>>) -> bool {
     let places = || open.iter().enumerate().filter(|(_, open)| !open.probes_only);
     let idle = places().filter_map(|(at, open)| Some((open.idle_since()?, at, Eviction::Idle)));
@@ -138,7 +140,7 @@ impl Connection {
         }
     }
 
-    /// A request has come.
+    /// Records the start of a request.
     pub(super) fn begin(self: &Arc<Self>) -> Responding {
         let number = {
             let mut progress = self.progress();
@@ -151,7 +153,7 @@ impl Connection {
         Responding { connection: Arc::clone(self), number }
     }
 
-    /// Resolves when the connection is to be closed for another one or for memory.
+    /// Resolves when the connection is evicted.
     pub(super) async fn evicted(&self) -> Eviction {
         loop {
             if let Some(reason) = *self.evicted.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -161,7 +163,7 @@ impl Connection {
         }
     }
 
-    /// Resolves when a response has been under way for longer than `limit`.
+    /// Resolves when a response has been in progress for longer than `limit`.
     pub(super) async fn overdue(&self, limit: Duration) {
         let mut begun = self.begun.subscribe();
         loop {
@@ -174,7 +176,7 @@ impl Connection {
             };
             tokio::select! {
                 () = due => return,
-                // The sender is in `self`.
+                // Cannot fail, because `self` owns the sender.
                 _ = begun.changed() => {}
             }
         }
@@ -207,7 +209,7 @@ impl Connection {
 }
 
 impl Responding {
-    /// The response sends this text.
+    /// Records which text the response sends.
     pub(super) fn sends(&self, text: TextId) {
         let mut progress = self.connection.progress();
         let ours = progress.responses.iter_mut().find(|response| response.number == self.number);
@@ -235,11 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_that_was_idle_longest_makes_way() {
+    fn the_connection_that_was_idle_longest_is_evicted() {
         let table = Table::new(3);
         let places: Vec<_> = (0..3).map(|_| table.admit()).collect();
         let busy = places[0].connection.begin();
-        // The second one was idle from its start, the third since its response ended.
+        // The second connection has been idle since its start, the third since the end of its response.
         drop(places[2].connection.begin());
         let new = table.admit();
         assert!(!new.connection.probes_only);
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_are_busy_new_ones_may_ask_for_health_and_the_oldest_of_those_makes_way() {
+    fn when_all_connections_are_busy_new_ones_may_only_request_health_and_the_oldest_of_these_is_evicted() {
         let table = Table::new(2);
         let places: Vec<_> = (0..2).map(|_| table.admit()).collect();
         let _busy: Vec<_> = places.iter().map(|place| place.connection.begin()).collect();
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_takes_long_makes_way() {
+    fn a_connection_with_a_long_running_response_is_evicted() {
         let table = Table::new(1);
         let place = table.admit();
         let _busy = place.connection.begin();

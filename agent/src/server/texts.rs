@@ -1,6 +1,6 @@
-//! Which response texts are in memory. A text is shared by all connections that send it and stays until the last of them
-//! has sent it, also when a newer one has taken its place. The bytes of such superseded texts are limited: beyond the
-//! limit the clients that read the oldest ones are to be disconnected.
+//! Accounts for the response texts in memory. A text is shared by all connections that send it, and stays in memory
+//! until the last of them has sent it, even if a newer text has superseded it. The total size of superseded texts is
+//! limited: above the limit, clients that read the oldest texts must be disconnected.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-/// Tells texts apart; a later text has a larger one.
+/// Identifies a text. IDs increase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TextId(u64);
 
@@ -30,7 +30,7 @@ struct Text {
     superseded: bool,
 }
 
-/// A text, forgotten when the last [`Bytes`] of it is dropped.
+/// A text. It is removed from the accounting when its last [`Bytes`] is dropped.
 struct Owned {
     bytes: Bytes,
     id: TextId,
@@ -50,12 +50,12 @@ impl Drop for Owned {
 }
 
 impl Texts {
-    /// None yet; superseded ones may have `max_superseded_bytes` in all.
+    /// Starts without texts. `max_superseded_bytes` limits the total size of superseded texts.
     pub(super) fn new(max_superseded_bytes: usize) -> Arc<Self> {
         Arc::new(Self { max_superseded_bytes, kept: Mutex::default() })
     }
 
-    /// Accounts for a text for as long as a clone of what is returned lives.
+    /// Adds a text. It is accounted for until all clones of the returned bytes are dropped.
     pub(super) fn keep(self: &Arc<Self>, bytes: Bytes) -> (Bytes, TextId) {
         let id = {
             let mut kept = self.kept();
@@ -67,8 +67,8 @@ impl Texts {
         (Bytes::from_owner(Owned { bytes, id, texts: Arc::clone(self) }), id)
     }
 
-    /// A newer text takes the place of `id`. Returns the texts whose readers must be disconnected to meet the limit, the
-    /// oldest first.
+    /// Marks `id` as superseded by a newer text. Returns the texts whose readers must be disconnected to keep the
+    /// limit, the oldest first.
     pub(super) fn supersede(&self, id: TextId) -> Vec<TextId> {
         let mut kept = self.kept();
         if let Some(text) = kept.by_id.get_mut(&id) {
@@ -88,7 +88,7 @@ impl Texts {
         cut
     }
 
-    // No writer panics between two changes that belong together.
+    // A poisoned lock is used anyway: no writer can panic between two related changes.
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_counts_until_its_last_reader_has_it() {
+    fn a_text_counts_until_its_last_reader_drops_it() {
         let texts = Texts::new(10);
         let (first, first_id) = texts.keep(Bytes::from_static(b"12345678"));
         let reader = first.slice(3..);
@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn without_those_to_be_cut_the_limit_holds(lengths in prop::collection::vec(0usize..50, 0..30)) {
+        fn the_limit_holds_once_the_returned_readers_are_disconnected(lengths in prop::collection::vec(0usize..50, 0..30)) {
             let texts = Texts::new(100);
             let mut held = BTreeMap::new();
             for length in lengths {

@@ -1,46 +1,46 @@
-//! What the agent itself costs and what it could not keep.
+//! Status and cost of the agent, and the data it has lost.
 
 use std::time::Duration;
 
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct AgentUsage {
-    /// True where what is seen was made up to show the agent: nothing that goes out may pass for a real host.
+    /// True in a demonstration, whose GPUs and GPU containers are made up. Every output must be marked as such.
     pub demo: bool,
-    /// The host's name; empty if procfs does not tell.
+    /// The host name; empty if procfs does not provide it.
     pub hostname: String,
-    /// How each collector fared.
+    /// The status of each collector.
     pub collectors: Vec<CollectorStatus>,
-    /// The kernel programs.
+    /// Kernel programs.
     pub programs: Vec<ProgramStatus>,
-    /// Facts lost, by source; the sources are always all present. See [`losses`](super::losses).
+    /// Number of losses by source. All sources are always present. See [`losses`](super::losses).
     pub lost: Vec<(&'static str, u64)>,
-    /// The kernel maps.
+    /// Kernel maps.
     pub maps: Vec<MapStatus>,
-    /// Runtimes that are asked for names, and whether they answer.
+    /// Container runtimes that provide metadata, and whether they are connected.
     pub runtimes: Vec<RuntimeStatus>,
     /// Ticks so far.
     pub ticks: u64,
-    /// Ticks that were left out because the one before took too long.
+    /// Ticks skipped because the previous one took too long.
     pub ticks_skipped: u64,
-    /// How long this tick took, up to the snapshot.
+    /// Duration of this tick, up to the snapshot.
     pub tick_duration: Duration,
-    /// Living containers.
+    /// Containers that have not ended.
     pub containers_running: usize,
-    /// Containers that the agent has begun to track so far.
+    /// Containers discovered so far.
     pub containers_discovered: u64,
     /// Containers that ended so far.
     pub containers_ended: u64,
 }
 
-/// How a collector fared at this tick.
+/// The status of a collector at this tick.
 #[derive(Clone, Debug)]
 pub struct CollectorStatus {
     /// Its name.
     pub name: &'static str,
-    /// True where it started and its last run succeeded for at least one container (or there were none).
+    /// True if it started and its last run succeeded for at least one container, or there were no containers.
     pub up: bool,
-    /// How long it took for all containers.
+    /// Time it took for all containers.
     pub duration: Duration,
     /// Failed readings so far.
     pub errors: u64,
@@ -51,15 +51,15 @@ pub struct CollectorStatus {
 pub struct ProgramStatus {
     /// Its name.
     pub name: &'static str,
-    /// The collector it works for.
+    /// The collector that uses it.
     pub collector: &'static str,
-    /// The hook it uses, such as `tp_btf`.
+    /// The kind of hook it is attached to, such as `tp_btf`.
     pub hook: &'static str,
     /// Whether it is attached.
     pub attached: bool,
-    /// Runs while the kernel measured them. `None` where it never did.
+    /// Runs while run time was measured; `None` if it was never measured.
     pub runs: Option<u64>,
-    /// Time of those runs.
+    /// Total time of these runs.
     pub run_time: Duration,
 }
 
@@ -70,17 +70,17 @@ pub struct MapStatus {
     pub name: &'static str,
     /// Entries in use; `None` for maps whose entries are not claimed one by one.
     pub entries: Option<u64>,
-    /// Entries it can hold.
+    /// Maximum number of entries.
     pub capacity: u64,
-    /// Kernel memory it takes.
+    /// Kernel memory it uses.
     pub memory_bytes: u64,
 }
 
 /// One container runtime.
 #[derive(Clone, Debug)]
 pub struct RuntimeStatus {
-    /// Its name, as in the label `runtime`.
+    /// Its name: the value of the label `runtime`.
     pub runtime: &'static str,
-    /// Whether its socket answers.
+    /// Whether the agent is connected to its socket.
     pub connected: bool,
 }

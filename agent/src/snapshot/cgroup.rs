@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-/// What the cgroup files say of one container. `None` is what this kernel or hierarchy does not tell.
+/// Values from the cgroup files of one container. A value is `None` if this kernel or hierarchy does not provide it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CgroupUsage {
     /// Time on CPU and throttling.
     pub cpu: CpuUsage,
     /// Memory.
     pub memory: MemoryUsage,
-    /// Block I/O, by device; empty where it has done none, or where the kernel does not tell.
+    /// Block I/O by device; empty if there was none or the kernel does not report it.
     pub devices: Vec<DeviceIo>,
-    /// Time lost for want of something.
+    /// Pressure stall information.
     pub pressure: Pressures,
     /// Processes and threads.
     pub processes: Processes,
@@ -19,11 +19,11 @@ pub struct CgroupUsage {
     pub huge_pages: Vec<HugePages>,
     /// Pages by NUMA node; empty unless `cgroup.numa` is on.
     pub numa_pages: Vec<NumaPages>,
-    /// What it may use.
+    /// Limits and reservations.
     pub limits: Limits,
 }
 
-/// CPU time since the cgroup was made.
+/// CPU time since the cgroup was created.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CpuUsage {
     /// All CPU time, ns.
@@ -32,24 +32,24 @@ pub struct CpuUsage {
     pub user_ns: Option<u64>,
     /// CPU time in the kernel, ns.
     pub system_ns: Option<u64>,
-    /// CFS periods that elapsed while it was runnable; only with a quota.
+    /// CFS periods in which the cgroup was runnable; only with a quota.
     pub periods: Option<u64>,
-    /// Periods in which it used up its quota.
+    /// Periods in which the quota was used up.
     pub throttled_periods: Option<u64>,
-    /// Time for which it was throttled, ns.
+    /// Time throttled, ns.
     pub throttled_ns: Option<u64>,
-    /// Periods in which it used quota saved up before.
+    /// Periods in which quota accumulated in earlier periods was used (burst).
     pub burst_periods: Option<u64>,
-    /// Time on CPU beyond the quota, out of what was saved up, ns.
+    /// CPU time above the quota, from accumulated quota, ns.
     pub burst_ns: Option<u64>,
 }
 
-/// Memory, in bytes unless said otherwise.
+/// Memory.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemoryUsage {
-    /// Everything charged to it, page cache included.
+    /// All memory charged to the cgroup, including page cache.
     pub usage_bytes: Option<u64>,
-    /// `usage` without the inactive file cache; what the OOM killer looks at.
+    /// `usage` without the inactive file cache.
     pub working_set_bytes: Option<u64>,
     /// Anonymous memory.
     pub rss_bytes: Option<u64>,
@@ -67,40 +67,40 @@ pub struct MemoryUsage {
     pub active_file_bytes: Option<u64>,
     /// Inactive file cache.
     pub inactive_file_bytes: Option<u64>,
-    /// Times that usage hit the limit.
+    /// Number of times that usage reached the limit.
     pub failcnt: Option<u64>,
-    /// Page faults of the cgroup itself (v1) or with its descendants (v2).
+    /// Page faults: of the cgroup alone (v1), or including descendants (v2).
     pub page_faults: Option<u64>,
-    /// Page faults with its descendants.
+    /// Page faults, including descendants.
     pub hierarchy_page_faults: Option<u64>,
-    /// Major page faults of the cgroup itself (v1) or with its descendants (v2).
+    /// Major page faults: of the cgroup alone (v1), or including descendants (v2).
     pub major_page_faults: Option<u64>,
-    /// Major page faults with its descendants.
+    /// Major page faults, including descendants.
     pub hierarchy_major_page_faults: Option<u64>,
-    /// Times that it went over `memory.high` and was slowed down.
+    /// Number of times that usage exceeded `memory.high` and tasks were throttled.
     pub high_events: Option<u64>,
-    /// Times that it was about to go over `memory.max`.
+    /// Number of times that usage was about to exceed `memory.max`.
     pub max_events: Option<u64>,
-    /// Page cache that is yet to be written back.
+    /// Dirty page cache, not yet written back.
     pub file_dirty_bytes: Option<u64>,
-    /// Page cache that is being written back.
+    /// Page cache under writeback.
     pub file_writeback_bytes: Option<u64>,
-    /// Pages that reclaim looked at.
+    /// Pages scanned by reclaim.
     pub scanned_pages: Option<u64>,
-    /// Pages that reclaim took.
+    /// Pages reclaimed.
     pub stolen_pages: Option<u64>,
-    /// Pages of files that were reclaimed and wanted again soon.
+    /// Refaults of file pages that were recently reclaimed.
     pub file_refaults: Option<u64>,
-    /// Anonymous pages that were swapped out and wanted again soon.
+    /// Refaults of anonymous pages that were recently swapped out.
     pub anonymous_refaults: Option<u64>,
 }
 
-/// Block I/O on one device since the cgroup first used it.
+/// Block I/O on one device since the cgroup first used the device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceIo {
-    /// Its numbers, major and minor.
+    /// Major and minor number of the device.
     pub number: (u32, u32),
-    /// Its name below `/dev`, with that, else its numbers as `8:0`.
+    /// Path of the device, such as `/dev/vda`; without a name, its numbers, such as `8:0`.
     pub name: Arc<str>,
     /// Bytes read.
     pub read_bytes: Option<u64>,
@@ -110,57 +110,57 @@ pub struct DeviceIo {
     pub reads: Option<u64>,
     /// Write requests.
     pub writes: Option<u64>,
-    /// Device time used, by the I/O cost model, µs.
+    /// Device time used according to the I/O cost model, µs.
     pub cost_usage_us: Option<u64>,
-    /// Time that requests waited for their share, µs.
+    /// Time that requests waited for budget, µs.
     pub cost_wait_us: Option<u64>,
-    /// Device time taken in advance, µs.
+    /// Time in debt: device time was used before it was available, µs.
     pub cost_indebt_us: Option<u64>,
-    /// Time for which tasks were held back for what was taken in advance, µs.
+    /// Time that tasks were delayed to pay off debt, µs.
     pub cost_indelay_us: Option<u64>,
 }
 
-/// Pressure stall information, by what was wanting.
+/// Pressure stall information, by resource.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pressures {
-    /// A CPU.
+    /// CPU.
     pub cpu: Pressure,
     /// Memory.
     pub memory: Pressure,
-    /// A block device.
+    /// Block I/O.
     pub io: Pressure,
 }
 
-/// Time lost for want of one thing, since the cgroup was made.
+/// Time stalled on one resource since the cgroup was created.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pressure {
-    /// Time for which at least one task waited, µs.
+    /// Time in which at least one task was stalled, µs.
     pub waiting_us: Option<u64>,
-    /// Time for which all tasks waited at once, µs.
+    /// Time in which all tasks were stalled at the same time, µs.
     pub stalled_us: Option<u64>,
 }
 
 /// Processes and threads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Processes {
-    /// Processes of the cgroup itself.
+    /// Processes of the cgroup, without nested cgroups.
     pub processes: Option<u64>,
-    /// Threads, with those of nested cgroups.
+    /// Threads, including those of nested cgroups.
     pub threads: Option<u64>,
-    /// The limit on threads; 0 where unlimited, as cAdvisor has it.
+    /// The limit on threads; 0 if unlimited, as in cAdvisor.
     pub threads_max: Option<u64>,
 }
 
 /// Huge pages of one size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HugePages {
-    /// The size of a page as the kernel writes it, such as `2MB`.
+    /// The page size as the kernel writes it, such as `2MB`.
     pub page_size: &'static str,
-    /// In use.
+    /// Current usage.
     pub usage_bytes: Option<u64>,
-    /// The most that was in use.
+    /// The highest usage so far.
     pub max_usage_bytes: Option<u64>,
-    /// Times that the limit was hit.
+    /// Number of times that usage reached the limit.
     pub failcnt: Option<u64>,
 }
 
@@ -169,27 +169,27 @@ pub struct HugePages {
 pub struct NumaPages {
     /// `file`, `anon` or `unevictable`.
     pub kind: &'static str,
-    /// `container`, or `hierarchy` with nested cgroups.
+    /// `container`, or `hierarchy` if nested cgroups are included.
     pub scope: &'static str,
     /// The node.
     pub node: u32,
-    /// Pages.
+    /// Number of pages.
     pub pages: u64,
 }
 
-/// What the container may use.
+/// Limits and reservations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// CFS period, µs.
     pub cpu_period_us: Option<u64>,
     /// CFS quota per period, µs; `None` without a quota.
     pub cpu_quota_us: Option<u64>,
-    /// CPU shares, in v1's scale (1024 is the default of one container).
+    /// CPU shares, on the scale of cgroup v1 (the default is 1024).
     pub cpu_shares: Option<u64>,
-    /// Memory limit; 0 where unlimited, as cAdvisor has it.
+    /// Memory limit; 0 if unlimited, as in cAdvisor.
     pub memory_limit_bytes: Option<u64>,
-    /// Memory that reclaim leaves it; 0 where none is reserved.
+    /// Memory protected from reclaim; 0 if none is.
     pub memory_reservation_bytes: Option<u64>,
-    /// Swap limit (v1: memory and swap); 0 where unlimited.
+    /// Swap limit (v1: limit of memory and swap together); 0 if unlimited.
     pub memory_swap_limit_bytes: Option<u64>,
 }

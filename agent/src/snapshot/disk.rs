@@ -1,28 +1,28 @@
-//! What containers keep on disk.
+//! Disk usage of containers.
 
 use std::{sync::Arc, time::Duration};
 
-/// A container's writable layer: the files that are its own, not its image's and not its volumes'.
+/// A container's writable layer: its own files, without those of the image and of volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// The block device that the layer is on, as `/dev/vda`; its numbers where it has no name, empty where it is not known.
+    /// The block device of the layer, such as `/dev/vda`; its numbers if it has no name, empty if it is unknown.
     pub device: Arc<str>,
-    /// Disk space that it takes, in bytes; `None` where only its limit is known.
+    /// Disk space used, in bytes; `None` if only the limit is known.
     pub used_bytes: Option<u64>,
-    /// The most that it may take, in bytes; `None` where it has no limit of its own.
+    /// Limit, in bytes; `None` if the layer has no limit of its own.
     pub limit_bytes: Option<u64>,
-    /// Who told what it takes; where that is not known, who told its limit.
+    /// The source of `used_bytes`, or of `limit_bytes` if the usage is unknown.
     pub source: DiskSource,
 }
 
-/// Who knows how large a layer is.
+/// The source of a layer's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskSource {
-    /// The filesystem, which keeps account of the layer's project.
+    /// The project quota of the filesystem.
     ProjectQuota,
-    /// The runtime, by CRI.
+    /// The runtime, through CRI.
     Runtime,
-    /// The agent, which looked at every file.
+    /// The agent, by walking through all files.
     Walk,
 }
 
@@ -38,11 +38,11 @@ impl DiskSource {
     }
 }
 
-/// How the reading of writable layers fares.
+/// Status of the rounds over the writable layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskReading {
     /// Age of the last round; `None` before the first.
     pub age: Option<Duration>,
-    /// How long it took.
+    /// Duration of the last round.
     pub duration: Option<Duration>,
 }

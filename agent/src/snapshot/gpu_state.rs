@@ -1,24 +1,24 @@
-//! What a container is doing with its GPUs, in one word.
+//! The GPU state of a container.
 
-/// The states, as the label `state` shows them.
+/// The states: the values of the label `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuState {
-    /// A call to the driver has been under way for long, and no other has ended since.
+    /// Calls to the driver are in flight, and none has started or ended for a long time.
     StuckInDriver,
-    /// The driver never gave it anything, nor does NVML see it.
+    /// The driver has never allocated GPU resources for the container, and NVML does not report it on a GPU.
     NoGpu,
-    /// A GPU works for it.
+    /// A GPU runs work of the container.
     Busy,
-    /// No GPU works for it, and its threads wait for a CPU more than they run.
+    /// No GPU runs work of the container, and its threads wait for CPUs longer than they run.
     WaitingForCpu,
-    /// No GPU works for it yet: it makes its context, or fills GPU memory.
+    /// No GPU runs work of the container yet: it creates its context or fills GPU memory.
     Loading,
-    /// It could work, and does not: what it holds of GPU memory is of no use to anyone.
+    /// No GPU runs work of the container, although it has a context or GPU memory.
     Idle,
 }
 
 impl GpuState {
-    /// All, in the order in which they are asked for: the first that applies is the state.
+    /// All states, in the order of evaluation: the first one that applies is the state.
     pub const ALL: [Self; 6] =
         [Self::StuckInDriver, Self::NoGpu, Self::Busy, Self::WaitingForCpu, Self::Loading, Self::Idle];
 

@@ -1,4 +1,4 @@
-//! What is known of the host as a whole rather than of one container.
+//! Data about the host as a whole.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use super::{
 /// The host at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// The GPUs, by index.
+    /// GPUs, by index.
     pub gpus: Vec<Gpu>,
-    /// NVML; `None` where its collector is off.
+    /// Status of NVML; `None` if its collector is off.
     pub nvml: Option<NvmlUsage>,
-    /// How the reading of writable layers fares; `None` where its collector is off.
+    /// Status of the rounds over the writable layers; `None` if the collector is off.
     pub disk: Option<DiskReading>,
-    /// The machine; `None` where its collector is off.
+    /// The machine; `None` if the collector is off.
     pub machine: Option<Arc<Machine>>,
-    /// The NVIDIA driver; `None` without one, or if its collector is off.
+    /// The NVIDIA driver; `None` without a driver, or if the collector is off.
     pub nvidia_driver: Option<DriverInfo>,
-    /// How far calls to it are seen; `None` if its collector is off.
+    /// How completely calls to the driver are traced; `None` if the collector is off.
     pub nvidia_tracing: Option<DriverTracing>,
-    /// Xid errors as the driver reported them to the kernel; `None` where the programs are not told of them.
+    /// Xid errors as the driver reported them to the kernel; `None` if no hook reports them to the programs.
     pub reported_xids: Option<Vec<ReportedXids>>,
-    /// GPUs that NVML does not report: their PCI addresses and Xid errors, and nothing else.
+    /// GPUs that NVML does not report: only their PCI addresses and Xid errors are known.
     pub stray_gpus: Vec<Gpu>,
 }

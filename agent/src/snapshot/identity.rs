@@ -1,8 +1,8 @@
-//! Which container this is: its id, its names and what made it.
+//! The identity of a container: ID, names, labels and runtime.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-/// What made the container, as far as its cgroup path or a runtime tells.
+/// The runtime that created the container, according to its cgroup path or a runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Runtime {
     /// Docker Engine.
@@ -13,7 +13,7 @@ pub enum Runtime {
     CriO,
     /// Podman.
     Podman,
-    /// A container id in the path, but no sign of who made it.
+    /// The path contains a container ID, but nothing identifies the runtime.
     #[default]
     Unknown,
 }
@@ -32,30 +32,31 @@ impl Runtime {
     }
 }
 
-/// Who a container is. Everything but `id`, `cgroup_path` and `runtime` may be unknown (empty or `None`). All strings
-/// come from outside and may hold anything; the exposition escapes them.
+/// The identity of a container. All fields except `id`, `cgroup_path` and `runtime` may be unknown (empty or `None`).
+/// All strings are untrusted input and may contain any character; the exposition escapes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The runtime's id, usually 64 hexadecimal digits.
+    /// The runtime's ID, usually 64 hexadecimal digits.
     pub id: String,
     /// Path of the cgroup within its hierarchy, with a leading slash: cAdvisor's label `id`.
     pub cgroup_path: String,
     /// ID of the container in which this one runs, as with Docker in Docker or a Kubernetes node in a container.
     pub parent_id: Option<String>,
-    /// What made it.
+    /// The runtime that created it.
     pub runtime: Runtime,
-    /// The runtime's name for it, without a leading slash: cAdvisor's label `name`. Empty where unknown.
+    /// The runtime's name for it, without a leading slash: cAdvisor's label `name`. Empty if unknown.
     pub name: String,
-    /// The image as the user wrote it. Empty where unknown.
+    /// The image as the user specified it. Empty if unknown.
     pub image: String,
-    /// The display name, unique among living containers of this host: the label `container`. See [`containers::naming`](crate::containers::naming).
+    /// The display name, unique among the running containers of this host: the label `container`. See
+    /// [`containers::naming`](crate::containers::naming).
     pub container: String,
     /// Kubernetes namespace.
     pub namespace: Option<String>,
     /// Kubernetes pod.
     pub pod: Option<String>,
-    /// The runtime's labels, those that the configuration lets through.
+    /// The runtime's labels that `containers.labels` selects.
     pub labels: BTreeMap<String, String>,
-    /// When its main process was started, by the runtime, else when its cgroup was made.
+    /// When the runtime started its main process; if that is unknown, when its cgroup was created.
     pub started_at: Option<SystemTime>,
 }

@@ -1,21 +1,21 @@
-//! How a container fares: what it is doing, how its last run ended, whether it is well.
+//! The status of a container: its state, the exit of its last run, its health.
 
 use std::time::SystemTime;
 
-/// What a container is doing, in Docker's words.
+/// The state of a container, in Docker's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Made, and not started yet.
+    /// Created and not started yet.
     Created,
-    /// Its processes run.
+    /// Its processes are running.
     Running,
     /// Its processes are frozen.
     Paused,
-    /// It has ended, and the runtime is about to start it again.
+    /// It has exited, and the runtime is about to restart it.
     Restarting,
-    /// It has ended.
+    /// It has exited.
     Exited,
-    /// It has ended, and the runtime could not take it away.
+    /// It has exited, and the runtime could not remove it.
     Dead,
 }
 
@@ -23,7 +23,7 @@ impl State {
     /// Every state.
     pub const ALL: [Self; 6] =
         [Self::Created, Self::Running, Self::Paused, Self::Restarting, Self::Exited, Self::Dead];
-    /// Those that are known of a container without a runtime.
+    /// The states that the cgroup alone reveals, if no runtime reports one.
     pub const OF_CGROUP: [Self; 2] = [Self::Running, Self::Exited];
 
     /// The value of the label `state`.
@@ -40,24 +40,24 @@ impl State {
     }
 }
 
-/// What a container's health check says.
+/// The result of a container's health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// There is none.
+    /// The container has no health check.
     Unchecked,
-    /// It has not passed or failed yet.
+    /// The health check has neither passed nor failed yet.
     Starting,
-    /// It passed.
+    /// The health check passed.
     Healthy,
-    /// It failed too often.
+    /// The health check failed too many times in a row.
     Unhealthy,
 }
 
 impl Health {
-    /// The answers that a health check gives.
+    /// The results that a health check can have.
     pub const CHECKED: [Self; 3] = [Self::Starting, Self::Healthy, Self::Unhealthy];
 
-    /// The value of the label `status`; Docker's word.
+    /// The value of the label `status`, in Docker's terms.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -69,16 +69,16 @@ impl Health {
     }
 }
 
-/// Why a run ended.
+/// Why a container exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
-    /// With code 0.
+    /// Exit code 0.
     Completed,
-    /// With another code.
+    /// Another exit code.
     Error,
-    /// The kernel killed it because memory ran out.
+    /// The OOM killer killed it.
     OomKilled,
-    /// By this signal.
+    /// This signal terminated it.
     Signal(&'static str),
 }
 
@@ -95,30 +95,31 @@ impl ExitReason {
     }
 }
 
-/// The end of a container's last run. It may run again since.
+/// The exit of a container's last run. The container may be running again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastExit {
-    /// When that was.
+    /// Time of the exit.
     pub at: SystemTime,
-    /// Its main process' exit code, as runtimes give it: 128 and the number of the signal where one ended it.
+    /// Exit code of the main process as runtimes report it: 128 plus the signal number if a signal terminated it.
     pub code: Option<u32>,
-    /// Why, as far as known.
+    /// The reason, if it is known.
     pub reason: Option<ExitReason>,
 }
 
-/// What is known of a container's life.
+/// The status of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// What it is doing; `None` before anything was asked.
+    /// Its state; `None` before the first query.
     pub state: Option<State>,
-    /// True where a runtime tells the state, so that it may be any; else its cgroup is there or is not.
+    /// True if a runtime reports the state. Otherwise the state only reflects whether the cgroup exists, see
+    /// [`State::OF_CGROUP`].
     pub told: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Option<SystemTime>,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: Option<u64>,
-    /// How its last run ended, as long as that is recent.
+    /// The exit of its last run, while that is recent.
     pub last_exit: Option<LastExit>,
-    /// What its health check says; `None` where it is not known whether there is one.
+    /// Result of its health check; `None` if it is unknown whether the container has one.
     pub health: Option<Health>,
 }

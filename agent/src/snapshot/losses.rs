@@ -1,19 +1,19 @@
-//! What the agent and its kernel programs can fail to keep: one row per source, for the metrics, the log and
-//! docs/metrics.md. A test compares the rows with the sources that the agent really counts.
+//! The ways in which the agent and its kernel programs can lose data: one row per source, for the metrics, the log and
+//! docs/metrics.md. A test compares the rows with the sources that the agent counts.
 
-/// How bad it is.
+/// The severity of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Values are too low, or containers or events are missing, until something is done.
+    /// Values are too low, or containers or events are missing, until the cause is removed.
     Loss,
-    /// The agent recovers by itself; values of a moment may be missing or late.
+    /// The agent recovers by itself; some values may be missing or late for a moment.
     Passing,
-    /// Single measurements are less precise than others. Normal on a busy host; not an error.
+    /// Some measurements are less precise. Normal on a busy host; not an error.
     Imprecision,
 }
 
 impl Severity {
-    /// As the documentation says it.
+    /// The name in the documentation.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Severity {
 pub struct Source {
     /// The value of the label `source`.
     pub name: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// What one event means.
     pub meaning: &'static str,
@@ -42,74 +42,75 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "cgroup_slots",
         severity: Severity::Loss,
-        meaning: "A container started without kernel counters: every slot was held, or containers within one \
-                  container held half of them. It has no scheduler, driver or host network metrics until a slot is \
+        meaning: "A container started without kernel counters: all slots were in use, or the containers inside one \
+                  container used half of them. It has no scheduler, driver or host network metrics until a slot is \
                   free.",
         remedy: "Raise `containers.max`. The container gets a slot as soon as one is free.",
     },
     Source {
         name: "cgroup_table",
         severity: Severity::Loss,
-        meaning: "A cgroup nested in a container was not entered into the cgroup table: the container has more than \
-                  its share of nested cgroups, or the bucket was full. What runs in that cgroup is missing from the \
-                  kernel counters of its container; cgroup metrics are complete.",
+        meaning: "A cgroup nested in a container was not added to the cgroup table: the container has more than its \
+                  share of nested cgroups, or the hash bucket was full. Processes in that cgroup are missing from the \
+                  kernel counters of the container; cgroup metrics are complete.",
         remedy: "Raise `containers.max`; the table grows with it.",
     },
     Source {
         name: "cgroup_events",
         severity: Severity::Passing,
         meaning: "A container start or exit event was dropped because the ring buffer was full. The next walk through \
-                  the cgroup tree, at most one tick later, finds what changed; a container that lived only meanwhile \
-                  is missed.",
-        remedy: "None if rare. Otherwise find what makes and removes hundreds of cgroups per second.",
+                  the cgroup tree, at most one tick later, finds the changes; a container that started and ended in \
+                  between is missed.",
+        remedy: "None if rare. Otherwise find the program that creates and removes hundreds of cgroups per second.",
     },
     Source {
         name: "cgroup_walk",
         severity: Severity::Loss,
-        meaning: "A walk through the cgroup tree stopped at 65,536 cgroups or at 64 levels. Containers beyond that are \
-                  only known from their start events.",
-        remedy: "Find what makes so many cgroups and remove them.",
+        meaning: "A walk through the cgroup tree stopped at 65,536 cgroups or 64 levels. Containers beyond this limit \
+                  are only discovered by their start events.",
+        remedy: "Find the program that creates so many cgroups, and remove them.",
     },
     Source {
         name: "ended_containers",
         severity: Severity::Loss,
-        meaning: "An ended container was dropped before a scraper had its final counters, because more than \
-                  4 × `containers.max` were kept.",
+        meaning: "An ended container was dropped before its final counters were scraped, because more than \
+                  4 × `containers.max` ended containers were kept.",
         remedy: "Raise `containers.max`, or scrape more often.",
     },
     Source {
         name: "scheduler_unqueued",
         severity: Severity::Imprecision,
-        meaning: "A task got a CPU and the kernel had not noted since when it was waiting, as after a migration by \
-                  another scheduling class. The wait is not in the histogram.",
+        meaning: "A task got a CPU, but the kernel had not recorded when it was queued, for example after a migration \
+                  by another scheduling class. The wait is not in the histogram.",
         remedy: "None needed.",
     },
     Source {
         name: "scheduler_waits",
         severity: Severity::Imprecision,
-        meaning: "A task had waited on two CPUs, and only the wait on the last one was counted, because the entry of \
-                  the direct-mapped array with the first part belonged to another task by then.",
+        meaning: "A task waited on two CPUs, and only the wait on the second one was counted, because another task \
+                  had taken over the entry of the direct-mapped array that held the first part.",
         remedy: "None needed.",
     },
     Source {
         name: "nvidia_calls",
         severity: Severity::Loss,
-        meaning: "A call to the NVIDIA driver was lost between its start and its end: its entry of the direct-mapped \
-                  array was taken by another thread, or its end was never seen. It is missing from the ioctl counters.",
-        remedy: "Give the agent write access to tracefs, so that the limit on concurrent returns can be raised.",
+        meaning: "A call to the NVIDIA driver was lost between its start and its end: another thread took over its \
+                  entry of the direct-mapped array, or its end was not traced. The call is missing from the ioctl \
+                  counters.",
+        remedy: "Give the agent write access to tracefs, so that it can raise the limit on concurrent kretprobes.",
     },
     Source {
         name: "nvidia_commands",
         severity: Severity::Loss,
         meaning: "The map of driver commands or failures was full, so a new combination of container, device and \
                   command was not counted.",
-        remedy: "Restart the agent to empty the map; report it as a bug if it happens again.",
+        remedy: "Restart the agent to clear the map; report a bug if it happens again.",
     },
     Source {
         name: "nvidia_polls",
         severity: Severity::Passing,
-        meaning: "A wait in poll(2) for the NVIDIA driver may not have been counted: its entry of the direct-mapped \
-                  array was taken by another thread.",
+        meaning: "A wait in poll(2) for the NVIDIA driver may not have been counted, because another thread took over \
+                  its entry of the direct-mapped array.",
         remedy: "None if rare.",
     },
     Source {
@@ -117,22 +118,22 @@ pub const SOURCES: &[Source] = &[
         severity: Severity::Loss,
         meaning: "The map of Xid errors was full (512 combinations of GPU and Xid), so a new combination was not \
                   counted.",
-        remedy: "Restart the agent after the GPUs are repaired; the kernel log has every Xid.",
+        remedy: "Restart the agent after the GPUs are repaired; the kernel log contains every Xid error.",
     },
     Source {
         name: "nvidia_attach",
         severity: Severity::Loss,
-        meaning: "A module of the NVIDIA driver was in use before its calls were traced, so some of the first calls are \
-                  missing from the ioctl counters, or counted without their command and status if the driver's \
-                  release was not known yet. Counted once per module and load; the log has the length of the window.",
+        meaning: "A module of the NVIDIA driver was in use before its calls were traced. Some of the first calls are \
+                  missing from the ioctl counters, or counted without command and status if the driver's release was \
+                  not known yet. Counted once per module and load; the log contains the length of the window.",
         remedy: "Give the agent write access to tracefs, and start it after the driver is loaded.",
     },
     Source {
         name: "disk_walks",
         severity: Severity::Loss,
-        meaning: "The walk through a writable layer was given up: too many files, or directories too deep. The size of \
-                  the layer is missing. Only with `disk.walk`.",
-        remedy: "Give layers a project quota, whose account needs no walk.",
+        meaning: "The walk through a writable layer was aborted: too many files, or directories nested too deeply. The \
+                  size of the layer is missing. Only with `disk.walk`.",
+        remedy: "Use project quotas for the layers; reading a quota needs no walk.",
     },
 ];
 
@@ -142,7 +143,7 @@ pub fn source(name: &str) -> Option<&'static Source> {
     SOURCES.iter().find(|source| source.name == name)
 }
 
-/// True if the source is counted as imprecision, not as loss.
+/// True if the source is an imprecision, not a loss.
 #[must_use]
 pub fn is_imprecision(name: &str) -> bool {
     source(name).is_some_and(|source| source.severity == Severity::Imprecision)

@@ -1,25 +1,25 @@
 //! The host that the agent runs on.
 
-/// What the host is, and what it has. Empty or `None` is unknown.
+/// Properties of the host. An unknown value is empty or `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// The installation's id.
+    /// ID of the installation.
     pub machine_id: String,
-    /// The board's id, which the firmware gives.
+    /// ID of the system board, from the firmware.
     pub system_uuid: String,
-    /// An id of this boot.
+    /// ID of this boot.
     pub boot_id: String,
-    /// The release of the kernel.
+    /// Kernel release.
     pub kernel: String,
-    /// The operating system's name for people.
+    /// Name of the operating system.
     pub os: String,
     /// Logical CPUs that are online.
     pub logical_cpus: Option<u64>,
     /// Cores that are online.
     pub cores: Option<u64>,
-    /// Processor packages with CPUs that are online.
+    /// Processor packages with online CPUs.
     pub sockets: Option<u64>,
-    /// Memory that the kernel has for all, in bytes.
+    /// Usable memory, in bytes.
     pub memory_bytes: Option<u64>,
     /// Swap space, in bytes.
     pub swap_bytes: Option<u64>,

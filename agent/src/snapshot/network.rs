@@ -1,8 +1,8 @@
-//! Interfaces of a container's own network namespace, and traffic of one that shares the host's.
+//! Interfaces of a container's own network namespace, and traffic of a container on the host network.
 
 pub use glassbox_ebpf::host_network::HostNetworkCounters;
 
-/// One interface, since it was made.
+/// Counters of one interface since it was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceCounters {
     /// Its name inside the container.
@@ -19,8 +19,8 @@ pub struct InterfaceCounters {
     pub transmit_bytes: u64,
     /// Packets sent.
     pub transmit_packets: u64,
-    /// Packets dropped on sending.
+    /// Packets dropped on transmit.
     pub transmit_dropped: u64,
-    /// Errors on sending.
+    /// Errors on transmit.
     pub transmit_errors: u64,
 }

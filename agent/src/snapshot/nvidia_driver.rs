@@ -1,4 +1,4 @@
-//! What a container asked of the NVIDIA driver, and what became of it.
+//! A container's calls to the NVIDIA driver, and their results.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -15,15 +15,15 @@ pub struct DriverUsage {
     pub commands: Vec<CommandUsage>,
     /// Failed calls by command and reason.
     pub failures: Vec<FailureCount>,
-    /// How long it waited in poll(2) for the driver, by `ctl` or `gpu`.
+    /// Waits in poll(2) for the driver, by device: `ctl` or `gpu`.
     pub polls: Vec<(&'static str, Histogram)>,
-    /// What the calls meant.
+    /// Counters of decoded calls: allocations, contexts, channels and others.
     pub counters: DriverCounters,
-    /// Calls that have begun and not ended.
+    /// Calls in flight.
     pub in_flight: u64,
-    /// Since when no call has ended; `None` where none is in flight.
+    /// Time since a call last started or ended; `None` if no call is in flight.
     pub waiting: Option<Duration>,
-    /// The start of the process that made a context last.
+    /// The start-up of the process that most recently created a context.
     pub cold_start: Option<ColdStart>,
 }
 
@@ -32,9 +32,9 @@ pub struct DriverUsage {
 pub struct CommandUsage {
     /// `ctl`, `gpu`, `uvm` or `other`.
     pub device: &'static str,
-    /// Its name, with the group of what it controls or allocates.
+    /// Name of the command, with the group of the object that it controls or allocates.
     pub command: Cow<'static, str>,
-    /// How long the calls took.
+    /// Durations of the calls.
     pub durations: Histogram,
 }
 
@@ -45,13 +45,13 @@ pub struct FailureCount {
     pub device: &'static str,
     /// As in [`CommandUsage`].
     pub command: Cow<'static, str>,
-    /// Why.
+    /// The reason.
     pub reason: Failure,
-    /// How often.
+    /// Number of failures.
     pub count: u64,
 }
 
-/// Why a call failed, or what the driver warned of.
+/// Why a call failed, or the warning that the driver returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The driver's error status, by name.
@@ -62,25 +62,25 @@ pub enum Failure {
     Errno(Cow<'static, str>),
 }
 
-/// How far a process came, from its start.
+/// The start-up phases of a process. All times are measured from the start of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColdStart {
-    /// Its name when it made its context, which is what it calls itself.
+    /// Name of the process (`comm`) when it created its context. The process chooses this name itself.
     pub process: String,
     /// Until its first call to the driver.
     pub driver_opened: Duration,
     /// Until its context had all its channels.
     pub context_ready: Duration,
-    /// Until its last large allocation while loading; `None` where there was none.
+    /// Until its last large allocation while loading; `None` if there was none.
     pub last_large_allocation: Option<Duration>,
 }
 
-/// How far the calls of containers to the driver are seen.
+/// How completely calls of containers to the driver are traced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DriverTracing {
-    /// There is a driver: programs are attached to it, or attaching them has failed.
+    /// True if there is a driver: programs are attached to it, or attaching them has failed.
     pub is_present: bool,
-    /// A container without a [`DriverUsage`] has not called the driver since it was first seen.
+    /// True if a container without a [`DriverUsage`] has certainly not called the driver since the agent first saw it.
     pub is_complete: bool,
 }
 
@@ -89,25 +89,25 @@ pub struct DriverTracing {
 pub struct DriverInfo {
     /// Its release, such as `580.65.06`; empty if it is unknown.
     pub release: String,
-    /// How its structures are read.
+    /// Whether the layouts of its structures are known.
     pub layouts: LayoutSupport,
 }
 
 /// Whether the layouts of the driver's structures are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutSupport {
-    /// They were checked against the headers of the release's branch.
+    /// The layouts were checked against the headers of the release's branch.
     Known,
-    /// The release is newer than all that were checked; the newest layouts are used.
+    /// The release is newer than all checked releases; the newest layouts are used.
     AssumedNewest,
-    /// The release is older than all that were checked; the oldest layouts are used.
+    /// The release is older than all checked releases; the oldest layouts are used.
     AssumedOldest,
-    /// The release is unknown: only what is the same in all releases is decoded.
+    /// The release is unknown: only structures that are the same in all releases are decoded.
     UnknownRelease,
 }
 
 impl LayoutSupport {
-    /// As a label value.
+    /// The label value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

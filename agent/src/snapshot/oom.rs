@@ -1,27 +1,27 @@
-//! Processes of a container that the kernel killed because memory ran out.
+//! OOM kills of a container.
 
 use std::time::SystemTime;
 
-/// The kills of a container.
+/// OOM kills of a container's processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OomKills {
-    /// Kills since its cgroup was made, or since it was first seen; `None` where neither the kernel programs nor a file
-    /// tells.
+    /// Kills since its cgroup was created, or since the agent first saw it; `None` if neither a kernel program nor a
+    /// file reports them.
     pub this_life: Option<u64>,
-    /// Kills in its earlier lives: a container that is started again keeps its id and gets a new cgroup.
+    /// Kills in earlier runs: a container that is restarted keeps its ID and gets a new cgroup.
     pub earlier_lives: u64,
-    /// When the last kill was noticed, at most a tick after it.
+    /// When the last kill was detected, at most one tick after the kill.
     pub last_at: Option<SystemTime>,
 }
 
 impl OomKills {
-    /// All of them; `None` where nothing tells of this life.
+    /// Kills of all runs; `None` if the kills of this run are unknown.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
         self.this_life.map(|kills| kills + self.earlier_lives)
     }
 
-    /// What its next life begins with.
+    /// The kills with which the next run starts.
     #[must_use]
     pub fn reborn(&self) -> Self {
         Self {

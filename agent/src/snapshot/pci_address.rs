@@ -1,11 +1,11 @@
-//! The PCI address of a GPU. NVML and the kernel write it in different ways.
+//! The PCI address of a GPU. NVML and the kernel format it differently.
 
 /// Domain, bus, device, function. NVML writes the domain with eight digits, the kernel with four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PciAddress([u32; 4]);
 
 impl PciAddress {
-    /// Reads `0000:01:00.0`; `None` if the text is no whole address.
+    /// Parses `0000:01:00.0`; `None` if the text is not a complete address.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -22,7 +22,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_panics_and_both_ways_to_write_an_address_are_one(
+        fn no_text_panics_and_both_formats_of_an_address_are_equal(
             text in "\\PC{0,20}", near in "([+ -]?[0-9a-fg]{0,3}[:.]){3}[+ -]?[0-9a-fg]{0,3}", parts in (0..=0xFFFF_u32, 0..=0xFF_u32, 0..=0x1F_u32, 0..8_u32),
         ) {
             let (domain, bus, device, function) = parts;

@@ -1,40 +1,40 @@
-//! What is wrong with a container.
+//! Problems of a container.
 
 use std::time::Duration;
 
-/// A reason to look at a container, the most severe first.
+/// A problem that needs attention, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Problem {
-    /// Calls to the NVIDIA driver are under way and none has begun or ended for so long.
+    /// Calls to the NVIDIA driver are in flight, and none has started or ended for a long time.
     StuckInDriver {
-        /// Time since a call last began or ended; `None` if that is not known.
+        /// Time since a call last started or ended; `None` if it is unknown.
         since: Option<Duration>,
     },
     /// Its health check fails.
     Unhealthy,
-    /// The kernel killed a process of it lately because memory ran out.
+    /// The OOM killer recently killed one of its processes.
     OomKilled {
-        /// All such kills, if they are counted.
+        /// Total number of OOM kills, if they are counted.
         kills: Option<u64>,
         /// Time since the last one.
         ago: Duration,
     },
-    /// It is started again and again.
+    /// It restarts repeatedly.
     CrashLooping {
         /// Restarts within [`CRASH_WINDOW`](crate::analysis::problems::CRASH_WINDOW).
         restarts: u64,
         /// The exit code of its last run.
         code: Option<u32>,
     },
-    /// It often used up its CPU quota within the last minute.
+    /// It used up its CPU quota in many periods of the last minute.
     Throttled {
-        /// Share of the periods in which it did, 0 to 1.
+        /// Share of these periods, 0 to 1.
         ratio: f64,
     },
 }
 
 impl Problem {
-    /// Its place in the order of severity; 0 is the most severe.
+    /// Rank by severity; 0 is the most severe.
     #[must_use]
     pub const fn rank(&self) -> u8 {
         match self {

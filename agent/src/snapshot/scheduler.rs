@@ -1,3 +1,3 @@
-//! Run-queue waits, time on CPU and context switches of a container, as the kernel programs count them.
+//! Run-queue waits, on-CPU time and context switches of a container, counted by the kernel programs.
 
 pub use glassbox_ebpf::{histogram::Histogram, scheduler::SchedulerCounters};

@@ -1,6 +1,6 @@
 //! Sockets of a container's own network namespace, by protocol and state.
 
-/// TCP's states by the names that cAdvisor gives them, at the numbers that the kernel gives them, less 1.
+/// The names of the TCP states in cAdvisor. The index is the kernel's number of the state minus 1.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp_states.h>
 pub const TCP_STATES: [&str; 11] = [
     "established",
@@ -16,8 +16,7 @@ pub const TCP_STATES: [&str; 11] = [
     "closing",
 ];
 
-/// What was counted in one pass over the kernel's tables. A protocol that is not counted, or that the kernel has not, is
-/// `None`.
+/// The counts of one pass over the kernel's tables. A protocol is `None` if it is not counted or the kernel lacks it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sockets {
     /// TCP over IPv4.
@@ -37,12 +36,12 @@ pub struct TcpSockets(pub [u64; TCP_STATES.len()]);
 /// UDP sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UdpSockets {
-    /// Sockets that are bound and connected to nobody.
+    /// Sockets that are bound and not connected.
     pub listening: u64,
-    /// Datagrams that were dropped for want of room, by the sockets that are open now.
+    /// Datagrams dropped because a receive buffer was full, by sockets that are open now.
     pub dropped: u64,
-    /// Bytes that wait to be read.
+    /// Bytes waiting to be read.
     pub receive_queue_bytes: u64,
-    /// Bytes that wait to be sent.
+    /// Bytes waiting to be sent.
     pub transmit_queue_bytes: u64,
 }

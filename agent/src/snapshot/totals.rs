@@ -1,8 +1,8 @@
-//! What a container has counted in earlier runs, and how that is added to what the current run counts.
+//! Counters of a container's earlier runs, and how they are added to the counters of the current run.
 //!
-//! One rule for every type of a row: counters are added, gauges are left alone. A type says so itself, in [`Accumulate`];
-//! each implementation names every field, so that a new one cannot be forgotten. Interface counters are not carried over:
-//! they belong to the network namespace, which may outlive a run or be shared.
+//! The rule for all types of a row: counters are added, gauges keep their value. Each type implements [`Accumulate`];
+//! each implementation lists all fields, so that the compiler reports a new field that is not handled. Interface
+//! counters are not carried over because they belong to the network namespace, which may outlive a run or be shared.
 
 use glassbox_ebpf::counters::Counters as _;
 
@@ -16,12 +16,12 @@ use super::{
     scheduler::{Histogram, SchedulerCounters},
 };
 
-/// Something with counters.
+/// A type with counters.
 pub trait Accumulate {
-    /// Adds the counters of an earlier run. Gauges stay as they are.
+    /// Adds the counters of an earlier run. Gauges keep their value.
     fn accumulate(&mut self, earlier: &Self);
 
-    /// The same without its gauges: what remains of a run that has ended.
+    /// A copy without the gauges: what is kept of a run that has ended.
     #[must_use]
     fn counters(&self) -> Self;
 }
@@ -38,7 +38,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Those of a row that is final.
+    /// The counters of a final row.
     #[must_use]
     pub fn of(row: &ContainerRow) -> Self {
         Self {
@@ -51,14 +51,14 @@ impl Totals {
         }
     }
 
-    /// Those that another container takes over that continues in this one's place: all but what is shown under the id of
-    /// the container, which is another then.
+    /// The counters that a successor with another container ID takes over: all except those that are exported under the
+    /// container ID.
     #[must_use]
     pub fn of_successor(self) -> Self {
         Self { cgroup: CgroupUsage::default(), ..self }
     }
 
-    /// These and others.
+    /// The sum of these counters and others.
     #[must_use]
     pub fn with(mut self, others: Option<&Self>) -> Self {
         if let Some(others) = others {
@@ -72,7 +72,7 @@ impl Totals {
         self
     }
 
-    /// Adds them to what the current run has counted.
+    /// Adds the counters to those of the current run.
     pub fn add_to(&self, row: &mut ContainerRow) {
         row.cgroup.accumulate(&self.cgroup);
         row.scheduler.accumulate(&self.scheduler);
@@ -99,7 +99,7 @@ macro_rules! counters_only {
 
 counters_only!(u64, Histogram, SchedulerCounters, HostNetworkCounters, DriverCounters);
 
-/// What was counted in one run only is counted in both.
+/// If only one of the runs has a value, the sum is that value.
 impl<T: Accumulate> Accumulate for Option<T> {
     fn accumulate(&mut self, earlier: &Self) {
         match (self.as_mut(), earlier) {
@@ -124,7 +124,7 @@ impl<T: Accumulate> Accumulate for Box<T> {
     }
 }
 
-/// Rows are matched by what they are about.
+/// An entry of a list. Entries are matched by key.
 trait Keyed: Accumulate {
     fn is_same(&self, other: &Self) -> bool;
 }
@@ -148,7 +148,7 @@ impl Accumulate for OomKills {
     fn accumulate(&mut self, earlier: &Self) {
         let Self { this_life, earlier_lives, last_at: _ } = self;
         earlier_lives.accumulate(&(earlier.earlier_lives + earlier.this_life.unwrap_or(0)));
-        // Known before is known now.
+        // If the kills of the earlier run are known, the total is known.
         if earlier.this_life.is_some() {
             this_life.get_or_insert(0);
         }
@@ -396,7 +396,7 @@ impl Accumulate for FailureCount {
     }
 }
 
-/// By index and unique id: another GPU may have taken the place of one.
+/// Matches GPUs by index and unique ID, because a GPU may have been replaced by another one.
 fn add_gpus(gpus: &mut Vec<ContainerGpu>, earlier: &[ContainerGpu]) {
     for earlier in earlier {
         match gpus.iter_mut().find(|current| (current.index, &current.uuid) == (earlier.index, &earlier.uuid))

@@ -1,4 +1,4 @@
-//! Xid errors as the kernel programs count them.
+//! Xid errors, counted by the kernel programs.
 
 /// The errors of one GPU, as the driver reported them to the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -175,7 +175,7 @@ fn a_value_out_of_range_is_named_with_its_range() {
     ] {
         let error = load(text).unwrap_err();
         assert!(error.contains(&format!("key {key}: ")), "{error}");
-        assert!(error.contains(&format!("within {least} to {most}")), "{error}");
+        assert!(error.contains(&format!("range {least} to {most}")), "{error}");
     }
 }
 
@@ -260,7 +260,7 @@ fn a_socket_that_is_no_absolute_path_is_refused_with_what_to_write() {
     ] {
         let value = |path: &str| if key == "socket" { format!("{path:?}") } else { format!("[{path:?}]") };
         let error = load(&format!("[{table}]\n{key} = {}\n", value("unix:///run/x.sock"))).unwrap_err();
-        for part in [&format!("key {table}.{key}: "), "leave out \"unix://\"", "\"/run/x.sock\""] {
+        for part in [&format!("key {table}.{key}: "), "without \"unix://\"", "\"/run/x.sock\""] {
             assert!(error.contains(part), "{part}: {error}");
         }
         let error = load(&format!("[{table}]\n{key} = {}\n", value("x.sock"))).unwrap_err();

@@ -1,11 +1,11 @@
-//! Text from containers, so that it can do no harm in the page.
+//! Escapes text from containers, which is untrusted input, for the page.
 
 use std::fmt::{self, Write as _};
 
-/// The longest text of a cell, in characters.
+/// Maximum length of a text, in characters. Longer texts are truncated.
 pub(super) const CELL_MAX_CHARS: usize = 200;
 
-/// Text that can stand between tags and in quotes.
+/// Displays a text escaped for use between tags and in quoted attributes.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -20,8 +20,7 @@ impl fmt::Display for Escaped<'_> {
                 '>' => out.write_str("&gt;")?,
                 '"' => out.write_str("&quot;")?,
                 '\'' => out.write_str("&#39;")?,
-                // Characters that are not seen, or that turn the direction of what follows, would deceive the
-                // reader.
+                // Invisible characters, and those that change the text direction, could deceive the reader.
                 c if c.is_control() || is_invisible(c) => out.write_char('\u{fffd}')?,
                 c => out.write_char(c)?,
             }
@@ -30,7 +29,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether a reader would see anything of the text.
+/// Whether the text contains visible characters.
 pub(super) fn is_visible(text: &str) -> bool {
     text.chars().any(|c| !(c.is_control() || c.is_whitespace() || is_invisible(c)))
 }
@@ -51,12 +50,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_cell_is_cut() {
+    fn a_long_text_is_truncated() {
         assert_eq!(Escaped(&"ß".repeat(10_000)).to_string().chars().count(), CELL_MAX_CHARS + 1);
     }
 
     #[test]
-    fn a_name_of_nothing_to_see_is_known_as_such() {
+    fn a_text_without_visible_characters_is_recognized() {
         for text in ["", " ", "\u{200b}\u{202e}", "\0\n", "\u{3000}"] {
             assert!(!is_visible(text), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! How a container is, in words: its problems if it has any, else what it is doing.
+//! The status of a container in words: its problems, or its state if it has none.
 
 use std::{fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::snapshot::{
     problem::Problem,
 };
 
-/// The words, and the class that colours them.
+/// The words, and the CSS class for their colour.
 pub(super) struct Status {
     pub(super) words: String,
     pub(super) class: &'static str,
@@ -22,7 +22,7 @@ pub(super) fn status(row: &ContainerRow) -> Status {
         return Status { words: words.join("; "), class: if only_slow { "warn" } else { "bad" } };
     }
     if row.is_running() {
-        // A container whose cgroup lives has been started, whatever its runtime last reported.
+        // A container with a live cgroup has been started, even if its runtime last reported `created`.
         let state = row.life.state.filter(|state| *state != State::Created).unwrap_or(State::Running);
         let class = if state == State::Running { "good" } else { "warn" };
         return Status { words: state.as_str().to_owned(), class };
@@ -73,7 +73,7 @@ impl fmt::Display for Words<'_> {
     }
 }
 
-/// A duration as people read it.
+/// A duration in a readable format.
 struct Span(Duration);
 
 impl fmt::Display for Span {

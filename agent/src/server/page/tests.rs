@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 use super::*;
 use crate::snapshot::{agent::AgentUsage, identity::Runtime, lifecycle::State};
 
-/// WCAG 2's AA for text of ordinary size.
+/// Minimum contrast of WCAG 2, level AA, for text of normal size.
 const CONTRAST_MIN: f64 = 4.5;
 
 /// The variables of the stylesheet's `:root` rules: light, then dark.
@@ -31,12 +31,12 @@ fn contrast(one: &str, other: &str) -> f64 {
 }
 
 #[test]
-fn every_colour_of_text_has_enough_contrast_in_light_and_dark() {
+fn every_text_colour_has_enough_contrast_in_the_light_and_dark_scheme() {
     assert!((contrast("#000000", "#ffffff") - 21.0).abs() < 0.01);
     assert!((contrast("#777777", "#ffffff") - 4.48).abs() < 0.01);
     let palettes = palettes();
     assert_eq!(palettes.len(), 2);
-    assert!(palettes[0].keys().eq(palettes[1].keys()), "a colour of one scheme only");
+    assert!(palettes[0].keys().eq(palettes[1].keys()), "a colour is missing in one scheme");
     for palette in &palettes {
         for (name, colour) in palette.iter().filter(|(name, _)| **name != "back") {
             let contrast = contrast(colour, palette["back"]);
@@ -44,7 +44,7 @@ fn every_colour_of_text_has_enough_contrast_in_light_and_dark() {
         }
         assert!(palette.len() >= 6);
     }
-    // All other rules use these, so there is no colour that the loop above does not see.
+    // All other rules use these variables, so the loop above checks every colour.
     let rules = HEAD.split_once("body {").unwrap().1;
     assert!(!rules.contains('#') && !rules.contains("rgb"), "{rules}");
     assert!(rules.contains("background: var(--back); color: var(--text)"));
@@ -81,7 +81,7 @@ fn page(containers: Vec<ContainerRow>) -> String {
 }
 
 #[test]
-fn what_needs_attention_comes_first_and_is_counted() {
+fn containers_with_problems_come_first_and_are_counted() {
     let mut done = row("a-done", Vec::new());
     done.ended_at = Some(SystemTime::UNIX_EPOCH);
     done.ended_ago = Some(Duration::from_secs(100));
@@ -103,9 +103,9 @@ fn what_needs_attention_comes_first_and_is_counted() {
     assert!(page.contains("<title>glassbox on gpu-node-7</title>"), "{page}");
 }
 
-/// The columns that are left out where the screen is narrow: what remains fits 390 pixels.
+/// The remaining columns fit a screen of 390 pixels.
 #[test]
-fn a_phone_shows_name_status_gpu_and_its_memory_alone() {
+fn a_narrow_screen_shows_only_name_status_gpu_memory_and_gpu() {
     let narrow = HEAD.split_once("@media (max-width: 30rem) {").unwrap().1;
     assert!(
         HEAD.contains(".wide { display: none }") && narrow.contains(".middle { display: none }"),
@@ -121,13 +121,13 @@ fn a_phone_shows_name_status_gpu_and_its_memory_alone() {
 }
 
 #[test]
-fn without_a_problem_the_headline_says_so() {
+fn the_headline_states_that_there_are_no_problems() {
     let page = page(vec![row("a", Vec::new())]);
     assert!(page.contains("1 container running, none needs attention."), "{page}");
 }
 
 #[test]
-fn a_state_other_than_running_is_not_called_running() {
+fn a_paused_container_is_not_shown_as_running() {
     let mut paused = row("a", Vec::new());
     paused.life.state = Some(State::Paused);
     let text = page(vec![paused]);
@@ -139,7 +139,7 @@ fn a_state_other_than_running_is_not_called_running() {
 }
 
 #[test]
-fn a_name_that_cannot_be_seen_gives_way_to_the_id() {
+fn a_name_without_visible_characters_is_replaced_by_the_id() {
     let page = page(vec![row(" \u{200b}", Vec::new())]);
     assert!(page.contains("<tr><td>000000000000<td"), "{page}");
 }

@@ -1,4 +1,4 @@
-//! That counters go on and gauges do not.
+//! Counters continue across runs; gauges do not.
 
 use std::{
     sync::Arc,
@@ -27,7 +27,7 @@ fn scheduler(oncpu_ns: u64) -> Box<SchedulerCounters> {
     Box::new(SchedulerCounters { oncpu_ns, voluntary_switches: 1, involuntary_switches: 2, waits })
 }
 
-/// A row on which everything is counted, `by` so much.
+/// A row in which every counter and gauge is `by`.
 fn busy(by: u64) -> ContainerRow {
     let mut row = row();
     row.cgroup.cpu = CpuUsage { usage_ns: Some(by), throttled_periods: Some(by), ..CpuUsage::default() };
@@ -75,7 +75,7 @@ fn busy(by: u64) -> ContainerRow {
 }
 
 #[test]
-fn counters_of_two_runs_are_added_and_gauges_are_those_of_the_second() {
+fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     let mut row = busy(5);
     Totals::of(&busy(100)).add_to(&mut row);
     let CgroupUsage { cpu, memory, devices, pressure, processes, huge_pages, limits, .. } = &row.cgroup;
@@ -102,7 +102,7 @@ fn counters_of_two_runs_are_added_and_gauges_are_those_of_the_second() {
 }
 
 #[test]
-fn a_run_that_has_counted_nothing_yet_shows_what_was_counted_before() {
+fn a_run_without_counters_yet_shows_the_counters_of_earlier_runs() {
     let mut row = row();
     Totals::of(&busy(100)).add_to(&mut row);
     assert_eq!((row.cgroup.cpu.usage_ns, row.cgroup.memory.usage_bytes), (Some(100), None));
@@ -115,7 +115,7 @@ fn a_run_that_has_counted_nothing_yet_shows_what_was_counted_before() {
 }
 
 #[test]
-fn a_successor_under_another_id_takes_over_all_but_what_is_shown_under_the_id() {
+fn a_successor_with_another_id_takes_over_all_counters_except_those_exported_under_the_id() {
     let mut row = row();
     Totals::of(&busy(100)).of_successor().add_to(&mut row);
     assert_eq!((row.cgroup.cpu.usage_ns, row.cgroup.devices.len()), (None, 0));
@@ -124,7 +124,7 @@ fn a_successor_under_another_id_takes_over_all_but_what_is_shown_under_the_id() 
 }
 
 #[test]
-fn a_run_too_short_for_its_files_has_the_time_that_the_kernel_program_saw() {
+fn the_cpu_time_of_a_run_too_short_for_its_cgroup_files_comes_from_the_kernel_program() {
     let settled = |ended: bool, read_ns, oncpu_ns: Option<u64>| {
         let mut row = row();
         row.ended_at = ended.then(SystemTime::now);
@@ -133,7 +133,7 @@ fn a_run_too_short_for_its_files_has_the_time_that_the_kernel_program_saw() {
         row.settle();
         row.cgroup.cpu.usage_ns
     };
-    // While it lives, its cgroup counts more exactly.
+    // While the container runs, its cgroup files are more exact.
     assert_eq!(settled(false, Some(5), Some(7)), Some(5));
     assert_eq!(settled(false, Some(5), None), Some(5));
     assert_eq!(settled(false, None, Some(7)), Some(7));
@@ -146,7 +146,7 @@ fn a_run_too_short_for_its_files_has_the_time_that_the_kernel_program_saw() {
 
 proptest! {
     #[test]
-    fn a_counter_is_the_sum_of_its_runs_however_they_are_grouped(runs in prop::collection::vec(0..1_000_u64, 1..8)) {
+    fn a_counter_is_the_sum_of_all_runs_in_any_grouping(runs in prop::collection::vec(0..1_000_u64, 1..8)) {
         let mut earlier: Option<Totals> = None;
         for by in &runs {
             let mut row = busy(*by);
