@@ -80,12 +80,7 @@ impl Cgroup {
             container: id.clone(),
             id,
             runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
+            ..Identity::default()
         });
         (cgroup, Container { key: cgroup_id, identity, cgroup_id, slot })
     }

@@ -128,13 +128,8 @@ fn tracked(layout: &Layout, key: u64, id: &str) -> (tracker::Container, Containe
         id: id.into(),
         cgroup_path: found.path,
         runtime: found.runtime,
-        name: String::new(),
-        image: String::new(),
         container: id.into(),
-        namespace: None,
-        pod: None,
-        labels: Default::default(),
-        started_at: None,
+        ..Identity::default()
     });
     let row = ContainerRow::new(Arc::clone(&identity), SystemTime::now());
     (tracker::Container { key, identity, cgroup_id: found.cgroup_id, slot: None }, row)

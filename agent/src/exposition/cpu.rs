@@ -91,20 +91,14 @@ mod tests {
     use std::{sync::Arc, time::SystemTime};
 
     use super::*;
-    use crate::snapshot::identity::{Identity, Runtime};
+    use crate::snapshot::identity::Identity;
 
     fn row() -> ContainerRow {
         let identity = Identity {
             id: "1".into(),
             cgroup_path: "/1".into(),
-            runtime: Runtime::Unknown,
-            name: String::new(),
-            image: String::new(),
             container: "1".into(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
+            ..Identity::default()
         };
         ContainerRow::new(Arc::new(identity), SystemTime::now())
     }

@@ -43,10 +43,7 @@ pub(crate) fn identity(container: &str) -> Identity {
         name: container.into(),
         image: "facefusion/facefusion:3.5.0-cuda".into(),
         container: container.into(),
-        namespace: None,
-        pod: None,
-        labels: Default::default(),
-        started_at: None,
+        ..Identity::default()
     }
 }
 

@@ -116,10 +116,8 @@ fn row(number: usize) -> ContainerRow {
         name: format!("studio-facefusion-{number}"),
         image: "facefusion/facefusion:3.5.0-cuda<script>".into(),
         container: format!("facefusion-{number}"),
-        namespace: None,
-        pod: None,
-        labels: Default::default(),
         started_at: Some(SystemTime::now()),
+        ..Identity::default()
     };
     let mut row = ContainerRow::new(Arc::new(identity), SystemTime::now());
     row.cgroup.memory.rss_bytes = Some(1 << 30);

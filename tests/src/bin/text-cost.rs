@@ -197,10 +197,9 @@ fn snapshot(containers: u64) -> Snapshot {
             name: format!("studio-facefusion-{number}"),
             image: "facefusion/facefusion:3.5.0-cuda".into(),
             container: format!("facefusion-{number}"),
-            namespace: None,
-            pod: None,
             labels: [("com.docker.compose.project".to_owned(), "studio".to_owned())].into(),
             started_at: Some(now),
+            ..Identity::default()
         };
         let mut row = ContainerRow::new(Arc::new(identity), now);
         row.cgroup = usage(number * 1_234_567);

@@ -67,12 +67,8 @@ impl Host {
             cgroup_path: cgroup_path.into(),
             runtime: Runtime::Docker,
             name: name.into(),
-            image: String::new(),
             container: name.into(),
-            namespace: None,
-            pod: None,
-            labels: BTreeMap::new(),
-            started_at: None,
+            ..Identity::default()
         });
         let row = ContainerRow::new(identity.clone(), SystemTime::now());
         let key = self.containers.len() as u64;

@@ -34,13 +34,8 @@ impl Host {
             id: ID.into(),
             cgroup_path: cgroup_path.into(),
             runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
             container: "c".into(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
+            ..Identity::default()
         });
         let row = ContainerRow::new(Arc::clone(&identity), SystemTime::now());
         let container = Container { key: 1, identity, cgroup_id: 0, slot: None };

@@ -1,8 +1,6 @@
 //! The collector with its thread, on a host of files: real directories as layers, made-up processes.
 
-use std::{
-    collections::BTreeMap, ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::Path, time::SystemTime,
-};
+use std::{ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::Path, time::SystemTime};
 
 use super::*;
 use crate::{
@@ -42,13 +40,8 @@ impl Host {
             id,
             cgroup_path,
             runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
             container: "web".into(),
-            namespace: None,
-            pod: None,
-            labels: BTreeMap::new(),
-            started_at: None,
+            ..Identity::default()
         });
         let row = ContainerRow::new(identity.clone(), SystemTime::now());
         let container = Container { key: 1, identity, cgroup_id: 1, slot: None };

@@ -48,13 +48,8 @@ impl Host {
             id: path.into(),
             cgroup_path: format!("/{path}"),
             runtime: Runtime::Docker,
-            name: String::new(),
-            image: String::new(),
             container: path.into(),
-            namespace: None,
-            pod: None,
-            labels: Default::default(),
-            started_at: None,
+            ..Identity::default()
         });
         let row = ContainerRow::new(Arc::clone(&identity), SystemTime::now());
         (Container { key, identity, cgroup_id: 0, slot: None }, row)

@@ -58,10 +58,7 @@ fn row(name: &str, problems: Vec<Problem>) -> ContainerRow {
         name: name.into(),
         image: "image".into(),
         container: name.into(),
-        namespace: None,
-        pod: None,
-        labels: Default::default(),
-        started_at: None,
+        ..Identity::default()
     };
     let mut row = ContainerRow::new(Arc::new(identity), SystemTime::UNIX_EPOCH);
     row.problems = problems;

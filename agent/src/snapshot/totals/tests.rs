@@ -8,24 +8,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::snapshot::{
-    identity::{Identity, Runtime},
-    nvidia_driver::Failure,
-};
+use crate::snapshot::{identity::Identity, nvidia_driver::Failure};
 
 fn row() -> ContainerRow {
-    let identity = Identity {
-        id: "1".into(),
-        cgroup_path: "/1".into(),
-        runtime: Runtime::Unknown,
-        name: String::new(),
-        image: String::new(),
-        container: "1".into(),
-        namespace: None,
-        pod: None,
-        labels: Default::default(),
-        started_at: None,
-    };
+    let identity =
+        Identity { id: "1".into(), cgroup_path: "/1".into(), container: "1".into(), ..Identity::default() };
     ContainerRow::new(Arc::new(identity), SystemTime::now())
 }
 
