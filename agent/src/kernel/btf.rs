@@ -205,5 +205,4 @@ impl<'a> Btf<'a> {
 }
 
 #[cfg(test)]
-#[path = "btf_tests.rs"]
 mod tests;

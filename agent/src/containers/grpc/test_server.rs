@@ -1,4 +1,5 @@
-//! A runtime made up on a unix socket, for tests of those who speak gRPC to one.
+//! Test code: a gRPC server on a Unix socket that stands in for a container runtime. The unit tests of the gRPC clients
+//! (`containerd`, `cri`, `runtimes`) share it.
 
 use std::{
     convert::Infallible,
