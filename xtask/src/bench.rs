@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what glassbox costs, each figure beside a peer's from the same run, held against its
 //! budget.
 //!
-//! The measuring programs are those of `tests/src/bin` whose names end in `-cost`; here their figures become a table. Each file of
+//! The measuring programs are in `tests/bench`; here their figures become a table. Each file of
 //! this folder is a group of rows. Other work on the machine shows in the figures: leave it alone meanwhile.
 
 mod agent;

@@ -1,7 +1,7 @@
 //! `cargo xtask gpu-check`: on a machine with an NVIDIA GPU, sees for itself what docs/gpu-validation.md says.
 //!
 //! Needs the driver, which brings all of CUDA that is used, and root. The measuring program is
-//! tests/src/bin/gpu-check.rs; this builds it, runs it and makes the page of its figures.
+//! tests/tools/gpu-check.rs; this builds it, runs it and makes the page of its figures.
 
 mod page;
 

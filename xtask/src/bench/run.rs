@@ -12,7 +12,7 @@ use super::LIMIT;
 use super::peers::Peers;
 use crate::{step, workspace};
 
-/// The programs that measure, in `tests/src/bin`.
+/// The programs that measure, in `tests/bench`.
 const PROGRAMS: [&str; 5] = ["probe-cost", "agent-cost", "text-cost", "victim-cost", "nvml-cost"];
 
 /// What the groups share.

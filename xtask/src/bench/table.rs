@@ -61,7 +61,7 @@ const INTRODUCTION: &str = "\
 # Overhead
 
 What glassbox costs, beside what others cost on the same machine in the same run. Written by
-`cargo xtask bench --write`; how each figure is taken stands in `tests/src/bin/`. Ratios carry over
+`cargo xtask bench --write`; how each figure is taken stands in `tests/bench/`. Ratios carry over
 to other machines, absolute times do not.
 
 ";
