@@ -18,11 +18,9 @@ use glassbox::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    fixture::{host, identity, row, snapshot},
-    golden::text,
-    parser::parse,
-};
+use glassbox_fixtures::host::{host, identity, row, snapshot};
+
+use super::{golden::text, parser::parse};
 
 /// Panics if a series occurs twice. An empty label is none.
 fn assert_unique(snapshot: &Snapshot) {

@@ -3,11 +3,9 @@
 use glassbox::{containers::directory::Names, exposition::Scope, snapshot::identity::Runtime};
 use proptest::prelude::*;
 
-use super::{
-    fixture::{identity, row, snapshot},
-    golden::text,
-    parser::parse,
-};
+use glassbox_fixtures::host::{identity, row, snapshot};
+
+use super::{golden::text, parser::parse};
 
 #[test]
 fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {

@@ -7,7 +7,6 @@
 )]
 
 mod budget;
-mod fixture;
 mod golden;
 mod hostile;
 mod labels;
