@@ -15,12 +15,12 @@ use glassbox::{
     },
 };
 
-use glassbox_fixtures::host;
-
-use super::{
-    golden::text,
-    parser::{Sample, parse},
+use glassbox_fixtures::{
+    exposition::{Sample, families},
+    host,
 };
+
+use super::golden::text;
 
 /// Commands as a CUDA application that does everything sends them, by device.
 const SENT: [(&str, &[&str]); 3] = [
@@ -136,7 +136,7 @@ pub(crate) fn gpu_container() -> Snapshot {
 }
 
 fn samples(snapshot: &Snapshot) -> Vec<Sample> {
-    let samples = parse(&text(snapshot, Scope::All)).into_iter().flat_map(|family| family.samples);
+    let samples = families(&text(snapshot, Scope::All)).into_iter().flat_map(|family| family.samples);
     samples.filter(|sample| sample.labels.contains_key("container")).collect()
 }
 

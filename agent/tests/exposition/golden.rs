@@ -8,12 +8,12 @@ use glassbox::{
     version,
 };
 
-use glassbox_fixtures::host::{self, host, identity, now, row};
-
-use super::{
-    assert_is_file,
-    parser::{Family, Sample, parse},
+use glassbox_fixtures::{
+    exposition::{Family, Sample, families as parse},
+    host::{self, host, identity, now, row},
 };
+
+use super::assert_is_file;
 
 pub(crate) fn text(snapshot: &Snapshot, scope: Scope) -> String {
     let mut text = Text::default();

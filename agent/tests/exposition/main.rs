@@ -11,7 +11,6 @@ mod golden;
 mod hostile;
 mod labels;
 mod metrics_doc;
-mod parser;
 
 use std::path::Path;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use glassbox_fixtures::exposition::Scrape;
 use glassbox_tests::{
     agent::Agent,
     conformance::{
@@ -9,7 +10,6 @@ use glassbox_tests::{
         table::{Row, compare, rows},
     },
     docker::{Container, Docker, Network},
-    exposition::Scrape,
     skip,
 };
 

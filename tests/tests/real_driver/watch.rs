@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use glassbox_fixtures::exposition::{Sample, Scrape};
 use glassbox_tests::{
     agent::Agent,
-    exposition::{Sample, Scrape},
     inapplicable,
     real_driver::{
         account::{Account, Counts, Detail, key},
@@ -87,7 +87,7 @@ impl Watch {
                 return;
             }
             let shown = || {
-                let about = scrape.samples.iter().filter(|sample| {
+                let about = scrape.samples().filter(|sample| {
                     ["probe_attached", "lost_events", "collector_up"]
                         .iter()
                         .any(|name| sample.name.contains(name))
@@ -173,7 +173,7 @@ pub(super) fn expect_nothing_lost(scrape: &Scrape) {
 
 fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
     let own = |name: &'static str| {
-        let samples = scrape.samples.iter().filter(move |sample| sample.name == name);
+        let samples = scrape.samples().filter(move |sample| sample.name == name);
         samples.filter(|sample| sample.labels.get("container").is_some_and(|label| label == container.name()))
     };
     let counts = |name: &'static str, reason: Option<&str>| {
