@@ -13,8 +13,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, latest},
     probe::ALONE,
+    starts::{config, engine, latest},
 };
 
 const WRITES: u32 = 80;

@@ -15,8 +15,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, latest},
     probe::ALONE,
+    starts::{config, engine, latest},
 };
 
 /// How often is looked until a value lies between two readings of its file.
