@@ -65,16 +65,16 @@ impl Cgroup {
         Ok((Self::new(root, &format!("docker/{id}"))?, id))
     }
 
-    /// The same, born under the eyes of kernel programs, which have given it a slot; with what the tracker would know.
+    /// The same for kernel programs that are already attached and so give it a slot; with the entry that the tracker would have.
     ///
     /// # Panics
     /// Where it is not made, or gets no slot.
     #[must_use]
-    pub fn born(root: &Path, kernel: &Kernel) -> (Self, Container) {
+    pub fn tracked(root: &Path, kernel: &Kernel) -> (Self, Container) {
         let (cgroup, id) = Self::container(root).unwrap_or_else(|error| panic!("make a cgroup: {error}"));
         let cgroup_id = cgroup.id().unwrap_or_else(|error| panic!("read its id: {error}"));
         let slot = kernel.slots.born(cgroup_id);
-        assert!(slot.is_some(), "the kernel claimed no slot for a container that was born under its eyes");
+        assert!(slot.is_some(), "the kernel programs gave the new container no slot");
         let identity = Arc::new(Identity {
             cgroup_path: format!("/docker/{id}"),
             container: id.clone(),

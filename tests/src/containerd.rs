@@ -21,8 +21,8 @@ use crate::{
 /// The image of all its containers: busybox alone.
 pub const IMAGE: &str = "docker.io/library/glassbox-tests:1";
 
-const START_PATIENCE: Duration = Duration::from_secs(30);
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The cgroup above all its containers.
 const CGROUP: &str = "glassbox-test-kubepods";
 
@@ -153,7 +153,7 @@ impl Containerd {
         while self.ctr("default", &["version"]).is_err() {
             let ended =
                 self.process.as_mut().is_none_or(|process| process.try_wait().is_ok_and(|e| e.is_some()));
-            if ended || begun.elapsed() > START_PATIENCE {
+            if ended || begun.elapsed() > START_TIMEOUT {
                 let log = fs::read_to_string(&log).unwrap_or_default();
                 let last = log.lines().last().unwrap_or("it said nothing").to_owned();
                 return Err(format!("containerd does not start here: {last}"));
@@ -215,7 +215,7 @@ impl Containerd {
         if let Some(mut process) = self.process.take() {
             signal(i32::try_from(process.id()).unwrap_or(0), libc::SIGTERM);
             let begun = Instant::now();
-            while begun.elapsed() < STOP_PATIENCE && process.try_wait().is_ok_and(|status| status.is_none()) {
+            while begun.elapsed() < STOP_TIMEOUT && process.try_wait().is_ok_and(|status| status.is_none()) {
                 std::thread::sleep(Duration::from_millis(20));
             }
             let _ = process.kill();

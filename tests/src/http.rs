@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 
 /// How long a server may take for a step of its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a server said.
 pub struct Answer {
@@ -27,9 +27,9 @@ pub struct Answer {
 /// Where nobody answers, or not with HTTP.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     let asked = || format!("get http://{address}{path}");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(asked)?;
-    stream.set_read_timeout(Some(PATIENCE)).with_context(asked)?;
-    stream.set_write_timeout(Some(PATIENCE)).with_context(asked)?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(asked)?;
+    stream.set_read_timeout(Some(TIMEOUT)).with_context(asked)?;
+    stream.set_write_timeout(Some(TIMEOUT)).with_context(asked)?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").with_context(asked)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(asked)?;

@@ -10,7 +10,6 @@ pub mod dashboards;
 pub mod demo;
 pub mod disk;
 pub mod docker;
-pub mod exposition;
 pub mod fake_tree;
 pub mod gpu_check;
 pub mod guest;

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 /// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The value of a flag of the form `--name=value`, read as what is wanted.
 ///
@@ -113,7 +113,7 @@ pub fn get(address: SocketAddr, path: &str, gzip: bool) -> anyhow::Result<Answer
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{encoding}\r\n");
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).with_context(asked)?;
-    stream.set_read_timeout(Some(PATIENCE)).with_context(asked)?;
+    stream.set_read_timeout(Some(TIMEOUT)).with_context(asked)?;
     stream.write_all(request.as_bytes()).with_context(asked)?;
     let mut answer = Vec::with_capacity(1 << 20);
     stream.read_to_end(&mut answer).with_context(asked)?;

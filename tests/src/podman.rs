@@ -18,7 +18,7 @@ use crate::{
     sandbox::Sandbox,
 };
 
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// The cgroup above all its containers; Podman's own choice, `libpod_parent`, may be the host's.
 const CGROUP: &str = "glassbox-test-podman";
 
@@ -52,7 +52,7 @@ impl Podman {
         podman.service = Some(service.map_err(|error| format!("run podman: {error}"))?);
         let begun = Instant::now();
         while std::os::unix::net::UnixStream::connect(podman.socket()).is_err() {
-            if begun.elapsed() > START_PATIENCE {
+            if begun.elapsed() > START_TIMEOUT {
                 return Err("podman does not listen here".into());
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -13,9 +13,9 @@ use std::{
 use crate::http;
 
 /// How long a server may take to be ready: an unoptimized agent on a busy machine spends half a minute on the kernel's types.
-const START: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a server may take to end when it is asked to.
-const END: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of the log of a server is shown.
 const LOG_LINES: usize = 40;
 
@@ -63,11 +63,11 @@ impl Service {
         }
         let child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}: {command:?}"));
         let mut service = Self { name, child, directory };
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + START_TIMEOUT;
         while !http::get(address, ready).is_ok_and(|answer| answer.status == 200) {
             let ended = service.child.try_wait().unwrap_or_default();
             assert!(ended.is_none(), "{name} has ended: {ended:?}");
-            assert!(Instant::now() < deadline, "{name} is not ready after {START:?}");
+            assert!(Instant::now() < deadline, "{name} is not ready after {START_TIMEOUT:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         service
@@ -102,7 +102,7 @@ impl Drop for Service {
         }
         // SAFETY: no pointers; the child is ours and was not waited for, or the signal finds nobody.
         unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
-        let deadline = Instant::now() + END;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }

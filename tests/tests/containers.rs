@@ -36,7 +36,7 @@ use glassbox_tests::{
     skip,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// A daemon of the test's own, or `None` after saying why there is none.
@@ -71,11 +71,11 @@ impl Watching {
     }
 
     fn until_connected(&self) {
-        eventually("docker answers", PATIENCE, || self.connected().then_some(()));
+        eventually("docker answers", TIMEOUT, || self.connected().then_some(()));
     }
 
     fn names(&self, id: &str, wanted: impl Fn(&Names) -> bool) -> Names {
-        eventually("the names that were asked for", PATIENCE, || self.directory.get(id).filter(&wanted))
+        eventually("the names that were asked for", TIMEOUT, || self.directory.get(id).filter(&wanted))
     }
 }
 
@@ -167,7 +167,7 @@ fn a_container_that_removes_itself_at_once_can_still_be_named() {
     for round in 0..5 {
         let name = format!("brief-{round}");
         let id = docker.run(&["run", "--detach", "--rm", "--name", &name, IMAGE, "true"]);
-        eventually("it is gone", PATIENCE, || {
+        eventually("it is gone", TIMEOUT, || {
             (!docker.run(&["ps", "--all", "--quiet", "--no-trunc"]).contains(&id)).then_some(())
         });
         let names = watching.names(&id, |names| names.started_at.is_some());
@@ -202,7 +202,7 @@ fn a_daemon_that_crashes_and_comes_back_is_followed_again() {
     watching.names(&before, |names| names.name == "before");
 
     docker.daemon_mut().kill();
-    eventually("the loss is noticed", PATIENCE, || (!watching.connected()).then_some(()));
+    eventually("the loss is noticed", TIMEOUT, || (!watching.connected()).then_some(()));
     assert!(watching.directory.first_listing_done());
     assert_eq!(watching.names(&before, |_| true).name, "before");
 
@@ -257,13 +257,13 @@ fn the_cgroup_collector_tells_what_the_files_do() {
     let container = Container::run(&docker, "limited", &arguments, &["sh", "-c", work]);
     let mut collecting = Collecting::start(&collectors::cgroup::SPEC, &container.id);
     // Throttled at half a CPU, it takes more than 100 ms of CPU time for its work.
-    eventually("the container works and is throttled", PATIENCE, || {
+    eventually("the container works and is throttled", TIMEOUT, || {
         let cpu = &collecting.tick().cgroup.cpu;
         (cpu.usage_ns > Some(200_000_000) && cpu.throttled_ns > Some(0)).then_some(())
     });
     let idle =
         || docker.run(&["top", "limited", "-o", "pid,comm"]).lines().any(|line| line.ends_with("sleep"));
-    eventually("the work is done", PATIENCE, || idle().then_some(()));
+    eventually("the work is done", TIMEOUT, || idle().then_some(()));
 
     let usage = collecting.tick().cgroup.clone();
     let layout = Layout::detect(Path::new(CGROUPS)).unwrap();
@@ -325,7 +325,7 @@ fn the_cgroup_collector_tells_what_the_files_do() {
 
 /// The only interface, once there is one.
 fn interface(collecting: &mut Collecting) -> InterfaceCounters {
-    eventually("an interface", PATIENCE, || collecting.tick().network.first().cloned())
+    eventually("an interface", TIMEOUT, || collecting.tick().network.first().cloned())
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn containers_in_anothers_network_have_no_series_of_their_own() {
     }
     let (guest, mut row) = tracked(&layout, 2, &guest.id);
     collecting.collector.forget(&collecting.container);
-    eventually("the guest takes over", PATIENCE, || {
+    eventually("the guest takes over", TIMEOUT, || {
         collecting.collector.collect(&guest, &mut row).unwrap();
         row.network.first().map(|_| ())
     });

@@ -14,7 +14,7 @@ use glassbox_tests::{
 };
 
 /// How long it may take. Ten seconds of it pass until a call counts as stuck; the rest is for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Goes on with the demonstration until the agent has said each of this once: a container that is started anew says
 /// something else for a while.
@@ -37,7 +37,7 @@ fn until(demo: &mut Demo, agent: &Agent, lines: &[&str]) {
         let related = metrics.lines().filter(|line| explain.iter().any(|part| line.contains(part)));
         let related: Vec<_> = related.filter(|line| !line.starts_with('#')).collect();
         assert!(
-            begun.elapsed() < PATIENCE || missing.is_empty(),
+            begun.elapsed() < TIMEOUT || missing.is_empty(),
             "the agent does not say {missing:#?}; it says\n{}",
             related.join("\n")
         );

@@ -13,7 +13,7 @@ use glassbox_tests::{
 };
 
 const BYTES: u64 = 4 << 20;
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn value(agent: &Agent, family: &str, container: &str) -> Option<u64> {
     let start = format!("{family}{{container=\"{container}\"}} ");
@@ -38,7 +38,7 @@ fn a_container_in_the_hosts_network_has_its_own_traffic_and_others_have_none() {
     let _alone = Container::run(&docker, "alone", &["--network=none"], &["sleep", "600"]);
     let sent = "glassbox_container_host_network_transmit_bytes_total";
     for name in ["on-host", "quiet"] {
-        eventually("it is counted", PATIENCE, || (value(&agent, sent, name) == Some(0)).then_some(()));
+        eventually("it is counted", TIMEOUT, || (value(&agent, sent, name) == Some(0)).then_some(()));
     }
     docker.run(&["exec", &on_host.id, "sh", "-c", ": > /go"]);
     let (mut stream, _) = listener.accept().unwrap();
@@ -51,7 +51,7 @@ fn a_container_in_the_hosts_network_has_its_own_traffic_and_others_have_none() {
         }
     }
     assert_eq!(total, BYTES);
-    let counted = eventually("all is counted", PATIENCE, || {
+    let counted = eventually("all is counted", TIMEOUT, || {
         value(&agent, sent, "on-host").filter(|counted| *counted >= BYTES)
     });
     assert!(counted < BYTES + BYTES / 20, "{counted} bytes for {BYTES}: more than data and headers");

@@ -18,7 +18,7 @@ use glassbox_tests::{
     skip,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const PORT: u16 = 5000;
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
 
@@ -95,7 +95,7 @@ fn a_foreign_docker_its_bridge_and_its_containers_network_survive_the_daemons_of
     let server = Container::run(&foreign, "server", &[], &["sh", "-c", &serve]);
     let address: Ipv4Addr = server.inspect("{{.NetworkSettings.IPAddress}}").parse().unwrap();
     let reachable = || answer(host, address).filter(|text| text == "hello\n").map(drop);
-    eventually("the foreign container answers", PATIENCE, reachable);
+    eventually("the foreign container answers", TIMEOUT, reachable);
     let before = network_of(host);
     assert!(before[0].contains("docker0"), "{}", before[0]);
 
@@ -105,7 +105,7 @@ fn a_foreign_docker_its_bridge_and_its_containers_network_survive_the_daemons_of
             continue;
         }
         assert_eq!(network_of(host), before, "after {daemon}");
-        eventually("the foreign container answers", PATIENCE, reachable);
+        eventually("the foreign container answers", TIMEOUT, reachable);
         assert_eq!(server.inspect("{{.State.Running}}"), "true", "after {daemon}");
         let later = foreign.run(&["run", "--rm", glassbox_tests::docker::IMAGE, "cat", "/proc/net/route"]);
         assert!(later.contains("eth0"), "a new container after {daemon} has no network: {later}");

@@ -3,7 +3,6 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
 
 mod kernel {
-    mod births;
     mod block_io;
     mod cgroup;
     mod degraded;
@@ -15,5 +14,6 @@ mod kernel {
     mod probe;
     mod scheduler;
     mod slots;
+    mod starts;
     mod verifier;
 }

@@ -18,12 +18,12 @@ use glassbox_tests::nvidia::{
     abi::Release,
     account::{agree, succeeded},
     driver::{FakeDriver, Options},
-    truth::{Scene, Stage},
+    truth::{Setup, Workload},
     watch::Watch,
 };
 
-fn stage() -> Stage {
-    Stage {
+fn setup() -> Setup {
+    Setup {
         program: program(),
         driver: |release, memory_mib| {
             Ok(Box::new(FakeDriver::start(Options { release, memory_mib, ..Options::default() })?))
@@ -43,32 +43,32 @@ fn driver(options: Options) -> FakeDriver {
 
 #[test]
 fn what_is_counted_is_what_was_sent_in_the_layouts_of_every_release() {
-    stage().on_every_release(Scene::what_is_counted_is_what_was_sent);
+    setup().on_every_release(Workload::what_is_counted_is_what_was_sent);
 }
 
 #[test]
 fn of_two_containers_on_one_gpu_only_the_one_that_exhausts_it_shows_the_failure() {
-    stage().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
+    setup().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
 }
 
 #[test]
 fn a_cold_start_goes_from_the_process_to_its_last_large_allocation() {
-    stage().a_cold_start_goes_from_the_process_to_its_last_large_allocation();
+    setup().a_cold_start_goes_from_the_process_to_its_last_large_allocation();
 }
 
 #[test]
 fn a_storm_of_calls_is_counted_to_the_last_or_what_was_lost_is() {
-    stage().on_every_release(|scene| scene.a_storm_is_counted_to_the_last_or_what_was_lost_is(50_000));
+    setup().on_every_release(|workload| workload.a_storm_is_counted_to_the_last_or_what_was_lost_is(50_000));
 }
 
 #[test]
 fn a_hostile_caller_leaves_honest_counters_and_a_living_agent() {
-    stage().on_every_release(Scene::a_hostile_caller_leaves_honest_counters);
+    setup().on_every_release(Workload::a_hostile_caller_leaves_honest_counters);
 }
 
 #[test]
 fn calls_from_outside_containers_are_nobodys() {
-    stage().calls_from_outside_containers_are_nobodys();
+    setup().calls_from_outside_containers_are_nobodys();
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     driver.configure(&mut config);
     config.nvidia_driver.release = None;
     let mut watch = Watch::with(&config, program());
-    let truth = watch.play(&driver, "context");
+    let truth = watch.run(&driver, "context");
     let usage = watch.usage().unwrap();
     // What moved between releases, and the short form of RM_ALLOC, which events are made with.
     let untold = succeeded(&truth, "uvm", 33) + succeeded(&truth, "gpu", 0x2B);
@@ -95,7 +95,7 @@ fn whether_each_command_has_a_histogram_is_what_the_configuration_says() {
         config.nvidia_driver.per_command_histograms = per_command_histograms;
         driver.configure(&mut config);
         let mut watch = Watch::with(&config, program());
-        drop(watch.play(&driver, "context"));
+        drop(watch.run(&driver, "context"));
         assert_eq!(watch.usage().unwrap().per_command_histograms, per_command_histograms);
     }
 }
@@ -107,7 +107,7 @@ fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
     driver.configure(&mut config);
     config.nvidia_driver.release = Some(config::Release(610, 57, 4));
     let mut watch = Watch::with(&config, program());
-    let truth = watch.play(&driver, "context");
+    let truth = watch.run(&driver, "context");
     agree(&watch.usage().unwrap(), &truth, "610.57.04");
     let info = watch.host().nvidia_driver.unwrap();
     assert_eq!((info.release.as_str(), info.layouts), ("610.57.04", LayoutSupport::AssumedNewest));
@@ -137,7 +137,7 @@ fn a_call_that_hangs_is_seen_waiting() {
     let hang = "0x2a".parse().unwrap();
     let driver = driver(Options { hang: Some(hang), memory_mib: 64, ..Options::default() });
     let mut watch = Watch::start(&driver, program());
-    let mut stuck = watch.start_playing(&driver, "context");
+    let mut stuck = watch.start_in_container(&driver, "context");
     let deadline = Instant::now() + Duration::from_secs(10);
     while driver.hanging() == 0 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));

@@ -32,7 +32,7 @@ use glassbox_tests::{
     skip,
 };
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// What a runtime gave, or `None` after saying why it did not.
@@ -67,13 +67,13 @@ impl Watching {
     }
 
     fn until_connected(&self, runtime: Runtime) {
-        eventually("the runtime answers", PATIENCE, || {
+        eventually("the runtime answers", TIMEOUT, || {
             (self.directory.runtimes() == [(runtime, Ok(()))]).then_some(())
         });
     }
 
     fn names(&self, id: &str, wanted: impl Fn(&Names) -> bool) -> Names {
-        eventually("the names that were asked for", PATIENCE, || self.directory.get(id).filter(&wanted))
+        eventually("the names that were asked for", TIMEOUT, || self.directory.get(id).filter(&wanted))
     }
 
     /// As the tracker does with a container that nobody has told of.
@@ -169,7 +169,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
     watching.see(A);
 
     containerd.kill();
-    eventually("the loss is noticed", PATIENCE, || {
+    eventually("the loss is noticed", TIMEOUT, || {
         matches!(watching.directory.runtimes()[..], [(_, Err(_))]).then_some(())
     });
     assert_eq!(watching.names(A, |_| true).name, "web");
@@ -231,7 +231,7 @@ fn the_layers_size_is_told(
     let (layers, period) = (watching.directory.layers(), Duration::from_millis(300));
     let asking = cri::disk::watch(source, containerd.socket(), period, layers.clone());
     watching.start(asking);
-    let before = eventually("a size", PATIENCE, || layers.get(id, PATIENCE));
+    let before = eventually("a size", TIMEOUT, || layers.get(id, TIMEOUT));
     let layout = Layout::detect(Path::new("/sys/fs/cgroup")).unwrap();
     let pids = ["cpu", "memory"].into_iter().find_map(|controller| {
         let list = layout.directory(controller, cgroup_path)?.join("cgroup.procs");
@@ -241,8 +241,8 @@ fn the_layers_size_is_told(
     let file = format!("/proc/{pid}/root/written");
     std::fs::write(&file, vec![7; WRITTEN_BYTES as usize]).unwrap();
     std::fs::File::open(&file).unwrap().sync_all().unwrap();
-    let after = eventually("the size with what was written", PATIENCE, || {
-        layers.get(id, PATIENCE).filter(|after| *after >= before + WRITTEN_BYTES)
+    let after = eventually("the size with what was written", TIMEOUT, || {
+        layers.get(id, TIMEOUT).filter(|after| *after >= before + WRITTEN_BYTES)
     });
     println!("{before} bytes, {after} after {WRITTEN_BYTES} more");
     assert!(after - before <= WRITTEN_BYTES + 8192, "{before} bytes, {after} after {WRITTEN_BYTES} more");

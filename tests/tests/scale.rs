@@ -16,7 +16,7 @@ use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
 
 const CONTAINERS: usize = 1000;
 /// For a debug build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_thousand_containers_are_all_counted_and_shown() {
@@ -50,7 +50,7 @@ fn a_thousand_containers_are_all_counted_and_shown() {
     }
     // A tick has only so much time for events; the agent's loop goes on with them before the next one.
     let begun = Instant::now();
-    while has_fewer(&snapshots, &ids) && begun.elapsed() < PATIENCE {
+    while has_fewer(&snapshots, &ids) && begun.elapsed() < TIMEOUT {
         engine.tick();
     }
     let snapshot = snapshots.borrow().clone().unwrap();

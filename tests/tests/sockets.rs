@@ -8,7 +8,7 @@ use glassbox_tests::{
     skip,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// A server with two connections, both of whose ends are in the container. Where there is IPv6, the server's are, too.
 const TCP: &str = "nc -ll -p 8001 -e sleep 600 & sleep 1; \
                    sleep 600 | nc 127.0.0.1 8001 & sleep 600 | nc 127.0.0.1 8001 & sleep 600";
@@ -41,7 +41,7 @@ fn the_sockets_of_a_container_are_counted_by_state_where_that_is_wanted() {
     let _server = Container::run(&docker, "server", &["--network=none"], &["sh", "-c", TCP]);
     let _udp = Container::run(&docker, "udp", &["--network=none"], &["sh", "-c", UDP]);
     let _on_host = Container::run(&docker, "on-host", &HOST_NETWORK, &["sleep", "600"]);
-    let metrics = eventually("its sockets are counted", PATIENCE, || {
+    let metrics = eventually("its sockets are counted", TIMEOUT, || {
         let metrics = wanted.metrics();
         let established = count(&metrics, "tcp", "server", "established");
         (established == Some(4) && count(&metrics, "udp", "udp", "listen") == Some(1)).then_some(metrics)

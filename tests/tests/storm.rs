@@ -23,9 +23,9 @@ use glassbox_tests::{
 /// Starts, and as many exits, per second.
 const RATE: u32 = 500;
 /// How long a storm lasts.
-const USUAL: Duration = Duration::from_secs(15);
-/// So long after a storm all of it is counted.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+const DEFAULT_DURATION: Duration = Duration::from_secs(15);
+/// All starts and exits must be counted within this time after the storm.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
 
 const DISCOVERED: &str = "glassbox_containers_discovered_total";
 const ENDED: &str = "glassbox_containers_ended_total";
@@ -64,7 +64,7 @@ fn a_storm_of_containers_delays_no_tick_and_all_are_counted() {
     let Some(root) = v2_root().filter(|_| is_root) else {
         return skip(test, "needs root and a v2 hierarchy");
     };
-    let lasts = seconds("GLASSBOX_STORM_S", USUAL);
+    let lasts = seconds("GLASSBOX_STORM_S", DEFAULT_DURATION);
     let parent = Cgroup::new(&root, &format!("glassbox-storm-{}", std::process::id())).unwrap();
     let busy = Cgroup::new(&root, &format!("glassbox-busy-{}", std::process::id())).unwrap();
     let agent = Agent::start("[docker]\nenabled = false\n");
@@ -92,7 +92,7 @@ fn a_storm_of_containers_delays_no_tick_and_all_are_counted() {
     // What waits in the queue, and what only a walk finds. A host this busy needs some seconds for that.
     let over = Instant::now();
     let mut after = agent.metrics();
-    while over.elapsed() < SETTLES_WITHIN && counted(&before, &after) < made {
+    while over.elapsed() < COUNT_TIMEOUT && counted(&before, &after) < made {
         thread::sleep(Duration::from_millis(250));
         after = agent.metrics();
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask bench` measures the overhead of glassbox and of comparable tools in the same run, and checks budgets.
 //!
-//! The measuring programs are `tests/src/bin/*-cost`; this module makes a table of their results. Each file in this directory
+//! The measuring programs are in `tests/bench`; this module makes a table of their results. Each file in this directory
 //! has a group of rows. Other load on the machine changes the results.
 
 mod agent;

@@ -1,7 +1,7 @@
 //! `cargo xtask gpu-check` validates the agent on a machine with an NVIDIA GPU and generates docs/gpu-validation.md.
 //!
 //! It needs root and the NVIDIA driver, which includes the required parts of CUDA. The measuring program is
-//! tests/src/bin/gpu-check.rs.
+//! tests/tools/gpu-check.rs.
 
 mod page;
 

@@ -185,4 +185,4 @@ impl Service<Request<Body>> for Connection {
 }
 
 #[cfg(test)]
-pub(super) mod peer;
+pub(super) mod test_server;

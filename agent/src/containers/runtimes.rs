@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{
         config,
-        containers::grpc::peer::{Answer, Peer, UNIMPLEMENTED},
+        containers::grpc::test_server::{Answer, Peer, UNIMPLEMENTED},
     };
 
     #[test]

@@ -206,5 +206,4 @@ impl<'a> Btf<'a> {
 }
 
 #[cfg(test)]
-#[path = "btf_tests.rs"]
 mod tests;

@@ -9,18 +9,18 @@ use glassbox::{
         subjects,
     },
     snapshot::{
-        ContainerRow, Snapshot,
-        lifecycle::Health,
+        Snapshot,
         nvidia_driver::{CommandUsage, Failure, FailureCount},
         scheduler::Histogram,
     },
 };
 
-use super::{
-    fixture,
-    golden::text,
-    parser::{Sample, parse},
+use glassbox_fixtures::{
+    exposition::{Sample, families},
+    host,
 };
+
+use super::golden::text;
 
 /// Commands as a CUDA application that does everything sends them, by device.
 const SENT: [(&str, &[&str]); 3] = [
@@ -107,31 +107,14 @@ const REFUSED: [(&str, &str); 10] = [
     ("rm_vid_heap_control", "no_memory"),
 ];
 
-fn row() -> ContainerRow {
-    let mut row = fixture::docker();
-    row.network.truncate(1);
-    row.sockets = None;
-    let disk = &mut row.cgroup.devices;
-    disk.truncate(1);
-    (disk[0].cost_usage_us, disk[0].cost_wait_us) = (None, None);
-    (disk[0].cost_indebt_us, disk[0].cost_indelay_us) = (None, None);
-    row.cgroup.numa_pages.clear();
-    row.cgroup.huge_pages.clear();
-    row.life.health = Some(Health::Unchecked);
-    row
-}
-
 /// A host with one container, which uses no GPU, on cgroup v2 in the default configuration.
 pub(crate) fn cpu_container() -> Snapshot {
-    let mut row = row();
-    (row.nvidia_driver, row.gpu_state) = (None, None);
-    row.gpus.clear();
-    fixture::snapshot(vec![row])
+    host::snapshot(vec![host::docker_without_gpu()])
 }
 
 /// The same with one that uses one GPU and has sent every command.
 pub(crate) fn gpu_container() -> Snapshot {
-    let mut row = row();
+    let mut row = host::docker_by_default();
     let driver = row.nvidia_driver.as_mut().unwrap();
     let mut durations = Histogram { sum_ns: 3_000, ..Histogram::default() };
     durations.buckets[7] = 3;
@@ -149,12 +132,11 @@ pub(crate) fn gpu_container() -> Snapshot {
             count: 2,
         })
         .collect();
-    fixture::snapshot(vec![row])
+    host::snapshot(vec![row])
 }
 
 fn samples(snapshot: &Snapshot) -> Vec<Sample> {
-    let families = parse(&text(snapshot, Scope::All));
-    let samples = families.into_iter().flat_map(|family| family.samples);
+    let samples = families(&text(snapshot, Scope::All)).into_iter().flat_map(|family| family.samples);
     samples.filter(|sample| sample.labels.contains_key("container")).collect()
 }
 

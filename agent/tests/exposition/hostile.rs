@@ -18,25 +18,25 @@ use glassbox::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    fixture::{host, identity, row, snapshot},
-    golden::text,
-    parser::parse,
+use glassbox_fixtures::{
+    exposition::families,
+    host::{host, identity, row, snapshot},
 };
+
+use super::golden::text;
 
 /// Panics if a series occurs twice. An empty label is none.
 fn assert_unique(snapshot: &Snapshot) {
     let mut seen = BTreeSet::new();
-    for family in parse(&text(snapshot, Scope::All)) {
-        for mut sample in family.samples {
-            sample.labels.retain(|_, value| !value.is_empty());
-            assert!(seen.insert((sample.name.clone(), sample.labels.clone())), "twice: {sample:?}");
+    for family in families(&text(snapshot, Scope::All)) {
+        for sample in family.samples {
+            assert!(seen.insert((sample.name.clone(), sample.set_labels())), "twice: {sample:?}");
         }
     }
 }
 
 fn labels_of(snapshot: &Snapshot, family: &str, label: &str) -> Vec<String> {
-    let families = parse(&text(snapshot, Scope::All));
+    let families = families(&text(snapshot, Scope::All));
     let samples = families.into_iter().find(|other| other.name == family).map(|family| family.samples);
     let values = samples.into_iter().flatten().map(|sample| sample.labels.get(label).cloned());
     values.map(Option::unwrap_or_default).collect()

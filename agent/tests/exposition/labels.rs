@@ -13,11 +13,12 @@ use glassbox::{
 };
 use proptest::prelude::*;
 
-use super::{
-    fixture::{identity, row, snapshot},
-    golden::text,
-    parser::parse,
+use glassbox_fixtures::{
+    exposition::families,
+    host::{identity, row, snapshot},
 };
+
+use super::golden::text;
 
 #[test]
 fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
@@ -37,7 +38,7 @@ fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
             now,
         );
         tracker.name(now);
-        let families = parse(&text(&snapshot(tracker.rows(now, 1)), Scope::All));
+        let families = families(&text(&snapshot(tracker.rows(now, 1)), Scope::All));
         let info = families.into_iter().find(|family| family.name == "glassbox_container_info").unwrap();
         info.samples[0].labels.get("parent_id").cloned()
     };
@@ -54,7 +55,7 @@ fn of_five_hundred_labels_the_first_by_name_are_kept_whole_however_hostile() {
     let names = Names::new(Runtime::Docker, "labelled", "image", pairs, &["*".to_owned()]);
     let mut identity = identity("labelled");
     identity.labels = names.labels;
-    let families = parse(&text(&snapshot(vec![row(identity)]), Scope::All));
+    let families = families(&text(&snapshot(vec![row(identity)]), Scope::All));
     let info = &families.iter().find(|family| family.name == "glassbox_container_info").unwrap().samples;
     let kept: Vec<_> =
         info[0].labels.iter().filter(|(name, _)| name.starts_with("container_label_")).collect();
@@ -92,7 +93,7 @@ proptest! {
         identity.cgroup_path = path.clone();
         identity.pod = pod.clone();
         identity.labels.insert(label, value.clone());
-        let families = parse(&text(&snapshot(vec![row(identity)]), Scope::All));
+        let families = families(&text(&snapshot(vec![row(identity)]), Scope::All));
         let info = &families.iter().find(|family| family.name == "glassbox_container_info").unwrap().samples;
         prop_assert_eq!(info.len(), 1);
         let labels = &info[0].labels;
@@ -118,10 +119,10 @@ proptest! {
             row
         });
         let mut seen = std::collections::BTreeSet::new();
-        for family in parse(&text(&snapshot(rows.collect()), Scope::All)) {
-            for mut sample in family.samples {
-                sample.labels.retain(|_, value| !value.is_empty());
-                prop_assert!(seen.insert((sample.name, sample.labels)));
+        for family in families(&text(&snapshot(rows.collect()), Scope::All)) {
+            for sample in family.samples {
+                let labels = sample.set_labels();
+                prop_assert!(seen.insert((sample.name, labels)));
             }
         }
     }

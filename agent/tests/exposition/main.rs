@@ -7,12 +7,10 @@
 )]
 
 mod budget;
-mod fixture;
 mod golden;
 mod hostile;
 mod labels;
 mod metrics_doc;
-mod parser;
 
 use std::path::Path;
 

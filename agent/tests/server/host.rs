@@ -11,10 +11,11 @@ use glassbox::{
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
-        identity::{Identity, Runtime},
+        identity::Identity,
         scheduler::{Histogram, SchedulerCounters},
     },
 };
+use glassbox_fixtures::host::{self, numbered};
 use tokio::sync::{oneshot, watch};
 
 use super::client;
@@ -99,26 +100,13 @@ impl Drop for Server {
 pub(crate) fn snapshot(containers: usize) -> Snapshot {
     let agent = AgentUsage { ticks: 1, containers_running: containers, ..AgentUsage::default() };
     let containers = (0..containers).map(row).collect();
-    Snapshot {
-        delivery: Default::default(),
-        taken_at: SystemTime::now(),
-        containers,
-        host: Default::default(),
-        agent,
-    }
+    Snapshot { taken_at: SystemTime::now(), agent, ..host::snapshot(containers) }
 }
 
+/// A container with little text. Tests of slow clients depend on how much text a number of containers makes.
 fn row(number: usize) -> ContainerRow {
-    let identity = Identity {
-        id: format!("{number:064x}"),
-        cgroup_path: format!("/docker/{number:064x}"),
-        runtime: Runtime::Docker,
-        name: format!("studio-facefusion-{number}"),
-        image: "facefusion/facefusion:3.5.0-cuda<script>".into(),
-        container: format!("facefusion-{number}"),
-        started_at: Some(SystemTime::now()),
-        ..Identity::default()
-    };
+    // A tag, to show that the page escapes it.
+    let identity = Identity { image: "facefusion/facefusion:3.5.0-cuda<script>".into(), ..numbered(number) };
     let mut row = ContainerRow::new(Arc::new(identity), SystemTime::now());
     row.cgroup.memory.rss_bytes = Some(1 << 30);
     row.scheduler = Some(Box::new(SchedulerCounters {

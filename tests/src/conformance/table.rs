@@ -1,7 +1,8 @@
 //! The tables in tests/conformance/, and whether a scrape is as a row of them says.
 
+use glassbox_fixtures::exposition::Scrape;
+
 use super::source::{Source, Values};
-use crate::exposition::Scrape;
 
 /// A family, or one of its series, that glassbox and cAdvisor both have.
 pub struct Row {

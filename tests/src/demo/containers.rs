@@ -15,7 +15,7 @@ use crate::{
 
 /// How long an application waits before it opens the driver, so that there is a cold start to see: it is measured from the
 /// start of the process.
-const PAUSE: Duration = Duration::from_secs(5);
+const START_DELAY: Duration = Duration::from_secs(5);
 
 /// What a container is there to show.
 pub(super) struct Role {
@@ -106,7 +106,7 @@ impl Replica {
     /// Lets the application begin where it has not, and starts it anew where its time is over.
     pub(super) fn step(&mut self, driver: &FakeDriver) -> anyhow::Result<()> {
         match self.began {
-            None if self.started.elapsed() >= PAUSE => {
+            None if self.started.elapsed() >= START_DELAY => {
                 self.application.go();
                 self.began = Some(Instant::now());
             }

@@ -11,8 +11,8 @@ use std::{
 
 use crate::{cgroup::SubtreeControl, podman::remove_cgroups, sandbox::Sandbox};
 
-const START_PATIENCE: Duration = Duration::from_secs(30);
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// A bridge in the sandbox. Its network is one of those for documentation.
 const BRIDGE: &str = "glassbox-test0";
 const BRIDGE_ADDRESS: &str = "198.51.100.1";
@@ -149,7 +149,7 @@ impl Daemon {
                 return Ok(());
             }
             let ended = self.process.try_wait().is_ok_and(|status| status.is_some());
-            if ended || begun.elapsed() > START_PATIENCE {
+            if ended || begun.elapsed() > START_TIMEOUT {
                 let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
                 let last = log.lines().last().unwrap_or("it said nothing").to_owned();
                 return Err(format!("dockerd does not start here: {last}"));
@@ -170,8 +170,7 @@ impl Daemon {
         }
         signal(i32::try_from(self.process.id()).unwrap_or(0), libc::SIGTERM);
         let begun = Instant::now();
-        while begun.elapsed() < STOP_PATIENCE && self.process.try_wait().is_ok_and(|status| status.is_none())
-        {
+        while begun.elapsed() < STOP_TIMEOUT && self.process.try_wait().is_ok_and(|status| status.is_none()) {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = self.process.kill();
@@ -250,7 +249,7 @@ pub(crate) fn end_leftovers(directory: &Path) {
             })
             .collect();
         left.extend(processes_of_containers(directory));
-        if left.is_empty() || begun.elapsed() > STOP_PATIENCE {
+        if left.is_empty() || begun.elapsed() > STOP_TIMEOUT {
             return;
         }
         for pid in left {

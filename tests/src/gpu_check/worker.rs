@@ -15,8 +15,8 @@ use crate::cgroup::{Cgroup, v2_root};
 
 /// As many digits of an id as the agent shows where no runtime knows a name.
 const SHORT_ID_BYTES: usize = 12;
-/// How long the agent may take to see a container that was just made.
-const SEEN: Duration = Duration::from_secs(1);
+/// Time in which the agent discovers a new container.
+const DISCOVERY_TIME: Duration = Duration::from_secs(1);
 
 /// The application; killed when dropped.
 pub(super) struct Worker {
@@ -38,7 +38,7 @@ impl Worker {
         cgroup.enter(child.id().cast_signed()).context("move cuda-work into its cgroup")?;
         let input = child.stdin.take().context("take its input")?;
         let output = BufReader::new(child.stdout.take().context("take its output")?);
-        thread::sleep(SEEN);
+        thread::sleep(DISCOVERY_TIME);
         Ok(Self { child, input, output, id, _cgroup: cgroup })
     }
 

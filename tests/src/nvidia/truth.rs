@@ -26,8 +26,8 @@ const EVERYTHING: &str = "context \
 /// The release of tests that are not about layouts.
 const USUAL: Release = Release(580, 65, 6);
 
-/// Where the application is played.
-pub struct Stage {
+/// How the application runs: on which driver, and watched by which method of the agent.
+pub struct Setup {
     /// `fake-cuda`
     pub program: PathBuf,
     /// Starts a driver of a release with so many MiB of memory.
@@ -40,26 +40,26 @@ pub struct Stage {
     pub on_functions: bool,
 }
 
-impl Stage {
+impl Setup {
     /// Starts a driver and an agent on its method.
     ///
     /// # Panics
     /// Where one of them fails, or the agent is on another method.
     #[must_use]
-    pub fn scene(&self, release: Release, memory_mib: u64) -> Scene {
+    pub fn start(&self, release: Release, memory_mib: u64) -> Workload {
         let driver = (self.driver)(release, memory_mib).unwrap_or_else(|error| panic!("{error:#}"));
         let watch = Watch::start(driver.as_ref(), self.program.clone());
         assert_eq!(watch.method(), (self.method)(release));
-        Scene { on_functions: self.on_functions, watch, driver }
+        Workload { on_functions: self.on_functions, watch, driver }
     }
 
-    /// Plays in the layouts of one release after the other.
+    /// Runs a check on each release, one after the other.
     ///
     /// # Panics
-    /// Where what is played does not hold.
-    pub fn on_every_release(&self, play: impl Fn(&mut Scene)) {
+    /// If the check fails.
+    pub fn on_every_release(&self, check: impl Fn(&mut Workload)) {
         for release in RELEASES {
-            play(&mut self.scene(release.parse().unwrap(), 512));
+            check(&mut self.start(release.parse().unwrap(), 512));
         }
     }
 
@@ -68,11 +68,11 @@ impl Stage {
     /// # Panics
     /// Where it does not hold.
     pub fn of_two_containers_only_the_one_that_exhausts_shows_the_failure(&self) {
-        let Scene { driver, mut watch, .. } = self.scene(USUAL, 256);
+        let Workload { driver, mut watch, .. } = self.start(USUAL, 256);
         let [mut hungry, mut modest] = [watch.beside(), watch.beside()];
         let modest_truth =
-            watch.play_in(&modest, driver.as_ref(), "context allocate --bytes 1048576 --count 4");
-        let hungry_truth = watch.play_in(&hungry, driver.as_ref(), "context exhaust --bytes 16777216");
+            watch.run_in(&modest, driver.as_ref(), "context allocate --bytes 1048576 --count 4");
+        let hungry_truth = watch.run_in(&hungry, driver.as_ref(), "context exhaust --bytes 16777216");
         let usage = watch.usage_of(&mut hungry).unwrap();
         agree(&usage, &hungry_truth, "the hungry one");
         assert_eq!((usage.counters.failed_no_memory, usage.counters.recovered), (1, 0));
@@ -90,10 +90,10 @@ impl Stage {
     /// # Panics
     /// Where it does not hold.
     pub fn a_cold_start_goes_from_the_process_to_its_last_large_allocation(&self) {
-        let Scene { driver, mut watch, .. } = self.scene(USUAL, 512);
+        let Workload { driver, mut watch, .. } = self.start(USUAL, 512);
         // The storm registers channels and gives them back, which is no longer part of making the context.
         let profiles = "context storm --threads 1 --rate 200 --seconds 2 allocate --bytes 33554432 --count 4";
-        let _truth = watch.play(driver.as_ref(), profiles);
+        let _truth = watch.run(driver.as_ref(), profiles);
         let cold = watch.usage().unwrap().cold_start.unwrap_or_else(|| panic!("a context was made"));
         let last = cold.last_large_allocation.unwrap_or_else(|| panic!("a large allocation was made"));
         assert!(cold.driver_opened <= cold.context_ready, "{cold:?}");
@@ -107,31 +107,31 @@ impl Stage {
     /// # Panics
     /// Where it does not hold.
     pub fn calls_from_outside_containers_are_nobodys(&self) {
-        let Scene { driver, mut watch, .. } = self.scene(USUAL, 256);
+        let Workload { driver, mut watch, .. } = self.start(USUAL, 256);
         let truth = watch.outside(driver.as_ref(), "context").truth();
         assert_eq!(truth["sent"].as_u64(), Some(711));
         assert_eq!(watch.usage(), None);
     }
 }
 
-/// A driver of one release and an agent that watches it. Loading the programs takes an emulated machine 5 s, so what
-/// needs no agent of its own is played in containers beside each other.
-pub struct Scene {
+/// A driver of one release and an agent that watches it. Loading the programs takes 5 s on an emulated CPU, so checks that
+/// need no agent of their own run in separate containers under the same one.
+pub struct Workload {
     on_functions: bool,
     // Its programs hook the driver's functions: it goes first.
     watch: Watch,
     driver: Box<dyn Driver>,
 }
 
-impl Scene {
+impl Workload {
     fn release(&self) -> Release {
         self.driver.release()
     }
 
-    /// Plays profiles in a container of their own: what was sent, and what was counted.
-    fn play(&mut self, profiles: &str) -> (Value, DriverUsage) {
+    /// Runs profiles in a new container. Returns what the application sent and what the agent counted.
+    fn run(&mut self, profiles: &str) -> (Value, DriverUsage) {
         let mut watched = self.watch.beside();
-        let truth = self.watch.play_in(&watched, self.driver.as_ref(), profiles);
+        let truth = self.watch.run_in(&watched, self.driver.as_ref(), profiles);
         let usage = self.watch.usage_of(&mut watched);
         (truth, usage.unwrap_or_else(|| panic!("{}: nothing was counted", self.release())))
     }
@@ -142,7 +142,7 @@ impl Scene {
     /// Where it does not hold.
     pub fn what_is_counted_is_what_was_sent(&mut self) {
         let (release, lost_before) = (self.release(), self.watch.lost());
-        let (truth, usage) = self.play(EVERYTHING);
+        let (truth, usage) = self.run(EVERYTHING);
         agree(&usage, &truth, &release.to_string());
         assert_eq!((usage.counters.failed_no_memory, usage.counters.recovered), (2, 2), "{release}");
         assert_eq!(self.watch.lost(), lost_before, "{release}");
@@ -156,7 +156,7 @@ impl Scene {
     /// Where it does not hold.
     pub fn a_storm_is_counted_to_the_last_or_what_was_lost_is(&mut self, rate: u64) {
         let (release, lost_before) = (self.release(), self.watch.lost());
-        let (truth, usage) = self.play(&format!("storm --threads 8 --rate {rate} --seconds 2"));
+        let (truth, usage) = self.run(&format!("storm --threads 8 --rate {rate} --seconds 2"));
         let (sent, lost) = (truth["sent"].as_u64().unwrap(), self.watch.lost() - lost_before);
         let (counted, seconds) = (counted(&usage), truth["phases"][0]["took_ns"].as_f64().unwrap() / 1e9);
         let achieved = sent as f64 / seconds;
@@ -175,11 +175,11 @@ impl Scene {
     /// Where it does not hold.
     pub fn a_hostile_caller_leaves_honest_counters(&mut self) {
         let release = self.release();
-        let (truth, usage) = self.play("hostile --count 300");
+        let (truth, usage) = self.run("hostile --count 300");
         self.agree_on_errors(&usage, &truth);
         let names: BTreeSet<_> = usage.commands.iter().map(|usage| &usage.command).collect();
         assert!(names.len() < 160, "{release}: {names:?}");
-        let (truth, usage) = self.play("context");
+        let (truth, usage) = self.run("context");
         agree(&usage, &truth, "an honest one after it");
         assert_eq!(truth["sent"].as_u64(), Some(711));
     }

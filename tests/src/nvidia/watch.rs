@@ -1,4 +1,4 @@
-//! Kernel programs and collector with one container or two, in which the application is played.
+//! Kernel programs and collector with one container or two, in which the application runs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
@@ -20,8 +20,8 @@ use serde_json::Value;
 use super::{Driver, application::FakeCuda};
 use crate::cgroup::{Cgroup, ROOT, v2_root};
 
-/// The collector may not read the maps again within this after many readings.
-const STALE: Duration = Duration::from_millis(25);
+/// The collector may return what it read from the maps within this time before.
+const MAP_CACHE_TTL: Duration = Duration::from_millis(25);
 
 /// A container with its row.
 pub struct Watched {
@@ -107,21 +107,21 @@ impl Watch {
         FakeCuda::start(&self.program, driver, profiles)
     }
 
-    /// Starts profiles in the container.
+    /// Starts the application in the container.
     #[must_use]
-    pub fn start_playing(&self, driver: &dyn Driver, profiles: &str) -> FakeCuda {
+    pub fn start_in_container(&self, driver: &dyn Driver, profiles: &str) -> FakeCuda {
         self.start_in(self.watched.as_ref().unwrap(), driver, profiles)
     }
 
-    /// Plays profiles in the container, to their end.
+    /// Runs the application in the container until it exits. Returns its account.
     #[must_use]
-    pub fn play(&self, driver: &dyn Driver, profiles: &str) -> Value {
-        self.start_playing(driver, profiles).truth()
+    pub fn run(&self, driver: &dyn Driver, profiles: &str) -> Value {
+        self.start_in_container(driver, profiles).truth()
     }
 
-    /// Plays profiles in another container, to their end.
+    /// Runs the application in another container until it exits. Returns its account.
     #[must_use]
-    pub fn play_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> Value {
+    pub fn run_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> Value {
         self.start_in(watched, driver, profiles).truth()
     }
 
@@ -131,7 +131,7 @@ impl Watch {
         cuda
     }
 
-    /// The application in a container, which plays profiles once it is told to go.
+    /// The application in a container. It waits for [`FakeCuda::go`] before it opens the driver.
     #[must_use]
     pub fn ready_in(&self, watched: &Watched, driver: &dyn Driver, profiles: &str) -> FakeCuda {
         let mut cuda = self.outside(driver, &format!("wait {profiles}"));
@@ -157,7 +157,7 @@ impl Watch {
 
     /// What was counted for another container.
     pub fn usage_of(&mut self, watched: &mut Watched) -> Option<DriverUsage> {
-        std::thread::sleep(STALE);
+        std::thread::sleep(MAP_CACHE_TTL);
         self.collector.refresh(Some(&mut self.kernel));
         self.collector.collect(&watched.container, &mut watched.row).unwrap();
         watched.row.nvidia_driver.as_deref().cloned()
@@ -166,7 +166,7 @@ impl Watch {
 
 impl Watched {
     fn new(kernel: &Kernel) -> Self {
-        let (cgroup, container) = Cgroup::born(&v2_root().unwrap(), kernel);
+        let (cgroup, container) = Cgroup::tracked(&v2_root().unwrap(), kernel);
         let row = ContainerRow::new(container.identity.clone(), SystemTime::now());
         Self { cgroup, container, row }
     }

@@ -1,4 +1,8 @@
-//! The messages of the container runtime interface that it takes to run a pod, with the fields that are set.
+//! The messages of the container runtime interface (CRI) that are needed to run a pod, with the fields that are set.
+//!
+//! Four of them are also in `agent/src/containers/cri/messages.rs`. They are declared again on purpose: the tests write names
+//! and IDs to a real containerd with these field numbers, and the agent reads them back with its own. With shared messages,
+//! two swapped field numbers would cancel out, and the tests would still pass.
 
 use std::collections::HashMap;
 

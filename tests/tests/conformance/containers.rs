@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use glassbox_fixtures::exposition::Scrape;
 use glassbox_tests::{
     agent::Agent,
     conformance::{
@@ -9,12 +10,11 @@ use glassbox_tests::{
         table::{Row, compare, rows},
     },
     docker::{Container, Docker, Network},
-    exposition::Scrape,
     skip,
 };
 
 /// How long a value may take to be seen between two readings of the same file that it lies between.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(100);
 
 #[test]
@@ -56,7 +56,7 @@ fn every_value_is_that_of_the_file_within_a_tick() {
                 }
             }
             open = still;
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 let wrong: Vec<_> = open.iter().map(|(row, why)| format!("{}: {why}", row.family)).collect();
                 assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
             }

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
+use glassbox_fixtures::exposition::Scrape;
 use glassbox_tests::{
     agent::Agent,
     conformance::table::{differences, left_out},
     docker::{Container, Docker, Network, eventually},
-    exposition::Scrape,
     http,
     service::free_address,
     skip,
@@ -76,10 +76,11 @@ fn report(theirs: &Scrape, scrape: &Scrape) {
                 && (*allowed == what || (allowed.ends_with('_') && what.starts_with(allowed)))
         })
     };
-    let of_interest = |name: &&String| name.starts_with("container_") || name.starts_with("machine_");
+    let of_interest = |name: &&str| name.starts_with("container_") || name.starts_with("machine_");
+    let (their_types, our_types) = (theirs.types(), scrape.types());
     let (mut compared, mut wrong) = (0, Vec::new());
-    for family in theirs.types.keys().filter(of_interest) {
-        if left_out.contains(family.as_str()) {
+    for family in their_types.keys().copied().filter(of_interest) {
+        if left_out.contains(family) {
             println!("{family}: left out");
             continue;
         }
@@ -89,7 +90,7 @@ fn report(theirs: &Scrape, scrape: &Scrape) {
         if their.is_empty() {
             continue; // Of other cgroups.
         }
-        let Some(kind) = scrape.types.get(family).filter(|_| !our.is_empty()) else {
+        let Some(kind) = our_types.get(family).filter(|_| !our.is_empty()) else {
             println!("{family}: absent");
             if !allowed(family, "absent") {
                 wrong.push(format!("{family} is absent; cAdvisor shows {:?}", their.values()));
@@ -97,8 +98,8 @@ fn report(theirs: &Scrape, scrape: &Scrape) {
             continue;
         };
         compared += 1;
-        if kind != &theirs.types[family] {
-            wrong.push(format!("{family} is a {kind}; cAdvisor's is a {}", theirs.types[family]));
+        if *kind != their_types[family] {
+            wrong.push(format!("{family} is a {kind}; cAdvisor's is a {}", their_types[family]));
         }
         let names = |series: &BTreeMap<BTreeMap<String, String>, f64>| -> BTreeSet<String> {
             series.keys().flat_map(BTreeMap::keys).cloned().collect()
@@ -128,5 +129,5 @@ fn labels(
     family: &str,
     subject: &[(String, String)],
 ) -> BTreeMap<BTreeMap<String, String>, f64> {
-    scrape.of(family, subject).map(|sample| (sample.labels.clone(), sample.value)).collect()
+    scrape.of(family, subject).map(|sample| (sample.set_labels(), sample.value)).collect()
 }

@@ -3,18 +3,18 @@
 use std::{fs, os::fd::AsRawFd as _, path::Path, time::Duration};
 
 use glassbox::exposition::{self, Scope, Text};
+use glassbox_fixtures::exposition::Scrape;
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, v2_root},
     disk::{Disk, load_modules},
     docker::eventually,
-    exposition::Scrape,
     inapplicable,
     worker::{TRANSFER_BYTES, Work, Worker},
 };
 
 use super::{
-    births::{config, engine, latest},
     probe::ALONE,
+    starts::{config, engine, latest},
 };
 
 const WRITES: u32 = 80;

@@ -3,20 +3,20 @@
 use std::{fs, path::Path, time::Duration};
 
 use glassbox::exposition::{self, Scope, Text};
+use glassbox_fixtures::exposition::Scrape;
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, v2_root},
     conformance::{
         source::{Directories, Source},
         table::{Row, compare, rows},
     },
-    exposition::Scrape,
     inapplicable,
     worker::{Work, Worker},
 };
 
 use super::{
-    births::{config, engine, latest},
     probe::ALONE,
+    starts::{config, engine, latest},
 };
 
 /// How often is looked until a value lies between two readings of its file.

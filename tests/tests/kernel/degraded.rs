@@ -14,8 +14,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, latest},
     probe::ALONE,
+    starts::{config, engine, latest},
 };
 
 fn refusal(config: &Config) -> String {

@@ -20,15 +20,15 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, row},
     probe::ALONE,
+    starts::{config, engine, row},
 };
 
 const MIB: u64 = 1 << 20;
 const BLOCK_BYTES: u64 = 4096;
 const PERIOD: Duration = Duration::from_secs(1);
-/// A container that is younger than a second is not looked at yet.
-const SETTLED: Duration = Duration::from_millis(1500);
+/// The collector skips containers that are younger than a second.
+const MIN_AGE: Duration = Duration::from_millis(1500);
 
 /// A container whose root is an overlay, and the agent.
 struct Host {
@@ -64,7 +64,7 @@ impl Host {
         }
         let (mut engine, snapshots) = engine(config);
         engine.tick();
-        std::thread::sleep(SETTLED);
+        std::thread::sleep(MIN_AGE);
         Self {
             engine,
             snapshots,

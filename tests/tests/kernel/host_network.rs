@@ -9,8 +9,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, row, tick_until},
     probe::ALONE,
+    starts::{config, engine, row, tick_until},
 };
 
 const DATAGRAMS: u32 = 100;

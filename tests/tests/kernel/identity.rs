@@ -8,12 +8,12 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, row},
     probe::ALONE,
+    starts::{config, engine, row},
 };
 
 #[test]
-fn a_cgroup_that_repeats_its_containers_id_counts_for_the_container_from_its_birth_on() {
+fn a_nested_cgroup_that_repeats_the_container_id_counts_for_the_container_from_its_start() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();

@@ -21,8 +21,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, row},
     probe::ALONE,
+    starts::{config, engine, row},
 };
 
 const LIMIT_BYTES: usize = 16 << 20;

@@ -43,7 +43,7 @@ impl Probe {
         let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id, change_offsets })
             .unwrap_or_else(|error| panic!("{error:#}"));
         kernel.method("containers").unwrap_or_else(|error| panic!("{error:#}"));
-        let (cgroup, container) = Cgroup::born(root, &kernel);
+        let (cgroup, container) = Cgroup::tracked(root, &kernel);
         let layout = Layout::detect(Path::new(ROOT)).unwrap();
         let collector = (SPEC.start)(&mut Context {
             config: &config,

@@ -15,8 +15,8 @@ use glassbox_tests::{
 };
 
 use super::{
-    births::{config, engine, latest, lost, others, row, tick_until},
     probe::ALONE,
+    starts::{config, engine, latest, lost, others, row, tick_until},
 };
 
 fn engine_for(containers_max: u32) -> (Engine, Snapshots) {

@@ -4,7 +4,7 @@ use glassbox_tests::{containerd::Containerd, docker::eventually};
 
 use super::{
     agent, or_skip,
-    series::{PATIENCE, becomes, becomes_state, series, value},
+    series::{TIMEOUT, becomes, becomes_state, series, value},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -63,12 +63,12 @@ fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
     let info = series(&agent, "glassbox_container_info", &[name]);
     let (labels, _) = &info[0];
     assert!(labels.contains("/default/web\"") && labels.contains(r#"runtime="containerd""#), "{info:?}");
-    eventually("it uses the CPU", PATIENCE, || {
+    eventually("it uses the CPU", TIMEOUT, || {
         let used = value(&agent, "container_cpu_usage_seconds_total", &[name, r#"cpu="total""#]);
         let used = used.or_else(|| value(&agent, "container_cpu_usage_seconds_total", &[name]));
         used.is_some_and(|seconds| seconds > 0.01).then_some(())
     });
-    eventually("the kernel programs count for it, where they run", PATIENCE, || {
+    eventually("the kernel programs count for it, where they run", TIMEOUT, || {
         let up = value(&agent, "glassbox_collector_up", &[r#"collector="scheduler""#]) == Some(1.0);
         let counted = value(&agent, "glassbox_container_oncpu_seconds_total", &[name]);
         (!up || counted.is_some_and(|seconds| seconds > 0.0)).then_some(())

@@ -9,7 +9,7 @@ use glassbox_tests::{
 
 use super::{
     or_skip,
-    series::{PATIENCE, becomes, becomes_state, series, value},
+    series::{TIMEOUT, becomes, becomes_state, series, value},
 };
 
 /// A daemon of the test's own, or `None` after saying why there is none.
@@ -41,7 +41,7 @@ fn a_container_that_is_killed_for_want_of_memory_shows_one_kill_and_its_exit_unt
         becomes(agent, "container_oom_events_total", &[r#"container="sated""#], 0.0);
     }
     let begun = Instant::now();
-    eventually("the forgetful agent forgets", PATIENCE, || {
+    eventually("the forgetful agent forgets", TIMEOUT, || {
         value(&forgetful, "container_oom_events_total", &[name]).is_none().then_some(())
     });
     assert!(begun.elapsed() > Duration::from_secs(4), "too early: {:?}", begun.elapsed());
@@ -88,7 +88,7 @@ fn a_container_that_was_restarted_before_the_agent_came_is_known_with_its_restar
     let Some(docker) = docker() else { return };
     let script = "sleep 0.2; [ -e /once ] && sleep 600; : > /once; exit 3";
     let container = Container::run(&docker, "settled", &["--restart=always"], &["sh", "-c", script]);
-    eventually("it is restarted", PATIENCE, || {
+    eventually("it is restarted", TIMEOUT, || {
         (container.inspect("{{.RestartCount}} {{.State.Status}}") == "1 running").then_some(())
     });
     let agent = agent(&docker, "");

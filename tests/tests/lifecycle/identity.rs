@@ -15,11 +15,11 @@ use glassbox_tests::{
 
 use super::{
     or_skip,
-    series::{PATIENCE, becomes, becomes_state, series, value},
+    series::{TIMEOUT, becomes, becomes_state, series, value},
 };
 
-/// Many ticks of the agents here, and so long that every cgroup is looked into.
-const SETTLED: Duration = Duration::from_secs(3);
+/// Many ticks of these agents, enough for a walk over all cgroups.
+const MANY_TICKS: Duration = Duration::from_secs(3);
 
 fn docker() -> Option<Docker> {
     or_skip(Docker::own(Network::None))
@@ -81,7 +81,7 @@ fn a_cgroup_in_a_container_that_repeats_its_id_is_part_of_it() {
     becomes(&after, "glassbox_container_running", &[name], 1.0);
     for agent in [&before, &after] {
         let seen = oncpu(agent);
-        std::thread::sleep(SETTLED);
+        std::thread::sleep(MANY_TICKS);
         assert_eq!(names(agent, "node"), [("node".to_owned(), path.clone())]);
         assert!(oncpu(agent) > seen);
         for family in ["container_memory_usage_bytes", "container_cpu_usage_seconds_total"] {
@@ -99,7 +99,7 @@ fn a_cgroup_in_a_container_that_repeats_its_id_is_part_of_it() {
         let spun = worker.run_time_ns() as f64 / 1e9;
         drop(worker);
         if trees().len() == 1 || trees()[trees().len() - 1].ends_with("unified") {
-            eventually("what ran in the nested cgroup counts", PATIENCE, || {
+            eventually("what ran in the nested cgroup counts", TIMEOUT, || {
                 (oncpu(agent) - idle > 0.9 * spun).then_some(())
             });
         }
@@ -124,7 +124,7 @@ fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
     let tree = Layout::detect(Path::new(ROOT)).unwrap().primary("/");
     let mut impostors: Vec<_> = places.iter().map(|place| Cgroup::new(&tree, place).unwrap()).collect();
     let is_the_container = |agent: &Agent| {
-        std::thread::sleep(SETTLED);
+        std::thread::sleep(MANY_TICKS);
         assert_eq!(names(agent, "victim"), [("victim".to_owned(), path.clone())]);
         let metrics = agent.metrics();
         for place in &places {
@@ -153,7 +153,7 @@ fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
     impostors.truncate(1);
     let last = agent(&docker);
     becomes(&last, "glassbox_container_running", &[r#"container="other""#], 1.0);
-    std::thread::sleep(SETTLED);
+    std::thread::sleep(MANY_TICKS);
     assert!(!last.metrics().contains(&places[0]), "{} is shown", places[0]);
     drop(impostors);
 }
@@ -174,7 +174,7 @@ fn a_running_container_keeps_its_name_whatever_starts() {
     let shown = |agent: &Agent, name: &str| names(agent, name).first().map(|(shown, _)| shown.clone());
     let becomes_shown = |agent: &Agent, name: &str, wanted: &str| {
         let what = format!("{name} is shown as {wanted}");
-        eventually(&what, PATIENCE, || (shown(agent, name).as_deref() == Some(wanted)).then_some(()));
+        eventually(&what, TIMEOUT, || (shown(agent, name).as_deref() == Some(wanted)).then_some(()));
     };
     becomes_shown(&first, "shop-web-1", "web-1");
     becomes_shown(&first, "happy_morse", "glassbox-tests");
@@ -233,15 +233,15 @@ fn a_cgroup_left_behind_does_not_run_and_leaves_its_name_to_the_replacement() {
         let series = series(&agent, "container_last_seen", &[&format!("id=\"{path}\"")]);
         series.first().map(|(_, seconds)| *seconds)
     };
-    std::thread::sleep(SETTLED);
+    std::thread::sleep(MANY_TICKS);
     let last = seen().unwrap();
-    std::thread::sleep(SETTLED);
+    std::thread::sleep(MANY_TICKS);
     assert_eq!(seen(), Some(last), "it was last seen running when its last process ended");
     assert_eq!(value(&agent, "glassbox_container_running", &[name]), Some(1.0), "the new one runs");
     drop(stuck);
     // Emptied, it can be removed.
     let directory = tree.join(path.trim_start_matches('/'));
-    eventually("the cgroup goes", PATIENCE, || {
+    eventually("the cgroup goes", TIMEOUT, || {
         let _ = std::fs::remove_dir(&directory);
         (!directory.exists()).then_some(())
     });

@@ -5,7 +5,7 @@ use glassbox_tests::{containerd::Containerd, docker::eventually, pod::Pod};
 
 use super::{
     agent, or_skip,
-    series::{PATIENCE, becomes, becomes_state, series, value},
+    series::{TIMEOUT, becomes, becomes_state, series, value},
 };
 
 #[test]
@@ -62,7 +62,7 @@ fn a_kubernetes_container_that_is_killed_for_want_of_memory_says_so() {
     becomes_state(&agent, name, "exited");
     let seen = series(&agent, "container_last_seen", &[name]);
     assert!(seen[0].0.contains(&id), "{seen:?}");
-    eventually("its kills are counted", PATIENCE, || {
+    eventually("its kills are counted", TIMEOUT, || {
         (value(&agent, "container_oom_events_total", &[name]) == Some(1.0)).then_some(())
     });
 }

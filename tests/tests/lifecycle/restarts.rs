@@ -9,7 +9,7 @@ use glassbox_tests::{
 
 use super::{
     or_skip,
-    series::{PATIENCE, series, value},
+    series::{TIMEOUT, series, value},
 };
 
 /// As Prometheus counts: what is lost at a reset is lost.
@@ -42,7 +42,7 @@ fn runs_that_are_shorter_than_the_scrape_interval_are_counted_all() {
     }
     docker.run(&["stop", "--time=0", &container.id]);
     let runs: f64 = container.inspect("{{.RestartCount}}").parse::<f64>().unwrap() + 1.0;
-    eventually("the last run has ended", PATIENCE, || {
+    eventually("the last run has ended", TIMEOUT, || {
         (value(&agent, "glassbox_container_running", &[name]) == Some(0.0)).then_some(())
     });
     scrape(&mut samples);

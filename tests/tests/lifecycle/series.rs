@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use glassbox_tests::{agent::Agent, docker::eventually};
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
 
 /// The series of a family that bear these labels: everything between the braces, and the value.
@@ -26,7 +26,7 @@ pub(super) fn value(agent: &Agent, family: &str, labels: &[&str]) -> Option<f64>
 
 pub(super) fn becomes(agent: &Agent, family: &str, labels: &[&str], wanted: f64) {
     let what = format!("{family} {labels:?} is {wanted}");
-    eventually(&what, PATIENCE, || (value(agent, family, labels) == Some(wanted)).then_some(()));
+    eventually(&what, TIMEOUT, || (value(agent, family, labels) == Some(wanted)).then_some(()));
 }
 
 pub(super) fn becomes_state(agent: &Agent, container: &str, state: &str) {

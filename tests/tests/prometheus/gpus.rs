@@ -52,19 +52,19 @@ impl Gpus {
     /// Lets one container keep the GPU busy with 6 GiB, and another hang in the driver with 1 GiB. The GPU has 8 GiB in
     /// use.
     pub(super) fn work_in(&self, busy: &Container<'_>, stuck: &Container<'_>) -> [FakeCuda; 2] {
-        let stuck = self.play(stuck, STUCK);
+        let stuck = self.run(stuck, STUCK);
         // The other one takes all memory that is left.
         eventually("a call hangs", Duration::from_secs(10), || (self.driver.hanging() > 0).then_some(()));
-        let playing = [self.play(busy, BUSY), stuck];
+        let running = [self.run(busy, BUSY), stuck];
         let work = json!({ "sm": 60, "memory": 30, "encoder": 5, "decoder": 5 });
         self.stand_in.set(&one_gpu(&json!([
-            { "pid": playing[0].pid(), "memory": 6 * GIB, "utilization": work },
-            { "pid": playing[1].pid(), "memory": GIB, "utilization": { "sm": 0 } },
+            { "pid": running[0].pid(), "memory": 6 * GIB, "utilization": work },
+            { "pid": running[1].pid(), "memory": GIB, "utilization": { "sm": 0 } },
         ])));
-        playing
+        running
     }
 
-    fn play(&self, container: &Container<'_>, profiles: &str) -> FakeCuda {
+    fn run(&self, container: &Container<'_>, profiles: &str) -> FakeCuda {
         let program = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
         let mut cuda = FakeCuda::start(program, &self.driver, profiles);
         cuda.waiting();

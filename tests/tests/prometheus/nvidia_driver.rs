@@ -30,7 +30,7 @@ fn prometheus_knows_which_container_exhausted_the_gpu_and_how() {
     ));
     let prometheus = Prometheus::start(&programs, agent.address);
     let root = v2_root().expect("a v2 hierarchy");
-    let play = |profiles: &str| {
+    let run = |profiles: &str| {
         let (cgroup, id) = Cgroup::container(&root).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
         let mut cuda = FakeCuda::start(program, &driver, &format!("wait {profiles} hold"));
@@ -46,8 +46,8 @@ fn prometheus_knows_which_container_exhausted_the_gpu_and_how() {
         let samples = prometheus.wait_for(&info, Duration::from_secs(15), |samples| !samples.is_empty());
         samples[0].labels["container"].clone()
     };
-    let (modest_id, ..) = &play("context allocate --bytes 1048576 --count 4");
-    let (hungry_id, truth, ..) = &play("context exhaust --bytes 16777216");
+    let (modest_id, ..) = &run("context allocate --bytes 1048576 --count 4");
+    let (hungry_id, truth, ..) = &run("context exhaust --bytes 16777216");
     let refused = truth["sums"]["refused"].as_f64().unwrap();
     assert!(refused > 0.0);
     let (modest, hungry) = (&name(modest_id), &name(hungry_id));

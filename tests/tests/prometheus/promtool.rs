@@ -16,7 +16,7 @@ use glassbox_tests::{
 use super::stack::Stack;
 
 /// How long until every family shows.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What promtool has to say against names that are cAdvisor's and must stay; dcgm-exporter's are known by their prefix.
 const INHERITED: [&str; 6] = [
@@ -55,7 +55,7 @@ fn promtool_finds_fault_only_with_names_that_are_inherited() {
         if metrics.contains(&container.id) && missing.is_empty() {
             break metrics;
         }
-        assert!(begun.elapsed() < PATIENCE, "not in a scrape within {PATIENCE:?}: {missing:?}");
+        assert!(begun.elapsed() < TIMEOUT, "not in a scrape within {TIMEOUT:?}: {missing:?}");
         std::thread::sleep(Duration::from_millis(100));
     };
 

@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use glassbox_fixtures::exposition::{Sample, Scrape};
 use glassbox_tests::{
     agent::Agent,
-    exposition::{Sample, Scrape},
     inapplicable,
     real_driver::{
         account::{Account, Counts, Detail, key},
@@ -21,9 +21,9 @@ use glassbox_tests::{
 const CONFIGURATION: &str = "tick_ms = 250\n[collectors]\nnvml = false\n\
                              [nvidia_driver]\nper_command_histograms = true\n";
 /// How long the agent may take to show what happened.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Calls are counted when they have ended, and shown at the next tick.
-const SETTLED: Duration = Duration::from_millis(600);
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Calls are counted when they return, and exported at the next tick.
+const TWO_TICKS: Duration = Duration::from_millis(600);
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -80,21 +80,21 @@ impl Watch {
 
     /// Waits until what the agent shows is as it should be.
     pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Scrape) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let scrape = self.scrape();
             if is_so(&scrape) {
                 return;
             }
             let shown = || {
-                let about = scrape.samples.iter().filter(|sample| {
+                let about = scrape.samples().filter(|sample| {
                     ["probe_attached", "lost_events", "collector_up"]
                         .iter()
                         .any(|name| sample.name.contains(name))
                 });
                 about.map(|sample| format!("{sample:?}")).collect::<Vec<_>>().join("\n")
             };
-            assert!(Instant::now() < deadline, "after {PATIENCE:?} not yet: {what}\n{}", shown());
+            assert!(Instant::now() < deadline, "after {TIMEOUT:?} not yet: {what}\n{}", shown());
             std::thread::sleep(Duration::from_millis(250));
         }
     }
@@ -102,13 +102,13 @@ impl Watch {
     /// What the agent shows once its account of a container can hold all that was recorded, and a little later, when it
     /// would show what was counted twice.
     fn settled(&self, container: &Container, recorded: &Account, detail: Detail) -> Scrape {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let counts = |account: &Account| -> [u64; 4] {
             let Account { calls, errnos, statuses, polls, .. } = account;
             [calls, errnos, statuses, polls].map(|counts| counts.values().sum())
         };
         loop {
-            std::thread::sleep(SETTLED);
+            std::thread::sleep(TWO_TICKS);
             let account = account(&self.scrape(), container, detail);
             let is_complete =
                 counts(&account).iter().zip(counts(recorded)).all(|(counted, all)| *counted >= all);
@@ -116,7 +116,7 @@ impl Watch {
                 break;
             }
         }
-        std::thread::sleep(SETTLED);
+        std::thread::sleep(TWO_TICKS);
         self.scrape()
     }
 
@@ -173,7 +173,7 @@ pub(super) fn expect_nothing_lost(scrape: &Scrape) {
 
 fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
     let own = |name: &'static str| {
-        let samples = scrape.samples.iter().filter(move |sample| sample.name == name);
+        let samples = scrape.samples().filter(move |sample| sample.name == name);
         samples.filter(|sample| sample.labels.get("container").is_some_and(|label| label == container.name()))
     };
     let counts = |name: &'static str, reason: Option<&str>| {

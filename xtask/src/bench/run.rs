@@ -12,7 +12,7 @@ use super::peers::Peers;
 use crate::child::{self, Limits};
 use crate::{step, workspace};
 
-/// The measuring programs in `tests/src/bin`.
+/// The measuring programs in `tests/bench`.
 const PROGRAMS: [&str; 5] = ["probe-cost", "agent-cost", "text-cost", "victim-cost", "nvml-cost"];
 
 /// State common to all groups.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     containers::{
         directory::Directory,
-        grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
+        grpc::test_server::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
         lifecycle::{Exit, Life},
     },
     snapshot::{identity::Runtime, lifecycle::State},

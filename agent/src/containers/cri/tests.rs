@@ -17,7 +17,7 @@ use super::{
 use crate::{
     containers::{
         directory::{Directory, Names, Unnamed},
-        grpc::peer::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
+        grpc::test_server::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
         lifecycle::{Exit, Life},
         source::Source,
     },

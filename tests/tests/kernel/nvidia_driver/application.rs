@@ -4,13 +4,13 @@
 use glassbox_tests::nvidia::{
     abi::RELEASES,
     stand_in::{APPLICATION, StandIn},
-    truth::Stage,
+    truth::Setup,
 };
 
 use super::{probe::method_of, stand_in};
 
-fn stage() -> Stage {
-    Stage {
+fn setup() -> Setup {
+    Setup {
         program: APPLICATION.into(),
         driver: |release, memory_mib| Ok(Box::new(StandIn::load(release, memory_mib)?)),
         method: method_of,
@@ -22,10 +22,10 @@ fn stage() -> Stage {
 /// half a minute for it.
 fn the_accounts_agree(test: &str, release: &str) {
     let Some(_alone) = stand_in(test) else { return };
-    let mut scene = stage().scene(release.parse().unwrap(), 512);
-    scene.what_is_counted_is_what_was_sent();
-    scene.a_storm_is_counted_to_the_last_or_what_was_lost_is(0);
-    scene.a_hostile_caller_leaves_honest_counters();
+    let mut workload = setup().start(release.parse().unwrap(), 512);
+    workload.what_is_counted_is_what_was_sent();
+    workload.a_storm_is_counted_to_the_last_or_what_was_lost_is(0);
+    workload.a_hostile_caller_leaves_honest_counters();
 }
 
 #[test]
@@ -55,5 +55,5 @@ fn of_two_applications_on_one_gpu_only_the_one_that_exhausts_it_shows_the_failur
     else {
         return;
     };
-    stage().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
+    setup().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
 }

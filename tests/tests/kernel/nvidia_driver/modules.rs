@@ -15,7 +15,7 @@ use glassbox_ebpf::{Lost, programs};
 use glassbox_tests::{cgroup::Cgroup, nvidia_module};
 
 use super::{
-    super::births::{config, engine},
+    super::starts::{config, engine},
     call::{Device, control, request, uvm},
     caller::{Nodes, fork, low_structure, make, make_compat, wait},
     probe::{DriverProbe, METHOD, counts, method_of, reload},

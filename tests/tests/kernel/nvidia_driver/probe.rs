@@ -29,10 +29,10 @@ use glassbox_tests::{
 pub(super) const METHOD: &str = "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry";
 /// The same before 545.23.06.
 const FRONTEND: &str = "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry";
-/// A load has been followed to its end within this time.
-const SETTLED: Duration = Duration::from_secs(10);
-/// It reads the maps again after this.
-const STALE: Duration = Duration::from_millis(25);
+/// The agent must have handled the load of a module within this time.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The collector may return what it read from the maps within this time before.
+const MAP_CACHE_TTL: Duration = Duration::from_millis(25);
 
 /// The method for a release.
 pub(super) fn method_of(release: Release) -> &'static str {
@@ -92,13 +92,13 @@ impl DriverProbe {
 
     /// A new container, with a slot of its own.
     pub(super) fn container(&mut self) -> (Cgroup, Container) {
-        Cgroup::born(&v2_root().unwrap(), &self.kernel)
+        Cgroup::tracked(&v2_root().unwrap(), &self.kernel)
     }
 
     /// What a container's row says now; `None` where it never called the driver.
     pub(super) fn read(&mut self, container: &Container) -> Option<DriverUsage> {
         // Two readings in a short time are one.
-        std::thread::sleep(STALE);
+        std::thread::sleep(MAP_CACHE_TTL);
         self.collector.refresh(None);
         self.row(container).nvidia_driver.map(|usage| *usage)
     }
@@ -119,7 +119,7 @@ impl DriverProbe {
 
     /// Lets the collector handle what the kernel has reported of the driver's modules, as the tick does.
     pub(super) fn look(&mut self) {
-        let deadline = Instant::now() + SETTLED;
+        let deadline = Instant::now() + LOAD_TIMEOUT;
         loop {
             self.collector.on_events(&mut self.kernel);
             let Some(at) = self.collector.attend_at() else { return };

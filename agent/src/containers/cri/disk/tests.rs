@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    containers::grpc::peer::{Answer, HASTY, Peer, UNIMPLEMENTED},
+    containers::grpc::test_server::{Answer, HASTY, Peer, UNIMPLEMENTED},
     snapshot::identity::Runtime,
 };
 

@@ -21,10 +21,10 @@ use glassbox_tests::{
 };
 use serde_json::{Map, Value, json};
 
-/// After the exporters are ready, before measuring.
-const SETTLE: Duration = Duration::from_secs(3);
+/// Time between the first complete scrape and the measurement.
+const WARM_UP: Duration = Duration::from_secs(3);
 /// How long an exporter may take to show every container.
-const COMPLETE_LIMIT: Duration = Duration::from_secs(60);
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests one right after the other.
 const BURST: usize = 50;
 
@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     for exporter in &mut running {
         exporter.wait_until_complete()?;
     }
-    rest(SETTLE)?;
+    rest(WARM_UP)?;
     let window = Duration::from_secs_f64(flag("--seconds")?);
     let idle = cpu_ratios(&running, || rest(window))?;
     let mut fresh = vec![Vec::new(); running.len()];
@@ -217,7 +217,7 @@ impl<'a> Exporter<'a> {
             let ended = self.child.try_wait().context("look after it")?;
             ensure!(ended.is_none(), "{} ended: {ended:?}", self.kind.name);
             ensure!(
-                self.begun.elapsed() < COMPLETE_LIMIT,
+                self.begun.elapsed() < COMPLETE_TIMEOUT,
                 "{} does not show every container",
                 self.kind.name
             );

@@ -29,9 +29,9 @@ use glassbox_tests::{
 use serde_json::{Value, json};
 
 /// A peer must have attached within this time.
-const ATTACH_LIMIT: Duration = Duration::from_secs(10);
-/// After everything is attached, before measuring.
-const SETTLE: Duration = Duration::from_millis(300);
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between attaching everything and the measurement.
+const WARM_UP: Duration = Duration::from_millis(300);
 /// Names of programs as the kernel keeps them.
 const NAME_BYTES: usize = 15;
 
@@ -115,7 +115,7 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
     let (cgroup, _) = Cgroup::container(root).context("make a cgroup")?;
     let _stressor =
         stressor(arguments.tracked.then_some(&cgroup), arguments.window + Duration::from_secs(5))?;
-    rest(SETTLE)?;
+    rest(WARM_UP)?;
     let statistics =
         aya::sys::enable_stats(aya::sys::Stats::RunTime).context("enable run-time statistics")?;
     let (begin, begun) = (attached.times()?, Instant::now());
@@ -238,7 +238,7 @@ fn runqlat(program: &str) -> anyhow::Result<Peer> {
         if let Some(status) = peer.0.try_wait()? {
             bail!("{program} ended: {status}");
         }
-        ensure!(begun.elapsed() < ATTACH_LIMIT, "{program} attached nothing within {ATTACH_LIMIT:?}");
+        ensure!(begun.elapsed() < ATTACH_TIMEOUT, "{program} attached nothing within {ATTACH_TIMEOUT:?}");
         rest(Duration::from_millis(20))?;
     }
     // It attaches them a moment after the last was loaded.

@@ -1,4 +1,5 @@
-//! A fake runtime on a Unix socket, for tests of the gRPC clients.
+//! Test code: a gRPC server on a Unix socket that stands in for a container runtime. The unit tests of the gRPC clients
+//! (`containerd`, `cri`, `runtimes`) share it.
 
 use std::{
     convert::Infallible,

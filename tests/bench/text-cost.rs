@@ -2,32 +2,22 @@
 //! agent, and by way of the `prometheus` crate's families and text encoder. `cargo xtask bench` runs it and
 //! makes a row of its JSON.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
     exposition::{Encoder, Family, Kind, Resolution, Scope, Text, Value, encode, encoding::text::RATIO_LE},
-    snapshot::{
-        ContainerRow, Snapshot,
-        agent::AgentUsage,
-        cgroup::{CgroupUsage, CpuUsage, DeviceIo, Limits, MemoryUsage, Pressure, Pressures, Processes},
-        gpu::RatioHistogram,
-        identity::{Identity, Runtime},
-        network::InterfaceCounters,
-        scheduler::{Histogram, SchedulerCounters},
-    },
+    snapshot::{ContainerRow, Snapshot, gpu::RatioHistogram, scheduler::Histogram},
 };
 use glassbox_ebpf::histogram;
+use glassbox_fixtures::host;
 use glassbox_tests::measure::flag;
 use prometheus::{Encoder as _, TextEncoder, proto};
 use serde_json::json;
 
 fn main() -> anyhow::Result<()> {
-    let (containers, rounds): (u64, usize) = (flag("--containers")?, flag("--rounds")?);
+    let (containers, rounds): (usize, usize) = (flag("--containers")?, flag("--rounds")?);
     let snapshot = snapshot(containers);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let (mut text, mut text_of_crate) = (Bytes::new(), Vec::new());
@@ -185,120 +175,9 @@ impl Encoder for Families {
     }
 }
 
-/// Containers of which everything is known.
-fn snapshot(containers: u64) -> Snapshot {
-    let now = SystemTime::now();
-    let containers = (1..=containers).map(|number| {
-        let id = format!("{number:064x}");
-        let identity = Identity {
-            cgroup_path: format!("/docker/{id}"),
-            id,
-            runtime: Runtime::Docker,
-            name: format!("studio-facefusion-{number}"),
-            image: "facefusion/facefusion:3.5.0-cuda".into(),
-            container: format!("facefusion-{number}"),
-            labels: [("com.docker.compose.project".to_owned(), "studio".to_owned())].into(),
-            started_at: Some(now),
-            ..Identity::default()
-        };
-        let mut row = ContainerRow::new(Arc::new(identity), now);
-        row.cgroup = usage(number * 1_234_567);
-        row.network = vec![interface(number * 98_765)];
-        let mut waits = Histogram { sum_ns: number * 1_000_000_007, ..Histogram::default() };
-        waits.buckets.iter_mut().zip(number..).for_each(|(bucket, count)| *bucket = count);
-        row.scheduler = Some(Box::new(SchedulerCounters {
-            oncpu_ns: number * 12_345_678_901,
-            voluntary_switches: number * 1000,
-            involuntary_switches: number * 10,
-            waits,
-        }));
-        row
-    });
-    let containers = containers.collect();
-    Snapshot {
-        delivery: Default::default(),
-        taken_at: now,
-        containers,
-        host: Default::default(),
-        agent: AgentUsage::default(),
-    }
-}
-
-fn usage(scale: u64) -> CgroupUsage {
-    CgroupUsage {
-        cpu: CpuUsage {
-            usage_ns: Some(scale * 1000),
-            user_ns: Some(scale * 700),
-            system_ns: Some(scale * 300),
-            periods: Some(scale),
-            throttled_periods: Some(7),
-            throttled_ns: Some(scale),
-            burst_periods: Some(0),
-            burst_ns: Some(0),
-        },
-        memory: MemoryUsage {
-            usage_bytes: Some(scale * 16),
-            working_set_bytes: Some(scale * 12),
-            rss_bytes: Some(scale * 8),
-            cache_bytes: Some(scale * 4),
-            mapped_file_bytes: Some(scale),
-            swap_bytes: Some(0),
-            max_usage_bytes: Some(scale * 20),
-            kernel_bytes: Some(scale),
-            active_file_bytes: Some(scale),
-            inactive_file_bytes: Some(scale * 3),
-            failcnt: Some(0),
-            page_faults: Some(scale),
-            hierarchy_page_faults: Some(scale),
-            major_page_faults: Some(3),
-            hierarchy_major_page_faults: Some(3),
-            high_events: Some(0),
-            max_events: Some(3),
-            file_dirty_bytes: Some(scale),
-            file_writeback_bytes: Some(0),
-            scanned_pages: Some(scale),
-            stolen_pages: Some(scale),
-            file_refaults: Some(scale),
-            anonymous_refaults: Some(0),
-        },
-        devices: vec![DeviceIo {
-            number: (259, 0),
-            name: "/dev/nvme0n1".into(),
-            read_bytes: Some(scale * 4096),
-            written_bytes: Some(scale * 512),
-            reads: Some(scale),
-            writes: Some(scale / 8),
-            ..DeviceIo::default()
-        }],
-        pressure: Pressures { cpu: pressure(scale), memory: pressure(7), io: pressure(scale / 2) },
-        processes: Processes { processes: Some(3), threads: Some(61), threads_max: Some(0) },
-        huge_pages: Vec::new(),
-        numa_pages: Vec::new(),
-        limits: Limits {
-            cpu_period_us: Some(100_000),
-            cpu_quota_us: Some(400_000),
-            cpu_shares: Some(1024),
-            memory_limit_bytes: Some(8 << 30),
-            memory_reservation_bytes: Some(0),
-            memory_swap_limit_bytes: Some(16 << 30),
-        },
-    }
-}
-
-fn pressure(scale: u64) -> Pressure {
-    Pressure { waiting_us: Some(scale), stalled_us: Some(scale / 3) }
-}
-
-fn interface(scale: u64) -> InterfaceCounters {
-    InterfaceCounters {
-        interface: "eth0".into(),
-        receive_bytes: scale * 100,
-        receive_packets: scale,
-        receive_dropped: 0,
-        receive_errors: 0,
-        transmit_bytes: scale * 50,
-        transmit_packets: scale / 2,
-        transmit_dropped: 0,
-        transmit_errors: 0,
-    }
+/// Containers without a GPU, with all series of the default configuration.
+fn snapshot(containers: usize) -> Snapshot {
+    let container =
+        |number| ContainerRow { identity: Arc::new(host::numbered(number)), ..host::docker_without_gpu() };
+    host::snapshot((1..=containers).map(container).collect())
 }

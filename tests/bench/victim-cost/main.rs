@@ -27,10 +27,10 @@ use self::{
     workloads::WORKLOADS,
 };
 
-/// What a process needs until all it does is in force, and what its end needs to be over.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Time after a tool that is a process starts, until its programs are attached, and after it exits, until they are gone.
+const PROCESS_WARM_UP: Duration = Duration::from_millis(500);
 /// The same for a program that this process attaches itself.
-const SETTLE_PROGRAM: Duration = Duration::from_millis(10);
+const PROGRAM_WARM_UP: Duration = Duration::from_millis(10);
 /// By default the kernel measures the programs' run time in one second of thirty, the agent's first among
 /// them: a fresh agent would never be seen without.
 const CONFIGURATION: &str =
@@ -51,9 +51,9 @@ fn main() -> anyhow::Result<()> {
     let start = |name: &str| Victim::start(name, slice, &cgroup);
     let mut victims = workloads.split(',').map(start).collect::<anyhow::Result<Vec<_>>>()?;
     // All tools of a run need as long to be in force and to be gone, so that nobody's slice follows a longer sleep.
-    let settle = if tools.iter().any(|name| is_process(name)) { SETTLE } else { SETTLE_PROGRAM };
+    let warm_up = if tools.iter().any(|name| is_process(name)) { PROCESS_WARM_UP } else { PROGRAM_WARM_UP };
     let mut measure = || {
-        rest(settle)?;
+        rest(warm_up)?;
         victims.iter_mut().map(Victim::rate).collect::<anyhow::Result<Vec<f64>>>()
     };
     let mut before = measure()?;

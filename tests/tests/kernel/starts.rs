@@ -106,7 +106,7 @@ fn a_container_that_was_there_before_the_agent_is_found_and_counted() {
 }
 
 #[test]
-fn whatever_a_runtime_puts_before_the_id_a_container_has_a_slot_from_its_birth_on() {
+fn a_container_has_a_slot_from_its_start_whatever_precedes_the_id_in_its_cgroup_name() {
     let _alone = ALONE.lock();
     let config = config();
     let options = Options { config: &config, hierarchy_id: 0, change_offsets: |_| () };
@@ -233,7 +233,7 @@ fn a_full_map_is_counted_and_loses_no_container() {
 }
 
 #[test]
-fn a_storm_of_births_and_deaths_leaves_no_slot_behind() {
+fn a_storm_of_starts_and_exits_leaves_no_slot_in_use() {
     let _alone = ALONE.lock();
     let others = others();
     let (mut engine, snapshots) = engine(Config {

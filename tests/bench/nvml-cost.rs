@@ -15,8 +15,8 @@ use serde_json::{Map, json};
 const THREAD: &str = "glassbox-nvml";
 /// Times between two samples, in milliseconds: the default, and the default tick.
 const SAMPLES_MS: [u64; 2] = [200, 1000];
-/// Before measuring: loading the library, and naming what is on the GPUs.
-const SETTLE: Duration = Duration::from_secs(3);
+/// Not measured: the agent loads the library and resolves the names of the processes on the GPUs.
+const WARM_UP: Duration = Duration::from_secs(3);
 const GPUS: u32 = 2;
 /// Processes on each.
 const PROCESSES: u32 = 20;
@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
             "docker.enabled = false\n[nvml]\nlibrary = {:?}\nsample_ms = {sample_ms}\n",
             stand_in.library()
         ));
-        rest(SETTLE)?;
+        rest(WARM_UP)?;
         let before = cpu_ns(agent.pid())?;
         rest(window)?;
         let used = Duration::from_nanos(cpu_ns(agent.pid())? - before);
