@@ -56,7 +56,7 @@ pub struct Charge {
 /// Kinds of events of a container's cgroup.
 pub mod event {
     /// The cgroup was created. The event contains its slot, or [`SHARED_SLOT`](super::SHARED_SLOT) if it got none.
-    pub const BORN: u32 = 1;
+    pub const CREATED: u32 = 1;
     /// The last process left the cgroup.
     pub const EMPTIED: u32 = 2;
     /// The cgroup was removed.
@@ -73,7 +73,7 @@ pub struct CgroupEvent {
     pub slot: u32,
     /// The cgroup ID.
     pub id: u64,
-    /// The path of the cgroup within its hierarchy, NUL-terminated. Only for [`event::BORN`].
+    /// The path of the cgroup within its hierarchy, NUL-terminated. Only for [`event::CREATED`].
     pub path: [u8; PATH_BYTES],
 }
 

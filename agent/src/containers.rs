@@ -2,7 +2,7 @@
 //! path do, the deepest one is the container.
 //!
 //! ```text
-//! kernel events ─┐                            runtimes ──▶ Directory (ID → metadata)
+//! kernel events ─┐                            runtimes ──▶ MetadataStore (ID → metadata)
 //! tree walks ────┴─▶ Tracker (cgroup → container) ◀────────────┘
 //! ```
 //!
@@ -12,18 +12,18 @@
 pub mod cgroup;
 pub mod containerd;
 pub mod cri;
-pub mod directory;
 pub mod docker;
-mod due;
 mod early_events;
 pub mod files;
 pub mod grpc;
 pub mod layers;
 pub mod lifecycle;
+pub mod metadata;
 mod moment;
 pub mod naming;
 mod peer_trust;
 pub mod process;
+mod recheck;
 pub mod runtimes;
 pub mod source;
 pub mod tracker;

@@ -8,16 +8,16 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     collectors::disk,
     config::Config,
-    containers::{directory::Directory, runtimes},
+    containers::{metadata::MetadataStore, runtimes},
     exposition, server,
     tick::{Engine, Snapshots, Waker},
 };
 
 /// Timeout for the tick thread to end. The thread releases the kernel programs; if it does not, the end of the process
 /// does.
-const TICK_PATIENCE: Duration = Duration::from_secs(1);
+const TICK_JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout for the I/O threads afterwards. With the HTTP server's half second, the agent ends within 2 s.
-const IO_PATIENCE: Duration = Duration::from_millis(200);
+const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Runs the agent until SIGTERM or SIGINT.
 ///
@@ -37,7 +37,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .context("start the I/O threads")?;
     let outcome = runtime.block_on(serve(config));
     // Work on a runtime's response must not delay the end of the agent.
-    runtime.shutdown_timeout(IO_PATIENCE);
+    runtime.shutdown_timeout(IO_SHUTDOWN_TIMEOUT);
     outcome
 }
 
@@ -75,9 +75,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if config.demo {
         tracing::warn!("{}", exposition::DEMO);
     }
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let layer_sizes_period = config.is_on(disk::SPEC.name).then_some(*config.disk.period_s);
-    runtimes::start(&config, &directory, layer_sizes_period);
+    runtimes::start(&config, &metadata, layer_sizes_period);
     let stop = Waker::new()?;
     let (ended, mut has_ended) = watch::channel(false);
     let options = server::Options::from(&config);
@@ -87,7 +87,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         std::thread::Builder::new()
             .name("glassbox-tick".into())
             .spawn(move || {
-                let outcome = tick(config, directory, &stop, started);
+                let outcome = tick(config, metadata, &stop, started);
                 ended.send_replace(true);
                 outcome
             })
@@ -108,13 +108,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.wake();
     let ticked = tokio::task::spawn_blocking(move || ticker.join());
-    match timeout(TICK_PATIENCE, ticked).await {
+    match timeout(TICK_JOIN_TIMEOUT, ticked).await {
         Ok(ticked) => ticked
             .context("wait for the tick thread")?
             .unwrap_or_else(|_| anyhow::bail!("the tick thread panicked")),
         Err(_) => {
             tracing::warn!(
-                "the tick thread did not end within {TICK_PATIENCE:?}; the agent exits without it"
+                "the tick thread did not end within {TICK_JOIN_TIMEOUT:?}; the agent exits without it"
             );
             Ok(())
         }
@@ -123,11 +123,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
 fn tick(
     config: Config,
-    directory: Directory,
+    metadata: MetadataStore,
     stop: &Waker,
     started: tokio::sync::oneshot::Sender<Snapshots>,
 ) -> anyhow::Result<()> {
-    let (mut engine, snapshots) = Engine::start(config, directory)?;
+    let (mut engine, snapshots) = Engine::start(config, metadata)?;
     let _ = started.send(snapshots);
     engine.run(stop, || {
         // systemd restarts the agent if its ticks stop.

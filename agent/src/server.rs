@@ -44,7 +44,7 @@ use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 /// Pause after accept(2) has failed, for example because the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Timeout for open connections when the agent ends.
-const END_PATIENCE: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Period of the check for unused texts.
 const TIDY_PERIOD: Duration = Duration::from_secs(10);
 /// Maximum number of evicted connections that have not closed yet.
@@ -125,7 +125,7 @@ pub async fn serve(
     drop(close);
     let all = async { while connections.join_next().await.is_some() {} };
     // Dropping the set closes the remaining connections.
-    let _ = timeout(END_PATIENCE, all).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, all).await;
     Ok(())
 }
 

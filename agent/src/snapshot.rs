@@ -39,7 +39,7 @@ use self::{
     gpu_state::GpuState,
     host::Host,
     identity::Identity,
-    lifecycle::Lifecycle,
+    lifecycle::ContainerStatus,
     network::{HostNetworkCounters, InterfaceCounters},
     nvidia_driver::DriverUsage,
     oom::OomKills,
@@ -116,7 +116,7 @@ pub struct ContainerRow {
     /// (an ended one and its successor), only the youngest is exported, because series must be unique.
     pub owns_name: bool,
     /// Its state, and how its last run ended.
-    pub life: Lifecycle,
+    pub status: ContainerStatus,
     /// Values from its cgroup files.
     pub cgroup: CgroupUsage,
     /// Disk usage of its writable layer; `None` if no source reports it.
@@ -155,7 +155,7 @@ impl ContainerRow {
             ended_ago: None,
             running: true,
             owns_name: true,
-            life: Lifecycle::default(),
+            status: ContainerStatus::default(),
             cgroup: CgroupUsage::default(),
             disk: None,
             network: Vec::new(),

@@ -25,7 +25,7 @@ use self::{memory::Memory, running::Running, wait::Woken};
 use crate::{
     analysis::{Analysis, Recent},
     config::Config,
-    containers::{Moment, cgroup::Layout, directory::Directory, tracker::Tracker},
+    containers::{Moment, cgroup::Layout, metadata::MetadataStore, tracker::Tracker},
     kernel::{self, Kernel},
     snapshot::{
         Delivery, Snapshot,
@@ -42,13 +42,13 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 const WAIT_FOR_RUNTIMES: Duration = Duration::from_millis(150);
 
 /// By then every runtime has listed its containers, so rename rules without a match are reported.
-const RULES_SETTLE: Duration = Duration::from_secs(60);
+const RULES_GRACE_PERIOD: Duration = Duration::from_secs(60);
 
 /// The state between ticks.
 pub struct Engine {
     config: Config,
     layout: Layout,
-    directory: Directory,
+    metadata: MetadataStore,
     tracker: Tracker,
     kernel: Option<Kernel>,
     collectors: Vec<Running>,
@@ -60,7 +60,7 @@ pub struct Engine {
     started: Instant,
     events: events::Events,
     refused: slots::Refused,
-    lives: containers::Lives,
+    counts: containers::ContainerCounts,
     losses: losses::Reports,
     analysis: Analysis,
     hostname: String,
@@ -75,9 +75,9 @@ impl Engine {
     ///
     /// # Errors
     /// If this host has no cgroup tree, because then there is nothing to monitor.
-    pub fn start(config: Config, directory: Directory) -> anyhow::Result<(Self, Snapshots)> {
+    pub fn start(config: Config, metadata: MetadataStore) -> anyhow::Result<(Self, Snapshots)> {
         let layout = Layout::detect(&config.paths.cgroup)?;
-        let Started { kernel, collectors } = start::all(&config, &layout, directory.layers());
+        let Started { kernel, collectors } = start::all(&config, &layout, metadata.layers());
         if let Err(error) = &kernel {
             tracing::warn!("cannot load the kernel programs; their metrics are missing: {error:#}");
         }
@@ -89,7 +89,7 @@ impl Engine {
         memory::release();
         let most_ended = *config.containers.max as usize * 4;
         let tracker = Tracker::new(
-            directory.clone(),
+            metadata.clone(),
             config.containers.rename.clone(),
             *config.containers.keep_ended_s,
             most_ended,
@@ -99,7 +99,7 @@ impl Engine {
         let engine = Self {
             config,
             layout,
-            directory,
+            metadata,
             tracker,
             kernel: kernel.ok(),
             collectors,
@@ -110,7 +110,7 @@ impl Engine {
             started: Instant::now(),
             events: events::Events::default(),
             refused: slots::Refused::default(),
-            lives: containers::Lives::default(),
+            counts: containers::ContainerCounts::default(),
             losses: losses::Reports::default(),
             analysis: Analysis::default(),
             hostname,
@@ -127,7 +127,7 @@ impl Engine {
     /// If waiting fails: the agent cannot continue then.
     pub fn run(&mut self, stop: &Waker, mut ticked: impl FnMut()) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while !self.directory.first_listing_done() && begun.elapsed() < WAIT_FOR_RUNTIMES {
+        while !self.metadata.first_listing_done() && begun.elapsed() < WAIT_FOR_RUNTIMES {
             std::thread::sleep(Duration::from_millis(5));
         }
         let mut due = Instant::now();
@@ -186,7 +186,7 @@ impl Engine {
         self.look_for_processes();
         self.tracker.expire(now, self.delivery.scraped());
         self.tracker.name(now);
-        if self.started.elapsed() >= RULES_SETTLE {
+        if self.started.elapsed() >= RULES_GRACE_PERIOD {
             self.tracker.warn_of_idle_renames();
         }
         let mut host = Host::default();
@@ -208,7 +208,7 @@ impl Engine {
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
         if self.memory.is_due() {
             self.tracker.shrink();
-            self.directory.shrink();
+            self.metadata.shrink();
             memory::release();
         }
     }
@@ -222,7 +222,7 @@ impl Engine {
             lost: self.lost(),
             maps: self.kernel.as_ref().map(Kernel::maps).unwrap_or_default(),
             runtimes: self
-                .directory
+                .metadata
                 .runtimes()
                 .into_iter()
                 .map(|(runtime, state)| RuntimeStatus { runtime: runtime.as_str(), connected: state.is_ok() })
@@ -231,8 +231,8 @@ impl Engine {
             ticks_skipped: self.ticks_skipped,
             tick_duration,
             containers_running: self.tracker.running(),
-            containers_discovered: self.lives.discovered,
-            containers_ended: self.lives.ended,
+            containers_discovered: self.counts.discovered,
+            containers_ended: self.counts.ended,
         }
     }
 }

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between attaching everything and the measurement.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// Names of programs as the kernel keeps them.
+/// Metadata of programs as the kernel keeps them.
 const NAME_BYTES: usize = 15;
 
 const EMPTY: &str = "empty";

@@ -16,7 +16,7 @@ use crate::{
     service::{Service, free_address},
 };
 
-/// Names the binary to test; without it, the one that cargo builds beside the tests.
+/// Metadata the binary to test; without it, the one that cargo builds beside the tests.
 pub const VARIABLE: &str = "GLASSBOX_AGENT";
 
 /// A running agent, ready: its first snapshot is made.

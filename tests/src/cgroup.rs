@@ -73,7 +73,7 @@ impl Cgroup {
     pub fn tracked(root: &Path, kernel: &Kernel) -> (Self, Container) {
         let (cgroup, id) = Self::container(root).unwrap_or_else(|error| panic!("make a cgroup: {error}"));
         let cgroup_id = cgroup.id().unwrap_or_else(|error| panic!("read its id: {error}"));
-        let slot = kernel.slots.born(cgroup_id);
+        let slot = kernel.slots.created(cgroup_id);
         assert!(slot.is_some(), "the kernel programs gave the new container no slot");
         let identity = Arc::new(Identity {
             cgroup_path: format!("/docker/{id}"),

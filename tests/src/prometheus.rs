@@ -17,7 +17,7 @@ use crate::{
     service::{Service, free_address},
 };
 
-/// Names a directory that holds `prometheus` and `promtool`, or has them below it as a package does
+/// Metadata a directory that holds `prometheus` and `promtool`, or has them below it as a package does
 /// (`usr/bin`). Without it, they are looked for in PATH. `cargo xtask test` sets it.
 pub const VARIABLE: &str = "GLASSBOX_PROMETHEUS_DIR";
 

@@ -18,11 +18,11 @@ use glassbox::{
     config::Config,
     containers::{
         cgroup::{self, Layout},
-        directory::{Directory, Names},
         docker::DockerApi,
+        metadata::{Metadata, MetadataStore},
         naming::{self, Candidate},
         tracker,
-        watcher::Watcher,
+        watcher::RuntimeWatcher,
     },
     snapshot::{
         ContainerRow,
@@ -48,34 +48,34 @@ fn docker(network: Network) -> Option<Docker> {
 
 /// The watcher on a thread of its own.
 struct Watching {
-    directory: Directory,
+    metadata: MetadataStore,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Watching {
     fn start(docker: &Docker) -> Self {
-        let directory = Directory::new();
-        directory.register(Runtime::Docker);
+        let metadata = MetadataStore::new();
+        metadata.register(Runtime::Docker);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let labels = vec!["glassbox.*".to_owned()];
         let (source, socket) = (Runtime::Docker.into(), docker.socket().to_owned());
-        runtime.spawn(Watcher::<DockerApi>::new(source, socket, labels, directory.clone()).watch());
-        let watching = Self { directory, runtime: Some(runtime) };
+        runtime.spawn(RuntimeWatcher::<DockerApi>::new(source, socket, labels, metadata.clone()).watch());
+        let watching = Self { metadata, runtime: Some(runtime) };
         watching.until_connected();
         watching
     }
 
     fn connected(&self) -> bool {
-        self.directory.runtimes() == [(Runtime::Docker, Ok(()))]
+        self.metadata.runtimes() == [(Runtime::Docker, Ok(()))]
     }
 
     fn until_connected(&self) {
         eventually("docker answers", TIMEOUT, || self.connected().then_some(()));
     }
 
-    fn names(&self, id: &str, wanted: impl Fn(&Names) -> bool) -> Names {
-        eventually("the names that were asked for", TIMEOUT, || self.directory.get(id).filter(&wanted))
+    fn names(&self, id: &str, wanted: impl Fn(&Metadata) -> bool) -> Metadata {
+        eventually("the names that were asked for", TIMEOUT, || self.metadata.get(id).filter(&wanted))
     }
 }
 
@@ -151,11 +151,11 @@ fn a_container_is_named_when_it_starts_and_when_it_is_renamed() {
     let (started_at, now) = (names.started_at.unwrap(), SystemTime::now());
     assert!((now - Duration::from_secs(30)..=now).contains(&started_at), "{started_at:?}");
 
-    let generation = watching.directory.generation();
+    let generation = watching.metadata.generation();
     docker.run(&["rename", "first", "second"]);
     let renamed = watching.names(&container.id, |names| names.name == "second");
     assert_eq!(renamed.started_at, names.started_at);
-    assert_ne!(watching.directory.generation(), generation);
+    assert_ne!(watching.metadata.generation(), generation);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_daemon_that_crashes_and_comes_back_is_followed_again() {
 
     docker.daemon_mut().kill();
     eventually("the loss is noticed", TIMEOUT, || (!watching.connected()).then_some(()));
-    assert!(watching.directory.first_listing_done());
+    assert!(watching.metadata.first_listing_done());
     assert_eq!(watching.names(&before, |_| true).name, "before");
 
     docker.daemon_mut().restart();

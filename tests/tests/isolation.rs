@@ -23,10 +23,10 @@ const PORT: u16 = 5000;
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
 
 /// A daemon with a container, from its start to its end.
-type Lifecycle = (&'static str, fn() -> Result<(), String>);
+type ContainerStatus = (&'static str, fn() -> Result<(), String>);
 
 /// One of every kind of daemon that tests start.
-const LIFECYCLES: [Lifecycle; 4] = [
+const LIFECYCLES: [ContainerStatus; 4] = [
     ("Docker without a bridge", || {
         let mut docker = Docker::own(Network::None)?;
         let _container = Container::run(&docker, "lone", &["--network=none"], &["sleep", "600"]).keep();

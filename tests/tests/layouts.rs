@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use glassbox::{
     config::{self, Config},
-    containers::directory::{Directory, Names},
+    containers::metadata::{Metadata, MetadataStore},
     exposition,
     snapshot::identity::Runtime,
     tick::Engine,
@@ -67,7 +67,7 @@ fn every_layout_is_found_and_one_in_another_says_so() {
         kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
         ..Config::default()
     };
-    let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
+    let (mut engine, snapshots) = Engine::start(config, MetadataStore::new()).unwrap();
     engine.tick();
     let snapshot = snapshots.borrow().clone().unwrap();
     let mut text = exposition::Text::default();
@@ -117,13 +117,13 @@ fn a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it() {
     let (path, id) = (format!("/glassbox-default/{name}"), format!("default/{name}"));
     for kernel_enabled in [false, true] {
         let own = Cgroup::new(&v2, &path[1..]).unwrap();
-        let directory = Directory::new();
+        let metadata = MetadataStore::new();
         let config = Config {
             docker: config::Docker::off(),
             kernel: config::Kernel { enabled: kernel_enabled, ..config::Kernel::default() },
             ..Config::default()
         };
-        let (mut engine, snapshots) = Engine::start(config, directory.clone()).unwrap();
+        let (mut engine, snapshots) = Engine::start(config, metadata.clone()).unwrap();
         let mut ticked = || {
             engine.tick();
             let snapshot = snapshots.borrow().clone().unwrap();
@@ -131,15 +131,15 @@ fn a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it() {
             row.map(|row| (row.identity.id.clone(), row.identity.container.clone(), row.ended_at.is_some()))
         };
         let tell = |id: &str, path: &str| {
-            let mut names = Names::new(Runtime::Containerd, &name, "", [], &[]);
+            let mut names = Metadata::new(Runtime::Containerd, &name, "", [], &[]);
             names.cgroup_path = Some(path.to_owned());
-            directory.put(id, names);
+            metadata.put(id, names);
         };
         assert_eq!(ticked(), None, "nobody has told");
         tell(&id, &path);
         let running = Some((id.clone(), name.clone(), false));
         assert_eq!(ticked(), running, "kernel programs: {kernel_enabled}");
-        directory.remove(&id);
+        metadata.remove(&id);
         tell("default/unrelated", "/glassbox-default/unrelated");
         assert_eq!(ticked(), running, "it runs until its cgroup goes");
         drop(own);

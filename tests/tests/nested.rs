@@ -10,7 +10,7 @@ use std::{
 
 use glassbox::{
     config::{self, Config},
-    containers::directory::Directory,
+    containers::metadata::MetadataStore,
     snapshot::ContainerRow,
     tick::{Engine, Snapshots},
 };
@@ -97,7 +97,7 @@ fn each_container_has_its_own_network_whichever_was_there_first() {
             let (outer_process, inner_process) = (Process::start(outer_network), Process::start("inner"));
             let start = || {
                 let config = Config { docker: config::Docker::off(), ..Config::default() };
-                let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
+                let (mut engine, snapshots) = Engine::start(config, MetadataStore::new()).unwrap();
                 engine.tick();
                 (engine, snapshots)
             };

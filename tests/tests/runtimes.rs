@@ -16,11 +16,11 @@ use glassbox::{
         cgroup::{self, Layout},
         containerd::ContainerdApi,
         cri::{self, CriApi},
-        directory::{Directory, Names, Unnamed},
         docker::DockerApi,
         files,
+        metadata::{Metadata, MetadataStore, Unresolved},
         source::Source,
-        watcher::{Follow, Watcher},
+        watcher::{RuntimeClient, RuntimeWatcher},
     },
     snapshot::identity::Runtime,
 };
@@ -44,7 +44,7 @@ fn or_skip<T>(given: Result<T, String>) -> Option<T> {
 
 /// Watchers on a thread of their own.
 struct Watching {
-    directory: Directory,
+    metadata: MetadataStore,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -52,7 +52,7 @@ impl Watching {
     fn new() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { directory: Directory::new(), runtime: Some(runtime) }
+        Self { metadata: MetadataStore::new(), runtime: Some(runtime) }
     }
 
     fn start(&self, watch: impl Future<Output = Infallible> + Send + 'static) {
@@ -61,19 +61,19 @@ impl Watching {
 
     fn ask<Language: 'static>(&self, source: Source, socket: PathBuf)
     where
-        Watcher<Language>: Follow,
+        RuntimeWatcher<Language>: RuntimeClient,
     {
-        self.start(Watcher::<Language>::new(source, socket, labels(), self.directory.clone()).watch());
+        self.start(RuntimeWatcher::<Language>::new(source, socket, labels(), self.metadata.clone()).watch());
     }
 
     fn until_connected(&self, runtime: Runtime) {
         eventually("the runtime answers", TIMEOUT, || {
-            (self.directory.runtimes() == [(runtime, Ok(()))]).then_some(())
+            (self.metadata.runtimes() == [(runtime, Ok(()))]).then_some(())
         });
     }
 
-    fn names(&self, id: &str, wanted: impl Fn(&Names) -> bool) -> Names {
-        eventually("the names that were asked for", TIMEOUT, || self.directory.get(id).filter(&wanted))
+    fn names(&self, id: &str, wanted: impl Fn(&Metadata) -> bool) -> Metadata {
+        eventually("the names that were asked for", TIMEOUT, || self.metadata.get(id).filter(&wanted))
     }
 
     /// As the tracker does with a container that nobody has told of.
@@ -81,7 +81,7 @@ impl Watching {
         let layout = Layout::detect(Path::new("/sys/fs/cgroup")).unwrap();
         let found = cgroup::walk(&layout).unwrap().found;
         let own = found.into_iter().find(|found| found.own && found.container == id).expect("its cgroup");
-        self.directory.seen_unnamed(Unnamed {
+        self.metadata.report_unresolved(Unresolved {
             id: id.to_owned(),
             cgroup_path: own.path.clone(),
             runtime: own.runtime,
@@ -146,7 +146,7 @@ fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
 
     let files = Watching::new();
     let roots = Paths { containers_storage: podman.storage(), ..nowhere() };
-    files.start(files::watch(roots, labels(), files.directory.clone()));
+    files.start(files::watch(roots, labels(), files.metadata.clone()));
     files.see(&id);
     let names = files.names(&id, |_| true);
     assert_eq!((names.name.as_str(), names.runtime), ("second", Runtime::Podman));
@@ -170,7 +170,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
 
     containerd.kill();
     eventually("the loss is noticed", TIMEOUT, || {
-        matches!(watching.directory.runtimes()[..], [(_, Err(_))]).then_some(())
+        matches!(watching.metadata.runtimes()[..], [(_, Err(_))]).then_some(())
     });
     assert_eq!(watching.names(A, |_| true).name, "web");
     containerd.restart();
@@ -182,7 +182,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
 
     let files = Watching::new();
     let roots = Paths { containerd: containerd.state(), ..nowhere() };
-    files.start(files::watch(roots, labels(), files.directory.clone()));
+    files.start(files::watch(roots, labels(), files.metadata.clone()));
     files.see(A);
     assert_eq!(files.names(A, |_| true).runtime, Runtime::Containerd);
 }
@@ -210,7 +210,7 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
 
     let files = Watching::new();
     let roots = Paths { containerd: containerd.state(), ..nowhere() };
-    files.start(files::watch(roots, labels(), files.directory.clone()));
+    files.start(files::watch(roots, labels(), files.metadata.clone()));
     files.see(&id);
     files.see(&pod.sandbox);
     let names = files.names(&id, |_| true);
@@ -228,7 +228,7 @@ fn the_layers_size_is_told(
     cgroup_path: &str,
 ) {
     const WRITTEN_BYTES: u64 = 3 << 20;
-    let (layers, period) = (watching.directory.layers(), Duration::from_millis(300));
+    let (layers, period) = (watching.metadata.layers(), Duration::from_millis(300));
     let asking = cri::disk::watch(source, containerd.socket(), period, layers.clone());
     watching.start(asking);
     let before = eventually("a size", TIMEOUT, || layers.get(id, TIMEOUT));
@@ -255,7 +255,7 @@ fn dockers_containers_are_named_by_its_files_alone() {
     let arguments = ["--label", "glassbox.kept=yes", "--label", "other=1"];
     let container = Container::run(&docker, "written", &arguments, &["sleep", "600"]);
     let files = Watching::new();
-    files.start(files::watch(Paths { docker: data, ..nowhere() }, labels(), files.directory.clone()));
+    files.start(files::watch(Paths { docker: data, ..nowhere() }, labels(), files.metadata.clone()));
     files.see(&container.id);
     let names = files.names(&container.id, |_| true);
     assert_eq!((names.name.as_str(), names.image.as_str()), ("written", glassbox_tests::docker::IMAGE));

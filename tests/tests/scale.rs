@@ -8,7 +8,7 @@ use std::{
 
 use glassbox::{
     config::{self, Config},
-    containers::directory::Directory,
+    containers::metadata::MetadataStore,
     exposition,
     tick::{Engine, Snapshots},
 };
@@ -34,7 +34,7 @@ fn a_thousand_containers_are_all_counted_and_shown() {
         containers: config::Containers { max: (1024).into(), ..config::Containers::default() },
         ..Config::default()
     };
-    let (mut engine, snapshots) = Engine::start(config, Directory::new()).unwrap();
+    let (mut engine, snapshots) = Engine::start(config, MetadataStore::new()).unwrap();
     engine.tick();
     // On a hybrid host a container has a cgroup in each tree.
     let v1 = ["cpuacct", "memory", "blkio", "pids"].map(v1_tree);

@@ -347,12 +347,12 @@ fn named_like_a_container(cgroup: *const u8) -> Option<bool> {
 
 #[btf_tracepoint(function = "cgroup_mkdir")]
 fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
-    born(&ctx);
+    created(&ctx);
     0
 }
 
 #[inline(always)]
-fn born(ctx: &BtfTracePointContext) -> Option<()> {
+fn created(ctx: &BtfTracePointContext) -> Option<()> {
     let cgroup: *const u8 = ctx.arg(0);
     let path: *const u8 = ctx.arg(1);
     if !in_hierarchy(cgroup)? {
@@ -395,7 +395,7 @@ fn born(ctx: &BtfTracePointContext) -> Option<()> {
     // SAFETY: the reservation is a whole `CgroupEvent`, and all members are written before it is submitted (`path` up
     // to its NUL, by a helper that checks the address).
     unsafe {
-        (&raw mut (*record).kind).write(event::BORN);
+        (&raw mut (*record).kind).write(event::CREATED);
         (&raw mut (*record).slot).write(slot);
         (&raw mut (*record).id).write(id);
         (&raw mut (*record).path[0]).write(0);

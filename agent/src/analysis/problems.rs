@@ -88,7 +88,7 @@ fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Probl
         let since = row.nvidia_driver.as_ref().and_then(|driver| driver.waiting);
         found.push(Problem::StuckInDriver { since });
     }
-    if runs && row.life.health == Some(Health::Unhealthy) {
+    if runs && row.status.health == Some(Health::Unhealthy) {
         found.push(Problem::Unhealthy);
     }
     found.extend(history.oom_killed(row, now));
@@ -99,7 +99,7 @@ fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Probl
 
 impl History {
     fn oom_killed(&mut self, row: &ContainerRow, now: Moment) -> Option<Problem> {
-        let exit = row.life.last_exit.filter(|exit| exit.reason == Some(ExitReason::OomKilled));
+        let exit = row.status.last_exit.filter(|exit| exit.reason == Some(ExitReason::OomKilled));
         let last = row.oom.last_at.max(exit.map(|exit| exit.at))?;
         let at = match self.oom {
             Some((known, at)) if known == last => at,
@@ -112,7 +112,7 @@ impl History {
     }
 
     fn crash_looping(&mut self, row: &ContainerRow, now: Instant) -> Option<Problem> {
-        if let Some(restarts) = row.life.restarts {
+        if let Some(restarts) = row.status.restarts {
             // The restarts of the first reading may be of any age.
             let more = restarts.saturating_sub(self.restarts.unwrap_or(restarts));
             self.restarts = Some(restarts);
@@ -125,7 +125,7 @@ impl History {
             self.restarted.pop_front();
         }
         let restarts = self.restarted.len() as u64;
-        let code = row.life.last_exit.and_then(|exit| exit.code);
+        let code = row.status.last_exit.and_then(|exit| exit.code);
         (restarts > CRASH_RESTARTS).then_some(Problem::CrashLooping { restarts, code })
     }
 
@@ -203,13 +203,13 @@ mod tests {
             row.cgroup.cpu.throttled_periods = Some(throttled);
         };
         watched.at(0, |row| {
-            row.life.restarts = Some(0);
+            row.status.restarts = Some(0);
             cpu(row, 0, 0);
         });
         let found = watched.at(5, |row| {
             row.gpu_state = Some(GpuState::StuckInDriver);
-            row.life.health = Some(Health::Unhealthy);
-            row.life.restarts = Some(4);
+            row.status.health = Some(Health::Unhealthy);
+            row.status.restarts = Some(4);
             row.oom.last_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4));
             cpu(row, 50, 25);
         });
@@ -224,7 +224,7 @@ mod tests {
     fn an_oom_kill_is_a_problem_for_ten_minutes() {
         let mut watched = Watched::new();
         let kill = |row: &mut ContainerRow| {
-            row.oom.this_life = Some(6);
+            row.oom.this_run = Some(6);
             row.oom.last_at = Some(SystemTime::UNIX_EPOCH);
         };
         let ago = Duration::from_secs(599);
@@ -233,7 +233,7 @@ mod tests {
         // The runtime reports a kill that the agent did not see.
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(700);
         let exit = LastExit { at, code: Some(137), reason: Some(ExitReason::OomKilled) };
-        let found = watched.at(701, |row| row.life.last_exit = Some(exit));
+        let found = watched.at(701, |row| row.status.last_exit = Some(exit));
         assert_eq!(found, [Problem::OomKilled { kills: Some(6), ago: Duration::from_secs(1) }]);
     }
 
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn restarts_after_the_first_reading_count_for_ten_minutes() {
         let mut watched = Watched::new();
-        let restarts = |count| move |row: &mut ContainerRow| row.life.restarts = Some(count);
+        let restarts = |count| move |row: &mut ContainerRow| row.status.restarts = Some(count);
         assert_eq!(watched.at(0, restarts(900)), [], "restarts of unknown age");
         assert_eq!(watched.at(1, restarts(903)), []);
         assert_eq!(watched.at(2, restarts(904)), [Problem::CrashLooping { restarts: 4, code: None }]);

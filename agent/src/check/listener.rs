@@ -10,7 +10,7 @@ use super::{Report, State};
 use crate::server::address::remedy;
 
 /// Timeout for the other program to accept a connection, and to respond.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 /// The title of the page must be within this many bytes.
 const ANSWER_BYTES: u64 = 4096;
 
@@ -31,9 +31,9 @@ pub(super) fn check(report: &mut Report, address: SocketAddr) {
 fn is_glassbox(address: SocketAddr) -> bool {
     let address = reachable(address);
     let fetch = || -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes())?;
         let mut response = Vec::new();

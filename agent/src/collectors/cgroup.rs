@@ -43,7 +43,7 @@ pub const SPEC: Spec = Spec {
 const RARE_EVERY_TICKS: u32 = 10;
 /// At each of this many first ticks they are read, too: a runtime creates the cgroup, which is read at once, and sets
 /// the limits afterwards.
-const SETTLE_TICKS: u32 = 5;
+const START_TICKS: u32 = 5;
 
 struct CgroupFiles {
     layout: Layout,

@@ -56,7 +56,7 @@ const STALE_PERIODS: u32 = 3;
 
 /// A runtime needs some tenths of a second from creating a container's cgroup until the first process is in the
 /// container's root.
-const SETTLE: Duration = Duration::from_secs(1);
+const DEBOUNCE: Duration = Duration::from_secs(1);
 
 /// Settings of the collector.
 struct Options {
@@ -65,7 +65,7 @@ struct Options {
     sys_root: PathBuf,
     period: Duration,
     /// Minimum age of a container before its layer is looked up.
-    settle: Duration,
+    debounce: Duration,
     walk: bool,
     bounds: Bounds,
     /// Sizes that runtimes report.
@@ -95,7 +95,7 @@ impl Disk {
             proc_root: config.paths.proc.clone(),
             sys_root: config.paths.sys.clone(),
             period: *config.disk.period_s,
-            settle: SETTLE,
+            debounce: DEBOUNCE,
             walk: config.disk.walk,
             bounds: BOUNDS,
             reported: context.layers.clone(),

@@ -58,7 +58,7 @@ pub const PROGRAMS: [CgroupProgram; 2] = [
 const ATTEMPTS: u8 = 10;
 /// A runtime puts a container's first process into the cgroup first and into the container's own network later. Only a
 /// process that is still in the host's network after this time counts.
-const SETTLE: Duration = Duration::from_millis(500);
+const DEBOUNCE: Duration = Duration::from_millis(500);
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let layout = context.layout.clone();
@@ -163,7 +163,7 @@ impl Collector for Collecting {
                     (None, _) => State::Unknown(attempts),
                     (Some(false), _) => State::Elsewhere,
                     (Some(true), None) => State::Seen(Instant::now()),
-                    (Some(true), Some(since)) if since.elapsed() < SETTLE => State::Seen(since),
+                    (Some(true), Some(since)) if since.elapsed() < DEBOUNCE => State::Seen(since),
                     (Some(true), Some(_)) => {
                         let directory = self.layout.primary(&container.identity.cgroup_path);
                         self.found.push((container.key, directory));

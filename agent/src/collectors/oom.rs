@@ -144,7 +144,7 @@ impl Collector for Oom {
         if tracked.account.settle(marked, in_file, self.files_count_nested) {
             row.oom.last_at = Some(SystemTime::now());
         }
-        row.oom.this_life = tracked.account.kills();
+        row.oom.this_run = tracked.account.kills();
         tracked.on_host = on_host;
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 
 /// How long the agent's shutdown waits for the thread to end.
-const FAREWELL: Duration = Duration::from_millis(250);
+const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Ends the thread when dropped. A thread in a hanging call is left running.
 pub(super) struct Thread {
@@ -51,7 +51,7 @@ impl Drop for Thread {
     fn drop(&mut self) {
         self.stop = None;
         // Nothing is ever sent: this waits until the other end is dropped.
-        let _ = self.ended.recv_timeout(FAREWELL);
+        let _ = self.ended.recv_timeout(JOIN_TIMEOUT);
     }
 }
 

@@ -10,7 +10,7 @@ pub mod bytes;
 mod claim;
 mod path;
 mod populated;
-mod told;
+mod reported;
 mod walk;
 
 use std::{
@@ -24,7 +24,7 @@ pub use self::{
     claim::Claim,
     path::{ContainerPath, container_above, container_around, container_of, is_id},
     populated::nested_directories,
-    told::{Told, ToldCgroup},
+    reported::{ReportedCgroup, ReportedCgroups},
     walk::{Found, Walk, Walker, walk},
 };
 
@@ -67,7 +67,7 @@ pub struct Layout {
     unified: Vec<String>,
     /// The v1 trees, one entry per controller.
     v1: Vec<(String, PathBuf)>,
-    told: Told,
+    reported: ReportedCgroups,
 }
 
 impl Layout {
@@ -83,14 +83,20 @@ impl Layout {
                 primary: cgroup_root.to_owned(),
                 unified,
                 v1: Vec::new(),
-                told: Told::default(),
+                reported: ReportedCgroups::default(),
             });
         }
         let v1 = v1_trees(cgroup_root)?;
         let beside = cgroup_root.join(UNIFIED);
         if beside.join(V2_MARK).exists() {
             let unified = v2_controllers(&beside)?;
-            return Ok(Self { mode: Mode::Hybrid, primary: beside, unified, v1, told: Told::default() });
+            return Ok(Self {
+                mode: Mode::Hybrid,
+                primary: beside,
+                unified,
+                v1,
+                reported: ReportedCgroups::default(),
+            });
         }
         let primary = ["cpu", "cpuacct", "memory"].iter().find_map(|name| tree(&v1, name)).with_context(|| {
             format!(
@@ -104,7 +110,7 @@ impl Layout {
             primary: primary.to_owned(),
             unified: Vec::new(),
             v1,
-            told: Told::default(),
+            reported: ReportedCgroups::default(),
         })
     }
 
@@ -162,8 +168,8 @@ impl Layout {
 
     /// The cgroups that are containers because a runtime reports them. Clones of a layout share this table.
     #[must_use]
-    pub const fn told(&self) -> &Told {
-        &self.told
+    pub const fn reported(&self) -> &ReportedCgroups {
+        &self.reported
     }
 
     /// The v1 trees in which a hybrid host may have containers that are missing from its v2 tree.
@@ -181,12 +187,12 @@ impl Layout {
             Mode::Hybrid => &["", "cpu", "memory"],
             Mode::V1 => &["cpu", "cpuacct", "memory"],
         };
-        let told = self.told.get();
+        let reported = self.reported.get();
         trees.iter().find_map(|tree| {
             let line = cgroups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
             let mut paths = line.filter(|(controllers, _)| controllers.split(',').any(|name| name == *tree));
             paths.find_map(|(_, path)| {
-                path::above(path, |path| container_of(path).is_some() || told.contains_key(path))
+                path::above(path, |path| container_of(path).is_some() || reported.contains_key(path))
             })
         })
     }

@@ -9,9 +9,9 @@
 //! which the agent would recognize a container, as with `ctr run IMAGE web`, the agent uses the cgroup path that
 //! containerd reports. Every response is bounded in size and time, see [`grpc`](super::grpc).
 
-mod life;
 mod messages;
 mod spec;
+mod status;
 
 use std::{collections::HashSet, convert::Infallible, pin::pin, time::SystemTime};
 
@@ -21,18 +21,18 @@ use prost::Message as _;
 use tonic::Status;
 
 use self::{
-    life::time_of,
     messages::{
         About, Container, Envelope, Filtered, LIST_CONTAINERS, LIST_NAMESPACES, LIST_TASKS,
         ListContainerMessage, ListNamespacesResponse, ListTasksResponse, Nothing, SUBSCRIBE,
     },
+    status::time_of,
 };
 use super::{
     cgroup,
-    directory::{ENTRIES_MAX, Names},
     early_events::buffer_during,
     grpc::{Client, is_unimplemented},
-    watcher::{Follow, NotOffered, Watcher},
+    metadata::{ENTRIES_MAX, Metadata},
+    watcher::{RuntimeClient, RuntimeWatcher, Unsupported},
 };
 
 /// Namespaces that other sources cover.
@@ -45,16 +45,16 @@ const NERDCTL_NAME: &str = "nerdctl/name";
 /// The API of containerd's own services.
 pub enum ContainerdApi {}
 
-impl Follow for Watcher<ContainerdApi> {
+impl RuntimeClient for RuntimeWatcher<ContainerdApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         let connection = self.answer(Client::connect(&self.socket)).await;
-        let (client, mut standing) = connection?;
+        let (client, mut guard) = connection?;
         let namespaces = self.namespaces(&client).await?;
 
         // Requested before the listings, so that as little as possible is missed in between. The response begins with
         // the first event.
         let ours = OTHERS_NAMESPACES.map(|other| format!(",namespace!={other:?}")).concat();
-        let topics = ["^/containers/", life::TOPICS].map(|topics| format!("topic~={topics:?}{ours}"));
+        let topics = ["^/containers/", status::TOPICS].map(|topics| format!("topic~={topics:?}{ours}"));
         let filters = Filtered { filters: topics.to_vec() };
         let events = client.follow::<_, Envelope>(SUBSCRIBE, None, filters);
         let mut events = pin!(stream::once(events).try_flatten());
@@ -62,8 +62,8 @@ impl Follow for Watcher<ContainerdApi> {
         let encoded_len = |event: &Result<Envelope, Status>| event.as_ref().map_or(0, Envelope::encoded_len);
         let (listed, early) = buffer_during(listing, events.as_mut(), encoded_len).await;
         let listed = listed?;
-        self.directory.retain(self.source, |id| listed.contains(id));
-        if self.directory.set_connected(self.source, Ok(())) {
+        self.metadata.retain(self.source, |id| listed.contains(id));
+        if self.metadata.set_connected(self.source, Ok(())) {
             tracing::info!("connected to containerd at {}", self.socket.display());
         }
 
@@ -76,19 +76,19 @@ impl Follow for Watcher<ContainerdApi> {
                     Some(event) => self.apply(&client, event.context("follow containerd events")?).await?,
                     None => anyhow::bail!("follow containerd events: the stream ended"),
                 },
-                error = standing.ended() => return Err(error),
-                () = tokio::time::sleep(self.pace.silence) => drop(self.namespaces(&client).await?),
+                error = guard.ended() => return Err(error),
+                () = tokio::time::sleep(self.timeouts.idle) => drop(self.namespaces(&client).await?),
             }
         }
     }
 }
 
-impl Watcher<ContainerdApi> {
+impl RuntimeWatcher<ContainerdApi> {
     /// The namespaces that no other source covers.
     async fn namespaces(&self, client: &Client) -> anyhow::Result<Vec<String>> {
         let answer = client.ask::<_, ListNamespacesResponse>(LIST_NAMESPACES, Nothing {});
         let answer = match self.answer(answer).await {
-            Err(error) if is_unimplemented(&error) => return Err(NotOffered.into()),
+            Err(error) if is_unimplemented(&error) => return Err(Unsupported.into()),
             answer => answer.context("list containerd's namespaces")?,
         };
         let names = answer.items.into_iter().map(|namespace| namespace.name);
@@ -146,7 +146,7 @@ impl Watcher<ContainerdApi> {
         for task in &answer.items {
             let key = key(namespace, &task.id);
             if self.is_ours(&key) {
-                self.directory.update_life(&key, |life| life::listed(life, task));
+                self.metadata.update_status(&key, |status| status::listed(status, task));
             }
         }
         true
@@ -157,23 +157,23 @@ impl Watcher<ContainerdApi> {
         let Container { id, labels, image, spec, created_at } = container;
         let key = key(namespace, &id);
         let name = labels.entries.get(NERDCTL_NAME).unwrap_or(&id);
-        let mut names = Names::new(self.source, name, &image, labels.iter(), &self.label_filter);
+        let mut names = Metadata::new(self.source, name, &image, labels.iter(), &self.label_filter);
         let path = spec.and_then(|spec| spec::cgroup_path(&spec.value));
         names.cgroup_path = path.filter(|path| cgroup::container_of(path).is_none());
-        let known = self.directory.get(&key);
+        let known = self.metadata.get(&key);
         names.started_at = known.as_ref().and_then(|known| known.started_at);
-        names.life = known.as_ref().map(|known| known.life).unwrap_or_default();
-        names.life.created_at = created_at.and_then(time_of).or(names.life.created_at);
-        let restarts = labels.entries.get(life::RESTARTS).and_then(|count| count.parse().ok());
-        names.life.restarts = names.life.restarts.max(restarts);
+        names.status = known.as_ref().map(|known| known.status).unwrap_or_default();
+        names.status.created_at = created_at.and_then(time_of).or(names.status.created_at);
+        let restarts = labels.entries.get(status::RESTARTS).and_then(|count| count.parse().ok());
+        names.status.restarts = names.status.restarts.max(restarts);
         if known.as_ref() != Some(&names) {
-            self.directory.put(&key, names);
+            self.metadata.put(&key, names);
         }
         key
     }
 
     fn is_ours(&self, key: &str) -> bool {
-        self.directory.is_told_by(self.source, key)
+        self.metadata.is_reported_by(self.source, key)
     }
 
     async fn apply(&self, client: &Client, event: Envelope) -> anyhow::Result<()> {
@@ -190,15 +190,15 @@ impl Watcher<ContainerdApi> {
                 let listed = self.list(client, &event.namespace, vec![format!("id=={id}")]).await;
                 listed.context("request a containerd container")?;
                 if event.topic == "/containers/create" && self.is_ours(&key) {
-                    self.directory.update_life(&key, life::made);
+                    self.metadata.update_status(&key, status::made);
                 }
             }
-            "/containers/delete" if self.is_ours(&key) => self.directory.remove(&key),
+            "/containers/delete" if self.is_ours(&key) => self.metadata.remove(&key),
             topic if self.is_ours(&key) => {
                 let at = event.timestamp.and_then(time_of).unwrap_or_else(SystemTime::now);
-                self.directory.update_life(&key, |life| life::apply(life, &id, topic, &value, at));
+                self.metadata.update_status(&key, |status| status::apply(status, &id, topic, &value, at));
                 if topic == "/tasks/start" {
-                    self.directory.set_started_at(&key, at);
+                    self.metadata.set_started_at(&key, at);
                 }
             }
             _ => {}

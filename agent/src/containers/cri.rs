@@ -1,4 +1,4 @@
-//! Names and lifecycle of Kubernetes containers, from the container runtime interface (CRI v1) of containerd and CRI-O: one
+//! Metadata and lifecycle of Kubernetes containers, from the container runtime interface (CRI v1) of containerd and CRI-O: one
 //! listing at the start, then the event stream of runtimes that have one (containerd from 1.7, CRI-O from 1.26). Without
 //! events, or when an event was lost, a container that the agent discovers from its cgroup leads to further listings (see
 //! [`schedule`]), and a cgroup that disappears leads to a query for the exit of its container. A listing contains
@@ -8,29 +8,29 @@
 //! Every response is bounded in size and in time, see [`grpc`](super::grpc).
 
 pub mod disk;
-mod life;
 mod listing;
 mod messages;
 mod names;
 mod observed;
 mod schedule;
 mod session;
+mod status;
 
 use std::convert::Infallible;
 
 use self::{observed::Observations, session::Session};
 use super::{
     grpc::Client,
-    watcher::{Follow, Watcher},
+    watcher::{RuntimeClient, RuntimeWatcher},
 };
 
 /// Kubernetes' container runtime interface.
 pub enum CriApi {}
 
-impl Follow for Watcher<CriApi> {
+impl RuntimeClient for RuntimeWatcher<CriApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         // Before the listing, so that no observation falls between the two.
-        let observations = Observations::subscribe(&self.directory);
+        let observations = Observations::subscribe(&self.metadata);
         let (client, guard) = self.answer(Client::connect(&self.socket)).await?;
         self.greet(&client).await?;
         Session::open(self, &client, guard, observations).await?.run().await

@@ -4,16 +4,16 @@
 //! The create and start events of a container contain its name, image and labels, so that a container that lives for 50
 //! ms gets its name without another request. What events lack is requested once, a moment later: the start time of
 //! containers that are older than the agent, whether a started container has a health check, and whether an exited one
-//! will be restarted ([`life`]). The agent subscribes to the events before the listing, so that no change is missed
+//! will be restarted ([`status`]). The agent subscribes to the events before the listing, so that no change is missed
 //! between the two.
 //!
 //! Requests contain no API version, so each daemon responds in its own, old or new (tested with Docker 20.10 and 28.5,
 //! with and without its containerd image store, and with Podman 4.3 and 5.8). Every response is bounded in size and
 //! time (see [`transport`]), and so is the data kept from it (see [`messages`]).
 
-mod life;
 mod lines;
 mod messages;
+mod status;
 pub(super) mod timestamp;
 mod transport;
 
@@ -33,12 +33,12 @@ use self::{
     transport::{Events, LISTING_BYTES, RESPONSE_BYTES},
 };
 use super::{
-    directory::{ENTRIES_MAX, Names},
-    due::Due,
-    watcher::{Follow, Watcher},
+    metadata::{ENTRIES_MAX, Metadata},
+    recheck::RecheckQueue,
+    watcher::{RuntimeClient, RuntimeWatcher},
 };
 use crate::containers::source::Source;
-use crate::snapshot::lifecycle::State;
+use crate::snapshot::lifecycle::ContainerState;
 
 /// Maximum number of concurrent inspections.
 const INSPECTIONS: usize = 4;
@@ -53,23 +53,23 @@ const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 5] = ["image", "name", "oldName", "c
 /// The API of Docker, which Podman also supports.
 pub enum DockerApi {}
 
-impl Follow for Watcher<DockerApi> {
+impl RuntimeClient for RuntimeWatcher<DockerApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
         let runtime = self.source.runtime.as_str();
         let subscribed = self.answer(transport::get(&self.socket, &events_target())).await;
         let mut events = Events::new(subscribed.with_context(|| format!("subscribe to {runtime} events"))?);
 
         let running = self.list().await?;
-        if self.directory.set_connected(self.source, Ok(())) {
+        if self.metadata.set_connected(self.source, Ok(())) {
             tracing::info!("connected to {runtime} at {}", self.socket.display());
         }
-        let mut due = Due::now(running);
+        let mut due = RecheckQueue::now(running);
         let mut inspections = FuturesUnordered::new();
-        let mut silent_until = Instant::now() + self.pace.silence;
+        let mut silent_until = Instant::now() + self.timeouts.idle;
         loop {
             if Instant::now() >= silent_until {
                 self.ask("/_ping", RESPONSE_BYTES).await.with_context(|| format!("ping {runtime}"))?;
-                silent_until = Instant::now() + self.pace.silence;
+                silent_until = Instant::now() + self.timeouts.idle;
             }
             while inspections.len() < INSPECTIONS
                 && let Some(question) = due.next()
@@ -83,7 +83,7 @@ impl Follow for Watcher<DockerApi> {
                 () = sleep_until(next.map_or(silent_until, |next| next.min(silent_until))) => continue,
             };
             let event = event.with_context(|| format!("follow {runtime} events: the stream ended"))?;
-            silent_until = Instant::now() + self.pace.silence;
+            silent_until = Instant::now() + self.timeouts.idle;
             if let Some(id) = self.apply(event) {
                 due.soon(id, false);
             }
@@ -91,7 +91,7 @@ impl Follow for Watcher<DockerApi> {
     }
 }
 
-impl Watcher<DockerApi> {
+impl RuntimeWatcher<DockerApi> {
     /// The complete response to a GET request, within the timeout.
     async fn ask(&self, target: &str, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
         self.answer(async { transport::get(&self.socket, target).await?.whole(most_bytes).await }).await
@@ -100,10 +100,10 @@ impl Watcher<DockerApi> {
     async fn inspect(&self, id: String) {
         // The ID becomes part of a path.
         let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-        if !plain || !self.directory.is_present(&id) || !self.directory.is_told_by(self.source, &id) {
+        if !plain || !self.metadata.is_present(&id) || !self.metadata.is_reported_by(self.source, &id) {
             return;
         }
-        let changes = self.directory.life(&id).map_or(0, |life| life.changes);
+        let changes = self.metadata.status(&id).map_or(0, |status| status.changes);
         // If the inspection fails, the container has usually been removed.
         if let Ok(text) = self.ask(&format!("/containers/{id}/json"), RESPONSE_BYTES).await
             && let Ok(container) = serde_json::from_slice::<Inspected>(&text)
@@ -144,40 +144,40 @@ impl Watcher<DockerApi> {
             }
             self.enter(container);
         }
-        self.directory.retain(self.source, |id| listed.contains(id));
+        self.metadata.retain(self.source, |id| listed.contains(id));
         Ok(running)
     }
 
     fn enter(&self, Found { id, mut names, state, created_at, .. }: Found) {
         // Keep what was known before a reconnect, because a listing contains less.
-        if let Some(known) = self.directory.get(&id) {
+        if let Some(known) = self.metadata.get(&id) {
             names.started_at = known.started_at;
             names.image = Some(known.image).filter(|image| !image.is_empty()).unwrap_or(names.image);
-            names.life = known.life;
+            names.status = known.status;
         }
         if let Some(state) = state {
-            names.life.change(state);
+            names.status.change(state);
         }
-        names.life.created_at = names.life.created_at.or(created_at);
-        self.directory.put(&id, names);
+        names.status.created_at = names.status.created_at.or(created_at);
+        self.metadata.put(&id, names);
     }
 
     /// Adds what a listing lacks: the start time, the image's name if a newer image has taken it over, and the status,
     /// if there was no change since `changes`.
     fn complete(&self, container: Inspected, changes: u64) {
         let Some(id) = &container.id else { return };
-        self.directory.update_life(id, |life| life::inspected(life, &container, changes));
+        self.metadata.update_status(id, |status| status::inspected(status, &container, changes));
         if let Some(config) = container.config {
             if let Some(image) = config.image {
-                self.directory.update_image(id, &image);
+                self.metadata.update_image(id, &image);
             }
             let labels = config.labels.unwrap_or_default();
             let replaced = labels.iter().filter(|(key, _)| ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
-            self.directory.add_labels(id, replaced, &self.label_filter);
+            self.metadata.add_labels(id, replaced, &self.label_filter);
         }
         let started_at = container.state.and_then(|state| state.started_at);
         if let Some(started_at) = started_at.and_then(|text| timestamp::parse(&text)) {
-            self.directory.set_started_at(id, started_at);
+            self.metadata.set_started_at(id, started_at);
         }
     }
 
@@ -189,44 +189,44 @@ impl Watcher<DockerApi> {
         let attribute = |key| attributes.get(key);
         let at = event.time_nano.and_then(time_of);
         let is_end = action == "destroy" || action == "remove";
-        if (is_end || life::is_event(&action)) && !self.directory.is_told_by(self.source, &id) {
+        if (is_end || status::is_event(&action)) && !self.metadata.is_reported_by(self.source, &id) {
             return None;
         }
         if is_end {
-            self.directory.remove(&id);
+            self.metadata.remove(&id);
             return None;
         }
-        if life::is_event(&action) {
+        if status::is_event(&action) {
             let at = at.unwrap_or_else(SystemTime::now);
             // Podman's name of this attribute.
             let code = Some(attribute("exitCode")).filter(|code| !code.is_empty());
             let code = code.unwrap_or(attribute("containerExitCode"));
-            self.directory.update_life(&id, |life| life::apply(life, &action, code, at));
-            return life::leaves_out(&action).then_some(id);
+            self.metadata.update_status(&id, |status| status::apply(status, &action, code, at));
+            return status::leaves_out(&action).then_some(id);
         }
         if !EVENTS.contains(&action.as_str()) {
             return None;
         }
         let labels = attributes.iter().filter(|(key, _)| !ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
         let mut names =
-            Names::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
-        let known = self.directory.get(&id);
+            Metadata::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
+        let known = self.metadata.get(&id);
         for (key, value) in known.iter().flat_map(|known| &known.labels) {
             if ATTRIBUTES_THAT_ARE_NO_LABELS.contains(&key.as_str()) {
                 names.add_label(key, value, &self.label_filter);
             }
         }
         names.started_at = known.as_ref().and_then(|known| known.started_at);
-        names.life = known.map(|known| known.life).unwrap_or_default();
+        names.status = known.map(|known| known.status).unwrap_or_default();
         match action.as_str() {
-            "create" => names.life.created(at),
+            "create" => names.status.created(at),
             "start" => {
-                names.life.started(names.started_at.is_some());
+                names.status.started(names.started_at.is_some());
                 names.started_at = at;
             }
             _ => {}
         }
-        self.directory.put(&id, names);
+        self.metadata.put(&id, names);
         (action == "start").then_some(id)
     }
 }
@@ -234,9 +234,9 @@ impl Watcher<DockerApi> {
 /// A container from a listing, truncated to the limits.
 struct Found {
     id: String,
-    names: Names,
+    names: Metadata,
     is_running: bool,
-    state: Option<State>,
+    state: Option<ContainerState>,
     created_at: Option<SystemTime>,
 }
 
@@ -245,11 +245,14 @@ impl Found {
         let names = container.names.unwrap_or_default().0;
         let labels = container.labels.unwrap_or_default();
         let image = container.image.unwrap_or_default();
-        let state = container.state.as_deref().and_then(life::state_of);
+        let state = container.state.as_deref().and_then(status::state_of);
         Some(Self {
             id: container.id?,
-            names: Names::new(source, own_name(&names), &image, labels.iter(), filter),
-            is_running: matches!(state, Some(State::Running | State::Paused | State::Restarting)),
+            names: Metadata::new(source, own_name(&names), &image, labels.iter(), filter),
+            is_running: matches!(
+                state,
+                Some(ContainerState::Running | ContainerState::Paused | ContainerState::Restarting)
+            ),
             state,
             created_at: container.created.and_then(|seconds| time_of(seconds.checked_mul(1_000_000_000)?)),
         })
@@ -258,7 +261,7 @@ impl Found {
 
 /// The request target of the event stream: events of containers that change metadata or status.
 fn events_target() -> String {
-    let wanted: Vec<_> = EVENTS.into_iter().chain(life::EVENTS).collect();
+    let wanted: Vec<_> = EVENTS.into_iter().chain(status::EVENTS).collect();
     let filters = serde_json::json!({ "type": ["container"], "event": wanted }).to_string();
     let mut target = String::from("/events?filters=");
     for byte in filters.bytes() {

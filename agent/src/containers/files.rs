@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::directory::{Directory, Names, Unnamed};
+use super::metadata::{Metadata, MetadataStore, Unresolved};
 use crate::config::Paths;
 
 /// Maximum number of bytes read from a file about one container.
@@ -30,7 +30,7 @@ const FILE_BYTES: u64 = 1 << 20;
 /// Maximum number of directory entries that are read.
 const ENTRIES_MAX: usize = 65_536;
 /// How long a connected runtime may take to report a container.
-const PATIENCE: Duration = Duration::from_millis(500);
+const NAME_GRACE_PERIOD: Duration = Duration::from_millis(500);
 /// Pauses before a container that was not found is looked up again.
 const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// Maximum number of queued lists of containers while the disk is slow.
@@ -64,64 +64,64 @@ impl Paths {
     }
 
     /// The metadata of a container from files.
-    fn look_up(&self, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
+    fn look_up(&self, unresolved: &Unresolved, filter: &[String]) -> Option<Metadata> {
         // The ID becomes part of a path.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        if unnamed.id.is_empty() || !unnamed.id.bytes().all(plain) {
+        if unresolved.id.is_empty() || !unresolved.id.bytes().all(plain) {
             return None;
         }
-        docker::names(&self.docker, &unnamed.id, filter)
-            .or_else(|| containerd::names(&self.containerd, &unnamed.id, filter))
-            .or_else(|| storage::names(&self.containers_storage, &unnamed.id, filter))
-            .or_else(|| logs::names(&self.logs, unnamed, filter))
+        docker::names(&self.docker, &unresolved.id, filter)
+            .or_else(|| containerd::names(&self.containerd, &unresolved.id, filter))
+            .or_else(|| storage::names(&self.containers_storage, &unresolved.id, filter))
+            .or_else(|| logs::names(&self.logs, unresolved, filter))
     }
 }
 
 /// Looks up containers that no runtime reports, forever. `label_filter` has the labels to keep.
-pub async fn watch(roots: Paths, label_filter: Vec<String>, directory: Directory) -> Infallible {
-    let mut sightings = directory.sightings();
+pub async fn watch(roots: Paths, label_filter: Vec<String>, metadata: MetadataStore) -> Infallible {
+    let mut discoveries = metadata.discoveries();
     let mut seen = 0;
-    let mut reader: Option<SyncSender<Vec<Unnamed>>> = None;
-    directory.set_files(!roots.there().is_empty());
+    let mut reader: Option<SyncSender<Vec<Unresolved>>> = None;
+    metadata.set_files(!roots.there().is_empty());
     loop {
-        match sightings.wait_for(|now| now.all != seen).await.map(|now| now.all) {
+        match discoveries.wait_for(|now| now.all != seen).await.map(|now| now.all) {
             Ok(now) => seen = now,
             // This task holds the store itself, so the channel cannot close.
             Err(_) => std::future::pending().await,
         }
         // The directories may have been mounted or created meanwhile.
-        directory.set_files(!roots.there().is_empty());
-        if directory.any_connected() {
-            tokio::time::sleep(PATIENCE).await;
+        metadata.set_files(!roots.there().is_empty());
+        if metadata.any_connected() {
+            tokio::time::sleep(NAME_GRACE_PERIOD).await;
         }
-        let unnamed = directory.take_unnamed();
-        if unnamed.is_empty() {
+        let unresolved = metadata.take_unresolved();
+        if unresolved.is_empty() {
             continue;
         }
         if reader.is_none() {
-            reader = start(&roots, &label_filter, &directory);
+            reader = start(&roots, &label_filter, &metadata);
         }
-        match reader.as_ref().map(|reader| reader.try_send(unnamed)) {
+        match reader.as_ref().map(|reader| reader.try_send(unresolved)) {
             // The disk hangs; these containers stay without metadata.
             Some(Err(TrySendError::Full(_))) => {
                 tracing::debug!("too many containers wait for files to be read; these stay without names");
             }
-            Some(Err(TrySendError::Disconnected(unnamed))) => {
+            Some(Err(TrySendError::Disconnected(unresolved))) => {
                 tracing::warn!("the thread that reads metadata files has ended and will be restarted");
-                reader = start(&roots, &label_filter, &directory);
-                drop(reader.as_ref().map(|reader| reader.try_send(unnamed)));
+                reader = start(&roots, &label_filter, &metadata);
+                drop(reader.as_ref().map(|reader| reader.try_send(unresolved)));
             }
             Some(Ok(())) | None => {}
         }
     }
 }
 
-fn start(roots: &Paths, filter: &[String], directory: &Directory) -> Option<SyncSender<Vec<Unnamed>>> {
+fn start(roots: &Paths, filter: &[String], metadata: &MetadataStore) -> Option<SyncSender<Vec<Unresolved>>> {
     let (sender, receiver) = mpsc::sync_channel(LISTS_MAX);
-    let (roots, filter, directory) = (roots.clone(), filter.to_vec(), directory.clone());
+    let (roots, filter, metadata) = (roots.clone(), filter.to_vec(), metadata.clone());
     let thread = std::thread::Builder::new().name("glassbox-files".into());
     let started =
-        thread.spawn(move || Reader { roots, filter, directory, again: VecDeque::new() }.run(&receiver));
+        thread.spawn(move || Reader { roots, filter, metadata, again: VecDeque::new() }.run(&receiver));
     started
         .inspect_err(|error| tracing::warn!("start the thread that reads metadata files: {error}"))
         .ok()?;
@@ -131,13 +131,13 @@ fn start(roots: &Paths, filter: &[String], directory: &Directory) -> Option<Sync
 struct Reader {
     roots: Paths,
     filter: Vec<String>,
-    directory: Directory,
+    metadata: MetadataStore,
     /// The containers to look up again: when, how often they were looked up, and which.
-    again: VecDeque<(Instant, usize, Unnamed)>,
+    again: VecDeque<(Instant, usize, Unresolved)>,
 }
 
 impl Reader {
-    fn run(mut self, lists: &Receiver<Vec<Unnamed>>) {
+    fn run(mut self, lists: &Receiver<Vec<Unresolved>>) {
         loop {
             let next = self.again.iter().map(|(due, _, _)| *due).min();
             let list = match next {
@@ -145,7 +145,7 @@ impl Reader {
                 None => lists.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match list {
-                Ok(list) => list.into_iter().for_each(|unnamed| self.look_up(unnamed, 0)),
+                Ok(list) => list.into_iter().for_each(|unresolved| self.look_up(unresolved, 0)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -153,22 +153,22 @@ impl Reader {
             let (due, later): (VecDeque<_>, VecDeque<_>) =
                 self.again.drain(..).partition(|(due, _, _)| *due <= now);
             self.again = later;
-            for (_, tries, unnamed) in due {
-                self.look_up(unnamed, tries);
+            for (_, tries, unresolved) in due {
+                self.look_up(unresolved, tries);
             }
         }
     }
 
-    fn look_up(&mut self, unnamed: Unnamed, tries: usize) {
-        if self.directory.get(&unnamed.id).is_some() {
+    fn look_up(&mut self, unresolved: Unresolved, tries: usize) {
+        if self.metadata.get(&unresolved.id).is_some() {
             return;
         }
-        if let Some(names) = self.roots.look_up(&unnamed, &self.filter) {
-            self.directory.put(&unnamed.id, names);
+        if let Some(names) = self.roots.look_up(&unresolved, &self.filter) {
+            self.metadata.put(&unresolved.id, names);
         } else if let Some(pause) = AGAIN.get(tries)
             && self.again.len() < AGAIN_MAX
         {
-            self.again.push_back((Instant::now() + *pause, tries + 1, unnamed));
+            self.again.push_back((Instant::now() + *pause, tries + 1, unresolved));
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Everything is bounded: the size of a message is checked before it is read, lists and maps are truncated during
 //! decoding ([`bounded`]), and little is buffered ([`WINDOW_BYTES`]). Pings detect a hanging peer within
-//! [`PING_PERIOD`] plus [`PING_PATIENCE`]. Two connections to one containerd cost the agent 0.5 MB of memory, 0.1 MB of
+//! [`PING_PERIOD`] plus [`PING_TIMEOUT`]. Two connections to one containerd cost the agent 0.5 MB of memory, 0.1 MB of
 //! that on the heap, and no measurable CPU time.
 
 pub(super) mod bounded;
@@ -34,7 +34,7 @@ const EVENT_BYTES: usize = 1 << 20;
 /// Bytes of one response that the peer may send before they are read.
 const WINDOW_BYTES: u32 = 128 << 10;
 const PING_PERIOD: Duration = Duration::from_secs(20);
-const PING_PATIENCE: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// containerd's header for the namespace of a request.
 const NAMESPACE: &str = "containerd-namespace";
 
@@ -45,14 +45,14 @@ pub struct Client {
 }
 
 /// Guards a connection: resolves when the connection ends, and closes the connection when dropped.
-pub struct Standing(JoinHandle<hyper::Result<()>>);
+pub struct ConnectionGuard(JoinHandle<hyper::Result<()>>);
 
 impl Client {
     /// Connects. Takes no longer than the peer needs to accept.
     ///
     /// # Errors
     /// If the connection fails; the error contains the socket.
-    pub async fn connect(socket: &Path) -> anyhow::Result<(Self, Standing)> {
+    pub async fn connect(socket: &Path) -> anyhow::Result<(Self, ConnectionGuard)> {
         let connect = || format!("connect to {}", socket.display());
         let stream = UnixStream::connect(socket).await.with_context(connect)?;
         let trust = peer_trust::of(&stream);
@@ -61,12 +61,12 @@ impl Client {
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES * 2)
             .keep_alive_interval(PING_PERIOD)
-            .keep_alive_timeout(PING_PATIENCE)
+            .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(stream))
             .await
             .with_context(connect)?;
-        Ok((Self { connection: Connection(sender), trust }, Standing(tokio::spawn(connection))))
+        Ok((Self { connection: Connection(sender), trust }, ConnectionGuard(tokio::spawn(connection))))
     }
 
     /// Sends a request and awaits the response. `path` is the path of the call: `/package.Service/Method`.
@@ -136,7 +136,7 @@ pub(super) fn is_unimplemented(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Status>().is_some_and(|status| status.code() == tonic::Code::Unimplemented)
 }
 
-impl Standing {
+impl ConnectionGuard {
     /// Resolves when the connection has ended, with the reason.
     pub async fn ended(&mut self) -> anyhow::Error {
         match (&mut self.0).await {
@@ -146,7 +146,7 @@ impl Standing {
     }
 }
 
-impl Drop for Standing {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.abort();
     }

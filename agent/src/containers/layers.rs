@@ -16,10 +16,10 @@ const SIZES_MAX: usize = 8192;
 
 /// The sizes.
 #[derive(Clone, Debug, Default)]
-pub struct Layers(Arc<Mutex<HashMap<Source, Told>>>);
+pub struct Layers(Arc<Mutex<HashMap<Source, Sizes>>>);
 
 #[derive(Debug)]
-struct Told {
+struct Sizes {
     at: Instant,
     bytes: HashMap<String, u64>,
 }
@@ -28,21 +28,21 @@ impl Layers {
     /// Replaces all sizes of `source`, given by container ID and in bytes.
     pub fn replace(&self, source: Source, sizes: impl IntoIterator<Item = (String, u64)>) {
         let bytes = sizes.into_iter().take(SIZES_MAX).collect();
-        self.told().insert(source, Told { at: Instant::now(), bytes });
+        self.sizes().insert(source, Sizes { at: Instant::now(), bytes });
     }
 
     /// The size of a container's layer in bytes, if it was reported within `max_age`.
     #[must_use]
     pub fn get(&self, id: &str, max_age: Duration) -> Option<u64> {
-        let told = self.told();
-        let recent = told.values().filter(|report| report.at.elapsed() <= max_age);
+        let sizes = self.sizes();
+        let recent = sizes.values().filter(|report| report.at.elapsed() <= max_age);
         // Normally only one source has the container. If several report it, the last report counts.
         let known = recent.filter_map(|report| Some((report.at, *report.bytes.get(id)?)));
         known.max_by_key(|(at, _)| *at).map(|(_, bytes)| bytes)
     }
 
     // No writer panics between two changes that belong together, so a poisoned lock holds sound data.
-    fn told(&self) -> MutexGuard<'_, HashMap<Source, Told>> {
+    fn sizes(&self) -> MutexGuard<'_, HashMap<Source, Sizes>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,6 +77,6 @@ mod tests {
     fn sizes_are_bounded() {
         let layers = Layers::default();
         layers.replace(Source::socket(Runtime::CriO, 1), (0..100_000).map(|id| (id.to_string(), 1)));
-        assert_eq!(layers.told().values().map(|told| told.bytes.len()).sum::<usize>(), SIZES_MAX);
+        assert_eq!(layers.sizes().values().map(|sizes| sizes.bytes.len()).sum::<usize>(), SIZES_MAX);
     }
 }

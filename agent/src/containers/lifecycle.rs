@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::snapshot::{
-    lifecycle::{ExitReason, Health, LastExit, Lifecycle, State},
+    lifecycle::{ContainerState, ContainerStatus, ExitReason, Health, LastExit},
     oom::OomKills,
 };
 
@@ -25,9 +25,9 @@ pub struct Exit {
 
 /// What a runtime reports about the status of one container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Life {
+pub struct ReportedStatus {
     /// The current state.
-    pub state: Option<State>,
+    pub state: Option<ContainerState>,
     /// When the container was created.
     pub created_at: Option<SystemTime>,
     /// The result of the health check.
@@ -42,15 +42,20 @@ pub struct Life {
     pub changes: u64,
 }
 
-impl Life {
+impl ReportedStatus {
     /// The container was created and has not run yet.
     pub fn created(&mut self, at: Option<SystemTime>) {
-        *self = Self { state: Some(State::Created), created_at: at, restarts: Some(0), ..Self::default() };
+        *self = Self {
+            state: Some(ContainerState::Created),
+            created_at: at,
+            restarts: Some(0),
+            ..Self::default()
+        };
     }
 
     /// The container was started. `ran_before` is true if this was a restart.
     pub fn started(&mut self, ran_before: bool) {
-        self.change(State::Running);
+        self.change(ContainerState::Running);
         self.restarts = match self.restarts {
             known if ran_before => Some(known.unwrap_or(0) + 1),
             known => known,
@@ -60,13 +65,13 @@ impl Life {
 
     /// The main process has exited.
     pub fn died(&mut self, code: Option<u32>, at: SystemTime) {
-        self.change(State::Exited);
+        self.change(ContainerState::Exited);
         self.last_exit = Some(Exit { at, code });
         self.health = None;
     }
 
     /// The state has changed.
-    pub fn change(&mut self, state: State) {
+    pub fn change(&mut self, state: ContainerState) {
         self.state = Some(state);
         self.changes += 1;
     }
@@ -88,53 +93,55 @@ pub struct Tracked<'a> {
     /// When the cgroup was created.
     pub made_at: Option<SystemTime>,
     /// The number of earlier observed runs with the same ID.
-    pub earlier_lives: u64,
+    pub earlier_runs: u64,
     /// The previous status, of this run or of the one before.
-    pub before: &'a Lifecycle,
+    pub before: &'a ContainerStatus,
     /// The OOM kills.
     pub oom: OomKills,
 }
 
 /// Merges both into the status of the container.
 #[must_use]
-pub fn lifecycle(told: Option<&Life>, tracked: Tracked<'_>) -> Lifecycle {
-    let told = told.copied().unwrap_or_default();
-    let by_cgroup = if tracked.running { State::Running } else { State::Exited };
-    let state = match told.state {
+pub fn lifecycle(reported: Option<&ReportedStatus>, tracked: Tracked<'_>) -> ContainerStatus {
+    let reported = reported.copied().unwrap_or_default();
+    let by_cgroup = if tracked.running { ContainerState::Running } else { ContainerState::Exited };
+    let state = match reported.state {
         // The cgroup is gone, but the runtime's exit event has not arrived yet.
-        Some(State::Running | State::Paused) if tracked.ended_at.is_some() => State::Exited,
+        Some(ContainerState::Running | ContainerState::Paused) if tracked.ended_at.is_some() => {
+            ContainerState::Exited
+        }
         Some(state) => state,
         None => by_cgroup,
     };
     let by_cgroup = tracked.ended_at.map(|at| Exit { at, code: None });
-    let exit = match (told.last_exit, by_cgroup) {
+    let exit = match (reported.last_exit, by_cgroup) {
         // The reported exit is that of an earlier run; the event for this one has not arrived yet. Timestamps are not
         // compared, because the clock may have been set in between.
-        (Some(_), Some(end)) if told.state == Some(State::Running) => Some(end),
+        (Some(_), Some(end)) if reported.state == Some(ContainerState::Running) => Some(end),
         (exit, end) => exit.or(end),
     };
-    let last_exit = exit.map(|exit| assessed(exit, &told, &tracked)).or(tracked.before.last_exit);
-    Lifecycle {
+    let last_exit = exit.map(|exit| assessed(exit, &reported, &tracked)).or(tracked.before.last_exit);
+    ContainerStatus {
         state: Some(state),
-        told: told.state.is_some(),
-        created_at: told.created_at.or(tracked.made_at),
-        restarts: Some(told.restarts.unwrap_or(tracked.earlier_lives)),
+        reported: reported.state.is_some(),
+        created_at: reported.created_at.or(tracked.made_at),
+        restarts: Some(reported.restarts.unwrap_or(tracked.earlier_runs)),
         last_exit,
-        health: told.health.filter(|_| matches!(state, State::Running | State::Paused)),
+        health: reported.health.filter(|_| matches!(state, ContainerState::Running | ContainerState::Paused)),
     }
 }
 
-fn assessed(exit: Exit, told: &Life, tracked: &Tracked<'_>) -> LastExit {
+fn assessed(exit: Exit, reported: &ReportedStatus, tracked: &Tracked<'_>) -> LastExit {
     // OOM kills of the next run must not change a reason that was already found.
     let known = tracked.before.last_exit.filter(|last| last.at == exit.at && last.code == exit.code);
     if let Some(last) = known.filter(|last| last.reason == Some(ExitReason::OomKilled)) {
         return last;
     }
-    let killed_at = match tracked.oom.this_life {
+    let killed_at = match tracked.oom.this_run {
         Some(0) => tracked.oom.last_at,
         // The kill was counted, but maybe before its time could be recorded.
-        Some(_) => tracked.oom.last_at.or(told.oom_at),
-        None => told.oom_at,
+        Some(_) => tracked.oom.last_at.or(reported.oom_at),
+        None => reported.oom_at,
     };
     // Wall-clock timestamps are compared, because the runtime's may have been delayed and no other clock has both.
     let near = killed_at.is_some_and(|killed_at| {

@@ -15,7 +15,7 @@ mod generated;
 
 use std::collections::HashSet;
 
-use super::directory::Names;
+use super::metadata::Metadata;
 use crate::config::Rename;
 
 const NAME_BYTES: usize = 128;
@@ -28,7 +28,7 @@ pub struct Candidate<'a> {
     /// The container ID, unique among live containers.
     pub id: &'a str,
     /// The metadata that a runtime reports.
-    pub names: Option<&'a Names>,
+    pub names: Option<&'a Metadata>,
     /// True if the container competes for its name. An ended container gets its preferred name and blocks no other one.
     pub competes: bool,
     /// Grows with the time of creation.
@@ -57,7 +57,7 @@ impl<'a> Candidate<'a> {
         (!name.is_empty() && name != self.id).then_some(name)
     }
 
-    /// The namespace and the pod. Names are unique within a pod.
+    /// The namespace and the pod. Metadata are unique within a pod.
     fn pod(&self) -> (Option<&'a str>, Option<&'a str>) {
         self.names.map_or((None, None), |names| (names.namespace.as_deref(), names.pod.as_deref()))
     }

@@ -109,10 +109,10 @@ fn is_number(line: &str) -> bool {
 /// The container's cgroup and the cgroups nested in it, where some runtimes put the processes, without those of nested
 /// containers. The tree that is walked comes first, then v1's trees, for containers that are only in those.
 fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathBuf> {
-    let told = layout.told().get();
+    let reported = layout.reported().get();
     let id_at = move |path: &str| {
         let id = container_of(path).map(|container| container.id.to_owned());
-        id.or_else(|| told.get(path).map(|told| told.id.clone()))
+        id.or_else(|| reported.get(path).map(|reported| reported.id.clone()))
     };
     let own = id_at(cgroup_path);
     let mut roots = vec![layout.primary(cgroup_path)];
@@ -188,11 +188,11 @@ mod tests {
         assert_eq!(any_of(&layout, &outer).unwrap(), None);
         // The path alone does not make this cgroup a container; a runtime has reported it.
         let (_root, layout) = tree(&[(&format!("docker/{OUTER}/default/web"), "20\n")]);
-        let web = crate::containers::cgroup::ToldCgroup {
+        let web = crate::containers::cgroup::ReportedCgroup {
             id: "web".into(),
             runtime: crate::snapshot::identity::Runtime::Containerd,
         };
-        layout.told().set([(format!("{outer}/default/web"), web)].into());
+        layout.reported().set([(format!("{outer}/default/web"), web)].into());
         assert_eq!(any_of(&layout, &outer).unwrap(), None);
         assert_eq!(any_of(&layout, &format!("{outer}/default/web")).unwrap().as_deref(), Some("20"));
     }

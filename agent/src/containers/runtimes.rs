@@ -7,10 +7,10 @@ use std::{os::unix::fs::FileTypeExt as _, path::Path, time::Duration};
 use super::{
     containerd::ContainerdApi,
     cri::{self, CriApi},
-    directory::Directory,
     docker::DockerApi,
     files,
-    watcher::{Follow, PACE, Watcher, restarted},
+    metadata::MetadataStore,
+    watcher::{RuntimeClient, RuntimeWatcher, TIMEOUTS, restarted},
 };
 use crate::config::Config;
 use crate::containers::source::Source;
@@ -21,43 +21,44 @@ const LOOK_PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts all watchers on the current runtime. If `layer_sizes_period` is set, they also request the sizes of writable
 /// layers at this interval.
-pub fn start(config: &Config, directory: &Directory, layer_sizes_period: Option<Duration>) {
+pub fn start(config: &Config, metadata: &MetadataStore, layer_sizes_period: Option<Duration>) {
     let labels = || config.containers.labels.clone();
     if let Some(socket) = config.docker.socket().map(Path::to_owned) {
-        directory.register(Runtime::Docker);
-        let watcher = Watcher::<DockerApi>::new(Runtime::Docker.into(), socket, labels(), directory.clone());
+        metadata.register(Runtime::Docker);
+        let watcher =
+            RuntimeWatcher::<DockerApi>::new(Runtime::Docker.into(), socket, labels(), metadata.clone());
         tokio::spawn(watcher.watch());
     }
     // Number 0 is Docker's main socket.
     for (number, socket) in config.docker.extra_sockets().iter().enumerate() {
         let source = Source::socket(Runtime::Docker, number + 1);
-        begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
+        begin(RuntimeWatcher::<DockerApi>::new(source, socket.clone(), labels(), metadata.clone()));
     }
     for (number, socket) in config.podman.sockets.iter().enumerate() {
         let source = Source::socket(Runtime::Podman, number);
-        begin(Watcher::<DockerApi>::new(source, socket.clone(), labels(), directory.clone()));
+        begin(RuntimeWatcher::<DockerApi>::new(source, socket.clone(), labels(), metadata.clone()));
     }
     for (number, socket) in config.containerd.sockets.iter().enumerate() {
         let source = Source::socket(Runtime::Containerd, number);
-        begin(Watcher::<ContainerdApi>::new(source, socket.clone(), labels(), directory.clone()));
+        begin(RuntimeWatcher::<ContainerdApi>::new(source, socket.clone(), labels(), metadata.clone()));
     }
     // CRI sockets may be containerd's own sockets, so their numbers follow those of containerd.
     let first = config.containerd.sockets.len();
     for (number, socket) in config.cri.sockets.iter().enumerate() {
         let source = Source::socket(cri_runtime(socket), first + number);
-        begin(Watcher::<CriApi>::new(source, socket.clone(), labels(), directory.clone()));
+        begin(RuntimeWatcher::<CriApi>::new(source, socket.clone(), labels(), metadata.clone()));
         if let Some(period) = layer_sizes_period {
-            let (layers, socket) = (directory.layers().clone(), socket.clone());
+            let (layers, socket) = (metadata.layers().clone(), socket.clone());
             tokio::spawn(async move {
                 let watch = || cri::disk::watch(source, socket.clone(), period, layers.clone());
-                restarted("the watcher of layer sizes", PACE, watch).await
+                restarted("the watcher of layer sizes", TIMEOUTS, watch).await
             });
         }
     }
-    let (roots, labels, directory) = (config.paths.clone(), labels(), directory.clone());
+    let (roots, labels, metadata) = (config.paths.clone(), labels(), metadata.clone());
     tokio::spawn(async move {
-        let watch = || files::watch(roots.clone(), labels.clone(), directory.clone());
-        restarted("the reader of metadata files", PACE, watch).await
+        let watch = || files::watch(roots.clone(), labels.clone(), metadata.clone());
+        restarted("the reader of metadata files", TIMEOUTS, watch).await
     });
 }
 
@@ -74,13 +75,13 @@ pub fn is_there(socket: &Path) -> bool {
     std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-fn begin<Language: 'static>(watcher: Watcher<Language>)
+fn begin<Api: 'static>(watcher: RuntimeWatcher<Api>)
 where
-    Watcher<Language>: Follow,
+    RuntimeWatcher<Api>: RuntimeClient,
 {
     if is_there(&watcher.socket) {
         // The first snapshot waits for registered runtimes.
-        watcher.directory.register(watcher.source);
+        watcher.metadata.register(watcher.source);
     }
     tokio::spawn(async move {
         while !is_there(&watcher.socket) {
@@ -117,14 +118,14 @@ mod tests {
             cri: config::Cri { sockets: nowhere("crio") },
             ..Config::default()
         };
-        let directory = Directory::new();
+        let metadata = MetadataStore::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            start(&config, &directory, None);
+            start(&config, &metadata, None);
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
-        assert_eq!(directory.runtimes(), []);
-        assert!(directory.first_listing_done());
+        assert_eq!(metadata.runtimes(), []);
+        assert!(metadata.first_listing_done());
     }
 
     #[test]
@@ -140,10 +141,10 @@ mod tests {
             cri: config::Cri { sockets: vec![peer.socket()] },
             ..Config::default()
         };
-        let directory = Directory::new();
+        let metadata = MetadataStore::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            start(&config, &directory, Some(period));
+            start(&config, &metadata, Some(period));
             let requested_again = async {
                 while peer.calls("ListContainerStats") < 2 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -178,14 +179,14 @@ mod tests {
             cri: config::Cri { sockets: Vec::new() },
             ..Config::default()
         };
-        let directory = Directory::new();
+        let metadata = MetadataStore::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { start(&config, &directory, None) });
-        assert!(!directory.first_listing_done());
-        assert_eq!(directory.runtimes().len(), 1);
-        directory.set_connected(Source::socket(Runtime::Podman, 0), Ok(()));
-        assert!(directory.runtimes()[0].1.is_err(), "the other socket does not respond yet");
-        directory.set_connected(Source::socket(Runtime::Podman, 1), Ok(()));
-        assert_eq!(directory.runtimes(), [(Runtime::Podman, Ok(()))]);
+        runtime.block_on(async { start(&config, &metadata, None) });
+        assert!(!metadata.first_listing_done());
+        assert_eq!(metadata.runtimes().len(), 1);
+        metadata.set_connected(Source::socket(Runtime::Podman, 0), Ok(()));
+        assert!(metadata.runtimes()[0].1.is_err(), "the other socket does not respond yet");
+        metadata.set_connected(Source::socket(Runtime::Podman, 1), Ok(()));
+        assert_eq!(metadata.runtimes(), [(Runtime::Podman, Ok(()))]);
     }
 }

@@ -1,4 +1,4 @@
-//! All tracked containers: discovered by kernel events and tree walks, named from the [`Directory`].
+//! All tracked containers: discovered by kernel events and tree walks, named from the [`MetadataStore`].
 //!
 //! Bookkeeping only: the tracker opens no files and no maps, so that the tick alone decides when to read.
 
@@ -15,11 +15,11 @@ use std::{
 
 pub use self::entry::Entry;
 use self::renames::Renames;
-use super::{Moment, cgroup, directory::Directory};
+use super::{Moment, cgroup, metadata::MetadataStore};
 use crate::snapshot::identity::{Identity, Runtime};
 use crate::{
     config::Rename,
-    snapshot::{ContainerRow, lifecycle::Lifecycle, oom::OomKills},
+    snapshot::{ContainerRow, lifecycle::ContainerStatus, oom::OomKills},
 };
 
 /// A tracked container.
@@ -37,7 +37,7 @@ pub struct Container {
 
 /// A newly discovered container.
 #[derive(Clone, Debug)]
-pub struct Sighting<'a> {
+pub struct Discovery<'a> {
     /// The container ID.
     pub id: &'a str,
     /// The runtime that created the container, according to the cgroup path.
@@ -54,7 +54,7 @@ pub struct Sighting<'a> {
 
 /// All live containers and the recently ended ones.
 pub struct Tracker {
-    directory: Directory,
+    metadata: MetadataStore,
     renames: Renames,
     keep_ended: Duration,
     most_ended: usize,
@@ -66,7 +66,7 @@ pub struct Tracker {
     by_id: HashMap<String, Vec<u64>>,
     next_key: u64,
     names_seen: u64,
-    lives_seen: u64,
+    statuses_seen: u64,
     stale_names: bool,
     dropped: u64,
 }
@@ -74,9 +74,14 @@ pub struct Tracker {
 impl Tracker {
     /// Creates an empty tracker. It keeps at most `most_ended` ended containers, even if they are recent.
     #[must_use]
-    pub fn new(directory: Directory, rename: Vec<Rename>, keep_ended: Duration, most_ended: usize) -> Self {
+    pub fn new(
+        metadata: MetadataStore,
+        rename: Vec<Rename>,
+        keep_ended: Duration,
+        most_ended: usize,
+    ) -> Self {
         Self {
-            directory,
+            metadata,
             renames: Renames::new(rename),
             keep_ended,
             most_ended,
@@ -85,7 +90,7 @@ impl Tracker {
             by_id: HashMap::new(),
             next_key: 1,
             names_seen: 0,
-            lives_seen: 0,
+            statuses_seen: 0,
             stale_names: true,
             dropped: 0,
         }
@@ -141,21 +146,21 @@ impl Tracker {
 
     /// Starts to track a container. An ended container with the same ID is an earlier run: the new row replaces its
     /// row, and its counters are added to those of the new run.
-    pub fn add(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
+    pub fn add(&mut self, discovery: &Discovery<'_>, now: Moment) -> u64 {
         let (mut row_before, mut path_is_proven) = (None, false);
-        let (mut oom, mut life, mut earlier_lives, mut assigned, mut predecessor) =
-            (OomKills::default(), Lifecycle::default(), 0, None, None);
+        let (mut oom, mut status, mut earlier_runs, mut assigned, mut predecessor) =
+            (OomKills::default(), ContainerStatus::default(), 0, None, None);
         let ended: Vec<_> = self
-            .of_id(sighting.id)
+            .of_id(discovery.id)
             .filter(|entry| entry.row.ended_at.is_some())
             .map(|entry| entry.container.key)
             .collect();
         for entry in ended.into_iter().filter_map(|key| self.take(key)) {
             oom = OomKills { last_at: entry.row.oom.last_at, ..OomKills::default() };
-            life = Lifecycle { last_exit: entry.row.life.last_exit, ..Lifecycle::default() };
-            earlier_lives = entry.earlier_lives + 1;
+            status = ContainerStatus { last_exit: entry.row.status.last_exit, ..ContainerStatus::default() };
+            earlier_runs = entry.earlier_runs + 1;
             predecessor = entry.predecessor;
-            path_is_proven |= entry.container.identity.cgroup_path == sighting.cgroup_path;
+            path_is_proven |= entry.container.identity.cgroup_path == discovery.cgroup_path;
             row_before = Some((entry.totals(), entry.exit_placed));
             assigned = entry.assigned;
         }
@@ -163,35 +168,35 @@ impl Tracker {
         let key = self.next_key;
         self.next_key += 1;
         let identity = Arc::new(Identity {
-            id: sighting.id.to_owned(),
-            cgroup_path: sighting.cgroup_path.to_owned(),
-            parent_id: cgroup::container_around(sighting.cgroup_path).map(|outer| outer.id.to_owned()),
-            runtime: sighting.runtime,
-            started_at: sighting.made_at,
+            id: discovery.id.to_owned(),
+            cgroup_path: discovery.cgroup_path.to_owned(),
+            parent_id: cgroup::container_around(discovery.cgroup_path).map(|outer| outer.id.to_owned()),
+            runtime: discovery.runtime,
+            started_at: discovery.made_at,
             ..Identity::default()
         });
         let entry = Entry {
             container: Container {
                 key,
                 identity: identity.clone(),
-                cgroup_id: sighting.cgroup_id,
-                slot: sighting.slot,
+                cgroup_id: discovery.cgroup_id,
+                slot: discovery.slot,
             },
-            row: ContainerRow { key, oom, life, ..ContainerRow::new(identity, now.wall) },
+            row: ContainerRow { key, oom, status, ..ContainerRow::new(identity, now.wall) },
             nested: HashSet::new(),
             first_seen: now.monotonic,
             ended: None,
-            made_at: sighting.made_at,
+            made_at: discovery.made_at,
             named: false,
             assigned,
-            earlier_lives,
+            earlier_runs,
             path_is_proven,
             earlier: earlier.map(Arc::new),
             exit_placed: exit_placed.flatten(),
             predecessor,
             oom_seen: None,
-            reported: false,
-            report: self.directory.reported(sighting.id),
+            lookup_requested: false,
+            report: self.metadata.run_report(discovery.id),
             competed: true,
             ran: true,
             populated: None,
@@ -199,10 +204,10 @@ impl Tracker {
             final_snapshot: None,
         };
         self.entries.insert(key, entry);
-        self.by_id.entry(sighting.id.to_owned()).or_default().push(key);
-        self.directory.began(sighting.id);
-        if sighting.cgroup_id != 0 {
-            self.by_cgroup.insert(sighting.cgroup_id, key);
+        self.by_id.entry(discovery.id.to_owned()).or_default().push(key);
+        self.metadata.began(discovery.id);
+        if discovery.cgroup_id != 0 {
+            self.by_cgroup.insert(discovery.cgroup_id, key);
         }
         self.stale_names = true;
         key
@@ -215,7 +220,7 @@ impl Tracker {
             entry.row.running = false;
             entry.ended = Some(now.monotonic);
             self.by_cgroup.remove(&entry.container.cgroup_id);
-            self.directory.ended(&entry.container.identity.id);
+            self.metadata.ended(&entry.container.identity.id);
             self.stale_names = true;
         }
     }

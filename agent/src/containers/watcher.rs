@@ -1,5 +1,5 @@
 //! The part of watching a runtime that all APIs share: connects to one socket, reconnects after growing pauses, and
-//! reports the connection state to the [`Directory`] and, once, to the log. Costs one timer while disconnected.
+//! reports the connection state to the [`MetadataStore`] and, once, to the log. Costs one timer while disconnected.
 
 use std::{
     any::Any,
@@ -16,33 +16,33 @@ use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::directory::Directory;
+use super::metadata::MetadataStore;
 use crate::containers::source::Source;
 
 /// Timeouts and pauses of a watcher.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct Timeouts {
     /// Timeout of a response.
     pub(super) answer: Duration,
     /// After this time without data, the watcher checks that the runtime still responds.
-    pub(super) silence: Duration,
+    pub(super) idle: Duration,
     /// The first pause before reconnecting. Each further pause is twice as long.
-    pub(super) pause_min: Duration,
-    /// The longest pause. A connection that lasted longer resets the pause to `pause_min`.
-    pub(super) pause_max: Duration,
+    pub(super) backoff_min: Duration,
+    /// The longest pause. A connection that lasted longer resets the pause to `backoff_min`.
+    pub(super) backoff_max: Duration,
     /// The pause before a retry if the runtime does not support the API.
-    pub(super) not_offered: Duration,
+    pub(super) unsupported_retry: Duration,
 }
 
-pub(super) const PACE: Pace = Pace {
+pub(super) const TIMEOUTS: Timeouts = Timeouts {
     answer: Duration::from_secs(5),
-    silence: Duration::from_secs(30),
-    pause_min: Duration::from_millis(250),
-    pause_max: Duration::from_secs(5),
-    not_offered: Duration::from_secs(60),
+    idle: Duration::from_secs(30),
+    backoff_min: Duration::from_millis(250),
+    backoff_max: Duration::from_secs(5),
+    unsupported_retry: Duration::from_secs(60),
 };
 
-impl Pace {
+impl Timeouts {
     /// Awaits a response from `socket` until the timeout.
     pub(super) async fn answer<T, E: Into<anyhow::Error>>(
         &self,
@@ -58,47 +58,47 @@ impl Pace {
 
 /// The runtime responds but does not support the API, such as containerd without its Kubernetes plugin.
 #[derive(Debug)]
-pub(super) struct NotOffered;
+pub(super) struct Unsupported;
 
-impl fmt::Display for NotOffered {
+impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not supported")
     }
 }
 
-impl std::error::Error for NotOffered {}
+impl std::error::Error for Unsupported {}
 
-/// Watches the socket of a runtime and stores what the runtime reports. `Language` is the API:
+/// Watches the socket of a runtime and stores what the runtime reports. `Api` is the API:
 /// [`DockerApi`](super::docker::DockerApi), [`ContainerdApi`](super::containerd::ContainerdApi) or
 /// [`CriApi`](super::cri::CriApi).
-pub struct Watcher<Language> {
-    pub(super) pace: Pace,
+pub struct RuntimeWatcher<Api> {
+    pub(super) timeouts: Timeouts,
     pub(super) source: Source,
     pub(super) socket: PathBuf,
     /// The labels to keep: exact names, or prefixes followed by `*`.
     pub(super) label_filter: Vec<String>,
-    pub(super) directory: Directory,
-    language: PhantomData<fn() -> Language>,
+    pub(super) metadata: MetadataStore,
+    api: PhantomData<fn() -> Api>,
 }
 
 /// The client of one runtime API.
-pub trait Follow {
+pub trait RuntimeClient {
     /// Connects, lists all containers, and follows their changes until an error occurs.
     fn follow(&self) -> impl Future<Output = anyhow::Result<Infallible>> + Send;
 }
 
-impl<Language> Watcher<Language> {
+impl<Api> RuntimeWatcher<Api> {
     /// Creates a watcher that updates `directory` from the runtime behind `socket`. `label_filter` has the labels to
     /// keep: exact names, or prefixes followed by `*`.
     #[must_use]
-    pub fn new(source: Source, socket: PathBuf, label_filter: Vec<String>, directory: Directory) -> Self {
-        Self { pace: PACE, source, socket, label_filter, directory, language: PhantomData }
+    pub fn new(source: Source, socket: PathBuf, label_filter: Vec<String>, metadata: MetadataStore) -> Self {
+        Self { timeouts: TIMEOUTS, source, socket, label_filter, metadata, api: PhantomData }
     }
 
     /// Replaces the timeouts.
     #[cfg(test)]
-    pub(super) fn at(self, pace: Pace) -> Self {
-        Self { pace, ..self }
+    pub(super) fn at(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 
     /// Awaits a response until the timeout.
@@ -106,21 +106,21 @@ impl<Language> Watcher<Language> {
         &self,
         request: impl Future<Output = Result<T, E>>,
     ) -> anyhow::Result<T> {
-        self.pace.answer(&self.socket, request).await
+        self.timeouts.answer(&self.socket, request).await
     }
 }
 
-impl<Language> Watcher<Language>
+impl<Api> RuntimeWatcher<Api>
 where
-    Self: Follow,
+    Self: RuntimeClient,
 {
     /// Watches forever. If the runtime is missing, hangs, restarts or sends invalid data, or if the watcher panics, it
     /// reconnects after a growing pause. If the runtime does not support the API, it retries every minute.
     pub async fn watch(self) -> Infallible {
-        let Self { pace, source, directory, .. } = &self;
-        directory.register(*source);
+        let Self { timeouts, source, metadata, .. } = &self;
+        metadata.register(*source);
         let name = source.runtime.as_str();
-        let mut pause = pace.pause_min;
+        let mut pause = timeouts.backoff_min;
         loop {
             let begun = Instant::now();
             // After a panic, the runtime must neither stay unwatched nor be shown as connected.
@@ -128,23 +128,23 @@ where
                 Ok(Err(error)) => error,
                 Err(panic) => anyhow::anyhow!("its watcher panicked: {}", panic_text(panic.as_ref())),
             };
-            if error.is::<NotOffered>() {
-                directory.unregister(*source);
+            if error.is::<Unsupported>() {
+                metadata.unregister(*source);
                 tracing::debug!("{name} does not support this API");
-                sleep(pace.not_offered).await;
+                sleep(timeouts.unsupported_retry).await;
                 continue;
             }
             let reason = format!("{error:#}");
-            if directory.set_connected(*source, Err(reason.clone())) {
+            if metadata.set_connected(*source, Err(reason.clone())) {
                 tracing::warn!("{name} is unreachable; names of new containers may be missing: {reason}");
             } else {
                 tracing::debug!("{name} is still unreachable: {reason}");
             }
-            if begun.elapsed() > pace.pause_max {
-                pause = pace.pause_min;
+            if begun.elapsed() > timeouts.backoff_max {
+                pause = timeouts.backoff_min;
             }
             sleep(pause).await;
-            pause = (pause * 2).min(pace.pause_max);
+            pause = (pause * 2).min(timeouts.backoff_max);
         }
     }
 }
@@ -152,10 +152,10 @@ where
 /// Runs a task that never ends by itself. If the task panics, it is restarted after a growing pause.
 pub(super) async fn restarted<F: Future<Output = Infallible>>(
     name: &str,
-    pace: Pace,
+    timeouts: Timeouts,
     task: impl Fn() -> F,
 ) -> Infallible {
-    let mut pause = pace.pause_min;
+    let mut pause = timeouts.backoff_min;
     loop {
         let begun = Instant::now();
         let panic = match AssertUnwindSafe(task()).catch_unwind().await {
@@ -163,11 +163,11 @@ pub(super) async fn restarted<F: Future<Output = Infallible>>(
             Err(panic) => panic,
         };
         tracing::error!("{name} panicked and will be restarted: {}", panic_text(panic.as_ref()));
-        if begun.elapsed() > pace.pause_max {
-            pause = pace.pause_min;
+        if begun.elapsed() > timeouts.backoff_max {
+            pause = timeouts.backoff_min;
         }
         sleep(pause).await;
-        pause = (pause * 2).min(pace.pause_max);
+        pause = (pause * 2).min(timeouts.backoff_max);
     }
 }
 
@@ -184,12 +184,12 @@ mod tests {
     use super::*;
     use crate::snapshot::identity::Runtime;
 
-    const HASTY: Pace = Pace {
+    const HASTY: Timeouts = Timeouts {
         answer: Duration::from_millis(100),
-        silence: Duration::from_millis(100),
-        pause_min: Duration::from_millis(40),
-        pause_max: Duration::from_millis(80),
-        not_offered: Duration::from_millis(40),
+        idle: Duration::from_millis(100),
+        backoff_min: Duration::from_millis(40),
+        backoff_max: Duration::from_millis(80),
+        unsupported_retry: Duration::from_millis(40),
     };
 
     /// Panics on its first two connections, then works.
@@ -197,9 +197,9 @@ mod tests {
 
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
 
-    impl Follow for Watcher<Clumsy> {
+    impl RuntimeClient for RuntimeWatcher<Clumsy> {
         async fn follow(&self) -> anyhow::Result<Infallible> {
-            self.directory.set_connected(self.source, Ok(()));
+            self.metadata.set_connected(self.source, Ok(()));
             sleep(Duration::from_millis(5)).await;
             assert!(ATTEMPTS.fetch_add(1, Ordering::Relaxed) >= 2, "attempt fails");
             std::future::pending().await
@@ -213,16 +213,20 @@ mod tests {
     #[test]
     fn a_watcher_that_panics_is_not_connected_until_it_works_again() {
         run(async {
-            let directory = Directory::new();
-            let watcher =
-                Watcher::<Clumsy>::new(Runtime::Docker.into(), PathBuf::new(), Vec::new(), directory.clone());
+            let metadata = MetadataStore::new();
+            let watcher = RuntimeWatcher::<Clumsy>::new(
+                Runtime::Docker.into(),
+                PathBuf::new(),
+                Vec::new(),
+                metadata.clone(),
+            );
             tokio::spawn(watcher.at(HASTY).watch());
             sleep(Duration::from_millis(25)).await;
-            let (_, state) = directory.runtimes().remove(0);
+            let (_, state) = metadata.runtimes().remove(0);
             let reason = state.unwrap_err();
             assert!(reason.contains("panicked: attempt fails"), "{reason}");
             sleep(Duration::from_millis(400)).await;
-            assert_eq!(directory.runtimes(), [(Runtime::Docker, Ok(()))]);
+            assert_eq!(metadata.runtimes(), [(Runtime::Docker, Ok(()))]);
             assert_eq!(ATTEMPTS.load(Ordering::Relaxed), 3);
         });
     }

@@ -15,7 +15,7 @@ use aya::{
 use glassbox_ebpf::offsets::Offsets;
 
 use super::{
-    functions::{FunctionGroup, State},
+    functions::{AttachState, FunctionGroup},
     offsets::absent,
     program::{Hook, Program, loaded},
     record::Record,
@@ -161,8 +161,8 @@ impl Outcome {
             self.attach_extras(method, ebpf, None, offsets);
         }
         self.idle = match state? {
-            State::Attached => None,
-            State::Waiting => Some(format!("the module {module} is not loaded")),
+            AttachState::Attached => None,
+            AttachState::Waiting => Some(format!("the module {module} is not loaded")),
         };
         Ok(())
     }
@@ -185,11 +185,11 @@ impl Outcome {
             }
             let attached = match self.group(extra.programs) {
                 Some(group) => group.update(ebpf).map(|state| (state, group.module())),
-                None => attach_all(extra.programs, ebpf, btf).map(|()| (State::Attached, "")),
+                None => attach_all(extra.programs, ebpf, btf).map(|()| (AttachState::Attached, "")),
             };
             match attached {
-                Ok((State::Attached, _)) => {}
-                Ok((State::Waiting, module)) => self.waiting.push((extra.name(), module)),
+                Ok((AttachState::Attached, _)) => {}
+                Ok((AttachState::Waiting, module)) => self.waiting.push((extra.name(), module)),
                 Err(error) => self.without.push((extra.name(), format!("{error:#}"))),
             }
         }
@@ -276,8 +276,8 @@ fn attach(
         return attach_all(method.programs, ebpf, btf).map(|()| None);
     };
     match group.update(ebpf)? {
-        State::Attached => Ok(Some(group)),
-        State::Waiting => anyhow::bail!("the module {} is not loaded", group.module()),
+        AttachState::Attached => Ok(Some(group)),
+        AttachState::Waiting => anyhow::bail!("the module {} is not loaded", group.module()),
     }
 }
 

@@ -6,7 +6,7 @@ use glassbox_ebpf::containers::{SHARED_SLOT, event};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A cgroup with the name of a container was created.
-    Born {
+    Created {
         /// The cgroup ID.
         cgroup_id: u64,
         /// The slot that the kernel claimed for the cgroup, if it got one.
@@ -53,7 +53,7 @@ impl Event {
         let slot = Some(word(bytes, SLOT)?).filter(|&slot| slot != SHARED_SLOT);
         let cgroup_id = bytes.get(ID..ID + 8)?.try_into().ok().map(u64::from_ne_bytes)?;
         match word(bytes, KIND)? {
-            event::BORN => Some(Self::Born { cgroup_id, slot, path: text(bytes)? }),
+            event::CREATED => Some(Self::Created { cgroup_id, slot, path: text(bytes)? }),
             event::EMPTIED => Some(Self::Emptied { cgroup_id }),
             event::REMOVED => Some(Self::Removed { cgroup_id, slot }),
             _ => None,
@@ -78,15 +78,15 @@ mod tests {
 
     #[test]
     fn a_start_event_contains_the_path_and_the_slot() {
-        let event = Event::parse(&bytes(event::BORN, 7, 42, b"/docker/abc"));
+        let event = Event::parse(&bytes(event::CREATED, 7, 42, b"/docker/abc"));
         let path = Some("/docker/abc".to_owned());
-        assert_eq!(event, Some(Event::Born { cgroup_id: 42, slot: Some(7), path }));
+        assert_eq!(event, Some(Event::Created { cgroup_id: 42, slot: Some(7), path }));
     }
 
     #[test]
     fn a_start_event_may_lack_a_slot_and_a_complete_path() {
-        let event = Event::parse(&bytes(event::BORN, SHARED_SLOT, 42, &[b'x'; PATH_BYTES - 1]));
-        assert_eq!(event, Some(Event::Born { cgroup_id: 42, slot: None, path: None }));
+        let event = Event::parse(&bytes(event::CREATED, SHARED_SLOT, 42, &[b'x'; PATH_BYTES - 1]));
+        assert_eq!(event, Some(Event::Created { cgroup_id: 42, slot: None, path: None }));
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
             any in proptest::collection::vec(0u8.., 0..80), kind in 0u32..8, path in proptest::collection::vec(0u8.., 0..80),
         ) {
             let _ = Event::parse(&any);
-            if let Some(Event::Born { path: Some(path), .. }) = Event::parse(&bytes(kind, 1, 2, &path)) {
+            if let Some(Event::Created { path: Some(path), .. }) = Event::parse(&bytes(kind, 1, 2, &path)) {
                 proptest::prop_assert!(!path.is_empty() && !path.contains('\0'));
             }
         }

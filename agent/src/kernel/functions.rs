@@ -40,7 +40,7 @@ enum Held {
 
 /// Whether a group's programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum AttachState {
     /// The programs are attached.
     Attached,
     /// The programs will be attached when the module is loaded.
@@ -88,11 +88,11 @@ impl FunctionGroup {
     ///
     /// # Errors
     /// If the module is loaded and a program cannot be attached. No program is attached then.
-    pub(super) fn update(&mut self, ebpf: &mut Ebpf) -> anyhow::Result<State> {
+    pub(super) fn update(&mut self, ebpf: &mut Ebpf) -> anyhow::Result<AttachState> {
         let generation = module::generation(self.module);
         if generation.is_none() {
             self.wait(ebpf);
-            return Ok(State::Waiting);
+            return Ok(AttachState::Waiting);
         }
         if generation != self.generation {
             self.generation = None;
@@ -103,7 +103,7 @@ impl FunctionGroup {
             }
             self.generation = generation;
         }
-        Ok(State::Attached)
+        Ok(AttachState::Attached)
     }
 
     /// Detaches the programs.

@@ -61,7 +61,7 @@ struct Holder {
 pub struct Slots {
     sizes: Sizes,
     free: Queue<MapData, u32>,
-    born: Array<MapData, CgroupBucket>,
+    created: Array<MapData, CgroupBucket>,
     found: Array<MapData, CgroupBucket>,
     charges: Array<MapData, Charge>,
     claims: Array<MapData, u32>,
@@ -86,7 +86,7 @@ impl Slots {
         Ok(Self {
             sizes: *sizes,
             free,
-            born: super::maps::take(ebpf, maps::CGROUPS_BORN)?,
+            created: super::maps::take(ebpf, maps::CGROUPS_BORN)?,
             found: super::maps::take(ebpf, maps::CGROUPS_FOUND)?,
             charges: super::maps::take(ebpf, maps::CGROUP_CHARGES)?,
             claims: super::maps::take(ebpf, maps::CGROUP_CLAIMS)?,
@@ -99,21 +99,21 @@ impl Slots {
 
     /// The slot that the kernel has claimed for a cgroup. The event of the cgroup may still be in the ring buffer.
     #[must_use]
-    pub fn born(&self, cgroup_id: u64) -> Option<u32> {
+    pub fn created(&self, cgroup_id: u64) -> Option<u32> {
         self.born_entry(cgroup_id).map(|(slot, _)| slot)
     }
 
     /// The slot of a cgroup in the born table, and the slot of its outermost container.
     fn born_entry(&self, cgroup_id: u64) -> Option<(u32, u32)> {
-        let bucket = self.born.get(&self.index(cgroup_id), 0).ok()?;
+        let bucket = self.created.get(&self.index(cgroup_id), 0).ok()?;
         let entry = bucket.ids.iter().position(|&id| id == cgroup_id)?;
         Some((bucket.slots[entry] & !OWNER, bucket.outermost[entry]))
     }
 
     /// Marks the slot that the kernel has claimed for a cgroup as held, before the event of the cgroup was read.
     /// Returns the slot.
-    pub fn adopt_born(&mut self, cgroup_id: u64) -> Option<u32> {
-        let slot = self.born(cgroup_id)?;
+    pub fn adopt_created(&mut self, cgroup_id: u64) -> Option<u32> {
+        let slot = self.created(cgroup_id)?;
         self.adopt(slot, cgroup_id);
         Some(slot)
     }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::snapshot::Snapshot;
 
 /// Number of ticks without a snapshot after which the agent is unhealthy.
-const PATIENCE_TICKS: u32 = 10;
+const STALE_TICKS: u32 = 10;
 
 /// When the last snapshot arrived.
 pub(super) struct Health {
@@ -26,7 +26,7 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn new(tick: Duration) -> Self {
-        Self { started: Instant::now(), patience: tick * PATIENCE_TICKS, last_ms: AtomicU64::new(0) }
+        Self { started: Instant::now(), patience: tick * STALE_TICKS, last_ms: AtomicU64::new(0) }
     }
 
     /// Records the arrival of a snapshot.

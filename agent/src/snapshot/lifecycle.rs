@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 /// The state of a container, in Docker's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ContainerState {
     /// Created and not started yet.
     Created,
     /// Its processes are running.
@@ -19,7 +19,7 @@ pub enum State {
     Dead,
 }
 
-impl State {
+impl ContainerState {
     /// Every state.
     pub const ALL: [Self; 6] =
         [Self::Created, Self::Running, Self::Paused, Self::Restarting, Self::Exited, Self::Dead];
@@ -108,12 +108,12 @@ pub struct LastExit {
 
 /// The status of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lifecycle {
+pub struct ContainerStatus {
     /// Its state; `None` before the first query.
-    pub state: Option<State>,
+    pub state: Option<ContainerState>,
     /// True if a runtime reports the state. Otherwise the state only reflects whether the cgroup exists, see
-    /// [`State::OF_CGROUP`].
-    pub told: bool,
+    /// [`ContainerState::OF_CGROUP`].
+    pub reported: bool,
     /// When it was created.
     pub created_at: Option<SystemTime>,
     /// Number of restarts.

@@ -146,11 +146,11 @@ impl<T: Keyed> Accumulate for Vec<T> {
 
 impl Accumulate for OomKills {
     fn accumulate(&mut self, earlier: &Self) {
-        let Self { this_life, earlier_lives, last_at: _ } = self;
-        earlier_lives.accumulate(&(earlier.earlier_lives + earlier.this_life.unwrap_or(0)));
+        let Self { this_run, earlier_runs, last_at: _ } = self;
+        earlier_runs.accumulate(&(earlier.earlier_runs + earlier.this_run.unwrap_or(0)));
         // If the kills of the earlier run are known, the total is known.
-        if earlier.this_life.is_some() {
-            this_life.get_or_insert(0);
+        if earlier.this_run.is_some() {
+            this_run.get_or_insert(0);
         }
     }
 

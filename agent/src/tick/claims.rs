@@ -9,7 +9,7 @@ use super::Engine;
 use crate::containers::{
     Moment,
     cgroup::{Claim, Found},
-    directory::{Directory, Reported},
+    metadata::{MetadataStore, RunReport},
 };
 
 /// A container that has processes or has ended is checked for processes only every few ticks. It is checked sooner
@@ -23,14 +23,14 @@ const REFUSED_MAX: usize = 4096;
 pub(super) struct Claims {
     /// Their IDs by path.
     refused: HashMap<String, u64>,
-    lives_seen: u64,
+    statuses_seen: u64,
 }
 
 impl Claims {
     /// True once after runtimes have reported a change that may turn a rejected cgroup into a container.
-    pub(super) fn may_have_changed(&mut self, directory: &Directory) -> bool {
-        let lives = directory.lives_generation();
-        !self.refused.is_empty() && std::mem::replace(&mut self.lives_seen, lives) != lives
+    pub(super) fn may_have_changed(&mut self, metadata: &MetadataStore) -> bool {
+        let statuses = metadata.statuses_generation();
+        !self.refused.is_empty() && std::mem::replace(&mut self.statuses_seen, statuses) != statuses
     }
 
     pub(super) fn forget_gone(&mut self, found: &[Found]) {
@@ -69,7 +69,7 @@ impl Engine {
         }
         // A runtime restarts a container at the same path. The state that it reports may be that of the run just ended.
         let moved = !known_path && self.tracker.path_before(id).is_some();
-        let ended = matches!(self.directory.reported(id), Reported::Ended | Reported::NotYet);
+        let ended = matches!(self.metadata.run_report(id), RunReport::Ended | RunReport::NotYet);
         let refused = moved || (ended && self.claim(id, path, cgroup_id, known_path).is_doubtful());
         if refused {
             self.claims.refuse(path, cgroup_id, "the container has ended");
@@ -93,8 +93,8 @@ impl Engine {
     }
 
     fn claim(&self, id: &str, path: &str, cgroup_id: u64, known_path: bool) -> Claim {
-        let is_told = self.layout.told().get().get(path).is_some_and(|told| told.id == id);
-        Claim::of(&self.layout, path, cgroup_id, is_told || known_path)
+        let is_reported = self.layout.reported().get().get(path).is_some_and(|reported| reported.id == id);
+        Claim::of(&self.layout, path, cgroup_id, is_reported || known_path)
     }
 
     /// Stops tracking a cgroup that is not a container, and removes all its data.
@@ -106,10 +106,10 @@ impl Engine {
             running.with(|collector| collector.forget(&container));
         }
         self.tracker.disown(key);
-        self.lives.ended += 1;
+        self.counts.ended += 1;
         self.refused.forget(container.cgroup_id);
         let Some(kernel) = &mut self.kernel else { return };
-        let claimed_by_kernel = kernel.slots.born(container.cgroup_id).is_some();
+        let claimed_by_kernel = kernel.slots.created(container.cgroup_id).is_some();
         for cgroup_id in nested.into_iter().chain([container.cgroup_id]) {
             kernel.slots.leave(cgroup_id);
         }

@@ -11,7 +11,7 @@ use crate::{
     containers::{
         Moment,
         cgroup::{self, Found, Walker},
-        tracker::{Entry, Sighting},
+        tracker::{Discovery, Entry},
     },
     kernel::Kernel,
 };
@@ -40,21 +40,21 @@ pub(super) struct Walks {
     /// True while the results of a walk are processed.
     pub(super) reconciling: bool,
     /// The generation of the reported cgroups (those without an ID in the path) that was last read.
-    told: u64,
+    reported: u64,
     /// The number of walks that exceeded a limit.
     pub(super) truncated: u64,
 }
 
 /// Total numbers of containers so far.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Lives {
+pub(super) struct ContainerCounts {
     pub(super) discovered: u64,
     pub(super) ended: u64,
 }
 
 impl Engine {
     /// Tracks the container of a new cgroup. `None` if it is tracked already, or is not a container.
-    pub(super) fn born(
+    pub(super) fn created(
         &mut self,
         cgroup_id: u64,
         slot: Option<u32>,
@@ -78,7 +78,7 @@ impl Engine {
         if !self.is_container(container.id, path, cgroup_id, now) {
             return None; // As above.
         }
-        let sighting = Sighting {
+        let discovery = Discovery {
             id: container.id,
             runtime: container.runtime,
             cgroup_path: path,
@@ -86,12 +86,12 @@ impl Engine {
             slot,
             made_at: Some(now.wall),
         };
-        Some(self.track(&sighting, now))
+        Some(self.track(&discovery, now))
     }
 
-    fn track(&mut self, sighting: &Sighting<'_>, now: Moment) -> u64 {
-        self.lives.discovered += 1;
-        self.tracker.add(sighting, now)
+    fn track(&mut self, discovery: &Discovery<'_>, now: Moment) -> u64 {
+        self.counts.discovered += 1;
+        self.tracker.add(discovery, now)
     }
 
     /// Reads one container once, between ticks.
@@ -126,7 +126,7 @@ impl Engine {
             running.with(|collector| collector.forget(&entry.container));
         }
         let slot = entry.container.slot.take();
-        self.lives.ended += 1;
+        self.counts.ended += 1;
         self.refused.forget(cgroup_id);
         self.tracker.end(key, now);
         if let Some(slot) = slot {
@@ -147,12 +147,12 @@ impl Engine {
     }
 
     /// Updates the cgroups that are containers without an ID in their paths. The kernel does not report their creation.
-    fn learn_told(&mut self) {
+    fn learn_reported(&mut self) {
         // Read before the data: a change in between then counts as new at the next tick.
-        let generation = self.directory.cgroups_generation();
-        if generation != self.walks.told {
-            self.walks.told = generation;
-            self.layout.told().set(self.directory.told_cgroups());
+        let generation = self.metadata.cgroups_generation();
+        if generation != self.walks.reported {
+            self.walks.reported = generation;
+            self.layout.reported().set(self.metadata.reported_cgroups());
             self.walks.wanted = true;
         }
     }
@@ -160,8 +160,8 @@ impl Engine {
     /// Walks the cgroup tree if there is a reason to, or continues the walk in progress. The first walk runs to its
     /// end, others are limited to a part of the tick.
     pub(super) fn walk_if_due(&mut self, now: Moment) {
-        self.learn_told();
-        self.walks.wanted |= self.claims.may_have_changed(&self.directory);
+        self.learn_reported();
+        self.walks.wanted |= self.claims.may_have_changed(&self.metadata);
         if self.walks.current.is_none() {
             if !self.walk_is_due() {
                 self.end_vanished(now);
@@ -249,16 +249,16 @@ impl Engine {
             return None;
         }
         // Its start event may still be queued.
-        let born = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_born(own.cgroup_id));
-        let sighting = Sighting {
+        let slot = self.kernel.as_mut().and_then(|kernel| kernel.slots.adopt_created(own.cgroup_id));
+        let discovery = Discovery {
             id: &own.container,
             runtime: own.runtime,
             cgroup_path: &own.path,
             cgroup_id: own.cgroup_id,
-            slot: born,
+            slot,
             made_at: own.made_at,
         };
-        Some(self.track(&sighting, now))
+        Some(self.track(&discovery, now))
     }
 }
 

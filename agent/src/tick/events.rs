@@ -112,10 +112,10 @@ impl Engine {
     fn handle(&mut self, event: Event) {
         let now = Moment::now();
         match event {
-            Event::Born { cgroup_id, .. } if self.events.ended_by_walk.contains(&cgroup_id) => {}
-            Event::Born { cgroup_id, slot, path } => {
+            Event::Created { cgroup_id, .. } if self.events.ended_by_walk.contains(&cgroup_id) => {}
+            Event::Created { cgroup_id, slot, path } => {
                 let is_gone = self.events.removed.contains(&cgroup_id);
-                if let Some(key) = self.born(cgroup_id, slot, path.as_deref(), now) {
+                if let Some(key) = self.created(cgroup_id, slot, path.as_deref(), now) {
                     if is_gone {
                         self.events.unread.insert(key);
                     } else {

@@ -131,8 +131,8 @@ mod tests {
     use crate::{
         containers::{
             Moment,
-            directory::Directory,
-            tracker::{Container, Sighting},
+            metadata::MetadataStore,
+            tracker::{Container, Discovery},
         },
         snapshot::{ContainerRow, identity::Runtime},
     };
@@ -146,9 +146,9 @@ mod tests {
     }
 
     fn run_twice(collect: fn() -> anyhow::Result<()>) -> Running {
-        let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::ZERO, 1);
+        let mut tracker = Tracker::new(MetadataStore::new(), Vec::new(), Duration::ZERO, 1);
         let now = SystemTime::now();
-        let sighting = Sighting {
+        let discovery = Discovery {
             id: &"a".repeat(64),
             runtime: Runtime::Docker,
             cgroup_path: "/docker/a",
@@ -156,7 +156,7 @@ mod tests {
             slot: None,
             made_at: None,
         };
-        tracker.add(&sighting, Moment::now());
+        tracker.add(&discovery, Moment::now());
         let status = CollectorStatus { name: "failing", up: true, duration: Duration::ZERO, errors: 0 };
         let mut running = Running {
             status,

@@ -124,7 +124,7 @@ impl Engine {
             let Some(slot) = entry.container.slot else {
                 continue;
             };
-            if entry.nested.contains(&nested.cgroup_id) || kernel.slots.born(nested.cgroup_id).is_some() {
+            if entry.nested.contains(&nested.cgroup_id) || kernel.slots.created(nested.cgroup_id).is_some() {
                 continue;
             }
             match kernel.slots.enter_nested(nested.cgroup_id, slot) {

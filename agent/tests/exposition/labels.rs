@@ -5,8 +5,8 @@ use std::time::Duration;
 use glassbox::{
     containers::{
         Moment,
-        directory::{Directory, Names},
-        tracker::{Sighting, Tracker},
+        metadata::{Metadata, MetadataStore},
+        tracker::{Discovery, Tracker},
     },
     exposition::Scope,
     snapshot::identity::Runtime,
@@ -24,10 +24,10 @@ use super::golden::text;
 fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
     let (outer, inner) = ("a".repeat(64), "b".repeat(64));
     let parents = |path: String| {
-        let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::from_secs(300), 4);
+        let mut tracker = Tracker::new(MetadataStore::new(), Vec::new(), Duration::from_secs(300), 4);
         let now = Moment::now();
         tracker.add(
-            &Sighting {
+            &Discovery {
                 id: &inner,
                 runtime: Runtime::Docker,
                 cgroup_path: &path,
@@ -52,7 +52,7 @@ fn of_five_hundred_labels_the_first_by_name_are_kept_whole_however_hostile() {
         .map(|number| (format!("evil\n{number:03}\"}} 1"), "a\"b\\c\n\u{fffd}{}".repeat(3)))
         .collect();
     let pairs = hostile.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let names = Names::new(Runtime::Docker, "labelled", "image", pairs, &["*".to_owned()]);
+    let names = Metadata::new(Runtime::Docker, "labelled", "image", pairs, &["*".to_owned()]);
     let mut identity = identity("labelled");
     identity.labels = names.labels;
     let families = families(&text(&snapshot(vec![row(identity)]), Scope::All));

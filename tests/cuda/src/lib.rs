@@ -9,7 +9,7 @@ use std::{
 
 use glassbox_tests::nvidia::application::{Allocated, Application};
 
-/// Names the driver.
+/// Metadata the driver.
 const VARIABLE: &str = "GLASSBOX_FAKE_NVIDIA";
 
 const SUCCESS: c_int = 0;

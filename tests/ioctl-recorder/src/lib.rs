@@ -17,7 +17,7 @@ use std::{
 
 use record::{Kind, Record};
 
-/// Names the file to append to; without it nothing is recorded.
+/// Metadata the file to append to; without it nothing is recorded.
 const VARIABLE: &str = "IOCTL_RECORD";
 /// The NVIDIA driver's major number; other majors that a driver can get are greater, terminals' and disks' are smaller.
 const FIRST_MAJOR: u32 = 195;

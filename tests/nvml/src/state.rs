@@ -16,7 +16,7 @@ use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t};
 
 use crate::scenario::{Device, Instance, Scenario};
 
-/// Names the scenario.
+/// Metadata the scenario.
 pub const VARIABLE: &str = "GLASSBOX_NVML_SCENARIO";
 
 /// Return codes, as in nvml.h.

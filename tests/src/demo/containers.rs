@@ -30,7 +30,7 @@ pub(super) struct Role {
     /// The share of its GPU's time that NVML tells, in percent, once it has its memory.
     pub(super) utilization: u32,
     /// How long it lives before it is started anew.
-    life: Option<Duration>,
+    status: Option<Duration>,
     /// Whether its driver never answers.
     pub(super) hangs: bool,
 }
@@ -42,7 +42,7 @@ const FACEFUSION: Role = Role {
     profiles: "context allocate --bytes 536870912 --count 12 pin --count 4 storm --threads 2 --rate 40 --seconds \
                4000000 hold",
     utilization: 90,
-    life: None,
+    status: None,
     hangs: false,
 };
 
@@ -56,7 +56,7 @@ pub(super) const ROLES: [Role; 4] = [
         gpu: 1,
         profiles: "context allocate --bytes 268435456 --count 40 exhaust --bytes 1073741824 hold",
         utilization: 0,
-        life: Some(Duration::from_secs(60)),
+        status: Some(Duration::from_secs(60)),
         ..FACEFUSION
     },
     Role {
@@ -65,7 +65,7 @@ pub(super) const ROLES: [Role; 4] = [
         gpu: 1,
         profiles: "context hold",
         utilization: 0,
-        life: Some(Duration::from_secs(300)),
+        status: Some(Duration::from_secs(300)),
         hangs: true,
     },
 ];
@@ -110,7 +110,7 @@ impl Replica {
                 self.application.go();
                 self.began = Some(Instant::now());
             }
-            Some(began) if self.role.life.is_some_and(|life| began.elapsed() >= life) => {
+            Some(began) if self.role.status.is_some_and(|life| began.elapsed() >= life) => {
                 self.application.kill();
                 self.application = enter(self.role, &self.program, driver, &self.cgroups)?;
                 (self.began, self.started) = (None, Instant::now());

@@ -28,7 +28,7 @@ pub enum Detail {
     /// By name and group, for callers whose memory can be read.
     Groups,
     /// By name. The group of an `RM_CONTROL` or `RM_ALLOC` in memory that cannot be read is not known.
-    Names,
+    Metadata,
 }
 
 /// The account of one container.
@@ -166,7 +166,7 @@ impl<'a> Call<'a> {
 pub fn key(device: &str, command: &str, detail: Detail) -> String {
     let command = match detail {
         Detail::Groups => command,
-        Detail::Names => names::base(command),
+        Detail::Metadata => names::base(command),
     };
     format!("{device} {command}")
 }
@@ -224,7 +224,7 @@ mod tests {
             Record { kind: Kind::Poll, ..ioctl(0, Vec::new(), Vec::new(), 0) },
             Record { major: 136, ..ioctl(free, Vec::new(), Vec::new(), 0) },
         ];
-        let account = Account::of(&records, Release(550, 163, 1), Detail::Names);
+        let account = Account::of(&records, Release(550, 163, 1), Detail::Metadata);
         assert_eq!(account.calls, counts(&[("ctl other", 1), ("ctl rm_control", 1), ("ctl rm_free", 3)]));
         assert_eq!(account.errnos, counts(&[("ctl other EINVAL", 1), ("ctl rm_control EFAULT", 1)]));
         assert_eq!(account.statuses, counts(&[("ctl rm_free invalid_object_handle", 1)]));

@@ -14,7 +14,7 @@ use super::check;
 const EMPTY: [&str; 3] = ["/run", "/var/lib", "/dev/shm"];
 /// The directory that is there but for [`HIDDEN`].
 const SETTINGS: &str = "/etc";
-/// Names in [`SETTINGS`] that daemons read as their configuration, or make if they are missing.
+/// Metadata in [`SETTINGS`] that daemons read as their configuration, or make if they are missing.
 const HIDDEN: [&str; 3] = ["docker", "containerd", "cni"];
 const SYSCTL: &CStr = c"/proc/sys";
 /// The part of [`SYSCTL`] that belongs to the network namespace.
@@ -36,7 +36,7 @@ struct Entry {
 }
 
 enum Kind {
-    Directory,
+    MetadataStore,
     File,
     Link(CString),
 }
@@ -55,7 +55,7 @@ impl Covers {
             }
             let kind = entry.file_type()?;
             let kind = if kind.is_dir() {
-                Kind::Directory
+                Kind::MetadataStore
             } else if kind.is_symlink() {
                 Kind::Link(text(&fs::read_link(entry.path())?)?)
             } else {
@@ -77,8 +77,8 @@ impl Covers {
     pub(super) fn mount(&self) -> io::Result<()> {
         // Mounts and unmounts of the host show in the sandbox, but none of the sandbox on the host.
         mount(None, c"/", libc::MS_REC | libc::MS_SLAVE, None)?;
-        for directory in &self.empty {
-            cover(directory)?;
+        for metadata in &self.empty {
+            cover(metadata)?;
         }
         mount(Some(&self.settings), &self.scratch, libc::MS_BIND | libc::MS_REC, None)?;
         cover(&self.settings)?;
@@ -100,7 +100,7 @@ impl Entry {
         unsafe {
             match &self.kind {
                 Kind::Link(target) => return check(libc::symlink(target.as_ptr(), self.to.as_ptr())),
-                Kind::Directory => check(libc::mkdir(self.to.as_ptr(), 0o755))?,
+                Kind::MetadataStore => check(libc::mkdir(self.to.as_ptr(), 0o755))?,
                 Kind::File => check(libc::mknod(self.to.as_ptr(), libc::S_IFREG | 0o644, 0))?,
             }
         }
@@ -109,8 +109,8 @@ impl Entry {
 }
 
 /// Mounts an empty file system over a directory.
-fn cover(directory: &CStr) -> io::Result<()> {
-    mount(Some(c"tmpfs"), directory, libc::MS_NOSUID | libc::MS_NODEV, Some(c"tmpfs"))
+fn cover(metadata: &CStr) -> io::Result<()> {
+    mount(Some(c"tmpfs"), metadata, libc::MS_NOSUID | libc::MS_NODEV, Some(c"tmpfs"))
 }
 
 fn mount(source: Option<&CStr>, at: &CStr, flags: libc::c_ulong, kind: Option<&CStr>) -> io::Result<()> {

@@ -18,7 +18,7 @@ use glassbox_tests::{
     skip,
 };
 
-/// Names cAdvisor's program.
+/// Metadata cAdvisor's program.
 const VARIABLE: &str = "GLASSBOX_CADVISOR";
 const NAME: &str = "service-1";
 

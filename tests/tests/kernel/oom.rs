@@ -224,7 +224,7 @@ fn a_kernel_that_gives_no_task_counts_the_same() {
         assert!(!by_pid || method.name == OOM_BY_PID);
         let kills: Array<_, u64> = kernel.take_map(OOM_KILLS).unwrap();
         let container = Contained::new().limited();
-        let slot = kernel.slots.born(container.cgroup.id().unwrap()).expect("a slot");
+        let slot = kernel.slots.created(container.cgroup.id().unwrap()).expect("a slot");
         for number in 1..=3 {
             container.starve();
             assert_eq!(kills.get(&slot, 0).unwrap(), number);

@@ -10,7 +10,7 @@ use glassbox::{
     config::{self, Config},
     containers::{
         cgroup::{Layout, walk},
-        directory::Directory,
+        metadata::MetadataStore,
     },
     kernel::{Kernel, Options},
     snapshot::{ContainerRow, Snapshot},
@@ -24,7 +24,7 @@ use glassbox_tests::{
 use super::{probe::ALONE, slots::ask_for_walk};
 
 pub(super) fn engine(config: Config) -> (Engine, Snapshots) {
-    Engine::start(config, Directory::new()).unwrap_or_else(|error| panic!("{error:#}"))
+    Engine::start(config, MetadataStore::new()).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 pub(super) fn config() -> Config {
@@ -115,7 +115,7 @@ fn a_container_has_a_slot_from_its_start_whatever_precedes_the_id_in_its_cgroup_
     for prefix in ["", "docker-", "cri-containerd-", "libpod-payload-", &format!("{}-", "x".repeat(62))] {
         let name = format!("docker/{prefix}{}", fresh_id());
         let cgroup = Cgroup::new(&v2_root().unwrap(), &name).unwrap();
-        assert!(kernel.slots.born(cgroup.id().unwrap()).is_some(), "{name}");
+        assert!(kernel.slots.created(cgroup.id().unwrap()).is_some(), "{name}");
     }
 }
 

@@ -29,14 +29,14 @@ fn every_call_is_counted_under_its_command_with_its_status_and_error() {
     let account = watch.expect_agreement(&ioctl32, Detail::Groups);
     assert_eq!(account.total(), 12, "{account:?}");
     tools.run(&["tools"]);
-    let account = watch.expect_agreement(&tools, Detail::Names);
+    let account = watch.expect_agreement(&tools, Detail::Metadata);
     assert_eq!(account.total(), 3, "{account:?}");
     waits.run(&["waits"]);
     let account = watch.expect_agreement(&waits, Detail::Groups);
     assert_eq!(account.polls, [("ctl".to_owned(), WAITS_MS.len() as u64)].into());
     // Last, because it leaves a thousand series.
     hostile.run(&["hostile"]);
-    let account = watch.expect_agreement(&hostile, Detail::Names);
+    let account = watch.expect_agreement(&hostile, Detail::Metadata);
     assert!(account.errnos.len() > 10, "{account:?}");
     watch.expect_agreement(&container, Detail::Groups);
 }

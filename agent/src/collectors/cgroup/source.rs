@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use self::When::{EachTick, Rarely, Worked, WorkedOrThird};
 use super::{
-    CgroupUsage, RARE_EVERY_TICKS, SETTLE_TICKS, lists,
+    CgroupUsage, RARE_EVERY_TICKS, START_TICKS, lists,
     text::{BUFFER_BYTES, limit, number},
 };
 
@@ -152,7 +152,7 @@ impl Tracked {
     /// If no file could ever be read and all are given up. The error is returned once.
     pub(super) fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> anyhow::Result<()> {
         let turn = self.ticks.wrapping_add(self.phase).is_multiple_of(RARE_EVERY_TICKS);
-        let rare_due = self.ticks < SETTLE_TICKS || turn;
+        let rare_due = self.ticks < START_TICKS || turn;
         let third_due = self.ticks.wrapping_add(self.phase).is_multiple_of(3);
         self.ticks = self.ticks.wrapping_add(1);
         let mut last_failure = None;

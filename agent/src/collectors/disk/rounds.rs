@@ -125,7 +125,7 @@ impl Rounds {
     fn look_at(&mut self, subject: &Subject) {
         let known = self.known.entry(subject.key).or_default();
         // A process that is about to become the container's first one is still in the runtime's root.
-        if !known.confirmed && subject.since.elapsed() >= self.options.settle {
+        if !known.confirmed && subject.since.elapsed() >= self.options.debounce {
             let (layout, proc_root) = (&self.options.layout, &self.options.proc_root);
             // Process IDs of another PID namespace would lead to other containers' layers.
             let root = self.same_namespace.then(|| layer::root_of(layout, proc_root, &subject.cgroup_path));

@@ -74,7 +74,7 @@ impl Host {
             proc_root: self.root.path().join("proc"),
             sys_root: "/sys".into(),
             period: PERIOD,
-            settle: Duration::ZERO,
+            debounce: Duration::ZERO,
             walk,
             bounds,
             reported: self.layers.clone(),

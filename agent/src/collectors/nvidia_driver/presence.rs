@@ -43,11 +43,11 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Time between two checks if the kernel does not report loads.
 const POLL: Duration = Duration::from_secs(2);
 /// Time between two checks after a load or an unload.
-const SETTLE_STEP: Duration = Duration::from_millis(5);
+const DEBOUNCE_STEP: Duration = Duration::from_millis(5);
 /// An unloaded module disappears from sysfs within this time.
-const SETTLE_LEAST: Duration = Duration::from_millis(50);
+const DEBOUNCE_MIN: Duration = Duration::from_millis(50);
 /// If a module's init function takes longer than this, the next regular check notices the module.
-const SETTLE_MOST: Duration = Duration::from_secs(2);
+const DEBOUNCE_MAX: Duration = Duration::from_secs(2);
 /// Time until a failed attach is retried.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -90,7 +90,7 @@ pub(super) struct Presence {
     /// Why nothing is traced although a driver is present, and when attaching was last attempted.
     trouble: Option<(String, Instant)>,
     /// When the last load or unload was reported, while frequent checks follow it.
-    settling: Option<Instant>,
+    debouncing: Option<Instant>,
     /// Loads of modules that are not traced yet.
     loads: Loads,
     /// What was last logged: the load of the driver, its release, and the attach method.
@@ -111,7 +111,7 @@ impl Presence {
             looked: None,
             ever: false,
             trouble: None,
-            settling: None,
+            debouncing: None,
             loads: Loads::default(),
             announced: None,
         })
@@ -158,7 +158,7 @@ impl Presence {
     pub(super) fn on_events(&mut self, kernel: &mut Kernel) {
         while let Some(event) = self.events.next() {
             tracing::debug!("module {} {}", event.name, if event.loaded { "loaded" } else { "unloaded" });
-            self.settling = Some(Instant::now());
+            self.debouncing = Some(Instant::now());
             self.loads.reported(&event);
             self.look(kernel);
         }
@@ -166,7 +166,7 @@ impl Presence {
 
     /// The time of the next check while a load or an unload is being followed.
     pub(super) fn attend_at(&self) -> Option<Instant> {
-        self.settling.and(self.looked).map(|looked| looked + SETTLE_STEP)
+        self.debouncing.and(self.looked).map(|looked| looked + DEBOUNCE_STEP)
     }
 
     pub(super) fn look_if_due(&mut self, kernel: &mut Kernel) {
@@ -185,9 +185,9 @@ impl Presence {
             release: self.config.release.or_else(|| nvidia::release(&self.proc_root, &self.sys_root)),
             modules: MODULES.map(module::generation),
         };
-        self.settling = self.settling.filter(|since| {
+        self.debouncing = self.debouncing.filter(|since| {
             let passed = since.elapsed();
-            passed < SETTLE_LEAST || !driver.is_settled() && passed < SETTLE_MOST
+            passed < DEBOUNCE_MIN || !driver.is_settled() && passed < DEBOUNCE_MAX
         });
         let is_due = self.trouble.as_ref().is_some_and(|(_, tried)| tried.elapsed() >= RETRY);
         if driver != self.driver || is_due {
@@ -199,7 +199,7 @@ impl Presence {
                 self.leave(kernel, &before);
             }
         }
-        let is_waited_for = self.driver.release.is_none() && self.settling.is_some();
+        let is_waited_for = self.driver.release.is_none() && self.debouncing.is_some();
         if self.driver.is_there() && self.trouble.is_none() && !is_waited_for {
             self.loads.account(kernel, |kind| self.driver.has(kind));
             self.announce(kernel);

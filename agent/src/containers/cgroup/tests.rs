@@ -86,7 +86,7 @@ fn a_process_belongs_to_the_deepest_container_in_the_tree_that_is_walked() {
         primary: "/".into(),
         unified: Vec::new(),
         v1: Vec::new(),
-        told: Told::default(),
+        reported: ReportedCgroups::default(),
     };
     let text = format!(
         "12:memory:/docker/{b}\n4:cpu,cpuacct:/docker/{a}/docker/{b}/x\n1:name=systemd:/docker/{a}\n0::/init.scope\n"

@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Layout, ToldCgroup, bytes, container_of};
+use super::{Layout, ReportedCgroup, bytes, container_of};
 use crate::snapshot::identity::Runtime;
 
 /// Deeper cgroups are not visited. Real hierarchies are far less deep; a deeper one is an attack.
@@ -65,7 +65,7 @@ pub fn walk(layout: &Layout) -> anyhow::Result<Walk> {
 
 /// An interruptible walk.
 pub struct Walker {
-    told: Arc<HashMap<String, ToldCgroup>>,
+    reported: Arc<HashMap<String, ReportedCgroup>>,
     /// The remaining trees in reverse order. The flag is true if their inode numbers are the cgroup IDs.
     trees: Vec<(PathBuf, bool)>,
     tree: Option<TreeWalk>,
@@ -80,7 +80,7 @@ impl Walker {
         let mut trees: Vec<_> = layout.beside_primary().map(|tree| (tree.to_owned(), false)).collect();
         trees.reverse();
         trees.push((layout.primary.clone(), true));
-        Self { told: layout.told.get(), trees, tree: None, walk: Walk::default() }
+        Self { reported: layout.reported.get(), trees, tree: None, walk: Walk::default() }
     }
 
     /// Continues until the deadline or the end. `None` if the walk is not complete.
@@ -97,7 +97,7 @@ impl Walker {
                 self.tree = Some(TreeWalk::new(&root, ids, budget)?);
                 continue;
             };
-            if !tree.step(&self.told, deadline) {
+            if !tree.step(&self.reported, deadline) {
                 return Ok(None);
             }
             let beside = self.tree.take().map(|tree| tree.walk).unwrap_or_default();
@@ -145,7 +145,7 @@ impl TreeWalk {
     }
 
     /// Continues until the deadline or the end. True at the end.
-    fn step(&mut self, told: &HashMap<String, ToldCgroup>, deadline: Option<Instant>) -> bool {
+    fn step(&mut self, reported: &HashMap<String, ReportedCgroup>, deadline: Option<Instant>) -> bool {
         loop {
             let Some((parent, entries)) = &mut self.current else {
                 let Some(parent) = self.pending.pop() else { return true };
@@ -173,7 +173,7 @@ impl TreeWalk {
                 depth: parent.depth + 1,
                 container: None,
             };
-            self.pending.extend(visit(child, parent, self.ids, told, &mut self.walk));
+            self.pending.extend(visit(child, parent, self.ids, reported, &mut self.walk));
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return false;
             }
@@ -186,11 +186,12 @@ fn visit(
     child: Pending,
     parent: &Pending,
     ids: bool,
-    told: &HashMap<String, ToldCgroup>,
+    reported: &HashMap<String, ReportedCgroup>,
     walk: &mut Walk,
 ) -> Option<Pending> {
     let own = container_of(&child.path).map(|own| (own.id, own.runtime));
-    let own = own.or_else(|| told.get(&child.path).map(|told| (told.id.as_str(), told.runtime)));
+    let own =
+        own.or_else(|| reported.get(&child.path).map(|reported| (reported.id.as_str(), reported.runtime)));
     let container = match own {
         Some((id, runtime)) => Some((Arc::from(id), runtime)),
         None => parent.container.clone(),
@@ -288,9 +289,10 @@ mod tests {
         let (_root, layout) =
             v2(&["default/web/worker".into(), format!("default/web/{A}"), "default/other".into()]);
         assert_eq!(walk(&layout).unwrap().found.len(), 1, "only the cgroup with an ID in its path");
-        let web = ToldCgroup { id: "default/web".into(), runtime: Runtime::Containerd };
-        let told = ["/default/web".to_owned(), "/default/gone".to_owned()].map(|path| (path, web.clone()));
-        layout.clone().told().set(told.into());
+        let web = ReportedCgroup { id: "default/web".into(), runtime: Runtime::Containerd };
+        let reported =
+            ["/default/web".to_owned(), "/default/gone".to_owned()].map(|path| (path, web.clone()));
+        layout.clone().reported().set(reported.into());
         let walk = walk(&layout).unwrap();
         let a = format!("/default/web/{A}");
         let expected = [

@@ -2,8 +2,8 @@
 //! <https://github.com/containerd/containerd/tree/main/api>. Fields are identified by number.
 
 use crate::containers::{
-    directory::ENTRIES_MAX,
     grpc::bounded::{Labels, List},
+    metadata::ENTRIES_MAX,
 };
 
 pub(super) const LIST_NAMESPACES: &str = "/containerd.services.namespaces.v1.Namespaces/List";

@@ -12,22 +12,22 @@ use super::{
 };
 use crate::{
     containers::{
-        directory::Directory,
         grpc::test_server::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
-        lifecycle::{Exit, Life},
+        lifecycle::{Exit, ReportedStatus},
+        metadata::MetadataStore,
     },
-    snapshot::{identity::Runtime, lifecycle::State},
+    snapshot::{identity::Runtime, lifecycle::ContainerState},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const AT: Timestamp = Timestamp { seconds: 1_795_365_362, nanos: 5 };
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
+fn watch_peer(peer: &Peer, metadata: &MetadataStore, done: impl FnMut() -> bool) {
     let labels = vec!["kept".to_owned()];
     let source = Runtime::Containerd.into();
-    let watcher = Watcher::<ContainerdApi>::new(source, peer.socket(), labels, directory.clone());
-    watch_until(watcher, directory, done);
+    let watcher = RuntimeWatcher::<ContainerdApi>::new(source, peer.socket(), labels, metadata.clone());
+    watch_until(watcher, metadata, done);
 }
 
 fn namespaces(names: &[&str]) -> Answer {
@@ -75,12 +75,12 @@ fn the_containers_of_all_namespaces_without_another_source_are_listed() {
         (LIST_CONTAINERS, namespace) => panic!("a listing of {namespace}"),
         _ => Answer::Silence,
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || directory.runtimes() == [(Runtime::Containerd, Ok(()))]);
-    let names = directory.get(A).unwrap();
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || metadata.runtimes() == [(Runtime::Containerd, Ok(()))]);
+    let names = metadata.get(A).unwrap();
     assert_eq!((names.name.as_str(), names.image.as_str()), ("web", "docker.io/library/web:1"));
     assert_eq!(names.labels.into_keys().collect::<Vec<_>>(), ["kept"]);
-    let job = directory.get("team/job").unwrap();
+    let job = metadata.get("team/job").unwrap();
     assert_eq!((job.name.as_str(), job.cgroup_path.as_deref()), ("job", Some("/default/job")));
     assert_eq!(names.cgroup_path, None, "its cgroup path contains its ID");
 }
@@ -106,9 +106,9 @@ fn a_container_is_requested_when_an_event_reports_it() {
             ]),
         }
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || directory.get(A).is_some_and(|names| names.started_at.is_some()));
-    let names = directory.get(A).unwrap();
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || metadata.get(A).is_some_and(|names| names.started_at.is_some()));
+    let names = metadata.get(A).unwrap();
     assert_eq!(names.name, "web");
     assert_eq!(names.started_at, time_of(AT));
     assert_eq!(asked.load(Ordering::Relaxed), 2);
@@ -129,25 +129,25 @@ fn a_container_is_removed_by_an_event_or_if_a_new_listing_lacks_it() {
             _ => Answer::Messages(vec![event("default", "/tasks/start", "none")]),
         }
     });
-    let directory = Directory::new();
-    let other = Names::new(Runtime::Docker, "other", "", [], &[]);
+    let metadata = MetadataStore::new();
+    let other = Metadata::new(Runtime::Docker, "other", "", [], &[]);
     let mut known = false;
-    watch_peer(&peer, &directory, || {
-        known |= directory.get(B).is_some_and(|names| names.source == Runtime::Containerd.into());
+    watch_peer(&peer, &metadata, || {
+        known |= metadata.get(B).is_some_and(|names| names.source == Runtime::Containerd.into());
         if known {
             // Another source can replace only entries that were removed.
-            directory.put(B, other.clone());
+            metadata.put(B, other.clone());
         }
-        known && directory.get(B).is_some_and(|names| names.name == "other")
+        known && metadata.get(B).is_some_and(|names| names.name == "other")
     });
 }
 
 #[test]
 fn a_peer_without_containerds_services_is_not_a_failure() {
     let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || peer.calls("Namespaces/List") >= 3);
-    assert_eq!(directory.runtimes(), []);
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || peer.calls("Namespaces/List") >= 3);
+    assert_eq!(metadata.runtimes(), []);
 }
 
 #[test]
@@ -158,14 +158,14 @@ fn a_hanging_or_endless_listing_times_out() {
             LIST_CONTAINERS if endless => Answer::Endless(container(A, &[])),
             _ => Answer::Silence,
         });
-        let directory = Directory::new();
+        let metadata = MetadataStore::new();
         let timed_out = |reason: String| reason.contains("list containers of \"default\": no response from ");
-        watch_peer(&peer, &directory, || reason(&directory).is_some_and(timed_out));
+        watch_peer(&peer, &metadata, || reason(&metadata).is_some_and(timed_out));
     }
 }
 
-fn life(directory: &Directory, key: &str) -> Life {
-    directory.life(key).unwrap_or_default()
+fn status(metadata: &MetadataStore, key: &str) -> ReportedStatus {
+    metadata.status(key).unwrap_or_default()
 }
 
 #[test]
@@ -198,18 +198,18 @@ fn the_status_comes_from_tasks_at_the_start_and_then_from_events() {
         (LIST_TASKS, "default") => tasks(&[(A, RUNNING), ("done", STOPPED), ("unlisted", RUNNING)]),
         _ => Answer::Open(events.clone()),
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || {
-        life(&directory, A).last_exit.is_some() && life(&directory, "default/job").state.is_some()
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || {
+        status(&metadata, A).last_exit.is_some() && status(&metadata, "default/job").state.is_some()
     });
-    let a = life(&directory, A);
-    assert_eq!((a.state, a.restarts, a.created_at), (Some(State::Exited), Some(5), time_of(AT)));
+    let a = status(&metadata, A);
+    assert_eq!((a.state, a.restarts, a.created_at), (Some(ContainerState::Exited), Some(5), time_of(AT)));
     assert_eq!((a.last_exit.unwrap().code, a.oom_at), (Some(137), time_of(AT)));
-    let done = life(&directory, "default/done");
-    assert_eq!(done.state, Some(State::Exited));
+    let done = status(&metadata, "default/done");
+    assert_eq!(done.state, Some(ContainerState::Exited));
     assert_eq!(done.last_exit, Some(Exit { at: time_of(AT).unwrap(), code: Some(4) }));
-    assert_eq!(life(&directory, "default/job").state, Some(State::Running));
-    assert_eq!((directory.life("default/unlisted"), directory.life("unlisted")), (None, None));
+    assert_eq!(status(&metadata, "default/job").state, Some(ContainerState::Running));
+    assert_eq!((metadata.status("default/unlisted"), metadata.status("unlisted")), (None, None));
 }
 
 #[test]
@@ -237,11 +237,11 @@ fn a_container_that_is_created_and_restarted_counts_its_restarts() {
         },
         _ => Answer::Open(events.clone()),
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || life(&directory, "team/web").restarts == Some(1));
-    let life = life(&directory, "team/web");
-    assert_eq!((life.state, life.last_exit.unwrap().code), (Some(State::Running), Some(0)));
-    assert_eq!(directory.told_cgroups().keys().collect::<Vec<_>>(), ["/default/web"]);
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || status(&metadata, "team/web").restarts == Some(1));
+    let status = status(&metadata, "team/web");
+    assert_eq!((status.state, status.last_exit.unwrap().code), (Some(ContainerState::Running), Some(0)));
+    assert_eq!(metadata.reported_cgroups().keys().collect::<Vec<_>>(), ["/default/web"]);
 }
 
 #[test]
@@ -254,9 +254,9 @@ fn containers_get_their_names_even_if_tasks_cannot_be_listed() {
             LIST_TASKS => Answer::Garbage(vec![0, 0, 0, 0, 1, 15]),
             _ => Answer::Silence,
         });
-        let directory = Directory::new();
-        watch_peer(&peer, &directory, || directory.runtimes() == [(Runtime::Containerd, Ok(()))]);
-        assert_eq!((directory.get(A).unwrap().name.as_str(), life(&directory, A).state), (A, None));
+        let metadata = MetadataStore::new();
+        watch_peer(&peer, &metadata, || metadata.runtimes() == [(Runtime::Containerd, Ok(()))]);
+        assert_eq!((metadata.get(A).unwrap().name.as_str(), status(&metadata, A).state), (A, None));
         assert_eq!(peer.calls("Tasks/List"), 1, "there is no second request");
     }
 }

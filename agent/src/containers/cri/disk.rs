@@ -17,12 +17,12 @@ use tokio::time::sleep;
 
 use super::messages::Nothing;
 use crate::containers::{
-    directory::ENTRIES_MAX,
     grpc::{Client, bounded::List, is_unimplemented},
     layers::Layers,
+    metadata::ENTRIES_MAX,
     runtimes::is_there,
     source::Source,
-    watcher::{PACE, Pace},
+    watcher::{TIMEOUTS, Timeouts},
 };
 
 const LIST_CONTAINER_STATS: &str = "/runtime.v1.RuntimeService/ListContainerStats";
@@ -65,11 +65,11 @@ pub(super) struct UInt64Value {
 
 /// Requests the sizes from the runtime behind `socket` every `period`, forever.
 pub async fn watch(source: Source, socket: PathBuf, period: Duration, layers: Layers) -> Infallible {
-    watch_at(PACE, source, socket, period, layers).await
+    watch_at(TIMEOUTS, source, socket, period, layers).await
 }
 
 pub(super) async fn watch_at(
-    pace: Pace,
+    timeouts: Timeouts,
     source: Source,
     socket: PathBuf,
     period: Duration,
@@ -80,7 +80,7 @@ pub(super) async fn watch_at(
             sleep(LOOK_PERIOD.min(period)).await;
             continue;
         }
-        let pause = match ask(pace, &socket).await {
+        let pause = match ask(timeouts, &socket).await {
             Ok(sizes) => {
                 layers.replace(source, sizes);
                 period
@@ -96,10 +96,10 @@ pub(super) async fn watch_at(
     }
 }
 
-async fn ask(pace: Pace, socket: &Path) -> anyhow::Result<Vec<(String, u64)>> {
-    let (client, _standing) = pace.answer(socket, Client::connect(socket)).await?;
+async fn ask(timeouts: Timeouts, socket: &Path) -> anyhow::Result<Vec<(String, u64)>> {
+    let (client, _standing) = timeouts.answer(socket, Client::connect(socket)).await?;
     let request = client.ask::<_, ListContainerStatsResponse>(LIST_CONTAINER_STATS, Nothing {});
-    let answer = pace.answer(socket, request).await.context("list container statistics")?;
+    let answer = timeouts.answer(socket, request).await.context("list container statistics")?;
     Ok(answer.items.into_iter().filter_map(size).collect())
 }
 

@@ -9,31 +9,32 @@ use anyhow::Context as _;
 use prost::Message as _;
 
 use super::{
-    CriApi, life,
+    CriApi,
     messages::{
         CONTAINER_STATUS, Container, ContainerEventResponse, ContainerStatus, ContainerStatusRequest,
         ContainerStatusResponse, DELETED, LIST_CONTAINERS, LIST_POD_SANDBOX, ListContainersResponse,
         ListPodSandboxResponse, Nothing, VERSION, VersionRequest, VersionResponse,
     },
     names::{SANDBOX, container_names, sandbox_names, time_of},
+    status,
 };
 use crate::{
     containers::{
-        directory::{LINGER, Names},
-        due::Question,
         grpc::{Client, is_unimplemented},
-        watcher::{NotOffered, Watcher},
+        metadata::{Metadata, TOMBSTONE_TTL},
+        recheck::Question,
+        watcher::{RuntimeWatcher, Unsupported},
     },
-    snapshot::lifecycle::State,
+    snapshot::lifecycle::ContainerState,
 };
 
-impl Watcher<CriApi> {
+impl RuntimeWatcher<CriApi> {
     /// Sends a small request, to check that the runtime supports CRI.
     pub(super) async fn greet(&self, client: &Client) -> anyhow::Result<()> {
         let request = VersionRequest { version: "v1".to_owned() };
         match self.answer(client.ask::<_, VersionResponse>(VERSION, request)).await {
             Ok(_) => Ok(()),
-            Err(error) if is_unimplemented(&error) => Err(NotOffered.into()),
+            Err(error) if is_unimplemented(&error) => Err(Unsupported.into()),
             Err(error) => {
                 Err(error).with_context(|| format!("request the version of {}", self.source.runtime.as_str()))
             }
@@ -57,8 +58,8 @@ impl Watcher<CriApi> {
             let metadata = sandbox.metadata.unwrap_or_default();
             let (created_at, labels) = (sandbox.created_at, &sandbox.labels);
             let mut names = sandbox_names(self.source, &self.label_filter, &metadata, labels, created_at);
-            names.life = self.directory.life(&sandbox.id).unwrap_or_default();
-            life::sandbox(&mut names.life, sandbox.state, created_at, metadata.attempt);
+            names.status = self.metadata.status(&sandbox.id).unwrap_or_default();
+            status::sandbox(&mut names.status, sandbox.state, created_at, metadata.attempt);
             self.put(&sandbox.id, names);
             listed.insert(sandbox.id.clone());
             pods.insert(sandbox.id, metadata);
@@ -70,21 +71,22 @@ impl Watcher<CriApi> {
             let (metadata, filter) = (metadata.unwrap_or_default(), &self.label_filter);
             let mut names = container_names(self.source, filter, &metadata, image, pod, &labels);
             // Keep what was known before, because a listing contains less.
-            let known = self.directory.get(&id);
+            let known = self.metadata.get(&id);
             names.started_at = known.as_ref().and_then(|known| known.started_at);
-            names.life = known.as_ref().map(|known| known.life).unwrap_or_default();
-            life::listed(&mut names.life, state, created_at, metadata.attempt);
-            let ended = names.life.state == Some(State::Exited);
+            names.status = known.as_ref().map(|known| known.status).unwrap_or_default();
+            status::listed(&mut names.status, state, created_at, metadata.attempt);
+            let ended = names.status.state == Some(ContainerState::Exited);
             // Containers that exited long before are not shown.
-            let shown = known.is_some() || names.life.created_at.is_some_and(is_recent);
-            if (ended && shown && life::is_open(&names.life, true)) || (!ended && names.started_at.is_none())
+            let shown = known.is_some() || names.status.created_at.is_some_and(is_recent);
+            if (ended && shown && status::is_open(&names.status, true))
+                || (!ended && names.started_at.is_none())
             {
                 unclear.push((id.clone(), ended));
             }
             self.put(&id, names);
             listed.insert(id);
         }
-        self.directory.retain(self.source, |id| listed.contains(id));
+        self.metadata.retain(self.source, |id| listed.contains(id));
         Ok(unclear)
     }
 
@@ -96,9 +98,9 @@ impl Watcher<CriApi> {
             // If the query fails, the container has usually been removed.
             if let Ok(ContainerStatusResponse { status: Some(status) }) = self.answer(answer).await {
                 if let Some(started_at) = time_of(status.started_at) {
-                    self.directory.set_started_at(&question.id, started_at);
+                    self.metadata.set_started_at(&question.id, started_at);
                 }
-                self.directory.update_life(&question.id, |life| life::told(life, &status));
+                self.metadata.update_status(&question.id, |known| status::apply(known, &status));
             }
         }
         question
@@ -106,35 +108,36 @@ impl Watcher<CriApi> {
 
     /// True if the container's data still lacks what the query is for.
     pub(super) fn is_open(&self, question: &Question) -> bool {
-        let known = self.directory.get(&question.id);
+        let known = self.metadata.get(&question.id);
         known.is_some_and(|known| {
-            life::is_open(&known.life, question.of_end) || (!question.of_end && known.started_at.is_none())
+            status::is_open(&known.status, question.of_end)
+                || (!question.of_end && known.started_at.is_none())
         })
     }
 
     /// True for a container that this runtime reported. The exit of a sandbox cannot be queried.
     pub(super) fn is_container(&self, id: &str) -> bool {
-        let known = self.directory.get(id).filter(|known| known.source == self.source);
+        let known = self.metadata.get(id).filter(|known| known.source == self.source);
         known.is_some_and(|known| known.kubernetes_container.as_deref() != Some(SANDBOX))
     }
 
     pub(super) fn apply(&self, event: ContainerEventResponse) {
         let id = &event.container_id;
         if event.container_event_type == DELETED {
-            if self.directory.is_told_by(self.source, id) {
-                self.directory.remove(id);
+            if self.metadata.is_reported_by(self.source, id) {
+                self.metadata.remove(id);
             }
             return;
         }
         let pod = event.pod_sandbox_status.unwrap_or_default();
         let metadata = pod.metadata.unwrap_or_default();
-        let known = self.directory.get(id);
-        let known_life = known.as_ref().map(|known| known.life).unwrap_or_default();
+        let known = self.metadata.get(id);
+        let known_life = known.as_ref().map(|known| known.status).unwrap_or_default();
         if pod.id == *id {
             let mut names =
                 sandbox_names(self.source, &self.label_filter, &metadata, &pod.labels, pod.created_at);
-            names.life = known_life;
-            life::sandbox(&mut names.life, pod.state, pod.created_at, metadata.attempt);
+            names.status = known_life;
+            status::sandbox(&mut names.status, pod.state, pod.created_at, metadata.attempt);
             return self.put(id, names);
         }
         let statuses = event.containers_statuses.iter();
@@ -146,20 +149,20 @@ impl Watcher<CriApi> {
         let mut names =
             container_names(self.source, filter, &container, image, Some(&metadata), &status.labels);
         names.started_at = time_of(status.started_at).or_else(|| known.and_then(|known| known.started_at));
-        names.life = known_life;
-        life::told(&mut names.life, &status);
+        names.status = known_life;
+        status::apply(&mut names.status, &status);
         self.put(id, names);
     }
 
     /// Adds an entry. If nothing or only the status has changed, readers do not have to update names.
-    fn put(&self, id: &str, names: Names) {
-        let known = self.directory.get(id).filter(|_| self.directory.is_present(id));
+    fn put(&self, id: &str, names: Metadata) {
+        let known = self.metadata.get(id).filter(|_| self.metadata.is_present(id));
         match known {
             _ if id.is_empty() => {}
-            Some(known) if (Names { life: known.life, ..names.clone() }) == known => {
-                self.directory.update_life(id, |life| *life = names.life);
+            Some(known) if (Metadata { status: known.status, ..names.clone() }) == known => {
+                self.metadata.update_status(id, |known| *known = names.status);
             }
-            _ => self.directory.put(id, names),
+            _ => self.metadata.put(id, names),
         }
     }
 }
@@ -171,7 +174,7 @@ impl Watcher<CriApi> {
     reason = "only the runtime has the creation time, and it reports it by the wall clock"
 )]
 fn is_recent(created_at: SystemTime) -> bool {
-    created_at.elapsed().map_or(true, |age| age < LINGER)
+    created_at.elapsed().map_or(true, |age| age < TOMBSTONE_TTL)
 }
 
 #[cfg(test)]
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn a_container_created_before_the_clock_was_set_back_is_recent() {
         let now = SystemTime::now();
-        let created = [now + Duration::from_secs(3600), now - LINGER / 2, now - LINGER * 2];
+        let created = [now + Duration::from_secs(3600), now - TOMBSTONE_TTL / 2, now - TOMBSTONE_TTL * 2];
         assert_eq!(created.map(is_recent), [true, true, false]);
     }
 }

@@ -3,8 +3,8 @@
 //! identified by number.
 
 use crate::containers::{
-    directory::ENTRIES_MAX,
     grpc::bounded::{Labels, List},
+    metadata::ENTRIES_MAX,
 };
 
 pub(super) const VERSION: &str = "/runtime.v1.RuntimeService/Version";

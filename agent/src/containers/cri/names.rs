@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::messages::{ContainerMetadata, ImageSpec, PodSandboxMetadata};
-use crate::containers::{directory::Names, grpc::bounded::Labels, source::Source};
+use crate::containers::{grpc::bounded::Labels, metadata::Metadata, source::Source};
 
 /// Kubernetes' name for the container that only holds a pod's namespaces.
 pub(super) const SANDBOX: &str = "POD";
@@ -18,7 +18,7 @@ pub(super) fn sandbox_names(
     pod: &PodSandboxMetadata,
     labels: &Labels,
     created_at: i64,
-) -> Names {
+) -> Metadata {
     let container = ContainerMetadata { name: SANDBOX.to_owned(), attempt: pod.attempt };
     let mut names = container_names(source, filter, &container, None, Some(pod), labels);
     names.started_at = time_of(created_at);
@@ -32,7 +32,7 @@ pub(super) fn container_names(
     image: Option<ImageSpec>,
     pod: Option<&PodSandboxMetadata>,
     labels: &Labels,
-) -> Names {
+) -> Metadata {
     let image = image.unwrap_or_default();
     let image = Some(image.user_specified_image).filter(|text| !text.is_empty()).unwrap_or(image.image);
     let none = PodSandboxMetadata::default();
@@ -43,7 +43,7 @@ pub(super) fn container_names(
     let known = [(NAMESPACE, &pod.namespace), (POD, &pod.name), (CONTAINER, &container.name)];
     let known = known.into_iter().filter(|(_, value)| !value.is_empty());
     let labels = labels.iter().chain(known.map(|(key, value)| (key, value.as_str())));
-    Names::new(source, &name, &image, labels, filter)
+    Metadata::new(source, &name, &image, labels, filter)
 }
 
 /// `None` for 0, which runtimes use for "not yet".

@@ -7,7 +7,7 @@ use tokio::sync::{
     watch,
 };
 
-use crate::containers::directory::{Directory, Sightings};
+use crate::containers::metadata::{Discoveries, MetadataStore};
 
 /// One observation.
 pub(super) enum Observation {
@@ -21,17 +21,17 @@ pub(super) enum Observation {
 
 /// The observations since [`subscribe`](Self::subscribe).
 pub(super) struct Observations {
-    discoveries: watch::Receiver<Sightings>,
+    discoveries: watch::Receiver<Discoveries>,
     /// The count at the last discovery that was returned.
     seen: u64,
     exits: broadcast::Receiver<Arc<str>>,
 }
 
 impl Observations {
-    pub(super) fn subscribe(directory: &Directory) -> Self {
-        let discoveries = directory.sightings();
+    pub(super) fn subscribe(metadata: &MetadataStore) -> Self {
+        let discoveries = metadata.discoveries();
         let seen = discoveries.borrow().kubernetes;
-        Self { discoveries, seen, exits: directory.endings() }
+        Self { discoveries, seen, exits: metadata.exits() }
     }
 
     /// Waits for the next observation. Several discoveries are merged into one. Cancel-safe.
@@ -47,7 +47,7 @@ impl Observations {
 }
 
 /// Waits until the count differs from `seen`, and returns it.
-async fn discovery(discoveries: &mut watch::Receiver<Sightings>, seen: u64) -> u64 {
+async fn discovery(discoveries: &mut watch::Receiver<Discoveries>, seen: u64) -> u64 {
     match discoveries.wait_for(|now| now.kubernetes != seen).await.map(|now| now.kubernetes) {
         Ok(now) => now,
         // The sender belongs to the metadata store, which outlives every connection.

@@ -19,10 +19,10 @@ use super::{
     schedule::ListingSchedule,
 };
 use crate::containers::{
-    due::{Due, Question},
     early_events::buffer_during,
-    grpc::{Client, Standing},
-    watcher::Watcher,
+    grpc::{Client, ConnectionGuard},
+    recheck::{Question, RecheckQueue},
+    watcher::RuntimeWatcher,
 };
 
 /// Maximum number of concurrent queries about containers.
@@ -45,9 +45,9 @@ enum Step {
 
 /// The state of a connection.
 pub(super) struct Session<'a> {
-    watcher: &'a Watcher<CriApi>,
+    watcher: &'a RuntimeWatcher<CriApi>,
     client: &'a Client,
-    guard: Standing,
+    guard: ConnectionGuard,
     events: BoxStream<'a, Event>,
     /// Events received during the first listing.
     early: Vec<Event>,
@@ -55,16 +55,16 @@ pub(super) struct Session<'a> {
     offers_events: bool,
     observations: Observations,
     listings: ListingSchedule,
-    rechecks: Due,
+    rechecks: RecheckQueue,
     requests: FuturesUnordered<BoxFuture<'a, Question>>,
 }
 
 impl<'a> Session<'a> {
     /// Requests the event stream, lists all containers, and reports the runtime as connected.
     pub(super) async fn open(
-        watcher: &'a Watcher<CriApi>,
+        watcher: &'a RuntimeWatcher<CriApi>,
         client: &'a Client,
-        guard: Standing,
+        guard: ConnectionGuard,
         observations: Observations,
     ) -> anyhow::Result<Self> {
         // Requested before the listing, so that no change is missed between the two. The response begins with the first
@@ -83,11 +83,11 @@ impl<'a> Session<'a> {
             offers_events: true,
             observations,
             listings: ListingSchedule::just_listed(),
-            rechecks: Due::default(),
+            rechecks: RecheckQueue::default(),
             requests: FuturesUnordered::new(),
         };
         session.recheck(unclear);
-        if watcher.directory.set_connected(watcher.source, Ok(())) {
+        if watcher.metadata.set_connected(watcher.source, Ok(())) {
             tracing::info!(
                 "connected to {} at {}",
                 watcher.source.runtime.as_str(),
@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             error = self.guard.ended() => return Err(error),
             () = until(question_at) => Step::QuestionDue,
             () = until(self.listings.next()) => Step::ListingDue,
-            () = sleep(self.watcher.pace.silence) => Step::Silence,
+            () = sleep(self.watcher.timeouts.idle) => Step::Silence,
         })
     }
 

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     containers::{
-        directory::{Directory, Names, Unnamed},
         grpc::test_server::{Answer, Peer, UNIMPLEMENTED, reason, watch_until},
-        lifecycle::{Exit, Life},
+        lifecycle::{Exit, ReportedStatus},
+        metadata::{Metadata, MetadataStore, Unresolved},
         source::Source,
     },
-    snapshot::{identity::Runtime, lifecycle::State},
+    snapshot::{identity::Runtime, lifecycle::ContainerState},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -31,15 +31,15 @@ const CREATED_NS: i64 = 1_795_365_361_000_000_000;
 const STARTED_NS: i64 = 1_795_365_362_239_103_573;
 const FINISHED_NS: i64 = 1_795_365_399_000_000_000;
 
-fn watch_peer(peer: &Peer, directory: &Directory, done: impl FnMut() -> bool) {
+fn watch_peer(peer: &Peer, metadata: &MetadataStore, done: impl FnMut() -> bool) {
     let labels = vec!["kept".to_owned()];
     let source = Source::socket(Runtime::CriO, 3);
-    let watcher = Watcher::<CriApi>::new(source, peer.socket(), labels, directory.clone());
-    watch_until(watcher, directory, done);
+    let watcher = RuntimeWatcher::<CriApi>::new(source, peer.socket(), labels, metadata.clone());
+    watch_until(watcher, metadata, done);
 }
 
-fn connected(directory: &Directory) -> bool {
-    directory.runtimes() == [(Runtime::CriO, Ok(()))]
+fn connected(metadata: &MetadataStore) -> bool {
+    metadata.runtimes() == [(Runtime::CriO, Ok(()))]
 }
 
 fn pod() -> PodSandboxMetadata {
@@ -111,15 +111,15 @@ fn started(id: &str, name: &str) -> ContainerEventResponse {
 #[test]
 fn pods_and_their_containers_are_listed_and_queried_once() {
     let peer = Peer::new(|path, _| calm(path, vec![container(A, "app")]));
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || connected(&directory) && peer.calls("Version") > 2);
-    let names = directory.get(A).unwrap();
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || connected(&metadata) && peer.calls("Version") > 2);
+    let names = metadata.get(A).unwrap();
     assert_eq!((names.name.as_str(), names.image.as_str()), ("k8s_app_web-0_prod_u-1_2", "web:1"));
     assert_eq!((names.namespace.as_deref(), names.pod.as_deref()), (Some("prod"), Some("web-0")));
     assert_eq!(names.kubernetes_container.as_deref(), Some("app"));
     assert_eq!(names.labels.into_iter().collect::<Vec<_>>(), [("kept".to_owned(), "1".to_owned())]);
     assert_eq!(names.started_at, time_of(STARTED_NS));
-    let sandbox = directory.get(P).unwrap();
+    let sandbox = metadata.get(P).unwrap();
     assert_eq!(sandbox.kubernetes_container.as_deref(), Some("POD"));
     assert_eq!(sandbox.started_at, time_of(STARTED_NS));
     assert_eq!((peer.calls("ListContainers"), peer.calls("ContainerStatus")), (1, 1));
@@ -134,17 +134,17 @@ fn a_container_is_named_by_the_event_that_starts_it() {
         GET_CONTAINER_EVENTS => Answer::Open(events.clone()),
         path => calm(path, Vec::new()),
     });
-    let directory = Directory::new();
-    let other = Names::new(Runtime::Docker, "other", "", [], &[]);
+    let metadata = MetadataStore::new();
+    let other = Metadata::new(Runtime::Docker, "other", "", [], &[]);
     // Any source can replace an entry that was removed.
     let removed = || {
-        directory.get(B).is_some_and(|names| names.kubernetes_container.is_some()) && {
-            directory.put(B, other.clone());
-            directory.get(B).is_some_and(|names| names.name == "other")
+        metadata.get(B).is_some_and(|names| names.kubernetes_container.is_some()) && {
+            metadata.put(B, other.clone());
+            metadata.get(B).is_some_and(|names| names.name == "other")
         }
     };
-    watch_peer(&peer, &directory, || directory.get(A).is_some() && removed());
-    let names = directory.get(A).unwrap();
+    watch_peer(&peer, &metadata, || metadata.get(A).is_some() && removed());
+    let names = metadata.get(A).unwrap();
     assert_eq!((names.image.as_str(), names.pod.as_deref()), ("web:1", Some("web-0")));
     assert_eq!(names.started_at, time_of(STARTED_NS));
     assert_eq!((peer.calls("ListContainers"), peer.calls("ContainerStatus")), (1, 0));
@@ -156,17 +156,17 @@ fn without_events_a_container_that_no_runtime_reports_leads_to_another_listing()
         GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
         path => calm(path, vec![container(A, "app")]),
     });
-    let directory = Directory::new();
-    let unnamed = |runtime| Unnamed { id: B.into(), cgroup_path: String::new(), runtime };
+    let metadata = MetadataStore::new();
+    let unresolved = |runtime| Unresolved { id: B.into(), cgroup_path: String::new(), runtime };
     let mut reported = false;
-    watch_peer(&peer, &directory, || {
+    watch_peer(&peer, &metadata, || {
         if !reported && peer.calls("Version") > 2 {
             reported = true;
             assert_eq!(peer.calls("ListContainers"), 1);
             // A Kubernetes runtime does not have Docker's containers.
-            directory.seen_unnamed(unnamed(Runtime::Docker));
+            metadata.report_unresolved(unresolved(Runtime::Docker));
             for _ in 0..100 {
-                directory.seen_unnamed(unnamed(Runtime::Unknown));
+                metadata.report_unresolved(unresolved(Runtime::Unknown));
             }
         }
         peer.calls("ListContainers") >= 3
@@ -179,18 +179,18 @@ fn without_events_a_container_that_no_runtime_reports_leads_to_another_listing()
 #[test]
 fn a_runtime_without_cri_is_not_a_failure_and_is_retried() {
     let peer = Peer::new(|_, _| Answer::Refusal(UNIMPLEMENTED));
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || peer.calls("Version") >= 3);
-    assert_eq!(directory.runtimes(), []);
-    assert!(directory.first_listing_done());
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || peer.calls("Version") >= 3);
+    assert_eq!(metadata.runtimes(), []);
+    assert!(metadata.first_listing_done());
 }
 
 #[test]
 fn a_hanging_socket_times_out() {
     let peer = Peer::new(|_, _| Answer::Silence);
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let timed_out = |reason: String| reason.starts_with("request the version of cri-o: no response from ");
-    watch_peer(&peer, &directory, || peer.calls("Version") >= 3 && reason(&directory).is_some_and(timed_out));
+    watch_peer(&peer, &metadata, || peer.calls("Version") >= 3 && reason(&metadata).is_some_and(timed_out));
 }
 
 #[test]
@@ -207,13 +207,13 @@ fn a_socket_that_completes_no_handshake_times_out_and_is_closed() {
             });
         }
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut ends = 0;
-    watch_peer(&peer, &directory, || {
+    watch_peer(&peer, &metadata, || {
         ends += all.try_iter().count();
         ends >= 2
     });
-    assert!(reason(&directory).unwrap().contains("no response from "));
+    assert!(reason(&metadata).unwrap().contains("no response from "));
 }
 
 #[test]
@@ -222,9 +222,9 @@ fn a_hanging_listing_times_out() {
         LIST_CONTAINERS => Answer::Silence,
         path => calm(path, Vec::new()),
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let timed_out = |reason: String| reason.starts_with("list cri-o containers: no response from ");
-    watch_peer(&peer, &directory, || reason(&directory).is_some_and(timed_out));
+    watch_peer(&peer, &metadata, || reason(&metadata).is_some_and(timed_out));
 }
 
 #[test]
@@ -236,11 +236,11 @@ fn a_runtime_that_hangs_later_times_out() {
             path => calm(path, Vec::new()),
         }
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut was_connected = false;
-    watch_peer(&peer, &directory, || {
-        was_connected |= connected(&directory);
-        reason(&directory).is_some()
+    watch_peer(&peer, &metadata, || {
+        was_connected |= connected(&metadata);
+        reason(&metadata).is_some()
     });
     assert!(was_connected);
 }
@@ -263,9 +263,9 @@ fn an_invalid_response_is_an_error_and_is_retried() {
             LIST_POD_SANDBOX => Answer::Garbage(answer.clone()),
             path => calm(path, Vec::new()),
         });
-        let directory = Directory::new();
-        watch_peer(&peer, &directory, || peer.calls("ListPodSandbox") >= 3);
-        assert!(reason(&directory).is_some(), "{garbage:?}");
+        let metadata = MetadataStore::new();
+        watch_peer(&peer, &metadata, || peer.calls("ListPodSandbox") >= 3);
+        assert!(reason(&metadata).is_some(), "{garbage:?}");
     }
 }
 
@@ -280,13 +280,13 @@ fn a_peer_without_http_is_an_error_and_is_retried() {
             let _ = asked.send(());
         }
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut attempts = 0;
-    watch_peer(&peer, &directory, || {
+    watch_peer(&peer, &metadata, || {
         attempts += all.try_iter().count();
         attempts >= 3
     });
-    assert!(reason(&directory).is_some());
+    assert!(reason(&metadata).is_some());
 }
 
 #[test]
@@ -299,10 +299,10 @@ fn a_response_that_is_too_large_is_rejected() {
         }
         path => calm(path, Vec::new()),
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || reason(&directory).is_some());
-    assert!(reason(&directory).unwrap().starts_with("list cri-o containers: "));
-    assert!(directory.get(A).is_none());
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || reason(&metadata).is_some());
+    assert!(reason(&metadata).unwrap().starts_with("list cri-o containers: "));
+    assert!(metadata.get(A).is_none());
 }
 
 #[test]
@@ -312,40 +312,40 @@ fn endless_events_do_not_prevent_the_listing() {
         GET_CONTAINER_EVENTS => Answer::Endless(event.clone()),
         path => calm(path, vec![container(A, "app")]),
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || {
-        directory.get(A).is_some() && directory.get(B).is_some() && connected(&directory)
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || {
+        metadata.get(A).is_some() && metadata.get(B).is_some() && connected(&metadata)
     });
-    let generation = directory.generation();
+    let generation = metadata.generation();
     std::thread::sleep(Duration::from_millis(20));
-    assert_eq!(directory.generation(), generation, "a repeated event is not a change");
+    assert_eq!(metadata.generation(), generation, "a repeated event is not a change");
 }
 
 #[test]
 fn a_crash_of_the_runtime_is_noticed_at_once_and_the_watcher_reconnects() {
     let peer = Peer::new(|path, _| calm(path, vec![container(A, "app")]));
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut step = 0;
-    watch_peer(&peer, &directory, || {
+    watch_peer(&peer, &metadata, || {
         step += match step {
-            0 if connected(&directory) => {
+            0 if connected(&metadata) => {
                 peer.crash();
                 1
             }
-            1 if !connected(&directory) => {
-                assert_eq!(directory.get(A).unwrap().kubernetes_container.as_deref(), Some("app"));
+            1 if !connected(&metadata) => {
+                assert_eq!(metadata.get(A).unwrap().kubernetes_container.as_deref(), Some("app"));
                 peer.listen(|path, _| match path {
                     GET_CONTAINER_EVENTS => Answer::Refusal(UNIMPLEMENTED),
                     path => calm(path, vec![container(B, "new")]),
                 });
                 1
             }
-            2 if directory.get(B).is_some() && connected(&directory) => {
+            2 if metadata.get(B).is_some() && connected(&metadata) => {
                 peer.crash();
                 1
             }
             // Without events, the end of the connection shows the crash.
-            3 if !connected(&directory) => 1,
+            3 if !connected(&metadata) => 1,
             _ => 0,
         };
         step == 4
@@ -355,13 +355,13 @@ fn a_crash_of_the_runtime_is_noticed_at_once_and_the_watcher_reconnects() {
 #[test]
 fn a_missing_socket_is_reported() {
     let peer = Peer::absent();
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let missing = |reason: String| reason.starts_with("connect to ") && reason.contains("No such file");
-    watch_peer(&peer, &directory, || reason(&directory).is_some_and(missing));
+    watch_peer(&peer, &metadata, || reason(&metadata).is_some_and(missing));
 }
 
-fn life(directory: &Directory, id: &str) -> Life {
-    directory.life(id).unwrap_or_default()
+fn known(metadata: &MetadataStore, id: &str) -> ReportedStatus {
+    metadata.status(id).unwrap_or_default()
 }
 
 fn killed() -> Exit {
@@ -384,12 +384,12 @@ fn the_status_comes_from_events_and_never_goes_back() {
         GET_CONTAINER_EVENTS => Answer::Open([events.clone(), vec![last.clone()]].concat()),
         path => calm(path, Vec::new()),
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || directory.get(B).is_some());
-    let life = life(&directory, A);
-    assert_eq!((life.state, life.restarts), (Some(State::Exited), Some(2)));
-    assert_eq!((life.last_exit, life.oom_at), (Some(killed()), time_of(FINISHED_NS)));
-    assert_eq!(life.created_at, time_of(CREATED_NS));
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || metadata.get(B).is_some());
+    let status = known(&metadata, A);
+    assert_eq!((status.state, status.restarts), (Some(ContainerState::Exited), Some(2)));
+    assert_eq!((status.last_exit, status.oom_at), (Some(killed()), time_of(FINISHED_NS)));
+    assert_eq!(status.created_at, time_of(CREATED_NS));
     assert_eq!(peer.calls("ContainerStatus"), 0);
 }
 
@@ -407,23 +407,23 @@ fn without_events_the_exit_is_queried_when_the_cgroup_is_gone() {
         }
         path => calm(path, vec![container(A, "app")]),
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut gone = false;
-    watch_peer(&peer, &directory, || {
-        if !gone && directory.get(A).is_some_and(|names| names.started_at.is_some()) {
-            assert_eq!(life(&directory, A).state, Some(State::Running));
+    watch_peer(&peer, &metadata, || {
+        if !gone && metadata.get(A).is_some_and(|names| names.started_at.is_some()) {
+            assert_eq!(known(&metadata, A).state, Some(ContainerState::Running));
             gone = true;
             for _ in 0..20 {
-                directory.ended(A);
+                metadata.ended(A);
             }
             // The exit of a sandbox cannot be queried, and this runtime does not have the other container.
-            directory.ended(P);
-            directory.ended(B);
+            metadata.ended(P);
+            metadata.ended(B);
         }
-        life(&directory, A).state == Some(State::Exited)
+        known(&metadata, A).state == Some(ContainerState::Exited)
     });
-    let life = life(&directory, A);
-    assert_eq!((life.last_exit, life.oom_at), (Some(killed()), time_of(FINISHED_NS)));
+    let status = known(&metadata, A);
+    assert_eq!((status.last_exit, status.oom_at), (Some(killed()), time_of(FINISHED_NS)));
     assert_eq!((peer.calls("ContainerStatus"), peer.calls("ListContainers")), (3, 1));
 }
 
@@ -435,9 +435,9 @@ fn a_container_that_exited_before_the_agent_started_is_not_queried() {
         CONTAINER_STATUS => Answer::Refusal(5),
         path => calm(path, vec![Container { state: EXITED, ..container(A, "old") }]),
     });
-    let directory = Directory::new();
-    watch_peer(&peer, &directory, || peer.calls("Version") > 5);
-    assert_eq!(life(&directory, A).state, Some(State::Exited));
+    let metadata = MetadataStore::new();
+    watch_peer(&peer, &metadata, || peer.calls("Version") > 5);
+    assert_eq!(known(&metadata, A).state, Some(ContainerState::Exited));
     assert_eq!(peer.calls("ContainerStatus"), 0, "it exited before the first listing");
 }
 
@@ -455,13 +455,13 @@ fn a_container_that_was_listed_before_it_ran_is_queried_until_it_does() {
         }
         path => calm(path, vec![Container { state: CREATED, ..container(A, "app") }]),
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut was_created = false;
-    watch_peer(&peer, &directory, || {
-        was_created |= life(&directory, A).state == Some(State::Created);
-        life(&directory, A).state == Some(State::Running)
+    watch_peer(&peer, &metadata, || {
+        was_created |= known(&metadata, A).state == Some(ContainerState::Created);
+        known(&metadata, A).state == Some(ContainerState::Running)
     });
     assert!(was_created);
-    assert_eq!(directory.get(A).unwrap().started_at, time_of(STARTED_NS));
+    assert_eq!(metadata.get(A).unwrap().started_at, time_of(STARTED_NS));
     assert_eq!(peer.calls("ContainerStatus"), 2);
 }

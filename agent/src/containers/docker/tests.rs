@@ -17,18 +17,18 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    containers::{directory::Directory, lifecycle::Exit, watcher::Pace},
+    containers::{lifecycle::Exit, metadata::MetadataStore, watcher::Timeouts},
     snapshot::{identity::Runtime, lifecycle::Health},
 };
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-const HASTY: Pace = Pace {
+const HASTY: Timeouts = Timeouts {
     answer: Duration::from_millis(800),
-    silence: Duration::from_millis(200),
-    pause_min: Duration::from_millis(5),
-    pause_max: Duration::from_millis(40),
-    not_offered: Duration::from_millis(40),
+    idle: Duration::from_millis(200),
+    backoff_min: Duration::from_millis(5),
+    backoff_max: Duration::from_millis(40),
+    unsupported_retry: Duration::from_millis(40),
 };
 
 /// How a daemon responds to one request.
@@ -110,45 +110,45 @@ fn hold(stream: &mut UnixStream) {
 const NO_CONTAINERS: &str = "[]";
 
 /// Runs the watcher until `done` or for ten seconds.
-fn watch_until(daemon: &Daemon, directory: &Directory, done: impl FnMut() -> bool) {
-    watch_source_until(Runtime::Docker.into(), daemon, directory, done);
+fn watch_until(daemon: &Daemon, metadata: &MetadataStore, done: impl FnMut() -> bool) {
+    watch_source_until(Runtime::Docker.into(), daemon, metadata, done);
 }
 
 fn watch_source_until(
     source: Source,
     daemon: &Daemon,
-    directory: &Directory,
+    metadata: &MetadataStore,
     mut done: impl FnMut() -> bool,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let labels = vec!["kept".to_owned()];
-        let watcher = Watcher::<DockerApi>::new(source, daemon.socket(), labels, directory.clone());
+        let watcher = RuntimeWatcher::<DockerApi>::new(source, daemon.socket(), labels, metadata.clone());
         tokio::spawn(watcher.at(HASTY).watch());
         let begun = Instant::now();
         while !done() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", directory.runtimes());
+            assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", metadata.runtimes());
             sleep(Duration::from_millis(2)).await;
         }
     });
 }
 
-fn reason(directory: &Directory) -> Option<String> {
-    match directory.runtimes().as_slice() {
-        [(Runtime::Docker, Err(reason))] if directory.first_listing_done() => Some(reason.clone()),
+fn reason(metadata: &MetadataStore) -> Option<String> {
+    match metadata.runtimes().as_slice() {
+        [(Runtime::Docker, Err(reason))] if metadata.first_listing_done() => Some(reason.clone()),
         _ => None,
     }
 }
 
-fn connected(directory: &Directory) -> bool {
-    directory.runtimes() == [(Runtime::Docker, Ok(()))]
+fn connected(metadata: &MetadataStore) -> bool {
+    metadata.runtimes() == [(Runtime::Docker, Ok(()))]
 }
 
 /// Waits for the watcher to report why it is not connected.
 fn failure(daemon: &Daemon) -> String {
-    let directory = Directory::new();
-    watch_until(daemon, &directory, || reason(&directory).is_some());
-    reason(&directory).unwrap()
+    let metadata = MetadataStore::new();
+    watch_until(daemon, &metadata, || reason(&metadata).is_some());
+    reason(&metadata).unwrap()
 }
 
 #[test]
@@ -173,17 +173,17 @@ fn running_containers_are_listed_and_inspected_once() {
             json(stream, &format!(r#"{{"Id":"{A}",{text}}}"#));
         }
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || {
-        directory.get(A).is_some_and(|names| names.started_at.is_some()) && daemon.requests("/_ping") > 2
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || {
+        metadata.get(A).is_some_and(|names| names.started_at.is_some()) && daemon.requests("/_ping") > 2
     });
-    let names = directory.get(A).unwrap();
+    let names = metadata.get(A).unwrap();
     assert_eq!((names.name.as_str(), names.image.as_str()), ("web", "web:1"));
     assert_eq!(names.labels.into_iter().collect::<Vec<_>>(), [("kept".to_owned(), "1".to_owned())]);
     assert_eq!(names.compose_service.as_deref(), Some("web"));
     assert_eq!(names.started_at, Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_365_362_500)));
-    assert_eq!(directory.get(B).unwrap().name, "old");
-    assert!(connected(&directory));
+    assert_eq!(metadata.get(B).unwrap().name, "old");
+    assert!(connected(&metadata));
     assert_eq!((daemon.requests("/events"), daemon.requests("/containers/")), (1, 2));
 }
 
@@ -201,9 +201,9 @@ fn a_container_that_lives_between_two_events_is_named_without_a_request() {
         }
         _ => json(stream, NO_CONTAINERS),
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || directory.get(A).is_some_and(|names| names.started_at.is_some()));
-    let names = directory.get(A).unwrap();
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || metadata.get(A).is_some_and(|names| names.started_at.is_some()));
+    let names = metadata.get(A).unwrap();
     assert_eq!((names.name.as_str(), names.image.as_str()), ("brief", "busybox:1"));
     assert_eq!(names.pod.as_deref(), Some("p"));
     assert_eq!(names.labels.len(), 1);
@@ -236,16 +236,16 @@ fn labels_of_runtime_names(listed: bool, events: &'static [&'static str]) -> Vec
         "/_ping" => json(stream, "OK"),
         _ => json(stream, &format!(r#"{{"Id":"{A}","Config":{{"Image":"minio:1","Labels":{{{LABELS}}}}}}}"#)),
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let source = Source::socket(Runtime::Docker, 1);
         let labels = vec!["name".to_owned(), "image".to_owned(), "oldName".to_owned()];
-        let watcher = Watcher::<DockerApi>::new(source, daemon.socket(), labels, directory.clone());
+        let watcher = RuntimeWatcher::<DockerApi>::new(source, daemon.socket(), labels, metadata.clone());
         tokio::spawn(watcher.at(HASTY).watch());
         sleep(Duration::from_millis(700 + 650 * events.len() as u64)).await;
     });
-    let names = directory.get(A).unwrap();
+    let names = metadata.get(A).unwrap();
     assert_eq!((names.name.as_str(), names.image.as_str()), ("store", "minio:1"));
     names.labels.into_iter().collect()
 }
@@ -279,19 +279,19 @@ fn podmans_containers_are_reported_as_podmans_and_its_remove_event_is_understood
         }
         _ => json(stream, NO_CONTAINERS),
     });
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     // A container of Docker with the same ID, which Docker reports.
-    directory.put(B, Names::new(Runtime::Docker, "dockers", "", [], &[]));
+    metadata.put(B, Metadata::new(Runtime::Docker, "dockers", "", [], &[]));
     let source = Source::socket(Runtime::Podman, 1);
     let removed = || {
-        let before = directory.get(A).is_some();
+        let before = metadata.get(A).is_some();
         // Any source can replace an entry that was removed.
-        directory.put(A, Names::new(Source::socket(Runtime::Podman, 7), "other", "", [], &[]));
-        before && directory.get(A).is_some_and(|names| names.name == "other")
+        metadata.put(A, Metadata::new(Source::socket(Runtime::Podman, 7), "other", "", [], &[]));
+        before && metadata.get(A).is_some_and(|names| names.name == "other")
     };
-    watch_source_until(source, &daemon, &directory, || directory.get(A).is_some() && removed());
-    assert_eq!(directory.get(B).unwrap().name, "dockers");
-    assert_eq!(directory.runtimes(), [(Runtime::Podman, Ok(()))]);
+    watch_source_until(source, &daemon, &metadata, || metadata.get(A).is_some() && removed());
+    assert_eq!(metadata.get(B).unwrap().name, "dockers");
+    assert_eq!(metadata.runtimes(), [(Runtime::Podman, Ok(()))]);
 }
 
 #[test]
@@ -305,9 +305,9 @@ fn a_rename_keeps_the_start_time() {
         }
         _ => json(stream, NO_CONTAINERS),
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || directory.get(A).is_some_and(|names| names.name == "after"));
-    assert!(directory.get(A).unwrap().started_at.is_some());
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || metadata.get(A).is_some_and(|names| names.name == "after"));
+    assert!(metadata.get(A).unwrap().started_at.is_some());
 }
 
 #[test]
@@ -320,8 +320,8 @@ fn the_agent_subscribes_to_events_before_the_listing() {
         }
         _ => json(stream, NO_CONTAINERS),
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || connected(&directory));
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || connected(&metadata));
     let requests = daemon.requests.lock().unwrap();
     assert!(
         requests[0].starts_with("/events") && requests[1].starts_with("/containers/json"),
@@ -334,10 +334,10 @@ fn a_missing_socket_is_reported_and_used_once_it_exists() {
     let daemon = Daemon::absent();
     let reason = failure(&daemon);
     assert!(reason.starts_with("subscribe to docker events: No such file"), "{reason}");
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     let mut listening = false;
-    watch_until(&daemon, &directory, || {
-        if !listening && directory.first_listing_done() {
+    watch_until(&daemon, &metadata, || {
+        if !listening && metadata.first_listing_done() {
             listening = true;
             daemon.listen(|path, stream| match path {
                 "/events" => {
@@ -347,7 +347,7 @@ fn a_missing_socket_is_reported_and_used_once_it_exists() {
                 _ => json(stream, NO_CONTAINERS),
             });
         }
-        connected(&directory)
+        connected(&metadata)
     });
 }
 
@@ -361,9 +361,9 @@ fn a_hanging_socket_times_out_and_is_closed() {
             closed.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || closed.load(Ordering::Relaxed) >= 2);
-    let reason = reason(&directory).unwrap();
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || closed.load(Ordering::Relaxed) >= 2);
+    let reason = reason(&metadata).unwrap();
     assert!(reason.starts_with("subscribe to docker events: no response from "), "{reason}");
 }
 
@@ -389,9 +389,9 @@ fn a_silent_stream_of_a_hanging_daemon_times_out() {
         "/containers/json" => json(stream, NO_CONTAINERS),
         _ => hold(stream),
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || reason(&directory).is_some());
-    let reason = reason(&directory).unwrap();
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || reason(&metadata).is_some());
+    let reason = reason(&metadata).unwrap();
     assert!(reason.starts_with("ping docker: no response from "), "{reason}");
 }
 
@@ -407,9 +407,9 @@ fn an_invalid_response_is_an_error_and_is_retried() {
     ];
     for answer in answers {
         let daemon = Daemon::new(move |_, stream| drop(stream.write_all(answer)));
-        let directory = Directory::new();
-        watch_until(&daemon, &directory, || daemon.requests("/events") >= 3);
-        assert!(reason(&directory).is_some(), "{:?}", String::from_utf8_lossy(answer));
+        let metadata = MetadataStore::new();
+        watch_until(&daemon, &metadata, || daemon.requests("/events") >= 3);
+        assert!(reason(&metadata).is_some(), "{:?}", String::from_utf8_lossy(answer));
     }
 }
 
@@ -422,9 +422,9 @@ fn after_a_closed_stream_the_watcher_lists_again_and_reconnects() {
         }
         _ => json(stream, NO_CONTAINERS),
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || daemon.requests("/containers/json") >= 4);
-    assert_eq!(directory.get(A).unwrap().name, "web");
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || daemon.requests("/containers/json") >= 4);
+    assert_eq!(metadata.get(A).unwrap().name, "web");
     assert!(daemon.requests("/events") >= 4);
 }
 
@@ -449,9 +449,9 @@ fn an_endless_response_is_cut_off() {
             _ => json(stream, NO_CONTAINERS),
         }
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || reason(&directory).is_some());
-    let cut_off = reason(&directory).unwrap();
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || reason(&metadata).is_some());
+    let cut_off = reason(&metadata).unwrap();
     assert!(cut_off.starts_with("follow docker events: "), "{cut_off}");
     let most = sent.load(Ordering::Relaxed);
     assert!((1 << 19..8 << 20).contains(&most), "{most}");
@@ -480,8 +480,8 @@ fn many_events_are_not_an_endless_response() {
         }
         _ => json(stream, NO_CONTAINERS),
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || directory.get(&last).is_some());
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || metadata.get(&last).is_some());
     assert_eq!(daemon.requests("/events"), 1);
 }
 
@@ -522,14 +522,14 @@ fn the_status_comes_from_events_and_one_inspection_after_the_last_of_them() {
             );
         }
     });
-    let directory = Directory::new();
-    let life = || directory.life(A).unwrap_or_default();
-    watch_until(&daemon, &directory, || life().health == Some(Health::Starting));
+    let metadata = MetadataStore::new();
+    let status = || metadata.status(A).unwrap_or_default();
+    watch_until(&daemon, &metadata, || status().health == Some(Health::Starting));
     let at = time_of(1_795_365_362_239_103_573).unwrap();
-    assert_eq!(life().state, Some(State::Paused));
-    assert_eq!(life().last_exit, Some(Exit { at, code: Some(137) }));
-    assert_eq!((life().restarts, life().oom_at), (Some(1), Some(at)));
-    assert_eq!(life().created_at, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_365_361)));
+    assert_eq!(status().state, Some(ContainerState::Paused));
+    assert_eq!(status().last_exit, Some(Exit { at, code: Some(137) }));
+    assert_eq!((status().restarts, status().oom_at), (Some(1), Some(at)));
+    assert_eq!(status().created_at, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_365_361)));
     assert_eq!(daemon.requests(&format!("/containers/{A}")), 1);
 }
 
@@ -552,11 +552,11 @@ fn a_response_from_before_an_event_does_not_revert_it() {
             json(stream, &format!(r#"{{"Id":"{A}","RestartCount":4,{state}}}"#));
         }
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || directory.life(A).is_some_and(|life| life.restarts == Some(4)));
-    let life = directory.life(A).unwrap();
-    assert_eq!((life.state, life.health), (Some(State::Exited), None));
-    assert_eq!(life.last_exit.unwrap().code, Some(3));
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || metadata.status(A).is_some_and(|status| status.restarts == Some(4)));
+    let status = metadata.status(A).unwrap();
+    assert_eq!((status.state, status.health), (Some(ContainerState::Exited), None));
+    assert_eq!(status.last_exit.unwrap().code, Some(3));
 }
 
 #[test]
@@ -575,12 +575,12 @@ fn invalid_values_in_events_and_responses_are_ignored() {
             json(stream, &format!(r#"{{"Id":"{A}","Created":"","RestartCount":-3,{state}}}"#));
         }
     });
-    let directory = Directory::new();
-    watch_until(&daemon, &directory, || directory.life(A).is_some_and(|life| life.health.is_some()));
-    let life = directory.life(A).unwrap();
-    assert_eq!((life.state, life.restarts), (Some(State::Exited), Some(0)));
-    assert_eq!(life.last_exit.unwrap().code, None);
-    assert_eq!(directory.life(B), None);
+    let metadata = MetadataStore::new();
+    watch_until(&daemon, &metadata, || metadata.status(A).is_some_and(|status| status.health.is_some()));
+    let status = metadata.status(A).unwrap();
+    assert_eq!((status.state, status.restarts), (Some(ContainerState::Exited), Some(0)));
+    assert_eq!(status.last_exit.unwrap().code, None);
+    assert_eq!(metadata.status(B), None);
 }
 
 #[test]
@@ -597,11 +597,11 @@ fn a_socket_cannot_change_a_container_that_another_socket_reports() {
         "/containers/json" => json(stream, NO_CONTAINERS),
         path => panic!("an unexpected request for {path}"),
     });
-    let directory = Directory::new();
-    let mut names = Names::new(Source::socket(Runtime::Docker, 1), "web", "web:1", [], &[]);
-    names.life.started(false);
-    directory.put(A, names.clone());
-    watch_until(&daemon, &directory, || directory.get(B).is_some());
-    assert_eq!(directory.get(A), Some(names));
-    assert!(directory.is_present(A));
+    let metadata = MetadataStore::new();
+    let mut names = Metadata::new(Source::socket(Runtime::Docker, 1), "web", "web:1", [], &[]);
+    names.status.started(false);
+    metadata.put(A, names.clone());
+    watch_until(&daemon, &metadata, || metadata.get(B).is_some());
+    assert_eq!(metadata.get(A), Some(names));
+    assert!(metadata.is_present(A));
 }

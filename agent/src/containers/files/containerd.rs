@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{FILE_BYTES, entries, read};
 use crate::{
-    containers::{directory::Names, source::Source},
+    containers::{metadata::Metadata, source::Source},
     snapshot::identity::Runtime,
 };
 
@@ -30,7 +30,7 @@ const KUBERNETES: [(&str, &str); 3] = [
     ("io.kubernetes.cri.container-name", "io.kubernetes.container.name"),
 ];
 
-pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
+pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Metadata> {
     let tasks = root.join(TASKS);
     let mut namespaces = entries(&tasks).take(NAMESPACES_MAX).filter(|namespace| namespace != DOCKERS);
     let spec: Spec = namespaces
@@ -43,5 +43,5 @@ pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
     let known = known.chain(sandbox.then_some(("io.kubernetes.container.name", "POD")));
     let name = get("nerdctl/name").unwrap_or(id);
     let image = get("io.kubernetes.cri.image-name").unwrap_or_default();
-    Some(Names::new(Source::files(Runtime::Containerd), name, image, labels.chain(known), filter))
+    Some(Metadata::new(Source::files(Runtime::Containerd), name, image, labels.chain(known), filter))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{FILE_BYTES, read};
 use crate::{
-    containers::{directory::Names, docker::timestamp, source::Source},
+    containers::{docker::timestamp, metadata::Metadata, source::Source},
     snapshot::identity::Runtime,
 };
 
@@ -31,13 +31,13 @@ struct State {
     started_at: Option<String>,
 }
 
-pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
+pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Metadata> {
     let written: Written = read(&root.join("containers").join(id).join("config.v2.json"), FILE_BYTES)?;
     let config = written.config.unwrap_or(Config { image: None, labels: None });
     let (image, labels) = (config.image.unwrap_or_default(), config.labels.unwrap_or_default());
     let labels = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let source = Source::files(Runtime::Docker);
-    let mut names = Names::new(source, &written.name.unwrap_or_default(), &image, labels, filter);
+    let mut names = Metadata::new(source, &written.name.unwrap_or_default(), &image, labels, filter);
     let started_at = written.state.and_then(|state| state.started_at);
     names.started_at = started_at.and_then(|text| timestamp::parse(&text));
     Some(names)

@@ -1,11 +1,11 @@
-//! Names from the file names of Kubernetes' logs: `containers/<pod>_<namespace>_<container>-<id>.log`, else
+//! Metadata from the file names of Kubernetes' logs: `containers/<pod>_<namespace>_<container>-<id>.log`, else
 //! `pods/<namespace>_<pod>_<uid>`, found by the pod's UID in the cgroup path. The log files are not opened.
 
 use std::path::Path;
 
 use super::entries;
 use crate::containers::{
-    directory::{Names, Unnamed},
+    metadata::{Metadata, Unresolved},
     source::Source,
 };
 
@@ -19,13 +19,13 @@ const DIGITS_MIN: usize = 12;
 /// The number of digits in a pod's UID, without dashes.
 const UID_DIGITS: usize = 32;
 
-pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option<Names> {
+pub(super) fn names(root: &Path, unresolved: &Unresolved, filter: &[String]) -> Option<Metadata> {
     let by_id = entries(&root.join(CONTAINERS)).find_map(|name| {
-        let [pod, namespace, container] = three(without_id(&name, &unnamed.id)?)?;
+        let [pod, namespace, container] = three(without_id(&name, &unresolved.id)?)?;
         Some((namespace, pod, Some(container)))
     });
     let (namespace, pod, container) = by_id.or_else(|| {
-        let uid = pod_uid(&unnamed.cgroup_path)?;
+        let uid = pod_uid(&unresolved.cgroup_path)?;
         entries(&root.join(PODS)).find_map(|name| {
             let [namespace, pod, theirs] = three(&name)?;
             (digits(&theirs) == uid).then_some((namespace, pod, None))
@@ -37,7 +37,7 @@ pub(super) fn names(root: &Path, unnamed: &Unnamed, filter: &[String]) -> Option
         ("io.kubernetes.container.name", container.as_ref()),
     ];
     let labels = labels.into_iter().filter_map(|(key, value)| Some((key, value?.as_str())));
-    Some(Names::new(Source::files(unnamed.runtime), "", "", labels, filter))
+    Some(Metadata::new(Source::files(unresolved.runtime), "", "", labels, filter))
 }
 
 /// The name of a link without the container ID, complete or truncated, and the dash before it.

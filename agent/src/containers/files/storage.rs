@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{FILE_BYTES, entries, read};
 use crate::{
-    containers::{directory::Names, source::Source},
+    containers::{metadata::Metadata, source::Source},
     snapshot::identity::Runtime,
 };
 
@@ -24,7 +24,7 @@ struct Stored {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Metadata {
+struct StoredMetadata {
     image_name: Option<String>,
 }
 
@@ -33,7 +33,7 @@ struct Spec {
     annotations: Option<HashMap<String, String>>,
 }
 
-pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
+pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Metadata> {
     // Usually `overlay-containers`.
     let mut drivers = entries(root).filter(|name| name.ends_with("-containers"));
     let (containers, stored) = drivers.find_map(|name| {
@@ -46,11 +46,11 @@ pub(super) fn names(root: &Path, id: &str, filter: &[String]) -> Option<Names> {
     let annotations = spec.annotations.unwrap_or_default();
     let get = |key: &str| annotations.get(key).map(String::as_str);
     let cri_o = get("io.container.manager") == Some("cri-o");
-    let metadata: Metadata =
+    let metadata: StoredMetadata =
         stored.metadata.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let image = get("io.kubernetes.cri-o.ImageName").or(metadata.image_name.as_deref());
     let name = stored.names.unwrap_or_default().into_iter().next().unwrap_or_default();
     let labels = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let source = Source::files(if cri_o { Runtime::CriO } else { Runtime::Podman });
-    Some(Names::new(source, &name, image.unwrap_or_default(), labels, filter))
+    Some(Metadata::new(source, &name, image.unwrap_or_default(), labels, filter))
 }

@@ -33,13 +33,13 @@ impl Host {
         fs::write(path, text).unwrap();
     }
 
-    fn names_in(&self, id: &str, cgroup_path: &str) -> Option<Names> {
-        let unnamed =
-            Unnamed { id: id.into(), cgroup_path: cgroup_path.into(), runtime: Runtime::Containerd };
-        self.roots.look_up(&unnamed, &["kept".to_owned()])
+    fn names_in(&self, id: &str, cgroup_path: &str) -> Option<Metadata> {
+        let unresolved =
+            Unresolved { id: id.into(), cgroup_path: cgroup_path.into(), runtime: Runtime::Containerd };
+        self.roots.look_up(&unresolved, &["kept".to_owned()])
     }
 
-    fn names(&self, id: &str) -> Option<Names> {
+    fn names(&self, id: &str) -> Option<Metadata> {
         self.names_in(id, "/")
     }
 }
@@ -238,33 +238,33 @@ fn a_pipe_does_not_block_and_an_id_cannot_leave_its_directory() {
 fn a_container_that_no_runtime_reports_is_looked_up_even_if_its_file_appears_later() {
     let host = Host::new();
     host.write(&format!("docker/containers/{A}/config.v2.json"), r#"{"Name":"/now"}"#);
-    let directory = Directory::new();
+    let metadata = MetadataStore::new();
     // A container that Docker reports is not replaced.
-    directory.put("c", Names::new(Runtime::Docker, "told", "", [], &[]));
+    metadata.put("c", Metadata::new(Runtime::Docker, "reported", "", [], &[]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::spawn(watch(host.roots.clone(), Vec::new(), directory.clone()));
+        tokio::spawn(watch(host.roots.clone(), Vec::new(), metadata.clone()));
         for id in [A, B, "c"] {
-            directory.seen_unnamed(Unnamed {
+            metadata.report_unresolved(Unresolved {
                 id: id.into(),
                 cgroup_path: String::new(),
                 runtime: Runtime::Docker,
             });
         }
         let (begun, mut written) = (Instant::now(), false);
-        while directory.get(A).is_none() || directory.get(B).is_none() {
+        while metadata.get(A).is_none() || metadata.get(B).is_none() {
             // Written only once, because a reader during a rewrite would find an empty file.
-            if directory.get(A).is_some() && !std::mem::replace(&mut written, true) {
+            if metadata.get(A).is_some() && !std::mem::replace(&mut written, true) {
                 host.write(&format!("docker/containers/{B}/config.v2.json"), r#"{"Name":"/later"}"#);
             }
             assert!(begun.elapsed() < Duration::from_secs(10));
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    let name = |id| directory.get(id).unwrap().name;
-    assert_eq!((name(A), name(B), name("c")), ("now".into(), "later".into(), "told".into()));
+    let name = |id| metadata.get(id).unwrap().name;
+    assert_eq!((name(A), name(B), name("c")), ("now".into(), "later".into(), "reported".into()));
     // A runtime that responds later takes precedence.
-    directory.put(A, Names::new(Runtime::Docker, "better", "", [], &[]));
+    metadata.put(A, Metadata::new(Runtime::Docker, "better", "", [], &[]));
     assert_eq!(name(A), "better");
 }
 

@@ -23,42 +23,42 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::UnixListener, sync::mpsc};
 
 use crate::containers::{
-    directory::Directory,
-    watcher::{Follow, Pace, Watcher},
+    metadata::MetadataStore,
+    watcher::{RuntimeClient, RuntimeWatcher, Timeouts},
 };
 
 /// Short timeouts for fake runtimes, which respond at once or never.
-pub(crate) const HASTY: Pace = Pace {
+pub(crate) const HASTY: Timeouts = Timeouts {
     answer: Duration::from_millis(800),
-    silence: Duration::from_millis(200),
-    pause_min: Duration::from_millis(5),
-    pause_max: Duration::from_millis(40),
-    not_offered: Duration::from_millis(20),
+    idle: Duration::from_millis(200),
+    backoff_min: Duration::from_millis(5),
+    backoff_max: Duration::from_millis(40),
+    unsupported_retry: Duration::from_millis(20),
 };
 
 /// Runs a watcher until `done` or for ten seconds.
-pub(crate) fn watch_until<Language: 'static>(
-    watcher: Watcher<Language>,
-    directory: &Directory,
+pub(crate) fn watch_until<Api: 'static>(
+    watcher: RuntimeWatcher<Api>,
+    metadata: &MetadataStore,
     mut done: impl FnMut() -> bool,
 ) where
-    Watcher<Language>: Follow,
+    RuntimeWatcher<Api>: RuntimeClient,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::spawn(watcher.at(HASTY).watch());
         let begun = std::time::Instant::now();
         while !done() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", directory.runtimes());
+            assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", metadata.runtimes());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
 }
 
 /// Why the only runtime is not connected, once it has been queried.
-pub(crate) fn reason(directory: &Directory) -> Option<String> {
-    match directory.runtimes().pop() {
-        Some((_, Err(reason))) if directory.first_listing_done() => Some(reason),
+pub(crate) fn reason(metadata: &MetadataStore) -> Option<String> {
+    match metadata.runtimes().pop() {
+        Some((_, Err(reason))) if metadata.first_listing_done() => Some(reason),
         _ => None,
     }
 }

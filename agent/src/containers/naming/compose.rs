@@ -5,11 +5,11 @@
 //! container `<project>-<service>-<number>` (version 1 with `_`), with an ID as prefix while it replaces a container.
 
 use super::known;
-use crate::containers::directory::Names;
+use crate::containers::metadata::Metadata;
 
 /// `<service>-<number>`, or only the service if it has no number. `None` for a container that is not a service's own,
 /// and for one with a custom `container_name`.
-pub(super) fn service_name(names: &Names, runtime_name: Option<&str>) -> Option<String> {
+pub(super) fn service_name(names: &Metadata, runtime_name: Option<&str>) -> Option<String> {
     let service = known(&names.compose_service)?;
     if names.compose_one_off {
         return None;
@@ -49,11 +49,11 @@ mod tests {
 
     fn named(service: &str, project: Option<&str>, number: Option<&str>, name: &str) -> Option<String> {
         let own = |text: &str| Some(text.to_owned());
-        let names = Names {
+        let names = Metadata {
             compose_service: own(service),
             compose_project: project.and_then(own),
             compose_number: number.and_then(own),
-            ..Names::default()
+            ..Metadata::default()
         };
         service_name(&names, (!name.is_empty()).then_some(name))
     }
@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn a_one_off_has_no_service_name() {
-        let names = Names {
+        let names = Metadata {
             compose_service: Some("web".into()),
             compose_project: Some("shop".into()),
             compose_number: Some("1".into()),
             compose_one_off: true,
-            ..Names::default()
+            ..Metadata::default()
         };
         assert_eq!(service_name(&names, Some("shop-web-1")), None);
         assert_eq!(service_name(&names, None), None);

@@ -9,11 +9,11 @@ use super::*;
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
 const OTHER_ID: &str = "1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988";
 
-fn names(name: &str, image: &str) -> Names {
-    Names { name: name.into(), image: image.into(), ..Names::default() }
+fn names(name: &str, image: &str) -> Metadata {
+    Metadata { name: name.into(), image: image.into(), ..Metadata::default() }
 }
 
-fn candidate<'a>(id: &'a str, names: &'a Names) -> Candidate<'a> {
+fn candidate<'a>(id: &'a str, names: &'a Metadata) -> Candidate<'a> {
     Candidate { id, names: Some(names), competes: true, age_rank: 0, assigned: None }
 }
 
@@ -21,7 +21,7 @@ fn display_names(containers: &[Candidate<'_>], renames: &[Rename]) -> Vec<String
     assign(containers, renames).into_iter().map(|assigned| assigned.name).collect()
 }
 
-fn name_of(names: &Names) -> String {
+fn name_of(names: &Metadata) -> String {
     display_names(&[candidate(ID, names)], &[]).remove(0)
 }
 
@@ -31,16 +31,16 @@ fn rule(name: &str, to: &str) -> Rename {
 
 #[test]
 fn the_first_available_source_gives_the_name() {
-    let everything = Names {
+    let everything = Metadata {
         kubernetes_container: Some("app".into()),
         compose_service: Some("web".into()),
         compose_number: Some("2".into()),
         ..names("shop-web-2", "registry:5000/shop/web:1.2")
     };
     assert_eq!(name_of(&everything), "app");
-    let compose = Names { kubernetes_container: None, ..everything };
+    let compose = Metadata { kubernetes_container: None, ..everything };
     assert_eq!(name_of(&compose), "web-2");
-    assert_eq!(name_of(&Names { compose_number: None, ..compose.clone() }), "web");
+    assert_eq!(name_of(&Metadata { compose_number: None, ..compose.clone() }), "web");
     assert_eq!(name_of(&names("facefusion", "other:1")), "facefusion");
     assert_eq!(name_of(&names("happy_morse", "facefusion:latest")), "facefusion");
     assert_eq!(name_of(&names("", "facefusion")), "facefusion");
@@ -86,9 +86,9 @@ fn a_rename_replaces_the_runtimes_name() {
         assert_eq!(display_names(&[candidate(ID, &names(name, ""))], &rules), [expected], "{name}");
     }
     // The user's rules take precedence over compose and Kubernetes.
-    let compose = Names { compose_service: Some("web".into()), ..names("swap-7", "") };
+    let compose = Metadata { compose_service: Some("web".into()), ..names("swap-7", "") };
     assert_eq!(display_names(&[candidate(ID, &compose)], &rules), ["swapper-7"]);
-    let kubernetes = Names { kubernetes_container: Some("app".into()), ..names("swap-7", "") };
+    let kubernetes = Metadata { kubernetes_container: Some("app".into()), ..names("swap-7", "") };
     assert_eq!(assign(&[candidate(ID, &kubernetes)], &rules)[0].rule, Some(0));
 }
 
@@ -115,7 +115,7 @@ fn a_star_matches_any_text_and_the_first_match_is_inserted() {
 
 #[test]
 fn of_containers_with_the_same_choice_the_oldest_gets_the_name() {
-    let web = |name| Names {
+    let web = |name| Metadata {
         compose_service: Some("web".into()),
         compose_number: Some("1".into()),
         ..names(name, "")
@@ -148,7 +148,7 @@ fn a_container_keeps_its_name_when_another_starts_or_ends() {
 
 #[test]
 fn one_off_containers_and_images_with_composes_labels_get_no_service_name() {
-    let service = |name: &str, one_off| Names {
+    let service = |name: &str, one_off| Metadata {
         compose_project: Some("shop".into()),
         compose_service: Some("db".into()),
         compose_number: Some("1".into()),
@@ -195,7 +195,7 @@ fn an_id_is_reserved_for_its_container() {
 
 #[test]
 fn pods_do_not_collide_with_each_other() {
-    let pod = |pod: &str| Names {
+    let pod = |pod: &str| Metadata {
         namespace: Some("prod".into()),
         pod: Some(pod.into()),
         kubernetes_container: Some("app".into()),
@@ -219,7 +219,7 @@ proptest! {
         ),
     ) {
         let ids: Vec<String> = (0..rows.len()).map(|number| format!("{number:064x}")).collect();
-        let all: Vec<Names> = rows.iter().enumerate().map(|(number, row)| Names {
+        let all: Vec<Metadata> = rows.iter().enumerate().map(|(number, row)| Metadata {
             name: match number % 3 {
                 0 => row.0.clone(),
                 1 => format!("{}-{}", row.0, &ids[number - 1][..12]),
@@ -229,7 +229,7 @@ proptest! {
             pod: row.2.clone(),
             kubernetes_container: row.3.clone(),
             compose_service: row.4.clone(),
-            ..Names::default()
+            ..Metadata::default()
         }).collect();
         let mut candidates: Vec<_> = ids.iter().zip(&all).map(|(id, names)| candidate(id, names)).collect();
         let displayed = display_names(&candidates, &[]);

@@ -10,8 +10,8 @@ use super::Container;
 use crate::{
     containers::{
         Moment,
-        directory::{Names, Reported},
-        lifecycle::{self, Life, Tracked},
+        lifecycle::{self, ReportedStatus, Tracked},
+        metadata::{Metadata, RunReport},
         naming::Assigned,
     },
     snapshot::{ContainerRow, Totals, identity::Identity},
@@ -37,7 +37,7 @@ pub struct Entry {
     /// The display name; `None` before the first assignment.
     pub(super) assigned: Option<Assigned>,
     /// The number of earlier runs with the same ID.
-    pub(super) earlier_lives: u64,
+    pub(super) earlier_runs: u64,
     /// True if an earlier run had the same cgroup path.
     pub path_is_proven: bool,
     /// The counters of earlier runs; `None` for the first run.
@@ -49,9 +49,9 @@ pub struct Entry {
     /// The last OOM kill that the current status accounts for.
     pub(super) oom_seen: Option<SystemTime>,
     /// True if the metadata store was asked to look up this container.
-    pub(super) reported: bool,
+    pub(super) lookup_requested: bool,
     /// Whether the container runs, according to its runtime.
-    pub(super) report: Reported,
+    pub(super) report: RunReport,
     /// True if the container competed for its name when names were last assigned.
     pub(super) competed: bool,
     /// True if the container ran when its status was last updated.
@@ -66,19 +66,19 @@ pub struct Entry {
 
 impl Entry {
     /// Updates the status from what the runtime reports.
-    pub(super) fn fare(&mut self, reported: Option<&Life>, now: Moment) {
+    pub(super) fn update_status(&mut self, reported: Option<&ReportedStatus>, now: Moment) {
         let tracked = Tracked {
             ended_at: self.row.ended_at,
             running: self.row.running,
             made_at: self.made_at,
-            earlier_lives: self.earlier_lives,
-            before: &self.row.life,
+            earlier_runs: self.earlier_runs,
+            before: &self.row.status,
             oom: self.row.oom,
         };
-        self.row.life = lifecycle::lifecycle(reported, tracked);
+        self.row.status = lifecycle::lifecycle(reported, tracked);
         self.oom_seen = self.row.oom.last_at;
         self.ran = self.row.running;
-        let exit = self.row.life.last_exit.map(|exit| exit.at);
+        let exit = self.row.status.last_exit.map(|exit| exit.at);
         if exit != self.exit_placed.map(|(at, _)| at) {
             self.exit_placed = exit.map(|at| (at, now.place(at)));
         }
@@ -96,12 +96,12 @@ impl Entry {
         let is_new = !self.was_populated
             && now.monotonic.saturating_duration_since(self.first_seen) < WAIT_FOR_PROCESS;
         self.row.running = self.ended.is_none()
-            && (self.report == Reported::Running || is_new || self.populated != Some(false));
+            && (self.report == RunReport::Running || is_new || self.populated != Some(false));
     }
 
     /// True if the container competes for its name: it runs, and no runtime reports that it has exited.
     pub(super) fn competes(&self) -> bool {
-        self.row.is_running() && self.report != Reported::Ended
+        self.row.is_running() && self.report != RunReport::Ended
     }
 
     /// Grows with the time at which the cgroup was created, because the kernel numbers cgroups in that order.
@@ -109,7 +109,7 @@ impl Entry {
         if self.container.cgroup_id == 0 { u64::MAX } else { self.container.cgroup_id }
     }
 
-    pub(super) fn rename(&mut self, names: Option<Names>, assigned: Assigned) {
+    pub(super) fn rename(&mut self, names: Option<Metadata>, assigned: Assigned) {
         let old = &self.container.identity;
         let mut new = Identity { container: assigned.name.clone(), ..(**old).clone() };
         self.assigned = Some(assigned);

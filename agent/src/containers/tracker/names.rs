@@ -7,7 +7,7 @@ use super::Tracker;
 use crate::{
     containers::{
         Moment,
-        directory::{Names, Unnamed},
+        metadata::{Metadata, Unresolved},
         naming::{self, Candidate},
     },
     snapshot::identity::Identity,
@@ -18,18 +18,18 @@ impl Tracker {
     /// Cheap if nothing has changed.
     pub fn name(&mut self, now: Moment) {
         // Read before the data: a change in between then counts as new at the next tick.
-        let (generation, lives) = (self.directory.generation(), self.directory.lives_generation());
+        let (generation, statuses) = (self.metadata.generation(), self.metadata.statuses_generation());
         let names_changed = generation != self.names_seen || self.stale_names;
-        let lives_changed = names_changed || lives != self.lives_seen;
-        self.lives_seen = lives;
+        let statuses_changed = names_changed || statuses != self.statuses_seen;
+        self.statuses_seen = statuses;
         // A container that stops competing frees its name, so this comes first.
         for entry in self.entries.values_mut() {
-            if lives_changed {
-                entry.report = self.directory.reported(&entry.container.identity.id);
+            if statuses_changed {
+                entry.report = self.metadata.run_report(&entry.container.identity.id);
             }
             let ran = entry.row.running;
             entry.settle_running(now);
-            if lives_changed || entry.row.running != ran {
+            if statuses_changed || entry.row.running != ran {
                 self.stale_names |= entry.competes() != entry.competed;
             }
         }
@@ -38,8 +38,8 @@ impl Tracker {
         }
         for entry in self.entries.values_mut() {
             let ran_on = entry.ran == entry.row.running;
-            if lives_changed || !ran_on || entry.row.oom.last_at != entry.oom_seen {
-                entry.fare(self.directory.life(&entry.container.identity.id).as_ref(), now);
+            if statuses_changed || !ran_on || entry.row.oom.last_at != entry.oom_seen {
+                entry.update_status(self.metadata.status(&entry.container.identity.id).as_ref(), now);
             }
         }
     }
@@ -50,8 +50,8 @@ impl Tracker {
         // An ended container keeps the name of its series, regardless of new or removed containers.
         let mut open: Vec<_> =
             self.entries.values_mut().filter(|entry| entry.row.ended_at.is_none() || !entry.named).collect();
-        let known: Vec<Option<Names>> =
-            open.iter().map(|entry| self.directory.get(&entry.container.identity.id)).collect();
+        let known: Vec<Option<Metadata>> =
+            open.iter().map(|entry| self.metadata.get(&entry.container.identity.id)).collect();
         open.iter_mut().for_each(|entry| entry.competed = entry.competes());
         let candidates: Vec<_> = open
             .iter()
@@ -67,9 +67,9 @@ impl Tracker {
         let displayed = naming::assign(&candidates, &self.renames.rules);
         self.renames.note(displayed.iter());
         for ((entry, names), assigned) in open.iter_mut().zip(known).zip(displayed) {
-            if names.is_none() && !entry.reported {
-                entry.reported = true;
-                self.directory.seen_unnamed(Unnamed {
+            if names.is_none() && !entry.lookup_requested {
+                entry.lookup_requested = true;
+                self.metadata.report_unresolved(Unresolved {
                     id: entry.container.identity.id.clone(),
                     cgroup_path: entry.container.identity.cgroup_path.clone(),
                     runtime: entry.container.identity.runtime,

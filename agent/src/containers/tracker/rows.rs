@@ -75,7 +75,7 @@ impl Tracker {
     /// moment.
     #[must_use]
     pub fn rows(&mut self, now: Moment, number: u64) -> Vec<ContainerRow> {
-        let (may_be_named, keep_ended) = (self.directory.may_learn(), self.keep_ended);
+        let (may_be_named, keep_ended) = (self.metadata.may_learn(), self.keep_ended);
         let waits = |entry: &Entry| {
             may_be_named
                 && !entry.named
@@ -85,7 +85,7 @@ impl Tracker {
             entry.final_snapshot.get_or_insert(number);
         }
         let recent = |entry: &Entry| {
-            let placed = entry.exit_placed.filter(|_| entry.row.life.last_exit.is_some());
+            let placed = entry.exit_placed.filter(|_| entry.row.status.last_exit.is_some());
             placed.is_some_and(|(_, at)| now.monotonic.saturating_duration_since(at) < keep_ended)
         };
         let rows = self.entries.values().filter(|entry| !waits(entry)).map(|entry| {
@@ -94,9 +94,9 @@ impl Tracker {
             row.earlier.clone_from(&entry.earlier);
             row.ended_ago = entry.ended_for(now.monotonic);
             let before = || self.entries.get(&entry.predecessor?);
-            let exits = if row.life.last_exit.is_some() { Some(entry) } else { before() };
-            row.life.last_exit =
-                exits.filter(|entry| recent(entry)).and_then(|entry| entry.row.life.last_exit);
+            let exits = if row.status.last_exit.is_some() { Some(entry) } else { before() };
+            row.status.last_exit =
+                exits.filter(|entry| recent(entry)).and_then(|entry| entry.row.status.last_exit);
             row
         });
         rows.collect()

@@ -5,8 +5,8 @@ use std::{sync::OnceLock, time::Instant};
 use super::*;
 use crate::{
     analysis::earlier_runs,
-    containers::directory::Names,
-    snapshot::lifecycle::{ExitReason, State},
+    containers::metadata::Metadata,
+    snapshot::lifecycle::{ContainerState, ExitReason},
 };
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -33,13 +33,13 @@ fn published(tracker: &mut Tracker, now: Moment) -> Vec<ContainerRow> {
     rows
 }
 
-fn tracker() -> (Tracker, Directory) {
-    let directory = Directory::new();
-    (Tracker::new(directory.clone(), Vec::new(), Duration::from_secs(300), 4), directory)
+fn tracker() -> (Tracker, MetadataStore) {
+    let metadata = MetadataStore::new();
+    (Tracker::new(metadata.clone(), Vec::new(), Duration::from_secs(300), 4), metadata)
 }
 
-fn sighting(id: &str, cgroup_id: u64) -> Sighting<'_> {
-    Sighting {
+fn discovery(id: &str, cgroup_id: u64) -> Discovery<'_> {
+    Discovery {
         id,
         runtime: Runtime::Docker,
         cgroup_path: "/docker/x",
@@ -49,17 +49,17 @@ fn sighting(id: &str, cgroup_id: u64) -> Sighting<'_> {
     }
 }
 
-fn named(directory: &Directory, id: &str, name: &str) {
-    directory.put(
+fn named(metadata: &MetadataStore, id: &str, name: &str) {
+    metadata.put(
         id,
-        Names { runtime: Runtime::Docker, name: name.into(), image: "img".into(), ..Names::default() },
+        Metadata { runtime: Runtime::Docker, name: name.into(), image: "img".into(), ..Metadata::default() },
     );
 }
 
 #[test]
 fn a_container_without_any_runtime_is_shown_by_its_id_at_once() {
     let (mut tracker, _) = tracker();
-    tracker.add(&sighting(ID, 7), at(0));
+    tracker.add(&discovery(ID, 7), at(0));
     tracker.name(at(1_000));
     let rows = published(&mut tracker, at(0));
     assert_eq!(rows[0].identity.container, ID[..12]);
@@ -68,26 +68,26 @@ fn a_container_without_any_runtime_is_shown_by_its_id_at_once() {
 
 #[test]
 fn a_container_is_held_back_for_a_second_if_a_runtime_may_name_it() {
-    let (mut tracker, directory) = tracker();
-    directory.register(Runtime::Docker);
-    directory.set_connected(Runtime::Docker, Ok(()));
-    tracker.add(&sighting(ID, 7), at(0));
+    let (mut tracker, metadata) = tracker();
+    metadata.register(Runtime::Docker);
+    metadata.set_connected(Runtime::Docker, Ok(()));
+    tracker.add(&discovery(ID, 7), at(0));
     tracker.name(at(1_000));
     assert!(published(&mut tracker, at(0)).is_empty());
     assert_eq!(published(&mut tracker, at(1)).len(), 1);
-    named(&directory, ID, "web");
+    named(&metadata, ID, "web");
     tracker.name(at(1_000));
     assert_eq!(published(&mut tracker, at(0))[0].identity.container, "web");
 }
 
 #[test]
 fn a_successor_with_the_same_name_takes_over_the_series() {
-    let (mut tracker, directory) = tracker();
-    named(&directory, ID, "web");
-    let old = tracker.add(&sighting(ID, 7), at(0));
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, ID, "web");
+    let old = tracker.add(&discovery(ID, 7), at(0));
     tracker.end(old, at(5));
-    named(&directory, OTHER, "web");
-    tracker.add(&sighting(OTHER, 8), at(6));
+    named(&metadata, OTHER, "web");
+    tracker.add(&discovery(OTHER, 8), at(6));
     tracker.name(at(1_000));
     let rows = published(&mut tracker, at(9));
     assert_eq!(rows.len(), 2);
@@ -99,13 +99,16 @@ fn a_successor_with_the_same_name_takes_over_the_series() {
 
 #[test]
 fn an_ended_container_keeps_its_name() {
-    let (mut tracker, directory) = tracker();
-    let compose =
-        |name: &str| Names { compose_service: Some("web".into()), name: name.into(), ..Names::default() };
-    directory.put(ID, compose("a_web_1"));
-    directory.put(OTHER, compose("b_web_1"));
-    let first = tracker.add(&sighting(ID, 7), at(0));
-    tracker.add(&sighting(OTHER, 8), at(0));
+    let (mut tracker, metadata) = tracker();
+    let compose = |name: &str| Metadata {
+        compose_service: Some("web".into()),
+        name: name.into(),
+        ..Metadata::default()
+    };
+    metadata.put(ID, compose("a_web_1"));
+    metadata.put(OTHER, compose("b_web_1"));
+    let first = tracker.add(&discovery(ID, 7), at(0));
+    tracker.add(&discovery(OTHER, 8), at(0));
     tracker.name(at(1_000));
     let shown = |tracker: &mut Tracker| {
         published(tracker, at(9)).iter().map(|r| r.identity.container.clone()).collect()
@@ -121,10 +124,10 @@ fn an_ended_container_keeps_its_name() {
 #[test]
 fn a_restarted_container_replaces_the_row_of_its_earlier_run() {
     let (mut tracker, _) = tracker();
-    let first = tracker.add(&sighting(ID, 7), at(0));
+    let first = tracker.add(&discovery(ID, 7), at(0));
     tracker.end(first, at(5));
     assert_eq!(tracker.key_of_cgroup(7), None);
-    let second = tracker.add(&sighting(ID, 8), at(6));
+    let second = tracker.add(&discovery(ID, 8), at(6));
     assert_ne!(first, second);
     tracker.name(at(1_000));
     assert_eq!(published(&mut tracker, at(9)).len(), 1);
@@ -133,55 +136,55 @@ fn a_restarted_container_replaces_the_row_of_its_earlier_run() {
 #[test]
 fn a_restarted_container_continues_counting_its_kills_and_its_restarts() {
     let (mut tracker, _) = tracker();
-    for life in 0..3 {
-        let key = tracker.add(&sighting(ID, 7 + life), at(10 * life));
-        tracker.get_mut(key).unwrap().row.oom.this_life = Some(2);
+    for status in 0..3 {
+        let key = tracker.add(&discovery(ID, 7 + status), at(10 * status));
+        tracker.get_mut(key).unwrap().row.oom.this_run = Some(2);
         tracker.name(at(1_000));
-        let rows = published(&mut tracker, at(10 * life));
+        let rows = published(&mut tracker, at(10 * status));
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].oom.total(), rows[0].life.restarts), (Some(2 * life + 2), Some(life)));
-        tracker.end(key, at(10 * life + 5));
+        assert_eq!((rows[0].oom.total(), rows[0].status.restarts), (Some(2 * status + 2), Some(status)));
+        tracker.end(key, at(10 * status + 5));
         tracker.name(at(1_000));
     }
 }
 
 #[test]
 fn the_last_exit_is_shown_for_five_minutes_and_during_the_next_run() {
-    let (mut tracker, directory) = tracker();
-    named(&directory, ID, "web");
-    let key = tracker.add(&sighting(ID, 7), at(0));
-    directory.update_life(ID, |life| life.started(false));
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, ID, "web");
+    let key = tracker.add(&discovery(ID, 7), at(0));
+    metadata.update_status(ID, |status| status.started(false));
     tracker.end(key, at(5));
     tracker.name(at(1_000));
     assert_eq!(
-        published(&mut tracker, at(5))[0].life.last_exit.unwrap().code,
+        published(&mut tracker, at(5))[0].status.last_exit.unwrap().code,
         None,
         "docker has not reported the exit yet"
     );
-    directory.update_life(ID, |life| life.died(Some(3), at(5).wall));
+    metadata.update_status(ID, |status| status.died(Some(3), at(5).wall));
     tracker.name(at(1_000));
-    let code = |tracker: &mut Tracker, now| published(tracker, now)[0].life.last_exit.map(|exit| exit.code);
+    let code = |tracker: &mut Tracker, now| published(tracker, now)[0].status.last_exit.map(|exit| exit.code);
     assert_eq!(code(&mut tracker, at(5)), Some(Some(3)));
-    tracker.add(&sighting(ID, 8), at(6));
-    directory.update_life(ID, |life| life.started(true));
+    tracker.add(&discovery(ID, 8), at(6));
+    metadata.update_status(ID, |status| status.started(true));
     tracker.name(at(1_000));
-    assert_eq!(published(&mut tracker, at(6))[0].life.state, Some(State::Running));
+    assert_eq!(published(&mut tracker, at(6))[0].status.state, Some(ContainerState::Running));
     assert_eq!(code(&mut tracker, at(304)), Some(Some(3)));
     assert_eq!(code(&mut tracker, at(305)), None);
 }
 
 #[test]
 fn an_oom_kill_that_is_read_after_the_exit_report_becomes_its_reason() {
-    let (mut tracker, directory) = tracker();
-    named(&directory, ID, "web");
-    let key = tracker.add(&sighting(ID, 7), at(0));
-    directory.update_life(ID, |life| life.died(Some(137), at(5).wall));
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, ID, "web");
+    let key = tracker.add(&discovery(ID, 7), at(0));
+    metadata.update_status(ID, |status| status.died(Some(137), at(5).wall));
     tracker.name(at(1_000));
     let reason =
-        |tracker: &mut Tracker| published(tracker, at(6))[0].life.last_exit.and_then(|exit| exit.reason);
+        |tracker: &mut Tracker| published(tracker, at(6))[0].status.last_exit.and_then(|exit| exit.reason);
     assert_eq!(reason(&mut tracker), Some(ExitReason::Signal("SIGKILL")));
     tracker.get_mut(key).unwrap().row.oom =
-        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(6).wall) };
+        OomKills { this_run: Some(1), earlier_runs: 0, last_at: Some(at(6).wall) };
     tracker.name(at(1_000));
     assert_eq!(reason(&mut tracker), Some(ExitReason::OomKilled));
 }
@@ -189,7 +192,7 @@ fn an_oom_kill_that_is_read_after_the_exit_report_becomes_its_reason() {
 #[test]
 fn final_counters_stay_for_five_minutes_and_no_longer() {
     let (mut tracker, _) = tracker();
-    let key = tracker.add(&sighting(ID, 7), at(0));
+    let key = tracker.add(&discovery(ID, 7), at(0));
     tracker.end(key, at(10));
     tracker.expire(at(309), 0);
     assert_eq!(published(&mut tracker, at(309)).len(), 1);
@@ -203,7 +206,7 @@ fn a_burst_of_short_lived_containers_is_bounded_and_counted() {
     let (mut tracker, _) = tracker();
     for index in 0..10 {
         let id = format!("{index:064x}");
-        let key = tracker.add(&sighting(&id, 100 + index), at(0));
+        let key = tracker.add(&discovery(&id, 100 + index), at(0));
         tracker.end(key, at(1));
     }
     tracker.expire(at(2), 1);
@@ -213,79 +216,79 @@ fn a_burst_of_short_lived_containers_is_bounded_and_counted() {
 
 #[test]
 fn a_container_that_no_runtime_reports_is_queued_once_for_a_lookup() {
-    let (mut tracker, directory) = tracker();
-    named(&directory, OTHER, "known");
-    tracker.add(&sighting(OTHER, 6), at(0));
-    tracker.add(&sighting(ID, 7), at(0));
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, OTHER, "known");
+    tracker.add(&discovery(OTHER, 6), at(0));
+    tracker.add(&discovery(ID, 7), at(0));
     for name in ["a", "b", "c"] {
-        named(&directory, "unrelated", name);
+        named(&metadata, "unrelated", name);
         tracker.name(at(1_000));
     }
-    assert_eq!(directory.sightings().borrow().all, 1);
-    let unnamed = directory.take_unnamed();
-    assert_eq!((unnamed[0].id.as_str(), unnamed[0].cgroup_path.as_str()), (ID, "/docker/x"));
+    assert_eq!(metadata.discoveries().borrow().all, 1);
+    let unresolved = metadata.take_unresolved();
+    assert_eq!((unresolved[0].id.as_str(), unresolved[0].cgroup_path.as_str()), (ID, "/docker/x"));
 }
 
 #[test]
 fn the_replacement_of_a_kubernetes_container_continues_its_series() {
-    let (mut tracker, directory) = tracker();
+    let (mut tracker, metadata) = tracker();
     let attempt = |id: &str, attempt: u64| {
         let text = |text: &str| Some(text.to_owned());
-        let names = Names {
+        let names = Metadata {
             name: format!("k8s_app_web-0_prod_uid_{attempt}"),
             namespace: text("prod"),
             pod: text("web-0"),
             kubernetes_container: text("app"),
-            ..Names::default()
+            ..Metadata::default()
         };
-        directory.put(id, names);
-        directory.update_life(id, |life| {
-            life.restarts = Some(attempt);
-            life.change(State::Running);
+        metadata.put(id, names);
+        metadata.update_status(id, |status| {
+            status.restarts = Some(attempt);
+            status.change(ContainerState::Running);
         });
     };
     attempt(ID, 6);
-    let first = tracker.add(&sighting(ID, 7), at(0));
+    let first = tracker.add(&discovery(ID, 7), at(0));
     tracker.name(at(1_000));
-    directory.update_life(ID, |life| life.died(Some(137), at(5).wall));
+    metadata.update_status(ID, |status| status.died(Some(137), at(5).wall));
     tracker.get_mut(first).unwrap().row.oom =
-        OomKills { this_life: Some(1), earlier_lives: 0, last_at: Some(at(5).wall) };
+        OomKills { this_run: Some(1), earlier_runs: 0, last_at: Some(at(5).wall) };
     tracker.end(first, at(5));
     attempt(OTHER, 7);
-    tracker.add(&sighting(OTHER, 8), at(9));
+    tracker.add(&discovery(OTHER, 8), at(9));
     tracker.name(at(1_000));
     let mut owner = |now| published(&mut tracker, now).into_iter().find(|row| row.owns_name).unwrap();
     let row = owner(at(10));
     assert_eq!((row.identity.id.as_str(), row.identity.container.as_str()), (OTHER, "app"));
-    assert_eq!((row.life.state, row.life.restarts), (Some(State::Running), Some(7)));
-    let exit = row.life.last_exit.unwrap();
+    assert_eq!((row.status.state, row.status.restarts), (Some(ContainerState::Running), Some(7)));
+    let exit = row.status.last_exit.unwrap();
     assert_eq!((exit.code, exit.reason), (Some(137), Some(ExitReason::OomKilled)));
-    assert_eq!(owner(at(305)).life.last_exit, None, "expired like any other exit");
+    assert_eq!(owner(at(305)).status.last_exit, None, "expired like any other exit");
 }
 
 #[test]
 fn a_container_that_only_has_the_same_name_continues_nothing() {
-    let (mut tracker, directory) = tracker();
-    named(&directory, ID, "web");
-    let old = tracker.add(&sighting(ID, 7), at(0));
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, ID, "web");
+    let old = tracker.add(&discovery(ID, 7), at(0));
     tracker.end(old, at(5));
-    named(&directory, OTHER, "web");
-    tracker.add(&sighting(OTHER, 8), at(6));
+    named(&metadata, OTHER, "web");
+    tracker.add(&discovery(OTHER, 8), at(6));
     tracker.name(at(1_000));
     let row = published(&mut tracker, at(9)).into_iter().find(|row| row.owns_name).unwrap();
-    assert_eq!((row.identity.id.as_str(), row.life.last_exit), (OTHER, None));
+    assert_eq!((row.identity.id.as_str(), row.status.last_exit), (OTHER, None));
 }
 
 #[test]
 fn a_step_of_the_wall_clock_changes_no_duration() {
     for step in [-3600, 3600] {
-        let (mut tracker, directory) = tracker();
-        directory.register(Runtime::Docker);
-        directory.set_connected(Runtime::Docker, Ok(()));
-        named(&directory, OTHER, "web");
-        let ended = tracker.add(&sighting(OTHER, 8), at(0));
-        tracker.add(&sighting(ID, 7), at(0));
-        directory.update_life(OTHER, |life| life.died(Some(3), at(5).wall));
+        let (mut tracker, metadata) = tracker();
+        metadata.register(Runtime::Docker);
+        metadata.set_connected(Runtime::Docker, Ok(()));
+        named(&metadata, OTHER, "web");
+        let ended = tracker.add(&discovery(OTHER, 8), at(0));
+        tracker.add(&discovery(ID, 7), at(0));
+        metadata.update_status(OTHER, |status| status.died(Some(3), at(5).wall));
         tracker.end(ended, at(5));
         tracker.name(at(5));
         for (seconds, rows) in [(6, 2), (304, 2), (305, 1)] {
@@ -294,13 +297,13 @@ fn a_step_of_the_wall_clock_changes_no_duration() {
             tracker.name(now);
             let published = tracker.rows(now, 1);
             assert_eq!(published.len(), rows, "{seconds} s after the start, clock set by {step}");
-            let exit = published.iter().find(|row| row.identity.id == OTHER).map(|row| row.life.last_exit);
+            let exit = published.iter().find(|row| row.identity.id == OTHER).map(|row| row.status.last_exit);
             assert_eq!(exit.map(|exit| exit.is_some()), (rows == 2).then_some(true));
         }
         let mut fresh = self::tracker();
         fresh.1.register(Runtime::Docker);
         fresh.1.set_connected(Runtime::Docker, Ok(()));
-        fresh.0.add(&sighting(ID, 7), at(0));
+        fresh.0.add(&discovery(ID, 7), at(0));
         let rows = |tracker: &mut Tracker, seconds| tracker.rows(set_by(step, at(seconds)), 1).len();
         assert_eq!((rows(&mut fresh.0, 0), rows(&mut fresh.0, 1)), (0, 1), "held back for a second");
     }
@@ -310,7 +313,7 @@ fn a_step_of_the_wall_clock_changes_no_duration() {
 fn a_step_of_the_wall_clock_changes_neither_the_time_since_the_exit_nor_the_wait_for_a_process() {
     for step in [-3600, 3600] {
         let (mut tracker, _) = tracker();
-        let key = tracker.add(&sighting(ID, 7), at(0));
+        let key = tracker.add(&discovery(ID, 7), at(0));
         tracker.get_mut(key).unwrap().look(Some(false));
         let running = [4, 5].map(|seconds| {
             tracker.name(set_by(step, at(seconds)));
@@ -325,10 +328,10 @@ fn a_step_of_the_wall_clock_changes_neither_the_time_since_the_exit_nor_the_wait
 
 #[test]
 fn a_restarted_container_continues_its_counters() {
-    let (mut tracker, directory) = tracker();
-    named(&directory, ID, "loop");
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, ID, "loop");
     for run in 0..11 {
-        let key = tracker.add(&sighting(ID, 7 + run), at(10 * run));
+        let key = tracker.add(&discovery(ID, 7 + run), at(10 * run));
         let row = &mut tracker.get_mut(key).unwrap().row;
         row.cgroup.cpu.usage_ns = Some(190);
         row.cgroup.memory.usage_bytes = Some(run);
@@ -349,7 +352,7 @@ fn runs_that_end_before_their_files_are_read_count_the_on_cpu_time_of_the_kernel
     let waits = Histogram::default();
     let usage = SchedulerCounters { oncpu_ns: 100, voluntary_switches: 0, involuntary_switches: 0, waits };
     for run in 0..2 {
-        let key = tracker.add(&sighting(ID, 7 + run), at(run));
+        let key = tracker.add(&discovery(ID, 7 + run), at(run));
         tracker.get_mut(key).unwrap().row.scheduler = Some(Box::new(usage));
         tracker.end(key, at(run));
     }
@@ -359,7 +362,7 @@ fn runs_that_end_before_their_files_are_read_count_the_on_cpu_time_of_the_kernel
 
 #[test]
 fn kubernetes_replacements_continue_the_counters_even_of_runs_between_two_ticks() {
-    let (mut tracker, directory) = tracker();
+    let (mut tracker, metadata) = tracker();
     let text = |text: &str| Some(text.to_owned());
     let oncpu = |oncpu_ns| {
         let waits = crate::snapshot::scheduler::Histogram::default();
@@ -372,14 +375,14 @@ fn kubernetes_replacements_continue_the_counters_even_of_runs_between_two_ticks(
     };
     for attempt in 0..3_u64 {
         let id = format!("{attempt:064x}");
-        let names = Names {
+        let names = Metadata {
             namespace: text("prod"),
             pod: text("web-0"),
             kubernetes_container: text("app"),
-            ..Names::default()
+            ..Metadata::default()
         };
-        directory.put(&id, names);
-        let key = tracker.add(&sighting(&id, 7 + attempt), at(attempt));
+        metadata.put(&id, names);
+        let key = tracker.add(&discovery(&id, 7 + attempt), at(attempt));
         let row = &mut tracker.get_mut(key).unwrap().row;
         row.scheduler = oncpu(100);
         row.cgroup.cpu.usage_ns = Some(100);
@@ -403,32 +406,32 @@ fn kubernetes_replacements_continue_the_counters_even_of_runs_between_two_ticks(
 
 #[test]
 fn a_leftover_cgroup_neither_runs_nor_has_the_name_of_its_replacement() {
-    let (mut tracker, directory) = tracker();
-    let web = |name: &str| Names {
+    let (mut tracker, metadata) = tracker();
+    let web = |name: &str| Metadata {
         compose_project: Some("shop".into()),
         compose_service: Some("web".into()),
         compose_number: Some("1".into()),
         name: name.into(),
-        ..Names::default()
+        ..Metadata::default()
     };
     for populated in [false, true] {
         let (id, other) = if populated { ("a", "b") } else { ("c", "d") };
-        directory.put(id, web("shop-web-1"));
-        let old = tracker.add(&sighting(id, 7), at(0));
+        metadata.put(id, web("shop-web-1"));
+        let old = tracker.add(&discovery(id, 7), at(0));
         tracker.get_mut(old).unwrap().look(Some(true));
-        directory.update_life(id, |life| life.started(false));
+        metadata.update_status(id, |status| status.started(false));
         tracker.name(at(1));
         tracker.get_mut(old).unwrap().look(Some(populated));
-        directory.update_life(id, |life| life.died(Some(137), at(5).wall));
-        directory.remove(id);
-        directory.put(other, web("shop-web-1"));
-        directory.update_life(other, |life| life.started(false));
-        let new = tracker.add(&sighting(other, 8), at(6));
+        metadata.update_status(id, |status| status.died(Some(137), at(5).wall));
+        metadata.remove(id);
+        metadata.put(other, web("shop-web-1"));
+        metadata.update_status(other, |status| status.started(false));
+        let new = tracker.add(&discovery(other, 8), at(6));
         tracker.name(at(6));
         let rows = published(&mut tracker, at(9));
         let row = |id: &str| rows.iter().find(|row| row.identity.id == id).unwrap();
         assert_eq!((row(id).is_running(), row(other).is_running()), (populated, true));
-        assert_eq!(row(id).life.state, Some(State::Exited));
+        assert_eq!(row(id).status.state, Some(ContainerState::Exited));
         assert_eq!(row(other).identity.container, "web-1");
         assert!(row(other).owns_name && !row(id).owns_name);
         tracker.end(old, at(10));
@@ -448,19 +451,19 @@ fn a_container_runs_if_it_has_processes_or_its_runtime_reports_that_it_runs() {
         (Known(false), None, 1, false, true),
         (Known(false), None, 1, true, false),
         (Unknown, None, 60, false, true),
-        (Known(false), Some(State::Running), 60, true, true),
-        (Known(false), Some(State::Paused), 60, true, true),
-        (Known(false), Some(State::Exited), 60, true, false),
-        (Known(true), Some(State::Exited), 60, true, true),
-        (Known(false), Some(State::Created), 60, false, false),
+        (Known(false), Some(ContainerState::Running), 60, true, true),
+        (Known(false), Some(ContainerState::Paused), 60, true, true),
+        (Known(false), Some(ContainerState::Exited), 60, true, false),
+        (Known(true), Some(ContainerState::Exited), 60, true, true),
+        (Known(false), Some(ContainerState::Created), 60, false, false),
     ];
     for (populated, state, seconds, was_populated, runs) in cases {
-        let (mut tracker, directory) = tracker();
-        named(&directory, ID, "web");
+        let (mut tracker, metadata) = tracker();
+        named(&metadata, ID, "web");
         if let Some(state) = state {
-            directory.update_life(ID, |life| life.change(state));
+            metadata.update_status(ID, |status| status.change(state));
         }
-        let key = tracker.add(&sighting(ID, 7), at(0));
+        let key = tracker.add(&discovery(ID, 7), at(0));
         let entry = tracker.get_mut(key).unwrap();
         entry.look(was_populated.then_some(true));
         entry.look(populated);
@@ -473,15 +476,15 @@ fn a_container_runs_if_it_has_processes_or_its_runtime_reports_that_it_runs() {
 
 #[test]
 fn final_counters_stay_until_they_are_scraped_even_if_they_need_not_be_kept() {
-    let mut tracker = Tracker::new(Directory::new(), Vec::new(), Duration::ZERO, 4);
-    let key = tracker.add(&sighting(ID, 7), at(0));
+    let mut tracker = Tracker::new(MetadataStore::new(), Vec::new(), Duration::ZERO, 4);
+    let key = tracker.add(&discovery(ID, 7), at(0));
     tracker.end(key, at(1));
     assert_eq!(tracker.rows(at(1), 5)[0].ended_ago, Some(Duration::ZERO));
     tracker.expire(at(30), 4);
     assert_eq!(tracker.rows(at(30), 6).len(), 1, "the scraper has only been given an older snapshot");
     tracker.expire(at(30), 5);
     assert!(tracker.rows(at(30), 7).is_empty());
-    let key = tracker.add(&sighting(ID, 7), at(40));
+    let key = tracker.add(&discovery(ID, 7), at(40));
     tracker.end(key, at(40));
     tracker.expire(at(101), 0);
     assert!(tracker.rows(at(101), 8).is_empty(), "there is no scraper");
@@ -491,7 +494,7 @@ fn final_counters_stay_until_they_are_scraped_even_if_they_need_not_be_kept() {
 fn if_there_are_too_many_the_scraped_ones_are_dropped_first_and_not_counted_as_lost() {
     let (mut tracker, _) = tracker();
     let end = |tracker: &mut Tracker, index: u64| {
-        let key = tracker.add(&sighting(&format!("{index:064x}"), 100 + index), at(0));
+        let key = tracker.add(&discovery(&format!("{index:064x}"), 100 + index), at(0));
         tracker.end(key, at(1));
     };
     (0..2).for_each(|index| end(&mut tracker, index));

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
     exposition::family::Family,
-    snapshot::lifecycle::{Health, State},
+    snapshot::lifecycle::{ContainerState, Health},
 };
 
 /// The families, in the order of the output.
@@ -26,7 +26,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .help("Unix time at which the container was created, in whole seconds.")
         .source("runtime; otherwise the creation time of the cgroup")
         .outlives_container()
-        .cadvisor(|row, emit| emit.count(row.life.created_at.map(unix_seconds))),
+        .cadvisor(|row, emit| emit.count(row.status.created_at.map(unix_seconds))),
     Family::gauge("container_health_state")
         .help(
             "Result of the health check: 1 for healthy, 0 for starting or unhealthy, -1 if the container \
@@ -35,7 +35,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .source("Docker and Podman events, and one query after each start")
         .outlives_container()
         .cadvisor(|row, emit| {
-            emit.real(row.life.health.map(|health| match health {
+            emit.real(row.status.health.map(|health| match health {
                 Health::Healthy => 1.0,
                 Health::Starting | Health::Unhealthy => 0.0,
                 Health::Unchecked => -1.0,
@@ -50,7 +50,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .labels(&["status"])
         .outlives_container()
         .container(|row, emit| {
-            if let Some(health) = row.life.health.filter(|health| *health != Health::Unchecked) {
+            if let Some(health) = row.status.health.filter(|health| *health != Health::Unchecked) {
                 for status in Health::CHECKED {
                     emit.with(&[status.as_str()]).count(u64::from(status == health));
                 }
@@ -65,8 +65,9 @@ pub(super) const FAMILIES: &[Family] = &[
         .labels(&["state"])
         .outlives_container()
         .container(|row, emit| {
-            let Some(current) = row.life.state else { return };
-            let states: &[State] = if row.life.told { &State::ALL } else { &State::OF_CGROUP };
+            let Some(current) = row.status.state else { return };
+            let states: &[ContainerState] =
+                if row.status.reported { &ContainerState::ALL } else { &ContainerState::OF_CGROUP };
             for state in states {
                 emit.with(&[state.as_str()]).count(u64::from(*state == current));
             }
@@ -77,7 +78,7 @@ pub(super) const FAMILIES: &[Family] = &[
             "runtime: starts after an exit, or CRI's attempt; without a runtime, cgroups of the same \
              container since the agent started",
         )
-        .container(|row, emit| emit.count(row.life.restarts)),
+        .container(|row, emit| emit.count(row.status.restarts)),
     Family::gauge("glassbox_container_last_exit_code")
         .help(
             "Exit code of the container's last run, or 128 plus the signal number if a signal ended it. \
@@ -87,7 +88,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .source("runtime")
         .outlives_container()
         .container(|row, emit| {
-            emit.count(row.life.last_exit.and_then(|exit| exit.code).map(u64::from));
+            emit.count(row.status.last_exit.and_then(|exit| exit.code).map(u64::from));
         }),
     Family::gauge("glassbox_container_last_exit_reason")
         .help(
@@ -98,7 +99,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .labels(&["reason"])
         .outlives_container()
         .container(|row, emit| {
-            if let Some(reason) = row.life.last_exit.and_then(|exit| exit.reason) {
+            if let Some(reason) = row.status.last_exit.and_then(|exit| exit.reason) {
                 emit.with(&[reason.as_str()]).count(1);
             }
         }),

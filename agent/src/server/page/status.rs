@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::snapshot::{
     ContainerRow,
-    lifecycle::{ExitReason, State},
+    lifecycle::{ContainerState, ExitReason},
     problem::Problem,
 };
 
@@ -23,14 +23,18 @@ pub(super) fn status(row: &ContainerRow) -> Status {
     }
     if row.is_running() {
         // A container with a live cgroup has been started, even if its runtime last reported `created`.
-        let state = row.life.state.filter(|state| *state != State::Created).unwrap_or(State::Running);
-        let class = if state == State::Running { "good" } else { "warn" };
+        let state = row
+            .status
+            .state
+            .filter(|state| *state != ContainerState::Created)
+            .unwrap_or(ContainerState::Running);
+        let class = if state == ContainerState::Running { "good" } else { "warn" };
         return Status { words: state.as_str().to_owned(), class };
     }
     let Some(ago) = row.ended_ago.map(Span) else {
         return Status { words: "ended, cgroup left behind".to_owned(), class: "dim" };
     };
-    let exit = row.life.last_exit;
+    let exit = row.status.last_exit;
     match (exit.and_then(|exit| exit.code), exit.and_then(|exit| exit.reason)) {
         (Some(0), _) | (None, Some(ExitReason::Completed)) => {
             Status { words: format!("completed {ago} ago"), class: "dim" }

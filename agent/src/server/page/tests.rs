@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::*;
-use crate::snapshot::{agent::AgentUsage, identity::Runtime, lifecycle::State};
+use crate::snapshot::{agent::AgentUsage, identity::Runtime, lifecycle::ContainerState};
 
 /// Minimum contrast of WCAG 2, level AA, for text of normal size.
 const CONTRAST_MIN: f64 = 4.5;
@@ -129,11 +129,11 @@ fn the_headline_states_that_there_are_no_problems() {
 #[test]
 fn a_paused_container_is_not_shown_as_running() {
     let mut paused = row("a", Vec::new());
-    paused.life.state = Some(State::Paused);
+    paused.status.state = Some(ContainerState::Paused);
     let text = page(vec![paused]);
     assert!(text.contains("<td class=\"s warn\">paused"), "{text}");
     let mut started = row("a", Vec::new());
-    started.life.state = Some(State::Created);
+    started.status.state = Some(ContainerState::Created);
     let text = page(vec![started]);
     assert!(text.contains("<td class=\"s good\">running"), "{text}");
 }

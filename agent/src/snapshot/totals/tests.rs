@@ -49,7 +49,7 @@ fn busy(by: u64) -> ContainerRow {
     }];
     row.scheduler = Some(scheduler(by));
     row.host_network = Some(HostNetworkCounters { receive_bytes: by, ..HostNetworkCounters::default() });
-    row.oom.this_life = Some(by);
+    row.oom.this_run = Some(by);
     let command = CommandUsage { device: "ctl", command: "rm_free".into(), durations: histogram(by) };
     let reason = Failure::Errno("EINVAL".into());
     let failure = FailureCount { device: "ctl", command: "rm_free".into(), reason, count: by };

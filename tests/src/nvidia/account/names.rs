@@ -1,9 +1,9 @@
-//! Names of calls, statuses and errors, as the agent's labels have them.
+//! Metadata of calls, statuses and errors, as the agent's labels have them.
 
 use glassbox_ebpf::nvidia_driver::commands::{CLASS_GROUPS, CONTROL_GROUPS, class_group, control_group};
 use serde_json::Value;
 
-/// Names of requests that are neither RM_CONTROL nor RM_ALLOC, as docs/metrics.md's reader would expect them.
+/// Metadata of requests that are neither RM_CONTROL nor RM_ALLOC, as docs/metrics.md's reader would expect them.
 const ESCAPES: &[(u64, &str)] = &[
     (0x27, "rm_alloc_memory"),
     (0x29, "rm_free"),

@@ -37,7 +37,7 @@ pub(super) const FILES: [&str; 4] = ["nvidiactl", "nvidia-uvm", "nvidia0", "nvid
 /// may be written at once.
 pub(super) const BUFFER_BYTES: usize = 64 << 10;
 const HEADER_BYTES: usize = 40;
-/// Names and attributes never change.
+/// Metadata and attributes never change.
 const VALID_S: u64 = 1 << 31;
 
 /// One request of the kernel.

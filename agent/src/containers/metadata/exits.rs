@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use super::Directory;
+use super::MetadataStore;
 
 /// Maximum queue length per receiver. A receiver that falls behind gets the number of lost exits.
 const WAITING_MAX: usize = 256;
 
 #[derive(Debug)]
-pub(super) struct Endings(broadcast::Sender<Arc<str>>);
+pub(super) struct Exits(broadcast::Sender<Arc<str>>);
 
-impl Default for Endings {
+impl Default for Exits {
     fn default() -> Self {
         Self(broadcast::Sender::new(WAITING_MAX))
     }
 }
 
-impl Endings {
-    pub(super) fn tell(&self, id: &str) {
+impl Exits {
+    pub(super) fn send(&self, id: &str) {
         if self.0.receiver_count() > 0 {
             // Fails if the last receiver was dropped meanwhile.
             let _ = self.0.send(Arc::from(id));
@@ -27,10 +27,10 @@ impl Endings {
     }
 }
 
-impl Directory {
+impl MetadataStore {
     /// The IDs of containers that end from now on, of those that a runtime reports.
     #[must_use]
-    pub fn endings(&self) -> broadcast::Receiver<Arc<str>> {
-        self.0.endings.0.subscribe()
+    pub fn exits(&self) -> broadcast::Receiver<Arc<str>> {
+        self.0.exits.0.subscribe()
     }
 }

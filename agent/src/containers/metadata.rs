@@ -1,15 +1,15 @@
 //! What the runtimes report about containers: a map from container ID to metadata. The tasks that watch the runtimes
 //! write it, the tick reads it. It does not decide which containers exist; only cgroups do.
 //!
-//! Bounded: at most [`ENTRIES_MAX`] entries of limited size. Entries of removed containers stay for [`LINGER`], so that
+//! Bounded: at most [`ENTRIES_MAX`] entries of limited size. Entries of removed containers stay for [`TOMBSTONE_TTL`], so that
 //! a container that exited before the next tick still gets its name.
 
 mod cgroups;
-mod endings;
 mod entries;
-mod names;
+mod exits;
+mod fields;
 mod source;
-mod unnamed;
+mod unresolved;
 
 use std::{
     collections::VecDeque,
@@ -23,26 +23,26 @@ use std::{
 use tokio::sync::watch;
 
 use self::{
-    endings::Endings,
     entries::{Entries, Entry},
-    names::{IMAGE_BYTES, NAME_BYTES, cut},
+    exits::Exits,
+    fields::{IMAGE_BYTES, NAME_BYTES, cut},
     source::Registered,
 };
 pub use self::{
-    names::Names,
-    unnamed::{Sightings, Unnamed},
+    fields::Metadata,
+    unresolved::{Discoveries, Unresolved},
 };
-use super::{layers::Layers, lifecycle::Life, source::Source};
-use crate::snapshot::lifecycle::State;
+use super::{layers::Layers, lifecycle::ReportedStatus, source::Source};
+use crate::snapshot::lifecycle::ContainerState;
 
 /// Maximum number of entries.
 pub const ENTRIES_MAX: usize = 8192;
 /// How long the entry of a removed container is kept.
-pub const LINGER: Duration = Duration::from_secs(600);
+pub const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
 
 /// Whether a container runs, according to its runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reported {
+pub enum RunReport {
     /// It runs or is paused.
     Running,
     /// It does not run and will be started.
@@ -55,24 +55,24 @@ pub enum Reported {
 
 /// The metadata store. Clones share their contents.
 #[derive(Clone, Debug, Default)]
-pub struct Directory(Arc<Inner>);
+pub struct MetadataStore(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     generation: AtomicU64,
-    lives_generation: AtomicU64,
+    statuses_generation: AtomicU64,
     cgroups_generation: AtomicU64,
     entries: Mutex<Entries>,
     runtimes: Mutex<Vec<Registered>>,
-    unnamed: Mutex<VecDeque<Unnamed>>,
-    sightings: watch::Sender<Sightings>,
-    endings: Endings,
+    unresolved: Mutex<VecDeque<Unresolved>>,
+    discoveries: watch::Sender<Discoveries>,
+    exits: Exits,
     /// True if runtimes have left files that may contain metadata.
     files: AtomicBool,
     layers: Layers,
 }
 
-impl Directory {
+impl MetadataStore {
     /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
@@ -80,7 +80,7 @@ impl Directory {
     }
 
     /// Adds a container, or replaces its metadata. Does nothing if a source with precedence reports the container.
-    pub fn put(&self, id: &str, names: Names) {
+    pub fn put(&self, id: &str, names: Metadata) {
         if id.len() > NAME_BYTES {
             return;
         }
@@ -93,11 +93,11 @@ impl Directory {
             entries.make_room();
         }
         entries.arrivals += 1;
-        let told = names.cgroup_path.is_some();
+        let reported = names.cgroup_path.is_some();
         let entry = Entry { names, removed_at: None, arrival: entries.arrivals };
         let before = entries.by_id.insert(id.to_owned(), entry);
         self.changed();
-        if told || before.is_some_and(|before| before.names.cgroup_path.is_some()) {
+        if reported || before.is_some_and(|before| before.names.cgroup_path.is_some()) {
             self.cgroups_changed();
         }
     }
@@ -128,29 +128,29 @@ impl Directory {
 
     /// The container's main process was started.
     pub fn set_started_at(&self, id: &str, started_at: SystemTime) {
-        let mut told = false;
+        let mut reported = false;
         self.update(id, |names| {
-            told = names.cgroup_path.is_some() && names.started_at != Some(started_at);
+            reported = names.cgroup_path.is_some() && names.started_at != Some(started_at);
             names.started_at = Some(started_at);
         });
-        if told {
+        if reported {
             // The cgroup exists from now on, maybe not for the first time.
             self.cgroups_changed();
         }
     }
 
     /// Changes the reported status of a container.
-    pub fn update_life(&self, id: &str, change: impl FnOnce(&mut Life)) {
+    pub fn update_status(&self, id: &str, change: impl FnOnce(&mut ReportedStatus)) {
         if let Some(entry) = self.entries().by_id.get_mut(id) {
-            let before = entry.names.life;
-            change(&mut entry.names.life);
-            if entry.names.life != before {
-                self.lives_changed();
+            let before = entry.names.status;
+            change(&mut entry.names.status);
+            if entry.names.status != before {
+                self.statuses_changed();
             }
         }
     }
 
-    fn update(&self, id: &str, change: impl FnOnce(&mut Names)) {
+    fn update(&self, id: &str, change: impl FnOnce(&mut Metadata)) {
         if let Some(entry) = self.entries().by_id.get_mut(id) {
             let before = entry.names.clone();
             change(&mut entry.names);
@@ -160,10 +160,10 @@ impl Directory {
         }
     }
 
-    /// The container was removed. Its entry stays for [`LINGER`].
+    /// The container was removed. Its entry stays for [`TOMBSTONE_TTL`].
     pub fn remove(&self, id: &str) {
         self.entries().remove(id, Instant::now());
-        self.lives_changed();
+        self.statuses_changed();
     }
 
     /// Removes the containers of `source` for which `keep` is false. Used after a complete listing.
@@ -177,7 +177,7 @@ impl Directory {
         }
         drop(entries);
         if !stale.is_empty() {
-            self.lives_changed();
+            self.statuses_changed();
         }
     }
 
@@ -191,7 +191,7 @@ impl Directory {
 
     /// The metadata of a container.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<Names> {
+    pub fn get(&self, id: &str) -> Option<Metadata> {
         let mut entries = self.entries();
         entries.expire(Instant::now());
         entries.by_id.get(id).map(|entry| entry.names.clone())
@@ -199,30 +199,30 @@ impl Directory {
 
     /// The reported status of a container.
     #[must_use]
-    pub fn life(&self, id: &str) -> Option<Life> {
-        self.entries().by_id.get(id).map(|entry| entry.names.life)
+    pub fn status(&self, id: &str) -> Option<ReportedStatus> {
+        self.entries().by_id.get(id).map(|entry| entry.names.status)
     }
 
     /// Whether a container runs, according to its runtime.
     #[must_use]
-    pub fn reported(&self, id: &str) -> Reported {
+    pub fn run_report(&self, id: &str) -> RunReport {
         match self.entries().by_id.get(id) {
-            None => Reported::Unknown,
+            None => RunReport::Unknown,
             // Files do not show whether a container runs.
-            Some(entry) if entry.names.source.is_files() => Reported::Unknown,
-            Some(entry) if entry.removed_at.is_some() => Reported::Ended,
-            Some(entry) => match entry.names.life.state {
-                Some(State::Running | State::Paused) => Reported::Running,
-                Some(State::Exited | State::Dead) => Reported::Ended,
-                Some(State::Created | State::Restarting) => Reported::NotYet,
-                None => Reported::Unknown,
+            Some(entry) if entry.names.source.is_files() => RunReport::Unknown,
+            Some(entry) if entry.removed_at.is_some() => RunReport::Ended,
+            Some(entry) => match entry.names.status.state {
+                Some(ContainerState::Running | ContainerState::Paused) => RunReport::Running,
+                Some(ContainerState::Exited | ContainerState::Dead) => RunReport::Ended,
+                Some(ContainerState::Created | ContainerState::Restarting) => RunReport::NotYet,
+                None => RunReport::Unknown,
             },
         }
     }
 
     /// True if the metadata of the container comes from `source`. Updates from other sources are ignored.
     #[must_use]
-    pub fn is_told_by(&self, source: Source, id: &str) -> bool {
+    pub fn is_reported_by(&self, source: Source, id: &str) -> bool {
         self.entries().by_id.get(id).is_some_and(|entry| entry.names.source == source)
     }
 
@@ -239,10 +239,10 @@ impl Directory {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// The same for changes by [`update_life`](Self::update_life), which are far more frequent and do not affect names.
+    /// The same for changes by [`update_status`](Self::update_status), which are far more frequent and do not affect names.
     #[must_use]
-    pub fn lives_generation(&self) -> u64 {
-        self.0.lives_generation.load(Ordering::Acquire)
+    pub fn statuses_generation(&self) -> u64 {
+        self.0.statuses_generation.load(Ordering::Acquire)
     }
 
     /// The cgroup of the container appeared, maybe not for the first time.
@@ -260,7 +260,7 @@ impl Directory {
         if entry.names.source.is_files() {
             entries.remove(id, Instant::now());
         } else {
-            self.0.endings.tell(id);
+            self.0.exits.send(id);
         }
     }
 
@@ -270,8 +270,8 @@ impl Directory {
         &self.0.layers
     }
 
-    fn lives_changed(&self) {
-        self.0.lives_generation.fetch_add(1, Ordering::Release);
+    fn statuses_changed(&self) {
+        self.0.statuses_generation.fetch_add(1, Ordering::Release);
     }
 
     fn changed(&self) {

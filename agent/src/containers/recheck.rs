@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The delay of a query. If the container exits or is removed meanwhile, the query is not needed; a container that
 /// restarts in a loop is queried at most at this interval.
-const SETTLE: Duration = Duration::from_millis(300);
+const DEBOUNCE: Duration = Duration::from_millis(300);
 /// Pauses before a query is repeated if the response did not contain the expected data yet.
 const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
@@ -22,21 +22,21 @@ pub(super) struct Question {
 
 /// The pending queries, earliest first. Bounded by the number of known containers.
 #[derive(Default)]
-pub(super) struct Due(VecDeque<(Instant, Question)>);
+pub(super) struct RecheckQueue(VecDeque<(Instant, Question)>);
 
-impl Due {
+impl RecheckQueue {
     /// Creates a queue with queries that are due at once.
     pub(super) fn now(ids: impl IntoIterator<Item = String>) -> Self {
         let now = Instant::now();
         Self(ids.into_iter().map(|id| (now, Question { id, of_end: false, tries: 0 })).collect())
     }
 
-    /// Adds a query that is due after [`SETTLE`], or updates the one that is pending.
+    /// Adds a query that is due after [`DEBOUNCE`], or updates the one that is pending.
     pub(super) fn soon(&mut self, id: String, of_end: bool) {
         if let Some((_, waiting)) = self.0.iter_mut().find(|(_, waiting)| waiting.id == id) {
             waiting.of_end |= of_end;
         } else {
-            self.enter(Instant::now() + SETTLE, Question { id, of_end, tries: 0 });
+            self.enter(Instant::now() + DEBOUNCE, Question { id, of_end, tries: 0 });
         }
     }
 
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_container_is_queried_once_after_any_number_of_changes() {
         tokio_time(async {
-            let mut due = Due::default();
+            let mut due = RecheckQueue::default();
             for _ in 0..100 {
                 due.soon("a".into(), false);
             }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn an_incomplete_query_is_repeated_twice_with_growing_pauses() {
         tokio_time(async {
-            let mut due = Due::now(["a".to_owned()]);
+            let mut due = RecheckQueue::now(["a".to_owned()]);
             let mut question = due.next().unwrap();
             let mut pauses = Vec::new();
             loop {
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_earliest_query_comes_first() {
         tokio_time(async {
-            let mut due = Due::now(["late".to_owned()]);
+            let mut due = RecheckQueue::now(["late".to_owned()]);
             let late = due.next().unwrap();
             due.again(late);
             due.soon("early".into(), false);

@@ -2,10 +2,10 @@
 
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::Ordering};
 
-use super::{Directory, Entry};
-use crate::containers::cgroup::ToldCgroup;
+use super::{Entry, MetadataStore};
+use crate::containers::cgroup::ReportedCgroup;
 
-impl Directory {
+impl MetadataStore {
     /// A number that changes when such a container is reported or started, because its cgroup may then be found. Takes
     /// no lock.
     #[must_use]
@@ -17,7 +17,7 @@ impl Directory {
     /// several containers report the same path, one that is not removed wins, then the one of the socket that is
     /// configured first.
     #[must_use]
-    pub fn told_cgroups(&self) -> HashMap<String, ToldCgroup> {
+    pub fn reported_cgroups(&self) -> HashMap<String, ReportedCgroup> {
         let entries = self.entries();
         let all = entries.by_id.iter();
         let with_path = all.filter_map(|(id, entry)| Some((entry.names.cgroup_path.as_ref()?, id, entry)));
@@ -26,7 +26,7 @@ impl Directory {
         // For equal paths, the last one is kept.
         reported.sort_unstable_by_key(|(_, _, entry)| Reverse(rank(entry)));
         let by_path = reported.into_iter().map(|(path, id, entry)| {
-            (path.clone(), ToldCgroup { id: id.clone(), runtime: entry.names.runtime })
+            (path.clone(), ReportedCgroup { id: id.clone(), runtime: entry.names.runtime })
         });
         by_path.collect()
     }

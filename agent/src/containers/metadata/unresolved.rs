@@ -7,15 +7,15 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::Directory;
+use super::MetadataStore;
 use crate::snapshot::identity::Runtime;
 
 /// Maximum number of queued containers.
-pub(super) const UNNAMED_MAX: usize = 1024;
+pub(super) const UNRESOLVED_MAX: usize = 1024;
 
 /// An existing container without metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unnamed {
+pub struct Unresolved {
     /// The container ID.
     pub id: String,
     /// The cgroup path.
@@ -26,45 +26,45 @@ pub struct Unnamed {
 
 /// How many containers were discovered without metadata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sightings {
+pub struct Discoveries {
     /// The number of all of them.
     pub all: u64,
     /// The number of those that a Kubernetes runtime may report.
     pub kubernetes: u64,
 }
 
-impl Directory {
+impl MetadataStore {
     /// Queues a container without metadata for a lookup. If the queue is full, the oldest one is dropped.
-    pub fn seen_unnamed(&self, unnamed: Unnamed) {
-        let kubernetes = !matches!(unnamed.runtime, Runtime::Docker | Runtime::Podman);
+    pub fn report_unresolved(&self, unresolved: Unresolved) {
+        let kubernetes = !matches!(unresolved.runtime, Runtime::Docker | Runtime::Podman);
         {
-            let mut waiting = self.unnamed();
-            if waiting.len() >= UNNAMED_MAX {
+            let mut waiting = self.unresolved();
+            if waiting.len() >= UNRESOLVED_MAX {
                 waiting.pop_front();
             }
-            waiting.push_back(unnamed);
+            waiting.push_back(unresolved);
         }
-        self.0.sightings.send_modify(|seen| {
+        self.0.discoveries.send_modify(|seen| {
             seen.all += 1;
             seen.kubernetes += u64::from(kubernetes);
         });
     }
 
-    /// Notifies the receiver when [`seen_unnamed`](Self::seen_unnamed) is called.
+    /// Notifies the receiver when [`report_unresolved`](Self::report_unresolved) is called.
     #[must_use]
-    pub fn sightings(&self) -> watch::Receiver<Sightings> {
-        self.0.sightings.subscribe()
+    pub fn discoveries(&self) -> watch::Receiver<Discoveries> {
+        self.0.discoveries.subscribe()
     }
 
     /// Takes the queued containers that still have no metadata.
     #[must_use]
-    pub fn take_unnamed(&self) -> Vec<Unnamed> {
-        let waiting = std::mem::take(&mut *self.unnamed());
+    pub fn take_unresolved(&self) -> Vec<Unresolved> {
+        let waiting = std::mem::take(&mut *self.unresolved());
         let entries = self.entries();
-        waiting.into_iter().filter(|unnamed| !entries.by_id.contains_key(&unnamed.id)).collect()
+        waiting.into_iter().filter(|unresolved| !entries.by_id.contains_key(&unresolved.id)).collect()
     }
 
-    fn unnamed(&self) -> MutexGuard<'_, VecDeque<Unnamed>> {
-        self.0.unnamed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unresolved(&self) -> MutexGuard<'_, VecDeque<Unresolved>> {
+        self.0.unresolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,20 +10,20 @@ use crate::snapshot::identity::Runtime;
 
 /// A container without an ID in its cgroup path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldCgroup {
+pub struct ReportedCgroup {
     /// The container ID under which the metadata is stored.
     pub id: String,
     /// The runtime.
     pub runtime: Runtime,
 }
 
-type ByPath = HashMap<String, ToldCgroup>;
+type ByPath = HashMap<String, ReportedCgroup>;
 
 /// The reported cgroups by path, with a leading slash. Clones share their contents.
 #[derive(Clone, Debug, Default)]
-pub struct Told(Arc<RwLock<Arc<ByPath>>>);
+pub struct ReportedCgroups(Arc<RwLock<Arc<ByPath>>>);
 
-impl Told {
+impl ReportedCgroups {
     /// Replaces the table.
     pub fn set(&self, all: ByPath) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{ENTRIES_MAX, LINGER, Names};
+use super::{ENTRIES_MAX, Metadata, TOMBSTONE_TTL};
 use crate::containers::source::Source;
 
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Entries {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) names: Names,
+    pub(super) names: Metadata,
     pub(super) removed_at: Option<Instant>,
     pub(super) arrival: u64,
 }
@@ -41,9 +41,9 @@ impl Entries {
         self.expire(now);
     }
 
-    /// Drops entries that were removed more than [`LINGER`] ago.
+    /// Drops entries that were removed more than [`TOMBSTONE_TTL`] ago.
     pub(super) fn expire(&mut self, now: Instant) {
-        while self.removed.front().is_some_and(|(at, _)| now.duration_since(*at) >= LINGER) {
+        while self.removed.front().is_some_and(|(at, _)| now.duration_since(*at) >= TOMBSTONE_TTL) {
             self.drop_oldest_removed();
         }
     }

@@ -8,24 +8,24 @@ use super::{
     timestamp,
 };
 use crate::{
-    containers::lifecycle::{Exit, Life},
-    snapshot::lifecycle::{Health, State},
+    containers::lifecycle::{Exit, ReportedStatus},
+    snapshot::lifecycle::{ContainerState, Health},
 };
 
 /// Events that change the status but not the names. Podman sends `die`, too, but its filter needs `died`.
 pub(super) const EVENTS: [&str; 6] = ["die", "died", "oom", "pause", "unpause", "health_status"];
 
 /// Applies a status event. Other events change nothing.
-pub(super) fn apply(life: &mut Life, action: &str, exit_code: &str, at: SystemTime) {
+pub(super) fn apply(status: &mut ReportedStatus, action: &str, exit_code: &str, at: SystemTime) {
     match action {
-        "die" | "died" => life.died(exit_code.parse().ok(), at),
-        "oom" => life.oom_at = Some(at),
-        "pause" => life.change(State::Paused),
-        "unpause" => life.change(State::Running),
+        "die" | "died" => status.died(exit_code.parse().ok(), at),
+        "oom" => status.oom_at = Some(at),
+        "pause" => status.change(ContainerState::Paused),
+        "unpause" => status.change(ContainerState::Running),
         _ => match action.strip_prefix("health_status: ") {
-            Some("healthy") => life.checked(Health::Healthy),
-            Some("unhealthy") => life.checked(Health::Unhealthy),
-            Some("starting") => life.checked(Health::Starting),
+            Some("healthy") => status.checked(Health::Healthy),
+            Some("unhealthy") => status.checked(Health::Unhealthy),
+            Some("starting") => status.checked(Health::Starting),
             _ => {}
         },
     }
@@ -44,21 +44,24 @@ pub(super) fn is_event(action: &str) -> bool {
 }
 
 /// Applies an inspection that was requested after `changes` changes. Later changes are newer than the inspection.
-pub(super) fn inspected(life: &mut Life, container: &Inspected, changes: u64) {
+pub(super) fn inspected(status: &mut ReportedStatus, container: &Inspected, changes: u64) {
     let time = |text: &Option<String>| text.as_deref().and_then(timestamp::parse);
-    life.created_at = time(&container.created).or(life.created_at);
+    status.created_at = time(&container.created).or(status.created_at);
     let restarts = container.restart_count.and_then(|count| u64::try_from(count).ok());
-    life.restarts = life.restarts.or(restarts);
-    let Some(state) = container.state.as_ref().filter(|_| life.changes == changes) else { return };
-    life.state = state.status.as_deref().and_then(state_of).or(life.state);
-    life.health = Some(health(state));
-    let ended = matches!(life.state, Some(State::Exited | State::Dead | State::Restarting));
+    status.restarts = status.restarts.or(restarts);
+    let Some(state) = container.state.as_ref().filter(|_| status.changes == changes) else { return };
+    status.state = state.status.as_deref().and_then(state_of).or(status.state);
+    status.health = Some(health(state));
+    let ended = matches!(
+        status.state,
+        Some(ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting)
+    );
     if let Some(at) = time(&state.finished_at).filter(|_| ended) {
         let code = state.exit_code.and_then(|code| u32::try_from(code).ok());
         // An exit known from an event is kept, because its time identifies the exit.
-        life.last_exit = life.last_exit.or(Some(Exit { at, code }));
+        status.last_exit = status.last_exit.or(Some(Exit { at, code }));
         if state.oom_killed == Some(true) {
-            life.oom_at = life.oom_at.or(Some(at));
+            status.oom_at = status.oom_at.or(Some(at));
         }
     }
 }
@@ -73,14 +76,14 @@ fn health(state: &InspectedState) -> Health {
 }
 
 /// The state for a status text of Docker or Podman.
-pub(super) fn state_of(word: &str) -> Option<State> {
+pub(super) fn state_of(word: &str) -> Option<ContainerState> {
     Some(match word {
-        "created" => State::Created,
-        "running" | "stopping" => State::Running,
-        "paused" => State::Paused,
-        "restarting" => State::Restarting,
-        "removing" | "exited" => State::Exited,
-        "dead" => State::Dead,
+        "created" => ContainerState::Created,
+        "running" | "stopping" => ContainerState::Running,
+        "paused" => ContainerState::Paused,
+        "restarting" => ContainerState::Restarting,
+        "removing" | "exited" => ContainerState::Exited,
+        "dead" => ContainerState::Dead,
         _ => return None,
     })
 }

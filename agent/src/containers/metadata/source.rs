@@ -2,7 +2,7 @@
 
 use std::sync::{MutexGuard, PoisonError, atomic::Ordering};
 
-use super::{Directory, names::cut};
+use super::{MetadataStore, fields::cut};
 use crate::{containers::source::Source, snapshot::identity::Runtime};
 
 /// Maximum length of the reason why a runtime is not connected.
@@ -16,7 +16,7 @@ pub(super) struct Registered {
     state: Option<Result<(), String>>,
 }
 
-impl Directory {
+impl MetadataStore {
     /// Registers a source that will be queried. Called before its task is spawned.
     pub fn register(&self, source: impl Into<Source>) {
         let source = source.into();

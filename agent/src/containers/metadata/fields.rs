@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use crate::containers::source::Source;
-use crate::{containers::lifecycle::Life, snapshot::identity::Runtime};
+use crate::{containers::lifecycle::ReportedStatus, snapshot::identity::Runtime};
 
 pub(super) const NAME_BYTES: usize = 256;
 pub(super) const IMAGE_BYTES: usize = 512;
@@ -12,7 +12,7 @@ const LABEL_BYTES: usize = 1024;
 
 /// The metadata that a runtime reports for one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct Metadata {
     /// The runtime.
     pub runtime: Runtime,
     /// The source. Other sources cannot change the metadata while this one reports the container.
@@ -40,12 +40,12 @@ pub struct Names {
     /// When the main process was started.
     pub started_at: Option<SystemTime>,
     /// The reported status.
-    pub life: Life,
+    pub status: ReportedStatus,
     /// The cgroup path, if it contains no ID. Without this report, the cgroup would not be treated as a container.
     pub cgroup_path: Option<String>,
 }
 
-impl Names {
+impl Metadata {
     /// Extracts the known fields from a container's labels, and keeps the labels that `filter` selects: exact names, or
     /// a prefix followed by `*`.
     pub fn new<'a>(
