@@ -73,12 +73,12 @@ impl Client {
     ///
     /// # Errors
     /// If the peer rejects the request, or if the transport fails.
-    pub async fn ask<Q, A>(&self, path: &'static str, request: Q) -> Result<A, Status>
+    pub async fn ask<Q, A>(&self, path: &'static str, message: Q) -> Result<A, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        self.ask_in(path, None, request).await
+        self.ask_in(path, None, message).await
     }
 
     /// Does the same in one of containerd's namespaces.
@@ -89,14 +89,14 @@ impl Client {
         &self,
         path: &'static str,
         namespace: Option<&str>,
-        request: Q,
+        message: Q,
     ) -> Result<A, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
         let path = hyper::http::uri::PathAndQuery::from_static(path);
-        let request = in_namespace(namespace, request)?;
+        let request = request(namespace, message)?;
         let mut grpc = self.grpc(ANSWER_BYTES);
         ready(&mut grpc).await?;
         Ok(grpc.unary(request, path, ProstCodec::default()).await?.into_inner())
@@ -111,14 +111,14 @@ impl Client {
         &self,
         path: &'static str,
         namespace: Option<&str>,
-        request: Q,
+        message: Q,
     ) -> Result<Streaming<A>, Status>
     where
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
         let path = hyper::http::uri::PathAndQuery::from_static(path);
-        let request = in_namespace(namespace, request)?;
+        let request = request(namespace, message)?;
         let mut grpc = self.grpc(EVENT_BYTES);
         ready(&mut grpc).await?;
         Ok(grpc.server_streaming(request, path, ProstCodec::default()).await?.into_inner())
@@ -152,8 +152,8 @@ impl Drop for ConnectionGuard {
     }
 }
 
-fn in_namespace<Q>(namespace: Option<&str>, request: Q) -> Result<tonic::Request<Q>, Status> {
-    let mut request = tonic::Request::new(request);
+fn request<Q>(namespace: Option<&str>, message: Q) -> Result<tonic::Request<Q>, Status> {
+    let mut request = tonic::Request::new(message);
     if let Some(namespace) = namespace {
         let value = MetadataValue::try_from(namespace)
             .map_err(|_| Status::invalid_argument("the namespace is not a valid header value"))?;
