@@ -1,5 +1,5 @@
-//! The command line as its users meet it: what the binary prints and its exit status.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what these functions do for tests, tests may do")]
+//! The command line: what the binary prints, and its exit status.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,7 +12,7 @@ const GLASSBOX: &str = env!("CARGO_BIN_EXE_glassbox");
 
 fn check_with(flags: &[&str], config: &str) -> (Output, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    // An agent of this host may have the usual port.
+    // Another agent on this host may use the default port.
     let listen = if config.contains("listen = ") { "" } else { "listen = \"127.0.0.1:0\"\n" };
     std::fs::write(file.path(), format!("{listen}{config}")).unwrap();
     let output =
@@ -31,8 +31,8 @@ fn glassbox(words: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A configuration that asks for as little as can be, and for nothing that a host may lack: no kernel programs, no
-/// runtimes, no GPUs, and a tree of cgroups that is a fixture.
+/// A minimal configuration that needs nothing the host may lack: no kernel programs, runtimes or GPUs, and a fixture in
+/// place of the cgroup tree.
 fn modest() -> String {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
     format!(
@@ -42,7 +42,7 @@ fn modest() -> String {
     )
 }
 
-/// Whether this process is where an agent belongs; elsewhere every report is degraded for that reason alone.
+/// Whether this process runs in the host's namespaces. In a container, every report is degraded for that reason alone.
 fn is_on_the_host() -> bool {
     let links = ["pid:[4026531836]", "cgroup:[4026531835]", "user:[4026531837]"];
     let is_first = |link: &&str| {
@@ -70,14 +70,14 @@ fn a_host_without_cgroups_is_fatal_and_exits_with_1() {
 }
 
 #[test]
-fn what_is_off_is_named_with_its_reason_and_the_agent_can_still_run() {
+fn disabled_parts_are_listed_with_the_reason_and_the_agent_can_run() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
     let config = format!(
         "[paths]\ncgroup = {fixture:?}\n[kernel]\nenabled = false\n[docker]\nsocket = \"/nonexistent.sock\"\n\
          [collectors]\nnetwork = false\n"
     );
     let (output, table) = check(&config);
-    // Docker is asked for, and does not answer.
+    // Docker is configured but unreachable.
     assert_eq!(output.status.code(), Some(2), "{table}");
     assert!(row(&table, "cgroups").contains("v2 at"), "{table}");
     assert!(row(&table, "docker").contains("/nonexistent.sock"), "{table}");
@@ -104,7 +104,7 @@ fn a_malformed_configuration_is_refused_with_its_line() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_refused_with_the_remedy() {
+fn an_address_in_use_is_refused_and_the_error_says_what_to_do() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
     let output =
@@ -115,7 +115,7 @@ fn an_address_that_is_taken_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn an_address_of_another_host_is_not_blamed_on_another_agent() {
+fn for_an_address_of_another_host_the_error_does_not_mention_another_agent() {
     // TEST-NET-1, which no host has.
     let (code, _, error) = glassbox(&["run", "--listen", "192.0.2.1:9966"]);
     assert_eq!(code, Some(1), "{error}");
@@ -123,7 +123,7 @@ fn an_address_of_another_host_is_not_blamed_on_another_agent() {
 }
 
 #[test]
-fn the_agent_ends_with_a_status_of_its_own_if_its_configuration_is_wrong() {
+fn an_invalid_configuration_has_an_exit_status_of_its_own() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "tick_ms = 5\n").unwrap();
     let (code, _, error) = glassbox(&["run", "--config", file.path().to_str().unwrap()]);
@@ -135,7 +135,7 @@ fn the_agent_ends_with_a_status_of_its_own_if_its_configuration_is_wrong() {
 }
 
 #[test]
-fn the_configuration_in_force_is_the_file_the_flags_and_every_default() {
+fn the_printed_configuration_merges_file_flags_and_defaults() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "tick_ms = 500\n").unwrap();
     let flags = ["config", "--config", file.path().to_str().unwrap(), "--listen", "[::1]:2"];
@@ -151,7 +151,7 @@ fn the_configuration_in_force_is_the_file_the_flags_and_every_default() {
 }
 
 #[test]
-fn a_wrong_command_line_is_not_taken_for_a_degraded_host() {
+fn a_usage_error_has_another_exit_status_than_a_degraded_host() {
     for words in [&["check", "--bogus"][..], &["run", "--listen", "localhost:9966"], &["nonsense"], &[]] {
         let (code, _, error) = glassbox(words);
         assert_eq!(code, Some(i32::from(glassbox::cli::EXIT_USAGE)), "{words:?}: {error}");
@@ -161,7 +161,7 @@ fn a_wrong_command_line_is_not_taken_for_a_degraded_host() {
 }
 
 #[test]
-fn help_is_a_word_too_and_the_version_names_the_commit() {
+fn help_works_as_a_command_and_the_version_names_the_commit() {
     let (code, help, _) = glassbox(&["help"]);
     assert!(code == Some(0) && help.contains("glassbox check"), "{help}");
     let (code, help, _) = glassbox(&["help", "check"]);
@@ -175,7 +175,7 @@ fn help_is_a_word_too_and_the_version_names_the_commit() {
 }
 
 #[test]
-fn what_the_configuration_switches_off_or_the_host_does_not_have_is_no_fault() {
+fn disabled_collectors_and_missing_hardware_do_not_change_the_exit_status() {
     let (output, table) = check(&modest());
     let expected = if is_on_the_host() { 0 } else { 2 };
     assert_eq!(output.status.code(), Some(expected), "{table}");
@@ -184,7 +184,7 @@ fn what_the_configuration_switches_off_or_the_host_does_not_have_is_no_fault() {
 }
 
 #[test]
-fn a_host_without_gpus_has_nothing_for_nvml_and_is_not_said_to_work() {
+fn on_a_host_without_gpus_nvml_is_not_reported_as_ok() {
     if Path::new("/proc/driver/nvidia").exists() {
         eprintln!("SKIPPED: this host has an NVIDIA driver");
         return;
@@ -196,7 +196,7 @@ fn a_host_without_gpus_has_nothing_for_nvml_and_is_not_said_to_work() {
 }
 
 #[test]
-fn the_json_has_a_row_for_every_row_of_the_table() {
+fn the_json_has_every_row_of_the_table() {
     let (output, json) = check_with(&["--json"], &modest());
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["schema"], 1);
@@ -216,17 +216,17 @@ fn the_json_has_a_row_for_every_row_of_the_table() {
 }
 
 #[test]
-fn a_taken_port_is_found_before_the_agent_starts() {
+fn check_finds_a_port_in_use_before_the_agent_starts() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();
-    // It never answers, so it is no agent.
+    // A socket that never answers is not taken for another agent.
     let (output, table) = check(&format!("listen = {address:?}\n{}", modest()));
     assert_eq!(output.status.code(), Some(1), "{table}");
     let listener = row(&table, "listener");
     assert!(listener.contains("FATAL") && listener.contains("--listen"), "{listener}");
 }
 
-/// Runs `glassbox check` as root without these capabilities. `None` where this process cannot drop any.
+/// Runs `glassbox check` as root without these capabilities. `None` if this process cannot drop capabilities.
 fn check_without(capabilities: &str, config: &str) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("listen = \"127.0.0.1:0\"\n{config}")).unwrap();
@@ -244,7 +244,7 @@ fn check_without(capabilities: &str, config: &str) -> Option<String> {
 }
 
 #[test]
-fn root_without_capabilities_is_not_told_to_run_as_root_and_each_cause_is_printed_once() {
+fn root_without_capabilities_gets_no_hint_to_run_as_root_and_each_cause_once() {
     let Some(table) = check_without("-bpf,-perfmon,-sys_admin,-net_admin", "") else { return };
     let privileges = row(&table, "privileges");
     assert!(privileges.contains("degraded  "), "{table}");
@@ -261,8 +261,8 @@ fn root_without_capabilities_is_not_told_to_run_as_root_and_each_cause_is_printe
     assert!(row(&table, "collector scheduler").contains("same reason as probes"), "{table}");
 }
 
-/// Runs the agent for a moment with standard error somewhere that cannot be written, and asks it for its health.
-fn lives_without_a_log(standard_error: Stdio) {
+/// Runs the agent with a standard error that cannot be written, and checks its health and its exit status.
+fn runs_without_a_log(standard_error: Stdio) {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut agent = agent_without_a_host(address, standard_error);
     let agent = &mut agent.0;
@@ -275,18 +275,18 @@ fn lives_without_a_log(standard_error: Stdio) {
     assert_eq!(agent.wait().unwrap().code(), Some(0));
 }
 
-/// A process that ends with its test: left behind by a failed one, it would keep files and a port open.
+/// A process that is killed when dropped. If it outlived a failed test, it would keep files and a port open.
 struct Running(std::process::Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails for one that was waited for.
+        // Fails if the process has already been waited for.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// An agent that warns of everything: no kernel programs, no runtime.
+/// An agent without kernel programs and runtimes, at log level debug, so that it writes many lines.
 fn agent_without_a_host(address: std::net::SocketAddr, standard_error: Stdio) -> Running {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -303,7 +303,7 @@ fn agent_without_a_host(address: std::net::SocketAddr, standard_error: Stdio) ->
             .spawn()
             .unwrap(),
     );
-    // Read by the time it answers.
+    // The agent has read the file once it answers.
     eventually(|| health(address).is_some());
     running
 }
@@ -329,31 +329,31 @@ fn health(address: std::net::SocketAddr) -> Option<u16> {
 }
 
 #[test]
-fn a_full_disk_under_the_log_does_not_end_the_agent() {
+fn the_agent_runs_on_if_the_log_is_on_a_full_disk() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    lives_without_a_log(full.into());
+    runs_without_a_log(full.into());
 }
 
 #[test]
-fn a_log_whose_reader_has_gone_does_not_end_the_agent() {
+fn the_agent_runs_on_if_the_reader_of_its_log_exits() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    lives_without_a_log(writer.into());
+    runs_without_a_log(writer.into());
 }
 
 #[test]
-fn a_log_whose_reader_sleeps_does_not_hold_up_the_agent() {
+fn the_agent_runs_on_if_the_reader_of_its_log_stops_reading() {
     let (_reader, writer) = std::io::pipe().unwrap();
     let mut full = writer.try_clone().unwrap();
     let filling = std::thread::spawn(move || full.write_all(&[b'x'; 1 << 20]));
     std::thread::sleep(Duration::from_millis(200));
-    lives_without_a_log(writer.into());
+    runs_without_a_log(writer.into());
     drop(_reader);
     assert!(filling.join().unwrap().is_err());
 }
 
 #[test]
-fn a_report_whose_reader_has_gone_is_no_failure_and_one_that_cannot_be_written_is() {
+fn a_closed_pipe_does_not_fail_check_but_a_write_error_does() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/cgroup/v2");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(
@@ -377,7 +377,7 @@ fn a_report_whose_reader_has_gone_is_no_failure_and_one_that_cannot_be_written_i
 }
 
 #[test]
-fn a_log_level_that_is_none_is_refused_with_those_that_are() {
+fn an_unknown_log_level_is_refused_with_the_list_of_levels() {
     let refused = |command: &mut Command, code: u8| {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(i32::from(code)));
@@ -385,7 +385,7 @@ fn a_log_level_that_is_none_is_refused_with_those_that_are() {
         assert!(error.contains("error, warn, info, debug, trace"), "{error}");
         error
     };
-    // An agent that took it would run until it is killed.
+    // `run` would not return if it accepted the level.
     let mut run = Command::new("timeout");
     run.args(["--signal=KILL", "20", GLASSBOX, "run", "--log", "eror"]);
     assert!(refused(&mut run, glassbox::cli::EXIT_CONFIG).contains("eror"));

@@ -1,8 +1,8 @@
-//! What the agent costs with many containers, beside cAdvisor and node_exporter on the same host in the same
-//! seconds: CPU time, memory, time of a scrape, time from start to the first complete scrape.
+//! The agent's cost with many containers, compared with cAdvisor and node_exporter on the same host at the same time: CPU
+//! time, memory, scrape duration, and time from start to the first complete scrape.
 //!
-//! `--real` makes containers with Docker; else they are cgroups in every hierarchy that the agent reads,
-//! named as Docker names them. `cargo xtask bench` runs it and makes a table of its JSON.
+//! `--real` starts containers with Docker. Otherwise they are cgroups with Docker's names in every hierarchy that the agent
+//! reads. `cargo xtask bench` runs this program and makes a table of its JSON.
 
 use std::{
     fs,
@@ -23,9 +23,9 @@ use serde_json::{Map, Value, json};
 
 /// Time between the first complete scrape and the measurement.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// How long an exporter may take to show every container.
+/// Time in which an exporter must export every container.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Requests one right after the other.
+/// Number of consecutive requests.
 const BURST: usize = 50;
 
 fn main() -> anyhow::Result<()> {
@@ -66,7 +66,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Containers that wake up once a second. Docker takes a while for each: four at a time.
+/// Starts containers that wake up once a second. Docker needs a while for each, so four are started at a time.
 fn run_containers(docker: &Docker, count: usize) -> anyhow::Result<Vec<Container<'_>>> {
     let start = |lane: usize| {
         let numbers = (lane..count).step_by(4);
@@ -86,7 +86,7 @@ fn run_containers(docker: &Docker, count: usize) -> anyhow::Result<Vec<Container
     })
 }
 
-/// Empty cgroups with Docker's names, in every tree that is there.
+/// Creates empty cgroups with Docker's names, in every hierarchy of this host.
 fn make_cgroups(count: usize) -> anyhow::Result<Vec<Cgroup>> {
     let v1 = ["cpu", "cpuacct", "memory", "blkio", "pids"].map(|name| Path::new(ROOT).join(name));
     let trees: Vec<_> =
@@ -101,19 +101,18 @@ fn make_cgroups(count: usize) -> anyhow::Result<Vec<Cgroup>> {
     Ok(cgroups)
 }
 
-/// A program that exports metrics.
+/// An exporter.
 struct Kind {
     name: &'static str,
     program: String,
     arguments: Vec<String>,
-    /// Starts of the lines of which it shows one for each container; empty for a host's exporter, which shows
-    /// none.
+    /// Prefixes of the lines that it exports once per container; empty for an exporter of the host, which has none.
     line: &'static str,
     containers: usize,
 }
 
 impl Kind {
-    /// How many starts are measured: fewer of those who take seconds.
+    /// The number of starts to measure. It is smaller for exporters that take seconds.
     fn starts(&self, wanted: usize) -> usize {
         if self.name == "cadvisor" { wanted.div_ceil(3) } else { wanted }
     }
@@ -135,14 +134,14 @@ impl Kind {
     }
 }
 
-/// Those whose programs are given; ours always.
+/// The agent, and the exporters whose programs are given.
 fn kinds(socket: Option<&Path>, containers: usize, directory: &Path) -> anyhow::Result<Vec<Kind>> {
     let none = Path::new("/nonexistent/docker.sock");
     let docker = match socket {
         Some(socket) => format!("[docker]\nsocket = {socket:?}\n"),
         None => "[docker]\nenabled = false\n".into(),
     };
-    // The default serves 256; a host with more is configured for it.
+    // The default limit is 256 containers, so a host with more needs this key.
     let most = containers.max(256).next_power_of_two();
     let file = directory.join("agent.toml");
     fs::write(&file, format!("log = \"warn\"\n[containers]\nmax = {most}\n{docker}"))
@@ -156,7 +155,7 @@ fn kinds(socket: Option<&Path>, containers: usize, directory: &Path) -> anyhow::
     }];
     if let Ok(program) = flag("--cadvisor") {
         let socket = format!("unix://{}", socket.unwrap_or(none).display());
-        // Its log goes with the directory; it insists on one.
+        // Its log is written to the directory, because it cannot be disabled.
         let log = format!("-log_dir={}", directory.display());
         let arguments = ["-docker", &socket, "-logtostderr=false", "-stderrthreshold=3", &log];
         kinds.push(Kind {
@@ -179,7 +178,7 @@ fn kinds(socket: Option<&Path>, containers: usize, directory: &Path) -> anyhow::
     Ok(kinds)
 }
 
-/// A running exporter; killed when dropped.
+/// A running exporter, which is killed when dropped.
 struct Exporter<'a> {
     kind: &'a Kind,
     address: SocketAddr,
@@ -189,7 +188,7 @@ struct Exporter<'a> {
 
 impl Drop for Exporter<'_> {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -205,7 +204,7 @@ impl<'a> Exporter<'a> {
         Ok(Self { kind, address, child, begun })
     }
 
-    /// Waits until it shows every container and returns the time since its start.
+    /// Waits until it exports every container. Returns the time since its start.
     fn wait_until_complete(&mut self) -> anyhow::Result<Duration> {
         loop {
             if let Ok(answer) = get(self.address, "/metrics", false)
@@ -214,11 +213,11 @@ impl<'a> Exporter<'a> {
             {
                 return Ok(self.begun.elapsed());
             }
-            let ended = self.child.try_wait().context("look after it")?;
+            let ended = self.child.try_wait().context("check whether it runs")?;
             ensure!(ended.is_none(), "{} ended: {ended:?}", self.kind.name);
             ensure!(
                 self.begun.elapsed() < COMPLETE_TIMEOUT,
-                "{} does not show every container",
+                "{} does not export every container",
                 self.kind.name
             );
             rest(Duration::from_millis(1))?;
@@ -235,7 +234,7 @@ impl<'a> Exporter<'a> {
         Ok(answer)
     }
 
-    /// Memory, and scrapes one right after the other.
+    /// Memory, and the durations of consecutive scrapes.
     fn facts(&self) -> anyhow::Result<Value> {
         let burst = if self.kind.name == "cadvisor" { BURST / 5 } else { BURST };
         let burst = |gzip| (0..burst).map(|_| self.scrape(gzip)).collect::<anyhow::Result<Vec<_>>>();
@@ -262,7 +261,7 @@ impl<'a> Exporter<'a> {
     }
 }
 
-/// Share of one CPU that each takes while `work` runs.
+/// The share of one CPU that each exporter uses while `work` runs.
 fn cpu_ratios(
     exporters: &[Exporter<'_>],
     work: impl FnOnce() -> anyhow::Result<()>,
@@ -276,7 +275,7 @@ fn cpu_ratios(
     Ok(after.into_iter().zip(before).map(ratio).collect())
 }
 
-/// Each is scraped once a second, so that ours has a new snapshot each time.
+/// Scrapes each exporter once a second, so that the agent has a new snapshot for each scrape.
 fn scrape_every_second(
     exporters: &[Exporter<'_>],
     window: Duration,

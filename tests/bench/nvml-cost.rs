@@ -1,5 +1,5 @@
-//! What the thread that talks to NVML costs, by how often it samples: CPU time against a library that answers at once, so
-//! it is the agent's share alone. `cargo xtask bench` runs it and makes a table of its JSON.
+//! The CPU time of the agent's NVML thread by sampling interval. The library answers immediately, so only the agent's share
+//! is measured. `cargo xtask bench` runs this program and makes a table of its JSON.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -11,14 +11,14 @@ use glassbox_tests::{
 };
 use serde_json::{Map, json};
 
-/// What the thread is called.
+/// The name of the thread.
 const THREAD: &str = "glassbox-nvml";
-/// Times between two samples, in milliseconds: the default, and the default tick.
+/// Sampling intervals, in milliseconds: the default, and the default tick.
 const SAMPLES_MS: [u64; 2] = [200, 1000];
 /// Not measured: the agent loads the library and resolves the names of the processes on the GPUs.
 const WARM_UP: Duration = Duration::from_secs(3);
 const GPUS: u32 = 2;
-/// Processes on each.
+/// Number of processes on each GPU.
 const PROCESSES: u32 = 20;
 
 fn main() -> anyhow::Result<()> {
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// CPU time of the thread, from its first number in schedstat.
+/// CPU time of the thread: the first number in its schedstat.
 fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
     let tasks = PathBuf::from(format!("/proc/{pid}/task"));
     for task in fs::read_dir(&tasks).with_context(|| format!("list {}", tasks.display()))? {

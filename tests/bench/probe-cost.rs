@@ -1,10 +1,10 @@
-//! What the scheduler programs cost, beside an empty program and libbpf-tools' `runqlat` on the same hook.
-//! `cargo xtask bench` runs it and makes a table of its JSON.
+//! The cost of the scheduler programs, compared with an empty program and libbpf-tools' `runqlat` on the same hook. `cargo
+//! xtask bench` runs this program and makes a table of its JSON.
 //!
-//! stress-ng switches tasks as fast as it can. Each round attaches the programs in another order, because who
-//! comes first pays for the cache lines that all of them read, and then reads each program's run time from
-//! the kernel's own statistics (5.8). The clock that those read costs some tens of ns per run: it is in every
-//! figure, and subtracting the empty program's takes it out.
+//! stress-ng switches tasks as fast as possible. Each round attaches the programs in another order, because the first one
+//! pays for the cache lines that all of them read. It then reads the run time of each program from the kernel's statistics
+//! (Linux 5.8). The clock reads of those statistics add some tens of ns to each run; subtracting the run time of the empty
+//! program removes them.
 
 use std::{
     any::Any,
@@ -28,18 +28,18 @@ use glassbox_tests::{
 };
 use serde_json::{Value, json};
 
-/// A peer must have attached within this time.
+/// Time in which runqlat must have attached its programs.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between attaching everything and the measurement.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// Metadata of programs as the kernel keeps them.
+/// Length to which the kernel truncates names of programs.
 const NAME_BYTES: usize = 15;
 
 const EMPTY: &str = "empty";
 const GLASSBOX: &str = "glassbox";
 const RUNQLAT: &str = "runqlat";
 const RUNQLAT_PROGRAMS: [&str; 3] = ["sched_switch", "sched_wakeup", "sched_wakeup_new"];
-/// Everyone together, in every order.
+/// All programs together, in every order.
 const TOGETHER: [&[&str]; 6] = [
     &[EMPTY, GLASSBOX, RUNQLAT],
     &[RUNQLAT, GLASSBOX, EMPTY],
@@ -48,7 +48,7 @@ const TOGETHER: [&[&str]; 6] = [
     &[EMPTY, RUNQLAT, GLASSBOX],
     &[GLASSBOX, RUNQLAT, EMPTY],
 ];
-/// In turn, as on a host that has only one of them: nobody pushes the other's data out of the caches.
+/// Two programs at a time, as on a host with only one tool: the other one does not evict its data from the caches.
 const IN_TURN: [&[&str]; 4] = [&[EMPTY, GLASSBOX], &[RUNQLAT, EMPTY], &[GLASSBOX, EMPTY], &[EMPTY, RUNQLAT]];
 
 struct Arguments {
@@ -99,7 +99,7 @@ fn parse(words: impl Iterator<Item = String>) -> anyhow::Result<Arguments> {
     Ok(arguments)
 }
 
-/// One round: what each program ran and for how long, and the order of attachment.
+/// Measures one round: the number of runs and the run time of each program, and the order of attachment.
 fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow::Result<Value> {
     let mut attached = Attached { others: known(), ..Attached::default() };
     for &who in order {
@@ -111,7 +111,7 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
         }
         attached.claim(who);
     }
-    // Only now, so that our programs see it being born in every order.
+    // Created after attaching, so that the agent's programs see its start in every order.
     let (cgroup, _) = Cgroup::container(root).context("make a cgroup")?;
     let _stressor =
         stressor(arguments.tracked.then_some(&cgroup), arguments.window + Duration::from_secs(5))?;
@@ -124,7 +124,7 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
     drop(statistics);
     let mut programs = Vec::new();
     for (id, now) in end {
-        let was = begin.get(&id).context("a program came while it was measured")?;
+        let was = begin.get(&id).context("a program was loaded during the measurement")?;
         let time_ns = u64::try_from((now.time - was.time).as_nanos()).context("read a program's run time")?;
         let runs = now.runs - was.runs;
         programs.push(json!({ "owner": now.owner, "name": now.name, "runs": runs, "time_ns": time_ns }));
@@ -132,17 +132,17 @@ fn measure(arguments: &Arguments, root: &Path, order: &[&'static str]) -> anyhow
     Ok(json!({ "order": order, "seconds": elapsed.as_secs_f64(), "programs": programs }))
 }
 
-/// Detaches everything when dropped.
+/// Attached programs, which are detached when dropped.
 #[derive(Default)]
 struct Attached {
     held: Vec<Box<dyn Any>>,
-    /// Programs that were there before.
+    /// Programs that were loaded before.
     others: HashSet<u32>,
-    /// Which of them a program belongs to, by its id.
+    /// The tool that a program belongs to, by program ID.
     owners: HashMap<u32, &'static str>,
 }
 
-/// What the kernel says of a program.
+/// The kernel's statistics of a program.
 struct Usage {
     owner: &'static str,
     name: String,
@@ -151,9 +151,9 @@ struct Usage {
 }
 
 impl Attached {
-    /// Every program that is new and bears a name of `owner`'s is its.
+    /// Assigns every new program with one of `owner`'s names to `owner`.
     fn claim(&mut self, owner: &'static str) {
-        // Others' programs may go while they are listed.
+        // Programs of other tools may be unloaded while they are listed.
         for program in loaded_programs().flatten() {
             let is_its = program.name_as_str().and_then(owner_of) == Some(owner);
             if is_its && !self.others.contains(&program.id()) {
@@ -171,12 +171,12 @@ impl Attached {
                 times.insert(program.id(), Usage { owner, name, runs, time });
             }
         }
-        ensure!(times.len() == self.owners.len(), "a program went away while it was measured");
+        ensure!(times.len() == self.owners.len(), "a program was unloaded during the measurement");
         Ok(times)
     }
 }
 
-/// Whose program bears this name.
+/// The tool that has a program with this name.
 fn owner_of(name: &str) -> Option<&'static str> {
     let is = |whole: &str| name == &whole[..whole.len().min(NAME_BYTES)];
     if is(programs::EMPTY_SWITCH) {
@@ -188,7 +188,7 @@ fn owner_of(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The ids of all programs that bear such names.
+/// The IDs of all programs with such names.
 fn known() -> HashSet<u32> {
     let is_known = |program: &aya::programs::ProgramInfo| program.name_as_str().and_then(owner_of).is_some();
     loaded_programs().flatten().filter(is_known).map(|program| program.id()).collect()
@@ -209,7 +209,7 @@ fn kernel(method: SchedulerHook) -> anyhow::Result<Kernel> {
     Ok(kernel)
 }
 
-/// A process that is killed when dropped, with all it started.
+/// A process that is killed with all its children when dropped.
 struct Peer(Child);
 
 impl Peer {
@@ -221,14 +221,14 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // SAFETY: no pointers; the group is led by our child, which was not waited for yet.
+        // SAFETY: no pointers; the group is led by our child, which has not been waited for.
         unsafe { libc::kill(-self.0.id().cast_signed(), libc::SIGKILL) };
-        // It may have ended by itself.
+        // Fails if it has already exited.
         let _ = self.0.wait();
     }
 }
 
-/// runqlat, attached; it prints its histograms to nobody.
+/// Starts runqlat and waits until it is attached. Its output is discarded.
 fn runqlat(program: &str) -> anyhow::Result<Peer> {
     let before = known();
     let mut peer =
@@ -241,12 +241,13 @@ fn runqlat(program: &str) -> anyhow::Result<Peer> {
         ensure!(begun.elapsed() < ATTACH_TIMEOUT, "{program} attached nothing within {ATTACH_TIMEOUT:?}");
         rest(Duration::from_millis(20))?;
     }
-    // It attaches them a moment after the last was loaded.
+    // runqlat attaches its programs a moment after it has loaded the last one.
     std::thread::sleep(Duration::from_millis(100));
     Ok(peer)
 }
 
-/// stress-ng, switching tasks in pairs over pipes for at most `time`, in a container or where we are.
+/// Starts stress-ng, which switches tasks in pairs over pipes for at most `time`, in a container or in this process's
+/// cgroup.
 fn stressor(cgroup: Option<&Cgroup>, time: Duration) -> anyhow::Result<Peer> {
     let timeout = format!("{}s", time.as_secs().max(1));
     let mut command = Command::new("stress-ng");
@@ -254,7 +255,7 @@ fn stressor(cgroup: Option<&Cgroup>, time: Duration) -> anyhow::Result<Peer> {
     if let Some(cgroup) = cgroup {
         let procs = cgroup.path().join("cgroup.procs");
         let procs = std::fs::OpenOptions::new().write(true).open(&procs).context("open cgroup.procs")?;
-        // SAFETY: the child only writes one byte to an open file before it becomes stress-ng; 0 means itself.
+        // SAFETY: the child only writes one byte to an open file before exec; 0 moves the writing process.
         unsafe {
             command.pre_exec(move || std::io::Write::write_all(&mut &procs, b"0"));
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* Loads and unloads the stand-in: its parameters, its numbers in /proc/devices, its release in /proc/driver. */
+/* Module init and exit, parameters, device numbers, and the release in /proc/driver. */
 
 #include <linux/delay.h>
 #include <linux/kernel.h>
@@ -23,7 +23,7 @@ MODULE_PARM_DESC(memory_mib, "GPU memory in MiB");
 
 static unsigned int latency_us;
 module_param(latency_us, uint, 0644);
-MODULE_PARM_DESC(latency_us, "how long every ioctl takes at least, in us");
+MODULE_PARM_DESC(latency_us, "minimum duration of every ioctl, in us");
 
 #ifdef FRONTEND
 #define HAS_FRONTEND true
@@ -33,7 +33,7 @@ static char *release = "535.104.05";
 static char *release = "580.65.06";
 #endif
 module_param(release, charp, 0444);
-MODULE_PARM_DESC(release, "release to answer as");
+MODULE_PARM_DESC(release, "release that determines the layouts");
 
 unsigned int stand_in_release;
 EXPORT_SYMBOL_GPL(stand_in_release);
@@ -62,7 +62,7 @@ static int version_show(struct seq_file *file, void *unused)
 }
 
 #ifdef FRONTEND
-/* One region for all. */
+/* One region for all devices. */
 static int register_devices(void)
 {
 	return __register_chrdev(MAJOR_NUMBER, 0, CTL_MINOR + 1, "nvidia-frontend", &nvidia_fops);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The structures of /dev/nvidiactl and /dev/nvidiaN: how long each is in which release, and where its status lies. */
+/* The structures of /dev/nvidiactl and /dev/nvidiaN: size and offset of the status, by release. */
 
 #include <linux/kernel.h>
 
@@ -38,7 +38,7 @@ static const struct form forms[] = {
 	{ 0xD4, ANY_SIZE, NO_STATUS },
 	{ 0xD5, 8, 4 },
 	{ 0xD6, 8, NO_STATUS },
-	/* Not the resource manager's: whether the GPU's memory is a node of the host's. Not is 0, too. */
+	/* Has no status: whether the GPU's memory is a NUMA node of the host. 0 means that it is not. */
 	{ 0xD7, 560, 4 },
 	{ 0xD8, 4, NO_STATUS },
 	{ 0xD9, 2600, 2592, 0, RELEASE(570, 86, 15) },

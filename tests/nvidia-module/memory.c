@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The GPU's memory: a budget of bytes, and the objects of an open file that hold some of it. */
+/* The GPU's memory: a number of free bytes, and the objects of an open file that hold memory. */
 
 #include <linux/kernel.h>
 #include <linux/list.h>
@@ -8,12 +8,12 @@
 
 #include "nvidia.h"
 
-/* What one open file may hold, so that no caller can fill the kernel's memory. */
+/* Maximum number of objects of an open file, so that no caller can exhaust the kernel's memory. */
 #define OBJECTS_LIMIT 4096u
-/* The driver gives memory in pieces of this size. */
+/* Granularity of the driver's allocations. */
 #define GRANULE 65536u
 
-/* Memory that somebody holds. */
+/* An allocation. */
 struct object {
 	struct list_head node;
 	u32 client;
@@ -24,7 +24,7 @@ struct object {
 static DEFINE_MUTEX(budget_lock);
 static u64 taken_bytes;
 
-/* The bytes that were taken, at least as many as were asked for; 0 where there are not as many. */
+/* Returns the number of bytes that were taken, at least as many as requested; 0 if there is not enough memory. */
 static u64 take(u64 bytes)
 {
 	u64 all = stand_in_memory_bytes(), taken = 0;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * A stand-in for the NVIDIA driver: its devices, the names of its functions and its ioctls' structures, and nothing
- * behind them but a budget of bytes. It lets tests send what CUDA sends to a kernel without a GPU.
+ * A stand-in for the NVIDIA driver: its devices, the names of its functions and the structures of its ioctls. Of the
+ * GPU, it simulates only the amount of free memory. Tests use it to send CUDA's requests to a kernel without a GPU.
  *
- * As the driver does, it consists of two modules: nvidia, and nvidia-uvm, which may be loaded later. nvidia is built
- * twice, because names of functions changed with 545.23.06 (FRONTEND); each answers only as releases that have its names.
+ * Like the driver, it consists of two modules: nvidia, and nvidia-uvm, which may be loaded later. nvidia is built twice,
+ * because names of functions changed with 545.23.06 (FRONTEND); each build supports only releases with its names.
  *
- * Layouts are those of the open kernel modules 535 to 595 (nvos.h, nv-ioctl.h, uvm_ioctl.h). They are written down
- * here and in the agent apart from each other, so that a slip in one shows.
+ * Layouts are those of the open kernel modules 535 to 595 (nvos.h, nv-ioctl.h, uvm_ioctl.h). They are declared
+ * independently of the agent's, so that tests notice a mistake in either of them.
  *
- * Callers may be hostile: every size is bounded, every structure is copied once, nothing they say is a kernel address.
+ * Callers may be hostile: every size is bounded, every structure is copied once, and no value of theirs is used as a
+ * kernel address.
  */
 #ifndef GLASSBOX_NVIDIA_H
 #define GLASSBOX_NVIDIA_H
@@ -30,14 +31,14 @@
 /* A release as one number: 580.65.06 is 580065006. */
 #define RELEASE(major, minor, patch) ((major) * 1000000u + (minor) * 1000u + (patch))
 
-/* The first release with the names of today. */
+/* The first release with the current function names. */
 #define FIRST_WITHOUT_FRONTEND RELEASE(545, 23, 6)
 
-/* The release that this module answers as. Exported to nvidia-uvm, with the function that waits. */
+/* The release that determines the layouts. Exported to nvidia-uvm, together with the function that sleeps. */
 extern unsigned int stand_in_release;
-/* Bytes of GPU memory that there are. */
+/* Size of the GPU memory in bytes. */
 u64 stand_in_memory_bytes(void);
-/* Sleeps for as long as every ioctl is to take. */
+/* Sleeps for the configured duration of an ioctl. */
 void stand_in_wait(void);
 
 #define NO_STATUS (~0u)
@@ -47,30 +48,30 @@ struct form {
 	unsigned int number;
 	unsigned int size;
 	unsigned int status;
-	/* The releases that have it: from the first on, before the second. */
+	/* The releases that have it: from the first one, before the second one. */
 	unsigned int since;
 	unsigned int until;
 };
 
-/* The form of a number and a size in this release; NULL where it has none. */
+/* The form for a number and a size in this release; NULL if there is none. */
 const struct form *form_of_escape(unsigned int number, unsigned int size);
 
-/* GPU memory that an open file holds. Its calls must come one at a time. */
+/* GPU memory that an open file holds. Callers must serialize their calls. */
 struct holdings {
 	struct list_head objects;
 	unsigned int count;
 };
 
 void memory_begin(struct holdings *holdings);
-/* Takes memory under a handle. The bytes are then those that were granted. */
+/* Allocates memory under a handle and sets the bytes to the granted size. */
 u32 memory_allocate(struct holdings *holdings, u32 client, u32 handle, u64 *bytes);
-/* Frees an object, or all of a client where the object is the client itself. What holds no memory is not known. */
+/* Frees an object, or all objects of a client if the object is the client. Ignores objects without memory. */
 void memory_free(struct holdings *holdings, u32 client, u32 handle);
 void memory_end(struct holdings *holdings);
 
 /* Whether a device is ready. */
 __poll_t nvidia_poll(struct file *file, poll_table *table);
-/* Makes no device ready any more. */
+/* Makes all devices not ready. */
 void stand_in_poll_stop(void);
 
 extern const struct file_operations nvidia_fops;

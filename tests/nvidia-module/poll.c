@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* poll(2) on the driver's devices: ready once, a while after a test has asked for it. */
+/* poll(2) on the driver's devices: ready once, some time after a test has requested it. */
 
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -35,9 +35,9 @@ static int set_wake(const char *text, const struct kernel_param *unused)
 
 static const struct kernel_param_ops wake_ops = { .set = set_wake };
 module_param_cb(wake_after_ms, &wake_ops, NULL, 0200);
-MODULE_PARM_DESC(wake_after_ms, "written: every device is ready once, so many ms from now");
+MODULE_PARM_DESC(wake_after_ms, "write: make every device ready once after this many ms");
 
-/* As the driver does: who is told takes it. */
+/* As in the driver, the first poll that reports the event clears it. */
 __poll_t nvidia_poll(struct file *file, poll_table *table)
 {
 	poll_wait(file, &waiters, table);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* /dev/nvidiactl and /dev/nvidiaN: requests with a size, a status in every structure, and memory that runs out. */
+/* /dev/nvidiactl and /dev/nvidiaN: requests with a size, a status in every structure, and limited memory. */
 
 #include <linux/atomic.h>
 #include <linux/compat.h>
@@ -21,7 +21,7 @@
 /* NV_ABSOLUTE_MAX_IOCTL_SIZE */
 #define SIZE_LIMIT 16384u
 #define CLASS_MEMORY_LOCAL_USER 0x40
-/* The first client that is given its handle, and the first object. */
+/* The first handle that is chosen for a client, and the first one for an object. */
 #define FIRST_CLIENT 0xC1D00001u
 #define FIRST_OBJECT 0xCAFE0000u
 
@@ -31,7 +31,7 @@
 #define HEAP_ALLOC_SIZE_RANGE 14
 #define HEAP_FLAGS_VIRTUAL 0x00080000
 
-/* Commands of RM_CONTROL that this GPU does not have: no C2C link, no NVLink, no peer, no encryption of memory. */
+/* Commands of RM_CONTROL that this GPU does not have: no C2C link, no NVLink, no peer, no memory encryption. */
 static const u32 unsupported[] = {
 	0x127, 0x13A, 0x2080182B, 0x20803001, 0x20803002, 0x20801358, 0x20801359,
 };
@@ -43,7 +43,7 @@ struct session {
 	u32 next_handle;
 };
 
-/* Clients that were given their handle, of all files. */
+/* Number of clients with a chosen handle, over all files. */
 static atomic_t clients = ATOMIC_INIT(0);
 
 static u32 word(const void *params, unsigned int at)
@@ -73,8 +73,8 @@ static bool is_root(u32 class)
 }
 
 /*
- * RM_ALLOC: a handle for whatever it is, where the caller has none. The size of memory lies in a structure of its own
- * and is written back as the driver rounded it.
+ * RM_ALLOC: chooses a handle if the caller passes none. The size of memory is in a second structure, to which the
+ * rounded size is written back.
  */
 static u32 rm_alloc(struct session *session, void *params)
 {
@@ -110,7 +110,7 @@ static u32 vid_heap_control(struct session *session, void *params)
 	case HEAP_ALLOC_SIZE_RANGE:
 		handle = fresh_handle(session, handle);
 		memcpy(params + 44, &handle, sizeof(handle));
-		/* Addresses without memory, or memory of the host. */
+		/* An address range without memory, or memory of the host. */
 		if (word(params, 52) & HEAP_FLAGS_VIRTUAL || (word(params, 56) >> 25 & 3))
 			return STATUS_OK;
 		status = memory_allocate(&session->holdings, client, handle, &bytes);
@@ -169,7 +169,7 @@ static noinline long answer_ioctl(struct file *file, unsigned int cmd, unsigned 
 	if (_IOC_TYPE(cmd) != MAGIC)
 		return -EINVAL;
 	if (number == XFER) {
-		/* Number, size and address of the structure that is meant. */
+		/* Number, size and address of the inner structure. */
 		struct { u32 number, size; u64 address; } wrapper;
 
 		if (size != sizeof(wrapper))
@@ -228,7 +228,7 @@ long nvidia_frontend_unlocked_ioctl(struct file *file, unsigned int cmd, unsigne
 	return answer_ioctl(file, cmd, arg);
 }
 
-/* Not the same code as above, or the compiler would make one function of the two. */
+/* Differs from the code above, because the compiler would merge identical functions. */
 long nvidia_frontend_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	return answer_ioctl(file, cmd, (unsigned long)compat_ptr(arg));

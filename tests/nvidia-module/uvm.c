@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* /dev/nvidia-uvm: requests are bare numbers, and the structure follows from the number and the release. */
+/* /dev/nvidia-uvm: requests are plain numbers; the structure depends on the number and the release. */
 
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -13,9 +13,9 @@ struct command {
 	unsigned int number;
 	unsigned int size;
 	unsigned int status;
-	/* Whether it begins with an address, which must be that of a page. */
+	/* Whether it begins with an address, which must be page-aligned. */
 	bool has_base;
-	/* The first release that has it. Of several, the latest first. */
+	/* The first release that has it. If there are several, the latest comes first. */
 	unsigned int since;
 };
 
@@ -90,7 +90,7 @@ const struct file_operations uvm_fops = {
 	.compat_ioctl = uvm_unlocked_ioctl_entry,
 };
 
-/* Tools get no answer here but that there is none. */
+/* The device for tools supports no requests. */
 static noinline long uvm_tools_unlocked_ioctl_entry(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	stand_in_wait();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* Loads and unloads the second module: /dev/nvidia-uvm and /dev/nvidia-uvm-tools, under a number of the kernel's choice. */
+/* Init and exit of the second module: /dev/nvidia-uvm and /dev/nvidia-uvm-tools, with a dynamic major number. */
 
 #include <linux/cdev.h>
 #include <linux/fs.h>

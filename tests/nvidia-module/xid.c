@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* Xid errors: reported when a test asks for one, through the driver's function and its tracepoint. */
+/* Xid errors, which a test requests: reported by the driver's function and its tracepoint. */
 
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -30,7 +30,7 @@ static void report(struct pci_dev *dev, u32 number, const char *format, ...)
 	va_end(ap);
 }
 
-/* "0000:00:00.0 79": that error of that device, which may be any of the machine's. */
+/* "0000:00:00.0 79" reports error 79 for the device at this address, which may be any PCI device. */
 static int set_xid(const char *text, const struct kernel_param *unused)
 {
 	unsigned int domain, bus, slot, function, number;
@@ -48,4 +48,4 @@ static int set_xid(const char *text, const struct kernel_param *unused)
 
 static const struct kernel_param_ops xid_ops = { .set = set_xid };
 module_param_cb(xid, &xid_ops, NULL, 0200);
-MODULE_PARM_DESC(xid, "written: a PCI address and the number of an error to report of it");
+MODULE_PARM_DESC(xid, "write: PCI address and error number to report");

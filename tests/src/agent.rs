@@ -1,4 +1,4 @@
-//! The agent's binary, run as users run it.
+//! Runs the agent's binary as users run it.
 
 use std::{
     env, fs,
@@ -16,12 +16,12 @@ use crate::{
     service::{Service, free_address},
 };
 
-/// Metadata the binary to test; without it, the one that cargo builds beside the tests.
+/// Names the binary to test. The default is the binary that cargo builds beside the tests.
 pub const VARIABLE: &str = "GLASSBOX_AGENT";
 
-/// A running agent, ready: its first snapshot is made.
+/// A running agent that has made its first snapshot.
 pub struct Agent {
-    /// Where it listens.
+    /// The address of its listener.
     pub address: SocketAddr,
     service: Service,
 }
@@ -30,13 +30,13 @@ impl Agent {
     /// Starts an agent with a configuration, in TOML.
     ///
     /// # Panics
-    /// Where there is no agent, or it does not become ready.
+    /// If there is no agent, or it does not become ready.
     #[must_use]
     pub fn start(configuration: &str) -> Self {
         Self::start_with(configuration, |_| ())
     }
 
-    /// The same, with its command changed before.
+    /// Like [`start`](Self::start), with changes to the command.
     ///
     /// # Panics
     /// As [`start`](Self::start).
@@ -56,13 +56,13 @@ impl Agent {
         Self { address, service }
     }
 
-    /// Its process.
+    /// Its process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.service.pid()
     }
 
-    /// Its resident memory in bytes; 0 once it has ended.
+    /// Its resident memory in bytes; 0 after it has exited.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Agent {
         kib.unwrap_or(0) * 1024
     }
 
-    /// Asks it to end. True if it has within `patience`.
+    /// Sends SIGTERM. Returns whether the agent exits within `patience`.
     #[must_use]
     pub fn end_within(&mut self, patience: Duration) -> bool {
         // SAFETY: no pointers; the child is ours and was not waited for.
@@ -86,10 +86,10 @@ impl Agent {
         self.service.has_ended()
     }
 
-    /// What it shows at `/metrics` now.
+    /// The current text of `/metrics`.
     ///
     /// # Panics
-    /// Where it does not answer with 200.
+    /// If the response is not 200.
     #[must_use]
     pub fn metrics(&self) -> String {
         let answer = http::get(self.address, "/metrics").unwrap_or_else(|error| panic!("{error:#}"));
@@ -98,10 +98,10 @@ impl Agent {
     }
 }
 
-/// The agent's binary, up to date.
+/// The agent's binary, built from the current sources.
 ///
 /// # Panics
-/// Where it cannot be built.
+/// If it cannot be built.
 #[must_use]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -113,7 +113,7 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// Cargo builds only the agent's library for the tests, so its binary may be missing or old.
+/// For tests, Cargo builds only the agent's library, so the binary may be missing or outdated.
 fn built() -> anyhow::Result<PathBuf> {
     let test = env::current_exe().context("find this test")?;
     // TARGET/PROFILE/deps/TEST
@@ -121,8 +121,8 @@ fn built() -> anyhow::Result<PathBuf> {
     let target = profile.parent().context("find cargo's output")?;
     let mut cargo = Command::new(env::var_os("CARGO").context("find cargo in the environment")?);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    // As for a test of the agent's own package, `cargo test` has compiled the agent before; for `cargo build` its
-    // dependencies would have other features, so everything would be compiled again.
+    // `cargo test` has compiled the agent's dependencies with the features of its own tests. `cargo build` would enable
+    // other features and compile everything again.
     let arguments: &[&str] = if profile.ends_with("release") {
         &["build", "--release"]
     } else {

@@ -1,4 +1,4 @@
-//! Cgroups that tests make, fill with processes and remove again.
+//! Cgroups that tests create, fill with processes and remove.
 
 use std::{
     fs, io,
@@ -17,10 +17,10 @@ use glassbox::{
     snapshot::identity::{Identity, Runtime},
 };
 
-/// Where cgroups are mounted on every system that systemd or this project's guest sets up.
+/// The mount point of cgroups under systemd and in this project's guests.
 pub const ROOT: &str = "/sys/fs/cgroup";
 
-/// The v2 hierarchy of this host, pure or beside v1; `None` on a pure v1 host.
+/// The v2 hierarchy of this host, alone or beside v1. `None` on a host with v1 only.
 #[must_use]
 pub fn v2_root() -> Option<PathBuf> {
     let pure = Path::new(ROOT);
@@ -28,7 +28,7 @@ pub fn v2_root() -> Option<PathBuf> {
     [pure, &beside].into_iter().find(|root| root.join("cgroup.controllers").exists()).map(Path::to_owned)
 }
 
-/// A container id that no other test uses.
+/// A container ID that no other test uses.
 #[must_use]
 pub fn fresh_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -36,18 +36,18 @@ pub fn fresh_id() -> String {
     format!("{:08x}{:08x}{:0>48}", std::process::id(), number, "ab")
 }
 
-/// A cgroup that is removed, with what is nested in it, when dropped. Its processes are killed.
+/// A cgroup. When dropped, its processes are killed, and it is removed with the cgroups below it.
 pub struct Cgroup {
     path: PathBuf,
-    /// The first directory that was made for it.
+    /// The first directory that was created for it.
     top: PathBuf,
 }
 
 impl Cgroup {
-    /// Makes `relative` below a hierarchy's root, and its parents where they are missing.
+    /// Creates `relative` and its missing parents below the root of a hierarchy.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn new(root: &Path, relative: &str) -> io::Result<Self> {
         let path = root.join(relative.trim_start_matches('/'));
         let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).last();
@@ -56,19 +56,20 @@ impl Cgroup {
         Ok(Self { path, top })
     }
 
-    /// A cgroup that looks like a Docker container's, with its id.
+    /// Creates a cgroup with the path of a Docker container. Returns it with the container ID.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn container(root: &Path) -> io::Result<(Self, String)> {
         let id = fresh_id();
         Ok((Self::new(root, &format!("docker/{id}"))?, id))
     }
 
-    /// The same for kernel programs that are already attached and so give it a slot; with the entry that the tracker would have.
+    /// Like [`container`](Self::container), for kernel programs that are already attached and thus give it a slot. Returns
+    /// the entry that the tracker would have for it.
     ///
     /// # Panics
-    /// Where it is not made, or gets no slot.
+    /// If the cgroup cannot be created, or gets no slot.
     #[must_use]
     pub fn tracked(root: &Path, kernel: &Kernel) -> (Self, Container) {
         let (cgroup, id) = Self::container(root).unwrap_or_else(|error| panic!("make a cgroup: {error}"));
@@ -91,10 +92,10 @@ impl Cgroup {
         &self.path
     }
 
-    /// Its id.
+    /// Its cgroup ID.
     ///
     /// # Errors
-    /// Where it is gone.
+    /// If it has been removed.
     pub fn id(&self) -> io::Result<u64> {
         Ok(fs::metadata(&self.path)?.ino())
     }
@@ -102,7 +103,7 @@ impl Cgroup {
     /// Moves a process into it.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn enter(&self, pid: i32) -> io::Result<()> {
         fs::write(self.path.join("cgroup.procs"), pid.to_string())
     }
@@ -117,15 +118,15 @@ impl Drop for Cgroup {
     }
 }
 
-/// The controllers that the root of the v2 hierarchy gave to its cgroups before a test. Those that were turned on since
-/// are turned off again when dropped: runtimes turn on all there are.
+/// The controllers that the root of the v2 hierarchy had enabled for its children before a test. When dropped, controllers
+/// that have been enabled since are disabled again: container runtimes enable all of them.
 pub struct SubtreeControl {
     file: Option<PathBuf>,
     before: String,
 }
 
 impl SubtreeControl {
-    /// Notes what this host has turned on.
+    /// Records the controllers that are enabled now.
     #[must_use]
     pub fn of_the_host() -> Self {
         let file = v2_root().map(|root| root.join("cgroup.subtree_control"));
@@ -140,7 +141,7 @@ impl Drop for SubtreeControl {
         let now = fs::read_to_string(file).unwrap_or_default();
         let was_on = |controller: &&str| self.before.split_whitespace().any(|before| before == *controller);
         for controller in now.split_whitespace().filter(|controller| !was_on(controller)) {
-            // The kernel refuses if another cgroup has begun to use it, which then keeps it.
+            // Fails if another cgroup uses the controller by now. It then stays enabled.
             let _ = fs::write(file, format!("-{controller}"));
         }
     }
@@ -149,7 +150,7 @@ impl Drop for SubtreeControl {
 fn remove(directory: &Path) -> io::Result<()> {
     for pid in fs::read_to_string(directory.join("cgroup.procs"))?.lines().filter_map(|pid| pid.parse().ok())
     {
-        // SAFETY: no pointers. The process was put here by the test.
+        // SAFETY: no pointers. The test put the process into this cgroup.
         unsafe { libc::kill(pid, libc::SIGKILL) };
     }
     for child in fs::read_dir(directory)?.flatten() {

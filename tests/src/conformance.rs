@@ -1,4 +1,4 @@
-//! What cAdvisor and glassbox both have, as data, and a reader of cgroup files that shares no code with the agent's.
+//! Families that cAdvisor and glassbox share, as data, and a reader of cgroup files that uses no code of the agent.
 
 pub mod source;
 pub mod table;

@@ -1,5 +1,5 @@
-//! A containerd of the test's own, with its Kubernetes plugin: its data, its state and its socket in one directory, its
-//! network and its mounts in a sandbox. When dropped, its containers, processes and cgroups are removed.
+//! A containerd for one test, with its Kubernetes plugin. Its data, state and socket are in one directory, its network and
+//! mounts in a sandbox. When dropped, its containers, processes and cgroups are removed.
 
 use std::{
     fs,
@@ -14,16 +14,16 @@ use crate::{
         daemon::{end_leftovers, signal, turn, write_runtime},
         is_root, programs,
     },
-    podman::{remove_cgroups, told},
+    podman::{output_of, remove_cgroups},
     sandbox::Sandbox,
 };
 
-/// The image of all its containers: busybox alone.
+/// The image of all its containers. It contains only busybox.
 pub const IMAGE: &str = "docker.io/library/glassbox-tests:1";
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The cgroup above all its containers.
+/// The parent cgroup of all its containers.
 const CGROUP: &str = "glassbox-test-kubepods";
 
 /// The daemon.
@@ -32,13 +32,13 @@ pub struct Containerd {
     process: Option<Child>,
     sandbox: Sandbox,
     _controllers: SubtreeControl,
-    /// One such test at a time, as with Docker; the last to be dropped.
+    /// Only one such test runs at a time, as with Docker. This field must be dropped last.
     _turn: fs::File,
 }
 
 impl Containerd {
     /// # Errors
-    /// Why there can be none: a reason to skip.
+    /// The reason to skip the test.
     pub fn start() -> Result<Self, String> {
         if !is_root() {
             return Err("not root".into());
@@ -54,28 +54,28 @@ impl Containerd {
         Ok(containerd)
     }
 
-    /// Its socket: its own services' and Kubernetes'.
+    /// The socket of containerd's own API and of CRI.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.path("containerd.sock")
     }
 
-    /// Where it keeps what it hands to its runtime.
+    /// The directory with the bundles of its containers.
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.path("state")
     }
 
-    /// The cgroup to put a pod's containers under.
+    /// The parent cgroup for a pod's containers.
     #[must_use]
     pub fn cgroup_parent(pod_uid: &str) -> String {
         format!("/{CGROUP}/besteffort/pod{pod_uid}")
     }
 
-    /// Runs the `ctr` command in a namespace, and returns what it printed.
+    /// Runs `ctr` in a namespace and returns its output.
     ///
     /// # Errors
-    /// What it said when it failed.
+    /// The error output of `ctr`.
     pub fn ctr(&self, namespace: &str, arguments: &[&str]) -> Result<String, String> {
         let output = self
             .sandbox
@@ -86,13 +86,13 @@ impl Containerd {
             .args(arguments)
             .stdin(Stdio::null())
             .output();
-        told("ctr", &output.map_err(|error| format!("run ctr: {error}"))?)
+        output_of("ctr", &output.map_err(|error| format!("run ctr: {error}"))?)
     }
 
     /// Runs a container in the background, without Kubernetes.
     ///
     /// # Errors
-    /// Why this host cannot: a reason to skip.
+    /// The reason to skip the test.
     pub fn run(&self, namespace: &str, id: &str, arguments: &[&str], command: &[&str]) -> Result<(), String> {
         let cgroup = format!("/{CGROUP}/{namespace}/{id}");
         let mut all = vec!["run", "--detach", "--null-io", "--snapshotter", "native", "--cgroup", &cgroup];
@@ -102,7 +102,7 @@ impl Containerd {
         self.ctr(namespace, &all).map(drop)
     }
 
-    /// Kills the daemon as a crash would. Its containers run on.
+    /// Kills the daemon with SIGKILL. Its containers continue to run.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -110,10 +110,10 @@ impl Containerd {
         }
     }
 
-    /// Starts it again after [`kill`](Self::kill).
+    /// Starts the daemon again after [`kill`](Self::kill).
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn restart(&mut self) {
         self.spawn().unwrap_or_else(|reason| panic!("restart containerd: {reason}"));
     }
@@ -127,9 +127,9 @@ impl Containerd {
         let (root, state) = (quoted(self.path("root")), quoted(self.state()));
         let socket = quoted(self.socket());
         let (optional, cni) = (quoted(self.path("opt")), quoted(self.path("cni")));
-        // Pods of tests are in the host's network, not in the daemon's.
+        // Containers share the host's network, not that of the daemon's sandbox.
         let runtime = quoted(write_runtime(&self.sandbox, self.directory.path())?);
-        // Without CAP_SYS_RESOURCE nobody may ask for what the plugin does by default.
+        // The plugin's defaults need CAP_SYS_RESOURCE, hence `restrict_oom_score_adj`.
         let text = format!(
             "version = 2\nroot = {root}\nstate = {state}\n[grpc]\naddress = {socket}\n\
              [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"{IMAGE}\"\n\
@@ -155,7 +155,7 @@ impl Containerd {
                 self.process.as_mut().is_none_or(|process| process.try_wait().is_ok_and(|e| e.is_some()));
             if ended || begun.elapsed() > START_TIMEOUT {
                 let log = fs::read_to_string(&log).unwrap_or_default();
-                let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+                let last = log.lines().last().unwrap_or("no output").to_owned();
                 return Err(format!("containerd does not start here: {last}"));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -163,11 +163,11 @@ impl Containerd {
         Ok(())
     }
 
-    /// Makes an archive as `docker save` does, and imports it.
+    /// Makes an image archive like `docker save` and imports it.
     fn import_image(&self) -> Result<(), String> {
         let run = |command: &mut Command| {
             let name = command.get_program().to_string_lossy().into_owned();
-            told(&name, &command.output().map_err(|error| format!("run {name}: {error}"))?)
+            output_of(&name, &command.output().map_err(|error| format!("run {name}: {error}"))?)
         };
         let root = programs()?;
         let image = self.path("image");
@@ -191,7 +191,7 @@ impl Containerd {
         let archive = self.path("image.tar");
         let files = ["config.json", "manifest.json", "layer.tar"];
         run(Command::new("tar").arg("-C").arg(&image).arg("-cf").arg(&archive).args(files))?;
-        // From 2.0 on, the daemon imports unless told otherwise, and not for this snapshotter.
+        // From 2.0 on, the daemon does the import by default, and does not support this snapshotter.
         let help = self.ctr("default", &["images", "import", "--help"])?;
         let local = help.contains("--local").then_some("--local");
         for namespace in ["k8s.io", "default", "team"] {

@@ -1,5 +1,5 @@
-//! The few calls of the CUDA driver API that `cargo xtask gpu-check` makes, by way of the library that comes with the
-//! NVIDIA driver: no toolkit is needed. Signatures are those of cuda.h.
+//! The calls of the CUDA driver API that `cargo xtask gpu-check` needs. They use the library that is installed with the
+//! NVIDIA driver, without the CUDA toolkit. The signatures are those of cuda.h.
 
 mod work;
 
@@ -20,7 +20,7 @@ pub const OUT_OF_MEMORY: c_int = 2;
 const SCHEDULE_SPIN: c_uint = 1;
 const SCHEDULE_BLOCKING: c_uint = 4;
 
-/// A kernel that keeps a GPU busy for so many cycles. The driver compiles it, whatever the GPU.
+/// A kernel that keeps a GPU busy for a number of cycles. The driver compiles the PTX for its GPU.
 const KERNEL: &CStr = c"
 .version 6.0
 .target sm_50
@@ -39,7 +39,7 @@ again:
 }
 ";
 
-/// A call's result; 0 is success.
+/// The error code of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("CUDA error {0}")]
 pub struct Refusal(pub c_int);
@@ -47,13 +47,13 @@ pub struct Refusal(pub c_int);
 /// How a thread waits for the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// By asking again and again.
+    /// By polling.
     Spin,
     /// By sleeping.
     Block,
 }
 
-/// The library, initialised, with a context on the first GPU.
+/// The initialized library with a context on the first GPU.
 pub struct Cuda {
     library: Library,
     context: *mut c_void,
@@ -61,12 +61,12 @@ pub struct Cuda {
 }
 
 impl Cuda {
-    /// Loads the library and makes a context.
+    /// Loads the library and creates a context.
     ///
     /// # Errors
-    /// Where there is no library, or no GPU.
+    /// If there is no library or no GPU.
     pub fn new(path: &Path, wait: Wait) -> anyhow::Result<Self> {
-        // SAFETY: what it does when it is loaded is NVIDIA's business; every CUDA program does the same.
+        // SAFETY: its initializers are NVIDIA's, and run in every CUDA program.
         let library = unsafe { Library::new(path) };
         let library = library.with_context(|| format!("load {}", path.display()))?;
         let mut cuda = Self { library, context: ptr::null_mut(), function: ptr::null_mut() };
@@ -75,7 +75,7 @@ impl Cuda {
             Wait::Block => SCHEDULE_BLOCKING,
         };
         let mut device = 0;
-        // SAFETY: the signatures are those of cuda.h, the pointers are to live values of these types.
+        // SAFETY: the signatures are those of cuda.h, and the pointers are to live values of these types.
         unsafe {
             checked(cuda.symbol::<extern "C" fn(c_uint) -> c_int>(b"cuInit\0")?(0)).context("cuInit")?;
             let get = cuda.symbol::<extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet\0")?;
@@ -92,15 +92,15 @@ impl Cuda {
     /// # Safety
     /// `T` must be the function's signature.
     unsafe fn symbol<T>(&self, name: &[u8]) -> anyhow::Result<Symbol<'_, T>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees the signature.
         let found = unsafe { self.library.get(name) };
         found.with_context(|| format!("find {}", String::from_utf8_lossy(name)))
     }
 
-    /// Device memory.
+    /// Allocates device memory.
     ///
     /// # Errors
-    /// [`Refusal`] where CUDA refuses, inside an error about the library otherwise.
+    /// [`Refusal`] in the inner result if CUDA refuses; an error if the library lacks the function.
     pub fn allocate(&self, bytes: u64) -> anyhow::Result<Result<u64, Refusal>> {
         let mut address = 0;
         // SAFETY: as in `new`.
@@ -111,27 +111,27 @@ impl Cuda {
         Ok(checked(result).map(|()| address))
     }
 
-    /// Gives device memory back.
+    /// Frees device memory.
     ///
     /// # Errors
-    /// Where CUDA refuses.
+    /// If CUDA refuses.
     pub fn free(&self, address: u64) -> anyhow::Result<()> {
-        // SAFETY: as in `new`; an address that is none is refused.
+        // SAFETY: as in `new`; CUDA refuses an invalid address.
         let result = unsafe { self.symbol::<extern "C" fn(u64) -> c_int>(b"cuMemFree_v2\0")?(address) };
         checked(result).context("cuMemFree")
     }
 
-    /// Runs a kernel for so many cycles of the GPU's clock and waits for its end.
+    /// Runs a kernel for a number of cycles of the GPU's clock and waits for its end.
     ///
     /// # Errors
-    /// Where CUDA refuses.
+    /// If CUDA refuses.
     pub fn launch(&mut self, cycles: u64) -> anyhow::Result<()> {
         if self.function.is_null() {
             self.function = self.compile()?;
         }
         let mut cycles = cycles;
         let mut parameters = [(&raw mut cycles).cast::<c_void>()];
-        // SAFETY: as in `new`; the parameters are those that the kernel declares, and copied by the call.
+        // SAFETY: as in `new`; the parameters are those that the kernel declares, and the call copies them.
         unsafe {
             type Launch = extern "C" fn(
                 *mut c_void,
@@ -157,7 +157,7 @@ impl Cuda {
 
     fn compile(&self) -> anyhow::Result<*mut c_void> {
         let (mut module, mut function) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: as in `new`; both texts end with a zero and live through the calls.
+        // SAFETY: as in `new`; both strings are terminated and outlive the calls.
         unsafe {
             let load = self
                 .symbol::<extern "C" fn(*mut *mut c_void, *const c_void) -> c_int>(b"cuModuleLoadData\0")?;
@@ -172,7 +172,7 @@ impl Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // SAFETY: as in `new`; the context is ours and not used again. At the end of a process a failure is no matter.
+        // SAFETY: as in `new`; the context is ours and not used again. A failure at the end of the process is harmless.
         unsafe {
             if !self.context.is_null()
                 && let Ok(destroy) = self.symbol::<extern "C" fn(*mut c_void) -> c_int>(b"cuCtxDestroy_v2\0")

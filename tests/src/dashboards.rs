@@ -6,17 +6,17 @@ use serde_json::Value;
 
 /// A dashboard.
 pub struct Dashboard {
-    /// Its file's name.
+    /// The name of its file.
     pub file: String,
-    /// What the file holds.
+    /// Its JSON.
     pub json: Value,
 }
 
 /// A query of a panel.
 pub struct Query {
-    /// Where it is, for people.
+    /// The dashboard and panel, for messages.
     pub place: String,
-    /// The query, with Grafana's variables in it.
+    /// The query, with Grafana's variables.
     pub promql: String,
 }
 
@@ -24,7 +24,7 @@ impl Dashboard {
     /// Reads every dashboard.
     ///
     /// # Panics
-    /// Where there is none, or one is not JSON.
+    /// If there are none, or one is not JSON.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards");
@@ -44,7 +44,7 @@ impl Dashboard {
         all
     }
 
-    /// Its panels, without those that ask nothing: the headings of rows, and texts.
+    /// Its panels except row headings and texts.
     pub fn panels(&self) -> impl Iterator<Item = &Value> {
         list(&self.json["panels"]).iter().filter(|panel| panel["type"] != "row" && panel["type"] != "text")
     }
@@ -65,13 +65,13 @@ impl Dashboard {
     }
 }
 
-/// The items of a list; none where it is something else.
+/// The items of a list; empty for any other value.
 #[must_use]
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text; empty where it is something else.
+/// The string; empty for any other value.
 #[must_use]
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()

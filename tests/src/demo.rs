@@ -1,8 +1,9 @@
-//! A host with GPUs that has none: what `cargo xtask run --demo` shows the agent.
+//! The host of `cargo xtask run --demo`: simulated GPUs and containers for the agent.
 //!
-//! Two GPUs (the NVML stand-in), their driver (FUSE), and four containers: cgroups with a fake CUDA application each,
-//! to which a Docker Engine of our own gives names. What NVML says follows from what the applications hold of the
-//! driver. Needs root. All is gone when dropped; of a process that was killed the cgroups stay, empty.
+//! It has two GPUs (the NVML stand-in), their driver (in FUSE), and four containers. A container is a cgroup with a fake
+//! CUDA application, named by a Docker Engine that is part of the demonstration. The values of NVML are derived from the
+//! memory that the applications hold. It needs root. Everything is removed when dropped; if the process is killed, empty
+//! cgroups remain.
 
 mod containers;
 mod engine;
@@ -24,20 +25,20 @@ use crate::{
 
 /// Memory of each GPU.
 const MEMORY_MIB: u64 = 24 << 10;
-/// The request that never returns in the container that hangs: the first that a CUDA context makes of its GPU.
+/// The request that never returns in the hanging container: the first one of a CUDA context to its GPU.
 const HANGS: &str = "0x2b";
-/// Time between two states of the GPUs.
+/// Time between two updates of the GPUs.
 pub const STEP: Duration = Duration::from_millis(500);
 
-/// The demonstration; ended when dropped.
+/// The demonstration. It ends when dropped.
 pub struct Demo {
     replicas: Vec<Replica>,
     stand_in: StandIn,
     driver: FakeDriver,
-    /// Another, for the container that hangs in it.
+    /// The driver of the hanging container.
     broken: FakeDriver,
     engine: Engine,
-    /// Set once an agent is there to see what the applications do.
+    /// Set once an agent traces the drivers.
     begun: bool,
 }
 
@@ -45,12 +46,12 @@ impl Demo {
     /// Starts everything. `fake_cuda` is the program of that name, `nvml` the stand-in for NVIDIA's library.
     ///
     /// # Errors
-    /// For want of root, FUSE or cgroups.
+    /// Without root, FUSE or cgroups.
     pub fn start(fake_cuda: &Path, nvml: &Path) -> anyhow::Result<Self> {
         let options = Options { memory_mib: MEMORY_MIB, ..Options::default() };
         let broken = Options { hang: Some(HANGS.parse()?), ..options.clone() };
         let driver = FakeDriver::start(options).context("start the driver")?;
-        let broken = FakeDriver::start(broken).context("start the driver that hangs")?;
+        let broken = FakeDriver::start(broken).context("start the hanging driver")?;
         let mut replicas = Vec::new();
         for role in &containers::ROLES {
             let driver = if role.hangs { &broken } else { &driver };
@@ -81,10 +82,10 @@ impl Demo {
         )
     }
 
-    /// Writes that configuration as a whole: who finds the file can start the agent.
+    /// Writes the configuration atomically, so that the agent can be started once the file exists.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn write_configuration(&self, file: &Path) -> anyhow::Result<()> {
         let next = file.with_extension("next");
         fs::write(&next, self.configuration())
@@ -92,22 +93,23 @@ impl Demo {
             .with_context(|| format!("write {}", file.display()))
     }
 
-    /// Lets the applications begin: an agent traces the drivers. Of one that began before, it would miss the first calls,
-    /// and a call that hangs is never made again.
+    /// Lets the applications start. The agent must trace the drivers first: it would miss earlier calls, and a hanging call
+    /// is never repeated.
     pub fn begin(&mut self) {
         self.begun = true;
     }
 
-    /// Half a second later: applications go on, and NVML says what they hold now. Until [`begin`](Self::begin) they wait.
+    /// Half a second of the demonstration: the applications continue, and NVML reports what they hold. The applications wait
+    /// until [`begin`](Self::begin).
     ///
     /// # Errors
-    /// Where one of them has failed.
+    /// If one of them has failed.
     pub fn step(&mut self) -> anyhow::Result<()> {
         for replica in self.replicas.iter_mut().filter(|_| self.begun) {
             let driver = if replica.role().hangs { &self.broken } else { &self.driver };
             replica
                 .step(driver)
-                .with_context(|| format!("go on with the container {}", replica.role().name))?;
+                .with_context(|| format!("continue the container {}", replica.role().name))?;
         }
         self.stand_in.set(&gpus::scenario(&self.driver, &self.replicas));
         Ok(())

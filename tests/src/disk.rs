@@ -1,5 +1,5 @@
-//! Disks that tests make out of files, with filesystems that keep project quotas, and what is mounted of them. All of it
-//! goes when dropped, also where a test fails; a device is freed with its last mount.
+//! Loop devices with filesystems that have project quotas, and their mounts. All are removed when dropped, even if a test
+//! fails; a device is freed with its last mount.
 
 pub mod project;
 
@@ -25,7 +25,7 @@ const SET_STATUS: u64 = 0x4c04;
 const GET_FREE: u64 = 0x4c82;
 /// `BLKFLSBUF` of linux/fs.h.
 const FORGET_BUFFERS: u64 = 0x1261;
-/// It is freed with its last user.
+/// The device is freed by its last user.
 const FREED_WITH_LAST_USER: u32 = 4;
 
 /// `struct loop_info64` of linux/loop.h.
@@ -39,7 +39,7 @@ struct Status {
     init: [u64; 2],
 }
 
-/// A block device that is a file.
+/// A block device that is backed by a file.
 pub struct Disk {
     device: File,
     path: PathBuf,
@@ -47,10 +47,10 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// One of so many bytes.
+    /// Creates a device of this size.
     ///
     /// # Errors
-    /// Why this kernel has none: a reason to skip.
+    /// The reason to skip the test.
     pub fn new(bytes: u64) -> Result<Self, String> {
         let why = |what: &str, error: io::Error| format!("{what}: {error}");
         let directory = tempfile::tempdir().map_err(|error| why("make a directory", error))?;
@@ -60,9 +60,9 @@ impl Disk {
         file.set_len(bytes).map_err(|error| why("size a file", error))?;
         let control =
             File::open("/dev/loop-control").map_err(|error| why("open /dev/loop-control", error))?;
-        // Another may take the free one first.
+        // Another process may take the free device first.
         for _ in 0..16 {
-            // SAFETY: takes no argument.
+            // SAFETY: the request has no argument.
             let number = unsafe { libc::ioctl(control.as_raw_fd(), GET_FREE as libc::Ioctl) };
             if number < 0 {
                 return Err(why("find a free loop device", io::Error::last_os_error()));
@@ -70,13 +70,13 @@ impl Disk {
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device = OpenOptions::new().read(true).write(true).open(&path);
             let device = device.map_err(|error| why("open a loop device", error))?;
-            // SAFETY: takes a descriptor that lives through the call.
+            // SAFETY: the argument is a descriptor that outlives the call.
             let set = unsafe { libc::ioctl(device.as_raw_fd(), SET_FILE as libc::Ioctl, file.as_raw_fd()) };
             if set != 0 {
                 continue;
             }
             let disk = Self { device, path, directory };
-            // SAFETY: zeros are a status, which lives through the call; the kernel only reads it.
+            // SAFETY: an all-zero structure is valid and outlives the call; the kernel only reads it.
             let set = unsafe {
                 let mut status: Status = std::mem::zeroed();
                 status.flags = FREED_WITH_LAST_USER;
@@ -88,29 +88,29 @@ impl Disk {
                 Err(why("set up a loop device", io::Error::last_os_error()))
             };
         }
-        Err("every free loop device was taken by others".into())
+        Err("other processes took every free loop device".into())
     }
 
-    /// Its device, such as `/dev/loop0`.
+    /// Its path, such as `/dev/loop0`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its numbers, as cgroup files give them.
+    /// Its major and minor number, as in cgroup files.
     ///
     /// # Panics
-    /// Where its device is gone.
+    /// If the device is gone.
     #[must_use]
     pub fn numbers(&self) -> String {
         let device = fs::metadata(&self.path).unwrap_or_else(|error| panic!("its device: {error}")).rdev();
         format!("{}:{}", libc::major(device), libc::minor(device))
     }
 
-    /// Opens it for transfers that pass the page cache by.
+    /// Opens it for direct I/O, without the page cache.
     ///
     /// # Panics
-    /// Where its device is gone.
+    /// If the device is gone.
     #[must_use]
     pub fn open_direct(&self) -> File {
         let mut options = OpenOptions::new();
@@ -118,24 +118,24 @@ impl Disk {
         options.open(&self.path).unwrap_or_else(|error| panic!("open {}: {error}", self.path.display()))
     }
 
-    /// Makes an ext4 that keeps project quotas on it, and mounts that.
+    /// Makes an ext4 with project quotas on it and mounts it.
     ///
     /// # Errors
-    /// Why this kernel has none: a reason to skip.
+    /// The reason to skip the test.
     pub fn with_project_quotas(self) -> Result<Filesystem, String> {
         self.filesystem(&["-O", "quota,project", "-E", "quotatype=prjquota,lazy_itable_init=0"], "prjquota")
     }
 
-    /// Makes an ext4 as most have it on it, and mounts that.
+    /// Makes an ext4 with default options on it and mounts it.
     ///
     /// # Errors
-    /// Why this kernel has none: a reason to skip.
+    /// The reason to skip the test.
     pub fn with_ext4(self) -> Result<Filesystem, String> {
         self.filesystem(&["-E", "lazy_itable_init=0"], "")
     }
 
     fn filesystem(self, features: &[&str], options: &str) -> Result<Filesystem, String> {
-        // In the file: the device would have to be told to write zeros, which one in memory cannot and logs.
+        // On the backing file: mkfs asks a device to write zeros, which a loop device in memory cannot do and logs.
         let mut command = Command::new("mkfs.ext4");
         command.args(["-q", "-F", "-b", "4096"]).args(features).arg(self.directory.path().join("disk"));
         let made =
@@ -143,7 +143,7 @@ impl Disk {
         if !made.status.success() {
             return Err(format!("mkfs.ext4: {}", String::from_utf8_lossy(&made.stderr).trim()));
         }
-        // SAFETY: takes no argument. What was read of the device before is not what is in the file now.
+        // SAFETY: the request has no argument. The device's cached blocks are older than the file.
         unsafe { libc::ioctl(self.device.as_raw_fd(), FORGET_BUFFERS as libc::Ioctl) };
         let at = self.directory.path().join("mounted");
         fs::create_dir(&at).map_err(|error| format!("make a directory: {error}"))?;
@@ -155,7 +155,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // SAFETY: takes no argument. One that is still mounted goes with the mount.
+        // SAFETY: the request has no argument. A mounted device is freed with its last mount.
         unsafe { libc::ioctl(self.device.as_raw_fd(), CLEAR_FILE as libc::Ioctl) };
     }
 }
@@ -163,18 +163,18 @@ impl Drop for Disk {
 /// A mounted ext4 with project quotas.
 pub struct Filesystem {
     mount: Mount,
-    /// After the mount.
+    /// Must be dropped after the mount.
     disk: Disk,
 }
 
 impl Filesystem {
-    /// Where it is mounted.
+    /// Its mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.mount.0
     }
 
-    /// What it is on.
+    /// Its device.
     #[must_use]
     pub fn disk(&self) -> &Disk {
         &self.disk
@@ -189,16 +189,16 @@ impl Mount {
         let (kind, options) = (CString::new(kind)?, CString::new(options)?);
         let (source, to) =
             (CString::new(source.as_os_str().as_bytes())?, CString::new(at.as_os_str().as_bytes())?);
-        // SAFETY: four C strings that live through the call.
+        // SAFETY: four C strings that outlive the call.
         let result =
             unsafe { libc::mount(source.as_ptr(), to.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) };
         if result == 0 { Ok(Self(at.to_owned())) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// An overlay as a runtime makes it: in `directory` are `diff`, the layer, and `work`.
+    /// Mounts an overlay as a runtime does. `directory` must contain `diff`, the layer, and `work`.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// If the kernel refuses.
     pub fn overlay(directory: &Path) -> io::Result<Self> {
         for name in ["lower", "diff", "work", "merged"] {
             fs::create_dir(directory.join(name))?;
@@ -209,16 +209,16 @@ impl Mount {
         Self::new("overlay", Path::new("overlay"), &directory.join("merged"), &options)
     }
 
-    /// Where it is.
+    /// Its mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Its root, to be a process's.
+    /// Opens its root, for a process to enter.
     ///
     /// # Panics
-    /// Where it is gone.
+    /// If it is gone.
     #[must_use]
     pub fn open(&self) -> Root {
         Root(File::open(&self.0).unwrap_or_else(|error| panic!("open {}: {error}", self.0.display())))
@@ -228,13 +228,13 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         if let Ok(path) = CString::new(self.0.as_os_str().as_bytes()) {
-            // SAFETY: a C string that lives through the call.
+            // SAFETY: a C string that outlives the call.
             unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
         }
     }
 }
 
-/// An open root.
+/// An open root directory.
 pub struct Root(File);
 
 impl Root {
@@ -245,7 +245,7 @@ impl Root {
     }
 }
 
-/// In a guest, loads what its kernel needs for disks, filesystems and overlays, once.
+/// In a guest, loads the kernel modules for disks, filesystems and overlays. Does so once.
 pub fn load_modules() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -255,7 +255,7 @@ pub fn load_modules() {
         modules.sort();
         for path in modules {
             let Ok(file) = File::open(&path) else { continue };
-            // SAFETY: the descriptor and the constant string live through the call.
+            // SAFETY: the descriptor and the constant string outlive the call.
             let loaded = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
             if loaded != 0 {
                 println!("{}: {}", path.display(), io::Error::last_os_error());

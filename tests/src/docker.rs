@@ -1,5 +1,4 @@
-//! A Docker daemon of the test's own and its containers. The host's daemon is never used, and neither it nor its network
-//! is touched.
+//! A Docker daemon for one test, and its containers. The host's daemon and its network are never used.
 
 pub(crate) mod daemon;
 
@@ -11,25 +10,25 @@ use std::{
 
 pub use self::daemon::{Daemon, Network};
 
-/// The image of all test containers: busybox alone.
+/// The image of all test containers. It contains only busybox.
 pub const IMAGE: &str = "glassbox-tests:1";
 const BUSYBOX: &str = "/bin/busybox";
 
-/// Arguments of `docker run` for a container that shares the host's network, as `--network=host` of a daemon of the host
-/// does. Without the runtime it would share its daemon's, which is a sandbox's.
+/// Arguments of `docker run` for a container that shares the host's network, like `--network=host` with the host's daemon.
+/// Without the runtime, the container would share the network of its daemon's sandbox.
 pub const HOST_NETWORK: [&str; 2] = ["--network=host", "--runtime=in-the-hosts-network"];
 
-/// A daemon that answers.
+/// A running daemon.
 pub struct Docker {
     socket: PathBuf,
     daemon: Daemon,
 }
 
 impl Docker {
-    /// Starts a daemon of the test's own.
+    /// Starts a daemon for this test.
     ///
     /// # Errors
-    /// Why that cannot be: a reason to skip.
+    /// The reason to skip the test.
     pub fn own(network: Network) -> Result<Self, String> {
         if !is_root() {
             return Err("not root".into());
@@ -40,16 +39,17 @@ impl Docker {
         Ok(docker)
     }
 
-    /// Starts the daemon of somebody else: in a sandbox that takes the host's place, with `docker0` as Docker comes. Tests
-    /// that run [in that sandbox](crate::sandbox::Sandbox::as_the_host) may start daemons of their own beside it.
+    /// Starts a daemon that stands for one of the host: in a sandbox in place of the host, with Docker's default bridge
+    /// `docker0`. Tests that run [in that sandbox](crate::sandbox::Sandbox::as_the_host) may start their own daemons beside
+    /// it.
     ///
     /// # Errors
-    /// Why that cannot be: a reason to skip.
+    /// The reason to skip the test.
     pub fn foreign() -> Result<Self, String> {
         Self::own(Network::Docker0)
     }
 
-    /// Its API's socket.
+    /// The socket of its API.
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -61,23 +61,23 @@ impl Docker {
         &self.daemon
     }
 
-    /// The daemon, to be killed and restarted.
+    /// The daemon, for tests that kill and restart it.
     pub const fn daemon_mut(&mut self) -> &mut Daemon {
         &mut self.daemon
     }
 
-    /// Runs the `docker` command and returns what it printed.
+    /// Runs `docker` and returns its output.
     ///
     /// # Panics
-    /// When the command fails.
+    /// If the command fails.
     pub fn run(&self, arguments: &[&str]) -> String {
         let output = self.try_run(arguments).unwrap_or_else(|error| panic!("run docker: {error}"));
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "docker {}: {told}", arguments.join(" "));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker {}: {text}", arguments.join(" "));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Runs the `docker` command, which may fail.
+    /// Runs `docker`, which may fail.
     ///
     /// # Errors
     /// If the command cannot be run at all.
@@ -110,8 +110,8 @@ impl Docker {
     }
 }
 
-/// The files of the image: this host's busybox, which Debian's `busybox-static` has linked statically, under some of its
-/// names.
+/// The root of the image: this host's busybox with links of some of its names. The package `busybox-static` links it
+/// statically.
 pub(crate) fn programs() -> Result<tempfile::TempDir, String> {
     let root = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
     let programs = root.path().join("bin");
@@ -129,7 +129,7 @@ pub(crate) fn programs() -> Result<tempfile::TempDir, String> {
 /// A container; removed when dropped.
 pub struct Container<'a> {
     docker: &'a Docker,
-    /// Its id.
+    /// Its ID.
     pub id: String,
     kept: bool,
 }
@@ -145,7 +145,7 @@ impl<'a> Container<'a> {
         Self { docker, id: docker.run(&all), kept: false }
     }
 
-    /// Lets it live until its daemon is dropped, and returns its id.
+    /// Keeps the container until its daemon is dropped, and returns its ID.
     #[must_use]
     pub fn keep(mut self) -> String {
         self.kept = true;
@@ -158,7 +158,7 @@ impl<'a> Container<'a> {
         self.docker.run(&["inspect", "--format", template, &self.id])
     }
 
-    /// The host's number of its first process.
+    /// The process ID of its first process on the host.
     #[must_use]
     pub fn pid(&self) -> u32 {
         let pid = self.inspect("{{.State.Pid}}");
@@ -174,7 +174,7 @@ impl Drop for Container<'_> {
     }
 }
 
-/// Waits until `look` sees something.
+/// Polls `look` until it returns a value.
 ///
 /// # Panics
 /// After `patience`.

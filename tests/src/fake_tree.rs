@@ -1,12 +1,12 @@
-//! A tree of cgroups v2 that is none: plain directories with the files that a real container's cgroup had. So a host can
-//! have a thousand containers without a kernel that makes them.
+//! A directory tree with the cgroup v2 files of real containers. It stands in for the cgroup tree of a host with a thousand
+//! containers.
 
 use std::{fs, io, path::Path};
 
-/// Which real cgroups are copied.
+/// The real cgroup files that are copied.
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/cgroup/v2");
 
-/// The tree; gone when dropped.
+/// The tree, which is removed when dropped.
 pub struct FakeTree {
     directory: tempfile::TempDir,
     made: u64,
@@ -14,10 +14,10 @@ pub struct FakeTree {
 }
 
 impl FakeTree {
-    /// One with so many containers of Docker's.
+    /// Creates a tree with a number of Docker containers.
     ///
     /// # Errors
-    /// The directories cannot be made.
+    /// If the directories cannot be created.
     pub fn new(containers: usize) -> io::Result<Self> {
         let directory = tempfile::tempdir()?;
         let fixture = Path::new(FIXTURE);
@@ -27,7 +27,7 @@ impl FakeTree {
         let container = fs::read_dir(fixture.join("system.slice"))?.next();
         let container = container.ok_or_else(|| io::Error::other("the fixture has no container"))??.path();
         fs::create_dir(directory.path().join("system.slice"))?;
-        // The model, in a place where it is no container.
+        // The model is at a path that is not a container's.
         fs::create_dir(directory.path().join("model"))?;
         for file in fs::read_dir(container)? {
             let file = file?;
@@ -35,23 +35,23 @@ impl FakeTree {
                 fs::copy(file.path(), directory.path().join("model").join(file.file_name()))?;
             }
         }
-        // No process of this host is in it.
+        // So that the container has no processes of this host.
         fs::write(directory.path().join("model/cgroup.procs"), "")?;
         let mut tree = Self { directory, made: 0, containers: Vec::new() };
         tree.add(containers)?;
         Ok(tree)
     }
 
-    /// The root, for `[paths] cgroup`.
+    /// The root, for `paths.cgroup`.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Adds containers, whose files are links to one model's.
+    /// Adds containers. Their files are links to those of one model.
     ///
     /// # Errors
-    /// They cannot be made.
+    /// If they cannot be created.
     pub fn add(&mut self, containers: usize) -> io::Result<()> {
         for _ in 0..containers {
             self.made += 1;
@@ -66,10 +66,10 @@ impl FakeTree {
         Ok(())
     }
 
-    /// Removes all containers but the first ones.
+    /// Removes all containers except the first ones.
     ///
     /// # Errors
-    /// They cannot be removed.
+    /// If they cannot be removed.
     pub fn truncate(&mut self, containers: usize) -> io::Result<()> {
         for number in self.containers.split_off(containers.min(self.containers.len())) {
             fs::remove_dir_all(self.container(number))?;

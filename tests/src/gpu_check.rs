@@ -1,8 +1,8 @@
-//! What `cargo xtask gpu-check` measures on a machine with a GPU: whether the hooks attach, what CUDA's calls come down
-//! to, what the driver says when memory runs out, how often NVML samples, and what tracing costs. One GPU, some three
-//! minutes, no network; the container is a cgroup with `cuda-work` in it.
+//! The measurements of `cargo xtask gpu-check` on a machine with a GPU: whether the hooks attach, which requests CUDA's
+//! calls send, how the driver reports exhausted memory, how often NVML samples, and what tracing costs. They need one GPU,
+//! about three minutes and no network. The container is a cgroup with `cuda-work` in it.
 //!
-//! The figures are JSON; xtask makes docs/gpu-validation.md of them.
+//! The results are JSON. xtask writes docs/gpu-validation.md from them.
 
 mod account;
 mod worker;
@@ -20,34 +20,34 @@ use serde_json::{Value, json};
 use self::{account::Account, worker::Worker};
 use crate::agent::{self, Agent};
 
-/// Time between two snapshots of the agent that looks on.
+/// Tick of the agent that watches.
 const TICK: Duration = Duration::from_millis(250);
-/// More than any GPU has, in pieces of [`PIECE_BYTES`].
+/// More pieces of [`PIECE_BYTES`] than any GPU has memory for.
 const PIECES_MAX: u64 = 4096;
 const PIECE_BYTES: u64 = 256 << 20;
 
 /// What to check, and for how long.
 pub struct Options {
-    /// Keys of the agent's configuration beside the tick.
+    /// Keys of the agent's configuration in addition to the tick.
     pub configuration: String,
-    /// Whether to go on although somebody else uses the GPUs.
+    /// Whether to continue if other processes use the GPUs.
     pub shared: bool,
     /// The program `cuda-work`.
     pub cuda_work: PathBuf,
     /// The CUDA driver's library.
     pub library: PathBuf,
-    /// How long steady work is watched.
+    /// Duration of the steady workload.
     pub steady: Duration,
-    /// How often the same work is timed with and without the agent.
+    /// Number of runs with and without the agent.
     pub rounds: usize,
-    /// How long each time.
+    /// Duration of each run.
     pub slice: Duration,
 }
 
-/// Checks all of it.
+/// Runs all checks.
 ///
 /// # Errors
-/// Where the agent traces no driver here, or CUDA does not work; the text says what to do.
+/// If the agent cannot trace the driver, or CUDA does not work. The error says what to do.
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let configuration = format!("tick_ms = {}\n{}", TICK.as_millis(), options.configuration);
     let report = report(&configuration)?;
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> anyhow::Result<Value> {
     Ok(json!({ "check": report, "watched": watched, "overhead": overhead }))
 }
 
-/// What `glassbox check` says.
+/// The output of `glassbox check`.
 fn report(configuration: &str) -> anyhow::Result<String> {
     let file = tempfile::NamedTempFile::new().context("make a file")?;
     std::fs::write(file.path(), configuration).context("write the configuration")?;
@@ -88,20 +88,20 @@ fn tracing_agent(configuration: &str) -> anyhow::Result<Agent> {
     }
 }
 
-/// Every step of the work, with what the agent saw of it.
+/// Runs every step of the workload. Returns each with the change of the agent's metrics.
 fn watch(options: &Options, configuration: &str) -> anyhow::Result<Value> {
     let agent = tracing_agent(configuration)?;
     ensure!(
         options.shared || processes(&agent) == 0.0,
-        "processes use the GPUs, and would run out of memory when this check fills it: end them, or go on with --shared"
+        "processes use the GPUs and would fail when this check fills their memory: stop them, or continue with --shared"
     );
     let mut steps = Vec::new();
     let mut spinning = Worker::start(&options.cuda_work, &options.library)?;
-    let mut step = |worker: &mut Worker, what: &str, order: &str| -> anyhow::Result<Account> {
+    let mut step = |worker: &mut Worker, what: &str, command: &str| -> anyhow::Result<Account> {
         let before = Account::of(&agent, worker.container());
-        let (begun, answer) = (Instant::now(), worker.order(order)?);
+        let (begun, answer) = (Instant::now(), worker.send(command)?);
         let seconds = begun.elapsed().as_secs_f64();
-        // Two ticks: one may be under way.
+        // One tick may be in progress, so wait for more than two.
         thread::sleep(TICK * 3);
         let seen = Account::of(&agent, worker.container());
         steps.push(json!({
@@ -134,7 +134,7 @@ fn watch(options: &Options, configuration: &str) -> anyhow::Result<Value> {
     Ok(json!({ "steps": steps, "cold_start_seconds": cold_start, "nvml": nvml(&agent, options.steady)? }))
 }
 
-/// Processes on all GPUs. NVML's first reading comes with the second snapshot at the latest.
+/// The number of processes on all GPUs. NVML's first reading is in the second snapshot at the latest.
 fn processes(agent: &Agent) -> f64 {
     thread::sleep(Duration::from_secs(2));
     let metrics = agent.metrics();
@@ -142,7 +142,7 @@ fn processes(agent: &Agent) -> f64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
-/// How often the driver sampled, by the agent's count.
+/// The driver's sampling rate, by the agent's counters.
 fn nvml(agent: &Agent, watched: Duration) -> anyhow::Result<Value> {
     let samples = |metrics: &str| -> f64 {
         let counts =
@@ -159,10 +159,10 @@ fn nvml(agent: &Agent, watched: Duration) -> anyhow::Result<Value> {
     Ok(json!({ "gpus": infos, "samples_per_second": rate / gpus(&last).max(1) as f64 }))
 }
 
-/// The same work with and without the agent, in turn.
+/// The same workload with and without the agent, in turn.
 fn overhead(options: &Options, configuration: &str) -> anyhow::Result<Value> {
     let mut worker = Worker::start(&options.cuda_work, &options.library)?;
-    worker.order("context spin")?;
+    worker.send("context spin")?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         let off = timed(&mut worker, options.slice)?;
@@ -174,17 +174,17 @@ fn overhead(options: &Options, configuration: &str) -> anyhow::Result<Value> {
     Ok(json!(rounds))
 }
 
-/// Kernels, and allocations with their frees, per second.
+/// Kernels per second, and pairs of allocation and free per second.
 fn timed(worker: &mut Worker, slice: Duration) -> anyhow::Result<Value> {
-    let mut rate = |order: &str| -> anyhow::Result<f64> {
-        let answer = worker.order(&format!("{order} {}", slice.as_millis()))?;
+    let mut rate = |command: &str| -> anyhow::Result<f64> {
+        let answer = worker.send(&format!("{command} {}", slice.as_millis()))?;
         let number = |key: &str| answer[key].as_f64().with_context(|| format!("find {key} in {answer}"));
         Ok(number("runs")? / number("seconds")?)
     };
     Ok(json!({ "launches_per_second": rate("launch")?, "allocations_per_second": rate("churn")? }))
 }
 
-/// The library of the CUDA driver, where the dynamic linker finds it.
+/// The library of the CUDA driver, as the dynamic linker finds it.
 #[must_use]
 pub fn cuda_library() -> &'static Path {
     Path::new("libcuda.so.1")

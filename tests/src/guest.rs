@@ -1,10 +1,9 @@
-//! What process 1 of a test guest does: makes a small system, loads the stand-in for the NVIDIA driver, runs the
-//! tests, says how they went, powers off.
+//! Process 1 of a test guest. It sets up a minimal system, loads the stand-in for the NVIDIA driver, runs the tests, prints
+//! the result and powers off.
 //!
-//! The guest is a kernel with an initramfs and nothing else: no disk, no network but `lo`, and a pure cgroup v2
-//! hierarchy with the controllers on that the host of a container has on. The arguments of the tests are on the kernel's
-//! command line, `glassbox_tests=ARGUMENT,ARGUMENT`. The guest's last line is the verdict:
-//! `GUEST passed N failed N skipped N exit N`.
+//! The guest is a kernel with an initramfs: no disk, no network except `lo`, and a pure cgroup v2 hierarchy with the
+//! controllers that container hosts enable. The arguments of the tests are on the kernel's command line:
+//! `glassbox_tests=ARGUMENT,ARGUMENT`. The last line of output is the verdict: `GUEST passed N failed N skipped N exit N`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, PipeReader};
@@ -22,7 +21,7 @@ use crate::{agent, nvidia_module};
 #[path = "../../xtask/src/counts.rs"]
 mod counts;
 
-/// File system type and where it goes, parents first.
+/// Filesystem types and mount points, parents first.
 const MOUNTS: [(&str, &str); 9] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -34,15 +33,15 @@ const MOUNTS: [(&str, &str); 9] = [
     ("tracefs", "/sys/kernel/tracing"),
     ("debugfs", "/sys/kernel/debug"),
 ];
-/// Controllers the tests' cgroups get.
+/// The controllers of the tests' cgroups.
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// A parameter that the kernel does not know reaches process 1 in its environment.
+/// The kernel passes parameters that it does not know to process 1 as environment variables.
 const TESTS: &str = "glassbox_tests";
-/// The agent, in guests whose tests start it.
+/// The agent, in guests with tests that start it.
 const AGENT: &str = "/bin/glassbox";
 
-/// Runs the guest to its end. Never call it anywhere else: it mounts, and it powers the machine off.
+/// Runs the guest to its end. Never call this elsewhere: it mounts filesystems and powers the machine off.
 pub fn main() {
     if std::process::id() != 1 {
         eprintln!("guest-init is process 1 of a virtual machine, see `cargo xtask vm`");
@@ -53,10 +52,10 @@ pub fn main() {
             let counts::Counts { passed, failed, skipped } = counts;
             println!("GUEST passed {passed} failed {failed} skipped {skipped} exit {exit}");
         }
-        // Without a verdict the host takes it for failed.
+        // Without a verdict, the host counts the guest as failed.
         Err(error) => println!("guest-init: {error:#}"),
     }
-    // SAFETY: sync and reboot take no pointers; a guest has nothing to lose by being powered off.
+    // SAFETY: sync and reboot take no pointers. A guest has no data that powering off could lose.
     unsafe {
         libc::sync();
         libc::reboot(libc::RB_POWER_OFF);
@@ -91,7 +90,7 @@ fn make_system() -> anyhow::Result<()> {
 fn mount(kind: &str, target: &str) -> anyhow::Result<()> {
     let text = |text: &str| std::ffi::CString::new(text).context("make a C string");
     let (c_kind, c_target) = (text(kind)?, text(target)?);
-    // SAFETY: three C strings that live until the call returns; no data goes with it.
+    // SAFETY: three C strings that outlive the call; no data is passed.
     let result =
         unsafe { libc::mount(c_kind.as_ptr(), c_target.as_ptr(), c_kind.as_ptr(), 0, std::ptr::null()) };
     if result == 0 {
@@ -106,7 +105,7 @@ fn busybox(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the tests one at a time; how they went, and their exit status as a shell would give it.
+/// Runs the tests one at a time. Returns the counts, and the exit status as a shell reports it.
 fn run_tests() -> anyhow::Result<(counts::Counts, i32)> {
     let arguments = std::env::var(TESTS).unwrap_or_default();
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
@@ -131,8 +130,8 @@ fn run_tests() -> anyhow::Result<(counts::Counts, i32)> {
     Ok((counts().end(status.success()), exit))
 }
 
-/// Prints each line as it comes and counts. What it returns gives the counts, once the tests have ended: at the
-/// end of the output, or shortly after if a process that outlived its test still holds it.
+/// Prints and counts lines as they arrive. The returned function gives the counts once the tests have ended: at the end of
+/// the output, or after a timeout if a process that outlived its test holds the pipe open.
 fn follow(reader: PipeReader) -> impl FnOnce() -> counts::Reader {
     let counts = Arc::new(Mutex::new(counts::Reader::default()));
     let (sender, ended) = channel::<()>();
@@ -146,17 +145,17 @@ fn follow(reader: PipeReader) -> impl FnOnce() -> counts::Reader {
         }
     });
     move || {
-        // Both the end of the output and the time-out are an end.
+        // The end of the output and the timeout both end the wait.
         let _ = ended.recv_timeout(Duration::from_secs(1));
         std::mem::take(&mut *counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Waits for one process and buries all others that end meanwhile: process 1 inherits every orphan.
+/// Waits for one process and reaps all others that exit meanwhile, because process 1 inherits every orphan.
 fn wait_for(process: u32) -> anyhow::Result<ExitStatus> {
     loop {
         let mut status = 0;
-        // SAFETY: `status` is a live integer, the only thing written.
+        // SAFETY: `status` is a live integer, and nothing else is written.
         let ended = unsafe { libc::waitpid(-1, &raw mut status, 0) };
         if ended < 0 {
             return Err(std::io::Error::last_os_error()).context("wait for the tests");

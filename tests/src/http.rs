@@ -1,5 +1,4 @@
-//! HTTP GET, as little of it as asking the agent and Prometheus takes: version 1.0, so that answers come
-//! whole.
+//! A minimal HTTP GET for the agent and Prometheus: version 1.0, so that responses are not chunked.
 
 use std::{
     fmt::Write as _,
@@ -10,10 +9,10 @@ use std::{
 
 use anyhow::Context as _;
 
-/// How long a server may take for a step of its answer.
+/// Timeout for each step of a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a server said.
+/// The response of a server.
 pub struct Answer {
     /// The status, such as 200.
     pub status: u16,
@@ -21,10 +20,10 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Asks for a path, with its query if it has one.
+/// Requests a path with its query, if any.
 ///
 /// # Errors
-/// Where nobody answers, or not with HTTP.
+/// If the server does not answer, or not in HTTP.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     let asked = || format!("get http://{address}{path}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(asked)?;
@@ -38,7 +37,7 @@ pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     Ok(Answer { status: status.with_context(asked)?, body: body.to_owned() })
 }
 
-/// Text as it goes into a query string: all but the unreserved characters as `%XX`.
+/// Escapes text for a query string: all but the unreserved characters become `%XX`.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() * 2);
@@ -46,7 +45,7 @@ pub fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            // Writing into a String cannot fail.
+            // Writing to a String cannot fail.
             let _ = write!(escaped, "%{byte:02X}");
         }
     }

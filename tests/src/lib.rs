@@ -1,5 +1,5 @@
-//! What the tests share: containers, servers and processes that are cleaned up when dropped.
-#![expect(clippy::panic, reason = "a test that cannot go on fails; these are their tools")]
+//! The shared parts of the tests: containers, servers and processes that are cleaned up when dropped.
+#![expect(clippy::panic, reason = "a panic fails the test, also in its helpers")]
 
 pub mod agent;
 pub mod cgroup;
@@ -31,18 +31,18 @@ pub mod signals;
 pub mod stand_in;
 pub mod worker;
 
-/// Says aloud that a test was not run, and why; `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a
-/// skip is a failure.
+/// Prints that a test was skipped, and why. `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a skip is
+/// a failure.
 ///
 /// # Panics
-/// Under `GLASSBOX_TESTS_STRICT=1`.
+/// If `GLASSBOX_TESTS_STRICT` is 1.
 pub fn skip(test: &str, reason: &str) {
     eprintln!("SKIP {test}: {reason}");
     assert!(std::env::var_os("GLASSBOX_TESTS_STRICT").is_none_or(|strict| strict != "1"), "{test}: {reason}");
 }
 
-/// Says that a test does not apply to this kind of host, which no set-up could change. Counted as a skip, but no failure
-/// under `GLASSBOX_TESTS_STRICT=1`.
+/// Prints that a test does not apply to this kind of host, and that no setup could change this. It is counted as a skip, but
+/// is no failure with `GLASSBOX_TESTS_STRICT=1`.
 pub fn inapplicable(test: &str, reason: &str) {
     eprintln!("SKIP {test}: {reason}");
 }

@@ -1,5 +1,4 @@
-//! What a running process costs and how fast it answers: the tools of the programs that `cargo xtask bench`
-//! runs.
+//! Measures the cost and the response times of running processes, for the benchmarks of `cargo xtask bench`.
 
 pub mod empty;
 
@@ -13,24 +12,24 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-/// How long a server may take for a step of its answer; cAdvisor takes seconds with a thousand cgroups.
+/// Timeout for each step of a response. cAdvisor takes seconds with a thousand cgroups.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The value of a flag of the form `--name=value`, read as what is wanted.
+/// The parsed value of a flag of the form `--name=value`.
 ///
 /// # Errors
-/// Where it is not given, or is something else.
+/// If the flag is missing, or its value is invalid.
 pub fn flag<T: std::str::FromStr>(name: &str) -> anyhow::Result<T> {
     let mut given = std::env::args().skip(1);
     let value = given.find_map(|word| word.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
     let value = value.with_context(|| format!("{name}=… is not given"))?;
-    value.parse().ok().with_context(|| format!("{name}={value} makes no sense"))
+    value.parse().ok().with_context(|| format!("{name}={value} is invalid"))
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on an interrupt (Ctrl-C, SIGTERM) makes the next [`rest`] fail instead of ending the process at once,
-/// so that containers and cgroups that were made to be measured are removed.
+/// After this call, an interrupt (Ctrl-C, SIGTERM) makes the next [`rest`] fail instead of ending the process, so that the
+/// containers and cgroups of a benchmark are removed.
 pub fn end_by_rest() {
     extern "C" fn note(_signal: libc::c_int) {
         INTERRUPTED.store(true, Ordering::Relaxed);
@@ -57,14 +56,14 @@ pub fn rest(time: Duration) -> anyhow::Result<()> {
     }
 }
 
-/// CPU time of a process and of all its threads, ended ones too, to the nanosecond.
+/// CPU time of a process and all its threads, including those that have exited, in nanoseconds.
 ///
 /// # Errors
-/// Where there is no such process.
+/// If there is no such process.
 pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let mut clock = 0;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: both pointers are to live values of the types asked for.
+    // SAFETY: both pointers are to live values of the required types.
     let refused = unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut clock) };
     ensure!(refused == 0, "find the CPU clock of process {pid}: error {refused}");
     // SAFETY: as above.
@@ -76,7 +75,7 @@ pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
 /// Resident memory of a process in bytes: `VmRSS`.
 ///
 /// # Errors
-/// Where there is no such process.
+/// If there is no such process.
 pub fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
@@ -85,28 +84,28 @@ pub fn rss_bytes(pid: u32) -> anyhow::Result<u64> {
     Ok(kib * 1024)
 }
 
-/// An answer and how long it took, from connecting to its last byte.
+/// A response, and the time from connecting to its last byte.
 pub struct Answer {
     /// The status, such as 200.
     pub status: u16,
-    /// The body, as it came.
+    /// The body, still compressed if it was.
     pub body: Vec<u8>,
-    /// The time.
+    /// The time it took.
     pub took: Duration,
 }
 
 impl Answer {
-    /// How many lines of the body start so.
+    /// The number of lines of the body that start with this text.
     #[must_use]
     pub fn lines_with(&self, start: &str) -> usize {
         String::from_utf8_lossy(&self.body).lines().filter(|line| line.starts_with(start)).count()
     }
 }
 
-/// Asks for a path as Prometheus does, over a new connection.
+/// Requests a path as Prometheus does, on a new connection.
 ///
 /// # Errors
-/// Where nobody answers, or not with HTTP.
+/// If the server does not answer, or not in HTTP.
 pub fn get(address: SocketAddr, path: &str, gzip: bool) -> anyhow::Result<Answer> {
     let asked = || format!("get http://{address}{path}");
     let encoding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };

@@ -1,4 +1,4 @@
-//! A limit of memory for a process under test, by a memory cgroup of its own.
+//! A memory limit for a process under test, set by a memory cgroup.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::cgroup::{Cgroup, ROOT, v2_root};
 
-/// The limit; its cgroup is removed, and what is left in it killed, when dropped.
+/// The limit. When dropped, the processes in its cgroup are killed, and the cgroup is removed.
 pub struct MemoryLimit {
     cgroup: Cgroup,
     /// The file that counts OOM kills.
@@ -18,7 +18,7 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// A limit in bytes. `None` without root or a memory controller.
+    /// Sets a limit in bytes. `None` without root or a memory controller.
     #[must_use]
     pub fn new(bytes: u64) -> Option<Self> {
         let name = format!("glassbox-memory-{}", crate::cgroup::fresh_id().get(..16)?);
@@ -35,10 +35,10 @@ impl MemoryLimit {
         Some(Self { cgroup, events })
     }
 
-    /// Starts the command's process in the cgroup.
+    /// Makes the command start its process in the cgroup.
     ///
     /// # Panics
-    /// The cgroup cannot be entered.
+    /// If the cgroup cannot be entered.
     pub fn confine(&self, command: &mut Command) {
         let mut processes = File::options()
             .write(true)
@@ -48,7 +48,7 @@ impl MemoryLimit {
         unsafe { command.pre_exec(move || processes.write_all(b"0")) };
     }
 
-    /// How many processes were killed because of the limit.
+    /// The number of processes that were killed because of the limit.
     #[must_use]
     pub fn oom_kills(&self) -> u64 {
         let text = fs::read_to_string(self.cgroup.path().join(self.events)).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! A machine with NVIDIA GPUs, without any: a driver that answers the real requests, and a CUDA application that sends
-//! them and keeps a truthful account of what it sent.
+//! Stand-ins for a machine with NVIDIA GPUs: a driver that answers the real requests, and a CUDA application that sends them
+//! and keeps an exact account.
 //!
-//! Both share [`abi`], which is written from the driver's published headers and knows nothing of the agent's own
-//! tables: what the agent decodes is held against a second reading of the same source.
+//! Both use [`abi`], which is written from the driver's published headers and independently of the agent's tables, so that
+//! the agent's decoding is compared with a second reading of the same source.
 //!
-//! [`truth`] has the tests that hold the agent against that account, whichever driver it is that answers:
-//! [`driver::FakeDriver`] on a host, [`stand_in::StandIn`] in a guest.
+//! [`truth`] has the tests that compare the agent with that account. They run with [`driver::FakeDriver`] on a host and with
+//! [`stand_in::StandIn`] in a guest.
 
 pub mod abi;
 pub mod account;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use glassbox::config::Config;
 
-/// A driver that the application can be played against.
+/// A driver for the application.
 pub trait Driver {
     /// `nvidiactl`
     fn ctl(&self) -> PathBuf;
@@ -29,6 +29,6 @@ pub trait Driver {
     fn uvm(&self) -> PathBuf;
     /// Its release.
     fn release(&self) -> abi::Release;
-    /// Tells the agent what it cannot find out by itself.
+    /// Sets the parts of the agent's configuration that it cannot detect.
     fn configure(&self, config: &mut Config);
 }

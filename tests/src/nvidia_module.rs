@@ -1,5 +1,5 @@
-//! The stand-in for the NVIDIA driver (`tests/nvidia-module`) in a guest: `cargo xtask vm` builds its modules for each kernel
-//! and puts them into `/modules`, init loads them, and tests load them again with other parameters.
+//! The kernel modules that stand in for the NVIDIA driver in a guest (`tests/nvidia-module`). `cargo xtask vm` builds them
+//! for each kernel and puts them into `/modules`, init loads them, and tests reload them with other parameters.
 
 use std::{fs, path::PathBuf};
 
@@ -7,10 +7,10 @@ use anyhow::Context as _;
 
 use crate::{kernel_module, nvidia::abi::Release};
 
-/// The first release whose functions have the names of today.
+/// The first release whose functions have the current names.
 const FIRST_WITHOUT_FRONTEND: Release = Release(545, 23, 6);
 
-/// The directory of the guest's modules for its own kernel; `None` if it has none.
+/// The directory of the modules for the guest's kernel; `None` if there is none.
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
@@ -20,13 +20,13 @@ pub fn directory() -> Option<PathBuf> {
 /// Loads nvidia, with parameters such as `memory_mib=64 release=535.104.05`, and nvidia-uvm.
 ///
 /// # Errors
-/// If this kernel has no such modules, or refuses them.
+/// If there are no modules for this kernel, or it refuses them.
 pub fn load(parameters: &str) -> anyhow::Result<()> {
     load_driver(parameters)?;
     load_uvm()
 }
 
-/// Loads nvidia alone: the build that has the functions of the release.
+/// Loads nvidia alone, from the build with the functions of the release.
 ///
 /// # Errors
 /// As [`load`].

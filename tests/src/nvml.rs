@@ -1,4 +1,4 @@
-//! The NVML stand-in: a copy of the library for each test, with a world of its own.
+//! The NVML stand-in: each test has its own copy of the library, with its own scenario.
 
 use std::{
     fs,
@@ -9,28 +9,28 @@ use serde_json::{Value, json};
 
 use crate::stand_in;
 
-/// The package that the library is built of.
+/// The package of the library.
 pub const PACKAGE: &str = "glassbox-nvml-stand-in";
 
-/// A stand-in's library and its scenario; gone when dropped.
+/// The library of a stand-in and its scenario. Both are removed when dropped.
 pub struct StandIn {
     directory: tempfile::TempDir,
 }
 
 impl StandIn {
-    /// A library that says this.
+    /// Starts with this scenario.
     ///
     /// # Panics
-    /// Where it cannot be built or copied.
+    /// If it cannot be built or copied.
     #[must_use]
     pub fn new(scenario: &Value) -> Self {
         Self::of(stand_in::built_library(PACKAGE), scenario)
     }
 
-    /// The same, of a library that is built already.
+    /// Like [`new`](Self::new), with a library that is already built.
     ///
     /// # Panics
-    /// Where it cannot be copied.
+    /// If it cannot be copied.
     #[must_use]
     pub fn of(library: &Path, scenario: &Value) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("make a directory: {error}"));
@@ -41,26 +41,26 @@ impl StandIn {
         stand_in
     }
 
-    /// The library.
+    /// The path of the library.
     #[must_use]
     pub fn library(&self) -> PathBuf {
         self.directory.path().join("libnvidia-ml.so.1")
     }
 
-    /// How often its initialization was tried.
+    /// How often it was initialized.
     #[must_use]
     pub fn initializations(&self) -> u64 {
         let file = self.directory.path().join("libnvidia-ml.so.1.json.initializations");
         fs::metadata(file).map_or(0, |metadata| metadata.len())
     }
 
-    /// What it says from now on.
+    /// Replaces the scenario.
     ///
     /// # Panics
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn set(&self, scenario: &Value) {
         let file = self.directory.path().join("libnvidia-ml.so.1.json");
-        // Replaced as a whole, so that the library never reads half of it.
+        // Replaced atomically, so that the library never reads half of it.
         let next = self.directory.path().join("next");
         fs::write(&next, scenario.to_string())
             .and_then(|()| fs::rename(&next, &file))
@@ -68,13 +68,13 @@ impl StandIn {
     }
 }
 
-/// A host with one GPU that supports everything, and on which nothing runs.
+/// A host with one idle GPU that supports everything.
 #[must_use]
 pub fn host() -> Value {
     json!({ "driver_version": "580.159.04", "devices": [gpu("GPU-aaaa", 0)] })
 }
 
-/// A GPU that supports everything, and on which nothing runs.
+/// An idle GPU that supports everything.
 #[must_use]
 pub fn gpu(uuid: &str, minor: u32) -> Value {
     let gib = 1_u64 << 30;

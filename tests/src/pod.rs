@@ -1,4 +1,4 @@
-//! A pod, run as the kubelet has containerd run one, but in the host's network. Its containers go with the daemon.
+//! A pod, started through CRI as the kubelet does, but in the host's network. Its containers are removed with the daemon.
 
 mod messages;
 
@@ -13,7 +13,7 @@ use self::messages::{
 };
 use crate::containerd::{Containerd, IMAGE};
 
-/// The pod's uid.
+/// The pod's UID.
 pub const UID: &str = "1f2e3d4c-5b6a-7988-1f2e-3d4c5b6a7988";
 /// The host's network namespace.
 const OF_THE_HOST: NamespaceOption = NamespaceOption { network: 2 };
@@ -22,7 +22,7 @@ const OF_THE_HOST: NamespaceOption = NamespaceOption { network: 2 };
 pub struct Pod {
     socket: PathBuf,
     runtime: tokio::runtime::Runtime,
-    /// The id of the container that holds its namespaces.
+    /// The ID of the sandbox container, which holds the namespaces.
     pub sandbox: String,
 }
 
@@ -30,7 +30,7 @@ impl Pod {
     /// Runs a pod without containers.
     ///
     /// # Errors
-    /// Why this host cannot: a reason to skip.
+    /// The reason to skip the test.
     pub fn run(containerd: &Containerd) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("start a runtime: {error}"))?;
@@ -41,11 +41,11 @@ impl Pod {
         Ok(pod)
     }
 
-    /// Starts the pod's container `app`, which replaces `attempt` that have ended, and returns its id. `memory_bytes` is
-    /// its limit, 0 for none; an empty `command` is the image's.
+    /// Starts the pod's container `app` and returns its ID. `attempt` is the number of its predecessors. `memory_bytes` is
+    /// its limit, 0 for none; an empty `command` means the image's.
     ///
     /// # Errors
-    /// Why this host cannot: a reason to skip.
+    /// The reason to skip the test.
     pub fn start(&self, attempt: u32, memory_bytes: i64, command: &[&str]) -> Result<String, String> {
         let config_of_container = ContainerConfig {
             metadata: Some(ContainerMetadata { name: "app".into(), attempt }),
@@ -70,7 +70,7 @@ impl Pod {
     /// Removes a container that has ended.
     ///
     /// # Errors
-    /// What containerd said.
+    /// The error of containerd.
     pub fn remove(&self, id: &str) -> Result<(), String> {
         let container = Id { id: id.to_owned() };
         self.ask::<_, Nothing>("/runtime.v1.RuntimeService/RemoveContainer", container).map(drop)

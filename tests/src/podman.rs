@@ -1,5 +1,5 @@
-//! A Podman service of the test's own: its storage, its state and its socket in one directory, its locks, its network and
-//! its mounts in a sandbox. When dropped, its containers, processes and cgroups are removed.
+//! A Podman service for one test. Its storage, state and socket are in one directory, its locks, network and mounts in a
+//! sandbox. When dropped, its containers, processes and cgroups are removed.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// The cgroup above all its containers; Podman's own choice, `libpod_parent`, may be the host's.
+/// The parent cgroup of all its containers. Podman's default, `libpod_parent`, may be in use on the host.
 const CGROUP: &str = "glassbox-test-podman";
 
 /// The service.
@@ -28,13 +28,13 @@ pub struct Podman {
     service: Option<Child>,
     sandbox: Sandbox,
     _controllers: SubtreeControl,
-    /// One such test at a time, as with Docker; the last to be dropped.
+    /// Only one such test runs at a time, as with Docker. This field must be dropped last.
     _turn: fs::File,
 }
 
 impl Podman {
     /// # Errors
-    /// Why there can be none: a reason to skip.
+    /// The reason to skip the test.
     pub fn start() -> Result<Self, String> {
         if !is_root() {
             return Err("not root".into());
@@ -60,24 +60,24 @@ impl Podman {
         Ok(podman)
     }
 
-    /// Its API's socket.
+    /// The socket of its API.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.path("podman.sock")
     }
 
-    /// Where it keeps its containers.
+    /// The directory of its containers.
     #[must_use]
     pub fn storage(&self) -> PathBuf {
         self.path("data")
     }
 
-    /// Runs a container in the background, and returns its id.
+    /// Runs a container in the background and returns its ID.
     ///
     /// # Errors
-    /// Why this host cannot: a reason to skip.
+    /// The reason to skip the test.
     pub fn run(&self, name: &str, arguments: &[&str], command: &[&str]) -> Result<String, String> {
-        // More than Podman asks for by default may be more than the host allows.
+        // Podman's defaults may be above the host's limits.
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
         let mut all = vec!["run", "--detach", "--name", name, "--network", "none"];
         all.extend(limits);
@@ -89,13 +89,13 @@ impl Podman {
         self.podman(&all)
     }
 
-    /// Runs the `podman` command and returns what it printed.
+    /// Runs `podman` and returns its output.
     ///
     /// # Errors
-    /// What it said when it failed.
+    /// The error output of `podman`.
     pub fn podman(&self, arguments: &[&str]) -> Result<String, String> {
         let output = self.command().args(arguments).output();
-        told("podman", &output.map_err(|error| format!("run podman: {error}"))?)
+        output_of("podman", &output.map_err(|error| format!("run podman: {error}"))?)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -106,7 +106,7 @@ impl Podman {
         let mut command = self.sandbox.command("podman");
         let of = |option: &str, name: &str| format!("--{option}={}", self.path(name).display());
         command.args([of("root", "data"), of("runroot", "run"), of("tmpdir", "tmp")]);
-        // What needs neither systemd nor a kernel's favour: crun refuses hybrid hosts.
+        // Options that need neither systemd nor a pure cgroup hierarchy; crun refuses hybrid hosts.
         command.args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=file"]);
         command.args(["--runtime=runc", "--log-level=error"]).stdin(Stdio::null());
         command
@@ -116,18 +116,18 @@ impl Podman {
         let root = programs()?;
         let archive = self.path("image.tar");
         let tar = Command::new("tar").arg("-C").arg(root.path()).arg("-cf").arg(&archive).arg(".").output();
-        told("tar", &tar.map_err(|error| format!("run tar: {error}"))?)?;
+        output_of("tar", &tar.map_err(|error| format!("run tar: {error}"))?)?;
         self.podman(&["import", &archive.display().to_string(), IMAGE]).map(drop)
     }
 }
 
-/// What a command printed, or why it failed.
-pub(crate) fn told(name: &str, output: &Output) -> Result<String, String> {
+/// The output of a command, or its error.
+pub(crate) fn output_of(name: &str, output: &Output) -> Result<String, String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
-    let told = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{name}: {}", told.trim().lines().last().unwrap_or("it said nothing")))
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{name}: {}", text.trim().lines().last().unwrap_or("no output")))
 }
 
 impl Drop for Podman {
@@ -137,20 +137,20 @@ impl Drop for Podman {
             let _ = service.kill();
             let _ = service.wait();
         }
-        // Its monitors bear its directory in their arguments.
+        // Its monitors have its directory among their arguments.
         end_leftovers(self.directory.path());
         remove_cgroups(CGROUP);
     }
 }
 
-/// Removes a cgroup of that name, and the empty ones below it, from the root of every tree.
+/// Removes the cgroups of this name, and the empty ones below, in every hierarchy.
 pub(crate) fn remove_cgroups(name: &str) {
     let root = Path::new("/sys/fs/cgroup");
     let trees = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
     let found: Vec<_> =
         trees.chain([root.to_owned()]).map(|tree| tree.join(name)).filter(|path| path.is_dir()).collect();
     for cgroup in found {
-        // The kernel lets go of a cgroup a moment after its last process.
+        // The kernel releases a cgroup a moment after its last process.
         let begun = Instant::now();
         while cgroup.is_dir() && begun.elapsed() < Duration::from_secs(2) {
             remove_empty(&cgroup);

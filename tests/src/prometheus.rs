@@ -1,4 +1,4 @@
-//! A Prometheus that scrapes every second, and answers questions.
+//! A Prometheus that scrapes every second, and its query API.
 
 use std::{
     collections::BTreeMap,
@@ -17,8 +17,8 @@ use crate::{
     service::{Service, free_address},
 };
 
-/// Metadata a directory that holds `prometheus` and `promtool`, or has them below it as a package does
-/// (`usr/bin`). Without it, they are looked for in PATH. `cargo xtask test` sets it.
+/// Names a directory with `prometheus` and `promtool`, or with a package's `usr/bin` that has them. The default is PATH.
+/// `cargo xtask test` sets it.
 pub const VARIABLE: &str = "GLASSBOX_PROMETHEUS_DIR";
 
 /// The programs.
@@ -31,10 +31,10 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds them.
+    /// Finds the programs.
     ///
     /// # Errors
-    /// Where they are not there, in words.
+    /// Where they were looked for.
     pub fn find() -> Result<Self, String> {
         let directories: Vec<PathBuf> = match env::var_os(VARIABLE) {
             Some(named) => ["", "usr/bin", "bin"].map(|below| PathBuf::from(&named).join(below)).to_vec(),
@@ -52,7 +52,7 @@ impl Programs {
     }
 }
 
-/// One series' value, of the answer to a query.
+/// A series in the result of a query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// Its labels.
@@ -68,10 +68,10 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` every second as job `glassbox`.
+    /// Starts a server that scrapes `target` every second as job `glassbox`.
     ///
     /// # Panics
-    /// Where it does not become ready.
+    /// If it does not become ready.
     #[must_use]
     pub fn start(programs: &Programs, target: SocketAddr) -> Self {
         let address = free_address();
@@ -94,10 +94,10 @@ impl Prometheus {
         Self { address, _service: service }
     }
 
-    /// Asks a question, exactly as given.
+    /// Runs a query.
     ///
     /// # Errors
-    /// Where Prometheus refuses it, with what it says.
+    /// The error of Prometheus.
     pub fn query(&self, promql: &str) -> anyhow::Result<Vec<Sample>> {
         let data =
             self.ask(&format!("/api/v1/query?query={}", http::escaped(promql))).context(promql.to_owned())?;
@@ -105,10 +105,10 @@ impl Prometheus {
         series.iter().map(|series| sample(series).with_context(|| format!("read {series}"))).collect()
     }
 
-    /// The values of a label in the series that a selector selects.
+    /// The values of a label among the series of a selector.
     ///
     /// # Errors
-    /// Where Prometheus refuses, with what it says.
+    /// The error of Prometheus.
     pub fn label_values(&self, selector: &str, label: &str) -> anyhow::Result<Vec<String>> {
         let path =
             format!("/api/v1/label/{}/values?match[]={}", http::escaped(label), http::escaped(selector));
@@ -117,10 +117,10 @@ impl Prometheus {
         Ok(values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect())
     }
 
-    /// Asks until the answer is as wanted, and returns it.
+    /// Repeats a query until its result is as wanted, and returns the result.
     ///
     /// # Panics
-    /// Where it is not by then; the panic shows the last answer.
+    /// After `patience`; the panic shows the last result.
     pub fn wait_for(
         &self,
         promql: &str,
@@ -150,6 +150,6 @@ fn sample(series: &Value) -> Option<Sample> {
     let labels = series["metric"].as_object()?.iter();
     let labels = labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     let value = series["value"][1].as_str()?;
-    // Prometheus writes +Inf, -Inf and NaN as Rust reads them.
+    // Prometheus writes +Inf, -Inf and NaN as Rust parses them.
     Some(Sample { labels: labels.collect::<Option<_>>()?, value: value.parse().ok()? })
 }

@@ -1,10 +1,9 @@
-//! NVIDIA's real driver in a guest without a GPU (`cargo xtask vm --real-driver`): its modules, a client that sends
-//! requests to it, and the account of what a recorder saw the client send.
+//! NVIDIA's real driver in a guest without a GPU (`cargo xtask vm --real-driver`): its modules, a client that sends requests
+//! to it, and an account of the recorded requests.
 //!
-//! The chain of evidence: [`client`] sends requests and keeps no account. The recorder (`tests/ioctl-recorder`,
-//! preloaded into the client) writes down each call with the caller's structure before and after. [`account`] decodes
-//! that record by the driver's published headers. The tests (`tests/tests/real_driver.rs`) compare the account with the
-//! metrics of the agent.
+//! [`client`] sends requests and keeps no account. The recorder (`tests/ioctl-recorder`, preloaded into the client) records
+//! each call with the caller's structure before and after. [`account`] decodes the record by the driver's published headers.
+//! The tests (`tests/tests/real_driver.rs`) compare that account with the metrics of the agent.
 
 pub mod account;
 pub mod client;

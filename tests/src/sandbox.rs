@@ -1,11 +1,11 @@
 //! A network namespace and a mount namespace for the daemons that tests start.
 //!
-//! A container runtime changes the host that it runs on: Docker without a bridge deletes `docker0`, whoever made it;
-//! Docker, containerd and Podman share directories in `/run`, `/etc`, `/var/lib` and `/dev/shm` with the host's own
-//! daemons. In a sandbox all of these are private: the network is empty, the directories are, and global kernel settings
-//! are read-only. Cgroups and process IDs are the host's, so that an agent on the host sees the containers.
+//! A container runtime changes the host that it runs on: Docker without a bridge deletes any `docker0`, and Docker,
+//! containerd and Podman share directories in `/run`, `/etc`, `/var/lib` and `/dev/shm` with the host's own daemons. A
+//! sandbox has private ones: an empty network and empty directories. Global kernel settings are read-only. Cgroups and
+//! process IDs are those of the host, so that an agent on the host sees the containers.
 //!
-//! Everything in a sandbox vanishes with its last process.
+//! A sandbox is removed with its last process.
 
 mod covers;
 
@@ -22,20 +22,20 @@ use self::covers::Covers;
 
 /// The namespaces.
 pub struct Sandbox {
-    /// Keeps the namespaces. It ends when the other end of its standard input is closed, even if the test is killed.
+    /// The process that holds the namespaces. It exits when its standard input is closed, even if the test is killed.
     holder: Child,
     network: Arc<File>,
     mounts: Arc<File>,
-    /// The network that the sandbox was made from.
+    /// The network namespace from which the sandbox was created.
     outside: File,
 }
 
 impl Sandbox {
-    /// Makes the namespaces. `scratch` is an existing directory for mount points, which is not covered: neither below
-    /// `/run`, `/var/lib`, `/dev/shm` nor `/etc`.
+    /// Creates the namespaces. `scratch` is an existing directory for mount points outside of `/run`, `/var/lib`, `/dev/shm`
+    /// and `/etc`, which the sandbox covers.
     ///
     /// # Errors
-    /// What the kernel refused: a reason to skip.
+    /// The reason to skip the test.
     pub fn new(scratch: &Path) -> Result<Self, String> {
         let outside = "/proc/thread-self/ns/net";
         let outside = File::open(outside).map_err(|error| format!("open {outside}: {error}"))?;
@@ -61,7 +61,7 @@ impl Sandbox {
         Ok(Self { holder, network, mounts, outside })
     }
 
-    /// A command that will run in the sandbox.
+    /// A command that runs in the sandbox.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let (network, mounts) = (Arc::clone(&self.network), Arc::clone(&self.mounts));
@@ -76,13 +76,13 @@ impl Sandbox {
         command
     }
 
-    /// A path by which processes in the sandbox can enter the network that it was made from, the host's, while it exists.
+    /// The path by which processes in the sandbox can enter the host's network namespace, as long as the sandbox exists.
     #[must_use]
     pub fn outside_network(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.outside.as_raw_fd()))
     }
 
-    /// Calls `work` on a thread in the sandbox's network. Sockets that it makes stay in that network. The thread sees the
+    /// Calls `work` on a thread in the sandbox's network namespace. Sockets that it creates stay there. The thread sees the
     /// host's files.
     ///
     /// # Panics
@@ -95,14 +95,14 @@ impl Sandbox {
         on_a_thread(enter, work)
     }
 
-    /// Calls `work` on a thread in the sandbox's network and mount namespaces, as if the sandbox were the host.
+    /// Calls `work` on a thread in the sandbox's network and mount namespaces, in which the sandbox is in place of the host.
     ///
     /// # Panics
     /// If the namespaces cannot be entered, or if `work` panics.
     pub fn as_the_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let enter = || {
-            // SAFETY: no pointers; the descriptors are open. The thread stops sharing its root with the others, which
-            // entering a mount namespace requires, so only this thread changes its namespaces.
+            // SAFETY: no pointers; the descriptors are open. The thread first unshares its root, which entering a mount
+            // namespace requires, so other threads keep their namespaces.
             unsafe {
                 check(libc::unshare(libc::CLONE_FS))?;
                 check(libc::setns(self.network.as_raw_fd(), libc::CLONE_NEWNET))?;
@@ -135,9 +135,9 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Containerd's Kubernetes plugin listens on 127.0.0.1.
+/// The Kubernetes plugin of containerd listens on 127.0.0.1.
 fn loopback_up() -> io::Result<()> {
-    // SAFETY: zeros are an ifreq; it and its name live through the call. The socket is closed.
+    // SAFETY: an all-zero ifreq is valid; it and its name outlive the call. The socket is closed.
     unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
         check(socket)?;

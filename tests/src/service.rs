@@ -1,5 +1,4 @@
-//! A server that a test starts: with a directory and a port of its own, its log kept and shown if the test
-//! fails, and gone when dropped.
+//! A server with its own directory and port. It is stopped when dropped, and its log is printed if the test fails.
 
 use std::{
     fs::{self, File},
@@ -12,11 +11,11 @@ use std::{
 
 use crate::http;
 
-/// How long a server may take to be ready: an unoptimized agent on a busy machine spends half a minute on the kernel's types.
+/// An unoptimized agent on a busy machine needs half a minute to read the kernel's types.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long a server may take to end when it is asked to.
+/// Time between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of the log of a server is shown.
+/// Number of lines of a server's log that are printed.
 const LOG_LINES: usize = 40;
 
 /// A running server.
@@ -26,10 +25,10 @@ pub struct Service {
     directory: tempfile::TempDir,
 }
 
-/// An address on which nobody listens at the moment.
+/// An address with a port that is free at the moment.
 ///
 /// # Panics
-/// Where there is none.
+/// If there is none.
 #[must_use]
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
@@ -37,11 +36,11 @@ pub fn free_address() -> SocketAddr {
 }
 
 impl Service {
-    /// Starts what `command` makes of the new server's directory, and waits until `ready` is answered with
-    /// 200.
+    /// Starts the command that `command` makes for the new server's directory, and waits until the path `ready` is answered
+    /// with 200.
     ///
     /// # Panics
-    /// Where it cannot be started, ends, or is not ready in time; the panic shows its log.
+    /// If it cannot be started, exits, or is not ready in time. The panic shows its log.
     pub fn start(
         name: &'static str,
         address: SocketAddr,
@@ -53,8 +52,8 @@ impl Service {
         let log =
             File::create(directory.path().join("log")).unwrap_or_else(|error| panic!("make a log: {error}"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        // SAFETY: between fork and exec one async-signal-safe call is made, which takes no pointers. Should
-        // this test be killed, so is the server.
+        // SAFETY: between fork and exec one async-signal-safe call is made, which takes no pointers. It makes the kernel
+        // kill the server if this test is killed.
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -66,26 +65,26 @@ impl Service {
         let deadline = Instant::now() + START_TIMEOUT;
         while !http::get(address, ready).is_ok_and(|answer| answer.status == 200) {
             let ended = service.child.try_wait().unwrap_or_default();
-            assert!(ended.is_none(), "{name} has ended: {ended:?}");
+            assert!(ended.is_none(), "{name} has exited: {ended:?}");
             assert!(Instant::now() < deadline, "{name} is not ready after {START_TIMEOUT:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         service
     }
 
-    /// Its process.
+    /// Its process ID.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// True once its process has ended.
+    /// Whether it has exited.
     #[must_use]
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|ended| ended.is_some())
     }
 
-    /// What it has written to standard error.
+    /// Its standard error so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
@@ -100,7 +99,7 @@ impl Drop for Service {
             eprintln!("--- log of {} ---", self.name);
             lines.iter().skip(lines.len().saturating_sub(LOG_LINES)).for_each(|line| eprintln!("{line}"));
         }
-        // SAFETY: no pointers; the child is ours and was not waited for, or the signal finds nobody.
+        // SAFETY: no pointers. The child is ours and not yet waited for, or no process has its number.
         unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline {

@@ -1,11 +1,11 @@
-//! Settings of tests, which come from the environment.
+//! Settings of tests from environment variables.
 
 use std::{env, time::Duration};
 
-/// The seconds that a variable gives, or what is usual.
+/// The seconds in a variable, or a default.
 ///
 /// # Panics
-/// If it is set to something else than whole seconds.
+/// If it is not a whole number of seconds.
 #[must_use]
 pub fn seconds(variable: &str, usual: Duration) -> Duration {
     let Ok(text) = env::var(variable) else { return usual };

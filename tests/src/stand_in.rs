@@ -1,4 +1,4 @@
-//! Libraries that stand in for NVIDIA's, as cargo builds them.
+//! Libraries that stand in for NVIDIA's, built by cargo.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::Context as _;
 
-/// The library of a package of this workspace, up to date, of the profile of the test that asks.
+/// Builds the library of a package of this workspace with the profile of the running test.
 ///
 /// # Panics
-/// Where it cannot be built.
+/// If it cannot be built.
 #[must_use]
 pub fn built_library(package: &'static str) -> &'static Path {
     static BUILT: Mutex<Option<HashMap<&str, &Path>>> = Mutex::new(None);

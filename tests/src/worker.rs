@@ -1,4 +1,4 @@
-//! Child processes that burn or yield CPU time until they are dropped.
+//! Child processes that use CPU time, memory or devices until they are dropped.
 
 use std::{
     fs,
@@ -7,37 +7,37 @@ use std::{
 
 use crate::cgroup::Cgroup;
 
-/// What a worker does all day.
+/// What a worker does.
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
-    /// Never leaves the CPU by itself.
+    /// Uses the CPU all the time.
     Spin,
-    /// Runs for about 1 ms, sleeps for 1 ms, and so on.
+    /// Runs for about 1 ms and sleeps for 1 ms, repeatedly.
     SpinAndSleep,
     /// Sleeps.
     Sleep,
-    /// Writes to so many bytes of new memory, then sleeps.
+    /// Writes to this many bytes of new memory, then sleeps.
     Eat(usize),
-    /// Sends datagrams to a port of this host, one after the answer to the last, then sleeps.
+    /// Sends datagrams to a local port, each after the answer to the last, then sleeps.
     Exchange {
-        /// Of a socket on loopback that sends back what comes.
+        /// The port of a socket on loopback that echoes datagrams.
         port: u16,
-        /// How many.
+        /// Number of datagrams.
         datagrams: u32,
-        /// Data in each.
+        /// Bytes of data in each.
         bytes: usize,
     },
-    /// Sleeps in a network of its own.
+    /// Sleeps in a new network namespace.
     SleepElsewhere,
-    /// Sleeps with the open directory of this descriptor as its root.
+    /// Sleeps with the directory of this descriptor as its root.
     SleepIn(i32),
     /// Writes to a block device and reads from it, then sleeps.
     Transfer {
-        /// Its descriptor, by which transfers pass the page cache by.
+        /// The descriptor, opened for direct I/O.
         device: i32,
-        /// How many transfers of [`TRANSFER_BYTES`] are written,
+        /// Number of transfers of [`TRANSFER_BYTES`] that are written.
         writes: u32,
-        /// and read.
+        /// Number of transfers that are read.
         reads: u32,
     },
 }
@@ -45,14 +45,14 @@ pub enum Work {
 /// Bytes of one transfer.
 pub const TRANSFER_BYTES: usize = 64 * 1024;
 
-/// A child process; killed and reaped when dropped.
+/// A child process, which is killed and reaped when dropped.
 pub struct Worker {
-    /// Its process id.
+    /// Its process ID.
     pub pid: i32,
 }
 
 impl Worker {
-    /// Starts a worker in a cgroup, on one CPU or on all. It is stopped until [`Worker::go`].
+    /// Starts a worker in a cgroup, on one CPU or on all. It stops itself until [`Worker::go`].
     #[must_use]
     pub fn start(cgroup: &Cgroup, work: Work, cpu: Option<usize>) -> Self {
         // SAFETY: the child calls only async-signal-safe functions and never returns from here.
@@ -79,21 +79,21 @@ impl Worker {
         worker
     }
 
-    /// Lets it work.
+    /// Lets it continue.
     pub fn go(&self) {
         // SAFETY: no pointers; the child is ours.
         unsafe { libc::kill(self.pid, libc::SIGCONT) };
     }
 
-    /// Stops it and waits until it has stopped.
+    /// Stops it, and waits until it has stopped.
     pub fn stop(&self) {
         // SAFETY: no pointers; the child is ours.
         unsafe { libc::kill(self.pid, libc::SIGSTOP) };
         self.wait_until_stopped();
     }
 
-    /// A task is marked as stopped a little before it leaves its CPU, and may be preempted in between. The kernel tells
-    /// the system call of a task only once it is off every run queue, and else that it is running.
+    /// The kernel marks a task as stopped shortly before the task leaves its CPU, and may preempt it in between.
+    /// `/proc/PID/syscall` shows a system call only once the task is off every run queue, and "running" before.
     fn wait_until_stopped(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -108,28 +108,28 @@ impl Worker {
         }
     }
 
-    /// Waits until it has ended, and tells by which signal.
+    /// Waits until it has ended, and returns the signal that ended it.
     #[must_use]
     pub fn killed_by(&self) -> i32 {
-        // SAFETY: zeros are a siginfo; the call fills it. The child is ours and stays to be reaped, so that its number
-        // is given to nobody else before this is dropped.
+        // SAFETY: an all-zero siginfo is valid, and the call fills it. The child is ours and not reaped before this is
+        // dropped, so its number is not reused.
         unsafe {
             let mut ended: libc::siginfo_t = std::mem::zeroed();
             let id = self.pid.cast_unsigned();
             let failed = libc::waitid(libc::P_PID, id, &raw mut ended, libc::WEXITED | libc::WNOWAIT);
             assert_eq!(failed, 0, "wait for {}: {}", self.pid, std::io::Error::last_os_error());
-            assert_eq!(ended.si_code, libc::CLD_KILLED, "{} ended by itself", self.pid);
+            assert_eq!(ended.si_code, libc::CLD_KILLED, "{} exited without a signal", self.pid);
             ended.si_status()
         }
     }
 
-    /// Time it has waited in run queues, ns: the kernel's own account.
+    /// Time in run queues, in ns, as the kernel counts it.
     #[must_use]
     pub fn run_delay_ns(&self) -> u64 {
         self.schedstat(1)
     }
 
-    /// Time it has run, ns: the kernel's own account.
+    /// Time on CPU, in ns, as the kernel counts it.
     #[must_use]
     pub fn run_time_ns(&self) -> u64 {
         self.schedstat(0)
@@ -144,7 +144,7 @@ impl Worker {
             .unwrap_or_else(|| panic!("{text}"))
     }
 
-    /// Voluntary and involuntary switches, by the kernel's own account.
+    /// Voluntary and involuntary context switches, as the kernel counts them.
     #[must_use]
     pub fn switches(&self) -> (u64, u64) {
         let path = format!("/proc/{}/status", self.pid);
@@ -159,7 +159,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // SAFETY: the child is ours and not yet reaped; no status is asked for.
+        // SAFETY: the child is ours and not yet reaped; its status is not needed.
         unsafe {
             libc::kill(self.pid, libc::SIGKILL);
             libc::waitpid(self.pid, std::ptr::null_mut(), 0);
@@ -174,10 +174,10 @@ fn now_ns() -> i64 {
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
-/// Only async-signal-safe calls: the process was forked from one of many threads.
+/// Makes only async-signal-safe calls, because the process was forked from one of many threads.
 fn eat(bytes: usize) {
     const PAGE_BYTES: usize = 4096;
-    // SAFETY: new memory of its own, written within its bounds; where there is none, nothing is written.
+    // SAFETY: new memory of its own, written within its bounds. Nothing is written if there is none.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -190,9 +190,9 @@ fn eat(bytes: usize) {
     }
 }
 
-/// The same. Where something is refused, the test sees that it was not counted.
+/// Makes only async-signal-safe calls. If the kernel refuses a transfer, the test notices the missing count.
 fn transfer(device: i32, writes: u32, reads: u32) {
-    // SAFETY: new memory of its own, aligned to pages and of the size that the calls are given.
+    // SAFETY: new memory of its own, page-aligned and of the size that is passed to the calls.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -209,7 +209,7 @@ fn transfer(device: i32, writes: u32, reads: u32) {
     }
 }
 
-/// The same. What does not come is not sent on.
+/// Makes only async-signal-safe calls. Sends no further datagram if an answer is missing.
 fn exchange(port: u16, datagrams: u32, bytes: usize) {
     let mut data = [0u8; 4096];
     let bytes = bytes.min(data.len());
@@ -219,7 +219,7 @@ fn exchange(port: u16, datagrams: u32, bytes: usize) {
         sin_addr: libc::in_addr { s_addr: u32::from_be_bytes([127, 0, 0, 1]).to_be() },
         sin_zero: [0; 8],
     };
-    // SAFETY: the address and the data live through the calls, which are given their sizes.
+    // SAFETY: the address and the data outlive the calls, and their sizes are passed.
     unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
         let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
@@ -236,10 +236,10 @@ fn toil(work: Work) -> ! {
     match work {
         Work::Eat(bytes) => eat(bytes),
         Work::Exchange { port, datagrams, bytes } => exchange(port, datagrams, bytes),
-        // SAFETY: no pointers. Where it is refused, the test sees it.
+        // SAFETY: no pointers. If the kernel refuses, the test notices.
         Work::SleepElsewhere => drop(unsafe { libc::unshare(libc::CLONE_NEWNET) }),
         Work::SleepIn(root) => {
-            // SAFETY: a constant C string. Where it is refused, the test sees it.
+            // SAFETY: a constant C string. If the kernel refuses, the test notices.
             unsafe {
                 libc::fchdir(root);
                 libc::chroot(c".".as_ptr());
@@ -256,7 +256,7 @@ fn toil(work: Work) -> ! {
         }
         if !matches!(work, Work::Spin) {
             let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-            // SAFETY: a live timespec; the rest is not asked for.
+            // SAFETY: a live timespec; the remaining time is not needed.
             unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
         }
     }

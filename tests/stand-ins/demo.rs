@@ -1,6 +1,6 @@
-//! The demonstration's host, on its own: `demo --nvml LIBRARY --config FILE --agent ADDRESS` starts its GPUs and containers
-//! and writes the configuration of an agent that is to see them. Once that agent is ready at ADDRESS, the containers begin.
-//! Goes on until SIGINT or SIGTERM. Needs root.
+//! The host of the demonstration: `demo --nvml LIBRARY --config FILE --agent ADDRESS` starts its GPUs and containers and
+//! writes the configuration of an agent for them. The containers start to work once that agent is ready at ADDRESS. Runs
+//! until SIGINT or SIGTERM. Needs root.
 
 use std::{
     net::SocketAddr,
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let (nvml, config) = (nvml.context("find --nvml")?, config.context("find --config")?);
     let agent = agent.context("find --agent")?;
     let program = std::env::current_exe().context("find this program")?.with_file_name("fake-cuda");
-    // Before there are threads, so that all of them leave the signals to this one.
+    // Before there are threads, so that all of them inherit the blocked signals.
     let signals = glassbox_tests::signals::block();
     let mut demo = Demo::start(&program, &nvml)?;
     demo.write_configuration(&config)?;
@@ -49,8 +49,8 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Becomes true once the agent has made a snapshot: its programs are attached then. That it takes connections says
-/// nothing, because it listens before. On a thread of its own, which an agent that is slow to start holds up.
+/// Becomes true once the agent has made a snapshot, because its programs are attached then. An open connection would not
+/// show this: the agent listens earlier. It polls on a thread, because a slow agent would block it.
 fn watch(agent: SocketAddr) -> anyhow::Result<Arc<AtomicBool>> {
     let ready = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&ready);

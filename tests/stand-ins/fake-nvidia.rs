@@ -1,8 +1,6 @@
-//! The fake driver on its own: mounts, says `ready DIRECTORY` and answers until it is told to end.
+//! The fake driver as a program: mounts, prints `ready DIRECTORY` and answers requests until SIGINT or SIGTERM. Needs root.
 //!
 //! `fake-nvidia --mount DIR --release 580.65.06 --memory-mib 1024 --latency-us 0 [--hang 0x2a|uvm:33]`
-//!
-//! It ends by SIGINT or SIGTERM. Needs root.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,7 +9,7 @@ use glassbox_tests::nvidia::driver::{FakeDriver, Options};
 
 fn main() -> anyhow::Result<ExitCode> {
     let options = options()?;
-    // Before there are threads, so that all of them leave the signals to this one.
+    // Before there are threads, so that all of them inherit the blocked signals.
     let signals = glassbox_tests::signals::block();
     let driver = FakeDriver::start(options)?;
     println!("ready {}", driver.directory().display());

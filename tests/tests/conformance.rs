@@ -1,8 +1,8 @@
-//! glassbox beside cAdvisor: which families both have, where their values come from, what is left out and why.
+//! Conformance with cAdvisor: the families that both have, the sources of their values, and what is left out and why.
 //!
-//! All of that is data in tests/conformance/: the tests here hold it against the table of families, against the cgroup
-//! files of real containers (needs root and Docker), and against a real cAdvisor where `GLASSBOX_CADVISOR` names one.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails; these helpers are tests, too")]
+//! All of this is data in tests/conformance/. The tests compare it with the table of families, with the cgroup files of real
+//! containers (needs root and Docker), and with a real cAdvisor if `GLASSBOX_CADVISOR` names one.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod conformance {
     mod containers;

@@ -1,7 +1,7 @@
-//! With real containers: their names from Docker, their numbers from cgroup files and network namespaces.
+//! Real containers: their names from Docker, and their values from cgroup files and network namespaces.
 //!
-//! Each test has a daemon of its own; they wait for each other.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! Each test has its own daemon. Only one daemon runs at a time.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     fs,
@@ -39,14 +39,14 @@ use glassbox_tests::{
 const TIMEOUT: Duration = Duration::from_secs(20);
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// A daemon of the test's own, or `None` after saying why there is none.
+/// A daemon for this test. `None` after printing why the test is skipped.
 fn docker(network: Network) -> Option<Docker> {
-    // Tests run on threads of their names.
+    // The name of a test is the name of its thread.
     let test = std::thread::current();
     Docker::own(network).map_err(|reason| skip(test.name().unwrap_or_default(), &reason)).ok()
 }
 
-/// The watcher on a thread of its own.
+/// A watcher on a thread.
 struct Watching {
     metadata: MetadataStore,
     runtime: Option<tokio::runtime::Runtime>,
@@ -93,7 +93,7 @@ fn found(layout: &Layout, id: &str) -> cgroup::Found {
     walk.found.into_iter().find(|found| found.own && found.container == id).expect("the container's cgroup")
 }
 
-/// A collector and what it has read of one container.
+/// A collector, and what it has read of one container.
 struct Collecting {
     collector: Box<dyn Collector>,
     container: tracker::Container,
@@ -139,7 +139,7 @@ fn tracked(layout: &Layout, key: u64, id: &str) -> (tracker::Container, Containe
 fn a_container_is_named_when_it_starts_and_when_it_is_renamed() {
     let Some(docker) = docker(Network::None) else { return };
     let watching = Watching::start(&docker);
-    // Without, Docker 28 does not rename what is in a network that its daemon has not.
+    // Without `--network=none`, Docker 28 does not rename containers in a network that the daemon does not have.
     let labels = ["--network=none", "--label", "glassbox.kept=yes", "--label", "dropped=yes"];
     let container = Container::run(&docker, "first", &labels, &["sleep", "600"]);
     let names = watching.names(&container.id, |names| names.started_at.is_some());
@@ -159,7 +159,7 @@ fn a_container_is_named_when_it_starts_and_when_it_is_renamed() {
 }
 
 #[test]
-fn a_container_that_removes_itself_at_once_can_still_be_named() {
+fn a_container_that_is_removed_when_it_exits_has_a_name() {
     let Some(docker) = docker(Network::None) else {
         return;
     };
@@ -176,17 +176,17 @@ fn a_container_that_removes_itself_at_once_can_still_be_named() {
 }
 
 #[test]
-fn containers_that_ran_before_are_known_with_their_start() {
+fn containers_that_started_before_the_watcher_have_their_start_time() {
     let Some(docker) = docker(Network::None) else { return };
     let container = Container::run(&docker, "earlier", &[], &["sleep", "600"]);
     let stopped = Container::run(&docker, "stopped", &[], &["true"]);
-    // The tag moves on; the container's image is still what its user wrote.
+    // The tag is moved to another image. The container still shows the image that the user wrote.
     docker.run(&["tag", IMAGE, "glassbox-tests:2"]);
     docker.run(&["rmi", "--force", IMAGE]);
     let watching = Watching::start(&docker);
     let names = watching.names(&container.id, |names| names.started_at.is_some() && names.image == IMAGE);
     assert_eq!(names.name, "earlier");
-    // busybox's own clock is the host's.
+    // Containers have the host's clock.
     let begun = fs::metadata(format!("/proc/{}", container.pid())).unwrap().ctime().unsigned_abs();
     let (begun, apart) = (SystemTime::UNIX_EPOCH + Duration::from_secs(begun), Duration::from_secs(5));
     let started_at = names.started_at.unwrap();
@@ -195,14 +195,14 @@ fn containers_that_ran_before_are_known_with_their_start() {
 }
 
 #[test]
-fn a_daemon_that_crashes_and_comes_back_is_followed_again() {
+fn the_watcher_reconnects_to_a_daemon_that_was_restarted() {
     let Some(mut docker) = docker(Network::None) else { return };
     let watching = Watching::start(&docker);
     let before = Container::run(&docker, "before", &[], &["sleep", "600"]).keep();
     watching.names(&before, |names| names.name == "before");
 
     docker.daemon_mut().kill();
-    eventually("the loss is noticed", TIMEOUT, || (!watching.connected()).then_some(()));
+    eventually("the watcher notices the lost connection", TIMEOUT, || (!watching.connected()).then_some(()));
     assert!(watching.metadata.first_listing_done());
     assert_eq!(watching.names(&before, |_| true).name, "before");
 
@@ -214,7 +214,7 @@ fn a_daemon_that_crashes_and_comes_back_is_followed_again() {
 }
 
 #[test]
-fn a_name_that_docker_invents_gives_way_to_the_image() {
+fn a_name_that_docker_generated_is_replaced_by_the_image() {
     let Some(docker) = docker(Network::None) else { return };
     let watching = Watching::start(&docker);
     for _ in 0..20 {
@@ -249,14 +249,14 @@ fn a_walk_finds_a_container_by_the_inode_of_its_cgroup() {
 }
 
 #[test]
-fn the_cgroup_collector_tells_what_the_files_do() {
+fn the_cgroup_collector_reports_the_values_of_the_files() {
     let Some(docker) = docker(Network::None) else { return };
     let arguments =
         ["--cpus=0.5", "--cpu-shares=512", "--memory=64m", "--memory-reservation=32m", "--memory-swap=128m"];
     let work = "dd if=/dev/zero of=/file bs=1M count=20; i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done; sleep 600";
     let container = Container::run(&docker, "limited", &arguments, &["sh", "-c", work]);
     let mut collecting = Collecting::start(&collectors::cgroup::SPEC, &container.id);
-    // Throttled at half a CPU, it takes more than 100 ms of CPU time for its work.
+    // Throttled to half a CPU, the container needs more than 100 ms of CPU time.
     eventually("the container works and is throttled", TIMEOUT, || {
         let cpu = &collecting.tick().cgroup.cpu;
         (cpu.usage_ns > Some(200_000_000) && cpu.throttled_ns > Some(0)).then_some(())
@@ -295,8 +295,8 @@ fn the_cgroup_collector_tells_what_the_files_do() {
         true => (in_stat(&stat, "file"), in_stat(&stat, "inactive_file")),
         false => (in_stat(&stat, "total_cache"), in_stat(&stat, "total_inactive_file")),
     };
-    // The kernel charges in batches per CPU, and writes back while we look.
-    let near = |told: Option<u64>, truth: u64| told.is_some_and(|told| told.abs_diff(truth) <= 1 << 20);
+    // The kernel charges memory in batches per CPU, and writes back meanwhile.
+    let near = |value: Option<u64>, truth: u64| value.is_some_and(|value| value.abs_diff(truth) <= 1 << 20);
     assert!(near(usage.memory.usage_bytes, bytes), "{:?} {bytes}", usage.memory.usage_bytes);
     assert!(
         near(usage.memory.cache_bytes, cache) && cache >= 20 << 20,
@@ -323,13 +323,13 @@ fn the_cgroup_collector_tells_what_the_files_do() {
     assert_eq!(collecting.tick().cgroup, last);
 }
 
-/// The only interface, once there is one.
+/// The only interface, once the collector has found it.
 fn interface(collecting: &mut Collecting) -> InterfaceCounters {
     eventually("an interface", TIMEOUT, || collecting.tick().network.first().cloned())
 }
 
 #[test]
-fn network_counters_match_what_was_sent() {
+fn network_counters_match_the_sent_bytes() {
     const BYTES: usize = 64 << 20;
     let Some(docker) = docker(Network::Bridge) else { return };
     let listen = || TcpListener::bind((Daemon::bridge_address(), 0)).unwrap();
@@ -364,7 +364,7 @@ fn network_counters_match_what_was_sent() {
     assert_eq!(received, BYTES);
     let end = interface(&mut collecting);
 
-    // Ethernet, IPv4, and TCP with timestamps, for each packet, however large.
+    // Bytes of the Ethernet, IPv4 and TCP headers with timestamps, for each packet.
     const HEADERS: u64 = 14 + 20 + 32;
     let close = |bytes: u64, packets: u64| {
         let share = (bytes - packets * HEADERS) as f64 / BYTES as f64;
@@ -376,7 +376,7 @@ fn network_counters_match_what_was_sent() {
     close(middle.receive_bytes - begin.receive_bytes, middle.receive_packets - begin.receive_packets);
     close(end.transmit_bytes - middle.transmit_bytes, end.transmit_packets - middle.transmit_packets);
 
-    // The other end of the cable has counted the same.
+    // The other end of the veth pair must have counted the same.
     let link: u32 = fs::read_to_string(format!("/proc/{}/root/sys/class/net/eth0/iflink", container.pid()))
         .unwrap()
         .trim()
@@ -401,7 +401,7 @@ fn network_counters_match_what_was_sent() {
 }
 
 #[test]
-fn containers_in_anothers_network_have_no_series_of_their_own() {
+fn containers_in_another_containers_network_have_no_network_series() {
     let Some(docker) = docker(Network::Bridge) else { return };
     let first = Container::run(&docker, "first", &[], &["sleep", "600"]);
     let guest = Container::run(&docker, "guest", &["--network=container:first"], &["sleep", "600"]);
@@ -417,7 +417,7 @@ fn containers_in_anothers_network_have_no_series_of_their_own() {
     }
     let (guest, mut row) = tracked(&layout, 2, &guest.id);
     collecting.collector.forget(&collecting.container);
-    eventually("the guest takes over", TIMEOUT, || {
+    eventually("the series move to the container that shares the network", TIMEOUT, || {
         collecting.collector.collect(&guest, &mut row).unwrap();
         row.network.first().map(|_| ())
     });

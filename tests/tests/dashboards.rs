@@ -1,7 +1,6 @@
-//! Rules that every dashboard keeps: most of those of Grafana's dashboard-linter, and that no query names a
-//! metric which the agent does not have. Needs nothing but the files. That the queries answer is tested in
-//! `prometheus`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails; these helpers are tests, too")]
+//! Rules for every dashboard: most rules of Grafana's dashboard-linter, and no query may use a metric that the agent does
+//! not have. They need only the files. `prometheus` tests that the queries return data.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod dashboards {
     mod lint;

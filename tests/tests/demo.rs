@@ -1,5 +1,5 @@
-//! `cargo xtask run --demo`, as far as it is not `cargo xtask run`: what the agent makes of the demonstration.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails; so do its helpers")]
+//! `cargo xtask run --demo` without `cargo xtask run`: the agent's metrics of the demonstration.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     path::Path,
@@ -13,11 +13,11 @@ use glassbox_tests::{
     http, nvml, stand_in,
 };
 
-/// How long it may take. Ten seconds of it pass until a call counts as stuck; the rest is for a busy machine.
+/// A call counts as stuck after ten seconds. The rest is for a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Goes on with the demonstration until the agent has said each of this once: a container that is started anew says
-/// something else for a while.
+/// Continues the demonstration until the agent has exported each of these lines once. They need not be there at the same
+/// time: a restarted container has other values for a while.
 fn until(demo: &mut Demo, agent: &Agent, lines: &[&str]) {
     let begun = Instant::now();
     let mut missing = lines.to_vec();
@@ -25,20 +25,20 @@ fn until(demo: &mut Demo, agent: &Agent, lines: &[&str]) {
         demo.step().unwrap();
         let metrics = agent.metrics();
         missing.retain(|line| {
-            let said = metrics.lines().any(|metric| metric == *line);
-            if said {
+            let exported = metrics.lines().any(|metric| metric == *line);
+            if exported {
                 println!("{:.1?}: {line}", begun.elapsed());
             }
-            !said
+            !exported
         });
-        // The series that explain it: states, calls, losses.
+        // Series that explain a failure: states, calls, losses.
         let explain =
             ["_state", "in_flight", "waiting", "ioctls_total", "lost_events", "collector_up", "allocation"];
         let related = metrics.lines().filter(|line| explain.iter().any(|part| line.contains(part)));
         let related: Vec<_> = related.filter(|line| !line.starts_with('#')).collect();
         assert!(
             begun.elapsed() < TIMEOUT || missing.is_empty(),
-            "the agent does not say {missing:#?}; it says\n{}",
+            "the agent does not export {missing:#?}; it exports\n{}",
             related.join("\n")
         );
         thread::sleep(STEP);
@@ -46,7 +46,7 @@ fn until(demo: &mut Demo, agent: &Agent, lines: &[&str]) {
 }
 
 #[test]
-fn the_agent_sees_what_the_demonstration_plays_and_says_that_it_is_one() {
+fn the_agent_exports_the_states_of_the_demonstration_and_marks_it_as_one() {
     let fake_cuda = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
     let mut demo = Demo::start(fake_cuda, stand_in::built_library(nvml::PACKAGE))
         .unwrap_or_else(|error| panic!("{error:#}"));

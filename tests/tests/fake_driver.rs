@@ -1,6 +1,5 @@
-//! The fake NVIDIA driver and the fake CUDA application, held against what is known of the real ones. Needs root and
-//! FUSE.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
+//! Compares the fake NVIDIA driver and the fake CUDA application with what is known of the real ones. Needs root and FUSE.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod fake_driver {
     mod context;
@@ -19,7 +18,7 @@ use glassbox_tests::nvidia::{
 };
 use serde_json::Value;
 
-/// A driver, or a skip that says why there is none.
+/// A driver, or a skip with the reason.
 fn driver(test: &str, options: Options) -> Option<FakeDriver> {
     // SAFETY: no preconditions.
     if unsafe { libc::geteuid() } != 0 {
@@ -50,12 +49,12 @@ fn calls(truth: &Value) -> &[Value] {
     truth["calls"].as_array().unwrap()
 }
 
-/// Holds the application's account against the driver's: for every device and request, the answers and how often.
+/// Compares the application's account with the driver's: the number of each answer, by device and request.
 fn assert_accounts_agree(driver: &FakeDriver, truth: &Value) {
     use std::collections::BTreeMap;
     let mut sent: BTreeMap<(String, u64, Option<i64>), u64> = BTreeMap::new();
     for call in calls(truth) {
-        // The driver counts what came: the wrapper.
+        // The driver counts the XFER request, not the one in it.
         let wrapped = call["wrapped"].as_bool().unwrap();
         let number = if wrapped { 0xD3 } else { call["request"].as_u64().unwrap() };
         let mut add = |answer: Option<i64>, count: &Value| {

@@ -1,6 +1,6 @@
-//! `cargo xtask gpu-check` against stand-ins for the CUDA driver's library, the NVIDIA driver and NVML: that it measures
-//! what it says, before anyone runs it on a real GPU.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails; so do its helpers")]
+//! `cargo xtask gpu-check` with stand-ins for the CUDA driver's library, the NVIDIA driver and NVML. Checks its measurements
+//! before it runs on a real GPU.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     path::{Path, PathBuf},
@@ -26,13 +26,13 @@ fn calls(step: &Value) -> f64 {
 }
 
 #[test]
-fn the_check_tells_what_cuda_came_down_to() {
+fn the_check_reports_the_requests_of_each_cuda_call() {
     let options = driver::Options { memory_mib: 2048, ..driver::Options::default() };
     let driver = FakeDriver::start(options).unwrap_or_else(|error| panic!("{error:#}"));
     let stand_in = StandIn::new(&nvml::host());
     let cuda = stand_in::built_library("glassbox-cuda-stand-in");
     let work = tempfile::tempdir().unwrap();
-    // The stand-in for CUDA learns of the driver from its environment, which a process cannot hand to one child alone.
+    // The stand-in for CUDA finds the driver by an environment variable. A script sets it for this child process only.
     let script: PathBuf = work.path().join("cuda-work");
     let program = Path::new(env!("CARGO_BIN_EXE_cuda-work")).display();
     let named = format!("{} {}", driver.directory().display(), driver.release());

@@ -1,4 +1,4 @@
-//! Traffic of real containers that share the host's network, as the agent's binary shows it.
+//! Traffic of real containers that share the host's network, exported by the agent's binary.
 
 use std::{
     io::Read as _,
@@ -21,8 +21,8 @@ fn value(agent: &Agent, family: &str, container: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_container_in_the_hosts_network_has_its_own_traffic_and_others_have_none() {
-    let test = "a_container_in_the_hosts_network_has_its_own_traffic_and_others_have_none";
+fn only_a_container_in_the_hosts_network_has_host_network_series() {
+    let test = "only_a_container_in_the_hosts_network_has_host_network_series";
     let docker = match Docker::own(Network::None) {
         Ok(docker) => docker,
         Err(reason) => return skip(test, &reason),

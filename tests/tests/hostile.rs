@@ -1,8 +1,8 @@
-//! The agent's process under clients and sockets that mean harm, within the memory that its unit gives it.
+//! The agent's process with hostile clients and sockets, within the memory limit of its unit.
 //!
-//! The limits need root and a memory controller. No container and no kernel program is involved.
+//! The limits need root and a memory controller. No containers and kernel programs are used.
 
-#![expect(clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     fmt::Write as _,
@@ -24,10 +24,10 @@ use glassbox_tests::{agent::Agent, fake_tree::FakeTree, http, memory_limit::Memo
 
 /// `MemoryMax=` in systemd/glassbox.service.
 const LIMIT_BYTES: u64 = 256 << 20;
-/// Elements of the listing that took 1.4 GB.
+/// Number of elements of a listing that needed 1.4 GB.
 const LISTED: usize = 1_800_000;
 
-/// An agent that sees only `tree`, with more of a configuration.
+/// The configuration of an agent that sees only `tree`, with further keys.
 fn configuration(tree: &FakeTree, more: &str) -> String {
     format!(
         "[paths]\ncgroup = {:?}\n[kernel]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n\
@@ -40,7 +40,7 @@ fn healthy(agent: &Agent) -> bool {
     http::get(agent.address, "/healthz").is_ok_and(|answer| answer.status == 200)
 }
 
-/// Asks for all metrics, with little room of its own, and reads 100 kB every three seconds.
+/// Requests all metrics with a small receive buffer, and reads 100 kB every three seconds.
 fn read_slowly(address: SocketAddr, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut stream) = TcpStream::connect(address) else { continue };
@@ -63,8 +63,8 @@ fn read_slowly(address: SocketAddr, stop: &AtomicBool) {
 }
 
 #[test]
-fn sixty_four_slow_readers_of_a_thousand_containers_do_not_end_the_agent() {
-    let name = "sixty_four_slow_readers_of_a_thousand_containers_do_not_end_the_agent";
+fn the_agent_survives_64_slow_readers_of_a_thousand_containers() {
+    let name = "the_agent_survives_64_slow_readers_of_a_thousand_containers";
     let Some(limit) = MemoryLimit::new(LIMIT_BYTES) else {
         return glassbox_tests::skip(name, "needs root and a memory controller");
     };
@@ -76,7 +76,7 @@ fn sixty_four_slow_readers_of_a_thousand_containers_do_not_end_the_agent() {
         let mut most = 0;
         for _ in 0..64 {
             scope.spawn(|| read_slowly(agent.address, &stop));
-            // About one per tick, so that each holds another text.
+            // About one per tick, so that each reads another text.
             thread::sleep(Duration::from_millis(700));
             most = most.max(agent.resident_bytes());
             if limit.oom_kills() != 0 {
@@ -86,14 +86,14 @@ fn sixty_four_slow_readers_of_a_thousand_containers_do_not_end_the_agent() {
         thread::sleep(Duration::from_secs(5));
         let well = healthy(&agent);
         stop.store(true, Ordering::Relaxed);
-        assert!(well, "the agent does not answer");
+        assert!(well, "the agent does not respond");
         most
     });
     assert_eq!(limit.oom_kills(), 0);
     println!("64 slow readers: {} MiB at most", most >> 20);
 }
 
-/// A Docker Engine that lists very many containers without a name, as often as it is asked.
+/// A Docker Engine that lists very many containers without names.
 struct EndlessEngine {
     directory: tempfile::TempDir,
     listings: Arc<AtomicUsize>,
@@ -112,7 +112,7 @@ impl EndlessEngine {
         let mut listing = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
         write!(listing, "{text}").unwrap();
         let (listing, count) = (Arc::new(listing), Arc::clone(&listings));
-        // Ends with the test's process.
+        // The thread ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (listing, count) = (Arc::clone(&listing), Arc::clone(&count));
@@ -135,7 +135,7 @@ fn serve(mut stream: UnixStream, listing: &str, listings: &AtomicUsize) {
     }
     if head.starts_with(b"GET /events") {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-        // Then it goes, so that all is listed again.
+        // The end of the events makes the agent list again.
         thread::sleep(Duration::from_secs(3));
     } else if head.starts_with(b"GET /containers/json") {
         let _ = stream.write_all(listing.as_bytes());
@@ -148,8 +148,8 @@ fn with_docker(tree: &FakeTree, socket: &Path) -> String {
 }
 
 #[test]
-fn a_listing_of_millions_does_not_end_the_agent_nor_hold_up_its_end() {
-    let name = "a_listing_of_millions_does_not_end_the_agent_nor_hold_up_its_end";
+fn the_agent_survives_a_listing_of_millions_and_still_exits_promptly() {
+    let name = "the_agent_survives_a_listing_of_millions_and_still_exits_promptly";
     let Some(limit) = MemoryLimit::new(LIMIT_BYTES) else {
         return glassbox_tests::skip(name, "needs root and a memory controller");
     };
@@ -161,22 +161,22 @@ fn a_listing_of_millions_does_not_end_the_agent_nor_hold_up_its_end() {
     let mut most = 0;
     while engine.listings.load(Ordering::Relaxed) < 3 {
         assert!(begun.elapsed() < Duration::from_secs(120), "listed {:?} times", engine.listings);
-        assert!(healthy(&agent), "the agent does not answer");
+        assert!(healthy(&agent), "the agent does not respond");
         most = most.max(agent.resident_bytes());
         thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(limit.oom_kills(), 0);
     println!("a listing of {LISTED}: {} MiB at most", most >> 20);
-    // The third listing has just been sent and is being read.
-    assert!(agent.end_within(Duration::from_secs(2)), "SIGTERM was not obeyed within 2 s");
+    // The third listing has just been sent, and the agent is reading it.
+    assert!(agent.end_within(Duration::from_secs(2)), "the agent did not exit within 2 s of SIGTERM");
 }
 
 #[test]
-fn a_socket_that_hangs_does_not_hold_up_the_end() {
+fn the_agent_exits_promptly_if_a_socket_hangs() {
     let tree = FakeTree::new(3).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("runtime.sock");
-    // Takes connections and says nothing, to all who ask.
+    // Accepts connections and sends nothing.
     let _listener = UnixListener::bind(&socket).unwrap();
     let config = format!(
         "[paths]\ncgroup = {:?}\n[kernel]\nenabled = false\n[podman]\nsockets = [{socket:?}]\n\
@@ -184,26 +184,26 @@ fn a_socket_that_hangs_does_not_hold_up_the_end() {
         tree.path()
     );
     let mut agent = Agent::start(&config);
-    assert!(agent.end_within(Duration::from_secs(2)), "SIGTERM was not obeyed within 2 s");
+    assert!(agent.end_within(Duration::from_secs(2)), "the agent did not exit within 2 s of SIGTERM");
 }
 
 #[test]
-fn a_file_that_never_answers_does_not_hold_up_the_end() {
+fn the_agent_exits_promptly_if_reading_a_file_blocks() {
     let mut tree = FakeTree::new(1).unwrap();
     let mut agent = Agent::start(&configuration(&tree, "[docker]\nenabled = false\n"));
-    // The next container's file is a pipe without a writer: the tick blocks when it opens the file.
+    // The next container's file is a FIFO without a writer, so the tick blocks when it opens the file.
     let file = tree.path().join("model/memory.stat");
     fs::remove_file(&file).unwrap();
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
     tree.add(1).unwrap();
     thread::sleep(Duration::from_secs(4));
     let metrics = agent.metrics();
-    assert!(metrics.contains("glassbox_containers_discovered_total 1\n"), "no tick waits for the file");
-    assert!(agent.end_within(Duration::from_secs(2)), "SIGTERM was not obeyed within 2 s");
+    assert!(metrics.contains("glassbox_containers_discovered_total 1\n"), "no tick is blocked by the file");
+    assert!(agent.end_within(Duration::from_secs(2)), "the agent did not exit within 2 s of SIGTERM");
 }
 
 #[test]
-fn memory_returns_within_a_minute_after_a_storm_of_containers() {
+fn memory_is_released_within_a_minute_after_a_storm_of_containers() {
     let mut tree = FakeTree::new(30).unwrap();
     let config = format!(
         "tick_ms = 500\n{}",
@@ -234,6 +234,6 @@ fn memory_returns_within_a_minute_after_a_storm_of_containers() {
         "before {before_kib} KiB, in the storm {peak_kib} KiB, {:?} after it {after_kib} KiB",
         over.elapsed()
     );
-    assert!(peak > before * 3 / 2, "no storm: {before} and {peak} bytes");
+    assert!(peak > before * 3 / 2, "memory did not grow: {before} and {peak} bytes");
     assert!(after <= before * 6 / 5, "{before} bytes before, {after} after");
 }

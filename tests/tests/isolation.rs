@@ -1,5 +1,5 @@
-//! The daemons that tests start leave the host as it was, and other daemons on the host alone.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! Daemons that tests start leave the host unchanged and do not affect other daemons on it.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     collections::BTreeSet,
@@ -22,11 +22,11 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const PORT: u16 = 5000;
 const ID: &str = "70e4637061cd43873c342a97ef4e85607546d358ac8bb201d6846de850e132cf";
 
-/// A daemon with a container, from its start to its end.
-type ContainerStatus = (&'static str, fn() -> Result<(), String>);
+/// Starts a daemon with a container and stops it.
+type Lifecycle = (&'static str, fn() -> Result<(), String>);
 
-/// One of every kind of daemon that tests start.
-const LIFECYCLES: [ContainerStatus; 4] = [
+/// One daemon of every kind that tests start.
+const LIFECYCLES: [Lifecycle; 4] = [
     ("Docker without a bridge", || {
         let mut docker = Docker::own(Network::None)?;
         let _container = Container::run(&docker, "lone", &["--network=none"], &["sleep", "600"]).keep();
@@ -49,7 +49,7 @@ const LIFECYCLES: [ContainerStatus; 4] = [
     }),
 ];
 
-/// What other daemons and their containers rely on. The last line of each text says what it is.
+/// The network state that other daemons and their containers rely on, as the output of commands.
 fn network_of(sandbox: &Sandbox) -> Vec<String> {
     let commands: [&[&str]; 5] = [
         &["ip", "-oneline", "link"],
@@ -71,7 +71,7 @@ fn network_of(sandbox: &Sandbox) -> Vec<String> {
     seen
 }
 
-/// What a container answers to who connects to it from the host.
+/// The response of a container to a connection from the host.
 fn answer(sandbox: &Sandbox, address: Ipv4Addr) -> Option<String> {
     sandbox.within(|| {
         let address = SocketAddr::from((address, PORT));
@@ -84,8 +84,8 @@ fn answer(sandbox: &Sandbox, address: Ipv4Addr) -> Option<String> {
 }
 
 #[test]
-fn a_foreign_docker_its_bridge_and_its_containers_network_survive_the_daemons_of_tests() {
-    let test = "a_foreign_docker_its_bridge_and_its_containers_network_survive_the_daemons_of_tests";
+fn daemons_of_tests_do_not_affect_another_docker_its_bridge_and_its_containers() {
+    let test = "daemons_of_tests_do_not_affect_another_docker_its_bridge_and_its_containers";
     let foreign = match Docker::foreign() {
         Ok(foreign) => foreign,
         Err(reason) => return skip(test, &reason),
@@ -95,7 +95,7 @@ fn a_foreign_docker_its_bridge_and_its_containers_network_survive_the_daemons_of
     let server = Container::run(&foreign, "server", &[], &["sh", "-c", &serve]);
     let address: Ipv4Addr = server.inspect("{{.NetworkSettings.IPAddress}}").parse().unwrap();
     let reachable = || answer(host, address).filter(|text| text == "hello\n").map(drop);
-    eventually("the foreign container answers", TIMEOUT, reachable);
+    eventually("the foreign container responds", TIMEOUT, reachable);
     let before = network_of(host);
     assert!(before[0].contains("docker0"), "{}", before[0]);
 
@@ -105,14 +105,14 @@ fn a_foreign_docker_its_bridge_and_its_containers_network_survive_the_daemons_of
             continue;
         }
         assert_eq!(network_of(host), before, "after {daemon}");
-        eventually("the foreign container answers", TIMEOUT, reachable);
+        eventually("the foreign container responds", TIMEOUT, reachable);
         assert_eq!(server.inspect("{{.State.Running}}"), "true", "after {daemon}");
         let later = foreign.run(&["run", "--rm", glassbox_tests::docker::IMAGE, "cat", "/proc/net/route"]);
         assert!(later.contains("eth0"), "a new container after {daemon} has no network: {later}");
     }
 }
 
-/// What daemons of tests once left behind or changed on the host, as text to compare.
+/// State of the host that daemons of tests have changed or left behind in the past, as text to compare.
 fn traces() -> Vec<(String, BTreeSet<String>)> {
     let names = |directory: &str| {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -146,11 +146,11 @@ fn traces() -> Vec<(String, BTreeSet<String>)> {
 }
 
 #[test]
-fn the_daemons_of_tests_leave_the_host_as_it_was() {
+fn daemons_of_tests_leave_the_host_unchanged() {
     let before = traces();
     for (daemon, live) in LIFECYCLES {
         if let Err(reason) = live() {
-            skip("the_daemons_of_tests_leave_the_host_as_it_was", &format!("{daemon}: {reason}"));
+            skip("daemons_of_tests_leave_the_host_unchanged", &format!("{daemon}: {reason}"));
             continue;
         }
         for ((what, was), (_, is)) in before.iter().zip(traces()) {

@@ -1,6 +1,6 @@
-//! The kernel programs against the kernel's own accounts. Needs root and a kernel with BTF; runs on this host and, as the
-//! same binary, in guests with other kernels (`cargo xtask vm`).
-#![expect(clippy::panic, clippy::unwrap_used, reason = "what these functions do for tests, tests may do")]
+//! Compares the kernel programs with the kernel's own counters. Needs root and a kernel with BTF. Runs on this host and,
+//! with the same binary, in guests with other kernels (`cargo xtask vm`).
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod kernel {
     mod block_io;

@@ -1,4 +1,4 @@
-//! Every runtime's layout of cgroups, made in this host's own hierarchy, from the kernel to the text. Needs root.
+//! The cgroup layout of every runtime, created in this host's own hierarchy and checked in the exported text. Needs root.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use glassbox_tests::{
     skip,
 };
 
-/// `{id}` and `{outer}` are containers; what a path has beside them is as the runtime makes it.
+/// `{id}` and `{outer}` are replaced by container IDs. The rest of a path is as the runtime creates it.
 const LAYOUTS: [(&str, Runtime); 12] = [
     ("docker/{id}", Runtime::Docker),
     ("glassbox-system.slice/docker-{id}.scope", Runtime::Docker),
@@ -33,16 +33,16 @@ const LAYOUTS: [(&str, Runtime); 12] = [
     ("glassbox-user.slice/user@1000.service/app.slice/docker-{id}.scope", Runtime::Docker),
 ];
 
-/// Those that watch a container and are none.
+/// Monitor processes of containers, which are not containers.
 const MONITORS: [&str; 2] =
     ["glassbox-machine.slice/libpod-conmon-{id}.scope", "glassbox-kubepods.slice/crio-conmon-{id}.scope"];
 
 #[test]
-fn every_layout_is_found_and_one_in_another_says_so() {
+fn every_layout_is_found_and_nested_containers_have_parent_id() {
     // SAFETY: no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     let Some(v2) = v2_root().filter(|_| root) else {
-        skip("every_layout_is_found_and_one_in_another_says_so", "needs root and a v2 hierarchy");
+        skip("every_layout_is_found_and_nested_containers_have_parent_id", "needs root and a v2 hierarchy");
         return;
     };
     let mut cgroups = Vec::new();
@@ -74,7 +74,7 @@ fn every_layout_is_found_and_one_in_another_says_so() {
     exposition::encode(&snapshot, exposition::Scope::All, &mut text);
     let text = text.take();
     let text = std::str::from_utf8(&text).unwrap();
-    // A path may bear two ids; whose series it is tells its end.
+    // A path may contain two IDs; its end distinguishes the series.
     let info = |id: &str| {
         let mut lines = text.lines().filter(|line| line.starts_with("glassbox_container_info{"));
         lines.find(|line| {
@@ -90,25 +90,25 @@ fn every_layout_is_found_and_one_in_another_says_so() {
         assert_eq!(parent, outer.as_deref(), "{layout}: {line}");
     }
     for outer in outers {
-        assert!(snapshot.containers.iter().any(|row| row.identity.id == outer), "the container around");
+        assert!(snapshot.containers.iter().any(|row| row.identity.id == outer), "the outer container");
         assert!(!info(&outer).unwrap().contains("parent_id"));
     }
     for monitor in monitors {
         assert!(
             snapshot.containers.iter().all(|row| row.identity.id != monitor),
-            "a monitor is no container"
+            "a monitor was exported as a container"
         );
     }
 }
 
-/// As `ctr run IMAGE web` makes it.
+/// The cgroup of `ctr run IMAGE web`.
 #[test]
-fn a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it() {
+fn a_cgroup_without_an_id_is_a_container_once_its_runtime_reports_it() {
     // SAFETY: no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     let Some(v2) = v2_root().filter(|_| root) else {
         skip(
-            "a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it",
+            "a_cgroup_without_an_id_is_a_container_once_its_runtime_reports_it",
             "needs root and a v2 hierarchy",
         );
         return;
@@ -135,7 +135,7 @@ fn a_cgroup_without_an_id_is_a_container_once_its_runtime_tells_of_it() {
             names.cgroup_path = Some(path.to_owned());
             metadata.put(id, names);
         };
-        assert_eq!(ticked(), None, "nobody has told");
+        assert_eq!(ticked(), None, "no runtime has reported it");
         tell(&id, &path);
         let running = Some((id.clone(), name.clone(), false));
         assert_eq!(ticked(), running, "kernel programs: {kernel_enabled}");

@@ -1,7 +1,7 @@
-//! The lives of real containers, as the agent's binary shows them.
+//! The lifecycle of real containers, exported by the agent's binary.
 //!
-//! Each test has a daemon of its own; they wait for each other.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! Each test has its own daemon. Only one daemon runs at a time.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod lifecycle {
     mod containerd;
@@ -12,20 +12,20 @@ mod lifecycle {
     mod restarts;
     mod series;
 
-    /// What a runtime gave, or `None` after saying why it did not.
+    /// The value, or `None` after printing why the test is skipped.
     fn or_skip<T>(given: Result<T, String>) -> Option<T> {
-        // Tests run on threads of their names.
+        // The name of a test is the name of its thread.
         let test = std::thread::current();
         given.map_err(|reason| glassbox_tests::skip(test.name().unwrap_or_default(), &reason)).ok()
     }
 
-    /// An agent that asks nobody but those that `sockets`, tables of the configuration, name.
+    /// An agent that contacts only the runtimes in `sockets`, which are tables of the configuration.
     fn agent(sockets: &str) -> glassbox_tests::agent::Agent {
         let others = ["podman", "containerd", "cri"].map(|table| {
             let named = sockets.contains(&format!("[{table}]"));
             if named { String::new() } else { format!("[{table}]\nsockets = []\n") }
         });
-        let nobody = format!("[docker]\nenabled = false\n{}", others.concat());
-        glassbox_tests::agent::Agent::start(&format!("tick_ms = 200\n{sockets}\n{nobody}"))
+        let disabled = format!("[docker]\nenabled = false\n{}", others.concat());
+        glassbox_tests::agent::Agent::start(&format!("tick_ms = 200\n{sockets}\n{disabled}"))
     }
 }

@@ -1,6 +1,6 @@
-//! A container with another one inside, as a Kubernetes node in a container has: whose network is whose. Needs root.
+//! The networks of a container and of one inside it, as with a Kubernetes node in a container. Needs root.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     path::PathBuf,
@@ -20,11 +20,11 @@ use glassbox_tests::{
 };
 
 const PODS: &str = "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice";
-/// Makes a pair of interfaces in a container's own network.
+/// Creates a pair of interfaces in a container's own network.
 const INTERFACE: &str = "if [ \"$0\" != host ]; then ip link add \"${0}0\" type veth peer name \"${0}1\"; fi; \
                          echo ready > \"$1\"; exec sleep 120";
 
-/// A process in a network of its own with two interfaces, or in the host's.
+/// A process in its own network with two interfaces, or in the host's.
 struct Process {
     child: Child,
 }
@@ -86,9 +86,9 @@ fn interfaces(row: &ContainerRow) -> Vec<&str> {
 }
 
 #[test]
-fn each_container_has_its_own_network_whichever_was_there_first() {
+fn each_container_has_its_own_network_in_either_order() {
     if let Some(reason) = reason_to_skip() {
-        return skip("each_container_has_its_own_network_whichever_was_there_first", reason);
+        return skip("each_container_has_its_own_network_in_either_order", reason);
     }
     let root = v2_root().unwrap();
     for agent_first in [false, true] {
@@ -107,12 +107,12 @@ fn each_container_has_its_own_network_whichever_was_there_first() {
             let init = Cgroup::new(outer.path(), "init.scope").unwrap();
             let inner =
                 Cgroup::new(outer.path(), &format!("{PODS}/cri-containerd-{inner_id}.scope")).unwrap();
-            // The inner one first: for a while the outer one has no process of its own.
+            // The inner one first: the outer container has no process of its own for a while.
             inner_process.enter(&inner);
             let (mut engine, snapshots) = agent.unwrap_or_else(start);
             engine.tick();
             outer_process.enter(&init);
-            // Seen, settled in the host's network, attached, read.
+            // Ticks until it is discovered, confirmed in the host's network, attached and read.
             for _ in 0..25 {
                 std::thread::sleep(Duration::from_millis(50));
                 engine.tick();

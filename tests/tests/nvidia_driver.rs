@@ -1,6 +1,6 @@
-//! The NVIDIA driver's programs against a driver without a GPU and an application that knows what it sent. Needs root and
-//! FUSE; the tracepoint method. The same tests run on the kprobe method in guests: `kernel/nvidia_driver/application.rs`.
-#![expect(clippy::panic, reason = "what these functions do for tests, tests may do")]
+//! The programs for the NVIDIA driver with the fake driver and the fake CUDA application, with the tracepoint method. Needs
+//! root and FUSE. `kernel/nvidia_driver/application.rs` runs the same checks with kprobes in guests.
+#![expect(clippy::panic, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     path::PathBuf,
@@ -42,37 +42,38 @@ fn driver(options: Options) -> FakeDriver {
 }
 
 #[test]
-fn what_is_counted_is_what_was_sent_in_the_layouts_of_every_release() {
-    setup().on_every_release(Workload::what_is_counted_is_what_was_sent);
+fn counters_match_the_account_in_every_release() {
+    setup().on_every_release(Workload::counters_match_the_account);
 }
 
 #[test]
-fn of_two_containers_on_one_gpu_only_the_one_that_exhausts_it_shows_the_failure() {
-    setup().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
+fn only_the_container_that_exhausts_the_gpu_has_failures() {
+    setup().only_the_container_that_exhausts_the_memory_shows_the_failure();
 }
 
 #[test]
-fn a_cold_start_goes_from_the_process_to_its_last_large_allocation() {
-    setup().a_cold_start_goes_from_the_process_to_its_last_large_allocation();
+fn a_cold_start_lasts_until_the_last_large_allocation() {
+    setup().a_cold_start_lasts_until_the_last_large_allocation();
 }
 
 #[test]
-fn a_storm_of_calls_is_counted_to_the_last_or_what_was_lost_is() {
-    setup().on_every_release(|workload| workload.a_storm_is_counted_to_the_last_or_what_was_lost_is(50_000));
+fn every_call_of_a_storm_is_counted_or_lost() {
+    setup()
+        .on_every_release(|workload| workload.every_call_of_a_storm_is_counted_or_reported_as_lost(50_000));
 }
 
 #[test]
-fn a_hostile_caller_leaves_honest_counters_and_a_living_agent() {
-    setup().on_every_release(Workload::a_hostile_caller_leaves_honest_counters);
+fn a_hostile_caller_does_not_corrupt_counters_or_stop_the_agent() {
+    setup().on_every_release(Workload::a_hostile_caller_does_not_corrupt_counters);
 }
 
 #[test]
-fn calls_from_outside_containers_are_nobodys() {
-    setup().calls_from_outside_containers_are_nobodys();
+fn calls_from_outside_containers_are_not_counted() {
+    setup().calls_from_outside_containers_are_not_counted();
 }
 
 #[test]
-fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
+fn without_a_release_only_layouts_common_to_all_are_decoded() {
     let driver = driver(Options { release: Release(535, 104, 5), memory_mib: 256, ..Options::default() });
     let mut config = Config::default();
     driver.configure(&mut config);
@@ -80,7 +81,7 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
     let mut watch = Watch::with(&config, program());
     let truth = watch.run(&driver, "context");
     let usage = watch.usage().unwrap();
-    // What moved between releases, and the short form of RM_ALLOC, which events are made with.
+    // Layouts that differ between releases, and the short form of RM_ALLOC, which creates events.
     let untold = succeeded(&truth, "uvm", 33) + succeeded(&truth, "gpu", 0x2B);
     assert!(untold > 0);
     assert_eq!(usage.counters.undecoded, untold, "{:?}", usage.counters);
@@ -88,7 +89,7 @@ fn without_a_release_only_what_all_lay_out_alike_is_decoded() {
 }
 
 #[test]
-fn whether_each_command_has_a_histogram_is_what_the_configuration_says() {
+fn per_command_histograms_follow_the_configuration() {
     let driver = driver(Options { memory_mib: 256, ..Options::default() });
     for per_command_histograms in [false, true] {
         let mut config = Config::default();
@@ -101,7 +102,7 @@ fn whether_each_command_has_a_histogram_is_what_the_configuration_says() {
 }
 
 #[test]
-fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
+fn a_driver_newer_than_all_known_ones_is_decoded_as_the_newest_and_reported() {
     let driver = driver(Options { release: Release(595, 45, 4), memory_mib: 256, ..Options::default() });
     let mut config = Config::default();
     driver.configure(&mut config);
@@ -111,16 +112,16 @@ fn a_driver_newer_than_all_that_are_known_is_read_as_the_newest_and_reported() {
     agree(&watch.usage().unwrap(), &truth, "610.57.04");
     let info = watch.host().nvidia_driver.unwrap();
     assert_eq!((info.release.as_str(), info.layouts), ("610.57.04", LayoutSupport::AssumedNewest));
-    let said = nvidia_driver::describe(&config).unwrap();
-    assert!(said.contains("610.57.04 is newer than 595.45.04"), "{said}");
+    let finding = nvidia_driver::describe(&config).unwrap();
+    assert!(finding.contains("610.57.04 is newer than 595.45.04"), "{finding}");
 }
 
 #[test]
-fn a_driver_that_reports_no_errors_to_the_kernel_leaves_them_to_nvml() {
+fn without_xid_reports_of_the_driver_nvml_counts_the_errors() {
     let driver = driver(Options { memory_mib: 256, ..Options::default() });
     let mut watch = Watch::start(&driver, program());
     let kernel = watch.kernel();
-    kernel.method("nvidia_driver").expect("it holds without");
+    kernel.method("nvidia_driver").expect("the collector works without it");
     let without: Vec<_> = kernel.without("nvidia_driver").collect();
     let [(program, reason)] = without[..] else { panic!("{without:?}") };
     assert_eq!(*program, programs::NVIDIA_DRIVER_XID);
@@ -133,7 +134,7 @@ fn a_driver_that_reports_no_errors_to_the_kernel_leaves_them_to_nvml() {
 }
 
 #[test]
-fn a_call_that_hangs_is_seen_waiting() {
+fn a_hanging_call_is_reported_as_waiting() {
     let hang = "0x2a".parse().unwrap();
     let driver = driver(Options { hang: Some(hang), memory_mib: 64, ..Options::default() });
     let mut watch = Watch::start(&driver, program());

@@ -1,5 +1,5 @@
-//! NVML through its stand-in, by way of the real nvml-wrapper: what the agent makes of what a library says.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! NVML through the stand-in and the real nvml-wrapper: the agent's metrics for a library's values.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 #[path = "nvml/containers.rs"]
 mod containers;

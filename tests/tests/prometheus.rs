@@ -1,10 +1,6 @@
-//! A real Prometheus scrapes the real agent, which watches real Docker containers, and is asked what users
-//! ask. Needs root, Docker and Prometheus; takes about half a minute per test, as a rate needs its time.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails; these helpers are tests, too"
-)]
+//! End-to-end tests: a real Prometheus scrapes the agent, which watches real Docker containers, and runs users' queries.
+//! Needs root, Docker and Prometheus. Each test takes about half a minute, because rates need several scrapes.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod prometheus {
     mod accounts;

@@ -1,7 +1,6 @@
-//! The agent against NVIDIA's real driver with a fake GPU, in a guest of `cargo xtask vm --real-driver`: what the agent
-//! counts is what a recorder saw. Each test starts with freshly loaded modules and an agent of its own, so never run
-//! them beside each other.
-#![expect(clippy::panic, reason = "what these functions do for tests, tests may do")]
+//! Compares the agent's metrics with recorded calls of NVIDIA's real driver with a fake GPU, in a guest of `cargo xtask vm
+//! --real-driver`. Each test starts with freshly loaded modules and its own agent, so they must not run concurrently.
+#![expect(clippy::panic, reason = "a panic fails the test, also in its helpers")]
 
 mod real_driver {
     mod counts;

@@ -1,8 +1,8 @@
-//! With real runtimes beside Docker: Podman, containerd by itself, and containerd as Kubernetes uses it; and names from
-//! the files that they and Docker leave, without any socket.
+//! Real runtimes other than Docker: Podman, containerd alone, and containerd as Kubernetes uses it. Also names from the
+//! files that these and Docker write, without a socket.
 //!
-//! Each test has a daemon of its own; they wait for each other.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+//! Each test has its own daemon. Only one daemon runs at a time.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     convert::Infallible,
@@ -35,14 +35,14 @@ use glassbox_tests::{
 const TIMEOUT: Duration = Duration::from_secs(30);
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// What a runtime gave, or `None` after saying why it did not.
+/// The value, or `None` after printing why the test is skipped.
 fn or_skip<T>(given: Result<T, String>) -> Option<T> {
-    // Tests run on threads of their names.
+    // The name of a test is the name of its thread.
     let test = std::thread::current();
     given.map_err(|reason| skip(test.name().unwrap_or_default(), &reason)).ok()
 }
 
-/// Watchers on a thread of their own.
+/// Watchers on a thread.
 struct Watching {
     metadata: MetadataStore,
     runtime: Option<tokio::runtime::Runtime>,
@@ -76,7 +76,7 @@ impl Watching {
         eventually("the names that were asked for", TIMEOUT, || self.metadata.get(id).filter(&wanted))
     }
 
-    /// As the tracker does with a container that nobody has told of.
+    /// Does what the tracker does with a container that no runtime has reported.
     fn see(&self, id: &str) -> cgroup::Found {
         let layout = Layout::detect(Path::new("/sys/fs/cgroup")).unwrap();
         let found = cgroup::walk(&layout).unwrap().found;
@@ -119,7 +119,7 @@ fn is_recent(time: Option<SystemTime>) -> bool {
 }
 
 #[test]
-fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
+fn podman_containers_are_named_by_its_socket_and_its_files() {
     let Some(podman) = or_skip(Podman::start()) else { return };
     let watching = Watching::new();
     let source = Source::from(Runtime::Podman);
@@ -138,7 +138,7 @@ fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
     podman.podman(&["rename", "first", "second"]).unwrap();
     watching.names(&id, |names| names.name == "second");
 
-    // One that ran before the agent did.
+    // A watcher that starts after the container.
     let later = Watching::new();
     later.ask::<DockerApi>(source, podman.socket());
     let names = later.names(&id, |names| names.started_at.is_some());
@@ -154,7 +154,7 @@ fn podmans_containers_are_named_by_its_socket_and_by_its_files() {
 }
 
 #[test]
-fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
+fn containerd_containers_are_named_by_events_and_by_the_listing() {
     let Some(mut containerd) = or_skip(Containerd::start()) else { return };
     let watching = Watching::new();
     let source = Source::from(Runtime::Containerd);
@@ -169,7 +169,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
     watching.see(A);
 
     containerd.kill();
-    eventually("the loss is noticed", TIMEOUT, || {
+    eventually("the watcher notices the lost connection", TIMEOUT, || {
         matches!(watching.metadata.runtimes()[..], [(_, Err(_))]).then_some(())
     });
     assert_eq!(watching.names(A, |_| true).name, "web");
@@ -188,7 +188,7 @@ fn containerds_own_containers_are_named_by_its_events_and_by_its_listing() {
 }
 
 #[test]
-fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
+fn a_kubernetes_pod_is_named_by_the_cri_plugin_and_by_files() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let watching = Watching::new();
     let source = Source::from(Runtime::Containerd);
@@ -206,7 +206,7 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     assert!(is_recent(names.started_at), "{:?}", names.started_at);
     assert_eq!(watching.names(&pod.sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
 
-    the_layers_size_is_told(&watching, &containerd, source, &id, &own.path);
+    the_size_of_the_layer_is_reported(&watching, &containerd, source, &id, &own.path);
 
     let files = Watching::new();
     let roots = Paths { containerd: containerd.state(), ..nowhere() };
@@ -219,8 +219,8 @@ fn a_kubernetes_pod_is_named_by_containerds_plugin_and_by_its_files() {
     assert_eq!(files.names(&pod.sandbox, |_| true).kubernetes_container.as_deref(), Some("POD"));
 }
 
-/// What containerd measures grows by what is written.
-fn the_layers_size_is_told(
+/// The size that containerd reports grows by what is written.
+fn the_size_of_the_layer_is_reported(
     watching: &Watching,
     containerd: &Containerd,
     source: Source,
@@ -249,7 +249,7 @@ fn the_layers_size_is_told(
 }
 
 #[test]
-fn dockers_containers_are_named_by_its_files_alone() {
+fn docker_containers_are_named_by_files_alone() {
     let Some(docker) = or_skip(Docker::own(Network::None)) else { return };
     let data = docker.daemon().data();
     let arguments = ["--label", "glassbox.kept=yes", "--label", "other=1"];

@@ -1,4 +1,4 @@
-//! Sockets of a real container by state, as the agent's binary shows them.
+//! Sockets of a real container by state, exported by the agent's binary.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use glassbox_tests::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// A server with two connections, both of whose ends are in the container. Where there is IPv6, the server's are, too.
+/// A server with two connections, both of whose ends are in the container. The server's sockets are IPv6 ones if the host
+/// has IPv6.
 const TCP: &str = "nc -ll -p 8001 -e sleep 600 & sleep 1; \
                    sleep 600 | nc 127.0.0.1 8001 & sleep 600 | nc 127.0.0.1 8001 & sleep 600";
-/// A socket that sends its log to nobody, and so is bound but connected to none.
+/// A socket that is bound but not connected: it sends a log to a port without a listener.
 const UDP: &str = "syslogd -R 127.0.0.1:9000; sleep 1; logger hello; sleep 600";
 
-/// The sum of a family over IPv4 and IPv6 for a container and a state; `None` where it has neither.
+/// The sum of a family over IPv4 and IPv6, for a container and a state. `None` if neither exists.
 fn count(metrics: &str, protocol: &str, container: &str, state: &str) -> Option<u64> {
     let of = |family: String| -> Option<u64> {
         let line = metrics.lines().find(|line| {
@@ -29,8 +30,8 @@ fn count(metrics: &str, protocol: &str, container: &str, state: &str) -> Option<
 }
 
 #[test]
-fn the_sockets_of_a_container_are_counted_by_state_where_that_is_wanted() {
-    let test = "the_sockets_of_a_container_are_counted_by_state_where_that_is_wanted";
+fn sockets_of_a_container_are_counted_by_state_if_enabled() {
+    let test = "sockets_of_a_container_are_counted_by_state_if_enabled";
     let docker = match Docker::own(Network::None) {
         Ok(docker) => docker,
         Err(reason) => return skip(test, &reason),
@@ -51,7 +52,7 @@ fn the_sockets_of_a_container_are_counted_by_state_where_that_is_wanted() {
     assert_eq!(count(&metrics, "udp", "server", "listen"), Some(0));
     assert_eq!(count(&metrics, "tcp", "udp", "listen"), Some(0));
     assert_eq!(count(&metrics, "udp", "udp", "dropped"), Some(0));
-    assert_eq!(count(&metrics, "tcp", "on-host", "listen"), None, "the host's sockets are nobody's");
+    assert_eq!(count(&metrics, "tcp", "on-host", "listen"), None, "the host's sockets are not exported");
     let unwanted = unwanted.metrics();
     assert!(unwanted.contains("container=\"server\"") && !unwanted.contains("container_network_tcp"));
 }

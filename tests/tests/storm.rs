@@ -1,8 +1,8 @@
 //! Hundreds of container starts and exits per second on a busy machine: no tick is late, and all are counted. Needs root.
 //!
-//! `GLASSBOX_STORM_S` sets how long the storm lasts, in seconds; 15 by default.
+//! `GLASSBOX_STORM_S` sets the duration of the storm in seconds; the default is 15.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     fs,
@@ -20,9 +20,9 @@ use glassbox_tests::{
     worker::{Work, Worker},
 };
 
-/// Starts, and as many exits, per second.
+/// Starts per second, and as many exits.
 const RATE: u32 = 500;
-/// How long a storm lasts.
+/// Duration of the storm.
 const DEFAULT_DURATION: Duration = Duration::from_secs(15);
 /// All starts and exits must be counted within this time after the storm.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,13 +36,13 @@ fn value(metrics: &str, series: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no series {series}"))
 }
 
-/// Containers between two answers whose starts and exits were both counted, be it as losses.
+/// Number of containers whose start and exit were both counted between two scrapes, either as events or as losses.
 fn counted(before: &str, after: &str) -> u64 {
     let grown = |series: &str| value(after, series) - value(before, series);
     grown(DISCOVERED).min(grown(ENDED)) + grown(LOST)
 }
 
-/// Makes and removes cgroups that are named like containers; returns how many.
+/// Creates and removes cgroups with names of containers. Returns their number.
 fn churn(parent: &Cgroup, lasts: Duration) -> u64 {
     let (begun, mut count) = (Instant::now(), 0_u32);
     while begun.elapsed() < lasts {
@@ -57,8 +57,8 @@ fn churn(parent: &Cgroup, lasts: Duration) -> u64 {
 }
 
 #[test]
-fn a_storm_of_containers_delays_no_tick_and_all_are_counted() {
-    let test = "a_storm_of_containers_delays_no_tick_and_all_are_counted";
+fn a_storm_of_containers_delays_no_tick_and_is_counted() {
+    let test = "a_storm_of_containers_delays_no_tick_and_is_counted";
     // SAFETY: no preconditions.
     let is_root = unsafe { libc::geteuid() } == 0;
     let Some(root) = v2_root().filter(|_| is_root) else {
@@ -89,7 +89,7 @@ fn a_storm_of_containers_delays_no_tick_and_all_are_counted() {
         (made, asking.join().unwrap())
     });
     let during = agent.metrics();
-    // What waits in the queue, and what only a walk finds. A host this busy needs some seconds for that.
+    // Some starts are still in the queue, and some are found only by a walk. A host this busy needs some seconds for that.
     let over = Instant::now();
     let mut after = agent.metrics();
     while over.elapsed() < COUNT_TIMEOUT && counted(&before, &after) < made {

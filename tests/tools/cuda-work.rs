@@ -1,5 +1,5 @@
-//! A CUDA application that does as it is told: `cuda-work libcuda.so.1`, then orders on the standard input.
-//! See `glassbox_tests::cuda`.
+//! A CUDA application that executes commands: `cuda-work libcuda.so.1`, with commands on the standard input. See
+//! `glassbox_tests::cuda`.
 
 fn main() -> anyhow::Result<()> {
     glassbox_tests::cuda::main()

@@ -1,5 +1,5 @@
-//! Prints what `cargo xtask gpu-check` measures, as JSON. The agent is the one that `GLASSBOX_AGENT` names. Needs root and
-//! a GPU that nobody else uses: its memory is filled.
+//! Prints the measurements of `cargo xtask gpu-check` as JSON. `GLASSBOX_AGENT` names the agent. Needs root and a GPU
+//! without other users, because the check fills its memory.
 
 use std::time::Duration;
 

@@ -57,7 +57,7 @@ impl<'a> Candidate<'a> {
         (!name.is_empty() && name != self.id).then_some(name)
     }
 
-    /// The namespace and the pod. Metadata are unique within a pod.
+    /// The namespace and the pod. Names are unique within a pod.
     fn pod(&self) -> (Option<&'a str>, Option<&'a str>) {
         self.names.map_or((None, None), |names| (names.namespace.as_deref(), names.pod.as_deref()))
     }

@@ -1,4 +1,4 @@
-//! How many series a container has.
+//! The number of series of a container.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ use glassbox_fixtures::{
 
 use super::golden::text;
 
-/// Commands as a CUDA application that does everything sends them, by device.
+/// Commands, by device, of a CUDA application that uses everything.
 const SENT: [(&str, &[&str]); 3] = [
     (
         "ctl",
@@ -93,7 +93,7 @@ const SENT: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// What the driver refuses while CUDA starts, and what goes wrong later.
+/// Requests that the driver refuses while CUDA starts, and later failures.
 const REFUSED: [(&str, &str); 10] = [
     ("rm_alloc_memory_video", "no_memory"),
     ("rm_alloc_profiler", "invalid_class"),
@@ -107,12 +107,12 @@ const REFUSED: [(&str, &str); 10] = [
     ("rm_vid_heap_control", "no_memory"),
 ];
 
-/// A host with one container, which uses no GPU, on cgroup v2 in the default configuration.
+/// A host with one container without a GPU, on cgroup v2 and with the default configuration.
 pub(crate) fn cpu_container() -> Snapshot {
     host::snapshot(vec![host::docker_without_gpu()])
 }
 
-/// The same with one that uses one GPU and has sent every command.
+/// The same with a container that uses one GPU and has sent every command.
 pub(crate) fn gpu_container() -> Snapshot {
     let mut row = host::docker_by_default();
     let driver = row.nvidia_driver.as_mut().unwrap();
@@ -161,7 +161,7 @@ fn a_container_without_a_gpu_has_no_gpu_series() {
 }
 
 #[test]
-fn commands_without_series_of_their_own_are_in_the_totals() {
+fn commands_without_their_own_series_are_in_the_totals() {
     let snapshot = gpu_container();
     let sent: usize = SENT.iter().map(|(_, commands)| commands.len()).sum();
     assert!(sent > 51);

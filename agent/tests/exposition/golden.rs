@@ -1,4 +1,4 @@
-//! The whole exposition of the fixture host, and what must hold for any.
+//! The exposition of the fixture host, and rules that hold for every exposition.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ fn samples<'a>(families: &'a [Family], name: &str) -> &'a [Sample] {
 }
 
 #[test]
-fn the_fixture_host_looks_as_it_did() {
+fn the_text_of_the_fixture_host_is_the_golden_file() {
     let commit = |commit, date| format!("commit=\"{commit}\",commit_date=\"{date}\"");
     let text = text(&host(), Scope::All);
     let built = commit(version::COMMIT, version::COMMIT_DATE);
@@ -35,7 +35,7 @@ fn the_fixture_host_looks_as_it_did() {
 }
 
 #[test]
-fn no_series_is_given_twice_and_every_family_is_in_the_table() {
+fn every_series_is_unique_and_every_family_is_in_the_table() {
     let parsed = parse(&text(&host(), Scope::All));
     let mut series = BTreeSet::new();
     for family in &parsed {
@@ -54,12 +54,12 @@ fn names_are_unique_and_those_of_counters_end_in_total() {
     for family in families() {
         assert!(names.insert(family.name), "{}", family.name);
         let is_counter = family.kind == exposition::Kind::Counter;
-        // cAdvisor's names, which are inherited as they are.
+        // These names are inherited from cAdvisor.
         let gauge = ["tcp", "tcp6", "udp", "udp6"]
             .iter()
             .any(|table| family.name == format!("container_network_{table}_usage_total"));
         let counter = ["container_memory_failcnt", "container_hugetlb_failcnt"].contains(&family.name)
-            // dcgm-exporter's names, likewise.
+            // These names are inherited from dcgm-exporter.
             || family.name.starts_with("DCGM_FI_");
         let is_called_total = if gauge || counter { gauge } else { is_counter };
         assert_eq!(family.name.ends_with("_total"), is_called_total, "{}", family.name);
@@ -84,7 +84,7 @@ fn the_help_states_the_unit() {
     }
 }
 
-/// OpenMetrics, and client libraries, take `x` and `x_total` for one family.
+/// OpenMetrics and client libraries treat `x` and `x_total` as one family.
 #[test]
 fn no_two_names_differ_only_by_a_reserved_suffix() {
     const RESERVED: [&str; 6] = ["_total", "_count", "_sum", "_bucket", "_created", "_info"];
@@ -113,13 +113,13 @@ fn buckets_are_cumulative_and_end_with_the_count() {
         assert!(buckets.is_sorted_by(|a, b| a.value <= b.value));
         assert!(rest[0].name.ends_with("_sum") && rest[1].name.ends_with("_count"));
         assert_eq!(rest[1].value, buckets[17].value);
-        // 1000 at most 2^-20 s, 20 at most 2^-10, 3 right above, 3 above 64 s.
+        // 1000 waits of at most 2^-20 s, 20 of at most 2^-10 s, 3 right above, and 3 above 64 s.
         let at = |bound: f64| buckets[le.iter().position(|le| *le == bound).unwrap()].value;
         assert_eq!([at(2f64.powi(-18)), at(2f64.powi(-11)), at(2f64.powi(-10))], [1000.0, 1000.0, 1020.0]);
         assert_eq!([at(2f64.powi(-9)), at(4.0), at(f64::INFINITY)], [1023.0, 1023.0, 1026.0]);
         histograms += 1;
     }
-    assert_eq!(histograms, 2, "the one that owns its name, and the short one");
+    assert_eq!(histograms, 2, "the containers that own their names and have scheduler counters");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_cadvisor_path_has_the_inherited_families_only() {
 }
 
 #[test]
-fn a_container_too_short_to_be_read_shows_its_cpu_time() {
+fn a_container_that_exits_before_it_is_read_has_cpu_time() {
     let parsed = parse(&text(&host(), Scope::All));
     let usage = samples(&parsed, "container_cpu_usage_seconds_total");
     let flash = usage.iter().find(|sample| sample.labels["container"] == "flash").unwrap();
@@ -140,7 +140,7 @@ fn a_container_too_short_to_be_read_shows_its_cpu_time() {
 }
 
 #[test]
-fn of_a_container_that_was_restarted_only_the_living_is_shown() {
+fn of_a_restarted_container_only_the_running_row_is_exported() {
     let mut before = row(identity("again"));
     before.ended_at = Some(now());
     before.cgroup.memory.rss_bytes = Some(1);
@@ -155,9 +155,9 @@ fn of_a_container_that_was_restarted_only_the_living_is_shown() {
     }
 }
 
-/// As docs/metrics.md says under "After a restart".
+/// The rule of "After a restart" in docs/metrics.md.
 #[test]
-fn every_counter_of_a_container_continues_but_those_of_its_interfaces() {
+fn every_container_counter_continues_except_those_of_interfaces() {
     let (once, mut twice) = (host(), host());
     for (row, earlier) in twice.containers.iter_mut().zip(&once.containers) {
         Totals::of(earlier).add_to(row);
@@ -165,7 +165,7 @@ fn every_counter_of_a_container_continues_but_those_of_its_interfaces() {
     let [once, twice] = [once, twice].map(|snapshot| parse(&text(&snapshot, Scope::All)));
     let mut continued = BTreeSet::new();
     for (family, after) in once.iter().zip(&twice).filter(|(family, _)| family.kind != "gauge") {
-        // Its runtime counts restarts.
+        // The runtime counts restarts itself.
         let stays = family.name.starts_with("container_network_")
             || family.name == "glassbox_container_restarts_total";
         for (before, after) in family.samples.iter().zip(&after.samples) {
@@ -173,7 +173,7 @@ fn every_counter_of_a_container_continues_but_those_of_its_interfaces() {
                 continue;
             }
             let expected = if stays { before.value } else { 2.0 * before.value };
-            assert!((after.value - expected).abs() <= 1e-9 * expected, "{before:?} and then {after:?}");
+            assert!((after.value - expected).abs() <= 1e-9 * expected, "before {before:?}, after {after:?}");
             continued.insert(&family.name);
         }
     }
@@ -181,7 +181,7 @@ fn every_counter_of_a_container_continues_but_those_of_its_interfaces() {
 }
 
 #[test]
-fn of_containers_that_claim_one_name_one_bears_the_series_by_name() {
+fn of_containers_with_one_name_only_one_has_the_series_by_name() {
     let rows = ["/docker/a", "/docker/b", "/docker/c"].map(|path| {
         let mut identity = identity("same");
         identity.cgroup_path = path.into();
@@ -199,14 +199,14 @@ fn of_containers_that_claim_one_name_one_bears_the_series_by_name() {
 }
 
 #[test]
-fn the_order_of_rows_does_not_show() {
+fn the_order_of_rows_does_not_change_the_text() {
     let mut turned = host();
     turned.containers.reverse();
     assert_eq!(text(&turned, Scope::All), text(&host(), Scope::All));
 }
 
 #[test]
-fn a_host_without_containers_shows_the_agent() {
+fn a_host_without_containers_exports_host_and_agent_metrics() {
     let mut empty = host();
     empty.containers.clear();
     empty.host.machine = None;
@@ -217,7 +217,7 @@ fn a_host_without_containers_shows_the_agent() {
 }
 
 #[test]
-fn the_registry_goes_on_where_the_snapshot_ends() {
+fn the_registry_is_written_after_the_snapshot() {
     let mut all = Text::default();
     exposition::encode(&host(), Scope::All, &mut all);
     Registry::new().unwrap().write(all.writer()).unwrap();
@@ -230,7 +230,7 @@ fn the_registry_goes_on_where_the_snapshot_ends() {
 }
 
 #[test]
-fn a_name_without_end_is_cut() {
+fn very_long_names_and_labels_are_truncated() {
     let mut long = identity("x");
     long.image = "ß".repeat(1 << 20);
     for number in 0..10_000 {
@@ -244,7 +244,7 @@ fn a_name_without_end_is_cut() {
 }
 
 #[test]
-fn many_containers_are_encoded_in_one_go() {
+fn a_thousand_containers_are_encoded() {
     let rows = (0..1000).map(|number| {
         let mut row = host().containers.swap_remove(0);
         Arc::make_mut(&mut row.identity).container = format!("c{number}");
@@ -258,17 +258,17 @@ fn many_containers_are_encoded_in_one_go() {
 }
 
 #[test]
-fn a_gpu_that_is_lost_says_so_and_nothing_else() {
+fn a_lost_gpu_exports_only_its_identity_state_and_xid_errors() {
     let parsed = parse(&text(&host(), Scope::All));
     let of_lost = |sample: &&Sample| sample.labels.get("gpu").is_some_and(|gpu| gpu == "1");
-    let said: BTreeSet<_> = parsed
+    let exported: BTreeSet<_> = parsed
         .iter()
         .flat_map(|family| family.samples.iter().filter(of_lost))
         .map(|s| s.name.as_str())
         .collect();
     let expected =
         ["DCGM_FI_DEV_XID_ERRORS", "glassbox_gpu_info", "glassbox_gpu_up", "glassbox_gpu_xid_errors_total"];
-    assert_eq!(said, expected.into());
+    assert_eq!(exported, expected.into());
     let up = samples(&parsed, "glassbox_gpu_up");
     let up: Vec<_> = up.iter().map(|s| (s.labels.get("pci_bus_id").map(String::as_str), s.value)).collect();
     assert_eq!(up, [(None, 1.0), (None, 0.0), (Some("0001:00:01.0"), 0.0)]);
@@ -301,7 +301,7 @@ fn dcgm_families_have_the_labels_and_units_of_dcgm_exporter() {
 }
 
 #[test]
-fn ratios_are_in_twentieths_and_end_with_their_count() {
+fn ratio_histograms_have_twenty_buckets_and_a_count() {
     let parsed = parse(&text(&host(), Scope::All));
     let all = samples(&parsed, "glassbox_gpu_utilization_samples_ratio");
     let counts: Vec<_> = all.iter().map(|sample| sample.value).collect();

@@ -1,5 +1,5 @@
-//! Whatever the rows of a snapshot hold, no exposition has a series twice: Prometheus rejects such a scrape as a whole, and
-//! client libraries do.
+//! No series is exported twice, whatever the rows of a snapshot contain. Prometheus and client libraries reject such a
+//! scrape.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use glassbox_fixtures::{
 
 use super::golden::text;
 
-/// Panics if a series occurs twice. An empty label is none.
+/// Panics if a series occurs twice.
 fn assert_unique(snapshot: &Snapshot) {
     let mut seen = BTreeSet::new();
     for family in families(&text(snapshot, Scope::All)) {
@@ -43,7 +43,7 @@ fn labels_of(snapshot: &Snapshot, family: &str, label: &str) -> Vec<String> {
 }
 
 #[test]
-fn mig_instances_without_uuids_go_by_their_index() {
+fn mig_instances_without_uuids_are_labelled_by_index() {
     let mut snapshot = host();
     let instance = |index, uuid: &str| MigInstance {
         index,
@@ -59,7 +59,7 @@ fn mig_instances_without_uuids_go_by_their_index() {
 }
 
 #[test]
-fn gpus_without_uuids_or_addresses_stay_apart() {
+fn gpus_without_uuids_or_addresses_have_different_series() {
     let mut snapshot = host();
     let gpu = |index, up| Gpu { index, up, ..Gpu::default() };
     snapshot.host.gpus = vec![gpu(0, false), gpu(1, true), gpu(0, true)];
@@ -71,7 +71,7 @@ fn gpus_without_uuids_or_addresses_stay_apart() {
     assert_unique(&snapshot);
 }
 
-/// Few texts, so that they are equal often.
+/// A few texts, so that equal ones are frequent.
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn no_rows_whatever_make_a_series_twice(
+    fn no_combination_of_rows_exports_a_series_twice(
         names in vec((word(), word(), word(), any::<[bool; 2]>()), 0..5),
         words in vec(word(), 0..6),
         gpus in vec(gpu(), 0..5),

@@ -1,4 +1,4 @@
-//! Whatever a container is called comes out of a scrape as it went in, but for control characters.
+//! Label values are the same after a scrape, except for control characters.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use glassbox_fixtures::{
 use super::golden::text;
 
 #[test]
-fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
+fn only_a_nested_container_has_the_label_parent_id() {
     let (outer, inner) = ("a".repeat(64), "b".repeat(64));
     let parents = |path: String| {
         let mut tracker = Tracker::new(MetadataStore::new(), Vec::new(), Duration::from_secs(300), 4);
@@ -47,7 +47,7 @@ fn a_container_in_a_container_bears_the_id_of_that_one_and_others_bear_none() {
 }
 
 #[test]
-fn of_five_hundred_labels_the_first_by_name_are_kept_whole_however_hostile() {
+fn of_five_hundred_hostile_labels_the_first_64_are_kept_unchanged() {
     let hostile: Vec<_> = (0..500)
         .map(|number| (format!("evil\n{number:03}\"}} 1"), "a\"b\\c\n\u{fffd}{}".repeat(3)))
         .collect();
@@ -64,13 +64,13 @@ fn of_five_hundred_labels_the_first_by_name_are_kept_whole_however_hostile() {
     assert!(kept[0].0.contains("000") && kept[63].0.contains("063"), "{kept:?}");
 }
 
-/// What a label shows: the value without control characters other than line ends.
+/// The exported form of a value: control characters other than line feeds are replaced.
 fn shown(value: &str) -> String {
     value.chars().map(|c| if c < ' ' && c != '\n' { '\u{FFFD}' } else { c }).collect()
 }
 
 #[test]
-fn control_characters_do_not_make_a_scrape_binary() {
+fn control_characters_are_replaced() {
     let mut identity = identity("a\0b\x01\x1B[31m\r\tc\nd");
     identity.labels.insert("label".into(), "\0".into());
     let text = text(&snapshot(vec![row(identity)]), Scope::All);
@@ -80,7 +80,7 @@ fn control_characters_do_not_make_a_scrape_binary() {
 
 proptest! {
     #[test]
-    fn any_text_comes_back_as_it_was(
+    fn any_label_value_is_parsed_back_unchanged(
         container in ".{0,40}|[\\\\\"\n{}=,# ]{0,40}",
         image in any::<String>(),
         path in any::<String>(),
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn any_rows_make_a_text_without_a_series_twice(
+    fn any_rows_have_unique_series(
         rows in proptest::collection::vec(("[ab]", "[cd]", "[ef]?", any::<[bool; 2]>()), 0..12)
     ) {
         let rows = rows.into_iter().map(|(container, path, pod, [owns_name, ended])| {

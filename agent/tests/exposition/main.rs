@@ -1,10 +1,6 @@
-//! The exposition as a whole: what a fixture host looks like, what the documentation says, and that nothing a
-//! container is called can spoil a scrape.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails; these helpers are tests, too"
-)]
+//! The exposition: the text of the fixture host, the generated documentation, and hostile names that must not break a
+//! scrape.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod budget;
 mod golden;
@@ -14,7 +10,7 @@ mod metrics_doc;
 
 use std::path::Path;
 
-/// Compares with a file of the repository, or writes it where `GLASSBOX_BLESS` is set.
+/// Compares the text with a file of the repository. Writes the file if `GLASSBOX_BLESS` is set.
 fn assert_is_file(path: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var_os("GLASSBOX_BLESS").is_some() {
@@ -25,12 +21,16 @@ fn assert_is_file(path: &str, text: &str) {
     if let Some((line, (is, was))) =
         text.lines().zip(file.lines()).enumerate().find(|(_, (is, was))| is != was)
     {
-        panic!("{}:{}\n was {was}\n  is {is}\nGLASSBOX_BLESS=1 accepts", path.display(), line + 1);
+        panic!(
+            "{}:{}\n was {was}\n  is {is}\nset GLASSBOX_BLESS=1 to accept the change",
+            path.display(),
+            line + 1
+        );
     }
     assert_eq!(
         text.len(),
         file.len(),
-        "{} has other lines at its end; GLASSBOX_BLESS=1 accepts",
+        "{} differs at its end; set GLASSBOX_BLESS=1 to accept the change",
         path.display()
     );
 }

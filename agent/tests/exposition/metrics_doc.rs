@@ -1,4 +1,4 @@
-//! docs/metrics.md says what the table says.
+//! docs/metrics.md is generated from the table of families.
 
 use glassbox::exposition::document;
 
@@ -8,6 +8,6 @@ use super::{
 };
 
 #[test]
-fn the_documentation_is_that_of_the_table() {
+fn the_documentation_is_up_to_date() {
     assert_is_file("docs/metrics.md", &document(&cpu_container(), &gpu_container()).unwrap());
 }

@@ -1,18 +1,14 @@
-//! The agent's modules import downwards only: [`LAYERS`] is the order, and the text of `agent/src` is compared with it.
+//! Modules of the agent import only from layers below. [`LAYERS`] lists the layers; the sources in `agent/src` are checked
+//! against it.
 //!
-//! A module and the modules it is split into count as one, so `nvml.rs` and `nvml/session.rs` may use each other. Tests may
-//! import what they like.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails; these helpers are tests, too"
-)]
+//! A module counts as one with its submodules, so `nvml.rs` and `nvml/session.rs` may import each other. Tests are exempt.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod modules;
 
 use modules::{Import, Modules, is_within};
 
-/// The top-level modules from bottom to top. Modules of one layer do not import each other.
+/// The top-level modules from bottom to top. Modules of the same layer may not import each other.
 const LAYERS: &[&[&str]] = &[
     &["config", "snapshot", "version", "log_output"],
     &["kernel"],
@@ -32,7 +28,7 @@ fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&top))
 }
 
-/// Why an import is not allowed.
+/// The reason for which an import is not allowed.
 fn refusal(import: &Import) -> Option<String> {
     let Import { from, to } = import;
     let tops = [from, to].map(|module| module.split("::").next().unwrap_or_default());
@@ -59,7 +55,7 @@ fn refusals(modules: &Modules) -> Vec<String> {
 }
 
 #[test]
-fn imports_point_downwards_and_never_in_a_circle() {
+fn modules_import_only_from_layers_below_and_never_in_a_circle() {
     let modules = Modules::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref());
     assert!(modules.imports().len() > 300, "only {} imports were found", modules.imports().len());
     let refusals = refusals(&modules);
@@ -67,7 +63,7 @@ fn imports_point_downwards_and_never_in_a_circle() {
 }
 
 #[test]
-fn every_layer_is_a_module_of_lib_rs() {
+fn every_module_of_lib_rs_has_a_layer() {
     let modules = Modules::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref());
     for name in LAYERS.iter().copied().flatten() {
         assert!(modules.names().any(|module| module == *name), "{name}");
@@ -78,7 +74,7 @@ fn every_layer_is_a_module_of_lib_rs() {
 }
 
 #[test]
-fn an_import_that_points_upwards_is_refused_by_both_names() {
+fn an_import_from_a_layer_above_is_refused_with_both_names() {
     for (text, refused) in [
         ("use crate::tick::Engine;", Some("tick")),
         ("use crate::{config::Config, server::{self, cache::Cache}};", Some("server")),
@@ -108,7 +104,7 @@ fn an_import_that_points_upwards_is_refused_by_both_names() {
 }
 
 #[test]
-fn circles_and_looks_into_other_collectors_are_refused() {
+fn circles_and_imports_between_collectors_are_refused() {
     let circle = Modules::of(&[
         ("kernel", ""),
         ("kernel::attach", "use super::functions::Group;"),

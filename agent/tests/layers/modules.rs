@@ -1,4 +1,4 @@
-//! The modules of a crate and what each imports, from its sources.
+//! The modules of a crate and their imports, read from the sources.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,25 +8,25 @@ use std::{
 
 use syn::{Attribute, Item, ItemMod, UseTree, visit::Visit};
 
-/// One module uses an item of another one.
+/// A module that uses an item of another module.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Import {
     pub(crate) from: String,
     pub(crate) to: String,
 }
 
-/// Modules by path without `crate::`, the crate's root being the empty path, and the paths that each uses.
+/// Modules by path without `crate::` (the crate root is the empty path), with the paths that each module uses.
 pub(crate) struct Modules(BTreeMap<String, Vec<Vec<String>>>);
 
 impl Modules {
-    /// Reads `lib.rs` in `sources` and every module that it declares, but those of tests.
+    /// Reads `lib.rs` in `sources` and all modules that it declares, except test modules.
     pub(crate) fn read(sources: &Path) -> Self {
         let mut modules = Self(BTreeMap::new());
         modules.add_file(sources, "", &sources.join("lib.rs"));
         modules
     }
 
-    /// Modules by path and text.
+    /// Makes modules from pairs of path and source text.
     pub(crate) fn of(texts: &[(&str, &str)]) -> Self {
         let mut modules = Self(BTreeMap::new());
         for (path, text) in texts {
@@ -44,7 +44,7 @@ impl Modules {
         }
     }
 
-    /// Takes in one file. Returns the modules that it declares and that are files of their own.
+    /// Adds a file. Returns the modules that it declares in other files.
     fn add(&mut self, module: &str, file: &syn::File) -> Vec<String> {
         let mut paths = Paths { module: split(module), found: Vec::new(), files: Vec::new() };
         paths.visit_file(file);
@@ -56,11 +56,11 @@ impl Modules {
         self.0.keys().map(String::as_str)
     }
 
-    /// What modules use of others, those left out that are parts of one another.
+    /// Imports between modules. Imports between a module and its submodules are left out.
     pub(crate) fn imports(&self) -> BTreeSet<Import> {
         let mut imports = BTreeSet::new();
         for (from, paths) in &self.0 {
-            // The longest part of a path that is a module; the rest is an item.
+            // The longest prefix of the path that is a module. The rest is an item.
             let module = |path: &Vec<String>| {
                 let parts = (1..=path.len()).rev().map(|length| path[..length].join("::"));
                 parts.into_iter().find(|part| self.0.contains_key(part))
@@ -74,10 +74,10 @@ impl Modules {
         imports
     }
 
-    /// Modules of which each imports the next one, and the last one the first.
+    /// Modules that import each other in a circle, in the order of the imports.
     pub(crate) fn circle(&self) -> Option<Vec<String>> {
         let mut left = self.imports();
-        // What imports nothing that is left, or is imported by nothing that is left, is in no circle.
+        // A module that imports none of the others, or that none of the others imports, is not in a circle.
         loop {
             let is_in = |import: &Import| {
                 left.iter().any(|other| other.from == import.to)
@@ -102,7 +102,7 @@ impl Modules {
     }
 }
 
-/// True if `module` is `of` or a part of it.
+/// Whether `module` is `of` or one of its submodules.
 pub(crate) fn is_within(module: &str, of: &str) -> bool {
     of.is_empty() || module.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
@@ -115,7 +115,7 @@ fn join(module: &str, child: &str) -> String {
     [module, child].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("::")
 }
 
-/// Collects paths within this crate.
+/// Collects the paths that refer to this crate.
 struct Paths {
     module: Vec<String>,
     found: Vec<Vec<String>>,

@@ -1,4 +1,4 @@
-//! What is answered to those who mean well.
+//! Responses to well-behaved clients.
 
 use std::{
     io::{Read, Write},
@@ -39,7 +39,7 @@ fn the_cadvisor_path_has_inherited_metrics_only() {
 }
 
 #[test]
-fn a_demonstration_says_so_wherever_one_looks() {
+fn every_path_says_that_a_demonstration_is_one() {
     let server = Server::start(options());
     let mut demo = snapshot(1);
     demo.agent.demo = true;
@@ -60,7 +60,7 @@ fn a_demonstration_says_so_wherever_one_looks() {
 }
 
 #[test]
-fn before_the_first_snapshot_the_agent_is_well_but_not_ready() {
+fn before_the_first_snapshot_the_agent_is_healthy_but_not_ready() {
     let server = Server::start(options());
     for path in ["/metrics", "/metrics/cadvisor", "/readyz", "/"] {
         let answer = get(server.address, path);
@@ -75,7 +75,7 @@ fn before_the_first_snapshot_the_agent_is_well_but_not_ready() {
 }
 
 #[test]
-fn after_ten_ticks_without_a_snapshot_the_agent_is_unwell_until_one_comes() {
+fn after_ten_ticks_without_a_snapshot_the_agent_is_unhealthy_until_the_next_one() {
     let mut options = options();
     options.tick = Duration::from_millis(100);
     let server = Server::start(options);
@@ -90,7 +90,7 @@ fn after_ten_ticks_without_a_snapshot_the_agent_is_unwell_until_one_comes() {
         assert_eq!(answer.status, 503);
         assert!(answer.text().starts_with("the last snapshot is "), "{}", answer.text());
     }
-    // What was known last is still shown; its age is the business of the probes above.
+    // The old snapshot is still exported. The probes above report its age.
     assert_eq!(get(server.address, "/metrics").status, 200);
     server.publish(snapshot(0));
     thread::sleep(Duration::from_millis(50));
@@ -98,7 +98,7 @@ fn after_ten_ticks_without_a_snapshot_the_agent_is_unwell_until_one_comes() {
 }
 
 #[test]
-fn the_page_names_the_paths_loads_nothing_and_escapes_everything() {
+fn the_page_links_the_paths_loads_nothing_and_escapes_everything() {
     let server = Server::with(3, options());
     let answer = get(server.address, "/");
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
@@ -115,7 +115,7 @@ fn the_page_names_the_paths_loads_nothing_and_escapes_everything() {
 }
 
 #[test]
-fn a_page_of_very_many_containers_is_cut() {
+fn the_page_lists_at_most_500_containers() {
     let server = Server::with(600, options());
     let page = get(server.address, "/").text();
     assert_eq!(page.matches("<td class=\"w wide\">docker").count(), 500);
@@ -132,7 +132,7 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
-fn other_methods_are_told_which_are_answered() {
+fn other_methods_get_405_with_the_allowed_methods() {
     let server = Server::with(1, options());
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"] {
         for path in ["/metrics", "/"] {
@@ -144,7 +144,7 @@ fn other_methods_are_told_which_are_answered() {
 }
 
 #[test]
-fn gzip_is_spoken_to_those_who_ask_for_it() {
+fn a_response_is_compressed_only_if_the_client_accepts_gzip() {
     let server = Server::with(20, options());
     let plain = get(server.address, "/metrics/cadvisor");
     for (asked, spoken) in
@@ -166,7 +166,7 @@ fn gzip_is_spoken_to_those_who_ask_for_it() {
 }
 
 #[test]
-fn scrapes_of_one_snapshot_share_one_text() {
+fn scrapes_of_one_snapshot_share_one_encode() {
     let server = Server::with(300, options());
     let before = server.counter("glassbox_server_encodes_total");
     server.publish(snapshot(300));
@@ -183,12 +183,12 @@ fn scrapes_of_one_snapshot_share_one_text() {
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
     assert!(answers.iter().all(|answer| *answer == answers[0]));
-    // The one that told us `before`, and the one for all sixteen.
+    // One encode for the scrape that read `before`, and one for all sixteen clients.
     assert_eq!(server.counter("glassbox_server_encodes_total"), before + 2.0);
 }
 
 #[test]
-fn a_new_snapshot_is_served_at_once() {
+fn a_new_snapshot_is_served_immediately() {
     let server = Server::with(1, options());
     for ticks in 2..20 {
         let mut next = snapshot(1);
@@ -216,7 +216,7 @@ fn only_a_scrape_of_all_metrics_marks_a_snapshot_as_scraped() {
 }
 
 #[test]
-fn an_old_client_without_keep_alive_is_served() {
+fn a_client_of_http_1_0_is_served() {
     let server = Server::with(1, options());
     let mut stream = connect(server.address);
     stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
@@ -225,15 +225,15 @@ fn an_old_client_without_keep_alive_is_served() {
 }
 
 #[test]
-fn the_server_ends_when_told_though_connections_are_open() {
+fn the_server_stops_on_request_even_with_open_connections() {
     let server = Server::with(1, options());
     let address = server.address;
     let _silent = connect(address);
     let mut kept = connect(address);
     kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(super::client::answer(&mut kept, false).unwrap().status, 200);
-    let told = Instant::now();
+    let stopping = Instant::now();
     server.end();
-    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
+    assert!(stopping.elapsed() < Duration::from_secs(2), "{:?}", stopping.elapsed());
     assert!(std::net::TcpStream::connect(address).is_err());
 }

@@ -1,4 +1,4 @@
-//! An HTTP client that does just what it is told, as it must also misbehave.
+//! An HTTP client that sends exactly the given bytes, so that it can also misbehave.
 
 use std::{
     io::{Read, Write},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -25,7 +25,7 @@ impl Answer {
     }
 }
 
-/// A connection that gives up after 5 s without an answer.
+/// Opens a connection with a read timeout of 5 s.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -33,12 +33,12 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// GET, on a connection of its own.
+/// Sends GET on a new connection.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, "GET", path, "")
 }
 
-/// A request on a connection of its own; `headers` end with CRLF each.
+/// Sends a request on a new connection. Each line of `headers` ends with CRLF.
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = connect(address);
     let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
@@ -46,7 +46,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &s
     answer(&mut stream, method == "HEAD").unwrap()
 }
 
-/// The next answer on a connection; `None` where it ends or is cut before the answer is whole.
+/// Reads the next response. `None` if the connection ends before the response is complete.
 pub(crate) fn answer(stream: &mut impl Read, head_only: bool) -> Option<Answer> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -63,7 +63,7 @@ pub(crate) fn answer(stream: &mut impl Read, head_only: bool) -> Option<Answer> 
     Some(answer)
 }
 
-/// What is read until the other side ends or cuts the connection.
+/// Reads until the other side closes or resets the connection.
 pub(crate) fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut part = [0; 4096];

@@ -1,4 +1,4 @@
-//! A server in this process, and the snapshots it is given.
+//! A server in this process, and its snapshots.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::client;
 
-/// Limits that let a test see them at work within a second.
+/// Limits that take effect within a second, so that tests are fast.
 pub(crate) fn options() -> Options {
     Options {
         tick: Duration::from_millis(500),
@@ -34,7 +34,7 @@ pub(crate) fn options() -> Options {
     }
 }
 
-/// A server that ends with the test.
+/// A server that stops when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
@@ -44,7 +44,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One that has no snapshot yet.
+    /// Starts a server without a snapshot.
     pub(crate) fn start(options: Options) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -58,7 +58,7 @@ impl Server {
         Self { address, publish, stop: Some(stop), served, runtime: Some(runtime) }
     }
 
-    /// One that has a snapshot of so many containers.
+    /// Starts a server with a snapshot of this many containers.
     pub(crate) fn with(containers: usize, options: Options) -> Self {
         let server = Self::start(options);
         server.publish(snapshot(containers));
@@ -69,10 +69,10 @@ impl Server {
         self.publish.send_replace(Some(Arc::new(snapshot)));
     }
 
-    /// The value of one of the server's own counters by now.
+    /// The current value of one of the server's own counters.
     pub(crate) fn counter(&self, series: &str) -> f64 {
         let last = self.publish.borrow().clone().unwrap();
-        // Texts are cached by snapshot, so the counters of now need a new one.
+        // The text of a snapshot is cached, so current counters need a new snapshot.
         self.publish(Snapshot::clone(&last));
         let text = client::get(self.address, "/metrics").text();
         let line =
@@ -80,7 +80,7 @@ impl Server {
         line.expect(series).rsplit(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Tells it to end and waits until it has.
+    /// Stops the server and waits for its end.
     pub(crate) fn end(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         let runtime = self.runtime.take().unwrap();
@@ -103,9 +103,9 @@ pub(crate) fn snapshot(containers: usize) -> Snapshot {
     Snapshot { taken_at: SystemTime::now(), agent, ..host::snapshot(containers) }
 }
 
-/// A container with little text. Tests of slow clients depend on how much text a number of containers makes.
+/// A container with little text. Tests of slow clients depend on the size of the text of a number of containers.
 fn row(number: usize) -> ContainerRow {
-    // A tag, to show that the page escapes it.
+    // The tag must be escaped on the page.
     let identity = Identity { image: "facefusion/facefusion:3.5.0-cuda<script>".into(), ..numbered(number) };
     let mut row = ContainerRow::new(Arc::new(identity), SystemTime::now());
     row.cgroup.memory.rss_bytes = Some(1 << 30);

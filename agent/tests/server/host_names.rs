@@ -1,4 +1,4 @@
-//! Which host names requests may carry.
+//! The host names that the server accepts.
 
 use std::io::Write;
 
@@ -36,7 +36,7 @@ fn a_loopback_listener_refuses_foreign_names() {
 }
 
 #[test]
-fn the_refusal_names_the_remedy_and_configured_names_are_served() {
+fn the_refusal_names_the_configuration_key_and_configured_names_are_served() {
     let mut options = options();
     options.allowed_hosts = vec!["metrics.example".to_owned()];
     let server = Server::with(1, options);
@@ -49,7 +49,7 @@ fn the_refusal_names_the_remedy_and_configured_names_are_served() {
 }
 
 #[test]
-fn whatever_bytes_come_the_server_answers_the_next_client() {
+fn after_arbitrary_bytes_the_server_answers_the_next_client() {
     let server = Server::with(1, options());
     let line = "[ -~]{0,40}|GET /metrics HTTP/1.1|host: localhost|content-length: [0-9]{1,20}|transfer-encoding: chunked";
     let texts =
@@ -59,8 +59,8 @@ fn whatever_bytes_come_the_server_answers_the_next_client() {
         let mut stream = connect(server.address);
         let _ = stream.write_all(&request);
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let said = rest(&mut stream);
-        prop_assert!(said.is_empty() || said.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&said));
+        let response = rest(&mut stream);
+        prop_assert!(response.is_empty() || response.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&response));
         prop_assert_eq!(status(&server, "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"), 200);
     });
 }

@@ -1,4 +1,4 @@
-//! Clients that are slow, greedy, rude or mad. Each is cut or refused in bounded time, and others are served
+//! Slow, greedy and malformed clients. The server disconnects or refuses each within a bounded time, and serves others
 //! meanwhile.
 
 use std::{
@@ -15,7 +15,7 @@ use super::{
     host::{Server, options},
 };
 
-/// That a connection is ended by the server within this time.
+/// Panics unless the server closes the connection within this time.
 fn assert_cut_within(stream: &mut TcpStream, time: Duration) {
     let began = Instant::now();
     rest(stream);
@@ -23,12 +23,12 @@ fn assert_cut_within(stream: &mut TcpStream, time: Duration) {
 }
 
 #[test]
-fn a_head_that_drips_is_cut() {
+fn a_request_head_that_arrives_too_slowly_is_cut() {
     let server = Server::with(1, options());
     let mut stream = connect(server.address);
     let began = Instant::now();
     stream.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
-    // Until the server has had enough; each byte alone would be soon enough.
+    // Until the server closes the connection. Each write alone is within the timeout.
     while stream.write_all(b"x: y\r\n").is_ok() && began.elapsed() < Duration::from_secs(5) {
         thread::sleep(Duration::from_millis(50));
     }
@@ -37,19 +37,19 @@ fn a_head_that_drips_is_cut() {
 }
 
 #[test]
-fn a_connection_without_a_request_is_cut() {
+fn a_connection_without_a_request_is_closed() {
     let server = Server::with(1, options());
     assert_cut_within(&mut connect(server.address), Duration::from_secs(3));
     let mut kept = connect(server.address);
     kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_eq!(answer(&mut kept, false).unwrap().status, 200);
     assert_cut_within(&mut kept, Duration::from_secs(3));
-    // The second is how a scraper's connection usually ends, and no reason to worry.
+    // An idle keep-alive connection usually ends this way, so it is not counted as a timeout.
     assert_eq!(server.counter("glassbox_server_timeouts_total{phase=\"request\"}"), 1.0);
 }
 
 #[test]
-fn a_huge_head_is_refused() {
+fn a_huge_request_head_is_refused() {
     let server = Server::with(1, options());
     let big = "y".repeat(1 << 20);
     let many = "x: y\r\n".repeat(1 << 17);
@@ -61,19 +61,19 @@ fn a_huge_head_is_refused() {
         big,
     ] {
         let mut stream = connect(server.address);
-        // The server may well end it before all is written.
+        // The server may close the connection before everything is written.
         let _ = stream.write_all(head.as_bytes());
-        let said = rest(&mut stream);
-        let refused = said.is_empty() || said.starts_with(b"HTTP/1.1 4");
-        assert!(refused, "{}", String::from_utf8_lossy(&said));
+        let response = rest(&mut stream);
+        let refused = response.is_empty() || response.starts_with(b"HTTP/1.1 4");
+        assert!(refused, "{}", String::from_utf8_lossy(&response));
     }
     assert_eq!(get(server.address, "/healthz").status, 200);
 }
 
 #[test]
-fn clients_that_never_read_are_cut_and_cost_no_memory_each() {
-    // Other tests of this process would be measured, too.
-    if !is_alone("hostile_http::clients_that_never_read_are_cut_and_cost_no_memory_each") {
+fn clients_that_never_read_are_cut_and_share_one_text() {
+    // Memory of other tests in this process would be measured, too.
+    if !is_alone("hostile_http::clients_that_never_read_are_cut_and_share_one_text") {
         return;
     }
     let mut options = options();
@@ -96,13 +96,13 @@ fn clients_that_never_read_are_cut_and_cost_no_memory_each() {
 }
 
 #[test]
-fn a_client_that_reads_by_the_drop_is_cut_when_the_connection_is_old() {
+fn a_client_that_reads_slowly_is_cut_at_the_maximum_connection_age() {
     let mut options = options();
     options.connection_age = Duration::from_millis(800);
     let server = Server::with(2000, options);
     let mut stream = stall(server.address);
     let began = Instant::now();
-    // Some bytes now and then keep the write timeout from ever passing.
+    // Reading now and then keeps the write timeout from expiring.
     while stream.read_exact(&mut [0; 100_000]).is_ok() {
         thread::sleep(Duration::from_millis(100));
     }
@@ -110,7 +110,7 @@ fn a_client_that_reads_by_the_drop_is_cut_when_the_connection_is_old() {
 }
 
 #[test]
-fn a_busy_connection_ends_between_requests_when_it_is_old() {
+fn a_busy_connection_is_closed_between_requests_at_the_maximum_age() {
     let mut options = options();
     options.connection_age = Duration::from_millis(500);
     let server = Server::with(1, options);
@@ -129,7 +129,7 @@ fn a_busy_connection_ends_between_requests_when_it_is_old() {
 }
 
 #[test]
-fn a_body_is_refused_and_not_read() {
+fn a_request_body_is_refused_and_not_read() {
     let server = Server::with(1, options());
     let mut stream = connect(server.address);
     stream
@@ -139,7 +139,7 @@ fn a_body_is_refused_and_not_read() {
     let mut sent = 0;
     while let Ok(length) = stream.write(&[b'x'; 65_536]) {
         sent += length;
-        assert!(sent < 64 << 20, "the body is read");
+        assert!(sent < 64 << 20, "the server read the body");
     }
     assert!(began.elapsed() < Duration::from_secs(3));
 
@@ -165,7 +165,7 @@ fn garbage_is_refused() {
     ]
     .map(<[u8]>::to_vec)
     .to_vec();
-    // A fixed stream of random bytes.
+    // Pseudo-random bytes with a fixed seed.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..20 {
         let bytes = (0..500).map(|_| {
@@ -182,9 +182,9 @@ fn garbage_is_refused() {
             scope.spawn(move || {
                 let mut stream = connect(address);
                 let _ = stream.write_all(bytes);
-                let said = rest(&mut stream);
-                let refused = said.is_empty() || said.starts_with(b"HTTP/1.1 4");
-                assert!(refused, "{bytes:?}: {}", String::from_utf8_lossy(&said));
+                let response = rest(&mut stream);
+                let refused = response.is_empty() || response.starts_with(b"HTTP/1.1 4");
+                assert!(refused, "{bytes:?}: {}", String::from_utf8_lossy(&response));
             });
         }
     });
@@ -192,7 +192,7 @@ fn garbage_is_refused() {
 }
 
 #[test]
-fn clients_that_leave_at_once_do_not_pile_up_work() {
+fn clients_that_disconnect_immediately_leave_no_work_behind() {
     let server = Server::with(1000, options());
     let before = server.counter("glassbox_server_encodes_total");
     for _ in 0..50 {
@@ -220,7 +220,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn paths_that_are_not_ours_lead_nowhere() {
+fn unknown_paths_are_refused() {
     let server = Server::with(1, options());
     for path in [
         "/../etc/passwd",
@@ -238,15 +238,15 @@ fn paths_that_are_not_ours_lead_nowhere() {
         assert!([404, 400].contains(&answer.status), "{path}: {}", answer.status);
         assert!(answer.body.len() < 100, "{path}");
     }
-    // A query changes nothing.
+    // The query is ignored.
     assert_eq!(get(server.address, "/healthz?x=../../etc/passwd").text(), "ok\n");
 }
 
-/// A client that asks for everything and reads nothing, with little room of its own.
+/// A client with a small receive buffer that requests everything and reads nothing.
 pub(crate) fn stall(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     let room: libc::c_int = 4096;
-    // SAFETY: the descriptor is open and `room` is an int that lives through the call.
+    // SAFETY: the descriptor is open and `room` is an int that outlives the call.
     let failed = unsafe {
         libc::setsockopt(
             stream.as_raw_fd(),
@@ -261,7 +261,7 @@ pub(crate) fn stall(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// True in a process that runs this test only; elsewhere, runs one and passes on how it went.
+/// True in a process that runs only this test. Otherwise starts such a process and passes its result on.
 fn is_alone(test: &str) -> bool {
     const ALONE: &str = "GLASSBOX_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
@@ -269,8 +269,8 @@ fn is_alone(test: &str) -> bool {
     }
     let run = Command::new(std::env::current_exe().unwrap()).args(["--exact", test]).env(ALONE, "1").output();
     let output = run.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let response = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && response.contains("1 passed"), "{response}");
     false
 }
 

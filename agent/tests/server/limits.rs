@@ -1,4 +1,4 @@
-//! What happens when there are more connections, or more unread responses, than the agent holds.
+//! More connections, or more unread responses, than the limits allow.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,10 +15,10 @@ use super::{
     hostile_http::stall,
 };
 
-/// Containers whose text does not fit into socket buffers.
+/// A number of containers whose text does not fit into socket buffers.
 const BULK: usize = 2200;
 
-/// A request on a connection of its own that may be refused.
+/// Sends a request on a new connection, which may be refused.
 fn try_get(server: &Server, path: &str) -> Option<Answer> {
     let mut stream = connect(server.address);
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
@@ -26,7 +26,7 @@ fn try_get(server: &Server, path: &str) -> Option<Answer> {
     answer(&mut stream, false)
 }
 
-/// A server whose responses do not fit into socket buffers; the text of its first snapshot is made.
+/// A server whose responses do not fit into socket buffers. The text of its first snapshot is already encoded.
 fn bulky_server(options: Options) -> Server {
     let server = Server::with(BULK, options);
     let length = get(server.address, "/metrics").body.len();
@@ -38,19 +38,19 @@ fn evictions(server: &Server, reason: &str) -> f64 {
     server.counter(&format!("glassbox_server_evictions_total{{reason=\"{reason}\"}}"))
 }
 
-/// Waits until a response has begun to arrive.
+/// Waits for the first byte of a response.
 fn first_byte(stream: &mut TcpStream) {
     stream.read_exact(&mut [0]).unwrap();
 }
 
 #[test]
-fn idle_connections_do_not_keep_others_out() {
+fn idle_connections_do_not_block_other_clients() {
     let mut options = options();
     options.max_connections = 8;
     options.header_timeout = Duration::from_secs(60);
     let server = Server::with(1, options);
     let mut crowd: Vec<_> = (0..8).map(|_| connect(server.address)).collect();
-    // Kept alive by a request now and then, as the crowd of a lock-out does.
+    // A request now and then keeps these connections alive, as an attacker would do.
     for stream in &mut crowd {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         assert_eq!(answer(stream, false).unwrap().status, 200);
@@ -58,13 +58,13 @@ fn idle_connections_do_not_keep_others_out() {
     for _ in 0..30 {
         assert_eq!(try_get(&server, "/metrics").map(|answer| answer.status), Some(200));
     }
-    // The first one was idle longest; each scraper's connection was closed by itself.
+    // The first connection had been idle for longest. Connections of scrapers were closed by the clients.
     assert!(rest(&mut crowd[0]).is_empty());
     assert!(evictions(&server, "idle") >= 1.0);
 }
 
 #[test]
-fn a_flood_of_silent_connections_does_not_keep_others_out() {
+fn a_flood_of_silent_connections_does_not_block_other_clients() {
     let mut options = options();
     options.max_connections = 8;
     options.header_timeout = Duration::from_secs(60);
@@ -75,7 +75,7 @@ fn a_flood_of_silent_connections_does_not_keep_others_out() {
     drop(crowd);
 }
 
-/// A server whose connections are all taken by clients that have stopped reading.
+/// A server whose connections are all held by clients that have stopped reading.
 fn busy_server() -> (Server, Vec<TcpStream>) {
     let mut options = options();
     options.max_connections = 4;
@@ -87,7 +87,7 @@ fn busy_server() -> (Server, Vec<TcpStream>) {
 }
 
 #[test]
-fn health_is_served_when_all_connections_are_busy() {
+fn health_is_served_if_all_connections_are_busy() {
     let (server, _stalled) = busy_server();
     for path in ["/healthz", "/readyz"] {
         assert_eq!(try_get(&server, path).unwrap().status, 200, "{path}");
@@ -95,19 +95,19 @@ fn health_is_served_when_all_connections_are_busy() {
     let refusal = try_get(&server, "/metrics").unwrap();
     assert_eq!(refusal.status, 503);
     assert!(refusal.text().contains("too many connections"), "{}", refusal.text());
-    // More of them than there are places for such, and silent.
+    // More silent connections than the reserve for probes holds.
     let _silent: Vec<_> = (0..20).map(|_| connect(server.address)).collect();
     assert_eq!(try_get(&server, "/healthz").unwrap().status, 200);
-    // A response may be cut for another client after a second.
+    // After a second, a slow response may be cut to make room for another client.
     thread::sleep(Duration::from_millis(1200));
     assert_eq!(try_get(&server, "/metrics/cadvisor").unwrap().status, 200);
     assert!(evictions(&server, "slow") >= 1.0);
 }
 
 #[test]
-fn eight_may_ask_for_health_at_once_when_all_connections_are_busy() {
+fn eight_concurrent_health_requests_are_served_if_all_connections_are_busy() {
     let (server, _stalled) = busy_server();
-    // All are there before the first one asks.
+    // All of them connect before the first one sends its request.
     let mut probes: Vec<_> = (0..8).map(|_| connect(server.address)).collect();
     for (number, stream) in probes.iter_mut().enumerate() {
         let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
@@ -117,10 +117,10 @@ fn eight_may_ask_for_health_at_once_when_all_connections_are_busy() {
 }
 
 #[test]
-fn a_response_has_a_deadline_however_steadily_it_is_read() {
+fn a_response_has_a_deadline_even_if_it_is_read_steadily() {
     let mut options = options();
     options.response_timeout = Duration::from_secs(3);
-    // Longer, so that it is not what cuts the connection: it counts as the same.
+    // Longer than the response timeout, because both increment the same counter.
     options.write_timeout = Duration::from_secs(30);
     options.header_timeout = Duration::from_secs(5);
     let server = bulky_server(options);
@@ -131,25 +131,25 @@ fn a_response_has_a_deadline_however_steadily_it_is_read() {
     }
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert_eq!(server.counter("glassbox_server_timeouts_total{phase=\"response\"}"), 1.0);
-    // A connection as such may last: each response has the time for itself.
+    // The limit is per response: a keep-alive connection may last longer.
     let mut kept = connect(server.address);
     for _ in 0..5 {
         thread::sleep(Duration::from_millis(900));
-        // What does not depend on how old the snapshot is by now.
+        // A path whose response does not depend on the age of the snapshot.
         kept.write_all(b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         assert_eq!(answer(&mut kept, false).unwrap().status, 404);
     }
 }
 
 #[test]
-fn slow_readers_of_old_snapshots_are_disconnected_when_they_hold_too_much() {
+fn slow_readers_of_old_snapshots_are_disconnected_above_the_memory_limit() {
     let mut options = options();
     options.write_timeout = Duration::from_secs(120);
     options.response_timeout = Duration::from_secs(120);
     let server = bulky_server(options.clone());
     let length = get(server.address, "/metrics").body.len();
     server.end();
-    // Two superseded texts are within the limit, three are not.
+    // Two superseded texts are below the limit, three are above it.
     options.max_unread_bytes = length * 5 / 2;
     let server = bulky_server(options);
     let mut readers = Vec::new();
@@ -169,19 +169,19 @@ fn slow_readers_of_old_snapshots_are_disconnected_when_they_hold_too_much() {
     assert_eq!(cut, [true, true, true, false, false]);
 }
 
-/// True for a connection that the server has reset. What is unread on others is left there: reading would let the server go
-/// on with the response.
+/// Whether the server has reset the connection. Unread bytes are left alone, because reading would let the server continue
+/// with the response.
 fn is_cut(stream: &mut TcpStream) -> bool {
     let error = stream.take_error().unwrap();
     error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
 }
 
 #[test]
-fn a_client_that_closes_its_side_gets_the_whole_response() {
+fn a_client_that_shuts_down_its_side_gets_the_whole_response() {
     let server = Server::with(500, options());
     for path in ["/metrics/cadvisor", "/healthz"] {
         for _ in 0..20 {
-            // So that the text has to be made while the client has already closed its side.
+            // A new snapshot, so that the text must be encoded after the client has shut down its side.
             server.publish(snapshot(500));
             let mut stream = connect(server.address);
             stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();

@@ -1,9 +1,5 @@
-//! The HTTP server, as seen by those who mean well and by those who do not.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails; these helpers are tests, too"
-)]
+//! The HTTP server with well-behaved and hostile clients.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod answers;
 mod client;

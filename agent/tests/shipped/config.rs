@@ -1,5 +1,4 @@
-//! systemd/agent.toml says what config.rs does, and what is wrong with a configuration is said so that it can
-//! be mended.
+//! systemd/agent.toml documents every key with its default, and configuration errors say what is wrong and what is allowed.
 
 use std::path::Path;
 
@@ -13,7 +12,7 @@ fn shipped() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/agent.toml")).unwrap()
 }
 
-/// The configuration that this text is, or why it is none, as the user sees it.
+/// The configuration, or the error as the user sees it.
 fn load(text: &str) -> Result<Config, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.toml");
@@ -21,12 +20,12 @@ fn load(text: &str) -> Result<Config, String> {
     Config::load(&path).map_err(|error| {
         let error = format!("{:#}", anyhow::Error::from(error));
         let named = error.contains(path.to_str().unwrap());
-        assert!(named, "the file is not named: {error}");
+        assert!(named, "the error does not name the file: {error}");
         error
     })
 }
 
-/// The text with the marker taken off each key; prose has a space after its marker.
+/// The text with the comment marker removed from each key. In prose, a space follows the marker.
 fn uncommented(text: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
         Some(key) if !key.is_empty() && !key.starts_with(' ') => format!("{key}\n"),
@@ -36,19 +35,19 @@ fn uncommented(text: &str) -> String {
 }
 
 #[test]
-fn the_shipped_configuration_is_that_of_the_defaults() {
+fn the_shipped_configuration_has_the_defaults() {
     assert_eq!(load(&shipped()).unwrap(), Config::default());
 }
 
 #[test]
-fn the_keys_it_shows_have_their_defaults() {
+fn the_commented_keys_have_their_defaults() {
     let text = uncommented(&shipped());
     assert!(text.contains("\ntick_ms = 1000\n") && text.contains("\nmax_connections = 64\n"));
     assert_eq!(load(&text).unwrap(), Config::default());
 }
 
 #[test]
-fn it_shows_every_key_there_is() {
+fn it_documents_every_key() {
     let text = uncommented(&shipped());
     let mut shown = 0;
     for table in [
@@ -68,7 +67,7 @@ fn it_shows_every_key_there_is() {
         "paths",
     ] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
-        // The refusal of a key that is none names those that are.
+        // The error for an unknown key lists the valid keys.
         let refusal = load(&format!("{header}none_such = 1\n")).unwrap_err();
         let (_, known) = refusal.split_once("expected one of").or(refusal.split_once("expected")).unwrap();
         let part = text.split_once(&header).unwrap().1;
@@ -86,7 +85,7 @@ fn it_shows_every_key_there_is() {
 }
 
 #[test]
-fn the_example_of_a_rename_works() {
+fn the_example_of_a_rename_rule_works() {
     let text = shipped();
     let example = text.lines().filter_map(|line| line.strip_prefix("#     "));
     let config = load(&example.collect::<Vec<_>>().join("\n")).unwrap();
@@ -98,7 +97,7 @@ fn the_example_of_a_rename_works() {
 }
 
 #[test]
-fn a_key_that_is_none_is_named_with_its_line_and_those_that_are() {
+fn an_unknown_key_is_reported_with_its_line_and_the_valid_keys() {
     let error = load("tick_ms = 500\n\nlisten_on = \"127.0.0.1:1\"\n").unwrap_err();
     for part in ["line 3", "listen_on", "`listen`"] {
         assert!(error.contains(part), "{part}: {error}");
@@ -110,7 +109,7 @@ fn a_key_that_is_none_is_named_with_its_line_and_those_that_are() {
 }
 
 #[test]
-fn the_most_similar_key_is_suggested_if_one_is_similar() {
+fn a_similar_key_is_suggested() {
     for (text, suggested) in [
         ("[server]\nmax_conections = 5\n", Some("max_connections")),
         ("tick = 500\n", Some("tick_ms")),
@@ -126,7 +125,7 @@ fn the_most_similar_key_is_suggested_if_one_is_similar() {
 }
 
 #[test]
-fn a_configuration_is_written_as_a_file_with_every_key() {
+fn a_configuration_is_serialized_with_every_key() {
     let written = Config::default().to_toml().unwrap();
     assert_eq!(load(&written).unwrap(), Config::default());
     for line in uncommented(&shipped()).lines().filter(|line| line.contains(" = ") && !line.starts_with('#'))
@@ -140,7 +139,7 @@ fn a_configuration_is_written_as_a_file_with_every_key() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_shown_with_its_line_and_what_it_should_be() {
+fn a_value_of_the_wrong_type_is_reported_with_its_line_and_the_expected_type() {
     for (text, line, parts) in [
         ("tick_ms = \"fast\"\n", 1, ["tick_ms", "u64"]),
         ("\n[docker]\nenabled = \"yes\"\n", 3, ["enabled", "boolean"]),
@@ -159,7 +158,7 @@ fn a_value_of_the_wrong_type_is_shown_with_its_line_and_what_it_should_be() {
 }
 
 #[test]
-fn a_value_out_of_range_is_named_with_its_range() {
+fn a_value_out_of_range_is_reported_with_the_range() {
     for (text, key, least, most) in [
         ("tick_ms = 5\n", "tick_ms", "100", "60000"),
         ("tick_ms = 60001\n", "tick_ms", "100", "60000"),
@@ -180,7 +179,7 @@ fn a_value_out_of_range_is_named_with_its_range() {
 }
 
 #[test]
-fn the_ranges_are_those_that_the_shipped_configuration_names() {
+fn the_ranges_are_those_in_the_shipped_configuration() {
     let text = shipped();
     for (key, range) in [
         ("tick_ms", "100 to 60000"),
@@ -201,7 +200,7 @@ fn the_ranges_are_those_that_the_shipped_configuration_names() {
 }
 
 #[test]
-fn a_collector_that_is_none_is_named_with_those_that_are() {
+fn an_unknown_collector_is_reported_with_the_known_ones() {
     let error = load("[collectors]\nschedular = false\n").unwrap_err();
     assert!(error.contains("schedular") && error.contains("line 2"), "{error}");
     for collector in COLLECTORS {
@@ -215,7 +214,7 @@ fn a_collector_that_is_none_is_named_with_those_that_are() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_with_what_to_do() {
+fn a_missing_file_is_reported_with_what_to_do() {
     let error = Config::load(Path::new("/nowhere/agent.toml")).unwrap_err();
     let error = format!("{:#}", anyhow::Error::from(error));
     for part in ["/nowhere/agent.toml", "--config", "No such file"] {
@@ -224,7 +223,7 @@ fn a_file_that_is_not_there_is_named_with_what_to_do() {
 }
 
 #[test]
-fn what_is_not_toml_is_shown_where_it_stops_being_so() {
+fn a_syntax_error_is_reported_with_its_position() {
     let error = load("listen = \"127.0.0.1:1\"\ntick_ms 500\n").unwrap_err();
     assert!(error.contains("line 2"), "{error}");
     load("\u{0}\u{1}").unwrap_err();
@@ -232,7 +231,7 @@ fn what_is_not_toml_is_shown_where_it_stops_being_so() {
 }
 
 #[test]
-fn docker_is_asked_where_it_is_said_to_be_or_not_at_all() {
+fn docker_is_contacted_at_the_configured_sockets_or_not_at_all() {
     let config = load("[docker]\nsocket = \"/run/other.sock\"\n").unwrap();
     assert_eq!(config.docker.socket(), Some(Path::new("/run/other.sock")));
     let off = load("[docker]\nenabled = false\nsocket = \"/x\"\nextra_sockets = [\"/y\"]\n").unwrap();
@@ -240,7 +239,7 @@ fn docker_is_asked_where_it_is_said_to_be_or_not_at_all() {
 }
 
 #[test]
-fn runtimes_are_asked_at_the_sockets_that_are_named_or_not_at_all() {
+fn runtimes_are_contacted_at_the_configured_sockets_or_not_at_all() {
     let text =
         "[podman]\nsockets = [\"/a\", \"/b\"]\n[cri]\nsockets = []\n[containerd]\nsockets = [\"/c\"]\n";
     let config = load(text).unwrap();
@@ -250,7 +249,7 @@ fn runtimes_are_asked_at_the_sockets_that_are_named_or_not_at_all() {
 }
 
 #[test]
-fn a_socket_that_is_no_absolute_path_is_refused_with_what_to_write() {
+fn a_socket_that_is_not_an_absolute_path_is_refused_with_a_correction() {
     for (table, key) in [
         ("docker", "socket"),
         ("docker", "extra_sockets"),
@@ -278,7 +277,7 @@ fn a_rename_with_two_stars_is_refused() {
 }
 
 #[test]
-fn a_histogram_for_each_command_is_off_unless_asked_for() {
+fn per_command_histograms_are_off_by_default() {
     for (text, asked) in [("", false), ("per_command_histograms = true\n", true)] {
         let config = load(&format!("[nvidia_driver]\n{text}")).unwrap();
         assert_eq!(config.nvidia_driver.per_command_histograms, asked, "{text}");
@@ -286,7 +285,7 @@ fn a_histogram_for_each_command_is_off_unless_asked_for() {
 }
 
 #[test]
-fn what_is_no_log_level_or_host_name_is_refused() {
+fn invalid_log_levels_and_host_names_are_refused() {
     let error = load("log = \"verbose\"\n").unwrap_err();
     assert!(error.contains("key log: ") && error.contains("error, warn, info"), "{error}");
     for name in ["", "a b", "localhost:9966", "http://x"] {
@@ -299,7 +298,7 @@ fn what_is_no_log_level_or_host_name_is_refused() {
 
 proptest::proptest! {
     #[test]
-    fn no_configuration_panics_and_what_is_taken_is_within_its_bounds(
+    fn no_configuration_panics_and_accepted_values_are_in_range(
         text in "\\PC{0,60}",
         key in proptest::sample::select(vec![
             "tick_ms", "log", "listen", "containers.max", "containers.keep_ended_s", "server.max_connections",

@@ -1,5 +1,5 @@
-//! What is shipped beside the binary: the annotated configuration, the systemd unit and the README.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails; these helpers are tests, too")]
+//! Files that are shipped with the binary: the annotated configuration, the systemd unit and the README.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod config;
 mod readme;

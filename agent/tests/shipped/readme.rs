@@ -1,5 +1,4 @@
-//! README.md: its commands work in the order in which they stand there, and its queries with the scrape interval that it
-//! recommends.
+//! README.md: its commands work in their order, and its queries work with the recommended scrape interval.
 
 use std::path::Path;
 
@@ -7,14 +6,14 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-/// Seconds of a duration such as `15s` or `1m`.
+/// The seconds of a duration such as `15s` or `1m`.
 fn seconds(text: &str) -> u64 {
     let (number, unit) = text.split_at(text.len() - 1);
     number.parse::<u64>().unwrap() * if unit == "m" { 60 } else { 1 }
 }
 
 #[test]
-fn every_query_has_a_window_of_four_scrapes_or_more() {
+fn every_query_has_a_window_of_at_least_four_scrapes() {
     let readme = file("README.md");
     let interval = readme.lines().find_map(|line| line.trim().strip_prefix("scrape_interval: ")).unwrap();
     let windows: Vec<_> =
@@ -32,22 +31,22 @@ fn every_query_has_a_window_of_four_scrapes_or_more() {
 }
 
 #[test]
-fn what_the_first_command_needs_is_installed_before_it() {
+fn everything_that_the_first_command_needs_is_installed_before_it() {
     let readme = file("README.md");
     let (before, _) = readme.split_once("$ cargo xtask run").unwrap();
     assert!(before.contains("](https://rustup.rs)"), "no link to a toolchain");
     let line = before.lines().find(|line| line.contains("apt install ")).unwrap();
-    // What CI installs to build `cargo xtask`.
+    // The packages that CI installs to build `cargo xtask`.
     let script = file(".ci/run");
     let ci = script.lines().find_map(|line| line.split_once("--no-install-recommends ")).unwrap().1;
-    // And what installing the toolchain and cloning the repository take.
+    // `curl` installs the toolchain, and `git` clones the repository.
     for package in ci.split_whitespace().chain(["curl", "git"]) {
         assert!(line.contains(package), "{package}: {line}");
     }
 }
 
 #[test]
-fn a_server_gets_an_agent_with_kernel_programs_and_files_that_systemd_takes() {
+fn the_server_instructions_build_kernel_programs_and_set_file_modes() {
     let readme = file("README.md");
     let (_, server) = readme.split_once("\n## Install\n").unwrap();
     let at = |text: &str| server.find(text).unwrap_or_else(|| panic!("{text}"));

@@ -1,12 +1,11 @@
-//! systemd takes the unit without complaint, and what it lets the agent do stays little.
+//! systemd accepts the unit without warnings, and the unit is sandboxed.
 
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
-/// What systemd-analyze says of the unit, with a binary that is there in place of the agent; `None` without
-/// systemd.
+/// Runs systemd-analyze on the unit, with an existing binary in place of the agent. `None` without systemd.
 fn analyze(words: &[&str]) -> Option<Output> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/glassbox.service");
     let unit = std::fs::read_to_string(path).unwrap();
@@ -25,22 +24,22 @@ fn analyze(words: &[&str]) -> Option<Output> {
 }
 
 #[test]
-fn the_unit_is_taken_without_complaint() {
+fn systemd_accepts_the_unit_without_warnings() {
     let Some(output) = analyze(&["verify"]) else { return };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.is_empty(), "{text}");
 }
 
 #[test]
-fn the_unit_lets_the_agent_do_little() {
+fn the_unit_has_a_low_exposure_level() {
     let Some(output) = analyze(&["security", "--offline=true", "--threshold=40"]) else { return };
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("Overall exposure level"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Overall exposure level"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
 }
 
 #[test]
-fn a_wrong_configuration_does_not_make_systemd_start_the_agent_over_and_over() {
+fn an_invalid_configuration_does_not_restart_the_agent_in_a_loop() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/glassbox.service");
     let unit = std::fs::read_to_string(path).unwrap();
     let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();

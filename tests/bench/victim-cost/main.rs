@@ -1,10 +1,9 @@
-//! How much slower a process in a container gets while the agent runs, while runqlat does, and so on.
+//! The slowdown of a process in a container by the agent, by runqlat and by other tools.
 //!
-//! A round measures every workload with each tool, in an order of its own, and without any before and after; a
-//! slowdown compares the three. The machine's own speed changes within seconds, so they are close together;
-//! and the workloads are processes that live through the whole run, because where a fresh one's memory lies in
-//! the caches makes more of a difference than any of the tools. `cargo xtask bench` runs it and makes a table of
-//! its JSON.
+//! A round measures every workload with each tool, in an order of its own, and without any tool before and after. A slowdown
+//! compares these three. They must be close together, because the speed of the machine changes within seconds. The workloads
+//! are processes that live for the whole run, because the placement of a new process's memory in the caches has a larger
+//! effect than any of the tools. `cargo xtask bench` runs this program and makes a table of its JSON.
 
 mod tools;
 mod workloads;
@@ -31,8 +30,8 @@ use self::{
 const PROCESS_WARM_UP: Duration = Duration::from_millis(500);
 /// The same for a program that this process attaches itself.
 const PROGRAM_WARM_UP: Duration = Duration::from_millis(10);
-/// By default the kernel measures the programs' run time in one second of thirty, the agent's first among
-/// them: a fresh agent would never be seen without.
+/// By default, the kernel measures the programs' run time in one second of thirty, and a new agent starts with such a
+/// second, so it would never be measured without these statistics.
 const CONFIGURATION: &str =
     "log = \"error\"\n[kernel]\nprogram_stats = \"never\"\n[docker]\nenabled = false\n";
 fn main() -> anyhow::Result<()> {
@@ -50,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
     let start = |name: &str| Victim::start(name, slice, &cgroup);
     let mut victims = workloads.split(',').map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    // All tools of a run need as long to be in force and to be gone, so that nobody's slice follows a longer sleep.
+    // All tools of a run have the same warm-up, so that no slice follows a longer sleep.
     let warm_up = if tools.iter().any(|name| is_process(name)) { PROCESS_WARM_UP } else { PROGRAM_WARM_UP };
     let mut measure = || {
         rest(warm_up)?;
@@ -80,9 +79,9 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The other side of [`Victim`]: works for a slice of time for each line that it reads, and answers with its
-/// operations per second of its CPU time. What else runs on the host then matters little, and what a tool adds
-/// to system calls and switches is in that time.
+/// The process of a [`Victim`]. For each line that it reads, it works for a slice of time and prints its operations per
+/// second of its CPU time. That time includes what a tool adds to system calls and switches, and depends little on other
+/// processes.
 fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
     let (_, workload) =
         WORKLOADS.into_iter().find(|(known, _)| *known == name).context("find the workload")?;
@@ -90,7 +89,7 @@ fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
     let mut work = workload()?;
     for line in std::io::stdin().lines() {
         line.context("read standard input")?;
-        // A CPU that idled is slower at first, and what the tool touches is in no cache yet.
+        // A warm-up: a CPU that was idle is slower at first, and the tool's data is not in a cache yet.
         work(slice)?;
         let before = cpu_time(std::process::id())?;
         let count = work(slice)?;
@@ -100,7 +99,7 @@ fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A workload in the container, which sleeps until it is asked. Killed when dropped.
+/// A workload in the container, which sleeps until it gets a line. It is killed when dropped.
 struct Victim {
     name: String,
     asks: ChildStdin,
@@ -135,18 +134,18 @@ struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if it has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 fn pin_to(cpu: usize) -> anyhow::Result<()> {
-    // SAFETY: a set of CPUs is plain bits, of which none set is a value.
+    // SAFETY: a CPU set is plain bits, and all zeros are valid.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is live, and the macro checks the number.
     unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the set is live for the call, which reads it.
+    // SAFETY: the set outlives the call, which reads it.
     let refused = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     ensure!(refused == 0, "pin to CPU {cpu}: {}", std::io::Error::last_os_error());
     Ok(())

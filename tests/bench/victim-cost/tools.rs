@@ -1,4 +1,4 @@
-//! What is measured, or compared with.
+//! The tools that are measured and compared.
 
 use std::{
     any::Any,
@@ -24,13 +24,13 @@ use glassbox_tests::{
 
 use super::Process;
 
-/// True for a tool that is a process of its own.
+/// Whether the tool is a separate process.
 pub(super) fn is_process(tool: &str) -> bool {
     ["glassbox", "runqlat"].contains(&tool)
 }
 
-/// The agent (`glassbox`), its programs without the agent (`programs`), `runqlat`, or a program that does nothing
-/// on the same hook (`empty`). In force until dropped, and fresh each time, with nothing learned.
+/// Starts the agent (`glassbox`), its programs without the agent (`programs`), `runqlat`, or an empty program on the same
+/// hook (`empty`). It is active until dropped. Each call starts a new one without previous state.
 pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow::Result<Box<dyn Any>> {
     let mut command = match name {
         "glassbox" => {
@@ -49,14 +49,14 @@ pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow:
         "programs" => return Ok(Box::new(attach_our_programs(cgroup)?)),
         "empty_ioctl" => return Ok(Box::new(attach_empty_ioctl_programs()?)),
         "driver" => return Ok(Box::new(attach_driver_programs(cgroup)?)),
-        _ => bail!("there is no tool {name:?}"),
+        _ => bail!("unknown tool {name:?}"),
     };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().with_context(|| format!("start {command:?}"))?;
     Ok(Box::new(Process(child)))
 }
 
-/// As the agent attaches them, with the container entered as it enters one that is older than itself.
+/// Attaches the programs as the agent does, and claims a slot as for a container that started before the agent.
 fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
     let config = Config {
         kernel: config::Kernel { program_stats: ProgramStats::Never, ..config::Kernel::default() },
@@ -69,13 +69,13 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
     Ok(kernel)
 }
 
-/// With those that count the packets of a container in the host's network.
+/// The same with the programs that count the packets of a container in the host's network.
 fn attach_packet_programs(cgroup: &Cgroup) -> anyhow::Result<(CgroupLinks, Kernel)> {
     let mut kernel = attach_our_programs(cgroup)?;
     Ok((kernel.attach_to_cgroup(&host_network::PROGRAMS, cgroup.path())?, kernel))
 }
 
-/// With the NVIDIA driver's programs, for which the file of [`driver_ioctls`] is its control device.
+/// The same with the programs for the NVIDIA driver. The file of [`driver_ioctls`] is the driver's control device.
 fn attach_driver_programs(cgroup: &Cgroup) -> anyhow::Result<(Box<dyn Collector>, Kernel)> {
     let nvidia_driver = config::NvidiaDriver {
         extra_ctl_paths: vec![flag::<PathBuf>("--device")?],

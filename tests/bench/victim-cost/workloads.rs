@@ -1,4 +1,4 @@
-//! What a victim does, over and over.
+//! The workloads of a victim.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -12,10 +12,10 @@ use glassbox_tests::measure::flag;
 
 const RESPONSE_BYTES: usize = 1024;
 
-/// Does something over and over for a time and returns how often.
+/// Repeats an operation for a time and returns the number of operations.
 pub(super) type Work = Box<dyn FnMut(Duration) -> anyhow::Result<u64>>;
 pub(super) type Workload = fn() -> anyhow::Result<Work>;
-/// By name.
+/// The workloads by name.
 pub(super) const WORKLOADS: [(&str, Workload); 6] = [
     ("switches", switches),
     ("syscalls", syscalls),
@@ -25,10 +25,10 @@ pub(super) const WORKLOADS: [(&str, Workload); 6] = [
     ("packets", packets),
 ];
 
-/// Two threads on one CPU pass a byte to and fro: each pass is a context switch.
+/// Two threads on one CPU pass a byte back and forth. Each pass is a context switch.
 fn switches() -> anyhow::Result<Work> {
     let ((mut here, mut there), (mut back, mut forth)) = (std::io::pipe()?, std::io::pipe()?);
-    // Inherits the CPU; ends with the process.
+    // The thread inherits the CPU and ends with the process.
     std::thread::spawn(move || {
         let mut byte = [0];
         while here.read_exact(&mut byte).is_ok() && forth.write_all(&byte).is_ok() {}
@@ -44,7 +44,7 @@ fn switches() -> anyhow::Result<Work> {
     }))
 }
 
-/// One thread calls the kernel and nothing else.
+/// One thread makes system calls.
 fn syscalls() -> anyhow::Result<Work> {
     Ok(Box::new(|time| {
         let (begun, mut count) = (Instant::now(), 0);
@@ -59,13 +59,13 @@ fn syscalls() -> anyhow::Result<Work> {
     }))
 }
 
-/// `RM_CONTROL`, over and over, on the file that is the driver's control device to the programs. The file system
-/// knows no such request and says so at once, so that nearly all of the time is that of the system call.
+/// Repeats `RM_CONTROL` on the file that the programs treat as the driver's control device. Its filesystem does not know the
+/// request and returns immediately, so nearly all of the time is that of the system call.
 fn driver_ioctls() -> anyhow::Result<Work> {
     ioctls(&flag::<PathBuf>("--device")?)
 }
 
-/// The same on a file that is nobody's device.
+/// The same on a file that is not a device of the driver.
 fn other_ioctls() -> anyhow::Result<Work> {
     ioctls(&std::env::current_exe().context("find this program")?)
 }
@@ -79,7 +79,7 @@ fn ioctls(path: &Path) -> anyhow::Result<Work> {
         let (begun, mut count) = (Instant::now(), 0);
         while begun.elapsed() < time {
             for _ in 0..1000 {
-                // SAFETY: a live buffer of the size that the request tells.
+                // SAFETY: a live buffer of the size in the request.
                 unsafe { libc::ioctl(file.as_raw_fd(), RM_CONTROL, &raw mut parameters) };
             }
             count += 1000;
@@ -88,12 +88,12 @@ fn ioctls(path: &Path) -> anyhow::Result<Work> {
     }))
 }
 
-/// One client asks one HTTP server over loopback, on one connection and one CPU: where the scheduler puts
-/// them would matter more than all that is to be seen.
+/// One client sends requests to one HTTP server over loopback, on one connection and one CPU. With several CPUs, the
+/// scheduler's placement would have a larger effect than the tools.
 fn requests() -> anyhow::Result<Work> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    // Ends with the process.
+    // The thread ends with the process.
     std::thread::spawn(move || serve(&listener));
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -127,11 +127,11 @@ fn serve(listener: &TcpListener) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One socket sends itself a datagram and takes it: two packets each time.
+/// One socket sends itself a datagram and receives it: two packets for each operation.
 fn packets() -> anyhow::Result<Work> {
     let mut socket = None;
     Ok(Box::new(move |time| {
-        // Made only now, when this process is in the container: a socket belongs where it was made.
+        // Created once this process is in the container, because a socket belongs to the cgroup in which it was created.
         let socket = match &mut socket {
             Some(socket) => socket,
             none => none.insert(own_socket()?),

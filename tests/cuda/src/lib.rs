@@ -1,5 +1,5 @@
-//! A `libcuda.so.1` for hosts without a GPU: the calls that `cuda-work` makes, sent to the fake driver whose directory and
-//! release `GLASSBOX_FAKE_NVIDIA` names (`DIRECTORY RELEASE`). Kernels end at once.
+//! A `libcuda.so.1` for hosts without a GPU. It sends the calls of `cuda-work` to the fake driver with the directory and
+//! release in `GLASSBOX_FAKE_NVIDIA` (`DIRECTORY RELEASE`). Kernels end immediately.
 
 use std::{
     ffi::{c_char, c_int, c_uint, c_void},
@@ -9,7 +9,7 @@ use std::{
 
 use glassbox_tests::nvidia::application::{Allocated, Application};
 
-/// Metadata the driver.
+/// Names the driver.
 const VARIABLE: &str = "GLASSBOX_FAKE_NVIDIA";
 
 const SUCCESS: c_int = 0;
@@ -20,7 +20,7 @@ const OPERATING_SYSTEM: c_int = 304;
 
 static APPLICATION: Mutex<Option<Application>> = Mutex::new(None);
 
-/// What is not known as success is a failure: say why, where people look.
+/// Any other result is a failure, whose reason is printed to standard error.
 fn result(outcome: Result<c_int, impl std::fmt::Display>) -> c_int {
     outcome.unwrap_or_else(|error| {
         eprintln!("CUDA stand-in: {error:#}");
@@ -40,7 +40,7 @@ extern "C" fn cuInit(_flags: c_uint) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> c_int {
-    // SAFETY: the caller of this C function promises a pointer that can be written.
+    // SAFETY: the caller of this C function guarantees a pointer that can be written.
     unsafe { device.write(ordinal) };
     SUCCESS
 }
@@ -53,7 +53,7 @@ extern "C" fn cuCtxCreate_v2(context: *mut *mut c_void, _flags: c_uint, device: 
     let made = opened.and_then(|mut application| {
         application.context()?;
         *APPLICATION.lock().unwrap_or_else(PoisonError::into_inner) = Some(application);
-        // SAFETY: as above. Nothing is behind the handle.
+        // SAFETY: as above. The handle does not point to anything.
         unsafe { context.write(std::ptr::without_provenance_mut(1)) };
         Ok(SUCCESS)
     });
@@ -89,7 +89,7 @@ extern "C" fn cuMemFree_v2(address: u64) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleLoadData(module: *mut *mut c_void, _image: *const c_void) -> c_int {
-    // SAFETY: as above. Nothing is behind the handle.
+    // SAFETY: as above. The handle does not point to anything.
     unsafe { module.write(std::ptr::without_provenance_mut(1)) };
     SUCCESS
 }
@@ -100,7 +100,7 @@ extern "C" fn cuModuleGetFunction(
     _module: *mut c_void,
     _name: *const c_char,
 ) -> c_int {
-    // SAFETY: as above. Nothing is behind the handle.
+    // SAFETY: as above. The handle does not point to anything.
     unsafe { function.write(std::ptr::without_provenance_mut(1)) };
     SUCCESS
 }

@@ -1,9 +1,8 @@
-//! A library for `LD_PRELOAD` that records what a program asks of the NVIDIA driver: a witness that shares no code with
-//! the agent.
+//! A library for `LD_PRELOAD` that records a program's requests to the NVIDIA driver. It shares no code with the agent.
 //!
-//! It replaces `ioctl`, `poll` and `select`. Each call on a device with a major number that the driver may have is
-//! passed to the kernel unchanged and appended as a line ([`record::Record`]) to the file that `IOCTL_RECORD` names.
-//! A program that wants to call as a 32-bit program does finds [`ioctl_32`] by `dlsym`. x86-64 only.
+//! It replaces `ioctl`, `poll` and `select`. A call on a device with a major number that the driver may have is passed to
+//! the kernel unchanged, and appended as a line ([`record::Record`]) to the file that `IOCTL_RECORD` names. A program finds
+//! [`ioctl_32`] with `dlsym` to call as a 32-bit program does. x86-64 only.
 
 mod memory;
 pub mod record;
@@ -17,23 +16,24 @@ use std::{
 
 use record::{Kind, Record};
 
-/// Metadata the file to append to; without it nothing is recorded.
+/// Names the file to append to. Nothing is recorded without it.
 const VARIABLE: &str = "IOCTL_RECORD";
-/// The NVIDIA driver's major number; other majors that a driver can get are greater, terminals' and disks' are smaller.
+/// The NVIDIA driver's major number. Other majors that a driver can get are greater; those of terminals and disks are
+/// smaller.
 const FIRST_MAJOR: u32 = 195;
 /// `NV_ESC_IOCTL_XFER_CMD`: a number, a size and an address.
 const XFER: u64 = 0xD3;
-/// How much of a UVM structure is kept. The words of UVM do not have a size.
+/// How much of a UVM structure is recorded, because words of UVM have no size.
 const UVM_BYTES: usize = 512;
-/// `UVM_MAP_EXTERNAL_ALLOCATION` and `UVM_ALLOC_SEMAPHORE_POOL` have their status behind a large array.
+/// `UVM_MAP_EXTERNAL_ALLOCATION` and `UVM_ALLOC_SEMAPHORE_POOL` have their status after a large array.
 const UVM_LARGE: [u64; 2] = [33, 68];
 const UVM_LARGE_BYTES: usize = 9400;
 
 /// Number of `ioctl` among the system calls of 32-bit programs.
 const SYS_IOCTL_32: u64 = 54;
 
-/// `ioctl` of the C library, which has a variable number of arguments; a third one that the caller did not give is
-/// passed on unused.
+/// `ioctl` of the C library has a variable number of arguments. A third one that the caller did not pass is passed on
+/// unused.
 ///
 /// # Safety
 /// As for `ioctl`.
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: us
 pub unsafe extern "C" fn ioctl_32(descriptor: c_int, request: c_uint, argument: c_uint) -> c_int {
     recorded(Kind::Ioctl32, descriptor, request.into(), argument as usize, || {
         let mut result = SYS_IOCTL_32;
-        // SAFETY: the caller's own arguments; rbx, which the compiler keeps for itself, is restored.
+        // SAFETY: the caller's own arguments; rbx, which the compiler reserves, is restored.
         unsafe {
             std::arch::asm!(
                 "xchg rbx, {descriptor}",
@@ -120,7 +120,7 @@ fn recorded(
     returned
 }
 
-/// Address and size of what an XFER structure points to.
+/// Address and size of the structure in an XFER request.
 fn inner(structure: &[u8]) -> Option<(usize, usize)> {
     let size = u32::from_ne_bytes(structure.get(4..8)?.try_into().ok()?);
     let address = u64::from_ne_bytes(structure.get(8..16)?.try_into().ok()?);
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn poll(entries: *mut libc::pollfd, count: libc::nfds_t, t
     let mut last = None;
     if !entries.is_null() {
         for at in 0..count as usize {
-            // SAFETY: the caller says that there are so many entries.
+            // SAFETY: the caller guarantees this number of entries.
             let descriptor = unsafe { (*entries.add(at)).fd };
             last = device(descriptor).or(last);
         }
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn poll(entries: *mut libc::pollfd, count: libc::nfds_t, t
     }) as c_int
 }
 
-/// `select`. Only the descriptors to read from are looked at.
+/// `select`. Only the descriptors to read from are checked.
 ///
 /// # Safety
 /// As for `select`.
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn select(
     let mut last = None;
     if !read.is_null() {
         for descriptor in 0..count {
-            // SAFETY: the caller says that the set is one, and has so many descriptors.
+            // SAFETY: the caller guarantees a set with this number of descriptors.
             if unsafe { libc::FD_ISSET(descriptor, read) } {
                 last = device(descriptor).or(last);
             }
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn select(
     }) as c_int
 }
 
-/// Waits and records it if the last device is of interest.
+/// Makes a wait, and records it if the last device is of interest.
 fn waited(last: Option<(u32, u32)>, timeout_ms: c_int, call: impl FnOnce() -> c_long) -> c_long {
     let Some((major, minor)) = last else { return call() };
     let started = Instant::now();
@@ -204,9 +204,9 @@ fn waited(last: Option<(u32, u32)>, timeout_ms: c_int, call: impl FnOnce() -> c_
     returned
 }
 
-/// Numbers of the character device that a descriptor is open on, if it may be one of the driver's.
+/// Major and minor number of the character device of a descriptor, if it may be one of the driver's.
 fn device(descriptor: c_int) -> Option<(u32, u32)> {
-    // SAFETY: zeros are a value of this structure, and the call fills it.
+    // SAFETY: an all-zero structure is valid, and the call fills it.
     let (failed, status) = unsafe {
         let mut status: libc::stat = std::mem::zeroed();
         (libc::fstat(descriptor, &raw mut status), status)
@@ -216,14 +216,14 @@ fn device(descriptor: c_int) -> Option<(u32, u32)> {
         .then_some((major, minor))
 }
 
-/// Appends a line, with one system call so that lines of other threads and processes stay whole.
+/// Appends a line with one system call, so that lines of other threads and processes stay whole.
 fn append(record: &Record) {
     let Some(path) = std::env::var_os(VARIABLE) else { return };
     let line = format!("{record}\n");
     let file = OpenOptions::new().create(true).append(true).open(path);
     let written = file.and_then(|mut file| file.write(line.as_bytes()));
     if !written.is_ok_and(|bytes| bytes == line.len()) {
-        // A record with a gap would make the agent look wrong.
+        // With an incomplete record, the comparison with the agent would fail without a reason.
         eprintln!("ioctl-recorder: a call was not recorded: {}", std::io::Error::last_os_error());
         std::process::abort();
     }

@@ -1,9 +1,9 @@
-//! One recorded call, as one line of text. The tests include this very file to read what the recorder wrote.
+//! One recorded call as one line of text. The tests include this file to parse the record.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which call.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `ioctl`
@@ -21,23 +21,23 @@ const KINDS: [(&str, Kind); 3] = [("ioctl", Kind::Ioctl), ("ioctl32", Kind::Ioct
 pub struct Record {
     /// Which call.
     pub kind: Kind,
-    /// Number of the device.
+    /// Major number of the device.
     pub major: u32,
-    /// Number of the device.
+    /// Minor number of the device.
     pub minor: u32,
-    /// The request of an `ioctl`; the timeout of a `poll`, ms, all ones for none.
+    /// The request of an `ioctl`, or the timeout of a `poll` in ms, with all bits set for none.
     pub request: u64,
-    /// What the call returned.
+    /// The return value.
     pub returned: i64,
-    /// The error, 0 for none.
+    /// The error number, 0 for none.
     pub errno: i32,
-    /// How long the call took, ns.
+    /// Duration of the call, in ns.
     pub elapsed_ns: u64,
-    /// The caller's structure before the call, as much of it as could be read.
+    /// The caller's structure before the call, as far as it could be read.
     pub before: Vec<u8>,
     /// The same after the call.
     pub after: Vec<u8>,
-    /// The structure that an `NV_ESC_IOCTL_XFER_CMD` points to, before the call.
+    /// The structure in an `NV_ESC_IOCTL_XFER_CMD`, before the call.
     pub inner_before: Vec<u8>,
     /// The same after the call.
     pub inner_after: Vec<u8>,
@@ -60,7 +60,7 @@ impl FromStr for Record {
     type Err = String;
 
     fn from_str(line: &str) -> Result<Self, String> {
-        Self::parse(line).ok_or_else(|| format!("no record: {line:?}"))
+        Self::parse(line).ok_or_else(|| format!("not a record: {line:?}"))
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_is_parsed_as_it_was_written() {
         let record = Record {
             kind: Kind::Ioctl32,
             major: 195,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_off_is_no_record() {
+    fn a_truncated_line_is_not_a_record() {
         for line in
             ["", "ioctl 195 255 1 0 0 0 x x x", "ioctl 195 255 1 0 0 0 x0 x x x", "open 1 2 3 0 0 0 x x x x"]
         {

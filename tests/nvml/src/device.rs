@@ -1,4 +1,4 @@
-//! One GPU: who it is, and single values.
+//! One GPU: its identity and its values.
 #![expect(clippy::missing_safety_doc, reason = "the contracts are those of nvml.h")]
 
 use libc::{c_char, c_int, c_uint, c_ulonglong};
@@ -17,14 +17,14 @@ const _: () = assert!(size_of::<nvmlUtilization_t>() == 8 && size_of::<nvmlPciIn
 
 const MEMORY_VERSION: u32 = 40 | 2 << 24;
 const UNSIGNED_LONG_LONG: u32 = 3;
-/// Fields that are of one NVLink, or of all in this scope.
+/// Fields of one NVLink, or of all with this scope ID.
 const LINK_FIELDS: [u32; 2] = [138, 139];
 
 fn value(device: &Device, key: &str) -> Result<u64, nvmlReturn_t> {
     device.values.get(key).map(|value| value.count()).ok_or(code::NOT_SUPPORTED)
 }
 
-/// Functions that give one number.
+/// Functions that return one number.
 macro_rules! numbers {
     ($($name:ident -> $type:ty;)*) => {$(
         #[doc = concat!("`", stringify!($name), "`.")]
@@ -51,7 +51,7 @@ numbers! {
     nvmlDeviceGetCurrentClocksEventReasons -> c_ulonglong;
 }
 
-/// Functions that give one number for a selector.
+/// Functions that return one number for a selector.
 macro_rules! selected {
     ($($name:ident;)*) => {$(
         #[doc = concat!("`", stringify!($name), "`.")]
@@ -72,7 +72,7 @@ selected! {
     nvmlDeviceGetMaxClockInfo;
 }
 
-/// Functions that give a percentage and the period that it is of.
+/// Functions that return a percentage and its sampling period.
 macro_rules! engines {
     ($($name:ident;)*) => {$(
         #[doc = concat!("`", stringify!($name), "`.")]
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn nvmlDeviceGetPciInfo_v3(
     pci: *mut nvmlPciInfo_t,
 ) -> nvmlReturn_t {
     device_call("nvmlDeviceGetPciInfo_v3", device, |device| {
-        // SAFETY: plain numbers, for which zero is a value.
+        // SAFETY: plain numbers, for which all zeros are valid.
         let mut info: nvmlPciInfo_t = unsafe { std::mem::zeroed() };
         let room = info.busId.len();
         // SAFETY: a buffer of that length, and the caller's variable.
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(
     memory: *mut nvmlMemory_v2_t,
 ) -> nvmlReturn_t {
     part_call("nvmlDeviceGetMemoryInfo_v2", device, |device, instance| {
-        // SAFETY: the caller's variable, of which the version is set.
+        // SAFETY: the caller's variable, whose version is set.
         if memory.is_null() || unsafe { (*memory).version } != MEMORY_VERSION {
             return Err(code::INVALID_ARGUMENT);
         }
@@ -184,7 +184,7 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(
     })
 }
 
-/// `nvmlDeviceGetFieldValues`: each field by itself succeeds or fails.
+/// `nvmlDeviceGetFieldValues`: each field succeeds or fails individually.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
     device: nvmlDevice_t,
@@ -226,7 +226,7 @@ pub unsafe extern "C" fn nvmlDeviceGetMigMode(
     })
 }
 
-/// `nvmlDeviceGetMaxMigDeviceCount`: seven, as on every GPU that can be split.
+/// `nvmlDeviceGetMaxMigDeviceCount`: seven, as on every GPU that supports MIG.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetMaxMigDeviceCount(
     device: nvmlDevice_t,

@@ -1,4 +1,4 @@
-//! Events: Xid errors, each told once, as the scenario adds them.
+//! Xid events. Each error that the scenario adds is reported once.
 #![expect(clippy::missing_safety_doc, reason = "the contracts are those of nvml.h")]
 
 use std::{
@@ -18,10 +18,10 @@ use crate::{
 const _: () = assert!(size_of::<nvmlEventData_t>() == 32);
 
 const XID: c_ulonglong = 8;
-/// How often the scenario is looked at while waiting.
+/// Interval at which a waiting call reads the scenario.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A set: the GPUs that are watched.
+/// The watched GPUs of an event set.
 #[derive(Default)]
 struct Set(Mutex<Vec<usize>>);
 
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn nvmlEventSetFree(set: nvmlEventSet_t) -> nvmlReturn_t {
         if set.is_null() {
             return Err(code::INVALID_ARGUMENT);
         }
-        // SAFETY: it was made by `nvmlEventSetCreate` and is not freed twice.
+        // SAFETY: `nvmlEventSetCreate` returned it, and it is not freed twice.
         drop(unsafe { Box::from_raw(set.cast::<Set>()) });
         Ok(())
     })
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn nvmlDeviceRegisterEvents(
         if set.is_null() || types & XID == 0 {
             return Err(code::INVALID_ARGUMENT);
         }
-        // SAFETY: it was made by `nvmlEventSetCreate`.
+        // SAFETY: `nvmlEventSetCreate` returned it.
         let watched = unsafe { &(*set.cast::<Set>()).0 };
         watched.lock().unwrap_or_else(PoisonError::into_inner).push(index_of(device));
         Ok(())
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn nvmlEventSetWait_v2(
     if set.is_null() {
         return code::INVALID_ARGUMENT;
     }
-    // SAFETY: it was made by `nvmlEventSetCreate`.
+    // SAFETY: `nvmlEventSetCreate` returned it.
     let watched = unsafe { &(*set.cast::<Set>()).0 };
     let watched = watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let deadline = Instant::now() + Duration::from_millis(timeout_ms.into());
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn nvmlEventSetWait_v2(
     }
 }
 
-/// The next error that was not told yet.
+/// The next error that has not been reported.
 fn next(scenario: &Scenario, watched: &[usize]) -> Option<(usize, u64)> {
     let mut state = state();
     watched.iter().find_map(|index| {

@@ -10,7 +10,7 @@ use crate::state::{call, code, device_call, index_of, write};
 // The size of the real interface.
 const _: () = assert!(size_of::<nvmlGpmMetric_t>() == 40);
 
-/// A sample: which GPU it is of.
+/// A sample, with the index of its GPU.
 struct Sample(Option<usize>);
 
 /// `nvmlGpmQueryDeviceSupport`.
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn nvmlGpmSampleFree(sample: nvmlGpmSample_t) -> nvmlRetur
         if sample.is_null() {
             return Err(code::INVALID_ARGUMENT);
         }
-        // SAFETY: it was made by `nvmlGpmSampleAlloc` and is not freed twice.
+        // SAFETY: `nvmlGpmSampleAlloc` returned it, and it is not freed twice.
         drop(unsafe { Box::from_raw(sample.cast::<Sample>()) });
         Ok(())
     })
@@ -56,20 +56,20 @@ pub unsafe extern "C" fn nvmlGpmSampleGet(device: nvmlDevice_t, sample: nvmlGpmS
         if found.gpm.is_empty() || sample.is_null() {
             return Err(code::NOT_SUPPORTED);
         }
-        // SAFETY: it was made by `nvmlGpmSampleAlloc`.
+        // SAFETY: `nvmlGpmSampleAlloc` returned it.
         unsafe { sample.cast::<Sample>().write(Sample(Some(index_of(device)))) };
         Ok(())
     })
 }
 
-/// `nvmlGpmMetricsGet`: touches as many metrics as were asked for and no more.
+/// `nvmlGpmMetricsGet`: reads and writes only as many metrics as requested.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlGpmMetricsGet(get: *mut nvmlGpmMetricsGet_t) -> nvmlReturn_t {
     call("nvmlGpmMetricsGet", |scenario| {
         if get.is_null() {
             return Err(code::INVALID_ARGUMENT);
         }
-        // SAFETY: the caller's request, of which only the beginning may be there; the samples were made here.
+        // SAFETY: the caller's request, of which only the first part may exist; the samples are from this library.
         let (count, index, metrics) = unsafe {
             let (first, second) = ((*get).sample1.cast::<Sample>(), (*get).sample2.cast::<Sample>());
             if (*get).version != 1 || first.is_null() || second.is_null() {

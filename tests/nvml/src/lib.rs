@@ -1,12 +1,12 @@
-//! A `libnvidia-ml.so.1` for hosts without a GPU: NVML's C interface, with what it says in a file.
+//! A `libnvidia-ml.so.1` for hosts without a GPU: NVML's C interface with values from a file.
 //!
-//! The scenario ([`scenario::Scenario`], JSON) is the file that the environment variable `GLASSBOX_NVML_SCENARIO` names,
-//! else the one beside the library with `.json` after its name. It is looked at again at every call, so a test changes
-//! the world by replacing the file. A copy of the library has a world of its own.
+//! The scenario ([`scenario::Scenario`], JSON) is the file that the environment variable `GLASSBOX_NVML_SCENARIO` names, by
+//! default the library's path with `.json` appended. Every call reads it again, so a test changes the values by replacing
+//! the file. Each copy of the library has its own scenario.
 //!
-//! What is true of the real one is true here: strings need room, a count is asked for without a buffer, old samples are
-//! not told again, a process list can be empty, handles die with `nvmlShutdown`, unsupported fields fail one by one. Any
-//! call can be told to fail, to hang, or to be missing (it then says FUNCTION_NOT_FOUND).
+//! It behaves like the real library: strings need a large enough buffer, a call without a buffer returns the count, old
+//! samples are not returned again, a process list can be empty, handles become invalid with `nvmlShutdown`, and unsupported
+//! fields fail individually. The scenario can make any call fail, hang, or be missing (it then returns FUNCTION_NOT_FOUND).
 
 pub mod device;
 pub mod events;

@@ -1,4 +1,4 @@
-//! Lists of one GPU: samples and processes. A list that does not fit is refused with its length.
+//! Lists of one GPU: samples and processes. If a list does not fit, the call fails and returns its length.
 #![expect(clippy::missing_safety_doc, reason = "the contracts are those of nvml.h")]
 
 use libc::{c_uint, c_ulonglong};
@@ -18,7 +18,7 @@ const _: () = assert!(size_of::<nvmlProcessInfo_t>() == 24);
 const UNSIGNED_INT: c_uint = 1;
 const NOT_AVAILABLE: c_ulonglong = c_ulonglong::MAX;
 
-/// Hands a list over.
+/// Copies a list to the caller.
 ///
 /// # Safety
 /// `count` is valid; `out` is null or valid for writes of `*count` elements.
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn nvmlDeviceGetSamples(
         }
         let sample =
             |(at_us, value)| nvmlSample_t { timeStamp: at_us, sampleValue: nvmlValue_t { uiVal: value } };
-        // SAFETY: the caller's variables, and an array of as many elements as it says.
+        // SAFETY: the caller's variables, and an array of the stated number of elements.
         unsafe {
             write(value_type, UNSIGNED_INT)?;
             hand_over(news.into_iter().map(sample).collect(), count, samples)
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn nvmlDeviceGetProcessUtilization(
         if news.is_empty() {
             return Err(code::NOT_FOUND);
         }
-        // SAFETY: the caller's variable, and an array of as many elements as it says.
+        // SAFETY: the caller's variable, and an array of the stated number of elements.
         unsafe { hand_over(news, count, samples) }
     })
 }
@@ -118,7 +118,7 @@ macro_rules! process_lists {
             count: *mut c_uint,
             infos: *mut nvmlProcessInfo_t,
         ) -> nvmlReturn_t {
-            // SAFETY: the caller's variable, and an array of as many elements as it says.
+            // SAFETY: the caller's variable, and an array of the stated number of elements.
             device_call(stringify!($name), device, |device| unsafe {
                 hand_over(processes(device, $kind), count, infos)
             })

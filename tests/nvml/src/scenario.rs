@@ -1,4 +1,4 @@
-//! What the scenario file says.
+//! The content of the scenario file.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ pub struct Scenario {
     pub devices: Vec<Device>,
     /// Codes that calls fail with, by function.
     pub errors: BTreeMap<String, u32>,
-    /// How long calls hang before they do anything, in seconds, by function.
+    /// Delays at the beginning of calls, in seconds, by function.
     pub hang_s: BTreeMap<String, f64>,
     /// Functions that this version of the library does not have.
     pub missing: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Scenario {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Device {
-    /// Its unique id.
+    /// Its UUID.
     pub uuid: String,
     /// Its model.
     pub name: String,
@@ -35,10 +35,10 @@ pub struct Device {
     pub pci_bus_id: String,
     /// N of `/dev/nvidiaN`.
     pub minor: u32,
-    /// True where it has fallen off the bus: every call about it fails.
+    /// Whether it has fallen off the bus: every call about it fails.
     pub lost: bool,
-    /// What functions return, in NVML's units, by function; where it takes a selector, `function:selector`. A function
-    /// without a value is not supported.
+    /// Return values of functions in NVML's units, by function, or by `function:selector`. A function without a value is not
+    /// supported.
     pub values: BTreeMap<String, Value>,
     /// Codes that calls about this GPU fail with, by function.
     pub errors: BTreeMap<String, u32>,
@@ -48,40 +48,40 @@ pub struct Device {
     pub samples: BTreeMap<u32, Samples>,
     /// The processes on it.
     pub processes: Vec<Process>,
-    /// Its instances; not empty where it is split.
+    /// Its MIG instances; empty without MIG.
     pub instances: Vec<Instance>,
-    /// GPM metrics, by metric; empty where it has none.
+    /// GPM metrics, by metric; empty without GPM.
     pub gpm: BTreeMap<u32, Value>,
-    /// Xid errors so far: each is told once, as it is added.
+    /// All Xid errors so far. Each is reported once.
     pub xids: Vec<u64>,
 }
 
-/// A number, fixed or by the clock.
+/// A number that is constant or depends on the time.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// Always the same.
+    /// A constant.
     Fixed(f64),
-    /// Up and down.
+    /// A sine wave.
     Wave {
         /// The mean.
         mean: f64,
-        /// The most that it differs from the mean.
+        /// The largest difference from the mean.
         amplitude: f64,
-        /// From one crest to the next, in seconds.
+        /// The period, in seconds.
         period_s: f64,
     },
-    /// Grows without end, such as energy.
+    /// Grows without limit, like energy.
     Ramp {
-        /// At the beginning of 1970 modulo 10^9 seconds, which keeps it small.
+        /// The value at the beginning of 1970 modulo 10^9 seconds, which keeps it small.
         start: f64,
-        /// By how much per second.
+        /// The growth per second.
         per_s: f64,
     },
 }
 
 impl Value {
-    /// Its value now.
+    /// The current value.
     #[must_use]
     pub fn now(self) -> f64 {
         let second = since_epoch_us() as f64 / 1e6;
@@ -94,7 +94,7 @@ impl Value {
         }
     }
 
-    /// That, as a whole number that is not negative.
+    /// The current value as a whole number that is not negative.
     #[must_use]
     pub fn count(self) -> u64 {
         self.now() as u64
@@ -105,11 +105,11 @@ impl Value {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Samples {
-    /// These: µs since 1970, and the value.
+    /// Fixed samples: µs since 1970, and the value.
     Given(Vec<(u64, u32)>),
-    /// These values in turn, forever; the buffer holds the last 120.
+    /// These values in turn, forever. The buffer has the last 120.
     Turning {
-        /// Time between two of them.
+        /// Time between two samples.
         every_ms: u64,
         /// The values.
         values: Vec<u32>,
@@ -117,7 +117,7 @@ pub enum Samples {
 }
 
 impl Samples {
-    /// What is newer than this, oldest first.
+    /// The samples that are newer than this, oldest first.
     #[must_use]
     pub fn after(&self, last_seen_us: u64) -> Vec<(u64, u32)> {
         match self {
@@ -139,16 +139,16 @@ impl Samples {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// Its number.
+    /// Its process ID.
     pub pid: u32,
-    /// The list that it is in.
+    /// The list with this process.
     #[serde(default)]
     pub kind: Kind,
     /// Memory in bytes; `null` is NVML's "not available".
     pub memory: Option<u64>,
-    /// The instance that it is in.
+    /// Its MIG instance.
     pub instance: Option<u32>,
-    /// What it does; without, the samples leave it out.
+    /// Its utilization; without it, the process has no samples.
     pub utilization: Option<Utilization>,
 }
 
@@ -163,41 +163,41 @@ pub enum Kind {
     Graphics,
     /// Clients of MPS.
     Mps,
-    /// None, but it has samples: it has just ended.
+    /// No list, but the process has samples: it has just exited.
     Gone,
 }
 
-/// What a process does, in percent.
+/// The utilization by a process, in percent.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Utilization {
-    /// Kernels.
+    /// By kernels.
     pub sm: u32,
-    /// Device memory.
+    /// Of device memory.
     pub memory: u32,
-    /// Encoding.
+    /// By encoding.
     pub encoder: u32,
-    /// Decoding.
+    /// By decoding.
     pub decoder: u32,
-    /// When it was sampled, µs since 1970; now without.
+    /// Time of the sample, in µs since 1970; the current time if absent.
     pub at_us: Option<u64>,
 }
 
-/// An instance of a GPU that is split.
+/// A MIG instance.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Instance {
-    /// Its unique id.
+    /// Its UUID.
     pub uuid: String,
     /// Its memory.
     pub memory_total: u64,
-    /// Memory allocated in it.
+    /// Memory that is in use.
     pub memory_used: u64,
 }
 
-/// Now, µs since 1970.
+/// The current time, in µs since 1970.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "no age: how NVML writes a timestamp")]
+#[expect(clippy::disallowed_methods, reason = "not an age: this is how NVML writes a timestamp")]
 pub fn since_epoch_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64)
 }

@@ -1,4 +1,4 @@
-//! The library's state: the scenario as last read, whether it is initialised, and what was told already.
+//! The library's state: the last scenario that was read, whether it is initialized, and the events that were reported.
 
 use std::{
     collections::HashMap,
@@ -16,32 +16,32 @@ use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t};
 
 use crate::scenario::{Device, Instance, Scenario};
 
-/// Metadata the scenario.
+/// Names the scenario.
 pub const VARIABLE: &str = "GLASSBOX_NVML_SCENARIO";
 
 /// Return codes, as in nvml.h.
 pub mod code {
-    /// All is well.
+    /// Success.
     pub const SUCCESS: u32 = 0;
     /// `nvmlInit` was not called.
     pub const UNINITIALIZED: u32 = 1;
-    /// Nonsense was asked.
+    /// An argument is invalid.
     pub const INVALID_ARGUMENT: u32 = 2;
-    /// This GPU cannot.
+    /// The GPU does not support it.
     pub const NOT_SUPPORTED: u32 = 3;
-    /// There is none, or nothing new.
+    /// Nothing, or nothing new, was found.
     pub const NOT_FOUND: u32 = 6;
-    /// There is more than fits.
+    /// The buffer is too small.
     pub const INSUFFICIENT_SIZE: u32 = 7;
-    /// Nothing happened in time.
+    /// No event within the timeout.
     pub const TIMEOUT: u32 = 10;
-    /// This library cannot.
+    /// The library does not have the function.
     pub const FUNCTION_NOT_FOUND: u32 = 13;
     /// The GPU has fallen off the bus.
     pub const GPU_IS_LOST: u32 = 15;
 }
 
-/// How handles of instances differ from those of GPUs.
+/// Distinguishes handles of instances from those of GPUs.
 const INSTANCE: usize = 0x1_0000;
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub(crate) struct State {
     file: Option<(u64, i64, i64, u64)>,
     scenario: Arc<Scenario>,
     pub(crate) initialised: u32,
-    /// Xid errors that were told, by the GPU's unique id.
+    /// Number of Xid errors that were reported, by the GPU's UUID.
     pub(crate) told: HashMap<String, usize>,
 }
 
@@ -64,7 +64,7 @@ fn scenario_file() -> PathBuf {
     if let Some(path) = env::var_os(VARIABLE) {
         return path.into();
     }
-    // SAFETY: `info` is a plain struct that lives through the call; the address is of this library.
+    // SAFETY: `info` is a plain struct that outlives the call; the address is in this library.
     let library = unsafe {
         let mut info: libc::Dl_info = std::mem::zeroed();
         let here = scenario_file as fn() -> PathBuf as *const libc::c_void;
@@ -79,8 +79,8 @@ fn scenario_file() -> PathBuf {
     path.into()
 }
 
-/// The scenario as it is now. Where the file is broken or gone, there is a host without GPUs; what is wrong is said on
-/// stderr.
+/// The current scenario. If the file is missing or invalid, the host has no GPUs, and the reason is printed to standard
+/// error.
 fn current() -> Arc<Scenario> {
     let file = fs::metadata(&*FILE).ok();
     let file = file.map(|file| (file.ino(), file.mtime(), file.mtime_nsec(), file.size()));
@@ -97,17 +97,17 @@ fn current() -> Arc<Scenario> {
     state.scenario.clone()
 }
 
-/// Counts an attempt to initialize the library, successful or not: one byte in the file beside the scenario, with
-/// `.initializations` after its name.
+/// Counts an attempt to initialize the library, successful or not: appends one byte to the file with `.initializations`
+/// after the scenario's name.
 pub(crate) fn count_initialization() {
     let mut path = FILE.clone().into_os_string();
     path.push(".initializations");
-    // A directory that cannot be written has no count.
+    // Without write access to the directory, attempts are not counted.
     let _ =
         fs::File::options().create(true).append(true).open(path).and_then(|mut file| file.write_all(b"."));
 }
 
-/// A call begins: it hangs, fails or goes on, as the scenario says.
+/// Starts a call, which hangs, fails or continues as the scenario says.
 pub(crate) fn enter(call: &str) -> Result<Arc<Scenario>, nvmlReturn_t> {
     let scenario = current();
     if let Some(seconds) = scenario.hang_s.get(call) {
@@ -125,7 +125,7 @@ pub(crate) fn enter(call: &str) -> Result<Arc<Scenario>, nvmlReturn_t> {
     Ok(scenario)
 }
 
-/// A call that is not about a GPU.
+/// Makes a call without a GPU.
 pub(crate) fn call(name: &str, answer: impl FnOnce(&Scenario) -> Result<(), nvmlReturn_t>) -> nvmlReturn_t {
     match enter(name).and_then(|scenario| answer(&scenario)) {
         Ok(()) => code::SUCCESS,
@@ -133,7 +133,7 @@ pub(crate) fn call(name: &str, answer: impl FnOnce(&Scenario) -> Result<(), nvml
     }
 }
 
-/// A call about a GPU.
+/// Makes a call about a GPU.
 pub(crate) fn device_call(
     name: &str,
     handle: nvmlDevice_t,
@@ -142,7 +142,7 @@ pub(crate) fn device_call(
     call(name, |scenario| answer(alive(scenario, name, index_of(handle))?))
 }
 
-/// A call about a GPU or an instance of one.
+/// Makes a call about a GPU or one of its instances.
 pub(crate) fn part_call(
     name: &str,
     handle: nvmlDevice_t,
@@ -177,12 +177,12 @@ pub(crate) fn instance_handle(device: nvmlDevice_t, instance: usize) -> nvmlDevi
     std::ptr::without_provenance_mut(INSTANCE + index_of(device) * 256 + instance)
 }
 
-/// A GPU by its handle; nonsense is beyond every list.
+/// The index of a GPU by its handle. An invalid handle gives an index outside every list.
 pub(crate) fn index_of(handle: nvmlDevice_t) -> usize {
     (handle as usize).wrapping_sub(1)
 }
 
-/// Writes through a pointer that the caller gave.
+/// Writes through a pointer of the caller.
 ///
 /// # Safety
 /// `out` is null or valid for a write.
@@ -195,7 +195,7 @@ pub(crate) unsafe fn write<T>(out: *mut T, value: T) -> Result<(), nvmlReturn_t>
     Ok(())
 }
 
-/// Writes a string with its end into a buffer.
+/// Writes a string with a terminating zero to a buffer.
 ///
 /// # Safety
 /// `out` is null or valid for writes of `length` bytes.
@@ -210,7 +210,7 @@ pub(crate) unsafe fn write_text(
     if text.len() >= length {
         return Err(code::INSUFFICIENT_SIZE);
     }
-    // SAFETY: there is room for the text and one more byte.
+    // SAFETY: the buffer has space for the text and one more byte.
     unsafe {
         std::ptr::copy_nonoverlapping(text.as_ptr().cast(), out, text.len());
         out.add(text.len()).write(0);

@@ -1,4 +1,4 @@
-//! The library itself, and the list of GPUs.
+//! The library's own functions, and the list of GPUs.
 #![expect(clippy::missing_safety_doc, reason = "the contracts are those of nvml.h")]
 
 use libc::{c_char, c_int, c_uint};

@@ -1,4 +1,4 @@
-//! Reads a value where tests/conformance/families.txt says that it is, by means of its own: nothing here is the agent's.
+//! Reads values from the files that tests/conformance/families.txt names. It uses no code of the agent.
 
 use std::{
     collections::BTreeMap,
@@ -9,43 +9,43 @@ use std::{
 use super::table::Row;
 use crate::cgroup::ROOT;
 
-/// Where a value is.
+/// The source of a value.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// In no cgroup file.
+    /// Not a cgroup file.
     Elsewhere,
-    /// Nowhere: the kernel does not tell.
+    /// None: the kernel does not provide the value.
     Nowhere,
-    /// In a file.
+    /// A file.
     File {
         /// The hierarchy.
         tree: &'static str,
-        /// The file.
+        /// The file's name.
         file: &'static str,
-        /// The key in it.
+        /// The key in the file.
         key: &'static str,
-        /// By what it is multiplied.
+        /// The factor that converts the value to the unit of the metric.
         factor: f64,
-        /// What else comes in.
+        /// A second value.
         also: Option<Also>,
     },
 }
 
-/// A second file, and what becomes of both.
+/// How a second value is combined with the first one.
 #[derive(Clone, Copy, Debug)]
 pub enum Also {
-    /// This file's key is taken off.
+    /// The value of this file and key is subtracted.
     Minus(&'static str, &'static str),
-    /// The greater one.
+    /// The greater of both values is used.
     Max(&'static str, &'static str),
 }
 
-/// What a source says: one value, one for each device or interface, or none.
+/// Values by device or interface. A value of neither has the empty key.
 pub type Values = BTreeMap<String, f64>;
 
 impl Source {
     /// # Panics
-    /// Where the text is no source.
+    /// If the text is not a source.
     pub(super) fn parse(text: &'static str) -> Self {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         match words[..] {
@@ -70,7 +70,7 @@ impl Source {
     }
 }
 
-/// The cgroup directories of the container that a process is in, by the kernel's own account.
+/// The cgroup directories of a container, found by the membership of one of its processes in `/proc`.
 pub struct Directories {
     pid: u32,
     lines: String,
@@ -78,23 +78,23 @@ pub struct Directories {
 
 impl Directories {
     /// # Panics
-    /// Where there is no such process.
+    /// If there is no such process.
     #[must_use]
     pub fn of(pid: u32) -> Self {
         Self { pid, lines: read(&format!("/proc/{pid}/cgroup")) }
     }
 
-    /// Which of both is this host's.
+    /// The source that applies to this host.
     #[must_use]
     pub fn choose<'a>(&self, v2: &'a Source, v1: &'a Source) -> &'a Source {
         let tree = v1.tree().or(v2.tree());
         if tree.is_some_and(|tree| self.v1(tree).is_some()) { v1 } else { v2 }
     }
 
-    /// What the source says now; empty where file or key is missing, `None` where the source is elsewhere.
+    /// The current values. Empty if the file or the key is missing, `None` if the source is not a cgroup file.
     ///
     /// # Panics
-    /// Where the process is gone.
+    /// If the process has exited.
     #[must_use]
     pub fn read(&self, source: &Source) -> Option<Values> {
         let Source::File { tree, file, key, factor, also } = source else {
@@ -120,10 +120,10 @@ impl Directories {
         Some(values)
     }
 
-    /// What a container with or without a CPU quota must show of a row.
+    /// The values that a container must show for a row, with or without a CPU quota.
     ///
     /// # Panics
-    /// Where the process is gone.
+    /// If the process has exited.
     #[must_use]
     pub fn values(&self, row: &Row, quota: bool) -> Values {
         if row.quota && !quota {
@@ -132,12 +132,12 @@ impl Directories {
         self.read(self.choose(&row.v2, &row.v1)).unwrap_or_default()
     }
 
-    /// Its directory in the v1 hierarchy of a controller, if that is mounted.
+    /// The container's directory in the v1 hierarchy of a controller, if that hierarchy is mounted.
     fn v1(&self, controller: &str) -> Option<PathBuf> {
         self.lines.lines().find_map(|line| {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-            let bears = controllers.split(',').any(|one| one == controller);
-            bears.then(|| PathBuf::from(format!("{ROOT}/{controllers}{path}")))
+            let has = controllers.split(',').any(|one| one == controller);
+            has.then(|| PathBuf::from(format!("{ROOT}/{controllers}{path}")))
         })
     }
 
@@ -148,7 +148,7 @@ impl Directories {
         root.join(path.trim_start_matches('/'))
     }
 
-    /// A column of the interfaces, counted from 1 after the name.
+    /// One column of `net/dev` by interface. The column after the name is number 1.
     fn interfaces(&self, column: usize) -> Values {
         let text = read(&format!("/proc/{}/net/dev", self.pid));
         let lines = text.lines().skip(2).filter_map(|line| line.rsplit_once(':'));
@@ -158,7 +158,7 @@ impl Directories {
     }
 }
 
-/// The values of one key, by the name of the device they are of; of no device, by the empty one.
+/// The values of one key, by device. A value without a device has the empty key.
 fn values(text: &str, key: &str) -> Values {
     if let Some(operation) = key.strip_prefix("op:") {
         let words = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -187,7 +187,7 @@ fn values(text: &str, key: &str) -> Values {
     value.map(|value| (String::new(), value)).into_iter().collect()
 }
 
-/// A device by the name that its numbers have in sysfs, and its value.
+/// The device, by its name in sysfs, and the value.
 fn device(words: Vec<&str>) -> (String, f64) {
     let uevent = fs::read_to_string(format!("/sys/dev/block/{}/uevent", words[0])).unwrap_or_default();
     let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="));

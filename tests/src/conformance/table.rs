@@ -1,29 +1,29 @@
-//! The tables in tests/conformance/, and whether a scrape is as a row of them says.
+//! The tables in tests/conformance/, and the comparison of a scrape with a row of them.
 
 use glassbox_fixtures::exposition::Scrape;
 
 use super::source::{Source, Values};
 
-/// A family, or one of its series, that glassbox and cAdvisor both have.
+/// A family that glassbox and cAdvisor both have, or one of its series.
 pub struct Row {
-    /// Its name.
+    /// The name of the family.
     pub family: &'static str,
     /// `counter` or `gauge`.
     pub kind: &'static str,
-    /// Labels beside those that say whose the series is. A star stands for any value.
+    /// Labels except those that identify the container. `*` stands for any value.
     pub labels: Vec<(String, String)>,
-    /// Only a container with a CPU quota has it.
+    /// Whether only containers with a CPU quota have it.
     pub quota: bool,
-    /// Where it is on cgroup v2.
+    /// The source on cgroup v2.
     pub v2: Source,
-    /// Where it is on v1.
+    /// The source on cgroup v1.
     pub v1: Source,
 }
 
-/// What is the same in both.
+/// The families that both have.
 ///
 /// # Panics
-/// At a line that is none of the table.
+/// If a line is not a row of the table.
 #[must_use]
 pub fn rows() -> Vec<Row> {
     let rows = lines(include_str!("../../conformance/families.txt")).map(|line| {
@@ -38,10 +38,10 @@ pub fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// What only cAdvisor has, and why.
+/// The families that only cAdvisor has, with the reason.
 ///
 /// # Panics
-/// At a line that is none of the table.
+/// If a line is not a row of the table.
 #[must_use]
 pub fn left_out() -> Vec<(&'static str, &'static str)> {
     lines(include_str!("../../conformance/left_out.txt"))
@@ -49,10 +49,10 @@ pub fn left_out() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Where a family that both have differs on purpose: family or a star, what, why.
+/// Deliberate differences in families that both have: the family or `*`, the difference, the reason.
 ///
 /// # Panics
-/// At a line that is none of the table.
+/// If a line is not a row of the table.
 #[must_use]
 pub fn differences() -> Vec<[&'static str; 3]> {
     lines(include_str!("../../conformance/differences.txt"))
@@ -67,10 +67,11 @@ fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// The series and the file must tell of the same devices, and each value lie between those of the file before and after.
+/// Compares the series of a row with its file: the devices must be the same, and each value must be between the values of
+/// the file before and after the scrape.
 ///
 /// # Errors
-/// How they differ, in words.
+/// A description of the difference.
 pub fn compare(
     scrape: &Scrape,
     subject: (&str, &str),
@@ -86,16 +87,18 @@ pub fn compare(
         .map(|sample| (star.map_or_else(String::new, |star| sample.labels[star].clone()), sample.value))
         .collect();
     if !shown.keys().eq(after.keys()) {
-        return Err(format!("shown {shown:?}, in the file {after:?}"));
+        return Err(format!("exported {shown:?}, in the file {after:?}"));
     }
     for (device, value) in &shown {
         let (Some(before), after) = (before.get(device), after[device]) else {
-            return Err(format!("{device} has just come"));
+            return Err(format!("{device} was not in the file before the scrape"));
         };
         let (least, most) = (before.min(after), before.max(after));
         let rounding = most.abs() * 1e-9;
         if !(least - rounding..=most + rounding).contains(value) {
-            return Err(format!("{device} {value} is shown, in the file are {before} and then {after}"));
+            return Err(format!(
+                "{device}: {value} is exported; the file had {before} before and {after} after the scrape"
+            ));
         }
     }
     Ok(())

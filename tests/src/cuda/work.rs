@@ -1,12 +1,12 @@
-//! `cuda-work`'s orders: one line each on the standard input, one line of JSON for an answer.
+//! The commands of `cuda-work`: one per line of the standard input, with one line of JSON as the response.
 //!
-//! | order | does | answers |
+//! | command | does | response |
 //! |---|---|---|
-//! | `context spin` or `block` | makes a context that waits so | |
-//! | `allocate BYTES COUNT` | allocates, and keeps | `granted`; `refusal`, CUDA's error, where it was refused |
-//! | `free` | frees all that is kept | |
-//! | `launch MILLISECONDS` | one kernel of 20,000 cycles after the other | `runs`, `seconds` |
-//! | `churn MILLISECONDS` | allocates and frees 64 MiB again and again | `runs`, `seconds` |
+//! | `context spin` or `block` | creates a context with this way of waiting | |
+//! | `allocate BYTES COUNT` | allocates memory and keeps it | `granted`; `refusal` with CUDA's error if it was refused |
+//! | `free` | frees all memory that it keeps | |
+//! | `launch MILLISECONDS` | runs kernels of 20,000 cycles one after another | `runs`, `seconds` |
+//! | `churn MILLISECONDS` | allocates and frees 64 MiB repeatedly | `runs`, `seconds` |
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -20,19 +20,19 @@ use serde_json::{Value, json};
 use super::{Cuda, Wait};
 
 const KERNEL_CYCLES: u64 = 20_000;
-/// More than the driver's library keeps in reserve, so that each goes to the kernel.
+/// More than the driver's library keeps in reserve, so that each allocation reaches the kernel.
 const CHURN_BYTES: u64 = 64 << 20;
 
-/// Does as it is told until the standard input closes.
+/// Executes commands until the standard input is closed.
 ///
 /// # Errors
-/// Where an order makes no sense, or CUDA fails.
+/// If a command is invalid, or CUDA fails.
 pub fn main() -> anyhow::Result<()> {
     let library = PathBuf::from(std::env::args_os().nth(1).context("find the library's path")?);
     let mut worker = Worker { library, cuda: None, kept: Vec::new() };
-    for order in std::io::stdin().lock().lines() {
-        let order = order.context("read an order")?;
-        let answer = worker.obey(&order).with_context(|| format!("do as told: {order}"))?;
+    for command in std::io::stdin().lock().lines() {
+        let command = command.context("read a command")?;
+        let answer = worker.execute(&command).with_context(|| format!("execute {command}"))?;
         let mut output = std::io::stdout().lock();
         writeln!(output, "{answer}").and_then(|()| output.flush()).context("answer")?;
     }
@@ -46,8 +46,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn obey(&mut self, order: &str) -> anyhow::Result<Value> {
-        let words: Vec<_> = order.split(' ').collect();
+    fn execute(&mut self, command: &str) -> anyhow::Result<Value> {
+        let words: Vec<_> = command.split(' ').collect();
         let number = |word: &str| word.parse::<u64>().with_context(|| format!("read {word}"));
         match words.as_slice() {
             ["context", wait] => {
@@ -71,12 +71,12 @@ impl Worker {
                 let address = cuda.allocate(CHURN_BYTES)??;
                 cuda.free(address)
             }),
-            _ => bail!("no such order"),
+            _ => bail!("unknown command"),
         }
     }
 
     fn cuda(&mut self) -> anyhow::Result<&mut Cuda> {
-        self.cuda.as_mut().context("there is no context")
+        self.cuda.as_mut().context("no context was created")
     }
 
     fn allocate(&mut self, bytes: u64, count: u64) -> anyhow::Result<Value> {

@@ -1,4 +1,4 @@
-//! The containers of the demonstration and what they play.
+//! The containers of the demonstration and their workloads.
 
 use std::{
     fs,
@@ -13,25 +13,25 @@ use crate::{
     nvidia::{application::FakeCuda, driver::FakeDriver},
 };
 
-/// How long an application waits before it opens the driver, so that there is a cold start to see: it is measured from the
-/// start of the process.
+/// Time between the start of an application and its first use of the driver. It makes the cold start visible, which is
+/// measured from the start of the process.
 const START_DELAY: Duration = Duration::from_secs(5);
 
-/// What a container is there to show.
+/// The role of a container.
 pub(super) struct Role {
-    /// Its name; all begin so that nobody takes them for their own.
+    /// Its name. All names have the same prefix, so that users can tell them from their own containers.
     pub(super) name: &'static str,
     /// Its image.
     pub(super) image: &'static str,
-    /// The GPU that it is on.
+    /// The index of its GPU.
     pub(super) gpu: usize,
-    /// What its application does, for [`FakeCuda`].
+    /// The profiles of its application, for [`FakeCuda`].
     profiles: &'static str,
-    /// The share of its GPU's time that NVML tells, in percent, once it has its memory.
+    /// The GPU utilization that NVML reports once the container has its memory, in percent.
     pub(super) utilization: u32,
-    /// How long it lives before it is started anew.
-    status: Option<Duration>,
-    /// Whether its driver never answers.
+    /// Time until its application is restarted.
+    lifetime: Option<Duration>,
+    /// Whether its driver hangs.
     pub(super) hangs: bool,
 }
 
@@ -42,11 +42,11 @@ const FACEFUSION: Role = Role {
     profiles: "context allocate --bytes 536870912 --count 12 pin --count 4 storm --threads 2 --rate 40 --seconds \
                4000000 hold",
     utilization: 90,
-    status: None,
+    lifetime: None,
     hangs: false,
 };
 
-/// One that works at 90 %, its twin at 30 %, one that runs out of memory once a minute, and one that hangs.
+/// One with 90 % utilization, one with 30 % on the same GPU, one that runs out of memory once a minute, and one that hangs.
 pub(super) const ROLES: [Role; 4] = [
     FACEFUSION,
     Role { name: "demo-facefusion-2", utilization: 30, ..FACEFUSION },
@@ -56,7 +56,7 @@ pub(super) const ROLES: [Role; 4] = [
         gpu: 1,
         profiles: "context allocate --bytes 268435456 --count 40 exhaust --bytes 1073741824 hold",
         utilization: 0,
-        status: Some(Duration::from_secs(60)),
+        lifetime: Some(Duration::from_secs(60)),
         ..FACEFUSION
     },
     Role {
@@ -65,16 +65,16 @@ pub(super) const ROLES: [Role; 4] = [
         gpu: 1,
         profiles: "context hold",
         utilization: 0,
-        status: Some(Duration::from_secs(300)),
+        lifetime: Some(Duration::from_secs(300)),
         hangs: true,
     },
 ];
 
-/// A container that plays its role.
+/// A container with its role.
 pub(super) struct Replica {
     role: &'static Role,
     program: PathBuf,
-    // Before the cgroups, which can only be removed once they are empty.
+    // Must be dropped before the cgroups, which can be removed only when they are empty.
     application: FakeCuda,
     began: Option<Instant>,
     started: Instant,
@@ -103,14 +103,14 @@ impl Replica {
         self.application.pid()
     }
 
-    /// Lets the application begin where it has not, and starts it anew where its time is over.
+    /// Lets the application start if it has not, and restarts it at the end of its time.
     pub(super) fn step(&mut self, driver: &FakeDriver) -> anyhow::Result<()> {
         match self.began {
             None if self.started.elapsed() >= START_DELAY => {
                 self.application.go();
                 self.began = Some(Instant::now());
             }
-            Some(began) if self.role.status.is_some_and(|life| began.elapsed() >= life) => {
+            Some(began) if self.role.lifetime.is_some_and(|lifetime| began.elapsed() >= lifetime) => {
                 self.application.kill();
                 self.application = enter(self.role, &self.program, driver, &self.cgroups)?;
                 (self.began, self.started) = (None, Instant::now());
@@ -121,7 +121,7 @@ impl Replica {
     }
 }
 
-/// The cgroups of a container in every hierarchy that an agent may read it from.
+/// The cgroups of a container, one in each hierarchy that the agent may read.
 fn cgroups(id: &str) -> anyhow::Result<Vec<Cgroup>> {
     let v2 = v2_root().context("find cgroup v2 on this host")?;
     let v1 = ["memory", "cpu", "cpuacct"].map(|controller| Path::new(ROOT).join(controller));
@@ -130,13 +130,13 @@ fn cgroups(id: &str) -> anyhow::Result<Vec<Cgroup>> {
     for root in std::iter::once(v2).chain(v1) {
         let cgroup = Cgroup::new(&root, &format!("docker/{id}"));
         cgroups.push(cgroup.with_context(|| format!("make a cgroup below {}", root.display()))?);
-        // Where the host does not hand these controllers down, the demonstration goes without.
+        // Fails if the parent does not have these controllers. The demonstration then goes without them.
         let _ = fs::write(root.join("docker/cgroup.subtree_control"), "+cpu +memory");
     }
     Ok(cgroups)
 }
 
-/// Starts the application outside and moves it into the container, where it waits.
+/// Starts the application outside the container and moves it in. The application then waits.
 fn enter(role: &Role, program: &Path, driver: &FakeDriver, cgroups: &[Cgroup]) -> anyhow::Result<FakeCuda> {
     let mut application = FakeCuda::start_on(program, driver, role.gpu, &format!("wait {}", role.profiles));
     application.waiting();

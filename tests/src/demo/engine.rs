@@ -1,4 +1,4 @@
-//! A Docker Engine that knows the demonstration's containers: their names and images, and nothing ever happens there.
+//! A Docker Engine with the names and images of the demonstration's containers. It reports no events.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,10 +13,10 @@ use serde_json::json;
 
 use super::containers::Replica;
 
-/// The longest head of a request that is read, in bytes.
+/// The longest request head that is read, in bytes.
 const HEAD_BYTES: usize = 8 << 10;
 
-/// The engine; its socket goes when dropped, and its thread with the process.
+/// The engine. Its socket is removed when dropped; its thread ends with the process.
 pub(super) struct Engine {
     directory: tempfile::TempDir,
 }
@@ -37,7 +37,7 @@ impl Engine {
         let serve = move || {
             for stream in listener.incoming().flatten() {
                 let listing = Arc::clone(&listing);
-                // A connection that cannot have a thread is closed.
+                // If no thread can be started, the connection is closed.
                 let _ = thread::Builder::new().spawn(move || answer(stream, &listing));
             }
         };
@@ -50,7 +50,7 @@ impl Engine {
     }
 }
 
-/// Answers the one request of a connection. The agent is the only client; one that leaves is no failure.
+/// Answers the only request of a connection. The agent may disconnect at any time.
 fn answer(mut stream: UnixStream, listing: &str) {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -68,17 +68,17 @@ fn answer(mut stream: UnixStream, listing: &str) {
             body.len()
         )
     };
-    let said = if path.contains("/events") {
+    let response = if path.contains("/events") {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
     } else if path.contains("/containers/json") {
         whole("200 OK", listing)
     } else if path.contains("/_ping") {
         whole("200 OK", "OK")
     } else {
-        whole("404 Not Found", "{\"message\":\"the demonstration has no such thing\"}")
+        whole("404 Not Found", "{\"message\":\"the demonstration does not implement this\"}")
     };
-    if stream.write_all(said.as_bytes()).is_ok() {
-        // The stream of events is open until the agent leaves.
+    if stream.write_all(response.as_bytes()).is_ok() {
+        // The event stream stays open until the agent disconnects.
         let _ = stream.read(&mut byte);
     }
 }

@@ -1,4 +1,4 @@
-//! What NVML says of the demonstration's GPUs: what the containers hold of the driver, and what goes with it.
+//! NVML's values for the demonstration's GPUs, derived from the memory that the containers hold.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::{
     nvml,
 };
 
-/// What a context of CUDA alone takes of a GPU, in bytes.
+/// Memory of a CUDA context alone, in bytes.
 const CONTEXT_BYTES: u64 = 420 << 20;
 
-/// The host at this moment.
+/// The current scenario of the NVML stand-in.
 pub(super) fn scenario(driver: &FakeDriver, replicas: &[Replica]) -> Value {
     let devices: Vec<_> = (0..GPUS).map(|index| gpu(index, driver, replicas)).collect();
     json!({ "driver_version": driver.release().to_string(), "devices": devices })
@@ -25,7 +25,7 @@ fn gpu(index: usize, driver: &FakeDriver, replicas: &[Replica]) -> Value {
     let processes: Vec<_> = on_it
         .iter()
         .map(|replica| {
-            // The twins hold the same, and only they share a GPU.
+            // Only the two equal containers share a GPU, and each holds half of its memory.
             let held_bytes = if replica.role().hangs { 0 } else { held_bytes / holders.max(1) };
             let utilization =
                 json!({ "sm": replica.role().utilization, "memory": replica.role().utilization / 3 });
@@ -49,7 +49,7 @@ fn gpu(index: usize, driver: &FakeDriver, replicas: &[Replica]) -> Value {
     values["nvmlDeviceGetUtilizationRates:memory"] = wave(busy / 3.0, busy.min(2.0), 11);
     values["nvmlDeviceGetPowerUsage"] = wave(60_000.0 + 2_500.0 * busy, 8_000.0, 13);
     values["nvmlDeviceGetTemperature:0"] = wave(38.0 + busy / 3.0, 2.0, 60);
-    // In mJ, from a beginning that is the same for every process of the demonstration.
+    // In mJ. The start is the same for every process of the demonstration.
     values["nvmlDeviceGetTotalEnergyConsumption"] = json!({ "start": 0, "per_s": 60_000.0 + 2_500.0 * busy });
     values["nvmlDeviceGetClockInfo:0"] = if busy == 0.0 { 345 } else { 1740 }.into();
     values["nvmlDeviceGetClockInfo:1"] = if busy == 0.0 { 345 } else { 1755 }.into();
@@ -61,13 +61,13 @@ fn gpu(index: usize, driver: &FakeDriver, replicas: &[Replica]) -> Value {
         [0.0, -6.0, 2.0, -1.0, 1.0, -3.0].map(|by: f64| (busy + by).clamp(0.0, 100.0) as u32).into();
     gpu["samples"] =
         json!({ "1": { "every_ms": 20, "values": if busy == 0.0 { vec![0] } else { samples } } });
-    // What the stand-in says of a GPU at work, by as much as this one works.
+    // The stand-in's values are those of a busy GPU, so they are scaled.
     let share = busy / 100.0;
     for metric in gpu["gpm"].as_object_mut().into_iter().flatten().map(|(_, value)| value) {
         *metric = (metric.as_f64().unwrap_or_default() * share).into();
     }
     gpu["gpm"]["1"] = busy.into();
-    // Momentary power, in mW.
+    // Instantaneous power, in mW.
     gpu["fields"]["186"] = wave(60_000.0 + 2_500.0 * busy, 12_000.0, 13);
     gpu
 }

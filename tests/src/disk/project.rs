@@ -1,4 +1,4 @@
-//! Project quotas, set as container runtimes set them, and the kernel's own account.
+//! Project quotas, set as container runtimes set them, and the kernel's usage of a project.
 
 use std::{
     ffi::CString,
@@ -31,14 +31,14 @@ const GET_QUOTA: u32 = 0x80_0007 << 8 | 2;
 const LIMITS_ARE_VALID: u32 = 1;
 const QUOTA_BLOCK_BYTES: u64 = 1024;
 
-/// Makes all that is made in the directory from now on part of a project.
+/// Assigns everything that is created in the directory from now on to a project.
 ///
 /// # Errors
-/// Where the filesystem refuses.
+/// If the filesystem refuses.
 pub fn begin(directory: &Path, project: u32) -> io::Result<()> {
     let file = File::open(directory)?;
     let mut attributes = Attributes::default();
-    // SAFETY: the requests read and write one structure of this layout, which lives through both calls.
+    // SAFETY: the requests read and write one structure of this layout, which outlives both calls.
     unsafe {
         if libc::ioctl(file.as_raw_fd(), GET_ATTRIBUTES as libc::Ioctl, &raw mut attributes) != 0 {
             return Err(io::Error::last_os_error());
@@ -52,12 +52,12 @@ pub fn begin(directory: &Path, project: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Limits a project to so many bytes.
+/// Limits a project to a number of bytes.
 ///
 /// # Errors
-/// Where the filesystem refuses.
+/// If the filesystem refuses.
 pub fn limit(filesystem: &Filesystem, project: u32, bytes: u64) -> io::Result<()> {
-    // SAFETY: zeros are a quota.
+    // SAFETY: an all-zero quota is valid.
     let mut quota: libc::dqblk = unsafe { std::mem::zeroed() };
     quota.dqb_bhardlimit = bytes / QUOTA_BLOCK_BYTES;
     quota.dqb_bsoftlimit = quota.dqb_bhardlimit;
@@ -65,13 +65,13 @@ pub fn limit(filesystem: &Filesystem, project: u32, bytes: u64) -> io::Result<()
     ask(filesystem, SET_QUOTA, project, &mut quota)
 }
 
-/// What a project takes, in bytes.
+/// The usage of a project, in bytes.
 ///
 /// # Panics
-/// Where the filesystem does not tell.
+/// If the filesystem does not report it.
 #[must_use]
 pub fn used_bytes(filesystem: &Filesystem, project: u32) -> u64 {
-    // SAFETY: zeros are a quota.
+    // SAFETY: an all-zero quota is valid.
     let mut quota: libc::dqblk = unsafe { std::mem::zeroed() };
     ask(filesystem, GET_QUOTA, project, &mut quota)
         .unwrap_or_else(|error| panic!("ask for a quota: {error}"));
@@ -81,7 +81,7 @@ pub fn used_bytes(filesystem: &Filesystem, project: u32) -> u64 {
 fn ask(filesystem: &Filesystem, command: u32, project: u32, quota: &mut libc::dqblk) -> io::Result<()> {
     let device = CString::new(filesystem.disk().path().as_os_str().as_bytes())?;
     let project = project.cast_signed();
-    // SAFETY: the string and the structure live through the call.
+    // SAFETY: the string and the structure outlive the call.
     let result = unsafe {
         libc::quotactl(command.cast_signed(), device.as_ptr(), project, std::ptr::from_mut(quota).cast())
     };

@@ -1,5 +1,5 @@
-//! A `dockerd` of the test's own: its data, its state and its socket in one directory, its network and its mounts in a
-//! sandbox. Only one runs at a time on a host. When dropped, its processes, cgroups and files are removed.
+//! A `dockerd` for one test. Its data, state and socket are in one directory, its network and mounts in a sandbox. Only one
+//! runs at a time on a host. When dropped, its processes, cgroups and files are removed.
 
 use std::{
     fs,
@@ -13,32 +13,32 @@ use crate::{cgroup::SubtreeControl, podman::remove_cgroups, sandbox::Sandbox};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// A bridge in the sandbox. Its network is one of those for documentation.
+/// A bridge in the sandbox. Its addresses are from a range for documentation.
 const BRIDGE: &str = "glassbox-test0";
 const BRIDGE_ADDRESS: &str = "198.51.100.1";
-/// A file that is always there, by which tests of all processes wait for each other.
+/// A file that always exists. Tests of all processes lock it to wait for each other.
 const LOCK: &str = super::BUSYBOX;
 
-/// One such test at a time: waits until no other has a daemon. The turn lasts as long as the file is open.
+/// Waits until no other test has a daemon. The lock is held as long as the file is open.
 pub(crate) fn turn() -> Result<fs::File, String> {
     let turn = fs::File::open(LOCK).and_then(|file| file.lock().map(|()| file));
     turn.map_err(|error| format!("lock {LOCK}: {error}"))
 }
 
-/// What containers are connected to.
+/// The network of the containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// Nothing.
+    /// No network.
     None,
-    /// A bridge on which they reach the sandbox's network, without packet filter rules or forwarding.
+    /// A bridge to the sandbox's network, without packet filter rules and forwarding.
     Bridge,
-    /// `docker0`, with packet filter rules if this kernel has them: a daemon as others run it. Other daemons of tests do
-    /// not wait for it.
+    /// `docker0` with packet filter rules, if this kernel has them: the default of a host's daemon. Other test daemons do
+    /// not wait for this one.
     Docker0,
 }
 
 impl Network {
-    /// The cgroup above all containers. Of those below its `docker` the path tells that they are Docker's.
+    /// The parent cgroup of all containers. The agent recognizes containers below `docker` by their path.
     const fn cgroup(self) -> &'static str {
         match self {
             Self::None | Self::Bridge => "glassbox-test-docker",
@@ -46,7 +46,7 @@ impl Network {
         }
     }
 
-    /// What `dockerd` is told.
+    /// The arguments of `dockerd`.
     fn arguments(self, sandbox: &Sandbox) -> Vec<String> {
         let without_filter =
             ["--iptables=false", "--ip6tables=false", "--ip-masq=false"].map(str::to_owned).to_vec();
@@ -72,13 +72,13 @@ pub struct Daemon {
     process: Child,
     sandbox: Sandbox,
     _controllers: SubtreeControl,
-    /// Locked for as long as there is a daemon; the last to be dropped.
+    /// The lock of [`turn`]. This field must be dropped last.
     _turn: Option<fs::File>,
 }
 
 impl Daemon {
     /// # Errors
-    /// Why there can be none: a reason to skip.
+    /// The reason to skip the test.
     pub(super) fn start(network: Network) -> Result<Self, String> {
         let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
         let turn = if network == Network::Docker0 { None } else { Some(turn()?) };
@@ -94,45 +94,44 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Its API's socket.
+    /// The socket of its API.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("docker.sock")
     }
 
-    /// Where it keeps its data.
+    /// Its data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    /// The network that its containers are connected to, and its mounts.
+    /// The sandbox with its network and mounts.
     #[must_use]
     pub const fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
 
-    /// The address of the bridge: what containers on it reach outside of themselves. Listen on it [within](Sandbox::within)
-    /// the sandbox.
+    /// The address of the bridge, at which containers reach the sandbox. Listen on it [within](Sandbox::within) the sandbox.
     #[must_use]
     pub const fn bridge_address() -> &'static str {
         BRIDGE_ADDRESS
     }
 
-    /// Kills the daemon as a crash would. Its containers run on.
+    /// Kills the daemon with SIGKILL. Its containers continue to run.
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_file(self.socket());
-        // Its containerd ends with it. The number left in the file would be waited for, if another process
-        // has it.
+        // Its containerd ends with it. If another process has reused the number in the PID file, the next daemon would wait
+        // for that process.
         let _ = fs::remove_file(self.directory.path().join("exec/containerd/containerd.pid"));
     }
 
-    /// Starts it again after [`kill`](Self::kill).
+    /// Starts the daemon again after [`kill`](Self::kill).
     ///
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub fn restart(&mut self) {
         let begun = spawn(&self.sandbox, self.directory.path(), self.network);
         self.process = begun.unwrap_or_else(|reason| panic!("restart dockerd: {reason}"));
@@ -151,7 +150,7 @@ impl Daemon {
             let ended = self.process.try_wait().is_ok_and(|status| status.is_some());
             if ended || begun.elapsed() > START_TIMEOUT {
                 let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-                let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+                let last = log.lines().last().unwrap_or("no output").to_owned();
                 return Err(format!("dockerd does not start here: {last}"));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -198,7 +197,7 @@ fn spawn(sandbox: &Sandbox, directory: &Path, network: Network) -> Result<Child,
         .args(network.arguments(sandbox))
         .arg("--live-restore")
         .arg(format!("--add-runtime=in-the-hosts-network={}", runtime.display()))
-        // Independent of the host's systemd, and below a cgroup that is nobody else's.
+        // Independent of the host's systemd, and below a cgroup of its own.
         .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent"])
         .arg(format!("/{}/docker", network.cgroup()))
         .stdin(Stdio::null())
@@ -208,13 +207,13 @@ fn spawn(sandbox: &Sandbox, directory: &Path, network: Network) -> Result<Child,
     spawned.map_err(|error| format!("run dockerd: {error}"))
 }
 
-/// A runtime that starts containers from the host's network namespace, so that those without a network of their own share
-/// the host's.
+/// Writes a runtime that starts containers from the host's network namespace. Containers without a network of their own then
+/// share the host's.
 pub(crate) fn write_runtime(sandbox: &Sandbox, directory: &Path) -> Result<PathBuf, String> {
     let file = directory.join("in-the-hosts-network");
     let network = sandbox.outside_network();
     let network = network.display();
-    // Docker names its own network in the bundle. Others name none, so that runc's is taken.
+    // Docker writes the path of its network namespace into the bundle. Other daemons write none, so nsenter provides it.
     let script = format!(
         "#!/bin/sh\nfor bundle in \"$@\"; do\n\
          [ ! -f \"$bundle/config.json\" ] || sed -i 's#\"[^\"]*/netns/default\"#\"{network}\"#' \"$bundle/config.json\"\n\
@@ -234,7 +233,7 @@ pub(crate) fn remove_empty(directory: &Path) {
     let _ = fs::remove_dir(directory);
 }
 
-/// Ends what outlives a daemon that was killed: shims, which were started with a path in `directory`, and
+/// Kills processes that outlive a killed daemon: shims, which have a path in `directory` among their arguments, and
 /// containers.
 pub(crate) fn end_leftovers(directory: &Path) {
     let mark = directory.display().to_string();
@@ -259,7 +258,7 @@ pub(crate) fn end_leftovers(directory: &Path) {
     }
 }
 
-/// The processes in the cgroups of the containers that a daemon with its data in `directory` has made.
+/// The processes in the cgroups of the containers of the daemon that has its data in `directory`.
 fn processes_of_containers(directory: &Path) -> Vec<i32> {
     let containers = fs::read_dir(directory.join("data/containers")).into_iter().flatten().flatten();
     let ids: Vec<String> = containers.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -277,11 +276,11 @@ fn make_bridge(sandbox: &Sandbox) -> Result<(), String> {
     let ip = |arguments: &[&str]| {
         let output = sandbox.command("ip").args(arguments).output();
         let output = output.map_err(|error| format!("run ip: {error}"))?;
-        let told = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             Ok(())
         } else {
-            Err(format!("ip {}: {}", arguments.join(" "), told.trim()))
+            Err(format!("ip {}: {}", arguments.join(" "), text.trim()))
         }
     };
     ip(&["link", "add", "name", BRIDGE, "type", "bridge"])?;

@@ -1,4 +1,4 @@
-//! What the agent says of one container's use of the driver.
+//! The agent's metrics of one container's use of the driver.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::agent::Agent;
 
-/// Families whose difference over a step is told, and the labels that tell its series apart.
+/// Families whose change over a step is reported, and the labels that distinguish their series.
 const COUNTED: [(&str, &[&str]); 8] = [
     ("glassbox_container_nvidia_ioctls_total", &["device", "command"]),
     ("glassbox_container_nvidia_rm_errors_total", &["command", "status"]),
@@ -19,12 +19,12 @@ const COUNTED: [(&str, &[&str]); 8] = [
 ];
 const COLD_START: &str = "glassbox_container_gpu_cold_start_seconds";
 
-/// Values by family, then by the labels in words.
+/// Values by family, then by the values of the labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Account(BTreeMap<String, BTreeMap<String, f64>>);
 
 impl Account {
-    /// What is known of a container now; nothing before it was seen.
+    /// The current values of a container; empty before the agent discovers it.
     pub(super) fn of(agent: &Agent, container: &str) -> Self {
         Self::read(&agent.metrics(), container)
     }
@@ -34,7 +34,7 @@ impl Account {
         for line in metrics.lines().filter(|line| !line.starts_with('#')) {
             let name = line.split(['{', ' ']).next().unwrap_or_default();
             let counted = COUNTED.iter().find(|(family, _)| *family == name);
-            let told: &[&str] = match counted {
+            let kept: &[&str] = match counted {
                 Some((_, labels)) => labels,
                 None if name == COLD_START => &["phase"],
                 None => continue,
@@ -43,7 +43,7 @@ impl Account {
             if labels["container"] != container {
                 continue;
             }
-            let words: Vec<_> = told.iter().filter_map(|label| labels[*label].as_str()).collect();
+            let words: Vec<_> = kept.iter().filter_map(|label| labels[*label].as_str()).collect();
             if let Some(value) = line.rsplit(' ').next().and_then(|value| value.parse().ok()) {
                 account.0.entry(name.to_owned()).or_default().insert(words.join(" "), value);
             }
@@ -51,7 +51,7 @@ impl Account {
         account
     }
 
-    /// What has been added; what has not grown is left out.
+    /// The increase since an earlier reading. Values that have not increased are left out.
     pub(super) fn since(&self, before: &Self) -> Self {
         let mut grown = Self::default();
         for (family, series) in self.0.iter().filter(|(family, _)| *family != COLD_START) {
@@ -65,7 +65,7 @@ impl Account {
         grown
     }
 
-    /// Phases of the cold start, in seconds.
+    /// The phases of the cold start, in seconds.
     pub(super) fn phases(&self) -> Value {
         json!(self.0.get(COLD_START))
     }
@@ -75,7 +75,7 @@ impl Account {
     }
 }
 
-/// The labels of a sample. None of those read here has a quote in its value.
+/// The labels of a sample. None of the values contains a quote.
 pub(super) fn labels(line: &str) -> Value {
     let inside =
         line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(inside, _)| inside);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_grown_since_is_told_and_other_containers_are_not() {
+    fn only_increases_of_this_container_are_reported() {
         let line = |container: &str, status: &str, value: u32| {
             let labels =
                 format!("container=\"{container}\",device=\"ctl\",command=\"rm_alloc\",status=\"{status}\"");

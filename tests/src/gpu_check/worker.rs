@@ -1,4 +1,4 @@
-//! `cuda-work` in a cgroup that looks like a container.
+//! `cuda-work` in a cgroup with the path of a container.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::cgroup::{Cgroup, v2_root};
 
-/// As many digits of an id as the agent shows where no runtime knows a name.
+/// The number of digits of an ID that the agent exports if no runtime has a name.
 const SHORT_ID_BYTES: usize = 12;
 /// Time in which the agent discovers a new container.
 const DISCOVERY_TIME: Duration = Duration::from_secs(1);
 
-/// The application; killed when dropped.
+/// The application. It is killed when dropped.
 pub(super) struct Worker {
-    // Before the cgroup, which can only be removed once it is empty.
+    // Must be dropped before the cgroup, which can be removed only when it is empty.
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -47,19 +47,19 @@ impl Worker {
         &self.id[..SHORT_ID_BYTES]
     }
 
-    /// Gives an order and waits for the answer.
-    pub(super) fn order(&mut self, order: &str) -> anyhow::Result<Value> {
+    /// Sends a command and waits for the response.
+    pub(super) fn send(&mut self, command: &str) -> anyhow::Result<Value> {
         let mut line = String::new();
-        let sent = writeln!(self.input, "{order}").and_then(|()| self.output.read_line(&mut line));
-        sent.with_context(|| format!("order {order}"))?;
-        ensure!(!line.is_empty(), "cuda-work ended at the order {order}; what it said is above");
-        serde_json::from_str(&line).with_context(|| format!("read the answer to {order}"))
+        let sent = writeln!(self.input, "{command}").and_then(|()| self.output.read_line(&mut line));
+        sent.with_context(|| format!("send the command {command}"))?;
+        ensure!(!line.is_empty(), "cuda-work exited at the command {command}; its output is above");
+        serde_json::from_str(&line).with_context(|| format!("read the response to {command}"))
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may be gone already.
+        // Fails if it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Programs that do nothing: what any program costs on a hook. Each is attached for as long as what is returned lives.
+//! Empty programs, which show the cost of any program on a hook. A program is attached until the returned object is dropped.
 
 use std::{fs::File, path::Path};
 
@@ -12,11 +12,10 @@ use glassbox_ebpf::programs::{
     EMPTY_CALL, EMPTY_EGRESS, EMPTY_INGRESS, EMPTY_IOCTL, EMPTY_RETURN, EMPTY_SWITCH,
 };
 
-/// The program that does nothing, at `sched_switch` for as long as the object lives: what any program costs
-/// there.
+/// Attaches an empty program at `sched_switch`.
 ///
 /// # Errors
-/// Where this kernel does not take it.
+/// If the kernel rejects it.
 pub fn attach_empty_program() -> anyhow::Result<Ebpf> {
     let btf = Btf::from_sys_fs().context("read the kernel's type information")?;
     let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
@@ -27,10 +26,10 @@ pub fn attach_empty_program() -> anyhow::Result<Ebpf> {
     Ok(ebpf)
 }
 
-/// The same at the beginning and the end of ioctl(2).
+/// Attaches empty programs at the entry and exit of ioctl(2).
 ///
 /// # Errors
-/// Where this kernel does not take it, or has no tracefs mounted.
+/// If the kernel rejects them, or tracefs is not mounted.
 pub fn attach_empty_ioctl_programs() -> anyhow::Result<Ebpf> {
     let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
     let program: &mut TracePoint =
@@ -43,10 +42,10 @@ pub fn attach_empty_ioctl_programs() -> anyhow::Result<Ebpf> {
     Ok(ebpf)
 }
 
-/// The same at the beginning and the end of functions of the kernel or its modules.
+/// Attaches empty programs at the entry and exit of functions of the kernel or its modules.
 ///
 /// # Errors
-/// Where this kernel has no kprobes, or no such function.
+/// If the kernel has no kprobes, or lacks one of the functions.
 pub fn attach_empty_function_programs(functions: &[&str]) -> anyhow::Result<Ebpf> {
     let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
     for name in [EMPTY_CALL, EMPTY_RETURN] {
@@ -59,10 +58,10 @@ pub fn attach_empty_function_programs(functions: &[&str]) -> anyhow::Result<Ebpf
     Ok(ebpf)
 }
 
-/// The same for the packets that sockets of a cgroup receive and send.
+/// Attaches empty programs to the packets that sockets of a cgroup receive and send.
 ///
 /// # Errors
-/// Where this kernel does not take it.
+/// If the kernel rejects them.
 pub fn attach_empty_packet_programs(cgroup: &Path) -> anyhow::Result<Ebpf> {
     let mut ebpf = Ebpf::load(glassbox::kernel::OBJECT).context("load the kernel programs")?;
     let cgroup = File::open(cgroup).with_context(|| format!("open {}", cgroup.display()))?;

@@ -1,4 +1,4 @@
-//! What a driver's clients see: request words, structs and status codes of the releases 535.43.02 to 595.
+//! The driver's interface to its clients: request words, structs and status codes of the releases from 535.43.02 to 595.
 //!
 //! Source: NVIDIA/open-gpu-kernel-modules, nvos.h, nv-ioctl.h, nv-unix-nvos-params-wrappers.h and uvm_ioctl.h,
 //! compiled for x86-64 per release. All integers are little endian.
@@ -15,10 +15,10 @@ use std::{fmt, str::FromStr};
 
 use anyhow::{Context as _, bail, ensure};
 
-/// The releases that the doubles are tested as: one before and after every change of a layout that CUDA uses.
+/// The releases that the stand-ins are tested with: one before and one after each change of a layout that CUDA uses.
 pub const RELEASES: [&str; 4] = ["535.104.05", "550.54.14", "580.65.06", "595.45.04"];
 
-/// The oldest release whose layouts are known here: in it RM_ALLOC's status moved to where it still is.
+/// The oldest release with known layouts. It moved RM_ALLOC's status to its current offset.
 const OLDEST: Release = Release(535, 43, 2);
 
 /// A driver's release, as in `580.65.06`.
@@ -31,11 +31,13 @@ impl FromStr for Release {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let numbers: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
         let numbers = numbers.with_context(|| format!("read release {text:?}"))?;
-        let [major, minor, patch] = numbers[..] else { bail!("release {text:?} has not three numbers") };
+        let [major, minor, patch] = numbers[..] else {
+            bail!("release {text:?} does not have three numbers")
+        };
         let release = Self(major, minor, patch);
         ensure!(
             release >= OLDEST,
-            "release {release} is older than {OLDEST}, whose layouts are the first known"
+            "release {release} is older than {OLDEST}, the first one with known layouts"
         );
         Ok(release)
     }
@@ -47,7 +49,7 @@ impl fmt::Display for Release {
     }
 }
 
-/// Which of the driver's device nodes a request goes to.
+/// The device node of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Device {
     /// `/dev/nvidiactl`
@@ -59,7 +61,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// Its word in an account.
+    /// Its name in an account.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -75,7 +77,7 @@ mod tests {
     use super::{RELEASES, Release};
 
     #[test]
-    fn a_release_is_read_and_shown_as_the_driver_writes_it() {
+    fn a_release_is_parsed_and_displayed_as_the_driver_writes_it() {
         for text in RELEASES {
             assert_eq!(text.parse::<Release>().unwrap().to_string(), text);
         }

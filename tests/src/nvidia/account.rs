@@ -1,7 +1,7 @@
-//! What the application counted, under the names that the agent gives, and whether the agent counted the same.
+//! The application's account under the names of the agent's labels, and its comparison with the agent's counters.
 #![expect(
     clippy::unwrap_used,
-    reason = "the account is the application's own: a test whose truth is none fails"
+    reason = "the account is the application's own; an invalid one fails the test"
 )]
 
 mod names;
@@ -17,7 +17,7 @@ fn calls(truth: &Value) -> impl Iterator<Item = (String, &Value)> {
     truth["calls"].as_array().unwrap().iter().map(|call| (names::call(call), call))
 }
 
-/// How often each command was sent.
+/// Calls by command.
 fn commands(truth: &Value) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for (name, call) in calls(truth) {
@@ -26,7 +26,7 @@ fn commands(truth: &Value) -> BTreeMap<String, u64> {
     counts
 }
 
-/// How often each failed, by the name of its status or error.
+/// Failed calls by command and the name of the status or error.
 fn failures(truth: &Value) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for (name, call) in calls(truth) {
@@ -43,13 +43,13 @@ fn failures(truth: &Value) -> BTreeMap<String, u64> {
     counts
 }
 
-/// How often `ioctl` failed with which error, whatever was sent.
+/// Failed `ioctl` calls by error, for any request.
 #[must_use]
 pub fn errors_sent(truth: &Value) -> BTreeMap<&'static str, u64> {
     errors(truth["calls"].as_array().unwrap())
 }
 
-/// Calls on the driver's own devices with a word that is none of its, and their errors.
+/// Calls on the driver's devices with a word of another driver, and their errors.
 #[must_use]
 pub fn foreign(truth: &Value) -> (u64, BTreeMap<&'static str, u64>) {
     let is_foreign =
@@ -66,7 +66,7 @@ fn errors<'a>(calls: impl IntoIterator<Item = &'a Value>) -> BTreeMap<&'static s
     counts
 }
 
-/// How often `ioctl` failed with which error, as the agent counted it.
+/// Failed `ioctl` calls by error, as the agent counted them.
 #[must_use]
 pub fn errors_counted(usage: &DriverUsage) -> BTreeMap<&str, u64> {
     let mut counts = BTreeMap::new();
@@ -78,7 +78,7 @@ pub fn errors_counted(usage: &DriverUsage) -> BTreeMap<&str, u64> {
     counts
 }
 
-/// How often a request succeeded.
+/// Successful calls of a request.
 #[must_use]
 pub fn succeeded(truth: &Value, device: &str, request: u64) -> u64 {
     let of_it = |call: &&Value| call["device"] == device && call["request"].as_u64() == Some(request);
@@ -89,7 +89,7 @@ fn successes(call: &Value) -> u64 {
     call["statuses"]["0"].as_u64().unwrap_or(0)
 }
 
-/// Events that were made.
+/// Events that the application created.
 fn events(truth: &Value) -> u64 {
     let made = |call: &&Value| {
         call["request"] == 0x2B && call["class"].as_u64().is_some_and(|class| class::is_event(class as u32))
@@ -97,17 +97,17 @@ fn events(truth: &Value) -> u64 {
     truth["calls"].as_array().unwrap().iter().filter(made).map(successes).sum()
 }
 
-/// Calls that the agent counted.
+/// All calls that the agent counted.
 #[must_use]
 pub fn counted(usage: &DriverUsage) -> u64 {
     usage.commands.iter().map(|usage| usage.durations.count()).sum()
 }
 
-/// Holds everything that the application counted against what the programs counted: calls, statuses and errors by
-/// command, bytes, and what the calls meant.
+/// Compares everything that the application counted with what the programs counted: calls, statuses and errors by command,
+/// bytes, and the effects of calls.
 ///
 /// # Panics
-/// Where they differ.
+/// If they differ.
 pub fn agree(usage: &DriverUsage, truth: &Value, about: &str) {
     let calls: BTreeMap<_, _> = usage
         .commands

@@ -1,7 +1,7 @@
-//! A CUDA application without CUDA: it sends what libcuda sends, and accounts for all of it.
+//! A fake CUDA application: it sends what libcuda sends and accounts for all of it.
 //!
-//! The program is `fake-cuda`; this is what it consists of, and [`FakeCuda`] runs it for a test. It uses `ioctl` alone
-//! and none of the agent's code, so that its account is a truth that the agent can be held against.
+//! The program is `fake-cuda`. [`FakeCuda`] runs it for a test. It uses only `ioctl` and no code of the agent, so that its
+//! account is independent.
 
 mod context;
 mod hostile;

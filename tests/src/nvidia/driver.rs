@@ -1,13 +1,13 @@
-//! A driver without a GPU: a FUSE file system with `nvidiactl`, `nvidia0`, `nvidia1` and `nvidia-uvm`, whose files
-//! answer the real requests in the layouts of one release.
+//! A driver without a GPU: a FUSE filesystem with `nvidiactl`, `nvidia0`, `nvidia1` and `nvidia-uvm`. Its files answer the
+//! real requests in the layouts of one release.
 //!
-//! They are regular files, which the kernel lets be opened where a character device of a FUSE file system is refused;
-//! a client is told apart from one of the real driver only by what `stat` says. Needs root. A request costs about
-//! 10 µs, most of it the way through the kernel and back. Written against `/dev/fuse` itself: what a UVM request
-//! points to lies in the caller's memory, and no FUSE library for Rust hands on the caller's address.
+//! They are regular files, because the kernel does not open character devices of a FUSE filesystem; clients can see the
+//! difference only with `stat`. It needs root. A request costs about 10 µs, most of it in the kernel. It is written against
+//! `/dev/fuse` itself: a UVM request points to the caller's memory, and no FUSE library for Rust passes the caller's address
+//! on.
 //!
-//! Where the real driver decides by more than its clients can see, the double is lenient: a client may be used from
-//! every file of the control device, and UVM does not insist on being initialised.
+//! It is lenient if the real driver decides by state that clients cannot see: a client may be used from every file of the
+//! control device, and UVM need not be initialized.
 
 mod account;
 mod caller;
@@ -35,29 +35,29 @@ use super::{Driver, abi::Release};
 pub use account::Answered;
 use serve::Server;
 
-/// GPUs of the fake machine.
+/// Number of GPUs.
 pub const GPUS: usize = 2;
 
-/// Commands of RM_CONTROL that answer 0x56, as some do on every GPU: no C2C link, no NVLink, no encryption of memory.
+/// Commands of RM_CONTROL with the status 0x56, which some have on every GPU: no C2C link, no NVLink, no memory encryption.
 pub const UNSUPPORTED: [u32; 6] =
     [0x0000_013a, 0x2080_182b, 0x2080_3001, 0x2080_3002, 0x2080_1358, 0x2080_1359];
 
-/// What kind of driver to be.
+/// The properties of the driver.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whose layouts to speak.
+    /// The release, which determines the layouts.
     pub release: Release,
     /// Memory of each GPU, MiB.
     pub memory_mib: u64,
-    /// How long every request takes at least, µs.
+    /// Minimum duration of a request, in µs.
     pub latency_us: u64,
-    /// A request that gets no answer until its caller is interrupted.
+    /// A request that is not answered until its caller is interrupted.
     pub hang: Option<Hang>,
-    /// Commands of RM_CONTROL that answer 0x56.
+    /// Commands of RM_CONTROL with the status 0x56.
     pub unsupported: Vec<u32>,
-    /// Where to mount; a fresh directory where `None`.
+    /// The mount point; `None` for a new directory.
     pub mount: Option<PathBuf>,
-    /// Threads that answer. As many requests can be under way at once.
+    /// Number of threads, which is the limit of concurrent requests.
     pub threads: usize,
 }
 
@@ -97,7 +97,7 @@ impl FromStr for Hang {
     }
 }
 
-/// A mounted driver; gone when dropped, and with it the answers to all that is under way.
+/// A mounted driver. When dropped, it is unmounted, and pending requests fail.
 pub struct FakeDriver {
     server: Arc<Server>,
     workers: Vec<JoinHandle<()>>,
@@ -107,10 +107,10 @@ pub struct FakeDriver {
 }
 
 impl FakeDriver {
-    /// Mounts it and begins to answer. What an earlier one left mounted because it was killed is unmounted first.
+    /// Mounts the filesystem and starts to answer. Mounts of drivers that were killed are removed first.
     ///
     /// # Errors
-    /// Where the kernel refuses, for want of root or of FUSE.
+    /// If the kernel refuses, because root or FUSE is missing.
     pub fn start(options: Options) -> anyhow::Result<Self> {
         fuse::sweep();
         let directory = match &options.mount {
@@ -134,7 +134,7 @@ impl FakeDriver {
         Ok(Self { workers: workers.context("start threads")?, server, mount, release, _directory: directory })
     }
 
-    /// Its directory, as good as `/dev`.
+    /// Its directory, in place of `/dev`.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.mount
@@ -164,7 +164,7 @@ impl FakeDriver {
         self.release
     }
 
-    /// What `/proc/driver/nvidia/version` would say.
+    /// The content of its `/proc/driver/nvidia/version`.
     #[must_use]
     pub fn version_text(&self) -> String {
         format!(
@@ -173,37 +173,37 @@ impl FakeDriver {
         )
     }
 
-    /// Memory of a GPU that clients hold, bytes.
+    /// Memory of a GPU that clients hold, in bytes.
     #[must_use]
     pub fn used_bytes(&self, gpu: usize) -> u64 {
         self.server.state().used_bytes(gpu)
     }
 
-    /// Clients of the resource manager that live.
+    /// Number of clients of the resource manager.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.server.state().clients()
     }
 
-    /// Files that are open.
+    /// Number of open files.
     #[must_use]
     pub fn open_files(&self) -> usize {
         self.server.state().open_files()
     }
 
-    /// Requests that hang now.
+    /// Number of hanging requests.
     #[must_use]
     pub fn hanging(&self) -> usize {
         self.server.hanging()
     }
 
-    /// What was answered so far, by device and request: the driver's own account, to hold a client's against.
+    /// Answered requests by device and request, in the driver's own count.
     #[must_use]
     pub fn answered(&self) -> Vec<Answered> {
         self.server.state().answered()
     }
 
-    /// Waits until no file is open: a client's end reaches the driver a little after the client is gone.
+    /// Waits until no file is open. The driver sees the end of a client a little later than others do.
     #[must_use]
     pub fn idle_within(&self, limit: Duration) -> bool {
         let deadline = std::time::Instant::now() + limit;
@@ -234,7 +234,7 @@ impl Driver for FakeDriver {
         self.release
     }
 
-    /// Its files stand for devices, and no /proc has its release.
+    /// Its files are not devices, and no file in /proc has its release.
     fn configure(&self, config: &mut Config) {
         let Release(major, minor, patch) = self.release;
         config.nvidia_driver = config::NvidiaDriver {
@@ -249,7 +249,7 @@ impl Driver for FakeDriver {
 
 impl Drop for FakeDriver {
     fn drop(&mut self) {
-        // Its threads end with the connection. One that could not be ended must not be waited for.
+        // The threads end with the connection. If it cannot be ended, waiting for them would block.
         if self.workers.iter().all(JoinHandle::is_finished) || fuse::unmount(&self.mount).is_ok() {
             for worker in self.workers.drain(..) {
                 drop(worker.join());

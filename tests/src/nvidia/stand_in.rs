@@ -1,4 +1,4 @@
-//! The stand-in for the NVIDIA driver in a guest, loaded for one test, with nodes of its devices.
+//! The kernel modules that stand in for the NVIDIA driver in a guest, loaded for one test, with device nodes.
 
 use std::{
     ffi::CString,
@@ -14,23 +14,23 @@ use tempfile::TempDir;
 use super::{Driver, abi::Release};
 use crate::nvidia_module;
 
-/// `fake-cuda` as `cargo xtask vm` puts it into a guest.
+/// The path of `fake-cuda` in guests of `cargo xtask vm`.
 pub const APPLICATION: &str = "/bin/fake-cuda";
 
-/// Major of the driver's own devices, and the minor of the control device.
+/// Major number of the driver's own devices, and minor number of the control device.
 const MAJOR: u32 = 195;
 const CTL_MINOR: u32 = 255;
 
-/// Nodes of the devices, as a container has them; removed when dropped.
+/// Device nodes as in a container. They are removed when dropped.
 pub struct Nodes {
     directory: TempDir,
 }
 
 impl Nodes {
-    /// Makes `ctl`, `gpu`, `uvm` and `tools` by the numbers of the driver that is loaded now.
+    /// Creates `ctl`, `gpu`, `uvm` and `tools` with the numbers of the loaded driver.
     ///
     /// # Errors
-    /// Where no driver is loaded, or the kernel refuses.
+    /// If no driver is loaded, or the kernel refuses.
     pub fn make() -> anyhow::Result<Self> {
         let registered = fs::read_to_string("/proc/devices").context("read /proc/devices")?;
         let uvm = registered.lines().find_map(|line| line.trim().strip_suffix(" nvidia-uvm"));
@@ -40,7 +40,7 @@ impl Nodes {
             [("ctl", MAJOR, CTL_MINOR), ("gpu", MAJOR, 0), ("uvm", uvm, 0), ("tools", uvm, 1)]
         {
             let path = CString::new(directory.path().join(name).as_os_str().as_bytes())?;
-            // SAFETY: a C string that lives until the call returns.
+            // SAFETY: a C string that outlives the call.
             let made =
                 unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(major, minor)) };
             if made != 0 {
@@ -50,24 +50,24 @@ impl Nodes {
         Ok(Self { directory })
     }
 
-    /// Where they are.
+    /// Their directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 }
 
-/// A stand-in that answers as one release. It stays loaded when dropped; the next test loads it anew.
+/// The loaded modules, which answer as one release. They stay loaded when dropped; the next test reloads them.
 pub struct StandIn {
     nodes: Nodes,
     release: Release,
 }
 
 impl StandIn {
-    /// Unloads the one that is there and loads it with the release and the memory that a test needs.
+    /// Reloads the modules with the release and the memory size of a test.
     ///
     /// # Errors
-    /// Where there is none for this kernel, or somebody uses it.
+    /// If there are no modules for this kernel, or they are in use.
     pub fn load(release: Release, memory_mib: u64) -> anyhow::Result<Self> {
         nvidia_module::unload()?;
         nvidia_module::load(&format!("memory_mib={memory_mib} release={release}"))?;
@@ -80,7 +80,7 @@ impl Driver for StandIn {
         self.nodes.directory().join("ctl")
     }
 
-    /// One GPU, whatever its number.
+    /// The only GPU, for every number.
     fn gpu(&self, _number: usize) -> PathBuf {
         self.nodes.directory().join("gpu")
     }
@@ -93,6 +93,6 @@ impl Driver for StandIn {
         self.release
     }
 
-    /// The agent finds it as it finds the real one: by /proc/devices and /proc/driver/nvidia/version.
+    /// The agent finds it like the real driver, in /proc/devices and /proc/driver/nvidia/version.
     fn configure(&self, _config: &mut Config) {}
 }

@@ -1,5 +1,5 @@
-//! What the agent decoded, held against what the application knows it sent: the same tests on every driver and method.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Compares the agent's counters with the application's account: the same tests for every driver and method.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -13,8 +13,8 @@ use super::{
     watch::Watch,
 };
 
-/// Everything that the application can do and account for in full. Twice it takes all that a GPU has, and each refusal
-/// is followed by an allocation of as much.
+/// Everything that the application can do with a full account. It fills the GPU twice; after each refusal, it frees memory
+/// and allocates the same amount.
 const EVERYTHING: &str = "context \
     allocate --bytes 4194304 --count 6 free \
     allocate --bytes 1000000 --count 3 --range free --heap \
@@ -26,25 +26,24 @@ const EVERYTHING: &str = "context \
 /// The release of tests that are not about layouts.
 const USUAL: Release = Release(580, 65, 6);
 
-/// How the application runs: on which driver, and watched by which method of the agent.
+/// A combination of driver and method of the agent, in which the application runs.
 pub struct Setup {
     /// `fake-cuda`
     pub program: PathBuf,
-    /// Starts a driver of a release with so many MiB of memory.
+    /// Starts a driver of a release with this much memory, in MiB.
     pub driver: fn(Release, u64) -> anyhow::Result<Box<dyn Driver>>,
-    /// The method that the agent must be on with a release.
+    /// The method that the agent must use with a release.
     pub method: fn(Release) -> &'static str,
-    /// Whether that method hooks the driver's own functions: it sees every call that reaches them and no other. The method
-    /// of the system call also sees calls on a file that another thread closes meanwhile, and passes over words that
-    /// are no driver's.
+    /// Whether that method hooks the driver's own functions, so that it sees exactly the calls that reach them. The method
+    /// of the system call also sees calls on a file that another thread closes, and ignores words of other drivers.
     pub on_functions: bool,
 }
 
 impl Setup {
-    /// Starts a driver and an agent on its method.
+    /// Starts a driver, and an agent with its method.
     ///
     /// # Panics
-    /// Where one of them fails, or the agent is on another method.
+    /// If one of them fails, or the agent uses another method.
     #[must_use]
     pub fn start(&self, release: Release, memory_mib: u64) -> Workload {
         let driver = (self.driver)(release, memory_mib).unwrap_or_else(|error| panic!("{error:#}"));
@@ -63,50 +62,50 @@ impl Setup {
         }
     }
 
-    /// Two containers share a GPU, and one exhausts it: the other shows nothing of it.
+    /// If one of two containers on a GPU exhausts its memory, the other one shows no failure.
     ///
     /// # Panics
-    /// Where it does not hold.
-    pub fn of_two_containers_only_the_one_that_exhausts_shows_the_failure(&self) {
+    /// If the check fails.
+    pub fn only_the_container_that_exhausts_the_memory_shows_the_failure(&self) {
         let Workload { driver, mut watch, .. } = self.start(USUAL, 256);
         let [mut hungry, mut modest] = [watch.beside(), watch.beside()];
         let modest_truth =
             watch.run_in(&modest, driver.as_ref(), "context allocate --bytes 1048576 --count 4");
         let hungry_truth = watch.run_in(&hungry, driver.as_ref(), "context exhaust --bytes 16777216");
         let usage = watch.usage_of(&mut hungry).unwrap();
-        agree(&usage, &hungry_truth, "the hungry one");
+        agree(&usage, &hungry_truth, "the container that exhausts the memory");
         assert_eq!((usage.counters.failed_no_memory, usage.counters.recovered), (1, 0));
         let no_memory = |failure: &&FailureCount| failure.reason == Failure::Status("no_memory".into());
         let refused: Vec<_> = usage.failures.iter().filter(no_memory).collect();
         let commands: Vec<_> = refused.iter().map(|failure| failure.command.as_ref()).collect();
         assert!(matches!(commands[..], ["rm_vid_heap_control" | "rm_alloc_memory_video"]), "{commands:?}");
         let usage = watch.usage_of(&mut modest).unwrap();
-        agree(&usage, &modest_truth, "the modest one");
+        agree(&usage, &modest_truth, "the other container");
         assert_eq!(usage.counters.failed_no_memory, 0);
     }
 
-    /// The parts of a cold start come in their order, and in the time that the application took.
+    /// The phases of a cold start are in order and as long as the application took.
     ///
     /// # Panics
-    /// Where it does not hold.
-    pub fn a_cold_start_goes_from_the_process_to_its_last_large_allocation(&self) {
+    /// If the check fails.
+    pub fn a_cold_start_lasts_until_the_last_large_allocation(&self) {
         let Workload { driver, mut watch, .. } = self.start(USUAL, 512);
-        // The storm registers channels and gives them back, which is no longer part of making the context.
+        // The storm registers and frees channels, which is not part of creating the context.
         let profiles = "context storm --threads 1 --rate 200 --seconds 2 allocate --bytes 33554432 --count 4";
         let _truth = watch.run(driver.as_ref(), profiles);
-        let cold = watch.usage().unwrap().cold_start.unwrap_or_else(|| panic!("a context was made"));
-        let last = cold.last_large_allocation.unwrap_or_else(|| panic!("a large allocation was made"));
+        let cold = watch.usage().unwrap().cold_start.unwrap_or_else(|| panic!("no cold start"));
+        let last = cold.last_large_allocation.unwrap_or_else(|| panic!("no large allocation"));
         assert!(cold.driver_opened <= cold.context_ready, "{cold:?}");
         assert!(cold.context_ready + Duration::from_secs(1) <= last, "{cold:?}");
         assert!(last < Duration::from_secs(60), "{cold:?}");
         assert_eq!(cold.process, "fake-cuda");
     }
 
-    /// Calls from outside containers are nobody's.
+    /// Calls from outside containers are not counted for any container.
     ///
     /// # Panics
-    /// Where it does not hold.
-    pub fn calls_from_outside_containers_are_nobodys(&self) {
+    /// If the check fails.
+    pub fn calls_from_outside_containers_are_not_counted(&self) {
         let Workload { driver, mut watch, .. } = self.start(USUAL, 256);
         let truth = watch.outside(driver.as_ref(), "context").truth();
         assert_eq!(truth["sent"].as_u64(), Some(711));
@@ -118,7 +117,7 @@ impl Setup {
 /// need no agent of their own run in separate containers under the same one.
 pub struct Workload {
     on_functions: bool,
-    // Its programs hook the driver's functions: it goes first.
+    // Its programs are attached to the driver, so it must be dropped first.
     watch: Watch,
     driver: Box<dyn Driver>,
 }
@@ -136,11 +135,11 @@ impl Workload {
         (truth, usage.unwrap_or_else(|| panic!("{}: nothing was counted", self.release())))
     }
 
-    /// Every profile with a full account.
+    /// Compares the full account of every profile.
     ///
     /// # Panics
-    /// Where it does not hold.
-    pub fn what_is_counted_is_what_was_sent(&mut self) {
+    /// If the check fails.
+    pub fn counters_match_the_account(&mut self) {
         let (release, lost_before) = (self.release(), self.watch.lost());
         let (truth, usage) = self.run(EVERYTHING);
         agree(&usage, &truth, &release.to_string());
@@ -149,12 +148,12 @@ impl Workload {
         println!("{release}: {} calls, all accounts agree", truth["sent"]);
     }
 
-    /// Eight threads, `rate` calls a second together; 0 is as fast as it goes. All of it is accounted for, or what was
-    /// lost is.
+    /// Eight threads send `rate` calls per second in total; 0 is as fast as possible. Every call is either counted or
+    /// reported as lost.
     ///
     /// # Panics
-    /// Where it does not hold.
-    pub fn a_storm_is_counted_to_the_last_or_what_was_lost_is(&mut self, rate: u64) {
+    /// If the check fails.
+    pub fn every_call_of_a_storm_is_counted_or_reported_as_lost(&mut self, rate: u64) {
         let (release, lost_before) = (self.release(), self.watch.lost());
         let (truth, usage) = self.run(&format!("storm --threads 8 --rate {rate} --seconds 2"));
         let (sent, lost) = (truth["sent"].as_u64().unwrap(), self.watch.lost() - lost_before);
@@ -162,34 +161,36 @@ impl Workload {
         let achieved = sent as f64 / seconds;
         println!("{release}: sent {sent} in {seconds:.2} s, {achieved:.0}/s; counted {counted}, lost {lost}");
         assert_eq!(counted + lost, sent, "{release}");
-        assert!(sent > 1000, "{release}: the storm was none");
+        assert!(sent > 1000, "{release}: too few calls for a storm");
         if lost == 0 {
             agree(&usage, &truth, &release.to_string());
         }
     }
 
-    /// Lies of every kind: every call and every error is counted, under few names, and who is honest is still
-    /// believed.
+    /// Hostile requests of every kind: every call and error is counted, under a limited number of names, and a well-behaved
+    /// caller is still counted correctly.
     ///
     /// # Panics
-    /// Where it does not hold.
-    pub fn a_hostile_caller_leaves_honest_counters(&mut self) {
+    /// If the check fails.
+    pub fn a_hostile_caller_does_not_corrupt_counters(&mut self) {
         let release = self.release();
         let (truth, usage) = self.run("hostile --count 300");
         self.agree_on_errors(&usage, &truth);
         let names: BTreeSet<_> = usage.commands.iter().map(|usage| &usage.command).collect();
         assert!(names.len() < 160, "{release}: {names:?}");
         let (truth, usage) = self.run("context");
-        agree(&usage, &truth, "an honest one after it");
+        agree(&usage, &truth, "the context after it");
         assert_eq!(truth["sent"].as_u64(), Some(711));
     }
 
-    /// Every call is counted, and every error, but for what the method does not see.
+    /// Every call and every error is counted, except those that the method does not see.
     fn agree_on_errors(&self, usage: &DriverUsage, truth: &Value) {
         let release = self.release();
         let (foreign, foreign_errors) = foreign(truth);
         let (mut sent, mut errors) = (truth["sent"].as_u64().unwrap(), errors_sent(truth));
-        println!("{release}: sent {sent} lies, {foreign} of them with foreign words, errors {errors:?}");
+        println!(
+            "{release}: sent {sent} hostile requests, {foreign} of them with words of other drivers, errors {errors:?}"
+        );
         if !self.on_functions {
             sent -= foreign;
             for (name, count) in foreign_errors {
@@ -198,7 +199,7 @@ impl Workload {
         }
         let (mut counted, mut seen) = (counted(usage), errors_counted(usage));
         let closed = seen.remove("EBADF").unwrap_or(0);
-        assert!(closed == 0 || !self.on_functions, "{release}: {closed} calls of no file");
+        assert!(closed == 0 || !self.on_functions, "{release}: {closed} calls on closed files");
         counted -= closed;
         sent -= errors.remove("EBADF").unwrap_or(0);
         assert_eq!((counted, seen), (sent, errors), "{release}");

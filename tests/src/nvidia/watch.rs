@@ -1,5 +1,5 @@
-//! Kernel programs and collector with one container or two, in which the application runs.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Kernel programs and the collector, with containers in which the application runs.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 use std::{
     path::PathBuf,
@@ -30,7 +30,7 @@ pub struct Watched {
     row: ContainerRow,
 }
 
-/// The agent's half of a test.
+/// The agent's part of a test.
 pub struct Watch {
     kernel: Kernel,
     collector: Box<dyn Collector>,
@@ -39,14 +39,14 @@ pub struct Watch {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// The maps are per agent, but the machine has two CPUs: one at a time.
+/// The maps belong to one agent, but two CPUs are not enough for several: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 impl Watch {
-    /// Loads the programs for a driver, attaches them, and makes a container. `program` is `fake-cuda`.
+    /// Loads the programs for a driver, attaches them, and creates a container. `program` is `fake-cuda`.
     ///
     /// # Panics
-    /// Where any of it fails.
+    /// If any of it fails.
     #[must_use]
     pub fn start(driver: &dyn Driver, program: PathBuf) -> Self {
         let mut config = Config::default();
@@ -54,10 +54,10 @@ impl Watch {
         Self::with(&config, program)
     }
 
-    /// The same with a configuration of one's own.
+    /// Like [`start`](Self::start), with a configuration.
     ///
     /// # Panics
-    /// Where any of it fails.
+    /// If any of it fails.
     #[must_use]
     pub fn with(config: &Config, program: PathBuf) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,31 +77,31 @@ impl Watch {
         Self { kernel, collector, program, watched, _alone: alone }
     }
 
-    /// The programs.
+    /// The kernel programs.
     #[must_use]
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
     }
 
-    /// The method that the driver's programs are on.
+    /// The attach method of the driver's programs.
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.kernel.method(SPEC.name).unwrap_or_else(|error| panic!("{error:#}")).name
     }
 
-    /// Calls and commands that the programs say they lost.
+    /// Calls and commands that the programs report as lost.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.kernel.lost_of(Lost::NvidiaCalls) + self.kernel.lost_of(Lost::NvidiaCommands)
     }
 
-    /// One more container.
+    /// Creates another container.
     #[must_use]
     pub fn beside(&self) -> Watched {
         Watched::new(&self.kernel)
     }
 
-    /// The application in no container.
+    /// Starts the application outside containers.
     #[must_use]
     pub fn outside(&self, driver: &dyn Driver, profiles: &str) -> FakeCuda {
         FakeCuda::start(&self.program, driver, profiles)
@@ -140,14 +140,14 @@ impl Watch {
         cuda
     }
 
-    /// What is known of the host as a whole.
+    /// The collector's data about the host.
     pub fn host(&mut self) -> Host {
         let mut host = Host::default();
         self.collector.collect_host(&mut host);
         host
     }
 
-    /// What was counted for the container; `None` where it never called the driver.
+    /// The container's usage; `None` if it never called the driver.
     pub fn usage(&mut self) -> Option<DriverUsage> {
         let mut watched = self.watched.take().unwrap();
         let usage = self.usage_of(&mut watched);
@@ -155,7 +155,7 @@ impl Watch {
         usage
     }
 
-    /// What was counted for another container.
+    /// The usage of another container.
     pub fn usage_of(&mut self, watched: &mut Watched) -> Option<DriverUsage> {
         std::thread::sleep(MAP_CACHE_TTL);
         self.collector.refresh(Some(&mut self.kernel));

@@ -46,7 +46,7 @@ pub(super) struct SecurityContext {
     pub(super) namespace_options: Option<NamespaceOption>,
 }
 
-/// 2 is the host's.
+/// 2 means the host's.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct NamespaceOption {
     #[prost(int32, tag = "1")]
@@ -73,7 +73,7 @@ pub(super) struct ContainerConfig {
     pub(super) command: Vec<String>,
     #[prost(map = "string, string", tag = "9")]
     pub(super) labels: HashMap<String, String>,
-    /// Its security context has the number of the sandbox's.
+    /// Its security context has the same field number as the sandbox's.
     #[prost(message, optional, tag = "15")]
     pub(super) linux: Option<ContainerLinux>,
 }
@@ -112,7 +112,7 @@ pub(super) struct ImageSpec {
     pub(super) image: String,
 }
 
-/// A question about, or an answer that is, one id.
+/// A request or a response with one ID.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Id {
     #[prost(string, tag = "1")]

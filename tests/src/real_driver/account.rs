@@ -1,4 +1,4 @@
-//! What a record says of a container, in the terms of docs/metrics.md.
+//! The account of a record, in the names of docs/metrics.md.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::nvidia::abi::{Release, class, frontend};
 
-/// Statuses from here to [`WARNING_END`] are warnings: the driver did what it was asked to.
+/// Statuses from here to [`WARNING_END`] are warnings: the call succeeded.
 const WARNING_FIRST: u32 = 0x1_0000;
 const WARNING_END: u32 = 0x2_0000;
-/// `FIGETBSZ`, which the kernel answers for every file before a driver is asked; its word is that of a UVM command that
-/// does not exist.
+/// `FIGETBSZ`, which the kernel answers for every file without the driver. Its word is also that of a UVM command that does
+/// not exist.
 const ANSWERED_BY_KERNEL: u64 = 2;
 /// Minor numbers below belong to GPUs.
 const GPU_MINORS: u32 = 248;
@@ -22,13 +22,13 @@ const GPU_MINORS: u32 = 248;
 /// Counts by device, command and, for failures, reason.
 pub type Counts = BTreeMap<String, u64>;
 
-/// How commands are told apart.
+/// How much of a command's name is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// By name and group, for callers whose memory can be read.
+    /// Name and group, for callers whose memory the agent can read.
     Groups,
-    /// By name. The group of an `RM_CONTROL` or `RM_ALLOC` in memory that cannot be read is not known.
-    Metadata,
+    /// Name. The group of an `RM_CONTROL` or `RM_ALLOC` is unknown if the caller's memory cannot be read.
+    Names,
 }
 
 /// The account of one container.
@@ -53,7 +53,7 @@ pub struct Account {
 /// One call, decoded.
 struct Call<'a> {
     device: &'static str,
-    /// `None` if the name is not known here.
+    /// `None` if no name is known here.
     command: Option<String>,
     status: Status,
     number: u32,
@@ -62,7 +62,7 @@ struct Call<'a> {
 }
 
 impl Account {
-    /// The account of a record, by the release of the driver that is loaded now.
+    /// The account of a record, by the release of the loaded driver.
     #[must_use]
     pub fn of(records: &[Record], release: Release, detail: Detail) -> Self {
         let uvm = uvm_major();
@@ -73,7 +73,7 @@ impl Account {
                 continue;
             }
             if record.kind == Kind::Poll {
-                // Who does not want to wait does not.
+                // A request of 0 is a poll that does not wait.
                 if record.request != 0 {
                     *account.polls.entry(device.to_owned()).or_default() += 1;
                     account.polls_s += record.elapsed_ns as f64 / 1e9;
@@ -106,13 +106,13 @@ impl Account {
         *self.calls.entry(key).or_default() += 1;
     }
 
-    /// Calls in all.
+    /// The number of calls.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.calls.values().sum()
     }
 
-    /// Fails if a command has no name, or a status that is not known here: the account would be blind for it.
+    /// Fails if a command or a status has no name here, because the account would then miss it.
     ///
     /// # Panics
     /// If there is one.
@@ -161,17 +161,17 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A key of [`Counts`], with the command as detailed as asked for.
+/// A key of [`Counts`], with this much of the command's name.
 #[must_use]
 pub fn key(device: &str, command: &str, detail: Detail) -> String {
     let command = match detail {
         Detail::Groups => command,
-        Detail::Metadata => names::base(command),
+        Detail::Names => names::base(command),
     };
     format!("{device} {command}")
 }
 
-/// The kind of a device; `None` if it is not the driver's.
+/// The kind of a device; `None` for a device of another driver.
 fn device(record: &Record, uvm: Option<u32>) -> Option<&'static str> {
     match (record.major, record.minor) {
         (MAJOR, CTL_MINOR) => Some("ctl"),
@@ -224,7 +224,7 @@ mod tests {
             Record { kind: Kind::Poll, ..ioctl(0, Vec::new(), Vec::new(), 0) },
             Record { major: 136, ..ioctl(free, Vec::new(), Vec::new(), 0) },
         ];
-        let account = Account::of(&records, Release(550, 163, 1), Detail::Metadata);
+        let account = Account::of(&records, Release(550, 163, 1), Detail::Names);
         assert_eq!(account.calls, counts(&[("ctl other", 1), ("ctl rm_control", 1), ("ctl rm_free", 3)]));
         assert_eq!(account.errnos, counts(&[("ctl other EINVAL", 1), ("ctl rm_control EFAULT", 1)]));
         assert_eq!(account.statuses, counts(&[("ctl rm_free invalid_object_handle", 1)]));

@@ -1,7 +1,7 @@
-//! A client of the real driver. It sends good, bad and hostile requests and keeps no account: the recorder that is
-//! preloaded into it does.
+//! A client of the real driver. It sends valid, invalid and hostile requests. The account is kept by the recorder that is
+//! preloaded into it.
 //!
-//! `driver-client WHAT`, with one of [`main`]'s words. On a host without the recorder it works all the same.
+//! `driver-client WHAT`, with one of the words in [`main`]. The recorder is optional.
 
 mod hostile;
 mod orderly;
@@ -17,13 +17,13 @@ use anyhow::{Context as _, bail};
 
 use super::driver;
 
-/// How long each of the waits is, ms. The third is made by `select`.
+/// Durations of the waits, in ms. The third wait uses `select`.
 pub const WAITS_MS: [u32; 3] = [150, 150, 100];
 
-/// Does what the first argument says.
+/// Sends the requests that the first argument names.
 ///
 /// # Errors
-/// If the driver is not loaded, or a device cannot be opened that must be.
+/// If the driver is not loaded, or a required device cannot be opened.
 pub fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -36,7 +36,7 @@ pub fn main() -> anyhow::Result<()> {
         ["waits"] => waits(),
         ["load-uvm"] => load_uvm(),
         ["cuda"] => cuda(),
-        _ => bail!("driver-client does not know {arguments:?}"),
+        _ => bail!("unknown arguments {arguments:?}"),
     }
 }
 
@@ -59,11 +59,11 @@ fn open(name: &str) -> anyhow::Result<File> {
     OpenOptions::new().read(true).write(true).open(&path).with_context(|| format!("open {path}"))
 }
 
-/// Waits for a device on which nothing happens.
+/// Waits for a device without events.
 fn waits() -> anyhow::Result<()> {
     let ctl = open("nvidiactl")?;
-    // A wait is only counted for a process that has called the driver.
-    orderly::say_hello(&ctl)?;
+    // The agent counts the waits of a process only after its first call of the driver.
+    orderly::register_client(&ctl)?;
     let descriptor = ctl.as_raw_fd();
     let [first, second, third] = WAITS_MS;
     for timeout_ms in [first, second, 0] {
@@ -73,7 +73,7 @@ fn waits() -> anyhow::Result<()> {
     }
     let time = Duration::from_millis(third.into());
     let mut timeout = libc::timeval { tv_sec: 0, tv_usec: i64::from(time.subsec_micros()) };
-    // SAFETY: zeros are an empty set; all live until the call returns, and the descriptor is below the set's size.
+    // SAFETY: an all-zero set is empty; all structures outlive the call, and the descriptor is below the set's size.
     unsafe {
         let mut set: libc::fd_set = std::mem::zeroed();
         libc::FD_SET(descriptor, &raw mut set);
@@ -83,17 +83,17 @@ fn waits() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the first CUDA process of a host does: its helper loads nvidia-uvm, and libcuda uses it at once.
+/// Does what the first CUDA process on a host does: a helper loads nvidia-uvm, and libcuda uses it immediately.
 fn load_uvm() -> anyhow::Result<()> {
     let ctl = open("nvidiactl")?;
-    orderly::say_hello(&ctl)?;
+    orderly::register_client(&ctl)?;
     driver::load_uvm()?;
     orderly::use_uvm(&open("nvidia-uvm")?)
 }
 
-/// What a program does first that uses NVIDIA's own libcuda. Without a GPU that works, all of it fails in good order.
+/// Makes the first calls of a program with NVIDIA's own libcuda. Without a working GPU, all of them return errors.
 fn cuda() -> anyhow::Result<()> {
-    // SAFETY: running the library's initializers is what the caller asks for.
+    // SAFETY: the initializers are those of NVIDIA's library.
     let library = unsafe { libloading::Library::new("libcuda.so.1") }.context("load libcuda.so.1")?;
     let mut count = -1_i32;
     // SAFETY: both functions have had these signatures since CUDA 1.

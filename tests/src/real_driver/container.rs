@@ -1,4 +1,5 @@
-//! A container without a runtime: a cgroup as Docker with systemd names it, and programs in it under the recorder.
+//! A container without a runtime: a cgroup with the name of a Docker container under systemd, and programs in it that are
+//! recorded.
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,14 +14,14 @@ use tempfile::TempDir;
 use super::record::Record;
 use crate::cgroup::{Cgroup, v2_root};
 
-/// Where `cargo xtask vm` puts the client and the recorder.
+/// The paths of the client and the recorder in guests of `cargo xtask vm`.
 const CLIENT: &str = "/bin/driver-client";
 const RECORDER: &str = "/lib/ioctl-recorder.so";
 
-/// How much of an ID stands for a name.
+/// The number of digits of an ID that the agent exports as the name.
 const NAME_BYTES: usize = 12;
 
-/// An ID whose beginning no other container of this process has.
+/// An ID whose first digits are unique in this process.
 fn id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +42,7 @@ impl Default for Container {
 }
 
 impl Container {
-    /// Makes the cgroup.
+    /// Creates the cgroup.
     ///
     /// # Panics
     /// If the kernel refuses.
@@ -55,13 +56,13 @@ impl Container {
         Self { id, cgroup, directory }
     }
 
-    /// What the agent calls it, as no runtime gives it a name: the beginning of its ID.
+    /// Its name in the metrics: the first digits of its ID, because no runtime has a name for it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.id[..NAME_BYTES]
     }
 
-    /// Runs the client to its end.
+    /// Runs the client until it exits.
     ///
     /// # Panics
     /// If it fails.
@@ -69,7 +70,7 @@ impl Container {
         self.run_program(CLIENT, arguments);
     }
 
-    /// Runs any program to its end; its exit code.
+    /// Runs any program until it exits, and returns its exit code.
     ///
     /// # Panics
     /// If a signal ends it.
@@ -93,7 +94,7 @@ impl Container {
         // SAFETY: between fork and exec one system call is made, on a descriptor that is open until after `spawn`.
         unsafe {
             command.pre_exec(move || {
-                // The writer itself enters.
+                // 0 moves the writing process itself.
                 if libc::write(descriptor, b"0".as_ptr().cast(), 1) == 1 {
                     return Ok(());
                 }
@@ -107,10 +108,10 @@ impl Container {
         self.directory.path().join("record")
     }
 
-    /// All that the recorder wrote.
+    /// Everything that the recorder wrote.
     ///
     /// # Panics
-    /// If it is no record.
+    /// If it is not a record.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         records(&self.file())

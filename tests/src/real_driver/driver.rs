@@ -1,4 +1,4 @@
-//! The modules of the driver in a guest, the fake GPU, and the device nodes.
+//! The driver's modules, the fake GPU and the device nodes in a guest.
 
 use std::{
     ffi::CString,
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::{kernel_module, nvidia::abi::Release};
 
-/// Where `cargo xtask vm` puts the modules.
+/// The directory of the modules in guests of `cargo xtask vm`.
 const DIR: &str = "/real-driver";
 /// Major number of the devices of nvidia.ko.
 pub const MAJOR: u32 = 195;
@@ -24,13 +24,13 @@ pub fn is_here() -> bool {
     module("nvidia").is_file()
 }
 
-/// The file of a module, for one that loads it by itself.
+/// The file of a module, for tests that load it themselves.
 #[must_use]
 pub fn module(name: &str) -> PathBuf {
     Path::new(DIR).join(format!("{name}.ko"))
 }
 
-/// Loads nvidia.ko for a fake GPU, and nvidia-uvm if asked for, with fresh device nodes.
+/// Loads nvidia.ko for a fake GPU, optionally nvidia-uvm, and creates device nodes.
 ///
 /// # Panics
 /// If that fails.
@@ -46,7 +46,7 @@ pub fn load(with_uvm: bool) {
     }
 }
 
-/// Loads nvidia-uvm and makes its nodes, as nvidia-modprobe does.
+/// Loads nvidia-uvm and creates its nodes, as nvidia-modprobe does.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -58,7 +58,7 @@ pub fn load_uvm() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Unloads what is loaded of the driver.
+/// Unloads all modules of the driver.
 ///
 /// # Panics
 /// If a module is in use.
@@ -70,7 +70,7 @@ pub fn unload() {
     }
 }
 
-/// Reports an Xid error by the driver's own function.
+/// Reports an Xid error with the driver's own function.
 ///
 /// # Panics
 /// If that fails.
@@ -79,7 +79,7 @@ pub fn report_xid(number: u32, times: u32) {
     kernel_module::unload("report_xid").unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-/// The release of the driver that is loaded.
+/// The release of the loaded driver.
 ///
 /// # Errors
 /// If none is loaded.
@@ -87,7 +87,7 @@ pub fn release() -> anyhow::Result<Release> {
     fs::read_to_string("/sys/module/nvidia/version").context("read the driver's version")?.trim().parse()
 }
 
-/// The address of the fake GPU on its bus, as the driver writes it.
+/// The PCI address of the fake GPU, as the driver writes it.
 ///
 /// # Panics
 /// If the driver did not register one.
@@ -106,7 +106,7 @@ pub fn uvm_major() -> Option<u32> {
     devices.lines().find_map(|line| line.trim().strip_suffix(" nvidia-uvm"))?.parse().ok()
 }
 
-/// An H100 for the open modules, which support no GPU older than Turing; an A40 for the proprietary ones.
+/// An H100 for the open modules, which support GPUs from Turing on; an A40 for the proprietary ones.
 fn fake_gpu() -> &'static str {
     let licence = fs::read(module("nvidia")).unwrap_or_default();
     let is_open = licence.windows(16).any(|window| window == b"license=Dual MIT");
@@ -123,11 +123,11 @@ fn insert(name: &str, parameters: &str) {
 
 fn node(name: &str, major: u32, minor: u32) {
     let path = Path::new("/dev").join(name);
-    // It may be there, with the number of a module that was loaded before.
+    // It may exist with the number of a module that was loaded before.
     let _ = fs::remove_file(&path);
     let c_path = CString::new(path.as_os_str().as_encoded_bytes())
         .unwrap_or_else(|error| panic!("make a C string: {error}"));
-    // SAFETY: the string lives until the call returns.
+    // SAFETY: the string outlives the call.
     let made = unsafe { libc::mknod(c_path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(major, minor)) };
     assert!(made == 0, "make {}: {}", path.display(), io::Error::last_os_error());
 }

@@ -1,4 +1,4 @@
-//! The names that docs/metrics.md promises for commands, statuses and errors.
+//! The names of commands, statuses and errors that docs/metrics.md documents.
 
 use glassbox_ebpf::nvidia_driver::commands::{CLASS_GROUPS, CONTROL_GROUPS, class_group, control_group};
 
@@ -78,7 +78,8 @@ fn find(names: &[(u32, &'static str)], number: u32) -> Option<&'static str> {
     names.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }
 
-/// A request of the resource manager, with the first words of its structure; `None` if its name is not known here.
+/// The name of a request of the resource manager, which also depends on the first words of its structure. `None` if it is
+/// not known here.
 pub(super) fn escape(number: u32, words: &[u8]) -> Option<String> {
     let word = |at: usize| {
         let bytes = words.get(at..at + 4)?.try_into().ok()?;
@@ -93,7 +94,7 @@ pub(super) fn escape(number: u32, words: &[u8]) -> Option<String> {
     Some(group.map_or_else(|| name.to_owned(), |group| format!("{name}_{group}")))
 }
 
-/// The name of a command without its group; `*` for one that is not known here.
+/// The name of a command without its group; `*` if it is not known here.
 pub(super) fn base(command: &str) -> &str {
     let is_group = |name: &str, groups: &[&str]| {
         let group = command.strip_prefix(name).and_then(|rest| rest.strip_prefix('_'));
@@ -102,24 +103,24 @@ pub(super) fn base(command: &str) -> &str {
     let names = ESCAPES.iter().chain(UVM).map(|(_, name)| *name);
     match names.chain(["other"]).find(|known| *known == command) {
         Some(known) => known,
-        // `rm_alloc_memory` is also the name of a request, which was found before.
+        // `rm_alloc_memory` is also the name of a request, which was found above.
         None if is_group("rm_control", &CONTROL_GROUPS) => "rm_control",
         None if is_group("rm_alloc", &CLASS_GROUPS) => "rm_alloc",
         None => "*",
     }
 }
 
-/// A UVM command; `None` if its name is not known here.
+/// The name of a UVM command; `None` if it is not known here.
 pub(super) fn uvm(command: u32) -> Option<String> {
     find(UVM, command).map(str::to_owned)
 }
 
-/// A status that is not 0.
+/// The name of a status other than 0.
 pub(super) fn status(status: u32) -> String {
     find(STATUSES, status).map_or_else(|| format!("0x{status:02x}"), str::to_owned)
 }
 
-/// An error of `ioctl`.
+/// The name of an error of `ioctl`.
 pub(super) fn errno(errno: i32) -> String {
     let name = match errno {
         libc::EPERM => "EPERM",

@@ -1,14 +1,14 @@
-//! Where the driver leaves its status in a caller's structure, by the headers of NVIDIA/open-gpu-kernel-modules 535 and
+//! The offsets of the driver's status in the caller's structures, from the headers of NVIDIA/open-gpu-kernel-modules 535 and
 //! 550 (nvos.h, nv-ioctl.h, uvm_ioctl.h).
 
 use crate::nvidia::abi::{Release, frontend, uvm};
 
-/// What is known of a structure.
+/// The status of a structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     /// Its offset.
     At(usize),
-    /// The structure has none: the call's own result is all.
+    /// The structure has none; the return value of the call is the only result.
     None,
     /// Not known here.
     Unknown,

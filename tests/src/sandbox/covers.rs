@@ -1,5 +1,5 @@
-//! The directories that are private in a sandbox: an empty file system is mounted over each, and what daemons only read is
-//! bound back into it. Everything is prepared before the fork; after it only system calls are made.
+//! The private directories of a sandbox. An empty filesystem is mounted over each, and entries that daemons only read are
+//! bound back into it. Everything is prepared before the fork, because only system calls are allowed after it.
 
 use std::{
     ffi::{CStr, CString},
@@ -12,19 +12,19 @@ use super::check;
 
 /// Directories that are empty in a sandbox: sockets, locks and state of the host's daemons.
 const EMPTY: [&str; 3] = ["/run", "/var/lib", "/dev/shm"];
-/// The directory that is there but for [`HIDDEN`].
+/// The directory that keeps its entries except [`HIDDEN`].
 const SETTINGS: &str = "/etc";
-/// Metadata in [`SETTINGS`] that daemons read as their configuration, or make if they are missing.
+/// Entries of [`SETTINGS`] that daemons read as their configuration, or create.
 const HIDDEN: [&str; 3] = ["docker", "containerd", "cni"];
 const SYSCTL: &CStr = c"/proc/sys";
 /// The part of [`SYSCTL`] that belongs to the network namespace.
 const NETWORK_SYSCTL: &CStr = c"/proc/sys/net";
 
-/// All of them.
+/// All covered directories.
 pub(super) struct Covers {
     empty: Vec<CString>,
     settings: CString,
-    /// Where the host's settings are mounted while entries are bound back.
+    /// A temporary mount point of the host's `/etc`, from which entries are bound back.
     scratch: CString,
     entries: Vec<Entry>,
 }
@@ -73,18 +73,18 @@ impl Covers {
         })
     }
 
-    /// To be called in a new mount namespace.
+    /// Mounts the covers. Must be called in a new mount namespace.
     pub(super) fn mount(&self) -> io::Result<()> {
-        // Mounts and unmounts of the host show in the sandbox, but none of the sandbox on the host.
+        // Mounts of the host propagate into the sandbox, but not the other way.
         mount(None, c"/", libc::MS_REC | libc::MS_SLAVE, None)?;
         for metadata in &self.empty {
             cover(metadata)?;
         }
         mount(Some(&self.settings), &self.scratch, libc::MS_BIND | libc::MS_REC, None)?;
         cover(&self.settings)?;
-        // An entry that has gone since is one that no daemon needs.
+        // Fails for entries that have been removed meanwhile. No daemon needs those.
         self.entries.iter().for_each(|entry| drop(entry.bind()));
-        // SAFETY: a C string that lives through the call.
+        // SAFETY: a C string that outlives the call.
         check(unsafe { libc::umount2(self.scratch.as_ptr(), libc::MNT_DETACH) })?;
         let read_only = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
         mount(Some(SYSCTL), SYSCTL, libc::MS_BIND, None)?;
@@ -96,7 +96,7 @@ impl Covers {
 
 impl Entry {
     fn bind(&self) -> io::Result<()> {
-        // SAFETY: C strings that live through the calls.
+        // SAFETY: C strings that outlive the calls.
         unsafe {
             match &self.kind {
                 Kind::Link(target) => return check(libc::symlink(target.as_ptr(), self.to.as_ptr())),
@@ -108,13 +108,13 @@ impl Entry {
     }
 }
 
-/// Mounts an empty file system over a directory.
-fn cover(metadata: &CStr) -> io::Result<()> {
-    mount(Some(c"tmpfs"), metadata, libc::MS_NOSUID | libc::MS_NODEV, Some(c"tmpfs"))
+/// Mounts an empty filesystem over a directory.
+fn cover(directory: &CStr) -> io::Result<()> {
+    mount(Some(c"tmpfs"), directory, libc::MS_NOSUID | libc::MS_NODEV, Some(c"tmpfs"))
 }
 
 fn mount(source: Option<&CStr>, at: &CStr, flags: libc::c_ulong, kind: Option<&CStr>) -> io::Result<()> {
     let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
-    // SAFETY: C strings that live through the call, or none; no data.
+    // SAFETY: null pointers or C strings that outlive the call; no data.
     check(unsafe { libc::mount(pointer(source), at.as_ptr(), pointer(kind), flags, std::ptr::null()) })
 }

@@ -1,4 +1,4 @@
-//! Every value of real containers, held against the cgroup file that it is made of. Needs root and Docker.
+//! Compares every value of real containers with its cgroup file. Needs root and Docker.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use glassbox_tests::{
     skip,
 };
 
-/// How long a value may take to be seen between two readings of the same file that it lies between.
+/// Time within which each value must be between two readings of its file.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(100);
 
 #[test]
-fn every_value_is_that_of_the_file_within_a_tick() {
-    let test = "every_value_is_that_of_the_file_within_a_tick";
+fn every_value_matches_its_file_within_a_tick() {
+    let test = "every_value_matches_its_file_within_a_tick";
     let Some(docker) = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok() else {
         return;
     };
@@ -29,7 +29,7 @@ fn every_value_is_that_of_the_file_within_a_tick() {
         docker.socket().display().to_string()
     ));
     let limits = ["--cpus=0.5", "--memory=64m", "--memory-reservation=32m", "--pids-limit=50"];
-    // Reads and writes files, works until it is throttled, has some threads, and comes to rest.
+    // Reads and writes files, uses the CPU until it is throttled, starts threads, and then sleeps.
     let work = "dd if=/dev/zero of=/file bs=1M count=20; cat /file >/dev/null; sleep 600 & i=0; \
                 while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 600";
     let limited = Container::run(&docker, "limited", &limits, &["sh", "-c", work]);
@@ -65,7 +65,7 @@ fn every_value_is_that_of_the_file_within_a_tick() {
     assert!(compared > 80, "{compared} values");
 }
 
-/// A scrape of a snapshot that was begun after now.
+/// A scrape of a snapshot that was started after this call.
 fn after_two_ticks(agent: &Agent) -> Scrape {
     let ticks = |scrape: &Scrape| scrape.of("glassbox_ticks_total", &[]).next().unwrap().value;
     let first = ticks(&Scrape::parse(&agent.metrics()));

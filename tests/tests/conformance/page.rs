@@ -23,10 +23,10 @@ glassbox exports cAdvisor's families with cAdvisor's names, types and labels at 
 ";
 
 #[test]
-fn the_page_for_users_of_cadvisor_is_that_of_the_tables() {
+fn the_page_for_users_of_cadvisor_is_up_to_date() {
     let mut page = String::from(INTRODUCTION);
     let families: BTreeSet<_> = rows().iter().map(|row| row.family).collect();
-    // Writing into a String cannot fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(
         page,
         "\n## The same in both\n\n{} families; docs/metrics.md lists them in its first section. Off by default: \
@@ -48,5 +48,5 @@ fn the_page_for_users_of_cadvisor_is_that_of_the_tables() {
         fs::write(&path, &page).unwrap();
     }
     let file = fs::read_to_string(&path).unwrap_or_default();
-    assert!(file == page, "docs/cadvisor.md differs from the tables; GLASSBOX_BLESS=1 rewrites it");
+    assert!(file == page, "docs/cadvisor.md differs from the tables; set GLASSBOX_BLESS=1 to write it");
 }

@@ -1,5 +1,5 @@
-//! Side by side with a real cAdvisor, which `GLASSBOX_CADVISOR` names. Every family, type, label and series that differs must
-//! be in tests/conformance/ with its reason. Needs root and Docker.
+//! Compares the agent with a real cAdvisor, which `GLASSBOX_CADVISOR` names. Every difference in families, types, labels and
+//! series must be listed in tests/conformance/ with its reason. Needs root and Docker.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use glassbox_tests::{
     skip,
 };
 
-/// Metadata cAdvisor's program.
+/// Names the binary of cAdvisor.
 const VARIABLE: &str = "GLASSBOX_CADVISOR";
 const NAME: &str = "service-1";
 
@@ -26,17 +26,17 @@ struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if it has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 #[test]
-fn what_differs_from_a_real_cadvisor_is_known_with_its_reason() {
-    let test = "what_differs_from_a_real_cadvisor_is_known_with_its_reason";
+fn every_difference_from_a_real_cadvisor_is_listed_with_its_reason() {
+    let test = "every_difference_from_a_real_cadvisor_is_listed_with_its_reason";
     let Some(program) = env::var_os(VARIABLE) else {
-        glassbox_tests::inapplicable(test, &format!("{VARIABLE} names no cAdvisor"));
+        glassbox_tests::inapplicable(test, &format!("{VARIABLE} is not set"));
         return;
     };
     let Some(docker) = Docker::own(Network::Bridge).map_err(|reason| skip(test, &reason)).ok() else {
@@ -107,10 +107,10 @@ fn report(theirs: &Scrape, scrape: &Scrape) {
         for label in names(&their).symmetric_difference(&names(&our)) {
             println!("{family}: label {label}");
             if !allowed(family, &format!("label {label}")) {
-                wrong.push(format!("{family}: only one of both has the label {label}"));
+                wrong.push(format!("{family}: only one of the two has the label {label}"));
             }
         }
-        // What does not change must be the same to the digit.
+        // Constant values must be equal.
         if family.starts_with("container_spec_") || machine || family == "container_start_time_seconds" {
             let (their, our): (Vec<_>, Vec<_>) = (their.values().collect(), our.values().collect());
             if their != our && !allowed(family, "value") {
@@ -123,7 +123,7 @@ fn report(theirs: &Scrape, scrape: &Scrape) {
     assert!(wrong.is_empty(), "{} differences without a reason:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The series of a family that are of the subject.
+/// The series of a family that belong to the subject.
 fn labels(
     scrape: &Scrape,
     family: &str,

@@ -1,4 +1,4 @@
-//! What the tables in tests/conformance/ must agree with: the table of families.
+//! Compares the tables in tests/conformance/ with the table of families.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use glassbox::exposition::{LabelSet, families};
 use glassbox_tests::conformance::table::{differences, left_out, rows};
 
 #[test]
-fn the_inherited_families_are_those_of_the_table() {
+fn the_inherited_families_are_those_in_the_table() {
     let rows = rows();
     for row in &rows {
         let family = families().find(|family| family.name == row.family);
@@ -28,12 +28,12 @@ fn the_inherited_families_are_those_of_the_table() {
 }
 
 #[test]
-fn what_is_left_out_is_not_there_and_has_a_reason() {
+fn families_that_are_left_out_are_absent_and_have_a_reason() {
     let mut names = BTreeSet::new();
     for (family, why) in left_out() {
-        assert!(names.insert(family), "{family} is left out twice");
+        assert!(names.insert(family), "{family} is listed twice");
         assert!(why.len() > 10, "{family}: {why}");
-        assert!(families().all(|other| other.name != family), "{family} is there");
+        assert!(families().all(|other| other.name != family), "{family} is exported");
     }
     let known: BTreeSet<_> = families().map(|family| family.name).collect();
     for [family, what, why] in differences() {

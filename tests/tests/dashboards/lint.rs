@@ -1,4 +1,4 @@
-//! The rules, each a test over all dashboards. A test names every breach at once.
+//! Each rule is a test over all dashboards, which reports all violations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 
 use super::promql::{Selector, selectors};
 
-/// Grafana's names of the units that we use. It shows a number with an unknown unit as it is, without a word.
+/// Grafana's names of the units that we use. Grafana ignores an unknown unit without an error.
 const UNITS: [&str; 12] =
     ["none", "short", "percentunit", "bytes", "Bps", "iops", "pps", "cps", "s", "celsius", "hertz", "watt"];
 const TEMPLATED: &str = "${datasource}";
 
-/// Panics with all breaches.
+/// Panics with all violations.
 fn assert_none(breaches: Vec<String>) {
     assert!(breaches.is_empty(), "{} breaches:\n{}", breaches.len(), breaches.join("\n"));
 }
 
-/// What of `found` is not as in `wanted`.
+/// The keys of `found` that differ from `wanted`.
 fn differences(place: &str, found: &Value, wanted: Value) -> Vec<String> {
     let wanted = wanted.as_object().unwrap().iter();
     let differing = wanted.filter(|(key, value)| found[key.as_str()] != **value);
     differing.map(|(key, value)| format!("{place}: {key} is {}, not {value}", found[key.as_str()])).collect()
 }
 
-/// All metrics that the agent has, by type.
+/// All metrics of the agent, by type.
 fn metrics() -> BTreeMap<String, Kind> {
     let mut metrics = BTreeMap::new();
     for family in exposition::families() {
@@ -43,19 +43,19 @@ fn metrics() -> BTreeMap<String, Kind> {
     metrics
 }
 
-/// Holds every selector of every query against a rule, which names a breach.
+/// Checks every selector of every query with a rule, which returns the violation.
 fn check_selectors(rule: impl Fn(&Selector<'_>) -> Option<String>) {
     check_queries(|selector, _| rule(selector));
 }
 
-/// The same with a rule that wants to know the query, too.
+/// The same for a rule that also needs the query.
 fn check_queries(rule: impl Fn(&Selector<'_>, &str) -> Option<String>) {
     let mut breaches = Vec::new();
     for dashboard in Dashboard::all() {
         for query in dashboard.queries() {
             match selectors(&query.promql) {
                 Ok(found) => {
-                    assert!(!found.is_empty(), "{} selects nothing", query.place);
+                    assert!(!found.is_empty(), "{} has no selector", query.place);
                     let breached = found.iter().filter_map(|selector| rule(selector, &query.promql));
                     breaches.extend(breached.map(|breach| format!("{}: {breach}", query.place)));
                 }
@@ -67,7 +67,7 @@ fn check_queries(rule: impl Fn(&Selector<'_>, &str) -> Option<String>) {
 }
 
 #[test]
-fn a_dashboard_imports_everywhere_and_is_edited_at_its_source() {
+fn a_dashboard_can_be_imported_and_is_not_editable() {
     let mut uids = BTreeSet::new();
     for dashboard in Dashboard::all() {
         let wanted = json!({
@@ -77,12 +77,16 @@ fn a_dashboard_imports_everywhere_and_is_edited_at_its_source() {
         let stem = dashboard.file.trim_end_matches(".json");
         assert_eq!(text(&dashboard.json["uid"]), format!("glassbox-{stem}"));
         assert_eq!(text(&dashboard.json["title"]), format!("glassbox {stem}"));
-        assert!(uids.insert(text(&dashboard.json["uid"]).to_owned()), "{}: its uid is taken", dashboard.file);
+        assert!(
+            uids.insert(text(&dashboard.json["uid"]).to_owned()),
+            "{}: its uid is not unique",
+            dashboard.file
+        );
     }
 }
 
 #[test]
-fn the_data_source_is_the_users_choice() {
+fn the_data_source_is_a_variable() {
     for dashboard in Dashboard::all() {
         let first = dashboard.variables().next().unwrap();
         let wanted = json!({
@@ -98,7 +102,7 @@ fn the_data_source_is_the_users_choice() {
 }
 
 #[test]
-fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
+fn job_instance_and_container_are_variables_that_follow_the_time_range() {
     for dashboard in Dashboard::all() {
         let variables: Vec<_> = dashboard.variables().skip(1).collect();
         let names: Vec<_> = variables.iter().map(|variable| text(&variable["name"])).collect();
@@ -119,7 +123,7 @@ fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
             });
             assert_none(differences(&format!("{}: {label}", dashboard.file), variable, wanted));
         }
-        // The job's All is the list: an unrelated cAdvisor beside glassbox would count everything twice.
+        // The variable's "All" is the list of jobs. `.*` would also select an unrelated cAdvisor and count everything twice.
         let all: Vec<_> = variables.iter().map(|variable| &variable["allValue"]).collect();
         assert_eq!(all[0], &Value::Null, "{}", dashboard.file);
         assert!(all[1..].iter().all(|all| **all == ".+"), "{}", dashboard.file);
@@ -127,7 +131,7 @@ fn job_instance_and_container_can_be_chosen_and_follow_the_time_range() {
 }
 
 #[test]
-fn every_panel_says_what_it_shows_and_in_which_unit() {
+fn every_panel_has_a_title_a_description_and_a_unit() {
     let mut breaches = Vec::new();
     for dashboard in Dashboard::all() {
         for panel in dashboard.panels() {
@@ -139,7 +143,10 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
             };
             check(!title.is_empty(), "no title");
             let description = text(&panel["description"]);
-            check(description.ends_with('.') && description.len() <= 250, "no description, or a long one");
+            check(
+                description.ends_with('.') && description.len() <= 250,
+                "no description, or one that is too long",
+            );
             let mut units = vec![&panel["fieldConfig"]["defaults"]["unit"]];
             if panel["type"] == "heatmap" {
                 units.push(&panel["options"]["yAxis"]["unit"]);
@@ -155,14 +162,14 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
             let letters: BTreeSet<_> = targets.iter().map(|target| text(&target["refId"])).collect();
             check(letters.len() == targets.len(), "two queries with one letter");
             let named = targets.iter().all(|target| target["legendFormat"].is_string());
-            check(named || panel["type"] == "table", "a series without a name");
+            check(named || panel["type"] == "table", "a series without a legend");
         }
     }
     assert_none(breaches);
 }
 
 #[test]
-fn a_text_has_a_title_and_says_something() {
+fn a_text_panel_has_a_title_and_content() {
     for dashboard in Dashboard::all() {
         for panel in list(&dashboard.json["panels"]).iter().filter(|panel| panel["type"] == "text") {
             let (title, content) = (text(&panel["title"]), text(&panel["options"]["content"]));
@@ -178,9 +185,9 @@ fn panels_fill_the_grid_without_overlapping() {
         let mut ids = BTreeSet::new();
         for panel in list(&dashboard.json["panels"]) {
             let title = text(&panel["title"]);
-            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is taken");
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is not unique");
             let side = |name: &str| panel["gridPos"][name].as_u64().unwrap();
-            assert!(side("x") + side("w") <= 24, "{title} sticks out");
+            assert!(side("x") + side("w") <= 24, "{title} is outside the grid");
             for x in side("x")..side("x") + side("w") {
                 for y in side("y")..side("y") + side("h") {
                     assert_eq!(taken.insert((x, y), title), None, "{title} overlaps");
@@ -193,16 +200,16 @@ fn panels_fill_the_grid_without_overlapping() {
 }
 
 #[test]
-fn every_metric_is_one_that_the_agent_has() {
+fn every_metric_exists() {
     let metrics = metrics();
     check_selectors(|selector| {
-        (!metrics.contains_key(selector.metric)).then(|| format!("there is no {}", selector.metric))
+        (!metrics.contains_key(selector.metric)).then(|| format!("unknown metric {}", selector.metric))
     });
 }
 
 #[test]
-fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
-    // For each metric: whether it is by container, and whether by GPU.
+fn every_selector_uses_all_variables_that_its_metric_has_labels_for() {
+    // For each metric, whether it has the labels of containers and of GPUs.
     let by: BTreeMap<_, _> = exposition::families()
         .map(|family| {
             let of_gpu = [LabelSet::Gpu, LabelSet::AnyGpu].contains(&family.label_set);
@@ -224,12 +231,12 @@ fn every_selector_heeds_what_is_chosen_of_all_that_its_metric_is_by() {
 }
 
 #[test]
-fn a_counter_is_shown_as_its_growth_at_grafanas_interval_and_a_gauge_as_it_is() {
+fn counters_are_queried_with_rate_or_increase_and_gauges_are_not() {
     let metrics = metrics();
     check_queries(|Selector { metric, matchers, range, function }, query| {
         let counted = metrics.get(*metric) == Some(&Kind::Counter);
         let grown = ["rate", "increase"].contains(function) && *range == "$__rate_interval";
-        // What is there only since it happened has its first value counted.
+        // A counter that appears with its first event must also count that event.
         let since_it_began = ["$__rate_interval", "$__range"].iter().any(|range| {
             let series = format!("{metric}{{{matchers}}}");
             let growth = format!("({series} unless {series} offset {range} or increase({series}[{range}]))");

@@ -1,6 +1,5 @@
-//! What a query selects, without a parser of PromQL: in our dashboards every selector has braces, so a name
-//! before a brace is a metric, a name before a parenthesis a function, and any other name must be a word of
-//! the language.
+//! Finds the selectors of a query without a parser of PromQL. In our dashboards every selector has braces, so a name before
+//! a brace is a metric, a name before a parenthesis is a function, and any other name must be a keyword.
 
 const WORDS: [&str; 13] = [
     "and",
@@ -17,7 +16,7 @@ const WORDS: [&str; 13] = [
     "inf",
     "nan",
 ];
-/// Words that a list of labels follows.
+/// Keywords that are followed by a list of labels.
 const BEFORE_LABELS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 
 /// One selector of a query.
@@ -25,11 +24,11 @@ const BEFORE_LABELS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left
 pub(super) struct Selector<'a> {
     /// The metric.
     pub(super) metric: &'a str,
-    /// What is between the braces.
+    /// The text between the braces.
     pub(super) matchers: &'a str,
-    /// What is between the brackets; empty where there are none.
+    /// The text between the brackets; empty without brackets.
     pub(super) range: &'a str,
-    /// The function or aggregation directly around it; empty where there is none.
+    /// The innermost function or aggregation around it; empty if there is none.
     pub(super) function: &'a str,
 }
 
@@ -49,7 +48,7 @@ pub(super) fn selectors(query: &str) -> Result<Vec<Selector<'_>>, String> {
                 rest = after
                     .strip_prefix('(')
                     .map_or(Ok(after), |labels| until(labels, ')').map(|(_, rest)| rest))?;
-                // An aggregation: its labels stand between its name and its parenthesis.
+                // An aggregation: its labels are between its name and its parenthesis.
                 continue;
             }
             if let Some(matchers) = after.strip_prefix('{') {
@@ -70,22 +69,22 @@ pub(super) fn selectors(query: &str) -> Result<Vec<Selector<'_>>, String> {
             continue;
         }
         if let Some(variable) = rest.strip_prefix('$') {
-            // Grafana's, where a time stands.
+            // A variable of Grafana in place of a duration.
             rest = variable.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
             continue;
         }
         match next {
             '(' => open.push(""),
             ')' => {
-                open.pop().ok_or("a parenthesis too many")?;
+                open.pop().ok_or("unmatched closing parenthesis")?;
             }
             _ => {}
         }
         let digits = |c: char| c.is_ascii_alphanumeric() || c == '.';
-        // A number may hold letters, as 1e3 does.
+        // A number may contain letters, as in 1e3.
         rest = if next.is_ascii_digit() { rest.trim_start_matches(digits) } else { &rest[next.len_utf8()..] };
     }
-    if open.is_empty() { Ok(found) } else { Err("a parenthesis is not closed".into()) }
+    if open.is_empty() { Ok(found) } else { Err("unmatched opening parenthesis".into()) }
 }
 
 fn until(text: &str, end: char) -> Result<(&str, &str), String> {
@@ -93,7 +92,7 @@ fn until(text: &str, end: char) -> Result<(&str, &str), String> {
 }
 
 #[test]
-fn selectors_are_found_with_range_and_function() {
+fn selectors_are_found_with_their_range_and_function() {
     let query =
         r#"sum by (a, b) (rate(x_total{c=~"$c"}[$__rate_interval])) / on (a) group_left () max(y{} > 1e3)"#;
     let found = selectors(query).unwrap();

@@ -1,4 +1,4 @@
-//! The context profile against the trace it replays.
+//! Compares the context profile with the trace that it replays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{application, assert_accounts_agree, calls, release, sum};
 
-/// Device, request and how often, of a native trace of cuInit, cuDeviceGet and cuCtxCreate.
+/// Device, request and count, in a trace of cuInit, cuDeviceGet and cuCtxCreate on real hardware.
 const TRACE: [(&str, u64, u64); 25] = [
     ("ctl", 0x2A, 251),
     ("ctl", 0x2B, 103),
@@ -50,11 +50,11 @@ fn a_context_is_the_711_requests_of_the_trace_in_every_release() {
         expected.insert(("ctl".to_owned(), 0x5E), 1);
         assert_eq!(by_request(&truth), expected, "{version}");
         assert_accounts_agree(&driver, &truth);
-        // 62 chunks of 2 MiB in video memory; the other seven are in the host's.
+        // 62 chunks of 2 MiB are in video memory, the other seven in the host's.
         assert_eq!((driver.used_bytes(0), sum(&truth, "allocated_bytes")), (62 << 21, 62 << 21));
         assert_eq!([sum(&truth, "contexts"), sum(&truth, "channels"), sum(&truth, "events")], [1, 37, 13]);
         assert_eq!(sum(&truth, "pinned_bytes"), 37 << 16);
-        // As traced: 9 files of the control device, 18 of the GPU, 2 of UVM.
+        // As in the trace: 9 files of the control device, 18 of the GPU, 2 of UVM.
         assert_eq!(driver.open_files(), 9 + 18 + 2);
         assert_eq!(application.truth()["sent"], 711);
     }

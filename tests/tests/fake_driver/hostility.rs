@@ -1,4 +1,4 @@
-//! Clients that lie, and clients that hurry.
+//! Hostile clients, and clients with high call rates.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,20 +10,20 @@ use glassbox_tests::nvidia::{
 use crate::{application, assert_accounts_agree, calls, driver, release};
 
 #[test]
-fn a_client_that_lies_never_ends_the_driver_in_any_release() {
-    let test = "a_client_that_lies_never_ends_the_driver_in_any_release";
+fn a_hostile_client_does_not_stop_the_driver_in_any_release() {
+    let test = "a_hostile_client_does_not_stop_the_driver_in_any_release";
     for version in RELEASES {
         let Some(driver) = release(test, version) else { return };
         let truth = application(&driver, "hostile --count 10000").truth();
-        // And before them the two that make it a client.
+        // Two more requests create the client.
         assert_eq!(truth["sent"], 10_002);
         let errnos = |errno: i32| -> u64 {
             calls(&truth).iter().filter_map(|call| call["errnos"][errno.to_string()].as_u64()).sum()
         };
-        // Pointers to nowhere, requests that do not exist and files that are closed, or it was not hostile.
+        // Invalid pointers, unknown requests and closed files must have occurred.
         let errnos = [libc::EFAULT, libc::EINVAL, libc::EBADF].map(errnos);
         assert!(errnos[0] > 1000 && errnos[1] > 1000 && errnos[2] > 0, "{errnos:?}");
-        // Its lies went deep: all of these were given, for what only a driver that believed it would look at.
+        // Some requests must have passed the first checks: only a driver that follows their pointers returns these statuses.
         let given: BTreeSet<i64> = driver.answered().iter().filter_map(|answered| answered.answer).collect();
         for status in [status::OK, status::INVALID_ADDRESS, status::INVALID_CLIENT, status::NO_MEMORY] {
             assert!(given.contains(&i64::from(status)), "no {status:#x} among {given:?}");
@@ -51,6 +51,6 @@ fn a_storm_keeps_to_its_rate() {
     let Some(driver) = driver("a_storm_keeps_to_its_rate", Options::default()) else { return };
     let truth = application(&driver, "storm --threads 2 --rate 1000 --seconds 2").truth();
     let sent = truth["sent"].as_u64().unwrap();
-    // A thread ends a round that it began: 14 requests each, and two to begin with.
+    // A thread finishes its current round of 14 requests, and two requests create its client.
     assert!(sent <= 2000 + 2 * (14 + 2), "{sent} requests, of 2000 wanted");
 }

@@ -1,4 +1,4 @@
-//! GPU memory: what is granted, refused and given back.
+//! GPU memory that is granted, refused and freed.
 
 use std::{path::Path, time::Duration};
 
@@ -9,10 +9,10 @@ use crate::{application, assert_accounts_agree, calls, driver, release, sum};
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn memory_is_refused_exactly_when_it_is_used_up() {
-    let test = "memory_is_refused_exactly_when_it_is_used_up";
+fn memory_is_refused_exactly_when_it_is_exhausted() {
+    let test = "memory_is_refused_exactly_when_it_is_exhausted";
     for version in RELEASES {
-        // The second size is granted in whole pages of 64 KiB: 20 fit where 21 of the asked size would.
+        // The second size is granted in whole pages of 64 KiB: 20 allocations fit instead of 21.
         for (bytes, granted, fit) in [(4 * MIB, 4 * MIB, 16), (3 * MIB + 1, 3 * MIB + (64 << 10), 20)] {
             let options = Options { release: version.parse().unwrap(), memory_mib: 64, ..Options::default() };
             let Some(driver) = driver(test, options) else { return };
@@ -29,8 +29,8 @@ fn memory_is_refused_exactly_when_it_is_used_up() {
 }
 
 #[test]
-fn memory_that_was_refused_is_granted_after_as_much_is_freed() {
-    let test = "memory_that_was_refused_is_granted_after_as_much_is_freed";
+fn memory_is_granted_again_after_as_much_is_freed() {
+    let test = "memory_is_granted_again_after_as_much_is_freed";
     let Some(driver) = driver(test, Options { memory_mib: 64, ..Options::default() }) else { return };
     let mut application = application(&driver, "exhaust-and-recover --bytes 8388608 hold");
     let truth = application.holding();
@@ -41,8 +41,8 @@ fn memory_that_was_refused_is_granted_after_as_much_is_freed() {
 }
 
 #[test]
-fn what_is_freed_is_given_back_in_every_release() {
-    let test = "what_is_freed_is_given_back_in_every_release";
+fn freed_memory_is_available_again_in_every_release() {
+    let test = "freed_memory_is_available_again_in_every_release";
     for version in RELEASES {
         let Some(driver) = release(test, version) else { return };
         let both = "allocate --bytes 2097152 --count 6 --range free allocate --count 2 free --heap hold";
@@ -56,8 +56,8 @@ fn what_is_freed_is_given_back_in_every_release() {
 }
 
 #[test]
-fn the_memory_of_a_killed_application_is_given_back() {
-    let test = "the_memory_of_a_killed_application_is_given_back";
+fn the_memory_of_a_killed_application_is_freed() {
+    let test = "the_memory_of_a_killed_application_is_freed";
     let Some(driver) = driver(test, Options::default()) else { return };
     let mut application = application(&driver, "context allocate --count 4 hold");
     let truth = application.holding();
@@ -81,8 +81,8 @@ fn each_gpu_has_its_own_memory() {
 }
 
 #[test]
-fn memory_is_pinned_and_moved_in_every_release() {
-    let test = "memory_is_pinned_and_moved_in_every_release";
+fn memory_is_pinned_and_migrated_in_every_release() {
+    let test = "memory_is_pinned_and_migrated_in_every_release";
     for version in RELEASES {
         let Some(driver) = release(test, version) else { return };
         let profiles = "pin --bytes 65536 --count 3 pin --bytes 65536 --heap migrate --bytes 4096 --count 5";

@@ -1,4 +1,4 @@
-//! The mount: it comes, hangs where it is told to, and goes however its server ended.
+//! The mount: its creation, its removal however the server ends, and hanging requests.
 
 use std::{
     fs,
@@ -13,8 +13,8 @@ use glassbox_tests::nvidia::driver::{FakeDriver, Options};
 use crate::{application, driver};
 
 #[test]
-fn the_directory_shows_its_four_files_and_goes_with_the_driver() {
-    let test = "the_directory_shows_its_four_files_and_goes_with_the_driver";
+fn the_directory_has_four_files_until_the_driver_is_dropped() {
+    let test = "the_directory_has_four_files_until_the_driver_is_dropped";
     let Some(driver) = driver(test, Options::default()) else { return };
     let directory = driver.directory().to_owned();
     let mut names: Vec<_> = fs::read_dir(&directory)
@@ -29,8 +29,8 @@ fn the_directory_shows_its_four_files_and_goes_with_the_driver() {
 }
 
 #[test]
-fn an_application_that_hangs_in_the_driver_can_be_killed() {
-    let test = "an_application_that_hangs_in_the_driver_can_be_killed";
+fn a_hanging_application_can_be_killed() {
+    let test = "a_hanging_application_can_be_killed";
     let hang = Some("uvm:33".parse().unwrap());
     let Some(driver) = driver(test, Options { hang, ..Options::default() }) else { return };
     let mut hung = application(&driver, "allocate");
@@ -41,8 +41,8 @@ fn an_application_that_hangs_in_the_driver_can_be_killed() {
 }
 
 #[test]
-fn an_application_that_hangs_is_released_when_the_driver_goes() {
-    let test = "an_application_that_hangs_is_released_when_the_driver_goes";
+fn a_hanging_application_continues_when_the_driver_is_dropped() {
+    let test = "a_hanging_application_continues_when_the_driver_is_dropped";
     let hang = Some("0x4a".parse().unwrap());
     let Some(driver) = driver(test, Options { hang, ..Options::default() }) else { return };
     let hung = application(&driver, "allocate");
@@ -53,8 +53,8 @@ fn an_application_that_hangs_is_released_when_the_driver_goes() {
 }
 
 #[test]
-fn a_request_takes_as_long_as_it_is_told_to() {
-    let test = "a_request_takes_as_long_as_it_is_told_to";
+fn a_request_takes_as_long_as_the_configured_latency() {
+    let test = "a_request_takes_as_long_as_the_configured_latency";
     let Some(driver) = driver(test, Options { latency_us: 2000, ..Options::default() }) else { return };
     let truth = application(&driver, "migrate --count 5").truth();
     let took_ns = truth["phases"][0]["took_ns"].as_u64().unwrap();
@@ -63,8 +63,8 @@ fn a_request_takes_as_long_as_it_is_told_to() {
 }
 
 #[test]
-fn the_program_ends_in_order_and_what_it_left_when_killed_is_swept() {
-    let test = "the_program_ends_in_order_and_what_it_left_when_killed_is_swept";
+fn the_program_unmounts_on_sigterm_and_the_next_one_after_sigkill() {
+    let test = "the_program_unmounts_on_sigterm_and_the_next_one_after_sigkill";
     let Some(_) = driver(test, Options::default()) else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut orderly = program(directory.path());
@@ -80,7 +80,7 @@ fn the_program_ends_in_order_and_what_it_left_when_killed_is_swept() {
     assert!(!is_mounted(directory.path()));
 }
 
-/// `fake-nvidia` on a directory, ready.
+/// Starts `fake-nvidia` on a directory and waits until it is ready.
 fn program(directory: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fake-nvidia"));
     command.arg("--mount").arg(directory).args(["--release", "550.54.14", "--memory-mib", "256"]);
@@ -99,7 +99,7 @@ fn is_mounted(directory: &Path) -> bool {
 fn until(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
-        assert!(Instant::now() < deadline, "it did not come to pass in 10 s");
+        assert!(Instant::now() < deadline, "not done after 10 s");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

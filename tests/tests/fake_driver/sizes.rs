@@ -1,16 +1,16 @@
-//! Sizes and handles where the headers say, by offsets of their own.
+//! Sizes and handles at the offsets of the headers, from independent tables.
 
 use std::{fs::File, os::fd::AsRawFd as _};
 
 use crate::release;
 
 const MIB: u64 = 1 << 20;
-/// What is asked for, and what a GPU gives for it: pages of 64 KiB.
+/// The requested size, and the granted size in pages of 64 KiB.
 const ASKED: u64 = MIB + 1;
 const GRANTED: u64 = MIB + (64 << 10);
 
-/// Of each release: the size of RM_ALLOC's parameters for memory, then of `UVM_MAP_EXTERNAL_ALLOCATION` its size and the
-/// offsets of its number of GPUs, client, memory and status.
+/// By release: the size of RM_ALLOC's parameters for memory; for `UVM_MAP_EXTERNAL_ALLOCATION`, its size and the offsets of
+/// its number of GPUs, client, memory and status.
 const RELEASES: [(&str, usize, [usize; 5]); 4] = [
     ("535.104.05", 120, [1200, 1176, 1188, 1192, 1196]),
     ("550.54.14", 128, [9264, 9240, 9252, 9256, 9260]),
@@ -19,9 +19,10 @@ const RELEASES: [(&str, usize, [usize; 5]); 4] = [
 ];
 
 #[test]
-fn every_release_grants_memory_where_its_headers_say() {
+fn every_release_grants_memory_at_the_offsets_of_its_headers() {
     for (version, params_size, [map_size, gpus_at, client_at, memory_at, status_at]) in RELEASES {
-        let Some(driver) = release("every_release_grants_memory_where_its_headers_say", version) else {
+        let Some(driver) = release("every_release_grants_memory_at_the_offsets_of_its_headers", version)
+        else {
             return;
         };
         let open = |path| File::options().read(true).write(true).open(path).unwrap();
@@ -39,10 +40,10 @@ fn every_release_grants_memory_where_its_headers_say() {
             assert_eq!(
                 (u64_at(&heap, 24), u64_at(&heap, 32)),
                 (0, 0),
-                "{version}: only function 5 fills these"
+                "{version}: only function 5 sets these fields"
             );
         }
-        // In the host's memory, and without memory: nothing is taken from the GPU.
+        // Allocations in the host's memory, or without memory, take nothing from the GPU.
         send(&ctl, 0xC0B8_464A, 184, &[(0, client), (4, 5), (8, 2), (56, 1 << 25), (88, ASKED as u32)]);
         send(&ctl, 0xC0B8_464A, 184, &[(0, client), (4, 5), (8, 2), (52, 0x0008_0000), (88, ASKED as u32)]);
 
@@ -67,17 +68,17 @@ fn every_release_grants_memory_where_its_headers_say() {
         assert_eq!(u32_at(&map, status_at), 0, "{version}");
         fields.push((memory_at, 49));
         let map = send(&uvm, 33, map_size, &fields);
-        assert_eq!(u32_at(&map, status_at), 0x33, "{version}: there is no such memory");
+        assert_eq!(u32_at(&map, status_at), 0x33, "{version}: the memory does not exist");
     }
 }
 
-/// Sends a struct of zeros with some fields and returns what it became.
+/// Sends a struct of zeros with some fields and returns it as the driver left it.
 fn send(file: &File, word: u32, size: usize, fields: &[(usize, u32)]) -> Vec<u8> {
     let mut bytes = vec![0_u8; size];
     for (at, value) in fields {
         bytes[*at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
-    // SAFETY: the struct is as long as the word says or the release, which is what this is to show.
+    // SAFETY: the struct is as long as the word or the release says, which this test checks.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::c_ulong::from(word) as _, bytes.as_mut_ptr()) };
     assert_eq!(result, 0, "{word:#x}: {}", std::io::Error::last_os_error());
     std::hint::black_box(bytes)

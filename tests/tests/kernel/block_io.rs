@@ -1,4 +1,4 @@
-//! Block I/O of a container on a disk of the test's own, of which the size is known to the byte.
+//! Block I/O of a container on a disk that belongs to the test, so that its size is known exactly.
 
 use std::{fs, os::fd::AsRawFd as _, path::Path, time::Duration};
 
@@ -19,12 +19,12 @@ use super::{
 
 const WRITES: u32 = 80;
 const READS: u32 = 48;
-/// Far more than any disk does: it is the rule that makes newer kernels count for cgroup v1, not the limit.
+/// A limit that no disk reaches. The rule as such makes newer kernels count for cgroup v1.
 const NO_LIMIT: u64 = 1 << 40;
 
 #[test]
-fn what_a_container_writes_to_a_disk_and_reads_from_it_is_shown_to_the_byte() {
-    let test = "what_a_container_writes_to_a_disk_and_reads_from_it_is_shown_to_the_byte";
+fn disk_reads_and_writes_of_a_container_are_exported_to_the_byte() {
+    let test = "disk_reads_and_writes_of_a_container_are_exported_to_the_byte";
     load_modules();
     let disk = match Disk::new(16 << 20) {
         Ok(disk) => disk,
@@ -35,7 +35,7 @@ fn what_a_container_writes_to_a_disk_and_reads_from_it_is_shown_to_the_byte() {
     let root = v2_root().unwrap();
     let (cgroup, id) = Cgroup::container(&root).unwrap();
     let pure = root == Path::new(ROOT);
-    // Beside v1, block I/O is accounted in a tree of its own.
+    // Beside v1, block I/O is accounted in its own hierarchy.
     let v1 = (!pure).then(|| Cgroup::new(&Path::new(ROOT).join("blkio"), &format!("docker/{id}")).unwrap());
     match &v1 {
         Some(blkio) => {
@@ -60,9 +60,9 @@ fn what_a_container_writes_to_a_disk_and_reads_from_it_is_shown_to_the_byte() {
         let of = [("id".to_owned(), path.clone()), ("device".to_owned(), name.clone())];
         scrape.of(family, &of).next().map(|sample| sample.value)
     };
-    // v1 tells of a device as soon as it has a rule.
+    // v1 lists a device as soon as it has a rule.
     let before = shown("container_fs_writes_bytes_total");
-    assert!(before.is_none_or(|bytes| bytes == 0.0), "{before:?} before there was anything to count");
+    assert!(before.is_none_or(|bytes| bytes == 0.0), "{before:?} before any I/O");
     worker.go();
     let bytes = |transfers: u32| f64::from(transfers) * TRANSFER_BYTES as f64;
     eventually("the last byte is counted", Duration::from_secs(20), || {
@@ -77,6 +77,6 @@ fn what_a_container_writes_to_a_disk_and_reads_from_it_is_shown_to_the_byte() {
             "{family} {requests}"
         );
     }
-    // Nothing more comes of itself.
+    // Nothing else uses the device.
     assert_eq!(shown("container_fs_reads_bytes_total"), Some(bytes(READS)));
 }

@@ -1,4 +1,4 @@
-//! What is shown of a container against its cgroup files, on this kernel.
+//! Compares the exported values of a container with its cgroup files, on this kernel.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -19,14 +19,14 @@ use super::{
     starts::{config, engine, latest},
 };
 
-/// How often is looked until a value lies between two readings of its file.
+/// Attempts until a value is between two readings of its file.
 const LOOKS_MAX: u32 = 200;
 
 #[test]
-fn every_file_of_a_v2_container_is_shown_as_it_is() {
-    let test = "every_file_of_a_v2_container_is_shown_as_it_is";
+fn every_value_of_a_v2_container_matches_its_file() {
+    let test = "every_value_of_a_v2_container_matches_its_file";
     let Some(root) = v2_root().filter(|root| root == Path::new(ROOT)) else {
-        return inapplicable(test, "this host has cgroup v1; other tests look after it");
+        return inapplicable(test, "this host has cgroup v1, which other tests cover");
     };
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
@@ -72,7 +72,7 @@ fn every_file_of_a_v2_container_is_shown_as_it_is() {
     }
     let wrong: Vec<_> = open.iter().map(|(row, why)| format!("{}: {why}", row.family)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // The kernel has used up the quota and lost time to it, or there was nothing to compare.
+    // The container must have been throttled, otherwise nothing is compared.
     let throttled = fs::read_to_string(cgroup.path().join("cpu.stat")).unwrap();
     assert!(!throttled.contains("nr_throttled 0\n"), "{throttled}");
     let pressure = fs::read_to_string(cgroup.path().join("cpu.pressure")).unwrap_or_default();

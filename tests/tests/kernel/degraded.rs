@@ -1,4 +1,4 @@
-//! What is missing is named, and the rest works.
+//! Missing parts of the host are reported, and everything else works.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn refusal(config: &Config) -> String {
 }
 
 #[test]
-fn without_btf_the_scheduler_is_off_and_the_cgroup_files_are_still_read() {
+fn without_btf_the_scheduler_is_off_and_cgroup_files_are_read() {
     let _alone = ALONE.lock();
     let config = Config {
         kernel: config::Kernel { btf: "/nonexistent/vmlinux".into(), ..config::Kernel::default() },
@@ -39,7 +39,7 @@ fn without_btf_the_scheduler_is_off_and_the_cgroup_files_are_still_read() {
     );
     let (mut engine, snapshots) = engine(config);
     let (_cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
-    // On a hybrid host a container has a cgroup in each tree.
+    // On a hybrid host a container has a cgroup in each hierarchy.
     let v1 = Path::new(ROOT).join("cpuacct");
     let _beside = v1.exists().then(|| Cgroup::new(&v1, &format!("docker/{id}")).unwrap());
     engine.tick();
@@ -52,7 +52,7 @@ fn without_btf_the_scheduler_is_off_and_the_cgroup_files_are_still_read() {
 }
 
 #[test]
-fn a_damaged_btf_is_an_error_and_no_crash() {
+fn a_damaged_btf_is_an_error_and_not_a_panic() {
     let _alone = ALONE.lock();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), b"\x9f\xeb\x01\x00garbage").unwrap();
@@ -64,16 +64,16 @@ fn a_damaged_btf_is_an_error_and_no_crash() {
 }
 
 #[test]
-fn without_cap_perfmon_the_refusal_names_the_remedy() {
+fn without_cap_perfmon_the_error_says_what_to_do() {
     let _alone = ALONE.lock();
-    // Capabilities belong to threads: only this one loses them.
+    // Capabilities belong to threads, so only this one loses them.
     let refusal = std::thread::spawn(|| {
         drop_capabilities(&[38, 21]);
         let config = config();
         match Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () }) {
-            // The maps may be made; then the programs are refused.
+            // Creating maps may be allowed. Then loading the programs is refused.
             Ok(kernel) => {
-                // Said by glassbox_probe_attached.
+                // Exported as glassbox_probe_attached.
                 assert!(kernel.programs().iter().any(|program| program.collector == "scheduler"));
                 assert!(kernel.programs().iter().all(|program| !program.attached));
                 kernel.method("scheduler").map(|method| method.name).unwrap_err().to_string()
@@ -86,21 +86,21 @@ fn without_cap_perfmon_the_refusal_names_the_remedy() {
     assert!(refusal.contains("CAP_PERFMON"), "{refusal}");
 }
 
-/// The finding of `glassbox check` on one subject, if it is not well.
+/// The finding of `glassbox check` about a subject, unless it is "ok".
 fn finding(report: &Report, subject: &str) -> Option<String> {
     let row = report.rows().iter().find(|row| row.subject == subject).expect("a row of check");
     (row.state != State::Ok).then(|| row.finding.clone())
 }
 
 #[test]
-fn without_cap_sys_ptrace_what_it_costs_is_reported_and_those_collectors_are_down() {
+fn without_cap_sys_ptrace_the_affected_collectors_are_down_and_reported() {
     let _alone = ALONE.lock();
     std::thread::spawn(|| {
         drop_capabilities(&[19]);
         let report = Report::of(&config());
         let (mut engine, snapshots) = engine(config());
         let (_cgroup, _) = Cgroup::container(&v2_root().unwrap()).unwrap();
-        // Containers without a namespace of their own are only looked at now and then.
+        // The collector reads containers without a network namespace of their own less often.
         for _ in 0..20 {
             engine.tick();
         }
@@ -109,7 +109,7 @@ fn without_cap_sys_ptrace_what_it_costs_is_reported_and_those_collectors_are_dow
             let status = snapshot.agent.collectors.iter().find(|status| status.name == name);
             assert_eq!(status.map(|status| status.up), Some(false), "{name}");
             let finding = finding(&report, &format!("collector {name}"));
-            // The row that it refers to names the capability and the remedy, once for all.
+            // The row that it refers to names the capability and says once what to do.
             assert!(
                 finding.as_ref().is_some_and(|text| {
                     text.contains("see privileges") || text.contains("same reason as collector network")
@@ -125,7 +125,7 @@ fn without_cap_sys_ptrace_what_it_costs_is_reported_and_those_collectors_are_dow
 }
 
 #[test]
-fn missing_capabilities_of_host_network_are_named_in_a_line() {
+fn missing_capabilities_of_host_network_are_reported_in_one_line() {
     let _alone = ALONE.lock();
     for (bits, name) in [(&[38, 21][..], "CAP_PERFMON"), (&[12, 21][..], "CAP_NET_ADMIN")] {
         std::thread::spawn(move || {
@@ -141,7 +141,7 @@ fn missing_capabilities_of_host_network_are_named_in_a_line() {
     }
 }
 
-/// Takes capabilities from the calling thread's effective set.
+/// Removes capabilities from the effective set of the calling thread.
 fn drop_capabilities(bits: &[u32]) {
     #[repr(C)]
     struct Header {
@@ -150,9 +150,9 @@ fn drop_capabilities(bits: &[u32]) {
     }
     const VERSION_3: u32 = 0x2008_0522;
     let mut header = Header { version: VERSION_3, pid: 0 };
-    // Two words each of effective, permitted, inheritable.
+    // Two words each of effective, permitted and inheritable capabilities.
     let mut data = [[0u32; 3]; 2];
-    // SAFETY: the structures are what capget(2) and capset(2) describe for version 3, and live.
+    // SAFETY: the structures are those of capget(2) and capset(2), version 3, and live.
     unsafe {
         assert_eq!(libc::syscall(libc::SYS_capget, &raw mut header, &raw mut data), 0);
         for bit in bits {
@@ -165,7 +165,7 @@ fn drop_capabilities(bits: &[u32]) {
 #[test]
 fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let _alone = ALONE.lock();
-    // A file that stands for a driver, whose functions cannot be hooked because there is no such module.
+    // A file in place of the driver. Its functions cannot be hooked, because there is no module.
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut config = Config {
         nvidia_driver: config::NvidiaDriver {
@@ -201,7 +201,7 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
 }
 
 #[test]
-fn a_collector_that_is_switched_off_is_not_started() {
+fn a_disabled_collector_is_not_started() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) =
         engine(Config { collectors: config::Collectors::without(&["scheduler"]), ..config() });

@@ -1,4 +1,4 @@
-//! Writable layers on a real filesystem with project quotas, against the kernel's own account of them.
+//! Writable layers on a real filesystem with project quotas, compared with the kernel's usage.
 
 use std::{
     fs::{self, File},
@@ -43,7 +43,7 @@ struct Host {
 }
 
 impl Host {
-    /// One whose layer is `diff` in the directory, which is there and empty.
+    /// Starts a container with `diff` in this directory as its layer. `diff` must exist and be empty.
     fn new(directory: &Path, walk: bool) -> Self {
         let overlay = Mount::overlay(directory).unwrap_or_else(|error| panic!("mount an overlay: {error}"));
         let root = overlay.open();
@@ -77,7 +77,7 @@ impl Host {
         }
     }
 
-    /// Writes a file within the container.
+    /// Writes a file in the container.
     fn write(&self, name: &str, bytes: u64) -> io::Result<()> {
         let mut file = File::create(self.merged.join(name))?;
         for _ in 0..bytes / BLOCK_BYTES {
@@ -86,7 +86,7 @@ impl Host {
         file.sync_all()
     }
 
-    /// What is shown after a round that was begun after now.
+    /// The usage after a round that was started after this call.
     fn after_a_round(&mut self) -> Option<DiskUsage> {
         let begun = Instant::now();
         loop {
@@ -103,14 +103,14 @@ impl Host {
     }
 }
 
-/// A filesystem with project quotas, or `None` after saying why there is none.
+/// A filesystem with project quotas. `None` after printing why the test is skipped.
 fn filesystem(test: &str, mib: u64) -> Option<Filesystem> {
     load_modules();
     let made = Disk::new(mib * MIB).and_then(Disk::with_project_quotas);
     made.map_err(|reason| inapplicable(test, &reason)).ok()
 }
 
-/// A directory for a container of a project that is limited to so many bytes; 0 is no limit.
+/// Creates a directory for a container whose project is limited to this many bytes; 0 means no limit.
 fn container(filesystem: &Filesystem, path: &str, number: u32, limit_bytes: u64) -> PathBuf {
     let directory = filesystem.path().join(path);
     fs::create_dir_all(&directory).unwrap();
@@ -124,8 +124,8 @@ fn near(value: u64, other: u64) -> bool {
 }
 
 #[test]
-fn a_layer_with_a_project_quota_is_shown_as_the_filesystem_counts_it() {
-    let test = "a_layer_with_a_project_quota_is_shown_as_the_filesystem_counts_it";
+fn the_usage_of_a_layer_with_a_project_quota_is_that_of_the_filesystem() {
+    let test = "the_usage_of_a_layer_with_a_project_quota_is_that_of_the_filesystem";
     let Some(filesystem) = filesystem(test, 64) else { return };
     let _alone = ALONE.lock();
     let directory = container(&filesystem, "overlay2/4f0c", 77, 10 * MIB);
@@ -141,7 +141,7 @@ fn a_layer_with_a_project_quota_is_shown_as_the_filesystem_counts_it() {
     assert!(near(used, empty + 3 * MIB), "{used}, {empty} before");
     assert!(near(used, project::used_bytes(&filesystem, 77)), "{used}");
 
-    // Until the quota is used up.
+    // Writes until the quota is exhausted.
     let refused = host.write("second", 20 * MIB).unwrap_err();
     assert!([Some(libc::EDQUOT), Some(libc::ENOSPC)].contains(&refused.raw_os_error()), "{refused}");
     let full = host.after_a_round().unwrap();
@@ -150,7 +150,7 @@ fn a_layer_with_a_project_quota_is_shown_as_the_filesystem_counts_it() {
     assert_eq!(full.limit_bytes, Some(10 * MIB));
 
     fs::remove_file(host.merged.join("second")).unwrap();
-    // The filesystem frees it when it gets round to it.
+    // The filesystem frees the space some time later.
     let begun = Instant::now();
     loop {
         let used = host.after_a_round().unwrap().used_bytes.unwrap();
@@ -164,8 +164,8 @@ fn a_layer_with_a_project_quota_is_shown_as_the_filesystem_counts_it() {
 }
 
 #[test]
-fn a_project_that_several_containers_share_is_none_of_theirs() {
-    let test = "a_project_that_several_containers_share_is_none_of_theirs";
+fn a_project_shared_by_several_containers_is_not_attributed_to_any() {
+    let test = "a_project_shared_by_several_containers_is_not_attributed_to_any";
     let Some(filesystem) = filesystem(test, 64) else { return };
     let _alone = ALONE.lock();
     container(&filesystem, "docker", 5, 20 * MIB);
@@ -178,15 +178,15 @@ fn a_project_that_several_containers_share_is_none_of_theirs() {
 }
 
 #[test]
-fn a_project_without_a_limit_is_asked_for_by_quotactl() {
-    let test = "a_project_without_a_limit_is_asked_for_by_quotactl";
+fn a_project_without_a_limit_is_read_with_quotactl() {
+    let test = "a_project_without_a_limit_is_read_with_quotactl";
     let Some(filesystem) = filesystem(test, 64) else { return };
     let _alone = ALONE.lock();
     let directory = container(&filesystem, "overlay2/4f0c", 78, 0);
     let mut host = Host::new(&directory, false);
     host.write("file", 2 * MIB).unwrap();
     let usage = host.after_a_round();
-    // SAFETY: arguments that cannot be valid: where the call exists, it says so.
+    // SAFETY: the arguments are invalid; if the system call exists, it returns an error for them.
     unsafe { libc::syscall(libc::SYS_quotactl_fd, -1, 0, 0, 0) };
     if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
         println!("this kernel has no quotactl_fd");
@@ -200,21 +200,21 @@ fn a_project_without_a_limit_is_asked_for_by_quotactl() {
 }
 
 #[test]
-fn a_quota_that_the_filesystem_has_no_room_for_shows_no_wrong_usage() {
-    let test = "a_quota_that_the_filesystem_has_no_room_for_shows_no_wrong_usage";
+fn a_quota_larger_than_the_free_space_gives_no_wrong_usage() {
+    let test = "a_quota_larger_than_the_free_space_gives_no_wrong_usage";
     let Some(filesystem) = filesystem(test, 32) else { return };
     let _alone = ALONE.lock();
     let directory = container(&filesystem, "overlay2/4f0c", 77, 20 * MIB);
     let mut host = Host::new(&directory, false);
     host.write("file", 2 * MIB).unwrap();
-    // Others take almost all that is left.
+    // Files of others take nearly all remaining space.
     let mut others = File::create(filesystem.path().join("others")).unwrap();
     while others.write_all(&[7; BLOCK_BYTES as usize]).is_ok() {}
     let _ = others.sync_all();
     let usage = host.after_a_round().expect("its limit is known");
-    println!("{usage:?}, {} by quotactl", project::used_bytes(&filesystem, 77));
+    println!("{usage:?}, quotactl: {}", project::used_bytes(&filesystem, 77));
     assert_eq!(usage.limit_bytes, Some(20 * MIB));
-    // Only quotactl can tell then.
+    // Only quotactl can report the usage then.
     assert!(
         usage.used_bytes.is_none_or(|used| near(used, project::used_bytes(&filesystem, 77))),
         "{usage:?}"
@@ -222,8 +222,8 @@ fn a_quota_that_the_filesystem_has_no_room_for_shows_no_wrong_usage() {
 }
 
 #[test]
-fn a_layer_without_a_quota_is_walked_where_that_is_asked_for() {
-    let test = "a_layer_without_a_quota_is_walked_where_that_is_asked_for";
+fn a_layer_without_a_quota_is_walked_if_configured() {
+    let test = "a_layer_without_a_quota_is_walked_if_configured";
     load_modules();
     let Some(filesystem) =
         Disk::new(64 * MIB).and_then(Disk::with_ext4).map_err(|reason| inapplicable(test, &reason)).ok()

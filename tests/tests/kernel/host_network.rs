@@ -1,4 +1,4 @@
-//! Packets of sockets in a cgroup that looks like a container's, in the host's network.
+//! Packets of sockets in the host's network, in a cgroup with the path of a container.
 
 use std::{net::UdpSocket, path::Path, time::Duration};
 
@@ -15,10 +15,10 @@ use super::{
 
 const DATAGRAMS: u32 = 100;
 const DATA_BYTES: usize = 1000;
-/// IPv4 and UDP.
+/// The IPv4 and UDP headers.
 const HEADER_BYTES: usize = 20 + 8;
 
-/// Sends back what comes, until as many datagrams have come or none does any more.
+/// Echoes datagrams until this many have arrived, or none arrives any more. Returns their number.
 fn echo(socket: &UdpSocket, datagrams: u32) -> u32 {
     let mut buffer = [0; 2 * DATA_BYTES];
     let mut sent = 0;
@@ -39,7 +39,7 @@ fn exchange(cgroup: &Cgroup) -> Worker {
         Worker::start(cgroup, Work::Exchange { port, datagrams: DATAGRAMS, bytes: DATA_BYTES }, None);
     worker.go();
     assert_eq!(echo(&socket, DATAGRAMS), DATAGRAMS);
-    // The last one may still be on its way up.
+    // The last datagram may still be in the network stack.
     std::thread::sleep(Duration::from_millis(50));
     worker
 }
@@ -55,7 +55,7 @@ fn expected(rounds: u64) -> HostNetworkCounters {
     }
 }
 
-/// Seen in the host's network, still seen after a while, attached, read.
+/// Ticks until the container is discovered, confirmed in the host's network, attached and read.
 fn settle(engine: &mut Engine) {
     engine.tick();
     std::thread::sleep(Duration::from_millis(600));
@@ -70,7 +70,7 @@ fn in_own_network(pid: i32) -> bool {
 }
 
 #[test]
-fn the_traffic_of_a_container_in_the_hosts_network_is_counted_to_the_byte() {
+fn traffic_of_a_container_in_the_hosts_network_is_counted_to_the_byte() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
@@ -97,7 +97,7 @@ fn the_traffic_of_a_container_in_the_hosts_network_is_counted_to_the_byte() {
     drop(measured);
     engine.tick();
     assert_eq!(row(&snapshots, &talks).unwrap().host_network, Some(expected(1)));
-    // Of a cgroup made in it, too.
+    // Traffic of a nested cgroup counts as well.
     let nested = Cgroup::new(talker.path(), "app.service").unwrap();
     let _second = exchange(&nested);
     engine.tick();
@@ -107,11 +107,11 @@ fn the_traffic_of_a_container_in_the_hosts_network_is_counted_to_the_byte() {
     engine.tick();
     let ended = row(&snapshots, &talks).unwrap();
     assert!(ended.ended_at.is_some());
-    assert_eq!(ended.host_network, Some(expected(2)), "what was counted stays");
+    assert_eq!(ended.host_network, Some(expected(2)), "the counters stay");
 }
 
 #[test]
-fn a_container_in_a_network_of_its_own_is_left_alone() {
+fn a_container_in_its_own_network_is_not_attached() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();

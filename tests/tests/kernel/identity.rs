@@ -1,4 +1,4 @@
-//! Whose slot a cgroup gets that repeats the id of the container it is in.
+//! The slot of a cgroup whose name repeats the ID of the container around it.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn a_nested_cgroup_that_repeats_the_container_id_counts_for_the_container_from_i
 }
 
 #[test]
-fn another_containers_id_in_a_container_is_a_container_of_its_own() {
+fn a_nested_cgroup_with_another_id_is_a_separate_container() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
@@ -41,7 +41,7 @@ fn another_containers_id_in_a_container_is_a_container_of_its_own() {
     let worker = Worker::start(&inner, Work::SpinAndSleep, None);
     worker.go();
     let oncpu_ns = |id: &str| row(&snapshots, id).and_then(|row| row.scheduler).map(|usage| usage.oncpu_ns);
-    // An emulated CPU may take its time.
+    // An emulated CPU may be slow.
     let begun = Instant::now();
     while oncpu_ns(&inner_id).is_none_or(|ns| ns <= 20_000_000) && begun.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(300));

@@ -1,7 +1,8 @@
-//! The NVIDIA driver's ioctls against what was sent, on the method that hooks the driver's own functions.
+//! Compares the counters of the NVIDIA driver's ioctls with the calls that were sent, with the method that hooks the
+//! driver's functions.
 //!
-//! In guests that have the stand-in for the driver; anywhere else these tests do not apply. They load it anew with the
-//! release and the memory they need, so never run them beside each other.
+//! These tests apply only to guests with the stand-in for the driver. They reload it with the release and memory that they
+//! need, so they must not run concurrently.
 
 mod application;
 mod call;
@@ -35,7 +36,7 @@ use self::{
 };
 use super::probe::ALONE;
 
-/// Holds the machine for a test that needs the stand-in; `None`, and says so, where there is none.
+/// Holds the machine for a test that needs the stand-in. `None` after printing a skip if there is none.
 fn stand_in(test: &str) -> Option<impl Drop> {
     let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if nvidia_module::directory().is_some() {
@@ -49,7 +50,8 @@ const MIB: u64 = 1 << 20;
 const CLIENT: u32 = 0xC1D0_0001;
 const PAGE: u64 = 0x7000_0000_0000;
 
-/// What CUDA does first, in small: a client, a context with two channels, an event, memory until there is none.
+/// A minimal version of CUDA's first requests: a client, a context with two channels, an event, and memory until it is
+/// exhausted.
 fn session() -> Vec<Call> {
     let ctl = |number, size| request(Device::Ctl, number, size);
     vec![
@@ -59,7 +61,7 @@ fn session() -> Vec<Call> {
         alloc(CLIENT, 2, 0x80),
         control(0x101),
         control(0x2080_1303),
-        // One that the stand-in refuses.
+        // The stand-in refuses this one.
         control(0x127),
         uvm(0x3000_0001, 0),
         uvm(75, 0),
@@ -69,12 +71,12 @@ fn session() -> Vec<Call> {
         uvm(27, 0),
         alloc(CLIENT, 3, 0x79),
         request(Device::Gpu, 0xCE, 16),
-        // 32 of 64 MiB by one way and 16 by the other, of which the first gets a little more than it asks for.
+        // 32 of 64 MiB by one request and 16 by the other. The first one is granted a little more than requested.
         alloc_memory(CLIENT, 10, 32 * MIB - 1),
         heap_alloc(CLIENT, 11, 16 * MIB),
         uvm(73, PAGE),
         uvm(33, PAGE),
-        // Too much, each way; then enough, once the first has gone.
+        // Both requests ask for too much, then for less after the first allocation is freed.
         alloc_memory(CLIENT, 12, 32 * MIB),
         heap_alloc(CLIENT, 13, 17 * MIB),
         free(CLIENT, 10),
@@ -82,12 +84,12 @@ fn session() -> Vec<Call> {
         pin(2 * MIB),
         wrapped(control(0x101)),
         wrapped(heap_alloc(CLIENT, 15, MIB)),
-        // Not a page's address, in structures that moved with the release.
+        // An address that is not page-aligned, in structures whose layout differs between releases.
         uvm(33, PAGE + 1),
         uvm(34, PAGE + 1),
         uvm(34, PAGE),
         uvm(51, PAGE),
-        // No request of the driver's, and one of a size it never had.
+        // A request that the driver does not have, and one of a size that it never had.
         ctl(0x99, 16),
         ctl(0x2A, 24),
         uvm(90, 0),
@@ -96,9 +98,8 @@ fn session() -> Vec<Call> {
 }
 
 #[test]
-fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
-    let Some(_alone) = stand_in("every_call_is_counted_under_its_command_with_its_status_on_four_layouts")
-    else {
+fn every_call_is_counted_by_command_and_status_with_four_layouts() {
+    let Some(_alone) = stand_in("every_call_is_counted_by_command_and_status_with_four_layouts") else {
         return;
     };
     for release in ["535.104.05", "550.54.14", "580.65.06", "595.45.04"] {
@@ -112,7 +113,7 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
         let (cgroup, container) = probe.container();
         let sent = session();
         let outcomes = Caller::start(Some(&cgroup), &Nodes::new(), sent.clone()).outcomes();
-        // The stand-in itself agrees: what it wrote into the structures is what the counts must say.
+        // The counters must also match what the stand-in wrote into the structures.
         let granted = u64::from_le_bytes(outcomes[15].nested[64..72].try_into().unwrap());
         assert_eq!((outcomes[15].bytes[40], granted), (0, 32 * MIB), "rounded");
         assert_eq!((outcomes[19].bytes[40], outcomes[20].bytes[20]), (0x51, 0x51), "{outcomes:?}");
@@ -128,7 +129,7 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
             (("ctl", "rm_alloc_device"), 1),
             (("ctl", "rm_alloc_event"), 1),
             (("ctl", "rm_alloc_memory_video"), 3),
-            // With the wrapped one, and the one of a size that no release has.
+            // Includes the one in an XFER request and the one of a size that no release has.
             (("ctl", "rm_control_system"), 3),
             (("ctl", "rm_control_memory_info"), 1),
             (("ctl", "rm_control_p2p"), 1),
@@ -169,7 +170,7 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
         let meaning = &usage.counters;
         assert_eq!(meaning.allocations, 4);
         assert_eq!(meaning.allocated_bytes, (32 + 16 + 32 + 1) * MIB);
-        // With the client go the rest, which no call names.
+        // The rest is freed with the client, without a call.
         assert_eq!(meaning.freed_bytes, 32 * MIB);
         assert_eq!((meaning.failed_no_memory, meaning.failed_insufficient_resources), (2, 0));
         assert_eq!((meaning.recovered, meaning.failed_host_memory), (2, 0));
@@ -186,8 +187,8 @@ fn every_call_is_counted_under_its_command_with_its_status_on_four_layouts() {
 }
 
 #[test]
-fn only_the_container_that_runs_out_of_memory_shows_it() {
-    let Some(_alone) = stand_in("only_the_container_that_runs_out_of_memory_shows_it") else { return };
+fn only_the_container_that_runs_out_of_memory_has_failures() {
+    let Some(_alone) = stand_in("only_the_container_that_runs_out_of_memory_has_failures") else { return };
     reload("memory_mib=64");
     let mut probe = DriverProbe::start();
     let (nodes, [(greedy_cgroup, greedy), (modest_cgroup, modest)]) =
@@ -196,7 +197,7 @@ fn only_the_container_that_runs_out_of_memory_shows_it() {
     Caller::start(Some(&modest_cgroup), &nodes, modest_calls.clone()).outcomes();
     let greedy_calls = (1..=10).map(|object| alloc_memory(CLIENT, object, 16 * MIB)).collect();
     Caller::start(Some(&greedy_cgroup), &nodes, greedy_calls).outcomes();
-    // What the other held came back with the end of its process.
+    // The memory of the first process was freed when it exited.
     let outcomes = Caller::start(Some(&modest_cgroup), &nodes, modest_calls).outcomes();
     assert_eq!(outcomes[0].bytes[40], 0);
     let (greedy, modest) = (probe.read(&greedy).unwrap(), probe.read(&modest).unwrap());
@@ -208,8 +209,8 @@ fn only_the_container_that_runs_out_of_memory_shows_it() {
 }
 
 #[test]
-fn a_process_outside_containers_and_the_agent_itself_count_for_nobody() {
-    let Some(_alone) = stand_in("a_process_outside_containers_and_the_agent_itself_count_for_nobody") else {
+fn calls_from_outside_containers_and_by_the_agent_are_not_counted() {
+    let Some(_alone) = stand_in("calls_from_outside_containers_and_by_the_agent_are_not_counted") else {
         return;
     };
     reload("");
@@ -224,18 +225,21 @@ fn a_process_outside_containers_and_the_agent_itself_count_for_nobody() {
         calls().map(|mut call| make(descriptors, call.device, call.request, call.bytes.as_mut_ptr()));
     probe::leave();
     for descriptor in descriptors {
-        // SAFETY: our own descriptor, which nobody uses any more.
+        // SAFETY: our own descriptor, which is not used any more.
         unsafe { libc::close(descriptor) };
     }
     assert_eq!(errors, [0, 0]);
     assert!(probe.read(&container).is_none(), "the agent itself");
     Caller::start(Some(&cgroup), &nodes, calls().into()).outcomes();
-    assert_eq!(counts(&probe.read(&container).expect("now it called")).values().sum::<u64>(), 2);
+    assert_eq!(
+        counts(&probe.read(&container).expect("the container has called the driver")).values().sum::<u64>(),
+        2
+    );
 }
 
 #[test]
-fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
-    let Some(_alone) = stand_in("a_driver_that_is_unloaded_and_loaded_again_is_traced_again") else { return };
+fn a_reloaded_driver_is_traced_again() {
+    let Some(_alone) = stand_in("a_reloaded_driver_is_traced_again") else { return };
     reload("");
     let mut probe = DriverProbe::start();
     let (cgroup, container) = probe.container();
@@ -252,11 +256,11 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
     probe.look();
     assert_eq!(probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap(), METHOD);
     assert_eq!(total(&mut probe, &container), 20);
-    // The kernel attaches what was attached before: nothing depends on when the agent looks.
+    // The kernel attaches the previous hooks again, so nothing depends on the time at which the agent notices.
     reload("release=550.54.14");
     assert_eq!(total(&mut probe, &container), 30);
     probe.look();
-    // Functions of other names.
+    // This release has functions with other names.
     reload("release=535.104.05");
     probe.look();
     let method = probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap();
@@ -266,8 +270,8 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_traced_again() {
 }
 
 #[test]
-fn a_call_that_stays_in_the_driver_is_in_flight_and_waits() {
-    let Some(_alone) = stand_in("a_call_that_stays_in_the_driver_is_in_flight_and_waits") else { return };
+fn a_call_that_has_not_returned_is_in_flight() {
+    let Some(_alone) = stand_in("a_call_that_has_not_returned_is_in_flight") else { return };
     reload("latency_us=1000000");
     let mut probe = DriverProbe::start();
     let (cgroup, container) = probe.container();

@@ -1,4 +1,4 @@
-//! Processes that the kernel really kills for want of memory, in cgroups that look like containers'.
+//! Real OOM kills in cgroups with the paths of containers.
 
 use std::{fs, path::Path};
 
@@ -27,12 +27,12 @@ use super::{
 
 const LIMIT_BYTES: usize = 16 << 20;
 
-/// A cgroup in the hierarchy that holds processes, and, where that is another one, in that of memory.
+/// A cgroup in the hierarchy of processes and, if that is another one, in that of the memory controller.
 struct Contained {
     id: String,
     cgroup: Cgroup,
     memory: Option<Cgroup>,
-    /// To turn the memory controller off again if the host had not turned it on.
+    /// Disables the memory controller again if the host had not enabled it.
     _controllers: SubtreeControl,
 }
 
@@ -49,7 +49,7 @@ impl Contained {
         }
     }
 
-    /// A cgroup within it.
+    /// A cgroup below it.
     fn nested(&self, name: &str) -> Self {
         let path = format!("docker/{}/{name}", self.id);
         let controllers = SubtreeControl::of_the_host();
@@ -57,12 +57,12 @@ impl Contained {
         Self { cgroup, memory: memory(&path), id: self.id.clone(), _controllers: controllers }
     }
 
-    /// Limits its memory.
+    /// Sets its memory limit.
     fn limited(self) -> Self {
         let (directory, file) = match &self.memory {
             Some(memory) => (memory.path(), "memory.limit_in_bytes"),
             None => {
-                // Each cgroup above has to pass the controller on.
+                // Each cgroup above must enable the controller for its children.
                 let root = v2_root().unwrap();
                 let above =
                     self.cgroup.path().ancestors().skip(1).take_while(|above| above.starts_with(&root));
@@ -84,7 +84,7 @@ impl Contained {
         worker
     }
 
-    /// Has a process killed in it.
+    /// Starts a process in it that is killed.
     fn starve(&self) {
         let worker = self.start(Work::Eat(4 * LIMIT_BYTES));
         worker.go();
@@ -92,7 +92,7 @@ impl Contained {
     }
 }
 
-/// The cgroup at `path` in the v1 hierarchy of memory, where that is the one that counts.
+/// The cgroup at `path` in the v1 hierarchy of memory, if this host uses it.
 fn memory(path: &str) -> Option<Cgroup> {
     let layout = Layout::detect(Path::new(ROOT)).unwrap();
     let unified = layout.is_unified("memory");
@@ -105,7 +105,7 @@ fn kills(snapshots: &Snapshots, id: &str) -> OomKills {
 }
 
 #[test]
-fn a_container_that_is_killed_whole_shows_its_kill_and_nobody_else_does() {
+fn only_the_killed_container_has_an_oom_kill() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
@@ -114,7 +114,7 @@ fn a_container_that_is_killed_whole_shows_its_kill_and_nobody_else_does() {
     engine.tick();
     assert_eq!(kills(&snapshots, &starved.id).total(), Some(0));
     starved.starve();
-    // The file goes before anybody has read it.
+    // The file is removed before it is read.
     let id = starved.id.clone();
     drop(starved);
     engine.tick();
@@ -122,14 +122,14 @@ fn a_container_that_is_killed_whole_shows_its_kill_and_nobody_else_does() {
     assert_eq!(kills(&snapshots, &id).total(), Some(1));
     assert!(kills(&snapshots, &id).last_at.is_some());
     assert_eq!(kills(&snapshots, &other.id).total(), Some(0));
-    // The slot's next holder begins with none.
+    // The next container in the slot starts with no kills.
     let next = Contained::new();
     engine.tick();
     assert_eq!(kills(&snapshots, &next.id).total(), Some(0));
 }
 
 #[test]
-fn every_kill_of_a_container_that_lives_on_is_counted_once() {
+fn every_kill_in_a_running_container_is_counted_once() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     let container = Contained::new().limited();
@@ -147,7 +147,7 @@ fn every_kill_of_a_container_that_lives_on_is_counted_once() {
 }
 
 #[test]
-fn a_kill_in_a_nested_cgroup_is_the_containers() {
+fn a_kill_in_a_nested_cgroup_is_counted_for_the_container() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
@@ -163,7 +163,7 @@ fn a_kill_in_a_nested_cgroup_is_the_containers() {
 }
 
 #[test]
-fn kills_from_before_the_agent_are_in_the_file_and_later_ones_are_added() {
+fn kills_before_the_agent_started_are_read_from_the_file_and_later_ones_added() {
     let _alone = ALONE.lock();
     let container = Contained::new().limited();
     container.starve();
@@ -179,7 +179,7 @@ fn kills_from_before_the_agent_are_in_the_file_and_later_ones_are_added() {
 }
 
 #[test]
-fn a_process_that_is_killed_for_another_reason_is_not_counted() {
+fn a_process_killed_by_a_signal_is_not_counted() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     let container = Contained::new().limited();
@@ -192,7 +192,7 @@ fn a_process_that_is_killed_for_another_reason_is_not_counted() {
 }
 
 #[test]
-fn without_kernel_programs_the_file_counts() {
+fn without_kernel_programs_kills_are_read_from_the_file() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) =
         engine(Config { kernel: config::Kernel { enabled: false, ..config::Kernel::default() }, ..config() });
@@ -205,13 +205,13 @@ fn without_kernel_programs_the_file_counts() {
     let id = container.id.clone();
     drop(container);
     engine.tick();
-    // Nobody has heard of its end but a walk.
+    // Only a walk has noticed its end.
     assert_eq!(kills(&snapshots, &id).total(), Some(1));
 }
 
-/// By which hook depends on the kernel; both must do.
+/// The hook depends on the kernel; both must work.
 #[test]
-fn a_kernel_that_gives_no_task_counts_the_same() {
+fn both_hooks_count_the_same_kills() {
     let _alone = ALONE.lock();
     let without_leader: fn(&mut Offsets) = |offsets| offsets.task_group_leader = ABSENT;
     let best: fn(&mut Offsets) = |_| ();

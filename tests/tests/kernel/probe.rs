@@ -12,7 +12,7 @@ use glassbox::{
 use glassbox_ebpf::offsets::{ABSENT, Offsets};
 use glassbox_tests::cgroup::{Cgroup, ROOT, v2_root};
 
-/// Scheduler tests measure the whole machine: one at a time.
+/// Scheduler tests measure the whole machine, so only one runs at a time.
 pub(super) static ALONE: Mutex<()> = Mutex::new(());
 
 pub(super) struct Probe {
@@ -30,7 +30,7 @@ pub(super) fn without_sched_info(offsets: &mut Offsets) {
 }
 
 impl Probe {
-    /// Tracks a new cgroup of the v2 hierarchy with all that this kernel has.
+    /// Tracks a new cgroup of the v2 hierarchy with all programs that this kernel supports.
     pub(super) fn start() -> Self {
         Self::with(&v2_root().expect("a v2 hierarchy"), 0, |_| ())
     }

@@ -1,4 +1,4 @@
-//! Truth tests: what the scheduler program counts is what the kernel itself accounts.
+//! Compares the scheduler program's counters with the kernel's own.
 
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use glassbox_tests::{
 
 use super::probe::{ALONE, Probe, without_sched_info};
 
-/// Lets the workers run for a while and returns (probe's wait, kernel's wait, probe's run, kernel's run), ns.
+/// Lets the workers run for a while. Returns the waits of the probe and the kernel and the run times of the probe and the
+/// kernel, in ns.
 fn contend(probe: &mut Probe, workers: &[Worker], time: Duration) -> (u64, u64, u64, u64, u64) {
     let sums = || -> (u64, u64) {
         (workers.iter().map(Worker::run_delay_ns).sum(), workers.iter().map(Worker::run_time_ns).sum())
     };
-    // Everybody has run once and is stopped, so nothing is under way while both accounts are read.
+    // All workers have run once and are stopped, so nothing changes while both counters are read.
     workers.iter().for_each(Worker::go);
     std::thread::sleep(Duration::from_millis(50));
     workers.iter().for_each(Worker::stop);
@@ -33,15 +34,15 @@ fn contend(probe: &mut Probe, workers: &[Worker], time: Duration) -> (u64, u64, 
     )
 }
 
-/// Time that the hypervisor took from this machine's CPUs since boot, in ns, in steps of 10 ms.
+/// Time that the hypervisor took from this machine's CPUs since boot, in ns, with a resolution of 10 ms.
 fn stolen_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/stat").unwrap();
     let ticks: u64 = text.lines().next().unwrap().split_whitespace().nth(8).unwrap().parse().unwrap();
     ticks * 10_000_000
 }
 
-/// A task's time on a CPU by the run queue's clock, which goes on while the hypervisor has taken the CPU away. The kernel's
-/// own account of a task leaves that time out (CONFIG_PARAVIRT_TIME_ACCOUNTING).
+/// The run queue's clock continues while the hypervisor has taken the CPU away. The kernel's run time of a task excludes
+/// that time (CONFIG_PARAVIRT_TIME_ACCOUNTING), so it is allowed as a difference.
 fn assert_run_within(what: &str, ours: u64, theirs: u64, stolen: u64, percent: f64) {
     let most = theirs + stolen;
     assert_within(what, ours, ours.clamp(theirs, most), percent);
@@ -62,7 +63,7 @@ fn workers(probe: &Probe, spinning: usize, sleeping: usize, cpu: Option<usize>) 
 }
 
 #[test]
-fn waits_of_pinned_tasks_sum_to_the_kernels_run_delay_within_1_percent() {
+fn waits_of_pinned_tasks_match_the_kernels_run_delay_within_1_percent() {
     let _alone = ALONE.lock();
     let mut probe = Probe::start();
     let workers = workers(&probe, 3, 2, Some(0));
@@ -72,7 +73,7 @@ fn waits_of_pinned_tasks_sum_to_the_kernels_run_delay_within_1_percent() {
 }
 
 #[test]
-fn waits_of_migrating_tasks_sum_to_the_kernels_run_delay_within_3_percent() {
+fn waits_of_migrating_tasks_match_the_kernels_run_delay_within_3_percent() {
     let _alone = ALONE.lock();
     let mut probe = Probe::start();
     let workers = workers(&probe, 5, 3, None);
@@ -83,7 +84,7 @@ fn waits_of_migrating_tasks_sum_to_the_kernels_run_delay_within_3_percent() {
 }
 
 #[test]
-fn the_wakeup_rung_sums_to_the_kernels_run_delay_within_5_percent() {
+fn the_wakeup_method_matches_the_kernels_run_delay_within_5_percent() {
     let _alone = ALONE.lock();
     let root = glassbox_tests::cgroup::v2_root().unwrap();
     let mut probe = Probe::with(&root, 0, without_sched_info);
@@ -95,7 +96,7 @@ fn the_wakeup_rung_sums_to_the_kernels_run_delay_within_5_percent() {
 }
 
 #[test]
-fn switches_are_the_kernels_voluntary_and_involuntary_switches() {
+fn switches_match_the_kernels_voluntary_and_involuntary_switches() {
     let _alone = ALONE.lock();
     let mut probe = Probe::start();
     let workers = workers(&probe, 2, 2, Some(0));
@@ -113,7 +114,7 @@ fn switches_are_the_kernels_voluntary_and_involuntary_switches() {
     let involuntary =
         (ours_after.involuntary_switches - ours.involuntary_switches, theirs_after.1 - theirs.1);
     println!("voluntary {voluntary:?}, involuntary {involuntary:?}");
-    // A signal to a sleeping task shifts a switch from one kind to the other: allow one for each signal sent.
+    // A signal to a sleeping task turns a switch of one kind into the other, so one is allowed for each signal.
     let slack = 4 * workers.len() as u64;
     assert!(theirs_after.0 - theirs.0 > 100 && theirs_after.1 - theirs.1 > 50, "too few switches to compare");
     assert!(voluntary.0.abs_diff(voluntary.1) <= slack, "voluntary {voluntary:?}");
@@ -121,7 +122,7 @@ fn switches_are_the_kernels_voluntary_and_involuntary_switches() {
 }
 
 #[test]
-fn the_histogram_holds_every_wait_once() {
+fn the_histogram_has_every_wait_once() {
     let _alone = ALONE.lock();
     let mut probe = Probe::start();
     let workers = workers(&probe, 2, 1, Some(0));
@@ -133,13 +134,14 @@ fn the_histogram_holds_every_wait_once() {
     let usage = probe.read();
     let waits = usage.waits.count();
     let switches = usage.voluntary_switches + usage.involuntary_switches;
-    // Every task gets a CPU before it leaves one, but one that the test moved here in between, and one that is under way.
+    // Every task gets a CPU before it leaves one, except a task that the test moved to the container meanwhile, and one that
+    // is still waiting.
     let slack = 2 * workers.len() as u64;
     assert!(waits > 100 && waits.abs_diff(switches) <= slack, "{waits} waits, {switches} switches");
 }
 
 #[test]
-fn a_container_that_sleeps_counts_nothing() {
+fn a_sleeping_container_adds_nothing() {
     let _alone = ALONE.lock();
     let mut probe = Probe::start();
     let sleeper = Worker::start(&probe.cgroup, Work::Sleep, None);
@@ -157,7 +159,7 @@ fn a_container_that_sleeps_counts_nothing() {
 }
 
 #[test]
-fn the_agents_own_threads_are_nobodys() {
+fn the_agents_own_threads_are_not_counted() {
     let _alone = ALONE.lock();
     let mut probe = Probe::start();
     let me = std::process::id() as i32;
@@ -177,12 +179,12 @@ fn the_agents_own_threads_are_nobodys() {
 }
 
 #[test]
-fn a_v1_cpu_hierarchy_is_counted_too() {
+fn a_container_in_a_v1_cpu_hierarchy_is_counted() {
     let _alone = ALONE.lock();
     let root = std::path::Path::new(ROOT).join("cpu");
     if !root.join("cgroup.procs").exists() {
         glassbox_tests::inapplicable(
-            "a_v1_cpu_hierarchy_is_counted_too",
+            "a_container_in_a_v1_cpu_hierarchy_is_counted",
             "this host mounts no v1 cpu hierarchy",
         );
         return;

@@ -1,4 +1,4 @@
-//! Who gets a slot, what one container may occupy, and containers without a slot.
+//! The assignment of slots, the share of one container, and containers without a slot.
 
 use std::{fs, time::Duration};
 
@@ -37,14 +37,14 @@ fn entries(snapshots: &Snapshots, map: &str) -> u64 {
     snapshot.agent.maps.iter().find(|status| status.name == map).and_then(|map| map.entries).unwrap()
 }
 
-/// Makes the next tick walk through the tree: the path of this container is too long for an event.
+/// Makes the next tick walk the tree, because the path of this container is too long for an event.
 pub(super) fn ask_for_walk() -> Cgroup {
     let long = ["x".repeat(250), "y".repeat(250), "z".repeat(250), "w".repeat(250)].join("/");
     Cgroup::new(&v2_root().unwrap(), &format!("glassbox-long/{long}/{}", fresh_id())).unwrap()
 }
 
 #[test]
-fn a_container_that_started_while_the_table_was_full_gets_a_slot_when_one_is_free() {
+fn a_container_without_a_slot_gets_one_when_it_is_free() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine_for(others() + 1);
     let root = v2_root().unwrap();
@@ -59,7 +59,7 @@ fn a_container_that_started_while_the_table_was_full_gets_a_slot_when_one_is_fre
     drop(first);
     engine.tick();
     assert!(has_slot(&snapshots, &second_id), "the slot that has become free");
-    // What runs in its nested cgroups counts after the walk that follows.
+    // Processes in its nested cgroups are counted after the next walk.
     engine.tick();
     worker.go();
     std::thread::sleep(Duration::from_millis(300));
@@ -75,7 +75,7 @@ fn a_container_that_started_while_the_table_was_full_gets_a_slot_when_one_is_fre
 fn the_exit_of_a_container_without_a_slot_is_noticed_within_two_ticks() {
     let _alone = ALONE.lock();
     let root = v2_root().unwrap();
-    // One that was there before the agent, and one that starts under its eyes.
+    // One started before the agent, and one after it.
     let (before, before_id) = Cgroup::container(&root).unwrap();
     let (mut engine, snapshots) = engine_for(1);
     let (after, after_id) = Cgroup::container(&root).unwrap();
@@ -105,7 +105,7 @@ fn containers_within_one_container_take_at_most_half_of_the_slots() {
     let (outer, outer_id) = Cgroup::container(&root).unwrap();
     let mut inner = Vec::new();
     for number in 0..2 * max {
-        // Side by side, in each other, below cgroups that are not entered, and very deep.
+        // Next to each other, nested, below cgroups that walks skip, and very deep.
         let place = match number % 4 {
             0 => "docker".to_owned(),
             1 => format!("docker/{}/docker", fresh_id()),
@@ -124,7 +124,7 @@ fn containers_within_one_container_take_at_most_half_of_the_slots() {
     drop(inner);
     let all_free = || entries(&snapshots, "SCHEDULER") == u64::from(others) + 2;
     tick_until("wait for free slots", &mut engine, all_free);
-    // The share of the container is free again.
+    // The container's share is free again.
     let (_inner, inner_id) = {
         let id = fresh_id();
         (Cgroup::new(outer.path(), &format!("docker/{id}")).unwrap(), id)
@@ -133,7 +133,7 @@ fn containers_within_one_container_take_at_most_half_of_the_slots() {
 }
 
 #[test]
-fn containers_within_one_container_take_at_most_half_of_the_slots_also_if_they_were_there_before() {
+fn existing_containers_within_one_container_take_at_most_half_of_the_slots() {
     let _alone = ALONE.lock();
     let others = others();
     let max = 2 * others + 32;
@@ -142,7 +142,7 @@ fn containers_within_one_container_take_at_most_half_of_the_slots_also_if_they_w
     let inner = |_| Cgroup::new(outer.path(), &format!("docker/{}", fresh_id())).unwrap();
     let _inner: Vec<_> = (0..max).map(inner).collect();
     let (mut engine, snapshots) = engine_for(max);
-    // The kernel programs know what user space has claimed.
+    // The kernel programs must take the slots of user space into account.
     let _more: Vec<_> = (0..max).map(inner).collect();
     engine.tick();
     let (_victim, victim_id) = Cgroup::container(&root).unwrap();
@@ -176,7 +176,7 @@ fn cgroups_nested_in_one_container_fill_no_table_and_are_released() {
     assert!(lost(&snapshots, "cgroup_table") >= 2200 - limit);
     nest("after");
     assert!(lost_now(&mut engine, &snapshots, "cgroup_table") >= 2 * (2200 - limit));
-    // A container with nested cgroups is counted completely, in both tables' shadow.
+    // A container with nested cgroups is counted completely, even if both tables are full.
     let (cgroup, id) = Cgroup::container(&root).unwrap();
     let nested = Cgroup::new(cgroup.path(), "init.scope").unwrap();
     let worker = Worker::start(&nested, Work::SpinAndSleep, None);
@@ -206,7 +206,7 @@ fn lost_now(engine: &mut Engine, snapshots: &Snapshots, source: &str) -> u64 {
     lost(snapshots, source)
 }
 
-/// `GLASSBOX_QUIET_S` sets how long it is quiet, in seconds; 20 by default.
+/// `GLASSBOX_QUIET_S` sets the duration in seconds; the default is 20.
 #[test]
 fn every_source_of_losses_is_documented_and_a_quiet_host_loses_nothing() {
     let quiet = seconds("GLASSBOX_QUIET_S", Duration::from_secs(20));
@@ -218,7 +218,7 @@ fn every_source_of_losses_is_documented_and_a_quiet_host_loses_nothing() {
     worker.go();
     for second in 0..quiet.as_secs() {
         std::thread::sleep(Duration::from_secs(1));
-        // Now and then a container with a nested cgroup comes and goes.
+        // Now and then a container with a nested cgroup starts and exits.
         if second % 5 == 0 {
             let (short, _) = Cgroup::container(&root).unwrap();
             let nested = Cgroup::new(short.path(), "init.scope").unwrap();

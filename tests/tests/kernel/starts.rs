@@ -1,4 +1,4 @@
-//! Containers that come and go under the agent's eyes.
+//! Containers that start and exit while the agent runs.
 
 use std::{
     path::Path,
@@ -35,19 +35,19 @@ pub(super) fn latest(snapshots: &Snapshots) -> Arc<Snapshot> {
     snapshots.borrow().clone().expect("a snapshot")
 }
 
-/// Ticks until something holds: events and walks have a time budget per tick, and after a walk that took seconds, as it
-/// does in an emulated guest, there is a pause of ten times as long.
+/// Ticks until a condition holds. One tick may not be enough: events and walks have a time budget, and after a walk that
+/// took seconds, as in an emulated guest, the next one comes after ten times as long.
 pub(super) fn tick_until(what: &str, engine: &mut Engine, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     engine.tick();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} in vain");
+        assert!(begun.elapsed() < Duration::from_secs(60), "timeout: {what}");
         std::thread::sleep(Duration::from_millis(20));
         engine.tick();
     }
 }
 
-/// Containers of this host that are none of the test's: each holds a slot, too.
+/// The number of the host's other containers, each of which has a slot.
 pub(super) fn others() -> u32 {
     let layout = Layout::detect(Path::new(ROOT)).unwrap();
     walk(&layout).unwrap().found.iter().filter(|found| found.own).count() as u32
@@ -63,7 +63,7 @@ pub(super) fn lost(snapshots: &Snapshots, source: &str) -> u64 {
 }
 
 #[test]
-fn a_container_that_lives_50_ms_between_two_ticks_is_counted_with_its_cpu_time() {
+fn a_container_that_runs_for_50_ms_between_ticks_has_its_cpu_time() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
@@ -73,7 +73,7 @@ fn a_container_that_lives_50_ms_between_two_ticks_is_counted_with_its_cpu_time()
     std::thread::sleep(Duration::from_millis(50));
     worker.stop();
     drop(worker);
-    // The cgroup's own account includes the exit of its process, which takes milliseconds on an emulated CPU.
+    // The cgroup's own counter includes the exit of its process, which takes milliseconds on an emulated CPU.
     let run_time_ns = usage_ns(&cgroup);
     drop(cgroup);
     engine.tick();
@@ -90,7 +90,7 @@ fn a_container_that_lives_50_ms_between_two_ticks_is_counted_with_its_cpu_time()
 }
 
 #[test]
-fn a_container_that_was_there_before_the_agent_is_found_and_counted() {
+fn a_container_that_started_before_the_agent_is_counted() {
     let _alone = ALONE.lock();
     let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
     let nested = Cgroup::new(cgroup.path(), "init.scope").unwrap();
@@ -111,7 +111,7 @@ fn a_container_has_a_slot_from_its_start_whatever_precedes_the_id_in_its_cgroup_
     let config = config();
     let options = Options { config: &config, hierarchy_id: 0, change_offsets: |_| () };
     let kernel = Kernel::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
-    // The last one is as long as the programs read.
+    // The last prefix is as long as the programs read.
     for prefix in ["", "docker-", "cri-containerd-", "libpod-payload-", &format!("{}-", "x".repeat(62))] {
         let name = format!("docker/{prefix}{}", fresh_id());
         let cgroup = Cgroup::new(&v2_root().unwrap(), &name).unwrap();
@@ -120,12 +120,12 @@ fn a_container_has_a_slot_from_its_start_whatever_precedes_the_id_in_its_cgroup_
 }
 
 #[test]
-fn a_container_whose_cgroup_has_the_longest_name_is_found_by_the_walk_and_counted() {
+fn a_container_with_the_longest_cgroup_name_is_found_by_a_walk() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
     let id = fresh_id();
-    // 255 bytes: the programs read half of it, and no digit of the id.
+    // 255 bytes: the programs read half of it, without any digit of the ID.
     let name = format!("{}-{id}", "x".repeat(190));
     let cgroup = Cgroup::new(&v2_root().unwrap(), &format!("docker/{name}")).unwrap();
     let worker = Worker::start(&cgroup, Work::SpinAndSleep, None);
@@ -141,7 +141,7 @@ fn a_container_whose_cgroup_has_the_longest_name_is_found_by_the_walk_and_counte
 }
 
 #[test]
-fn a_cgroup_that_stood_empty_runs_again_within_ten_ticks_of_its_next_process() {
+fn an_empty_cgroup_runs_again_within_ten_ticks_of_its_next_process() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(config());
     engine.tick();
@@ -151,7 +151,7 @@ fn a_cgroup_that_stood_empty_runs_again_within_ten_ticks_of_its_next_process() {
     tick_until("wait for it to run", &mut engine, || runs() == Some(true));
     drop(first);
     tick_until("wait for it to end", &mut engine, || runs() == Some(false));
-    // Known to have ended, so not looked into at every tick any more.
+    // Its end is known, so it is not read at every tick any more.
     engine.tick();
     let _second = Worker::start(&cgroup, Work::SpinAndSleep, None);
     let runs_again = (0..10).any(|_| {
@@ -178,7 +178,7 @@ fn a_cgroup_made_inside_a_container_belongs_to_it() {
 }
 
 #[test]
-fn a_slot_is_clean_for_its_next_holder() {
+fn a_reused_slot_starts_at_zero() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(Config {
         containers: config::Containers { max: (others() + 1).into(), ..config::Containers::default() },
@@ -199,7 +199,7 @@ fn a_slot_is_clean_for_its_next_holder() {
     drop(cgroup);
 }
 
-/// What the kernel has on account for a v2 cgroup, from `cpu.stat`.
+/// The CPU time of a v2 cgroup in `cpu.stat`.
 fn usage_ns(cgroup: &Cgroup) -> u64 {
     let stat = std::fs::read_to_string(cgroup.path().join("cpu.stat")).unwrap();
     let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap();
@@ -207,7 +207,7 @@ fn usage_ns(cgroup: &Cgroup) -> u64 {
 }
 
 #[test]
-fn a_full_map_is_counted_and_loses_no_container() {
+fn a_full_map_is_counted_and_all_containers_are_exported() {
     let _alone = ALONE.lock();
     let (mut engine, snapshots) = engine(Config {
         containers: config::Containers { max: (others() + 2).into(), ..config::Containers::default() },
@@ -223,7 +223,7 @@ fn a_full_map_is_counted_and_loses_no_container() {
     assert_eq!(lost(&snapshots, "cgroup_slots"), 3);
     let ids: Vec<_> = containers.iter().map(|(_, id)| id.clone()).collect();
     drop(containers);
-    // Slots come back: the next two are counted again.
+    // The slots are released, so the next two containers are counted again.
     tick_until("see the end of all", &mut engine, || {
         ids.iter().all(|id| row(&snapshots, id).is_none_or(|row| row.ended_at.is_some()))
     });
@@ -241,7 +241,7 @@ fn a_storm_of_starts_and_exits_leaves_no_slot_in_use() {
         ..config()
     });
     engine.tick();
-    // A scraper that does not come again loses what was not kept for it.
+    // With a scraper that does not come again, rows of ended containers are dropped.
     latest(&snapshots).delivery.mark_scraped();
     let root = v2_root().unwrap();
     for _ in 0..40 {

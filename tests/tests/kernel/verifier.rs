@@ -1,4 +1,4 @@
-//! How much work the kernel has with checking the programs, each of which is loaded here, whichever method it belongs to.
+//! The verifier's work for each program, independent of the attach method that uses it.
 
 use aya::{EbpfLoader, programs::Program};
 use glassbox::{
@@ -6,12 +6,12 @@ use glassbox::{
     kernel::{OBJECT, offsets, plans::plans, program::Hook},
 };
 
-/// The kernel refuses a program that takes a million (`BPF_COMPLEXITY_LIMIT_INSNS`), and needs memory for what it has
-/// seen long before. A program that doubles with each of its branches gets there one release late.
+/// The kernel rejects a program above a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS`), and needs much memory long
+/// before. If the work doubles with each branch, one more branch reaches the limit.
 const MOST_INSTRUCTIONS: u32 = 40_000;
 
 #[test]
-fn no_program_is_hard_to_verify() {
+fn every_program_is_verified_with_few_instructions() {
     let blob = offsets::read(&Config::default().kernel.btf).unwrap();
     let btf = aya::Btf::parse(&blob, aya::Endianness::default()).unwrap();
     let offsets = offsets::resolve(&blob).unwrap();
@@ -24,15 +24,15 @@ fn no_program_is_hard_to_verify() {
             for program in method.programs.iter().chain(extras) {
                 let handle = object.program_mut(program.name).unwrap();
                 match handle {
-                    // Several hooks share one.
+                    // Several hooks share one program.
                     Program::KProbe(handle) if handle.fd().is_ok() => continue,
                     Program::KProbe(handle) => handle.load().unwrap(),
                     Program::TracePoint(handle) => handle.load().unwrap(),
                     Program::BtfTracePoint(handle) => {
                         let Hook::BtfTracepoint(name) = program.hook else { panic!("{program:?}") };
-                        // Without this hook, or with other types at it, a kernel has another method.
+                        // A kernel without this hook, or with other types at it, uses another method.
                         if let Err(error) = handle.load(name, &btf) {
-                            println!("{} is not for this kernel: {error}", program.name);
+                            println!("{} does not load on this kernel: {error}", program.name);
                             continue;
                         }
                     }

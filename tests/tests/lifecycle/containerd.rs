@@ -1,4 +1,4 @@
-//! containerd's own containers, beside Kubernetes.
+//! Containers of containerd without Kubernetes.
 
 use glassbox_tests::{containerd::Containerd, docker::eventually};
 
@@ -10,7 +10,7 @@ use super::{
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 #[test]
-fn a_containerd_container_shows_its_state_how_it_ended_and_its_restarts() {
+fn a_containerd_container_has_state_last_exit_and_restarts() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let agent = agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
     let label = ["--label", "nerdctl/name=web"];
@@ -46,13 +46,13 @@ fn a_containerd_container_shows_its_state_how_it_ended_and_its_restarts() {
         assert_eq!(
             value(agent, "glassbox_container_last_exit_code", &[name]),
             Some(3.0),
-            "how it ended before"
+            "the exit code of the first run"
         );
     }
 }
 
 #[test]
-fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
+fn a_container_without_an_id_in_its_path_is_known_while_it_runs() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let agent = agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
     let script = ["/bin/sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done"];
@@ -74,7 +74,7 @@ fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
         (!up || counted.is_some_and(|seconds| seconds > 0.0)).then_some(())
     });
 
-    // Another of that id, which is unique in its namespace only. The one that runs keeps its name.
+    // A container with the same ID in another namespace. The running one keeps its name.
     run("team").unwrap();
     let team = "container=\"web-team/web\"";
     for name in [name, team] {
@@ -83,12 +83,12 @@ fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
     containerd.ctr("team", &["tasks", "kill", "--signal", "SIGTERM", "web"]).unwrap();
     becomes_state(&agent, team, "exited");
     becomes(&agent, "glassbox_container_last_exit_code", &[team], 5.0);
-    // Until then its cgroup is there, and it may be started again.
+    // The cgroup exists until the task is deleted, and the task may be started again.
     containerd.ctr("team", &["tasks", "delete", "web"]).unwrap();
     becomes(&agent, "glassbox_container_running", &[team], 0.0);
     becomes(&agent, "glassbox_container_running", &[name], 1.0);
 
-    // One that was there before the agent.
+    // An agent that starts after the container.
     let later = super::agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
     becomes_state(&later, name, "running");
     containerd.ctr("default", &["tasks", "delete", "--force", "web"]).unwrap();
@@ -100,12 +100,12 @@ fn a_container_whose_cgroup_bears_no_id_is_known_while_it_runs() {
 }
 
 #[test]
-fn a_containerd_container_that_is_killed_for_want_of_memory_says_so() {
+fn an_oom_kill_is_the_exit_reason_of_a_containerd_container() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let agent = agent(&format!("[containerd]\nsockets = [{:?}]", containerd.socket()));
     let limit = ["--memory-limit", "33554432"];
     let command = ["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"];
-    // One that is known by its id, and one that is told of, which may be dead when it is first looked at.
+    // One with an ID in its path, and one that containerd must report, which may have exited when it is first read.
     let labelled = [&limit[..], &["--label", "nerdctl/name=killed"]].concat();
     let Some(()) = or_skip(containerd.run("default", A, &labelled, &command)) else { return };
     containerd.run("default", "starved", &limit, &command).unwrap();

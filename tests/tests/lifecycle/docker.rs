@@ -1,4 +1,4 @@
-//! Docker's containers.
+//! Containers of Docker.
 
 use std::time::{Duration, Instant};
 
@@ -12,19 +12,19 @@ use super::{
     series::{TIMEOUT, becomes, becomes_state, series, value},
 };
 
-/// A daemon of the test's own, or `None` after saying why there is none.
+/// A daemon for this test. `None` after printing why the test is skipped.
 fn docker() -> Option<Docker> {
     or_skip(Docker::own(Network::None))
 }
 
-/// An agent that asks this daemon; `more` are lines of the table `containers`.
+/// An agent for this daemon, with further keys of the table `containers`.
 fn agent(docker: &Docker, more: &str) -> Agent {
     let socket = docker.socket().display();
     Agent::start(&format!("tick_ms = 200\n[docker]\nsocket = \"{socket}\"\n[containers]\n{more}\n"))
 }
 
 #[test]
-fn a_container_that_is_killed_for_want_of_memory_shows_one_kill_and_its_exit_until_it_is_forgotten() {
+fn an_oom_killed_container_has_one_kill_and_its_exit_until_it_is_dropped() {
     let Some(docker) = docker() else { return };
     let (forgetful, usual) = (agent(&docker, "keep_ended_s = 8"), agent(&docker, ""));
     let arguments = ["--memory=32m", "--memory-swap=32m"];
@@ -50,7 +50,7 @@ fn a_container_that_is_killed_for_want_of_memory_shows_one_kill_and_its_exit_unt
     assert_eq!(value(&usual, "glassbox_container_last_exit_code", &[name]), Some(137.0));
     assert_eq!(value(&usual, "glassbox_container_last_exit_reason", &killed), Some(1.0));
 
-    // Killed by somebody, it was not for want of memory.
+    // A kill by a user is not an OOM kill.
     docker.run(&["kill", &other.id]);
     let killed = [r#"container="sated""#, r#"reason="SIGKILL""#];
     becomes(&usual, "glassbox_container_last_exit_reason", &killed, 1.0);
@@ -58,7 +58,7 @@ fn a_container_that_is_killed_for_want_of_memory_shows_one_kill_and_its_exit_unt
 }
 
 #[test]
-fn a_container_that_is_started_again_and_again_counts_its_restarts_in_one_series() {
+fn restarts_of_a_container_are_counted_in_one_series() {
     let Some(docker) = docker() else { return };
     let agent = agent(&docker, "");
     let _failing =
@@ -82,9 +82,9 @@ fn a_container_that_is_started_again_and_again_counts_its_restarts_in_one_series
     assert!((2.0..60.0).contains(&(started - created)), "{created} {started}");
 }
 
-/// How an agent that comes later learns the same.
+/// An agent that starts later reads the same from the listing.
 #[test]
-fn a_container_that_was_restarted_before_the_agent_came_is_known_with_its_restarts() {
+fn restarts_before_the_agent_started_are_counted() {
     let Some(docker) = docker() else { return };
     let script = "sleep 0.2; [ -e /once ] && sleep 600; : > /once; exit 3";
     let container = Container::run(&docker, "settled", &["--restart=always"], &["sh", "-c", script]);
@@ -104,7 +104,7 @@ fn a_container_that_was_restarted_before_the_agent_came_is_known_with_its_restar
 }
 
 #[test]
-fn health_and_pause_are_shown_as_docker_tells_them() {
+fn health_and_pause_are_exported_as_docker_reports_them() {
     let Some(docker) = docker() else { return };
     let agent = agent(&docker, "");
     let check = ["--health-cmd=test -e /well", "--health-interval=1s", "--health-retries=1"];
@@ -132,7 +132,7 @@ fn health_and_pause_are_shown_as_docker_tells_them() {
 }
 
 #[test]
-fn a_container_that_lives_for_a_moment_is_shown_with_its_cpu_time_and_its_end() {
+fn a_short_container_has_its_cpu_time_and_exit() {
     let Some(docker) = docker() else { return };
     let agent = agent(&docker, "");
     let work = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done";

@@ -1,4 +1,4 @@
-//! Which cgroup is the container, which containers run, and what they are called.
+//! Which cgroup belongs to a container, which containers run, and their names.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,12 +29,12 @@ fn agent(docker: &Docker) -> Agent {
     agent_with(docker, "")
 }
 
-/// The same with more of the configuration.
+/// The same with further keys of the configuration.
 fn agent_with(docker: &Docker, more: &str) -> Agent {
     Agent::start(&format!("tick_ms = 200\n[docker]\nsocket = \"{}\"\n{more}", docker.socket().display()))
 }
 
-/// The trees in which a runtime makes a container's cgroup.
+/// The hierarchies in which a runtime creates a container's cgroup.
 fn trees() -> Vec<PathBuf> {
     let layout = Layout::detect(Path::new(ROOT)).unwrap();
     let controllers = ["cpu", "cpuacct", "memory"].map(|name| layout.directory(name, "/"));
@@ -52,7 +52,7 @@ fn cgroup_of(id: &str) -> String {
     found.into_iter().find(|found| found.own && found.container == id).expect("its cgroup").path
 }
 
-/// The label `container` of every container with that runtime name, and the paths of their cgroups.
+/// The label `container` of every container with this runtime name, and the paths of their cgroups.
 fn names(agent: &Agent, name: &str) -> Vec<(String, String)> {
     let info = series(agent, "glassbox_container_info", &[&format!("name=\"{name}\"")]);
     let label = |set: &str, label: &str| {
@@ -63,7 +63,7 @@ fn names(agent: &Agent, name: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_cgroup_in_a_container_that_repeats_its_id_is_part_of_it() {
+fn a_nested_cgroup_that_repeats_the_id_is_part_of_the_container() {
     let Some(docker) = docker() else { return };
     let command =
         ["sh", "-c", "while true; do i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done; sleep 0.01; done"];
@@ -89,7 +89,7 @@ fn a_cgroup_in_a_container_that_repeats_its_id_is_part_of_it() {
         }
         assert!(!agent.metrics().contains(&format!("container=\"{}", &container.id[..12])));
     }
-    // What runs in it counts for the container, also if the kernel has told of its birth.
+    // Processes in the nested cgroup count for the container, even if the kernel reported that cgroup as a start.
     for (agent, nested) in [(&before, &nested), (&after, &nested)] {
         let idle = oncpu(agent);
         let worker = Worker::start(&nested[nested.len() - 1], Work::Spin, None);
@@ -107,7 +107,7 @@ fn a_cgroup_in_a_container_that_repeats_its_id_is_part_of_it() {
 }
 
 #[test]
-fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
+fn a_cgroup_elsewhere_with_the_id_of_a_container_is_not_that_container() {
     let Some(docker) = docker() else { return };
     let agents = [agent(&docker)];
     let victim = Container::run(&docker, "victim", &[], &["sleep", "600"]);
@@ -115,7 +115,7 @@ fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
     let name = r#"container="victim""#;
     let path = cgroup_of(&victim.id);
     becomes(&agents[0], "glassbox_container_running", &[name], 1.0);
-    // One in another container, one that is as well placed as the container and younger, one that is badly named.
+    // One in another container, one at a valid path that is younger than the container, and one with an invalid name.
     let places = [
         format!("{}/{}", cgroup_of(&other.id), victim.id),
         format!("/glassbox-impostor/docker/{}", victim.id),
@@ -128,38 +128,38 @@ fn a_cgroup_elsewhere_that_is_named_after_a_container_is_not_that_container() {
         assert_eq!(names(agent, "victim"), [("victim".to_owned(), path.clone())]);
         let metrics = agent.metrics();
         for place in &places {
-            assert!(!metrics.contains(place), "{place} is shown");
+            assert!(!metrics.contains(place), "{place} is exported");
         }
         assert_eq!(series(agent, "glassbox_container_running", &[name]).len(), 1);
     };
     is_the_container(&agents[0]);
-    // An agent that comes later does not know who was first.
+    // An agent that starts later does not know which one was first.
     let later = agent(&docker);
     becomes(&later, "glassbox_container_running", &[name], 1.0);
     is_the_container(&later);
-    // The impostors are older than the next run.
+    // The copies are older than the next run of the container.
     docker.run(&["restart", "--time=0", &victim.id]);
     for agent in [&agents[0], &later] {
         becomes(agent, "glassbox_container_restarts_total", &[name], 1.0);
         is_the_container(agent);
     }
-    // And they are not what is left of it.
+    // The copies are not taken for the stopped container either.
     docker.run(&["stop", "--time=0", &victim.id]);
     for agent in [&agents[0], &later] {
         becomes(agent, "glassbox_container_running", &[name], 0.0);
         is_the_container(agent);
     }
-    // Nor is one in another container it for an agent that has not seen it run.
+    // Nor is a copy in another container, for an agent that has never seen the container run.
     impostors.truncate(1);
     let last = agent(&docker);
     becomes(&last, "glassbox_container_running", &[r#"container="other""#], 1.0);
     std::thread::sleep(MANY_TICKS);
-    assert!(!last.metrics().contains(&places[0]), "{} is shown", places[0]);
+    assert!(!last.metrics().contains(&places[0]), "{} is exported", places[0]);
     drop(impostors);
 }
 
 #[test]
-fn a_running_container_keeps_its_name_whatever_starts() {
+fn a_running_container_keeps_its_name_when_others_start() {
     let Some(docker) = docker() else { return };
     let labels = |oneoff: &str| {
         let labels = ["project=shop", "service=web", "container-number=1", &format!("oneoff={oneoff}")];
@@ -173,7 +173,7 @@ fn a_running_container_keeps_its_name_whatever_starts() {
     let first = agent(&docker);
     let shown = |agent: &Agent, name: &str| names(agent, name).first().map(|(shown, _)| shown.clone());
     let becomes_shown = |agent: &Agent, name: &str, wanted: &str| {
-        let what = format!("{name} is shown as {wanted}");
+        let what = format!("{name} is exported as {wanted}");
         eventually(&what, TIMEOUT, || (shown(agent, name).as_deref() == Some(wanted)).then_some(()));
     };
     becomes_shown(&first, "shop-web-1", "web-1");
@@ -193,7 +193,7 @@ fn a_running_container_keeps_its_name_whatever_starts() {
 }
 
 #[test]
-fn a_users_rule_renames_compose_containers_too() {
+fn rename_rules_apply_to_compose_containers() {
     let Some(docker) = docker() else { return };
     let labels = ["project=shop", "service=web", "container-number=1"]
         .map(|label| format!("--label=com.docker.compose.{label}"));
@@ -205,7 +205,7 @@ fn a_users_rule_renames_compose_containers_too() {
 }
 
 #[test]
-fn a_cgroup_left_behind_does_not_run_and_leaves_its_name_to_the_replacement() {
+fn a_leftover_cgroup_does_not_run_and_its_replacement_gets_the_name() {
     let Some(docker) = docker() else { return };
     let labels = ["project=shop", "service=web", "container-number=1"]
         .map(|label| format!("--label=com.docker.compose.{label}"));
@@ -215,7 +215,7 @@ fn a_cgroup_left_behind_does_not_run_and_leaves_its_name_to_the_replacement() {
     let path = cgroup_of(&old.id);
     let name = r#"container="web-1""#;
     becomes(&agent, "glassbox_container_running", &[name], 1.0);
-    // A process that the runtime does not end keeps the cgroup.
+    // A process that the runtime does not kill keeps the cgroup.
     let tree = Layout::detect(Path::new(ROOT)).unwrap().primary("/");
     let stuck = Cgroup::new(&tree, &format!("{path}/stuck")).unwrap();
     let worker = Worker::start(&stuck, Work::SpinAndSleep, None);
@@ -239,7 +239,7 @@ fn a_cgroup_left_behind_does_not_run_and_leaves_its_name_to_the_replacement() {
     assert_eq!(seen(), Some(last), "it was last seen running when its last process ended");
     assert_eq!(value(&agent, "glassbox_container_running", &[name]), Some(1.0), "the new one runs");
     drop(stuck);
-    // Emptied, it can be removed.
+    // The empty cgroup can be removed.
     let directory = tree.join(path.trim_start_matches('/'));
     eventually("the cgroup goes", TIMEOUT, || {
         let _ = std::fs::remove_dir(&directory);

@@ -1,5 +1,5 @@
-//! Kubernetes' containers, by containerd's plugin. Debian's (1.6) has no events: how a container ended is asked when its
-//! cgroup is gone.
+//! Containers of Kubernetes, through containerd's plugin. Debian's version (1.6) has no events, so the agent asks how a
+//! container ended when its cgroup is gone.
 
 use glassbox_tests::{containerd::Containerd, docker::eventually, pod::Pod};
 
@@ -9,11 +9,11 @@ use super::{
 };
 
 #[test]
-fn a_kubernetes_container_shows_how_it_ended_and_goes_on_as_the_one_that_replaces_it() {
+fn a_kubernetes_container_has_its_last_exit_and_continues_in_its_replacement() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let agent = agent(&format!("[cri]\nsockets = [{:?}]", containerd.socket()));
     let Some(pod) = or_skip(Pod::run(&containerd)) else { return };
-    // It outlives the listings that its appearance leads to, the last of them after some 11 s.
+    // It runs longer than the listings that its discovery triggers, the last of them after about 11 s.
     let script = ["/bin/sh", "-c", "sleep 14; exit 3"];
     let Some(first) = or_skip(pod.start(0, 0, &script)) else { return };
     let name = r#"container="app""#;
@@ -32,17 +32,21 @@ fn a_kubernetes_container_shows_how_it_ended_and_goes_on_as_the_one_that_replace
     becomes(&agent, "glassbox_container_last_exit_reason", &[name, r#"reason="error""#], 1.0);
     becomes_state(&agent, name, "exited");
 
-    // As after a failure: another container in its place, and the old one goes.
+    // As the kubelet does after a failure: a new container, and the old one is removed.
     let second = pod.start(1, 0, &["/bin/sh", "-c", "sleep 600"]).unwrap();
     pod.remove(&first).unwrap();
     becomes(&agent, "glassbox_container_restarts_total", &[name], 1.0);
     becomes_state(&agent, name, "running");
     assert_eq!(sets(), before, "no label has changed");
-    assert_eq!(value(&agent, "glassbox_container_last_exit_code", &[name]), Some(3.0), "that of the first");
+    assert_eq!(
+        value(&agent, "glassbox_container_last_exit_code", &[name]),
+        Some(3.0),
+        "the exit code of the first container"
+    );
     let running = series(&agent, "container_last_seen", &[name]);
     assert!(running.iter().any(|(set, _)| set.contains(&second)), "{running:?}");
 
-    // An agent that comes now knows as much, but for what ended before.
+    // An agent that starts now knows the same, except what ended before.
     let later = super::agent(&format!("[cri]\nsockets = [{:?}]", containerd.socket()));
     becomes(&later, "glassbox_container_restarts_total", &[name], 1.0);
     becomes_state(&later, name, "running");
@@ -50,7 +54,7 @@ fn a_kubernetes_container_shows_how_it_ended_and_goes_on_as_the_one_that_replace
 }
 
 #[test]
-fn a_kubernetes_container_that_is_killed_for_want_of_memory_says_so() {
+fn an_oom_kill_is_the_exit_reason_of_a_kubernetes_container() {
     let Some(containerd) = or_skip(Containerd::start()) else { return };
     let agent = agent(&format!("[cri]\nsockets = [{:?}]", containerd.socket()));
     let Some(pod) = or_skip(Pod::run(&containerd)) else { return };

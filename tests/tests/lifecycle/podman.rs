@@ -1,4 +1,4 @@
-//! Podman's containers, through its Docker-compatible socket.
+//! Containers of Podman, through its Docker-compatible socket.
 
 use glassbox_tests::podman::Podman;
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 #[test]
-fn a_podman_container_that_fails_shows_its_exit_code_and_counts_its_restarts() {
+fn a_failing_podman_container_has_its_exit_code_and_restarts() {
     let Some(podman) = or_skip(Podman::start()) else { return };
     let agent = agent(&format!("[podman]\nsockets = [{:?}]", podman.socket()));
     let script = ["sh", "-c", "sleep 1; exit 3"];
@@ -22,7 +22,7 @@ fn a_podman_container_that_fails_shows_its_exit_code_and_counts_its_restarts() {
     let info = series(&agent, "glassbox_container_info", &[name]);
     assert!(info[0].0.contains(r#"runtime="podman""#), "{info:?}");
 
-    // One that ran before the agent came.
+    // A container that started before the agent.
     let Some(_) = or_skip(podman.run("steady", &[], &["sleep", "600"])) else { return };
     let later = super::agent(&format!("[podman]\nsockets = [{:?}]", podman.socket()));
     let name = r#"container="steady""#;
@@ -47,15 +47,15 @@ fn a_podman_container_that_fails_shows_its_exit_code_and_counts_its_restarts() {
 }
 
 #[test]
-fn a_podman_containers_health_is_shown_as_its_checks_find_it() {
+fn the_health_of_a_podman_container_is_that_of_its_checks() {
     let Some(podman) = or_skip(Podman::start()) else { return };
     let agent = agent(&format!("[podman]\nsockets = [{:?}]", podman.socket()));
-    // Without systemd nobody but the test runs the checks.
+    // Without systemd, only the test runs the health checks.
     let check = ["--health-cmd=test -e /well", "--health-interval=disable", "--health-retries=1"];
     let Some(_) = or_skip(podman.run("checked", &check, &["sleep", "600"])) else { return };
     let name = r#"container="checked""#;
     becomes_state(&agent, name, "running");
-    assert!(podman.podman(&["healthcheck", "run", "checked"]).is_err(), "it is not well");
+    assert!(podman.podman(&["healthcheck", "run", "checked"]).is_err(), "it is unhealthy");
     becomes(&agent, "glassbox_container_health", &[name, r#"status="unhealthy""#], 1.0);
     podman.podman(&["exec", "checked", "sh", "-c", ": > /well"]).unwrap();
     podman.podman(&["healthcheck", "run", "checked"]).unwrap();

@@ -1,4 +1,4 @@
-//! What a container that is restarted again and again has counted.
+//! Counters of a container that is restarted repeatedly.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
     series::{TIMEOUT, series, value},
 };
 
-/// As Prometheus counts: what is lost at a reset is lost.
+/// The increase as Prometheus computes it: growth before a reset that no sample shows is lost.
 fn increase(samples: &[f64]) -> f64 {
     let first = samples.first().copied().unwrap_or_default();
     let later = samples.windows(2).map(|pair| if pair[1] >= pair[0] { pair[1] - pair[0] } else { pair[1] });
@@ -20,11 +20,11 @@ fn increase(samples: &[f64]) -> f64 {
 }
 
 #[test]
-fn runs_that_are_shorter_than_the_scrape_interval_are_counted_all() {
+fn runs_shorter_than_the_scrape_interval_are_all_counted() {
     let Some(docker) = or_skip(Docker::own(Network::None)) else { return };
     let socket = docker.socket().display();
     let agent = Agent::start(&format!("tick_ms = 200\n[docker]\nsocket = \"{socket}\"\n"));
-    // Each run says itself what it has used, in hundredths of a second.
+    // Each run prints its own usage, in hundredths of a second.
     let command = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; \
                    read -r stat < /proc/self/stat; set -- ${stat##*) }; echo $((${12} + ${13})); exit 3";
     let container = Container::run(&docker, "loop", &["--restart=always"], &["sh", "-c", command]);
@@ -47,14 +47,14 @@ fn runs_that_are_shorter_than_the_scrape_interval_are_counted_all() {
     });
     scrape(&mut samples);
     let logs = docker.run(&["logs", &container.id]);
-    let said: f64 = logs.lines().filter_map(|line| line.trim().parse::<f64>().ok()).sum::<f64>() / 100.0;
-    println!("{runs} runs used {said} s or more: {samples:?}");
+    let used_s: f64 = logs.lines().filter_map(|line| line.trim().parse::<f64>().ok()).sum::<f64>() / 100.0;
+    println!("{runs} runs used {used_s} s or more: {samples:?}");
     assert!(runs >= 4.0, "{runs} runs");
     for (family, samples) in families.iter().zip(&samples) {
         assert!(samples.windows(2).all(|pair| pair[1] >= pair[0]), "{family} falls: {samples:?}");
-        // The runtime's own work before the main process, and the last, unfinished run, come on top.
+        // The counters also include the runtime's work before the main process, and the last, unfinished run.
         let counted = increase(samples);
-        assert!(counted > said * 0.9 && counted < said * 2.0 + 2.0, "{family}: {counted} of {said} s");
+        assert!(counted > used_s * 0.9 && counted < used_s * 2.0 + 2.0, "{family}: {counted} of {used_s} s");
     }
     assert_eq!(series(&agent, "container_cpu_usage_seconds_total", &[name]).len(), 1);
 }

@@ -1,4 +1,4 @@
-//! What the agent shows of a container, and waiting for it.
+//! Reads series of a container from the agent and waits for values.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use glassbox_tests::{agent::Agent, docker::eventually};
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 const STATES: [&str; 6] = ["created", "running", "paused", "restarting", "exited", "dead"];
 
-/// The series of a family that bear these labels: everything between the braces, and the value.
+/// The series of a family with these labels: everything between the braces, and the value.
 pub(super) fn series(agent: &Agent, family: &str, labels: &[&str]) -> Vec<(String, f64)> {
     let metrics = agent.metrics();
     let lines =
@@ -17,7 +17,7 @@ pub(super) fn series(agent: &Agent, family: &str, labels: &[&str]) -> Vec<(Strin
     bearing.map(|(set, value)| (set.to_owned(), value.parse().unwrap())).collect()
 }
 
-/// The value of the one such series; `None` where there is none.
+/// The value of the only such series; `None` if there is none.
 pub(super) fn value(agent: &Agent, family: &str, labels: &[&str]) -> Option<f64> {
     let found = series(agent, family, labels);
     assert!(found.len() <= 1, "{family} {labels:?}: {found:?}");

@@ -1,4 +1,4 @@
-//! From processes to containers, with all that NVML gets wrong on the way.
+//! The assignment of GPU processes to containers, including NVML's known errors.
 
 use std::{
     path::Path,
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::host::Host;
 
-/// A process in a cgroup that looks like a container's.
+/// A process in a cgroup with the path of a container.
 pub(super) struct Contained {
     worker: Worker,
     pub(super) cgroup_path: String,
@@ -28,7 +28,7 @@ pub(super) struct Contained {
 }
 
 impl Contained {
-    /// `None` after saying why not.
+    /// `None` after printing why the test is skipped.
     pub(super) fn start(nested: bool) -> Option<Self> {
         let test = std::thread::current();
         let test = test.name().unwrap_or_default();
@@ -48,7 +48,7 @@ impl Contained {
         let text = std::fs::read_to_string(format!("/proc/{}/cgroup", worker.pid)).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
         let cgroup_path = line.strip_suffix("/init.scope").unwrap_or(line).to_owned();
-        // Samples of a process from before it was started are not its.
+        // Samples from before the start of a process are not its own.
         std::thread::sleep(Duration::from_millis(150));
         Some(Self { worker, cgroup_path, _nested: inner, _cgroup: cgroup })
     }
@@ -76,16 +76,16 @@ fn shows(snapshot: &Snapshot, name: &str, wanted: impl Fn(&ContainerGpu) -> bool
 }
 
 #[test]
-fn two_containers_on_one_gpu_have_each_what_is_theirs() {
+fn two_containers_on_one_gpu_have_separate_values() {
     let (Some(a), Some(b)) = (Contained::start(false), Contained::start(true)) else { return };
     let scenario = with(json!([
         { "pid": a.pid(), "memory": 6_u64 << 30, "utilization": { "sm": 60, "memory": 30, "encoder": 5 } },
         { "pid": b.pid(), "memory": 1_u64 << 30, "utilization": { "sm": 20, "memory": 10, "decoder": 8 } },
-        // It is in both lists, and has its memory once.
+        // The process is in both lists and counts once.
         { "pid": b.pid(), "memory": 1_u64 << 30, "kind": "graphics" },
-        // Of the host.
+        // A process of the host.
         { "pid": std::process::id(), "memory": 1_u64 << 20, "utilization": { "sm": 20 } },
-        // Of another process namespace, so no number here.
+        // A process of another PID namespace, which has no number here.
         { "pid": 4_000_000_000_u32, "memory": 1_u64 << 20 },
     ]));
     let stand_in = StandIn::new(&scenario);
@@ -94,7 +94,7 @@ fn two_containers_on_one_gpu_have_each_what_is_theirs() {
     host.add("b", &b.cgroup_path);
     host.add("other", "/docker/none");
     let snapshot = host.until("both busy, for a while", |snapshot| {
-        // So long that one reading more of the one than of the other is little.
+        // Long enough that one more reading of one container makes little difference.
         shows(snapshot, "a", |gpu| gpu.busy > Duration::from_secs(4))
             && shows(snapshot, "b", |gpu| gpu.utilization_ratio == Some(0.2))
     });
@@ -104,19 +104,19 @@ fn two_containers_on_one_gpu_have_each_what_is_theirs() {
     assert_eq!((on_b.memory_used_bytes, on_b.decoder_ratio), (Some(1 << 30), Some(0.08)));
     assert_eq!((on_a.memory_used_ratio, on_b.processes), (Some(0.075), Some(1)));
     assert!(share(&snapshot, "other").is_none());
-    // 60, 20 and, on the host, 20 of 100.
+    // 60 %, 20 % and, for the host, 20 %.
     let (joules_a, joules_b) = (on_a.energy_joules.unwrap(), on_b.energy_joules.unwrap());
     assert!((joules_a / joules_b - 3.0).abs() < 0.2, "{joules_a} and {joules_b}");
-    // 300 W, of which 60 % are its: 180 J for each second at 60 %, that is 300 J per busy second.
+    // 300 W, of which 60 % are its share: 180 J for each second at 60 %, that is 300 J per busy second.
     let per_busy_second = joules_a / on_a.busy.as_secs_f64();
     assert!((per_busy_second - 300.0).abs() < 60.0, "{per_busy_second}");
     let processes = &snapshot.host.gpus[0].processes;
     assert_eq!(processes, &[("container", 2), ("host", 1), ("unknown", 1)]);
 }
 
-/// The whole way: cgroup tree, tracker, NVML, text.
+/// End to end: cgroup tree, tracker, NVML, text.
 #[test]
-fn the_agent_shows_each_containers_gpu_memory_under_its_name() {
+fn the_agent_exports_each_containers_gpu_memory_with_its_name() {
     let (Some(a), Some(b)) = (Contained::start(false), Contained::start(true)) else { return };
     let stand_in = StandIn::new(&with(json!([
         { "pid": a.pid(), "memory": 6_u64 << 30, "utilization": { "sm": 60 } },
@@ -126,7 +126,7 @@ fn the_agent_shows_each_containers_gpu_memory_under_its_name() {
         "tick_ms = 200\n[docker]\nenabled = false\n[kernel]\nenabled = false\n[nvml]\nlibrary = {:?}\n",
         stand_in.library()
     ));
-    // The display name of a container is the beginning of its id. Of two that begin alike, the second has the whole id.
+    // The display name is the beginning of the ID. If two IDs begin alike, the second container has the whole ID.
     let value = |text: &str, contained: &Contained, what: &str| {
         let id = contained.cgroup_path.rsplit('/').next().unwrap();
         let named = text.lines().filter_map(|line| {
@@ -153,7 +153,7 @@ fn the_agent_shows_each_containers_gpu_memory_under_its_name() {
 }
 
 #[test]
-fn a_busy_process_that_one_sample_leaves_out_stays_busy() {
+fn a_busy_process_that_is_missing_in_one_sample_stays_busy() {
     let Some(a) = Contained::start(false) else { return };
     let busy = with(json!([{ "pid": a.pid(), "memory": 1, "utilization": { "sm": 80 } }]));
     let left_out = with(json!([{ "pid": a.pid(), "memory": 1 }]));
@@ -164,12 +164,12 @@ fn a_busy_process_that_one_sample_leaves_out_stays_busy() {
     stand_in.set(&left_out);
     std::thread::sleep(Duration::from_secs(1));
     assert!(shows(&host.tick(), "a", |gpu| gpu.utilization_ratio == Some(0.8)));
-    // But not for ever: then it is known to be idle, as the library says that there is nothing.
+    // Only for a while. Then it is idle, because the library returns no sample.
     host.until("idle", |snapshot| shows(snapshot, "a", |gpu| gpu.utilization_ratio == Some(0.0)));
 }
 
 #[test]
-fn nonsense_is_left_out_and_unknown_memory_is_absent() {
+fn invalid_values_and_unknown_memory_are_absent() {
     let (Some(a), Some(b)) = (Contained::start(false), Contained::start(false)) else { return };
     let stand_in = StandIn::new(&with(json!([
         { "pid": a.pid(), "memory": 1_u64 << 30, "utilization": { "sm": 4_294_967_295_u32, "memory": 40 } },
@@ -178,7 +178,7 @@ fn nonsense_is_left_out_and_unknown_memory_is_absent() {
     let mut host = Host::start(&stand_in);
     host.add("a", &a.cgroup_path);
     host.add("b", &b.cgroup_path);
-    let snapshot = host.until("what makes sense", |snapshot| {
+    let snapshot = host.until("the valid values", |snapshot| {
         shows(snapshot, "a", |gpu| gpu.memory_utilization_ratio == Some(0.4))
             && shows(snapshot, "b", |gpu| gpu.decoder_ratio == Some(0.07))
     });
@@ -188,9 +188,9 @@ fn nonsense_is_left_out_and_unknown_memory_is_absent() {
 }
 
 #[test]
-fn samples_from_before_a_process_was_started_are_not_its() {
+fn samples_from_before_the_start_of_a_process_are_ignored() {
     let Some(a) = Contained::start(false) else { return };
-    #[expect(clippy::disallowed_methods, reason = "no age: how NVML writes a timestamp")]
+    #[expect(clippy::disallowed_methods, reason = "not an age: this is how NVML writes a timestamp")]
     let minute_ago =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() - Duration::from_secs(60);
     let at_us = u64::try_from(minute_ago.as_micros()).unwrap();
@@ -211,7 +211,7 @@ fn samples_from_before_a_process_was_started_are_not_its() {
 }
 
 #[test]
-fn what_a_container_has_used_up_stays_when_its_gpu_is_lost() {
+fn counters_of_a_container_are_kept_when_its_gpu_is_lost() {
     let Some(a) = Contained::start(false) else { return };
     let mut scenario = with(json!([{ "pid": a.pid(), "memory": 7, "utilization": { "sm": 100 } }]));
     let stand_in = StandIn::new(&scenario);
@@ -225,5 +225,5 @@ fn what_a_container_has_used_up_stays_when_its_gpu_is_lost() {
     let (before, after) = (share(&before, "a").unwrap(), share(&after, "a").unwrap());
     assert!(after.busy >= before.busy && after.energy_joules >= before.energy_joules);
     assert_eq!((after.utilization_ratio, after.processes), (None, None));
-    assert!(Path::new("/proc").join(a.pid().to_string()).exists(), "it was there all along");
+    assert!(Path::new("/proc").join(a.pid().to_string()).exists(), "it was never absent");
 }

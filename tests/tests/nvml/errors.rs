@@ -1,4 +1,4 @@
-//! Every function fails in every way there is: nothing panics, and what it would have said is absent.
+//! Every function fails with every code: nothing panics, and the values of that function are absent.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::host::{layout, options};
 
-/// Every return code of nvml.h, and some that are none.
+/// Every return code of nvml.h, and some unknown ones.
 fn codes() -> impl Iterator<Item = u32> {
     (1..=30).chain([999, 1000, u32::MAX])
 }
 
 const INSUFFICIENT_SIZE: u32 = 7;
 
-/// A function, and whether a reading shows what only it says.
+/// A function, and whether a reading has the values that only this function provides.
 type Shows = (&'static str, fn(&Reading) -> bool);
 
 /// GPM needs two readings, and events have no value to show.
@@ -61,7 +61,7 @@ const CALLS: &[Shows] = &[
     ("nvmlEventSetFree", |_| false),
 ];
 
-/// Those of them that a first reading shows nothing of.
+/// The number of them that do not affect a first reading.
 const SILENT: usize = 11;
 
 fn any(reading: &Reading, shows: fn(&glassbox::snapshot::gpu::Gpu) -> bool) -> bool {
@@ -69,7 +69,7 @@ fn any(reading: &Reading, shows: fn(&glassbox::snapshot::gpu::Gpu) -> bool) -> b
 }
 
 #[test]
-fn any_call_may_fail_with_any_code() {
+fn any_call_can_fail_with_any_code() {
     let stand_in = StandIn::new(&host());
     let options = options(&stand_in);
     let read = || read_once(&options, Path::new("/proc"), &layout());
@@ -83,19 +83,19 @@ fn any_call_may_fail_with_any_code() {
             scenario["errors"] = json!({ *call: code });
             stand_in.set(&scenario);
             let reading = read();
-            // That is how the length of a list is told, which is nothing here.
+            // This code reports the length of a list, which is 0 here.
             let is_answer = code == INSUFFICIENT_SIZE && call.ends_with("RunningProcesses_v3");
             assert!(is_answer || !shows(&reading), "{call} fails with {code}: {reading:#?}");
             counted += usize::from(reading.failures.iter().any(|(failed, ..)| failed == call));
         }
     }
-    // Those that are not asked at the first reading, that free or end something, or whose "not found" is an answer.
+    // Some are not called in the first reading, some free or end something, and for some "not found" is an answer.
     let all = CALLS.len() * codes().count();
     assert!(counted > all * 3 / 4, "{counted} of {all} failures were counted");
 }
 
 #[test]
-fn a_library_of_another_version_may_lack_any_function() {
+fn any_function_can_be_missing_in_the_library() {
     let stand_in = StandIn::new(&host());
     let options = options(&stand_in);
     for (call, shows) in CALLS {
@@ -108,13 +108,13 @@ fn a_library_of_another_version_may_lack_any_function() {
 }
 
 #[test]
-fn a_file_that_is_no_library_is_no_gpu() {
+fn a_file_that_is_not_nvml_is_reported() {
     let stand_in = StandIn::new(&host());
     std::fs::write(stand_in.library(), "not a library").unwrap();
     let reading = read_once(&options(&stand_in), Path::new("/proc"), &layout());
     assert!(!reading.up && reading.gpus.is_empty(), "{reading:#?}");
     assert!(reading.finding.contains("libnvidia-ml.so.1"), "{}", reading.finding);
-    // A library that is none of NVIDIA's is told apart before anything in it is called.
+    // A library that is not NVIDIA's is detected before any of its functions is called.
     let other = std::fs::read_dir("/lib/x86_64-linux-gnu").into_iter().flatten().flatten();
     let other = other.map(|entry| entry.path()).find(|path| path.ends_with("libm.so.6"));
     if let Some(other) = other {

@@ -1,4 +1,4 @@
-//! What the library says is what the text says.
+//! Compares the exported text with the values of the library.
 
 use glassbox_tests::nvml::{StandIn, gpu, host};
 
@@ -8,7 +8,7 @@ const DCGM: &str = "gpu=\"0\",UUID=\"GPU-aaaa\",pci_bus_id=\"00000000:01:00.0\",
                     modelName=\"NVIDIA H100 PCIe\"";
 
 #[test]
-fn every_value_of_a_gpu_comes_out_as_it_went_in() {
+fn every_value_of_a_gpu_is_exported() {
     let stand_in = StandIn::new(&host());
     let mut host = Host::start(&stand_in);
     let snapshot = host.until("a reading with GPM and samples", |snapshot| {
@@ -71,9 +71,9 @@ fn every_value_of_a_gpu_comes_out_as_it_went_in() {
     assert!(below("0.4") < below("0.6") && below("0.95") < below("1"), "{samples:#?}");
 }
 
-/// The panels of Grafana's dashboard 12239 ask for these, by `instance` and `gpu`.
+/// The panels of Grafana's dashboard 12239 query these, by `instance` and `gpu`.
 #[test]
-fn every_query_of_dashboard_12239_has_an_answer() {
+fn every_query_of_dashboard_12239_has_a_series() {
     let stand_in = StandIn::new(&host());
     let mut host = Host::start(&stand_in);
     let snapshot = host
@@ -88,14 +88,14 @@ fn every_query_of_dashboard_12239_has_an_answer() {
         ("DCGM_FI_DEV_GPU_UTIL", 61.0),
         ("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", 0.125),
         ("DCGM_FI_DEV_FB_USED", 8192.0),
-        // And some of the rest of dcgm-exporter's default set.
+        // Some of the other metrics in dcgm-exporter's default set.
         ("DCGM_FI_DEV_FB_FREE", 72_704.0),
         ("DCGM_FI_DEV_MEM_CLOCK", 1593.0),
         ("DCGM_FI_DEV_MEMORY_TEMP", 64.0),
         ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", 9_876_543_210.0),
         ("DCGM_FI_PROF_PCIE_RX_BYTES", 2_097_152.0),
         ("DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", 6.0),
-        // It has these on request.
+        // dcgm-exporter has these if configured.
         ("DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", 3.0),
         ("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", 0.0),
     ] {
@@ -106,7 +106,7 @@ fn every_query_of_dashboard_12239_has_an_answer() {
 }
 
 #[test]
-fn what_a_gpu_does_not_support_is_absent_and_the_rest_is_there() {
+fn unsupported_values_are_absent_and_the_others_exported() {
     let mut scenario = host();
     let device = &mut scenario["devices"][0];
     device["values"] = serde_json::json!({ "nvmlDeviceGetTemperature:0": 41 });
@@ -134,7 +134,7 @@ fn what_a_gpu_does_not_support_is_absent_and_the_rest_is_there() {
 }
 
 #[test]
-fn instances_and_gpus_without_uuids_have_series_of_their_own() {
+fn instances_and_gpus_without_uuids_have_separate_series() {
     let mut scenario = host();
     let gib = 1_u64 << 30;
     scenario["devices"] = serde_json::json!([gpu("", 0), gpu("", 1)]);
@@ -145,7 +145,7 @@ fn instances_and_gpus_without_uuids_have_series_of_their_own() {
     let stand_in = StandIn::new(&scenario);
     let mut host = Host::start(&stand_in);
     let snapshot = host.until("both GPUs", |snapshot| snapshot.host.gpus.len() == 2);
-    // In a debug build, a series that is written twice panics.
+    // In a debug build, a duplicate series panics.
     let samples = samples(&snapshot);
     let used = |gpu: u32, instance: &str| {
         let series = format!("glassbox_gpu_mig_memory_used_bytes{{gpu=\"{gpu}\",mig_uuid=\"{instance}\"}}");

@@ -1,4 +1,4 @@
-//! The collector on a stand-in, ticked by hand.
+//! The collector on a stand-in, without the agent's tick.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use glassbox::{
 };
 use glassbox_tests::{cgroup, nvml::StandIn};
 
-/// How fast the tests' collector reads.
+/// The tick of the tests.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) fn options(stand_in: &StandIn) -> Options {
@@ -43,7 +43,7 @@ pub(crate) fn layout() -> Layout {
     Layout::detect(Path::new(cgroup::ROOT)).unwrap()
 }
 
-/// The collector, and the containers that it is asked about.
+/// The collector and its containers.
 pub(crate) struct Host {
     pub(crate) collector: Nvml,
     containers: Vec<(Container, ContainerRow)>,
@@ -54,13 +54,13 @@ impl Host {
         Self::start_with(options(stand_in), Path::new("/proc"))
     }
 
-    /// The same, with options and procfs of its own.
+    /// The same, with other options and another procfs.
     pub(crate) fn start_with(options: Options, proc_root: &Path) -> Self {
         let collector = Nvml::start(options, proc_root, &layout()).unwrap();
         Self { collector, containers: Vec::new() }
     }
 
-    /// A container by that name whose own cgroup is at this path.
+    /// Adds a container with this name and cgroup path.
     pub(crate) fn add(&mut self, name: &str, cgroup_path: &str) {
         let identity = Arc::new(Identity {
             id: name.into(),
@@ -75,7 +75,7 @@ impl Host {
         self.containers.push((Container { key, identity, cgroup_id: 0, slot: None }, row));
     }
 
-    /// What the agent does at a tick.
+    /// Does what the agent does at a tick.
     pub(crate) fn tick(&mut self) -> Snapshot {
         self.collector.refresh(None);
         for (container, row) in &mut self.containers {
@@ -93,7 +93,7 @@ impl Host {
         }
     }
 
-    /// Ticks until the snapshot is as wanted, for 20 s at most.
+    /// Ticks until the snapshot is as wanted, for at most 20 s.
     pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -107,7 +107,7 @@ impl Host {
     }
 }
 
-/// The GPU of that id, if it is there and answers.
+/// The GPU with this UUID, if it is up.
 pub(crate) fn living<'a>(snapshot: &'a Snapshot, uuid: &str) -> Option<&'a Gpu> {
     snapshot.host.gpus.iter().find(|gpu| gpu.uuid == uuid && gpu.up)
 }

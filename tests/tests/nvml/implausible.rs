@@ -1,4 +1,4 @@
-//! Impossible values from NVML: absent, counted, and without a trace in maxima, sums and energy per container.
+//! Impossible values from NVML are absent and counted, and do not affect maxima, sums and energy per container.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use super::{
 };
 
 const GIB: u64 = 1 << 30;
-/// Energy near 2^64, which a broken driver reported.
+/// An energy near 2^64, as a broken driver reported it.
 const ENERGY: u64 = u64::MAX - 2_047;
 
 fn with(pid: i32, energy: u64, change: impl FnOnce(&mut Value)) -> Value {
@@ -31,7 +31,7 @@ fn own<'a>(text: &'a BTreeMap<String, f64>, name: &str) -> Vec<&'a f64> {
     text.iter().filter(|(series, _)| series.starts_with(name)).map(|(_, value)| value).collect()
 }
 
-/// Energy of container a, once the library's energy was read.
+/// Waits for the energy of container a after the library's energy was read.
 fn until_energy(host: &mut Host, mj: u64) -> Snapshot {
     host.until("the energy", |snapshot| {
         living(snapshot, "GPU-aaaa").is_some_and(|gpu| gpu.energy_mj == Some(mj))
@@ -40,7 +40,7 @@ fn until_energy(host: &mut Host, mj: u64) -> Snapshot {
 }
 
 #[test]
-fn one_round_of_impossible_values_is_absent_and_leaves_nothing_behind() {
+fn one_round_of_impossible_values_has_no_lasting_effect() {
     let Some(a) = Contained::start(false) else { return };
     let stand_in = StandIn::new(&with(a.pid(), 1_000_000, |_| ()));
     let mut host = Host::start(&stand_in);
@@ -62,7 +62,7 @@ fn one_round_of_impossible_values_is_absent_and_leaves_nothing_behind() {
         ] {
             gpu["values"][value] = json!(garbage);
         }
-        // ECC, memory temperature, NVLink and PCIe bytes, remapped rows, momentary power.
+        // ECC, memory temperature, NVLink and PCIe bytes, remapped rows, instantaneous power.
         for (field, garbage) in [
             ("3", 4_294_967_295_u64),
             ("82", 4_278_190_080),
@@ -75,10 +75,10 @@ fn one_round_of_impossible_values_is_absent_and_leaves_nothing_behind() {
         }
         gpu["samples"]["1"] = json!({ "every_ms": 20, "values": [4_294_967_295_u32] });
     }));
-    let snapshot = host.until("the garbage", |snapshot| {
+    let snapshot = host.until("the impossible values", |snapshot| {
         living(snapshot, "GPU-aaaa").is_some_and(|gpu| gpu.temperature_celsius.is_none())
     });
-    // All of it, not the end of a round that had begun before.
+    // All values are of this scenario, not of a round that began before.
     std::thread::sleep(Duration::from_millis(300));
     drop(snapshot);
     let text = samples(&host.tick());
@@ -99,7 +99,7 @@ fn one_round_of_impossible_values_is_absent_and_leaves_nothing_behind() {
     ] {
         assert_eq!(own(&text, absent), [&0.0; 0], "{absent}: {text:#?}");
     }
-    assert_eq!(own(&text, "DCGM_FI_DEV_FB_FREE").len(), 1, "what is possible is there: {text:#?}");
+    assert_eq!(own(&text, "DCGM_FI_DEV_FB_FREE").len(), 1, "a possible value is absent: {text:#?}");
     for value in [
         "temperature",
         "memory_temperature",
@@ -128,7 +128,7 @@ fn one_round_of_impossible_values_is_absent_and_leaves_nothing_behind() {
     assert_eq!(own(&text, "glassbox_gpu_utilization_max_ratio"), [&1.0], "{text:#?}");
 }
 
-/// Numbers that a broken driver may report; deterministic, so that a failure can be repeated.
+/// Values that a broken driver may report. They are deterministic, so that a failure can be reproduced.
 struct Garbage(u64);
 
 impl Garbage {
@@ -169,7 +169,7 @@ fn garbled(garbage: &mut Garbage, pid: i32) -> Value {
     scenario
 }
 
-/// The most that a series may show.
+/// The largest possible value of a series.
 fn most(series: &str, memory_total: f64) -> f64 {
     let has = |word: &str| series.contains(word);
     match () {
@@ -190,7 +190,7 @@ fn most(series: &str, memory_total: f64) -> f64 {
 }
 
 #[test]
-fn whatever_nvml_reports_nothing_impossible_is_exported() {
+fn impossible_values_are_never_exported() {
     let Some(a) = Contained::start(false) else { return };
     let mut garbage = Garbage(20_251_125);
     let stand_in = StandIn::new(&with(a.pid(), 1_000_000, |_| ()));
@@ -210,11 +210,11 @@ fn whatever_nvml_reports_nothing_impossible_is_exported() {
             snapshot.host.gpus[0].memory_total_bytes.map_or((1_u64 << 44) as f64, |total| total as f64);
         let elapsed = begun.elapsed().as_secs_f64();
         for (series, value) in &text {
-            // A maximum is of other rounds, with other totals.
+            // A maximum may be from another round with another total.
             let total = if series.contains("max") { (1_u64 << 44) as f64 } else { total };
             assert!(value.is_finite() && *value >= 0.0, "round {round}: {series} {value}");
             assert!(*value <= most(series, total), "round {round}: {series} {value} of {total}");
-            // What cannot grow faster than this. Each reading may be a second late, hence the number of rounds.
+            // Counters that cannot grow faster than this. Each reading may be a second late, hence the number of rounds.
             let late = elapsed + 2.0 + f64::from(round + 1) * 2.0;
             let most = match () {
                 () if series.contains("energy_joules_total") => 10_000.0 * late,

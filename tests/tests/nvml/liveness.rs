@@ -1,4 +1,4 @@
-//! GPUs and libraries that come, go and hang.
+//! GPUs and libraries that appear, disappear and hang.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::host::{Host, living, samples};
 const LOST: u32 = 15;
 
 #[test]
-fn a_gpu_that_appears_is_lost_and_returns_keeps_its_counters() {
+fn a_gpu_that_is_lost_and_returns_keeps_its_counters() {
     let stand_in = StandIn::new(&json!({ "driver_version": "580.159.04" }));
     let mut host_ = Host::start(&stand_in);
     host_.until("a library without GPUs", |snapshot| snapshot.host.nvml.as_ref().is_some_and(|nvml| nvml.up));
@@ -29,21 +29,21 @@ fn a_gpu_that_appears_is_lost_and_returns_keeps_its_counters() {
     lost["devices"][1]["lost"] = json!(true);
     stand_in.set(&lost);
     let snapshot = host_.until("the second one lost", |snapshot| living(snapshot, "GPU-b").is_none());
-    let first = living(&snapshot, "GPU-a").expect("the first one goes on");
+    let first = living(&snapshot, "GPU-a").expect("the first GPU is unaffected");
     assert_eq!(first.temperature_celsius, Some(58.0));
     let failures = &snapshot.host.nvml.as_ref().unwrap().failures;
     assert!(failures.iter().any(|(_, code, _)| *code == "gpu_is_lost"), "{failures:?}");
     let text = samples(&snapshot);
     let about_lost = text.keys().filter(|series| series.contains("GPU-b") && series.contains("ratio"));
     assert_eq!(about_lost.count(), 0, "its values are absent: {text:#?}");
-    // Meanwhile the library is loaded anew and does not find it.
+    // Meanwhile the library is reloaded and does not find the GPU.
     std::thread::sleep(Duration::from_secs(1));
     let text = samples(&host_.tick());
     assert_eq!(text.get("glassbox_gpu_up{gpu=\"1\",uuid=\"GPU-b\"}"), Some(&0.0), "{text:#?}");
 
     stand_in.set(&both());
     let snapshot = host_.until("it is back", |snapshot| living(snapshot, "GPU-b").is_some());
-    assert!(count(living(&snapshot, "GPU-b").unwrap()) >= counted, "the histogram goes on");
+    assert!(count(living(&snapshot, "GPU-b").unwrap()) >= counted, "the histogram continues");
 }
 
 fn count(gpu: &glassbox::snapshot::gpu::Gpu) -> u64 {
@@ -51,12 +51,12 @@ fn count(gpu: &glassbox::snapshot::gpu::Gpu) -> u64 {
 }
 
 #[test]
-fn a_driver_that_is_unloaded_and_loaded_again_is_found() {
+fn a_reloaded_driver_is_found_again() {
     let stand_in = StandIn::new(&host());
     let mut host_ = Host::start(&stand_in);
     host_.until("the GPU", |snapshot| living(snapshot, "GPU-aaaa").is_some());
     let mut gone = host();
-    // Every call, as after an update of the driver beneath a running agent.
+    // Every call fails, as after an update of the driver while the agent runs.
     let calls =
         ["nvmlInit_v2", "nvmlDeviceGetCount_v2", "nvmlDeviceGetUtilizationRates", "nvmlDeviceGetSamples"];
     gone["errors"] = calls.into_iter().map(|call| (call.to_owned(), json!(18))).collect();
@@ -70,7 +70,7 @@ fn a_driver_that_is_unloaded_and_loaded_again_is_found() {
 }
 
 #[test]
-fn a_library_that_hangs_delays_no_tick_and_its_values_are_absent() {
+fn a_hanging_library_delays_no_tick_and_its_values_are_absent() {
     let stand_in = StandIn::new(&host());
     let mut host_ = Host::start(&stand_in);
     host_.until("the GPU", |snapshot| living(snapshot, "GPU-aaaa").is_some());
@@ -86,28 +86,28 @@ fn a_library_that_hangs_delays_no_tick_and_its_values_are_absent() {
         slowest = slowest.max(tick.elapsed());
         if living(&snapshot, "GPU-aaaa").is_none() {
             absent_after.get_or_insert(begun.elapsed());
-            assert_eq!(snapshot.host.gpus.len(), 1, "it is known that it was there");
+            assert_eq!(snapshot.host.gpus.len(), 1, "the GPU is exported as down");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(slowest < Duration::from_millis(250), "a tick took {slowest:?}");
-    let absent_after = absent_after.expect("old values are not shown for ever");
+    let absent_after = absent_after.expect("stale values are dropped");
     assert!(absent_after < Duration::from_secs(5), "{absent_after:?}");
     stand_in.set(&host());
     host_.until("the GPU again", |snapshot| living(snapshot, "GPU-aaaa").is_some());
-    // The end of the agent waits for nobody.
+    // The agent exits without waiting for the thread.
     hanging["hang_s"] = json!({ "nvmlDeviceGetTemperature": 10 });
     stand_in.set(&hanging);
     std::thread::sleep(Duration::from_millis(400));
     let ending = Instant::now();
     drop(host_);
     assert!(ending.elapsed() < Duration::from_secs(1), "{:?}", ending.elapsed());
-    // The library must outlive the thread that still is in it.
+    // The library must outlive the thread that is still in it.
     std::mem::forget(stand_in);
 }
 
 #[test]
-fn the_agent_ticks_and_ends_while_a_call_hangs() {
+fn the_agent_ticks_and_exits_while_a_call_hangs() {
     let mut scenario = host();
     scenario["hang_s"] = json!({ "nvmlDeviceGetUtilizationRates": 10 });
     let stand_in = StandIn::new(&scenario);
@@ -134,7 +134,7 @@ fn the_agent_ticks_and_ends_while_a_call_hangs() {
 }
 
 #[test]
-fn an_xid_error_is_counted_once_and_shown_as_the_last() {
+fn an_xid_error_is_counted_once_and_exported_as_the_last() {
     let stand_in = StandIn::new(&host());
     let mut host_ = Host::start(&stand_in);
     host_.until("the GPU", |snapshot| living(snapshot, "GPU-aaaa").is_some());
@@ -154,7 +154,7 @@ fn an_xid_error_is_counted_once_and_shown_as_the_last() {
 }
 
 #[test]
-fn a_wait_for_events_that_fails_at_once_does_not_spin() {
+fn an_event_wait_that_fails_immediately_does_not_loop_without_pause() {
     let mut scenario = host();
     scenario["errors"] = json!({ "nvmlEventSetWait_v2": LOST });
     let stand_in = StandIn::new(&scenario);

@@ -1,4 +1,4 @@
-//! GPUs that the kernel driver lists and NVML does not, and how often NVML is tried again for them.
+//! GPUs that the kernel driver lists and NVML does not, and the retries of NVML for them.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use super::host::{Host, layout, living, options, samples};
 const GPU_NOT_FOUND: u32 = 28;
 const FAILED: &str = "glassbox_gpu_up{pci_bus_id=\"0000:01:00.0\"}";
 
-/// What the driver shows in procfs of a GPU, initialized or not.
+/// Adds a GPU to the driver's list in procfs. The list does not show whether the GPU is initialized.
 fn list(proc_root: &Path, address: &str) {
     let directory = proc_root.join("driver/nvidia/gpus").join(address);
     fs::create_dir_all(&directory).unwrap();
@@ -35,7 +35,7 @@ fn not_found() -> Value {
 }
 
 #[test]
-fn a_gpu_that_only_the_driver_lists_is_down_by_its_address_until_nvml_reports_it() {
+fn a_gpu_that_only_the_driver_lists_is_down_until_nvml_reports_it() {
     let proc_root = tempfile::tempdir().unwrap();
     list(proc_root.path(), "0000:01:00.0");
     let stand_in = StandIn::new(&no_gpus());
@@ -45,7 +45,7 @@ fn a_gpu_that_only_the_driver_lists_is_down_by_its_address_until_nvml_reports_it
     let text = samples(&snapshot);
     assert_eq!((text.get(FAILED), text.get("glassbox_nvml_up")), (Some(&0.0), Some(&1.0)), "{text:#?}");
 
-    // 550 without a working GPU: NVML does not even start.
+    // With driver 550 and no working GPU, NVML does not initialize.
     stand_in.set(&not_found());
     let snapshot = host.until("no NVML", |snapshot| snapshot.host.nvml.as_ref().is_some_and(|nvml| !nvml.up));
     let text = samples(&snapshot);
@@ -56,7 +56,7 @@ fn a_gpu_that_only_the_driver_lists_is_down_by_its_address_until_nvml_reports_it
     assert_eq!(reading.unreported, ["0000:01:00.0"], "as glassbox check shows it");
     assert!(reading.finding.contains("no working GPU"), "{}", reading.finding);
 
-    // Its address, with the eight digits that NVML writes.
+    // The same address, with the eight digits that NVML writes.
     stand_in.set(&json!({ "driver_version": "550.163.01", "devices": [gpu("GPU-a", 0)] }));
     let snapshot = host.until("the GPU", |snapshot| living(snapshot, "GPU-a").is_some());
     let text = samples(&snapshot);
@@ -76,12 +76,12 @@ fn glassbox_check_names_a_gpu_that_only_the_driver_lists() {
     );
     fs::write(&file, configuration).unwrap();
     let output = Command::new(agent::binary()).args(["check", "--config"]).arg(&file).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.lines().any(|line| line.contains("GPU 0000:01:00.0")), "{said}");
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.lines().any(|line| line.contains("GPU 0000:01:00.0")), "{table}");
 }
 
 #[test]
-fn without_a_library_nothing_is_said_of_the_drivers_gpus() {
+fn without_a_library_the_drivers_gpus_are_not_exported() {
     let proc_root = tempfile::tempdir().unwrap();
     list(proc_root.path(), "0000:01:00.0");
     let stand_in = StandIn::new(&no_gpus());
@@ -89,9 +89,9 @@ fn without_a_library_nothing_is_said_of_the_drivers_gpus() {
     assert!(read_once(&options(&stand_in), proc_root.path(), &layout()).unreported.is_empty());
 }
 
-/// Each initialization makes the driver try the GPU, for seconds and with a dozen lines of kernel log.
+/// Each initialization makes the driver try the GPU, for seconds and with a dozen lines in the kernel log.
 #[test]
-fn nvml_is_tried_again_ever_more_rarely_until_a_device_or_the_module_changes() {
+fn nvml_is_retried_with_backoff_until_a_device_or_the_module_changes() {
     for (what, scenario) in [("no GPUs", no_gpus()), ("a failed start", not_found())] {
         let (proc_root, sys_root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         list(proc_root.path(), "0000:01:00.0");
@@ -102,14 +102,14 @@ fn nvml_is_tried_again_ever_more_rarely_until_a_device_or_the_module_changes() {
         options.sys_root = sys_root.path().into();
         let host = Host::start_with(options, proc_root.path());
         std::thread::sleep(Duration::from_secs(4));
-        // After 0, 0.1, 0.3, 0.7, 1.5 and 3.1 s; every 100 ms it would be 40.
+        // After 0, 0.1, 0.3, 0.7, 1.5 and 3.1 s. With a constant interval of 100 ms there would be 40.
         let tried = stand_in.initializations();
         assert!((3..=6).contains(&tried), "{what}: {tried} initializations in 4 s");
 
         let again = |what: &str, before: u64| {
             let begun = Instant::now();
             while stand_in.initializations() < before + 3 {
-                assert!(begun.elapsed() < Duration::from_secs(2), "{what}: the backoff did not start over");
+                assert!(begun.elapsed() < Duration::from_secs(2), "{what}: the backoff was not reset");
                 std::thread::sleep(Duration::from_millis(20));
             }
         };

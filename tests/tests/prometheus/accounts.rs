@@ -1,8 +1,8 @@
-//! What the kernel itself has on account for a container, read from its cgroup files at the time of asking.
+//! The kernel's own values for a container, read from its cgroup files.
 
 use std::{fs, path::PathBuf};
 
-/// The account of the container that a process is in.
+/// The cgroup files of the container that a process is in.
 pub(super) struct Account {
     pid: u32,
 }
@@ -28,7 +28,7 @@ impl Account {
         }
     }
 
-    /// Its directory in the v1 hierarchy of a controller, if that is mounted.
+    /// Its directory in the v1 hierarchy of a controller, if that hierarchy is mounted.
     fn v1(&self, controller: &str) -> Option<PathBuf> {
         let lines = fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap();
         let path = lines.lines().find_map(|line| {

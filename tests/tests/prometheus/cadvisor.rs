@@ -1,5 +1,5 @@
-//! Dashboards and rules made for cAdvisor: 14282 for Docker, kubernetes-mixin for Kubernetes, and the Docker mixin. Each
-//! query of theirs must return data of an agent alone.
+//! Dashboards and rules for cAdvisor: 14282 for Docker, kubernetes-mixin for Kubernetes, and the Docker mixin. Each of their
+//! queries must return data from the agent.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use glassbox_tests::docker::Container;
 
 use super::stack::{BLOCK_IO, Stack, counted_block_io};
 
-/// Where from, and the query.
+/// The source of each query, and the query.
 const QUERIES: &str = include_str!("../../fixtures/cadvisor_queries.txt");
 
 #[test]
-fn every_query_made_for_cadvisor_returns_data() {
-    let Some(stack) = Stack::start("every_query_made_for_cadvisor_returns_data", "") else { return };
+fn every_query_for_cadvisor_returns_data() {
+    let Some(stack) = Stack::start("every_query_for_cadvisor_returns_data", "") else { return };
     let labels = [
         "com.docker.compose.project=studio",
         "com.docker.compose.service=facefusion",
         "com.docker.compose.project.working_dir=/srv/studio",
-        // As the kubelet has them made by Docker.
+        // The labels that the kubelet sets through Docker.
         "io.kubernetes.pod.namespace=media",
         "io.kubernetes.pod.name=facefusion-0",
         "io.kubernetes.container.name=facefusion",
@@ -41,12 +41,12 @@ fn every_query_made_for_cadvisor_returns_data() {
             .replace("$container", ".+")
             .replace("$namespace", "media")
             .replace("$pod", "facefusion-0")
-            // How the job is called is the user's choice.
+            // The name of the job is the user's choice.
             .replace("job=\"cadvisor\"", "job=\"glassbox\"");
         let samples = stack.prometheus.query(&query).unwrap();
         let answered = samples.iter().any(|sample| sample.value.is_finite());
         if !answered && query.contains("container_fs_") && counted.is_none() {
-            println!("{origin}: Docker's files are on no disk: {query}");
+            println!("{origin}: Docker's files are not on a disk: {query}");
             continue;
         }
         asked += 1;

@@ -1,4 +1,4 @@
-//! Every query and every variable of every dashboard, asked of a real Prometheus.
+//! Runs every query and every variable of every dashboard on a real Prometheus.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     stack::{BLOCK_IO, Stack, counted_block_io},
 };
 
-/// What Grafana puts in the place of its variables, with everything chosen.
+/// Replaces Grafana's variables as Grafana does, with everything selected.
 fn filled_in(query: &str, jobs: &[String]) -> String {
     query
         .replace("$__rate_interval", "10s")
@@ -24,7 +24,7 @@ fn filled_in(query: &str, jobs: &[String]) -> String {
         .replace("$gpu", ".+")
 }
 
-/// The values of a variable, of which Grafana's query is `label_values(SELECTOR, LABEL)`.
+/// The values of a variable. Grafana's query is `label_values(SELECTOR, LABEL)`.
 fn values(prometheus: &Prometheus, query: &str, jobs: &[String]) -> Vec<String> {
     let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
     let (selector, label) = inside.rsplit_once(", ").unwrap();
@@ -33,8 +33,7 @@ fn values(prometheus: &Prometheus, query: &str, jobs: &[String]) -> Vec<String> 
 
 #[test]
 fn every_query_of_every_dashboard_returns_data() {
-    // Without it, kernel programs are measured one second in thirty, and the test would have to wait for two
-    // of those.
+    // By default, programs are measured for one second in thirty, and the test would have to wait for two of those.
     let measured = "kernel.program_stats = \"always\"\n";
     let gpus = Gpus::start();
     let walked = "disk.walk = true\ndisk.period_s = 1\n";
@@ -52,9 +51,9 @@ fn every_query_of_every_dashboard_returns_data() {
         Container::run(&stack.docker, "whisper-1", &limits, &["sh", "-c", "while true; do sleep 0.01; done"]);
     let _ended = Container::run(&stack.docker, "ended", &[], &["sh", "-c", "exit 3"]);
     let _on_the_gpu = gpus.work_in(&facefusion, &whisper);
-    // Two scrapes at least within a rate's ten seconds, and the quota used up a few times.
+    // At least two scrapes within the ten seconds of a rate, and several periods of throttling.
     std::thread::sleep(Duration::from_secs(12));
-    // What hangs is known to after ten seconds.
+    // A call counts as stuck after ten seconds.
     prometheus.wait_for(
         "glassbox_container_gpu_state{state=\"stuck_in_driver\"} == 1",
         Duration::from_secs(15),
@@ -80,7 +79,7 @@ fn every_query_of_every_dashboard_returns_data() {
                     println!("{}: {} series", query.place, samples.len());
                 }
                 Ok(_) if query.promql.contains("container_fs_") && counted.is_none() => {
-                    println!("{}: Docker's files are on no disk", query.place);
+                    println!("{}: Docker's files are not on a disk", query.place);
                 }
                 other => empty.push(format!("{}: {}: {other:?}", query.place, query.promql)),
             }
@@ -88,12 +87,12 @@ fn every_query_of_every_dashboard_returns_data() {
     }
     assert!(empty.is_empty(), "{} queries without data:\n{}", empty.len(), empty.join("\n"));
 
-    columns_of_tables_join(prometheus);
-    the_gpu_dashboard_tells_who_does_what(prometheus);
+    queries_of_a_table_have_the_same_labels(prometheus);
+    the_gpu_dashboard_shows_each_container(prometheus);
 }
 
-/// What [`Gpus`] has the two containers do.
-fn the_gpu_dashboard_tells_who_does_what(prometheus: &Prometheus) {
+/// The workloads of both containers are those of [`Gpus`].
+fn the_gpu_dashboard_shows_each_container(prometheus: &Prometheus) {
     let dashboard = Dashboard::all().into_iter().find(|dashboard| dashboard.file == "gpu.json").unwrap();
     let answer = |place: &str, label: &str| -> Vec<(String, f64)> {
         let query = dashboard.queries().find(|query| query.place == format!("gpu.json: {place}")).unwrap();
@@ -111,14 +110,14 @@ fn the_gpu_dashboard_tells_who_does_what(prometheus: &Prometheus) {
     let gib = f64::from(1_u32 << 30);
     assert_eq!(answer("GPU memory by container: A", "container"), expected([6.0 * gib, gib]));
     assert_eq!(answer("GPU memory of other processes: A", "gpu"), [("0".to_owned(), gib)]);
-    // It was there before the first scrape, and is counted.
+    // It existed before the first scrape and must be counted.
     assert_eq!(answer("GPU errors (Xid): A", ""), [(String::new(), 1.0)]);
-    // One was refused, and then granted.
+    // One allocation was refused and then granted.
     assert_eq!(answer("Failed GPU allocations: A", ""), [(String::new(), 0.0)]);
 }
 
-/// Grafana joins the queries of a table into one line per set of labels, so they must all have the same.
-fn columns_of_tables_join(prometheus: &Prometheus) {
+/// Grafana joins the queries of a table into one row per set of labels, so all queries need the same labels.
+fn queries_of_a_table_have_the_same_labels(prometheus: &Prometheus) {
     let mut tables = 0;
     for dashboard in Dashboard::all() {
         for panel in dashboard.panels().filter(|panel| panel["type"] == "table") {

@@ -1,4 +1,4 @@
-//! Dashboard 12239, which NVIDIA publishes for dcgm-exporter, on this agent: a GPU for every query it asks.
+//! Dashboard 12239, which NVIDIA publishes for dcgm-exporter: every query returns the values of each GPU.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,10 +11,10 @@ use glassbox_tests::{
 };
 use serde_json::{Value, json};
 
-/// Variables and queries of both editions, and where the scenario has the answers.
+/// Variables and queries of both editions, with the paths of the expected values in the scenario.
 const QUERIES: &str = include_str!("../../fixtures/dashboard_12239.json");
 
-/// Two GPUs, no value of which is the other's.
+/// Two GPUs with different values.
 fn two_gpus() -> Value {
     let mut scenario = host();
     let mut devices = [gpu("GPU-aaaa", 0), gpu("GPU-bbbb", 1)];
@@ -34,7 +34,7 @@ fn two_gpus() -> Value {
     scenario
 }
 
-/// How Grafana writes a value into a regular expression in a query.
+/// Escapes a value as Grafana does for a regular expression in a query.
 fn escaped(value: &str) -> String {
     let special = |c: char| "$^*{}[]'+?.()|".contains(c);
     value.chars().fold(String::new(), |text, c| match c {
@@ -44,7 +44,7 @@ fn escaped(value: &str) -> String {
     })
 }
 
-/// A query with Grafana's variables in it, all of their values chosen.
+/// Replaces Grafana's variables by all of their values.
 fn filled_in(promql: &str, variables: &BTreeMap<String, Vec<String>>) -> String {
     variables.iter().fold(promql.to_owned(), |promql, (name, values)| {
         let values: Vec<_> = values.iter().map(|value| escaped(value)).collect();
@@ -53,7 +53,7 @@ fn filled_in(promql: &str, variables: &BTreeMap<String, Vec<String>>) -> String 
     })
 }
 
-/// The values of the dashboard's variables, in its order: a later one may name an earlier.
+/// The values of the dashboard's variables in order, because a later one may use an earlier one.
 fn variables(prometheus: &Prometheus, edition: &Value) -> BTreeMap<String, Vec<String>> {
     list(&edition["variables"]).iter().fold(BTreeMap::new(), |mut known, variable| {
         let query = text(&variable["query"]);
@@ -65,7 +65,7 @@ fn variables(prometheus: &Prometheus, edition: &Value) -> BTreeMap<String, Vec<S
     })
 }
 
-/// What the answer must be, by `gpu`; by "" for one that is about all of them.
+/// The expected values by `gpu`, or by "" for a query over all GPUs.
 fn expected(query: &Value, scenario: &Value) -> BTreeMap<String, f64> {
     let factor = query["factor"].as_f64().unwrap();
     let value = |device: &Value| device.pointer(text(&query["value"])).unwrap().as_f64().unwrap() * factor;
@@ -76,7 +76,7 @@ fn expected(query: &Value, scenario: &Value) -> BTreeMap<String, f64> {
         "each" => values.into_iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
         "sum" => of_all(sum),
         "mean" => of_all(sum / values.len() as f64),
-        other => panic!("{other} is no way to fold"),
+        other => panic!("unknown aggregation {other}"),
     }
 }
 
@@ -88,8 +88,8 @@ fn by_gpu(samples: &[Sample]) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn every_query_of_dashboard_12239_answers_with_what_each_gpu_is_doing() {
-    const TEST: &str = "every_query_of_dashboard_12239_answers_with_what_each_gpu_is_doing";
+fn every_query_of_dashboard_12239_returns_the_values_of_each_gpu() {
+    const TEST: &str = "every_query_of_dashboard_12239_returns_the_values_of_each_gpu";
     let _alone = super::stack::alone();
     let Ok(programs) = Programs::find().map_err(|reason| skip(TEST, &reason)) else { return };
     let scenario = two_gpus();
@@ -99,7 +99,7 @@ fn every_query_of_dashboard_12239_answers_with_what_each_gpu_is_doing() {
         stand_in.library()
     ));
     let prometheus = Prometheus::start(&programs, agent.address);
-    // The last to be known: GPM compares two samples.
+    // The last value to appear, because GPM compares two samples.
     let gpm = "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE";
     prometheus.wait_for(gpm, Duration::from_secs(15), |samples| samples.len() == 2);
 

@@ -13,9 +13,10 @@ use glassbox_tests::{
 };
 use serde_json::{Value, json};
 
-/// UVM_SET_PREFERRED_LOCATION, which gets no answer.
+/// UVM_SET_PREFERRED_LOCATION, which never returns.
 const HANGING: &str = "uvm:42";
-/// Refused once for want of memory and then not, then small calls, of which some are refused, for the whole test.
+/// Is refused once because the memory is exhausted, then granted; then makes small calls, some of which are refused, for the
+/// whole test.
 const BUSY: &str = "wait context allocate --bytes 33554432 --count 2 exhaust-and-recover --bytes 33554432 \
                     pin --bytes 65536 storm --threads 2 --rate 400 --seconds 600";
 const STUCK: &str = "wait context migrate";
@@ -35,7 +36,7 @@ impl Gpus {
         Self { driver, stand_in: StandIn::new(&one_gpu(&json!([]))) }
     }
 
-    /// What the agent must be told to find them.
+    /// The part of the agent's configuration that refers to them.
     pub(super) fn configuration(&self) -> String {
         let driver = &self.driver;
         format!(
@@ -49,11 +50,11 @@ impl Gpus {
         )
     }
 
-    /// Lets one container keep the GPU busy with 6 GiB, and another hang in the driver with 1 GiB. The GPU has 8 GiB in
-    /// use.
+    /// Starts a container that keeps the GPU busy with 6 GiB, and another one that hangs in the driver with 1 GiB. The GPU
+    /// has 8 GiB in use.
     pub(super) fn work_in(&self, busy: &Container<'_>, stuck: &Container<'_>) -> [FakeCuda; 2] {
         let stuck = self.run(stuck, STUCK);
-        // The other one takes all memory that is left.
+        // The busy container allocates all remaining memory, so the other one must be first.
         eventually("a call hangs", Duration::from_secs(10), || (self.driver.hanging() > 0).then_some(()));
         let running = [self.run(busy, BUSY), stuck];
         let work = json!({ "sm": 60, "memory": 30, "encoder": 5, "decoder": 5 });
@@ -82,7 +83,7 @@ fn one_gpu(processes: &Value) -> Value {
     let device = &mut scenario["devices"][0];
     device["processes"] = processes.clone();
     device["xids"] = json!([31]);
-    // Not split.
+    // MIG is off.
     device["values"]["nvmlDeviceGetMigMode"] = json!(0);
     device["instances"] = json!([]);
     device["values"]["nvmlDeviceGetMemoryInfo_v2:used"] = json!(8 * GIB);

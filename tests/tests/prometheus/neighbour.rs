@@ -1,4 +1,4 @@
-//! The question that brings people here: is somebody stealing my container's CPU?
+//! The query for a noisy neighbour: does another container take CPU time from mine?
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::stack::Stack;
 
 const P99: &str = r#"histogram_quantile(0.99, rate(glassbox_container_runqueue_latency_seconds_bucket{container="facefusion-1"}[1m]))"#;
 
-/// Works for some milliseconds, sleeps for five, and so on: hundreds of waits for a CPU per second.
+/// Works for some milliseconds and sleeps for five, repeatedly, so it waits for a CPU hundreds of times per second.
 const SERVICE: &str =
     "while true; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; /bin/sleep 0.005; done";
 const NEIGHBOUR: &str = "while true; do true; done & while true; do true; done";
 
 #[test]
-fn p99_of_the_waits_for_a_cpu_rises_when_a_neighbour_takes_it() {
-    let Some(stack) = Stack::start("p99_of_the_waits_for_a_cpu_rises_when_a_neighbour_takes_it", "") else {
+fn p99_of_run_queue_latency_rises_with_a_busy_neighbour() {
+    let Some(stack) = Stack::start("p99_of_run_queue_latency_rises_with_a_busy_neighbour", "") else {
         return;
     };
     let p99 = || {
@@ -30,7 +30,7 @@ fn p99_of_the_waits_for_a_cpu_rises_when_a_neighbour_takes_it() {
         .wait_for(P99, Duration::from_secs(10), |samples| samples.iter().any(|one| one.value > 0.0));
     std::thread::sleep(Duration::from_secs(6));
     let alone = p99();
-    // Sixteen times our weight: heavy enough to be told from what else this host may be doing.
+    // Sixteen times the weight, so that the effect is larger than that of other processes on this host.
     let heavy = ["--cpuset-cpus", "0", "--cpu-shares", "16384"];
     let _neighbour = Container::run(&stack.docker, "neighbour", &heavy, &["sh", "-c", NEIGHBOUR]);
     std::thread::sleep(Duration::from_secs(14));

@@ -1,4 +1,4 @@
-//! Two containers, one GPU: what Prometheus says of who ran out of memory.
+//! Two containers on one GPU: Prometheus shows which one ran out of memory.
 
 use std::{path::Path, time::Duration};
 
@@ -14,8 +14,8 @@ use glassbox_tests::{
 };
 
 #[test]
-fn prometheus_knows_which_container_exhausted_the_gpu_and_how() {
-    const TEST: &str = "prometheus_knows_which_container_exhausted_the_gpu_and_how";
+fn prometheus_shows_which_container_exhausted_the_gpu() {
+    const TEST: &str = "prometheus_shows_which_container_exhausted_the_gpu";
     let _alone = super::stack::alone();
     let Ok(programs) = Programs::find().map_err(|reason| skip(TEST, &reason)) else { return };
     let driver = FakeDriver::start(Options { memory_mib: 512, ..Options::default() })
@@ -40,7 +40,7 @@ fn prometheus_knows_which_container_exhausted_the_gpu_and_how() {
         let truth = cuda.holding();
         (id, truth, cuda, cgroup)
     };
-    // Two containers without a runtime have the beginning of an id in common here.
+    // The IDs of these two containers begin with the same digits.
     let name = |id: &str| {
         let info = format!("glassbox_container_info{{id=~\".*{id}\"}}");
         let samples = prometheus.wait_for(&info, Duration::from_secs(15), |samples| !samples.is_empty());

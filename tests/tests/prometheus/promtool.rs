@@ -1,4 +1,4 @@
-//! `promtool check metrics` on what the agent shows.
+//! Runs `promtool check metrics` on the agent's metrics.
 
 use std::{
     io::Write as _,
@@ -15,14 +15,14 @@ use glassbox_tests::{
 
 use super::stack::Stack;
 
-/// How long until every family shows.
+/// Time until every family is exported.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What promtool has to say against names that are cAdvisor's and must stay; dcgm-exporter's are known by their prefix.
+/// Names that promtool rejects and that must stay, because they are cAdvisor's. Those of dcgm-exporter have a prefix.
 const INHERITED: [&str; 6] = [
     "container_memory_failcnt",
     "container_hugetlb_failcnt",
-    // Gauges that are called totals.
+    // Gauges with names that end in `_total`.
     "container_network_tcp_usage_total",
     "container_network_tcp6_usage_total",
     "container_network_udp_usage_total",
@@ -30,9 +30,9 @@ const INHERITED: [&str; 6] = [
 ];
 
 #[test]
-fn promtool_finds_fault_only_with_names_that_are_inherited() {
-    let test = "promtool_finds_fault_only_with_names_that_are_inherited";
-    // Without quotas, only a walk tells the size of a layer.
+fn promtool_rejects_only_inherited_names() {
+    let test = "promtool_rejects_only_inherited_names";
+    // Without quotas, only a walk provides the size of a layer.
     let Some(stack) = Stack::start(test, "[disk]\nwalk = true\nperiod_s = 1\n") else { return };
     let limits = ["--cpus", "0.5", "--memory", "64m"];
     let container = Container::run(&stack.docker, "facefusion-1", &limits, &["sleep", "1000"]);
@@ -40,10 +40,10 @@ fn promtool_finds_fault_only_with_names_that_are_inherited() {
     let _checked = Container::run(&stack.docker, "checked", &check, &["sleep", "1000"]);
     let _on_host = Container::run(&stack.docker, "on-host", &HOST_NETWORK, &["sleep", "1000"]);
     let _ended = Container::run(&stack.docker, "ended", &[], &["sh", "-c", "exit 3"]);
-    // Which of the inherited families there are depends on the version of cgroups; ours must all be there.
+    // Which inherited families exist depends on the cgroup version. All of our own must exist.
     let missing = |metrics: &str| -> Vec<_> {
         let own = exposition::families().filter(|family| !family.is_inherited()).map(|family| family.name);
-        // What there is only on a host with a GPU, or in a demonstration, is in the golden file.
+        // Families that need a GPU or the demonstration are in the golden file.
         let elsewhere = ["DCGM", "gpu", "nvidia", "nvml", "demo"];
         let own = own.filter(|family| !elsewhere.iter().any(|word| family.contains(word)));
         own.filter(|family| !metrics.contains(&format!("\n# TYPE {family} "))).collect()
@@ -73,20 +73,21 @@ fn check_metrics(programs: &Programs, metrics: &[u8]) {
         .unwrap();
     promtool.stdin.take().unwrap().write_all(metrics).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    println!("{}\n{told}", output.status);
-    // 3: read to the end, with faults found. 1 would be that it could not read them.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {told}", output.status);
+    let report = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    println!("{}\n{report}", output.status);
+    // 3 means that the text was parsed and has lint errors. 1 would mean that it could not be parsed.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {report}", output.status);
     let is_inherited = |name: &str| INHERITED.contains(&name) || name.starts_with("DCGM_FI_");
-    let faults: Vec<_> = told.lines().filter(|line| !is_inherited(line.split(' ').next().unwrap())).collect();
+    let faults: Vec<_> =
+        report.lines().filter(|line| !is_inherited(line.split(' ').next().unwrap())).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
-fn the_alerts_fire_when_they_should_and_only_then() {
-    let test = "the_alerts_fire_when_they_should_and_only_then";
+fn the_alerts_fire_exactly_when_they_should() {
+    let test = "the_alerts_fire_exactly_when_they_should";
     let Ok(programs) = Programs::find().map_err(|reason| skip(test, &reason)) else { return };
-    // The test of the rules names them by a path beside itself.
+    // The test file refers to the rules by a relative path.
     let directory = tempfile::tempdir().unwrap();
     let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for file in ["dashboards/alerts.yml", "tests/fixtures/alerts_test.yml"] {
@@ -98,6 +99,6 @@ fn the_alerts_fire_when_they_should_and_only_then() {
         .current_dir(directory.path())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&tested.stderr) + String::from_utf8_lossy(&tested.stdout);
-    assert!(tested.status.success(), "{told}");
+    let report = String::from_utf8_lossy(&tested.stderr) + String::from_utf8_lossy(&tested.stdout);
+    assert!(tested.status.success(), "{report}");
 }

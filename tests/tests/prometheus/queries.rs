@@ -1,5 +1,4 @@
-//! The three queries of the article that most people start from, byte for byte. On cAdvisor they answer
-//! nothing.
+//! The three queries of a popular article, unchanged. With cAdvisor they return nothing.
 
 use std::{
     io::Write as _,
@@ -22,16 +21,15 @@ const NETWORK: &str = r#"rate(container_network_receive_bytes_total{container=~"
 const NAME: &str = "facefusion-1";
 const CORES: f64 = 0.5;
 const MIB: f64 = 1024.0 * 1024.0;
-/// Kept in a file system in memory, which is charged to the container.
+/// Kept in a tmpfs, which is charged to the container.
 const HELD: f64 = 24.0 * MIB;
 const SENT_BYTES: usize = 32 * 1024 * 1024;
-/// Prometheus adds to the growth of a counter what may lie before its first sample and after its last: here
-/// up to 1.6 of 20 seconds.
+/// Prometheus extrapolates the growth of a counter before its first sample and after its last: up to 1.6 of 20 seconds here.
 const EXTRAPOLATED: f64 = 1.09;
-/// For as long is measured.
+/// Duration of the measurement.
 const MEASURED: Duration = Duration::from_secs(20);
 
-/// The one sample of a query that is about the container.
+/// The only sample of a query.
 fn value(prometheus: &Prometheus, promql: &str) -> f64 {
     let samples = prometheus.query(promql).unwrap();
     let ours: Vec<_> = samples.iter().filter(|sample| is_ours(sample)).collect();
@@ -48,7 +46,7 @@ fn assert_between(what: &str, least: f64, value: f64, most: f64) {
     assert!((least..=most).contains(&value), "{what} is {value}, not within {least} to {most}");
 }
 
-/// Sends the bytes to what listens in the container.
+/// Sends the bytes to a server in the container.
 fn send(sandbox: &Sandbox, address: &str) {
     let connect = || sandbox.within(|| TcpStream::connect((address, 5000)).ok());
     let mut stream = eventually("the container listens", Duration::from_secs(10), connect);
@@ -58,8 +56,8 @@ fn send(sandbox: &Sandbox, address: &str) {
 }
 
 #[test]
-fn the_articles_queries_answer_byte_for_byte_with_what_the_kernel_has_on_account() {
-    let test = "the_articles_queries_answer_byte_for_byte_with_what_the_kernel_has_on_account";
+fn the_articles_queries_return_the_kernels_values() {
+    let test = "the_articles_queries_return_the_kernels_values";
     let Some(stack) = Stack::start(test, "") else { return };
     let prometheus = &stack.prometheus;
 
@@ -84,14 +82,14 @@ fn the_articles_queries_answer_byte_for_byte_with_what_the_kernel_has_on_account
     let account = Account::of(container.pid());
     let received = format!("container_network_receive_bytes_total{{container=\"{NAME}\"}}");
     prometheus.wait_for(&received, Duration::from_secs(10), |samples| samples.len() == 1);
-    // Bytes of before the transfer, in the first two samples.
+    // The first two samples show the bytes from before the transfer.
     std::thread::sleep(Duration::from_secs(2));
     let received_before = value(prometheus, &received);
     send(stack.docker.daemon().sandbox(), &container.inspect("{{.NetworkSettings.IPAddress}}"));
     let window = (Instant::now(), account.cpu_seconds());
     std::thread::sleep(MEASURED);
 
-    // The counter is the kernel's, up to two seconds old: one to the tick and one to the scrape.
+    // The counter is the kernel's, up to two seconds late: one for the tick and one for the scrape.
     let counter = format!("container_cpu_usage_seconds_total{{container=\"{NAME}\"}}");
     let account_now = account.cpu_seconds();
     let late = 2.5 * CORES;
@@ -99,8 +97,8 @@ fn the_articles_queries_answer_byte_for_byte_with_what_the_kernel_has_on_account
     let used = (account_now - window.1) / window.0.elapsed().as_secs_f64();
     let rate = value(prometheus, &format!("rate({counter}[15s])"));
     assert_between("cores", used - 0.05, rate, used + 0.05);
-    // The article's query shows what is left of one core. A minute's rate of a counter that is younger is its
-    // growth since the first sample, spread over the minute.
+    // The article's query shows the unused part of one core. If a counter is younger than a minute, its one-minute rate is
+    // the growth since the first sample divided by a minute.
     let first = value(prometheus, &format!("min_over_time({counter}[1m])"));
     let idle = |grown: f64| 100.0 - grown / 60.0 * 100.0;
     let (least, most) = (account_now - late - first, (account_now - first) * EXTRAPOLATED);
@@ -113,7 +111,7 @@ fn the_articles_queries_answer_byte_for_byte_with_what_the_kernel_has_on_account
     let sent = SENT_BYTES as f64;
     let counted = value(prometheus, &received) - received_before;
     assert_between("bytes received", sent, counted, sent * 1.1);
-    // Spread over the minute as above, in units of 1024 bytes.
+    // Divided by a minute as above, in units of 1024 bytes.
     let (least, most) = (counted / 60.0 / 1024.0, counted * EXTRAPOLATED / 60.0 / 1024.0);
     assert_between("the article's network", least, value(prometheus, NETWORK), most);
 }

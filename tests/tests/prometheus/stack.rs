@@ -1,4 +1,4 @@
-//! Docker, the agent and Prometheus, up and connected.
+//! Docker, the agent and Prometheus together.
 
 use std::{
     fs,
@@ -13,15 +13,15 @@ use glassbox_tests::{
     skip,
 };
 
-/// One test at a time: they measure how busy the host is.
+/// These tests measure how busy the host is, so only one runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// The turn of one test.
+/// Holds the lock for one test.
 pub(super) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The three of them; gone when dropped, in this order.
+/// All three. They are dropped in this order.
 pub(super) struct Stack {
     pub(super) prometheus: Prometheus,
     pub(super) agent: Agent,
@@ -31,7 +31,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Starts them, or says why `test` is skipped. `configuration` are further lines of the agent's TOML.
+    /// Starts all three, or prints why `test` is skipped. `configuration` has further lines of the agent's TOML.
     pub(super) fn start(test: &str, configuration: &str) -> Option<Self> {
         let alone = alone();
         let programs = Programs::find().map_err(|reason| skip(test, &reason)).ok()?;
@@ -46,18 +46,18 @@ impl Stack {
     }
 }
 
-/// Arguments of `docker run` that make newer kernels count block I/O for cgroup v1, too, where they count only on devices
-/// with a throttle: one that no disk reaches. `None` where the daemon's files are on no disk.
+/// Arguments of `docker run` with a throttle that no disk reaches: newer kernels count block I/O for cgroup v1 only on
+/// devices with a throttle. `None` if the daemon's files are not on a disk.
 pub(super) fn counted_block_io(docker: &Docker) -> Option<[String; 4]> {
     let device = fs::metadata(docker.daemon().data()).ok()?.dev();
     let device = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
     let device = fs::canonicalize(device).ok()?;
-    // A part of a disk has no throttle of its own.
+    // A partition has no throttle of its own.
     let disk = if device.join("partition").exists() { device.parent()? } else { &device };
     let rule = format!("/dev/{}:10gb", disk.file_name()?.to_str()?);
     Some(["--device-write-bps".into(), rule.clone(), "--device-read-bps".into(), rule])
 }
 
-/// Writes and reads past the page cache: what goes through it, v1 counts for nobody.
+/// Writes and reads without the page cache: v1 attributes I/O through the cache to no container.
 pub(super) const BLOCK_IO: &str = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct; \
                                    dd if=/file of=/dev/null bs=1M iflag=direct";

@@ -1,18 +1,18 @@
-//! Modules that come late, go, and come back while the agent runs.
+//! Modules that are loaded late, unloaded and loaded again while the agent runs.
 
 use glassbox_tests::real_driver::{account::Detail, container::Container, driver};
 
 use super::watch::{Watch, guest};
 
 #[test]
-fn the_first_process_that_loads_uvm_and_uses_it_at_once_is_counted() {
-    let Some(_alone) = guest("the_first_process_that_loads_uvm_and_uses_it_at_once_is_counted") else {
+fn a_process_that_loads_uvm_and_uses_it_immediately_is_counted() {
+    let Some(_alone) = guest("a_process_that_loads_uvm_and_uses_it_immediately_is_counted") else {
         return;
     };
     driver::load(false);
     let watch = Watch::start();
     let [before, loader, after] = [(); 3].map(|()| Container::new());
-    // Without nvidia-uvm its device does not exist, and everything else is traced.
+    // Without nvidia-uvm its device does not exist. Everything else is traced.
     before.run(&["waits"]);
     watch.expect_agreement(&before, Detail::Groups);
     loader.run(&["load-uvm"]);
@@ -24,8 +24,8 @@ fn the_first_process_that_loads_uvm_and_uses_it_at_once_is_counted() {
 }
 
 #[test]
-fn modules_that_are_loaded_again_are_traced_again_from_the_first_call() {
-    let Some(_alone) = guest("modules_that_are_loaded_again_are_traced_again_from_the_first_call") else {
+fn reloaded_modules_are_traced_from_the_first_call() {
+    let Some(_alone) = guest("reloaded_modules_are_traced_from_the_first_call") else {
         return;
     };
     driver::load(true);
@@ -37,7 +37,7 @@ fn modules_that_are_loaded_again_are_traced_again_from_the_first_call() {
         watch.expect_agreement(&container, Detail::Groups);
         driver::load(true);
     }
-    // At once, as a service that was waiting for the driver does.
+    // Immediately, like a service that waited for the driver.
     let container = Container::new();
     container.run(&["orderly"]);
     watch.expect_agreement(&container, Detail::Groups);
@@ -45,8 +45,8 @@ fn modules_that_are_loaded_again_are_traced_again_from_the_first_call() {
 }
 
 #[test]
-fn a_driver_that_is_loaded_after_the_agent_has_started_is_traced() {
-    let Some(_alone) = guest("a_driver_that_is_loaded_after_the_agent_has_started_is_traced") else { return };
+fn a_driver_loaded_after_the_agent_is_traced() {
+    let Some(_alone) = guest("a_driver_loaded_after_the_agent_is_traced") else { return };
     driver::load(true);
     driver::unload();
     let watch = Watch::start_without_driver();

@@ -1,4 +1,4 @@
-//! NVIDIA's own programs under the recorder: only in guests of `--non-free`.
+//! NVIDIA's own programs with the recorder, only in guests of `--non-free`.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use super::watch::{Watch, guest};
 const SMI: &str = "/bin/nvidia-smi";
 
 #[test]
-fn what_libcuda_and_nvidia_smi_send_is_counted() {
-    const TEST: &str = "what_libcuda_and_nvidia_smi_send_is_counted";
+fn calls_of_libcuda_and_nvidia_smi_are_counted() {
+    const TEST: &str = "calls_of_libcuda_and_nvidia_smi_are_counted";
     let Some(_alone) = guest(TEST) else { return };
     if !Path::new(SMI).is_file() {
         inapplicable(TEST, "no libcuda and nvidia-smi, see `cargo xtask vm --real-driver --non-free`");
@@ -25,7 +25,7 @@ fn what_libcuda_and_nvidia_smi_send_is_counted() {
     cuda.run(&["cuda"]);
     let account = watch.expect_agreement(&cuda, Detail::Groups);
     assert!(account.total() >= 10, "{account:?}");
-    // Without a GPU that works it fails, after it has asked the driver.
+    // Without a working GPU it fails, after it has queried the driver.
     smi.run_any(SMI, &[]);
     watch.expect_agreement(&smi, Detail::Groups);
     query.run_any(SMI, &["-q", "-x"]);

@@ -1,4 +1,4 @@
-//! An agent that watches the real driver, and what it says of a container.
+//! An agent that traces the real driver, and its metrics of a container.
 
 use std::{
     collections::BTreeSet,
@@ -17,17 +17,17 @@ use glassbox_tests::{
     },
 };
 
-/// NVML would keep the modules busy, and its calls are not what these tests are about.
+/// NVML would keep the modules loaded, and is not under test here.
 const CONFIGURATION: &str = "tick_ms = 250\n[collectors]\nnvml = false\n\
                              [nvidia_driver]\nper_command_histograms = true\n";
-/// How long the agent may take to show what happened.
+/// Time in which the agent must export an event.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Calls are counted when they return, and exported at the next tick.
 const TWO_TICKS: Duration = Duration::from_millis(600);
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Holds the guest for a test; `None`, and says so, if this is no guest with the real driver.
+/// Holds the guest for a test. `None` after printing a skip if this is not a guest with the real driver.
 pub(super) fn guest(test: &str) -> Option<MutexGuard<'static, ()>> {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if driver::is_here() {
@@ -43,22 +43,22 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Starts an agent and waits until its programs are attached to the driver that is loaded.
+    /// Starts an agent and waits until its programs are attached to the loaded driver.
     pub(super) fn start() -> Self {
         let watch = Self { agent: Agent::start(CONFIGURATION) };
         watch.expect_functions();
         watch
     }
 
-    /// Starts an agent that has nothing to trace yet.
+    /// Starts an agent before the driver is loaded.
     pub(super) fn start_without_driver() -> Self {
         Self { agent: Agent::start(CONFIGURATION) }
     }
 
-    /// Fails unless the programs are attached to the driver's own functions. The tracepoints of all system calls see
-    /// most of the same, at a cost for the whole host, so that counts alone would not show the difference.
+    /// Fails unless the programs are attached to the driver's own functions. Counts would not show the difference: the
+    /// tracepoints of all system calls see most of the same calls, at a cost for the whole host.
     pub(super) fn expect_functions(&self) {
-        self.wait("the functions of the driver are hooked", |scrape| {
+        self.wait("the programs are attached to the functions of the driver", |scrape| {
             let attached = |program: &str| {
                 let samples = scrape.of("glassbox_probe_attached", &[]);
                 let mut of_it = samples.filter(|sample| sample.labels["program"] == program);
@@ -70,15 +70,15 @@ impl Watch {
         });
     }
 
-    /// What the agent shows now, without the buckets of histograms: two thirds of all lines, which no test reads and an
-    /// emulated CPU takes seconds to parse.
+    /// The agent's current metrics without histogram buckets. Buckets are two thirds of all lines, no test needs them, and
+    /// an emulated CPU takes seconds to parse them.
     pub(super) fn scrape(&self) -> Scrape {
         let text = self.agent.metrics();
         let lines: String = text.split_inclusive('\n').filter(|line| !line.contains("_bucket{")).collect();
         Scrape::parse(&lines)
     }
 
-    /// Waits until what the agent shows is as it should be.
+    /// Waits until the agent's metrics are as wanted.
     pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Scrape) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -99,8 +99,8 @@ impl Watch {
         }
     }
 
-    /// What the agent shows once its account of a container can hold all that was recorded, and a little later, when it
-    /// would show what was counted twice.
+    /// Waits until the agent's account of a container can have everything that was recorded, and a little longer, so that
+    /// calls that are counted twice would show.
     fn settled(&self, container: &Container, recorded: &Account, detail: Detail) -> Scrape {
         let deadline = Instant::now() + TIMEOUT;
         let counts = |account: &Account| -> [u64; 4] {
@@ -120,7 +120,7 @@ impl Watch {
         self.scrape()
     }
 
-    /// Fails unless the record of a container, the agent's account of it and its silence about losses agree.
+    /// Fails unless the record of a container and the agent's metrics agree, and the agent reports no losses.
     pub(super) fn expect_agreement(&self, container: &Container, detail: Detail) -> Account {
         let records = container.records();
         let release = driver::release().unwrap_or_else(|error| panic!("{error:#}"));
@@ -141,7 +141,7 @@ impl Watch {
         );
         assert!(recorded.total() > 0, "nothing was recorded");
         agree("calls", &counted.calls, &recorded.calls);
-        // What is exported without the setting, too, where rare commands are counted as other.
+        // These series also exist without per-command histograms; rare commands are counted as "other".
         agree("calls by device", &by_device(&scrape, container), &recorded_by_device(&recorded.calls));
         agree("errors", &counted.errnos, &recorded.errnos);
         if detail == Detail::Groups {
@@ -162,7 +162,7 @@ impl Watch {
     }
 }
 
-/// Fails if the agent says that it lost something of the driver's.
+/// Fails if the agent reports losses of the driver's events.
 pub(super) fn expect_nothing_lost(scrape: &Scrape) {
     let lost: Vec<&Sample> = scrape
         .of("glassbox_lost_events_total", &[])
@@ -199,7 +199,7 @@ fn account(scrape: &Scrape, container: &Container, detail: Detail) -> Account {
     }
 }
 
-/// The agent's count of a container's calls on each device, whatever the command.
+/// The agent's count of a container's calls on each device, for all commands.
 fn by_device(scrape: &Scrape, container: &Container) -> Counts {
     let mut counts = Counts::new();
     let labels = [("container".to_owned(), container.name().to_owned())];

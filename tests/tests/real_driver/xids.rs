@@ -5,8 +5,8 @@ use glassbox_tests::real_driver::driver;
 use super::watch::{Watch, expect_nothing_lost, guest};
 
 #[test]
-fn xid_errors_are_counted_by_the_address_of_the_gpu_and_their_number() {
-    let Some(_alone) = guest("xid_errors_are_counted_by_the_address_of_the_gpu_and_their_number") else {
+fn xid_errors_are_counted_by_pci_address_and_number() {
+    let Some(_alone) = guest("xid_errors_are_counted_by_pci_address_and_number") else {
         return;
     };
     driver::load(true);

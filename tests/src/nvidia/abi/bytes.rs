@@ -1,4 +1,4 @@
-//! Fields of a struct by their offset. Beyond the end there is nothing: reads give 0, writes do nothing.
+//! Fields of a struct by offset. Beyond its end, reads return 0 and writes do nothing.
 
 /// The `u32` at an offset.
 #[must_use]

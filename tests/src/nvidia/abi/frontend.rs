@@ -6,7 +6,7 @@ use super::{
     request::{About, Layout, Request},
 };
 
-/// The type of all of them.
+/// The type in all of these words.
 pub const MAGIC: u32 = 0x46;
 
 /// `NV_ESC_RM_ALLOC_MEMORY`
@@ -46,22 +46,22 @@ pub const SYS_PARAMS: u32 = 0xD6;
 /// `NV_ESC_NUMA_INFO`
 pub const NUMA_INFO: u32 = 0xD7;
 
-/// Size of one `nv_ioctl_card_info_t`; a request brings an array of them.
+/// Size of one `nv_ioctl_card_info_t`. A request contains an array of them.
 pub const CARD_BYTES: usize = 72;
-/// Cards in the array that clients bring.
+/// Number of cards in the array that clients send.
 pub const CARDS: usize = 32;
 /// `NVOS21_PARAMETERS`, the short form of RM_ALLOC. Its status is at 28.
 pub const ALLOC_SHORT_BYTES: usize = 32;
-/// `NV_ABSOLUTE_MAX_IOCTL_SIZE`: what an XFER request may carry.
+/// `NV_ABSOLUTE_MAX_IOCTL_SIZE`: the maximum size of a request in an XFER request.
 pub const XFER_MAX_BYTES: usize = 16384;
 
-/// The word for an escape.
+/// The word of an escape.
 #[must_use]
 pub const fn word(number: u32, size_bytes: usize) -> u32 {
     0xC000_0000 | (size_bytes as u32) << 16 | MAGIC << 8 | number
 }
 
-/// The struct of an escape; of RM_ALLOC the long form, NVOS64, and of CARD_INFO the usual array.
+/// The struct of an escape: the long form NVOS64 for RM_ALLOC, and the usual array for CARD_INFO.
 #[must_use]
 pub fn layout(release: Release, number: u32) -> Option<Layout> {
     let (size_bytes, status_at) = match number {
@@ -89,14 +89,14 @@ pub fn layout(release: Release, number: u32) -> Option<Layout> {
     Some(Layout { size_bytes, status_at })
 }
 
-/// An RM_ALLOC in its long form. `params` is the address and the size of what the class wants to know, or zero.
+/// An RM_ALLOC in its long form. `params` is the address and the size of the class's parameters, or zero.
 #[must_use]
 pub fn alloc(release: Release, [root, parent, new]: [u32; 3], class: u32, params: (u64, u32)) -> Request {
     let request = Request::escape(release, Device::Ctl, ALLOC);
     head(request, [root, parent, new, class]).u64(16, params.0).u32(32, params.1)
 }
 
-/// An RM_ALLOC in its short form, NVOS21. Events go to the node of a GPU.
+/// An RM_ALLOC in its short form, NVOS21. Events are allocated through the node of a GPU.
 #[must_use]
 pub fn alloc_short([root, parent, new]: [u32; 3], class: u32, params: (u64, u32)) -> Request {
     let layout = Layout { size_bytes: ALLOC_SHORT_BYTES, status_at: Some(28) };
@@ -117,7 +117,7 @@ pub fn free(release: Release, root: u32, parent: u32, object: u32) -> Request {
     Request::escape(release, Device::Ctl, FREE).u32(0, root).u32(4, parent).u32(8, object)
 }
 
-/// An RM_CONTROL. `params` is the address and the size of what the command wants to know, or zero.
+/// An RM_CONTROL. `params` is the address and the size of the command's parameters, or zero.
 #[must_use]
 pub fn control(release: Release, client: u32, object: u32, command: u32, params: (u64, u32)) -> Request {
     let request = Request::escape(release, Device::Ctl, CONTROL);
@@ -134,28 +134,28 @@ pub fn pin(release: Release, [root, parent, new]: [u32; 3], address: u64, bytes:
     head(request, [root, parent, new, MEMORY_OS_DESCRIPTOR]).u64(24, address).u64(32, bytes.wrapping_sub(1))
 }
 
-/// An RM_MAP_MEMORY of an object into the caller, through `file`.
+/// An RM_MAP_MEMORY of an object into the caller's address space, through `file`.
 #[must_use]
 pub fn map(release: Release, [client, device, memory]: [u32; 3], length_bytes: u64, file: i32) -> Request {
     let request = Request::escape(release, Device::Ctl, MAP_MEMORY);
     request.u32(0, client).u32(4, device).u32(8, memory).u64(24, length_bytes).u32(48, file.cast_unsigned())
 }
 
-/// An RM_MAP_MEMORY_DMA or its opposite, of an object into the addresses of a GPU.
+/// An RM_MAP_MEMORY_DMA or RM_UNMAP_MEMORY_DMA of an object in the address space of a GPU.
 #[must_use]
 pub fn dma(release: Release, number: u32, [client, device, dma, memory]: [u32; 4]) -> Request {
     let request = Request::escape(release, Device::Ctl, number);
     request.u32(0, client).u32(4, device).u32(8, dma).u32(12, memory)
 }
 
-/// An ALLOC_OS_EVENT on the file that shall become readable.
+/// An ALLOC_OS_EVENT for the file that the event makes readable.
 #[must_use]
 pub fn os_event(release: Release, client: u32, device: u32, file: i32) -> Request {
     let request = Request::escape(release, Device::Gpu, ALLOC_OS_EVENT);
     request.u32(0, client).u32(4, device).u32(8, file.cast_unsigned())
 }
 
-/// A request inside an XFER request. The status stays in `inner`, which must live as long as the call.
+/// A request inside an XFER request. The status is written to `inner`, which must outlive the call.
 #[must_use]
 pub fn wrapped(release: Release, inner: &mut Request) -> Request {
     let address = inner.bytes.as_mut_ptr() as u64;

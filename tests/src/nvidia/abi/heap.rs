@@ -1,4 +1,4 @@
-//! Memory requests: VID_HEAP_CONTROL (NVOS32), and what RM_ALLOC's memory classes want to know.
+//! Memory requests: VID_HEAP_CONTROL (NVOS32), and the parameters of RM_ALLOC's memory classes.
 
 use super::{Device, Release, frontend::VID_HEAP_CONTROL, request::Request};
 
@@ -11,9 +11,9 @@ pub const ALLOC_SIZE_RANGE: u32 = 14;
 /// `NVOS32_FUNCTION_ALLOC_OS_DESCRIPTOR`
 pub const ALLOC_OS_DESCRIPTOR: u32 = 27;
 
-/// `NVOS32_ALLOC_FLAGS_VIRTUAL`: addresses, no memory.
+/// `NVOS32_ALLOC_FLAGS_VIRTUAL`: an address range without memory.
 pub const FLAG_VIRTUAL: u32 = 0x0008_0000;
-/// `NVOS32_ATTR_LOCATION_PCI`, in place: memory of the host. Video memory is 0.
+/// `NVOS32_ATTR_LOCATION_PCI` at its position: memory of the host. Video memory is 0.
 pub const ATTR_PCI: u32 = 1 << 25;
 
 /// Offset of the function.
@@ -30,13 +30,13 @@ pub const ATTR_AT: usize = 56;
 /// Offset of the size in `NV_MEMORY_ALLOCATION_PARAMS`.
 pub const PARAMS_SIZE_AT: usize = 64;
 
-/// Offset of the size that a function asks for and is answered with.
+/// Offset of the size, which the driver replaces by the granted size.
 #[must_use]
 pub fn size_at(function: u32) -> usize {
     if function == ALLOC_SIZE_RANGE { 80 } else { 88 }
 }
 
-/// An allocation. Its handle may be 0: the driver finds one.
+/// An allocation. For the handle 0 the driver chooses one.
 #[must_use]
 pub fn alloc(
     release: Release,
@@ -51,7 +51,7 @@ pub fn alloc(
         .u64(size_at(function), bytes)
 }
 
-/// The end of an allocation.
+/// Frees an allocation.
 #[must_use]
 pub fn free(release: Release, root: u32, parent: u32, memory: u32) -> Request {
     request(release, FREE, root, parent).u32(MEMORY_AT, memory)

@@ -1,4 +1,4 @@
-//! One request as it goes to a device: its word, its struct, and where the answer is.
+//! A request: its word, its struct, and the offset of its status.
 
 use super::{
     Device, Release,
@@ -6,7 +6,7 @@ use super::{
     frontend, uvm,
 };
 
-/// What a request is about beyond its number.
+/// What distinguishes a request beyond its number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct About {
     /// The command of an RM_CONTROL.
@@ -15,32 +15,32 @@ pub struct About {
     pub class: Option<u32>,
     /// The function of a VID_HEAP_CONTROL.
     pub function: Option<u32>,
-    /// Whether it goes inside an XFER request.
+    /// Whether it is inside an XFER request.
     pub wrapped: bool,
 }
 
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Where it is meant to go.
+    /// The device it is meant for.
     pub device: Device,
-    /// Its number: that of the escape, or the UVM command.
+    /// The number of the escape or UVM command.
     pub number: u32,
-    /// What is given to `ioctl`.
+    /// The second argument of `ioctl`.
     pub word: u32,
     /// The struct.
     pub bytes: Vec<u8>,
-    /// Offset of the status; some requests have none and answer by what `ioctl` returns.
+    /// Offset of the status. Requests without one answer only with the return value of `ioctl`.
     pub status_at: Option<usize>,
-    /// What it is about.
+    /// What distinguishes it beyond its number.
     pub about: About,
 }
 
 impl Request {
-    /// An escape by its number, all zero.
+    /// An escape by its number, with a struct of zeros.
     ///
     /// # Panics
-    /// Where the release has no such escape.
+    /// If the release has no such escape.
     #[must_use]
     pub fn escape(release: Release, device: Device, number: u32) -> Self {
         let layout = frontend::layout(release, number)
@@ -48,10 +48,10 @@ impl Request {
         Self::with(device, number, frontend::word(number, layout.size_bytes), layout)
     }
 
-    /// A UVM command by its number, all zero.
+    /// A UVM command by its number, with a struct of zeros.
     ///
     /// # Panics
-    /// Where the release has no such command.
+    /// If the release has no such command.
     #[must_use]
     pub fn uvm(release: Release, command: u32) -> Self {
         let layout =
@@ -64,47 +64,47 @@ impl Request {
         Self { device, number, word, bytes, status_at: layout.status_at, about: About::default() }
     }
 
-    /// With a `u32` field.
+    /// Sets a `u32` field.
     #[must_use]
     pub fn u32(mut self, at: usize, value: u32) -> Self {
         put_u32(&mut self.bytes, at, value);
         self
     }
 
-    /// With a `u64` field.
+    /// Sets a `u64` field.
     #[must_use]
     pub fn u64(mut self, at: usize, value: u64) -> Self {
         put_u64(&mut self.bytes, at, value);
         self
     }
 
-    /// With a field of bytes.
+    /// Sets a field of bytes.
     #[must_use]
     pub fn field(mut self, at: usize, value: &[u8]) -> Self {
         put(&mut self.bytes, at, value);
         self
     }
 
-    /// The status as it stands.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> Option<u32> {
         self.status_at.map(|at| u32_at(&self.bytes, at))
     }
 
-    /// A `u32` as it stands.
+    /// The current value of a `u32` field.
     #[must_use]
     pub fn get_u32(&self, at: usize) -> u32 {
         u32_at(&self.bytes, at)
     }
 
-    /// A `u64` as it stands.
+    /// The current value of a `u64` field.
     #[must_use]
     pub fn get_u64(&self, at: usize) -> u64 {
         u64_at(&self.bytes, at)
     }
 }
 
-/// How long a struct is and where its status lies.
+/// The size of a struct and the offset of its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Its size.

@@ -1,4 +1,4 @@
-//! The commands of `/dev/nvidia-uvm`: bare numbers, so only the release tells a struct's layout.
+//! The commands of `/dev/nvidia-uvm`. Their words are plain numbers, so the layout of a struct depends only on the release.
 
 use super::{
     Release,
@@ -38,14 +38,14 @@ pub const CREATE_EXTERNAL_RANGE: u32 = 73;
 /// `UVM_MM_INITIALIZE`
 pub const MM_INITIALIZE: u32 = 75;
 
-/// Most GPUs in one `UVM_MAP_EXTERNAL_ALLOCATION`; the array makes up nearly all of its struct.
+/// Maximum number of GPUs in one `UVM_MAP_EXTERNAL_ALLOCATION`. The array is nearly all of its struct.
 #[must_use]
 pub fn gpus_max(release: Release) -> usize {
     if release >= Release(550, 40, 53) { 256 } else { 32 }
 }
 
-/// Offset behind the array of GPUs in `UVM_MAP_EXTERNAL_ALLOCATION`: their number as `u64`, the control file, the client,
-/// the memory and the status follow.
+/// Offset after the array of GPUs in `UVM_MAP_EXTERNAL_ALLOCATION`. Their number as `u64`, the control file, the client, the
+/// memory and the status follow.
 #[must_use]
 pub fn map_tail_at(release: Release) -> usize {
     24 + 36 * gpus_max(release)
@@ -75,7 +75,7 @@ pub fn layout(release: Release, command: u32) -> Option<Layout> {
     Some(Layout { size_bytes, status_at: Some(status_at) })
 }
 
-/// Whether a command's struct begins with an address and, eight bytes on, a length.
+/// Whether a command's struct begins with an address, followed by a length at offset 8.
 #[must_use]
 pub fn has_length(release: Release, command: u32) -> bool {
     match command {
@@ -99,7 +99,7 @@ pub fn uuid(gpu: u32) -> [u8; 16] {
     uuid
 }
 
-/// A command about a range of addresses.
+/// A command for a range of addresses.
 #[must_use]
 pub fn range(release: Release, command: u32, address: u64, bytes: u64) -> Request {
     let request = Request::uvm(release, command).u64(0, address);
@@ -125,7 +125,7 @@ pub fn map(
         .u32(tail + 16, memory)
 }
 
-/// Makes a channel known, with the address of its buffer.
+/// Registers a channel with the address of its buffer.
 #[must_use]
 pub fn channel(release: Release, gpu: u32, [client, channel]: [u32; 2], address: u64, bytes: u64) -> Request {
     Request::uvm(release, REGISTER_CHANNEL)
@@ -136,7 +136,7 @@ pub fn channel(release: Release, gpu: u32, [client, channel]: [u32; 2], address:
         .u64(40, bytes)
 }
 
-/// Makes a GPU's addresses known.
+/// Registers the address space of a GPU.
 #[must_use]
 pub fn vaspace(release: Release, gpu: u32, [client, vaspace]: [u32; 2]) -> Request {
     Request::uvm(release, REGISTER_GPU_VASPACE).field(0, &uuid(gpu)).u32(20, client).u32(24, vaspace)

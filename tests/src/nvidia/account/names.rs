@@ -1,9 +1,9 @@
-//! Metadata of calls, statuses and errors, as the agent's labels have them.
+//! Names of calls, statuses and errors in the agent's labels.
 
 use glassbox_ebpf::nvidia_driver::commands::{CLASS_GROUPS, CONTROL_GROUPS, class_group, control_group};
 use serde_json::Value;
 
-/// Metadata of requests that are neither RM_CONTROL nor RM_ALLOC, as docs/metrics.md's reader would expect them.
+/// Names of requests other than RM_CONTROL and RM_ALLOC, as documented in docs/metrics.md.
 const ESCAPES: &[(u64, &str)] = &[
     (0x27, "rm_alloc_memory"),
     (0x29, "rm_free"),
@@ -63,13 +63,13 @@ pub(super) fn call(call: &Value) -> String {
     format!("{device} {command}")
 }
 
-/// A status of the driver that is none of success.
+/// A status of the driver other than success.
 pub(super) fn status(status: &str) -> &'static str {
     match status {
         "26" => "insufficient_resources",
         "81" => "no_memory",
         "86" => "not_supported",
-        // A warning, which is not to count as an error.
+        // A warning is not an error.
         "65542" => "warning nothing_to_do",
         other => panic!("status {other} has no name here"),
     }

@@ -1,8 +1,8 @@
-//! The context of a CUDA program: the 711 requests that libcuda sent for cuInit, cuDeviceGet and cuCtxCreate on an
-//! H100 with confidential computing on, driver 535.104.05, as traced by derpsteb/libcuda-debug.
+//! The context of a CUDA program: the 711 requests that libcuda sends for cuInit, cuDeviceGet and cuCtxCreate on an H100
+//! with confidential computing and driver 535.104.05, from the trace in derpsteb/libcuda-debug.
 //!
-//! The trace has counts per request, and per command for the most frequent controls. It has no classes, sizes and
-//! statuses: those are this double's choice, among what compute clients are known to send.
+//! The trace has counts per request and, for the most frequent controls, per command. It has no classes, sizes and statuses.
+//! Those are chosen here from what compute clients are known to send.
 
 use std::{fs::File, os::fd::AsRawFd as _};
 
@@ -15,22 +15,22 @@ use super::{
     session::{Driver, Session},
 };
 
-/// Channels of the context, and what comes with each.
+/// Channels of the context. Each needs several more requests.
 const CHANNELS: usize = 37;
 /// Allocations of the context.
 const CHUNKS: usize = 69;
-/// Of those in memory of the host, mapped into the application.
+/// Number of these allocations in memory of the host, which are mapped into the application.
 const HOST_CHUNKS: usize = 7;
 const CHUNK_BYTES: u64 = 2 << 20;
 const RING_BYTES: u64 = 64 << 10;
-/// Of the chunks, the first so many are mapped into the application.
+/// Number of allocations, from the first on, that are mapped into the application.
 const MAPPINGS: usize = 9;
-/// Files of the GPU that are made known to the control file.
+/// Files of the GPU that are registered with the control file.
 const REGISTERED: usize = 15;
 const RANGE_GROUPS: usize = 8;
 const EVENTS: usize = 13;
 
-/// The controls whose counts the trace gives.
+/// The controls with counts in the trace.
 const FREQUENT: [(u32, usize); 6] = [
     (0xC36F_0101, 45),
     (0x0080_170D, 37),
@@ -39,7 +39,7 @@ const FREQUENT: [(u32, usize); 6] = [
     (0xA06C_0101, 9),
     (0x0000_0D01, 9),
 ];
-/// The other 58 commands, of which the first 27 go out twice: 85 requests.
+/// The other 58 commands. The first 27 are sent twice, so these are 85 requests.
 const RARE: [u32; 58] = [
     0x0000_0101,
     0x0000_0102,
@@ -102,7 +102,7 @@ const RARE: [u32; 58] = [
 ];
 const TWICE: usize = 27;
 
-/// Objects beside the client, its device, the channels and the compute object, and how many of each: 63 requests.
+/// Other objects than the client, its device, the channels and the compute object, with their number: 63 requests.
 const OBJECTS: [(u32, usize); 10] = [
     (class::SUBDEVICE, 1),
     (class::VASPACE, 1),
@@ -116,17 +116,17 @@ const OBJECTS: [(u32, usize); 10] = [
     (class::MEMORY_SYSTEM, 4),
 ];
 
-/// Commands of RM_CONTROL in the profile, with how often each is sent.
+/// The commands of RM_CONTROL in the profile, with their number.
 #[must_use]
 pub fn controls() -> Vec<(u32, usize)> {
     let rare = RARE.iter().enumerate().map(|(index, command)| (*command, if index < TWICE { 2 } else { 1 }));
     FREQUENT.into_iter().chain(rare).collect()
 }
 
-/// Sends all of it, for a client of its own.
+/// Sends all requests, for a new client.
 pub(super) fn run(session: &mut Session, driver: &Driver) -> anyhow::Result<()> {
     let release = session.release;
-    // Nine control files, eighteen of the GPU and two of UVM; one each is open.
+    // Nine control files, eighteen of the GPU and two of UVM. One of each is already open.
     for (path, more) in [(&driver.ctl, 8), (&driver.gpu, 17), (&driver.uvm, 1)] {
         for _ in 0..more {
             let file = File::options().read(true).write(true).open(path);
@@ -134,7 +134,7 @@ pub(super) fn run(session: &mut Session, driver: &Driver) -> anyhow::Result<()> 
         }
     }
     initialise(session)?;
-    session.connect_anew()?;
+    session.reconnect()?;
     let mut controls = controls().into_iter().flat_map(|(command, count)| vec![command; count]);
     let control = &mut |session: &mut Session| send_control(session, controls.next());
     let mut objects = objects(session, control)?;
@@ -143,7 +143,7 @@ pub(super) fn run(session: &mut Session, driver: &Driver) -> anyhow::Result<()> 
     channels(session, &mut objects, control)?;
     memory(session, control)?;
     events(session)?;
-    // A page of the host that was needed only meanwhile.
+    // A page of the host that was needed only until here.
     session.must(&mut frontend::free(release, session.client, session.device, objects.last_page))?;
     let mapping = Request::escape(release, Device::Ctl, frontend::UPDATE_DEVICE_MAPPING_INFO);
     session.must(&mut mapping.u32(0, session.client).u32(4, session.device))?;
@@ -159,7 +159,7 @@ pub(super) fn run(session: &mut Session, driver: &Driver) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What comes before there is a client.
+/// The requests before there is a client.
 fn initialise(session: &mut Session) -> anyhow::Result<()> {
     let release = session.release;
     for number in [frontend::SYS_PARAMS, frontend::CARD_INFO].into_iter().cycle().take(4) {
@@ -181,7 +181,7 @@ fn initialise(session: &mut Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The next command, if there is one. Some answer that this GPU does not have what they ask for.
+/// Sends the next command, if any. For some, the answer is that this GPU does not support them.
 fn send_control(session: &mut Session, command: Option<u32>) -> anyhow::Result<bool> {
     let Some(command) = command else { return Ok(false) };
     let mut params = [0_u8; 64];
@@ -196,7 +196,7 @@ fn send_control(session: &mut Session, command: Option<u32>) -> anyhow::Result<b
 /// Sends the next control.
 type Control<'a> = &'a mut dyn FnMut(&mut Session) -> anyhow::Result<bool>;
 
-/// Handles that later requests name.
+/// Handles that later requests use.
 struct Objects {
     vaspace: u32,
     last_page: u32,
@@ -226,7 +226,7 @@ fn objects(session: &mut Session, control: Control<'_>) -> anyhow::Result<Object
     Ok(objects)
 }
 
-/// Each with pinned pages for its ring, and known to UVM. The first computes, the others copy.
+/// Each channel has pinned pages for its ring and is registered with UVM. The first one computes, the others copy.
 fn channels(session: &mut Session, objects: &mut Objects, control: Control<'_>) -> anyhow::Result<()> {
     let release = session.release;
     let pages = Pages::new(RING_BYTES)?;
@@ -247,8 +247,7 @@ fn channels(session: &mut Session, objects: &mut Objects, control: Control<'_>) 
     Ok(())
 }
 
-/// Allocations, most of them directly followed by their two UVM requests; what lies in the host's memory is mapped
-/// between.
+/// Allocations, most of them followed directly by their two UVM requests. Those in the host's memory are mapped in between.
 fn memory(session: &mut Session, control: Control<'_>) -> anyhow::Result<()> {
     for index in 0..CHUNKS {
         let in_host = index < HOST_CHUNKS;

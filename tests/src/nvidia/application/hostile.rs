@@ -1,6 +1,6 @@
-//! A client that lies: random structs, pointers to nowhere, structs that change while the driver reads them, files that
-//! close meanwhile. Its account has the errors that `ioctl` returned; what a struct says that another thread writes
-//! to is no truth, so there are no statuses, commands and classes in it.
+//! A hostile client: it sends random structs and invalid pointers, changes structs while the driver reads them, and closes
+//! files during calls. Its account contains the errors that `ioctl` returned. It has no statuses, commands and classes,
+//! because another thread overwrites the structs.
 
 mod lies;
 
@@ -30,19 +30,19 @@ use super::{
 use lies::{CLIENT, DEVICE, Random, Struct};
 
 const PAGE_BYTES: u64 = 4096;
-/// The longest struct, and then some.
+/// Larger than the longest struct.
 const BUFFER_BYTES: u64 = 16 << 10;
-/// Changes to the struct between two pauses, of some 50 µs more than this.
+/// Number of changes to the struct between two pauses. A pause takes about 50 µs longer than this.
 const BURST: u32 = 256;
 const PAUSE: Duration = Duration::from_micros(20);
-/// One request in so many has its file closed under it.
+/// One of this many requests has its file closed during the call.
 const CLOSING: u64 = 16;
 
-/// `hostile --count N`: so many requests, and before them the two that make it a client.
+/// `hostile --count N`: the number of requests, after the two that create a client.
 pub(super) fn run(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
     let (buffer, hole) = (Pages::new(BUFFER_BYTES)?, Pages::new(2 * PAGE_BYTES)?);
     let edge = hole.address() + PAGE_BYTES;
-    // SAFETY: our own mapping; its second page is never looked at.
+    // SAFETY: our own mapping; its second page is never accessed.
     let cut = unsafe { libc::mprotect(edge as *mut libc::c_void, PAGE_BYTES as usize, libc::PROT_NONE) };
     ensure!(cut == 0, "close a page: {}", std::io::Error::last_os_error());
     let lies = Struct { fields: buffer.atomics(), address: buffer.address(), edge };
@@ -55,8 +55,8 @@ pub(super) fn run(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
     })
 }
 
-/// Changes the struct for as long as someone may read it, most often where its first fields are. In bursts: an emulated
-/// machine gives one busy CPU 100 ms before the next, and whoever lies beside this thread would lie ten times a second.
+/// Changes the struct while the driver may read it, most often its first fields. It pauses between bursts: an emulated
+/// machine gives a busy CPU 100 ms at a time, so a caller beside this thread could send only ten requests per second.
 fn rewrite(fields: &[AtomicU32], over: &AtomicBool) {
     let mut random = Random(0x7777);
     while !over.load(Ordering::Relaxed) {
@@ -91,7 +91,7 @@ fn attack(driver: &Driver, count: u64, lies: &Struct<'_>) -> anyhow::Result<Ledg
     for index in 0..count {
         let chosen = words.get((random.next() % words.len() as u64) as usize);
         let (device, word) = *chosen.context("choose a request")?;
-        // What is no escape is told apart by its whole word.
+        // Words of other drivers are identified by the whole word.
         let escape = device != Device::Uvm && word >> 8 & 0xff == frontend::MAGIC;
         let number = if escape { word & 0xff } else { word };
         lies.noise(&mut random);
@@ -112,15 +112,15 @@ fn attack(driver: &Driver, count: u64, lies: &Struct<'_>) -> anyhow::Result<Ledg
     Ok(ledger)
 }
 
-/// Sends a request while another thread closes the file: before, within or after.
+/// Sends a request while another thread closes the file: before, during or after the call.
 fn closing(file: File, word: u32, argument: u64, hesitation: u64) -> i32 {
     let file: RawFd = file.into_raw_fd();
     let together = Barrier::new(2);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             together.wait();
-            // SAFETY: the file is given up above; the number is used by the call below alone, and no thread of a
-            // hostile application opens another file meanwhile.
+            // SAFETY: the file was released above. Only the call below uses the number, and no thread of a hostile
+            // application opens another file meanwhile.
             unsafe { libc::close(file) };
         });
         together.wait();
@@ -131,7 +131,7 @@ fn closing(file: File, word: u32, argument: u64, hesitation: u64) -> i32 {
     })
 }
 
-/// Every request there is, some in sizes and on devices that are none of theirs, and some that do not exist.
+/// All existing requests, some with wrong sizes or on the wrong device, and some that do not exist.
 fn words(release: Release) -> Vec<(Device, u32)> {
     let mut words = Vec::new();
     for number in 0..=0xFF {

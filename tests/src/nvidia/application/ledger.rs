@@ -1,4 +1,4 @@
-//! The account of what was sent and what came back.
+//! The account of requests and their results.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +12,7 @@ use super::super::abi::{
     request::{About, Request},
 };
 
-/// What is told apart.
+/// The key of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
     device: Device,
@@ -20,29 +20,29 @@ struct Key {
     about: About,
 }
 
-/// What came back.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Answer {
     /// `ioctl` returned 0 and the struct has this status.
     Status(u32),
-    /// `ioctl` returned 0, and there is no status or none that could be trusted.
+    /// `ioctl` returned 0, and there is no status, or none that can be trusted.
     Plain,
     /// `ioctl` failed.
     Errno(i32),
 }
 
-/// Sums, each over successful requests alone.
+/// Sums over successful requests.
 #[derive(Default)]
 pub(super) struct Sums {
-    /// Memory of GPUs, as the driver granted it, bytes.
+    /// GPU memory that the driver granted, in bytes.
     pub(super) allocated_bytes: u64,
-    /// Of that given back by a request, bytes.
+    /// The part of it that requests freed, in bytes.
     pub(super) freed_bytes: u64,
-    /// Memory of the application that was pinned, bytes.
+    /// Memory of the application that was pinned, in bytes.
     pub(super) pinned_bytes: u64,
-    /// Managed memory that was asked to move, bytes.
+    /// Managed memory that was to be migrated, in bytes.
     pub(super) migrated_bytes: u64,
-    /// Allocations of GPU memory that were refused for want of it.
+    /// Allocations of GPU memory that were refused with "no memory".
     pub(super) refused: u64,
     /// Objects of a compute class.
     pub(super) contexts: u64,
@@ -52,7 +52,7 @@ pub(super) struct Sums {
     pub(super) events: u64,
 }
 
-/// One thread's account, or all of them together.
+/// The account of one thread, or of all threads.
 #[derive(Default)]
 pub(super) struct Ledger {
     calls: HashMap<Key, BTreeMap<Answer, u64>>,
@@ -66,7 +66,7 @@ impl Ledger {
         *self.calls.entry(key).or_default().entry(answer).or_default() += 1;
     }
 
-    /// Takes over what another thread counted.
+    /// Adds the account of another thread.
     pub(super) fn add(&mut self, other: Self) {
         for (key, answers) in other.calls {
             let mine = self.calls.entry(key).or_default();
@@ -85,7 +85,7 @@ impl Ledger {
         mine.events += other.events;
     }
 
-    /// A part of the run, by the monotonic clock that kernel programs read too.
+    /// A phase of the run, in the monotonic clock that kernel programs also use.
     pub(super) fn phase(&mut self, name: &str, started_ns: u64, began: Instant) {
         let took_ns = began.elapsed().as_nanos() as u64;
         self.phases.push(json!({ "profile": name, "started_ns": started_ns, "took_ns": took_ns }));
@@ -95,7 +95,7 @@ impl Ledger {
         self.calls.values().flat_map(BTreeMap::values).sum()
     }
 
-    /// The account as one object.
+    /// The account as JSON.
     pub(super) fn truth(&self, release: &str) -> Value {
         let sorted: BTreeMap<_, _> = self.calls.iter().collect();
         let calls: Vec<Value> = sorted.into_iter().map(|(key, answers)| call(key, answers)).collect();
@@ -143,7 +143,7 @@ fn call(key: &Key, answers: &BTreeMap<Answer, u64>) -> Value {
     })
 }
 
-/// The monotonic clock, ns.
+/// The monotonic clock, in ns.
 pub(super) fn monotonic_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a live timespec.

@@ -1,4 +1,4 @@
-//! The application as a library's caller moves it: one call at a time, instead of whole profiles.
+//! The application as a library, with one function per CUDA call instead of whole profiles.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use super::{
     session::{Driver, Session},
 };
 
-/// An application with one connection to the driver; what it holds goes when it is dropped.
+/// An application with one connection to the driver. When dropped, it frees what it holds.
 pub struct Application {
     driver: Driver,
     session: Session,
     held: Vec<Allocation>,
 }
 
-/// What became of an allocation.
+/// The result of an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocated {
-    /// It is there, at this address.
+    /// It succeeded; this is the address.
     At(u64),
-    /// The driver has no memory for it.
+    /// The driver has not enough memory.
     NoMemory,
 }
 
 impl Application {
-    /// Opens the driver's files in a directory, with one of its GPUs.
+    /// Opens the driver's files in a directory, for one of its GPUs.
     ///
     /// # Errors
-    /// Where they are not there, or the release is none.
+    /// If the files are missing, or the release is invalid.
     pub fn open(directory: &Path, gpu: u32, release: &str) -> anyhow::Result<Self> {
         let driver = Driver {
             ctl: directory.join("nvidiactl"),
@@ -42,10 +42,10 @@ impl Application {
         Ok(Self { session: Session::open(&driver)?, driver, held: Vec::new() })
     }
 
-    /// Sends what making a context takes.
+    /// Sends the requests that create a context.
     ///
     /// # Errors
-    /// Where the driver answers what no sound driver does.
+    /// If the driver returns an unexpected status.
     pub fn context(&mut self) -> anyhow::Result<()> {
         context::run(&mut self.session, &self.driver)
     }
@@ -66,7 +66,7 @@ impl Application {
         })
     }
 
-    /// Gives memory back; false where there is none at the address.
+    /// Frees memory. Returns false if there is none at the address.
     ///
     /// # Errors
     /// As for [`Application::context`].

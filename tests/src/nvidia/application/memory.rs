@@ -1,4 +1,4 @@
-//! GPU memory, pinned memory and managed memory, as the calls of CUDA for them come down to requests.
+//! GPU memory, pinned memory and managed memory: the requests of the corresponding CUDA calls.
 
 use std::sync::atomic::AtomicU32;
 
@@ -17,10 +17,10 @@ use super::{
     session::Session,
 };
 
-/// Most allocations of an `exhaust`: a driver that never refuses must not keep it going.
+/// Maximum number of allocations of `exhaust`, so that it ends with a driver that never refuses.
 const ALLOCATIONS_MAX: usize = 1 << 16;
 
-/// Which request allocates.
+/// The request that allocates.
 #[derive(Clone, Copy)]
 enum By {
     Object,
@@ -37,20 +37,20 @@ pub(super) struct Allocation {
 }
 
 impl Allocation {
-    /// Where the application has it.
+    /// Its address in the application.
     pub(super) fn address(&self) -> u64 {
         self.address
     }
 }
 
-/// What RM_ALLOC wants to know of memory: its size, and no attribute.
+/// RM_ALLOC's parameters of memory: its size and no attributes.
 pub(super) fn params(release: Release, bytes: u64) -> Vec<u8> {
     let mut params = vec![0; heap::params_bytes(release)];
     put_u64(&mut params, heap::PARAMS_SIZE_AT, bytes);
     params
 }
 
-/// Gives an object addresses: a range, and the object in it. Returns the address.
+/// Maps an object into a new range of addresses. Returns the address.
 pub(super) fn map(session: &mut Session, memory: u32, bytes: u64) -> anyhow::Result<u64> {
     let (release, address) = (session.release, session.addresses(bytes));
     session.must(&mut uvm::range(release, uvm::CREATE_EXTERNAL_RANGE, address, bytes))?;
@@ -59,7 +59,7 @@ pub(super) fn map(session: &mut Session, memory: u32, bytes: u64) -> anyhow::Res
     Ok(address)
 }
 
-/// One allocation, or the status that refused it.
+/// Makes one allocation. Returns it, or the status of the refusal.
 fn allocate_one(session: &mut Session, by: By, bytes: u64) -> anyhow::Result<Result<Allocation, u32>> {
     let memory = session.handle();
     let place = [session.client, session.device, memory];
@@ -88,10 +88,10 @@ fn allocate_one(session: &mut Session, by: By, bytes: u64) -> anyhow::Result<Res
     Ok(Ok(Allocation { client: session.client, device: session.device, memory, bytes, address }))
 }
 
-/// Memory was refused for want of it.
+/// An allocation was refused because the memory is exhausted.
 pub(super) struct Refused;
 
-/// One allocation by VID_HEAP_CONTROL.
+/// Makes one allocation by VID_HEAP_CONTROL.
 pub(super) fn allocate_heap(
     session: &mut Session,
     bytes: u64,
@@ -103,7 +103,7 @@ pub(super) fn allocate_heap(
     }
 }
 
-/// `allocate --bytes N --count N [--range]`: by VID_HEAP_CONTROL and by RM_ALLOC in turn.
+/// `allocate --bytes N --count N [--range]`: by VID_HEAP_CONTROL and RM_ALLOC in turn.
 pub(super) fn allocate(session: &mut Session, flags: &Flags) -> anyhow::Result<Vec<Allocation>> {
     session.connect()?;
     let function = if flags.range { heap::ALLOC_SIZE_RANGE } else { heap::ALLOC_SIZE };
@@ -118,7 +118,7 @@ pub(super) fn allocate(session: &mut Session, flags: &Flags) -> anyhow::Result<V
     Ok(held)
 }
 
-/// `free [--heap]`: gives back all that is held, range first.
+/// `free [--heap]`: frees everything, each range before its memory.
 pub(super) fn free(session: &mut Session, held: Vec<Allocation>, flags: &Flags) -> anyhow::Result<()> {
     let release = session.release;
     for allocation in held {
@@ -134,7 +134,7 @@ pub(super) fn free(session: &mut Session, held: Vec<Allocation>, flags: &Flags) 
     Ok(())
 }
 
-/// `exhaust --bytes N`: allocates until it is refused, once.
+/// `exhaust --bytes N`: allocates until the first refusal.
 pub(super) fn exhaust(session: &mut Session, flags: &Flags) -> anyhow::Result<Vec<Allocation>> {
     session.connect()?;
     let mut held = Vec::new();
@@ -149,7 +149,8 @@ pub(super) fn exhaust(session: &mut Session, flags: &Flags) -> anyhow::Result<Ve
     bail!("exhaust memory: {ALLOCATIONS_MAX} allocations of {} bytes were granted", flags.bytes)
 }
 
-/// `exhaust-and-recover --bytes N`: is refused, frees one of its own and is granted as much as it was refused.
+/// `exhaust-and-recover --bytes N`: allocates until the first refusal, frees an allocation of the same size and allocates
+/// again.
 pub(super) fn recover(session: &mut Session, flags: &Flags) -> anyhow::Result<Vec<Allocation>> {
     let mut held = exhaust(session, flags)?;
     let last = held.pop().context("find memory to free: the first allocation was refused")?;
@@ -159,7 +160,7 @@ pub(super) fn recover(session: &mut Session, flags: &Flags) -> anyhow::Result<Ve
     Ok(held)
 }
 
-/// `pin --bytes N --count N [--heap]`: pages of the application itself, mapped for the GPU.
+/// `pin --bytes N --count N [--heap]`: pins pages of the application and maps them for the GPU.
 pub(super) fn pin(session: &mut Session, flags: &Flags) -> anyhow::Result<Vec<Pages>> {
     session.connect()?;
     let mut pinned = Vec::new();
@@ -176,7 +177,7 @@ pub(super) fn pin(session: &mut Session, flags: &Flags) -> anyhow::Result<Vec<Pa
     Ok(pinned)
 }
 
-/// `migrate --bytes N --count N`: managed memory with a preference, and its prefetch.
+/// `migrate --bytes N --count N`: creates managed memory with a preferred location and prefetches it.
 pub(super) fn migrate(session: &mut Session, flags: &Flags) -> anyhow::Result<()> {
     let release = session.release;
     session.must(&mut Request::uvm(release, uvm::INITIALIZE))?;
@@ -206,7 +207,7 @@ impl Pages {
         let bytes = usize::try_from(bytes).context("map memory")?;
         let (protection, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping, wherever the kernel likes.
+        // SAFETY: a new mapping at an address of the kernel's choice.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error()).context("map memory");
@@ -218,7 +219,7 @@ impl Pages {
         self.start as u64
     }
 
-    /// The same memory, for threads that write at once.
+    /// The same memory as atomics, for threads that write concurrently.
     pub(super) fn atomics(&self) -> &[AtomicU32] {
         // SAFETY: our own mapping, page-aligned, all zero or written as atomics, and as long as `self`.
         unsafe { std::slice::from_raw_parts(self.start.cast(), self.bytes / size_of::<AtomicU32>()) }
@@ -227,7 +228,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, which nothing else points into.
+        // SAFETY: our own mapping, without other pointers into it.
         unsafe { libc::munmap(self.start, self.bytes) };
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::Driver;
 
-/// A running application; killed when dropped.
+/// A running application, which is killed when dropped.
 pub struct FakeCuda {
     child: Child,
     input: Option<ChildStdin>,
@@ -22,16 +22,16 @@ impl FakeCuda {
     /// the program by `env!("CARGO_BIN_EXE_fake-cuda")`.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start(program: &Path, driver: &dyn Driver, profiles: &str) -> Self {
         Self::start_on(program, driver, 0, profiles)
     }
 
-    /// The same on any GPU.
+    /// Like [`start`](Self::start), on any GPU.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start_on(program: &Path, driver: &dyn Driver, gpu: usize, profiles: &str) -> Self {
         let mut command = Command::new(program);
@@ -64,38 +64,40 @@ impl FakeCuda {
         line.trim_end().to_owned()
     }
 
-    /// Waits until it waits: profile `wait`.
+    /// Waits until the application waits: profile `wait`.
     ///
     /// # Panics
-    /// Where it does something else.
+    /// If it prints something else.
     pub fn waiting(&mut self) {
         assert_eq!(self.line(), "waiting");
     }
 
-    /// Lets it go on behind `wait`.
+    /// Lets it continue after `wait`.
     ///
     /// # Panics
-    /// Where it does not listen.
+    /// If it has closed its standard input.
     pub fn go(&mut self) {
         let input = self.input.as_mut().unwrap_or_else(|| panic!("the input of fake-cuda is closed"));
         input.write_all(b"go\n").unwrap_or_else(|error| panic!("write to fake-cuda: {error}"));
     }
 
-    /// Waits until it holds what it has, and returns its account so far: profile `hold`.
+    /// Waits until the application holds its memory, and returns its account so far: profile `hold`.
     ///
     /// # Panics
-    /// Where it does something else.
+    /// If it prints something else.
     #[must_use]
     pub fn holding(&mut self) -> Value {
         let line = self.line();
-        let truth = line.strip_prefix("holding ").unwrap_or_else(|| panic!("fake-cuda says {line:?}"));
+        let truth = line
+            .strip_prefix("holding ")
+            .unwrap_or_else(|| panic!("unexpected output of fake-cuda: {line:?}"));
         parse(truth)
     }
 
-    /// Lets it end and returns its account.
+    /// Lets it exit and returns its account.
     ///
     /// # Panics
-    /// Where it failed.
+    /// If it fails.
     #[must_use]
     pub fn truth(mut self) -> Value {
         drop(self.input.take());
@@ -105,7 +107,7 @@ impl FakeCuda {
         parse(&truth)
     }
 
-    /// Kills it as the kernel does when memory runs out.
+    /// Kills it with SIGKILL, like the kernel when memory runs out.
     pub fn kill(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

@@ -1,4 +1,4 @@
-//! `fake-cuda`'s command line: where the driver is, and what to do there, one profile after the other.
+//! `fake-cuda`'s command line: the paths of the driver, and the profiles to run in order.
 
 use std::{
     io::{BufRead as _, Read as _, Write as _},
@@ -17,16 +17,16 @@ use super::{
     storm,
 };
 
-/// What a profile is told. Every profile has all of it, and takes what it needs.
+/// The flags of a profile. Every profile accepts all of them and uses those that it needs.
 pub(super) struct Flags {
     pub(super) bytes: u64,
     pub(super) count: u64,
     pub(super) threads: u64,
     pub(super) rate: u64,
     pub(super) seconds: u64,
-    /// By VID_HEAP_CONTROL where there are two ways.
+    /// Whether to use VID_HEAP_CONTROL if there are two requests.
     pub(super) heap: bool,
-    /// By VID_HEAP_CONTROL's function 14 instead of 2.
+    /// Whether to use VID_HEAP_CONTROL's function 14 instead of 2.
     pub(super) range: bool,
 }
 
@@ -36,21 +36,21 @@ impl Default for Flags {
     }
 }
 
-/// Runs what the command line says and prints the account.
+/// Runs the profiles of the command line and prints the account.
 ///
 /// # Errors
-/// Where the command line makes no sense, or the driver answers what no sound driver does.
+/// If the command line is invalid, or the driver returns an unexpected status.
 pub fn main() -> anyhow::Result<ExitCode> {
     let (driver, profiles) = parse(std::env::args().skip(1))?;
     let mut application = Application { session: None, held: Vec::new(), pinned: Vec::new() };
     for (name, flags) in profiles {
         let (started_ns, began) = (monotonic_ns(), Instant::now());
-        application.run(&driver, &name, &flags).with_context(|| format!("play {name}"))?;
+        application.run(&driver, &name, &flags).with_context(|| format!("run the profile {name}"))?;
         if let Some(session) = &mut application.session {
             session.ledger.phase(&name, started_ns, began);
         }
     }
-    say(&application.truth(&driver))?;
+    print_line(&application.truth(&driver))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -90,9 +90,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<(Driver,
     Ok((Driver { ctl, gpu, uvm, release: release.context("find --release")? }, profiles))
 }
 
-/// What lives from one profile to the next.
+/// State that is shared by the profiles.
 struct Application {
-    /// Opened by the first profile that sends something.
+    /// Opened by the first profile that sends a request.
     session: Option<Session>,
     held: Vec<Allocation>,
     pinned: Vec<Pages>,
@@ -135,23 +135,23 @@ impl Application {
             .to_string()
     }
 
-    /// Keeps everything until the standard input closes.
+    /// Keeps everything until the standard input is closed.
     fn hold(&self, driver: &Driver) -> anyhow::Result<()> {
-        say(&format!("holding {}", self.truth(driver)))?;
+        print_line(&format!("holding {}", self.truth(driver)))?;
         std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut std::io::sink()).context("read the end")?;
         Ok(())
     }
 }
 
-/// Does nothing, and opens nothing, until there is a line to read.
+/// Does nothing and opens nothing until it reads a line.
 fn wait() -> anyhow::Result<()> {
-    say("waiting")?;
+    print_line("waiting")?;
     let read = std::io::stdin().lock().read_line(&mut String::new()).context("read a line")?;
     anyhow::ensure!(read > 0, "read a line: the standard input is closed");
     Ok(())
 }
 
-fn say(line: &str) -> anyhow::Result<()> {
+fn print_line(line: &str) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}").and_then(|()| output.flush()).context("print a line")
 }

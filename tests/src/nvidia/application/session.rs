@@ -1,4 +1,4 @@
-//! One application's files, handles and addresses, and the one place where it calls the driver.
+//! The files, handles and addresses of one application. All calls to the driver are made here.
 
 use std::{
     fs::File,
@@ -13,7 +13,7 @@ use super::{
     ledger::{Answer, Ledger},
 };
 
-/// Where the driver is and what it speaks.
+/// The paths of the driver and its release.
 #[derive(Clone)]
 pub(super) struct Driver {
     pub(super) ctl: PathBuf,
@@ -22,13 +22,13 @@ pub(super) struct Driver {
     pub(super) release: Release,
 }
 
-/// A connection to the driver with a client, the GPU and its addresses.
+/// A connection to the driver, with a client, the GPU and its address space.
 pub(super) struct Session {
     pub(super) release: Release,
     pub(super) ctl: File,
     pub(super) gpu: File,
     pub(super) uvm: File,
-    /// Opened as libcuda does, and never used again.
+    /// Files that libcuda opens and never uses.
     pub(super) spare: Vec<File>,
     gpu_number: u32,
     pub(super) ledger: Ledger,
@@ -39,7 +39,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Opens the three files, without a request.
+    /// Opens the three files, without sending a request.
     pub(super) fn open(driver: &Driver) -> anyhow::Result<Self> {
         let open = |path: &PathBuf| {
             let file = File::options().read(true).write(true).open(path);
@@ -87,7 +87,7 @@ impl Session {
         answer
     }
 
-    /// Sends a request that has to work.
+    /// Sends a request that must succeed.
     pub(super) fn must(&mut self, request: &mut Request) -> anyhow::Result<()> {
         let answer = self.call(request);
         if !matches!(answer, Answer::Status(status::OK | status::WARNINGS..) | Answer::Plain) {
@@ -96,20 +96,20 @@ impl Session {
         Ok(())
     }
 
-    /// A handle that is free.
+    /// Returns an unused handle.
     pub(super) fn handle(&mut self) -> u32 {
         self.next_handle += 1;
         self.next_handle
     }
 
-    /// Addresses for so many bytes, that nothing else has.
+    /// Reserves a range of addresses.
     pub(super) fn addresses(&mut self, bytes: u64) -> u64 {
         let address = self.next_address;
         self.next_address += bytes.next_multiple_of(2 << 20);
         address
     }
 
-    /// Allocates an object that has to be there, and returns its handle.
+    /// Allocates an object, which must succeed. Returns its handle.
     pub(super) fn object(&mut self, parent: u32, class: u32, params: (u64, u32)) -> anyhow::Result<u32> {
         let new = self.handle();
         self.must(&mut frontend::alloc(self.release, [self.client, parent, new], class, params))?;
@@ -123,17 +123,17 @@ impl Session {
         Ok(new)
     }
 
-    /// Makes itself a client with a device, where it is none yet.
+    /// Creates a client with a device, if there is none yet.
     pub(super) fn connect(&mut self) -> anyhow::Result<()> {
-        if self.client == 0 { self.connect_anew() } else { Ok(()) }
+        if self.client == 0 { self.reconnect() } else { Ok(()) }
     }
 
-    /// Makes itself another client with a device.
-    pub(super) fn connect_anew(&mut self) -> anyhow::Result<()> {
+    /// Creates another client with a device.
+    pub(super) fn reconnect(&mut self) -> anyhow::Result<()> {
         let mut root = frontend::alloc(self.release, [0, 0, 0], class::ROOT_CLIENT, (0, 0));
         self.must(&mut root)?;
         self.client = root.get_u32(8);
-        // `NV0080_ALLOC_PARAMETERS` begins with the number of the GPU among all.
+        // `NV0080_ALLOC_PARAMETERS` begins with the index of the GPU.
         let mut params = [0_u8; 56];
         let gpu = self.gpu_number();
         params[..4].copy_from_slice(&gpu.to_le_bytes());
@@ -152,7 +152,7 @@ impl Session {
     }
 }
 
-/// The call itself. The struct is as long as its word says, or its release.
+/// Calls `ioctl`. The struct is as long as its word or the release says.
 pub(super) fn send(file: RawFd, request: &mut Request) -> Answer {
     spoil_status(request);
     match ioctl(file, request.word, request.bytes.as_mut_ptr() as u64) {
@@ -161,17 +161,17 @@ pub(super) fn send(file: RawFd, request: &mut Request) -> Answer {
     }
 }
 
-/// Gives a struct a status that no driver gives: an answer that was not written is none.
+/// Sets an invalid status, so that a status that the driver does not write is noticed.
 fn spoil_status(request: &mut Request) {
     if let Some(at) = request.status_at {
         put_u32(&mut request.bytes, at, u32::MAX);
     }
 }
 
-/// `ioctl` with any argument: its errno, or 0.
+/// Calls `ioctl` with any argument. Returns its errno, or 0.
 pub(super) fn ioctl(file: RawFd, word: u32, argument: u64) -> i32 {
-    // SAFETY: the doubles write only within the struct that the word and the release describe, or fail. Callers with
-    // an argument that is no such struct give memory of their own that nothing else uses, or none.
+    // SAFETY: the stand-ins write only within the struct that the word and the release describe, or fail. Callers with other
+    // arguments pass memory of their own that nothing else uses, or an invalid address.
     let result = unsafe { libc::ioctl(file, libc::c_ulong::from(word) as _, argument) };
     if result == 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) }
 }

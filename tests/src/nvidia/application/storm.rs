@@ -1,4 +1,4 @@
-//! Cheap requests from many threads at a steady rate.
+//! Cheap requests from many threads at a constant rate.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::{
     session::{Driver, Session},
 };
 
-/// A thread that is further ahead of its schedule sleeps; one that is behind sends what it owes at once.
+/// A thread that is further ahead of its schedule sleeps. A thread that is behind sends the missing requests immediately.
 const AHEAD: Duration = Duration::from_micros(200);
 
-/// `storm --threads N --rate PER_SECOND --seconds S`: the rate is that of all threads together. A rate of 0 is as fast
-/// as it goes.
+/// `storm --threads N --rate PER_SECOND --seconds S`: the rate is the total of all threads. A rate of 0 means as fast as
+/// possible.
 pub(super) fn run(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
     let mut all = Ledger::default();
     let parts: Vec<_> = std::thread::scope(|scope| {
@@ -31,7 +31,7 @@ pub(super) fn run(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
 fn one(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
     let mut session = Session::open(driver)?;
     session.connect()?;
-    // SAFETY: no pointers. Without it every sleep is 50 µs longer than asked.
+    // SAFETY: no pointers. Without this, every sleep is 50 µs too long.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
     let mut requests = mixture(&session);
     let (began, run) = (Instant::now(), Duration::from_secs(flags.seconds));
@@ -61,7 +61,7 @@ fn one(driver: &Driver, flags: &Flags) -> anyhow::Result<Ledger> {
     Ok(session.ledger)
 }
 
-/// An event that lives for a moment.
+/// Creates an event and frees it.
 fn transient(session: &mut Session) -> anyhow::Result<()> {
     let new = session.handle();
     let place = [session.client, session.device, new];
@@ -69,7 +69,7 @@ fn transient(session: &mut Session) -> anyhow::Result<()> {
     session.must(&mut frontend::free(session.release, session.client, session.device, new))
 }
 
-/// Requests of every shape, the answer to one of which is that this GPU does not have it.
+/// Requests of every kind, among them one that this GPU does not support.
 fn mixture(session: &Session) -> Vec<Request> {
     let (release, client, device) = (session.release, session.client, session.device);
     let control = |command| frontend::control(release, client, device, command, (0, 0));

@@ -1,23 +1,23 @@
-//! What the driver answered, in its own count.
+//! The driver's count of its answers.
 
 use std::collections::BTreeMap;
 
 use super::super::abi::Device;
 
-/// One kind of request and how often it was answered.
+/// A kind of request, and how often it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// The device it came to.
+    /// The device.
     pub device: Device,
-    /// The request's word as it came.
+    /// The request's word.
     pub word: u32,
     /// The answer: the status, or the negative error number, or `None` for success without a status.
     pub answer: Option<i64>,
-    /// How often.
+    /// The number of times.
     pub count: u64,
 }
 
-/// Kinds of answers that are told apart; a hostile client can ask in more ways than that.
+/// Maximum number of different answers that are counted. A hostile client can cause more.
 const KINDS_MAX: usize = 4096;
 
 #[derive(Default)]

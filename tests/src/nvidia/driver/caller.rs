@@ -1,16 +1,16 @@
-//! The memory of the task that waits for an answer. It may lie about its pointers and change what they point to.
+//! The memory of the task that waits for an answer. The task may pass invalid pointers and change the memory meanwhile.
 
 use std::io;
 
 /// The caller of one request.
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
-    /// Its thread, as this process sees it; 0 where it does not.
+    /// Its thread ID as this process sees it; 0 if it does not.
     pub(super) thread: i32,
 }
 
 impl Caller {
-    /// Reads all of `into`, or nothing counts.
+    /// Reads all of `into`, or fails.
     pub(super) fn read(self, address: u64, into: &mut [u8]) -> io::Result<()> {
         let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
         let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };

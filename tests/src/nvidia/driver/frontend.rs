@@ -1,4 +1,4 @@
-//! Answers of `/dev/nvidiactl` and `/dev/nvidiaN`.
+//! The answers of `/dev/nvidiactl` and `/dev/nvidiaN`.
 
 use super::{
     super::abi::{
@@ -13,11 +13,11 @@ use super::{
     state::{Object, granted},
 };
 
-/// Most bytes of a control's parameters (`RMAPI_PARAM_COPY_MAX_PARAMS_SIZE`).
+/// Maximum size of a control's parameters (`RMAPI_PARAM_COPY_MAX_PARAMS_SIZE`).
 const CONTROL_MAX_BYTES: u32 = 1 << 20;
 
 impl Server {
-    /// The status of the answer, where the request has one.
+    /// The status of the answer, if the request has one.
     pub(super) fn frontend(&self, call: &mut Call<'_>) -> Result<Option<u32>, Errno> {
         if call.word >> 8 & 0xff != abi::MAGIC || call.word >> 30 != 3 {
             return Err(libc::EINVAL);
@@ -62,7 +62,7 @@ impl Server {
         Ok(Some(status))
     }
 
-    /// Requests that answer by what `ioctl` returns.
+    /// Requests that answer only with the return value of `ioctl`.
     fn plain(&self, call: &mut Call<'_>, number: u32) -> Result<(), Errno> {
         match number {
             abi::CARD_INFO => {
@@ -77,7 +77,7 @@ impl Server {
             abi::CHECK_VERSION => {
                 let release = self.options.release.to_string();
                 let asked = call.bytes.get(8..).and_then(|text| text.split(|byte| *byte == 0).next());
-                // Command '2' only asks.
+                // Command '2' is only a query.
                 let matches = asked == Some(release.as_bytes()) || u32_at(call.bytes, 0) == u32::from(b'2');
                 if !matches {
                     return Err(libc::EINVAL);
@@ -93,7 +93,7 @@ impl Server {
         Ok(())
     }
 
-    /// RM_ALLOC: a client or an object. Transport fails only where an answer cannot be delivered.
+    /// RM_ALLOC of a client or an object. The outer result fails only if the answer cannot be delivered.
     fn alloc(&self, call: &mut Call<'_>, short: bool) -> Result<Result<(), u32>, Errno> {
         let [root, parent, new, class] = [0, 4, 8, 12].map(|at| u32_at(call.bytes, at));
         let params = u64_at(call.bytes, 16);
@@ -117,7 +117,7 @@ impl Server {
         Ok(added.map(|handle| put_u32(call.bytes, 8, handle)))
     }
 
-    /// What an allocation asks for, its parent aside.
+    /// The properties of the object to allocate, without its parent.
     fn describe(&self, call: &Call<'_>, class: u32, params: u64, params_bytes: u32) -> Result<Object, u32> {
         if !class::exists(class) {
             return Err(status::INVALID_CLASS);
@@ -149,7 +149,7 @@ impl Server {
         Ok(object)
     }
 
-    /// Requests about objects that exist.
+    /// Requests for existing objects.
     fn object(&self, call: &Call<'_>, number: u32) -> Result<(), u32> {
         let [client, object, third] = [0, 4, 8].map(|at| u32_at(call.bytes, at));
         match number {
@@ -182,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Pins pages of the caller, which must be there: from an address up to and with an offset.
+    /// Pins pages of the caller, which must exist: from an address up to and including an offset.
     pub(super) fn pin(
         &self,
         call: &Call<'_>,
@@ -202,7 +202,7 @@ impl Server {
     }
 }
 
-/// Which node takes what; both kinds take the rest.
+/// Whether this node accepts the request. Both kinds accept the requests that are not listed.
 fn accepts(device: Device, number: u32, class: u32) -> bool {
     match number {
         abi::ALLOC => device == Device::Ctl || class::is_event(class),

@@ -1,4 +1,4 @@
-//! As much of the FUSE protocol (linux/fuse.h, 7.31) as a directory of four files that answer `ioctl` needs.
+//! The part of the FUSE protocol (linux/fuse.h, 7.31) that a directory with four files needs, which answer `ioctl`.
 
 use std::{
     ffi::CString,
@@ -10,7 +10,7 @@ use std::{
 
 use super::super::abi::bytes::{put_u32, put_u64, u32_at, u64_at};
 
-/// What /proc/self/mounts calls it.
+/// Its name in /proc/self/mounts.
 const SOURCE: &str = "glassbox-fake-nvidia";
 
 pub(super) const LOOKUP: u32 = 1;
@@ -28,29 +28,29 @@ pub(super) const IOCTL: u32 = 39;
 pub(super) const POLL: u32 = 40;
 pub(super) const BATCH_FORGET: u32 = 42;
 
-/// The directory.
+/// The node of the directory.
 pub(super) const ROOT: u64 = 1;
-/// The files, by node number less two.
+/// The files. Their node numbers start at 2.
 pub(super) const FILES: [&str; 4] = ["nvidiactl", "nvidia-uvm", "nvidia0", "nvidia1"];
 
-/// The longest request: an ioctl with all that its word can describe. The kernel wants more than its header plus what
-/// may be written at once.
+/// The longest request: an ioctl with the largest struct that a word can describe. The kernel needs more than its header
+/// plus the largest write.
 pub(super) const BUFFER_BYTES: usize = 64 << 10;
 const HEADER_BYTES: usize = 40;
-/// Metadata and attributes never change.
+/// Names and attributes never change.
 const VALID_S: u64 = 1 << 31;
 
-/// One request of the kernel.
+/// A request of the kernel.
 pub(super) struct Incoming<'a> {
     pub(super) opcode: u32,
     pub(super) unique: u64,
     pub(super) node: u64,
-    /// The thread that waits.
+    /// The waiting thread.
     pub(super) thread: i32,
     pub(super) body: &'a [u8],
 }
 
-/// The kernel's end of a mounted file system.
+/// The connection to the kernel of a mounted filesystem.
 pub(super) struct Connection {
     device: File,
 }
@@ -60,7 +60,7 @@ impl Connection {
         let device = File::options().read(true).write(true).open("/dev/fuse")?;
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", device.as_raw_fd());
         let (at, options, source) = (path(at)?, CString::new(options)?, CString::new(SOURCE)?);
-        // SAFETY: all are C strings that live through the call.
+        // SAFETY: all are C strings that outlive the call.
         let mounted = unsafe {
             libc::mount(
                 source.as_ptr(),
@@ -73,12 +73,12 @@ impl Connection {
         if mounted == 0 { Ok(Self { device }) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// The next request; `None` when there will be no more.
+    /// The next request; `None` after the last one.
     pub(super) fn next<'a>(&self, buffer: &'a mut [u8]) -> Option<Incoming<'a>> {
         let length = loop {
             match (&self.device).read(buffer) {
                 Ok(length) => break length,
-                // ENOENT: the request was taken back before it was read.
+                // ENOENT: the request was interrupted before it was read.
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::EINTR | libc::ENOENT | libc::EAGAIN)) => {}
                 Err(_) => return None,
@@ -94,7 +94,7 @@ impl Connection {
         })
     }
 
-    /// Answers a request. That its caller is gone meanwhile is the kernel's business.
+    /// Answers a request. If the caller has gone, the kernel drops the answer.
     pub(super) fn answer(&self, unique: u64, error: i32, parts: [&[u8]; 2]) {
         let length = 16 + parts[0].len() + parts[1].len();
         let mut header = [0; 16];
@@ -109,7 +109,7 @@ impl Connection {
         self.answer(unique, -error, [&[], &[]]);
     }
 
-    /// Answers an ioctl with what it returns and the struct.
+    /// Answers an ioctl with its return value and the struct.
     pub(super) fn answer_ioctl(&self, unique: u64, result: i32, out: &[u8]) {
         let mut head = [0; 16];
         put_u32(&mut head, 0, result.cast_unsigned());
@@ -117,23 +117,23 @@ impl Connection {
     }
 }
 
-/// Ends the file system for everyone: what is under way fails, and what is open stays open to no use.
+/// Ends the filesystem: pending requests fail, and open files become useless.
 pub(super) fn unmount(at: &Path) -> io::Result<()> {
     let at = path(at)?;
-    // SAFETY: a C string that lives through the call.
+    // SAFETY: a C string that outlives the call.
     let result =
         unsafe { libc::umount2(at.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Unmounts what servers left behind that were killed. Theirs answer no `stat`; what others have mounted does.
+/// Unmounts filesystems of servers that were killed. `stat` fails on those only.
 pub(super) fn sweep() {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for line in mounts.lines().filter(|line| line.starts_with(SOURCE)) {
         let Some(at) = line.split(' ').nth(1).map(Path::new) else { continue };
         let dead = fs::metadata(at).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
         if dead && unmount(at).is_ok() {
-            // Only an empty directory goes; one that the user named may hold something.
+            // Fails unless the directory is empty; a user may have named one with files.
             drop(fs::remove_dir(at));
         }
     }
@@ -177,7 +177,7 @@ fn put_attr(out: &mut [u8], at: usize, node: u64) {
     put_u32(out, at + 80, 4096);
 }
 
-/// `fuse_open_out`: the file's number, and no cache between.
+/// `fuse_open_out`: the file's number, without a cache.
 pub(super) fn open_out(file: u64) -> [u8; 16] {
     let mut out = [0; 16];
     put_u64(&mut out, 0, file);
@@ -185,7 +185,7 @@ pub(super) fn open_out(file: u64) -> [u8; 16] {
     out
 }
 
-/// The directory's entries as `fuse_dirent`, from an offset on.
+/// The directory's entries as `fuse_dirent`, from an offset.
 pub(super) fn entries(offset: u64) -> Vec<u8> {
     let mut out = Vec::new();
     for (index, name) in (0_u64..).zip(FILES).skip(offset as usize) {

@@ -1,4 +1,4 @@
-//! Answers of VID_HEAP_CONTROL.
+//! The answers of VID_HEAP_CONTROL.
 
 use super::{
     super::abi::{
@@ -39,7 +39,7 @@ impl Server {
     }
 }
 
-/// The class that the driver makes of an allocation's flags and attributes.
+/// The class that follows from an allocation's flags and attributes.
 fn placement(flags: u32, attr: u32) -> u32 {
     match attr >> 25 & 3 {
         _ if flags & heap::FLAG_VIRTUAL != 0 => class::MEMORY_VIRTUAL,

@@ -1,4 +1,4 @@
-//! From the kernel's requests to the driver's answers, by as many threads as like to.
+//! Threads that read the kernel's requests and answer them as the driver.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ use super::{
     state::State,
 };
 
-/// An errno, as `ioctl` gives it.
+/// An errno, as `ioctl` returns it.
 pub(super) type Errno = i32;
 
 /// One ioctl of a client.
@@ -26,10 +26,10 @@ pub(super) struct Call<'a> {
     /// The open file.
     pub(super) file: u64,
     pub(super) word: u32,
-    /// What it gave as third argument.
+    /// Its third argument.
     pub(super) argument: u64,
     pub(super) caller: Caller,
-    /// The struct that the word describes; empty where it describes none.
+    /// The struct that the word describes; empty if it describes none.
     pub(super) bytes: &'a mut [u8],
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Server {
     connection: Connection,
     pub(super) options: Options,
     state: Mutex<State>,
-    /// Requests that get no answer until their caller is interrupted.
+    /// Requests that are not answered until their caller is interrupted.
     hanging: Mutex<HashSet<u64>>,
 }
 
@@ -89,7 +89,7 @@ impl Server {
             }
             fuse::OPENDIR => answer(&fuse::open_out(0)),
             fuse::READDIR => answer(&fuse::entries(u64_at(request.body, 8))),
-            // A dataless event is always there.
+            // An event without data is always ready.
             fuse::POLL => answer(&(u64::from(libc::POLLIN.cast_unsigned())).to_le_bytes()),
             fuse::RELEASEDIR | fuse::DESTROY => answer(&[]),
             fuse::FORGET | fuse::BATCH_FORGET => {}
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Ends a request that hangs. One that is still on its way to hang is asked for again.
+    /// Ends a hanging request. If that request does not hang yet, the kernel sends the interrupt again.
     fn interrupt(&self, unique: u64, interrupted: u64) {
         if self.hung().remove(&interrupted) {
             self.connection.fail(interrupted, libc::EINTR);
@@ -140,7 +140,7 @@ impl Server {
             Ok(status) => status.map(i64::from),
             Err(errno) => Some(-i64::from(errno)),
         };
-        // Counted before it is answered: a client that has its answer finds it in the account.
+        // Counted before it is answered, so that a client that has its answer finds it in the account.
         self.state().count(device, word, answer);
         match result {
             Ok(_) => {

@@ -1,4 +1,4 @@
-//! What the driver knows: open files, clients with their objects, the memory of each GPU, and UVM's ranges.
+//! The state of the driver: open files, clients with their objects, the memory of each GPU, and UVM's ranges.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,13 @@ use super::{
     account::{Account, Answered},
 };
 
-/// Most objects of a client, and most ranges and clients of a file.
+/// Maximum number of objects of a client, and of ranges and clients of a file.
 const OBJECTS_MAX: usize = 1 << 16;
-/// Clients' handles begin here, as the real driver's do.
+/// The first handle of a client, as in the real driver.
 const FIRST_CLIENT: u32 = 0xC1D0_0000;
-/// Handles that the driver chooses for objects begin here.
+/// The first handle that the driver chooses for an object.
 const FIRST_OBJECT: u32 = 0xCAF0_0000;
-/// Memory of a GPU goes in pages of this size, bytes.
+/// Page size of GPU memory, in bytes.
 const PAGE_BYTES: u64 = 64 << 10;
 
 /// An object of a client.
@@ -23,7 +23,7 @@ pub(super) struct Object {
     pub(super) class: u32,
     /// The GPU it belongs to.
     pub(super) gpu: Option<usize>,
-    /// Memory of that GPU, bytes.
+    /// Memory of that GPU, in bytes.
     pub(super) bytes: u64,
 }
 
@@ -32,7 +32,7 @@ struct Client {
     objects: HashMap<u32, Object>,
 }
 
-/// What UVM knows of an open file: ranges by their address.
+/// The ranges of an open file, by address.
 type Ranges = HashMap<u64, u64>;
 
 pub(super) struct State {
@@ -85,7 +85,7 @@ impl State {
         file
     }
 
-    /// The last use of an open file ended: its clients end with all they have.
+    /// Ends all clients of a file with their objects, after its last use.
     pub(super) fn close(&mut self, file: u64) {
         self.files.remove(&file);
         let ended: Vec<u32> = self
@@ -111,7 +111,7 @@ impl State {
         first | self.next_handle
     }
 
-    /// A new client of a file; the handle it asks for, or one of the driver's where that is 0.
+    /// Creates a client of a file with the wanted handle, or one of the driver's choice for 0.
     pub(super) fn begin_client(&mut self, file: u64, wanted: u32) -> Result<u32, u32> {
         let handle = if wanted == 0 { self.fresh(FIRST_CLIENT) } else { wanted };
         if self.clients.contains_key(&handle) {
@@ -124,15 +124,15 @@ impl State {
         Ok(handle)
     }
 
-    /// Whether a client has an object, itself among them.
+    /// Whether a client has an object. The client itself is one.
     pub(super) fn find(&self, client: u32, object: u32) -> Result<(), u32> {
         let found = self.clients.get(&client).ok_or(status::INVALID_CLIENT)?;
         let here = object == client || found.objects.contains_key(&object);
         if here { Ok(()) } else { Err(status::INVALID_OBJECT_HANDLE) }
     }
 
-    /// Adds an object below `parent` and returns its handle: the one asked for, or one of the driver's for 0. Memory
-    /// of a GPU is taken from the GPU that `parent` belongs to.
+    /// Adds an object below `parent` and returns its handle: the wanted one, or one of the driver's choice for 0. GPU memory
+    /// is taken from the GPU of `parent`.
     pub(super) fn add(&mut self, client: u32, wanted: u32, mut object: Object) -> Result<u32, u32> {
         self.find(client, object.parent)?;
         let handle = if wanted == 0 { self.fresh(FIRST_OBJECT) } else { wanted };
@@ -154,7 +154,7 @@ impl State {
         Ok(handle)
     }
 
-    /// Ends an object and all below it; a client where the object is the client.
+    /// Frees an object and all objects below it, or the client if the object is the client.
     pub(super) fn free(&mut self, client: u32, object: u32) -> Result<(), u32> {
         self.find(client, object)?;
         if object == client {
@@ -174,7 +174,7 @@ impl State {
         Ok(())
     }
 
-    /// A new range of addresses.
+    /// Adds a range of addresses.
     pub(super) fn add_range(&mut self, file: u64, address: u64, bytes: u64) -> u32 {
         let Some(ranges) = self.files.get_mut(&file) else { return status::INVALID_ARGUMENT };
         let sound = bytes > 0 && address.is_multiple_of(4096) && bytes.is_multiple_of(4096);
@@ -188,7 +188,7 @@ impl State {
         status::OK
     }
 
-    /// Whether a range begins there and is at least as long.
+    /// Whether a range of at least this size begins at the address.
     pub(super) fn has_range(&self, file: u64, address: u64, bytes: u64) -> bool {
         self.files.get(&file).and_then(|ranges| ranges.get(&address)).is_some_and(|length| bytes <= *length)
     }
@@ -205,7 +205,7 @@ fn give_back(used_bytes: &mut [u64], object: &Object) {
     }
 }
 
-/// As much as an allocation really takes; `None` where that is no number.
+/// The size of an allocation in whole pages; `None` on overflow.
 pub(super) fn granted(bytes: u64) -> Option<u64> {
     bytes.checked_next_multiple_of(PAGE_BYTES)
 }

@@ -1,5 +1,5 @@
-//! Answers of `/dev/nvidia-uvm`. Its words describe no struct: it is read and its status written where the caller has
-//! it.
+//! The answers of `/dev/nvidia-uvm`. Its words do not describe a struct, so the struct is read from the caller's memory and
+//! the status is written there.
 
 use super::{
     super::abi::{

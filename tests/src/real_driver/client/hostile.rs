@@ -1,4 +1,4 @@
-//! Requests that no honest program sends: addresses that are none, sizes that are wrong, words of other drivers.
+//! Hostile requests: invalid addresses, wrong sizes, words of other drivers.
 
 use std::{ffi::CStr, os::fd::AsRawFd as _};
 
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::nvidia::abi::{class, frontend};
 
-/// An address of the kernel's.
+/// An address of the kernel.
 const KERNEL: usize = 0xFFFF_8880_0000_0000;
-/// An address at which nothing is.
+/// An unmapped address.
 const NOWHERE: usize = 0x1000;
 const PAGE_BYTES: usize = 4096;
-/// Room for the largest structure.
+/// Enough for the largest structure.
 const ROOM_BYTES: usize = 16 * PAGE_BYTES;
-/// Requests with the sizes of their structures.
+/// Valid requests with the sizes of their structures.
 const USUAL: [(u32, usize); 6] = [
     (frontend::CONTROL, 32),
     (frontend::ALLOC, 48),
@@ -28,10 +28,10 @@ const USUAL: [(u32, usize); 6] = [
 ];
 /// Words of other drivers: letter G, FIONREAD, TCGETS, one of DRM's.
 const FOREIGN: [u64; 4] = [0xC010_4729, 0x541B, 0x5401, 0xC008_6400];
-/// No commands of UVM.
+/// Numbers that are not UVM commands.
 const NO_UVM: [u64; 5] = [96, 200, 2047, 0x3000_0003, 0xFFFF_FFFF];
 
-/// From one thread.
+/// Sends the requests from one thread.
 pub(super) fn run() -> anyhow::Result<()> {
     let devices = Devices::open()?;
     let (ctl, uvm) = (devices.ctl.as_raw_fd(), devices.uvm.as_raw_fd());
@@ -42,7 +42,7 @@ pub(super) fn run() -> anyhow::Result<()> {
         for address in [0, NOWHERE, KERNEL, read_only.address()] {
             raw(ctl, word, address);
         }
-        // Half of the structure in memory, half behind its end.
+        // Half of the structure is in memory, half after its end.
         raw(ctl, word, memory.address() + ROOM_BYTES - bytes / 2);
         for wrong in [0, 1, bytes - 1, bytes + 4, 0x3FFF] {
             memory.fill(0, &[]);
@@ -72,7 +72,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// XFER requests: inside one another, huge, about nothing.
+/// XFER requests that are nested, too large, or empty.
 fn wrapped(ctl: i32, memory: &Pages) {
     let word = frontend::word(frontend::XFER, 16).into();
     let address = memory.address();
@@ -99,11 +99,11 @@ fn wrapped(ctl: i32, memory: &Pages) {
     raw(ctl, word, KERNEL);
 }
 
-/// To the device for tools, which has functions of its own.
+/// Sends requests to the device for tools, which has its own functions.
 pub(super) fn use_tools() -> anyhow::Result<()> {
     let tools = open("nvidia-uvm-tools")?;
     let memory = Pages::new(ROOM_BYTES, false)?;
-    // UVM_TOOLS_INIT_EVENT_TRACKER without anything that it needs, and a command that does not exist.
+    // UVM_TOOLS_INIT_EVENT_TRACKER without valid parameters, and a command that does not exist.
     for command in [56, 56, 2047] {
         memory.fill(0, &[]);
         raw(tools.as_raw_fd(), command, memory.address());
@@ -111,7 +111,7 @@ pub(super) fn use_tools() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As a 32-bit program: through the recorder, which makes the system call.
+/// Sends requests as a 32-bit program does, with the recorder's system call.
 pub(super) fn run_as_32_bit_program() -> anyhow::Result<()> {
     const NAME: &CStr = c"ioctl_32";
     // SAFETY: a C string; the recorder's function has this signature.
@@ -121,7 +121,7 @@ pub(super) fn run_as_32_bit_program() -> anyhow::Result<()> {
     let devices = Devices::open()?;
     let memory = Pages::new(PAGE_BYTES, false)?;
     let address = u32::try_from(memory.address()).context("get memory below 4 GiB")?;
-    // SAFETY: the driver checks the addresses, and they are ours.
+    // SAFETY: the addresses are ours, and the driver checks them.
     let send = |file: &std::fs::File, word: u32| unsafe { ioctl(file.as_raw_fd(), word, address) };
     let version = super::driver::release()?.to_string();
     memory.fill(8, version.as_bytes());

@@ -1,4 +1,4 @@
-//! Requests in the driver's own terms: some it grants, some it refuses with a status.
+//! Well-formed requests. The driver grants some and refuses others with a status.
 
 use std::{fs::File, os::fd::AsRawFd as _};
 
@@ -16,14 +16,14 @@ const PROBED_IDS: (u32, usize) = (0x214, 256);
 const BUILD_VERSION: u32 = 0x101;
 /// `NV2080_CTRL_CMD_GPU_GET_NAME_STRING`
 const NAME_STRING: u32 = 0x2080_0110;
-/// Handles that nobody has.
+/// A handle that does not exist.
 const BAD: u32 = 0xBAD;
-/// Where nothing is mapped.
+/// An unmapped address.
 const ADDRESS: u64 = 0x10_0000_0000;
 const MIB: u64 = 1 << 20;
 
-/// What every client sends first.
-pub(super) fn say_hello(ctl: &File) -> anyhow::Result<()> {
+/// The first requests of every client.
+pub(super) fn register_client(ctl: &File) -> anyhow::Result<()> {
     let release = driver::release()?;
     let version = Request::escape(release, Device::Ctl, frontend::CHECK_VERSION);
     send(ctl, &mut version.field(8, release.to_string().as_bytes()));
@@ -31,11 +31,11 @@ pub(super) fn say_hello(ctl: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One of each.
+/// Sends one request of each kind.
 fn send_all(devices: &Devices) -> anyhow::Result<()> {
     let release = driver::release()?;
     let ctl = &devices.ctl;
-    say_hello(ctl)?;
+    register_client(ctl)?;
     send(ctl, &mut Request::escape(release, Device::Ctl, frontend::CARD_INFO));
     with_client(ctl, release);
     without_client(ctl, release);
@@ -46,14 +46,14 @@ fn send_all(devices: &Devices) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From one thread.
+/// Sends all requests from one thread.
 pub(super) fn run() -> anyhow::Result<()> {
     let devices = Devices::open()?;
     send_all(&devices)?;
     use_uvm(&devices.uvm)
 }
 
-/// Objects of a client that the driver knows.
+/// Requests for objects of an existing client.
 fn with_client(ctl: &File, release: Release) {
     let mut root = frontend::alloc(release, [0, 0, 0], class::ROOT_CLIENT, (0, 0));
     send(ctl, &mut root);
@@ -71,8 +71,8 @@ fn with_client(ctl: &File, release: Release) {
     send(ctl, &mut frontend::control(release, client, client, BUILD_VERSION, (0, 0)));
     send(ctl, &mut frontend::control(release, client, BAD, NAME_STRING, (0, 0)));
 
-    // An event of the operating system is made known for a descriptor first. NV0005_ALLOC_PARAMETERS: the client, the
-    // source, the class, an index, and that descriptor.
+    // An event of the operating system must first be registered for a descriptor. NV0005_ALLOC_PARAMETERS are the client,
+    // the source, the class, an index, and that descriptor.
     let descriptor = ctl.as_raw_fd();
     send(ctl, &mut frontend::os_event(release, client, 0, descriptor));
     let mut event = [0_u8; 24];
@@ -84,7 +84,7 @@ fn with_client(ctl: &File, release: Release) {
     for (object, class) in [(2, class::EVENT_OS_EVENT), (3, class::EVENT)] {
         send(ctl, &mut frontend::alloc(release, [client, client, object], class, parameters));
     }
-    // No class of any release, a device without its parameters, and a GPU that does not work.
+    // A class that no release has, a device without its parameters, and a GPU that does not work.
     for class in [0xFFFF, class::DEVICE, class::MEMORY_LOCAL_USER, class::VASPACE] {
         send(ctl, &mut frontend::alloc(release, [client, client, 0], class, (0, 0)));
     }
@@ -100,7 +100,7 @@ fn with_client(ctl: &File, release: Release) {
     send(ctl, &mut frontend::free(release, second, 0, second));
 }
 
-/// The same without one.
+/// The same requests without a client.
 fn without_client(ctl: &File, release: Release) {
     for _ in 0..5 {
         send(ctl, &mut frontend::free(release, BAD, 0, BAD));
@@ -117,7 +117,7 @@ fn without_client(ctl: &File, release: Release) {
     send(ctl, &mut Request::escape(release, Device::Ctl, frontend::REGISTER_FD).u32(0, u32::MAX));
 }
 
-/// Everything of UVM that works, or is refused, without a GPU.
+/// All requests of UVM that succeed, or are refused, without a GPU.
 pub(super) fn use_uvm(file: &File) -> anyhow::Result<()> {
     let release = driver::release()?;
     send(file, &mut Request::uvm(release, uvm::INITIALIZE));
@@ -127,7 +127,7 @@ pub(super) fn use_uvm(file: &File) -> anyhow::Result<()> {
     for _ in 0..3 {
         send(file, &mut Request::uvm(release, uvm::PAGEABLE_MEM_ACCESS));
     }
-    // Of a GPU that nobody has.
+    // A GPU that does not exist.
     send(file, &mut Request::uvm(release, uvm::REGISTER_GPU).field(0, &uvm::uuid(1)));
     send(file, &mut Request::uvm(release, uvm::REGISTER_GPU_VASPACE).field(0, &uvm::uuid(1)));
     send(file, &mut uvm::channel(release, 1, [BAD, BAD], ADDRESS, 2 * MIB));
@@ -135,7 +135,7 @@ pub(super) fn use_uvm(file: &File) -> anyhow::Result<()> {
     send(file, &mut Request::uvm(release, uvm::CREATE_RANGE_GROUP));
     send(file, &mut uvm::range(release, uvm::CREATE_EXTERNAL_RANGE, ADDRESS, 2 * MIB));
     send(file, &mut uvm::map(release, ADDRESS, 2 * MIB, 1, [BAD, BAD], -1));
-    // Not the address of a page.
+    // An address that is not page-aligned.
     for command in [uvm::MAP_EXTERNAL_ALLOCATION, uvm::CREATE_EXTERNAL_RANGE, uvm::FREE] {
         send(file, &mut uvm::range(release, command, ADDRESS + 1, 2 * MIB));
     }
@@ -152,7 +152,7 @@ pub(super) fn use_uvm(file: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From several threads at once, each with files of its own.
+/// Sends requests from several threads, each with its own files.
 pub(super) fn run_threads(threads: usize, rounds: usize) -> anyhow::Result<()> {
     let release = driver::release()?;
     let work = move || -> anyhow::Result<()> {

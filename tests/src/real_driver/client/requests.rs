@@ -1,4 +1,4 @@
-//! Sending one request.
+//! Sends single requests.
 
 use std::{
     fs::File,
@@ -7,29 +7,29 @@ use std::{
 
 use crate::nvidia::abi::request::Request;
 
-/// Sends a request to a device. What the driver answers is the recorder's to say.
+/// Sends a request to a device. The recorder records the answer.
 pub(super) fn send(file: &File, request: &mut Request) {
     raw(file.as_raw_fd(), request.word.into(), request.bytes.as_mut_ptr() as usize);
 }
 
 /// Sends any word with any argument.
 pub(super) fn raw(descriptor: RawFd, word: u64, argument: usize) -> i32 {
-    // SAFETY: the driver, whose business addresses are, may be lied to; it refuses what is no memory of ours.
+    // SAFETY: the driver checks the address and refuses one that is not our memory.
     unsafe { libc::ioctl(descriptor, word, argument) }
 }
 
-/// Pages of our own.
+/// Mapped pages.
 pub(super) struct Pages {
     address: *mut libc::c_void,
     bytes: usize,
 }
 
 impl Pages {
-    /// Zeros that can be read and, unless `read_only`, written; below 4 GiB.
+    /// Maps pages of zeros below 4 GiB, writable unless `read_only`.
     pub(super) fn new(bytes: usize, read_only: bool) -> anyhow::Result<Self> {
         let protection = if read_only { libc::PROT_READ } else { libc::PROT_READ | libc::PROT_WRITE };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
-        // SAFETY: new memory, wherever the kernel likes.
+        // SAFETY: a new mapping at an address of the kernel's choice.
         let address = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
         anyhow::ensure!(address != libc::MAP_FAILED, "map memory: {}", std::io::Error::last_os_error());
         Ok(Self { address, bytes })
@@ -39,10 +39,10 @@ impl Pages {
         self.address as usize
     }
 
-    /// Zeros, then these bytes.
+    /// Clears the pages and copies these bytes to an offset.
     pub(super) fn fill(&self, at: usize, content: &[u8]) {
         assert!(at + content.len() <= self.bytes, "write beyond the pages");
-        // SAFETY: our own memory, within its bounds, which nobody else uses.
+        // SAFETY: our own memory, within its bounds, which nothing else uses.
         unsafe {
             let start = self.address.cast::<u8>();
             start.write_bytes(0, self.bytes);
@@ -53,7 +53,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: our own mapping. A failure leaves it to the end of the process.
+        // SAFETY: our own mapping. If this fails, it is unmapped at the end of the process.
         unsafe { libc::munmap(self.address, self.bytes) };
     }
 }

@@ -1,5 +1,5 @@
-//! The CUDA application itself against the stand-in: what it knows that it sent is what the programs counted. The same
-//! tests run on the host's method: `tests/nvidia_driver.rs`.
+//! Compares the fake CUDA application's account with the counters, on the stand-in. `tests/nvidia_driver.rs` runs the same
+//! checks with the host's method.
 
 use glassbox_tests::nvidia::{
     abi::RELEASES,
@@ -18,42 +18,40 @@ fn setup() -> Setup {
     }
 }
 
-/// Everything that the application can do, in the layouts of one release: a test each, because an emulated machine takes
-/// half a minute for it.
-fn the_accounts_agree(test: &str, release: &str) {
+/// Runs all checks in the layouts of one release. Each release has a test, because an emulated machine takes half a minute
+/// for it.
+fn counters_match_the_account_of(test: &str, release: &str) {
     let Some(_alone) = stand_in(test) else { return };
     let mut workload = setup().start(release.parse().unwrap(), 512);
-    workload.what_is_counted_is_what_was_sent();
-    workload.a_storm_is_counted_to_the_last_or_what_was_lost_is(0);
-    workload.a_hostile_caller_leaves_honest_counters();
+    workload.counters_match_the_account();
+    workload.every_call_of_a_storm_is_counted_or_reported_as_lost(0);
+    workload.a_hostile_caller_does_not_corrupt_counters();
 }
 
 #[test]
-fn what_the_application_sends_to_535_is_what_the_agent_counts() {
-    the_accounts_agree("what_the_application_sends_to_535_is_what_the_agent_counts", RELEASES[0]);
+fn counters_match_the_account_on_535() {
+    counters_match_the_account_of("counters_match_the_account_on_535", RELEASES[0]);
 }
 
 #[test]
-fn what_the_application_sends_to_550_is_what_the_agent_counts() {
-    the_accounts_agree("what_the_application_sends_to_550_is_what_the_agent_counts", RELEASES[1]);
+fn counters_match_the_account_on_550() {
+    counters_match_the_account_of("counters_match_the_account_on_550", RELEASES[1]);
 }
 
 #[test]
-fn what_the_application_sends_to_580_is_what_the_agent_counts() {
-    the_accounts_agree("what_the_application_sends_to_580_is_what_the_agent_counts", RELEASES[2]);
+fn counters_match_the_account_on_580() {
+    counters_match_the_account_of("counters_match_the_account_on_580", RELEASES[2]);
 }
 
 #[test]
-fn what_the_application_sends_to_595_is_what_the_agent_counts() {
-    the_accounts_agree("what_the_application_sends_to_595_is_what_the_agent_counts", RELEASES[3]);
+fn counters_match_the_account_on_595() {
+    counters_match_the_account_of("counters_match_the_account_on_595", RELEASES[3]);
 }
 
 #[test]
-fn of_two_applications_on_one_gpu_only_the_one_that_exhausts_it_shows_the_failure() {
-    let Some(_alone) =
-        stand_in("of_two_applications_on_one_gpu_only_the_one_that_exhausts_it_shows_the_failure")
-    else {
+fn only_the_application_that_exhausts_the_gpu_has_failures() {
+    let Some(_alone) = stand_in("only_the_application_that_exhausts_the_gpu_has_failures") else {
         return;
     };
-    setup().of_two_containers_only_the_one_that_exhausts_shows_the_failure();
+    setup().only_the_container_that_exhausts_the_memory_shows_the_failure();
 }

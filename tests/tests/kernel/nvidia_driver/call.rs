@@ -1,4 +1,4 @@
-//! ioctls on the driver's devices as CUDA makes them: request words, structures, and what the structures say afterwards.
+//! ioctls on the driver's devices as CUDA makes them: request words, structures, and the structures after the calls.
 //!
 //! Offsets are those of the open kernel modules 535 to 595 (nvos.h, nv-ioctl.h, uvm_ioctl.h).
 
@@ -16,7 +16,7 @@ pub(super) struct Call {
     pub(super) device: Device,
     pub(super) request: u32,
     pub(super) bytes: Vec<u8>,
-    /// A second structure, and where in the first its address goes.
+    /// A second structure, and the offset of its address in the first one.
     pub(super) nested: Option<(usize, Vec<u8>)>,
 }
 
@@ -36,7 +36,7 @@ impl Call {
     }
 }
 
-/// A request of the resource manager, whose word carries the size of its structure.
+/// A request of the resource manager. Its word contains the size of its structure.
 pub(super) fn request(device: Device, number: u32, size: usize) -> Call {
     Call::new(device, 0xC000_4600 | (size as u32) << 16 | number, size)
 }
@@ -85,7 +85,7 @@ pub(super) fn wrapped(inner: Call) -> Call {
     Call { nested: Some((8, inner.bytes)), ..request(inner.device, 0xD3, 16).with(0, number).with(4, size) }
 }
 
-/// A UVM command on the page at `base`, of a size that every release takes.
+/// A UVM command for the page at `base`, with a size that every release accepts.
 pub(super) fn uvm(command: u32, base: u64) -> Call {
     Call::new(Device::Uvm, command, 9264).with_long(0, base)
 }

@@ -1,4 +1,4 @@
-//! Processes that make calls: a child of the test, in a container or in none, with the driver's devices open.
+//! Processes that make calls: children of the test with the driver's devices open, inside or outside a container.
 
 use std::{
     ffi::CString,
@@ -11,11 +11,11 @@ use glassbox_tests::{cgroup::Cgroup, nvidia::stand_in};
 
 use super::call::{Call, Device};
 
-/// Nodes of the driver's devices, as a container has them.
+/// Device nodes of the driver, as in a container.
 pub(super) struct Nodes(stand_in::Nodes);
 
 impl Nodes {
-    /// Makes them, by the numbers of the driver that is loaded now.
+    /// Creates them with the numbers of the loaded driver.
     pub(super) fn new() -> Self {
         Self(stand_in::Nodes::make().unwrap_or_else(|error| panic!("{error:#}")))
     }
@@ -23,7 +23,7 @@ impl Nodes {
     /// Opens all three, in the order of [`Device`].
     pub(super) fn open(&self) -> [i32; 3] {
         self.paths().map(|path| {
-            // SAFETY: a C string that lives until the call returns.
+            // SAFETY: a C string that outlives the call.
             let descriptor = unsafe { libc::open(path.as_ptr(), libc::O_RDWR) };
             assert!(descriptor >= 0, "open {path:?}: {}", io::Error::last_os_error());
             descriptor
@@ -33,7 +33,7 @@ impl Nodes {
     /// Opens /dev/nvidia-uvm-tools.
     pub(super) fn open_tools(&self) -> i32 {
         let path = self.path("tools");
-        // SAFETY: a C string that lives until the call returns.
+        // SAFETY: a C string that outlives the call.
         unsafe { libc::open(path.as_ptr(), libc::O_RDWR) }
     }
 
@@ -46,7 +46,7 @@ impl Nodes {
     }
 }
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// 0, or the error number.
@@ -55,21 +55,20 @@ pub(super) struct Outcome {
     pub(super) nested: Vec<u8>,
 }
 
-/// Makes a call; 0, or the error number. The addresses must be those of the call's structures.
+/// Makes a call. Returns 0 or the error number. Addresses must be those of the call's structures.
 pub(super) fn make(descriptors: [i32; 3], device: Device, request: u32, argument: *mut u8) -> i32 {
     let descriptor = descriptors[device as usize];
-    // SAFETY: the driver copies the structure or says that it cannot.
+    // SAFETY: the driver copies the structure or returns an error.
     let result = unsafe { libc::ioctl(descriptor, libc::c_ulong::from(request) as _, argument) };
     if result < 0 { io::Error::last_os_error().raw_os_error().unwrap_or(-1) } else { 0 }
 }
 
-/// Makes a call as a 32-bit program does, by its own way into the kernel; the result as the kernel returns it. The
-/// structure must be below 4 GiB.
+/// Makes a call as a 32-bit program does, with `int 0x80`. Returns the kernel's result. The structure must be below 4 GiB.
 pub(super) fn make_compat(descriptor: i32, request: u32, argument: *mut u8) -> i32 {
     const IOCTL: i32 = 54;
     let result: i32;
-    // SAFETY: a system call that reads its arguments from these registers and changes none but eax; rbx, which the
-    // compiler keeps for itself, is restored.
+    // SAFETY: the system call reads its arguments from these registers and changes only eax. rbx, which the compiler
+    // reserves, is restored.
     unsafe {
         std::arch::asm!(
             "xchg rsi, rbx",
@@ -85,9 +84,9 @@ pub(super) fn make_compat(descriptor: i32, request: u32, argument: *mut u8) -> i
     result
 }
 
-/// A structure of 4 KiB below 4 GiB, for ever.
+/// A structure of 4 KiB below 4 GiB, which is never freed.
 pub(super) fn low_structure() -> *mut u8 {
-    // SAFETY: a new mapping, of the kernel's choosing.
+    // SAFETY: a new mapping at an address of the kernel's choice.
     let start = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -102,7 +101,7 @@ pub(super) fn low_structure() -> *mut u8 {
     start.cast()
 }
 
-/// A process that makes calls. Killed, if it has not ended, and reaped when dropped.
+/// A process that makes calls. It is killed and reaped when dropped.
 pub(super) struct Caller {
     pid: i32,
     arena: Arena,
@@ -110,7 +109,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Starts a process that enters the cgroup, opens the devices and makes the calls one after the other.
+    /// Starts a process that enters the cgroup, opens the devices and makes the calls in order.
     pub(super) fn start(cgroup: Option<&Cgroup>, nodes: &Nodes, calls: Vec<Call>) -> Self {
         let arena = Arena::of(&calls);
         let (paths, descriptor_count) = (nodes.paths(), 3);
@@ -123,23 +122,23 @@ impl Caller {
             }
             for (call, &(errno, bytes, _)) in calls.iter().zip(&places) {
                 let result = make(descriptors, call.device, call.request, bytes);
-                // SAFETY: a place in the arena, aligned.
+                // SAFETY: an aligned address in the arena.
                 unsafe { errno.cast::<i32>().write_volatile(result) };
             }
         });
         Self { pid, arena, calls }
     }
 
-    /// Waits for its end and says what became of each call.
+    /// Waits until it exits, and returns the result of each call.
     pub(super) fn outcomes(self) -> Vec<Outcome> {
         wait(self.pid);
         let places = self.arena.places(&self.calls);
         let copy = |from: *mut u8, length: usize| {
-            // SAFETY: within the arena, which nobody writes any more.
+            // SAFETY: within the arena, which is not written any more.
             unsafe { std::slice::from_raw_parts(from, length) }.to_vec()
         };
         let outcome = |(call, &(errno, bytes, nested)): (&Call, &(*mut u8, *mut u8, *mut u8))| Outcome {
-            // SAFETY: a place in the arena, aligned.
+            // SAFETY: an aligned address in the arena.
             errno: unsafe { errno.cast::<i32>().read_volatile() },
             bytes: copy(bytes, call.bytes.len()),
             nested: copy(nested, call.nested.as_ref().map_or(0, |(_, bytes)| bytes.len())),
@@ -148,10 +147,10 @@ impl Caller {
     }
 }
 
-/// Runs `work` in a process of a cgroup; the process' id.
+/// Runs `work` in a process in a cgroup. Returns the process ID.
 pub(super) fn fork(cgroup: Option<&Cgroup>, work: impl FnOnce()) -> i32 {
-    // SAFETY: the child stops at once, and then only calls the kernel or, where it starts threads, what the C library
-    // holds usable in the child of a process with threads.
+    // SAFETY: the child stops immediately. Then it calls only the kernel or, if it starts threads, functions that the C
+    // library allows in the child of a process with threads.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", io::Error::last_os_error());
     if pid == 0 {
@@ -161,10 +160,10 @@ pub(super) fn fork(cgroup: Option<&Cgroup>, work: impl FnOnce()) -> i32 {
             libc::raise(libc::SIGSTOP);
         }
         work();
-        // SAFETY: ends the process without running what the test left to be run.
+        // SAFETY: exits without running the test's destructors.
         unsafe { libc::_exit(0) }
     }
-    // SAFETY: the child is ours; no status is asked for.
+    // SAFETY: the child is ours; its status is not needed.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WUNTRACED) };
     if let Some(cgroup) = cgroup {
         cgroup.enter(pid).unwrap();
@@ -174,7 +173,7 @@ pub(super) fn fork(cgroup: Option<&Cgroup>, work: impl FnOnce()) -> i32 {
     pid
 }
 
-/// Waits for the end of a child, which must be a good one.
+/// Waits until a child exits, and fails if its status is not 0.
 pub(super) fn wait(pid: i32) {
     let deadline = Instant::now() + Duration::from_secs(120);
     let mut status = 0;
@@ -197,10 +196,10 @@ struct Arena {
 }
 
 impl Arena {
-    /// Holds the structures of all calls, each with its result before it.
+    /// An arena for the structures of all calls, each after its result.
     fn of(calls: &[Call]) -> Self {
         let size = calls.iter().map(footprint).sum::<usize>().max(1);
-        // SAFETY: a new mapping, of the kernel's choosing.
+        // SAFETY: a new mapping at an address of the kernel's choice.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -226,7 +225,7 @@ impl Arena {
         arena
     }
 
-    /// Where each call has its result, its structure and its second structure.
+    /// The addresses of each call's result, structure and second structure.
     fn places(&self, calls: &[Call]) -> Vec<(*mut u8, *mut u8, *mut u8)> {
         let mut at = 0;
         let place = |call: &Call| {
@@ -242,7 +241,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, and nothing of it is borrowed.
+        // SAFETY: our own mapping, without borrows.
         unsafe { libc::munmap(self.start.cast(), self.size) };
     }
 }

@@ -1,5 +1,5 @@
-//! Calls that must be lost: the programs keep a call in the place that its thread's id has modulo the number of places,
-//! so of two threads that share one and call at once, one is lost. The loss counter has to tell of each.
+//! Calls that must be lost. The programs store a call at the index of its thread ID modulo the number of entries, so of two
+//! threads with the same index that call at the same time, one call is lost. The loss counter must count each of them.
 
 use std::{
     fs,
@@ -16,12 +16,12 @@ use glassbox_tests::nvidia::{
 
 use super::stand_in;
 
-/// The id that the first thread is to have; the other then has one that nobody has in a guest.
+/// The ID for the first thread. The second thread gets one that no other process in a guest has.
 const FIRST: u32 = 20_000;
 
-/// Keeps a process and its future threads on the first CPU, where the programs of two threads never run at once.
+/// Pins a process and its future threads to the first CPU, where the programs of two threads never run concurrently.
 fn pin(cuda: &FakeCuda) {
-    // SAFETY: a set of CPUs is plain data, and lives through the call.
+    // SAFETY: a CPU set is plain data and outlives the call.
     let result = unsafe {
         let mut cpus: libc::cpu_set_t = std::mem::zeroed();
         libc::CPU_SET(0, &mut cpus);
@@ -30,7 +30,7 @@ fn pin(cuda: &FakeCuda) {
     assert_eq!(result, 0, "keep the application on one CPU");
 }
 
-/// Lets an application go on and gives its next thread an id, unless another process takes it; the id that it got.
+/// Lets an application continue, and gives its next thread this ID unless another process takes it. Returns the thread's ID.
 fn go_as(cuda: &mut FakeCuda, id: u32) -> u32 {
     fs::write("/proc/sys/kernel/ns_last_pid", (id - 1).to_string()).unwrap();
     cuda.go();
@@ -47,13 +47,13 @@ fn go_as(cuda: &mut FakeCuda, id: u32) -> u32 {
 }
 
 #[test]
-fn calls_of_threads_that_share_a_place_are_lost_and_counted_as_lost() {
-    let Some(_alone) = stand_in("calls_of_threads_that_share_a_place_are_lost_and_counted_as_lost") else {
+fn concurrent_calls_of_threads_with_one_entry_are_counted_as_lost() {
+    let Some(_alone) = stand_in("concurrent_calls_of_threads_with_one_entry_are_counted_as_lost") else {
         return;
     };
     let driver = StandIn::load("580.65.06".parse().unwrap(), 64).unwrap();
     let mut watch = Watch::start(&driver, APPLICATION.into());
-    // So long that both are in the driver at once.
+    // Long enough for both threads to be in the driver at the same time.
     fs::write("/sys/module/nvidia/parameters/latency_us", "2000").unwrap();
     for _ in 0..5 {
         let mut watched = watch.beside();
@@ -70,10 +70,10 @@ fn calls_of_threads_that_share_a_place_are_lost_and_counted_as_lost() {
         println!("threads {one_id} and {other_id}: sent {sent}, counted {counted}, lost {lost}");
         assert_eq!((counted + lost, usage.in_flight), (sent, 0));
         if one_id == other_id + CALLS_IN_FLIGHT {
-            assert!(lost > 0, "the threads did not meet");
+            assert!(lost > 0, "the threads were never in the driver at the same time");
             return;
         }
-        assert_eq!(lost, 0, "the threads shared no place");
+        assert_eq!(lost, 0, "the threads had different entries");
     }
     panic!("another process took the id each time");
 }

@@ -1,5 +1,5 @@
-//! What tracing costs a call, method by method, beside empty programs on the same hooks. No test: it prints. The machine of a
-//! guest is emulated, so its nanoseconds are nobody's; what carries over is how the methods compare.
+//! The cost of tracing a call, by method and compared with empty programs on the same hooks. It is not a test: it only
+//! prints. A guest is emulated, so only the ratios between the methods are meaningful.
 //!
 //! `cargo xtask vm --kernel 6.1 -- --ignored --nocapture cost`
 
@@ -25,7 +25,7 @@ const ROUNDS: usize = 9;
 const WARMING: u32 = 500;
 const CALLS: u32 = 4000;
 
-/// What is attached meanwhile.
+/// The programs that are attached.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Nothing,
@@ -38,7 +38,7 @@ enum State {
 const STATES: [State; 5] =
     [State::Nothing, State::EmptyFunctions, State::Functions, State::EmptySyscalls, State::Syscalls];
 
-/// The time of one call to the driver, and of one to a file that is none of its own, in ns.
+/// The time of one call of the driver and of one call of another file, in ns.
 fn measure(state: State, nodes: &Nodes) -> [f64; 2] {
     let plain = || Cgroup::container(&v2_root().unwrap()).unwrap().0;
     let traced = |method| {
@@ -65,7 +65,7 @@ fn measure(state: State, nodes: &Nodes) -> [f64; 2] {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let pid = fork(Some(&cgroup), || {
         let descriptors = nodes.open();
-        // SAFETY: a C string that lives until the call returns.
+        // SAFETY: a C string that outlives the call.
         let other = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
         let mut call = control(0x101);
         for descriptors in [descriptors, [other; 3]] {

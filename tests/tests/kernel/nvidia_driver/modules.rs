@@ -1,4 +1,4 @@
-//! The driver's modules: which functions they have, and that they come, go and come back while the agent runs.
+//! The driver's modules: their functions, and unloading and loading while the agent runs.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ fn unload() {
     }
 }
 
-/// A process of a container that makes two calls on uvm and one on ctl as soon as `load` returns.
+/// Starts a process in a container that makes two calls on uvm and one on ctl as soon as `load` returns.
 fn load_and_call(cgroup: &Cgroup, load: impl FnOnce()) {
     let pid = fork(Some(cgroup), || {
         load();
@@ -51,10 +51,10 @@ fn attached(probe: &DriverProbe, program: &str) -> bool {
     programs.iter().find(|status| status.name == program).is_some_and(|status| status.attached)
 }
 
-/// Numbers of calls by device and command.
+/// Number of calls by device and command.
 type Counted = Vec<((&'static str, String), u64)>;
 
-/// Calls that one attach method sees and the other may not: by device and command.
+/// Calls that one attach method sees and the other may miss, by device and command.
 fn unusual_calls(method: NvidiaDriverHook, release: &str) -> (DriverProbe, Counted) {
     reload(&format!("release={release}"));
     let mut probe = DriverProbe::on(method);
@@ -69,7 +69,7 @@ fn unusual_calls(method: NvidiaDriverHook, release: &str) -> (DriverProbe, Count
             assert_eq!(make_compat(descriptor, call.request, structure), 0);
         }
         assert_eq!(make_compat(uvm_file, 25, structure), 0);
-        // One that a tool makes, and two that are no requests of the driver's.
+        // One call on the device for tools, and two with words of other drivers.
         make([tools; 3], Device::Uvm, 1, structure);
         make([ctl; 3], Device::Ctl, 0x4700, structure);
         make([uvm_file; 3], Device::Uvm, 2047, structure);
@@ -82,8 +82,8 @@ fn unusual_calls(method: NvidiaDriverHook, release: &str) -> (DriverProbe, Count
 }
 
 #[test]
-fn functions_see_every_call_under_the_names_of_every_release() {
-    let Some(_alone) = stand_in("functions_see_every_call_under_the_names_of_every_release") else { return };
+fn function_hooks_see_every_call_in_every_release() {
+    let Some(_alone) = stand_in("function_hooks_see_every_call_in_every_release") else { return };
     for release in ["535.104.05", "550.54.14"] {
         let (probe, counted) = unusual_calls(NvidiaDriverHook::Functions, release);
         let method = probe.kernel.method("nvidia_driver").unwrap();
@@ -113,8 +113,8 @@ fn functions_see_every_call_under_the_names_of_every_release() {
 }
 
 #[test]
-fn tracepoints_miss_what_they_are_said_to_miss_and_nothing_else() {
-    let Some(_alone) = stand_in("tracepoints_miss_what_they_are_said_to_miss_and_nothing_else") else {
+fn tracepoints_miss_only_the_documented_calls() {
+    let Some(_alone) = stand_in("tracepoints_miss_only_the_documented_calls") else {
         return;
     };
     for release in ["535.104.05", "550.54.14"] {
@@ -127,9 +127,8 @@ fn tracepoints_miss_what_they_are_said_to_miss_and_nothing_else() {
 }
 
 #[test]
-fn the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late() {
-    let Some(_alone) = stand_in("the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late")
-    else {
+fn the_first_calls_on_nvidia_uvm_are_counted_if_it_is_loaded_later() {
+    let Some(_alone) = stand_in("the_first_calls_on_nvidia_uvm_are_counted_if_it_is_loaded_later") else {
         return;
     };
     unload();
@@ -143,7 +142,7 @@ fn the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late() {
     }
     assert!(!attached(&probe, programs::NVIDIA_DRIVER_UVM_CALL));
     let (cgroup, container) = probe.container();
-    // The agent does nothing meanwhile.
+    // The agent does not tick meanwhile.
     load_and_call(&cgroup, || nvidia_module::load_uvm().unwrap());
     assert_eq!(total(&mut probe, &container), 3);
     probe.look();
@@ -160,8 +159,8 @@ fn the_first_calls_on_nvidia_uvm_are_counted_although_it_was_loaded_late() {
 }
 
 #[test]
-fn a_call_that_is_under_way_when_nvidia_uvm_is_loaded_is_counted() {
-    let Some(_alone) = stand_in("a_call_that_is_under_way_when_nvidia_uvm_is_loaded_is_counted") else {
+fn a_call_in_progress_when_nvidia_uvm_is_loaded_is_counted() {
+    let Some(_alone) = stand_in("a_call_in_progress_when_nvidia_uvm_is_loaded_is_counted") else {
         return;
     };
     unload();
@@ -169,7 +168,7 @@ fn a_call_that_is_under_way_when_nvidia_uvm_is_loaded_is_counted() {
     let nodes = Nodes::new();
     let ((mut ready, mut is_ready), (mut until, mut go)) =
         (std::io::pipe().unwrap(), std::io::pipe().unwrap());
-    // Forked before the agent starts: a process that inherits its hooks would keep them attached.
+    // Forked before the agent starts, because a process that inherits its file descriptors would keep the programs attached.
     let pid = fork(None, || {
         let descriptors = nodes.open();
         // SAFETY: our own descriptor, which would keep nvidia-uvm from being unloaded.
@@ -200,9 +199,8 @@ fn a_call_that_is_under_way_when_nvidia_uvm_is_loaded_is_counted() {
 }
 
 #[test]
-fn tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it() {
-    let Some(_alone) = stand_in("tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it")
-    else {
+fn tracepoints_stay_attached_when_nvidia_uvm_is_loaded() {
+    let Some(_alone) = stand_in("tracepoints_stay_attached_when_nvidia_uvm_is_loaded") else {
         return;
     };
     unload();
@@ -216,8 +214,8 @@ fn tracepoints_count_the_calls_on_nvidia_uvm_without_being_detached_for_it() {
 }
 
 #[test]
-fn a_driver_that_is_loaded_is_traced_at_once_without_a_tick() {
-    let Some(_alone) = stand_in("a_driver_that_is_loaded_is_traced_at_once_without_a_tick") else { return };
+fn a_loaded_driver_is_traced_without_waiting_for_a_tick() {
+    let Some(_alone) = stand_in("a_loaded_driver_is_traced_without_waiting_for_a_tick") else { return };
     unload();
     let (mut engine, _snapshots) = engine(Config { tick_ms: Duration::from_secs(3600).into(), ..config() });
     let stop = Waker::new().unwrap();
@@ -225,14 +223,14 @@ fn a_driver_that_is_loaded_is_traced_at_once_without_a_tick() {
         let stop = stop.clone();
         std::thread::spawn(move || engine.run(&stop, || ()).unwrap())
     };
-    // The first tick.
+    // After the first tick.
     std::thread::sleep(Duration::from_secs(1));
     let events = || fs::read_to_string("/sys/kernel/tracing/kprobe_events").unwrap();
     assert!(!events().contains("nvidia_unlocked_ioctl"));
     let begun = Instant::now();
     nvidia_module::load("").unwrap();
     while !events().contains("nvidia_unlocked_ioctl_return") {
-        // An emulated machine verifies the programs for seconds.
+        // An emulated machine needs seconds to verify the programs.
         assert!(begun.elapsed() < Duration::from_secs(60), "not attached:\n{}", events());
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -243,8 +241,8 @@ fn a_driver_that_is_loaded_is_traced_at_once_without_a_tick() {
 }
 
 #[test]
-fn a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss() {
-    let Some(_alone) = stand_in("a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss") else {
+fn a_driver_in_use_before_it_is_traced_counts_as_a_loss() {
+    let Some(_alone) = stand_in("a_driver_in_use_before_it_is_traced_counts_as_a_loss") else {
         return;
     };
     for method in [NvidiaDriverHook::Functions, NvidiaDriverHook::Syscalls] {
@@ -266,7 +264,7 @@ fn a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss() {
         end.write_all(&[0]).unwrap();
         wait(pid);
         if method == NvidiaDriverHook::Syscalls {
-            // Its tracepoint keeps the module.
+            // Its tracepoint keeps the module loaded.
             continue;
         }
         // No file is open now.
@@ -277,9 +275,9 @@ fn a_driver_that_was_in_use_before_it_was_traced_counts_as_a_loss() {
 }
 
 #[test]
-fn a_module_without_the_functions_that_are_asked_for_is_reported_until_another_is_loaded() {
+fn a_module_without_the_required_functions_is_reported_until_another_is_loaded() {
     let Some(_alone) =
-        stand_in("a_module_without_the_functions_that_are_asked_for_is_reported_until_another_is_loaded")
+        stand_in("a_module_without_the_required_functions_is_reported_until_another_is_loaded")
     else {
         return;
     };

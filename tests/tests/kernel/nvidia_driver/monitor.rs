@@ -1,4 +1,4 @@
-//! Who only asks the driver how the GPUs are, and what a process that computes is called.
+//! Processes that only query the driver, and the name of a process that computes.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use super::{
     stand_in,
 };
 
-/// What nvidia-smi sends: a client, a device, questions.
+/// The requests of nvidia-smi: a client, a device, queries.
 fn questions() -> Vec<Call> {
     vec![
         request(Device::Ctl, 0xD6, 8),
@@ -31,14 +31,14 @@ fn questions() -> Vec<Call> {
     ]
 }
 
-/// What a process does to get a context.
+/// The requests that create a context.
 fn context() -> Vec<Call> {
     vec![uvm(0x3000_0001, 0), uvm(25, 0), uvm(27, 0)]
 }
 
 #[test]
-fn nvidia_smi_in_a_container_is_no_work_on_a_gpu() {
-    let Some(_alone) = stand_in("nvidia_smi_in_a_container_is_no_work_on_a_gpu") else { return };
+fn nvidia_smi_in_a_container_does_not_count_as_gpu_work() {
+    let Some(_alone) = stand_in("nvidia_smi_in_a_container_does_not_count_as_gpu_work") else { return };
     reload("");
     let mut probe = DriverProbe::start();
     let (nodes, (cgroup, container)) = (Nodes::new(), probe.container());
@@ -59,17 +59,17 @@ fn nvidia_smi_in_a_container_is_no_work_on_a_gpu() {
 }
 
 #[test]
-fn a_cold_start_bears_what_its_process_calls_itself() {
-    let Some(_alone) = stand_in("a_cold_start_bears_what_its_process_calls_itself") else { return };
+fn a_cold_start_has_the_name_of_its_process() {
+    let Some(_alone) = stand_in("a_cold_start_has_the_name_of_its_process") else { return };
     reload("");
     let mut probe = DriverProbe::start();
     let (nodes, (cgroup, container)) = (Nodes::new(), probe.container());
     for (name, shown) in [(c"python3", "python3"), (c"\"}\n\xFF{ more than it", "\"}\n\u{FFFD}{ more than")] {
         let pid = fork(Some(&cgroup), || {
-            // SAFETY: a C string that lives for ever.
+            // SAFETY: a static C string.
             unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
             let descriptors = nodes.open();
-            // A thread's own name is not its process'.
+            // The name of another thread is not the name of the process.
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     // SAFETY: as above.

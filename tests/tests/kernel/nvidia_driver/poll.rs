@@ -1,4 +1,4 @@
-//! Waits in poll(2) and select(2): counted where a thread slept for the driver, and nowhere else.
+//! Waits in poll(2) and select(2) are counted if a thread slept for the driver.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use super::{
     stand_in,
 };
 
-/// The GPU's place among the devices of [`Nodes::open`].
+/// The index of the GPU among the devices of [`Nodes::open`].
 const GPU: usize = 1;
 
 fn poll(descriptors: &[i32], timeout_ms: i32) -> i32 {
     let entry = |&fd: &i32| libc::pollfd { fd, events: libc::POLLIN | libc::POLLPRI, revents: 0 };
     let mut entries: Vec<_> = descriptors.iter().map(entry).collect();
-    // SAFETY: the entries live until the call returns.
+    // SAFETY: the entries outlive the call.
     unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout_ms) }
 }
 
@@ -26,8 +26,8 @@ fn sleep(ms: u64) {
     std::thread::sleep(Duration::from_millis(ms));
 }
 
-/// Runs `work` with the descriptors of ctl, GPU and UVM in a process of a container that has made a call, and returns
-/// what its row says: waits by device, with their number and their sum.
+/// Runs `work` with the descriptors of ctl, GPU and UVM in a process of a container that has made a call. Returns the
+/// container's waits by device, with their number and sum.
 fn waits(
     probe: &mut DriverProbe,
     container: &(glassbox_tests::cgroup::Cgroup, Container),
@@ -47,8 +47,8 @@ fn waits(
 }
 
 #[test]
-fn a_thread_that_sleeps_for_the_driver_is_counted_with_its_time() {
-    let Some(_alone) = stand_in("a_thread_that_sleeps_for_the_driver_is_counted_with_its_time") else {
+fn a_sleep_in_poll_for_the_driver_is_counted_with_its_duration() {
+    let Some(_alone) = stand_in("a_sleep_in_poll_for_the_driver_is_counted_with_its_duration") else {
         return;
     };
     reload("");
@@ -59,12 +59,12 @@ fn a_thread_that_sleeps_for_the_driver_is_counted_with_its_time() {
     let counted = waits(&mut probe, &container, |descriptors| {
         set("wake_after_ms", "50");
         assert_eq!(poll(&[descriptors[GPU]], 10_000), 1);
-        // Nobody wakes it.
+        // No event ends this wait.
         assert_eq!(poll(&[descriptors[GPU]], 30), 0);
         set("wake_after_ms", "40");
-        // SAFETY: an empty set, for which zeros are a value.
+        // SAFETY: an all-zero set is valid and empty.
         let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
-        // SAFETY: the set lives until the call returns, and the descriptor is below its size.
+        // SAFETY: the set outlives the call, and the descriptor is below its size.
         let ready = unsafe {
             libc::FD_SET(descriptors[GPU], &raw mut set);
             let none = std::ptr::null_mut();
@@ -77,14 +77,14 @@ fn a_thread_that_sleeps_for_the_driver_is_counted_with_its_time() {
     assert!(slept >= Duration::from_millis(115) && slept < begun.elapsed(), "{slept:?}");
     let usage = probe.read(&container.1).unwrap();
     let shortest = usage.polls[0].1.buckets.iter().position(|&count| count != 0).unwrap();
-    assert!(shortest >= histogram::bucket(28_000_000), "slot {shortest}");
-    assert_eq!(usage.commands.len(), 1, "no wait is a command: {:?}", usage.commands);
+    assert!(shortest >= histogram::bucket(28_000_000), "bucket {shortest}");
+    assert_eq!(usage.commands.len(), 1, "a wait was counted as a command: {:?}", usage.commands);
     assert_eq!(probe.lost(Lost::NvidiaPolls), 0);
 }
 
 #[test]
-fn who_does_not_sleep_in_poll_for_the_driver_is_not_counted() {
-    let Some(_alone) = stand_in("who_does_not_sleep_in_poll_for_the_driver_is_not_counted") else { return };
+fn calls_that_do_not_sleep_for_the_driver_are_not_counted() {
+    let Some(_alone) = stand_in("calls_that_do_not_sleep_for_the_driver_are_not_counted") else { return };
     reload("");
     let mut probe = DriverProbe::start();
     let container = probe.container();
@@ -94,21 +94,21 @@ fn who_does_not_sleep_in_poll_for_the_driver_is_not_counted() {
             set("wake_after_ms", "0");
             sleep(20);
             assert!(poll(&[descriptor], 5000) == 1);
-            // Asleep, but not in poll.
+            // Sleeps, but not in poll.
             sleep(30);
         };
         assert_eq!(poll(&[gpu], 0), 0);
-        // Each of these begins with one that found the device ready, and left a beginning without an end.
+        // Each of these calls finds a device ready, so its start is recorded without an end.
         ready(gpu);
         assert_eq!(poll(&[gpu], 0), 0);
         let mut pipe = [0; 2];
-        // SAFETY: room for two descriptors; a byte of ours.
+        // SAFETY: space for two descriptors; one byte of ours.
         unsafe {
             assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
             assert_eq!(libc::write(pipe[1], [0u8].as_ptr().cast(), 1), 1);
         }
         ready(gpu);
-        assert_eq!(poll(&[pipe[0], gpu], 5000), 1, "the pipe is ready, and the device asked all the same");
+        assert_eq!(poll(&[pipe[0], gpu], 5000), 1, "the pipe is ready, and the device was polled as well");
         ready(gpu);
         assert_eq!(poll(&[gpu, pipe[0]], 5000), 1);
         sleep(30);
@@ -119,10 +119,10 @@ fn who_does_not_sleep_in_poll_for_the_driver_is_not_counted() {
     assert_eq!(counted, []);
 }
 
-/// Waits for a device by epoll.
+/// Waits for a device with epoll.
 fn epoll(descriptor: i32) {
     set("wake_after_ms", "40");
-    // SAFETY: the events live until the calls return.
+    // SAFETY: the events outlive the calls.
     unsafe {
         let epoll = libc::epoll_create1(0);
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
@@ -132,8 +132,8 @@ fn epoll(descriptor: i32) {
 }
 
 #[test]
-fn a_device_is_followed_beside_others_and_by_many_threads_at_once() {
-    let Some(_alone) = stand_in("a_device_is_followed_beside_others_and_by_many_threads_at_once") else {
+fn waits_for_several_files_and_by_many_threads_are_counted() {
+    let Some(_alone) = stand_in("waits_for_several_files_and_by_many_threads_are_counted") else {
         return;
     };
     reload("");
@@ -141,9 +141,9 @@ fn a_device_is_followed_beside_others_and_by_many_threads_at_once() {
     let container = probe.container();
     let counted = waits(&mut probe, &container, |descriptors| {
         let mut pipe = [0; 2];
-        // SAFETY: room for two descriptors.
+        // SAFETY: space for two descriptors.
         assert_eq!(unsafe { libc::pipe(pipe.as_mut_ptr()) }, 0);
-        // The last of the devices that one wait is for bears it.
+        // A wait for several devices is attributed to the last one.
         assert_eq!(poll(&[pipe[0], descriptors[0], descriptors[GPU]], 20), 0);
         assert_eq!(poll(&[descriptors[0], pipe[0]], 20), 0);
         std::thread::scope(|scope| {
@@ -157,7 +157,7 @@ fn a_device_is_followed_beside_others_and_by_many_threads_at_once() {
         });
     });
     let [("ctl", 1, ctl), ("gpu", gpu_waits, gpu)] = counted[..] else { panic!("{counted:?}") };
-    // On a busy host a timeout can be over before its thread sleeps, and a thread can be woken early and sleep again.
+    // On a busy host, a timeout may expire before its thread sleeps, and a thread may wake up early and sleep again.
     assert!((155..=167).contains(&gpu_waits), "{gpu_waits} of 161");
     assert!(ctl >= Duration::from_millis(19), "{ctl:?}");
     assert!(gpu >= Duration::from_millis(19 + 160 * 10 * 95 / 100), "{gpu:?}");
@@ -165,8 +165,8 @@ fn a_device_is_followed_beside_others_and_by_many_threads_at_once() {
 }
 
 #[test]
-fn at_the_system_call_waits_are_not_seen_and_calls_are() {
-    let Some(_alone) = stand_in("at_the_system_call_waits_are_not_seen_and_calls_are") else { return };
+fn the_system_call_method_counts_calls_but_not_waits() {
+    let Some(_alone) = stand_in("the_system_call_method_counts_calls_but_not_waits") else { return };
     reload("");
     let mut probe = DriverProbe::on(NvidiaDriverHook::Syscalls);
     let container = probe.container();

@@ -1,4 +1,4 @@
-//! A loaded [`Kernel`] with the collector of the NVIDIA driver, and containers to be read by it.
+//! A loaded [`Kernel`] with the collector of the NVIDIA driver, and its containers.
 
 use std::{
     collections::BTreeMap,
@@ -25,9 +25,9 @@ use glassbox_tests::{
     nvidia_module,
 };
 
-/// The method that these tests are about.
+/// The method under test.
 pub(super) const METHOD: &str = "kprobe nvidia_unlocked_ioctl, uvm_unlocked_ioctl_entry";
-/// The same before 545.23.06.
+/// The method before 545.23.06.
 const FRONTEND: &str = "kprobe nvidia_frontend_unlocked_ioctl, uvm_unlocked_ioctl_entry";
 /// The agent must have handled the load of a module within this time.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,13 +39,13 @@ pub(super) fn method_of(release: Release) -> &'static str {
     if release < Release(545, 23, 6) { FRONTEND } else { METHOD }
 }
 
-/// Loads the stand-in with other parameters.
+/// Reloads the stand-in with other parameters.
 pub(super) fn reload(parameters: &str) {
     nvidia_module::unload().unwrap_or_else(|error| panic!("{error:#}"));
     nvidia_module::load(parameters).unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-/// Writes one of the stand-in's parameters.
+/// Sets a parameter of the stand-in.
 pub(super) fn set(parameter: &str, value: &str) {
     let path = Path::new("/sys/module/nvidia/parameters").join(parameter);
     fs::write(&path, value).unwrap_or_else(|error| panic!("write {value} to {}: {error}", path.display()));
@@ -90,46 +90,46 @@ impl DriverProbe {
         Self { kernel, collector: collector.unwrap_or_else(|error| panic!("{error:#}")) }
     }
 
-    /// A new container, with a slot of its own.
+    /// Creates a container with a slot.
     pub(super) fn container(&mut self) -> (Cgroup, Container) {
         Cgroup::tracked(&v2_root().unwrap(), &self.kernel)
     }
 
-    /// What a container's row says now; `None` where it never called the driver.
+    /// The current usage of a container; `None` if it never called the driver.
     pub(super) fn read(&mut self, container: &Container) -> Option<DriverUsage> {
-        // Two readings in a short time are one.
+        // A second reading within this time would return the first one.
         std::thread::sleep(MAP_CACHE_TTL);
         self.collector.refresh(None);
         self.row(container).nvidia_driver.map(|usage| *usage)
     }
 
-    /// A container's row, from what was read last.
+    /// A container's row from the last reading.
     pub(super) fn row(&mut self, container: &Container) -> ContainerRow {
         let mut row = ContainerRow::new(container.identity.clone(), SystemTime::now());
         self.collector.collect(container, &mut row).unwrap();
         row
     }
 
-    /// What is known of the host as a whole.
+    /// The collector's data about the host.
     pub(super) fn host(&mut self) -> Host {
         let mut host = Host::default();
         self.collector.collect_host(&mut host);
         host
     }
 
-    /// Lets the collector handle what the kernel has reported of the driver's modules, as the tick does.
+    /// Lets the collector handle the kernel's events about the driver's modules, as a tick does.
     pub(super) fn look(&mut self) {
         let deadline = Instant::now() + LOAD_TIMEOUT;
         loop {
             self.collector.on_events(&mut self.kernel);
             let Some(at) = self.collector.attend_at() else { return };
-            assert!(Instant::now() < deadline, "it looks for ever");
+            assert!(Instant::now() < deadline, "the collector is still handling events");
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
             self.collector.attend(&mut self.kernel);
         }
     }
 
-    /// Why the collector measures nothing.
+    /// The reason why the collector measures nothing.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.collector.limitation()
     }
@@ -139,7 +139,7 @@ impl DriverProbe {
     }
 }
 
-/// Calls by device and command, each of which must be there once.
+/// Calls by device and command, which must be unique.
 pub(super) fn counts(usage: &DriverUsage) -> BTreeMap<(&'static str, String), u64> {
     let mut counts = BTreeMap::new();
     for CommandUsage { device, command, durations } in &usage.commands {

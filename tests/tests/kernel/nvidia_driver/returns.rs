@@ -1,4 +1,4 @@
-//! Returns of the driver's functions where tracefs takes no events.
+//! Returns of the driver's functions if tracefs accepts no events.
 
 use std::{ffi::CString, fs, io, os::unix::ffi::OsStrExt as _, path::PathBuf, sync::Arc};
 
@@ -11,13 +11,13 @@ use super::{
     stand_in,
 };
 
-/// Something else in the place of a file, until dropped.
+/// A file that is covered by another one until dropped.
 struct Covered(CString);
 
 impl Covered {
     fn new(path: PathBuf, by: &CString) -> Self {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();
-        // SAFETY: C strings that live until the call returns; a bind mount has no data.
+        // SAFETY: C strings that outlive the call; a bind mount has no data.
         let result = unsafe {
             libc::mount(by.as_ptr(), path.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null())
         };
@@ -28,20 +28,20 @@ impl Covered {
 
 impl Drop for Covered {
     fn drop(&mut self) {
-        // SAFETY: a C string. A mount that stays shows in the next test.
+        // SAFETY: a C string. If the mount remains, the next test fails.
         unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
     }
 }
 
 #[test]
-fn where_tracefs_takes_no_event_the_kernels_own_hook_counts() {
-    let Some(_alone) = stand_in("where_tracefs_takes_no_event_the_kernels_own_hook_counts") else { return };
+fn without_tracefs_events_kretprobes_count_the_returns() {
+    let Some(_alone) = stand_in("without_tracefs_events_kretprobes_count_the_returns") else { return };
     reload("");
     let hooks = |probe: &DriverProbe| {
         let groups = probe.kernel.outcomes().iter().flat_map(|outcome| &outcome.functions);
         groups.map(FunctionGroup::events).sum::<usize>()
     };
-    // Entry and return of nvidia's ioctl function and of uvm's two, and of that of the absent nvidia-modeset in advance;
+    // Entry and return of nvidia's ioctl function, of uvm's two, and of that of nvidia-modeset, which may be loaded later;
     // poll and report.
     assert_eq!(hooks(&DriverProbe::start()), 10);
 
@@ -49,7 +49,7 @@ fn where_tracefs_takes_no_event_the_kernels_own_hook_counts() {
     let events = PathBuf::from("/sys/kernel/tracing/kprobe_events");
     let directory = tempfile::tempdir().unwrap();
     let full = CString::new(directory.path().join("full").as_os_str().as_bytes()).unwrap();
-    // SAFETY: a C string that lives until the call returns.
+    // SAFETY: a C string that outlives the call.
     let made = unsafe { libc::mknod(full.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(1, 7)) };
     assert_eq!(made, 0, "mknod {full:?}: {}", io::Error::last_os_error());
     let covered = Covered::new(events.clone(), &full);
@@ -58,9 +58,9 @@ fn where_tracefs_takes_no_event_the_kernels_own_hook_counts() {
     let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
     let mut probe = tracing::subscriber::with_default(subscriber, DriverProbe::start);
     drop(covered);
-    let said = fs::read_to_string(log.path()).unwrap();
+    let logged = fs::read_to_string(log.path()).unwrap();
     for function in ["nvidia_unlocked_ioctl", "uvm_unlocked_ioctl_entry"] {
-        assert!(said.contains(&format!("{function}: some concurrent calls will be missed")), "{said}");
+        assert!(logged.contains(&format!("{function}: some concurrent calls will be missed")), "{logged}");
     }
     assert_eq!(probe.kernel.method("nvidia_driver").map(|method| method.name).unwrap(), METHOD);
     assert_eq!(hooks(&probe), 0);

@@ -1,4 +1,4 @@
-//! Many threads at once, and callers who mean harm.
+//! Many concurrent threads, and hostile callers.
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use super::{
     stand_in,
 };
 
-/// Starts threads in one process of a new container that call as fast as they can, and returns what its row says:
-/// calls counted, calls still in flight, calls that the loss counter tells of.
+/// Starts threads in one process of a new container that call as fast as they can. Returns the calls that were counted, the
+/// calls still in flight, and the calls reported as lost.
 fn storm(threads: usize, calls: usize) -> (u64, u64, u64) {
     let mut probe = DriverProbe::start();
     let (nodes, (cgroup, container)) = (Nodes::new(), probe.container());
@@ -57,12 +57,12 @@ fn sixty_four_threads_that_wait_in_the_driver_at_once_lose_no_call() {
     let Some(_alone) = stand_in("sixty_four_threads_that_wait_in_the_driver_at_once_lose_no_call") else {
         return;
     };
-    // Far more at once than the kernel catches the returns of unless it is told to.
+    // More concurrent calls than the default kretprobe limit allows.
     reload("latency_us=5000");
     assert_eq!(storm(64, 50), (3200, 0, 0));
 }
 
-/// A generator of the same garbage each time (xorshift).
+/// The same random numbers in each run (xorshift).
 fn garbage(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -71,8 +71,8 @@ fn garbage(state: &mut u64) -> u64 {
 }
 
 #[test]
-fn garbage_is_counted_call_by_call_and_harms_nobody() {
-    let Some(_alone) = stand_in("garbage_is_counted_call_by_call_and_harms_nobody") else { return };
+fn random_requests_are_counted_and_affect_no_other_container() {
+    let Some(_alone) = stand_in("random_requests_are_counted_and_affect_no_other_container") else { return };
     reload("memory_mib=1");
     let mut probe = DriverProbe::start();
     let (cgroup, container) = probe.container();
@@ -82,7 +82,7 @@ fn garbage_is_counted_call_by_call_and_harms_nobody() {
         .map(|_| {
             let word = garbage(&mut state);
             let device = devices[(word % 3) as usize];
-            // Half with the driver's letter and a number of its own, so that the structures are read.
+            // Half of the words have the driver's type and size, so that the structures are read.
             let request = if word & 8 == 0 { word >> 32 } else { 0xC000_4620 | (word >> 32) & 0x3FFF_007F };
             let mut call = Call::new(device, request as u32, 16_384);
             call.bytes.iter_mut().for_each(|byte| *byte = garbage(&mut state) as u8);
@@ -93,7 +93,7 @@ fn garbage_is_counted_call_by_call_and_harms_nobody() {
     let usage = probe.read(&container).expect("a row");
     assert_eq!((counts(&usage).values().sum::<u64>(), usage.in_flight), (3000, 0));
     assert!(usage.commands.len() < 300, "{} combinations", usage.commands.len());
-    // Structures that are nowhere.
+    // Structures at invalid addresses.
     let pid = fork(Some(&cgroup), || {
         let descriptors = Nodes::new().open();
         for address in [0usize, 1, 4096, usize::MAX, 1 << 47, 0xFFFF_8000_0000_0000] {

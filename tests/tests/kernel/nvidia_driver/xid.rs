@@ -1,4 +1,4 @@
-//! Xid errors, by the driver's function and by its tracepoint.
+//! Xid errors, from the driver's function and from its tracepoint.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use super::{
     stand_in,
 };
 
-/// Two of the guest's PCI devices, which stand for GPUs.
+/// Two of the guest's PCI devices in place of GPUs.
 fn addresses() -> [String; 2] {
     let devices = fs::read_dir("/sys/bus/pci/devices").unwrap().flatten();
     let mut names: Vec<_> = devices.map(|entry| entry.file_name().into_string().unwrap()).collect();
@@ -43,7 +43,7 @@ fn errors_are_counted_by_gpu_and_number(method: NvidiaDriverHook, program: &str)
     report(&other, 13, 2);
     let expected = vec![xids(&one, &[(31, 3), (79, 1)], 31), xids(&other, &[(13, 2), (0x1_0000, 1)], 13)];
     assert_eq!(probe.host().reported_xids.as_ref(), Some(&expected));
-    // NVML knows the one, and has told of the same errors.
+    // NVML knows the first GPU and has reported the same errors.
     let known = Gpu { pci_bus_id: format!("0000{one}"), xids: vec![(31, 3), (79, 1)], ..Gpu::default() };
     let mut host = Host { gpus: vec![known], ..probe.host() };
     xids::join(&mut host);
@@ -64,32 +64,32 @@ fn errors_are_counted_by_gpu_and_number(method: NvidiaDriverHook, program: &str)
 }
 
 #[test]
-fn errors_are_counted_where_the_drivers_function_reports_them() {
-    let Some(_alone) = stand_in("errors_are_counted_where_the_drivers_function_reports_them") else { return };
+fn errors_are_counted_with_the_drivers_function() {
+    let Some(_alone) = stand_in("errors_are_counted_with_the_drivers_function") else { return };
     errors_are_counted_by_gpu_and_number(NvidiaDriverHook::Functions, programs::NVIDIA_DRIVER_REPORT);
 }
 
 #[test]
-fn errors_are_counted_where_the_drivers_tracepoint_tells_of_them() {
-    let Some(_alone) = stand_in("errors_are_counted_where_the_drivers_tracepoint_tells_of_them") else {
+fn errors_are_counted_with_the_drivers_tracepoint() {
+    let Some(_alone) = stand_in("errors_are_counted_with_the_drivers_tracepoint") else {
         return;
     };
     let probe = errors_are_counted_by_gpu_and_number(NvidiaDriverHook::Syscalls, programs::NVIDIA_DRIVER_XID);
-    // Why the function is preferred.
-    assert!(nvidia_module::unload().is_err(), "a driver whose tracepoint is listened to stays");
+    // The reason to prefer the function.
+    assert!(nvidia_module::unload().is_err(), "a driver with an attached tracepoint cannot be unloaded");
     drop(probe);
 }
 
 #[test]
-fn errors_stay_when_the_driver_goes_and_count_on_when_it_comes_back() {
-    let Some(_alone) = stand_in("errors_stay_when_the_driver_goes_and_count_on_when_it_comes_back") else {
+fn errors_are_kept_while_the_driver_is_unloaded() {
+    let Some(_alone) = stand_in("errors_are_kept_while_the_driver_is_unloaded") else {
         return;
     };
     reload("");
     let mut probe = DriverProbe::start();
     let [one, _] = addresses();
     report(&one, 79, 1);
-    // The agent's hooks do not hold it back.
+    // The agent's hooks do not keep the module loaded.
     nvidia_module::unload().unwrap();
     probe.look();
     assert_eq!(probe.host().reported_xids, Some(vec![xids(&one, &[(79, 1)], 79)]));

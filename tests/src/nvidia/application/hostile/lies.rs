@@ -1,14 +1,14 @@
-//! What a hostile client puts into a struct: noise, and noise around just enough truth to get past the first checks.
+//! The structs of a hostile client: random bytes, some with just enough valid fields to pass the first checks.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::super::abi::{Device, Release, class, frontend, heap, uvm};
 
-/// A client and a device that exist.
+/// An existing client and device.
 pub(super) const CLIENT: u32 = 0xC1D1_F00D;
 pub(super) const DEVICE: u32 = 0x5C00_F00D;
 
-/// Random numbers that are the same in every run (SplitMix64).
+/// Random numbers, the same in every run (SplitMix64).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -26,12 +26,12 @@ impl Random {
     }
 }
 
-/// A struct that another thread writes to as well.
+/// A struct that another thread also writes to.
 pub(super) struct Struct<'a> {
     pub(super) fields: &'a [AtomicU32],
     /// Where it is.
     pub(super) address: u64,
-    /// The end of memory: eight bytes before it are there, none behind.
+    /// The end of mapped memory: eight bytes before it can be read, none after it.
     pub(super) edge: u64,
 }
 
@@ -47,7 +47,7 @@ impl Struct<'_> {
         self.put_u32(at + 4, (value >> 32) as u32);
     }
 
-    /// A pointer to nowhere, or back into the struct.
+    /// An invalid pointer, or one back into the struct.
     pub(super) fn pointer(&self, random: &mut Random) -> u64 {
         let kernel = 0xFFFF_8000_0000_0000;
         random.of([0, 8, self.edge - 8, self.edge, kernel, u64::MAX - 7, 0x10_0000, self.address])
@@ -59,7 +59,7 @@ impl Struct<'_> {
         }
     }
 
-    /// Makes it name what exists, so that the driver follows its pointers and believes its sizes.
+    /// Makes the struct refer to existing objects, so that the driver follows its pointers and uses its sizes.
     pub(super) fn lie(&self, release: Release, device: Device, number: u32, random: &mut Random) {
         let pointer = self.pointer(random);
         let size = random.of([0, 1, 4096, 65536, 1 << 40, u64::MAX - 4096, u64::MAX]);
