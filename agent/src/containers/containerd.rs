@@ -2,8 +2,9 @@
 //! containerd's own services. One listing of containers and one of tasks per namespace at the start, then one event
 //! stream for all namespaces.
 //!
-//! An event contains the ID of a container but not its labels, so a new container is requested once. Kubernetes'
-//! namespace is left to [`cri`](super::cri), which has more metadata, and Docker's to [`docker`](super::docker).
+//! An event contains the ID of a container but not its labels, so the watcher requests each new container once.
+//! Kubernetes' namespace is left to [`cri`](super::cri), which has more metadata, and Docker's to
+//! [`docker`](super::docker).
 //!
 //! A container ID is chosen by the client and is unique only within its namespace. If the cgroup path contains no ID by
 //! which the agent would recognize a container, as with `ctr run IMAGE web`, the agent uses the cgroup path that
@@ -51,7 +52,7 @@ impl RuntimeClient for RuntimeWatcher<ContainerdApi> {
         let (client, mut guard) = connection?;
         let namespaces = self.namespaces(&client).await?;
 
-        // Requested before the listings, so that as little as possible is missed in between. The response begins with
+        // Subscribe before the listings, so that as little as possible is missed in between. The response begins with
         // the first event.
         let ours = OTHERS_NAMESPACES.map(|other| format!(",namespace!={other:?}")).concat();
         let topics = ["^/containers/", status::TOPICS].map(|topics| format!("topic~={topics:?}{ours}"));

@@ -1,11 +1,11 @@
-//! Metadata and lifecycle of Kubernetes containers, from the container runtime interface (CRI v1) of containerd and CRI-O: one
-//! listing at the start, then the event stream of runtimes that have one (containerd from 1.7, CRI-O from 1.26). Without
-//! events, or when an event was lost, a container that the agent discovers from its cgroup leads to further listings (see
-//! [`schedule`]), and a cgroup that disappears leads to a query for the exit of its container. A listing contains
-//! neither start times nor exit codes, so each container is queried once after a change.
+//! Metadata and lifecycle of Kubernetes containers, from the container runtime interface (CRI v1) of containerd and
+//! CRI-O: one listing at the start, then the event stream of runtimes that have one (containerd from 1.7, CRI-O from
+//! 1.26). Without events, or when an event was lost, a container that the agent discovers from its cgroup leads to
+//! further listings (see [`schedule`]), and a cgroup that disappears leads to a query for the exit of its container. A
+//! listing contains neither start times nor exit codes, so each container is queried once after a change.
 //!
-//! From containerd, this covers only the Kubernetes plugin; see [`containerd`](super::containerd) for its other containers.
-//! Every response is bounded in size and in time, see [`grpc`](super::grpc).
+//! From containerd, this covers only the Kubernetes plugin; see [`containerd`](super::containerd) for its other
+//! containers. Every response is bounded in size and in time, see [`grpc`](super::grpc).
 
 pub mod disk;
 mod listing;
@@ -29,7 +29,7 @@ pub enum CriApi {}
 
 impl RuntimeClient for RuntimeWatcher<CriApi> {
     async fn follow(&self) -> anyhow::Result<Infallible> {
-        // Before the listing, so that no observation falls between the two.
+        // Subscribe before the listing, so that no observation is missed in between.
         let observations = Observations::subscribe(&self.metadata);
         let (client, guard) = self.answer(Client::connect(&self.socket)).await?;
         self.greet(&client).await?;

@@ -2,7 +2,7 @@
 //! event stream. Nothing is polled.
 //!
 //! The create and start events of a container contain its name, image and labels, so that a container that lives for 50
-//! ms gets its name without another request. What events lack is requested once, a moment later: the start time of
+//! ms gets its name without another request. Data that events lack is requested once, a moment later: the start time of
 //! containers that are older than the agent, whether a started container has a health check, and whether an exited one
 //! will be restarted ([`status`]). The agent subscribes to the events before the listing, so that no change is missed
 //! between the two.

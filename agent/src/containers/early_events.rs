@@ -1,7 +1,7 @@
-//! Events that arrive during the first listing of a connection. The event stream is opened before the listing, so that no
-//! change is missed between the two; the events are applied after it, because the listing may be older.
+//! Events that arrive during the first listing of a connection. The event stream is opened before the listing, so that
+//! no change is missed between the two; the events are applied after it, because the listing may be older.
 //!
-//! Bounded: [`BUFFER_BYTES`]. Events beyond that stay with the peer, held back by HTTP/2 flow control.
+//! Bounded: [`BUFFER_BYTES`]. HTTP/2 flow control holds back further events at the peer.
 
 use std::pin::pin;
 

@@ -1,4 +1,4 @@
-//! Sizes of containers' writable layers, as runtimes report them. The tasks in `cri/disk.rs` write them, the disk
+//! Sizes of containers' writable layers, as runtimes report them. The tasks in `cri/disk.rs` write them, and the disk
 //! collector reads them. Clones share their contents.
 //!
 //! Bounded: at most [`SIZES_MAX`] sizes per source. A size expires if its source does not report it again.
@@ -41,7 +41,7 @@ impl Layers {
         known.max_by_key(|(at, _)| *at).map(|(_, bytes)| bytes)
     }
 
-    // No writer panics between two changes that belong together, so a poisoned lock holds sound data.
+    // Related fields change without a panic in between, so the data of a poisoned lock is consistent.
     fn sizes(&self) -> MutexGuard<'_, HashMap<Source, Sizes>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use crate::snapshot::{
     oom::OomKills,
 };
 
-/// An OOM kill within this time of a container's exit is taken for the cause of the exit: the runtime reports the exit
+/// An OOM kill within this time of a container's exit is considered the cause of the exit: the runtime reports the exit
 /// when it happens, but the kill is read at a tick.
 const OOM_NEAR: Duration = Duration::from_secs(5);
 /// Exit codes above this value mean that a signal ended the process.
@@ -100,7 +100,7 @@ pub struct Tracked<'a> {
     pub oom: OomKills,
 }
 
-/// Merges both into the status of the container.
+/// Merges the reported and the tracked data into the status of the container.
 #[must_use]
 pub fn lifecycle(reported: Option<&ReportedStatus>, tracked: Tracked<'_>) -> ContainerStatus {
     let reported = reported.copied().unwrap_or_default();

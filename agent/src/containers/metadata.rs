@@ -1,8 +1,8 @@
 //! What the runtimes report about containers: a map from container ID to metadata. The tasks that watch the runtimes
-//! write it, the tick reads it. It does not decide which containers exist; only cgroups do.
+//! write it, and the tick reads it. It does not determine which containers exist; only cgroups do.
 //!
-//! Bounded: at most [`ENTRIES_MAX`] entries of limited size. Entries of removed containers stay for [`TOMBSTONE_TTL`], so that
-//! a container that exited before the next tick still gets its name.
+//! Bounded: at most [`ENTRIES_MAX`] entries of limited size. Entries of removed containers stay for [`TOMBSTONE_TTL`],
+//! so that a container that exited before the next tick still gets its name.
 
 mod cgroups;
 mod entries;
@@ -134,7 +134,7 @@ impl MetadataStore {
             names.started_at = Some(started_at);
         });
         if reported {
-            // The cgroup exists from now on, maybe not for the first time.
+            // The cgroup now exists, possibly again.
             self.cgroups_changed();
         }
     }
@@ -239,13 +239,14 @@ impl MetadataStore {
         self.0.generation.load(Ordering::Acquire)
     }
 
-    /// The same for changes by [`update_status`](Self::update_status), which are far more frequent and do not affect names.
+    /// The same for changes by [`update_status`](Self::update_status), which are far more frequent and do not affect
+    /// names.
     #[must_use]
     pub fn statuses_generation(&self) -> u64 {
         self.0.statuses_generation.load(Ordering::Acquire)
     }
 
-    /// The cgroup of the container appeared, maybe not for the first time.
+    /// The cgroup of the container appeared, possibly again.
     pub fn began(&self, id: &str) {
         if let Some(entry) = self.entries().by_id.get_mut(id).filter(|entry| entry.names.source.is_files()) {
             entry.removed_at = None;

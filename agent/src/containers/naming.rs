@@ -29,7 +29,8 @@ pub struct Candidate<'a> {
     pub id: &'a str,
     /// The metadata that a runtime reports.
     pub names: Option<&'a Metadata>,
-    /// True if the container competes for its name. An ended container gets its preferred name and blocks no other one.
+    /// True if the container competes for its name. An ended container gets its preferred name and does not reserve
+    /// that name.
     pub competes: bool,
     /// Grows with the time of creation.
     pub age_rank: u64,
@@ -88,7 +89,7 @@ impl<'a> Candidate<'a> {
         (reported.unwrap_or_else(fallback), None)
     }
 
-    /// The possible names, best first. Never ends.
+    /// The possible names, best first. The iterator is infinite.
     fn options(&self, choice: &str) -> impl Iterator<Item = String> {
         let base = self.runtime_name().unwrap_or(choice).to_owned();
         let short_id = self.short_id();

@@ -1,14 +1,15 @@
-//! Limits for runtime sockets, by the user who listens. A daemon of root may have as many containers as the agent can
-//! hold. A listener of another user only names that user's containers, so the agent spends less memory on it.
+//! Limits for runtime sockets, by the user that the listening process runs as. A root daemon may have as many
+//! containers as the agent can hold. A daemon of another user reports only that user's containers, so the agent spends
+//! less memory on it.
 
 use tokio::net::UnixStream;
 
 /// How much data is accepted from a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// The listener is root, or the user that the agent runs as.
+    /// The listener runs as root or as the agent's own user.
     Full,
-    /// The listener is another user.
+    /// The listener runs as another user.
     Limited,
 }
 

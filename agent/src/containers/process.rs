@@ -82,7 +82,7 @@ pub fn same_namespace(proc_root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why the agent cannot inspect processes of containers, of all or of most containers. `None` if it can.
+/// Why the agent cannot inspect the processes of all or of most containers. `None` if it can.
 pub fn limitation(layout: &Layout, proc_root: &Path) -> Option<String> {
     if let Err(error) = same_namespace(proc_root) {
         return Some(format!("{error:#}"));

@@ -88,7 +88,7 @@ pub trait RuntimeClient {
 }
 
 impl<Api> RuntimeWatcher<Api> {
-    /// Creates a watcher that updates `directory` from the runtime behind `socket`. `label_filter` has the labels to
+    /// Creates a watcher that updates `metadata` from the runtime behind `socket`. `label_filter` has the labels to
     /// keep: exact names, or prefixes followed by `*`.
     #[must_use]
     pub fn new(source: Source, socket: PathBuf, label_filter: Vec<String>, metadata: MetadataStore) -> Self {

@@ -1,5 +1,5 @@
-//! Reported cgroups: those that are containers without an ID in their paths, because a runtime reports them. The tick
-//! writes this table, all threads can read it; it is empty on most hosts.
+//! Reported cgroups: containers with no container ID in their cgroup paths, known only because a runtime reports them.
+//! The tick writes this table and any thread can read it. It is empty on most hosts.
 
 use std::{
     collections::HashMap,

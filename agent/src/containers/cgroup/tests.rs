@@ -110,7 +110,7 @@ fn a_process_belongs_to_the_deepest_container_in_the_tree_that_is_walked() {
 }
 
 proptest::proptest! {
-    /// `/proc/PID/cgroup` contains paths that are chosen by those who create cgroups.
+    /// `/proc/PID/cgroup` contains untrusted paths: any user who can create a cgroup chooses its name.
     #[test]
     fn no_cgroup_list_causes_a_panic_and_the_path_is_one_of_the_list(
         text in "\\PC{0,80}", lines in "([0-9]{0,2}:(|cpu|cpu,cpuacct|memory|name=systemd):?/?[a-z0-9/:.-]{0,40}\n){0,5}",

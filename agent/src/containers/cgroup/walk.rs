@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use super::{Layout, ReportedCgroup, bytes, container_of};
 use crate::snapshot::identity::Runtime;
 
-/// Deeper cgroups are not visited. Real hierarchies are far less deep; a deeper one is an attack.
+/// Deeper cgroups are not visited. Real hierarchies are much shallower; a deeper one is probably an attack.
 const DEPTH_MAX: usize = 64;
 /// Maximum number of cgroups that one walk visits.
 const VISITED_MAX: usize = 65_536;

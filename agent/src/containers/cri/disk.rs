@@ -1,7 +1,7 @@
 //! Sizes of containers' writable layers, from CRI's `ListContainerStats`: containerd and CRI-O measure them for the
 //! kubelet anyway. Requested on the disk collector's slow schedule, each time over a new connection, so that nothing is
-//! held in between. The response also contains CPU and memory usage, which the runtime reads for it and the agent
-//! skips: about a millisecond of the runtime's time for each Kubernetes container.
+//! held in between. The response also contains CPU and memory usage, which the agent ignores. Reading them costs the
+//! runtime about a millisecond per Kubernetes container.
 //!
 //! Docker's API also reports sizes (`size=1`), but the daemon walks every container's files for that, so it is not
 //! used.

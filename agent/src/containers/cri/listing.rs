@@ -41,8 +41,8 @@ impl RuntimeWatcher<CriApi> {
         }
     }
 
-    /// Adds all sandboxes and containers of pods. Returns the containers that need a query, because the listing lacks
-    /// data, each with whether it has exited.
+    /// Adds all sandboxes and containers of pods. Returns the containers for which the listing lacks data, so that they
+    /// need a query, and whether each has exited.
     pub(super) async fn list(&self, client: &Client) -> anyhow::Result<Vec<(String, bool)>> {
         let name = self.source.runtime.as_str();
         let sandboxes = client.ask::<_, ListPodSandboxResponse>(LIST_POD_SANDBOX, Nothing {});
@@ -171,7 +171,7 @@ impl RuntimeWatcher<CriApi> {
 /// because there is no other one. A timestamp in the future, from before the clock was set back, counts as recent.
 #[expect(
     clippy::disallowed_methods,
-    reason = "only the runtime has the creation time, and it reports it by the wall clock"
+    reason = "only the runtime has the creation time, and it is a wall-clock timestamp"
 )]
 fn is_recent(created_at: SystemTime) -> bool {
     created_at.elapsed().map_or(true, |age| age < TOMBSTONE_TTL)

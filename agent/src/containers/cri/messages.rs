@@ -57,7 +57,7 @@ pub(super) struct PodSandbox {
     pub(super) labels: Labels,
 }
 
-/// The same fields, except that the labels have another number.
+/// The same fields as [`PodSandbox`], except that the labels have a different field number.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct PodSandboxStatus {
     #[prost(string, tag = "1")]

@@ -1,4 +1,4 @@
-//! Converts what a runtime reports of a pod's sandbox or container to metadata. Pure.
+//! Converts what a runtime reports about a pod's sandbox or container to metadata. Pure.
 
 use std::time::{Duration, SystemTime};
 

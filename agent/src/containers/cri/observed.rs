@@ -1,4 +1,5 @@
-//! What the agent observes itself, from cgroups: containers that no runtime has reported yet, and containers that exited.
+//! What the agent itself observes from cgroups: containers that no runtime has reported yet, and containers that
+//! exited.
 
 use std::{future::pending, sync::Arc};
 

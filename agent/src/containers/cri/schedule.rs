@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Minimum time between two listings.
 const LISTING_PAUSE: Duration = Duration::from_secs(1);
-/// The listings after the first one that a discovery leads to.
+/// Delays of the later listings that a discovery triggers, counted from the first one.
 const LATER_LISTINGS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
 /// The listings that are due, and when the last one completed.
@@ -29,7 +29,7 @@ impl ListingSchedule {
         self.due.front().copied()
     }
 
-    /// Replaces all that is due by the listings that a discovery leads to.
+    /// Replaces all due listings with those that a discovery triggers.
     pub(super) fn after_discovery(&mut self) {
         let first = self.earliest();
         self.due = iter::once(first).chain(LATER_LISTINGS.map(|later| first + later)).collect();

@@ -30,7 +30,7 @@ const REQUESTS_MAX: usize = 4;
 
 type Event = Result<ContainerEventResponse, Status>;
 
-/// What happens next on a connection.
+/// The next event on a connection.
 enum Step {
     /// `None`: the stream ended.
     Event(Option<Box<Event>>),

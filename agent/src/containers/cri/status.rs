@@ -42,8 +42,8 @@ pub(super) fn sandbox(known: &mut ReportedStatus, state: i32, created_at: i64, a
     listed(known, if state == READY { RUNNING } else { EXITED }, created_at, attempt);
 }
 
-/// True if a response would add something: the exit of a container that has exited (`of_end`, or according to the
-/// runtime), else whether it runs.
+/// True if a query would add information: for a container that has exited (`of_end`, or according to the runtime) its
+/// exit, otherwise whether it runs.
 pub(super) fn is_open(known: &ReportedStatus, of_end: bool) -> bool {
     let ended = of_end || known.state == Some(ContainerState::Exited);
     if ended { known.last_exit.is_none() } else { rank(known.state) < rank(Some(ContainerState::Running)) }

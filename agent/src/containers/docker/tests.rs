@@ -211,8 +211,8 @@ fn a_container_that_lives_between_two_events_is_named_without_a_request() {
     assert_eq!((daemon.requests("/containers/json"), daemon.requests("/containers/")), (1, 1));
 }
 
-/// The labels `name` and `image` of a container that `events` report and that is then inspected. If it is `listed`, it
-/// existed before.
+/// The labels `name` and `image` of a container that `events` report and that is then inspected. `listed` is true if
+/// the first listing contains the container.
 fn labels_of_runtime_names(listed: bool, events: &'static [&'static str]) -> Vec<(String, String)> {
     const LABELS: &str = r#""name":"MinIO","image":"of the vendor","kept":"1""#;
     let daemon = Daemon::new(move |path, stream| match path {

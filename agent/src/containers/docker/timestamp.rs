@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// `None` for times before 1970 (Docker writes the year 1 for "never") and for invalid text. Digits beyond nanoseconds are
-/// dropped.
+/// `None` for times before 1970 (Docker writes the year 1 for "never") and for invalid text. Digits beyond nanoseconds
+/// are dropped.
 pub(in crate::containers) fn parse(text: &str) -> Option<SystemTime> {
     let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let seconds = u64::try_from(parsed.unix_timestamp()).ok()?;

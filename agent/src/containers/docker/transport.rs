@@ -1,5 +1,5 @@
-//! HTTP over Docker's Unix socket: one connection per request, and responses of limited size. If the listener is a user
-//! other than root, the limits are lower.
+//! HTTP over Docker's Unix socket: one connection per request, and responses of limited size. If the listener is
+//! neither root nor the agent's own user, the limits are lower.
 
 use std::{future::poll_fn, path::Path, pin::Pin};
 
@@ -26,7 +26,7 @@ const EVENT_BYTES: usize = 1 << 20;
 /// Maximum length of an error response in an error message.
 const ERROR_BYTES: usize = 256;
 
-/// A response's body, with the trust in its sender.
+/// The body of a response, with how far its sender is trusted.
 pub(super) struct Response {
     body: Incoming,
     pub(super) trust: Trust,

@@ -1,4 +1,4 @@
-//! Reported cgroups: those that are containers without an ID in their paths.
+//! Reported cgroups: containers with no container ID in their cgroup paths.
 
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::Ordering};
 

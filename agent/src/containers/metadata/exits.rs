@@ -1,4 +1,4 @@
-//! Exits: containers with removed cgroups, for the clients that can query how these ended.
+//! Exits: the IDs of containers that have exited, for clients that can query the exit.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Exits {
 }
 
 impl MetadataStore {
-    /// The IDs of containers that end from now on, of those that a runtime reports.
+    /// Receives the IDs of reported containers that exit from now on.
     #[must_use]
     pub fn exits(&self) -> broadcast::Receiver<Arc<str>> {
         self.0.exits.0.subscribe()

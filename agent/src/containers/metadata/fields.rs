@@ -94,8 +94,8 @@ impl Metadata {
         }
     }
 
-    /// Keeps the labels with the first names in alphabetical order, so that the selection does not depend on their
-    /// order.
+    /// Keeps a label. If there are too many, those with the first names in alphabetical order stay, so that the
+    /// selection does not depend on the order in which labels arrive.
     fn keep(&mut self, key: &str, value: &str) {
         if key.len() > NAME_BYTES {
             return;

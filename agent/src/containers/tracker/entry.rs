@@ -28,7 +28,7 @@ pub struct Entry {
     pub container: Container,
     /// The row that is published.
     pub row: ContainerRow,
-    /// Nested cgroups that were entered into the found table.
+    /// Nested cgroups with an entry in the table of found cgroups.
     pub nested: HashSet<u64>,
     pub(super) first_seen: Instant,
     pub(super) ended: Option<Instant>,
@@ -48,7 +48,7 @@ pub struct Entry {
     pub(super) predecessor: Option<u64>,
     /// The last OOM kill that the current status accounts for.
     pub(super) oom_seen: Option<SystemTime>,
-    /// True if the metadata store was asked to look up this container.
+    /// True if a metadata lookup of this container was requested.
     pub(super) lookup_requested: bool,
     /// Whether the container runs, according to its runtime.
     pub(super) report: RunReport,

@@ -1,5 +1,5 @@
-//! Display names: assigns them, and decides which of several containers with one name owns the name's series and
-//! continues the series of a container that has ended.
+//! Assigns display names. Of several containers with the same name, decides which one owns the series of that name, and
+//! which one continues the series of an ended container.
 
 use std::{collections::HashMap, sync::Arc};
 

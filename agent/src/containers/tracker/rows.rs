@@ -13,7 +13,7 @@ use crate::{
 
 /// How long a container without metadata is held back, so that it does not first appear under its ID.
 const WAIT_FOR_NAME: Duration = Duration::from_secs(1);
-/// Final counters that were not scraped are kept for at least this long, even if the configuration has less.
+/// Final counters that were not scraped are kept for at least this long, even if `containers.keep_ended_s` is shorter.
 const KEEP_UNSCRAPED: Duration = Duration::from_secs(60);
 
 impl Entry {
@@ -37,8 +37,8 @@ impl Entry {
 
 impl Tracker {
     /// Drops ended containers that are too old or too many. `scraped` is the number of the last snapshot that was given
-    /// to a scraper, 0 before the first. If there are too many, those with scraped final counters are dropped first;
-    /// dropping others is counted if there is a scraper at all.
+    /// to a scraper, 0 before the first. If there are too many, those with scraped final counters are dropped first.
+    /// Dropping others is counted as a loss, unless there is no scraper.
     pub fn expire(&mut self, now: Moment, scraped: u64) {
         let before = self.entries.len();
         let keep_ended = self.keep_ended;
