@@ -3,7 +3,7 @@
 //! Each container holds a *slot*: a small number that indexes all per-container maps. Two tables map a cgroup ID to a
 //! slot. Each table has one writer, so no lock is needed:
 //! - *born*: cgroups created while the agent runs. Only the kernel writes it, in `cgroup_mkdir` and `cgroup_rmdir`,
-//!   which the kernel serialises with its `cgroup_mutex`. A container is therefore counted from its first instruction
+//!   which the kernel serializes with its `cgroup_mutex`. A container is therefore counted from its first instruction
 //!   on.
 //! - *found*: cgroups that the agent found when it walked the cgroup tree. Only user space writes it.
 //!

@@ -44,7 +44,7 @@ pub const fn device_key(major: u32, minor: u32) -> u64 {
     CHARACTER_DEVICE | ((major as u64) << 20) | minor as u64
 }
 
-/// Key of a file that represents a device: its file system, in the kernel's encoding, and its inode number.
+/// Key of a file that represents a device: its filesystem, in the kernel's encoding, and its inode number.
 #[must_use]
 pub const fn file_key(filesystem: u32, inode: u64) -> u64 {
     ((filesystem as u64) << 32) | (inode & 0xFFFF_FFFF)

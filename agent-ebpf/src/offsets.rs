@@ -66,11 +66,11 @@ offsets! {
     inode_i_mode: "inode" "i_mode",
     /// u32: the device that the inode represents, `major << 20 | minor`.
     inode_i_rdev: "inode" "i_rdev",
-    /// u64: the inode's number within its file system.
+    /// u64: the inode's number within its filesystem.
     inode_i_ino: "inode" "i_ino",
     /// Pointer to `super_block`.
     inode_i_sb: "inode" "i_sb",
-    /// u32: the device of a file system, as in `i_rdev`.
+    /// u32: the device of a filesystem, as in `i_rdev`.
     super_block_s_dev: "super_block" "s_dev",
     /// Pointer to the function that registers a waiter; `NULL` if no waiter is to be registered. In the `poll_table` at
     /// the head of the `poll_wqueues` of poll(2) and select(2).

@@ -1,8 +1,8 @@
 //! Reads of kernel and user memory. No other module does pointer arithmetic on kernel structures.
 //!
-//! A pointer with a type that the verifier knows (a tp_btf argument, or a pointer read through one) can be dereferenced
-//! directly: the verifier checks the access, and the kernel returns 0 on a fault. A direct read costs about 1 ns,
-//! `bpf_probe_read_kernel` some 48 ns (6.18, one field).
+//! A pointer with a type that the verifier tracks (a tp_btf argument, or a pointer read through one) can be
+//! dereferenced directly: the verifier checks the access, and the kernel returns 0 on a fault. A direct read costs
+//! about 1 ns, `bpf_probe_read_kernel` some 48 ns (6.18, one field).
 
 use core::arch::asm;
 

@@ -30,7 +30,7 @@ pub struct WaitEntry {
     pub arrival_ns: u64,
     /// Address of the object that referred to the task's cgroup when `slot` was looked up.
     pub cgroup: u64,
-    /// The slot of that cgroup, with the thread and the time of the look-up. See `probes/scheduler.rs`.
+    /// The slot of that cgroup, with the thread and the time of the lookup. See `probes/scheduler.rs`.
     pub slot: u64,
     /// Padding to the size of a cache line.
     pub unused: [u64; 3],

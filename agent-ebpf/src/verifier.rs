@@ -6,8 +6,8 @@
 
 use core::arch::asm;
 
-/// Returns the same value, but the verifier no longer tracks it. `unknown` is any value that the verifier cannot know,
-/// for example the time. Costs two instructions.
+/// Returns the same value, but the verifier no longer tracks it. `unknown` is any value that the verifier cannot
+/// predict, for example the time. Costs two instructions.
 #[inline(always)]
 pub(crate) fn forgotten(mut value: u64, unknown: u64) -> u64 {
     // SAFETY: arithmetic on a register, modulo 2^64.

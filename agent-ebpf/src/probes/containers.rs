@@ -1,8 +1,8 @@
-//! Container start and exit events, and the look-up of the container that a task belongs to.
+//! Container start and exit events, and the lookup of the container that a task belongs to.
 //!
 //! Hooks: tp_btf `cgroup_mkdir`, `cgroup_rmdir` (the kernel calls both under its `cgroup_mutex`, so the born table has
 //! one writer at a time) and `cgroup_notify_populated`; all exist since 5.0. These programs run a few times per
-//! container and may take microseconds. [`slot_of_task`] is called on context switches and takes two array look-ups.
+//! container and may take microseconds. [`slot_of_task`] is called on context switches and takes two array lookups.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel_str_bytes},

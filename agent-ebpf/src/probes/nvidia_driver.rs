@@ -53,7 +53,7 @@ use crate::{
 /// Kinds of device by inode, see `device_key` and `file_key`. Written by user space.
 #[map]
 static NVIDIA_DEVICES: HashMap<u64, u32> = HashMap::with_max_entries(DEVICES, 0);
-/// Written by user space when it has found out the driver's release.
+/// Written by user space once it has determined the driver's release.
 #[map]
 static NVIDIA_LAYOUTS: Array<Layout> = Array::with_max_entries(LAYOUTS, 0);
 #[map]
@@ -151,11 +151,11 @@ fn nvidia_driver_return(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 fn word(ctx: &TracePointContext, index: usize) -> u64 {
     // SAFETY: the word is within the record of sys_enter_ioctl, or is the first word of the record of sys_exit_ioctl.
-    // The verifier knows both sizes.
+    // The verifier checks both sizes.
     unsafe { ctx.as_ptr().cast::<u8>().add(RECORD + index * 8).cast::<u64>().read_volatile() }
 }
 
-/// Rules out most ioctls of other drivers before the first look-up.
+/// Rules out most ioctls of other drivers before the first lookup.
 #[inline(always)]
 fn is_candidate(request: u32) -> bool {
     let letter = (request >> 8) & 0xFF;

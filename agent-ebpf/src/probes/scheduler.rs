@@ -35,8 +35,8 @@ static SCHEDULER: PerCpuArray<SchedulerCounters> = PerCpuArray::with_max_entries
 #[map]
 static SCHEDULER_WAITS: Array<WaitEntry> = Array::with_max_entries(WAIT_ENTRIES, ALIGNED);
 
-/// A cached slot is used for at most 2^26 ns (67 ms). This limits how long a task counts for no container after user
-/// space has found its cgroup, and how long a wrong cached slot stays in use.
+/// A cached slot is used for at most 2^26 ns (67 ms). This limits how long a task is still counted for no container
+/// after user space has found its cgroup, and how long a wrong cached slot stays in use.
 const EPOCH_SHIFT: u32 = 26;
 /// Bits in the largest thread ID that Linux assigns.
 const PID_BITS: u32 = 22;

@@ -7,10 +7,10 @@
 //!
 //! epoll, io_uring and aio call the same function, but their tables do not belong to a sleeping thread, so their waits
 //! are not measured. The table of poll(2) is the head of its `poll_wqueues`, which points to the thread and lists the
-//! wait queues that the thread is registered with. This list shows whether an end belongs to the stored start, or to
-//! one that was not followed by a wait because something was ready: the file must be at the position where the stored
-//! start registered it. The list within the structure has some nine entries. A device that comes after as many others
-//! in one poll(2) is not measured. A wait with a spurious wakeup is counted in parts.
+//! wait queues that the thread is registered with. An end belongs to the stored start only if the file is at the
+//! position in this list at which the stored start registered it. Otherwise the end belongs to a start that was not
+//! followed by a wait because another file was ready. The list within the structure has some nine entries. A device
+//! that comes after as many others in one poll(2) is not measured. A wait with a spurious wakeup is counted in parts.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns},

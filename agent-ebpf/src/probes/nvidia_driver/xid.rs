@@ -65,8 +65,9 @@ fn reported(address: u64, number: u32) -> Option<()> {
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     if NVIDIA_XIDS.get_ptr_mut(&key).is_none() {
-        // The value is built here, because a 16-byte constant arrived in the map as other bytes. Another CPU may have
-        // inserted the entry first; only if the map is full is there no entry afterwards.
+        // The value is built here and is not a constant, because a 16-byte constant was copied to the map with wrong
+        // contents. Another CPU may have inserted the entry first; only if the map is full is there no entry
+        // afterwards.
         let none = XidCount { count: 0, last_ns: now_ns };
         let _ = NVIDIA_XIDS.insert(&key, &none, u64::from(BPF_NOEXIST));
     }
