@@ -20,7 +20,7 @@ pub enum BtfError {
     UnknownKind(u32),
 }
 
-/// The result of a member look-up.
+/// The result of a member lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
     /// The member starts at this byte.

@@ -1,7 +1,7 @@
 //! Arrays of the kernel programs with one element per container slot.
 //!
-//! Cost: one look-up per container and tick. For a per-CPU array, it copies the elements of all CPUs: some 1 KiB per
-//! CPU for the scheduler.
+//! Cost: one lookup per container and tick. For a per-CPU array, it copies the elements of all CPUs: some 1 KiB per CPU
+//! for the scheduler.
 
 use anyhow::Context as _;
 use aya::{

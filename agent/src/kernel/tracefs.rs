@@ -1,4 +1,4 @@
-//! Tracefs, the file system that contains the IDs of tracepoints, which are needed to attach programs. Most hosts have
+//! Tracefs, the filesystem that contains the IDs of tracepoints, which are needed to attach programs. Most hosts have
 //! it mounted. On other hosts, the agent mounts it while it attaches programs.
 
 use std::{ffi::CStr, path::PathBuf};
