@@ -1,5 +1,5 @@
 //! The stage between the collectors and the publication of a snapshot: derives values from the new snapshot and from
-//! recent ones. Collectors read, derivations only compute: no derivation reads a file, a map or a socket.
+//! recent ones. Collectors read data; derivations only compute, and read no file, map or socket.
 //!
 //! To add a derivation, implement [`Derivation`] in a new module and add it to the list in [`Analysis::default`].
 

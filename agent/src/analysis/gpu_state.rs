@@ -16,7 +16,7 @@ use crate::{
 const STUCK: Duration = Duration::from_secs(10);
 /// A container is loading for this long after it got GPU memory, a context or a channel.
 const LOADING: Duration = Duration::from_secs(5);
-/// Minimum utilisation that counts as work. Lower values come from housekeeping of the driver.
+/// Minimum utilization that counts as work. Lower values come from housekeeping of the driver.
 const BUSY_RATIO: f64 = 0.01;
 
 /// The data about a container at one tick; `None` is unknown.
@@ -27,7 +27,7 @@ pub struct Evidence {
     pub granted: Option<bool>,
     /// Time since a call last started or ended, if calls are in flight.
     pub waiting: Option<Duration>,
-    /// Its highest utilisation of any GPU.
+    /// Its highest utilization of any GPU.
     pub utilization_ratio: Option<f64>,
     /// Whether NVML reports its processes on a GPU.
     pub seen_on_gpu: bool,
@@ -40,13 +40,13 @@ pub struct Evidence {
 }
 
 /// Applies the decision table; the first row that applies determines the state. A row does not apply if its data is
-/// unknown. If the utilisation is unknown, `busy` and the rows below it cannot be distinguished, and there is no state.
+/// unknown. If the utilization is unknown, `busy` and the rows below it cannot be distinguished, and there is no state.
 ///
 /// | state | condition |
 /// |---|---|
 /// | `stuck_in_driver` | calls to the driver are in flight, and none has started or ended for 10 s |
 /// | `no_gpu` | the driver never gave it GPU memory, a context or a channel, and NVML does not report it on a GPU |
-/// | `busy` | its utilisation of a GPU is 1 % or more |
+/// | `busy` | its utilization of a GPU is 1 % or more |
 /// | `waiting_for_cpu` | its threads waited for CPUs longer than they ran, and at least 0.1 s per second |
 /// | `loading` | it got GPU memory, a context or a channel within the last 5 s |
 /// | `idle_with_memory` | none of the above |
@@ -147,7 +147,7 @@ fn evidence(row: &ContainerRow, sources: Sources, before: &mut Option<Before>, n
     let mut evidence = Evidence {
         granted: (driver.is_some() || sources.driver).then_some(grown > 0),
         waiting: driver.and_then(|driver| driver.waiting),
-        // If NVML is up and does not report the container on any GPU, its utilisation is 0.
+        // If NVML is up and does not report the container on any GPU, its utilization is 0.
         utilization_ratio: utilizations
             .reduce(f64::max)
             .or((sources.nvml && row.gpus.is_empty()).then_some(0.0)),

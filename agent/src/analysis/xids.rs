@@ -1,5 +1,5 @@
-//! Joins Xid errors with GPUs. There are two sources, and only one is used: the kernel programs, if a hook reports
-//! errors to them, otherwise NVML's events.
+//! Joins Xid errors with GPUs. There are two sources, and only one is used: the kernel programs, if a hook for Xid
+//! errors is attached, otherwise NVML's events.
 
 use super::{Derivation, Recent};
 use crate::{

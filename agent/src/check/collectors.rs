@@ -85,7 +85,7 @@ fn probe(report: &mut Report, outcome: &Outcome) {
         None => report.row(&subject, State::Degraded, outcome.reasons()),
     }
     if let Some(method) = outcome.method {
-        // A fallback without misses only costs more.
+        // A fallback that misses nothing is only more expensive.
         let state = if method.misses.is_empty() { State::Ok } else { State::Degraded };
         for (better, reason) in &outcome.refused {
             report.detail(&subject, format!("not {better}"), state, reason);

@@ -12,10 +12,10 @@ use crate::containers::{
     metadata::{MetadataStore, RunReport},
 };
 
-/// A container that has processes or has ended is checked for processes only every few ticks. It is checked sooner
-/// after news: the kernel reports that the cgroup became empty, or the runtime that the container runs.
+/// A container that has processes or has ended is checked for processes only every few ticks. It is checked sooner if
+/// the kernel reports that the cgroup became empty, or if the runtime reports that the container runs.
 const LOOK_EVERY_TICKS: u64 = 10;
-/// Maximum number of rejected cgroups that are remembered, to check them again when a runtime reports a change.
+/// Maximum number of rejected cgroups that are stored, to check them again when a runtime reports a change.
 const REFUSED_MAX: usize = 4096;
 
 /// Cgroups that are named after a container but rejected.

@@ -21,9 +21,9 @@ use glassbox_ebpf::Lost;
 const WALK_PERIOD: Duration = Duration::from_secs(30);
 /// A walk pauses after this part of a tick and continues at the next tick.
 const WALK_SLICE: u32 = 4;
-/// If a walk takes longer than this part of a tick,
+/// A walk that takes longer than this part of a tick is followed by a pause.
 const WALK_COSTLY: u32 = 20;
-/// it is followed by a pause of this many times its duration.
+/// The length of that pause, as a multiple of the duration of the walk.
 const WALK_PAUSE: u32 = 10;
 
 /// The state of the walks.
@@ -65,7 +65,7 @@ impl Engine {
             return None; // A walk has found it already.
         }
         match (slot, &mut self.kernel) {
-            // Even if it is not tracked, its slot is returned when the cgroup is removed.
+            // Adopted even if the container is not tracked, so that the slot is returned when the cgroup is removed.
             (Some(slot), Some(kernel)) => kernel.slots.adopt(slot, cgroup_id),
             _ => self.refused.counted_by_kernel(cgroup_id),
         }
@@ -73,7 +73,8 @@ impl Engine {
             self.walks.wanted = true;
             return None;
         };
-        // Named like a container but none, such as a runtime's monitor: its activity is not counted.
+        // The name looks like that of a container, but the cgroup is not one, such as a runtime's monitor. Its activity
+        // is not counted.
         let container = cgroup::container_of(path)?;
         if !self.is_container(container.id, path, cgroup_id, now) {
             return None; // As above.
@@ -146,7 +147,7 @@ impl Engine {
         kernel.slots.release(slot, cgroup_id);
     }
 
-    /// Updates the cgroups that are containers without an ID in their paths. The kernel does not report their creation.
+    /// Updates the table of reported cgroups. The kernel does not report their creation.
     fn learn_reported(&mut self) {
         // Read before the data: a change in between then counts as new at the next tick.
         let generation = self.metadata.cgroups_generation();

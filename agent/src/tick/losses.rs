@@ -50,7 +50,7 @@ impl Reports {
 }
 
 impl Engine {
-    /// What was lost so far, by source. Every source is present, also those of collectors that are off.
+    /// What was lost so far, by source. Every source is present, including those of collectors that are off.
     pub(super) fn lost(&mut self) -> Vec<(&'static str, u64)> {
         let mut lost: Vec<_> = losses::SOURCES.iter().map(|source| (source.name, 0)).collect();
         let mut add = |name, count| match lost.iter_mut().find(|(other, _)| *other == name) {

@@ -1,8 +1,8 @@
 //! Returns memory to the kernel after a burst of containers. glibc keeps memory that was freed in the middle of its
 //! heap, so an agent that once tracked a thousand containers would keep that size forever.
 //!
-//! Every [`PERIOD`], tables are shrunk to their content and free pages of the heap are returned. This is not
-//! conditional on the size, because the necessary size cannot be seen from outside the heap: the agent may have been
+//! Every [`PERIOD`], tables are shrunk to their content and free pages of the heap are returned. This does not depend
+//! on the size of the heap, because the size does not show how much of the heap is in use: the agent may have been
 //! started during a burst. It takes one or two milliseconds.
 
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use crate::{
 /// Maximum number of containers without a slot that are checked per tick.
 const LOOKED_FOR_MAX: usize = 4096;
 
-/// Containers and cgroups that found no room and that the kernel programs have not counted.
+/// Containers without a slot and cgroups without a table entry that the kernel programs have not counted.
 #[derive(Default)]
 pub(super) struct Refused {
     /// Containers that got no slot.
