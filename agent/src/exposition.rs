@@ -1,8 +1,9 @@
 //! From a [`Snapshot`] to Prometheus.
 //!
-//! - [`families`]: the tables. A metric family is data: one [`Family`] in the table of its subject (`cpu`, `memory`, …),
-//!   with the function that reads its samples from the snapshot.
-//! - [`encoding`]: the engine. It passes the samples of each family to an [`Encoder`], the only part that knows a format.
+//! - [`families`]: the tables. A metric family is data: one [`Family`] in the table of its subject (`cpu`, `memory`,
+//!   …), with the function that reads its samples from the snapshot.
+//! - [`encoding`]: the engine. It passes the samples of each family to an [`Encoder`], the only part that depends on a
+//!   format.
 //! - [`document`](mod@document): docs/metrics.md, generated from the same tables.
 //! - [`registry`]: metrics of the agent's process and HTTP server, which are not part of a snapshot.
 //!

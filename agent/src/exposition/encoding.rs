@@ -21,8 +21,8 @@ use super::{
 };
 use crate::snapshot::{Snapshot, gpu::RatioHistogram, scheduler::Histogram};
 
-/// Passes all samples of `families` in `snapshot` to `encoder`. No series is passed twice, even if rows of the snapshot have
-/// the same labels.
+/// Passes all samples of `families` in `snapshot` to `encoder`. No series is passed twice, even if rows of the snapshot
+/// have the same labels.
 pub(super) fn encode<E: Encoder>(
     families: impl Iterator<Item = &'static Family>,
     snapshot: &Snapshot,
@@ -57,8 +57,8 @@ pub(super) fn encode<E: Encoder>(
     }
 }
 
-/// Adds the labels of the subject to each sample, and drops samples with labels that the subject has had in this family:
-/// values of labels come from outside, and Prometheus rejects a scrape that contains a series twice.
+/// Adds the labels of the subject to each sample, and drops samples with labels that the subject already had in this
+/// family: label values come from outside, and Prometheus rejects a scrape that contains a series twice.
 struct Writer<'a, E> {
     encoder: &'a mut E,
     set: &'a [u8],
@@ -66,8 +66,8 @@ struct Writer<'a, E> {
 }
 
 impl<'a, E: Encoder> Writer<'a, E> {
-    /// Starts a subject, which has this set of labels. Different subjects have different sets, so only samples of the same
-    /// subject can be the same series.
+    /// Starts a subject, which has this set of labels. Different subjects have different sets, so only samples of the
+    /// same subject can be the same series.
     fn about(&mut self, set: &'a [u8]) -> Emit<'_> {
         self.set = set;
         self.seen.clear();

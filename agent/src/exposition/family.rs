@@ -35,15 +35,16 @@ impl Family {
         self.inherited
     }
 
-    /// True if the series of an ended container remain while its row is kept, as counters and facts about its end do. Other
-    /// gauges are removed: an ended container holds nothing any more, and its values would be added to its successor's.
+    /// True if the series of an ended container remain while its row is kept, as those of counters and of facts about
+    /// its exit do. Other gauges are removed: an ended container no longer uses resources, and sums would add its
+    /// values to those of its successor.
     #[must_use]
     pub const fn outlives_container(&self) -> bool {
         self.outlives_container
     }
 
-    /// The unit of the values, empty if they have none: by convention the last word of the name, unless the family states
-    /// another one.
+    /// The unit of the values, empty if they have none: by convention the last word of the name, unless the family
+    /// states another one.
     #[must_use]
     pub fn unit(&self) -> &'static str {
         const UNITS: [&str; 7] = ["seconds", "bytes", "ratio", "watts", "joules", "celsius", "hertz"];

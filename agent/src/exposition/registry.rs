@@ -1,5 +1,5 @@
-//! Metrics of the agent's process and HTTP server. They are not part of a snapshot: a registry of the `prometheus` crate
-//! counts them as events happen, and the server appends them to the families of the snapshot.
+//! Metrics of the agent's process and HTTP server. They are not part of a snapshot: a registry of the `prometheus`
+//! crate counts them as events happen, and the server appends them to the families of the snapshot.
 
 use std::{io::Write, time::Duration};
 
@@ -119,8 +119,8 @@ impl Registry {
     }
 }
 
-/// The process metrics of the `prometheus` crate with a finer CPU time: the crate counts whole seconds, and the agent needs
-/// minutes to use one.
+/// The process metrics of the `prometheus` crate with a finer CPU time: the crate counts whole seconds, and the agent
+/// needs minutes to use one.
 struct Process(ProcessCollector);
 
 impl Collector for Process {
@@ -143,7 +143,7 @@ impl Collector for Process {
 /// CPU time that this process has used.
 fn cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a timespec that lives through the call.
+    // SAFETY: `time` is a timespec that is valid during the call.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } != 0;
     if failed {
         return Duration::ZERO;

@@ -15,8 +15,8 @@ pub enum Value {
     Real(f64),
 }
 
-/// The buckets with which a histogram is exported. A family always uses the same ones, so that queries over time or over
-/// containers never combine different buckets.
+/// The buckets with which a histogram is exported. A family always uses the same ones, so that queries over time or
+/// over containers never combine different buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// Powers of two between 31 µs and 0.25 s, and 3.8 µs, 1 s and 4 s.
@@ -25,7 +25,8 @@ pub enum Resolution {
     Coarse,
 }
 
-/// Receives the samples of one family about one subject. `labels` are the values of the family's labels, in their order.
+/// Receives the samples of one family about one subject. `labels` are the values of the family's labels, in their
+/// order.
 pub(super) trait Sink {
     /// A sample of a counter or gauge.
     fn value(&mut self, labels: &[&str], value: Value);

@@ -1,8 +1,8 @@
 //! The containers of a snapshot with their labels, and which of them has samples of a family.
 //!
-//! Prometheus rejects a scrape that contains a series twice, and rows do collide: a restarted container keeps its ID, and the
-//! row of its earlier run is kept for minutes. Of the rows with the same labels only one is written: a running container
-//! before an ended one, then the one seen last.
+//! Prometheus rejects a scrape that contains a series twice, and rows do collide: a restarted container keeps its ID,
+//! and the row of its earlier run is kept for minutes. Of several rows with the same labels only one is written: a
+//! running container if there is one, otherwise the one seen last.
 
 use bytes::BytesMut;
 

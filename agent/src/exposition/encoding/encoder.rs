@@ -12,8 +12,8 @@ use crate::{
 
 /// A format. The samples of one family come between [`Encoder::begin`] and [`Encoder::end`].
 pub trait Encoder {
-    /// Appends one label to `set`. A set is opaque bytes: the set of a subject is rendered once and passed with each of its
-    /// samples. A prefix of a set that ends after a label is a valid set, too.
+    /// Appends one label to `set`. A set is opaque bytes: the set of a subject is rendered once and passed with each of
+    /// its samples. A prefix of a set that ends after a label is a valid set, too.
     fn label(&self, set: &mut BytesMut, name: &str, value: &str);
 
     /// A comment for people who read the text; programs ignore it.

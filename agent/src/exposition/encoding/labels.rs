@@ -32,8 +32,8 @@ pub(super) fn of_machine(machine: &Machine, encoder: &impl Encoder) -> BytesMut 
     set(&[("machine_id", machine_id), ("system_uuid", system_uuid), ("boot_id", boot_id)], encoder)
 }
 
-/// The runtime labels as `container_label_*`. Different names can become equal, such as `a.b` and `a-b`; the first one is
-/// kept, because a duplicate label makes the whole scrape invalid.
+/// The runtime labels as `container_label_*`. Different names can become equal, such as `a.b` and `a-b`; the first one
+/// is kept, because a duplicate label makes the whole scrape invalid.
 pub(super) fn of_runtime(identity: &Identity) -> Vec<(String, &str)> {
     let mut labels: Vec<(String, &str)> = Vec::with_capacity(identity.labels.len().min(RUNTIME_LABELS_MAX));
     for (name, value) in identity.labels.iter().take(RUNTIME_LABELS_MAX) {

@@ -1,4 +1,4 @@
-//! The label values that the samples of one family about one subject have had.
+//! The label values that the samples of one family about one subject already had.
 //!
 //! Cost: a few nanoseconds per sample with labels, nothing for samples without; no allocation for up to 64 samples.
 
@@ -21,8 +21,8 @@ impl Seen {
         self.without_labels = false;
         self.few.clear();
         if !self.many.is_empty() {
-            // `HashSet::clear` takes time in proportion to the capacity: one subject with thousands of samples would slow
-            // down every later one.
+            // `HashSet::clear` takes time in proportion to the capacity: one subject with thousands of samples would
+            // slow down every later one.
             self.many = HashSet::new();
         }
     }
@@ -44,8 +44,8 @@ impl Seen {
     }
 }
 
-/// Hashes the values and their lengths, eight bytes at a time. Empty values at the end do not count, because to Prometheus
-/// an empty label is a missing one.
+/// Hashes the values and their lengths, eight bytes at a time. Empty values at the end do not count, because to
+/// Prometheus an empty label is a missing one.
 fn hash(labels: &[&str]) -> u64 {
     let end = labels.iter().rposition(|value| !value.is_empty()).map_or(0, |last| last + 1);
     let mut hash = 0_u64;

@@ -43,7 +43,8 @@ pub struct Text {
 }
 
 impl Text {
-    /// Reserves room for a text slightly longer than the previous one, and frees the room that only much longer texts need.
+    /// Reserves room for a text slightly longer than the previous one, and frees memory that only much longer texts
+    /// need.
     pub fn reserve(&mut self) {
         let wanted = self.last_len + self.last_len / 16;
         self.out.reserve(wanted);

@@ -1,9 +1,10 @@
 //! dcgm-exporter's default families: its names, types, units and labels, so that dashboards made for it work unchanged.
 //!
 //! Deliberate differences: values that a GPU does not support are absent, while DCGM exports sentinels. The values of
-//! containers are in `glassbox_container_gpu_*`, so that sums over these families stay correct. DCGM_FI_PROF_* come from NVML's
-//! GPM, so they need Hopper or later; DCGM has a module for older GPUs. DCGM_FI_DEV_VGPU_LICENSE_STATUS is missing, because the
-//! agent does not read virtual GPUs. Of dcgm-exporter's optional families, the ECC error counts are included.
+//! containers are in `glassbox_container_gpu_*`, so that sums over these families stay correct. DCGM_FI_PROF_* come
+//! from NVML's GPM, so they need Hopper or later; DCGM has a module for older GPUs. DCGM_FI_DEV_VGPU_LICENSE_STATUS is
+//! missing, because the agent does not read virtual GPUs. Of dcgm-exporter's optional families, the ECC error counts
+//! are included.
 
 use crate::{exposition::family::Family, snapshot::gpu::Gpu};
 

@@ -82,7 +82,7 @@ impl Draft {
         self
     }
 
-    /// See [`Family::outlives_container`]. Counters and histograms do without this call.
+    /// See [`Family::outlives_container`]. Always true for counters and histograms, without this call.
     pub(in crate::exposition) const fn outlives_container(mut self) -> Self {
         self.0.outlives_container = true;
         self

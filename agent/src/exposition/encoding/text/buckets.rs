@@ -4,7 +4,8 @@ use glassbox_ebpf::histogram::MIN_EXPONENT;
 
 use crate::{exposition::sample::Resolution, snapshot::gpu::RATIO_BUCKETS};
 
-/// The powers of two from 2^-20 to 2^6, in seconds: shortest exact decimals, in the notation of Prometheus' own libraries.
+/// The powers of two from 2^-20 to 2^6, in seconds: shortest exact decimals, in the notation of Prometheus' own
+/// libraries.
 pub const LE: [&str; 27] = [
     "9.5367431640625e-07",
     "1.9073486328125e-06",
