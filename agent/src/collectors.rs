@@ -62,7 +62,7 @@ impl Context<'_> {
 #[error("{0}")]
 pub struct NoKernelPrograms(pub String);
 
-/// One row of the registry.
+/// One entry of the registry of collectors.
 pub struct Spec {
     /// The name: the configuration key in `[collectors]`, and the value of the label `collector`.
     pub name: &'static str,

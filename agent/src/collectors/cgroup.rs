@@ -4,9 +4,9 @@
 //! about 1 µs per file, and about 20 µs for `memory.stat`. Values that change rarely (limits) or are expensive (lists)
 //! are opened, read and closed at the first five ticks and then only at every tenth, at a different tick for each
 //! container. While a container has used no CPU time, values that only its own tasks can change (its threads) are not
-//! read, and values that mostly they change (I/O, pressure) are read at every third tick. [`v1`] and [`v2`] list the
-//! values of each file. On a hybrid host, each controller is read from the hierarchy that has it, and pressure from the
-//! v2 hierarchy.
+//! read, and values that mostly change with them (I/O, pressure) are read at every third tick. [`v1`] and [`v2`] list
+//! the values of each file. On a hybrid host, each controller is read from the hierarchy that has it, and pressure from
+//! the v2 hierarchy.
 //!
 //! A missing file is retried at five ticks, because runtimes create the v1 directories one after the other. After that
 //! it is given up, because an older kernel never has it (`memory.peak` came with 5.19). When a container has ended, its
@@ -30,7 +30,7 @@ use crate::{
     snapshot::{ContainerRow, cgroup::CgroupUsage},
 };
 
-/// The row of the registry.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "cgroup",
     summary: "CPU, memory, I/O, pressure and limits, from cgroup files",
@@ -41,8 +41,8 @@ pub const SPEC: Spec = Spec {
 
 /// Values that change rarely are read at one of this many ticks.
 const RARE_EVERY_TICKS: u32 = 10;
-/// At each of this many first ticks they are read, too: a runtime creates the cgroup, which is read at once, and sets
-/// the limits afterwards.
+/// Number of first ticks at each of which they are also read: a runtime creates the cgroup, which is read at once, and
+/// sets the limits afterwards.
 const START_TICKS: u32 = 5;
 
 struct CgroupFiles {

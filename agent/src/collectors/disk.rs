@@ -42,7 +42,7 @@ use crate::{
     snapshot::{ContainerRow, disk::DiskReading, host::Host},
 };
 
-/// The row of the registry.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "disk",
     summary: "sizes and limits of writable layers, from project quotas and CRI",

@@ -39,7 +39,7 @@ use crate::{
     snapshot::ContainerRow,
 };
 
-/// The row of the registry.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "host_network",
     summary: "IP traffic of containers in the host's network, from programs on their cgroups",
@@ -136,7 +136,7 @@ impl Collector for Collecting {
             *state = match kernel.attach_to_cgroup(&PROGRAMS, &directory) {
                 Ok(links) => State::Counted { _links: links },
                 Err(error) => {
-                    tracing::warn!("a container on the host's network is not counted: {error:#}");
+                    tracing::warn!("traffic of a container on the host's network is not counted: {error:#}");
                     State::Elsewhere
                 }
             };

@@ -18,7 +18,7 @@ use crate::{
     snapshot::{ContainerRow, host::Host, machine::Machine},
 };
 
-/// The row of the registry.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "machine",
     summary: "CPUs and memory of the host, from /proc and /sys",

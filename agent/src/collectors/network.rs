@@ -30,7 +30,7 @@ use crate::{
     snapshot::{ContainerRow, host::Host, network::InterfaceCounters},
 };
 
-/// The row of the registry.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "network",
     summary: "interface counters, from /proc/PID/net/dev",
@@ -42,8 +42,8 @@ pub const SPEC: Spec = Spec {
 /// A container without a namespace of its own is checked again once in this many ticks: the container that it shares a
 /// namespace with may have ended, or its first process may not have existed yet.
 const RETRY_EVERY_TICKS: u32 = 10;
-/// A container without processes is checked at each of this many first ticks. For as many ticks after its namespace was
-/// opened, the agent checks that its processes are still in that namespace.
+/// Number of first ticks at each of which a container without processes is checked. For as many ticks after the
+/// namespace of a container was opened, the agent checks that its processes are still in that namespace.
 const FIRST_TICKS: u32 = 5;
 
 struct Network {

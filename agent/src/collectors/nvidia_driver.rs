@@ -45,7 +45,7 @@ use crate::{
     },
 };
 
-/// The registry's row.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "nvidia_driver",
     summary: "ioctls on the NVIDIA driver by command, their failures, GPU memory and cold starts",

@@ -6,14 +6,14 @@
 //!
 //! Every `nvml.sample_ms` the thread samples values that change fast: the driver's own buffer of utilization samples,
 //! memory and momentary power. Once per tick it reads all values, and the processes on each GPU. In between it waits
-//! for Xid errors. For a GPU that falls off the bus or requires a reset, the only value is that it is down; the other
-//! GPUs are not affected. The thread then reloads the library, at most once every 10 s, because NVML finds such a GPU
-//! again in no other way. While reloading does not help, the wait doubles up to 10 minutes (`nvml/backoff.rs`). GPUs
-//! that the kernel driver lists but NVML does not report are shown as down (`nvml/driver_gpus.rs`). Impossible values
-//! are dropped (`nvml/plausible.rs`, `nvml/meter.rs`).
+//! for Xid errors. A GPU that falls off the bus or requires a reset is shown as down, without other values; the other
+//! GPUs are not affected. The thread then reloads the library, at most once every 10 s, because that is the only way in
+//! which NVML finds such a GPU again. While reloading does not help, the wait doubles up to 10 minutes
+//! (`nvml/backoff.rs`). GPUs that the kernel driver lists but NVML does not report are shown as down
+//! (`nvml/driver_gpus.rs`). Impossible values are dropped (`nvml/plausible.rs`, `nvml/meter.rs`).
 //!
-//! Cost: about 40 calls per GPU and tick, and 3 per sample. Calls that a GPU does not support are retried only at every
-//! 60th time. The duration of calls depends on the driver, see `glassbox_nvml_reading_duration_seconds`. Drivers from
+//! Cost: about 40 calls per GPU and tick, and 3 per sample. Calls that a GPU does not support are retried only
+//! every 60th time. The duration of calls depends on the driver, see `glassbox_nvml_reading_duration_seconds`. Drivers from
 //! 510 on list processes in a format that this collector reads; older drivers provide only the values of GPUs.
 
 mod backoff;
@@ -56,7 +56,7 @@ use crate::{
     },
 };
 
-/// The row of the registry.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "nvml",
     summary: "GPUs and the containers on them, from NVIDIA's management library",

@@ -33,7 +33,7 @@ use crate::{
     snapshot::ContainerRow,
 };
 
-/// The registry's row.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "oom",
     summary: "processes killed because memory ran out, from the kernel's OOM killer and cgroup files",

@@ -8,7 +8,7 @@ use glassbox_ebpf::{maps, scheduler::SchedulerCounters};
 use super::{Collector, Context, Spec, examination};
 use crate::{containers::tracker::Container, kernel::slot_array::SlotArray, snapshot::ContainerRow};
 
-/// The registry's row.
+/// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "scheduler",
     summary: "run-queue waits, time on CPU and switches, from sched_switch in the kernel",

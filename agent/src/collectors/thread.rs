@@ -1,5 +1,5 @@
-//! A thread besides the tick, for calls that may hang indefinitely, into NVML or a filesystem. Neither the tick nor the
-//! agent's shutdown waits for such a call.
+//! A thread separate from the tick, for calls into NVML or a filesystem, which may hang indefinitely. Neither the tick
+//! nor the agent's shutdown waits for such a call.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,7 +18,7 @@ pub(super) struct Thread {
     ended: Receiver<()>,
 }
 
-/// Reports to the thread that it has to end.
+/// Signals to the thread that it has to end.
 pub(super) struct Stop(Receiver<()>);
 
 impl Thread {

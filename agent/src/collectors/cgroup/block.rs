@@ -3,7 +3,7 @@
 
 use crate::snapshot::cgroup::DeviceIo;
 
-/// The most devices of one container. Devices beyond this limit have no series.
+/// Maximum number of devices of one container. Devices beyond this limit have no series.
 const DEVICES_MAX: usize = 128;
 
 /// Parses v2's `io.stat`: a line per device, with its numbers first and `key=value` pairs after them. Kernels before

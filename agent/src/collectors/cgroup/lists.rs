@@ -3,7 +3,7 @@
 use super::text::{BUFFER_BYTES, number};
 use crate::snapshot::cgroup::{NumaPages, Pressure, Processes};
 
-/// The most NUMA values that are kept for one container.
+/// Maximum number of NUMA values that are kept for one container.
 const NUMA_MAX: usize = 1024;
 
 /// Parses `*.pressure`: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and the same for `full`. The totals are in

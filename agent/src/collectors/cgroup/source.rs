@@ -98,8 +98,8 @@ fn open_files_limit() -> usize {
     if outcome == 0 { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 0 }
 }
 
-/// The most files held open for containers: the limit on open files less a reserve. Files beyond it are opened at each
-/// tick, at several times the cost.
+/// Maximum number of files held open for containers: the limit on open files less a reserve. Files beyond it are opened
+/// at each tick, at several times the cost.
 fn most_open() -> usize {
     let limit = open_files_limit();
     limit.saturating_sub(OTHERS_MAX).max(limit / 2)

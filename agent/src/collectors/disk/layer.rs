@@ -1,8 +1,8 @@
 //! Locates a container's writable layer: the upper directory of the overlay that is the container's root, from
 //! `/proc/PID/mountinfo` of one of its processes. The runtime mounted the overlay, so the path is valid on the host.
 //!
-//! The kernel writes the text, but a container that may mount can choose the path, and so what counts as its layer.
-//! This misreports only that container, and only directories are opened there.
+//! The kernel writes the text, but a container that is allowed to mount can choose the path and thereby what counts as
+//! its layer. This affects only the values of that container, and the agent opens only directories there.
 
 use std::{
     ffi::OsString,
@@ -14,7 +14,7 @@ use std::{
 
 use crate::containers::{cgroup::Layout, process};
 
-/// The most bytes of the mount list that are read. The root is one of the first mounts.
+/// Maximum number of bytes of the mount list that are read. The root is one of the first mounts.
 const MOUNTS_BYTES: u64 = 4 << 20;
 /// The longest path that the kernel accepts.
 const PATH_BYTES: usize = 4096;

@@ -1,5 +1,5 @@
-//! The usage and the limit that the filesystem has for a layer's project. ext4 and XFS account for projects if they are
-//! mounted with `prjquota`. Docker (`--storage-opt size=`), Podman and CRI-O give each container's layer its own
+//! Usage and limit of a layer's project, as the filesystem accounts for them. ext4 and XFS account for projects if they
+//! are mounted with `prjquota`. Docker (`--storage-opt size=`), Podman and CRI-O give each container's layer its own
 //! project with a limit, and statfs on a directory in a project with a limit reports the project instead of the
 //! filesystem. This needs no privilege. Querying a project without a limit needs CAP_SYS_ADMIN and Linux 5.14.
 //!
@@ -32,7 +32,7 @@ const QUOTA_BLOCK_BYTES: u64 = 1024;
 /// A layer's own project starts at the layer or at its parent directory, which also contains the overlay's work
 /// directory.
 const OWN_DIRECTORIES: usize = 2;
-/// The most parent directories that are examined.
+/// Maximum number of parent directories that are examined.
 const ABOVE_MAX: usize = 64;
 
 /// `struct if_dqblk` of linux/quota.h.

@@ -1,5 +1,5 @@
-//! A walk over every file of a layer, as `du` does it. It adds up the disk space of all files, counts files with
-//! several hard links once, and follows no symbolic link and enters no other filesystem. It runs in slices, so that its
+//! A walk over every file of a layer, as `du` does it. It sums the disk space of all files and counts files with
+//! several hard links once. It follows no symbolic links and enters no other filesystem. It runs in slices, so that its
 //! caller can rest in between.
 //!
 //! The container may change all of this during the walk and create trees that are hard to walk. Therefore files, hard
@@ -26,13 +26,13 @@ const BLOCK_BYTES: u64 = 512;
 /// Limits of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// The most files and directories.
+    /// Maximum number of files and directories.
     pub(super) entries: u64,
-    /// The most files with several hard links.
+    /// Maximum number of files with several hard links.
     pub(super) links: usize,
-    /// The most bytes of paths of directories that remain to be walked.
+    /// Maximum number of bytes in the paths of directories that remain to be walked.
     pub(super) pending_bytes: usize,
-    /// The longest time spent walking, without rests.
+    /// Maximum time spent walking, without rests.
     pub(super) spent: Duration,
 }
 

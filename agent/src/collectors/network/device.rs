@@ -4,7 +4,7 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::InterfaceCounters;
 
-/// The most interfaces of one container.
+/// Maximum number of interfaces of one container.
 const INTERFACES_MAX: usize = 64;
 /// Space for [`INTERFACES_MAX`] of the longest lines and as many excluded ones.
 const BUFFER_BYTES: usize = 48 * 1024;

@@ -19,7 +19,8 @@ pub(super) type Generations = [Option<u64>; MODULES.len()];
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     untraced: [Option<Load>; MODULES.len()],
-    /// Loads before this time, in ns of CLOCK_MONOTONIC, are accounted for: reading sysfs can be ahead of the reports.
+    /// Loads before this time, in ns of CLOCK_MONOTONIC, are accounted for: sysfs may show a load before the kernel
+    /// programs report it.
     accounted_until_ns: [u64; MODULES.len()],
 }
 

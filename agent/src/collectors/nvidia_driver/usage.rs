@@ -26,7 +26,7 @@ pub(super) fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCo
     }
 }
 
-/// The use in a container's slot, as of this time of the programs' clock.
+/// The usage of a container from its slot, at this time on the programs' clock.
 pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
     let in_flight = counts.begun.saturating_sub(counts.ended);
     let last_ns = counts.last_begun_ns.max(counts.last_ended_ns);

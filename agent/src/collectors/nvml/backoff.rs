@@ -1,8 +1,8 @@
 //! The wait before NVML is loaded again.
 //!
-//! Every initialization makes the driver try each failed GPU, which takes seconds under the driver's locks and writes a
-//! dozen lines to the kernel log. Therefore the wait doubles with each unsuccessful attempt. It is reset when a device
-//! or the driver's module appears or changes.
+//! At every initialization the driver retries each failed GPU, which takes seconds under the driver's locks and writes
+//! a dozen lines to the kernel log. Therefore the wait doubles with each unsuccessful attempt. It is reset when a
+//! device or the driver's module appears or changes.
 
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use nvml_wrapper_sys::bindings as sys;
 
 use super::plausible::Checks;
 
-/// An unsupported call is retried once in this many rounds. A retry is not free, but a GPU that is split into
-/// instances, or whole again, supports other calls than before.
+/// An unsupported call is retried once in this many rounds. A retry has a cost, but is needed because a GPU supports
+/// different calls after MIG mode was enabled or disabled.
 const REST_ROUNDS: u32 = 60;
 
 /// Failed calls by function and error.

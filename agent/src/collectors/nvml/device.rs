@@ -24,7 +24,7 @@ use super::{
 };
 use crate::snapshot::gpu::{Gpu, MigInstance};
 
-/// The most instances of one GPU; NVIDIA's maximum is 7.
+/// Maximum number of instances of one GPU; NVIDIA's maximum is 7.
 const INSTANCES_MAX: u32 = 64;
 
 /// A GPU with its handle.

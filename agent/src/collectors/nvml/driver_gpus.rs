@@ -14,9 +14,9 @@ use std::{
 
 use crate::snapshot::{gpu::Gpu, pci_address::PciAddress};
 
-/// The most GPUs of a host.
+/// Maximum number of GPUs of a host.
 const GPUS_MAX: usize = 256;
-/// The most bytes read of a GPU's `information` file, which has about 700.
+/// Maximum number of bytes read of a GPU's `information` file, which has about 700.
 const INFORMATION_MAX_BYTES: u64 = 8192;
 
 /// The state of the driver. A failed GPU can start to work only after this state changes.
@@ -56,8 +56,8 @@ impl DriverGpus {
         Presence { addresses, module }
     }
 
-    /// The addresses of GPUs that are not in `reported`. Empty if a reported GPU has no address, because it could be
-    /// any of them.
+    /// The addresses of GPUs that are not in `reported`. Empty if a reported GPU has no address, because that GPU could
+    /// be any of those listed.
     pub(super) fn missing(&mut self, reported: &[Gpu]) -> Vec<String> {
         let Presence { addresses, .. } = self.presence();
         self.excluded.retain(|address, _| addresses.contains(address));

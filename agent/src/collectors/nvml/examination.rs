@@ -58,7 +58,7 @@ fn look(host: &Host<'_>, unreported: &mut Vec<String>) -> Finding {
     no_gpu(config, &reading.finding)
 }
 
-/// Finds out whether NVML should report a GPU; it reports none, for this reason.
+/// Finds out whether this host has a GPU that NVML should report. NVML reports none, for this `reason`.
 fn no_gpu(config: &Config, reason: &str) -> Finding {
     let devices = pci_devices(&config.paths.sys);
     if let Some(driver) = loaded_driver(config) {

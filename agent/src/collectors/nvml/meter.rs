@@ -34,7 +34,7 @@ pub(super) enum Width {
 pub(super) struct Count {
     pub(super) value: u64,
     pub(super) width: Width,
-    /// The most that it can grow in a second.
+    /// Maximum growth per second.
     pub(super) per_second: f64,
     pub(super) at: Instant,
 }

@@ -47,7 +47,7 @@ pub(super) struct Rule {
     pub(super) name: &'static str,
     least: f64,
     most: f64,
-    /// For counters: the most that they can grow in a second.
+    /// For counters: the maximum growth per second.
     pub(super) per_second: f64,
 }
 
@@ -63,12 +63,12 @@ const fn counter(name: &'static str, most: f64, per_second: f64) -> Rule {
     Rule { name, least: 0.0, most, per_second }
 }
 
-/// The most power of a GPU, in watts. A board with four dies draws about 2,700.
+/// Maximum power of a GPU, in watts. A board with four dies draws about 2,700.
 const POWER_MAX_WATTS: f64 = 10_000.0;
 /// Momentary power may exceed the limit, but not by this factor.
 const POWER_BY_LIMIT: f64 = 3.0;
 const TEN_YEARS_S: f64 = 3.2e8;
-/// The most memory of a GPU, in bytes: 16 TiB.
+/// Maximum memory of a GPU, in bytes: 16 TiB.
 const MEMORY_MAX_BYTES: f64 = 17_592_186_044_416.0;
 
 impl Quantity {
@@ -193,7 +193,7 @@ fn within(quantity: Quantity, value: f64) -> bool {
     (rule.least..=rule.most).contains(&value)
 }
 
-/// The most power that a GPU can draw under this power limit.
+/// Maximum power that a GPU can draw under this power limit.
 pub(super) fn most_power_watts(limit_watts: Option<f64>) -> f64 {
     limit_watts.map_or(POWER_MAX_WATTS, |limit| (limit * POWER_BY_LIMIT).min(POWER_MAX_WATTS))
 }

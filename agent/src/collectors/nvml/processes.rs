@@ -27,7 +27,7 @@ use crate::snapshot::gpu::{ContainerGpu, Gpu};
 
 /// How long the value of a process that is missing from the next samples is kept, at least; otherwise two rounds.
 const HOLD: Duration = Duration::from_secs(3);
-/// The most containers with accounts on one GPU.
+/// Maximum number of containers with accounts on one GPU.
 const ACCOUNTS_MAX: usize = 4096;
 /// An account is removed after this time without activity.
 const CLOSE_AFTER: Duration = Duration::from_secs(3600);

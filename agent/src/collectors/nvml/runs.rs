@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::{containers::tracker::Container, snapshot::gpu::ContainerGpu};
 
-/// The most paths with a stored account.
+/// Maximum number of paths with a stored account.
 const PATHS_MAX: usize = 4096;
 
 /// The values of an account by GPU.

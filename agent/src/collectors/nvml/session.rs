@@ -21,9 +21,9 @@ use super::{
 };
 use crate::snapshot::gpu::{ContainerGpu, Gpu};
 
-/// The most GPUs of a host; the largest hosts have 16.
+/// Maximum number of GPUs of a host; the largest hosts have 16.
 const GPUS_MAX: u32 = 256;
-/// The most events handled between two samples.
+/// Maximum number of events handled between two samples.
 const EVENTS_MAX: u32 = 64;
 
 /// State that outlives a session.

@@ -9,7 +9,8 @@ use crate::snapshot::sockets::{Sockets, TcpSockets, UdpSockets};
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 /// Several times the longest valid line.
 const LINE_BYTES: usize = 1024;
-/// The most sockets in one table: 10 MB of text. A container with more must not keep the agent from reading the others.
+/// Maximum number of sockets in one table: 10 MB of text. A container with more must not keep the agent from reading
+/// the others.
 const SOCKETS_MAX: u64 = 65_536;
 /// The state of an unconnected UDP socket. It has the number of TCP's state "closed".
 const UNCONNECTED: u64 = 7;
