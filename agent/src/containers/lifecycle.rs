@@ -43,7 +43,7 @@ pub struct ReportedStatus {
 }
 
 impl ReportedStatus {
-    /// The container was created and has not run yet.
+    /// Records that the container was created and has not run yet.
     pub fn created(&mut self, at: Option<SystemTime>) {
         *self = Self {
             state: Some(ContainerState::Created),
@@ -53,7 +53,7 @@ impl ReportedStatus {
         };
     }
 
-    /// The container was started. `ran_before` is true if this was a restart.
+    /// Records that the container was started. `ran_before` is true if this was a restart.
     pub fn started(&mut self, ran_before: bool) {
         self.change(ContainerState::Running);
         self.restarts = match self.restarts {
@@ -63,20 +63,20 @@ impl ReportedStatus {
         self.health = None;
     }
 
-    /// The main process has exited.
+    /// Records that the main process has exited.
     pub fn died(&mut self, code: Option<u32>, at: SystemTime) {
         self.change(ContainerState::Exited);
         self.last_exit = Some(Exit { at, code });
         self.health = None;
     }
 
-    /// The state has changed.
+    /// Sets the state and counts the change.
     pub fn change(&mut self, state: ContainerState) {
         self.state = Some(state);
         self.changes += 1;
     }
 
-    /// The result of the health check has changed.
+    /// Sets the result of the health check and counts the change.
     pub fn checked(&mut self, health: Health) {
         self.health = Some(health);
         self.changes += 1;

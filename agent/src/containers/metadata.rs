@@ -102,7 +102,7 @@ impl MetadataStore {
         }
     }
 
-    /// The container was renamed.
+    /// Records that the container was renamed.
     pub fn update_name(&self, id: &str, name: &str) {
         self.update(id, |names| {
             names.name = cut(name.trim_start_matches('/'), NAME_BYTES);
@@ -126,7 +126,7 @@ impl MetadataStore {
         });
     }
 
-    /// The container's main process was started.
+    /// Records that the container's main process was started.
     pub fn set_started_at(&self, id: &str, started_at: SystemTime) {
         let mut reported = false;
         self.update(id, |names| {
@@ -160,7 +160,7 @@ impl MetadataStore {
         }
     }
 
-    /// The container was removed. Its entry stays for [`TOMBSTONE_TTL`].
+    /// Records that the container was removed. Its entry stays for [`TOMBSTONE_TTL`].
     pub fn remove(&self, id: &str) {
         self.entries().remove(id, Instant::now());
         self.statuses_changed();
@@ -246,15 +246,15 @@ impl MetadataStore {
         self.0.statuses_generation.load(Ordering::Acquire)
     }
 
-    /// The cgroup of the container appeared, possibly again.
+    /// Records that the cgroup of the container appeared, possibly again.
     pub fn began(&self, id: &str) {
         if let Some(entry) = self.entries().by_id.get_mut(id).filter(|entry| entry.names.source.is_files()) {
             entry.removed_at = None;
         }
     }
 
-    /// The cgroup of the container is gone. Metadata from files is marked as removed, because no runtime will report
-    /// the removal. The clients of runtimes are notified, so that they can query the exit.
+    /// Records that the cgroup of the container is gone. Metadata from files is marked as removed, because no runtime
+    /// will report the removal. The clients of runtimes are notified, so that they can query the exit.
     pub fn ended(&self, id: &str) {
         let mut entries = self.entries();
         let Some(entry) = entries.by_id.get(id) else { return };

@@ -45,7 +45,7 @@ impl Events {
         !self.waiting.is_empty()
     }
 
-    /// A walk ended the container of this cgroup, so its queued events are outdated.
+    /// Records that a walk ended the container of this cgroup, so that its queued events are outdated.
     pub(super) fn ended_by_walk(&mut self, cgroup_id: u64) {
         self.ended_by_walk.insert(cgroup_id);
     }

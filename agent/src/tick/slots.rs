@@ -28,7 +28,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// The kernel programs have counted that this cgroup got no slot.
+    /// Records that the kernel programs have counted this cgroup as one without a slot.
     pub(super) fn counted_by_kernel(&mut self, cgroup_id: u64) {
         self.counted_slots.insert(cgroup_id);
     }
@@ -41,7 +41,7 @@ impl Refused {
         self.entries += u64::from(self.counted_entries.insert(cgroup_id));
     }
 
-    /// The container has got a slot, or has ended.
+    /// Removes a container that now has a slot, or that has ended.
     pub(super) fn forget(&mut self, cgroup_id: u64) {
         self.counted_slots.remove(&cgroup_id);
     }

@@ -15,7 +15,7 @@ pub(super) const TOPICS: &str = "^/tasks/(start|exit|oom|paused|resumed)$";
 /// The label in which nerdctl's restart manager counts restarts.
 pub(super) const RESTARTS: &str = "containerd.io/restart.count";
 
-/// The container was created, and no earlier event was seen.
+/// Records that the container was created, unless an earlier event was seen.
 pub(super) fn made(status: &mut ReportedStatus) {
     if status.state.is_none() {
         status.created(status.created_at);

@@ -19,7 +19,7 @@ pub(super) struct ListingSchedule {
 }
 
 impl ListingSchedule {
-    /// Nothing is due: a listing has just completed.
+    /// Creates a schedule without due listings, because a listing has just completed.
     pub(super) fn just_listed() -> Self {
         Self { last: Instant::now(), due: VecDeque::new() }
     }
@@ -42,7 +42,7 @@ impl ListingSchedule {
         self.due.push_front(next);
     }
 
-    /// The listing that was due has completed.
+    /// Records that the listing that was due has completed.
     pub(super) fn listed(&mut self) {
         self.due.pop_front();
         self.last = Instant::now();
