@@ -2,7 +2,8 @@
 //!
 //! - [`families`]: the tables. A metric family is data: one [`Family`] in the table of its subject (`cpu`, `memory`, …),
 //!   with the function that reads its samples from the snapshot.
-//! - [`encoding`]: the engine. It passes the samples of each family to an [`Encoder`], the only part that knows a format.
+//! - [`encoding`]: the engine. It passes the samples of each family to an [`Encoder`], the only part that depends on the
+//!   output format.
 //! - [`document`](mod@document): docs/metrics.md, generated from the same tables.
 //! - [`registry`]: metrics of the agent's process and HTTP server, which are not part of a snapshot.
 //!

@@ -107,7 +107,7 @@ pub(crate) fn count_initialization() {
         fs::File::options().create(true).append(true).open(path).and_then(|mut file| file.write_all(b"."));
 }
 
-/// Starts a call, which hangs, fails or continues as the scenario says.
+/// Starts a call. Depending on the scenario, it hangs, fails or continues.
 pub(crate) fn enter(call: &str) -> Result<Arc<Scenario>, nvmlReturn_t> {
     let scenario = current();
     if let Some(seconds) = scenario.hang_s.get(call) {

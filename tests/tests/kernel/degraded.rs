@@ -109,7 +109,7 @@ fn without_cap_sys_ptrace_the_affected_collectors_are_down_and_reported() {
             let status = snapshot.agent.collectors.iter().find(|status| status.name == name);
             assert_eq!(status.map(|status| status.up), Some(false), "{name}");
             let finding = finding(&report, &format!("collector {name}"));
-            // The row that it refers to names the capability and says once what to do.
+            // The row that it refers to names the capability and contains the remedy.
             assert!(
                 finding.as_ref().is_some_and(|text| {
                     text.contains("see privileges") || text.contains("same reason as collector network")

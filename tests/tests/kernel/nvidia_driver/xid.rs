@@ -43,7 +43,7 @@ fn errors_are_counted_by_gpu_and_number(method: NvidiaDriverHook, program: &str)
     report(&other, 13, 2);
     let expected = vec![xids(&one, &[(31, 3), (79, 1)], 31), xids(&other, &[(13, 2), (0x1_0000, 1)], 13)];
     assert_eq!(probe.host().reported_xids.as_ref(), Some(&expected));
-    // NVML knows the first GPU and has reported the same errors.
+    // NVML reports the first GPU and has reported the same errors.
     let known = Gpu { pci_bus_id: format!("0000{one}"), xids: vec![(31, 3), (79, 1)], ..Gpu::default() };
     let mut host = Host { gpus: vec![known], ..probe.host() };
     xids::join(&mut host);

@@ -42,7 +42,7 @@ fn exported<'a>(driver: &DriverUsage, command: &'a str) -> &'a str {
     if driver.per_command_histograms || LISTED.contains(&command) { command } else { OTHER }
 }
 
-/// Durations by device, and by command if the configuration says so.
+/// Durations by device, and by command if `per_command_histograms` is set.
 pub(super) fn durations(row: &ContainerRow, emit: &mut Emit<'_>) {
     let Some(driver) = &row.nvidia_driver else { return };
     if driver.per_command_histograms {
