@@ -22,7 +22,7 @@ const OBJECT: &str = "glassbox-programs";
 fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed={}", toolchain::OVERRIDE);
     println!("cargo:rerun-if-changed=../xtask/src/toolchain.rs");
-    commit::tell();
+    commit::set_variables();
     let out = PathBuf::from(env::var_os("OUT_DIR").context("read OUT_DIR")?);
     match toolchain::find() {
         Ok(found) => build(&found),

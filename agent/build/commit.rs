@@ -12,7 +12,7 @@ const FACTS: [(&str, &[&str]); 2] = [
 ];
 
 /// Passes the variables to the compiler, and tells cargo when to run this script again.
-pub(super) fn tell() {
+pub(super) fn set_variables() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     // If a tarball was unpacked inside another repository, the commits of that repository are not ours.
     let is_ours = git(root, &["rev-parse", "--show-toplevel"])

@@ -1,7 +1,7 @@
 //! `glassbox check`: reports what works on this host, what does not, and why. It loads and attaches the kernel programs
 //! for a moment, and starts the collectors, because there is no other way to find out whether they work.
 //!
-//! [`State`], [`Report::exit_code`] and the JSON of [`Report::to_json`] are a stable interface for scripts; see
+//! [`RowState`], [`Report::exit_code`] and the JSON of [`Report::to_json`] are a stable interface for scripts; see
 //! docs/check.md. Each subject has a module, which makes its rows. [`Report::row`] prints each cause only once.
 
 mod collectors;
@@ -17,7 +17,7 @@ use crate::config::Config;
 
 /// The state of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum RowState {
     /// Works.
     Ok,
     /// Enabled, but it does not work on this host, or only in part.
@@ -30,7 +30,7 @@ pub enum State {
     Fatal,
 }
 
-impl State {
+impl RowState {
     /// The value of `state` in the JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -52,7 +52,7 @@ pub struct Row {
     /// The part of the subject; `None` for the subject as a whole.
     pub detail: Option<String>,
     /// The state.
-    pub state: State,
+    pub state: RowState,
     /// What was found, or why it does not work and what to do about it.
     pub finding: String,
 }
@@ -96,21 +96,21 @@ impl Report {
     #[must_use]
     pub fn of_unusable_configuration(error: &anyhow::Error) -> Self {
         let mut report = Self::default();
-        report.row("configuration", State::Fatal, format!("{error:#}"));
+        report.row("configuration", RowState::Fatal, format!("{error:#}"));
         report
     }
 
     /// False if the agent would exit at start-up.
     #[must_use]
     pub fn can_run(&self) -> bool {
-        self.rows.iter().all(|row| row.state != State::Fatal)
+        self.rows.iter().all(|row| row.state != RowState::Fatal)
     }
 
-    /// The worst state: [`State::Fatal`], [`State::Degraded`] or [`State::Ok`].
+    /// The worst state: [`RowState::Fatal`], [`RowState::Degraded`] or [`RowState::Ok`].
     #[must_use]
-    pub fn verdict(&self) -> State {
+    pub fn verdict(&self) -> RowState {
         let has = |state| self.rows.iter().any(|row| row.state == state);
-        [State::Fatal, State::Degraded].into_iter().find(|state| has(*state)).unwrap_or(State::Ok)
+        [RowState::Fatal, RowState::Degraded].into_iter().find(|state| has(*state)).unwrap_or(RowState::Ok)
     }
 
     /// The exit status of `glassbox check`: 0 if everything that is enabled works, 2 if the agent can run but something
@@ -118,9 +118,9 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.verdict() {
-            State::Fatal => 1,
-            State::Degraded => 2,
-            State::Ok | State::Off | State::NotApplicable => 0,
+            RowState::Fatal => 1,
+            RowState::Degraded => 2,
+            RowState::Ok | RowState::Off | RowState::NotApplicable => 0,
         }
     }
 
@@ -131,19 +131,19 @@ impl Report {
     }
 
     fn ok(&mut self, subject: &str, finding: impl Into<String>) {
-        self.row(subject, State::Ok, finding);
+        self.row(subject, RowState::Ok, finding);
     }
 
-    fn row(&mut self, subject: impl Into<String>, state: State, finding: impl Into<String>) {
+    fn row(&mut self, subject: impl Into<String>, state: RowState, finding: impl Into<String>) {
         self.push(subject.into(), None, state, finding.into());
     }
 
-    fn detail(&mut self, subject: &str, detail: String, state: State, finding: impl Into<String>) {
+    fn detail(&mut self, subject: &str, detail: String, state: RowState, finding: impl Into<String>) {
         self.push(subject.to_owned(), Some(detail), state, finding.into());
     }
 
-    fn push(&mut self, subject: String, detail: Option<String>, state: State, finding: String) {
-        let bad = matches!(state, State::Degraded | State::Off | State::Fatal);
+    fn push(&mut self, subject: String, detail: Option<String>, state: RowState, finding: String) {
+        let bad = matches!(state, RowState::Degraded | RowState::Off | RowState::Fatal);
         let referring = if bad { self.refer(&finding) } else { finding.clone() };
         if bad {
             self.cause(&finding, &subject);
@@ -180,13 +180,13 @@ mod tests {
     fn each_cause_is_printed_once() {
         let mut report = Report::default();
         report.cause(LONG, "privileges");
-        report.row("probes", State::Degraded, format!("load the kernel programs: {LONG}: EPERM"));
+        report.row("probes", RowState::Degraded, format!("load the kernel programs: {LONG}: EPERM"));
         report.row(
             "collector scheduler",
-            State::Degraded,
+            RowState::Degraded,
             format!("load the kernel programs: {LONG}: EPERM"),
         );
-        report.row("collector oom", State::Degraded, LONG);
+        report.row("collector oom", RowState::Degraded, LONG);
         let findings: Vec<_> = report.rows().iter().map(|row| row.finding.as_str()).collect();
         assert_eq!(
             findings,
@@ -205,11 +205,11 @@ mod tests {
             report.row("x", state, "y");
             (report.exit_code(), report.can_run())
         };
-        assert_eq!(after(State::Ok), (0, true));
-        assert_eq!(after(State::Off), (0, true));
-        assert_eq!(after(State::NotApplicable), (0, true));
-        assert_eq!(after(State::Degraded), (2, true));
-        assert_eq!(after(State::Fatal), (1, false));
-        assert_eq!(after(State::Ok), (1, false));
+        assert_eq!(after(RowState::Ok), (0, true));
+        assert_eq!(after(RowState::Off), (0, true));
+        assert_eq!(after(RowState::NotApplicable), (0, true));
+        assert_eq!(after(RowState::Degraded), (2, true));
+        assert_eq!(after(RowState::Fatal), (1, false));
+        assert_eq!(after(RowState::Ok), (1, false));
     }
 }

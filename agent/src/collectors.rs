@@ -91,13 +91,13 @@ pub trait Collector: Send {
     /// event.
     fn on_events(&mut self, _kernel: &mut Kernel) {}
 
-    /// The time of a call to [`attend`](Self::attend) before the next tick, if one is needed.
-    fn attend_at(&self) -> Option<Instant> {
+    /// The time of a call to [`on_timer`](Self::on_timer) before the next tick, if one is needed.
+    fn timer_at(&self) -> Option<Instant> {
         None
     }
 
     /// Does work that cannot wait for the next tick.
-    fn attend(&mut self, _kernel: &mut Kernel) {}
+    fn on_timer(&mut self, _kernel: &mut Kernel) {}
 
     /// Why it currently measures less than it should, with the remedy: what this host or the agent's privileges do not
     /// allow, or a setting that cannot be met. The collector runs, but counts as down. Called at every tick, so it must
@@ -122,7 +122,7 @@ pub trait Collector: Send {
 
     /// True if the values outlive the cgroup, as counters in kernel maps do. Only such collectors are called for a
     /// container that ended before it was read for the first time.
-    fn outlives_cgroup(&self) -> bool {
+    fn is_readable_after_exit(&self) -> bool {
         false
     }
 

@@ -212,7 +212,7 @@ impl Kernel {
 
     /// Called when what the programs of a probe watch is gone. Hooks on functions stay, and work again as soon as the
     /// module is loaded again. Other programs are detached, because they have a cost for other processes.
-    pub fn set_aside(&mut self, probe: &str) {
+    pub fn suspend(&mut self, probe: &str) {
         let outcome = self.outcomes.iter_mut().find(|outcome| outcome.probe == probe);
         let stays = outcome.is_some_and(|outcome| {
             outcome.is_on_functions() && outcome.update(&mut self.ebpf, &self.offsets).is_ok()
@@ -249,7 +249,7 @@ impl Kernel {
     }
 
     /// The optional programs of the method of `probe` that are not attached, each with the reason.
-    pub fn without(&self, probe: &str) -> impl Iterator<Item = &(&'static str, String)> {
+    pub fn missing_programs(&self, probe: &str) -> impl Iterator<Item = &(&'static str, String)> {
         let outcomes = self.outcomes.iter().filter(move |outcome| outcome.probe == probe);
         outcomes.flat_map(|outcome| &outcome.without)
     }

@@ -132,11 +132,11 @@ impl Engine {
         }
         let mut due = Instant::now();
         loop {
-            let wake = self.attend_at().map_or(due, |at| at.min(due));
+            let wake = self.timer_at().map_or(due, |at| at.min(due));
             match wait::until(wake, self.event_sources(), self.events.waiting(), stop)? {
                 Woken::Stop => return Ok(()),
                 Woken::Events => self.handle_events(),
-                Woken::Time if Instant::now() < due => self.attend(),
+                Woken::Time if Instant::now() < due => self.on_timer(),
                 Woken::Time => {
                     self.tick();
                     ticked();
@@ -162,16 +162,16 @@ impl Engine {
     }
 
     /// When the first collector has to be called before the next tick.
-    fn attend_at(&mut self) -> Option<Instant> {
-        self.collectors.iter_mut().filter_map(Running::attend_at).min()
+    fn timer_at(&mut self) -> Option<Instant> {
+        self.collectors.iter_mut().filter_map(Running::timer_at).min()
     }
 
-    fn attend(&mut self) {
+    fn on_timer(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let now = Instant::now();
         for running in &mut self.collectors {
-            if running.attend_at().is_some_and(|at| at <= now) {
-                running.with(|collector| collector.attend(kernel));
+            if running.timer_at().is_some_and(|at| at <= now) {
+                running.with(|collector| collector.on_timer(kernel));
             }
         }
     }
@@ -183,7 +183,7 @@ impl Engine {
         self.handle_events();
         self.walk_if_due(now);
         self.claim_slots();
-        self.look_for_processes();
+        self.check_all_processes();
         self.tracker.expire(now, self.delivery.scraped());
         self.tracker.name(now);
         if self.started.elapsed() >= RULES_GRACE_PERIOD {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * Calls the loaded driver's own nv_report_error for the first NVIDIA device, as its resource manager does for an Xid
- * error. Loading the module reports `number` as many times as `times` says.
+ * error. Loading the module reports the Xid `number`, `times` times.
  */
 #include <linux/kprobes.h>
 #include <linux/module.h>

@@ -47,7 +47,7 @@ pub struct Options {
 /// Runs all checks.
 ///
 /// # Errors
-/// If the agent cannot trace the driver, or CUDA does not work. The error says what to do.
+/// If the agent cannot trace the driver, or CUDA does not work. The error contains the remedy.
 pub fn run(options: &Options) -> anyhow::Result<Value> {
     let configuration = format!("tick_ms = {}\n{}", TICK.as_millis(), options.configuration);
     let report = report(&configuration)?;
@@ -63,7 +63,7 @@ fn report(configuration: &str) -> anyhow::Result<String> {
     let mut command = Command::new(agent::binary());
     let output =
         command.arg("check").arg("--config").arg(file.path()).output().context("run glassbox check")?;
-    String::from_utf8(output.stdout).context("read what glassbox check says")
+    String::from_utf8(output.stdout).context("read the output of glassbox check")
 }
 
 /// Starts the agent and waits until it traces the driver.
@@ -82,7 +82,7 @@ fn tracing_agent(configuration: &str) -> anyhow::Result<Agent> {
         }
         ensure!(
             Instant::now() < deadline,
-            "no program is attached to the NVIDIA driver; `glassbox check` says why (is the driver loaded?)"
+            "no program is attached to the NVIDIA driver (is it loaded?); `glassbox check` shows the reason"
         );
         thread::sleep(TICK);
     }

@@ -34,7 +34,7 @@ impl Programs {
     /// Finds the programs.
     ///
     /// # Errors
-    /// Where they were looked for.
+    /// If one of them is missing. The error contains the remedy.
     pub fn find() -> Result<Self, String> {
         let directories: Vec<PathBuf> = match env::var_os(VARIABLE) {
             Some(named) => ["", "usr/bin", "bin"].map(|below| PathBuf::from(&named).join(below)).to_vec(),
@@ -117,7 +117,7 @@ impl Prometheus {
         Ok(values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect())
     }
 
-    /// Repeats a query until its result is as wanted, and returns the result.
+    /// Repeats a query until its result satisfies `wanted`, and returns the result.
     ///
     /// # Panics
     /// After `patience`; the panic shows the last result.

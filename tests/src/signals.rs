@@ -32,7 +32,7 @@ impl Signals {
     #[must_use]
     pub fn came_within(&self, limit: Duration) -> bool {
         let limit = libc::timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
-        // SAFETY: both outlive the call; a null pointer means that no information about the signal is wanted.
+        // SAFETY: both outlive the call; a null pointer means that the information about the signal is not returned.
         unsafe { libc::sigtimedwait(&raw const self.0, std::ptr::null_mut(), &raw const limit) > 0 }
     }
 }

@@ -75,7 +75,7 @@ impl Watching {
     }
 
     fn names(&self, id: &str, wanted: impl Fn(&Metadata) -> bool) -> Metadata {
-        eventually("the names that were asked for", TIMEOUT, || self.metadata.get(id).filter(&wanted))
+        eventually("the expected names", TIMEOUT, || self.metadata.get(id).filter(&wanted))
     }
 }
 

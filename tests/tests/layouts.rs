@@ -130,17 +130,17 @@ fn a_cgroup_without_an_id_is_a_container_once_its_runtime_reports_it() {
             let row = snapshot.containers.iter().find(|row| row.identity.cgroup_path == path).cloned();
             row.map(|row| (row.identity.id.clone(), row.identity.container.clone(), row.ended_at.is_some()))
         };
-        let tell = |id: &str, path: &str| {
+        let report = |id: &str, path: &str| {
             let mut names = Metadata::new(Runtime::Containerd, &name, "", [], &[]);
             names.cgroup_path = Some(path.to_owned());
             metadata.put(id, names);
         };
         assert_eq!(ticked(), None, "no runtime has reported it");
-        tell(&id, &path);
+        report(&id, &path);
         let running = Some((id.clone(), name.clone(), false));
         assert_eq!(ticked(), running, "kernel programs: {kernel_enabled}");
         metadata.remove(&id);
-        tell("default/unrelated", "/glassbox-default/unrelated");
+        report("default/unrelated", "/glassbox-default/unrelated");
         assert_eq!(ticked(), running, "it runs until its cgroup goes");
         drop(own);
         assert_eq!(ticked(), Some((id.clone(), name.clone(), true)));

@@ -122,7 +122,7 @@ fn without_xid_reports_of_the_driver_nvml_counts_the_errors() {
     let mut watch = Watch::start(&driver, program());
     let kernel = watch.kernel();
     kernel.method("nvidia_driver").expect("the collector works without it");
-    let without: Vec<_> = kernel.without("nvidia_driver").collect();
+    let without: Vec<_> = kernel.missing_programs("nvidia_driver").collect();
     let [(program, reason)] = without[..] else { panic!("{without:?}") };
     assert_eq!(*program, programs::NVIDIA_DRIVER_XID);
     assert!(reason.contains("events/nvidia/nvidia_dev_xid/format"), "{reason}");

@@ -9,8 +9,8 @@ use glassbox_tests::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// A server with two connections, both of whose ends are in the container. The server's sockets are IPv6 ones if the host
-/// has IPv6.
+/// A server with two connections; both ends of each are in the container. The server's sockets are IPv6 if the host has
+/// IPv6.
 const TCP: &str = "nc -ll -p 8001 -e sleep 600 & sleep 1; \
                    sleep 600 | nc 127.0.0.1 8001 & sleep 600 | nc 127.0.0.1 8001 & sleep 600";
 /// A socket that is bound but not connected: it sends a log to a port without a listener.

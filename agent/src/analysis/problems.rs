@@ -40,10 +40,10 @@ pub const THROTTLED_RATIO: f64 = 0.25;
 /// Minimum number of periods for a meaningful share: two seconds at the default period.
 const PERIODS_MIN: u64 = 20;
 /// Interval between two records of the CPU periods, and the number of records: they cover one minute.
-const NOTE_EVERY: Duration = Duration::from_secs(10);
-const NOTES: usize = 7;
+const SAMPLE_PERIOD: Duration = Duration::from_secs(10);
+const SAMPLES_MAX: usize = 7;
 /// Maximum number of restarts in the history; the reported number does not exceed it.
-const RESTARTS_NOTED: usize = 64;
+const RESTARTS_MAX: usize = 64;
 
 /// Detects the problems of every container at every tick.
 #[derive(Default)]
@@ -116,10 +116,10 @@ impl History {
             // The restarts of the first reading may be of any age.
             let more = restarts.saturating_sub(self.restarts.unwrap_or(restarts));
             self.restarts = Some(restarts);
-            let noted = usize::try_from(more).unwrap_or(RESTARTS_NOTED).min(RESTARTS_NOTED);
+            let noted = usize::try_from(more).unwrap_or(RESTARTS_MAX).min(RESTARTS_MAX);
             self.restarted.extend(std::iter::repeat_n(now, noted));
         }
-        while self.restarted.len() > RESTARTS_NOTED
+        while self.restarted.len() > RESTARTS_MAX
             || self.restarted.front().is_some_and(|at| now.duration_since(*at) >= CRASH_WINDOW)
         {
             self.restarted.pop_front();
@@ -138,10 +138,10 @@ impl History {
         if self.periods.back().is_some_and(|(_, before, cut)| periods < *before || throttled < *cut) {
             self.periods.clear();
         }
-        if self.periods.back().is_none_or(|(at, ..)| now.duration_since(*at) >= NOTE_EVERY) {
+        if self.periods.back().is_none_or(|(at, ..)| now.duration_since(*at) >= SAMPLE_PERIOD) {
             self.periods.push_back((now, periods, throttled));
         }
-        while self.periods.len() > NOTES {
+        while self.periods.len() > SAMPLES_MAX {
             self.periods.pop_front();
         }
         let (_, before, cut) = self.periods.front()?;
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(watched.at(600, |_| ()), [Problem::CrashLooping { restarts: 4, code: None }]);
         assert_eq!(watched.at(601, |_| ()), []);
         assert_eq!(watched.at(602, restarts(u64::MAX)).len(), 1);
-        assert_eq!(watched.problems.histories["a"].restarted.len(), RESTARTS_NOTED);
+        assert_eq!(watched.problems.histories["a"].restarted.len(), RESTARTS_MAX);
         assert_eq!(watched.at(2000, restarts(0)), [], "recreated");
     }
 

@@ -33,7 +33,7 @@ pub fn join(host: &mut Host) {
         // Without an address, no error can be attributed to the GPU.
         gpu.xid_watched = address.is_some();
     }
-    for gpu in &mut host.stray_gpus {
+    for gpu in &mut host.unreported_gpus {
         let found = take(&mut reported, PciAddress::parse(&gpu.pci_bus_id)).unwrap_or_default();
         (gpu.xids, gpu.last_xid) = (found.counts, found.last);
     }
@@ -44,8 +44,8 @@ pub fn join(host: &mut Host) {
         last_xid: last,
         ..Gpu::default()
     };
-    host.stray_gpus.extend(reported.into_iter().map(stray));
-    host.stray_gpus.sort_by(|one, other| one.pci_bus_id.cmp(&other.pci_bus_id));
+    host.unreported_gpus.extend(reported.into_iter().map(stray));
+    host.unreported_gpus.sort_by(|one, other| one.pci_bus_id.cmp(&other.pci_bus_id));
 }
 
 /// Removes and returns the errors of the GPU with this address.
@@ -81,7 +81,7 @@ mod tests {
         let host = joined(gpus, Some(reported));
         let xids: Vec<_> = host.gpus.iter().map(|gpu| (gpu.xids.clone(), gpu.last_xid)).collect();
         assert_eq!(xids, [(vec![(31, 2)], Some(31)), (vec![(79, 2)], Some(79)), (vec![], None)]);
-        assert!(host.stray_gpus.is_empty() && host.gpus.iter().all(|gpu| gpu.xid_watched));
+        assert!(host.unreported_gpus.is_empty() && host.gpus.iter().all(|gpu| gpu.xid_watched));
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
         let reported = vec![driver("0000:09:00.0", 79), driver("", 8), driver("0000:02:00.0", 31)];
         let host = joined(vec![nvml("00000000:02:00.0"), nvml("")], Some(reported));
         let strays: Vec<_> =
-            host.stray_gpus.iter().map(|gpu| (gpu.pci_bus_id.as_str(), gpu.xids[0])).collect();
+            host.unreported_gpus.iter().map(|gpu| (gpu.pci_bus_id.as_str(), gpu.xids[0])).collect();
         assert_eq!(strays, [("", (8, 2)), ("0000:09:00.0", (79, 2))]);
         assert_eq!((host.gpus[0].last_xid, host.gpus[0].xid_watched), (Some(31), true));
         assert_eq!(
@@ -109,10 +109,14 @@ mod tests {
     fn errors_of_a_gpu_that_only_the_driver_lists_are_added_to_its_row() {
         let failed = Gpu { pci_bus_id: "0001:00:01.0".into(), known_by: KnownBy::Driver, ..Gpu::default() };
         let reported = vec![driver("0001:00:01.0", 79), driver("0000:09:00.0", 31)];
-        let mut host = Host { stray_gpus: vec![failed], reported_xids: Some(reported), ..Host::default() };
+        let mut host =
+            Host { unreported_gpus: vec![failed], reported_xids: Some(reported), ..Host::default() };
         join(&mut host);
-        let rows: Vec<_> =
-            host.stray_gpus.iter().map(|gpu| (gpu.pci_bus_id.as_str(), gpu.known_by, gpu.last_xid)).collect();
+        let rows: Vec<_> = host
+            .unreported_gpus
+            .iter()
+            .map(|gpu| (gpu.pci_bus_id.as_str(), gpu.known_by, gpu.last_xid))
+            .collect();
         let expected =
             [("0000:09:00.0", KnownBy::Xid, Some(31)), ("0001:00:01.0", KnownBy::Driver, Some(79))];
         assert_eq!(rows, expected);

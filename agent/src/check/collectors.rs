@@ -1,6 +1,6 @@
 //! Starts the kernel programs and the collectors for a moment, and reports what the collectors find on this host.
 
-use super::{Report, State};
+use super::{Report, RowState};
 use crate::{
     collectors::{
         Spec,
@@ -15,7 +15,11 @@ use crate::{
 /// Makes one row per subject of a collector, per probe and per collector.
 pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>) {
     let Some(layout) = layout else {
-        return report.row("probes", State::Degraded, "not checked: without cgroups there are no containers");
+        return report.row(
+            "probes",
+            RowState::Degraded,
+            "not checked: without cgroups there are no containers",
+        );
     };
     let Started { kernel, collectors } = start::all(config, layout, &Layers::default());
     let examine = |spec: &Spec| {
@@ -49,12 +53,12 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
     }
 }
 
-fn state(verdict: Verdict) -> State {
+fn state(verdict: Verdict) -> RowState {
     match verdict {
-        Verdict::Works => State::Ok,
-        Verdict::Degraded => State::Degraded,
-        Verdict::NotApplicable => State::NotApplicable,
-        Verdict::Off => State::Off,
+        Verdict::Works => RowState::Ok,
+        Verdict::Degraded => RowState::Degraded,
+        Verdict::NotApplicable => RowState::NotApplicable,
+        Verdict::Off => RowState::Off,
     }
 }
 
@@ -78,27 +82,27 @@ fn refusal(config: &Config, has_programs: bool, error: &anyhow::Error) -> Findin
 fn probe(report: &mut Report, outcome: &Outcome) {
     let subject = format!("probe {}", outcome.probe);
     match outcome.method {
-        Some(method) if method.misses.is_empty() => report.row(&subject, State::Ok, method.name),
+        Some(method) if method.misses.is_empty() => report.row(&subject, RowState::Ok, method.name),
         Some(method) => {
-            report.row(&subject, State::Ok, format!("{}; not traced: {}", method.name, method.misses));
+            report.row(&subject, RowState::Ok, format!("{}; not traced: {}", method.name, method.misses));
         }
-        None => report.row(&subject, State::Degraded, outcome.reasons()),
+        None => report.row(&subject, RowState::Degraded, outcome.reasons()),
     }
     if let Some(method) = outcome.method {
         // A fallback that misses nothing is only more expensive.
-        let state = if method.misses.is_empty() { State::Ok } else { State::Degraded };
+        let state = if method.misses.is_empty() { RowState::Ok } else { RowState::Degraded };
         for (better, reason) in &outcome.refused {
             report.detail(&subject, format!("not {better}"), state, reason);
         }
     }
     for (program, reason) in &outcome.without {
-        report.detail(&subject, format!("without {program}"), State::Degraded, reason);
+        report.detail(&subject, format!("without {program}"), RowState::Degraded, reason);
     }
     for (program, module) in &outcome.waiting {
         report.detail(
             &subject,
             (*program).to_owned(),
-            State::Ok,
+            RowState::Ok,
             format!("will be attached when {module} is loaded"),
         );
     }

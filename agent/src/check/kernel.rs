@@ -1,6 +1,6 @@
 //! Checks the kernel: release, BTF, lockdown and cgroups.
 
-use super::{Report, State};
+use super::{Report, RowState};
 use crate::{
     config::Config,
     containers::cgroup::{self, Layout, Mode},
@@ -15,7 +15,7 @@ pub(super) fn check(report: &mut Report, config: &Config) {
         "confidentiality" if config.kernel.enabled => {
             let finding =
                 "confidentiality: eBPF programs may not read kernel memory; boot with lockdown=integrity";
-            report.row("lockdown", State::Degraded, finding);
+            report.row("lockdown", RowState::Degraded, finding);
         }
         mode => report.ok("lockdown", mode),
     }
@@ -24,7 +24,7 @@ pub(super) fn check(report: &mut Report, config: &Config) {
 fn btf(report: &mut Report, config: &Config) {
     let path = config.kernel.btf.display();
     if !config.kernel.enabled {
-        return report.row("BTF", State::Off, format!("{path}: not needed (kernel.enabled = false)"));
+        return report.row("BTF", RowState::Off, format!("{path}: not needed (kernel.enabled = false)"));
     }
     match offsets::read(&config.kernel.btf).and_then(|blob| offsets::resolve(&blob)) {
         Ok(offsets) => {
@@ -43,7 +43,7 @@ fn btf(report: &mut Report, config: &Config) {
                 },
             );
         }
-        Err(error) => report.row("BTF", State::Degraded, format!("{error:#}")),
+        Err(error) => report.row("BTF", RowState::Degraded, format!("{error:#}")),
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
     let layout = match Layout::detect(&config.paths.cgroup) {
         Ok(layout) => layout,
         Err(error) => {
-            report.row("cgroups", State::Fatal, format!("{error:#}"));
+            report.row("cgroups", RowState::Fatal, format!("{error:#}"));
             return None;
         }
     };
@@ -67,12 +67,12 @@ pub(super) fn cgroups(report: &mut Report, config: &Config) -> Option<Layout> {
                      containers are missing: start with --cgroupns=host (Docker), or mount the host's /sys/fs/cgroup \
                      and set paths.cgroup to it"
                 );
-                report.row("cgroups", State::Degraded, finding);
+                report.row("cgroups", RowState::Degraded, finding);
             } else {
                 report.ok("cgroups", format!("{mode} at {root}, {found} containers"));
             }
         }
-        Err(error) => report.row("cgroups", State::Degraded, format!("{error:#}")),
+        Err(error) => report.row("cgroups", RowState::Degraded, format!("{error:#}")),
     }
     Some(layout)
 }
@@ -106,10 +106,10 @@ mod tests {
             cgroups(&mut report, &config).unwrap();
             (report.rows()[0].state, report.rows()[0].finding.clone())
         };
-        assert_eq!(checked().0, State::Ok);
+        assert_eq!(checked().0, RowState::Ok);
         touch("cgroup.events");
         let (state, finding) = checked();
-        assert_eq!(state, State::Degraded);
+        assert_eq!(state, RowState::Degraded);
         assert!(finding.contains("--cgroupns=host"), "{finding}");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Report, State};
+use super::{Report, RowState};
 use crate::server::address::remedy;
 
 /// Timeout for the other program to accept a connection, and to respond.
@@ -22,7 +22,11 @@ pub(super) fn check(report: &mut Report, address: SocketAddr) {
             report.ok("listener", format!("a glassbox agent is running at http://{}/", reachable(address)));
         }
         Err(error) => {
-            report.row("listener", State::Fatal, format!("listen on {address}: {error}; {}", remedy(&error)));
+            report.row(
+                "listener",
+                RowState::Fatal,
+                format!("listen on {address}: {error}; {}", remedy(&error)),
+            );
         }
     }
 }
@@ -58,7 +62,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
 
-    fn checked(address: SocketAddr) -> (State, String) {
+    fn checked(address: SocketAddr) -> (RowState, String) {
         let mut report = Report::default();
         check(&mut report, address);
         (report.rows()[0].state, report.rows()[0].finding.clone())
@@ -77,19 +81,19 @@ mod tests {
             }
         });
         let (state, finding) = checked(address);
-        assert_eq!(state, State::Fatal);
+        assert_eq!(state, RowState::Fatal);
         assert!(finding.contains("--listen") && finding.contains(&address.to_string()), "{finding}");
         let (state, finding) = checked(address);
-        assert_eq!(state, State::Ok, "{finding}");
+        assert_eq!(state, RowState::Ok, "{finding}");
         assert!(finding.contains("a glassbox agent is running"), "{finding}");
-        assert_eq!(checked("127.0.0.1:0".parse().unwrap()).0, State::Ok);
+        assert_eq!(checked("127.0.0.1:0".parse().unwrap()).0, RowState::Ok);
     }
 
     #[test]
     fn an_address_of_another_host_gets_its_own_remedy() {
         // An address of TEST-NET-1, which is reserved for documentation.
         let (state, finding) = checked("192.0.2.1:9966".parse().unwrap());
-        assert_eq!(state, State::Fatal);
+        assert_eq!(state, RowState::Fatal);
         assert!(
             finding.contains("not an address of this host") && !finding.contains("another agent"),
             "{finding}"

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Report, State};
+use super::{Report, RowState};
 use crate::{
     collectors::{COLLECTORS, Spec},
     config::Config,
@@ -31,7 +31,7 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
                     costs.push(capability.cost);
                 }
             }
-            report.row("privileges", State::Degraded, format!("{lack} ({})", costs.join("; ")));
+            report.row("privileges", RowState::Degraded, format!("{lack} ({})", costs.join("; ")));
         }
     }
     // Later errors of the kernel contain the same text, and then refer to this row.
@@ -77,7 +77,7 @@ fn namespaces(report: &mut Report, proc_root: &Path) {
         if host::is_in_first_namespace(proc_root, kind) {
             report.ok(&subject, "the host's");
         } else {
-            report.row(subject, State::Degraded, format!("not the host's: {cost}"));
+            report.row(subject, RowState::Degraded, format!("not the host's: {cost}"));
         }
     }
 }
@@ -121,9 +121,9 @@ mod tests {
         assert_eq!(
             states,
             [
-                ("pid namespace", State::Ok),
-                ("cgroup namespace", State::Degraded),
-                ("user namespace", State::Ok)
+                ("pid namespace", RowState::Ok),
+                ("cgroup namespace", RowState::Degraded),
+                ("user namespace", RowState::Ok)
             ]
         );
         assert!(report.rows()[1].finding.contains("--cgroupns=host"));

@@ -1,6 +1,6 @@
 //! Checks whether each rename rule can have an effect.
 
-use super::{Report, State};
+use super::{Report, RowState};
 use crate::config::{Rename, ineffective_renames};
 
 /// Makes the rows `rename rules`; none if there are no rules.
@@ -9,7 +9,7 @@ pub(super) fn check(report: &mut Report, rules: &[Rename]) {
     for (index, reason) in &ineffective {
         let Rename { name, to } = &rules[*index];
         let finding = format!("containers.rename {name:?} to {to:?} has no effect: {reason}");
-        report.row("rename rules", State::Degraded, finding);
+        report.row("rename rules", RowState::Degraded, finding);
     }
     if !rules.is_empty() && ineffective.is_empty() {
         report.ok("rename rules", format!("{} rules; each can have an effect", rules.len()));
@@ -30,9 +30,9 @@ mod tests {
         };
         assert!(checked(&[]).rows().is_empty());
         let good = [rule("studio_*", "*")];
-        assert_eq!(checked(&good).verdict(), State::Ok);
+        assert_eq!(checked(&good).verdict(), RowState::Ok);
         let report = checked(&[good[0].clone(), rule("studio_a", "b")]);
-        assert_eq!((report.verdict(), report.rows().len()), (State::Degraded, 1));
+        assert_eq!((report.verdict(), report.rows().len()), (RowState::Degraded, 1));
         assert!(report.rows()[0].finding.contains("studio_a"), "{report}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::net::UnixStream, path::Path};
 
-use super::{Report, State};
+use super::{Report, RowState};
 use crate::{
     config::Config,
     containers::runtimes,
@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn check(report: &mut Report, config: &Config, privileges: &Privileges) {
     let default = Config::default();
     match config.docker.socket() {
-        None => report.row("docker", State::Off, "switched off (docker.enabled = false)"),
+        None => report.row("docker", RowState::Off, "switched off (docker.enabled = false)"),
         Some(path) => socket(report, "docker", path, default.docker.socket() != Some(path)),
     }
     for (subject, sockets, usual) in [
@@ -27,9 +27,9 @@ pub(super) fn check(report: &mut Report, config: &Config, privileges: &Privilege
             sockets.iter().partition(|path| named || runtimes::is_there(path));
         there.iter().for_each(|path| socket(report, subject, path, named));
         if there.is_empty() && !missing.is_empty() {
-            report.row(subject, State::NotApplicable, absent(&missing));
+            report.row(subject, RowState::NotApplicable, absent(&missing));
         } else if sockets.is_empty() && named {
-            report.row(subject, State::Off, format!("switched off ({subject}.sockets = [])"));
+            report.row(subject, RowState::Off, format!("switched off ({subject}.sockets = [])"));
         }
     }
     files(report, config, privileges);
@@ -45,7 +45,7 @@ fn socket(report: &mut Report, subject: &str, path: &Path, named: bool) {
     match UnixStream::connect(path) {
         Ok(_) => report.ok(subject, format!("{} accepts connections", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !named => {
-            report.row(subject, State::NotApplicable, absent(&[&path]));
+            report.row(subject, RowState::NotApplicable, absent(&[&path]));
         }
         Err(error) => {
             let remedy = match error.kind() {
@@ -59,7 +59,7 @@ fn socket(report: &mut Report, subject: &str, path: &Path, named: bool) {
                 "{}: {error}; its containers are named from files, or shown by ID; {remedy}",
                 path.display()
             );
-            report.row(subject, State::Degraded, finding);
+            report.row(subject, RowState::Degraded, finding);
         }
     }
 }
@@ -79,9 +79,9 @@ fn files(report: &mut Report, config: &Config, privileges: &Privileges) {
             "permission denied: {}; containers that no socket reports are shown by ID; {remedy}",
             list(&unreadable)
         );
-        report.row(SUBJECT, State::Degraded, finding);
+        report.row(SUBJECT, RowState::Degraded, finding);
     } else if there.is_empty() {
-        report.row(SUBJECT, State::NotApplicable, "no directory of [paths] exists");
+        report.row(SUBJECT, RowState::NotApplicable, "no directory of [paths] exists");
     } else {
         report.ok(SUBJECT, format!("{}, for containers that no socket reports", list(&there)));
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::config;
 
-    fn rows(config: &Config) -> Vec<(String, State, String)> {
+    fn rows(config: &Config) -> Vec<(String, RowState, String)> {
         let mut report = Report::default();
         check(&mut report, config, &Privileges::of_this_process(&config.paths.proc));
         report.rows().iter().map(|row| (row.subject.clone(), row.state, row.finding.clone())).collect()
@@ -110,9 +110,9 @@ mod tests {
         };
         let rows = rows(&config);
         let state = |subject: &str| rows.iter().find(|(name, ..)| name == subject).unwrap().1;
-        assert_eq!(state("docker"), State::Degraded);
-        assert_eq!(state("podman"), State::Degraded);
-        assert_eq!(state("cri"), State::Off);
+        assert_eq!(state("docker"), RowState::Degraded);
+        assert_eq!(state("podman"), RowState::Degraded);
+        assert_eq!(state("cri"), RowState::Off);
     }
 
     #[test]
@@ -125,6 +125,6 @@ mod tests {
         config.paths.logs = nowhere;
         let rows = rows(&config);
         let (_, state, finding) = rows.last().unwrap();
-        assert_eq!(*state, State::NotApplicable, "{finding}");
+        assert_eq!(*state, RowState::NotApplicable, "{finding}");
     }
 }

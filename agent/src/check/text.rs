@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Report, State};
+use super::{Report, RowState};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,15 +13,15 @@ impl fmt::Display for Report {
         let width = self.rows().iter().map(|row| first(row).chars().count()).max().unwrap_or(0);
         for row in self.rows() {
             let state = match row.state {
-                State::Fatal => "FATAL",
-                State::NotApplicable => "not applicable",
+                RowState::Fatal => "FATAL",
+                RowState::NotApplicable => "not applicable",
                 state => state.as_str(),
             };
             writeln!(f, "{:<width$}  {state:<14}  {}", first(row), row.finding)?;
         }
         let verdict = match self.verdict() {
-            State::Fatal => "glassbox cannot run here: see FATAL above.",
-            State::Degraded => {
+            RowState::Fatal => "glassbox cannot run here: see FATAL above.",
+            RowState::Degraded => {
                 "glassbox can run here; metrics of degraded rows above are missing or incomplete."
             }
             _ => "glassbox can run here; everything that is enabled works.",

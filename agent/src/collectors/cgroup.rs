@@ -22,7 +22,7 @@ mod v2;
 
 use std::collections::HashMap;
 
-use self::source::{Reader, Source, Tracked};
+use self::source::{ContainerFiles, Reader, Source};
 use super::{Collector, Context, Spec, examination};
 use crate::{
     containers::{cgroup::Layout, tracker::Container},
@@ -56,7 +56,7 @@ struct CgroupFiles {
 
 /// State of one container.
 struct Files {
-    tracked: Tracked,
+    tracked: ContainerFiles,
     /// The generation of device names that its devices have.
     devices_named: u64,
 }
@@ -80,7 +80,7 @@ impl CgroupFiles {
     }
 
     /// The files of a container that this host can have, each with its directory.
-    fn track(&self, container: &Container) -> Tracked {
+    fn track(&self, container: &Container) -> ContainerFiles {
         let path = &container.identity.cgroup_path;
         let from = |controller, v2: &'static [Source], v1: &'static [Source]| {
             let sources = if self.layout.is_unified(controller) { v2 } else { v1 };
@@ -99,7 +99,7 @@ impl CgroupFiles {
             self.numa.then(|| from("memory", v2::NUMA, v1::NUMA)).flatten(),
         ];
         let phase = container.key % u64::from(RARE_EVERY_TICKS);
-        Tracked::new(controllers.into_iter().flatten(), u32::try_from(phase).unwrap_or(0))
+        ContainerFiles::new(controllers.into_iter().flatten(), u32::try_from(phase).unwrap_or(0))
     }
 }
 

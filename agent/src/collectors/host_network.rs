@@ -90,12 +90,12 @@ struct Collecting {
     host_namespace: u64,
     limitation: Option<String>,
     counts: SlotArray<HostNetworkCounters>,
-    containers: HashMap<u64, State>,
+    containers: HashMap<u64, NetworkState>,
     /// Containers on the host's network with no programs attached yet, with their cgroups.
     found: Vec<(u64, PathBuf)>,
 }
 
-enum State {
+enum NetworkState {
     /// No network found yet, after this many attempts.
     Unknown(u8),
     /// Seen in the host's network, maybe before moving to its own.
@@ -134,10 +134,10 @@ impl Collector for Collecting {
         for (key, directory) in self.found.drain(..) {
             let Some(state) = self.containers.get_mut(&key) else { continue };
             *state = match kernel.attach_to_cgroup(&PROGRAMS, &directory) {
-                Ok(links) => State::Counted { _links: links },
+                Ok(links) => NetworkState::Counted { _links: links },
                 Err(error) => {
                     tracing::warn!("traffic of a container on the host's network is not counted: {error:#}");
-                    State::Elsewhere
+                    NetworkState::Elsewhere
                 }
             };
         }
@@ -146,28 +146,28 @@ impl Collector for Collecting {
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         let Some(slot) = container.slot else { return Ok(()) };
         match self.containers.get(&container.key) {
-            Some(State::Counted { .. }) => {
+            Some(NetworkState::Counted { .. }) => {
                 row.host_network = Some(self.counts.sum(slot)?);
             }
-            Some(State::Elsewhere | State::Found) => {}
-            Some(State::Unknown(ATTEMPTS)) => {
-                self.containers.insert(container.key, State::Elsewhere);
+            Some(NetworkState::Elsewhere | NetworkState::Found) => {}
+            Some(NetworkState::Unknown(ATTEMPTS)) => {
+                self.containers.insert(container.key, NetworkState::Elsewhere);
             }
             known => {
                 let (attempts, seen) = match known {
-                    Some(State::Unknown(attempts)) => (attempts + 1, None),
-                    Some(State::Seen(since)) => (0, Some(*since)),
+                    Some(NetworkState::Unknown(attempts)) => (attempts + 1, None),
+                    Some(NetworkState::Seen(since)) => (0, Some(*since)),
                     _ => (0, None),
                 };
                 let state = match (self.look(container)?, seen) {
-                    (None, _) => State::Unknown(attempts),
-                    (Some(false), _) => State::Elsewhere,
-                    (Some(true), None) => State::Seen(Instant::now()),
-                    (Some(true), Some(since)) if since.elapsed() < DEBOUNCE => State::Seen(since),
+                    (None, _) => NetworkState::Unknown(attempts),
+                    (Some(false), _) => NetworkState::Elsewhere,
+                    (Some(true), None) => NetworkState::Seen(Instant::now()),
+                    (Some(true), Some(since)) if since.elapsed() < DEBOUNCE => NetworkState::Seen(since),
                     (Some(true), Some(_)) => {
                         let directory = self.layout.primary(&container.identity.cgroup_path);
                         self.found.push((container.key, directory));
-                        State::Found
+                        NetworkState::Found
                     }
                 };
                 self.containers.insert(container.key, state);

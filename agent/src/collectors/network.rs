@@ -51,7 +51,7 @@ struct Network {
     proc_root: PathBuf,
     host_namespace: u64,
     limitation: Option<String>,
-    containers: HashMap<u64, Tracked>,
+    containers: HashMap<u64, ContainerInterfaces>,
     /// The container that has the series of a namespace, by the namespace's inode. The open file keeps the kernel from
     /// reusing the inode number.
     owners: HashMap<u64, u64>,
@@ -60,7 +60,7 @@ struct Network {
 }
 
 #[derive(Default)]
-struct Tracked {
+struct ContainerInterfaces {
     ticks: u32,
     namespace: Option<Namespace>,
     /// Why the last attempt to open it failed; reported until the next attempt.

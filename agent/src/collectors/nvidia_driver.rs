@@ -154,7 +154,7 @@ impl Collector for NvidiaDriver {
             self.presence.look_if_due(kernel);
             self.tracing = self.presence.tracing(kernel);
         }
-        if !self.presence.ever() || !self.may_read() {
+        if !self.presence.was_present() || !self.may_read() {
             return;
         }
         self.commands_by_slot.clear();
@@ -190,21 +190,21 @@ impl Collector for NvidiaDriver {
         self.presence.on_events(kernel);
     }
 
-    fn attend_at(&self) -> Option<Instant> {
-        self.presence.attend_at()
+    fn timer_at(&self) -> Option<Instant> {
+        self.presence.timer_at()
     }
 
-    fn attend(&mut self, kernel: &mut Kernel) {
+    fn on_timer(&mut self, kernel: &mut Kernel) {
         self.presence.look(kernel);
     }
 
     fn limitation(&self) -> Option<&str> {
-        self.presence.trouble()
+        self.presence.attach_error()
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         let Some(slot) = container.slot else { return Ok(()) };
-        if !self.presence.ever() {
+        if !self.presence.was_present() {
             return Ok(());
         }
         let counts = self.slots.get(slot)?;
@@ -228,12 +228,12 @@ impl Collector for NvidiaDriver {
         host.nvidia_tracing = Some(self.tracing);
     }
 
-    fn outlives_cgroup(&self) -> bool {
+    fn is_readable_after_exit(&self) -> bool {
         true
     }
 
     fn clear_slot(&mut self, slot: u32) {
-        if !self.presence.ever() {
+        if !self.presence.was_present() {
             return;
         }
         self.calls.clear(slot);

@@ -178,7 +178,7 @@ impl Collector for Nvml {
             (None, None) => Vec::new(),
         };
         let unreported = last.map(|reading| reading.unreported.as_slice()).unwrap_or_default();
-        host.stray_gpus = unreported.iter().map(|address| unreported_gpu(address)).collect();
+        host.unreported_gpus = unreported.iter().map(|address| unreported_gpu(address)).collect();
         host.nvml = Some(NvmlUsage {
             up,
             driver_version: last.map(|reading| reading.driver_version.clone()).unwrap_or_default(),

@@ -49,18 +49,18 @@ struct Oom {
     layout: Layout,
     /// True if a file also counts the kills of nested cgroups.
     files_count_nested: bool,
-    marks: Option<Marks>,
-    containers: HashMap<u64, Tracked>,
+    marks: Option<ProgramCounts>,
+    containers: HashMap<u64, ContainerKills>,
 }
 
 /// The kernel program's counts.
-struct Marks {
+struct ProgramCounts {
     kills: SharedSlotArray<u64>,
     /// Kills on the whole host as of the last refresh.
     on_host: u64,
 }
 
-struct Tracked {
+struct ContainerKills {
     path: Option<PathBuf>,
     /// Held open if it is read at every tick.
     file: Option<File>,
@@ -91,9 +91,9 @@ impl Oom {
     }
 }
 
-fn marks(kernel: &mut Kernel) -> anyhow::Result<Marks> {
+fn marks(kernel: &mut Kernel) -> anyhow::Result<ProgramCounts> {
     kernel.method(SPEC.name)?;
-    Ok(Marks { kills: kernel.shared_slot_array(maps::OOM_KILLS)?, on_host: 0 })
+    Ok(ProgramCounts { kills: kernel.shared_slot_array(maps::OOM_KILLS)?, on_host: 0 })
 }
 
 /// True if cgroups v2 are mounted so that `memory.events` excludes nested cgroups (from 5.2 on).
@@ -129,7 +129,7 @@ impl Collector for Oom {
             let directory = self.layout.directory("memory", &container.identity.cgroup_path);
             let name = if self.layout.is_unified("memory") { "memory.events" } else { "memory.oom_control" };
             let path = directory.map(|directory| directory.join(name));
-            Tracked { path, file: None, account: Account::default(), on_host: None }
+            ContainerKills { path, file: None, account: Account::default(), on_host: None }
         });
         if on_host.is_some() && tracked.on_host == on_host {
             return Ok(());
@@ -153,7 +153,7 @@ impl Collector for Oom {
         self.containers.remove(&container.key);
     }
 
-    fn outlives_cgroup(&self) -> bool {
+    fn is_readable_after_exit(&self) -> bool {
         true
     }
 
@@ -164,7 +164,7 @@ impl Collector for Oom {
     }
 }
 
-impl Tracked {
+impl ContainerKills {
     /// The file's count; `None` if the file does not exist (any more).
     fn read(&mut self, keep_open: bool) -> Option<u64> {
         let mut buffer = [0; FILE_BYTES];

@@ -34,7 +34,7 @@ impl Collector for Scheduler {
         Ok(())
     }
 
-    fn outlives_cgroup(&self) -> bool {
+    fn is_readable_after_exit(&self) -> bool {
         true
     }
 

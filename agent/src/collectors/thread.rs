@@ -57,7 +57,7 @@ impl Drop for Thread {
 
 impl Stop {
     /// Waits for up to this time. Returns true as soon as the thread has to end.
-    pub(super) fn comes_within(&self, wait: Duration) -> bool {
+    pub(super) fn wait(&self, wait: Duration) -> bool {
         self.0.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     fn a_thread_ends_with_its_owner_and_one_that_hangs_or_panics_does_not_block_it() {
         let (done, ended) = mpsc::channel();
         let thread = Thread::start("orderly", "nothing", move |stop| {
-            while !stop.comes_within(Duration::from_secs(60)) {}
+            while !stop.wait(Duration::from_secs(60)) {}
             let _ = done.send(());
         });
         drop(thread.unwrap());

@@ -151,7 +151,7 @@ impl Layout {
     /// True if the cgroup at `path` exists and has this ID. The ID is 0 for a cgroup that exists only in v1's trees. A
     /// path with bytes that are not UTF-8 cannot be looked up, and is assumed to exist.
     #[must_use]
-    pub fn is_there(&self, path: &str, cgroup_id: u64) -> bool {
+    pub fn exists(&self, path: &str, cgroup_id: u64) -> bool {
         let id = |directory: &Path| std::fs::symlink_metadata(directory).ok().map(|metadata| metadata.ino());
         path.contains(char::REPLACEMENT_CHARACTER)
             || match cgroup_id {

@@ -37,7 +37,7 @@ use super::{
 };
 
 /// Namespaces that other sources cover.
-const OTHERS_NAMESPACES: [&str; 2] = ["k8s.io", "moby"];
+const EXCLUDED_NAMESPACES: [&str; 2] = ["k8s.io", "moby"];
 /// Maximum number of namespaces that are listed.
 const NAMESPACES_MAX: usize = 256;
 /// nerdctl's label for the name that the user gave or that nerdctl generated.
@@ -54,7 +54,7 @@ impl RuntimeClient for RuntimeWatcher<ContainerdApi> {
 
         // Subscribe before the listings, so that as little as possible is missed in between. The response begins with
         // the first event.
-        let ours = OTHERS_NAMESPACES.map(|other| format!(",namespace!={other:?}")).concat();
+        let ours = EXCLUDED_NAMESPACES.map(|other| format!(",namespace!={other:?}")).concat();
         let topics = ["^/containers/", status::TOPICS].map(|topics| format!("topic~={topics:?}{ours}"));
         let filters = Filtered { filters: topics.to_vec() };
         let events = client.follow::<_, Envelope>(SUBSCRIBE, None, filters);
@@ -210,7 +210,7 @@ impl RuntimeWatcher<ContainerdApi> {
 
 /// True for a namespace that no other source covers.
 fn is_own(namespace: &str) -> bool {
-    !namespace.is_empty() && !OTHERS_NAMESPACES.contains(&namespace)
+    !namespace.is_empty() && !EXCLUDED_NAMESPACES.contains(&namespace)
 }
 
 /// The key of a container in the metadata store: its ID if cgroup paths contain it, else a key that is unique on this

@@ -48,7 +48,7 @@ const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
 /// Attributes that Docker and Podman add to an event, next to the container's labels. They replace labels with the same
 /// names; an inspection has the real labels.
-const ATTRIBUTES_THAT_ARE_NO_LABELS: [&str; 5] = ["image", "name", "oldName", "containerExitCode", "podId"];
+const NON_LABEL_ATTRIBUTES: [&str; 5] = ["image", "name", "oldName", "containerExitCode", "podId"];
 
 /// The API of Docker, which Podman also supports.
 pub enum DockerApi {}
@@ -172,7 +172,7 @@ impl RuntimeWatcher<DockerApi> {
                 self.metadata.update_image(id, &image);
             }
             let labels = config.labels.unwrap_or_default();
-            let replaced = labels.iter().filter(|(key, _)| ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
+            let replaced = labels.iter().filter(|(key, _)| NON_LABEL_ATTRIBUTES.contains(key));
             self.metadata.add_labels(id, replaced, &self.label_filter);
         }
         let started_at = container.state.and_then(|state| state.started_at);
@@ -202,17 +202,17 @@ impl RuntimeWatcher<DockerApi> {
             let code = Some(attribute("exitCode")).filter(|code| !code.is_empty());
             let code = code.unwrap_or(attribute("containerExitCode"));
             self.metadata.update_status(&id, |status| status::apply(status, &action, code, at));
-            return status::leaves_out(&action).then_some(id);
+            return status::needs_inspection(&action).then_some(id);
         }
         if !EVENTS.contains(&action.as_str()) {
             return None;
         }
-        let labels = attributes.iter().filter(|(key, _)| !ATTRIBUTES_THAT_ARE_NO_LABELS.contains(key));
+        let labels = attributes.iter().filter(|(key, _)| !NON_LABEL_ATTRIBUTES.contains(key));
         let mut names =
             Metadata::new(self.source, attribute("name"), attribute("image"), labels, &self.label_filter);
         let known = self.metadata.get(&id);
         for (key, value) in known.iter().flat_map(|known| &known.labels) {
-            if ATTRIBUTES_THAT_ARE_NO_LABELS.contains(&key.as_str()) {
+            if NON_LABEL_ATTRIBUTES.contains(&key.as_str()) {
                 names.add_label(key, value, &self.label_filter);
             }
         }

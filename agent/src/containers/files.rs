@@ -32,11 +32,11 @@ const ENTRIES_MAX: usize = 65_536;
 /// How long a connected runtime may take to report a container.
 const NAME_GRACE_PERIOD: Duration = Duration::from_millis(500);
 /// Pauses before a container that was not found is looked up again.
-const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 /// Maximum number of queued lists of containers while the disk is slow.
 const LISTS_MAX: usize = 16;
 /// Maximum number of containers that wait for another lookup.
-const AGAIN_MAX: usize = 1024;
+const RETRIES_MAX: usize = 1024;
 
 impl Paths {
     /// The directories that exist.
@@ -165,8 +165,8 @@ impl Reader {
         }
         if let Some(names) = self.roots.look_up(&unresolved, &self.filter) {
             self.metadata.put(&unresolved.id, names);
-        } else if let Some(pause) = AGAIN.get(tries)
-            && self.again.len() < AGAIN_MAX
+        } else if let Some(pause) = RETRY_DELAYS.get(tries)
+            && self.again.len() < RETRIES_MAX
         {
             self.again.push_back((Instant::now() + *pause, tries + 1, unresolved));
         }

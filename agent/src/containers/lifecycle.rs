@@ -9,7 +9,7 @@ use crate::snapshot::{
 
 /// An OOM kill within this time of a container's exit is considered the cause of the exit: the runtime reports the exit
 /// when it happens, but the kill is read at a tick.
-const OOM_NEAR: Duration = Duration::from_secs(5);
+const OOM_WINDOW: Duration = Duration::from_secs(5);
 /// Exit codes above this value mean that a signal ended the process.
 const SIGNAL_CODES: u32 = 128;
 const SIGKILL_CODE: u32 = SIGNAL_CODES + libc::SIGKILL.cast_unsigned();
@@ -85,7 +85,7 @@ impl ReportedStatus {
 
 /// What the tracker has recorded about one container.
 #[derive(Clone, Copy, Debug)]
-pub struct Tracked<'a> {
+pub struct TrackedRun<'a> {
     /// When the cgroup was removed; `None` while it exists.
     pub ended_at: Option<SystemTime>,
     /// True if the container runs, according to its processes.
@@ -102,7 +102,7 @@ pub struct Tracked<'a> {
 
 /// Merges the reported and the tracked data into the status of the container.
 #[must_use]
-pub fn lifecycle(reported: Option<&ReportedStatus>, tracked: Tracked<'_>) -> ContainerStatus {
+pub fn lifecycle(reported: Option<&ReportedStatus>, tracked: TrackedRun<'_>) -> ContainerStatus {
     let reported = reported.copied().unwrap_or_default();
     let by_cgroup = if tracked.running { ContainerState::Running } else { ContainerState::Exited };
     let state = match reported.state {
@@ -120,7 +120,7 @@ pub fn lifecycle(reported: Option<&ReportedStatus>, tracked: Tracked<'_>) -> Con
         (Some(_), Some(end)) if reported.state == Some(ContainerState::Running) => Some(end),
         (exit, end) => exit.or(end),
     };
-    let last_exit = exit.map(|exit| assessed(exit, &reported, &tracked)).or(tracked.before.last_exit);
+    let last_exit = exit.map(|exit| assess_exit(exit, &reported, &tracked)).or(tracked.before.last_exit);
     ContainerStatus {
         state: Some(state),
         reported: reported.state.is_some(),
@@ -131,7 +131,7 @@ pub fn lifecycle(reported: Option<&ReportedStatus>, tracked: Tracked<'_>) -> Con
     }
 }
 
-fn assessed(exit: Exit, reported: &ReportedStatus, tracked: &Tracked<'_>) -> LastExit {
+fn assess_exit(exit: Exit, reported: &ReportedStatus, tracked: &TrackedRun<'_>) -> LastExit {
     // OOM kills of the next run must not change a reason that was already found.
     let known = tracked.before.last_exit.filter(|last| last.at == exit.at && last.code == exit.code);
     if let Some(last) = known.filter(|last| last.reason == Some(ExitReason::OomKilled)) {
@@ -147,7 +147,7 @@ fn assessed(exit: Exit, reported: &ReportedStatus, tracked: &Tracked<'_>) -> Las
     let near = killed_at.is_some_and(|killed_at| {
         #[expect(clippy::disallowed_methods, reason = "the distance of two timestamps, not an age")]
         let apart = killed_at.duration_since(exit.at).unwrap_or_else(|error| error.duration());
-        apart <= OOM_NEAR
+        apart <= OOM_WINDOW
     });
     let killed = matches!(exit.code, None | Some(SIGKILL_CODE));
     let reason = if near && killed { Some(ExitReason::OomKilled) } else { exit.code.map(reason) };

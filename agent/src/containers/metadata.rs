@@ -60,7 +60,7 @@ pub struct MetadataStore(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     generation: AtomicU64,
-    statuses_generation: AtomicU64,
+    status_generation: AtomicU64,
     cgroups_generation: AtomicU64,
     entries: Mutex<Entries>,
     runtimes: Mutex<Vec<Registered>>,
@@ -242,12 +242,12 @@ impl MetadataStore {
     /// The same for changes by [`update_status`](Self::update_status), which are far more frequent and do not affect
     /// names.
     #[must_use]
-    pub fn statuses_generation(&self) -> u64 {
-        self.0.statuses_generation.load(Ordering::Acquire)
+    pub fn status_generation(&self) -> u64 {
+        self.0.status_generation.load(Ordering::Acquire)
     }
 
     /// Records that the cgroup of the container appeared, possibly again.
-    pub fn began(&self, id: &str) {
+    pub fn cgroup_created(&self, id: &str) {
         if let Some(entry) = self.entries().by_id.get_mut(id).filter(|entry| entry.names.source.is_files()) {
             entry.removed_at = None;
         }
@@ -255,7 +255,7 @@ impl MetadataStore {
 
     /// Records that the cgroup of the container is gone. Metadata from files is marked as removed, because no runtime
     /// will report the removal. The clients of runtimes are notified, so that they can query the exit.
-    pub fn ended(&self, id: &str) {
+    pub fn cgroup_removed(&self, id: &str) {
         let mut entries = self.entries();
         let Some(entry) = entries.by_id.get(id) else { return };
         if entry.names.source.is_files() {
@@ -272,7 +272,7 @@ impl MetadataStore {
     }
 
     fn statuses_changed(&self) {
-        self.0.statuses_generation.fetch_add(1, Ordering::Release);
+        self.0.status_generation.fetch_add(1, Ordering::Release);
     }
 
     fn changed(&self) {

@@ -8,48 +8,48 @@ use tokio::time::Instant;
 /// restarts in a loop is queried at most at this interval.
 const DEBOUNCE: Duration = Duration::from_millis(300);
 /// Pauses before a query is repeated if the response did not contain the expected data yet.
-const AGAIN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
 
 /// A pending query about one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct Query {
     pub(super) id: String,
     /// The query is about the exit of the container, not only about its running state.
-    pub(super) of_end: bool,
+    pub(super) about_exit: bool,
     /// How often the query was repeated.
     tries: usize,
 }
 
 /// The pending queries, earliest first. Bounded by the number of known containers.
 #[derive(Default)]
-pub(super) struct RecheckQueue(VecDeque<(Instant, Question)>);
+pub(super) struct RecheckQueue(VecDeque<(Instant, Query)>);
 
 impl RecheckQueue {
     /// Creates a queue with queries that are due at once.
     pub(super) fn now(ids: impl IntoIterator<Item = String>) -> Self {
         let now = Instant::now();
-        Self(ids.into_iter().map(|id| (now, Question { id, of_end: false, tries: 0 })).collect())
+        Self(ids.into_iter().map(|id| (now, Query { id, about_exit: false, tries: 0 })).collect())
     }
 
     /// Adds a query that is due after [`DEBOUNCE`], or updates the one that is pending.
-    pub(super) fn soon(&mut self, id: String, of_end: bool) {
+    pub(super) fn soon(&mut self, id: String, about_exit: bool) {
         if let Some((_, waiting)) = self.0.iter_mut().find(|(_, waiting)| waiting.id == id) {
-            waiting.of_end |= of_end;
+            waiting.about_exit |= about_exit;
         } else {
-            self.enter(Instant::now() + DEBOUNCE, Question { id, of_end, tries: 0 });
+            self.enter(Instant::now() + DEBOUNCE, Query { id, about_exit, tries: 0 });
         }
     }
 
     /// Repeats a query later, unless it was repeated often enough.
-    pub(super) fn again(&mut self, question: Question) {
+    pub(super) fn again(&mut self, question: Query) {
         let waits = self.0.iter().any(|(_, waiting)| waiting.id == question.id);
-        if let Some(pause) = AGAIN.get(question.tries).filter(|_| !waits) {
+        if let Some(pause) = RETRY_DELAYS.get(question.tries).filter(|_| !waits) {
             let tries = question.tries + 1;
-            self.enter(Instant::now() + *pause, Question { tries, ..question });
+            self.enter(Instant::now() + *pause, Query { tries, ..question });
         }
     }
 
-    fn enter(&mut self, at: Instant, question: Question) {
+    fn enter(&mut self, at: Instant, question: Query) {
         let place = self.0.partition_point(|(before, _)| *before <= at);
         self.0.insert(place, (at, question));
     }
@@ -60,7 +60,7 @@ impl RecheckQueue {
     }
 
     /// Removes the next query and returns it, if it is due.
-    pub(super) fn next(&mut self) -> Option<Question> {
+    pub(super) fn next(&mut self) -> Option<Query> {
         self.0.pop_front_if(|(at, _)| *at <= Instant::now()).map(|(_, question)| question)
     }
 }
@@ -85,7 +85,7 @@ mod tests {
             assert_eq!(due.next(), None, "not due at once");
             tokio::time::sleep_until(due.at().unwrap()).await;
             let question = due.next().unwrap();
-            assert!(question.of_end, "the query includes the exit");
+            assert!(question.about_exit, "the query includes the exit");
             assert_eq!((due.next(), due.at()), (None, None));
         });
     }

@@ -1,5 +1,5 @@
 //! Starts the sources of metadata: one watcher per configured socket, with the API of its runtime, and the reader of
-//! files. A watcher starts once its socket exists; until then it costs one check every [`LOOK_PERIOD`]. The watcher of
+//! files. A watcher starts once its socket exists; until then it costs one check every [`SOCKET_CHECK_PERIOD`]. The watcher of
 //! Docker's main socket starts at once, so that a missing Docker is shown as disconnected.
 
 use std::{os::unix::fs::FileTypeExt as _, path::Path, time::Duration};
@@ -17,7 +17,7 @@ use crate::containers::source::Source;
 use crate::snapshot::identity::Runtime;
 
 /// The time between two checks whether a socket exists.
-const LOOK_PERIOD: Duration = Duration::from_secs(5);
+const SOCKET_CHECK_PERIOD: Duration = Duration::from_secs(5);
 
 /// Starts all watchers on the current runtime. If `layer_sizes_period` is set, they also request the sizes of writable
 /// layers at this interval.
@@ -85,7 +85,7 @@ where
     }
     tokio::spawn(async move {
         while !is_there(&watcher.socket) {
-            tokio::time::sleep(LOOK_PERIOD).await;
+            tokio::time::sleep(SOCKET_CHECK_PERIOD).await;
         }
         // Boxed, because this future is much larger than the waiting one.
         Box::pin(watcher.watch()).await

@@ -194,7 +194,7 @@ impl Tracker {
             earlier: earlier.map(Arc::new),
             exit_placed: exit_placed.flatten(),
             predecessor,
-            oom_seen: None,
+            oom_counted_at: None,
             lookup_requested: false,
             report: self.metadata.run_report(discovery.id),
             competed: true,
@@ -205,7 +205,7 @@ impl Tracker {
         };
         self.entries.insert(key, entry);
         self.by_id.entry(discovery.id.to_owned()).or_default().push(key);
-        self.metadata.began(discovery.id);
+        self.metadata.cgroup_created(discovery.id);
         if discovery.cgroup_id != 0 {
             self.by_cgroup.insert(discovery.cgroup_id, key);
         }
@@ -220,13 +220,13 @@ impl Tracker {
             entry.row.running = false;
             entry.ended = Some(now.monotonic);
             self.by_cgroup.remove(&entry.container.cgroup_id);
-            self.metadata.ended(&entry.container.identity.id);
+            self.metadata.cgroup_removed(&entry.container.identity.id);
             self.stale_names = true;
         }
     }
 
     /// Removes an entry that turned out not to be a container, with its row.
-    pub fn disown(&mut self, key: u64) {
+    pub fn untrack(&mut self, key: u64) {
         self.stale_names |= self.take(key).is_some();
     }
 

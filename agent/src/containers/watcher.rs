@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::snapshot::identity::Runtime;
 
-    const HASTY: Timeouts = Timeouts {
+    const SHORT_TIMEOUTS: Timeouts = Timeouts {
         answer: Duration::from_millis(100),
         idle: Duration::from_millis(100),
         backoff_min: Duration::from_millis(40),
@@ -220,7 +220,7 @@ mod tests {
                 Vec::new(),
                 metadata.clone(),
             );
-            tokio::spawn(watcher.at(HASTY).watch());
+            tokio::spawn(watcher.at(SHORT_TIMEOUTS).watch());
             sleep(Duration::from_millis(25)).await;
             let (_, state) = metadata.runtimes().remove(0);
             let reason = state.unwrap_err();
@@ -235,7 +235,7 @@ mod tests {
     fn a_task_that_panics_is_restarted() {
         run(async {
             let starts = AtomicUsize::new(0);
-            let task = restarted("a test", HASTY, async || {
+            let task = restarted("a test", SHORT_TIMEOUTS, async || {
                 assert!(starts.fetch_add(1, Ordering::Relaxed) >= 2, "not yet");
                 std::future::pending().await
             });

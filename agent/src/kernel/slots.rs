@@ -150,7 +150,7 @@ impl Slots {
         self.holders.insert(slot, Holder { cgroup_id, outermost, claimed: true });
         if outermost != slot {
             *self.claimed.entry(outermost).or_default() += 1;
-            self.tell_claims(outermost);
+            self.write_claims(outermost);
         }
         Ok(slot)
     }
@@ -226,12 +226,12 @@ impl Slots {
             && holder.outermost != slot
         {
             decrease(&mut self.claimed, holder.outermost);
-            self.tell_claims(holder.outermost);
+            self.write_claims(holder.outermost);
         }
     }
 
     /// Writes the number of slots that user space has claimed inside an outermost container to the kernel's map.
-    fn tell_claims(&mut self, outermost: u32) {
+    fn write_claims(&mut self, outermost: u32) {
         let claimed = self.claimed.get(&outermost).copied().unwrap_or(0);
         // If the write fails, the kernel lets the container claim more slots, until user space refuses.
         let _ = self.claims.set(outermost, claimed, 0);

@@ -147,7 +147,7 @@ impl Connection {
             let number = progress.next;
             progress.next += 1;
             progress.responses.push_back(Response { number, begun: Instant::now(), text: None });
-            self.tell(&progress);
+            self.publish(&progress);
             number
         };
         Responding { connection: Arc::clone(self), number }
@@ -199,7 +199,7 @@ impl Connection {
             .any(|response| response.text.is_some_and(|text| texts.contains(&text)))
     }
 
-    fn tell(&self, progress: &Progress) {
+    fn publish(&self, progress: &Progress) {
         self.begun.send_replace(progress.responses.front().map(|oldest| oldest.begun));
     }
 
@@ -224,7 +224,7 @@ impl Drop for Responding {
         let mut progress = self.connection.progress();
         progress.responses.retain(|response| response.number != self.number);
         progress.idle_since = Instant::now();
-        self.connection.tell(&progress);
+        self.connection.publish(&progress);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct AgentUsage {
-    /// True in a demonstration, whose GPUs and GPU containers are made up. Every output must be marked as such.
+    /// True in a demonstration with simulated GPUs and GPU containers. Every output must be marked as such.
     pub demo: bool,
     /// The host name; empty if procfs does not provide it.
     pub hostname: String,

@@ -28,5 +28,5 @@ pub struct Host {
     /// Xid errors as the driver reported them to the kernel; `None` if no hook reports them to the programs.
     pub reported_xids: Option<Vec<ReportedXids>>,
     /// GPUs that NVML does not report: only their PCI addresses and Xid errors are known.
-    pub stray_gpus: Vec<Gpu>,
+    pub unreported_gpus: Vec<Gpu>,
 }

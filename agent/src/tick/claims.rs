@@ -29,11 +29,11 @@ pub(super) struct Claims {
 impl Claims {
     /// True once after runtimes have reported a change that may turn a rejected cgroup into a container.
     pub(super) fn may_have_changed(&mut self, metadata: &MetadataStore) -> bool {
-        let statuses = metadata.statuses_generation();
+        let statuses = metadata.status_generation();
         !self.refused.is_empty() && std::mem::replace(&mut self.statuses_seen, statuses) != statuses
     }
 
-    pub(super) fn forget_gone(&mut self, found: &[Found]) {
+    pub(super) fn drop_removed(&mut self, found: &[Found]) {
         if !self.refused.is_empty() {
             let there: HashSet<_> =
                 found.iter().map(|found| (found.path.as_str(), found.cgroup_id)).collect();
@@ -63,14 +63,14 @@ impl Engine {
                 self.claims.refuse(path, cgroup_id, &reason);
                 return false;
             }
-            self.disown(rival.key);
+            self.untrack(rival.key);
             self.claims.refuse(&rival.path, rival.cgroup_id, &format!("the container is {path}"));
             return true;
         }
         // A runtime restarts a container at the same path. The state that it reports may be that of the run just ended.
         let moved = !known_path && self.tracker.path_before(id).is_some();
         let ended = matches!(self.metadata.run_report(id), RunReport::Ended | RunReport::NotYet);
-        let refused = moved || (ended && self.claim(id, path, cgroup_id, known_path).is_doubtful());
+        let refused = moved || (ended && self.claim(id, path, cgroup_id, known_path).is_untrusted());
         if refused {
             self.claims.refuse(path, cgroup_id, "the container has ended");
         } else {
@@ -85,7 +85,7 @@ impl Engine {
         let entry = self.tracker.get_mut(key)?;
         let (container, path_is_proven) = (&entry.container, entry.path_is_proven);
         let (path, cgroup_id) = (container.identity.cgroup_path.clone(), container.cgroup_id);
-        if !self.layout.is_there(&path, cgroup_id) {
+        if !self.layout.exists(&path, cgroup_id) {
             self.ended(key, now);
             return None;
         }
@@ -98,14 +98,14 @@ impl Engine {
     }
 
     /// Stops tracking a cgroup that is not a container, and removes all its data.
-    fn disown(&mut self, key: u64) {
+    fn untrack(&mut self, key: u64) {
         let Some(entry) = self.tracker.get_mut(key) else { return };
         let container = entry.container.clone();
         let nested: Vec<u64> = entry.nested.drain().collect();
         for running in &mut self.collectors {
             running.with(|collector| collector.forget(&container));
         }
-        self.tracker.disown(key);
+        self.tracker.untrack(key);
         self.counts.ended += 1;
         self.refused.forget(container.cgroup_id);
         let Some(kernel) = &mut self.kernel else { return };
@@ -115,12 +115,12 @@ impl Engine {
         }
         // A slot that the kernel assigned is returned when the cgroup is removed.
         if let Some(slot) = container.slot.filter(|_| !claimed_by_kernel) {
-            self.give_back(slot, container.cgroup_id);
+            self.release_slot(slot, container.cgroup_id);
         }
     }
 
     /// Checks whether a container has processes.
-    pub(super) fn look_into(&mut self, key: u64) {
+    pub(super) fn check_processes(&mut self, key: u64) {
         if let Some(entry) = self.tracker.get_mut(key) {
             entry.look(self.layout.populated(&entry.container.identity.cgroup_path));
         }
@@ -128,7 +128,7 @@ impl Engine {
 
     /// Checks the containers that may have changed: the kernel reports when a cgroup becomes empty, but not when it
     /// gets its first process.
-    pub(super) fn look_for_processes(&mut self) {
+    pub(super) fn check_all_processes(&mut self) {
         let (ticks, layout) = (self.ticks, &self.layout);
         for entry in self.tracker.living() {
             let due = ticks.wrapping_add(entry.container.key).is_multiple_of(LOOK_EVERY_TICKS);

@@ -103,7 +103,7 @@ impl Engine {
         entry.row.last_seen = now.wall;
         let refresh = !std::mem::replace(&mut self.events.refreshed, true);
         read(&mut self.collectors, self.kernel.as_mut(), entry, refresh, |_| true);
-        self.look_into(key);
+        self.check_processes(key);
     }
 
     /// Reads a container for the last time and releases its resources.
@@ -114,7 +114,7 @@ impl Engine {
         };
         let refresh = !std::mem::replace(&mut self.events.refreshed, true);
         read(&mut self.collectors, self.kernel.as_mut(), entry, refresh, |collector| {
-            !unread || collector.outlives_cgroup()
+            !unread || collector.is_readable_after_exit()
         });
         let cgroup_id = entry.container.cgroup_id;
         if let Some(kernel) = &mut self.kernel {
@@ -131,12 +131,12 @@ impl Engine {
         self.refused.forget(cgroup_id);
         self.tracker.end(key, now);
         if let Some(slot) = slot {
-            self.give_back(slot, cgroup_id);
+            self.release_slot(slot, cgroup_id);
         }
     }
 
     /// Clears a slot and makes it available to the next container, if this cgroup's container holds it.
-    pub(super) fn give_back(&mut self, slot: u32, cgroup_id: u64) {
+    pub(super) fn release_slot(&mut self, slot: u32, cgroup_id: u64) {
         let Some(kernel) = self.kernel.as_mut().filter(|kernel| kernel.slots.is_holder(slot, cgroup_id))
         else {
             return;
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// Updates the table of reported cgroups. The kernel does not report their creation.
-    fn learn_reported(&mut self) {
+    fn update_reported_cgroups(&mut self) {
         // Read before the data: a change in between then counts as new at the next tick.
         let generation = self.metadata.cgroups_generation();
         if generation != self.walks.reported {
@@ -161,7 +161,7 @@ impl Engine {
     /// Walks the cgroup tree if there is a reason to, or continues the walk in progress. The first walk runs to its
     /// end, others are limited to a part of the tick.
     pub(super) fn walk_if_due(&mut self, now: Moment) {
-        self.learn_reported();
+        self.update_reported_cgroups();
         self.walks.wanted |= self.claims.may_have_changed(&self.metadata);
         if self.walks.current.is_none() {
             if !self.walk_is_due() {
@@ -225,14 +225,14 @@ impl Engine {
         self.claim_slots();
         self.enter_nested(found, !truncated);
         if !truncated {
-            self.claims.forget_gone(found);
+            self.claims.drop_removed(found);
             let layout = &self.layout;
             let gone: Vec<_> = self
                 .tracker
                 .living()
                 .map(|entry| &entry.container)
                 .filter(|container| !present.contains(&container.key))
-                .filter(|container| !layout.is_there(&container.identity.cgroup_path, container.cgroup_id))
+                .filter(|container| !layout.exists(&container.identity.cgroup_path, container.cgroup_id))
                 .map(|container| (container.key, container.cgroup_id))
                 .collect();
             for (key, cgroup_id) in gone {
@@ -244,7 +244,7 @@ impl Engine {
 
     /// Tracks a container that a walk has found and no event has reported. The tick reads it next.
     fn found_new(&mut self, own: &Found, now: Moment) -> Option<u64> {
-        if !self.layout.is_there(&own.path, own.cgroup_id)
+        if !self.layout.exists(&own.path, own.cgroup_id)
             || !self.is_container(&own.container, &own.path, own.cgroup_id, now)
         {
             return None;

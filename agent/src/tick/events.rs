@@ -133,7 +133,7 @@ impl Engine {
                 self.events.ended_by_walk.remove(&cgroup_id);
                 match (self.tracker.key_of_cgroup(cgroup_id), slot) {
                     (Some(key), _) => self.ended(key, now),
-                    (None, Some(slot)) => self.give_back(slot, cgroup_id),
+                    (None, Some(slot)) => self.release_slot(slot, cgroup_id),
                     (None, None) => {}
                 }
             }

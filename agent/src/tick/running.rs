@@ -61,8 +61,8 @@ impl Running {
     }
 
     /// When the collector has to be called before the next tick.
-    pub(super) fn attend_at(&mut self) -> Option<Instant> {
-        self.with(|collector| collector.attend_at()).flatten()
+    pub(super) fn timer_at(&mut self) -> Option<Instant> {
+        self.with(|collector| collector.timer_at()).flatten()
     }
 
     /// Runs the collector for all live containers.
@@ -179,10 +179,10 @@ mod tests {
     fn a_collector_that_panics_between_ticks_is_turned_off() {
         let mut running = run_twice(|| Ok(()));
         assert!(running.status.up);
-        assert_eq!(running.with(|collector| collector.outlives_cgroup()), Some(false));
+        assert_eq!(running.with(|collector| collector.is_readable_after_exit()), Some(false));
         assert_eq!(running.with(|_| -> u8 { panic!("a bug in an event") }), None);
         assert!(running.collector.is_none() && !running.status.up);
-        assert_eq!(running.with(|collector| collector.outlives_cgroup()), None);
+        assert_eq!(running.with(|collector| collector.is_readable_after_exit()), None);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Engine {
         let gone: Vec<_> = without
             .take(LOOKED_FOR_MAX)
             .map(|entry| &entry.container)
-            .filter(|one| !layout.is_there(&one.identity.cgroup_path, one.cgroup_id))
+            .filter(|one| !layout.exists(&one.identity.cgroup_path, one.cgroup_id))
             .map(|one| (one.key, one.cgroup_id))
             .collect();
         for (key, cgroup_id) in gone {

@@ -65,7 +65,7 @@ fn gpus_without_uuids_or_addresses_have_different_series() {
     snapshot.host.gpus = vec![gpu(0, false), gpu(1, true), gpu(0, true)];
     let stray =
         |pci_bus_id: &str, known_by| Gpu { pci_bus_id: pci_bus_id.into(), known_by, ..Gpu::default() };
-    snapshot.host.stray_gpus = vec![stray("", KnownBy::Driver), stray("0001:00:01.0", KnownBy::Driver)];
+    snapshot.host.unreported_gpus = vec![stray("", KnownBy::Driver), stray("0001:00:01.0", KnownBy::Driver)];
     assert_eq!(labels_of(&snapshot, "glassbox_gpu_up", "gpu"), ["0", "1", "", ""]);
     assert_eq!(labels_of(&snapshot, "glassbox_gpu_up", "pci_bus_id"), ["", "", "unknown", "0001:00:01.0"]);
     assert_unique(&snapshot);
@@ -174,7 +174,7 @@ proptest! {
         });
         let mut snapshot = snapshot(rows.collect());
         snapshot.host.gpus = gpus;
-        snapshot.host.stray_gpus = strays;
+        snapshot.host.unreported_gpus = strays;
         snapshot.host.machine = host().host.machine;
         let twice = |name| [name, name];
         snapshot.host.nvml = Some(NvmlUsage {

@@ -20,7 +20,7 @@ const OPERATING_SYSTEM: c_int = 304;
 
 static APPLICATION: Mutex<Option<Application>> = Mutex::new(None);
 
-/// Any other result is a failure, whose reason is printed to standard error.
+/// Any other result is a failure; the reason is printed to standard error.
 fn result(outcome: Result<c_int, impl std::fmt::Display>) -> c_int {
     outcome.unwrap_or_else(|error| {
         eprintln!("CUDA stand-in: {error:#}");

@@ -169,7 +169,7 @@ pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(
     memory: *mut nvmlMemory_v2_t,
 ) -> nvmlReturn_t {
     part_call("nvmlDeviceGetMemoryInfo_v2", device, |device, instance| {
-        // SAFETY: the caller's variable, whose version is set.
+        // SAFETY: a valid variable of the caller, with its version set.
         if memory.is_null() || unsafe { (*memory).version } != MEMORY_VERSION {
             return Err(code::INVALID_ARGUMENT);
         }

@@ -106,9 +106,9 @@ fn next(scenario: &Scenario, watched: &[usize]) -> Option<(usize, u64)> {
     let mut state = state();
     watched.iter().find_map(|index| {
         let device = scenario.devices.get(*index)?;
-        let told = state.told.entry(device.uuid.clone()).or_default();
-        let xid = device.xids.get(*told).copied()?;
-        *told += 1;
+        let reported = state.reported.entry(device.uuid.clone()).or_default();
+        let xid = device.xids.get(*reported).copied()?;
+        *reported += 1;
         Some((*index, xid))
     })
 }

@@ -50,7 +50,7 @@ pub(crate) struct State {
     scenario: Arc<Scenario>,
     pub(crate) initialised: u32,
     /// Number of Xid errors that were reported, by the GPU's UUID.
-    pub(crate) told: HashMap<String, usize>,
+    pub(crate) reported: HashMap<String, usize>,
 }
 
 static STATE: LazyLock<Mutex<State>> = LazyLock::new(Mutex::default);
@@ -107,7 +107,7 @@ pub(crate) fn count_initialization() {
         fs::File::options().create(true).append(true).open(path).and_then(|mut file| file.write_all(b"."));
 }
 
-/// Starts a call, which hangs, fails or continues as the scenario says.
+/// Starts a call. Depending on the scenario, it hangs, fails or continues.
 pub(crate) fn enter(call: &str) -> Result<Arc<Scenario>, nvmlReturn_t> {
     let scenario = current();
     if let Some(seconds) = scenario.hang_s.get(call) {

@@ -19,7 +19,7 @@ const START_DELAY: Duration = Duration::from_secs(5);
 
 /// The role of a container.
 pub(super) struct Role {
-    /// Its name. All names have the same prefix, so that users can tell them from their own containers.
+    /// Its name. All names have the same prefix, so that users can distinguish them from their own containers.
     pub(super) name: &'static str,
     /// Its image.
     pub(super) image: &'static str,

@@ -25,7 +25,7 @@ pub type Counts = BTreeMap<String, u64>;
 /// How much of a command's name is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Name and group, for callers whose memory the agent can read.
+    /// Name and group, for callers with memory that the agent can read.
     Groups,
     /// Name. The group of an `RM_CONTROL` or `RM_ALLOC` is unknown if the caller's memory cannot be read.
     Names,

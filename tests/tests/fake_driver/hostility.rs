@@ -40,7 +40,7 @@ fn every_request_of_a_storm_is_answered() {
     let truth = application(&driver, "storm --threads 8 --rate 50000 --seconds 3").truth();
     let took_s = truth["phases"][0]["took_ns"].as_f64().unwrap() / 1e9;
     let sent = truth["sent"].as_u64().unwrap();
-    println!("{sent} requests in {took_s:.2} s: {:.0} per second of 50000 wanted", sent as f64 / took_s);
+    println!("{sent} requests in {took_s:.2} s: {:.0} per second, 50000 requested", sent as f64 / took_s);
     assert!(calls(&truth).iter().all(|call| call["errnos"].as_object().unwrap().is_empty()), "{truth}");
     assert!(calls(&truth).iter().any(|call| call["wrapped"] == true), "{truth}");
     assert_accounts_agree(&driver, &truth);
@@ -52,5 +52,5 @@ fn a_storm_keeps_to_its_rate() {
     let truth = application(&driver, "storm --threads 2 --rate 1000 --seconds 2").truth();
     let sent = truth["sent"].as_u64().unwrap();
     // A thread finishes its current round of 14 requests, and two requests create its client.
-    assert!(sent <= 2000 + 2 * (14 + 2), "{sent} requests, of 2000 wanted");
+    assert!(sent <= 2000 + 2 * (14 + 2), "{sent} requests, 2000 requested");
 }

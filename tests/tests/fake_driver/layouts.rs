@@ -140,7 +140,7 @@ fn a_request_in_an_xfer_request_is_answered_in_its_own_struct() {
 fn changed_bytes(path: &Path, word: u32, size: usize) -> Result<Vec<usize>, i32> {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut bytes = vec![FILL; size + 64];
-    // SAFETY: the struct is as long as the word or the release says, which this test checks.
+    // SAFETY: the struct has the size in the request word, or that of the release, which this test checks.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::c_ulong::from(word) as _, bytes.as_mut_ptr()) };
     if result != 0 {
         return Err(std::io::Error::last_os_error().raw_os_error().unwrap());

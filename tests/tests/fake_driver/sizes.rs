@@ -78,7 +78,7 @@ fn send(file: &File, word: u32, size: usize, fields: &[(usize, u32)]) -> Vec<u8>
     for (at, value) in fields {
         bytes[*at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
-    // SAFETY: the struct is as long as the word or the release says, which this test checks.
+    // SAFETY: the struct has the size in the request word, or that of the release, which this test checks.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::c_ulong::from(word) as _, bytes.as_mut_ptr()) };
     assert_eq!(result, 0, "{word:#x}: {}", std::io::Error::last_os_error());
     std::hint::black_box(bytes)

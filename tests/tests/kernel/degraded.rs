@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use glassbox::{
-    check::{Report, State},
+    check::{Report, RowState},
     config::{self, Config, NvidiaDriverHook, SchedulerHook},
     kernel::{Kernel, Options},
 };
@@ -89,7 +89,7 @@ fn without_cap_perfmon_the_error_says_what_to_do() {
 /// The finding of `glassbox check` about a subject, unless it is "ok".
 fn finding(report: &Report, subject: &str) -> Option<String> {
     let row = report.rows().iter().find(|row| row.subject == subject).expect("a row of check");
-    (row.state != State::Ok).then(|| row.finding.clone())
+    (row.state != RowState::Ok).then(|| row.finding.clone())
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn without_cap_sys_ptrace_the_affected_collectors_are_down_and_reported() {
             let status = snapshot.agent.collectors.iter().find(|status| status.name == name);
             assert_eq!(status.map(|status| status.up), Some(false), "{name}");
             let finding = finding(&report, &format!("collector {name}"));
-            // The row that it refers to names the capability and says once what to do.
+            // The row that it refers to names the capability and contains the remedy.
             assert!(
                 finding.as_ref().is_some_and(|text| {
                     text.contains("see privileges") || text.contains("same reason as collector network")
@@ -181,7 +181,7 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     let report = Report::of(&config);
     let rows = report.rows().iter().filter(|row| row.subject == "collector nvidia_driver");
     let [row] = rows.collect::<Vec<_>>()[..] else { panic!("{report}") };
-    assert!(row.state == State::Degraded && row.finding.contains("see probe nvidia_driver"), "{row:?}");
+    assert!(row.state == RowState::Degraded && row.finding.contains("see probe nvidia_driver"), "{row:?}");
     let probe = finding(&report, "probe nvidia_driver").expect("it is not attached");
     assert!(probe.contains("nvidia_driver.hook = \"functions\""), "{report}");
     let (mut engine, snapshots) = engine(config);

@@ -80,7 +80,7 @@ fn a_container_that_runs_for_50_ms_between_ticks_has_its_cpu_time() {
     let row = row(&snapshots, &id).expect("the container's final row");
     assert!(row.ended_at.is_some());
     let usage = row.scheduler.expect("kernel counters");
-    println!("counted {} ns, the kernel says {run_time_ns} ns", usage.oncpu_ns);
+    println!("counted {} ns, the kernel reports {run_time_ns} ns", usage.oncpu_ns);
     assert!(
         usage.oncpu_ns.abs_diff(run_time_ns) < run_time_ns / 10,
         "{} of {run_time_ns} ns",

@@ -68,7 +68,7 @@ fn a_container_without_an_id_in_its_path_is_known_while_it_runs() {
         let used = used.or_else(|| value(&agent, "container_cpu_usage_seconds_total", &[name]));
         used.is_some_and(|seconds| seconds > 0.01).then_some(())
     });
-    eventually("the kernel programs count for it, where they run", TIMEOUT, || {
+    eventually("the kernel programs count for it, if they are attached", TIMEOUT, || {
         let up = value(&agent, "glassbox_collector_up", &[r#"collector="scheduler""#]) == Some(1.0);
         let counted = value(&agent, "glassbox_container_oncpu_seconds_total", &[name]);
         (!up || counted.is_some_and(|seconds| seconds > 0.0)).then_some(())

@@ -1,5 +1,5 @@
-//! Containers of Kubernetes, through containerd's plugin. Debian's version (1.6) has no events, so the agent asks how a
-//! container ended when its cgroup is gone.
+//! Containers of Kubernetes, through containerd's plugin. Debian's version (1.6) has no events, so the agent queries
+//! the exit of a container when its cgroup is gone.
 
 use glassbox_tests::{containerd::Containerd, docker::eventually, pod::Pod};
 
@@ -46,7 +46,7 @@ fn a_kubernetes_container_has_its_last_exit_and_continues_in_its_replacement() {
     let running = series(&agent, "container_last_seen", &[name]);
     assert!(running.iter().any(|(set, _)| set.contains(&second)), "{running:?}");
 
-    // An agent that starts now knows the same, except what ended before.
+    // An agent that starts now reports the same, except exits before its start.
     let later = super::agent(&format!("[cri]\nsockets = [{:?}]", containerd.socket()));
     becomes(&later, "glassbox_container_restarts_total", &[name], 1.0);
     becomes_state(&later, name, "running");

@@ -93,7 +93,7 @@ impl Host {
         }
     }
 
-    /// Ticks until the snapshot is as wanted, for at most 20 s.
+    /// Ticks until the snapshot satisfies `wanted`, for at most 20 s.
     pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {

@@ -40,8 +40,8 @@ fn a_gpu_that_only_the_driver_lists_is_down_until_nvml_reports_it() {
     list(proc_root.path(), "0000:01:00.0");
     let stand_in = StandIn::new(&no_gpus());
     let mut host = Host::start_with(options(&stand_in), proc_root.path());
-    let snapshot = host.until("a failed GPU", |snapshot| !snapshot.host.stray_gpus.is_empty());
-    assert_eq!(snapshot.host.stray_gpus[0].known_by, KnownBy::Driver);
+    let snapshot = host.until("a failed GPU", |snapshot| !snapshot.host.unreported_gpus.is_empty());
+    assert_eq!(snapshot.host.unreported_gpus[0].known_by, KnownBy::Driver);
     let text = samples(&snapshot);
     assert_eq!((text.get(FAILED), text.get("glassbox_nvml_up")), (Some(&0.0), Some(&1.0)), "{text:#?}");
 
@@ -60,7 +60,7 @@ fn a_gpu_that_only_the_driver_lists_is_down_until_nvml_reports_it() {
     stand_in.set(&json!({ "driver_version": "550.163.01", "devices": [gpu("GPU-a", 0)] }));
     let snapshot = host.until("the GPU", |snapshot| living(snapshot, "GPU-a").is_some());
     let text = samples(&snapshot);
-    assert_eq!((text.get(FAILED), snapshot.host.stray_gpus.len()), (None, 0), "{text:#?}");
+    assert_eq!((text.get(FAILED), snapshot.host.unreported_gpus.len()), (None, 0), "{text:#?}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Watch {
         Scrape::parse(&lines)
     }
 
-    /// Waits until the agent's metrics are as wanted.
+    /// Waits until the agent's metrics satisfy `is_so`.
     pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Scrape) -> bool) {
         let deadline = Instant::now() + TIMEOUT;
         loop {

@@ -97,7 +97,7 @@ pub(super) fn planned(arguments: &Arguments) -> Vec<Planned> {
         .collect()
 }
 
-/// Downloads and builds the driver for all requested guests. Prints a note for unavailable packages and goes on.
+/// Downloads and builds the driver for all requested guests. Prints a note for unavailable packages and continues.
 pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     let kernel = kernels::fetch(SERIES)?;
     let mut result = Ok(());

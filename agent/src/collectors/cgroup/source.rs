@@ -106,8 +106,8 @@ fn most_open() -> usize {
 }
 
 /// The files of one container.
-pub(super) struct Tracked {
-    files: Vec<Tracking>,
+pub(super) struct ContainerFiles {
+    files: Vec<TrackedFile>,
     ticks: u32,
     /// The tick at which rarely read files are due, which differs between containers to spread the work.
     phase: u32,
@@ -117,13 +117,13 @@ pub(super) struct Tracked {
     readable: bool,
 }
 
-struct Tracking {
+struct TrackedFile {
     source: &'static Source,
     path: PathBuf,
-    state: State,
+    state: FileState,
 }
 
-enum State {
+enum FileState {
     /// Never read, after this many attempts.
     Missing(u8),
     /// Held open.
@@ -134,13 +134,13 @@ enum State {
     GivenUp,
 }
 
-impl Tracked {
+impl ContainerFiles {
     pub(super) fn new(directories: impl Iterator<Item = (PathBuf, &'static [Source])>, phase: u32) -> Self {
         let files = directories.flat_map(|(directory, sources)| {
-            sources.iter().map(move |source| Tracking {
+            sources.iter().map(move |source| TrackedFile {
                 source,
                 path: directory.join(source.file),
-                state: State::Missing(0),
+                state: FileState::Missing(0),
             })
         });
         Self { files: files.collect(), ticks: 0, phase, usage_seen_ns: None, readable: false }
@@ -158,7 +158,7 @@ impl Tracked {
         let mut last_failure = None;
         let mut hopeless = true;
         for file in &mut self.files {
-            let missing = matches!(file.state, State::Missing(_));
+            let missing = matches!(file.state, FileState::Missing(_));
             let due = match file.source.when {
                 EachTick => true,
                 // The file with the CPU time comes before these files.
@@ -175,7 +175,7 @@ impl Tracked {
                 Ok(read) => self.readable |= read,
                 Err(error) => last_failure = Some((&file.path, error)),
             }
-            hopeless &= matches!(file.state, State::GivenUp);
+            hopeless &= matches!(file.state, FileState::GivenUp);
         }
         self.usage_seen_ns = usage.cpu.usage_ns;
         match last_failure {
@@ -188,16 +188,16 @@ impl Tracked {
 
     /// Closes the files.
     pub(super) fn release(self, reader: &mut Reader) {
-        reader.open -= self.files.iter().filter(|file| matches!(file.state, State::Open(_))).count();
+        reader.open -= self.files.iter().filter(|file| matches!(file.state, FileState::Open(_))).count();
     }
 }
 
-impl Tracking {
+impl TrackedFile {
     /// True if the file was read.
     fn read(&mut self, reader: &mut Reader, usage: &mut CgroupUsage) -> io::Result<bool> {
         match &self.state {
-            State::GivenUp => Ok(false),
-            State::Open(file) => match reader.read(file, self.source.when == Rarely) {
+            FileState::GivenUp => Ok(false),
+            FileState::Open(file) => match reader.read(file, self.source.when == Rarely) {
                 Ok(text) => {
                     (self.source.parse)(text, usage);
                     Ok(true)
@@ -206,7 +206,7 @@ impl Tracking {
                 Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
                 Err(error) => Err(error),
             },
-            State::Missing(_) | State::Closed => self.open(reader, usage),
+            FileState::Missing(_) | FileState::Closed => self.open(reader, usage),
         }
     }
 
@@ -218,19 +218,22 @@ impl Tracking {
         match file {
             Ok(file) => {
                 self.state = if self.source.when == Rarely || reader.open >= reader.open_max {
-                    State::Closed
+                    FileState::Closed
                 } else {
                     reader.open += 1;
-                    State::Open(file)
+                    FileState::Open(file)
                 };
                 Ok(true)
             }
             Err(error) => {
                 // A file that existed before was removed with its container and need not be given up.
-                if let State::Missing(attempts) = self.state {
+                if let FileState::Missing(attempts) = self.state {
                     let attempts = attempts + 1;
-                    self.state =
-                        if attempts < ATTEMPTS_MAX { State::Missing(attempts) } else { State::GivenUp };
+                    self.state = if attempts < ATTEMPTS_MAX {
+                        FileState::Missing(attempts)
+                    } else {
+                        FileState::GivenUp
+                    };
                 }
                 Err(error)
             }

@@ -353,7 +353,7 @@ fn beyond_the_limit_on_open_files_files_are_opened_for_each_read() {
     fs::write(directory.join("memory.current"), "7\n").unwrap();
     let mut reader = Reader::new();
     reader.open_max = 0;
-    let mut tracked = Tracked::new([(directory.clone(), v2::MEMORY)].into_iter(), 0);
+    let mut tracked = ContainerFiles::new([(directory.clone(), v2::MEMORY)].into_iter(), 0);
     tracked.read(&mut reader, &mut host.row.cgroup).unwrap();
     fs::write(directory.join("memory.current"), "8\n").unwrap();
     tracked.read(&mut reader, &mut host.row.cgroup).unwrap();

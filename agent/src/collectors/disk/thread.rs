@@ -26,7 +26,7 @@ pub(super) fn run(mut rounds: Rounds, period: Duration, stop: &Stop) {
             rested = Instant::now() + now.elapsed() * REST;
         }
         let next = if rounds.is_walking() { due.min(rested) } else { due };
-        if stop.comes_within(next.saturating_duration_since(Instant::now())) {
+        if stop.wait(next.saturating_duration_since(Instant::now())) {
             return;
         }
     }

@@ -86,9 +86,9 @@ pub(super) struct Presence {
     driver: Driver,
     looked: Option<Instant>,
     /// True once a driver has been present. Its counts stay after it is unloaded.
-    ever: bool,
+    was_present: bool,
     /// Why nothing is traced although a driver is present, and when attaching was last attempted.
-    trouble: Option<(String, Instant)>,
+    attach_error: Option<(String, Instant)>,
     /// When the last load or unload was reported, while frequent checks follow it.
     debouncing: Option<Instant>,
     /// Loads of modules that are not traced yet.
@@ -109,8 +109,8 @@ impl Presence {
             xids: Xids::new(kernel)?,
             driver: Driver::default(),
             looked: None,
-            ever: false,
-            trouble: None,
+            was_present: false,
+            attach_error: None,
             debouncing: None,
             loads: Loads::default(),
             announced: None,
@@ -118,13 +118,13 @@ impl Presence {
     }
 
     /// True if a driver has been present since the agent started.
-    pub(super) fn ever(&self) -> bool {
-        self.ever
+    pub(super) fn was_present(&self) -> bool {
+        self.was_present
     }
 
     /// Why nothing is traced although a driver is present.
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_ref().map(|(reason, _)| reason.as_str())
+    pub(super) fn attach_error(&self) -> Option<&str> {
+        self.attach_error.as_ref().map(|(reason, _)| reason.as_str())
     }
 
     /// The driver's release and whether its structures are known; `None` without a driver.
@@ -140,7 +140,7 @@ impl Presence {
         let mut outcomes = kernel.outcomes().iter().filter(|outcome| outcome.probe == SPEC.name).peekable();
         DriverTracing {
             is_present: outcomes.peek().is_some(),
-            is_complete: self.trouble.is_none() && outcomes.all(|outcome| outcome.method.is_some()),
+            is_complete: self.attach_error.is_none() && outcomes.all(|outcome| outcome.method.is_some()),
         }
     }
 
@@ -165,7 +165,7 @@ impl Presence {
     }
 
     /// The time of the next check while a load or an unload is being followed.
-    pub(super) fn attend_at(&self) -> Option<Instant> {
+    pub(super) fn timer_at(&self) -> Option<Instant> {
         self.debouncing.and(self.looked).map(|looked| looked + DEBOUNCE_STEP)
     }
 
@@ -189,7 +189,7 @@ impl Presence {
             let passed = since.elapsed();
             passed < DEBOUNCE_MIN || !driver.is_settled() && passed < DEBOUNCE_MAX
         });
-        let is_due = self.trouble.as_ref().is_some_and(|(_, tried)| tried.elapsed() >= RETRY);
+        let is_due = self.attach_error.as_ref().is_some_and(|(_, tried)| tried.elapsed() >= RETRY);
         if driver != self.driver || is_due {
             let before = std::mem::replace(&mut self.driver, driver);
             self.loads.seen(&before.modules, &self.driver.modules, is_first);
@@ -200,22 +200,22 @@ impl Presence {
             }
         }
         let is_waited_for = self.driver.release.is_none() && self.debouncing.is_some();
-        if self.driver.is_there() && self.trouble.is_none() && !is_waited_for {
+        if self.driver.is_there() && self.attach_error.is_none() && !is_waited_for {
             self.loads.account(kernel, |kind| self.driver.has(kind));
             self.announce(kernel);
         }
     }
 
     fn follow(&mut self, kernel: &mut Kernel, before: &Driver) {
-        self.ever = true;
+        self.was_present = true;
         let is_other = self.driver.modules[DRIVER] != before.modules[DRIVER];
         let is_new = is_other || !before.is_there();
         let attached = self.prepare(before).and_then(|()| kernel.update(SPEC.name, is_new));
         match attached {
-            Ok(_) => self.trouble = None,
+            Ok(_) => self.attach_error = None,
             Err(error) => {
                 let reason = format!("cannot trace the NVIDIA driver: {error:#}");
-                self.trouble = Some((reason, Instant::now()));
+                self.attach_error = Some((reason, Instant::now()));
             }
         }
         self.xids.attached(kernel);
@@ -239,15 +239,15 @@ impl Presence {
         if !method.misses.is_empty() {
             tracing::info!("{} misses: {}", method.name, method.misses);
         }
-        for (program, reason) in kernel.without(SPEC.name) {
+        for (program, reason) in kernel.missing_programs(SPEC.name) {
             tracing::info!("{program} is not attached: {reason}");
         }
     }
 
     /// Detaches the programs. Counted Xid errors stay in the metrics.
     fn leave(&mut self, kernel: &mut Kernel, before: &Driver) {
-        kernel.set_aside(SPEC.name);
-        self.trouble = None;
+        kernel.suspend(SPEC.name);
+        self.attach_error = None;
         self.announced = None;
         if before.is_there() {
             tracing::info!("the NVIDIA driver was unloaded; its calls are traced again when it is loaded");

@@ -31,13 +31,13 @@ impl Failures {
 }
 
 /// Calls that one GPU does not support, by function, with the number of rounds for which they are skipped.
-pub(super) type Resting = HashMap<&'static str, u32>;
+pub(super) type SkippedCalls = HashMap<&'static str, u32>;
 
 /// The calls of one round about one GPU.
 pub(super) struct Calls<'a> {
     pub(super) failures: &'a mut Failures,
     pub(super) checks: &'a mut Checks,
-    pub(super) resting: &'a mut Resting,
+    pub(super) resting: &'a mut SkippedCalls,
     /// The GPU is lost, or the library has lost its state: no more calls are made in this round.
     pub(super) lost: bool,
 }
@@ -49,7 +49,7 @@ impl Calls<'_> {
         call: &'static str,
         ask: impl FnOnce() -> Result<T, NvmlError>,
     ) -> Option<T> {
-        if self.lost || self.rests(call) {
+        if self.lost || self.is_skipped(call) {
             return None;
         }
         match ask() {
@@ -62,7 +62,7 @@ impl Calls<'_> {
     }
 
     /// The result of a call that returns "not found" if there is nothing new; the default in that case.
-    pub(super) fn ask_news<T: Default>(
+    pub(super) fn call_or_empty<T: Default>(
         &mut self,
         call: &'static str,
         ask: impl FnOnce() -> Result<T, NvmlError>,
@@ -74,7 +74,7 @@ impl Calls<'_> {
     }
 
     /// True while the call is skipped.
-    fn rests(&mut self, call: &'static str) -> bool {
+    fn is_skipped(&mut self, call: &'static str) -> bool {
         match self.resting.get_mut(call) {
             Some(0) | None => false,
             Some(rounds) => {
@@ -184,7 +184,11 @@ fn newer_code(code: u32) -> Option<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
-    fn calls<'a>(failures: &'a mut Failures, checks: &'a mut Checks, resting: &'a mut Resting) -> Calls<'a> {
+    fn calls<'a>(
+        failures: &'a mut Failures,
+        checks: &'a mut Checks,
+        resting: &'a mut SkippedCalls,
+    ) -> Calls<'a> {
         Calls { failures, checks, resting, lost: false }
     }
 
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn an_unsupported_call_is_skipped_and_retried() {
-        let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
+        let (mut failures, mut checks, mut resting) = <(Failures, Checks, SkippedCalls)>::default();
         let mut asked = 0;
         for _ in 0..=REST_ROUNDS + 1 {
             let mut calls = calls(&mut failures, &mut checks, &mut resting);
@@ -217,7 +221,7 @@ mod tests {
 
     #[test]
     fn after_a_lost_gpu_no_more_calls_are_made() {
-        let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
+        let (mut failures, mut checks, mut resting) = <(Failures, Checks, SkippedCalls)>::default();
         let mut calls = calls(&mut failures, &mut checks, &mut resting);
         assert_eq!(calls.ask::<u32>("f", || Err(NvmlError::GpuLost)), None);
         assert_eq!(calls.ask("g", || Ok(1)), None);
@@ -226,9 +230,9 @@ mod tests {
 
     #[test]
     fn not_found_is_not_a_failure() {
-        let (mut failures, mut checks, mut resting) = <(Failures, Checks, Resting)>::default();
+        let (mut failures, mut checks, mut resting) = <(Failures, Checks, SkippedCalls)>::default();
         let mut calls = calls(&mut failures, &mut checks, &mut resting);
-        assert_eq!(calls.ask_news::<Vec<u32>>("f", || Err(NvmlError::NotFound)), Some(Vec::new()));
+        assert_eq!(calls.call_or_empty::<Vec<u32>>("f", || Err(NvmlError::NotFound)), Some(Vec::new()));
         assert!(failures.all().is_empty());
     }
 }

@@ -76,7 +76,7 @@ impl<'nvml> Watched<'nvml> {
         let mut calls = Calls { failures, checks, resting, lost: self.lost };
         let seen_us = buffer.seen_us();
         let samples =
-            calls.ask_news("nvmlDeviceGetSamples", || device.samples(Sampling::GpuUtilization, seen_us));
+            calls.call_or_empty("nvmlDeviceGetSamples", || device.samples(Sampling::GpuUtilization, seen_us));
         let memory = calls.ask("nvmlDeviceGetMemoryInfo_v2", || device.memory_info());
         let fields = calls.ask("nvmlDeviceGetFieldValues", || Fields::read(device, &[id::POWER_INSTANT_MW]));
         let lost = calls.lost;

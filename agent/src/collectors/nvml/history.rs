@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{calls::Resting, cursor::Cursor, meter::Meter, plausible::Quantity, processes::Accounts};
+use super::{calls::SkippedCalls, cursor::Cursor, meter::Meter, plausible::Quantity, processes::Accounts};
 use crate::snapshot::gpu::{Gpu, RatioHistogram};
 
 /// The window of a maximum: longer than the usual scrape interval, so that every peak appears in a scrape.
@@ -15,7 +15,7 @@ pub(super) const PEAK_WINDOW: Duration = Duration::from_secs(15);
 pub(super) struct History {
     /// The GPU's identity, if it has a unique ID.
     pub(super) identity: Option<Gpu>,
-    pub(super) resting: Resting,
+    pub(super) resting: SkippedCalls,
     pub(super) buffer: Cursor,
     pub(super) utilization: Option<RatioHistogram>,
     pub(super) utilization_peak: Peak,

@@ -104,8 +104,9 @@ impl Accounts {
         let seen_us = self.cursor.seen_us();
         let answers = Answers {
             memory: memory_by_process(device, gpu.memory_total_bytes, calls),
-            utilization: calls
-                .ask_news("nvmlDeviceGetProcessUtilization", || device.process_utilization_stats(seen_us)),
+            utilization: calls.call_or_empty("nvmlDeviceGetProcessUtilization", || {
+                device.process_utilization_stats(seen_us)
+            }),
             used_mj,
             asked,
         };

@@ -29,9 +29,9 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
         let refusal = match open(&options.library, &mut record.failures) {
             Ok(nvml) => {
                 let state =
-                    &mut State { backoff: &mut backoff, presence: &mut presence, logged: &mut logged };
+                    &mut KeptState { backoff: &mut backoff, presence: &mut presence, logged: &mut logged };
                 serve(&nvml, options, &mut record, latest, stop, state);
-                if stop.comes_within(Duration::ZERO) {
+                if stop.wait(Duration::ZERO) {
                     return;
                 }
                 continue;
@@ -57,7 +57,7 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
             if left.is_zero() {
                 break;
             }
-            if stop.comes_within(left.min(LOOK).min(options.retry)) {
+            if stop.wait(left.min(LOOK).min(options.retry)) {
                 return;
             }
             if has_changed(&mut presence, &record.driver_gpus) {
@@ -69,7 +69,7 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
 }
 
 /// State that is kept between sessions.
-struct State<'a> {
+struct KeptState<'a> {
     backoff: &'a mut Backoff,
     presence: &'a mut Presence,
     logged: &'a mut String,
@@ -89,7 +89,7 @@ fn serve(
     record: &mut Record,
     latest: &Latest,
     stop: &Stop,
-    state: &mut State<'_>,
+    state: &mut KeptState<'_>,
 ) {
     let mut session = Session::new(nvml, record);
     let mut due = Instant::now();
@@ -126,8 +126,8 @@ fn serve(
         }
         let next = (begun + options.sample).max(Instant::now() + options.sample / 10);
         let wait = next.min(due.max(Instant::now())).saturating_duration_since(Instant::now());
-        session.wait(wait, record, |wait| stop.comes_within(wait));
-        if stop.comes_within(Duration::ZERO) {
+        session.wait(wait, record, |wait| stop.wait(wait));
+        if stop.wait(Duration::ZERO) {
             return;
         }
     }

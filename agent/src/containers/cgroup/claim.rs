@@ -49,7 +49,7 @@ impl Claim {
 
     /// True if an unprivileged process, or one in a container, may have created the cgroup.
     #[must_use]
-    pub fn is_doubtful(&self) -> bool {
+    pub fn is_untrusted(&self) -> bool {
         !(self.known_path || self.outermost && self.of_root)
     }
 }
@@ -84,9 +84,9 @@ mod tests {
         let user = "/user.slice/user-1000.slice/user@1000.service";
         let real = Claim::judge(&format!("{user}/user.slice/libpod-{ID}.scope"), Some(1000), 700, true);
         let impostor = Claim::judge(&format!("{user}/app.slice/docker-{ID}.scope"), Some(1000), 1, false);
-        assert!(real > impostor && !real.is_doubtful());
+        assert!(real > impostor && !real.is_untrusted());
         let first = Claim { known_path: false, ..real };
-        assert!(first.is_doubtful(), "until its runtime reports that it runs");
-        assert!(!Claim::judge(&format!("/docker/{ID}"), Some(0), 7, false).is_doubtful());
+        assert!(first.is_untrusted(), "until its runtime reports that it runs");
+        assert!(!Claim::judge(&format!("/docker/{ID}"), Some(0), 7, false).is_untrusted());
     }
 }

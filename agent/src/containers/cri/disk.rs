@@ -27,7 +27,7 @@ use crate::containers::{
 
 const LIST_CONTAINER_STATS: &str = "/runtime.v1.RuntimeService/ListContainerStats";
 /// The time between two checks whether the socket exists.
-const LOOK_PERIOD: Duration = Duration::from_secs(5);
+const SOCKET_CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// If the runtime does not support CRI, the request is retried after this many periods.
 const NOT_OFFERED_PERIODS: u32 = 10;
 
@@ -77,7 +77,7 @@ pub(super) async fn watch_at(
 ) -> Infallible {
     loop {
         if !is_there(&socket) {
-            sleep(LOOK_PERIOD.min(period)).await;
+            sleep(SOCKET_CHECK_PERIOD.min(period)).await;
             continue;
         }
         let pause = match ask(timeouts, &socket).await {

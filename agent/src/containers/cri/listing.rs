@@ -22,7 +22,7 @@ use crate::{
     containers::{
         grpc::{Client, is_unimplemented},
         metadata::{Metadata, TOMBSTONE_TTL},
-        recheck::Question,
+        recheck::Query,
         watcher::{RuntimeWatcher, Unsupported},
     },
     snapshot::lifecycle::ContainerState,
@@ -78,7 +78,7 @@ impl RuntimeWatcher<CriApi> {
             let ended = names.status.state == Some(ContainerState::Exited);
             // Containers that exited long before are not shown.
             let shown = known.is_some() || names.status.created_at.is_some_and(is_recent);
-            if (ended && shown && status::is_open(&names.status, true))
+            if (ended && shown && status::needs_query(&names.status, true))
                 || (!ended && names.started_at.is_none())
             {
                 unclear.push((id.clone(), ended));
@@ -91,8 +91,8 @@ impl RuntimeWatcher<CriApi> {
     }
 
     /// Queries one container, and returns the query.
-    pub(super) async fn ask(&self, client: &Client, question: Question) -> Question {
-        if self.is_container(&question.id) && self.is_open(&question) {
+    pub(super) async fn ask(&self, client: &Client, question: Query) -> Query {
+        if self.is_container(&question.id) && self.needs_query(&question) {
             let request = ContainerStatusRequest { container_id: question.id.clone() };
             let answer = client.ask::<_, ContainerStatusResponse>(CONTAINER_STATUS, request);
             // If the query fails, the container has usually been removed.
@@ -107,11 +107,11 @@ impl RuntimeWatcher<CriApi> {
     }
 
     /// True if the container's data still lacks what the query is for.
-    pub(super) fn is_open(&self, question: &Question) -> bool {
+    pub(super) fn needs_query(&self, question: &Query) -> bool {
         let known = self.metadata.get(&question.id);
         known.is_some_and(|known| {
-            status::is_open(&known.status, question.of_end)
-                || (!question.of_end && known.started_at.is_none())
+            status::needs_query(&known.status, question.about_exit)
+                || (!question.about_exit && known.started_at.is_none())
         })
     }
 

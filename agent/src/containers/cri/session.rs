@@ -21,7 +21,7 @@ use super::{
 use crate::containers::{
     early_events::buffer_during,
     grpc::{Client, ConnectionGuard},
-    recheck::{Question, RecheckQueue},
+    recheck::{Query, RecheckQueue},
     watcher::RuntimeWatcher,
 };
 
@@ -36,8 +36,8 @@ enum Step {
     Event(Option<Box<Event>>),
     Observed(Observation),
     /// A query about a container has completed.
-    Asked(Question),
-    QuestionDue,
+    QueryDone(Query),
+    QueryDue,
     ListingDue,
     /// Nothing happened for a while.
     Silence,
@@ -56,7 +56,7 @@ pub(super) struct Session<'a> {
     observations: Observations,
     listings: ListingSchedule,
     rechecks: RecheckQueue,
-    requests: FuturesUnordered<BoxFuture<'a, Question>>,
+    requests: FuturesUnordered<BoxFuture<'a, Query>>,
 }
 
 impl<'a> Session<'a> {
@@ -122,9 +122,9 @@ impl<'a> Session<'a> {
         Ok(tokio::select! {
             event = self.events.next(), if self.offers_events => Step::Event(event.map(Box::new)),
             observation = self.observations.next() => Step::Observed(observation),
-            Some(question) = self.requests.next() => Step::Asked(question),
+            Some(question) = self.requests.next() => Step::QueryDone(question),
             error = self.guard.ended() => return Err(error),
-            () = until(question_at) => Step::QuestionDue,
+            () = until(question_at) => Step::QueryDue,
             () = until(self.listings.next()) => Step::ListingDue,
             () = sleep(self.watcher.timeouts.idle) => Step::Silence,
         })
@@ -134,9 +134,9 @@ impl<'a> Session<'a> {
         match step {
             Step::Event(event) => self.handle_event(event.map(|event| *event))?,
             Step::Observed(observation) => self.handle_observation(observation),
-            Step::Asked(question) if self.watcher.is_open(&question) => self.rechecks.again(question),
+            Step::QueryDone(question) if self.watcher.needs_query(&question) => self.rechecks.again(question),
             // `start_requests` sends what is due.
-            Step::Asked(_) | Step::QuestionDue => {}
+            Step::QueryDone(_) | Step::QueryDue => {}
             Step::ListingDue => self.list().await?,
             Step::Silence => self.watcher.greet(self.client).await?,
         }

@@ -42,10 +42,10 @@ pub(super) fn sandbox(known: &mut ReportedStatus, state: i32, created_at: i64, a
     listed(known, if state == READY { RUNNING } else { EXITED }, created_at, attempt);
 }
 
-/// True if a query would add information: for a container that has exited (`of_end`, or according to the runtime) its
+/// True if a query would add information: for a container that has exited (`about_exit`, or according to the runtime) its
 /// exit, otherwise whether it runs.
-pub(super) fn is_open(known: &ReportedStatus, of_end: bool) -> bool {
-    let ended = of_end || known.state == Some(ContainerState::Exited);
+pub(super) fn needs_query(known: &ReportedStatus, about_exit: bool) -> bool {
+    let ended = about_exit || known.state == Some(ContainerState::Exited);
     if ended { known.last_exit.is_none() } else { rank(known.state) < rank(Some(ContainerState::Running)) }
 }
 
@@ -117,13 +117,13 @@ mod tests {
     fn a_container_is_open_while_a_response_would_add_something() {
         let mut known = ReportedStatus::default();
         listed(&mut known, CREATED, NOW_NS, 0);
-        assert!(is_open(&known, false));
+        assert!(needs_query(&known, false));
         listed(&mut known, RUNNING, NOW_NS, 0);
-        assert!(!is_open(&known, false) && is_open(&known, true));
+        assert!(!needs_query(&known, false) && needs_query(&known, true));
         listed(&mut known, EXITED, NOW_NS, 0);
-        assert!(is_open(&known, false));
+        assert!(needs_query(&known, false));
         apply(&mut known, &status(EXITED));
-        assert!(!is_open(&known, false) && !is_open(&known, true));
+        assert!(!needs_query(&known, false) && !needs_query(&known, true));
     }
 
     proptest::proptest! {

@@ -414,11 +414,11 @@ fn without_events_the_exit_is_queried_when_the_cgroup_is_gone() {
             assert_eq!(known(&metadata, A).state, Some(ContainerState::Running));
             gone = true;
             for _ in 0..20 {
-                metadata.ended(A);
+                metadata.cgroup_removed(A);
             }
             // The exit of a sandbox cannot be queried, and this runtime does not have the other container.
-            metadata.ended(P);
-            metadata.ended(B);
+            metadata.cgroup_removed(P);
+            metadata.cgroup_removed(B);
         }
         known(&metadata, A).state == Some(ContainerState::Exited)
     });

@@ -33,7 +33,7 @@ pub(super) fn apply(status: &mut ReportedStatus, action: &str, exit_code: &str, 
 
 /// True for an event that lacks data which an inspection has: whether the container will be restarted, and the result
 /// of Podman's health check.
-pub(super) fn leaves_out(action: &str) -> bool {
+pub(super) fn needs_inspection(action: &str) -> bool {
     matches!(action, "die" | "died" | "health_status")
 }
 

@@ -23,7 +23,7 @@ use crate::{
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-const HASTY: Timeouts = Timeouts {
+const SHORT_TIMEOUTS: Timeouts = Timeouts {
     answer: Duration::from_millis(800),
     idle: Duration::from_millis(200),
     backoff_min: Duration::from_millis(5),
@@ -124,7 +124,7 @@ fn watch_source_until(
     runtime.block_on(async {
         let labels = vec!["kept".to_owned()];
         let watcher = RuntimeWatcher::<DockerApi>::new(source, daemon.socket(), labels, metadata.clone());
-        tokio::spawn(watcher.at(HASTY).watch());
+        tokio::spawn(watcher.at(SHORT_TIMEOUTS).watch());
         let begun = Instant::now();
         while !done() {
             assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", metadata.runtimes());
@@ -242,7 +242,7 @@ fn labels_of_runtime_names(listed: bool, events: &'static [&'static str]) -> Vec
         let source = Source::socket(Runtime::Docker, 1);
         let labels = vec!["name".to_owned(), "image".to_owned(), "oldName".to_owned()];
         let watcher = RuntimeWatcher::<DockerApi>::new(source, daemon.socket(), labels, metadata.clone());
-        tokio::spawn(watcher.at(HASTY).watch());
+        tokio::spawn(watcher.at(SHORT_TIMEOUTS).watch());
         sleep(Duration::from_millis(700 + 650 * events.len() as u64)).await;
     });
     let names = metadata.get(A).unwrap();

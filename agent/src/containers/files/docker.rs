@@ -15,7 +15,7 @@ use crate::{
 struct Written {
     name: Option<String>,
     config: Option<Config>,
-    state: Option<State>,
+    state: Option<WrittenState>,
 }
 
 #[derive(Deserialize)]
@@ -27,7 +27,7 @@ struct Config {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct State {
+struct WrittenState {
     started_at: Option<String>,
 }
 

@@ -145,7 +145,7 @@ fn a_truncated_log_link_is_matched_by_its_remaining_digits() {
         names.map(|names| (names.kubernetes_container, names.pod)) == Some((Some(container), Some(pod)))
     };
     assert!(named(44) && named(12));
-    assert!(!named(11), "too few digits to tell containers apart");
+    assert!(!named(11), "too few digits to distinguish containers");
     let other = format!("{}_n_c-{}.log", "p".repeat(100), &A[..44]);
     symlink("/nowhere", host.roots.logs.join("containers").join(other)).unwrap();
     assert_eq!(host.names(A), None, "the name was not truncated");

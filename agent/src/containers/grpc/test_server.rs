@@ -28,7 +28,7 @@ use crate::containers::{
 };
 
 /// Short timeouts for fake runtimes, which respond at once or never.
-pub(crate) const HASTY: Timeouts = Timeouts {
+pub(crate) const SHORT_TIMEOUTS: Timeouts = Timeouts {
     answer: Duration::from_millis(800),
     idle: Duration::from_millis(200),
     backoff_min: Duration::from_millis(5),
@@ -46,7 +46,7 @@ pub(crate) fn watch_until<Api: 'static>(
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::spawn(watcher.at(HASTY).watch());
+        tokio::spawn(watcher.at(SHORT_TIMEOUTS).watch());
         let begun = std::time::Instant::now();
         while !done() {
             assert!(begun.elapsed() < Duration::from_secs(10), "not done: {:?}", metadata.runtimes());

@@ -15,8 +15,8 @@ const NOTHING: ContainerStatus = ContainerStatus {
     health: None,
 };
 
-fn tracked(ended_at: Option<SystemTime>) -> Tracked<'static> {
-    Tracked {
+fn tracked(ended_at: Option<SystemTime>) -> TrackedRun<'static> {
+    TrackedRun {
         ended_at,
         running: ended_at.is_none(),
         made_at: None,
@@ -44,14 +44,14 @@ fn reason_of(status: &ContainerStatus) -> Option<&'static str> {
 
 #[test]
 fn without_a_runtime_a_container_runs_or_has_exited() {
-    let living = lifecycle(None, Tracked { made_at: Some(at(3)), earlier_runs: 2, ..tracked(None) });
+    let living = lifecycle(None, TrackedRun { made_at: Some(at(3)), earlier_runs: 2, ..tracked(None) });
     assert_eq!((living.state, living.reported), (Some(ContainerState::Running), false));
     assert_eq!((living.created_at, living.restarts), (Some(at(3)), Some(2)));
     assert_eq!((living.last_exit, living.health), (None, None));
     let ended = lifecycle(None, tracked(Some(at(9))));
     assert_eq!(ended.state, Some(ContainerState::Exited));
     assert_eq!(ended.last_exit, Some(LastExit { at: at(9), code: None, reason: None }));
-    let starved = lifecycle(None, Tracked { oom: killed(8), ..tracked(Some(at(9))) });
+    let starved = lifecycle(None, TrackedRun { oom: killed(8), ..tracked(Some(at(9))) });
     assert_eq!(reason_of(&starved), Some("oom_killed"));
 }
 
@@ -83,7 +83,7 @@ fn the_exit_code_gives_the_reason() {
 #[test]
 fn only_an_oom_kill_near_the_exit_is_its_reason() {
     let at_end = |code, oom| {
-        let status = lifecycle(Some(&dead(code, 100)), Tracked { oom, ..tracked(Some(at(100))) });
+        let status = lifecycle(Some(&dead(code, 100)), TrackedRun { oom, ..tracked(Some(at(100))) });
         reason_of(&status)
     };
     assert_eq!(at_end(137, killed(100)), Some("oom_killed"));
@@ -98,24 +98,24 @@ fn only_an_oom_kill_near_the_exit_is_its_reason() {
         "if kills are not counted"
     );
     let counted = OomKills { this_run: Some(0), ..OomKills::default() };
-    let status = lifecycle(Some(&reported), Tracked { oom: counted, ..tracked(None) });
+    let status = lifecycle(Some(&reported), TrackedRun { oom: counted, ..tracked(None) });
     assert_eq!(reason_of(&status), Some("SIGKILL"), "the kernel's count takes precedence");
     let before_it_was_seen = OomKills { this_run: Some(1), ..OomKills::default() };
-    let status = lifecycle(Some(&reported), Tracked { oom: before_it_was_seen, ..tracked(None) });
+    let status = lifecycle(Some(&reported), TrackedRun { oom: before_it_was_seen, ..tracked(None) });
     assert_eq!(reason_of(&status), Some("oom_killed"), "the time comes from the runtime");
 }
 
 #[test]
 fn the_last_exit_stays_known_during_the_next_run() {
     let mut reported = dead(137, 100);
-    let first = lifecycle(Some(&reported), Tracked { oom: killed(100), ..tracked(Some(at(100))) });
+    let first = lifecycle(Some(&reported), TrackedRun { oom: killed(100), ..tracked(Some(at(100))) });
     reported.started(true);
     // A child process of the next run is killed, long after.
     let oom = OomKills { this_run: Some(1), earlier_runs: 1, last_at: Some(at(200)) };
-    let second = lifecycle(Some(&reported), Tracked { oom, before: &first, ..tracked(None) });
+    let second = lifecycle(Some(&reported), TrackedRun { oom, before: &first, ..tracked(None) });
     assert_eq!((second.state, second.restarts), (Some(ContainerState::Running), Some(1)));
     assert_eq!(reason_of(&second), Some("oom_killed"));
-    let third = lifecycle(Some(&reported), Tracked { before: &second, ..tracked(Some(at(300))) });
+    let third = lifecycle(Some(&reported), TrackedRun { before: &second, ..tracked(Some(at(300))) });
     assert_eq!(
         third.state,
         Some(ContainerState::Exited),

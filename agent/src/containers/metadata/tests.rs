@@ -183,10 +183,10 @@ fn metadata_from_files_expires_some_time_after_its_container() {
     metadata.put("b", Metadata::new(Source::files(Runtime::Docker), "b", "", [], &[]));
     metadata.put("c", named("c"));
     for id in ["a", "b", "c"] {
-        metadata.ended(id);
+        metadata.cgroup_removed(id);
     }
     // It was restarted.
-    metadata.began("b");
+    metadata.cgroup_created("b");
     metadata.entries().expire(Instant::now() + 2 * TOMBSTONE_TTL);
     assert_eq!(metadata.get("a"), None);
     assert!(metadata.get("b").is_some() && metadata.get("c").is_some());
@@ -212,18 +212,18 @@ fn containers_without_metadata_wait_in_a_bounded_queue_and_are_counted_by_kind()
 #[test]
 fn clients_of_runtimes_are_notified_of_the_exits_of_reported_containers() {
     let metadata = MetadataStore::new();
-    metadata.ended("no receiver");
+    metadata.cgroup_removed("no receiver");
     let mut exits = metadata.exits();
     metadata.put("reported", named("web"));
     metadata.put("read", Metadata::new(Source::files(Runtime::Docker), "old", "", [], &[]));
     for id in ["unknown", "read", "reported"] {
-        metadata.ended(id);
+        metadata.cgroup_removed(id);
     }
     assert_eq!(exits.try_recv().unwrap().as_ref(), "reported");
     assert!(exits.try_recv().is_err(), "files have no exits");
     assert!(!metadata.is_present("read"));
     for _ in 0..10_000 {
-        metadata.ended("reported");
+        metadata.cgroup_removed("reported");
     }
     assert!(matches!(exits.try_recv(), Err(tokio::sync::broadcast::error::TryRecvError::Lagged(_))));
 }

@@ -10,7 +10,7 @@ use super::Container;
 use crate::{
     containers::{
         Moment,
-        lifecycle::{self, ReportedStatus, Tracked},
+        lifecycle::{self, ReportedStatus, TrackedRun},
         metadata::{Metadata, RunReport},
         naming::Assigned,
     },
@@ -47,7 +47,7 @@ pub struct Entry {
     /// The container that Kubernetes replaced by this one, while its entry is kept.
     pub(super) predecessor: Option<u64>,
     /// The last OOM kill that the current status accounts for.
-    pub(super) oom_seen: Option<SystemTime>,
+    pub(super) oom_counted_at: Option<SystemTime>,
     /// True if a metadata lookup of this container was requested.
     pub(super) lookup_requested: bool,
     /// Whether the container runs, according to its runtime.
@@ -67,7 +67,7 @@ pub struct Entry {
 impl Entry {
     /// Updates the status from what the runtime reports.
     pub(super) fn update_status(&mut self, reported: Option<&ReportedStatus>, now: Moment) {
-        let tracked = Tracked {
+        let tracked = TrackedRun {
             ended_at: self.row.ended_at,
             running: self.row.running,
             made_at: self.made_at,
@@ -76,7 +76,7 @@ impl Entry {
             oom: self.row.oom,
         };
         self.row.status = lifecycle::lifecycle(reported, tracked);
-        self.oom_seen = self.row.oom.last_at;
+        self.oom_counted_at = self.row.oom.last_at;
         self.ran = self.row.running;
         let exit = self.row.status.last_exit.map(|exit| exit.at);
         if exit != self.exit_placed.map(|(at, _)| at) {
@@ -92,7 +92,7 @@ impl Entry {
 
     /// Decides whether the container runs: it has processes, or its runtime reports that it runs. A new cgroup counts
     /// as running for a moment, until it gets its first process.
-    pub(super) fn settle_running(&mut self, now: Moment) {
+    pub(super) fn update_running(&mut self, now: Moment) {
         let is_new = !self.was_populated
             && now.monotonic.saturating_duration_since(self.first_seen) < WAIT_FOR_PROCESS;
         self.row.running = self.ended.is_none()

@@ -18,7 +18,7 @@ impl Tracker {
     /// Cheap if nothing has changed.
     pub fn name(&mut self, now: Moment) {
         // Read before the data: a change in between then counts as new at the next tick.
-        let (generation, statuses) = (self.metadata.generation(), self.metadata.statuses_generation());
+        let (generation, statuses) = (self.metadata.generation(), self.metadata.status_generation());
         let names_changed = generation != self.names_seen || self.stale_names;
         let statuses_changed = names_changed || statuses != self.statuses_seen;
         self.statuses_seen = statuses;
@@ -28,7 +28,7 @@ impl Tracker {
                 entry.report = self.metadata.run_report(&entry.container.identity.id);
             }
             let ran = entry.row.running;
-            entry.settle_running(now);
+            entry.update_running(now);
             if statuses_changed || entry.row.running != ran {
                 self.stale_names |= entry.competes() != entry.competed;
             }
@@ -38,7 +38,7 @@ impl Tracker {
         }
         for entry in self.entries.values_mut() {
             let ran_on = entry.ran == entry.row.running;
-            if statuses_changed || !ran_on || entry.row.oom.last_at != entry.oom_seen {
+            if statuses_changed || !ran_on || entry.row.oom.last_at != entry.oom_counted_at {
                 entry.update_status(self.metadata.status(&entry.container.identity.id).as_ref(), now);
             }
         }
@@ -77,11 +77,11 @@ impl Tracker {
             }
             entry.rename(names, assigned);
         }
-        self.share_out_names();
+        self.assign_owners();
     }
 
     /// Of several containers with the same name, a running one owns the name, else a live one, else the youngest one.
-    fn share_out_names(&mut self) {
+    fn assign_owners(&mut self) {
         let mut owners: HashMap<Series, (bool, bool, u64)> = HashMap::new();
         for entry in self.entries.values() {
             let rank = (entry.competes(), entry.row.ended_at.is_none(), entry.container.key);
@@ -92,12 +92,12 @@ impl Tracker {
             let owner = owners.get(&series_of(&entry.container.identity));
             entry.row.owns_name = owner.is_some_and(|owner| owner.2 == entry.container.key);
         }
-        self.succeed();
+        self.link_successors();
     }
 
     /// Kubernetes replaces an ended container by another one; Docker restarts the same one. The new container
     /// continues the counters of the ended one.
-    fn succeed(&mut self) {
+    fn link_successors(&mut self) {
         let mut last: HashMap<Series, u64> = HashMap::new();
         let mut successions: Vec<(u64, u64)> = Vec::new();
         // Keys grow with time, so each container comes after its predecessor.

@@ -37,7 +37,7 @@ impl<'a> Gpus<'a> {
         // dcgm-exporter's labels contain `gpu` and `uuid`, so different sets here are different sets there.
         let mut sets = HashSet::new();
         known.retain(|gpu| sets.insert(gpu.own.clone()));
-        let strays = snapshot.host.stray_gpus.iter().map(|gpu| {
+        let strays = snapshot.host.unreported_gpus.iter().map(|gpu| {
             let address = if gpu.pci_bus_id.is_empty() { NO_ADDRESS } else { &gpu.pci_bus_id };
             (gpu, labels::set(&[("pci_bus_id", address)], encoder))
         });

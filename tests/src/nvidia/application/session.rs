@@ -152,7 +152,7 @@ impl Session {
     }
 }
 
-/// Calls `ioctl`. The struct is as long as its word or the release says.
+/// Calls `ioctl`. The size of the struct is that in the request word, or follows from the release.
 pub(super) fn send(file: RawFd, request: &mut Request) -> Answer {
     spoil_status(request);
     match ioctl(file, request.word, request.bytes.as_mut_ptr() as u64) {

@@ -111,7 +111,7 @@ impl State {
         first | self.next_handle
     }
 
-    /// Creates a client of a file with the wanted handle, or one of the driver's choice for 0.
+    /// Creates a client of a file with the requested handle; for 0, the driver chooses the handle.
     pub(super) fn begin_client(&mut self, file: u64, wanted: u32) -> Result<u32, u32> {
         let handle = if wanted == 0 { self.fresh(FIRST_CLIENT) } else { wanted };
         if self.clients.contains_key(&handle) {
@@ -131,7 +131,7 @@ impl State {
         if here { Ok(()) } else { Err(status::INVALID_OBJECT_HANDLE) }
     }
 
-    /// Adds an object below `parent` and returns its handle: the wanted one, or one of the driver's choice for 0. GPU memory
+    /// Adds an object below `parent` and returns its handle: the requested one; for 0, the driver chooses it. GPU memory
     /// is taken from the GPU of `parent`.
     pub(super) fn add(&mut self, client: u32, wanted: u32, mut object: Object) -> Result<u32, u32> {
         self.find(client, object.parent)?;

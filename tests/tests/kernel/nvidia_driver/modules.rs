@@ -108,7 +108,12 @@ fn function_hooks_see_every_call_in_every_release() {
             (("uvm", "uvm_unknown"), 1),
         ];
         assert_eq!(counted, expected.map(|((device, command), count)| ((device, command.to_owned()), count)));
-        assert_eq!(probe.kernel.without("nvidia_driver").count(), 0, "{:?}", probe.kernel.outcomes());
+        assert_eq!(
+            probe.kernel.missing_programs("nvidia_driver").count(),
+            0,
+            "{:?}",
+            probe.kernel.outcomes()
+        );
     }
 }
 

@@ -122,10 +122,10 @@ impl DriverProbe {
         let deadline = Instant::now() + LOAD_TIMEOUT;
         loop {
             self.collector.on_events(&mut self.kernel);
-            let Some(at) = self.collector.attend_at() else { return };
+            let Some(at) = self.collector.timer_at() else { return };
             assert!(Instant::now() < deadline, "the collector is still handling events");
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
-            self.collector.attend(&mut self.kernel);
+            self.collector.on_timer(&mut self.kernel);
         }
     }
 

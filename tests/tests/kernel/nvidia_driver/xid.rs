@@ -43,14 +43,14 @@ fn errors_are_counted_by_gpu_and_number(method: NvidiaDriverHook, program: &str)
     report(&other, 13, 2);
     let expected = vec![xids(&one, &[(31, 3), (79, 1)], 31), xids(&other, &[(13, 2), (0x1_0000, 1)], 13)];
     assert_eq!(probe.host().reported_xids.as_ref(), Some(&expected));
-    // NVML knows the first GPU and has reported the same errors.
+    // NVML reports the first GPU and has reported the same errors.
     let known = Gpu { pci_bus_id: format!("0000{one}"), xids: vec![(31, 3), (79, 1)], ..Gpu::default() };
     let mut host = Host { gpus: vec![known], ..probe.host() };
     xids::join(&mut host);
     assert_eq!(host.gpus[0].xids, [(31, 3), (79, 1)]);
-    assert_eq!(host.stray_gpus.len(), 1);
+    assert_eq!(host.unreported_gpus.len(), 1);
     assert_eq!(
-        (host.stray_gpus[0].pci_bus_id.as_str(), host.stray_gpus[0].last_xid),
+        (host.unreported_gpus[0].pci_bus_id.as_str(), host.unreported_gpus[0].last_xid),
         (other.as_str(), Some(13))
     );
     // More numbers than any driver has.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    containers::grpc::test_server::{Answer, HASTY, Peer, UNIMPLEMENTED},
+    containers::grpc::test_server::{Answer, Peer, SHORT_TIMEOUTS, UNIMPLEMENTED},
     snapshot::identity::Runtime,
 };
 
@@ -26,7 +26,7 @@ fn source() -> Source {
 fn ask_until(peer: &Peer, layers: &Layers, mut done: impl FnMut() -> bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::spawn(watch_at(HASTY, source(), peer.socket(), PERIOD, layers.clone()));
+        tokio::spawn(watch_at(SHORT_TIMEOUTS, source(), peer.socket(), PERIOD, layers.clone()));
         let begun = std::time::Instant::now();
         while !done() {
             assert!(begun.elapsed() < Duration::from_secs(10), "not done");

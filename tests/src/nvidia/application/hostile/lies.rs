@@ -29,7 +29,7 @@ impl Random {
 /// A struct that another thread also writes to.
 pub(super) struct Struct<'a> {
     pub(super) fields: &'a [AtomicU32],
-    /// Where it is.
+    /// Its address.
     pub(super) address: u64,
     /// The end of mapped memory: eight bytes before it can be read, none after it.
     pub(super) edge: u64,
