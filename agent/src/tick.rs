@@ -203,8 +203,7 @@ impl Engine {
         let containers = self.tracker.rows(now, self.delivery.number());
         let mut snapshot =
             Snapshot { delivery: self.delivery.clone(), taken_at: now.wall, containers, host, agent };
-        let previous = self.snapshots.borrow().clone();
-        self.analysis.derive(&mut snapshot, Recent::new(previous.as_deref()), now);
+        self.analysis.derive(&mut snapshot, Recent::new(self.snapshots.borrow().as_deref()), now);
         self.snapshots.send_replace(Some(Arc::new(snapshot)));
         if self.memory.is_due() {
             self.tracker.shrink();
