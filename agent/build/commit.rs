@@ -11,7 +11,7 @@ const FACTS: [(&str, &[&str]); 2] = [
     ("GLASSBOX_COMMIT_DATE", &["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%d"]),
 ];
 
-/// Passes the variables to the compiler, and tells cargo when to run this script again.
+/// Passes the variables to the compiler, and declares when cargo has to run this script again.
 pub(super) fn set_variables() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     // If a tarball was unpacked inside another repository, the commits of that repository are not ours.

@@ -3,8 +3,8 @@
 use super::{Report, RowState};
 use crate::{
     collectors::{
-        Spec,
-        examination::{Examination, Finding, Host, NothingToRead, Verdict},
+        COLLECTORS,
+        examination::{Finding, Host, NothingToRead, Verdict},
     },
     config::Config,
     containers::{cgroup::Layout, layers::Layers},
@@ -15,6 +15,10 @@ use crate::{
 /// Makes one row per subject of a collector, per probe and per collector.
 pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout>) {
     let Some(layout) = layout else {
+        for spec in COLLECTORS {
+            let host = Host { config, layout: None, kernel: None, is_on: config.is_on(spec.name) };
+            subjects(report, (spec.examine)(&host).subjects);
+        }
         return report.row(
             "probes",
             RowState::Degraded,
@@ -22,23 +26,24 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
         );
     };
     let Started { kernel, collectors } = start::all(config, layout, &Layers::default());
-    let examine = |spec: &Spec| {
-        (spec.examine)(&Host { config, layout, kernel: kernel.as_ref().ok(), is_on: config.is_on(spec.name) })
-    };
     let mut rows = Vec::new();
     for start in &collectors {
-        let Examination { collector, subjects } = examine(start.spec);
-        for (subject, finding) in subjects {
-            report.row(subject, state(finding.verdict), finding.text);
-        }
+        let host = Host {
+            config,
+            layout: Some(layout),
+            kernel: kernel.as_ref().ok(),
+            is_on: start.outcome.is_some(),
+        };
+        let examination = (start.spec.examine)(&host);
+        subjects(report, examination.subjects);
         let finding = match &start.outcome {
-            None => {
-                Finding::new(Verdict::Off, format!("switched off (collectors.{} = false)", start.spec.name))
-            }
+            None => Finding::switched_off(start.spec.name),
             Some(Err(error)) => refusal(config, kernel.is_ok(), error),
             Some(Ok(started)) => match started.limitation() {
                 Some(limitation) => Finding::new(Verdict::Degraded, limitation),
-                None => collector.unwrap_or_else(|| Finding::new(Verdict::Works, start.spec.summary)),
+                None => {
+                    examination.collector.unwrap_or_else(|| Finding::new(Verdict::Works, start.spec.summary))
+                }
             },
         };
         rows.push((start.spec.name, finding));
@@ -50,6 +55,13 @@ pub(super) fn check(report: &mut Report, config: &Config, layout: Option<&Layout
     }
     for (name, finding) in rows {
         report.row(format!("collector {name}"), state(finding.verdict), finding.text);
+    }
+}
+
+/// Makes one row per subject that a collector reads.
+fn subjects(report: &mut Report, subjects: Vec<(String, Finding)>) {
+    for (subject, finding) in subjects {
+        report.row(subject, state(finding.verdict), finding.text);
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Report, RowState};
 use crate::{
-    collectors::{COLLECTORS, Spec},
+    collectors::COLLECTORS,
     config::Config,
     kernel::{
         host,
@@ -46,17 +46,18 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
 
 /// The capabilities that this configuration uses.
 fn wanted(config: &Config) -> Vec<&'static Capability> {
-    // Without kernel programs, a collector with a capability for programs does not start.
-    let can_start =
-        |spec: &&Spec| config.kernel.enabled || !spec.capabilities.iter().any(|used| used.is_for_programs);
-    let collectors: Vec<_> =
-        COLLECTORS.iter().filter(|spec| config.is_on(spec.name)).filter(can_start).collect();
-    let is_used = |capability: &&Capability| {
-        let is_needed = ALWAYS.contains(capability)
-            || collectors.iter().any(|spec| spec.capabilities.contains(capability));
-        is_needed && (config.kernel.enabled || !capability.is_for_programs)
-    };
-    [&BPF, &PERFMON, &SYS_PTRACE, &DAC_READ_SEARCH, &NET_ADMIN].into_iter().filter(is_used).collect()
+    let is_usable = |capability: &&Capability| config.kernel.enabled || !capability.is_for_programs;
+    // A collector does not start without a capability for kernel programs, and then does not use the others either.
+    let of_collectors = COLLECTORS
+        .iter()
+        .filter(|spec| config.is_on(spec.name) && spec.capabilities.iter().all(&is_usable))
+        .flat_map(|spec| spec.capabilities);
+    let used: Vec<_> =
+        ALWAYS.iter().filter(|capability| is_usable(capability)).chain(of_collectors).collect();
+    [&BPF, &PERFMON, &SYS_PTRACE, &DAC_READ_SEARCH, &NET_ADMIN]
+        .into_iter()
+        .filter(|capability| used.contains(&capability))
+        .collect()
 }
 
 fn namespaces(report: &mut Report, proc_root: &Path) {

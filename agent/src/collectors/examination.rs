@@ -7,8 +7,8 @@ use crate::{config::Config, containers::cgroup::Layout, kernel::Kernel};
 pub struct Host<'a> {
     /// The validated configuration.
     pub config: &'a Config,
-    /// Where the cgroup files of this host are.
-    pub layout: &'a Layout,
+    /// Where the cgroup files of this host are; `None` if it has none, and then no collector has started.
+    pub layout: Option<&'a Layout>,
     /// The loaded kernel programs, if there are any.
     pub kernel: Option<&'a Kernel>,
     /// True if the configuration enables the collector.
@@ -42,6 +42,12 @@ impl Finding {
     #[must_use]
     pub fn new(verdict: Verdict, text: impl Into<String>) -> Self {
         Self { verdict, text: text.into() }
+    }
+
+    /// The finding about a collector that the configuration switches off, or about what only that collector reads.
+    #[must_use]
+    pub fn switched_off(collector: &str) -> Self {
+        Self::new(Verdict::Off, format!("switched off (collectors.{collector} = false)"))
     }
 }
 

@@ -6,9 +6,10 @@ use super::{Options, SPEC, read_once};
 use crate::{
     collectors::examination::{
         Examination, Finding, Host,
-        Verdict::{Degraded, NotApplicable, Off, Works},
+        Verdict::{Degraded, NotApplicable, Works},
     },
     config::Config,
+    containers::cgroup::Layout,
     kernel::nvidia,
 };
 
@@ -22,10 +23,10 @@ const CLASS: &str = "0x03";
 /// `GPU`.
 pub(super) fn examine(host: &Host<'_>) -> Examination {
     let mut unreported = Vec::new();
-    let gpu = if host.is_on {
-        look(host, &mut unreported)
-    } else {
-        Finding::new(Off, format!("switched off (collectors.{} = false)", SPEC.name))
+    let gpu = match host.layout {
+        _ if !host.is_on => Finding::switched_off(SPEC.name),
+        None => Finding::new(Degraded, "not checked: without cgroups there are no containers"),
+        Some(layout) => look(host.config, layout, &mut unreported),
     };
     let collector = (gpu.verdict != Works).then(|| Finding::new(gpu.verdict, "see GPU"));
     let mut subjects = vec![("GPU".to_owned(), gpu)];
@@ -38,11 +39,9 @@ pub(super) fn examine(host: &Host<'_>) -> Examination {
 }
 
 /// Queries NVML once. `unreported` receives the PCI addresses of GPUs that only the driver lists.
-fn look(host: &Host<'_>, unreported: &mut Vec<String>) -> Finding {
-    let config = host.config;
+fn look(config: &Config, layout: &Layout, unreported: &mut Vec<String>) -> Finding {
     let (done, result) = mpsc::channel();
-    let (options, proc_root, layout) =
-        (Options::from(config), config.paths.proc.clone(), host.layout.clone());
+    let (options, proc_root, layout) = (Options::from(config), config.paths.proc.clone(), layout.clone());
     // NVML can hang on a broken GPU. The thread is then left running, and ends with the process.
     std::thread::spawn(move || drop(done.send(read_once(&options, &proc_root, &layout))));
     let Ok(reading) = result.recv_timeout(TIMEOUT) else {
@@ -81,9 +80,9 @@ fn no_gpu(config: &Config, reason: &str) -> Finding {
 
 /// The release of the loaded driver for people; `None` if no driver is loaded.
 fn loaded_driver(config: &Config) -> Option<String> {
-    let release =
-        config.nvidia_driver.release.or_else(|| nvidia::release(&config.paths.proc, &config.paths.sys));
-    let is_loaded = release.is_some() || config.paths.sys.join("module/nvidia").exists();
+    let running = nvidia::release(&config.paths.proc, &config.paths.sys);
+    let is_loaded = running.is_some() || config.paths.sys.join("module/nvidia").exists();
+    let release = config.nvidia_driver.release.or(running);
     is_loaded.then(|| release.map_or("release unknown".to_owned(), |release| format!("release {release}")))
 }
 
@@ -121,5 +120,19 @@ mod tests {
         }
         assert_eq!(pci_devices(sys.path()), ["0000:01:00.0"]);
         assert!(pci_devices(Path::new("/nowhere")).is_empty());
+    }
+
+    #[test]
+    fn a_configured_release_does_not_make_a_driver_loaded() {
+        let root = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.paths.proc = root.path().join("proc");
+        config.paths.sys = root.path().join("sys");
+        config.nvidia_driver.release = crate::config::Release::parse("580.65.06");
+        assert_eq!(loaded_driver(&config), None);
+        fs::create_dir_all(config.paths.sys.join("module/nvidia")).unwrap();
+        assert_eq!(loaded_driver(&config).as_deref(), Some("release 580.65.06"));
+        config.nvidia_driver.release = None;
+        assert_eq!(loaded_driver(&config).as_deref(), Some("release unknown"));
     }
 }
