@@ -13,6 +13,7 @@ pub mod nvidia_driver;
 pub mod offsets;
 pub mod oom;
 pub mod scheduler;
+pub mod sockets;
 
 /// Names of the maps. The statics in the kernel programs have the same names.
 pub mod maps {
@@ -64,15 +65,17 @@ pub mod maps {
     pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
     /// Per-CPU array of [`HostNetworkCounters`](crate::host_network::HostNetworkCounters), one per container slot.
     pub const HOST_NETWORK: &str = "HOST_NETWORK";
+    /// Per-CPU array of [`SocketCounters`](crate::sockets::SocketCounters), one per container slot.
+    pub const SOCKETS: &str = "SOCKETS";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
     pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
     /// Maps with one element per container slot. User space resizes them to the configured number of containers.
-    pub const PER_SLOT: [&str; 6] =
-        [CGROUP_CHARGES, CGROUP_CLAIMS, SCHEDULER, HOST_NETWORK, OOM_KILLS, NVIDIA_SLOTS];
+    pub const PER_SLOT: [&str; 7] =
+        [CGROUP_CHARGES, CGROUP_CLAIMS, SCHEDULER, HOST_NETWORK, SOCKETS, OOM_KILLS, NVIDIA_SLOTS];
     /// All maps.
-    pub const ALL: [&str; 24] = [
+    pub const ALL: [&str; 25] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -96,6 +99,7 @@ pub mod maps {
         OOM_KILLS,
         OOM_VICTIMS,
         HOST_NETWORK,
+        SOCKETS,
         LOST,
     ];
 }
@@ -151,6 +155,10 @@ pub mod programs {
     pub const HOST_NETWORK_INGRESS: &str = "host_network_ingress";
     /// A socket of a container sends a packet.
     pub const HOST_NETWORK_EGRESS: &str = "host_network_egress";
+    /// A socket of a container receives a packet; for containers on any network.
+    pub const SOCKETS_INGRESS: &str = "sockets_ingress";
+    /// A socket of a container sends a packet; for containers on any network.
+    pub const SOCKETS_EGRESS: &str = "sockets_egress";
     /// Does nothing: the baseline for the cost of the scheduler's program.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The baseline for the tracepoints of ioctl(2).

@@ -6,4 +6,6 @@ mod empty;
 mod host_network;
 mod nvidia_driver;
 mod oom;
+mod packet;
 mod scheduler;
+mod sockets;
