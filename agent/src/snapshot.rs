@@ -17,7 +17,7 @@ pub mod oom;
 pub mod pci_address;
 pub mod problem;
 pub mod scheduler;
-pub mod sockets;
+pub mod socket_states;
 pub mod totals;
 pub mod xid;
 
@@ -45,7 +45,7 @@ use self::{
     oom::OomKills,
     problem::Problem,
     scheduler::SchedulerCounters,
-    sockets::Sockets,
+    socket_states::Sockets,
 };
 
 /// Everything that is known at one tick.
@@ -124,7 +124,7 @@ pub struct ContainerRow {
     /// Interfaces of its network namespace; empty if it shares the namespace of the host or of another container.
     pub network: Vec<InterfaceCounters>,
     /// Sockets of that namespace by state; `None` if they are not counted.
-    pub sockets: Option<Arc<Sockets>>,
+    pub socket_states: Option<Arc<Sockets>>,
     /// Its traffic on the host network; `None` if it is not on the host network or the traffic is not counted.
     pub host_network: Option<HostNetworkCounters>,
     /// OOM kills of its processes.
@@ -159,7 +159,7 @@ impl ContainerRow {
             cgroup: CgroupUsage::default(),
             disk: None,
             network: Vec::new(),
-            sockets: None,
+            socket_states: None,
             host_network: None,
             oom: OomKills::default(),
             scheduler: None,

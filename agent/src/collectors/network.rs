@@ -1,5 +1,5 @@
 //! Interface counters of a container's own network namespace, from `/proc/PID/net/dev`, and, if configured, its
-//! [`sockets`] by state.
+//! [sockets](socket_states) by state.
 //!
 //! The file is opened once, through any process of the container. While it is open, it shows the same namespace, even
 //! after that process has ended. This costs one or two `pread` calls per container and tick, about 10 µs. At a
@@ -12,7 +12,7 @@
 //! `docker*`, `nerdctl*`), as in cAdvisor. All supported kernels have these files.
 
 mod device;
-mod sockets;
+mod socket_states;
 
 use std::{collections::HashMap, fs::File, io, path::PathBuf};
 
@@ -20,7 +20,7 @@ use anyhow::Context as _;
 
 use self::{
     device::Devices,
-    sockets::{SocketFiles, SocketTables},
+    socket_states::{SocketFiles, SocketTables},
 };
 use super::{Collector, Context, Spec, examination};
 use crate::containers::process;
@@ -173,7 +173,7 @@ impl Collector for Network {
         {
             self.devices.swap_into(&mut row.network);
         }
-        row.sockets = self.sockets.counted(container.key)?;
+        row.socket_states = self.sockets.counted(container.key)?;
         Ok(())
     }
 

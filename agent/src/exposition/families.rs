@@ -19,7 +19,7 @@ mod pages;
 mod pressure;
 mod processes;
 mod scheduler;
-mod sockets;
+mod socket_states;
 mod spec;
 
 use super::family::Family;
@@ -35,7 +35,7 @@ const SUBJECTS: [(&str, &[Family]); 21] = [
     ("pressure", pressure::FAMILIES),
     ("processes", processes::FAMILIES),
     ("network", network::FAMILIES),
-    ("sockets", sockets::FAMILIES),
+    ("socket_states", socket_states::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),

@@ -3,7 +3,7 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
-use crate::snapshot::sockets::{Sockets, TcpSockets, UdpSockets};
+use crate::snapshot::socket_states::{Sockets, TcpSockets, UdpSockets};
 
 /// The kernel returns one page at a time; the largest page is 64 KiB.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;

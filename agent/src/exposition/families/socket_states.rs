@@ -7,7 +7,7 @@ use crate::{
     },
     snapshot::{
         ContainerRow,
-        sockets::{Sockets, TCP_STATES, TcpSockets, UdpSockets},
+        socket_states::{Sockets, TCP_STATES, TcpSockets, UdpSockets},
     },
 };
 
@@ -46,14 +46,14 @@ const fn udp_sockets(name: &'static str) -> Draft {
 }
 
 fn tcp(row: &ContainerRow, emit: &mut Emit<'_>, read: fn(&Sockets) -> Option<TcpSockets>) {
-    let Some(TcpSockets(counts)) = row.sockets.as_deref().and_then(read) else { return };
+    let Some(TcpSockets(counts)) = row.socket_states.as_deref().and_then(read) else { return };
     for (state, count) in TCP_STATES.into_iter().zip(counts) {
         emit.with(&[state]).count(count);
     }
 }
 
 fn udp(row: &ContainerRow, emit: &mut Emit<'_>, read: fn(&Sockets) -> Option<UdpSockets>) {
-    let Some(sockets) = row.sockets.as_deref().and_then(read) else { return };
+    let Some(sockets) = row.socket_states.as_deref().and_then(read) else { return };
     emit.with(&["listen"]).count(sockets.listening);
     emit.with(&["dropped"]).count(sockets.dropped);
     emit.with(&["rxqueued"]).count(sockets.receive_queue_bytes);

@@ -18,7 +18,7 @@ use std::{
 use anyhow::Context as _;
 
 use self::table::{Pass, Table};
-use crate::{config::Config, snapshot::sockets::Sockets};
+use crate::{config::Config, snapshot::socket_states::Sockets};
 
 /// From the start of a round over all namespaces to the start of the next.
 const PERIOD: Duration = Duration::from_secs(10);
