@@ -67,15 +67,33 @@ pub mod maps {
     pub const HOST_NETWORK: &str = "HOST_NETWORK";
     /// Per-CPU array of [`SocketCounters`](crate::sockets::SocketCounters), one per container slot.
     pub const SOCKETS: &str = "SOCKETS";
+    /// Array of [`ConnectionCounters`](crate::sockets::ConnectionCounters), one per container slot.
+    pub const SOCKET_CONNECTIONS: &str = "SOCKET_CONNECTIONS";
+    /// Array of [`AcceptQueue`](crate::sockets::AcceptQueue), one per container slot. User space clears it.
+    pub const SOCKET_QUEUES: &str = "SOCKET_QUEUES";
+    /// Hash of the number of listening sockets by [`ListenerKey`](crate::sockets::ListenerKey).
+    pub const SOCKET_LISTENERS: &str = "SOCKET_LISTENERS";
+    /// Per-CPU array of [`UnixCounters`](crate::sockets::UnixCounters), one per container slot.
+    pub const SOCKET_UNIX: &str = "SOCKET_UNIX";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
     pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
     /// Maps with one element per container slot. User space resizes them to the configured number of containers.
-    pub const PER_SLOT: [&str; 7] =
-        [CGROUP_CHARGES, CGROUP_CLAIMS, SCHEDULER, HOST_NETWORK, SOCKETS, OOM_KILLS, NVIDIA_SLOTS];
+    pub const PER_SLOT: [&str; 10] = [
+        CGROUP_CHARGES,
+        CGROUP_CLAIMS,
+        SCHEDULER,
+        HOST_NETWORK,
+        SOCKETS,
+        SOCKET_CONNECTIONS,
+        SOCKET_QUEUES,
+        SOCKET_UNIX,
+        OOM_KILLS,
+        NVIDIA_SLOTS,
+    ];
     /// All maps.
-    pub const ALL: [&str; 25] = [
+    pub const ALL: [&str; 29] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -100,6 +118,10 @@ pub mod maps {
         OOM_VICTIMS,
         HOST_NETWORK,
         SOCKETS,
+        SOCKET_CONNECTIONS,
+        SOCKET_QUEUES,
+        SOCKET_LISTENERS,
+        SOCKET_UNIX,
         LOST,
     ];
 }
@@ -159,6 +181,18 @@ pub mod programs {
     pub const SOCKETS_INGRESS: &str = "sockets_ingress";
     /// A socket of a container sends a packet; for containers on any network.
     pub const SOCKETS_EGRESS: &str = "sockets_egress";
+    /// A TCP socket of a container is connected, accepted, closed, listens, or sends a segment again.
+    pub const SOCKETS_OPERATIONS: &str = "sockets_operations";
+    /// A socket sends a reset.
+    pub const SOCKETS_RESET_SENT: &str = "sockets_reset_sent";
+    /// A socket receives a reset.
+    pub const SOCKETS_RESET_RECEIVED: &str = "sockets_reset_received";
+    /// A UDP socket drops a datagram.
+    pub const SOCKETS_UDP_DROP: &str = "sockets_udp_drop";
+    /// A process has written to a socket.
+    pub const SOCKETS_SEND: &str = "sockets_send";
+    /// A process has read from a socket.
+    pub const SOCKETS_RECEIVE: &str = "sockets_receive";
     /// Does nothing: the baseline for the cost of the scheduler's program.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The baseline for the tracepoints of ioctl(2).
@@ -232,11 +266,14 @@ pub enum Lost {
     /// A module of the NVIDIA driver was loaded and in use before its calls were traced, so calls may be missing. User
     /// space counts this, once per module and load.
     NvidiaAttach = 9,
+    /// A listening port of a container was not entered in the map, because the map was full or because the container
+    /// had used its share.
+    SocketListeners = 10,
 }
 
 impl Lost {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -247,6 +284,7 @@ impl Lost {
         Self::NvidiaPolls,
         Self::NvidiaXids,
         Self::NvidiaAttach,
+        Self::SocketListeners,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -263,6 +301,7 @@ impl Lost {
             Self::NvidiaPolls => "nvidia_polls",
             Self::NvidiaXids => "nvidia_xids",
             Self::NvidiaAttach => "nvidia_attach",
+            Self::SocketListeners => "socket_listeners",
         }
     }
 }

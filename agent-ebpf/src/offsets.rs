@@ -104,6 +104,18 @@ offsets! {
     task_group_cgroup: "task_group" "css.cgroup",
     /// Pointer to `kernfs_node`.
     cgroup_kn: "cgroup" "kn",
+    /// Pointer to the v2 `cgroup` in which the socket was created (5.15).
+    sock_cgroup: "sock" "sk_cgrp_data.cgroup",
+    /// u64: the same before 5.15, unless one of the two low bits is set.
+    sock_cgroup_value: "sock" "sk_cgrp_data.val",
+    /// u16: address family.
+    sock_family: "sock" "__sk_common.skc_family",
+    /// u8: TCP state.
+    sock_state: "sock" "__sk_common.skc_state",
+    /// u32: connections of a listening socket that wait to be accepted.
+    sock_ack_backlog: "sock" "sk_ack_backlog",
+    /// u32: the limit of that number.
+    sock_max_ack_backlog: "sock" "sk_max_ack_backlog",
     /// Pointer to `cgroup_root`.
     cgroup_root: "cgroup" "root",
     /// Pointer to the `cgroup_subsys_state` of the parent cgroup.

@@ -14,6 +14,7 @@ pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
 pub mod scheduler;
+pub mod sockets;
 mod thread;
 
 use std::{os::fd::RawFd, time::Instant};
@@ -82,6 +83,10 @@ pub trait Collector: Send {
     /// before a single container is read between ticks.
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}
 
+    /// Called once for each container, as soon as it is known and before it is read for the first time. For a container
+    /// whose start the kernel has reported, `is_new` is true, and its first process has usually not started yet.
+    fn on_start(&mut self, _container: &Container, _is_new: bool, _kernel: &mut Kernel) {}
+
     /// A descriptor that becomes readable when the kernel programs have an event for this collector.
     fn event_source(&self) -> Option<RawFd> {
         None
@@ -142,6 +147,7 @@ pub const COLLECTORS: &[Spec] = &[
     machine::SPEC,
     network::SPEC,
     host_network::SPEC,
+    sockets::SPEC,
     disk::SPEC,
     oom::SPEC,
     scheduler::SPEC,

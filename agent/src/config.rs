@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use self::{bounded::Millis, problem::Problem};
 pub use self::{
-    collectors::{Cgroup, Collectors, Disk, Network},
+    collectors::{Cgroup, Collectors, Disk, Network, Sockets},
     containers::Containers,
     kernel::{Kernel, ProgramStats, SchedulerHook},
     nvidia::{NvidiaDriver, NvidiaDriverHook, Nvml},
@@ -59,6 +59,8 @@ pub struct Config {
     pub cgroup: Cgroup,
     /// Options of the collector `network`.
     pub network: Network,
+    /// Options of the collector `sockets`.
+    pub sockets: Sockets,
     /// Options of the collector `disk`.
     pub disk: Disk,
     /// Docker Engine.
@@ -92,6 +94,7 @@ impl Default for Config {
             collectors: Collectors::default(),
             cgroup: Cgroup::default(),
             network: Network::default(),
+            sockets: Sockets::default(),
             disk: Disk::default(),
             docker: Docker::default(),
             podman: Podman::default(),

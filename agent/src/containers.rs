@@ -18,6 +18,7 @@ pub mod files;
 pub mod grpc;
 pub mod layers;
 pub mod lifecycle;
+pub mod listening;
 pub mod metadata;
 mod moment;
 pub mod naming;

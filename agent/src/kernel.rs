@@ -133,7 +133,11 @@ impl Kernel {
         let maps = maps::statuses(&ebpf);
         // The slots must be in the queue before the kernel can report the first new container.
         let slots = Slots::new(&mut ebpf, &tables)?;
-        let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook);
+        let sockets = plans::SocketProbes {
+            events: config.collectors.sockets,
+            unix: config.collectors.sockets && config.sockets.unix,
+        };
+        let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook, sockets);
         // A kernel without modules has no tracepoints for them and needs none.
         let has_modules = config.paths.proc.join("modules").exists();
         let outcomes = plans

@@ -18,6 +18,7 @@ pub mod pci_address;
 pub mod problem;
 pub mod scheduler;
 pub mod socket_states;
+pub mod sockets;
 pub mod totals;
 pub mod xid;
 
@@ -46,6 +47,7 @@ use self::{
     problem::Problem,
     scheduler::SchedulerCounters,
     socket_states::Sockets,
+    sockets::SocketUsage,
 };
 
 /// Everything that is known at one tick.
@@ -125,6 +127,8 @@ pub struct ContainerRow {
     pub network: Vec<InterfaceCounters>,
     /// Sockets of that namespace by state; `None` if they are not counted.
     pub socket_states: Option<Arc<Sockets>>,
+    /// Traffic and connections of its sockets; `None` if they are not counted.
+    pub sockets: Option<Box<SocketUsage>>,
     /// Its traffic on the host network; `None` if it is not on the host network or the traffic is not counted.
     pub host_network: Option<HostNetworkCounters>,
     /// OOM kills of its processes.
@@ -160,6 +164,7 @@ impl ContainerRow {
             disk: None,
             network: Vec::new(),
             socket_states: None,
+            sockets: None,
             host_network: None,
             oom: OomKills::default(),
             scheduler: None,

@@ -1,4 +1,4 @@
-//! IP traffic of the sockets of each container, by protocol.
+//! IP traffic of the sockets of each container, by protocol. Submodules count connections, resets and drops.
 //!
 //! Hooks: cgroup_skb ingress and egress (4.10), attached to the cgroup of each container. The kernel runs them for each
 //! packet of a socket that was created in that cgroup or in a nested one, on any network, also for loopback. A packet is
@@ -8,8 +8,14 @@
 //! The socket's cgroup comes from the packet (`bpf_skb_cgroup_id`, 4.18), because the ingress program runs in the
 //! context of whatever task the packet interrupts.
 
+mod accept_queue;
+mod connections;
+mod events;
+mod owner;
+mod unix;
+
 use aya_ebpf::{
-    helpers::generated::bpf_skb_cgroup_id,
+    helpers::generated::{bpf_skb_cgroup_id, bpf_tcp_sock},
     macros::{cgroup_skb, map},
     maps::PerCpuArray,
     programs::SkBuffContext,
@@ -21,7 +27,7 @@ use glassbox_ebpf::{
 
 use super::{
     containers::slot_of,
-    packet::{Direction, Packet},
+    packet::{Direction, Packet, ip},
 };
 use crate::read::add;
 
@@ -29,14 +35,18 @@ use crate::read::add;
 #[map]
 static SOCKETS: PerCpuArray<SocketCounters> = PerCpuArray::with_max_entries(256, 0);
 
+/// The round-trip time of a connection is sampled once per this many TCP packets that a CPU sends for the container, and
+/// when the connection is closed. Long connections are thus included at no cost for most packets. Power of two.
+const SAMPLED_PACKETS: u64 = 256;
+
 /// Return value that lets a packet pass.
 const PASS: i32 = 1;
 
 #[cgroup_skb(ingress)]
 fn sockets_ingress(ctx: SkBuffContext) -> i32 {
     if let Some(packet) = counted(&ctx, Direction::Ingress) {
+        accept_queue::record(&ctx, &packet);
         // Requests: `super::requests::ingress(&ctx, &packet)`.
-        let _ = packet;
     }
     PASS
 }
@@ -44,8 +54,8 @@ fn sockets_ingress(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb(egress)]
 fn sockets_egress(ctx: SkBuffContext) -> i32 {
     if let Some(packet) = counted(&ctx, Direction::Egress) {
+        sample_round_trip(&ctx, &packet);
         // Requests: `super::requests::egress(&ctx, &packet)`.
-        let _ = packet;
     }
     PASS
 }
@@ -73,4 +83,32 @@ fn counted(ctx: &SkBuffContext, direction: Direction) -> Option<Packet> {
         add(packets.cast::<u64>().add(protocol), 1);
     }
     packet
+}
+
+/// Records the round-trip time of the connection of some packets.
+#[inline(always)]
+fn sample_round_trip(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
+    if packet.protocol != ip::TCP {
+        return None;
+    }
+    let counts = SOCKETS.get_ptr(packet.slot)?;
+    // SAFETY: a member of a map element of this CPU.
+    let packets = unsafe { (*counts).transmit_packets[protocol::TCP] };
+    if packets & (SAMPLED_PACKETS - 1) != 0 {
+        return None;
+    }
+    // SAFETY: the context comes from the kernel; each pointer is checked for null, as the verifier demands.
+    let smoothed = unsafe {
+        let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return None;
+        }
+        let socket = bpf_tcp_sock(socket);
+        if socket.is_null() {
+            return None;
+        }
+        (*socket).srtt_us
+    };
+    connections::record_round_trip(connections::counters(packet.slot)?, smoothed);
+    Some(())
 }

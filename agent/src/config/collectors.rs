@@ -46,7 +46,7 @@ macro_rules! switches {
     };
 }
 
-switches!(cgroup, machine, network, host_network, disk, oom, scheduler, nvidia_driver, nvml);
+switches!(cgroup, machine, network, host_network, sockets, disk, oom, scheduler, nvidia_driver, nvml);
 
 impl Collectors {
     /// All collectors except these.
@@ -80,6 +80,14 @@ pub struct Network {
     pub tcp_states: bool,
     /// Whether UDP sockets are counted.
     pub udp_states: bool,
+}
+
+/// `[sockets]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sockets {
+    /// Whether bytes of unix sockets are counted.
+    pub unix: bool,
 }
 
 /// `[disk]`

@@ -20,12 +20,13 @@ mod pressure;
 mod processes;
 mod scheduler;
 mod socket_states;
+mod sockets;
 mod spec;
 
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 21] = [
+const SUBJECTS: [(&str, &[Family]); 22] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -36,6 +37,7 @@ const SUBJECTS: [(&str, &[Family]); 21] = [
     ("processes", processes::FAMILIES),
     ("network", network::FAMILIES),
     ("socket_states", socket_states::FAMILIES),
+    ("sockets", sockets::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),

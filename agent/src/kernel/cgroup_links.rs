@@ -5,7 +5,10 @@ use std::{fs::File, path::Path};
 use anyhow::Context as _;
 use aya::{
     Ebpf,
-    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, cgroup_skb::CgroupSkbLink},
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, SockOps, cgroup_skb::CgroupSkbLink,
+        sock_ops::SockOpsLink,
+    },
 };
 
 use super::{
@@ -13,18 +16,26 @@ use super::{
     program::loaded,
 };
 
-/// The name of a program that runs for packets of a cgroup's sockets.
+/// The name of a program that runs for the sockets of a cgroup.
 #[derive(Clone, Copy, Debug)]
 pub enum CgroupProgram {
     /// Runs for received packets.
     Ingress(&'static str),
     /// Runs for sent packets.
     Egress(&'static str),
+    /// Runs for events of TCP connections.
+    Operations(&'static str),
 }
 
 /// Programs on one cgroup. They are detached when this is dropped or when the cgroup is removed.
 pub struct CgroupLinks {
-    _links: Vec<CgroupSkbLink>,
+    _links: Vec<Link>,
+}
+
+#[expect(dead_code, reason = "dropping a link detaches its program")]
+enum Link {
+    Packets(CgroupSkbLink),
+    Operations(SockOpsLink),
 }
 
 /// Attaches all of these programs to a v2 cgroup, or none of them. Programs that others have attached stay.
@@ -34,20 +45,33 @@ pub(super) fn attach(
     directory: &Path,
 ) -> anyhow::Result<CgroupLinks> {
     let cgroup = File::open(directory).with_context(|| format!("open {}", directory.display()))?;
+    // A link never replaces another one, regardless of the mode. Kernels reject other modes for links.
+    let mode = CgroupAttachMode::Single;
     let mut attach = |program: &CgroupProgram| {
         let (name, direction) = match *program {
-            CgroupProgram::Ingress(name) => (name, CgroupSkbAttachType::Ingress),
-            CgroupProgram::Egress(name) => (name, CgroupSkbAttachType::Egress),
+            CgroupProgram::Ingress(name) => (name, Some(CgroupSkbAttachType::Ingress)),
+            CgroupProgram::Egress(name) => (name, Some(CgroupSkbAttachType::Egress)),
+            CgroupProgram::Operations(name) => (name, None),
         };
         let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
-        let program: &mut CgroupSkb = program.try_into().with_context(|| format!("take program {name}"))?;
-        loaded(name, program.load())?;
-        // A link never replaces another one, regardless of the mode. Kernels reject other modes for links.
-        program
-            .attach(&cgroup, direction, CgroupAttachMode::Single)
-            .and_then(|id| program.take_link(id))
-            .map_err(refused)
-            .with_context(|| format!("attach {name} to {}", directory.display()))
+        let link = match direction {
+            Some(direction) => {
+                let program: &mut CgroupSkb =
+                    program.try_into().with_context(|| format!("take program {name}"))?;
+                loaded(name, program.load())?;
+                program
+                    .attach(&cgroup, direction, mode)
+                    .and_then(|id| program.take_link(id))
+                    .map(Link::Packets)
+            }
+            None => {
+                let program: &mut SockOps =
+                    program.try_into().with_context(|| format!("take program {name}"))?;
+                loaded(name, program.load())?;
+                program.attach(&cgroup, mode).and_then(|id| program.take_link(id)).map(Link::Operations)
+            }
+        };
+        link.map_err(refused).with_context(|| format!("attach {name} to {}", directory.display()))
     };
     let links = programs.iter().map(&mut attach).collect::<anyhow::Result<_>>()?;
     Ok(CgroupLinks { _links: links })

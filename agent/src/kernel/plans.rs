@@ -13,6 +13,8 @@ pub const SWITCH: &str = "tp_btf sched_switch";
 pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
 /// Name of the probe that reports loads and unloads of the NVIDIA driver's modules.
 pub const NVIDIA_MODULES_PROBE: &str = "nvidia_modules";
+/// Name of the probe that counts bytes of unix sockets.
+pub const UNIX_SOCKETS_PROBE: &str = "sockets_unix";
 /// Name of the attach method for kernels on which the argument of `mark_victim` is not the victim's task.
 pub const OOM_BY_PID: &str = "tracepoint mark_victim + tp_btf signal_generate";
 
@@ -211,10 +213,52 @@ static OOM_PID: AttachMethod = AttachMethod {
     misses: "",
 };
 
+/// Resets and dropped datagrams. The programs on cgroups are attached by the collector.
+static SOCKETS: AttachMethod = AttachMethod {
+    name: "tp_btf tcp_send_reset, tcp_receive_reset",
+    programs: &[
+        Program { name: programs::SOCKETS_RESET_SENT, hook: Hook::BtfTracepoint("tcp_send_reset") },
+        Program { name: programs::SOCKETS_RESET_RECEIVED, hook: Hook::BtfTracepoint("tcp_receive_reset") },
+    ],
+    extras: &[Extra {
+        programs: &[Program {
+            name: programs::SOCKETS_UDP_DROP,
+            hook: Hook::BtfTracepoint("udp_fail_queue_rcv_skb"),
+        }],
+        needs: &[],
+    }],
+    needs: &[&["sock_state"]],
+    misses: "",
+};
+
+static SOCKETS_UNIX: AttachMethod = AttachMethod {
+    name: "tp_btf sock_send_length, sock_recv_length",
+    programs: &[
+        Program { name: programs::SOCKETS_SEND, hook: Hook::BtfTracepoint("sock_send_length") },
+        Program { name: programs::SOCKETS_RECEIVE, hook: Hook::BtfTracepoint("sock_recv_length") },
+    ],
+    extras: &[],
+    needs: &[&["sock_family"]],
+    misses: "",
+};
+
+/// Which programs on sockets of the whole host are attached.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketProbes {
+    /// Those on resets and dropped datagrams.
+    pub events: bool,
+    /// Those on each socket call.
+    pub unix: bool,
+}
+
 /// All attach plans, in the order in which they are tried. The probe `containers` is first, because the others need
 /// the container of a cgroup.
 #[must_use]
-pub fn plans(scheduler: SchedulerHook, nvidia_driver: NvidiaDriverHook) -> Vec<AttachPlan> {
+pub fn plans(
+    scheduler: SchedulerHook,
+    nvidia_driver: NvidiaDriverHook,
+    sockets: SocketProbes,
+) -> Vec<AttachPlan> {
     let (scheduler_methods, scheduler_forced): (Vec<&AttachMethod>, _) = match scheduler {
         SchedulerHook::Auto => (vec![&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP], None),
         SchedulerHook::Switch => (vec![&SCHEDULER_SWITCH], Some("kernel.scheduler_hook = \"switch\"")),
@@ -234,6 +278,12 @@ pub fn plans(scheduler: SchedulerHook, nvidia_driver: NvidiaDriverHook) -> Vec<A
         AttachPlan { forced: scheduler_forced, ..plan("scheduler", scheduler_methods) },
         // If the tracepoint's argument is a number, not a task, the verifier rejects the first method.
         plan("oom", vec![&OOM_TASK, &OOM_PID]),
+        AttachPlan { at_start: sockets.events, ..plan("sockets", vec![&SOCKETS]) },
+        AttachPlan {
+            at_start: sockets.unix,
+            collector: "sockets",
+            ..plan(UNIX_SOCKETS_PROBE, vec![&SOCKETS_UNIX])
+        },
         AttachPlan { collector: "nvidia_driver", ..plan(NVIDIA_MODULES_PROBE, vec![&NVIDIA_MODULES]) },
         AttachPlan {
             at_start: false,

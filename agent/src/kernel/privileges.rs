@@ -20,7 +20,7 @@ pub struct Capability {
 /// Load kernel programs and create their maps.
 pub static BPF: Capability = Capability {
     name: "CAP_BPF",
-    cost: "no kernel programs: no scheduler, NVIDIA driver or host network metrics, OOM kills may be undercounted",
+    cost: "no kernel programs: no scheduler, NVIDIA driver, socket or host network metrics, OOM kills may be undercounted",
     is_for_programs: true,
     bits: &[39, 21],
 };
@@ -41,10 +41,10 @@ pub static DAC_READ_SEARCH: Capability = Capability {
     is_for_programs: false,
     bits: &[2],
 };
-/// Attach programs to cgroups, to count packets.
+/// Attach programs to cgroups, to count packets and connections.
 pub static NET_ADMIN: Capability = Capability {
     name: "CAP_NET_ADMIN",
-    cost: "no traffic metrics of containers on the host's network",
+    cost: "no socket metrics, and no traffic metrics of containers on the host's network",
     is_for_programs: true,
     bits: &[12],
 };

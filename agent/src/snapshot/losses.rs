@@ -129,6 +129,13 @@ pub const SOURCES: &[Source] = &[
         remedy: "Give the agent write access to tracefs, and start it after the driver is loaded.",
     },
     Source {
+        name: "socket_listeners",
+        severity: Severity::Loss,
+        meaning: "A listening port of a container was not recorded: the container listens on more than 64 ports, or all \
+                  containers together on more than 4,096.",
+        remedy: "None needed, unless the requests of this port are to be counted.",
+    },
+    Source {
         name: "disk_walks",
         severity: Severity::Loss,
         meaning: "The walk through a writable layer was aborted: too many files, or directories nested too deeply. The \

@@ -14,6 +14,7 @@ use super::{
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
     scheduler::{Histogram, SchedulerCounters},
+    sockets::{ConnectionCounters, SocketCounters, SocketUsage, UnixCounters},
 };
 
 /// A type with counters.
@@ -32,6 +33,7 @@ pub struct Totals {
     cgroup: CgroupUsage,
     scheduler: Option<Box<SchedulerCounters>>,
     host_network: Option<HostNetworkCounters>,
+    sockets: Option<Box<SocketUsage>>,
     oom: OomKills,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
@@ -45,6 +47,7 @@ impl Totals {
             cgroup: row.cgroup.counters(),
             scheduler: row.scheduler.counters(),
             host_network: row.host_network.counters(),
+            sockets: row.sockets.counters(),
             oom: row.oom.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
@@ -65,6 +68,7 @@ impl Totals {
             self.cgroup.accumulate(&others.cgroup);
             self.scheduler.accumulate(&others.scheduler);
             self.host_network.accumulate(&others.host_network);
+            self.sockets.accumulate(&others.sockets);
             self.oom.accumulate(&others.oom);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
@@ -77,6 +81,7 @@ impl Totals {
         row.cgroup.accumulate(&self.cgroup);
         row.scheduler.accumulate(&self.scheduler);
         row.host_network.accumulate(&self.host_network);
+        row.sockets.accumulate(&self.sockets);
         row.oom.accumulate(&self.oom);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);
@@ -97,7 +102,40 @@ macro_rules! counters_only {
     )+ };
 }
 
-counters_only!(u64, Histogram, SchedulerCounters, HostNetworkCounters, DriverCounters);
+counters_only!(
+    u64,
+    Histogram,
+    SchedulerCounters,
+    HostNetworkCounters,
+    SocketCounters,
+    ConnectionCounters,
+    UnixCounters,
+    DriverCounters
+);
+
+impl Accumulate for SocketUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self {
+            traffic,
+            connections,
+            has_resets,
+            has_drops,
+            open: _,
+            accept_queue: _,
+            unix,
+            listening_ports: _,
+        } = self;
+        traffic.accumulate(&earlier.traffic);
+        connections.accumulate(&earlier.connections);
+        *has_resets |= earlier.has_resets;
+        *has_drops |= earlier.has_drops;
+        unix.accumulate(&earlier.unix);
+    }
+
+    fn counters(&self) -> Self {
+        Self { open: None, accept_queue: None, listening_ports: Vec::new(), ..self.clone() }
+    }
+}
 
 /// If only one of the runs has a value, the sum is that value.
 impl<T: Accumulate> Accumulate for Option<T> {

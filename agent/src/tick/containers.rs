@@ -87,12 +87,18 @@ impl Engine {
             slot,
             made_at: Some(now.wall),
         };
-        Some(self.track(&discovery, now))
+        Some(self.track(&discovery, true, now))
     }
 
-    fn track(&mut self, discovery: &Discovery<'_>, now: Moment) -> u64 {
+    fn track(&mut self, discovery: &Discovery<'_>, is_new: bool, now: Moment) -> u64 {
         self.counts.discovered += 1;
-        self.tracker.add(discovery, now)
+        let key = self.tracker.add(discovery, now);
+        if let (Some(kernel), Some(entry)) = (&mut self.kernel, self.tracker.get_mut(key)) {
+            for running in &mut self.collectors {
+                running.with(|collector| collector.on_start(&entry.container, is_new, kernel));
+            }
+        }
+        key
     }
 
     /// Reads one container once, between ticks.
@@ -259,7 +265,7 @@ impl Engine {
             slot,
             made_at: own.made_at,
         };
-        Some(self.track(&discovery, now))
+        Some(self.track(&discovery, false, now))
     }
 }
 

@@ -3,16 +3,21 @@
 use aya::{EbpfLoader, programs::Program};
 use glassbox::{
     config::{Config, NvidiaDriverHook, SchedulerHook},
-    kernel::{OBJECT, offsets, plans::plans, program::Hook},
+    kernel::{
+        OBJECT, offsets,
+        plans::{SocketProbes, plans},
+        program::Hook,
+    },
 };
 use glassbox_ebpf::programs;
 
 /// Programs that are attached to cgroups, and are in no attach plan.
-const OF_CGROUPS: [&str; 4] = [
+const OF_CGROUPS: [&str; 5] = [
     programs::HOST_NETWORK_INGRESS,
     programs::HOST_NETWORK_EGRESS,
     programs::SOCKETS_INGRESS,
     programs::SOCKETS_EGRESS,
+    programs::SOCKETS_OPERATIONS,
 ];
 
 /// The kernel rejects a program above a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS`), and needs much memory long
@@ -26,8 +31,9 @@ fn every_program_is_verified_with_few_instructions() {
     let offsets = offsets::resolve(&blob).unwrap();
     let mut object =
         EbpfLoader::new().btf(Some(&btf)).override_global("OFFSETS", &offsets, true).load(OBJECT).unwrap();
+    let sockets = SocketProbes { events: true, unix: true };
     let mut verified = Vec::new();
-    for plan in plans(SchedulerHook::Auto, NvidiaDriverHook::Auto) {
+    for plan in plans(SchedulerHook::Auto, NvidiaDriverHook::Auto, sockets) {
         for method in plan.methods {
             let extras = method.extras.iter().flat_map(|extra| extra.programs);
             for program in method.programs.iter().chain(extras) {
@@ -54,9 +60,13 @@ fn every_program_is_verified_with_few_instructions() {
         }
     }
     for name in OF_CGROUPS {
-        let Program::CgroupSkb(handle) = object.program_mut(name).unwrap() else { panic!("{name}") };
-        handle.load().unwrap();
-        let info = handle.info().unwrap();
+        let program = object.program_mut(name).unwrap();
+        match program {
+            Program::CgroupSkb(handle) => handle.load().unwrap(),
+            Program::SockOps(handle) => handle.load().unwrap(),
+            other => panic!("{other:?}"),
+        }
+        let info = program.info().unwrap();
         println!("{name} {:?}", info.verified_instruction_count());
         verified.push((info.verified_instruction_count(), name));
     }

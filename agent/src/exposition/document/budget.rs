@@ -10,9 +10,9 @@ use crate::{
 
 /// Maximum number of series of a container without a GPU, with one disk, one network interface and the default
 /// configuration.
-pub const CPU_CONTAINER: usize = 100;
+pub const CPU_CONTAINER: usize = 130;
 /// Maximum number of series of such a container with one GPU.
-pub const GPU_CONTAINER: usize = 250;
+pub const GPU_CONTAINER: usize = 280;
 
 /// The number of series of all containers of `snapshot`, by subject.
 #[must_use]

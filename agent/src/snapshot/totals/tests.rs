@@ -49,6 +49,14 @@ fn busy(by: u64) -> ContainerRow {
     }];
     row.scheduler = Some(scheduler(by));
     row.host_network = Some(HostNetworkCounters { receive_bytes: by, ..HostNetworkCounters::default() });
+    row.sockets = Some(Box::new(SocketUsage {
+        traffic: SocketCounters { receive_bytes: [by; 3], ..SocketCounters::default() },
+        connections: ConnectionCounters { accepted: by, ..ConnectionCounters::default() },
+        unix: Some(UnixCounters { receive_bytes: by, transmit_bytes: by }),
+        open: Some(by),
+        listening_ports: vec![80],
+        ..SocketUsage::default()
+    }));
     row.oom.this_run = Some(by);
     let command = CommandUsage { device: "ctl", command: "rm_free".into(), durations: histogram(by) };
     let reason = Failure::Errno("EINVAL".into());
@@ -89,6 +97,9 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((scheduler.oncpu_ns, scheduler.voluntary_switches), (105, 2));
     assert_eq!((scheduler.waits.sum_ns, scheduler.waits.buckets[3]), (105, 2));
     assert_eq!(row.host_network.unwrap().receive_bytes, 105);
+    let sockets = row.sockets.as_ref().unwrap();
+    assert_eq!((sockets.traffic.receive_bytes, sockets.connections.accepted), ([105; 3], 105));
+    assert_eq!((sockets.unix.unwrap().receive_bytes, sockets.open), (105, Some(5)));
     assert_eq!(row.oom.total(), Some(105));
     let driver = row.nvidia_driver.as_ref().unwrap();
     assert_eq!((driver.commands.len(), driver.commands[0].durations.sum_ns), (1, 105));
