@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod conformance;
+pub mod container_sockets;
 pub mod containerd;
 pub mod cuda;
 pub mod dashboards;

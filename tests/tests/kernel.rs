@@ -14,6 +14,7 @@ mod kernel {
     mod probe;
     mod scheduler;
     mod slots;
+    mod sockets;
     mod starts;
     mod verifier;
 }
