@@ -22,13 +22,14 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 11] = [
+const TEST_PROGRAMS: [(&str, &str); 12] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
     ("iptables", "iptables"),
     ("ip", "iproute2"),
     ("ps", "procps"),
+    ("iperf3", "iperf3"),
     ("stress-ng", "stress-ng"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     // To build the kernel modules of guests.

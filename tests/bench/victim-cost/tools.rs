@@ -8,10 +8,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use glassbox::{
-    collectors::{Collector, Context, host_network, nvidia_driver},
+    collectors::{Collector, Context, host_network, nvidia_driver, sockets},
     config::{self, Config, ProgramStats},
     containers::cgroup::Layout,
-    kernel::{Kernel, Options, cgroup_links::CgroupLinks},
+    kernel::{
+        Kernel, Options,
+        cgroup_links::{CgroupLinks, CgroupProgram},
+    },
 };
 use glassbox_tests::{
     cgroup::Cgroup,
@@ -45,7 +48,8 @@ pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow:
         }
         "empty" => return Ok(Box::new(attach_empty_program()?)),
         "empty_packet" => return Ok(Box::new(attach_empty_packet_programs(cgroup.path())?)),
-        "packets" => return Ok(Box::new(attach_packet_programs(cgroup)?)),
+        "packets" => return Ok(Box::new(attach_packet_programs(cgroup, &host_network::PROGRAMS)?)),
+        "sockets" => return Ok(Box::new(attach_packet_programs(cgroup, &sockets::PROGRAMS)?)),
         "programs" => return Ok(Box::new(attach_our_programs(cgroup)?)),
         "empty_ioctl" => return Ok(Box::new(attach_empty_ioctl_programs()?)),
         "driver" => return Ok(Box::new(attach_driver_programs(cgroup)?)),
@@ -69,10 +73,13 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
     Ok(kernel)
 }
 
-/// The same with the programs that count the packets of a container in the host's network.
-fn attach_packet_programs(cgroup: &Cgroup) -> anyhow::Result<(CgroupLinks, Kernel)> {
+/// The same with programs that count the packets of a container.
+fn attach_packet_programs(
+    cgroup: &Cgroup,
+    programs: &[CgroupProgram],
+) -> anyhow::Result<(CgroupLinks, Kernel)> {
     let mut kernel = attach_our_programs(cgroup)?;
-    Ok((kernel.attach_to_cgroup(&host_network::PROGRAMS, cgroup.path())?, kernel))
+    Ok((kernel.attach_to_cgroup(programs, cgroup.path())?, kernel))
 }
 
 /// The same with the programs for the NVIDIA driver. The file of [`driver_ioctls`] is the driver's control device.

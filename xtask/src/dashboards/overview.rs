@@ -8,6 +8,7 @@ mod memory;
 mod network;
 mod pressure;
 mod scheduler;
+mod sockets;
 mod summary;
 
 use serde_json::Value;
@@ -31,6 +32,7 @@ pub(super) fn dashboard() -> Value {
             pressure::row(),
             filesystem::row(),
             network::row(),
+            sockets::row(),
             scheduler::row(),
             agent::row(),
         ],
