@@ -41,6 +41,12 @@ const TESTS: &str = "glassbox_tests";
 /// The agent, in guests with tests that start it.
 const AGENT: &str = "/bin/glassbox";
 
+/// True in a guest, which has only the programs that its initramfs contains.
+#[must_use]
+pub fn is_guest() -> bool {
+    fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains(&format!("{TESTS}=")))
+}
+
 /// Runs the guest to its end. Never call this elsewhere: it mounts filesystems and powers the machine off.
 pub fn main() {
     if std::process::id() != 1 {
