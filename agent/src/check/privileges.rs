@@ -92,7 +92,10 @@ mod tests {
     fn a_capability_that_the_configuration_does_not_use_is_not_reported_as_missing() {
         let names = |config: &Config| wanted(config).iter().map(|cap| cap.name).collect::<Vec<_>>();
         assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
-        let off = Config { collectors: config::Collectors::without(&["host_network"]), ..Config::default() };
+        let off = Config {
+            collectors: config::Collectors::without(&["host_network", "sockets"]),
+            ..Config::default()
+        };
         assert!(!names(&off).contains(&"CAP_NET_ADMIN"));
         let off = config::Collectors::without(&["network", "nvml", "disk"]);
         let off = Config { collectors: off, ..Config::default() };

@@ -125,15 +125,18 @@ fn without_cap_sys_ptrace_the_affected_collectors_are_down_and_reported() {
 }
 
 #[test]
-fn missing_capabilities_of_host_network_are_reported_in_one_line() {
+fn missing_capabilities_of_programs_on_cgroups_are_reported_in_one_line() {
     let _alone = ALONE.lock();
     for (bits, name) in [(&[38, 21][..], "CAP_PERFMON"), (&[12, 21][..], "CAP_NET_ADMIN")] {
         std::thread::spawn(move || {
             drop_capabilities(bits);
             let report = Report::of(&config());
-            let finding = finding(&report, "collector host_network").expect("it is off");
-            assert!(finding.contains("see privileges") && finding.len() < 600, "{name}: {finding}");
-            let privileges = self::finding(&report, "privileges").expect("something is missing");
+            for collector in ["host_network", "sockets"] {
+                let finding = finding(&report, &format!("collector {collector}")).expect("it is off");
+                let is_short = finding.contains("see privileges") || finding.contains("same reason as");
+                assert!(is_short && finding.len() < 600, "{name}: {collector}: {finding}");
+            }
+            let privileges = finding(&report, "privileges").expect("something is missing");
             assert!(privileges.contains(name), "{privileges}");
         })
         .join()
