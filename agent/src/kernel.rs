@@ -411,9 +411,9 @@ fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let privileges = || Privileges::of_this_process(std::path::Path::new("/proc"));
     let reason = if refused(libc::EPERM) {
         Some(privileges().refusal())
-    } else if refused(libc::EACCES) {
-        // Without CAP_PERFMON, the verifier rejects the programs. With it, the verifier's own message is the better
-        // reason.
+    } else if refused(libc::EACCES) || refused(libc::EINVAL) {
+        // Without CAP_PERFMON, the verifier rejects the programs, for some helpers with EINVAL. With it, the verifier's
+        // own message is the better reason.
         privileges().lack(&[&privileges::BPF, &privileges::PERFMON])
     } else {
         None

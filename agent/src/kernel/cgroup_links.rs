@@ -67,7 +67,11 @@ pub(super) fn attach(
             None => {
                 let program: &mut SockOps =
                     program.try_into().with_context(|| format!("take program {name}"))?;
-                loaded(name, program.load())?;
+                // Unlike the other programs, this one needs CAP_NET_ADMIN for loading, too.
+                loaded(name, program.load()).map_err(|error| match missing() {
+                    Some(reason) => anyhow::anyhow!("load {name}: {reason}"),
+                    None => error,
+                })?;
                 program.attach(&cgroup, mode).and_then(|id| program.take_link(id)).map(Link::Operations)
             }
         };
@@ -80,8 +84,12 @@ pub(super) fn attach(
 /// Adds the missing capability to the error. In addition to those for loading, attaching needs CAP_NET_ADMIN.
 fn refused(error: ProgramError) -> anyhow::Error {
     let error = super::without_repetition(&error.into());
-    match Privileges::of_this_process(Path::new("/proc")).lack(&[&privileges::NET_ADMIN]) {
+    match missing() {
         Some(reason) => error.context(reason),
         None => error,
     }
+}
+
+fn missing() -> Option<String> {
+    Privileges::of_this_process(Path::new("/proc")).lack(&[&privileges::NET_ADMIN])
 }
