@@ -4,6 +4,7 @@
 mod connections;
 mod events;
 mod traffic;
+mod veth;
 
 use std::{
     fs, io,

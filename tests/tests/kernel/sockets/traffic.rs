@@ -19,7 +19,7 @@ const DATA_BYTES: u64 = 1000;
 const UDP_HEADER_BYTES: u64 = 8;
 /// With the option for timestamps, as in every segment but a SYN.
 const TCP_HEADER_BYTES: u64 = 32;
-const TRANSFER_BYTES: u64 = 32 << 20;
+pub(super) const TRANSFER_BYTES: u64 = 32 << 20;
 
 fn ip_header_bytes(is_ipv6: bool) -> u64 {
     if is_ipv6 { 40 } else { 20 }
@@ -58,7 +58,7 @@ fn datagrams_of_a_container_are_counted_to_the_byte_over_ipv4_and_ipv6() {
 }
 
 /// Transfers bytes from one end to the other, and closes both.
-fn transfer(mut from: TcpStream, mut to: TcpStream) {
+pub(super) fn transfer(mut from: TcpStream, mut to: TcpStream) {
     let reader = std::thread::spawn(move || std::io::copy(&mut to, &mut std::io::sink()).unwrap());
     let chunk = vec![0; 1 << 16];
     for _ in 0..TRANSFER_BYTES / chunk.len() as u64 {
