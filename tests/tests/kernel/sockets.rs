@@ -3,13 +3,15 @@
 
 mod connections;
 mod events;
+mod older;
 mod traffic;
 mod veth;
 
 use std::{
     fs, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
+    process::Command,
 };
 
 use glassbox::{
@@ -43,11 +45,15 @@ impl Setup {
         engine.tick();
         let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
         let sockets = ContainerSockets::of(&cgroup);
-        let mut setup = Self { engine, snapshots, id, sockets, _cgroup: cgroup };
-        tick_until("find the container", &mut setup.engine, || {
-            row(&setup.snapshots, &setup.id).is_some_and(|row| row.sockets.is_some())
+        Self { engine, snapshots, id, sockets, _cgroup: cgroup }.discovered()
+    }
+
+    /// Ticks until the container is found.
+    fn discovered(mut self) -> Self {
+        tick_until("find the container", &mut self.engine, || {
+            row(&self.snapshots, &self.id).is_some_and(|row| row.sockets.is_some())
         });
-        setup
+        self
     }
 
     fn counting_unix_sockets() -> Self {
@@ -70,17 +76,11 @@ impl Setup {
     }
 
     fn listener(&self, is_ipv6: bool, backlog: i32) -> TcpListener {
-        let socket = self.sockets.socket(domain(is_ipv6), libc::SOCK_STREAM);
-        bind(&socket, loopback(is_ipv6));
-        // SAFETY: no pointers; the socket is open.
-        assert_eq!(unsafe { libc::listen(socket.as_raw_fd(), backlog) }, 0, "{}", io::Error::last_os_error());
-        socket.into()
+        listener(&self.sockets, is_ipv6, backlog)
     }
 
     fn stream(&self, to: SocketAddr) -> io::Result<TcpStream> {
-        let socket = self.sockets.socket(domain(to.is_ipv6()), libc::SOCK_STREAM);
-        connect(&socket, to)?;
-        Ok(socket.into())
+        stream(&self.sockets, to)
     }
 
     fn udp(&self, is_ipv6: bool) -> UdpSocket {
@@ -88,6 +88,20 @@ impl Setup {
         bind(&socket, loopback(is_ipv6));
         socket.into()
     }
+}
+
+fn listener(sockets: &ContainerSockets, is_ipv6: bool, backlog: i32) -> TcpListener {
+    let socket = sockets.socket(domain(is_ipv6), libc::SOCK_STREAM);
+    bind(&socket, loopback(is_ipv6));
+    // SAFETY: no pointers; the socket is open.
+    assert_eq!(unsafe { libc::listen(socket.as_raw_fd(), backlog) }, 0, "{}", io::Error::last_os_error());
+    socket.into()
+}
+
+fn stream(sockets: &ContainerSockets, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = sockets.socket(domain(to.is_ipv6()), libc::SOCK_STREAM);
+    connect(&socket, to)?;
+    Ok(socket.into())
 }
 
 fn loopback(is_ipv6: bool) -> SocketAddr {
@@ -135,6 +149,26 @@ fn connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Words of a socket option.
+fn words<const N: usize>(socket: &impl AsRawFd, level: i32, option: i32) -> [u32; N] {
+    let mut words = [0; N];
+    let mut bytes = size_of_val(&words) as libc::socklen_t;
+    // SAFETY: a live array and its size.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, words.as_mut_ptr().cast(), &raw mut bytes)
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    words
+}
+
+/// Runs a command. An error is the reason to skip the test: guests lack some programs.
+fn shell(command: &str) -> Result<(), String> {
+    let output = Command::new("sh").args(["-c", command]).output();
+    let output = output.map_err(|error| format!("run {command}: {error}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    output.status.success().then_some(()).ok_or_else(|| format!("{command}: {error}"))
 }
 
 /// Whether this host has IPv6 on loopback.

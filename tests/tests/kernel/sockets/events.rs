@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{super::probe::ALONE, Setup, connect, has_ipv6, kernel_counter, loopback};
+use super::{super::probe::ALONE, Setup, connect, has_ipv6, kernel_counter, loopback, words};
 
 /// Makes the next close send a reset.
 fn reset_on_close(stream: &TcpStream) {
@@ -23,18 +23,6 @@ fn reset_on_close(stream: &TcpStream) {
         )
     };
     assert_eq!(result, 0);
-}
-
-/// Words of a socket option.
-fn words<const N: usize>(socket: &impl AsRawFd, level: i32, option: i32) -> [u32; N] {
-    let mut words = [0; N];
-    let mut bytes = size_of_val(&words) as libc::socklen_t;
-    // SAFETY: a live array and its size.
-    let result = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), level, option, words.as_mut_ptr().cast(), &raw mut bytes)
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-    words
 }
 
 #[test]

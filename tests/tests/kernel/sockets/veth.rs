@@ -1,26 +1,19 @@
 //! Traffic of a container with a network namespace of its own, over a pair of virtual Ethernet interfaces.
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{fs, net::TcpListener};
 
 use glassbox::snapshot::sockets::protocol::TCP;
 use glassbox_tests::inapplicable;
 
 use super::{
     super::probe::ALONE,
-    Setup,
+    Setup, shell,
     traffic::{TRANSFER_BYTES, transfer},
 };
 
 const OUTSIDE: &str = "10.213.77.1";
 const INSIDE: &str = "10.213.77.2";
 const ETHERNET_HEADER_BYTES: u64 = 14;
-
-fn run(command: &str) -> Result<(), String> {
-    let output = Command::new("sh").args(["-c", command]).output();
-    let output = output.map_err(|error| format!("run {command}: {error}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    output.status.success().then_some(()).ok_or_else(|| format!("{command}: {error}"))
-}
 
 /// The bytes and packets that the interface in the namespace of this process has received and sent.
 fn of_interface(pid: i32) -> [u64; 4] {
@@ -44,7 +37,7 @@ fn setup() -> Result<Setup, String> {
         format!("{inside} address add {INSIDE}/30 dev inside"),
         format!("{inside} link set inside up"),
     ] {
-        run(&command)?;
+        shell(&command)?;
     }
     Ok(setup)
 }
