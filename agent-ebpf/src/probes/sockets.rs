@@ -44,7 +44,7 @@ const PASS: i32 = 1;
 
 #[cgroup_skb(ingress)]
 fn sockets_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some(packet) = counted(&ctx, Direction::Ingress) {
+    if let Some((packet, _)) = counted(&ctx, Direction::Ingress) {
         accept_queue::record(&ctx, &packet);
         // Requests: `super::requests::ingress(&ctx, &packet)`.
     }
@@ -53,16 +53,17 @@ fn sockets_ingress(ctx: SkBuffContext) -> i32 {
 
 #[cgroup_skb(egress)]
 fn sockets_egress(ctx: SkBuffContext) -> i32 {
-    if let Some(packet) = counted(&ctx, Direction::Egress) {
-        sample_round_trip(&ctx, &packet);
+    if let Some((packet, counts)) = counted(&ctx, Direction::Egress) {
+        sample_round_trip(&ctx, &packet, counts);
         // Requests: `super::requests::egress(&ctx, &packet)`.
     }
     PASS
 }
 
-/// Counts a packet of a container and returns its headers; `None` if it is of no container or has no IP header.
+/// Counts a packet of a container and returns its headers and the counters; `None` if it is of no container or has no IP
+/// header.
 #[inline(always)]
-fn counted(ctx: &SkBuffContext, direction: Direction) -> Option<Packet> {
+fn counted(ctx: &SkBuffContext, direction: Direction) -> Option<(Packet, *const SocketCounters)> {
     // SAFETY: the context comes from the kernel.
     let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
     let slot = slot_of(cgroup) & !OWNER;
@@ -82,16 +83,15 @@ fn counted(ctx: &SkBuffContext, direction: Direction) -> Option<Packet> {
         add(bytes.cast::<u64>().add(protocol), u64::from(ctx.len()));
         add(packets.cast::<u64>().add(protocol), 1);
     }
-    packet
+    packet.map(|packet| (packet, counts.cast_const()))
 }
 
 /// Records the round-trip time of the connection of some packets.
 #[inline(always)]
-fn sample_round_trip(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
+fn sample_round_trip(ctx: &SkBuffContext, packet: &Packet, counts: *const SocketCounters) -> Option<()> {
     if packet.protocol != ip::TCP {
         return None;
     }
-    let counts = SOCKETS.get_ptr(packet.slot)?;
     // SAFETY: a member of a map element of this CPU.
     let packets = unsafe { (*counts).transmit_packets[protocol::TCP] };
     if packets & (SAMPLED_PACKETS - 1) != 0 {

@@ -151,6 +151,16 @@ fn connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     }
 }
 
+/// Prints the mean time of the programs. The kernel's statistics themselves take about half of it.
+fn print_run_times() {
+    for program in aya::programs::loaded_programs().flatten() {
+        let name = program.name_as_str().unwrap_or_default();
+        if name.starts_with("sockets") && program.run_count() > 0 {
+            println!("{name}: {} ns a run", program.run_time().as_nanos() / u128::from(program.run_count()));
+        }
+    }
+}
+
 /// Words of a socket option.
 fn words<const N: usize>(socket: &impl AsRawFd, level: i32, option: i32) -> [u32; N] {
     let mut words = [0; N];

@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{super::probe::ALONE, Setup, has_ipv6, loopback};
+use super::{super::probe::ALONE, Setup, has_ipv6, loopback, print_run_times};
 
 const CONNECTIONS: u64 = 5000;
 
@@ -28,8 +28,11 @@ fn accepted_connections_are_counted_exactly() {
     let mut setup = Setup::new();
     let server = setup.listener(false, 128);
     let address = server.local_addr().unwrap();
+    let measured = aya::sys::enable_stats(aya::sys::Stats::RunTime);
     connect_and_close(&server, || TcpStream::connect(address).unwrap());
     let read = setup.read_until("close all", |usage| usage.connections.closed >= CONNECTIONS);
+    print_run_times();
+    drop(measured);
     let counts = read.connections;
     assert_eq!((counts.accepted, counts.closed, counts.opened), (CONNECTIONS, CONNECTIONS, 0));
     assert_eq!((read.open, counts.failed), (Some(0), 0));

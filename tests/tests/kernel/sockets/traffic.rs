@@ -12,7 +12,7 @@ use glassbox::snapshot::sockets::{
 };
 use glassbox_tests::{cgroup::Cgroup, container_sockets, container_sockets::ContainerSockets, skip};
 
-use super::{super::probe::ALONE, Setup, has_ipv6, loopback, words};
+use super::{super::probe::ALONE, Setup, has_ipv6, loopback, print_run_times, words};
 
 const DATAGRAMS: u64 = 100;
 const DATA_BYTES: u64 = 1000;
@@ -58,16 +58,6 @@ fn datagrams_of_a_container_are_counted_to_the_byte_over_ipv4_and_ipv6() {
     }
     print_run_times();
     drop(measured);
-}
-
-/// Prints the mean time of the programs. The kernel's statistics themselves take about half of it.
-fn print_run_times() {
-    for program in aya::programs::loaded_programs().flatten() {
-        let name = program.name_as_str().unwrap_or_default();
-        if name.starts_with("sockets") && program.run_count() > 0 {
-            println!("{name}: {} ns a run", program.run_time().as_nanos() / u128::from(program.run_count()));
-        }
-    }
 }
 
 /// Transfers bytes from one end to the other, and closes both. Returns the bytes that the kernel sent for this, including
