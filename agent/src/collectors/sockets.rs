@@ -10,8 +10,9 @@
 //! connections are included. Reading them from user space (sock_diag) would need an entry into each network namespace,
 //! and so CAP_SYS_ADMIN.
 //!
-//! Cost: per packet of a container about what the programs of `host_network` cost, some 0.5 µs per connection (6.18, with
-//! the kernel's program statistics on, which cause about half of it), and four map lookups per container and tick. Attaching takes some 0.2 ms per container.
+//! Cost: some 150 ns per packet of a container (those of `host_network`: 105 ns, in the same run) and 0.6 µs per
+//! connection, according to the kernel's program statistics, which cause part of it themselves (6.18, a busy machine). In
+//! addition, four map lookups per container and tick. Attaching takes 0.2 ms per container, detaching 14 µs.
 
 mod attachments;
 mod older;
