@@ -1,8 +1,8 @@
 //! IP traffic of the sockets of each container, by protocol. Submodules count connections, resets and drops.
 //!
 //! Hooks: cgroup_skb ingress and egress (4.10), attached to the cgroup of each container. The kernel runs them for each
-//! packet of a socket that was created in that cgroup or in a nested one, on any network, also for loopback. A packet is
-//! what the kernel handles as one unit: in a large transfer, tens of KiB with one header. Packets of other processes
+//! packet of a socket that was created in that cgroup or in a nested one, on any network, also for loopback. A packet
+//! is what the kernel handles as one unit: in a large transfer, tens of KiB with one header. Packets of other processes
 //! have no cost.
 //!
 //! The socket's cgroup comes from the packet (`bpf_skb_cgroup_id`, 4.18), because the ingress program runs in the
@@ -35,8 +35,8 @@ use crate::read::add;
 #[map]
 static SOCKETS: PerCpuArray<SocketCounters> = PerCpuArray::with_max_entries(256, 0);
 
-/// The round-trip time of a connection is sampled once per this many TCP packets that a CPU sends for the container, and
-/// when the connection is closed. Long connections are thus included at no cost for most packets. Power of two.
+/// The round-trip time of a connection is sampled once per this many TCP packets that a CPU sends for the container,
+/// and when the connection is closed. Long connections are thus included at no cost for most packets. Power of two.
 const SAMPLED_PACKETS: u64 = 256;
 
 /// Return value that lets a packet pass.
@@ -60,8 +60,8 @@ fn sockets_egress(ctx: SkBuffContext) -> i32 {
     PASS
 }
 
-/// Counts a packet of a container and returns its headers and the counters; `None` if it is of no container or has no IP
-/// header.
+/// Counts a packet of a container and returns its headers and the counters; `None` if it is of no container or has no
+/// IP header.
 #[inline(always)]
 fn counted(ctx: &SkBuffContext, direction: Direction) -> Option<(Packet, *const SocketCounters)> {
     // SAFETY: the context comes from the kernel.

@@ -1,18 +1,18 @@
 //! Socket traffic, TCP connections and listening ports per container, on any network.
 //!
 //! Kernel half: agent-ebpf/src/probes/sockets.rs and its submodules. A cgroup_skb pair and a sock_ops program on the
-//! container's own v2 cgroup count packets, connections and accept queues; programs on tracepoints count resets and dropped
-//! datagrams; if configured, others count bytes of unix sockets (6.3). The programs are attached when the kernel reports
-//! the container's cgroup, before its first process starts, and to older containers at the first tick. Needs
-//! CAP_NET_ADMIN.
+//! container's own v2 cgroup count packets, connections and accept queues; programs on tracepoints count resets and
+//! dropped datagrams; if configured, others count bytes of unix sockets (6.3). The programs are attached when the
+//! kernel reports the container's cgroup, before its first process starts, and to older containers at the first tick.
+//! Needs CAP_NET_ADMIN.
 //!
 //! Round-trip times are read in the programs: at the end of each connection, and at every 256th packet, so that long
 //! connections are included. Reading them from user space (sock_diag) would need an entry into each network namespace,
 //! and so CAP_SYS_ADMIN.
 //!
 //! Cost: some 150 ns per packet of a container (those of `host_network`: 105 ns, in the same run) and 0.6 µs per
-//! connection, according to the kernel's program statistics, which cause part of it themselves (6.18, a busy machine). In
-//! addition, four map lookups per container and tick. Attaching takes 0.2 ms per container, detaching 14 µs.
+//! connection, according to the kernel's program statistics, which cause part of it themselves (6.18, a busy machine).
+//! In addition, four map lookups per container and tick. Attaching takes 0.2 ms per container, detaching 14 µs.
 
 mod attachments;
 mod older;
@@ -67,8 +67,8 @@ pub const PROGRAMS: [CgroupProgram; 3] = [
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let (layout, proc_root) = (context.layout.clone(), context.config.paths.proc.clone());
     if layout.mode() == Mode::V1 {
-        // A v2 hierarchy that the agent mounted would not help: without a runtime that creates cgroups in it, all sockets
-        // belong to its root.
+        // A v2 hierarchy that the agent mounted would not help: without a runtime that creates cgroups in it, all
+        // sockets belong to its root.
         let reason = "find a v2 hierarchy: the kernel records only the v2 cgroup of a socket, and this host has no v2 \
                       hierarchy; boot with systemd.unified_cgroup_hierarchy=1";
         return Err(NothingToRead(reason).into());

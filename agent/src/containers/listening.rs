@@ -8,7 +8,8 @@
 
 use std::{collections::BTreeSet, fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
-/// The kernel returns at most one page at a time. Listening sockets come first, so little more is generated than needed.
+/// The kernel returns at most one page at a time. Listening sockets come first, so little more is generated than
+/// needed.
 const PAGE_BYTES: usize = 4096;
 /// Maximum number of bytes that are read of one table: some 400 sockets.
 const TABLE_BYTES_MAX: u64 = 64 * 1024;

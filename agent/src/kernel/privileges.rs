@@ -20,7 +20,7 @@ pub struct Capability {
 /// Load kernel programs and create their maps.
 pub static BPF: Capability = Capability {
     name: "CAP_BPF",
-    cost: "no kernel programs: no scheduler, NVIDIA driver, socket or host network metrics, OOM kills may be undercounted",
+    cost: "no kernel programs: no scheduler, NVIDIA driver or socket metrics, OOM kills may be undercounted",
     is_for_programs: true,
     bits: &[39, 21],
 };

@@ -43,7 +43,7 @@ pub const SOURCES: &[Source] = &[
         name: "cgroup_slots",
         severity: Severity::Loss,
         meaning: "A container started without kernel counters: all slots were in use, or the containers inside one \
-                  container used half of them. It has no scheduler, driver or host network metrics until a slot is \
+                  container used half of them. It has no scheduler, driver or socket metrics until a slot is \
                   free.",
         remedy: "Raise `containers.max`. The container gets a slot as soon as one is free.",
     },

@@ -1,9 +1,9 @@
 //! Resets and dropped datagrams of each container.
 //!
 //! Hooks: tp_btf `tcp_send_reset`, `tcp_receive_reset` and `udp_fail_queue_rcv_skb`, all in 5.10. They run for all
-//! sockets of the host, but only for the event itself. Resets are not counted in the cgroup's packets, because the kernel
-//! sends many of them through a socket of its own, and because it ignores received ones with a wrong sequence number.
-//! Kernels before 6.10 do not report datagrams dropped by IPv6 sockets, unless they came over IPv4.
+//! sockets of the host, but only for the event itself. Resets are not counted in the cgroup's packets, because the
+//! kernel sends many of them through a socket of its own, and because it ignores received ones with a wrong sequence
+//! number. Kernels before 6.10 do not report datagrams dropped by IPv6 sockets, unless they came over IPv4.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use glassbox_ebpf::containers::SHARED_SLOT;

@@ -15,7 +15,8 @@ use crate::{
 /// Set before 5.15 if the word does not contain a pointer, because v1's net_cls or net_prio is in use.
 const NO_POINTER: u64 = 3;
 
-/// The slot of a socket, from a pointer with a type. The offsets are frozen, so the verifier prunes one of the branches.
+/// The slot of a socket, from a pointer with a type. The offsets are frozen, so the verifier prunes one of the
+/// branches.
 #[inline(always)]
 pub(super) fn slot_of_socket(socket: *const u8) -> u32 {
     let id = if offset!(sock_cgroup) == ABSENT {

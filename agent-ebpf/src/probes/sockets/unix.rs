@@ -1,8 +1,8 @@
 //! Bytes that each container transfers through unix sockets, which have no packets.
 //!
 //! Hooks: tp_btf `sock_send_length` and `sock_recv_length` (6.3). They run at the end of each socket call of the host,
-//! also for TCP and UDP: some 60 ns per call with the kernel's program statistics on (6.18), so they are attached only if
-//! configured.
+//! also for TCP and UDP: some 60 ns per call with the kernel's program statistics on (6.18), so they are attached only
+//! if configured.
 //!
 //! The container is that of the calling task. The socket's own cgroup would be wrong, because the kernel creates the
 //! server's end of a connection in the client's call.

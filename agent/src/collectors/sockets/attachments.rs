@@ -1,7 +1,8 @@
 //! Where the programs are attached: to the cgroup of each container, unless it is nested in the cgroup of another one.
 //!
-//! The kernel runs the programs of a cgroup for the sockets of all cgroups below it, too. The programs find the container
-//! by the socket's own cgroup, so one attachment counts for all containers below it, and a second one would count twice.
+//! The kernel runs the programs of a cgroup for the sockets of all cgroups below it, too. The programs find the
+//! container by the socket's own cgroup, so one attachment counts for all containers below it, and a second one would
+//! count twice.
 
 use std::{collections::HashMap, io};
 

@@ -1,8 +1,8 @@
 //! Containers that are older than the agent: connections and listening sockets that existed before the programs were
 //! attached, of which the programs report nothing.
 //!
-//! Both are read for the container's network namespace, and not for the host's. If containers share a namespace, each has
-//! the ports of all, and the number of connections is unknown.
+//! Both are read for the container's network namespace, and not for the host's. If containers share a namespace, each
+//! has the ports of all, and the number of connections is unknown.
 
 use std::{
     collections::HashMap,
