@@ -1,0 +1,235 @@
+//! The state of one connection of a watched port, as the kernel programs keep it.
+
+use super::{first_line::Method, head::CARRY_BYTES};
+
+/// Identifies a connection. A socket would not do: the segment that completes a handshake is filtered with the
+/// listening socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionKey {
+    /// The remote address as in the packet; IPv4 in the first word.
+    pub remote: [u32; 4],
+    /// The local port in the upper half, the remote port in the lower half.
+    pub ports: u32,
+    /// All words of the local address, combined by exclusive or.
+    pub local: u32,
+    /// The container's slot. Containers in different network namespaces may have connections with equal addresses.
+    pub slot: u32,
+}
+
+/// Maximum number of connections. The kernel removes the least recently used one to make room.
+pub const CONNECTIONS: u32 = 16_384;
+/// Requests of one connection that can wait for their responses.
+pub const PENDING: usize = 8;
+/// Longer heads are not followed.
+pub const HEAD_MAX_BYTES: u32 = 16_384;
+
+/// States of a message in one direction.
+pub mod state {
+    /// The first line of the next message has not been read.
+    pub const START: u8 = 0;
+    /// In the head, after its first line.
+    pub const HEAD: u8 = 1;
+    /// In a body of known length.
+    pub const BODY: u8 = 2;
+    /// In the line with the size of a chunk.
+    pub const CHUNK: u8 = 3;
+    /// After the last chunk.
+    pub const TRAILER: u8 = 4;
+    /// In a body that ends with the connection.
+    pub const UNTIL_CLOSE: u8 = 5;
+}
+
+/// What was found in the head of the current message; bits of [`Half::found`].
+pub mod found {
+    /// A length.
+    pub const LENGTH: u8 = 1;
+    /// A transfer encoding.
+    pub const CHUNKED: u8 = 2;
+    /// An interim response, which another one follows.
+    pub const INTERIM: u8 = 4;
+    /// The response is a stream of events.
+    pub const STREAM: u8 = 8;
+    /// Nothing of the body has been seen yet.
+    pub const FIRST: u8 = 16;
+}
+
+/// One direction of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Half {
+    /// In a body: the bytes of it after `next`. In a head: the length found so far. In the line with the size of a
+    /// chunk: the state of that line.
+    pub left: u64,
+    /// Bytes of the message before `next`.
+    pub bytes: u64,
+    /// The sequence number of the next byte to look at. Segments that end before it are skipped.
+    pub next: u32,
+    /// Bytes of the head before `next`.
+    pub head_bytes: u16,
+    /// One of [`state`].
+    pub state: u8,
+    /// Bits of [`found`].
+    pub found: u8,
+}
+
+/// Why the requests of a connection are not counted, or no longer.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// Encrypted.
+    Tls = 1,
+    /// HTTP/2 without encryption.
+    Http2 = 2,
+    /// The connection was upgraded, for example to a WebSocket, or became a tunnel.
+    Upgraded = 3,
+    /// Not HTTP.
+    NotHttp = 4,
+    /// A message that does not follow the rules, or a head that is too long.
+    Malformed = 5,
+    /// More requests without a response than can be followed.
+    Pipelined = 6,
+    /// Packets were missed, so that the start of the next message is unknown.
+    Unsynchronized = 7,
+}
+
+impl Opaque {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Tls,
+        Self::Http2,
+        Self::Upgraded,
+        Self::NotHttp,
+        Self::Malformed,
+        Self::Pipelined,
+        Self::Unsynchronized,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Http2 => "http2",
+            Self::Upgraded => "upgraded",
+            Self::NotHttp => "not_http",
+            Self::Malformed => "malformed",
+            Self::Pipelined => "pipelined",
+            Self::Unsynchronized => "unsynchronized",
+        }
+    }
+}
+
+/// [`Connection::mode`] while requests are followed.
+pub const FOLLOWED: u32 = 0;
+/// [`Connection::mode`] after the end of the connection. Modes in between are numbers of [`Opaque`].
+pub const ENDED: u32 = 8;
+
+/// One connection. The ingress program writes `request`, `pending` and `pushed`; the egress program writes `response`,
+/// `current`, `event_ns`, `popped` and `status`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// When it was first seen, in ns of CLOCK_MONOTONIC. Identifies the connection among those with the same key.
+    pub opened_ns: u64,
+    /// Requests without a response: [`arrival`]s, indexed by their number modulo [`PENDING`].
+    pub pending: [u64; PENDING],
+    /// The request that is being answered.
+    pub current: u64,
+    /// When the last event of a stream was sent, in ns.
+    pub event_ns: u64,
+    /// What the client sends.
+    pub request: Half,
+    /// What the server sends.
+    pub response: Half,
+    /// Number of requests.
+    pub pushed: u32,
+    /// Number of responses that have begun.
+    pub popped: u32,
+    /// [`FOLLOWED`], a number of [`Opaque`], or [`ENDED`].
+    pub mode: u32,
+    /// Status of the response that is being sent; 0 if there is none. [`CLIENT_CLOSED`] is added when the client has
+    /// closed its side.
+    pub status: u32,
+}
+
+/// Bits of a status.
+pub const STATUS: u32 = 0x3ff;
+/// Added to a status when the client has closed its side of the connection.
+pub const CLIENT_CLOSED: u32 = 1 << 31;
+
+impl Connection {
+    /// Requests that the server has not answered completely, without streams.
+    #[must_use]
+    pub const fn in_flight(&self) -> u32 {
+        if self.mode != FOLLOWED {
+            return 0;
+        }
+        let answering = self.status & STATUS != 0 && self.response.found & found::STREAM == 0;
+        self.pushed.wrapping_sub(self.popped) + answering as u32
+    }
+
+    /// Whether a stream is being sent.
+    #[must_use]
+    pub const fn is_streaming(&self) -> bool {
+        self.mode == FOLLOWED && self.status & STATUS != 0 && self.response.found & found::STREAM != 0
+    }
+}
+
+const ROUTE_BITS: u32 = 5;
+const METHOD_BITS: u32 = 4;
+const KIND_BITS: u32 = ROUTE_BITS + METHOD_BITS;
+
+/// The arrival of a request: its time in units of 512 ns, its method and its route, in one word.
+#[inline(always)]
+#[must_use]
+pub const fn arrival(now_ns: u64, method: u32, route: u32) -> u64 {
+    (now_ns >> KIND_BITS << KIND_BITS) | ((method as u64) << ROUTE_BITS) | route as u64
+}
+
+/// Time since an [`arrival`], in ns.
+#[inline(always)]
+#[must_use]
+pub const fn since(arrival: u64, now_ns: u64) -> u64 {
+    let arrived_ns = arrival >> KIND_BITS << KIND_BITS;
+    if now_ns > arrived_ns { now_ns - arrived_ns } else { 0 }
+}
+
+/// The number of the method of an [`arrival`].
+#[inline(always)]
+#[must_use]
+pub const fn method_of(arrival: u64) -> u32 {
+    (arrival >> ROUTE_BITS) as u32 & (Method::ALL.len() as u32 - 1)
+}
+
+/// The number of the route of an [`arrival`].
+#[inline(always)]
+#[must_use]
+pub const fn route_of(arrival: u64) -> u32 {
+    arrival as u32 & ((1 << ROUTE_BITS) - 1)
+}
+
+/// The end of a head that continues in the next segment: [`CARRY_BYTES`] bytes, and room for as many more and for
+/// reads at any position that fits into six bits.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carry {
+    /// The bytes in the order of memory.
+    pub words: [u64; 13],
+}
+
+const _: () = assert!(size_of::<Carry>() as u32 >= 63 + CARRY_BYTES && PENDING.is_power_of_two());
+const _: () = assert!(size_of::<ConnectionKey>() == 28 && size_of::<Connection>() == 152);
+
+/// Identifies a [`Carry`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CarryKey {
+    /// The connection.
+    pub connection: ConnectionKey,
+    /// 0 for requests, 1 for responses.
+    pub direction: u32,
+}
+
+/// Maximum number of heads that are cut at the same time; the kernel removes the least recently used one.
+pub const CARRIES: u32 = 1024;

@@ -1,0 +1,273 @@
+//! The first line of a message: method and target of a request, status of a response.
+
+/// Methods that are counted by themselves.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get = 0,
+    /// `HEAD`, whose response has no body.
+    Head = 1,
+    /// `POST`.
+    Post = 2,
+    /// `PUT`.
+    Put = 3,
+    /// `DELETE`.
+    Delete = 4,
+    /// `PATCH`.
+    Patch = 5,
+    /// `OPTIONS`.
+    Options = 6,
+    /// `CONNECT`, after which the connection is a tunnel.
+    Connect = 7,
+}
+
+impl Method {
+    /// All methods, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Delete,
+        Self::Patch,
+        Self::Options,
+        Self::Connect,
+    ];
+
+    /// The value of the label `method`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Patch => "PATCH",
+            Self::Options => "OPTIONS",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// The methods with the space after them.
+const TOKENS: [(u64, u32); 8] = [
+    token(b"GET \0\0\0\0"),
+    token(b"HEAD \0\0\0"),
+    token(b"POST \0\0\0"),
+    token(b"PUT \0\0\0\0"),
+    token(b"DELETE \0"),
+    token(b"PATCH \0\0"),
+    token(b"OPTIONS "),
+    token(b"CONNECT "),
+];
+
+const fn token(bytes: &[u8; 8]) -> (u64, u32) {
+    let mut length = 0;
+    while length < 8 && bytes[length] != 0 {
+        length += 1;
+    }
+    (u64::from_le_bytes(*bytes), length as u32)
+}
+
+/// The lowest `bytes` bytes of a word; all of them for 8 and more.
+#[inline(always)]
+const fn mask(bytes: u32) -> u64 {
+    if bytes >= 8 { u64::MAX } else { (1 << (8 * bytes)) - 1 }
+}
+
+/// The start of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The number of the [`Method`], and its length with the space.
+    Method(u32, u32),
+    /// The data ends within the method.
+    Cut,
+    /// No request.
+    Other,
+}
+
+/// Recognises the method in the first `bytes` bytes of a request, of which `first` has up to eight.
+#[inline(always)]
+#[must_use]
+pub fn method(first: u64, bytes: u32) -> Start {
+    let mut is_prefix = false;
+    let mut index = 0;
+    while index < TOKENS.len() {
+        let (word, length) = TOKENS[index];
+        if bytes >= length {
+            if first & mask(length) == word {
+                return Start::Method(index as u32, length);
+            }
+        } else if (first ^ word) & mask(bytes) == 0 {
+            is_prefix = true;
+        }
+        index += 1;
+    }
+    if is_prefix { Start::Cut } else { Start::Other }
+}
+
+/// Maximum number of routes, without the route "other".
+pub const ROUTES: usize = 16;
+/// The number of the route of all requests that match no prefix. Routes with a prefix have the numbers from 1 on.
+pub const OTHER_ROUTE: u32 = 0;
+/// Maximum length of a route's prefix, in bytes.
+pub const PREFIX_BYTES: usize = 24;
+
+/// A prefix of request targets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// The prefix; the first byte is the lowest byte of the first word.
+    pub prefix: [u64; 3],
+    /// Bits of the prefix that count. All 0 after the last route.
+    pub mask: [u64; 3],
+    /// Bits of [`flags`](Self::JOBS).
+    pub flags: u64,
+}
+
+impl Route {
+    /// The requests and responses of this route are job messages, which user space reads.
+    pub const JOBS: u64 = 1;
+    /// The body of the request is a job's, and its end is sent to user space, too.
+    pub const JOB_BODY: u64 = 2;
+
+    /// The route of all targets that start with `prefix`, of which the first [`PREFIX_BYTES`] count.
+    #[must_use]
+    pub fn new(prefix: &[u8], flags: u64) -> Self {
+        let mut route = Self { flags, ..Self::default() };
+        for (index, byte) in prefix.iter().take(PREFIX_BYTES).enumerate() {
+            route.prefix[index / 8] |= u64::from(*byte) << (8 * (index % 8));
+            route.mask[index / 8] |= 0xff << (8 * (index % 8));
+        }
+        route
+    }
+}
+
+/// All routes. User space writes them once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// The routes, in the order in which they are tried.
+    pub routes: [Route; ROUTES],
+}
+
+/// The number of the route of a request whose first words are `words`. `skipped` is the length of the method with its
+/// space.
+#[inline(always)]
+#[must_use]
+pub fn route(routes: &Routes, words: [u64; 4], skipped: u32) -> u32 {
+    let target = if skipped >= 8 {
+        [words[1], words[2], words[3]]
+    } else {
+        let shift = u64::from(skipped) * 8 & 56;
+        let [a, b, c, d] = words;
+        [
+            (a >> shift) | ((b << 1) << (63 - shift)),
+            (b >> shift) | ((c << 1) << (63 - shift)),
+            (c >> shift) | ((d << 1) << (63 - shift)),
+        ]
+    };
+    let mut index = 0;
+    while index < ROUTES {
+        let Route { prefix, mask, .. } = &routes.routes[index];
+        if mask[0] == 0 {
+            break;
+        }
+        let differs = ((target[0] ^ prefix[0]) & mask[0])
+            | ((target[1] ^ prefix[1]) & mask[1])
+            | ((target[2] ^ prefix[2]) & mask[2]);
+        if differs == 0 {
+            return index as u32 + 1;
+        }
+        index += 1;
+    }
+    OTHER_ROUTE
+}
+
+/// Minimum number of bytes from which a status can be read.
+pub const STATUS_BYTES: u32 = 12;
+
+/// The status of a response whose first words are `words`; `None` if it is no response.
+#[inline(always)]
+#[must_use]
+pub fn status(words: [u64; 2]) -> Option<u32> {
+    if words[0] & mask(7) != u64::from_le_bytes(*b"HTTP/1.\0") || words[1] & 0xff != 0x20 {
+        return None;
+    }
+    let digit = |index: u64| ((words[1] >> (8 * index)) & 0xff).wrapping_sub(0x30);
+    let (hundreds, tens, ones) = (digit(1), digit(2), digit(3));
+    if hundreds.wrapping_sub(1) > 8 || tens > 9 || ones > 9 {
+        return None;
+    }
+    Some((hundreds * 100 + tens * 10 + ones) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    fn words<const N: usize>(text: &str) -> [u64; N] {
+        let mut words = [0; N];
+        for (index, byte) in text.bytes().take(8 * N).enumerate() {
+            words[index / 8] |= u64::from(byte) << (8 * (index % 8));
+        }
+        words
+    }
+
+    #[test]
+    fn every_method_is_recognised_at_its_space_and_not_before() {
+        for (number, expected) in Method::ALL.into_iter().enumerate() {
+            let line = std::format!("{} /", expected.name());
+            let token = expected.name().len() as u32 + 1;
+            for bytes in 1..token {
+                let [first] = words(&line[..bytes as usize]);
+                assert_eq!(method(first, bytes), Start::Cut, "{line} {bytes}");
+            }
+            let [first] = words(&line);
+            assert_eq!(method(first, line.len() as u32), Start::Method(number as u32, token), "{line}");
+        }
+    }
+
+    #[test]
+    fn tls_http2_and_text_are_no_requests() {
+        for text in ["\x16\x03\x01\x02", "PRI * HTTP/2.0", "get / HTTP/1.1", "GETTING", "HTTP/1.1 200 OK"] {
+            let [first] = words(text);
+            assert_eq!(method(first, text.len() as u32), Start::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_prefix_that_matches_is_the_route() {
+        let mut routes = Routes::default();
+        for (index, prefix) in
+            ["/queue/join", "/queue/", "/gradio_api/queue/join_and_more"].iter().enumerate()
+        {
+            routes.routes[index] = Route::new(prefix.as_bytes(), 0);
+        }
+        let of = |line: &str| {
+            let [first] = words(line);
+            let Start::Method(_, skipped) = method(first, line.len() as u32) else { panic!("{line}") };
+            route(&routes, words(line), skipped)
+        };
+        assert_eq!(of("POST /queue/join?a=1 HTTP/1.1"), 1);
+        assert_eq!(of("OPTIONS /queue/join HTTP/1.1"), 1);
+        assert_eq!(of("GET /queue/data HTTP/1.1"), 2);
+        assert_eq!(of("GET /queue HTTP/1.1"), OTHER_ROUTE);
+        assert_eq!(of("POST /gradio_api/queue/join_apples HTTP/1.1"), 3, "24 bytes of a prefix count");
+        assert_eq!(of("GET / HTTP/1.1"), OTHER_ROUTE);
+        assert_eq!(route(&Routes::default(), words("GET / HTTP/1.1"), 4), OTHER_ROUTE);
+    }
+
+    #[test]
+    fn a_status_has_three_digits_after_the_version() {
+        assert_eq!(status(words("HTTP/1.1 200 OK\r")), Some(200));
+        assert_eq!(status(words("HTTP/1.0 404 Not")), Some(404));
+        assert_eq!(status(words("HTTP/1.1 99 OK\r\n")), None);
+        assert_eq!(status(words("HTTP/2 200 OK\r\n\r")), None);
+        assert_eq!(status(words("HTTP/1.1 2x0 OK\r")), None);
+        assert_eq!(status(words("HTTP/1.1")), None);
+    }
+}

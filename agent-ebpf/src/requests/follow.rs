@@ -1,0 +1,258 @@
+//! Follows the messages of a connection from one to the next, by sequence number.
+//!
+//! A segment matters only if it contains the byte at [`Half::next`]: the start of a message, the rest of a head, or the
+//! size of a chunk. Everything else is skipped without reading it, so a body that looks like a request is never taken
+//! for one, and a retransmitted segment is never counted twice.
+//!
+//! The code is the same in the kernel and in the tests: a [`Segment`] provides the bytes, an [`Observer`] receives what
+//! was found.
+
+mod head;
+mod request;
+mod response;
+
+use super::{
+    chunk::{Outcome, SizeLine},
+    connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
+    head::Window,
+};
+
+/// The payload of one TCP segment.
+pub trait Segment {
+    /// Sequence number of the first byte.
+    fn sequence(&self) -> u32;
+    /// Acknowledged sequence number of the other direction.
+    fn acknowledged(&self) -> u32;
+    /// Number of bytes.
+    fn bytes(&self) -> u32;
+    /// Copies `bytes` bytes at `offset` into the window, from its first word on or, if `after_carry`, from the word
+    /// after a carry on. False if the segment has no such bytes.
+    fn load(&self, window: &mut Window, after_carry: bool, offset: u32, bytes: u32) -> bool;
+    /// The 24 bytes at `offset`, of which `bytes` are requested. The other ones are 0.
+    fn words(&self, offset: u32, bytes: u32) -> [u64; 3];
+    /// Copies `bytes` bytes (1 to 40) at `offset` to the byte `position` (0 or 40) of a carry.
+    fn load_carry(&self, carry: &mut Carry, position: u32, offset: u32, bytes: u32) -> bool;
+    /// The carry of this connection and direction; created, if `create` is set.
+    fn carry(&self, create: bool) -> Option<&mut Carry>;
+}
+
+/// What user space is told about job messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The head of a request.
+    RequestHead,
+    /// The start of the body of a request.
+    RequestBody,
+    /// The end of the body of a request.
+    RequestEnd,
+    /// The head of a response.
+    ResponseHead,
+    /// The start of the body of a response, or of a chunk of it.
+    ResponseBody,
+    /// The response is complete.
+    ResponseEnd,
+    /// The connection has ended.
+    ConnectionEnd,
+}
+
+/// Receives what was found.
+pub trait Observer {
+    /// The time in ns.
+    fn now_ns(&self) -> u64;
+    /// The number of the route of a request, whose first words are given, after a method with its space.
+    fn route(&self, words: [u64; 4], skipped: u32) -> u32;
+    /// A final response to the request `current` has begun.
+    fn responded(&mut self, current: u64, status: u32, waited_ns: u64);
+    /// A response that is no stream is complete.
+    fn completed(&mut self, duration_ns: u64);
+    /// A stream is complete.
+    fn stream_completed(&mut self, duration_ns: u64);
+    /// The first event of a stream, this long after the request.
+    fn first_event(&mut self, waited_ns: u64);
+    /// A further event of a stream, this long after the one before.
+    fn event(&mut self, gap_ns: u64);
+    /// A request is complete.
+    fn request_bytes(&mut self, bytes: u64);
+    /// A response is complete or was aborted.
+    fn response_bytes(&mut self, bytes: u64);
+    /// The connection ended before these requests were answered completely.
+    fn aborted(&mut self, requests: u32, by_client: bool);
+    /// The connection is no longer followed.
+    fn opaque(&mut self, reason: Opaque);
+    /// The start of a request was found again after a gap.
+    fn resynchronized(&mut self);
+    /// A part of a job message: `bytes` bytes at `offset` of the segment.
+    fn part(&mut self, connection: &Connection, part: Part, offset: u32, bytes: u32);
+}
+
+/// What to do after one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The segment contains nothing more.
+    Done,
+    /// The segment may contain more.
+    Again,
+}
+
+/// Follows the client's side by one step.
+#[inline(always)]
+pub fn request<S: Segment, O: Observer>(connection: &mut Connection, segment: &S, observer: &mut O) -> Next {
+    if connection.mode != FOLLOWED {
+        return Next::Done;
+    }
+    request::step(connection, segment, observer)
+}
+
+/// Follows the server's side by one step.
+#[inline(always)]
+pub fn response<S: Segment, O: Observer>(connection: &mut Connection, segment: &S, observer: &mut O) -> Next {
+    if connection.mode != FOLLOWED {
+        return Next::Done;
+    }
+    response::step(connection, segment, observer)
+}
+
+/// Stops following a connection.
+#[inline(always)]
+pub fn leave<O: Observer>(connection: &mut Connection, reason: Opaque, observer: &mut O) -> Next {
+    connection.mode = reason as u32;
+    observer.opaque(reason);
+    Next::Done
+}
+
+/// Flags of a TCP segment that end a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// FIN.
+    pub fin: bool,
+    /// RST.
+    pub reset: bool,
+}
+
+/// The client has closed its side, or reset the connection. Called after the segment's payload was followed.
+#[inline(always)]
+pub fn client_closed<S: Segment, O: Observer>(
+    connection: &mut Connection,
+    closing: Closing,
+    segment: &S,
+    observer: &mut O,
+) {
+    if connection.mode != FOLLOWED {
+        return;
+    }
+    if closing.reset {
+        end(connection, true, segment.acknowledged(), observer);
+    } else if closing.fin {
+        // The server may still answer.
+        connection.status |= CLIENT_CLOSED;
+    }
+}
+
+/// The server has closed its side, or reset the connection. Called after the segment's payload was followed.
+#[inline(always)]
+pub fn server_closed<S: Segment, O: Observer>(
+    connection: &mut Connection,
+    closing: Closing,
+    segment: &S,
+    observer: &mut O,
+) {
+    if connection.mode != FOLLOWED || !(closing.fin || closing.reset) {
+        return;
+    }
+    if closing.fin && connection.status & STATUS != 0 && connection.response.state == state::UNTIL_CLOSE {
+        response::complete(connection, observer);
+    }
+    let by_client = connection.status & CLIENT_CLOSED != 0;
+    end(connection, by_client, segment.sequence().wrapping_add(segment.bytes()), observer);
+}
+
+/// `sent` is the sequence number up to which the server has sent.
+#[inline(always)]
+fn end<O: Observer>(connection: &mut Connection, by_client: bool, sent: u32, observer: &mut O) {
+    let answering = connection.status & STATUS != 0;
+    let requests = connection.pushed.wrapping_sub(connection.popped) + u32::from(answering);
+    if answering {
+        let Half { bytes, next, .. } = connection.response;
+        let missing = next.wrapping_sub(sent);
+        let missing = if missing < 1 << 31 { u64::from(missing) } else { 0 };
+        observer.response_bytes(bytes.saturating_sub(missing));
+    }
+    if requests > 0 {
+        observer.aborted(requests, by_client);
+    }
+    observer.part(connection, Part::ConnectionEnd, 0, 0);
+    connection.mode = ENDED;
+}
+
+/// Bytes of a body that are skipped at once: sequence numbers compare correctly within 2^31.
+const HOP_BYTES: u64 = 1 << 30;
+
+/// Skips as much of the body as possible.
+#[inline(always)]
+fn hop(half: &mut Half) {
+    let hop = if half.left < HOP_BYTES { half.left } else { HOP_BYTES };
+    half.left -= hop;
+    half.bytes += hop;
+    half.next = half.next.wrapping_add(hop as u32);
+}
+
+/// Goes to the start of the next message.
+#[inline(always)]
+fn start(half: &mut Half) {
+    half.left = 0;
+    half.bytes = 0;
+    half.head_bytes = 0;
+    half.state = state::START;
+    half.found = 0;
+}
+
+/// The position of [`Half::next`] in a segment. Negative if the segment starts after it.
+#[inline(always)]
+fn position<S: Segment>(half: &Half, segment: &S) -> i32 {
+    half.next.wrapping_sub(segment.sequence()) as i32
+}
+
+/// Goes from the end of a head to the start of the body, according to what was found in the head. False if there is no
+/// body.
+#[inline(always)]
+fn body(half: &mut Half) -> bool {
+    if half.found & found::CHUNKED != 0 {
+        half.left = 0;
+        half.state = state::CHUNK;
+        true
+    } else if half.found & found::LENGTH != 0 && half.left > 0 {
+        half.state = state::BODY;
+        hop(half);
+        true
+    } else {
+        false
+    }
+}
+
+/// Goes on after a part of a line with the size of a chunk was read.
+#[inline(always)]
+fn after_size(half: &mut Half, line: SizeLine, outcome: Outcome, read_bytes: u32) {
+    let used = match outcome {
+        Outcome::End(length) if line.size_bytes == 0 => {
+            // The lines after the last chunk start with the line feed of this one, as if it ended a header line.
+            half.state = state::TRAILER;
+            half.head_bytes = 0;
+            half.left = 0;
+            length - 1
+        }
+        Outcome::End(length) => {
+            half.left = 0;
+            // A line feed and a carriage return follow the data.
+            length + line.size_bytes + 2
+        }
+        Outcome::More | Outcome::Malformed => {
+            half.left = line.to_word();
+            read_bytes
+        }
+    };
+    half.next = half.next.wrapping_add(used);
+    half.bytes += u64::from(used);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The client's side.
+
+use super::{
+    super::{
+        chunk::{Outcome, READ_BYTES, SizeLine},
+        connection::{Connection, Opaque, PENDING, STATUS, arrival, state},
+        first_line::{Start, method},
+    },
+    Next, Observer, Part, Segment, body,
+    head::{self, First, Scanned},
+    hop, leave, position, start,
+};
+
+/// Bytes of a request from which its route can be read, unless its first line is shorter.
+const FIRST_LINE_BYTES: u32 = 32;
+
+#[inline(always)]
+pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer: &mut O) -> Next {
+    let at = position(&c.request, segment);
+    let bytes = segment.bytes() as i32;
+    if at > bytes || (at == bytes && c.request.state != state::BODY) {
+        return Next::Done;
+    }
+    if c.request.state == state::BODY {
+        if c.request.left > 0 {
+            hop(&mut c.request);
+            return Next::Again;
+        }
+        complete(c, at, observer);
+        return if at < bytes { Next::Again } else { Next::Done };
+    }
+    if at < 0 {
+        return after_gap(c, segment, observer);
+    }
+    if c.request.state == state::CHUNK {
+        chunk(c, segment, at as u32, observer)
+    } else {
+        lines(c, segment, at as u32, observer)
+    }
+}
+
+#[inline(always)]
+fn complete<O: Observer>(c: &mut Connection, at: i32, observer: &mut O) {
+    observer.request_bytes(c.request.bytes);
+    if at > 0 {
+        observer.part(c, Part::RequestEnd, 0, at as u32);
+    }
+    start(&mut c.request);
+}
+
+/// A segment that starts after the byte that is expected next. The missing one may still come, unless everything before
+/// was answered and a request starts here: then it was seen before, out of order.
+#[inline(always)]
+fn after_gap<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer: &mut O) -> Next {
+    if c.pushed != c.popped || c.status & STATUS != 0 || segment.bytes() < 8 {
+        return Next::Done;
+    }
+    let [first, ..] = segment.words(0, 8);
+    if !matches!(method(first, 8), Start::Method(..)) {
+        return Next::Done;
+    }
+    start(&mut c.request);
+    c.request.next = segment.sequence();
+    observer.resynchronized();
+    Next::Again
+}
+
+#[inline(always)]
+fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
+    let starts = c.request.state == state::START;
+    if starts && c.request.head_bytes == 0 {
+        c.pending[c.pushed as usize % PENDING] = observer.now_ns();
+    }
+    let mut first = First { words: [0; 4], bytes: 0 };
+    let scanned = head::scan(&mut c.request, segment, at, &mut first);
+    if starts {
+        let byte = first.words[0] & 0xff;
+        if byte == 0x0d || byte == 0x0a {
+            // An empty line before a request is skipped.
+            c.request.next = segment.sequence().wrapping_add(at + 1);
+            start(&mut c.request);
+            return Next::Again;
+        }
+        match method(first.words[0], first.bytes) {
+            Start::Other => return leave(c, foreign(first.words), observer),
+            Start::Cut => {}
+            Start::Method(number, skipped) => {
+                let is_whole = matches!(scanned, Scanned::End) || has_line_feed(first.words);
+                if first.bytes >= FIRST_LINE_BYTES || is_whole {
+                    if !arrived(c, number, observer.route(first.words, skipped)) {
+                        return leave(c, Opaque::Pipelined, observer);
+                    }
+                    observer.part(c, Part::RequestHead, at, segment.bytes() - at);
+                }
+            }
+        }
+    }
+    match scanned {
+        Scanned::Malformed => leave(c, Opaque::Malformed, observer),
+        Scanned::Lost => leave(c, Opaque::Unsynchronized, observer),
+        Scanned::More => Next::Again,
+        Scanned::Cut => Next::Done,
+        Scanned::End => {
+            let end = position(&c.request, segment) as u32;
+            if c.request.state == state::TRAILER || !body(&mut c.request) {
+                complete(c, 0, observer);
+            } else if end < segment.bytes() {
+                observer.part(c, Part::RequestBody, end, segment.bytes() - end);
+            }
+            if position(&c.request, segment) <= segment.bytes() as i32 { Next::Again } else { Next::Done }
+        }
+    }
+}
+
+/// Adds a request to those that wait for a response. False if there are too many.
+#[inline(always)]
+fn arrived(c: &mut Connection, method: u32, route: u32) -> bool {
+    if c.pushed.wrapping_sub(c.popped) >= PENDING as u32 {
+        return false;
+    }
+    let index = c.pushed as usize % PENDING;
+    c.pending[index] = arrival(c.pending[index], method, route);
+    c.pushed = c.pushed.wrapping_add(1);
+    c.request.state = state::HEAD;
+    true
+}
+
+/// Why the first bytes are no request.
+#[inline(always)]
+fn foreign(words: [u64; 4]) -> Opaque {
+    if words[0] & 0xffff == 0x0316 {
+        Opaque::Tls
+    } else if words[0] == u64::from_le_bytes(*b"PRI * HT") {
+        Opaque::Http2
+    } else {
+        Opaque::NotHttp
+    }
+}
+
+#[inline(always)]
+fn has_line_feed(words: [u64; 4]) -> bool {
+    words.into_iter().any(|word| super::super::head::line_feeds(word) != 0)
+}
+
+#[inline(always)]
+fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
+    let available = (segment.bytes() - at).min(READ_BYTES);
+    let mut line = SizeLine::from_word(c.request.left);
+    let outcome = line.read(segment.words(at, available), available);
+    super::after_size(&mut c.request, line, outcome, available);
+    match outcome {
+        Outcome::Malformed => leave(c, Opaque::Malformed, observer),
+        Outcome::More | Outcome::End(..) => Next::Again,
+    }
+}

@@ -1,0 +1,197 @@
+//! The server's side.
+
+use super::{
+    super::{
+        chunk::{Outcome, READ_BYTES, SizeLine},
+        connection::{Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
+        first_line::{Method, STATUS_BYTES, status},
+    },
+    Next, Observer, Part, Segment, body,
+    head::{self, First, Scanned},
+    hop, leave, position, start,
+};
+
+/// A response that is sent in chunks becomes a stream if the server waits this long between two of them.
+const STREAM_GAP_NS: u64 = 250_000_000;
+
+#[inline(always)]
+pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer: &mut O) -> Next {
+    let at = position(&c.response, segment);
+    let bytes = segment.bytes() as i32;
+    if at > bytes || (at == bytes && c.response.state != state::BODY) {
+        return Next::Done;
+    }
+    if c.response.state == state::BODY {
+        if c.response.left > 0 {
+            hop(&mut c.response);
+            return Next::Again;
+        }
+        complete(c, observer);
+        return if at < bytes { Next::Again } else { Next::Done };
+    }
+    if at < 0 {
+        // The kernel sends in order, so packets were not seen.
+        return leave(c, Opaque::Unsynchronized, observer);
+    }
+    let at = at as u32;
+    match c.response.state {
+        state::UNTIL_CLOSE => {
+            let sent = segment.bytes() - at;
+            c.response.next = c.response.next.wrapping_add(sent);
+            c.response.bytes += u64::from(sent);
+            if c.response.found & (found::STREAM | found::FIRST) != 0 {
+                event(c, observer);
+                observer.part(c, Part::ResponseBody, at, sent);
+            }
+            Next::Done
+        }
+        state::CHUNK => chunk(c, segment, at, observer),
+        _ => lines(c, segment, at, observer),
+    }
+}
+
+/// The response is complete.
+#[inline(always)]
+pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
+    let duration_ns = since(c.current, observer.now_ns());
+    if c.response.found & found::STREAM == 0 {
+        observer.completed(duration_ns);
+    } else {
+        observer.stream_completed(duration_ns);
+    }
+    observer.response_bytes(c.response.bytes);
+    observer.part(c, Part::ResponseEnd, 0, 0);
+    c.status &= !STATUS;
+    start(&mut c.response);
+}
+
+#[inline(always)]
+fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
+    let starts = c.response.state == state::START;
+    let mut first = First { words: [0; 4], bytes: 0 };
+    let scanned = head::scan(&mut c.response, segment, at, &mut first);
+    if starts && first.bytes >= STATUS_BYTES {
+        let [word0, word1, ..] = first.words;
+        let Some(status) = status([word0, word1]) else { return leave(c, Opaque::Malformed, observer) };
+        if !begin(c, status, observer) {
+            return leave(c, Opaque::Unsynchronized, observer);
+        }
+        observer.part(c, Part::ResponseHead, at, segment.bytes() - at);
+    }
+    match scanned {
+        Scanned::Malformed => leave(c, Opaque::Malformed, observer),
+        Scanned::Lost => leave(c, Opaque::Unsynchronized, observer),
+        Scanned::More => Next::Again,
+        Scanned::Cut => Next::Done,
+        Scanned::End => {
+            if c.response.state == state::TRAILER {
+                complete(c, observer);
+            } else {
+                return after_head(c, segment, observer);
+            }
+            Next::Again
+        }
+    }
+}
+
+/// A response begins. False if no request waits for one.
+#[inline(always)]
+fn begin<O: Observer>(c: &mut Connection, status: u32, observer: &mut O) -> bool {
+    c.response.state = state::HEAD;
+    if status < 200 && status != 101 {
+        c.response.found |= found::INTERIM;
+        return true;
+    }
+    if c.pushed == c.popped {
+        return false;
+    }
+    c.current = c.pending[c.popped as usize % PENDING];
+    c.popped = c.popped.wrapping_add(1);
+    c.status |= status;
+    observer.responded(c.current, status, since(c.current, observer.now_ns()));
+    true
+}
+
+#[inline(always)]
+fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer: &mut O) -> Next {
+    if c.response.found & found::INTERIM != 0 {
+        observer.response_bytes(c.response.bytes);
+        start(&mut c.response);
+        return Next::Again;
+    }
+    let status = c.status & STATUS;
+    let method = method_of(c.current);
+    if status == 101 || (method == Method::Connect as u32 && status < 300) {
+        observer.response_bytes(c.response.bytes);
+        return leave(c, Opaque::Upgraded, observer);
+    }
+    if method == Method::Head as u32 || status == 204 || status == 304 {
+        c.response.found &= !found::STREAM;
+        complete(c, observer);
+        return Next::Again;
+    }
+    let has_length = c.response.found & found::LENGTH != 0 && c.response.found & found::CHUNKED == 0;
+    if has_length {
+        c.response.found &= !found::STREAM;
+    }
+    c.response.found |= found::FIRST;
+    let end = position(&c.response, segment) as u32;
+    if !body(&mut c.response) {
+        if has_length {
+            complete(c, observer);
+        } else {
+            c.response.state = state::UNTIL_CLOSE;
+        }
+    } else if has_length && end < segment.bytes() {
+        observer.part(c, Part::ResponseBody, end, segment.bytes() - end);
+    }
+    if position(&c.response, segment) <= segment.bytes() as i32 { Next::Again } else { Next::Done }
+}
+
+#[inline(always)]
+fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
+    let available = (segment.bytes() - at).min(READ_BYTES);
+    let mut line = SizeLine::from_word(c.response.left);
+    let words = segment.words(at, available);
+    let outcome = line.read(words, available);
+    super::after_size(&mut c.response, line, outcome, available);
+    match outcome {
+        Outcome::Malformed => leave(c, Opaque::Malformed, observer),
+        Outcome::More => Next::Again,
+        Outcome::End(length) => {
+            let data = at + length;
+            if line.size_bytes > 0 {
+                // A comment keeps a stream of events alive and is no event.
+                let is_comment = data < segment.bytes() && segment.words(data, 1)[0] & 0xff == 0x3a;
+                if !is_comment {
+                    event(c, observer);
+                }
+                if data < segment.bytes() {
+                    let bytes = (segment.bytes() - data).min(line.size_bytes);
+                    observer.part(c, Part::ResponseBody, data, bytes);
+                }
+            }
+            Next::Again
+        }
+    }
+}
+
+/// A chunk begins.
+#[inline(always)]
+fn event<O: Observer>(c: &mut Connection, observer: &mut O) {
+    let now_ns = observer.now_ns();
+    let is_first = c.response.found & found::FIRST != 0;
+    let gap_ns = now_ns.saturating_sub(c.event_ns);
+    c.response.found &= !found::FIRST;
+    c.event_ns = now_ns;
+    if !is_first && gap_ns >= STREAM_GAP_NS {
+        c.response.found |= found::STREAM;
+    }
+    if c.response.found & found::STREAM != 0 {
+        if is_first {
+            observer.first_event(since(c.current, now_ns));
+        } else {
+            observer.event(gap_ns);
+        }
+    }
+}
