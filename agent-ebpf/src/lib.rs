@@ -4,6 +4,7 @@
 //! `no_std`, because the kernel programs include this crate, too. The types are `#[repr(C)]` and contain only whole
 //! words, so both sides agree on their layout and there is no padding.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod containers;
 pub mod counters;
@@ -76,12 +77,26 @@ pub mod maps {
     pub const SOCKET_LISTENERS: &str = "SOCKET_LISTENERS";
     /// Per-CPU array of [`UnixCounters`](crate::sockets::UnixCounters), one per container slot.
     pub const SOCKET_UNIX: &str = "SOCKET_UNIX";
+    /// Array of [`RequestCounters`](crate::requests::service::RequestCounters), one per container slot.
+    pub const REQUESTS: &str = "REQUESTS";
+    /// Array of [`Service`](crate::requests::service::Service), one per container slot. Written by user space.
+    pub const REQUEST_SERVICES: &str = "REQUEST_SERVICES";
+    /// One [`Routes`](crate::requests::first_line::Routes). Written by user space.
+    pub const REQUEST_ROUTES: &str = "REQUEST_ROUTES";
+    /// LRU hash of [`Connection`](crate::requests::connection::Connection) by
+    /// [`ConnectionKey`](crate::requests::connection::ConnectionKey).
+    pub const REQUEST_CONNECTIONS: &str = "REQUEST_CONNECTIONS";
+    /// LRU hash of [`Carry`](crate::requests::connection::Carry) by
+    /// [`CarryKey`](crate::requests::connection::CarryKey).
+    pub const REQUEST_CARRIES: &str = "REQUEST_CARRIES";
+    /// One connection without data, from which the kernel programs copy new ones.
+    pub const REQUEST_EMPTY: &str = "REQUEST_EMPTY";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
     pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
     /// Maps with one element per container slot. User space resizes them to the configured number of containers.
-    pub const PER_SLOT: [&str; 10] = [
+    pub const PER_SLOT: [&str; 12] = [
         CGROUP_CHARGES,
         CGROUP_CLAIMS,
         SCHEDULER,
@@ -92,9 +107,11 @@ pub mod maps {
         SOCKET_UNIX,
         OOM_KILLS,
         NVIDIA_SLOTS,
+        REQUESTS,
+        REQUEST_SERVICES,
     ];
     /// All maps.
-    pub const ALL: [&str; 29] = [
+    pub const ALL: [&str; 35] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -123,6 +140,12 @@ pub mod maps {
         SOCKET_QUEUES,
         SOCKET_LISTENERS,
         SOCKET_UNIX,
+        REQUESTS,
+        REQUEST_SERVICES,
+        REQUEST_ROUTES,
+        REQUEST_CONNECTIONS,
+        REQUEST_CARRIES,
+        REQUEST_EMPTY,
         LOST,
     ];
 }
@@ -194,6 +217,10 @@ pub mod programs {
     pub const SOCKETS_SEND: &str = "sockets_send";
     /// A process has read from a socket.
     pub const SOCKETS_RECEIVE: &str = "sockets_receive";
+    /// A container receives a packet at a watched port. Called by the ingress program of the sockets.
+    pub const REQUESTS_INGRESS: &str = "requests_ingress";
+    /// A container sends a packet from a watched port. Called by the egress program of the sockets.
+    pub const REQUESTS_EGRESS: &str = "requests_egress";
     /// Does nothing: the baseline for the cost of the scheduler's program.
     pub const EMPTY_SWITCH: &str = "empty_sched_switch";
     /// The baseline for the tracepoints of ioctl(2).

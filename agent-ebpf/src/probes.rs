@@ -7,5 +7,6 @@ mod host_network;
 mod nvidia_driver;
 mod oom;
 mod packet;
+mod requests;
 mod scheduler;
 mod sockets;

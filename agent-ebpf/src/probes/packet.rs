@@ -32,6 +32,8 @@ pub(super) struct Packet {
     pub(super) acknowledged: u32,
     /// The TCP flags: CWR, ECE, URG, ACK, PSH, RST, SYN, FIN, highest bit first.
     pub(super) flags: u8,
+    /// Where the IP header, with its extensions, ends.
+    pub(super) transport_offset: u32,
     /// Where the payload of TCP or UDP begins, from the start of the packet; else where the IP header ends.
     pub(super) payload_offset: u32,
     /// The number of bytes from there to the end of the packet.
@@ -93,6 +95,7 @@ impl Packet {
             sequence: 0,
             acknowledged: 0,
             flags: 0,
+            transport_offset: header_bytes,
             payload_offset: header_bytes,
             payload_bytes: bytes.saturating_sub(header_bytes),
         };
@@ -222,7 +225,7 @@ impl Network {
 
 /// Reads words at an offset, in network byte order.
 #[inline(always)]
-fn words<const N: usize>(ctx: &SkBuffContext, offset: u32) -> Option<[u32; N]> {
+pub(super) fn words<const N: usize>(ctx: &SkBuffContext, offset: u32) -> Option<[u32; N]> {
     let skb: *const __sk_buff = ctx.skb.skb;
     // SAFETY: the context comes from the kernel.
     let (data, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };

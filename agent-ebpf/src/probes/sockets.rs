@@ -40,13 +40,13 @@ static SOCKETS: PerCpuArray<SocketCounters> = PerCpuArray::with_max_entries(256,
 const SAMPLED_PACKETS: u64 = 256;
 
 /// Return value that lets a packet pass.
-const PASS: i32 = 1;
+pub(super) const PASS: i32 = 1;
 
 #[cgroup_skb(ingress)]
 fn sockets_ingress(ctx: SkBuffContext) -> i32 {
     if let Some((packet, _)) = counted(&ctx, Direction::Ingress) {
         accept_queue::record(&ctx, &packet);
-        // Requests: `super::requests::ingress(&ctx, &packet)`.
+        super::requests::ingress(&ctx, &packet);
     }
     PASS
 }
@@ -55,7 +55,7 @@ fn sockets_ingress(ctx: SkBuffContext) -> i32 {
 fn sockets_egress(ctx: SkBuffContext) -> i32 {
     if let Some((packet, counts)) = counted(&ctx, Direction::Egress) {
         sample_round_trip(&ctx, &packet, counts);
-        // Requests: `super::requests::egress(&ctx, &packet)`.
+        super::requests::egress(&ctx, &packet);
     }
     PASS
 }

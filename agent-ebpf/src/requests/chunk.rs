@@ -1,5 +1,7 @@
 //! The line with the size of a chunk, which may arrive in pieces.
 
+use super::{head::Scan, rolled};
+
 /// State of such a line, in one word: the size so far, the number of digits, and the part of the line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeLine {
@@ -18,7 +20,7 @@ const SIZE_MAX_BYTES: u32 = 1 << 30;
 
 /// The result of reading a part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+enum Outcome {
     /// The line ends after this many bytes.
     End(u32),
     /// All bytes belong to the line.
@@ -44,7 +46,7 @@ impl SizeLine {
 
     /// Reads up to [`READ_BYTES`] bytes, of which `bytes` are data.
     #[inline(always)]
-    pub fn read(&mut self, words: [u64; 3], bytes: u32) -> Outcome {
+    fn read(&mut self, words: [u64; 3], bytes: u32) -> Outcome {
         let mut words = words;
         let mut index = 0;
         while index < READ_BYTES {
@@ -53,7 +55,7 @@ impl SizeLine {
             }
             let byte = (words[0] & 0xff) as u32;
             words = [(words[0] >> 8) | (words[1] << 56), (words[1] >> 8) | (words[2] << 56), words[2] >> 8];
-            index += 1;
+            index = rolled(index as usize + 1) as u32;
             if byte == 0x0a {
                 return if self.digits & 0xff == 0 { Outcome::Malformed } else { Outcome::End(index) };
             }
@@ -75,6 +77,24 @@ impl SizeLine {
             }
         }
         Outcome::More
+    }
+}
+
+/// [`Scan::end`] if a line is no size.
+pub const MALFORMED: u64 = u64::MAX;
+
+impl Scan {
+    /// Continues [`size_line`](Self::size_line) with up to [`READ_BYTES`] bytes of the window. Afterwards,
+    /// [`end`](Self::end) is the position after the line, 0 if the line goes on, or [`MALFORMED`].
+    #[inline(always)]
+    pub fn size(&mut self, bytes: u32) {
+        let mut line = SizeLine::from_word(self.size_line);
+        self.end = match line.read([self.window[0], self.window[1], self.window[2]], bytes) {
+            Outcome::End(length) => u64::from(length),
+            Outcome::More => 0,
+            Outcome::Malformed => MALFORMED,
+        };
+        self.size_line = line.to_word();
     }
 }
 

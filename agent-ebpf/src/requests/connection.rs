@@ -1,6 +1,6 @@
 //! The state of one connection of a watched port, as the kernel programs keep it.
 
-use super::{first_line::Method, head::CARRY_BYTES};
+use super::{first_line::Method, head::CARRY_WORDS};
 
 /// Identifies a connection. A socket would not do: the segment that completes a handshake is filtered with the
 /// listening socket.
@@ -209,16 +209,19 @@ pub const fn route_of(arrival: u64) -> u32 {
     arrival as u32 & ((1 << ROUTE_BITS) - 1)
 }
 
-/// The end of a head that continues in the next segment: [`CARRY_BYTES`] bytes, and room for as many more and for
-/// reads at any position that fits into six bits.
+/// The end of a head that continues in the next segment: [`CARRY_BYTES`](super::head::CARRY_BYTES) bytes, and room for
+/// as many more.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Carry {
     /// The bytes in the order of memory.
-    pub words: [u64; 13],
+    pub words: [u64; CARRY_ROOM_WORDS],
 }
 
-const _: () = assert!(size_of::<Carry>() as u32 >= 63 + CARRY_BYTES && PENDING.is_power_of_two());
+/// Words of a [`Carry`]: 64 bytes fit after the first ones.
+pub const CARRY_ROOM_WORDS: usize = CARRY_WORDS + 8;
+
+const _: () = assert!(size_of::<Carry>() <= size_of::<Connection>() && PENDING.is_power_of_two());
 const _: () = assert!(size_of::<ConnectionKey>() == 28 && size_of::<Connection>() == 152);
 
 /// Identifies a [`Carry`].

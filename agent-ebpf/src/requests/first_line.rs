@@ -1,5 +1,7 @@
 //! The first line of a message: method and target of a request, status of a response.
 
+use super::rolled;
+
 /// Methods that are counted by themselves.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +183,7 @@ pub fn route(routes: &Routes, words: [u64; 4], skipped: u32) -> u32 {
         if differs == 0 {
             return index as u32 + 1;
         }
-        index += 1;
+        index = rolled(index + 1);
     }
     OTHER_ROUTE
 }

@@ -10,11 +10,11 @@
 mod head;
 mod request;
 mod response;
+mod size;
 
 use super::{
-    chunk::{Outcome, SizeLine},
     connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
-    head::Window,
+    head::{Scan, Window},
 };
 
 /// The payload of one TCP segment.
@@ -25,13 +25,26 @@ pub trait Segment {
     fn acknowledged(&self) -> u32;
     /// Number of bytes.
     fn bytes(&self) -> u32;
+    /// The window that this CPU's packets share. A packet that the network stack handles may interrupt one that a
+    /// process sends, and use the window.
+    fn scan(&self) -> Option<&mut Scan>;
+    /// [`Scan::head`] on this window.
+    fn scan_head(&self, scan: &mut Scan, bytes: u32);
+    /// [`Scan::size`] on this window.
+    fn scan_size(&self, scan: &mut Scan, bytes: u32);
     /// Copies `bytes` bytes at `offset` into the window, from its first word on or, if `after_carry`, from the word
     /// after a carry on. False if the segment has no such bytes.
     fn load(&self, window: &mut Window, after_carry: bool, offset: u32, bytes: u32) -> bool;
     /// The 24 bytes at `offset`, of which `bytes` are requested. The other ones are 0.
     fn words(&self, offset: u32, bytes: u32) -> [u64; 3];
-    /// Copies `bytes` bytes (1 to 40) at `offset` to the byte `position` (0 or 40) of a carry.
-    fn load_carry(&self, carry: &mut Carry, position: u32, offset: u32, bytes: u32) -> bool;
+    /// Copies `bytes` bytes (1 to 40) at `offset` to the byte `position` (0 or 40) of a carry or window.
+    fn load_carry<const N: usize>(
+        &self,
+        words: &mut [u64; N],
+        position: u32,
+        offset: u32,
+        bytes: u32,
+    ) -> bool;
     /// The carry of this connection and direction; created, if `create` is set.
     fn carry(&self, create: bool) -> Option<&mut Carry>;
 }
@@ -212,6 +225,13 @@ fn position<S: Segment>(half: &Half, segment: &S) -> i32 {
     half.next.wrapping_sub(segment.sequence()) as i32
 }
 
+/// Whether the segment contains more after a message or a part of it.
+#[inline(always)]
+fn after<S: Segment>(half: &Half, segment: &S) -> Next {
+    let (at, bytes) = (position(half, segment), segment.bytes() as i32);
+    if at < bytes || (at == bytes && half.state == state::BODY) { Next::Again } else { Next::Done }
+}
+
 /// Goes from the end of a head to the start of the body, according to what was found in the head. False if there is no
 /// body.
 #[inline(always)]
@@ -227,31 +247,6 @@ fn body(half: &mut Half) -> bool {
     } else {
         false
     }
-}
-
-/// Goes on after a part of a line with the size of a chunk was read.
-#[inline(always)]
-fn after_size(half: &mut Half, line: SizeLine, outcome: Outcome, read_bytes: u32) {
-    let used = match outcome {
-        Outcome::End(length) if line.size_bytes == 0 => {
-            // The lines after the last chunk start with the line feed of this one, as if it ended a header line.
-            half.state = state::TRAILER;
-            half.head_bytes = 0;
-            half.left = 0;
-            length - 1
-        }
-        Outcome::End(length) => {
-            half.left = 0;
-            // A line feed and a carriage return follow the data.
-            length + line.size_bytes + 2
-        }
-        Outcome::More | Outcome::Malformed => {
-            half.left = line.to_word();
-            read_bytes
-        }
-    };
-    half.next = half.next.wrapping_add(used);
-    half.bytes += u64::from(used);
 }
 
 #[cfg(test)]

@@ -1,41 +1,104 @@
 //! Scans the head of an HTTP/1.1 message for what the length of the body depends on, and for the end of the head.
 //!
-//! The scan works on a window of 32 words and compares eight bytes at once. Each word has a constant position, because
-//! the verifier of Linux 5.10 rejects reads of the stack at variable positions. A head that does not fit into one
+//! The scan works on a window of 256 bytes and compares eight bytes at once. A head that does not fit into one
 //! window is scanned in several. Each of these begins with the last [`CARRY_BYTES`] of the one before, so that every
 //! line of interest is complete in at least one window, wherever the head was cut. A line that is scanned twice gives
 //! the same result twice.
 
-/// Words of a window that hold data.
-pub const WINDOW_WORDS: usize = 32;
-/// Bytes of data in a window.
-pub const WINDOW_BYTES: u32 = 8 * WINDOW_WORDS as u32;
+use super::rolled;
+
+/// Bytes that are read into a window at once.
+pub const WINDOW_BYTES: u32 = 256;
 /// Words at the start of a window that repeat the end of the one before.
 pub const CARRY_WORDS: usize = 5;
 /// Bytes at the start of a window that repeat the end of the one before. A line of interest is recognised by its first
 /// 32 bytes with the line feed before it.
 pub const CARRY_BYTES: u32 = 8 * CARRY_WORDS as u32;
+/// Words that can contain data.
+const DATA_WORDS: usize = CARRY_WORDS + WINDOW_BYTES as usize / 8;
+/// Words after the data that a line at its end is compared with.
+const ZERO_WORDS: usize = 4;
 
-/// Bytes of a message in the order of memory: the first byte is the lowest byte of the first word. All bytes after the
-/// data are 0. The words after [`WINDOW_WORDS`] are always 0.
-pub type Window = [u64; WINDOW_WORDS + 4];
+/// Bytes of a message in the order of memory: the first byte is the lowest byte of the first word. The four words after
+/// the data are 0.
+pub type Window = [u64; DATA_WORDS + ZERO_WORDS + 1];
 
-/// An empty window.
-pub const EMPTY: Window = [0; WINDOW_WORDS + 4];
+/// Clears the bytes after the first `bytes`, as far as [`scan`] reads them.
+#[inline(always)]
+pub fn clear_after(window: &mut Window, bytes: u32) {
+    let word = (bytes as usize / 8).min(DATA_WORDS);
+    window[word] &= (1 << (8 * (bytes % 8))) - 1;
+    let mut index = 1;
+    while index <= ZERO_WORDS {
+        window[word + index] = 0;
+        index = rolled(index + 1) & 7;
+    }
+}
 
-/// Header lines of interest, as far as they have been found in one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lines {
+/// The eight bytes at a position, which is clamped to the words.
+#[inline(always)]
+#[must_use]
+pub fn word_at<const N: usize>(words: &[u64; N], position: u32) -> u64 {
+    let word = (position as usize / 8).min(N - 2);
+    joined(words[word], words[word + 1], u64::from(position) * 8 & 56)
+}
+
+/// A window, and what was found in it. In the kernel, this is an element of a map, not on the stack: it would not fit
+/// there, and the verifier would follow every combination of findings.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Number of scans so far.
+    pub turn: u64,
+    /// The bytes.
+    pub window: Window,
+    /// The position after the end of what was scanned; 0 if the window does not contain it.
+    pub end: u64,
+    /// Not 0 if there is a `Transfer-Encoding`.
+    pub is_chunked: u64,
+    /// Not 0 if the body is a sequence of events.
+    pub is_stream: u64,
+    /// What was found of the length of the body: one of [`number`](mod@number).
+    pub length_found: u64,
+    /// That length, in bytes.
+    pub length_bytes: u64,
+    /// The state of the line with the size of a chunk; see [`SizeLine`](super::chunk::SizeLine).
+    pub size_line: u64,
+    /// Number of `Content-Length` lines.
+    lengths: u64,
     /// The 16 bytes after `Content-Length:`.
-    pub length: [u64; 2],
-    /// Whether `length` was found.
-    pub has_length: bool,
+    length: [u64; 2],
     /// The 18 bytes after `Content-Type:`, in the last bytes of the first word and in the other two.
-    pub kind: [u64; 3],
-    /// Whether there is a `Transfer-Encoding`.
-    pub is_chunked: bool,
-    /// Whether more than one different length was found, or more lines than fit into a word.
-    pub is_ambiguous: bool,
+    kind: [u64; 3],
+}
+
+/// Kinds of numbers in a header line.
+pub mod number {
+    /// No such line.
+    pub const NONE: u64 = 0;
+    /// A complete number.
+    pub const VALUE: u64 = 1;
+    /// The data ends before the number does.
+    pub const CUT: u64 = 2;
+    /// Not a number, or a longer one than any message has.
+    pub const MALFORMED: u64 = 3;
+}
+
+impl Scan {
+    /// Before the first scan.
+    pub const EMPTY: Self = Self {
+        turn: 0,
+        window: [0; DATA_WORDS + ZERO_WORDS + 1],
+        end: 0,
+        is_chunked: 0,
+        is_stream: 0,
+        length_found: 0,
+        length_bytes: 0,
+        size_line: 0,
+        lengths: 0,
+        length: [0; 2],
+        kind: [0; 3],
+    };
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -60,110 +123,110 @@ const fn joined(first: u64, second: u64, shift: u64) -> u64 {
     (first >> shift) | ((second << 1) << (63 - shift))
 }
 
-/// Looks for the end of the head. Returns the position after it in the window; 0 if the window does not contain it.
-/// `lines` receives the lines of interest before it.
-#[inline(always)]
-#[must_use]
-pub fn scan(window: &Window, lines: &mut Lines) -> u32 {
-    let mut word = 0;
-    while word < WINDOW_WORDS {
-        let mut feeds = line_feeds(window[word]);
-        let mut count = 0;
-        while feeds != 0 {
-            if count == 3 {
-                // A header line has at least three bytes, so four line feeds in a word are no header.
-                lines.is_ambiguous = true;
-                break;
-            }
-            count += 1;
-            let lowest = feeds & feeds.wrapping_neg();
-            feeds ^= lowest;
-            // The number of bytes up to the line feed, times 8.
-            let end = (((lowest - 1) & ONES).wrapping_mul(ONES) >> 56) * 8;
-            let shift = (end - 8) & 56;
-            let line = joined(window[word], window[word + 1], shift);
-            if line & 0xff_ffff == 0x0a_0d0a {
-                return word as u32 * 8 + shift as u32 / 8 + 3;
-            }
-            if line & 0xffff == 0x0a0a {
-                return word as u32 * 8 + shift as u32 / 8 + 2;
-            }
-            header(window, word, shift, line | LOWER, lines);
-        }
-        word += 1;
-    }
-    0
-}
-
-/// Notes a line of interest. `line` is its line feed and first seven bytes in lower case.
-#[inline(always)]
-fn header(window: &Window, word: usize, shift: u64, line: u64, lines: &mut Lines) {
-    if line == lower(b"\ncontent") {
-        let name = joined(window[word + 1], window[word + 2], shift);
-        if name | LOWER == lower(b"-length:") {
-            let first = joined(window[word + 2], window[word + 3], shift);
-            let second = joined(window[word + 3], window[word + 4], shift);
-            lines.length = [first, second];
-            // Two lengths in one window are two lines, even if they are equal.
-            lines.is_ambiguous |= lines.has_length;
-            lines.has_length = true;
-        } else if (name | LOWER) << 16 == lower(b"\0\0-type:") & !0xffff {
-            let second = joined(window[word + 2], window[word + 3], shift);
-            let third = joined(window[word + 3], window[word + 4], shift);
-            lines.kind = [name, second, third];
-        }
-    } else if line == lower(b"\ntransfe") {
-        let name = joined(window[word + 1], window[word + 2], shift);
-        let rest = joined(window[word + 2], window[word + 3], shift);
-        if name | LOWER == lower(b"r-encodi") && (rest | LOWER) & 0xff_ffff == 0x3a_676e {
-            lines.is_chunked = true;
+impl Scan {
+    /// Looks for the lines of interest and for the end of the head. The window contains `bytes` bytes.
+    #[inline(always)]
+    pub fn head(&mut self, bytes: u32) {
+        self.lines(bytes);
+        self.is_stream = u64::from(is_event_stream(self.kind));
+        match self.lengths {
+            0 => self.length_found = number::NONE,
+            1 => self.number(),
+            // Two lines, even if they are equal.
+            _ => self.length_found = number::MALFORMED,
         }
     }
-}
 
-/// A number in a header line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
-    /// A complete number.
-    Value(u64),
-    /// The data ends before the number does.
-    Cut,
-    /// Not a number, or a longer one than any message has.
-    Malformed,
-}
-
-/// Reads the number at the start of 16 bytes. Spaces may precede it.
-#[inline(always)]
-#[must_use]
-pub fn number(words: [u64; 2]) -> Number {
-    let mut value = 0u64;
-    let mut digits = 0u32;
-    let mut rest = words;
-    let mut index = 0;
-    while index < 16 {
-        let byte = rest[0] & 0xff;
-        rest = [joined(rest[0], rest[1], 8), rest[1] >> 8];
-        let digit = byte.wrapping_sub(0x30);
-        if digit < 10 {
-            value = value * 10 + digit;
-            digits += 1;
-        } else if byte == 0 {
-            return Number::Cut;
-        } else if digits > 0 {
-            return Number::Value(value);
-        } else if byte != 0x20 && byte != 0x09 {
-            return Number::Malformed;
+    #[inline(always)]
+    fn lines(&mut self, bytes: u32) {
+        self.end = 0;
+        self.is_chunked = 0;
+        self.lengths = 0;
+        self.kind[0] = 0;
+        let mut word = 0;
+        while word < DATA_WORDS && word as u32 * 8 < bytes {
+            let mut feeds = line_feeds(self.window[word]);
+            let mut count = 0;
+            // A header line has at least three bytes, so a word of a legal head has at most three line feeds.
+            while feeds != 0 && count < 3 {
+                count += 1;
+                let lowest = feeds & feeds.wrapping_neg();
+                feeds ^= lowest;
+                // The number of bytes up to the line feed, times 8.
+                let end = (((lowest - 1) & ONES).wrapping_mul(ONES) >> 56) * 8;
+                let shift = (end - 8) & 56;
+                let line = joined(self.window[word], self.window[word + 1], shift);
+                let next = word as u64 * 8 + shift / 8;
+                if line & 0xff_ffff == 0x0a_0d0a {
+                    self.end = next + 3;
+                    return;
+                }
+                if line & 0xffff == 0x0a0a {
+                    self.end = next + 2;
+                    return;
+                }
+                self.header(word, shift, line | LOWER);
+            }
+            word = rolled(word + 1) & 63;
         }
-        index += 1;
     }
-    Number::Malformed
+
+    /// Notes a line of interest. `line` is its line feed and first seven bytes in lower case.
+    #[inline(always)]
+    fn header(&mut self, word: usize, shift: u64, line: u64) {
+        let window = &self.window;
+        if line == lower(b"\ncontent") {
+            let name = joined(window[word + 1], window[word + 2], shift);
+            if name | LOWER == lower(b"-length:") {
+                let first = joined(window[word + 2], window[word + 3], shift);
+                let second = joined(window[word + 3], window[word + 4], shift);
+                self.length = [first, second];
+                self.lengths += 1;
+            } else if (name | LOWER) << 16 == lower(b"\0\0-type:") & !0xffff {
+                let second = joined(window[word + 2], window[word + 3], shift);
+                let third = joined(window[word + 3], window[word + 4], shift);
+                self.kind = [name, second, third];
+            }
+        } else if line == lower(b"\ntransfe") {
+            let name = joined(window[word + 1], window[word + 2], shift);
+            let rest = joined(window[word + 2], window[word + 3], shift);
+            if name | LOWER == lower(b"r-encodi") && (rest | LOWER) & 0xff_ffff == 0x3a_676e {
+                self.is_chunked = 1;
+            }
+        }
+    }
+
+    /// Reads the number in the line with the length. Spaces may precede it.
+    #[inline(always)]
+    fn number(&mut self) {
+        self.length_bytes = 0;
+        self.length_found = number::MALFORMED;
+        let mut digits = 0u32;
+        let mut rest = self.length;
+        let mut index = 0;
+        while index < 16 {
+            let byte = rest[0] & 0xff;
+            rest = [joined(rest[0], rest[1], 8), rest[1] >> 8];
+            let digit = byte.wrapping_sub(0x30);
+            if digit < 10 {
+                self.length_bytes = self.length_bytes * 10 + digit;
+                digits = 1;
+            } else if byte == 0 {
+                self.length_found = number::CUT;
+                return;
+            } else if digits > 0 {
+                self.length_found = number::VALUE;
+                return;
+            } else if byte != 0x20 && byte != 0x09 {
+                return;
+            }
+            index = rolled(index + 1);
+        }
+    }
 }
 
-/// Whether [`Lines::kind`] is a type whose body is a sequence of events: `text/event-stream`, NDJSON and its
-/// relatives.
 #[inline(always)]
-#[must_use]
-pub fn is_event_stream(kind: [u64; 3]) -> bool {
+fn is_event_stream(kind: [u64; 3]) -> bool {
     // The value starts after the six bytes `-type:`, with or without a space.
     let mut value = [joined(kind[0], kind[1], 48), joined(kind[1], kind[2], 48), kind[2] >> 48];
     if value[0] & 0xff == 0x20 {

@@ -12,12 +12,14 @@ use glassbox::{
 use glassbox_ebpf::programs;
 
 /// Programs that are attached to cgroups, and are in no attach plan.
-const OF_CGROUPS: [&str; 5] = [
+const OF_CGROUPS: [&str; 7] = [
     programs::HOST_NETWORK_INGRESS,
     programs::HOST_NETWORK_EGRESS,
     programs::SOCKETS_INGRESS,
     programs::SOCKETS_EGRESS,
     programs::SOCKETS_OPERATIONS,
+    programs::REQUESTS_INGRESS,
+    programs::REQUESTS_EGRESS,
 ];
 
 /// The kernel rejects a program above a million instructions (`BPF_COMPLEXITY_LIMIT_INSNS`), and needs much memory long

@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        connection::{Carry, HEAD_MAX_BYTES, Half, found},
-        head::{self, CARRY_BYTES, CARRY_WORDS, Lines, Number, WINDOW_BYTES},
+        connection::{HEAD_MAX_BYTES, Half, found},
+        head::{self, CARRY_BYTES, CARRY_WORDS, Scan, WINDOW_BYTES, number},
     },
     Segment,
 };
@@ -20,70 +20,74 @@ pub(super) enum Scanned {
     Malformed,
     /// Packets or the carry were lost.
     Lost,
+    /// Another packet used the window in the meantime. Nothing has changed, so the step can be repeated.
+    Disturbed,
 }
 
-/// The first words of a message; `None` while too few bytes have arrived.
-///
-/// `at` is the position of the message's next byte in the segment; `needed` is the number of bytes that the first line
-/// is read from. Fewer are enough if they contain a line feed and `ends_early` is set.
+/// The start of a message, as far as it has arrived; the rest is 0.
+#[derive(Default)]
 pub(super) struct First {
     pub(super) words: [u64; 4],
     pub(super) bytes: u32,
 }
 
-/// Scans the next window of a head, or of the lines after the last chunk. `first` receives the start of the message, if
-/// this is the first window of it.
-#[inline(always)]
+/// Scans the next window of a head, or of the lines after the last chunk. `at` is the position of [`Half::next`] in the
+/// segment. `first` receives the start of the message, if the first [`CARRY_BYTES`] bytes of it end in this window.
+// A function of its own, because the compiler would otherwise need more stack than the kernel provides.
+#[inline(never)]
 pub(super) fn scan<S: Segment>(half: &mut Half, segment: &S, at: u32, first: &mut First) -> Scanned {
-    let mut window = head::EMPTY;
-    let mut lines = Lines::default();
     let available = segment.bytes() - at;
     let seen = u32::from(half.head_bytes);
-    let (carried, taken);
-    if seen == 0 {
-        carried = 0;
-        taken = available.min(WINDOW_BYTES);
-        if !segment.load(&mut window, false, at, taken) {
-            return Scanned::Lost;
-        }
-        first.words = [window[0], window[1], window[2], window[3]];
-        first.bytes = taken;
+    let Some(scan) = segment.scan() else { return Scanned::Lost };
+    // Another packet may change the number at any time.
+    let turn = begin(scan);
+    let window = &mut scan.window;
+    let carried = if seen == 0 { 0 } else { CARRY_BYTES };
+    let taken = available.min(WINDOW_BYTES);
+    let is_loaded = if seen == 0 {
+        segment.load(window, false, at, taken)
     } else if at >= CARRY_BYTES {
-        carried = CARRY_BYTES;
-        taken = available.min(WINDOW_BYTES - CARRY_BYTES);
-        if !segment.load(&mut window, false, at - CARRY_BYTES, taken + CARRY_BYTES) {
-            return Scanned::Lost;
-        }
+        segment.load(window, true, at, taken) && segment.load_carry(window, 0, at - CARRY_BYTES, CARRY_BYTES)
     } else {
-        carried = CARRY_BYTES;
-        taken = available.min(WINDOW_BYTES - CARRY_BYTES);
-        let Some(carry) = segment.carry(false) else { return Scanned::Lost };
-        let mut word = 0;
-        while word < CARRY_WORDS {
-            window[word] = carry.words[word];
-            word += 1;
-        }
-        if !segment.load(&mut window, true, at, taken) {
-            return Scanned::Lost;
-        }
-        if seen < CARRY_BYTES {
-            // The whole message so far is in the carry.
-            let rest = taken.min(CARRY_BYTES);
-            if !segment.load_carry(carry, CARRY_BYTES, at, rest) {
-                return Scanned::Lost;
+        match segment.carry(false) {
+            None => false,
+            Some(carry) => {
+                let mut word = 0;
+                while word < CARRY_WORDS {
+                    window[word] = carry.words[word];
+                    word += 1;
+                }
+                segment.load(window, true, at, taken)
             }
-            first.words = [0, 1, 2, 3].map(|word| word_at(carry, CARRY_BYTES - seen + 8 * word));
-            first.bytes = seen + rest;
-            clear_after(&mut first.words, first.bytes);
         }
+    };
+    if !is_loaded {
+        return Scanned::Lost;
     }
-    let end = head::scan(&window, &mut lines);
-    if !note(half, &lines) {
+    let length = carried + taken;
+    head::clear_after(window, length);
+    if seen < CARRY_BYTES {
+        // The whole message so far is in the window.
+        let start = if seen == 0 { 0 } else { CARRY_BYTES - seen };
+        first.words = [0, 1, 2, 3].map(|word| head::word_at(window, start + 8 * word));
+        first.bytes = length - start;
+    }
+    segment.scan_head(scan, length);
+    let found = Found {
+        is_chunked: scan.is_chunked != 0,
+        is_stream: scan.is_stream != 0,
+        length: scan.length_found,
+        length_bytes: scan.length_bytes,
+    };
+    let end = scan.end as u32;
+    if current(scan) != turn {
+        return Scanned::Disturbed;
+    }
+    if !note(half, &found) {
         return Scanned::Malformed;
     }
     if end > carried {
-        let used = end - carried;
-        advance(half, used);
+        advance(half, end - carried);
         return Scanned::End;
     }
     advance(half, taken);
@@ -103,32 +107,47 @@ fn advance(half: &mut Half, bytes: u32) {
     half.bytes += u64::from(bytes);
 }
 
+/// What a scan has found.
+struct Found {
+    is_chunked: bool,
+    is_stream: bool,
+    length: u64,
+    length_bytes: u64,
+}
+
 /// Adds what was found to the state. False if it is contradictory.
 #[inline(always)]
-fn note(half: &mut Half, lines: &Lines) -> bool {
-    if lines.is_ambiguous {
-        return false;
-    }
-    if lines.is_chunked {
+fn note(half: &mut Half, new: &Found) -> bool {
+    if new.is_chunked {
         half.found |= found::CHUNKED;
     }
-    if head::is_event_stream(lines.kind) {
+    if new.is_stream {
         half.found |= found::STREAM;
     }
-    if lines.has_length {
-        match head::number(lines.length) {
-            Number::Cut => {}
-            Number::Malformed => return false,
-            Number::Value(length) => {
-                if half.found & found::LENGTH != 0 && half.left != length {
-                    return false;
-                }
-                half.found |= found::LENGTH;
-                half.left = length;
-            }
+    if new.length == number::VALUE {
+        if half.found & found::LENGTH != 0 && half.left != new.length_bytes {
+            return false;
         }
+        half.found |= found::LENGTH;
+        half.left = new.length_bytes;
     }
-    true
+    new.length != number::MALFORMED
+}
+
+/// Begins a scan, and returns its number.
+#[inline(always)]
+pub(super) fn begin(scan: &mut Scan) -> u64 {
+    let turn = current(scan) + 1;
+    // SAFETY: a member of a valid reference.
+    unsafe { (&raw mut scan.turn).write_volatile(turn) };
+    turn
+}
+
+/// The number of the last scan on this CPU.
+#[inline(always)]
+pub(super) fn current(scan: &Scan) -> u64 {
+    // SAFETY: a member of a valid reference.
+    unsafe { (&raw const scan.turn).read_volatile() }
 }
 
 /// Keeps the end of the head for the next segment. `seen` is the number of bytes of the head so far.
@@ -138,42 +157,23 @@ fn keep<S: Segment>(segment: &S, seen: u32) -> bool {
     let bytes = segment.bytes();
     let here = seen.min(bytes);
     if here >= CARRY_BYTES {
-        return segment.load_carry(carry, 0, bytes - CARRY_BYTES, CARRY_BYTES);
+        return segment.load_carry(&mut carry.words, 0, bytes - CARRY_BYTES, CARRY_BYTES);
     }
     if seen == here {
         // Nothing came before this segment.
-        carry.words = [0; 13];
+        let mut word = 0;
+        while word < CARRY_WORDS {
+            carry.words[word] = 0;
+            word += 1;
+        }
     }
-    if here == 0 || !segment.load_carry(carry, CARRY_BYTES, bytes - here, here) {
+    if here == 0 || !segment.load_carry(&mut carry.words, CARRY_BYTES, bytes - here, here) {
         return false;
     }
     let mut word = 0;
-    while word < CARRY_WORDS as u32 {
-        carry.words[word as usize] = word_at(carry, here + 8 * word);
+    while word < CARRY_WORDS {
+        carry.words[word] = head::word_at(&carry.words, here + 8 * word as u32);
         word += 1;
     }
     true
-}
-
-/// The eight bytes at a position of a carry.
-#[inline(always)]
-fn word_at(carry: &Carry, position: u32) -> u64 {
-    let position = (position & 127).min(96) as usize;
-    // SAFETY: the position is within the words, and any bytes are a valid number.
-    unsafe { carry.words.as_ptr().cast::<u8>().add(position).cast::<u64>().read_unaligned() }
-}
-
-/// Clears all bytes after the first `bytes`.
-#[inline(always)]
-fn clear_after(words: &mut [u64; 4], bytes: u32) {
-    let mut word = 0;
-    while word < 4 {
-        let start = 8 * word as u32;
-        if bytes <= start {
-            words[word] = 0;
-        } else if bytes < start + 8 {
-            words[word] &= (1 << (8 * (bytes - start))) - 1;
-        }
-        word += 1;
-    }
 }

@@ -2,13 +2,14 @@
 
 use super::{
     super::{
-        chunk::{Outcome, READ_BYTES, SizeLine},
         connection::{Connection, Opaque, PENDING, STATUS, arrival, state},
         first_line::{Start, method},
     },
     Next, Observer, Part, Segment, body,
     head::{self, First, Scanned},
-    hop, leave, position, start,
+    hop, leave, position,
+    size::{self, Read},
+    start,
 };
 
 /// Bytes of a request from which its route can be read, unless its first line is shorter.
@@ -71,8 +72,11 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
     if starts && c.request.head_bytes == 0 {
         c.pending[c.pushed as usize % PENDING] = observer.now_ns();
     }
-    let mut first = First { words: [0; 4], bytes: 0 };
+    let mut first = First::default();
     let scanned = head::scan(&mut c.request, segment, at, &mut first);
+    if matches!(scanned, Scanned::Disturbed) {
+        return Next::Again;
+    }
     if starts {
         let byte = first.words[0] & 0xff;
         if byte == 0x0d || byte == 0x0a {
@@ -98,7 +102,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
     match scanned {
         Scanned::Malformed => leave(c, Opaque::Malformed, observer),
         Scanned::Lost => leave(c, Opaque::Unsynchronized, observer),
-        Scanned::More => Next::Again,
+        Scanned::More | Scanned::Disturbed => Next::Again,
         Scanned::Cut => Next::Done,
         Scanned::End => {
             let end = position(&c.request, segment) as u32;
@@ -107,7 +111,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             } else if end < segment.bytes() {
                 observer.part(c, Part::RequestBody, end, segment.bytes() - end);
             }
-            if position(&c.request, segment) <= segment.bytes() as i32 { Next::Again } else { Next::Done }
+            super::after(&c.request, segment)
         }
     }
 }
@@ -144,12 +148,8 @@ fn has_line_feed(words: [u64; 4]) -> bool {
 
 #[inline(always)]
 fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
-    let available = (segment.bytes() - at).min(READ_BYTES);
-    let mut line = SizeLine::from_word(c.request.left);
-    let outcome = line.read(segment.words(at, available), available);
-    super::after_size(&mut c.request, line, outcome, available);
-    match outcome {
-        Outcome::Malformed => leave(c, Opaque::Malformed, observer),
-        Outcome::More | Outcome::End(..) => Next::Again,
+    match size::read(&mut c.request, segment, at) {
+        Read::Malformed => leave(c, Opaque::Malformed, observer),
+        Read::More | Read::Disturbed | Read::End { .. } => Next::Again,
     }
 }

@@ -2,13 +2,14 @@
 
 use super::{
     super::{
-        chunk::{Outcome, READ_BYTES, SizeLine},
         connection::{Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
         first_line::{Method, STATUS_BYTES, status},
     },
     Next, Observer, Part, Segment, body,
     head::{self, First, Scanned},
-    hop, leave, position, start,
+    hop, leave, position,
+    size::{self, Read},
+    start,
 };
 
 /// A response that is sent in chunks becomes a stream if the server waits this long between two of them.
@@ -68,8 +69,11 @@ pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
 #[inline(always)]
 fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
     let starts = c.response.state == state::START;
-    let mut first = First { words: [0; 4], bytes: 0 };
+    let mut first = First::default();
     let scanned = head::scan(&mut c.response, segment, at, &mut first);
+    if matches!(scanned, Scanned::Disturbed) {
+        return Next::Again;
+    }
     if starts && first.bytes >= STATUS_BYTES {
         let [word0, word1, ..] = first.words;
         let Some(status) = status([word0, word1]) else { return leave(c, Opaque::Malformed, observer) };
@@ -81,7 +85,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
     match scanned {
         Scanned::Malformed => leave(c, Opaque::Malformed, observer),
         Scanned::Lost => leave(c, Opaque::Unsynchronized, observer),
-        Scanned::More => Next::Again,
+        Scanned::More | Scanned::Disturbed => Next::Again,
         Scanned::Cut => Next::Done,
         Scanned::End => {
             if c.response.state == state::TRAILER {
@@ -145,31 +149,27 @@ fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer
     } else if has_length && end < segment.bytes() {
         observer.part(c, Part::ResponseBody, end, segment.bytes() - end);
     }
-    if position(&c.response, segment) <= segment.bytes() as i32 { Next::Again } else { Next::Done }
+    if c.response.state == state::BODY
+        && c.response.left == 0
+        && position(&c.response, segment) <= segment.bytes() as i32
+    {
+        complete(c, observer);
+    }
+    super::after(&c.response, segment)
 }
 
 #[inline(always)]
 fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
-    let available = (segment.bytes() - at).min(READ_BYTES);
-    let mut line = SizeLine::from_word(c.response.left);
-    let words = segment.words(at, available);
-    let outcome = line.read(words, available);
-    super::after_size(&mut c.response, line, outcome, available);
-    match outcome {
-        Outcome::Malformed => leave(c, Opaque::Malformed, observer),
-        Outcome::More => Next::Again,
-        Outcome::End(length) => {
-            let data = at + length;
-            if line.size_bytes > 0 {
-                // A comment keeps a stream of events alive and is no event.
-                let is_comment = data < segment.bytes() && segment.words(data, 1)[0] & 0xff == 0x3a;
-                if !is_comment {
-                    event(c, observer);
-                }
-                if data < segment.bytes() {
-                    let bytes = (segment.bytes() - data).min(line.size_bytes);
-                    observer.part(c, Part::ResponseBody, data, bytes);
-                }
+    match size::read(&mut c.response, segment, at) {
+        Read::Malformed => leave(c, Opaque::Malformed, observer),
+        Read::More | Read::Disturbed | Read::End { bytes: 0, .. } => Next::Again,
+        Read::End { bytes, at, first } => {
+            // A comment keeps a stream of events alive and is no event.
+            if first != b':' {
+                event(c, observer);
+            }
+            if at < segment.bytes() {
+                observer.part(c, Part::ResponseBody, at, bytes.min(segment.bytes() - at));
             }
             Next::Again
         }

@@ -88,16 +88,27 @@ struct Bytes<'a> {
     acknowledged: u32,
     payload: &'a [u8],
     carry: &'a RefCell<Option<Box<Carry>>>,
+    scan: &'a RefCell<Box<Scan>>,
 }
 
 impl Bytes<'_> {
     fn copy(&self, words: &mut [u64], offset: u32, bytes: u32) -> bool {
         let Some(from) = self.payload.get(offset as usize..(offset + bytes) as usize) else { return false };
         for (index, byte) in from.iter().enumerate() {
-            words[index / 8] |= u64::from(*byte) << (8 * (index % 8));
+            // Bytes after the loaded ones keep whatever was there.
+            let (word, shift) = (&mut words[index / 8], 8 * (index % 8));
+            *word = *word & !(0xff << shift) | u64::from(*byte) << shift;
         }
         true
     }
+}
+
+/// The value of a cell, as a kernel program gets an element of a map.
+#[expect(clippy::mut_from_ref, reason = "as a map does")]
+fn element<T>(cell: &mut Box<T>) -> &'static mut T {
+    let element: *mut T = &raw mut **cell;
+    // SAFETY: the box lives as long as the test, and each step uses an element in one place at a time.
+    unsafe { &mut *element }
 }
 
 impl Segment for Bytes<'_> {
@@ -110,10 +121,19 @@ impl Segment for Bytes<'_> {
     fn bytes(&self) -> u32 {
         self.payload.len() as u32
     }
+    fn scan(&self) -> Option<&mut Scan> {
+        Some(element(&mut self.scan.borrow_mut()))
+    }
+    fn scan_head(&self, scan: &mut Scan, bytes: u32) {
+        scan.head(bytes);
+    }
+    fn scan_size(&self, scan: &mut Scan, bytes: u32) {
+        scan.size(bytes);
+    }
     fn load(&self, window: &mut Window, after_carry: bool, offset: u32, bytes: u32) -> bool {
-        assert!(bytes > 0, "the kernel rejects empty loads");
+        assert!((1..=256).contains(&bytes), "the kernel rejects empty loads");
         let first = if after_carry { 5 } else { 0 };
-        self.copy(&mut window[first..32], offset, bytes)
+        self.copy(&mut window[first..], offset, bytes)
     }
     fn words(&self, offset: u32, bytes: u32) -> [u64; 3] {
         assert!(bytes > 0 && bytes <= 24);
@@ -121,34 +141,37 @@ impl Segment for Bytes<'_> {
         assert!(self.copy(&mut words, offset, bytes));
         words
     }
-    fn load_carry(&self, carry: &mut Carry, position: u32, offset: u32, bytes: u32) -> bool {
+    fn load_carry<const N: usize>(
+        &self,
+        words: &mut [u64; N],
+        position: u32,
+        offset: u32,
+        bytes: u32,
+    ) -> bool {
         assert!((1..=40).contains(&bytes));
-        let first = position as usize / 8;
-        // Bytes after the loaded ones keep whatever was there.
-        for (index, byte) in self.payload[offset as usize..(offset + bytes) as usize].iter().enumerate() {
-            let word = &mut carry.words[first + index / 8];
-            *word = *word & !(0xff << (8 * (index % 8))) | u64::from(*byte) << (8 * (index % 8));
-        }
-        true
+        self.copy(&mut words[position as usize / 8..], offset, bytes)
     }
     fn carry(&self, create: bool) -> Option<&mut Carry> {
         let mut carry = self.carry.borrow_mut();
         if carry.is_none() && create {
             *carry = Some(Box::default());
         }
-        // Every cell belongs to one direction of one wire, and a step uses its carry once at a time.
-        carry.as_mut().map(|carry| {
-            let carry: *mut Carry = &raw mut **carry;
-            // SAFETY: the box lives as long as the cell, and no other reference is in use.
-            unsafe { &mut *carry }
-        })
+        carry.as_mut().map(element)
     }
+}
+
+/// What an earlier packet has left in the window must not matter.
+fn dirty() -> Scan {
+    let mut scan = Scan::EMPTY;
+    scan.window.fill(u64::from_le_bytes(*b"\n\r\n\nGET "));
+    scan
 }
 
 /// One connection.
 struct Wire {
     connection: Connection,
     carries: [RefCell<Option<Box<Carry>>>; 2],
+    scan: RefCell<Box<Scan>>,
     next: [u32; 2],
     observer: Watching,
     /// Lengths of the segments; the last one is repeated.
@@ -167,6 +190,8 @@ impl Wire {
         Self {
             connection,
             carries: [RefCell::new(None), RefCell::new(None)],
+            // What an earlier packet has left in it must not matter.
+            scan: RefCell::new(Box::new(dirty())),
             next,
             observer: Watching { seen: Seen::default(), now_ns: 1_000_000, routes, payload: vec![] },
             cuts: VecDeque::from([usize::MAX]),
@@ -185,6 +210,7 @@ impl Wire {
             acknowledged: self.next[1 - direction],
             payload,
             carry: &self.carries[direction],
+            scan: &self.scan,
         };
         self.observer.payload = payload.to_vec();
         self.observer.now_ns += 1000;
@@ -239,6 +265,7 @@ impl Wire {
             acknowledged: self.next[1 - direction],
             payload: &[],
             carry: &carry,
+            scan: &self.scan,
         };
         self.observer.payload.clear();
         let closing = Closing { fin: !reset, reset };

@@ -1,0 +1,210 @@
+//! Requests over HTTP/1.1 that a container serves.
+//!
+//! The programs of the probe `sockets` continue with these programs if a packet belongs to a watched port (see
+//! [`Service`]), so other packets cost one lookup in an array. Connections are found by address and port. A packet without a byte of interest costs
+//! one lookup; see [`follow`](glassbox_ebpf::requests::follow) for what is read of the others.
+
+mod observer;
+mod segment;
+
+use aya_ebpf::{
+    macros::{cgroup_skb, map},
+    maps::{Array, LruHashMap, PerCpuArray, ProgramArray},
+    programs::SkBuffContext,
+};
+use glassbox_ebpf::requests::{
+    connection::{CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, FOLLOWED},
+    first_line::{Routes, Start, method},
+    follow::{self, Next, Segment as _},
+    head::Scan,
+    rolled,
+    service::{RequestCounters, Service},
+};
+
+use self::{observer::Counting, segment::SkbSegment};
+use super::{
+    packet::{Direction, Packet, ip},
+    sockets::PASS,
+};
+
+/// Resized by user space to the configured number of containers.
+#[map]
+static REQUESTS: Array<RequestCounters> = Array::with_max_entries(256, 0);
+
+/// Resized as [`REQUESTS`].
+#[map]
+static REQUEST_SERVICES: Array<Service> = Array::with_max_entries(256, 0);
+
+#[map]
+static REQUEST_ROUTES: Array<Routes> = Array::with_max_entries(1, 0);
+
+#[map]
+static REQUEST_CONNECTIONS: LruHashMap<ConnectionKey, Connection> =
+    LruHashMap::with_max_entries(CONNECTIONS, 0);
+
+#[map]
+static REQUEST_CARRIES: LruHashMap<CarryKey, Carry> = LruHashMap::with_max_entries(CARRIES, 0);
+
+/// One empty connection and one empty carry, from which new entries are copied: they are too large for the stack.
+#[map]
+static REQUEST_EMPTY: Array<Connection> = Array::with_max_entries(1, 0);
+
+/// One for each direction.
+#[map]
+static REQUEST_SCANS: PerCpuArray<Scan> = PerCpuArray::with_max_entries(2, 0);
+
+mod flag {
+    pub(super) const FIN: u8 = 1;
+    pub(super) const SYN: u8 = 2;
+    pub(super) const RST: u8 = 4;
+}
+
+/// Steps per call. Programs call themselves again for more.
+const STEPS: usize = 1;
+
+const BPF_NOEXIST: u64 = 1;
+
+/// [`requests_ingress`]. Without it, requests are not counted.
+#[map]
+static REQUEST_INGRESS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// [`requests_egress`].
+#[map]
+static REQUEST_EGRESS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Continues with [`requests_ingress`] if the packet may matter.
+#[inline(always)]
+pub(super) fn ingress(ctx: &SkBuffContext, packet: &Packet) {
+    follow_if_watched(ctx, packet, &REQUEST_INGRESS);
+}
+
+/// Continues with [`requests_egress`] if the packet may matter.
+#[inline(always)]
+pub(super) fn egress(ctx: &SkBuffContext, packet: &Packet) {
+    follow_if_watched(ctx, packet, &REQUEST_EGRESS);
+}
+
+#[inline(always)]
+fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, program: &ProgramArray) {
+    if packet.protocol != ip::TCP {
+        return;
+    }
+    if packet.payload_bytes == 0 && packet.flags & (flag::FIN | flag::SYN | flag::RST) == 0 {
+        return;
+    }
+    let Some(service) = REQUEST_SERVICES.get(packet.slot) else { return };
+    if service.has(packet.local_port) {
+        // SAFETY: the context comes from the kernel, which keeps these words for the programs of a cgroup.
+        unsafe {
+            (*ctx.skb.skb).cb[0] = packet.slot;
+            (*ctx.skb.skb).cb[1] = packet.transport_offset;
+        }
+        again(ctx, program);
+    }
+}
+
+/// Goes on with a program. Returns only if there is none, or after 33 calls.
+#[inline(always)]
+fn again(ctx: &SkBuffContext, program: &ProgramArray) {
+    // SAFETY: the programs have the same type and only read the context.
+    let _ = unsafe { program.tail_call(ctx, 0) };
+}
+
+/// A packet that a container receives at a watched port.
+#[cgroup_skb(ingress)]
+fn requests_ingress(ctx: SkBuffContext) -> i32 {
+    if let Some(segment) = SkbSegment::read(&ctx, Direction::Ingress)
+        && received(&segment) == Next::Again
+    {
+        again(&ctx, &REQUEST_INGRESS);
+    }
+    PASS
+}
+
+/// A packet that a container sends from a watched port.
+#[cgroup_skb(egress)]
+fn requests_egress(ctx: SkBuffContext) -> i32 {
+    if let Some(segment) = SkbSegment::read(&ctx, Direction::Egress)
+        && sent(&segment) == Next::Again
+    {
+        again(&ctx, &REQUEST_EGRESS);
+    }
+    PASS
+}
+
+#[inline(always)]
+fn received(segment: &SkbSegment<'_>) -> Next {
+    let known = REQUEST_CONNECTIONS.get_ptr_mut(&segment.key);
+    if segment.flags & flag::SYN != 0 {
+        // A new connection with the addresses of an old one.
+        if known.is_some() {
+            let _ = REQUEST_CONNECTIONS.remove(&segment.key);
+        }
+        return Next::Done;
+    }
+    let Some(connection) = known.or_else(|| create(segment)) else { return Next::Done };
+    // SAFETY: an element of the map; the other direction writes other members.
+    let connection = unsafe { &mut *connection };
+    if connection.mode != FOLLOWED {
+        return Next::Done;
+    }
+    let Some(mut counting) = Counting::of(segment.key.slot) else { return Next::Done };
+    if segment.payload_bytes > 0 {
+        let mut step = 0;
+        while follow::request(connection, segment, &mut counting) == Next::Again {
+            step = rolled(step + 1);
+            if step >= STEPS {
+                return Next::Again;
+            }
+        }
+    }
+    follow::client_closed(connection, segment.closing(), segment, &mut counting);
+    Next::Done
+}
+
+#[inline(always)]
+fn sent(segment: &SkbSegment<'_>) -> Next {
+    let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(&segment.key) else { return Next::Done };
+    // SAFETY: as above.
+    let connection = unsafe { &mut *connection };
+    if connection.mode != FOLLOWED {
+        return Next::Done;
+    }
+    let Some(mut counting) = Counting::of(segment.key.slot) else { return Next::Done };
+    if segment.payload_bytes > 0 {
+        let mut step = 0;
+        while follow::response(connection, segment, &mut counting) == Next::Again {
+            step = rolled(step + 1);
+            if step >= STEPS {
+                return Next::Again;
+            }
+        }
+    }
+    follow::server_closed(connection, segment.closing(), segment, &mut counting);
+    Next::Done
+}
+
+/// Adds a connection whose first message may start here.
+#[inline(always)]
+fn create(segment: &SkbSegment<'_>) -> Option<*mut Connection> {
+    let bytes = segment.payload_bytes.min(8);
+    if bytes == 0 {
+        return None;
+    }
+    let [first, ..] = segment.words(0, bytes);
+    // TLS and HTTP/2 have starts that can be recognised, too.
+    let is_known = first & 0xffff == 0x0316 || first == u64::from_le_bytes(*b"PRI * HT");
+    if !is_known && method(first, bytes) == Start::Other {
+        return None;
+    }
+    let empty = REQUEST_EMPTY.get(0)?;
+    let _ = REQUEST_CONNECTIONS.insert(&segment.key, empty, BPF_NOEXIST);
+    let connection = REQUEST_CONNECTIONS.get_ptr_mut(&segment.key)?;
+    // SAFETY: an element of the map.
+    unsafe {
+        (*connection).opened_ns = observer::now_ns();
+        (*connection).request.next = segment.sequence;
+        (*connection).response.next = segment.acknowledged;
+    }
+    Some(connection)
+}

@@ -1,0 +1,189 @@
+//! The payload of a packet.
+
+use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
+use glassbox_ebpf::requests::{
+    connection::{CARRY_ROOM_WORDS, Carry, CarryKey, ConnectionKey},
+    follow::{Closing, Segment},
+    head::{CARRY_WORDS, Scan, Window},
+    zeros,
+};
+
+use super::{REQUEST_CARRIES, REQUEST_EMPTY, REQUEST_SCANS, flag};
+use crate::probes::packet::{Direction, words};
+
+/// `ETH_P_IPV6`.
+const ETH_P_IPV6: u16 = 0x86dd;
+
+pub(super) struct SkbSegment<'a> {
+    ctx: &'a SkBuffContext,
+    pub(super) key: ConnectionKey,
+    direction: Direction,
+    pub(super) sequence: u32,
+    pub(super) acknowledged: u32,
+    pub(super) flags: u8,
+    payload_offset: u32,
+    pub(super) payload_bytes: u32,
+}
+
+impl<'a> SkbSegment<'a> {
+    /// Reads the headers of a TCP segment, whose container and position the calling program has noted.
+    #[inline(always)]
+    pub(super) fn read(ctx: &'a SkBuffContext, direction: Direction) -> Option<Self> {
+        let skb = ctx.skb.skb;
+        // SAFETY: the context comes from the kernel.
+        let (slot, transport_offset, protocol) = unsafe { ((*skb).cb[0], (*skb).cb[1], (*skb).protocol) };
+        // The verifier needs a bound. Longer headers do not exist.
+        let transport_offset = transport_offset & 0x3fff;
+        let (source, destination) = if protocol == u32::from(ETH_P_IPV6.to_be()) {
+            let [_, _, a, b, c, d, e, f, g, h]: [u32; 10] = words(ctx, 0)?;
+            ([a, b, c, d], [e, f, g, h])
+        } else {
+            let [_, _, _, source, destination]: [u32; 5] = words(ctx, 0)?;
+            ([source, 0, 0, 0], [destination, 0, 0, 0])
+        };
+        let [ports, sequence, acknowledged, control]: [u32; 4] = words(ctx, transport_offset)?;
+        let control = u32::from_be(control);
+        let ports = u32::from_be(ports);
+        let (local, remote, ports) = match direction {
+            Direction::Ingress => (destination, source, ports.rotate_left(16)),
+            Direction::Egress => (source, destination, ports),
+        };
+        let payload_offset = transport_offset + (control >> 26 & 0x3c);
+        let [a, b, c, d] = local;
+        Some(Self {
+            ctx,
+            key: ConnectionKey { remote, ports, local: a ^ b ^ c ^ d, slot },
+            direction,
+            sequence: u32::from_be(sequence),
+            acknowledged: u32::from_be(acknowledged),
+            flags: (control >> 16) as u8,
+            payload_offset,
+            payload_bytes: ctx.len().saturating_sub(payload_offset),
+        })
+    }
+
+    #[inline(always)]
+    pub(super) fn closing(&self) -> Closing {
+        Closing { fin: self.flags & flag::FIN != 0, reset: self.flags & flag::RST != 0 }
+    }
+}
+
+impl SkbSegment<'_> {
+    /// Copies bytes of the payload. `bound` is a power of two, minus 1, and `to` has room for that many bytes and one
+    /// more.
+    ///
+    /// # Safety
+    /// `to` must be valid for `bound + 1` bytes.
+    #[inline(always)]
+    unsafe fn copy(&self, to: *mut u8, offset: u32, bytes: u32, bound: u64) -> bool {
+        // The verifier rejects a size that may be 0, and needs the bound in the register of the size.
+        let mut less = u64::from(bytes) - 1;
+        // SAFETY: copies a register to itself, which hides from the compiler that the mask has no effect.
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) less) };
+        let bytes = (less & bound) + 1;
+        let offset = self.payload_offset + offset;
+        // SAFETY: guaranteed by the caller; the helper checks the packet's length.
+        unsafe { bpf_skb_load_bytes(self.ctx.skb.skb.cast(), offset, to.cast(), bytes as u32) == 0 }
+    }
+}
+
+impl Segment for SkbSegment<'_> {
+    #[inline(always)]
+    fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    #[inline(always)]
+    fn acknowledged(&self) -> u32 {
+        self.acknowledged
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> u32 {
+        self.payload_bytes
+    }
+
+    #[inline(always)]
+    fn scan(&self) -> Option<&mut Scan> {
+        let scan = REQUEST_SCANS.get_ptr_mut(self.direction as u32)?;
+        // SAFETY: an element of the map.
+        Some(unsafe { &mut *scan })
+    }
+
+    #[inline(always)]
+    fn scan_head(&self, _: &mut Scan, bytes: u32) {
+        requests_scan_head(self.direction as u32, bytes);
+    }
+
+    #[inline(always)]
+    fn scan_size(&self, _: &mut Scan, bytes: u32) {
+        requests_scan_size(self.direction as u32, bytes);
+    }
+
+    #[inline(always)]
+    fn load(&self, window: &mut Window, after_carry: bool, offset: u32, bytes: u32) -> bool {
+        let to = window.as_mut_ptr().cast::<u8>();
+        // SAFETY: 256 bytes fit into the window from its start and after a carry.
+        unsafe { self.copy(to.add(if after_carry { CARRY_WORDS * 8 } else { 0 }), offset, bytes, 255) }
+    }
+
+    #[inline(always)]
+    fn words(&self, offset: u32, bytes: u32) -> [u64; 3] {
+        let mut words = zeros::<4>();
+        // SAFETY: 32 bytes fit.
+        unsafe { self.copy(words.as_mut_ptr().cast(), offset, bytes, 31) };
+        [words[0], words[1], words[2]]
+    }
+
+    #[inline(always)]
+    fn load_carry<const N: usize>(
+        &self,
+        words: &mut [u64; N],
+        position: u32,
+        offset: u32,
+        bytes: u32,
+    ) -> bool {
+        const { assert!(N >= CARRY_ROOM_WORDS) };
+        let to = words.as_mut_ptr().cast::<u8>();
+        // SAFETY: 64 bytes fit at both positions.
+        unsafe { self.copy(to.add(if position == 0 { 0 } else { CARRY_WORDS * 8 }), offset, bytes, 63) }
+    }
+
+    #[inline(always)]
+    fn carry(&self, create: bool) -> Option<&mut Carry> {
+        let key = CarryKey { connection: self.key, direction: self.direction as u32 };
+        let known = REQUEST_CARRIES.get_ptr_mut(&key);
+        let carry = match known {
+            None if create => {
+                let empty = REQUEST_EMPTY.get_ptr(0)?;
+                // SAFETY: an empty connection is larger than an empty carry, and both are zeros.
+                let _ = REQUEST_CARRIES.insert(&key, unsafe { &*empty.cast::<Carry>() }, 0);
+                REQUEST_CARRIES.get_ptr_mut(&key)?
+            }
+            known => known?,
+        };
+        // SAFETY: an element of the map.
+        Some(unsafe { &mut *carry })
+    }
+}
+
+/// Scans a head in the window of a direction. As a global function with numbers as arguments, it is verified once (5.6),
+/// not once for each state in which it is called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn requests_scan_head(direction: u32, bytes: u32) -> u32 {
+    let Some(scan) = REQUEST_SCANS.get_ptr_mut(direction) else { return 0 };
+    // SAFETY: an element of the map.
+    unsafe { (*scan).head(bytes) };
+    1
+}
+
+/// Scans a line with the size of a chunk in the window of a direction.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn requests_scan_size(direction: u32, bytes: u32) -> u32 {
+    let Some(scan) = REQUEST_SCANS.get_ptr_mut(direction) else { return 0 };
+    // SAFETY: an element of the map.
+    unsafe { (*scan).size(bytes) };
+    1
+}
