@@ -23,11 +23,11 @@ impl Counters for u64 {
     }
 }
 
-impl<const N: usize> PerSlot for [u64; N] {
-    const EMPTY: Self = [0; N];
+impl<T: PerSlot, const N: usize> PerSlot for [T; N] {
+    const EMPTY: Self = [T::EMPTY; N];
 }
 
-impl<const N: usize> Counters for [u64; N] {
+impl<T: Counters, const N: usize> Counters for [T; N] {
     #[inline(always)]
     fn add(&mut self, other: &Self) {
         self.iter_mut().zip(other).for_each(|(count, more)| count.add(more));

@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use glassbox_ebpf::requests::{
     connection::{CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, FOLLOWED},
-    first_line::{Routes, Start, method},
+    first_line::{Routes, Start},
     follow::{self, Next, Segment as _},
     head::Scan,
     rolled,
@@ -194,7 +194,7 @@ fn create(segment: &SkbSegment<'_>) -> Option<*mut Connection> {
     let [first, ..] = segment.words(0, bytes);
     // TLS and HTTP/2 have starts that can be recognised, too.
     let is_known = first & 0xffff == 0x0316 || first == u64::from_le_bytes(*b"PRI * HT");
-    if !is_known && method(first, bytes) == Start::Other {
+    if !is_known && observer::requests_method(first, bytes) == Start::OTHER.0 {
         return None;
     }
     let empty = REQUEST_EMPTY.get(0)?;

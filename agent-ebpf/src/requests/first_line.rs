@@ -79,35 +79,62 @@ const fn mask(bytes: u32) -> u64 {
     if bytes >= 8 { u64::MAX } else { (1 << (8 * bytes)) - 1 }
 }
 
-/// The start of a request.
+/// The start of a request, in one word: a number of a [`Method`] and the length of the method with its space, or one of
+/// the constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The number of the [`Method`], and its length with the space.
-    Method(u32, u32),
+pub struct Start(pub u32);
+
+impl Start {
     /// The data ends within the method.
-    Cut,
+    pub const CUT: Self = Self(0x100);
     /// No request.
-    Other,
+    pub const OTHER: Self = Self(0x200);
+
+    #[inline(always)]
+    const fn new(number: u32, length: u32) -> Self {
+        Self(number << 4 | length)
+    }
+
+    /// Whether there is a method.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_method(self) -> bool {
+        self.0 < Self::CUT.0
+    }
+
+    /// The number of the [`Method`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0 >> 4 & 7
+    }
+
+    /// The length of the method with its space, at most 8.
+    #[inline(always)]
+    #[must_use]
+    pub const fn length(self) -> u32 {
+        self.0 & 15
+    }
 }
 
 /// Recognises the method in the first `bytes` bytes of a request, of which `first` has up to eight.
 #[inline(always)]
 #[must_use]
 pub fn method(first: u64, bytes: u32) -> Start {
-    let mut is_prefix = false;
+    let mut start = Start::OTHER;
     let mut index = 0;
     while index < TOKENS.len() {
         let (word, length) = TOKENS[index];
         if bytes >= length {
             if first & mask(length) == word {
-                return Start::Method(index as u32, length);
+                return Start::new(index as u32, length);
             }
         } else if (first ^ word) & mask(bytes) == 0 {
-            is_prefix = true;
+            start = Start::CUT;
         }
         index += 1;
     }
-    if is_prefix { Start::Cut } else { Start::Other }
+    start
 }
 
 /// Maximum number of routes, without the route "other".
@@ -226,10 +253,10 @@ mod tests {
             let token = expected.name().len() as u32 + 1;
             for bytes in 1..token {
                 let [first] = words(&line[..bytes as usize]);
-                assert_eq!(method(first, bytes), Start::Cut, "{line} {bytes}");
+                assert_eq!(method(first, bytes), Start::CUT, "{line} {bytes}");
             }
             let [first] = words(&line);
-            assert_eq!(method(first, line.len() as u32), Start::Method(number as u32, token), "{line}");
+            assert_eq!(method(first, line.len() as u32), Start::new(number as u32, token), "{line}");
         }
     }
 
@@ -237,7 +264,7 @@ mod tests {
     fn tls_http2_and_text_are_no_requests() {
         for text in ["\x16\x03\x01\x02", "PRI * HTTP/2.0", "get / HTTP/1.1", "GETTING", "HTTP/1.1 200 OK"] {
             let [first] = words(text);
-            assert_eq!(method(first, text.len() as u32), Start::Other, "{text}");
+            assert_eq!(method(first, text.len() as u32), Start::OTHER, "{text}");
         }
     }
 
@@ -251,8 +278,9 @@ mod tests {
         }
         let of = |line: &str| {
             let [first] = words(line);
-            let Start::Method(_, skipped) = method(first, line.len() as u32) else { panic!("{line}") };
-            route(&routes, words(line), skipped)
+            let start = method(first, line.len() as u32);
+            assert!(start.is_method(), "{line}");
+            route(&routes, words(line), start.length())
         };
         assert_eq!(of("POST /queue/join?a=1 HTTP/1.1"), 1);
         assert_eq!(of("OPTIONS /queue/join HTTP/1.1"), 1);

@@ -14,6 +14,7 @@ mod size;
 
 use super::{
     connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
+    first_line::Start,
     head::{Scan, Window},
 };
 
@@ -72,6 +73,8 @@ pub enum Part {
 pub trait Observer {
     /// The time in ns.
     fn now_ns(&self) -> u64;
+    /// The method at the start of a request; see [`method`](super::first_line::method).
+    fn method(&self, first: u64, bytes: u32) -> Start;
     /// The number of the route of a request, whose first words are given, after a method with its space.
     fn route(&self, words: [u64; 4], skipped: u32) -> u32;
     /// A final response to the request `current` has begun.

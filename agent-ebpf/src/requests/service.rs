@@ -70,21 +70,29 @@ pub const fn response_index(method: u32, status: u32, route: u32) -> usize {
     ((method * CLASSES as u32 + class) * (ROUTES as u32 + 1) + route) as usize
 }
 
+/// Durations that are counted, as indices of [`RequestCounters::durations`].
+pub mod duration {
+    /// From the arrival of a request to the first byte of its response.
+    pub const FIRST_BYTE: usize = 0;
+    /// From the arrival of a request to the last byte of its response; without streams.
+    pub const RESPONSE: usize = 1;
+    /// From the arrival of a request to the first event of its stream.
+    pub const FIRST_EVENT: usize = 2;
+    /// Between two events of a stream.
+    pub const EVENT_GAP: usize = 3;
+    /// From the arrival of a request to the end of its stream.
+    pub const STREAM: usize = 4;
+    /// The number of durations.
+    pub const COUNT: usize = 5;
+}
+
 counters! {
     /// Requests that one container serves, since its slot was cleared.
     pub struct RequestCounters {
         /// Responses that have begun, by [`response_index`].
         pub responses: [u64; RESPONSES],
-        /// From the arrival of a request to the first byte of its response.
-        pub first_byte: Histogram,
-        /// From the arrival of a request to the last byte of its response; without streams.
-        pub duration: Histogram,
-        /// From the arrival of a request to the first event of its stream.
-        pub first_event: Histogram,
-        /// Between two events of a stream.
-        pub event_gap: Histogram,
-        /// From the arrival of a request to the end of its stream.
-        pub stream: Histogram,
+        /// Durations, by [`duration`](mod@duration).
+        pub durations: [Histogram; duration::COUNT],
         /// Bytes of requests, with their heads.
         pub request_bytes: u64,
         /// Bytes of responses, with their heads.

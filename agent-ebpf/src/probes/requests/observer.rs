@@ -5,9 +5,10 @@ use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
         connection::{Connection, Opaque, STATUS, method_of, route_of},
-        first_line::{OTHER_ROUTE, route},
+        first_line::{OTHER_ROUTE, Start, method, route},
         follow::{Observer, Part},
-        service::{RESPONSES, RequestCounters, response_index},
+        rolled,
+        service::{RESPONSES, RequestCounters, duration, response_index},
     },
 };
 
@@ -22,13 +23,14 @@ pub(super) fn now_ns() -> u64 {
 
 /// The counters of one container.
 pub(super) struct Counting {
+    slot: u32,
     counters: *mut RequestCounters,
 }
 
 impl Counting {
     #[inline(always)]
     pub(super) fn of(slot: u32) -> Option<Self> {
-        Some(Self { counters: REQUESTS.get_ptr_mut(slot)? })
+        Some(Self { slot, counters: REQUESTS.get_ptr_mut(slot)? })
     }
 }
 
@@ -40,32 +42,38 @@ macro_rules! count {
     };
 }
 
-/// Adds a duration to a histogram.
-///
-/// # Safety
-/// `to` must be in a map element.
+/// Adds a duration to one of the histograms of a container. As a global function with numbers as arguments, it is
+/// verified once (5.6), not once for each state in which it is called.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe fn record(to: *mut Histogram, duration_ns: u64) {
-    let mut bucket = histogram::bucket(duration_ns);
-    // The verifier does not know the result of the search.
-    // SAFETY: copies a register to itself, which hides the value from the compiler.
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) bucket) };
-    if bucket > histogram::OVERFLOW {
-        bucket = histogram::OVERFLOW;
+extern "C" fn requests_record(slot: u32, kind: u32, duration_ns: u64) -> u32 {
+    let Some(counters) = REQUESTS.get_ptr_mut(slot) else { return 0 };
+    let bucket = histogram::bucket(duration_ns);
+    let (kind, bucket) = (rolled(kind as usize), rolled(bucket));
+    if kind >= duration::COUNT || bucket >= histogram::BUCKETS {
+        return 0;
     }
-    // SAFETY: guaranteed by the caller; the bucket is within the array.
+    // SAFETY: members of a map element, aligned, and both indices are within their arrays.
     unsafe {
-        add(&raw mut (*to).sum_ns, duration_ns);
-        add((&raw mut (*to).buckets).cast::<u64>().add(bucket), 1);
+        let histogram = (&raw mut (*counters).durations).cast::<Histogram>().add(kind);
+        add(&raw mut (*histogram).sum_ns, duration_ns);
+        add((&raw mut (*histogram).buckets).cast::<u64>().add(bucket), 1);
     }
+    1
 }
 
-/// Adds a duration to a member of the counters.
-macro_rules! record {
-    ($self:ident, $member:ident, $duration_ns:expr) => {
-        // SAFETY: a member of a map element.
-        unsafe { record(&raw mut (*$self.counters).$member, $duration_ns) }
-    };
+/// The route of a request, from the first words and the length of its method. A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn requests_route(a: u64, b: u64, c: u64, d: u64, skipped: u32) -> u32 {
+    REQUEST_ROUTES.get(0).map_or(OTHER_ROUTE, |routes| route(routes, [a, b, c, d], skipped))
+}
+
+/// The method at the start of a request. A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
+    method(first, bytes).0
 }
 
 impl Observer for Counting {
@@ -75,40 +83,45 @@ impl Observer for Counting {
     }
 
     #[inline(always)]
+    fn method(&self, first: u64, bytes: u32) -> Start {
+        Start(requests_method(first, bytes))
+    }
+
+    #[inline(always)]
     fn route(&self, words: [u64; 4], skipped: u32) -> u32 {
-        REQUEST_ROUTES.get(0).map_or(OTHER_ROUTE, |routes| route(routes, words, skipped))
+        let [a, b, c, d] = words;
+        requests_route(a, b, c, d, skipped)
     }
 
     #[inline(always)]
     fn responded(&mut self, current: u64, status: u32, waited_ns: u64) {
-        let mut index = response_index(method_of(current), status & STATUS, route_of(current));
-        // SAFETY: as in `record`.
-        unsafe { core::arch::asm!("{0} = {0}", inout(reg) index) };
+        // The verifier does not know the result, and the compiler knows it too well.
+        let index = rolled(response_index(method_of(current), status & STATUS, route_of(current)));
         if index < RESPONSES {
             // SAFETY: a member of a map element, aligned.
             unsafe { add((&raw mut (*self.counters).responses).cast::<u64>().add(index), 1) };
         }
-        record!(self, first_byte, waited_ns);
+        requests_record(self.slot, duration::FIRST_BYTE as u32, waited_ns);
     }
 
     #[inline(always)]
     fn completed(&mut self, duration_ns: u64) {
-        record!(self, duration, duration_ns);
+        requests_record(self.slot, duration::RESPONSE as u32, duration_ns);
     }
 
     #[inline(always)]
     fn stream_completed(&mut self, duration_ns: u64) {
-        record!(self, stream, duration_ns);
+        requests_record(self.slot, duration::STREAM as u32, duration_ns);
     }
 
     #[inline(always)]
     fn first_event(&mut self, waited_ns: u64) {
-        record!(self, first_event, waited_ns);
+        requests_record(self.slot, duration::FIRST_EVENT as u32, waited_ns);
     }
 
     #[inline(always)]
     fn event(&mut self, gap_ns: u64) {
-        record!(self, event_gap, gap_ns);
+        requests_record(self.slot, duration::EVENT_GAP as u32, gap_ns);
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::{
     super::{
         connection::{Connection, Opaque, PENDING, STATUS, arrival, state},
-        first_line::{Start, method},
+        first_line::Start,
     },
     Next, Observer, Part, Segment, body,
     head::{self, First, Scanned},
@@ -57,7 +57,7 @@ fn after_gap<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer:
         return Next::Done;
     }
     let [first, ..] = segment.words(0, 8);
-    if !matches!(method(first, 8), Start::Method(..)) {
+    if !observer.method(first, 8).is_method() {
         return Next::Done;
     }
     start(&mut c.request);
@@ -85,18 +85,17 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             start(&mut c.request);
             return Next::Again;
         }
-        match method(first.words[0], first.bytes) {
-            Start::Other => return leave(c, foreign(first.words), observer),
-            Start::Cut => {}
-            Start::Method(number, skipped) => {
-                let is_whole = matches!(scanned, Scanned::End) || has_line_feed(first.words);
-                if first.bytes >= FIRST_LINE_BYTES || is_whole {
-                    if !arrived(c, number, observer.route(first.words, skipped)) {
-                        return leave(c, Opaque::Pipelined, observer);
-                    }
-                    observer.part(c, Part::RequestHead, at, segment.bytes() - at);
-                }
+        let start = observer.method(first.words[0], first.bytes);
+        if start == Start::OTHER {
+            return leave(c, foreign(first.words), observer);
+        }
+        let is_whole = matches!(scanned, Scanned::End) || has_line_feed(first.words);
+        if start.is_method() && (first.bytes >= FIRST_LINE_BYTES || is_whole) {
+            let route = observer.route(first.words, start.length());
+            if !arrived(c, start.number(), route) {
+                return leave(c, Opaque::Pipelined, observer);
             }
+            observer.part(c, Part::RequestHead, at, segment.bytes() - at);
         }
     }
     match scanned {

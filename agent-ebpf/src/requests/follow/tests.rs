@@ -6,7 +6,7 @@ use std::{boxed::Box, cell::RefCell, collections::VecDeque, format, string::Stri
 use super::*;
 use crate::requests::{
     connection::{method_of, route_of},
-    first_line::{Method, Route, Routes, route},
+    first_line::{Method, Route, Routes, method, route},
 };
 
 mod awkward;
@@ -39,6 +39,9 @@ struct Watching {
 impl Observer for Watching {
     fn now_ns(&self) -> u64 {
         self.now_ns
+    }
+    fn method(&self, first: u64, bytes: u32) -> Start {
+        method(first, bytes)
     }
     fn route(&self, words: [u64; 4], skipped: u32) -> u32 {
         route(&self.routes, words, skipped)
