@@ -79,16 +79,22 @@ pub mod maps {
     pub const SOCKET_UNIX: &str = "SOCKET_UNIX";
     /// Array of [`RequestCounters`](crate::requests::service::RequestCounters), one per container slot.
     pub const REQUESTS: &str = "REQUESTS";
-    /// Array of [`Service`](crate::requests::service::Service), one per container slot. Written by user space.
+    /// Array of [`Service`](crate::requests::service::Service), one per container slot.
     pub const REQUEST_SERVICES: &str = "REQUEST_SERVICES";
-    /// One [`Routes`](crate::requests::first_line::Routes). Written by user space.
-    pub const REQUEST_ROUTES: &str = "REQUEST_ROUTES";
+    /// One [`RequestSettings`](crate::requests::service::RequestSettings). Written by user space.
+    pub const REQUEST_SETTINGS: &str = "REQUEST_SETTINGS";
+    /// The program that follows what containers receive.
+    pub const REQUEST_INGRESS: &str = "REQUEST_INGRESS";
+    /// The program that follows what containers send.
+    pub const REQUEST_EGRESS: &str = "REQUEST_EGRESS";
     /// LRU hash of [`Connection`](crate::requests::connection::Connection) by
     /// [`ConnectionKey`](crate::requests::connection::ConnectionKey).
     pub const REQUEST_CONNECTIONS: &str = "REQUEST_CONNECTIONS";
     /// LRU hash of [`Carry`](crate::requests::connection::Carry) by
     /// [`CarryKey`](crate::requests::connection::CarryKey).
     pub const REQUEST_CARRIES: &str = "REQUEST_CARRIES";
+    /// Ring buffer of [`Piece`](crate::requests::piece::Piece).
+    pub const REQUEST_PIECES: &str = "REQUEST_PIECES";
     /// One connection without data, from which the kernel programs copy new ones.
     pub const REQUEST_EMPTY: &str = "REQUEST_EMPTY";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
@@ -111,7 +117,7 @@ pub mod maps {
         REQUEST_SERVICES,
     ];
     /// All maps.
-    pub const ALL: [&str; 35] = [
+    pub const ALL: [&str; 36] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -142,10 +148,11 @@ pub mod maps {
         SOCKET_UNIX,
         REQUESTS,
         REQUEST_SERVICES,
-        REQUEST_ROUTES,
+        REQUEST_SETTINGS,
         REQUEST_CONNECTIONS,
         REQUEST_CARRIES,
         REQUEST_EMPTY,
+        REQUEST_PIECES,
         LOST,
     ];
 }
@@ -297,11 +304,15 @@ pub enum Lost {
     /// A listening port of a container was not entered in the map, because the map was full or because the container
     /// had used its share.
     SocketListeners = 10,
+    /// A container listens on more ports than can be watched for requests.
+    RequestPorts = 11,
+    /// The ring buffer had no room for a piece of a job message.
+    RequestPieces = 12,
 }
 
 impl Lost {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -313,6 +324,8 @@ impl Lost {
         Self::NvidiaXids,
         Self::NvidiaAttach,
         Self::SocketListeners,
+        Self::RequestPorts,
+        Self::RequestPieces,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -330,6 +343,8 @@ impl Lost {
             Self::NvidiaXids => "nvidia_xids",
             Self::NvidiaAttach => "nvidia_attach",
             Self::SocketListeners => "socket_listeners",
+            Self::RequestPorts => "request_ports",
+            Self::RequestPieces => "request_pieces",
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod first_line;
 pub mod follow;
 pub mod head;
+pub mod piece;
 pub mod service;
 
 /// The counter of a loop. Keeps the compiler from unrolling the loop, which takes more stack than the kernel provides.

@@ -13,6 +13,7 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
+pub mod requests;
 pub mod scheduler;
 pub mod sockets;
 mod thread;
@@ -148,6 +149,7 @@ pub const COLLECTORS: &[Spec] = &[
     network::SPEC,
     host_network::SPEC,
     sockets::SPEC,
+    requests::SPEC,
     disk::SPEC,
     oom::SPEC,
     scheduler::SPEC,

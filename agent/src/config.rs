@@ -15,6 +15,7 @@ mod paths;
 mod problem;
 mod release;
 mod rename;
+mod requests;
 mod runtimes;
 mod server;
 
@@ -33,6 +34,7 @@ pub use self::{
     problem::ConfigError,
     release::Release,
     rename::{Rename, ineffective_renames},
+    requests::{ROUTES_MAX, Requests},
     runtimes::{Containerd, Cri, Docker, Podman},
     server::Server,
 };
@@ -61,6 +63,8 @@ pub struct Config {
     pub network: Network,
     /// Options of the collector `sockets`.
     pub sockets: Sockets,
+    /// Options of the collector `requests`.
+    pub requests: Requests,
     /// Options of the collector `disk`.
     pub disk: Disk,
     /// Docker Engine.
@@ -95,6 +99,7 @@ impl Default for Config {
             cgroup: Cgroup::default(),
             network: Network::default(),
             sockets: Sockets::default(),
+            requests: Requests::default(),
             disk: Disk::default(),
             docker: Docker::default(),
             podman: Podman::default(),

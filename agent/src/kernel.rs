@@ -5,6 +5,7 @@
 //! out; all other probes work.
 
 pub mod attach;
+pub mod batch;
 pub mod block_devices;
 pub mod btf;
 pub mod by_slot;
@@ -25,6 +26,7 @@ pub mod record;
 pub mod slot_array;
 pub mod slots;
 pub mod stats;
+pub mod tail_calls;
 pub mod tracefs;
 
 use anyhow::{Context as _, bail};
@@ -310,6 +312,29 @@ impl Kernel {
         name: &'static str,
     ) -> anyhow::Result<BySlot<K, V>> {
         BySlot::open(&mut self.ebpf, name)
+    }
+
+    /// Takes a hash map that is read as a whole at every tick.
+    ///
+    /// # Errors
+    /// As [`Self::take_map`].
+    pub fn batch_map<K: aya::Pod, V: aya::Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> anyhow::Result<batch::BatchMap<K, V>> {
+        batch::BatchMap::open(&mut self.ebpf, name)
+    }
+
+    /// Loads programs that other programs continue with, until the returned value is dropped. `pairs` are names of
+    /// program arrays and of the programs in them.
+    ///
+    /// # Errors
+    /// If a program cannot be loaded.
+    pub fn enter_tail_calls(
+        &mut self,
+        pairs: &[(&'static str, &'static str)],
+    ) -> anyhow::Result<tail_calls::TailCalls> {
+        tail_calls::enter(&mut self.ebpf, pairs)
     }
 
     /// Takes a ring buffer of events, which `parse` decodes.

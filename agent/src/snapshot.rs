@@ -16,6 +16,7 @@ pub mod nvidia_driver;
 pub mod oom;
 pub mod pci_address;
 pub mod problem;
+pub mod requests;
 pub mod scheduler;
 pub mod socket_states;
 pub mod sockets;
@@ -45,6 +46,7 @@ use self::{
     nvidia_driver::DriverUsage,
     oom::OomKills,
     problem::Problem,
+    requests::RequestUsage,
     scheduler::SchedulerCounters,
     socket_states::Sockets,
     sockets::SocketUsage,
@@ -131,6 +133,8 @@ pub struct ContainerRow {
     pub sockets: Option<Box<SocketUsage>>,
     /// Its traffic on the host network; `None` if it is not on the host network or the traffic is not counted.
     pub host_network: Option<HostNetworkCounters>,
+    /// Requests that it serves; `None` if it listens on no watched port.
+    pub requests: Option<Box<RequestUsage>>,
     /// OOM kills of its processes.
     pub oom: OomKills,
     /// Run-queue waits, on-CPU time and context switches; `None` if no kernel program counts them.
@@ -166,6 +170,7 @@ impl ContainerRow {
             socket_states: None,
             sockets: None,
             host_network: None,
+            requests: None,
             oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,

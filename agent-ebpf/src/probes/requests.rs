@@ -5,20 +5,25 @@
 //! one lookup; see [`follow`](glassbox_ebpf::requests::follow) for what is read of the others.
 
 mod observer;
+mod pieces;
 mod segment;
 
 use aya_ebpf::{
     macros::{cgroup_skb, map},
-    maps::{Array, LruHashMap, PerCpuArray, ProgramArray},
+    maps::{Array, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
     programs::SkBuffContext,
 };
-use glassbox_ebpf::requests::{
-    connection::{CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, FOLLOWED},
-    first_line::{Routes, Start},
-    follow::{self, Next, Segment as _},
-    head::Scan,
-    rolled,
-    service::{RequestCounters, Service},
+use glassbox_ebpf::{
+    Lost,
+    requests::{
+        connection::{CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, FOLLOWED},
+        first_line::Start,
+        follow::{self, Next, Segment as _},
+        head::Scan,
+        piece::PIECES_BYTES,
+        rolled,
+        service::{PORTS, RequestCounters, RequestSettings, Service},
+    },
 };
 
 use self::{observer::Counting, segment::SkbSegment};
@@ -26,6 +31,7 @@ use super::{
     packet::{Direction, Packet, ip},
     sockets::PASS,
 };
+use crate::lost;
 
 /// Resized by user space to the configured number of containers.
 #[map]
@@ -36,7 +42,7 @@ static REQUESTS: Array<RequestCounters> = Array::with_max_entries(256, 0);
 static REQUEST_SERVICES: Array<Service> = Array::with_max_entries(256, 0);
 
 #[map]
-static REQUEST_ROUTES: Array<Routes> = Array::with_max_entries(1, 0);
+static REQUEST_SETTINGS: Array<RequestSettings> = Array::with_max_entries(1, 0);
 
 #[map]
 static REQUEST_CONNECTIONS: LruHashMap<ConnectionKey, Connection> =
@@ -48,6 +54,9 @@ static REQUEST_CARRIES: LruHashMap<CarryKey, Carry> = LruHashMap::with_max_entri
 /// One empty connection and one empty carry, from which new entries are copied: they are too large for the stack.
 #[map]
 static REQUEST_EMPTY: Array<Connection> = Array::with_max_entries(1, 0);
+
+#[map]
+static REQUEST_PIECES: RingBuf = RingBuf::with_byte_size(PIECES_BYTES, 0);
 
 /// One for each direction.
 #[map]
@@ -71,6 +80,32 @@ static REQUEST_INGRESS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 /// [`requests_egress`].
 #[map]
 static REQUEST_EGRESS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// The container begins to listen on a port.
+#[inline(always)]
+pub(super) fn listen(slot: u32, port: u16) {
+    if REQUEST_SETTINGS.get(0).is_none_or(|settings| settings.all_ports == 0) || port == 0 {
+        return;
+    }
+    let Some(service) = REQUEST_SERVICES.get_ptr_mut(slot) else { return };
+    // SAFETY: an element of the map.
+    if unsafe { (*service).has(port) } {
+        return;
+    }
+    let ports = service.cast::<u16>();
+    let mut index = 0;
+    while index < PORTS {
+        // SAFETY: within the element, which consists of ports.
+        unsafe {
+            if ports.add(index).read_volatile() == 0 {
+                ports.add(index).write_volatile(port);
+                return;
+            }
+        }
+        index = rolled(index + 1);
+    }
+    lost::count(Lost::RequestPorts);
+}
 
 /// Continues with [`requests_ingress`] if the packet may matter.
 #[inline(always)]
@@ -148,7 +183,7 @@ fn received(segment: &SkbSegment<'_>) -> Next {
     if connection.mode != FOLLOWED {
         return Next::Done;
     }
-    let Some(mut counting) = Counting::of(segment.key.slot) else { return Next::Done };
+    let Some(mut counting) = Counting::of(segment) else { return Next::Done };
     if segment.payload_bytes > 0 {
         let mut step = 0;
         while follow::request(connection, segment, &mut counting) == Next::Again {
@@ -170,7 +205,7 @@ fn sent(segment: &SkbSegment<'_>) -> Next {
     if connection.mode != FOLLOWED {
         return Next::Done;
     }
-    let Some(mut counting) = Counting::of(segment.key.slot) else { return Next::Done };
+    let Some(mut counting) = Counting::of(segment) else { return Next::Done };
     if segment.payload_bytes > 0 {
         let mut step = 0;
         while follow::response(connection, segment, &mut counting) == Next::Again {

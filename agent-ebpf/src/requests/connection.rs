@@ -165,14 +165,20 @@ impl Connection {
         if self.mode != FOLLOWED {
             return 0;
         }
-        let answering = self.status & STATUS != 0 && self.response.found & found::STREAM == 0;
+        let answering = self.is_answering() && self.response.found & found::STREAM == 0;
         self.pushed.wrapping_sub(self.popped) + answering as u32
+    }
+
+    /// Whether a response is being sent.
+    #[must_use]
+    pub const fn is_answering(&self) -> bool {
+        self.status & STATUS != 0
     }
 
     /// Whether a stream is being sent.
     #[must_use]
     pub const fn is_streaming(&self) -> bool {
-        self.mode == FOLLOWED && self.status & STATUS != 0 && self.response.found & found::STREAM != 0
+        self.mode == FOLLOWED && self.is_answering() && self.response.found & found::STREAM != 0
     }
 }
 
@@ -192,7 +198,7 @@ pub const fn arrival(now_ns: u64, method: u32, route: u32) -> u64 {
 #[must_use]
 pub const fn since(arrival: u64, now_ns: u64) -> u64 {
     let arrived_ns = arrival >> KIND_BITS << KIND_BITS;
-    if now_ns > arrived_ns { now_ns - arrived_ns } else { 0 }
+    now_ns.saturating_sub(arrived_ns)
 }
 
 /// The number of the method of an [`arrival`].
@@ -236,3 +242,10 @@ pub struct CarryKey {
 
 /// Maximum number of heads that are cut at the same time; the kernel removes the least recently used one.
 pub const CARRIES: u32 = 1024;
+
+// SAFETY: `repr(C)`, words and halves of words without padding (see the sizes above), any bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for ConnectionKey {}
+// SAFETY: as above.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Connection {}

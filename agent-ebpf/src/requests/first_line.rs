@@ -190,7 +190,7 @@ pub fn route(routes: &Routes, words: [u64; 4], skipped: u32) -> u32 {
     let target = if skipped >= 8 {
         [words[1], words[2], words[3]]
     } else {
-        let shift = u64::from(skipped) * 8 & 56;
+        let shift = (u64::from(skipped) * 8) & 56;
         let [a, b, c, d] = words;
         [
             (a >> shift) | ((b << 1) << (63 - shift)),

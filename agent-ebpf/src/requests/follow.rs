@@ -16,6 +16,7 @@ use super::{
     connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
     first_line::Start,
     head::{Scan, Window},
+    piece::PieceKind,
 };
 
 /// The payload of one TCP segment.
@@ -28,6 +29,7 @@ pub trait Segment {
     fn bytes(&self) -> u32;
     /// The window that this CPU's packets share. A packet that the network stack handles may interrupt one that a
     /// process sends, and use the window.
+    #[expect(clippy::mut_from_ref, reason = "an element of a map, as every element is mutable")]
     fn scan(&self) -> Option<&mut Scan>;
     /// [`Scan::head`] on this window.
     fn scan_head(&self, scan: &mut Scan, bytes: u32);
@@ -47,26 +49,8 @@ pub trait Segment {
         bytes: u32,
     ) -> bool;
     /// The carry of this connection and direction; created, if `create` is set.
+    #[expect(clippy::mut_from_ref, reason = "as above")]
     fn carry(&self, create: bool) -> Option<&mut Carry>;
-}
-
-/// What user space is told about job messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The head of a request.
-    RequestHead,
-    /// The start of the body of a request.
-    RequestBody,
-    /// The end of the body of a request.
-    RequestEnd,
-    /// The head of a response.
-    ResponseHead,
-    /// The start of the body of a response, or of a chunk of it.
-    ResponseBody,
-    /// The response is complete.
-    ResponseEnd,
-    /// The connection has ended.
-    ConnectionEnd,
 }
 
 /// Receives what was found.
@@ -97,8 +81,8 @@ pub trait Observer {
     fn opaque(&mut self, reason: Opaque);
     /// The start of a request was found again after a gap.
     fn resynchronized(&mut self);
-    /// A part of a job message: `bytes` bytes at `offset` of the segment.
-    fn part(&mut self, connection: &Connection, part: Part, offset: u32, bytes: u32);
+    /// A piece of a message: `bytes` bytes at `offset` of the segment. The end of a body ends there.
+    fn piece(&mut self, connection: &Connection, kind: PieceKind, offset: u32, bytes: u32);
 }
 
 /// What to do after one step.
@@ -196,7 +180,7 @@ fn end<O: Observer>(connection: &mut Connection, by_client: bool, sent: u32, obs
     if requests > 0 {
         observer.aborted(requests, by_client);
     }
-    observer.part(connection, Part::ConnectionEnd, 0, 0);
+    observer.piece(connection, PieceKind::ConnectionEnd, 0, 0);
     connection.mode = ENDED;
 }
 

@@ -40,7 +40,7 @@ pub fn clear_after(window: &mut Window, bytes: u32) {
 #[must_use]
 pub fn word_at<const N: usize>(words: &[u64; N], position: u32) -> u64 {
     let word = (position as usize / 8).min(N - 2);
-    joined(words[word], words[word + 1], u64::from(position) * 8 & 56)
+    joined(words[word], words[word + 1], (u64::from(position) * 8) & 56)
 }
 
 /// A window, and what was found in it. In the kernel, this is an element of a map, not on the stack: it would not fit

@@ -2,17 +2,28 @@
 
 use super::{
     connection::Opaque,
-    first_line::{Method, ROUTES},
+    first_line::{Method, ROUTES, Routes},
 };
 use crate::{
     counters::{PerSlot, counters},
     histogram::Histogram,
 };
 
+/// What user space decides once for all containers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestSettings {
+    /// Not 0 if every port is watched on which a container listens; else only user space adds ports.
+    pub all_ports: u64,
+    /// The routes.
+    pub routes: Routes,
+}
+
 /// Maximum number of watched ports of a container.
 pub const PORTS: usize = 16;
 
-/// The ports of a container whose requests are counted. Written by user space.
+/// The ports of a container whose requests are counted. The kernel adds a port when the container begins to listen on
+/// it. User space removes ports, and adds those of containers that are older than the agent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Service {
@@ -36,6 +47,12 @@ impl Service {
             service.ports[index / 4] |= u64::from(*port) << (16 * (index % 4));
         }
         service
+    }
+
+    /// The watched ports.
+    pub fn iter(&self) -> impl Iterator<Item = u16> {
+        let lanes = |word: u64| [0, 16, 32, 48].map(|shift| (word >> shift) as u16);
+        self.ports.into_iter().flat_map(lanes).filter(|port| *port != 0)
     }
 
     /// Whether a port is watched. Compares four ports at once. `port` is not 0.
@@ -91,9 +108,15 @@ counters! {
     pub struct RequestCounters {
         /// Responses that have begun, by [`response_index`].
         pub responses: [u64; RESPONSES],
+        /// Everything else.
+        pub measures: RequestMeasures,
+    }
+
+    /// Measures of the requests that one container serves.
+    pub struct RequestMeasures {
         /// Durations, by [`duration`](mod@duration).
         pub durations: [Histogram; duration::COUNT],
-        /// Bytes of requests, with their heads.
+        /// Bytes of complete requests, with their heads.
         pub request_bytes: u64,
         /// Bytes of responses, with their heads.
         pub response_bytes: u64,
@@ -111,6 +134,9 @@ counters! {
 // SAFETY: `repr(C)`, u64 members only, no padding, any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Service {}
+// SAFETY: as above.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for RequestSettings {}
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ use super::{
 use crate::{
     config::{Config, Release},
     containers::tracker::Container,
-    kernel::{Kernel, by_slot::BySlot, nvidia, slot_array::SharedSlotArray},
+    kernel::{Kernel, by_slot::BySlot, host, nvidia, slot_array::SharedSlotArray},
     snapshot::{
         ContainerRow,
         host::Host,
@@ -211,7 +211,7 @@ impl Collector for NvidiaDriver {
         if counts.begun == 0 {
             return Ok(());
         }
-        let mut usage = usage(&counts, monotonic_ns());
+        let mut usage = usage(&counts, host::monotonic_ns());
         usage.per_command_histograms = self.per_command_histograms;
         usage.commands = self.commands_by_slot.get(&slot).cloned().unwrap_or_default();
         usage.commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
@@ -240,12 +240,4 @@ impl Collector for NvidiaDriver {
         self.failures.clear(slot);
         self.slots.clear(slot);
     }
-}
-
-/// The clock that the programs use.
-fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a valid timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }

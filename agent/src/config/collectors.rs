@@ -46,7 +46,19 @@ macro_rules! switches {
     };
 }
 
-switches!(cgroup, machine, network, host_network, sockets, disk, oom, scheduler, nvidia_driver, nvml);
+switches!(
+    cgroup,
+    machine,
+    network,
+    host_network,
+    sockets,
+    requests,
+    disk,
+    oom,
+    scheduler,
+    nvidia_driver,
+    nvml
+);
 
 impl Collectors {
     /// All collectors except these.

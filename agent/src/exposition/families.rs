@@ -18,6 +18,7 @@ mod oom;
 mod pages;
 mod pressure;
 mod processes;
+mod requests;
 mod scheduler;
 mod socket_states;
 mod sockets;
@@ -26,7 +27,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 22] = [
+const SUBJECTS: [(&str, &[Family]); 23] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -38,6 +39,7 @@ const SUBJECTS: [(&str, &[Family]); 22] = [
     ("network", network::FAMILIES),
     ("socket_states", socket_states::FAMILIES),
     ("sockets", sockets::FAMILIES),
+    ("requests", requests::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),

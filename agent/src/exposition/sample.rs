@@ -23,6 +23,8 @@ pub enum Resolution {
     Fine,
     /// Powers of four from 3.8 µs to 1 s, and 8 s.
     Coarse,
+    /// Powers of two from 31 ms to 64 s, and 0.24, 1, 3.9 and 15.6 ms.
+    Requests,
 }
 
 /// Receives the samples of one family about one subject. `labels` are the values of the family's labels, in their

@@ -1,4 +1,4 @@
-//! Facts about the kernel and the namespaces of this process, for `glassbox check`.
+//! Facts about the kernel and the namespaces of this process, for `glassbox check`; the clock of the kernel programs.
 
 use std::path::Path;
 
@@ -50,6 +50,15 @@ pub fn shares_process_ids(proc_root: &Path) -> bool {
     // One ID per namespace, from that of the procfs down to that of the process.
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     ids.is_none_or(|ids| ids.split_ascii_whitespace().count() == 1)
+}
+
+/// The time in ns of CLOCK_MONOTONIC, which the kernel programs use.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a valid timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 #[cfg(test)]

@@ -67,6 +67,14 @@ impl<T: PerSlot + Pod> SharedSlotArray<T> {
         self.map.get(&slot, 0).with_context(|| format!("read slot {slot} of map {}", self.name))
     }
 
+    /// Writes the element of a slot.
+    ///
+    /// # Errors
+    /// If the kernel has no such slot.
+    pub fn set(&mut self, slot: u32, value: T) -> anyhow::Result<()> {
+        self.map.set(slot, value, 0).with_context(|| format!("write slot {slot} of map {}", self.name))
+    }
+
     /// Clears a slot for its next holder. A failure is logged, because the next container then starts with old data.
     pub fn clear(&mut self, slot: u32) {
         log_failure(self.name, slot, self.map.set(slot, T::EMPTY, 0).map_err(anyhow::Error::new));

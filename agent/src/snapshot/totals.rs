@@ -13,6 +13,7 @@ use super::{
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
+    requests::{RequestMeasures, RequestUsage, ResponseCount},
     scheduler::{Histogram, SchedulerCounters},
     sockets::{ConnectionCounters, SocketCounters, SocketUsage, UnixCounters},
 };
@@ -34,6 +35,7 @@ pub struct Totals {
     scheduler: Option<Box<SchedulerCounters>>,
     host_network: Option<HostNetworkCounters>,
     sockets: Option<Box<SocketUsage>>,
+    requests: Option<Box<RequestUsage>>,
     oom: OomKills,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
@@ -48,6 +50,7 @@ impl Totals {
             scheduler: row.scheduler.counters(),
             host_network: row.host_network.counters(),
             sockets: row.sockets.counters(),
+            requests: row.requests.counters(),
             oom: row.oom.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
@@ -69,6 +72,7 @@ impl Totals {
             self.scheduler.accumulate(&others.scheduler);
             self.host_network.accumulate(&others.host_network);
             self.sockets.accumulate(&others.sockets);
+            self.requests.accumulate(&others.requests);
             self.oom.accumulate(&others.oom);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
@@ -82,6 +86,7 @@ impl Totals {
         row.scheduler.accumulate(&self.scheduler);
         row.host_network.accumulate(&self.host_network);
         row.sockets.accumulate(&self.sockets);
+        row.requests.accumulate(&self.requests);
         row.oom.accumulate(&self.oom);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);
@@ -110,7 +115,8 @@ counters_only!(
     SocketCounters,
     ConnectionCounters,
     UnixCounters,
-    DriverCounters
+    DriverCounters,
+    RequestMeasures
 );
 
 impl Accumulate for SocketUsage {
@@ -291,6 +297,34 @@ impl Accumulate for MemoryUsage {
         let mut counters = Self::default();
         counters.accumulate(self);
         counters
+    }
+}
+
+impl Accumulate for RequestUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { responses, measures, in_flight: _, streams: _, oldest: _ } = self;
+        responses.accumulate(&earlier.responses);
+        measures.accumulate(&earlier.measures);
+    }
+
+    fn counters(&self) -> Self {
+        Self { responses: self.responses.clone(), measures: self.measures, ..Self::default() }
+    }
+}
+
+impl Keyed for ResponseCount {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.method, self.code_class, &self.route) == (other.method, other.code_class, &other.route)
+    }
+}
+
+impl Accumulate for ResponseCount {
+    fn accumulate(&mut self, earlier: &Self) {
+        self.count.accumulate(&earlier.count);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
     }
 }
 

@@ -1,18 +1,19 @@
 //! Counts what is found.
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
 use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
-        connection::{Connection, Opaque, STATUS, method_of, route_of},
+        connection::{Connection, Opaque, PENDING, STATUS, method_of, route_of},
         first_line::{OTHER_ROUTE, Start, method, route},
-        follow::{Observer, Part},
+        follow::Observer,
+        piece::PieceKind,
         rolled,
         service::{RESPONSES, RequestCounters, duration, response_index},
     },
 };
 
-use super::{REQUEST_ROUTES, REQUESTS};
+use super::{REQUEST_SETTINGS, REQUESTS, segment::SkbSegment};
 use crate::read::add;
 
 #[inline(always)]
@@ -22,15 +23,23 @@ pub(super) fn now_ns() -> u64 {
 }
 
 /// The counters of one container.
-pub(super) struct Counting {
-    slot: u32,
+pub(super) struct Counting<'a> {
+    pub(super) ctx: &'a SkBuffContext,
+    pub(super) payload_offset: u32,
+    pub(super) slot: u32,
     counters: *mut RequestCounters,
 }
 
-impl Counting {
+impl<'a> Counting<'a> {
     #[inline(always)]
-    pub(super) fn of(slot: u32) -> Option<Self> {
-        Some(Self { slot, counters: REQUESTS.get_ptr_mut(slot)? })
+    pub(super) fn of(segment: &SkbSegment<'a>) -> Option<Self> {
+        let slot = segment.key.slot;
+        Some(Self {
+            ctx: segment.ctx,
+            payload_offset: segment.payload_offset,
+            slot,
+            counters: REQUESTS.get_ptr_mut(slot)?,
+        })
     }
 }
 
@@ -38,7 +47,7 @@ impl Counting {
 macro_rules! count {
     ($self:ident, $member:ident, $amount:expr) => {
         // SAFETY: a member of a map element, aligned.
-        unsafe { add(&raw mut (*$self.counters).$member, $amount) }
+        unsafe { add(&raw mut (*$self.counters).measures.$member, $amount) }
     };
 }
 
@@ -55,7 +64,7 @@ extern "C" fn requests_record(slot: u32, kind: u32, duration_ns: u64) -> u32 {
     }
     // SAFETY: members of a map element, aligned, and both indices are within their arrays.
     unsafe {
-        let histogram = (&raw mut (*counters).durations).cast::<Histogram>().add(kind);
+        let histogram = (&raw mut (*counters).measures.durations).cast::<Histogram>().add(kind);
         add(&raw mut (*histogram).sum_ns, duration_ns);
         add((&raw mut (*histogram).buckets).cast::<u64>().add(bucket), 1);
     }
@@ -66,7 +75,7 @@ extern "C" fn requests_record(slot: u32, kind: u32, duration_ns: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn requests_route(a: u64, b: u64, c: u64, d: u64, skipped: u32) -> u32 {
-    REQUEST_ROUTES.get(0).map_or(OTHER_ROUTE, |routes| route(routes, [a, b, c, d], skipped))
+    REQUEST_SETTINGS.get(0).map_or(OTHER_ROUTE, |settings| route(&settings.routes, [a, b, c, d], skipped))
 }
 
 /// The method at the start of a request. A global function, as above.
@@ -76,7 +85,7 @@ pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
     method(first, bytes).0
 }
 
-impl Observer for Counting {
+impl Observer for Counting<'_> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         now_ns()
@@ -146,7 +155,7 @@ impl Observer for Counting {
     #[inline(always)]
     fn opaque(&mut self, reason: Opaque) {
         // SAFETY: a member of a map element, aligned; reasons are numbered from 1.
-        unsafe { add((&raw mut (*self.counters).opaque).cast::<u64>().add(reason as usize - 1), 1) };
+        unsafe { add((&raw mut (*self.counters).measures.opaque).cast::<u64>().add(reason as usize - 1), 1) };
     }
 
     #[inline(always)]
@@ -155,5 +164,17 @@ impl Observer for Counting {
     }
 
     #[inline(always)]
-    fn part(&mut self, _connection: &Connection, _part: Part, _offset: u32, _bytes: u32) {}
+    fn piece(&mut self, connection: &Connection, kind: PieceKind, offset: u32, bytes: u32) {
+        let (current, number) = match kind {
+            PieceKind::RequestHead | PieceKind::RequestBodyStart | PieceKind::RequestBodyEnd => {
+                let last = connection.pushed.wrapping_sub(1) as usize % PENDING;
+                (connection.pending[last], connection.pushed)
+            }
+            _ => (connection.current, connection.popped),
+        };
+        let route = route_of(current);
+        if route != OTHER_ROUTE {
+            self.send(connection, kind as u32, route, number, offset, bytes);
+        }
+    }
 }

@@ -15,13 +15,13 @@ use crate::probes::packet::{Direction, words};
 const ETH_P_IPV6: u16 = 0x86dd;
 
 pub(super) struct SkbSegment<'a> {
-    ctx: &'a SkBuffContext,
+    pub(super) ctx: &'a SkBuffContext,
     pub(super) key: ConnectionKey,
     direction: Direction,
     pub(super) sequence: u32,
     pub(super) acknowledged: u32,
     pub(super) flags: u8,
-    payload_offset: u32,
+    pub(super) payload_offset: u32,
     pub(super) payload_bytes: u32,
 }
 

@@ -21,7 +21,7 @@ use glassbox_ebpf::{
     sockets::{ConnectionCounters, LISTENERS, ListenerKey, PORTS_MAX},
 };
 
-use super::owner::slot_of_socket;
+use super::{super::requests, owner::slot_of_socket};
 use crate::{lost, read::add};
 
 /// Shared by all CPUs, because its events are rare. Resized by user space to the configured number of containers.
@@ -103,6 +103,7 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
             operation::LISTEN => {
                 request(ctx);
                 listen(counts, slot, ctx.local_port());
+                requests::listen(slot, ctx.local_port() as u16);
             }
             _ => {}
         }

@@ -4,8 +4,9 @@ use super::{
     super::{
         connection::{Connection, Opaque, PENDING, STATUS, arrival, state},
         first_line::Start,
+        piece::PieceKind,
     },
-    Next, Observer, Part, Segment, body,
+    Next, Observer, Segment, body,
     head::{self, First, Scanned},
     hop, leave, position,
     size::{self, Read},
@@ -44,7 +45,7 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
 fn complete<O: Observer>(c: &mut Connection, at: i32, observer: &mut O) {
     observer.request_bytes(c.request.bytes);
     if at > 0 {
-        observer.part(c, Part::RequestEnd, 0, at as u32);
+        observer.piece(c, PieceKind::RequestBodyEnd, 0, at as u32);
     }
     start(&mut c.request);
 }
@@ -95,7 +96,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             if !arrived(c, start.number(), route) {
                 return leave(c, Opaque::Pipelined, observer);
             }
-            observer.part(c, Part::RequestHead, at, segment.bytes() - at);
+            observer.piece(c, PieceKind::RequestHead, at, segment.bytes() - at);
         }
     }
     match scanned {
@@ -108,7 +109,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             if c.request.state == state::TRAILER || !body(&mut c.request) {
                 complete(c, 0, observer);
             } else if end < segment.bytes() {
-                observer.part(c, Part::RequestBody, end, segment.bytes() - end);
+                observer.piece(c, PieceKind::RequestBodyStart, end, segment.bytes() - end);
             }
             super::after(&c.request, segment)
         }

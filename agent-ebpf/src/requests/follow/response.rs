@@ -4,8 +4,9 @@ use super::{
     super::{
         connection::{Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
         first_line::{Method, STATUS_BYTES, status},
+        piece::PieceKind,
     },
-    Next, Observer, Part, Segment, body,
+    Next, Observer, Segment, body,
     head::{self, First, Scanned},
     hop, leave, position,
     size::{self, Read},
@@ -42,7 +43,7 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
             c.response.bytes += u64::from(sent);
             if c.response.found & (found::STREAM | found::FIRST) != 0 {
                 event(c, observer);
-                observer.part(c, Part::ResponseBody, at, sent);
+                observer.piece(c, PieceKind::ResponseBody, at, sent);
             }
             Next::Done
         }
@@ -61,7 +62,7 @@ pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
         observer.stream_completed(duration_ns);
     }
     observer.response_bytes(c.response.bytes);
-    observer.part(c, Part::ResponseEnd, 0, 0);
+    observer.piece(c, PieceKind::ResponseEnd, 0, 0);
     c.status &= !STATUS;
     start(&mut c.response);
 }
@@ -80,7 +81,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
         if !begin(c, status, observer) {
             return leave(c, Opaque::Unsynchronized, observer);
         }
-        observer.part(c, Part::ResponseHead, at, segment.bytes() - at);
+        observer.piece(c, PieceKind::ResponseHead, at, segment.bytes() - at);
     }
     match scanned {
         Scanned::Malformed => leave(c, Opaque::Malformed, observer),
@@ -147,7 +148,7 @@ fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer
             c.response.state = state::UNTIL_CLOSE;
         }
     } else if has_length && end < segment.bytes() {
-        observer.part(c, Part::ResponseBody, end, segment.bytes() - end);
+        observer.piece(c, PieceKind::ResponseBody, end, segment.bytes() - end);
     }
     if c.response.state == state::BODY
         && c.response.left == 0
@@ -169,7 +170,7 @@ fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
                 event(c, observer);
             }
             if at < segment.bytes() {
-                observer.part(c, Part::ResponseBody, at, bytes.min(segment.bytes() - at));
+                observer.piece(c, PieceKind::ResponseBody, at, bytes.min(segment.bytes() - at));
             }
             Next::Again
         }

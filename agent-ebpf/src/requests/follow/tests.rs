@@ -26,7 +26,7 @@ struct Seen {
     aborted: Vec<(u32, bool)>,
     opaque: Vec<Opaque>,
     resynchronized: u32,
-    parts: Vec<(Part, String)>,
+    parts: Vec<(PieceKind, String)>,
 }
 
 struct Watching {
@@ -77,12 +77,12 @@ impl Observer for Watching {
     fn resynchronized(&mut self) {
         self.seen.resynchronized += 1;
     }
-    fn part(&mut self, _: &Connection, part: Part, offset: u32, bytes: u32) {
-        let (from, to) = match part {
-            Part::RequestEnd => (bytes.saturating_sub(128) as usize, bytes as usize),
+    fn piece(&mut self, _: &Connection, kind: PieceKind, offset: u32, bytes: u32) {
+        let (from, to) = match kind {
+            PieceKind::RequestBodyEnd => (bytes.saturating_sub(128) as usize, bytes as usize),
             _ => (offset as usize, (offset + bytes.min(256)) as usize),
         };
-        self.seen.parts.push((part, String::from_utf8_lossy(&self.payload[from..to]).into_owned()));
+        self.seen.parts.push((kind, String::from_utf8_lossy(&self.payload[from..to]).into_owned()));
     }
 }
 
@@ -107,7 +107,6 @@ impl Bytes<'_> {
 }
 
 /// The value of a cell, as a kernel program gets an element of a map.
-#[expect(clippy::mut_from_ref, reason = "as a map does")]
 fn element<T>(cell: &mut Box<T>) -> &'static mut T {
     let element: *mut T = &raw mut **cell;
     // SAFETY: the box lives as long as the test, and each step uses an element in one place at a time.

@@ -51,14 +51,14 @@ impl Loads {
     /// check do not count as lost.
     pub(super) fn seen(&mut self, before: &Generations, now: &Generations, is_first: bool) {
         if is_first {
-            *self = Self { accounted_until_ns: [monotonic_ns(); MODULES.len()], ..Self::default() };
+            *self = Self { accounted_until_ns: [host::monotonic_ns(); MODULES.len()], ..Self::default() };
             return;
         }
         for (load, (before, now)) in self.untraced.iter_mut().zip(before.iter().zip(now)) {
             if now.is_none() {
                 *load = None;
             } else if now != before && load.is_none() {
-                *load = Some(Load::at(monotonic_ns()));
+                *load = Some(Load::at(host::monotonic_ns()));
             }
         }
     }
@@ -87,13 +87,13 @@ impl Loads {
                 _ => true,
             };
             let Some(Load { at_ns, is_undecoded }) = load.take_if(|_| is_traced) else { continue };
-            self.accounted_until_ns[index] = monotonic_ns();
+            self.accounted_until_ns[index] = host::monotonic_ns();
             let is_missed = !kernel.attached_in_advance(module) && is_in_use(module);
             if !is_missed && !is_undecoded {
                 continue;
             }
             kernel.count_lost(Lost::NvidiaAttach);
-            let late_ms = monotonic_ns().saturating_sub(at_ns) / 1_000_000;
+            let late_ms = host::monotonic_ns().saturating_sub(at_ns) / 1_000_000;
             let harm = if is_missed { "missing" } else { "counted without their command and status" };
             tracing::warn!(
                 "{module} was in use before its calls were traced, at most {late_ms} ms after it was loaded: some of \

@@ -306,7 +306,13 @@ fn the_parts_of_a_job_message_are_reported() {
     assert_eq!(wire.seen().routes, [1]);
     assert_eq!(
         parts,
-        [Part::RequestHead, Part::RequestEnd, Part::ResponseHead, Part::ResponseBody, Part::ResponseEnd]
+        [
+            PieceKind::RequestHead,
+            PieceKind::RequestBodyEnd,
+            PieceKind::ResponseHead,
+            PieceKind::ResponseBody,
+            PieceKind::ResponseEnd
+        ]
     );
     assert!(wire.seen().parts[1].1.ends_with("\"fn_index\":3}"));
     assert_eq!(wire.seen().parts[3].1, "{\"event_id\":\"ab\"}");

@@ -1,0 +1,71 @@
+//! Sends pieces of job messages to user space. Only requests to known routes and their responses get here.
+
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use glassbox_ebpf::{
+    Lost,
+    requests::{
+        connection::{Connection, STATUS},
+        first_line::Route,
+        piece::{BODY_END_BYTES, PIECE_BYTES, Piece, PieceKind},
+    },
+};
+
+use super::{
+    REQUEST_PIECES, REQUEST_SETTINGS,
+    observer::{Counting, now_ns},
+};
+use crate::lost;
+
+impl Counting<'_> {
+    /// Sends a piece, if user space reads the messages of this route.
+    #[inline(always)]
+    pub(super) fn send(
+        &self,
+        connection: &Connection,
+        kind: u32,
+        route: u32,
+        number: u32,
+        offset: u32,
+        bytes: u32,
+    ) {
+        let flags = REQUEST_SETTINGS
+            .get(0)
+            .and_then(|settings| settings.routes.routes.get(route as usize - 1))
+            .map_or(0, |route| route.flags);
+        if flags & Route::JOBS == 0 {
+            return;
+        }
+        let (offset, bytes) = if kind == PieceKind::RequestBodyEnd as u32 {
+            let length = bytes.min(BODY_END_BYTES as u32);
+            (bytes - length, length)
+        } else {
+            (offset, bytes.min(PIECE_BYTES as u32))
+        };
+        let Some(mut entry) = REQUEST_PIECES.reserve::<Piece>(0) else {
+            lost::count(Lost::RequestPieces);
+            return;
+        };
+        let piece = entry.as_mut_ptr();
+        // SAFETY: the entry has room for a piece, and every member is written, except for bytes that do not count.
+        unsafe {
+            (*piece).at_ns = now_ns();
+            (*piece).connection = connection.opened_ns;
+            (*piece).request = number;
+            (*piece).slot = self.slot;
+            (*piece).kind = kind;
+            (*piece).route = route;
+            (*piece).bytes_total = u64::from(bytes);
+            (*piece).status = connection.status & STATUS;
+            (*piece).length = 0;
+            if bytes > 0 {
+                let less = glassbox_ebpf::requests::rolled(bytes as usize - 1) & (PIECE_BYTES - 1);
+                let to = (&raw mut (*piece).bytes).cast();
+                let offset = self.payload_offset + offset;
+                if bpf_skb_load_bytes(self.ctx.skb.skb.cast(), offset, to, less as u32 + 1) == 0 {
+                    (*piece).length = less as u32 + 1;
+                }
+            }
+        }
+        entry.submit(0);
+    }
+}

@@ -1,0 +1,212 @@
+//! Requests over HTTP/1.1 that containers serve: counts, durations, sizes, streams of events.
+//!
+//! Kernel half: agent-ebpf/src/probes/requests.rs, called by the programs of the collector `sockets`, without which this
+//! collector cannot work. A request arrives when its first byte reaches the host, so the time that it waits in the
+//! server's socket counts. The end of a response is its last byte on its way to the network, not its receipt.
+//!
+//! TLS, HTTP/2 and upgraded connections are counted as such, and their requests are not. Linux 5.10.
+//!
+//! Cost: see docs/overhead.md; per tick one read of all connections (0.1 µs each) and one map lookup of 11 KiB per
+//! container that serves requests.
+
+mod routes;
+
+use std::{collections::HashMap, time::Duration};
+
+use glassbox_ebpf::{
+    maps, programs,
+    requests::{
+        connection::{Connection, ConnectionKey, PENDING, since},
+        first_line::{Method, ROUTES},
+        service::{PORTS, RESPONSES, RequestCounters, RequestSettings, Service, response_index},
+    },
+};
+
+use self::routes::Names;
+use super::{
+    Collector, Context, Spec,
+    examination::{self, NothingToRead},
+};
+use crate::{
+    containers::tracker::Container,
+    kernel::{Kernel, batch::BatchMap, host, slot_array::SharedSlotArray, tail_calls::TailCalls},
+    snapshot::{
+        ContainerRow,
+        requests::{CODE_CLASSES, RequestUsage, ResponseCount},
+    },
+};
+
+/// The entry of this collector in the registry.
+pub const SPEC: Spec = Spec {
+    name: "requests",
+    summary: "requests over HTTP/1.1 that containers serve, and streams of events",
+    capabilities: &[],
+    start,
+    examine: examination::of_start,
+};
+
+fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
+    if !context.config.is_on("sockets") {
+        return Err(NothingToRead(
+            "count requests: collectors.sockets is off, whose programs see the packets",
+        )
+        .into());
+    }
+    let config = context.config.requests.clone();
+    let kernel = context.kernel()?;
+    let programs = kernel.enter_tail_calls(&[
+        (maps::REQUEST_INGRESS, programs::REQUESTS_INGRESS),
+        (maps::REQUEST_EGRESS, programs::REQUESTS_EGRESS),
+    ])?;
+    let (routes, names) = routes::routes(&config.routes);
+    let mut settings: aya::maps::Array<aya::maps::MapData, RequestSettings> =
+        kernel.take_map(maps::REQUEST_SETTINGS)?;
+    settings.set(0, RequestSettings { all_ports: u64::from(config.ports.is_empty()), routes }, 0)?;
+    Ok(Box::new(Requests {
+        _programs: programs,
+        counters: kernel.shared_slot_array(maps::REQUESTS)?,
+        services: kernel.shared_slot_array(maps::REQUEST_SERVICES)?,
+        connections: kernel.batch_map(maps::REQUEST_CONNECTIONS)?,
+        ports: config.ports,
+        names,
+        now: HashMap::new(),
+        error: None,
+    }))
+}
+
+struct Requests {
+    _programs: TailCalls,
+    counters: SharedSlotArray<RequestCounters>,
+    services: SharedSlotArray<Service>,
+    connections: BatchMap<ConnectionKey, Connection>,
+    /// The configured ports; empty for all.
+    ports: Vec<u16>,
+    names: Names,
+    /// What the connections of each slot do now.
+    now: HashMap<u32, Now>,
+    error: Option<anyhow::Error>,
+}
+
+/// What the connections of one container do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Now {
+    in_flight: u64,
+    streams: u64,
+    oldest: Option<Duration>,
+}
+
+impl Now {
+    fn add(&mut self, connection: &Connection, now_ns: u64) {
+        let waiting = connection.in_flight();
+        self.in_flight += u64::from(waiting);
+        self.streams += u64::from(connection.is_streaming());
+        if waiting > 0 {
+            let arrived = if connection.is_answering() {
+                connection.current
+            } else {
+                connection.pending[connection.popped as usize % PENDING]
+            };
+            self.oldest = self.oldest.max(Some(Duration::from_nanos(since(arrived, now_ns))));
+        }
+    }
+}
+
+impl Requests {
+    /// Makes the kernel watch the container's ports. Returns whether there are any.
+    fn watch(&mut self, slot: u32, listening: &[u16]) -> anyhow::Result<bool> {
+        let known = self.services.get(slot)?;
+        let wanted: Vec<u16> = (listening.iter().copied())
+            .filter(|port| self.ports.is_empty() || self.ports.contains(port))
+            .take(PORTS)
+            .collect();
+        let has_all = wanted.iter().all(|port| known.has(*port));
+        let surplus = known.iter().filter(|port| !wanted.contains(port)).count();
+        if !has_all || surplus > 0 {
+            self.services.set(slot, Service::new(&wanted))?;
+        }
+        Ok(!wanted.is_empty())
+    }
+
+    fn usage(&self, slot: u32) -> anyhow::Result<RequestUsage> {
+        let counters = self.counters.get(slot)?;
+        let Now { in_flight, streams, oldest } = self.now.get(&slot).copied().unwrap_or_default();
+        Ok(RequestUsage {
+            responses: self.responses(&counters.responses),
+            measures: counters.measures,
+            in_flight,
+            streams,
+            oldest,
+        })
+    }
+
+    fn responses(&self, counts: &[u64; RESPONSES]) -> Vec<ResponseCount> {
+        let mut responses: Vec<ResponseCount> = Vec::new();
+        for (number, method) in Method::ALL.into_iter().enumerate() {
+            for (class, code_class) in CODE_CLASSES.into_iter().enumerate() {
+                for route in 0..=ROUTES {
+                    let index = response_index(number as u32, (class as u32 + 1) * 100, route as u32);
+                    let count = counts[index];
+                    if count == 0 {
+                        continue;
+                    }
+                    let (method, route) = (method.name(), self.names.get(route));
+                    let same = |known: &&mut ResponseCount| {
+                        (known.method, known.code_class, &known.route) == (method, code_class, &route)
+                    };
+                    match responses.iter_mut().find(same) {
+                        Some(known) => known.count += count,
+                        None => responses.push(ResponseCount { method, code_class, route, count }),
+                    }
+                }
+            }
+        }
+        responses
+    }
+}
+
+impl Collector for Requests {
+    fn refresh(&mut self, _: Option<&mut Kernel>) {
+        let now_ns = host::monotonic_ns();
+        let now = &mut self.now;
+        now.clear();
+        let read = self.connections.read(|key, connection| {
+            now.entry(key.slot).or_default().add(connection, now_ns);
+        });
+        self.error = read.err();
+    }
+
+    fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let Some(slot) = container.slot else { return Ok(()) };
+        let Some(sockets) = row.sockets.as_deref() else { return Ok(()) };
+        // Once a container has served requests, its counters stay.
+        if self.watch(slot, &sockets.listening_ports)? || row.requests.is_some() {
+            row.requests = Some(Box::new(self.usage(slot)?));
+        }
+        Ok(())
+    }
+
+    fn is_readable_after_exit(&self) -> bool {
+        true
+    }
+
+    fn clear_slot(&mut self, slot: u32) {
+        let Ok(service) = self.services.get(slot) else { return };
+        let mut stale = Vec::new();
+        if service != Service::default() || self.now.contains_key(&slot) {
+            let read = self.connections.read(|key, _| {
+                if key.slot == slot {
+                    stale.push(*key);
+                }
+            });
+            if let Err(error) = read {
+                tracing::warn!("cannot remove the connections of a container that has ended: {error:#}");
+            }
+        }
+        stale.iter().for_each(|key| self.connections.remove(key));
+        self.services.clear(slot);
+        self.counters.clear(slot);
+    }
+}

@@ -1,0 +1,74 @@
+//! The routes of requests: prefixes of request targets, and the values of the label `route`.
+
+use std::sync::Arc;
+
+use glassbox_ebpf::requests::first_line::{ROUTES, Route, Routes};
+
+/// The label of requests that match no prefix.
+const OTHER: &str = "other";
+
+/// A route that is built in.
+struct Known {
+    prefix: &'static str,
+    /// The value of the label; equal for the same function in several versions.
+    name: &'static str,
+    flags: u64,
+}
+
+const fn known(prefix: &'static str, name: &'static str, flags: u64) -> Known {
+    Known { prefix, name, flags }
+}
+
+/// The paths of Gradio 5 and 4 whose requests differ in kind, and the usual prefixes of other services.
+const KNOWN: [Known; 10] = [
+    known("/gradio_api/queue/", "queue", Route::JOBS),
+    known("/queue/", "queue", Route::JOBS),
+    known("/gradio_api/call/", "call", Route::JOBS),
+    known("/call/", "call", Route::JOBS),
+    known("/gradio_api/cancel", "cancel", Route::JOBS),
+    known("/cancel", "cancel", Route::JOBS),
+    known("/gradio_api/upload", "upload", 0),
+    known("/upload", "upload", 0),
+    known("/gradio_api/", "gradio_api", 0),
+    known("/v1/", "/v1/", 0),
+];
+
+const _: () = assert!(KNOWN.len() + crate::config::ROUTES_MAX <= ROUTES);
+
+/// The labels of the routes, by number.
+pub(super) struct Names(Vec<Arc<str>>);
+
+impl Names {
+    /// The label of a route.
+    pub(super) fn get(&self, route: usize) -> Arc<str> {
+        self.0.get(route).unwrap_or(&self.0[0]).clone()
+    }
+}
+
+/// The routes for the kernel programs and their labels. The configured ones are tried first.
+pub(super) fn routes(configured: &[String]) -> (Routes, Names) {
+    let mut routes = Routes::default();
+    let mut names = vec![Arc::from(OTHER)];
+    let configured = configured.iter().map(|prefix| (prefix.as_str(), prefix.as_str(), 0));
+    let known = KNOWN.iter().map(|known| (known.prefix, known.name, known.flags));
+    for (entry, (prefix, name, flags)) in routes.routes.iter_mut().zip(configured.chain(known)) {
+        *entry = Route::new(prefix.as_bytes(), flags);
+        names.push(Arc::from(name));
+    }
+    (routes, Names(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_routes_precede_known_ones_and_every_number_has_a_label() {
+        let (routes, names) = routes(&["/queue/special".to_owned()]);
+        assert_eq!(routes.routes[0], Route::new(b"/queue/special", 0));
+        assert_eq!(&*names.get(0), "other");
+        assert_eq!(&*names.get(1), "/queue/special");
+        assert_eq!((&*names.get(2), &*names.get(3)), ("queue", "queue"));
+        assert_eq!(&*names.get(99), "other");
+    }
+}

@@ -1,0 +1,60 @@
+//! `[requests]`: which requests of containers are counted.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+/// Maximum number of configured routes; the others are built in.
+pub const ROUTES_MAX: usize = 6;
+/// Maximum length of the prefix of a route, in bytes.
+const PREFIX_MAX_BYTES: usize = 24;
+
+/// `[requests]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requests {
+    /// Ports whose requests are counted; empty for all ports on which containers listen.
+    pub ports: Vec<u16>,
+    /// Further routes: prefixes of request targets.
+    #[serde(deserialize_with = "routes")]
+    pub routes: Vec<String>,
+}
+
+fn routes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let routes = Vec::<String>::deserialize(deserializer)?;
+    if routes.len() > ROUTES_MAX {
+        return Err(D::Error::custom(format!("at most {ROUTES_MAX} routes are possible")));
+    }
+    for route in &routes {
+        if !route.starts_with('/') || !route.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(D::Error::custom(format!("route {route:?} is no path: it must start with /")));
+        }
+        if route.len() > PREFIX_MAX_BYTES {
+            return Err(D::Error::custom(format!(
+                "route {route:?} is longer than {PREFIX_MAX_BYTES} bytes; a prefix is enough"
+            )));
+        }
+    }
+    Ok(routes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Requests, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn routes_are_paths_of_limited_length_and_number() {
+        assert_eq!(parse("routes = [\"/api/\"]").unwrap().routes, ["/api/"]);
+        for (text, reason) in [
+            ("routes = [\"api\"]", "must start with /"),
+            ("routes = [\"/a b\"]", "no path"),
+            ("routes = [\"/a-prefix-of-twenty-five\"]", "longer than 24 bytes"),
+            ("routes = [\"/1\",\"/2\",\"/3\",\"/4\",\"/5\",\"/6\",\"/7\"]", "at most 6"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}
