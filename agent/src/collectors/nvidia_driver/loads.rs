@@ -3,8 +3,8 @@
 
 use glassbox_ebpf::{Lost, nvidia_driver::device};
 
-use super::{SPEC, modules::Module, monotonic_ns};
-use crate::kernel::{Kernel, module};
+use super::{SPEC, modules::Module};
+use crate::kernel::{Kernel, host, module};
 
 /// The driver's main module, which has to be loaded for a driver to be present, and the modules with functions of their
 /// own.
