@@ -7,6 +7,7 @@ use glassbox_ebpf::{
         connection::{Connection, STATUS},
         first_line::Route,
         piece::{BODY_END_BYTES, PIECE_BYTES, Piece, PieceKind},
+        rolled,
     },
 };
 
@@ -28,9 +29,11 @@ impl Counting<'_> {
         offset: u32,
         bytes: u32,
     ) {
+        // The verifier has to see the comparison that follows.
+        let index = rolled(route as usize - 1);
         let flags = REQUEST_SETTINGS
             .get(0)
-            .and_then(|settings| settings.routes.routes.get(route as usize - 1))
+            .and_then(|settings| settings.routes.routes.get(index))
             .map_or(0, |route| route.flags);
         if flags & Route::JOBS == 0 {
             return;
@@ -58,7 +61,7 @@ impl Counting<'_> {
             (*piece).status = connection.status & STATUS;
             (*piece).length = 0;
             if bytes > 0 {
-                let less = glassbox_ebpf::requests::rolled(bytes as usize - 1) & (PIECE_BYTES - 1);
+                let less = rolled(bytes as usize - 1) & (PIECE_BYTES - 1);
                 let to = (&raw mut (*piece).bytes).cast();
                 let offset = self.payload_offset + offset;
                 if bpf_skb_load_bytes(self.ctx.skb.skb.cast(), offset, to, less as u32 + 1) == 0 {
