@@ -45,6 +45,10 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
+/// The program arrays, each with its program.
+pub const PROGRAMS: [(&str, &str); 2] =
+    [(maps::REQUEST_INGRESS, programs::REQUESTS_INGRESS), (maps::REQUEST_EGRESS, programs::REQUESTS_EGRESS)];
+
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     if !context.config.is_on("sockets") {
         return Err(NothingToRead(
@@ -54,10 +58,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     }
     let config = context.config.requests.clone();
     let kernel = context.kernel()?;
-    let programs = kernel.enter_tail_calls(&[
-        (maps::REQUEST_INGRESS, programs::REQUESTS_INGRESS),
-        (maps::REQUEST_EGRESS, programs::REQUESTS_EGRESS),
-    ])?;
+    let programs = kernel.enter_tail_calls(&PROGRAMS)?;
     let (routes, names) = routes::routes(&config.routes);
     let mut settings: aya::maps::Array<aya::maps::MapData, RequestSettings> =
         kernel.take_map(maps::REQUEST_SETTINGS)?;

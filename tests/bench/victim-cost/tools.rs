@@ -8,14 +8,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use glassbox::{
-    collectors::{Collector, Context, host_network, nvidia_driver, sockets},
+    collectors::{Collector, Context, host_network, nvidia_driver, requests, sockets},
     config::{self, Config, ProgramStats},
     containers::cgroup::Layout,
     kernel::{
         Kernel, Options,
         cgroup_links::{CgroupLinks, CgroupProgram},
+        tail_calls::TailCalls,
     },
 };
+use glassbox_ebpf::{maps, requests::service::Service};
 use glassbox_tests::{
     cgroup::Cgroup,
     measure::{
@@ -25,7 +27,7 @@ use glassbox_tests::{
     service::free_address,
 };
 
-use super::Process;
+use super::{Process, workloads::PORT};
 
 /// Whether the tool is a separate process.
 pub(super) fn is_process(tool: &str) -> bool {
@@ -50,6 +52,7 @@ pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow:
         "empty_packet" => return Ok(Box::new(attach_empty_packet_programs(cgroup.path())?)),
         "packets" => return Ok(Box::new(attach_packet_programs(cgroup, &host_network::PROGRAMS)?)),
         "sockets" => return Ok(Box::new(attach_packet_programs(cgroup, &sockets::PROGRAMS)?)),
+        "requests" => return Ok(Box::new(attach_request_programs(cgroup)?)),
         "programs" => return Ok(Box::new(attach_our_programs(cgroup)?)),
         "empty_ioctl" => return Ok(Box::new(attach_empty_ioctl_programs()?)),
         "driver" => return Ok(Box::new(attach_driver_programs(cgroup)?)),
@@ -61,7 +64,7 @@ pub(super) fn tool(name: &str, configuration: &Path, cgroup: &Cgroup) -> anyhow:
 }
 
 /// Attaches the programs as the agent does, and claims a slot as for a container that started before the agent.
-fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
+fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<(Kernel, u32)> {
     let config = Config {
         kernel: config::Kernel { program_stats: ProgramStats::Never, ..config::Kernel::default() },
         ..Config::default()
@@ -69,8 +72,8 @@ fn attach_our_programs(cgroup: &Cgroup) -> anyhow::Result<Kernel> {
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })?;
     kernel.method("scheduler")?;
     let claimed = kernel.slots.claim(cgroup.id()?, None);
-    claimed.map_err(|refusal| anyhow::anyhow!("claim a slot: {refusal:?}"))?;
-    Ok(kernel)
+    let slot = claimed.map_err(|refusal| anyhow::anyhow!("claim a slot: {refusal:?}"))?;
+    Ok((kernel, slot))
 }
 
 /// The same with programs that count the packets of a container.
@@ -78,8 +81,17 @@ fn attach_packet_programs(
     cgroup: &Cgroup,
     programs: &[CgroupProgram],
 ) -> anyhow::Result<(CgroupLinks, Kernel)> {
-    let mut kernel = attach_our_programs(cgroup)?;
+    let (mut kernel, _) = attach_our_programs(cgroup)?;
     Ok((kernel.attach_to_cgroup(programs, cgroup.path())?, kernel))
+}
+
+/// The same with the programs that follow requests, for the server of the workloads.
+fn attach_request_programs(cgroup: &Cgroup) -> anyhow::Result<(TailCalls, CgroupLinks, Kernel)> {
+    let (mut kernel, slot) = attach_our_programs(cgroup)?;
+    let programs = kernel.enter_tail_calls(&requests::PROGRAMS)?;
+    let mut services = kernel.shared_slot_array::<Service>(maps::REQUEST_SERVICES)?;
+    services.set(slot, Service::new(&[PORT]))?;
+    Ok((programs, kernel.attach_to_cgroup(&sockets::PROGRAMS, cgroup.path())?, kernel))
 }
 
 /// The same with the programs for the NVIDIA driver. The file of [`driver_ioctls`] is the driver's control device.

@@ -16,14 +16,19 @@ const RESPONSE_BYTES: usize = 1024;
 pub(super) type Work = Box<dyn FnMut(Duration) -> anyhow::Result<u64>>;
 pub(super) type Workload = fn() -> anyhow::Result<Work>;
 /// The workloads by name.
-pub(super) const WORKLOADS: [(&str, Workload); 6] = [
+pub(super) const WORKLOADS: [(&str, Workload); 8] = [
     ("switches", switches),
     ("syscalls", syscalls),
     ("requests", requests),
     ("driver_ioctls", driver_ioctls),
     ("other_ioctls", other_ioctls),
     ("packets", packets),
+    ("served_requests", served_requests),
+    ("body_packets", body_packets),
 ];
+
+/// The port of the server in the container.
+pub(super) const PORT: u16 = 18_080;
 
 /// Two threads on one CPU pass a byte back and forth. Each pass is a context switch.
 fn switches() -> anyhow::Result<Work> {
@@ -125,6 +130,96 @@ fn serve(listener: &TcpListener) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// As [`requests`], with the messages of wrk and nginx. Only the server is in the container.
+fn served_requests() -> anyhow::Result<Work> {
+    let request = "GET /f1k HTTP/1.1\r\nHost: 127.0.0.1:18080\r\n\r\n";
+    let head = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 28 Nov 2026 22:00:00 GMT\r\nContent-Type: \
+                application/octet-stream\r\nContent-Length: 1024\r\nLast-Modified: Sat, 28 Nov 2026 21:00:00 GMT\r\n\
+                Connection: keep-alive\r\nETag: \"6565a400-400\"\r\nAccept-Ranges: bytes\r\n\r\n";
+    let response = format!("{head}{}", "x".repeat(RESPONSE_BYTES));
+    let mut connection = None;
+    // A socket belongs to the cgroup in which it was created, and this process is not in the container yet.
+    let mut client = Some(socket()?);
+    Ok(Box::new(move |time| {
+        let (client, server) = match &mut connection {
+            Some(connection) => connection,
+            none => none.insert(connected(client.take().context("the socket is in use")?)?),
+        };
+        let mut received = vec![0; response.len()];
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            client.write_all(request.as_bytes())?;
+            server.read_exact(&mut received[..request.len()])?;
+            server.write_all(response.as_bytes())?;
+            client.read_exact(&mut received)?;
+            count += 1;
+        }
+        Ok(count)
+    }))
+}
+
+/// A server in the container sends packets of a long response.
+fn body_packets() -> anyhow::Result<Work> {
+    const PACKET_BYTES: usize = 512;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", u64::MAX >> 20);
+    let mut connection = None;
+    let mut client = Some(socket()?);
+    Ok(Box::new(move |time| {
+        let (client, server) = match &mut connection {
+            Some(connection) => connection,
+            none => {
+                let (client, server) =
+                    none.insert(connected(client.take().context("the socket is in use")?)?);
+                client.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+                server.read_exact(&mut [0; 18])?;
+                server.write_all(head.as_bytes())?;
+                client.read_exact(&mut vec![0; head.len()])?;
+                none.as_mut().context("the connection was made above")?
+            }
+        };
+        let (begun, mut count) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            for _ in 0..100 {
+                server.write_all(&[0; PACKET_BYTES])?;
+                client.read_exact(&mut [0; PACKET_BYTES])?;
+            }
+            count += 100;
+        }
+        Ok(count)
+    }))
+}
+
+/// A TCP socket that is not connected.
+fn socket() -> anyhow::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: no pointers.
+    let descriptor = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    anyhow::ensure!(descriptor >= 0, "create a socket: {}", std::io::Error::last_os_error());
+    // SAFETY: a new descriptor without another owner.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Connects a socket to a server that this process starts.
+fn connected(client: std::os::fd::OwnedFd) -> anyhow::Result<(TcpStream, TcpStream)> {
+    use std::os::fd::AsRawFd as _;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).context("listen")?;
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: PORT.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(Ipv4Addr::LOCALHOST).to_be() },
+        sin_zero: [0; 8],
+    };
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the address is live and of this length.
+    let refused = unsafe { libc::connect(client.as_raw_fd(), (&raw const address).cast(), length) };
+    anyhow::ensure!(refused == 0, "connect: {}", std::io::Error::last_os_error());
+    let (server, _) = listener.accept().context("accept")?;
+    let client = TcpStream::from(client);
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    Ok((client, server))
 }
 
 /// One socket sends itself a datagram and receives it: two packets for each operation.
