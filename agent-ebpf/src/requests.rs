@@ -38,3 +38,10 @@ pub fn zeros<const N: usize>() -> [u64; N] {
     // SAFETY: every word was written.
     unsafe { words.assume_init() }
 }
+
+/// Sets a number to 0. The compiler would otherwise combine several into a call of a function that writes byte by byte.
+#[inline(always)]
+pub(crate) fn clear(number: &mut u64) {
+    // SAFETY: a valid reference.
+    unsafe { core::ptr::from_mut(number).write_volatile(0) };
+}

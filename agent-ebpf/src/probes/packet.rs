@@ -66,6 +66,8 @@ const EXTENSIONS_MAX: u32 = 4;
 const V4_FRAGMENT_OFFSET: u32 = 0x1fff;
 const V6_FRAGMENT_OFFSET: u32 = 0xfff8;
 const UDP_HEADER_BYTES: u32 = 8;
+/// Length of an IPv6 header without extensions.
+pub(super) const IPV6_HEADER_BYTES: u32 = 40;
 const TCP_HEADER_MIN_BYTES: u32 = 20;
 
 impl Packet {
@@ -186,7 +188,7 @@ impl Network {
             source: [s0, s1, s2, s3],
             destination: [d0, d1, d2, d3],
             protocol: (u32::from_be(next) >> 8) as u8,
-            header_bytes: 40,
+            header_bytes: IPV6_HEADER_BYTES,
             is_later_fragment: false,
         };
         let mut extensions = 0;

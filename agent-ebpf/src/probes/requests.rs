@@ -28,7 +28,7 @@ use glassbox_ebpf::{
 
 use self::{observer::Counting, segment::SkbSegment};
 use super::{
-    packet::{Direction, Packet, ip},
+    packet::{Direction, IPV6_HEADER_BYTES, Packet, ip},
     sockets::PASS,
 };
 use crate::lost;
@@ -124,16 +124,15 @@ fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, program: &ProgramArra
     if packet.protocol != ip::TCP {
         return;
     }
+    // The next program reads the headers once more, without extensions, which no TCP segment needs.
+    if packet.is_ipv6 && packet.transport_offset != IPV6_HEADER_BYTES {
+        return;
+    }
     if packet.payload_bytes == 0 && packet.flags & (flag::FIN | flag::SYN | flag::RST) == 0 {
         return;
     }
     let Some(service) = REQUEST_SERVICES.get(packet.slot) else { return };
     if service.has(packet.local_port) {
-        // SAFETY: the context comes from the kernel, which keeps these words for the programs of a cgroup.
-        unsafe {
-            (*ctx.skb.skb).cb[0] = packet.slot;
-            (*ctx.skb.skb).cb[1] = packet.transport_offset;
-        }
         again(ctx, program);
     }
 }

@@ -60,13 +60,18 @@ fn sockets_egress(ctx: SkBuffContext) -> i32 {
     PASS
 }
 
+/// The slot of the container whose socket sends or receives a packet.
+#[inline(always)]
+pub(super) fn slot_of_packet(ctx: &SkBuffContext) -> u32 {
+    // SAFETY: the context comes from the kernel.
+    slot_of(unsafe { bpf_skb_cgroup_id(ctx.skb.skb) }) & !OWNER
+}
+
 /// Counts a packet of a container and returns its headers and the counters; `None` if it is of no container or has no
 /// IP header.
 #[inline(always)]
 fn counted(ctx: &SkBuffContext, direction: Direction) -> Option<(Packet, *const SocketCounters)> {
-    // SAFETY: the context comes from the kernel.
-    let cgroup = unsafe { bpf_skb_cgroup_id(ctx.skb.skb) };
-    let slot = slot_of(cgroup) & !OWNER;
+    let slot = slot_of_packet(ctx);
     if slot == SHARED_SLOT {
         return None;
     }

@@ -125,8 +125,8 @@ pub const FOLLOWED: u32 = 0;
 /// [`Connection::mode`] after the end of the connection. Modes in between are numbers of [`Opaque`].
 pub const ENDED: u32 = 8;
 
-/// One connection. The ingress program writes `request`, `pending` and `pushed`; the egress program writes `response`,
-/// `current`, `event_ns`, `popped` and `status`.
+/// One connection. The ingress program writes the first part, the egress program the second, and both read all of it. The
+/// two often run on different CPUs, so members of one part are not mixed with those of the other.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
@@ -134,20 +134,20 @@ pub struct Connection {
     pub opened_ns: u64,
     /// Requests without a response: [`arrival`]s, indexed by their number modulo [`PENDING`].
     pub pending: [u64; PENDING],
+    /// What the client sends.
+    pub request: Half,
+    /// Number of requests.
+    pub pushed: u32,
+    /// [`FOLLOWED`], a number of [`Opaque`], or [`ENDED`]. Written by both programs, once.
+    pub mode: u32,
     /// The request that is being answered.
     pub current: u64,
     /// When the last event of a stream was sent, in ns.
     pub event_ns: u64,
-    /// What the client sends.
-    pub request: Half,
     /// What the server sends.
     pub response: Half,
-    /// Number of requests.
-    pub pushed: u32,
     /// Number of responses that have begun.
     pub popped: u32,
-    /// [`FOLLOWED`], a number of [`Opaque`], or [`ENDED`].
-    pub mode: u32,
     /// Status of the response that is being sent; 0 if there is none. [`CLIENT_CLOSED`] is added when the client has
     /// closed its side.
     pub status: u32,

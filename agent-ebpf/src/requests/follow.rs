@@ -13,6 +13,7 @@ mod response;
 mod size;
 
 use super::{
+    clear,
     connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
     first_line::Start,
     head::{Scan, Window},
@@ -199,8 +200,8 @@ fn hop(half: &mut Half) {
 /// Goes to the start of the next message.
 #[inline(always)]
 fn start(half: &mut Half) {
-    half.left = 0;
-    half.bytes = 0;
+    clear(&mut half.left);
+    clear(&mut half.bytes);
     half.head_bytes = 0;
     half.state = state::START;
     half.found = 0;

@@ -5,7 +5,7 @@
 //! line of interest is complete in at least one window, wherever the head was cut. A line that is scanned twice gives
 //! the same result twice.
 
-use super::rolled;
+use super::{clear, rolled};
 
 /// Bytes that are read into a window at once.
 pub const WINDOW_BYTES: u32 = 256;
@@ -30,7 +30,7 @@ pub fn clear_after(window: &mut Window, bytes: u32) {
     window[word] &= (1 << (8 * (bytes % 8))) - 1;
     let mut index = 1;
     while index <= ZERO_WORDS {
-        window[word + index] = 0;
+        clear(&mut window[word + index]);
         index = rolled(index + 1) & 7;
     }
 }
@@ -109,12 +109,19 @@ const fn lower(bytes: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*bytes) | LOWER
 }
 
-/// The high bit of each byte that is a line feed.
+const HIGH: u64 = 0x80 * ONES;
+
+/// The high bit of each byte that is no line feed. The other bits have no meaning.
 #[inline(always)]
-pub(super) const fn line_feeds(word: u64) -> u64 {
-    let zero = word ^ (ONES * 0x0a);
-    let low = 0x7f * ONES;
-    !(((zero & low) + low) | zero | low)
+const fn not_feeds(word: u64) -> u64 {
+    const LOW: u64 = 0x7f * ONES;
+    (((word & LOW) ^ (0x0a * ONES)) + LOW) | word
+}
+
+/// Whether a word contains a line feed.
+#[inline(always)]
+pub(super) const fn has_feed(word: u64) -> bool {
+    not_feeds(word) & HIGH != HIGH
 }
 
 /// The eight bytes at bit `shift` (a multiple of 8, at most 56) of two consecutive words.
@@ -139,57 +146,74 @@ impl Scan {
 
     #[inline(always)]
     fn lines(&mut self, bytes: u32) {
-        self.end = 0;
-        self.is_chunked = 0;
-        self.lengths = 0;
-        self.kind[0] = 0;
+        clear(&mut self.end);
+        clear(&mut self.is_chunked);
+        clear(&mut self.lengths);
+        clear(&mut self.kind[0]);
+        let words = bytes as usize / 8;
         let mut word = 0;
-        while word < DATA_WORDS && word as u32 * 8 < bytes {
-            let mut feeds = line_feeds(self.window[word]);
-            let mut count = 0;
-            // A header line has at least three bytes, so a word of a legal head has at most three line feeds.
-            while feeds != 0 && count < 3 {
-                count += 1;
-                let lowest = feeds & feeds.wrapping_neg();
-                feeds ^= lowest;
-                // The number of bytes up to the line feed, times 8.
-                let end = (((lowest - 1) & ONES).wrapping_mul(ONES) >> 56) * 8;
-                let shift = (end - 8) & 56;
-                let line = joined(self.window[word], self.window[word + 1], shift);
-                let next = word as u64 * 8 + shift / 8;
-                if line & 0xff_ffff == 0x0a_0d0a {
-                    self.end = next + 3;
-                    return;
-                }
-                if line & 0xffff == 0x0a0a {
-                    self.end = next + 2;
-                    return;
-                }
-                self.header(word, shift, line | LOWER);
+        // The second condition bounds the loop for the verifier.
+        while word <= words && word < DATA_WORDS {
+            let not_feeds = not_feeds(self.word(word));
+            if not_feeds & HIGH != HIGH && self.feeds(word, not_feeds) {
+                return;
             }
-            word = rolled(word + 1) & 63;
+            word = rolled(word + 1);
         }
+    }
+
+    /// Looks at the lines that start in a word. True if the head ends.
+    #[inline(always)]
+    fn feeds(&mut self, word: usize, not_feeds: u64) -> bool {
+        let mut feeds = !not_feeds & HIGH;
+        let mut count = 0;
+        // A header line has at least three bytes, so a word of a legal head has at most three line feeds.
+        while feeds != 0 && count < 3 {
+            count = rolled(count + 1);
+            let lowest = feeds & feeds.wrapping_neg();
+            feeds ^= lowest;
+            // The number of bytes up to the line feed, times 8.
+            let end = (((lowest - 1) & ONES).wrapping_mul(ONES) >> 56) * 8;
+            let shift = (end - 8) & 56;
+            let line = joined(self.word(word), self.word(word + 1), shift);
+            let next = word as u64 * 8 + shift / 8;
+            if line & 0xff_ffff == 0x0a_0d0a {
+                self.end = next + 3;
+                return true;
+            }
+            if line & 0xffff == 0x0a0a {
+                self.end = next + 2;
+                return true;
+            }
+            self.header(word, shift, line | LOWER);
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn word(&self, word: usize) -> u64 {
+        // SAFETY: callers add at most 4 to an index below `DATA_WORDS`, and the window is 5 words longer.
+        unsafe { *self.window.get_unchecked(word) }
     }
 
     /// Notes a line of interest. `line` is its line feed and first seven bytes in lower case.
     #[inline(always)]
     fn header(&mut self, word: usize, shift: u64, line: u64) {
-        let window = &self.window;
         if line == lower(b"\ncontent") {
-            let name = joined(window[word + 1], window[word + 2], shift);
+            let name = joined(self.word(word + 1), self.word(word + 2), shift);
             if name | LOWER == lower(b"-length:") {
-                let first = joined(window[word + 2], window[word + 3], shift);
-                let second = joined(window[word + 3], window[word + 4], shift);
+                let first = joined(self.word(word + 2), self.word(word + 3), shift);
+                let second = joined(self.word(word + 3), self.word(word + 4), shift);
                 self.length = [first, second];
                 self.lengths += 1;
             } else if (name | LOWER) << 16 == lower(b"\0\0-type:") & !0xffff {
-                let second = joined(window[word + 2], window[word + 3], shift);
-                let third = joined(window[word + 3], window[word + 4], shift);
+                let second = joined(self.word(word + 2), self.word(word + 3), shift);
+                let third = joined(self.word(word + 3), self.word(word + 4), shift);
                 self.kind = [name, second, third];
             }
         } else if line == lower(b"\ntransfe") {
-            let name = joined(window[word + 1], window[word + 2], shift);
-            let rest = joined(window[word + 2], window[word + 3], shift);
+            let name = joined(self.word(word + 1), self.word(word + 2), shift);
+            let rest = joined(self.word(word + 2), self.word(word + 3), shift);
             if name | LOWER == lower(b"r-encodi") && (rest | LOWER) & 0xff_ffff == 0x3a_676e {
                 self.is_chunked = 1;
             }

@@ -114,12 +114,10 @@ counters! {
 
     /// Measures of the requests that one container serves.
     pub struct RequestMeasures {
-        /// Durations, by [`duration`](mod@duration).
-        pub durations: [Histogram; duration::COUNT],
-        /// Bytes of complete requests, with their heads.
-        pub request_bytes: u64,
         /// Bytes of responses, with their heads.
         pub response_bytes: u64,
+        /// Durations, by [`duration`](mod@duration).
+        pub durations: [Histogram; duration::COUNT],
         /// Requests whose client went away before the response was complete.
         pub aborted_by_client: u64,
         /// Requests whose connection the server closed before the response was complete.
@@ -128,6 +126,9 @@ counters! {
         pub opaque: [u64; Opaque::ALL.len()],
         /// Times at which the start of a request was found again after a gap.
         pub resynchronized: u64,
+        /// Bytes of complete requests, with their heads. The ingress program writes it for every request, often on
+        /// another CPU than the egress program, so it is in another cache line.
+        pub request_bytes: u64,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Counts what is found.
 
+use core::cell::Cell;
+
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
 use glassbox_ebpf::{
     histogram::{self, Histogram},
@@ -27,6 +29,8 @@ pub(super) struct Counting<'a> {
     pub(super) ctx: &'a SkBuffContext,
     pub(super) payload_offset: u32,
     pub(super) slot: u32,
+    /// The time of this packet; 0 until it is needed.
+    now_ns: Cell<u64>,
     counters: *mut RequestCounters,
 }
 
@@ -38,6 +42,7 @@ impl<'a> Counting<'a> {
             ctx: segment.ctx,
             payload_offset: segment.payload_offset,
             slot,
+            now_ns: Cell::new(0),
             counters: REQUESTS.get_ptr_mut(slot)?,
         })
     }
@@ -88,7 +93,13 @@ pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
 impl Observer for Counting<'_> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        now_ns()
+        let known = self.now_ns.get();
+        if known != 0 {
+            return known;
+        }
+        let now = now_ns();
+        self.now_ns.set(now);
+        now
     }
 
     #[inline(always)]

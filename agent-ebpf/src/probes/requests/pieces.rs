@@ -6,15 +6,13 @@ use glassbox_ebpf::{
     requests::{
         connection::{Connection, STATUS},
         first_line::Route,
+        follow::Observer as _,
         piece::{BODY_END_BYTES, PIECE_BYTES, Piece, PieceKind},
         rolled,
     },
 };
 
-use super::{
-    REQUEST_PIECES, REQUEST_SETTINGS,
-    observer::{Counting, now_ns},
-};
+use super::{REQUEST_PIECES, REQUEST_SETTINGS, observer::Counting};
 use crate::lost;
 
 impl Counting<'_> {
@@ -51,7 +49,7 @@ impl Counting<'_> {
         let piece = entry.as_mut_ptr();
         // SAFETY: the entry has room for a piece, and every member is written, except for bytes that do not count.
         unsafe {
-            (*piece).at_ns = now_ns();
+            (*piece).at_ns = self.now_ns();
             (*piece).connection = connection.opened_ns;
             (*piece).request = number;
             (*piece).slot = self.slot;

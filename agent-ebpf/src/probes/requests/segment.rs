@@ -9,7 +9,10 @@ use glassbox_ebpf::requests::{
 };
 
 use super::{REQUEST_CARRIES, REQUEST_EMPTY, REQUEST_SCANS, flag};
-use crate::probes::packet::{Direction, words};
+use crate::probes::{
+    packet::{Direction, IPV6_HEADER_BYTES, words},
+    sockets::slot_of_packet,
+};
 
 /// `ETH_P_IPV6`.
 const ETH_P_IPV6: u16 = 0x86dd;
@@ -26,20 +29,18 @@ pub(super) struct SkbSegment<'a> {
 }
 
 impl<'a> SkbSegment<'a> {
-    /// Reads the headers of a TCP segment, whose container and position the calling program has noted.
+    /// Reads the headers of a TCP segment without extensions of the IP header.
     #[inline(always)]
     pub(super) fn read(ctx: &'a SkBuffContext, direction: Direction) -> Option<Self> {
-        let skb = ctx.skb.skb;
+        let slot = slot_of_packet(ctx);
         // SAFETY: the context comes from the kernel.
-        let (slot, transport_offset, protocol) = unsafe { ((*skb).cb[0], (*skb).cb[1], (*skb).protocol) };
-        // The verifier needs a bound. Longer headers do not exist.
-        let transport_offset = transport_offset & 0x3fff;
-        let (source, destination) = if protocol == u32::from(ETH_P_IPV6.to_be()) {
+        let is_ipv6 = unsafe { (*ctx.skb.skb).protocol } == u32::from(ETH_P_IPV6.to_be());
+        let (source, destination, transport_offset) = if is_ipv6 {
             let [_, _, a, b, c, d, e, f, g, h]: [u32; 10] = words(ctx, 0)?;
-            ([a, b, c, d], [e, f, g, h])
+            ([a, b, c, d], [e, f, g, h], IPV6_HEADER_BYTES)
         } else {
-            let [_, _, _, source, destination]: [u32; 5] = words(ctx, 0)?;
-            ([source, 0, 0, 0], [destination, 0, 0, 0])
+            let [first, _, _, source, destination]: [u32; 5] = words(ctx, 0)?;
+            ([source, 0, 0, 0], [destination, 0, 0, 0], u32::from_be(first) >> 22 & 0x3c)
         };
         let [ports, sequence, acknowledged, control]: [u32; 4] = words(ctx, transport_offset)?;
         let control = u32::from_be(control);

@@ -2,8 +2,10 @@
 
 use super::{
     super::{
+        clear,
         connection::{HEAD_MAX_BYTES, Half, found},
         head::{self, CARRY_BYTES, CARRY_WORDS, Scan, WINDOW_BYTES, number},
+        zeros,
     },
     Segment,
 };
@@ -25,10 +27,17 @@ pub(super) enum Scanned {
 }
 
 /// The start of a message, as far as it has arrived; the rest is 0.
-#[derive(Default)]
 pub(super) struct First {
     pub(super) words: [u64; 4],
     pub(super) bytes: u32,
+}
+
+impl First {
+    /// Nothing has arrived.
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        Self { words: zeros(), bytes: 0 }
+    }
 }
 
 /// Scans the next window of a head, or of the lines after the last chunk. `at` is the position of [`Half::next`] in the
@@ -163,7 +172,7 @@ fn keep<S: Segment>(segment: &S, seen: u32) -> bool {
         // Nothing came before this segment.
         let mut word = 0;
         while word < CARRY_WORDS {
-            carry.words[word] = 0;
+            clear(&mut carry.words[word]);
             word += 1;
         }
     }

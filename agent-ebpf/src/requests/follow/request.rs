@@ -73,7 +73,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
     if starts && c.request.head_bytes == 0 {
         c.pending[c.pushed as usize % PENDING] = observer.now_ns();
     }
-    let mut first = First::default();
+    let mut first = First::none();
     let scanned = head::scan(&mut c.request, segment, at, &mut first);
     if matches!(scanned, Scanned::Disturbed) {
         return Next::Again;
@@ -143,7 +143,7 @@ fn foreign(words: [u64; 4]) -> Opaque {
 
 #[inline(always)]
 fn has_line_feed(words: [u64; 4]) -> bool {
-    words.into_iter().any(|word| super::super::head::line_feeds(word) != 0)
+    words.into_iter().any(super::super::head::has_feed)
 }
 
 #[inline(always)]

@@ -70,7 +70,7 @@ pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
 #[inline(always)]
 fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, observer: &mut O) -> Next {
     let starts = c.response.state == state::START;
-    let mut first = First::default();
+    let mut first = First::none();
     let scanned = head::scan(&mut c.response, segment, at, &mut first);
     if matches!(scanned, Scanned::Disturbed) {
         return Next::Again;
