@@ -12,6 +12,7 @@ pub mod host_network;
 pub mod nvidia_driver;
 pub mod offsets;
 pub mod oom;
+pub mod requests;
 pub mod scheduler;
 
 /// Names of the maps. The statics in the kernel programs have the same names.

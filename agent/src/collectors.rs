@@ -13,6 +13,7 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
+pub mod requests;
 pub mod scheduler;
 mod thread;
 

@@ -15,6 +15,7 @@ mod paths;
 mod problem;
 mod release;
 mod rename;
+mod requests;
 mod runtimes;
 mod server;
 
@@ -33,6 +34,7 @@ pub use self::{
     problem::ConfigError,
     release::Release,
     rename::{Rename, ineffective_renames},
+    requests::{FunctionName, Requests},
     runtimes::{Containerd, Cri, Docker, Podman},
     server::Server,
 };
@@ -61,6 +63,8 @@ pub struct Config {
     pub network: Network,
     /// Options of the collector `disk`.
     pub disk: Disk,
+    /// Options of the collector `requests`.
+    pub requests: Requests,
     /// Docker Engine.
     pub docker: Docker,
     /// Podman.
@@ -93,6 +97,7 @@ impl Default for Config {
             cgroup: Cgroup::default(),
             network: Network::default(),
             disk: Disk::default(),
+            requests: Requests::default(),
             docker: Docker::default(),
             podman: Podman::default(),
             containerd: Containerd::default(),

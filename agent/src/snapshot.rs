@@ -8,6 +8,7 @@ pub mod gpu;
 pub mod gpu_state;
 pub mod host;
 pub mod identity;
+pub mod jobs;
 pub mod lifecycle;
 pub mod losses;
 pub mod machine;
@@ -39,6 +40,7 @@ use self::{
     gpu_state::GpuState,
     host::Host,
     identity::Identity,
+    jobs::Jobs,
     lifecycle::ContainerStatus,
     network::{HostNetworkCounters, InterfaceCounters},
     nvidia_driver::DriverUsage,
@@ -127,6 +129,8 @@ pub struct ContainerRow {
     pub sockets: Option<Arc<Sockets>>,
     /// Its traffic on the host network; `None` if it is not on the host network or the traffic is not counted.
     pub host_network: Option<HostNetworkCounters>,
+    /// Jobs of its Gradio server; `None` if it has had none.
+    pub jobs: Option<Box<Jobs>>,
     /// OOM kills of its processes.
     pub oom: OomKills,
     /// Run-queue waits, on-CPU time and context switches; `None` if no kernel program counts them.
@@ -161,6 +165,7 @@ impl ContainerRow {
             network: Vec::new(),
             sockets: None,
             host_network: None,
+            jobs: None,
             oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,

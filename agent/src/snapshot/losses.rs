@@ -129,6 +129,13 @@ pub const SOURCES: &[Source] = &[
         remedy: "Give the agent write access to tracefs, and start it after the driver is loaded.",
     },
     Source {
+        name: "gradio_jobs",
+        severity: Severity::Loss,
+        meaning: "An unfinished Gradio job was dropped because its container had 4096, or its share of 16384 in all \
+                  containers. Its end is not counted.",
+        remedy: "Find out why the container's jobs do not end, or who sends it so many requests.",
+    },
+    Source {
         name: "disk_walks",
         severity: Severity::Loss,
         meaning: "The walk through a writable layer was aborted: too many files, or directories nested too deeply. The \

@@ -10,6 +10,7 @@ use super::{
     ContainerRow,
     cgroup::{CgroupUsage, CpuUsage, DeviceIo, HugePages, MemoryUsage, Pressure, Pressures},
     gpu::ContainerGpu,
+    jobs::{IgnoredEvents, JobCounters, Jobs},
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
@@ -32,6 +33,7 @@ pub struct Totals {
     cgroup: CgroupUsage,
     scheduler: Option<Box<SchedulerCounters>>,
     host_network: Option<HostNetworkCounters>,
+    jobs: Option<Box<Jobs>>,
     oom: OomKills,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
@@ -45,6 +47,7 @@ impl Totals {
             cgroup: row.cgroup.counters(),
             scheduler: row.scheduler.counters(),
             host_network: row.host_network.counters(),
+            jobs: row.jobs.counters(),
             oom: row.oom.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
@@ -65,6 +68,7 @@ impl Totals {
             self.cgroup.accumulate(&others.cgroup);
             self.scheduler.accumulate(&others.scheduler);
             self.host_network.accumulate(&others.host_network);
+            self.jobs.accumulate(&others.jobs);
             self.oom.accumulate(&others.oom);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
@@ -77,6 +81,7 @@ impl Totals {
         row.cgroup.accumulate(&self.cgroup);
         row.scheduler.accumulate(&self.scheduler);
         row.host_network.accumulate(&self.host_network);
+        row.jobs.accumulate(&self.jobs);
         row.oom.accumulate(&self.oom);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);
@@ -393,6 +398,53 @@ impl Accumulate for FailureCount {
 
     fn counters(&self) -> Self {
         self.clone()
+    }
+}
+
+/// Further runs may have other functions, so the number of functions is limited here, too.
+impl Accumulate for Jobs {
+    fn accumulate(&mut self, earlier: &Self) {
+        for earlier in &earlier.functions {
+            self.function(&earlier.name).counters.accumulate(&earlier.counters);
+        }
+        let Self { functions: _, in_flight: _, queue_size: _, ignored } = self;
+        ignored.accumulate(&earlier.ignored);
+    }
+
+    fn counters(&self) -> Self {
+        Self { functions: self.functions.clone(), ignored: self.ignored, ..Self::default() }
+    }
+}
+
+impl Accumulate for JobCounters {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { started, ended, queue_waits, runs, durations, first_progress } = self;
+        started.accumulate(&earlier.started);
+        ended.add(&earlier.ended);
+        queue_waits.accumulate(&earlier.queue_waits);
+        runs.accumulate(&earlier.runs);
+        durations.accumulate(&earlier.durations);
+        first_progress.accumulate(&earlier.first_progress);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for IgnoredEvents {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { unknown_job, ended_job, unknown_message, unreadable, refused, evicted } = self;
+        unknown_job.accumulate(&earlier.unknown_job);
+        ended_job.accumulate(&earlier.ended_job);
+        unknown_message.accumulate(&earlier.unknown_message);
+        unreadable.accumulate(&earlier.unreadable);
+        refused.accumulate(&earlier.refused);
+        evicted.accumulate(&earlier.evicted);
+    }
+
+    fn counters(&self) -> Self {
+        *self
     }
 }
 

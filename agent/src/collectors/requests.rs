@@ -1,0 +1,3 @@
+//! Requests to the HTTP servers of containers.
+
+pub mod gradio;

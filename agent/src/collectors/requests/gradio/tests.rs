@@ -1,0 +1,6 @@
+//! Whole histories of jobs, from pieces to counters.
+
+mod histories;
+mod hostile;
+mod scenarios;
+mod wire;
