@@ -23,6 +23,8 @@ pub enum Resolution {
     Fine,
     /// Powers of four from 3.8 µs to 1 s, and 8 s.
     Coarse,
+    /// Powers of two from 1 s to 16 s, and powers of four from 64 s to 4096 s.
+    Long,
 }
 
 /// Receives the samples of one family about one subject. `labels` are the values of the family's labels, in their
