@@ -8,6 +8,7 @@ mod disk;
 mod filesystem;
 mod gpu;
 mod gpu_health;
+mod jobs;
 mod lifecycle;
 mod machine;
 mod memory;
@@ -25,7 +26,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 21] = [
+const SUBJECTS: [(&str, &[Family]); 22] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -36,6 +37,7 @@ const SUBJECTS: [(&str, &[Family]); 21] = [
     ("processes", processes::FAMILIES),
     ("network", network::FAMILIES),
     ("sockets", sockets::FAMILIES),
+    ("jobs", jobs::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),

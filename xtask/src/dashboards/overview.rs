@@ -3,6 +3,7 @@
 mod agent;
 mod cpu;
 mod filesystem;
+mod jobs;
 mod lifecycle;
 mod memory;
 mod network;
@@ -26,6 +27,7 @@ pub(super) fn dashboard() -> Value {
         rows: vec![
             summary::row(),
             lifecycle::row(),
+            jobs::row(),
             cpu::row(),
             memory::row(),
             pressure::row(),

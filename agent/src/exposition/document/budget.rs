@@ -13,6 +13,8 @@ use crate::{
 pub const CPU_CONTAINER: usize = 100;
 /// Maximum number of series of such a container with one GPU.
 pub const GPU_CONTAINER: usize = 250;
+/// Maximum number of additional series of a container with a Gradio server, three functions of which take seconds.
+pub const THREE_GRADIO_FUNCTIONS: usize = 60;
 
 /// The number of series of all containers of `snapshot`, by subject.
 #[must_use]
