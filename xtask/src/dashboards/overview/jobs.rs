@@ -13,7 +13,7 @@ const FUNCTION: &str = "{{container}} {{pod}} {{fn}}";
 
 /// Limits series by function to functions with a histogram.
 const LONG: &str = "and on (instance, namespace, pod, container, fn) \
-                    glassbox_container_job_duration_seconds_count{CONTAINERS}";
+                    rate(glassbox_container_job_duration_seconds_count{CONTAINERS}[$__rate_interval])";
 
 pub(super) fn row() -> Row {
     let by_function = |selector: &str| {

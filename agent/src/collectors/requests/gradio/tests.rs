@@ -2,5 +2,6 @@
 
 mod histories;
 mod hostile;
+mod replay;
 mod scenarios;
 mod wire;
