@@ -67,14 +67,16 @@ fn truth(text: &str) -> BTreeMap<String, Truth> {
         let is_call = job["via"] == "call";
         let index = number(&job["fn"]);
         let name = ["work", "fail", "steps", "large"][index as usize];
-        let function = functions.entry(if is_call { format!("/{name}") } else { index.to_string() }).or_default();
+        let function =
+            functions.entry(if is_call { format!("/{name}") } else { index.to_string() }).or_default();
         let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == job["outcome"]).unwrap();
         function.ended[outcome as usize] += 1;
         let (Some(begins), false) = (of(&job["tag"], "begins"), is_call) else { continue };
         let asked = of(&job["tag"], "asked").unwrap();
         let asked_ns = number(&asked["at_ns"]);
         // The server reports the start to an open stream only.
-        let streams = log.iter().filter(|line| line["what"] == "listens" && line["session"] == asked["session"]);
+        let streams =
+            log.iter().filter(|line| line["what"] == "listens" && line["session"] == asked["session"]);
         let listens_ns = streams.map(|line| number(&line["at_ns"])).find(|at_ns| *at_ns > asked_ns);
         let begins_ns = number(&begins["at_ns"]);
         let is_late = |at_ns: &u64| (begins_ns..begins_ns + 500 * MS).contains(at_ns);
