@@ -17,6 +17,7 @@ mod container;
 mod event;
 mod exchanges;
 mod functions;
+mod job;
 mod jobs;
 mod json;
 mod message;

@@ -5,12 +5,13 @@
 //! cancellation, runs it anyway, and never reports the end of the other one.) A job whose server reports no end is
 //! abandoned when its client is gone, so no job is in flight forever.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     event::EventId,
     exchanges::{ExchangeKey, Session},
     functions::{Function, Functions},
+    job::{Job, Watch},
     message::Kind,
     recent::{Early, Ended},
 };
@@ -23,32 +24,6 @@ use crate::{
 const GRACE_NS: u64 = 2_000_000_000;
 /// A client opens its stream within some 100 ms after its request.
 const UNWATCHED_NS: u64 = 60_000_000_000;
-
-/// A job that has not ended.
-#[derive(Debug)]
-struct Job {
-    number: u64,
-    function: usize,
-    session: Option<Session>,
-    asked_ns: u64,
-    started_ns: Option<u64>,
-    has_progress: bool,
-    /// True if a client has requested its cancellation.
-    is_cancelled: bool,
-    /// True if the server does not report its start.
-    is_call: bool,
-    /// The stream that the server last used for it.
-    stream: Option<ExchangeKey>,
-}
-
-/// A session: the jobs and streams of one client.
-#[derive(Debug, Default)]
-struct Watch {
-    streams: u32,
-    /// When its last stream ended.
-    left_ns: Option<u64>,
-    jobs: HashSet<EventId>,
-}
 
 /// The jobs of one container.
 #[derive(Debug, Default)]
