@@ -4,8 +4,8 @@
 //! histogram of schema 2 exactly (upper bounds 2^(i/4) s, inclusive). Every fourth boundary is a power of two and is
 //! used as a classic `le`. Both forms are therefore derived from the same counts without error.
 //!
-//! Bucket 0 counts durations of at most 2^-20 s (0.95 µs): the zero bucket of the native histogram. Buckets 1 to 124
-//! are the quarter octaves up to 2^11 s (34 min). Bucket 125 counts longer durations.
+//! Bucket 0 counts durations of at most 2^-20 s (0.95 µs): the zero bucket of the native histogram. Buckets 1 to 128
+//! are the quarter octaves up to 2^12 s (68 min). Bucket 129 counts longer durations.
 
 use crate::counters::counters;
 
@@ -28,22 +28,22 @@ impl Histogram {
 }
 
 /// Number of buckets in a histogram.
-pub const BUCKETS: usize = 126;
+pub const BUCKETS: usize = 130;
 /// Buckets per octave.
 pub const PER_OCTAVE: usize = 4;
 /// Exponent of the zero bucket's upper bound: 2^-20 s.
 pub const MIN_EXPONENT: i32 = -20;
-/// Exponent of the last finite upper bound: 2^11 s.
-pub const MAX_EXPONENT: i32 = 11;
+/// Exponent of the last finite upper bound: 2^12 s.
+pub const MAX_EXPONENT: i32 = 12;
 /// The bucket of durations above the last finite upper bound.
 pub const OVERFLOW: usize = BUCKETS - 1;
 
-/// 2^30 / 10^9, scaled by 2^23. The product with a duration below 2^40 ns fits in 64 bits, and the error is 3 parts in
+/// 2^30 / 10^9, scaled by 2^20. The product with a duration below 2^43 ns fits in 64 bits, and the error is 9 parts in
 /// 10^8.
-const UNITS_PER_NS: u64 = 9_007_199;
-const UNITS_SHIFT: u32 = 23;
-/// Longer durations are clamped before scaling. 2^40 ns are 18 min.
-const LONGEST_NS: u64 = (1 << 40) - 1;
+const UNITS_PER_NS: u64 = 1_125_900;
+const UNITS_SHIFT: u32 = 20;
+/// Longer durations are clamped before scaling. 2^43 ns are 147 min.
+const LONGEST_NS: u64 = (1 << 43) - 1;
 
 /// log2 of one unit, in seconds.
 const UNIT_EXPONENT: i32 = -30;
@@ -60,7 +60,7 @@ pub fn bucket(duration_ns: u64) -> usize {
     if units <= 1 << (MIN_EXPONENT - UNIT_EXPONENT) {
         return 0;
     }
-    // The BPF instruction set cannot count leading zeros, so this is a binary search. Six steps suffice: units < 2^41.
+    // The BPF instruction set cannot count leading zeros, so this is a binary search. Six steps suffice: units < 2^44.
     let mut exponent: u32 = 0;
     let mut rest = units;
     if rest >= 1 << 32 {
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_duration_is_within_the_bounds_of_its_bucket() {
         let mut duration_ns = 1u64;
-        while duration_ns < 1_000_000_000_000 {
+        while duration_ns < 10_000_000_000_000 {
             let units = duration_ns as f64 * 2f64.powi(30) / 1e9;
             let bucket = bucket(duration_ns);
             // Tolerate one unit, because scaling rounds down to whole units.
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn powers_of_two_are_inclusive_upper_bounds() {
-        for octave in 1..30 {
+        for octave in 1..32 {
             let bound = bound_units(octave * PER_OCTAVE);
             assert_eq!(bucket(ns(bound * 0.999)), octave * PER_OCTAVE);
             assert_eq!(bucket(ns(bound * 1.001)), octave * PER_OCTAVE + 1);
@@ -171,5 +171,13 @@ mod tests {
         assert_eq!(bucket(956), 1);
         assert!(bucket(u64::MAX) < BUCKETS);
         assert_eq!(bucket(u64::MAX), bucket(LONGEST_NS));
+        let last_ns = ns(bound_units(OVERFLOW - 1));
+        assert!(last_ns < LONGEST_NS);
+        assert_eq!((bucket(last_ns - last_ns / 1000), bucket(u64::MAX)), (OVERFLOW - 1, OVERFLOW));
+    }
+
+    #[test]
+    fn every_bucket_has_an_upper_bound_or_is_the_last() {
+        assert_eq!(BUCKETS, (MAX_EXPONENT - MIN_EXPONENT) as usize * PER_OCTAVE + 2);
     }
 }

@@ -34,7 +34,7 @@ pub use self::{
     problem::ConfigError,
     release::Release,
     rename::{Rename, ineffective_renames},
-    requests::{ROUTES_MAX, Requests},
+    requests::{FunctionName, ROUTES_MAX, Requests},
     runtimes::{Containerd, Cri, Docker, Podman},
     server::Server,
 };
@@ -63,10 +63,10 @@ pub struct Config {
     pub network: Network,
     /// Options of the collector `sockets`.
     pub sockets: Sockets,
-    /// Options of the collector `requests`.
-    pub requests: Requests,
     /// Options of the collector `disk`.
     pub disk: Disk,
+    /// Options of the collector `requests`.
+    pub requests: Requests,
     /// Docker Engine.
     pub docker: Docker,
     /// Podman.
@@ -99,8 +99,8 @@ impl Default for Config {
             cgroup: Cgroup::default(),
             network: Network::default(),
             sockets: Sockets::default(),
-            requests: Requests::default(),
             disk: Disk::default(),
+            requests: Requests::default(),
             docker: Docker::default(),
             podman: Podman::default(),
             containerd: Containerd::default(),

@@ -8,6 +8,7 @@ pub mod gpu;
 pub mod gpu_state;
 pub mod host;
 pub mod identity;
+pub mod jobs;
 pub mod lifecycle;
 pub mod losses;
 pub mod machine;
@@ -41,6 +42,7 @@ use self::{
     gpu_state::GpuState,
     host::Host,
     identity::Identity,
+    jobs::Jobs,
     lifecycle::ContainerStatus,
     network::{HostNetworkCounters, InterfaceCounters},
     nvidia_driver::DriverUsage,
@@ -135,6 +137,8 @@ pub struct ContainerRow {
     pub host_network: Option<HostNetworkCounters>,
     /// Requests that it serves; `None` if it listens on no watched port.
     pub requests: Option<Box<RequestUsage>>,
+    /// Jobs of its Gradio server; `None` if it has had none.
+    pub jobs: Option<Box<Jobs>>,
     /// OOM kills of its processes.
     pub oom: OomKills,
     /// Run-queue waits, on-CPU time and context switches; `None` if no kernel program counts them.
@@ -171,6 +175,7 @@ impl ContainerRow {
             sockets: None,
             host_network: None,
             requests: None,
+            jobs: None,
             oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod docker;
 pub mod fake_tree;
 pub mod gpu_check;
+pub mod gradio;
 pub mod guest;
 pub mod http;
 pub mod kernel_module;

@@ -3,14 +3,15 @@
 //! Without root, it prints the commands to run as root.
 
 mod ebpf;
+mod gradio;
 
 use crate::{debian, debian::Conflicts, prometheus, step, toolchain};
 
 /// Install missing dependencies of the build.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, and Prometheus (unpacked, not
-    /// installed)
+    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Prometheus (unpacked,
+    /// not installed), and versions of Gradio (in virtual environments)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 12] = [
+const TEST_PROGRAMS: [(&str, &str); 13] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -39,6 +40,8 @@ const TEST_PROGRAMS: [(&str, &str); 12] = [
     ("mkfs.ext4", "e2fsprogs"),
     // The static variant is required in containers and guests. Both variants have the same program name.
     ("", "busybox-static"),
+    // For versions of Gradio.
+    ("", "python3-venv"),
 ];
 
 /// Programs that the benchmarks run, and their packages.
@@ -58,6 +61,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         println!("Setup: tests");
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
+        gradio::install();
     }
     if arguments.bench {
         println!("Setup: benchmarks");

@@ -82,8 +82,9 @@ pub trait Observer {
     fn opaque(&mut self, reason: Opaque);
     /// The start of a request was found again after a gap.
     fn resynchronized(&mut self);
-    /// A piece of a message: `bytes` bytes at `offset` of the segment. The end of a body ends there.
-    fn piece(&mut self, connection: &Connection, kind: PieceKind, offset: u32, bytes: u32);
+    /// A piece of a message: `bytes` bytes at `offset` of the segment; the end of a body ends there. `total_bytes` is the
+    /// length of the body or chunk, or 0 if it is unknown.
+    fn piece(&mut self, connection: &Connection, kind: PieceKind, offset: u32, bytes: u32, total_bytes: u64);
 }
 
 /// What to do after one step.
@@ -181,7 +182,7 @@ fn end<O: Observer>(connection: &mut Connection, by_client: bool, sent: u32, obs
     if requests > 0 {
         observer.aborted(requests, by_client);
     }
-    observer.piece(connection, PieceKind::ConnectionEnd, 0, 0);
+    observer.piece(connection, PieceKind::ConnectionEnd, 0, 0, 0);
     connection.mode = ENDED;
 }
 

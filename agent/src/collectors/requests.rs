@@ -9,27 +9,33 @@
 //! Cost: see docs/overhead.md; per tick one read of all connections (0.1 µs each) and one map lookup of 11 KiB per
 //! container that serves requests.
 
+pub mod gradio;
 mod routes;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, os::fd::RawFd, time::Duration};
 
 use glassbox_ebpf::{
     maps, programs,
     requests::{
         connection::{Connection, ConnectionKey, PENDING, since},
         first_line::{Method, ROUTES},
+        piece::Piece,
         service::{PORTS, RESPONSES, RequestCounters, RequestSettings, Service, response_index},
     },
 };
 
-use self::routes::Names;
+use self::{gradio::JobTracker, routes::Names};
 use super::{
     Collector, Context, Spec,
     examination::{self, NothingToRead},
 };
 use crate::{
+    config::FunctionName,
     containers::tracker::Container,
-    kernel::{Kernel, batch::BatchMap, host, slot_array::SharedSlotArray, tail_calls::TailCalls},
+    kernel::{
+        Kernel, batch::BatchMap, event_ring::EventRing, host, slot_array::SharedSlotArray,
+        tail_calls::TailCalls,
+    },
     snapshot::{
         ContainerRow,
         requests::{CODE_CLASSES, RequestUsage, ResponseCount},
@@ -39,7 +45,7 @@ use crate::{
 /// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "requests",
-    summary: "requests over HTTP/1.1 that containers serve, and streams of events",
+    summary: "requests over HTTP/1.1 that containers serve, streams of events, jobs of Gradio",
     capabilities: &[],
     start,
     examine: examination::of_start,
@@ -48,6 +54,9 @@ pub const SPEC: Spec = Spec {
 /// The program arrays, each with its program.
 pub const PROGRAMS: [(&str, &str); 2] =
     [(maps::REQUEST_INGRESS, programs::REQUESTS_INGRESS), (maps::REQUEST_EGRESS, programs::REQUESTS_EGRESS)];
+
+/// Maximum number of pieces that are handled at once, so that a container that sends many does not delay a tick.
+const PIECES_PER_TURN: usize = 4096;
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     if !context.config.is_on("sockets") {
@@ -71,6 +80,10 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         ports: config.ports,
         names,
         now: HashMap::new(),
+        pieces: kernel.event_ring(maps::REQUEST_PIECES, piece)?,
+        jobs: JobTracker::new(),
+        functions: config.functions,
+        lost: [("gradio_jobs", 0)],
         error: None,
     }))
 }
@@ -85,7 +98,17 @@ struct Requests {
     names: Names,
     /// What the connections of each slot do now.
     now: HashMap<u32, Now>,
+    pieces: EventRing<Piece>,
+    jobs: JobTracker,
+    functions: Vec<FunctionName>,
+    lost: [(&'static str, u64); 1],
     error: Option<anyhow::Error>,
+}
+
+/// A piece as the kernel programs have written it.
+fn piece(bytes: &[u8]) -> Option<Piece> {
+    // SAFETY: the length is checked, every bit pattern is valid, and the read does not need alignment.
+    (bytes.len() >= size_of::<Piece>()).then(|| unsafe { bytes.as_ptr().cast::<Piece>().read_unaligned() })
 }
 
 /// What the connections of one container do.
@@ -166,8 +189,27 @@ impl Requests {
 }
 
 impl Collector for Requests {
-    fn refresh(&mut self, _: Option<&mut Kernel>) {
+    fn event_source(&self) -> Option<RawFd> {
+        Some(self.pieces.descriptor())
+    }
+
+    fn on_events(&mut self, _: &mut Kernel) {
+        for piece in self.pieces.by_ref().take(PIECES_PER_TURN) {
+            self.jobs.on_piece(&piece);
+        }
+    }
+
+    fn lost(&self) -> &[(&'static str, u64)] {
+        &self.lost
+    }
+
+    fn refresh(&mut self, kernel: Option<&mut Kernel>) {
         let now_ns = host::monotonic_ns();
+        if let Some(kernel) = kernel {
+            self.on_events(kernel);
+        }
+        self.jobs.expire(now_ns);
+        self.lost = [("gradio_jobs", self.jobs.evicted())];
         let now = &mut self.now;
         now.clear();
         let read = self.connections.read(|key, connection| {
@@ -185,6 +227,8 @@ impl Collector for Requests {
         // Once a container has served requests, its counters stay.
         if self.watch(slot, &sockets.listening_ports)? || row.requests.is_some() {
             row.requests = Some(Box::new(self.usage(slot)?));
+            let jobs = self.jobs.jobs(slot, &self.functions, &container.identity.container);
+            row.jobs = jobs.map(Box::new);
         }
         Ok(())
     }
@@ -207,6 +251,7 @@ impl Collector for Requests {
             }
         }
         stale.iter().for_each(|key| self.connections.remove(key));
+        self.jobs.forget(slot);
         self.services.clear(slot);
         self.counters.clear(slot);
     }

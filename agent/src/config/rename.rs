@@ -16,40 +16,40 @@ impl Rename {
     /// The display name for a runtime name; `None` if the rule does not match or the result is empty.
     #[must_use]
     pub fn apply(&self, name: &str) -> Option<String> {
-        let first = self.matched(name)?;
+        let first = matched(&self.name, name)?;
         let to = if self.name.contains('*') { self.to.replace('*', first) } else { self.to.clone() };
         (!to.is_empty()).then_some(to)
-    }
-
-    /// The text that the first `*` matches in `name`, empty without a `*`; `None` if the rule does not match.
-    fn matched<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let Some((start, rest)) = self.name.split_once('*') else {
-            return (self.name == name).then_some("");
-        };
-        let after_start = name.strip_prefix(start)?;
-        let (middle, end) = rest.rsplit_once('*').map_or((None, rest), |(middle, end)| (Some(middle), end));
-        let open = after_start.strip_suffix(end)?;
-        let mut first = open;
-        if let Some(middle) = middle {
-            // The leftmost match of each part finds a match if there is one.
-            let mut left = open;
-            for (number, part) in middle.split('*').enumerate() {
-                let at = left.find(part)?;
-                if number == 0 {
-                    first = &left[..at];
-                }
-                left = &left[at + part.len()..];
-            }
-        }
-        Some(first)
     }
 
     /// True if this rule matches every name that `other` matches. May return false for unusual patterns that it covers.
     fn covers(&self, other: &Self) -> bool {
         // The literal parts of this rule do not contain a `*`, so only a `*` of this rule can match a `*` of the other
         // one.
-        self.matched(&other.name).is_some()
+        matched(&self.name, &other.name).is_some()
     }
+}
+
+/// The text that the first `*` in `pattern` matches in `name`, empty without a `*`; `None` if the pattern does not match.
+pub(super) fn matched<'a>(pattern: &str, name: &'a str) -> Option<&'a str> {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return (pattern == name).then_some("");
+    };
+    let after_start = name.strip_prefix(start)?;
+    let (middle, end) = rest.rsplit_once('*').map_or((None, rest), |(middle, end)| (Some(middle), end));
+    let open = after_start.strip_suffix(end)?;
+    let mut first = open;
+    if let Some(middle) = middle {
+        // The leftmost match of each part finds a match if there is one.
+        let mut left = open;
+        for (number, part) in middle.split('*').enumerate() {
+            let at = left.find(part)?;
+            if number == 0 {
+                first = &left[..at];
+            }
+            left = &left[at + part.len()..];
+        }
+    }
+    Some(first)
 }
 
 /// Rules with at most one `*` per field. With several, it would be ambiguous which one the `*` in `to` refers to.

@@ -8,6 +8,7 @@ mod disk;
 mod filesystem;
 mod gpu;
 mod gpu_health;
+mod jobs;
 mod lifecycle;
 mod machine;
 mod memory;
@@ -27,7 +28,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 23] = [
+const SUBJECTS: [(&str, &[Family]); 24] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -40,6 +41,7 @@ const SUBJECTS: [(&str, &[Family]); 23] = [
     ("socket_states", socket_states::FAMILIES),
     ("sockets", sockets::FAMILIES),
     ("requests", requests::FAMILIES),
+    ("jobs", jobs::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),

@@ -23,8 +23,10 @@ pub enum Resolution {
     Fine,
     /// Powers of four from 3.8 µs to 1 s, and 8 s.
     Coarse,
-    /// Powers of two from 31 ms to 64 s, and 0.24, 1, 3.9 and 15.6 ms.
+    /// Powers of four from 0.24 ms to 62 ms, powers of two from 0.125 s to 2 s, 8 s and 64 s.
     Requests,
+    /// Powers of two from 1 s to 16 s, and powers of four from 64 s to 4096 s.
+    Long,
 }
 
 /// Receives the samples of one family about one subject. `labels` are the values of the family's labels, in their

@@ -136,6 +136,26 @@ pub const SOURCES: &[Source] = &[
         remedy: "None needed, unless the requests of this port are to be counted.",
     },
     Source {
+        name: "request_ports",
+        severity: Severity::Loss,
+        meaning: "A container listens on more than 16 ports, and requests to the further ones are not counted.",
+        remedy: "List the ports that matter in `requests.ports`.",
+    },
+    Source {
+        name: "request_pieces",
+        severity: Severity::Loss,
+        meaning: "The ring buffer had no room for a piece of a message about a Gradio job, so the job may be counted as \
+                  abandoned, or its times may be missing.",
+        remedy: "None if rare: the agent got no CPU for a moment, or a client sends a flood of requests.",
+    },
+    Source {
+        name: "gradio_jobs",
+        severity: Severity::Loss,
+        meaning: "An unfinished Gradio job was dropped because its container had 4096, or its share of 16384 in all \
+                  containers. Its end is not counted.",
+        remedy: "Find out why the container's jobs do not end, or who sends it so many requests.",
+    },
+    Source {
         name: "disk_walks",
         severity: Severity::Loss,
         meaning: "The walk through a writable layer was aborted: too many files, or directories nested too deeply. The \

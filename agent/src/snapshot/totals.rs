@@ -10,6 +10,7 @@ use super::{
     ContainerRow,
     cgroup::{CgroupUsage, CpuUsage, DeviceIo, HugePages, MemoryUsage, Pressure, Pressures},
     gpu::ContainerGpu,
+    jobs::{IgnoredEvents, JobCounters, Jobs},
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
@@ -36,6 +37,7 @@ pub struct Totals {
     host_network: Option<HostNetworkCounters>,
     sockets: Option<Box<SocketUsage>>,
     requests: Option<Box<RequestUsage>>,
+    jobs: Option<Box<Jobs>>,
     oom: OomKills,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
@@ -51,6 +53,7 @@ impl Totals {
             host_network: row.host_network.counters(),
             sockets: row.sockets.counters(),
             requests: row.requests.counters(),
+            jobs: row.jobs.counters(),
             oom: row.oom.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
@@ -73,6 +76,7 @@ impl Totals {
             self.host_network.accumulate(&others.host_network);
             self.sockets.accumulate(&others.sockets);
             self.requests.accumulate(&others.requests);
+            self.jobs.accumulate(&others.jobs);
             self.oom.accumulate(&others.oom);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
@@ -87,6 +91,7 @@ impl Totals {
         row.host_network.accumulate(&self.host_network);
         row.sockets.accumulate(&self.sockets);
         row.requests.accumulate(&self.requests);
+        row.jobs.accumulate(&self.jobs);
         row.oom.accumulate(&self.oom);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);
@@ -465,6 +470,53 @@ impl Accumulate for FailureCount {
 
     fn counters(&self) -> Self {
         self.clone()
+    }
+}
+
+/// Further runs may have other functions, so the number of functions is limited here, too.
+impl Accumulate for Jobs {
+    fn accumulate(&mut self, earlier: &Self) {
+        for earlier in &earlier.functions {
+            self.function(&earlier.name).counters.accumulate(&earlier.counters);
+        }
+        let Self { functions: _, in_flight: _, queue_size: _, ignored } = self;
+        ignored.accumulate(&earlier.ignored);
+    }
+
+    fn counters(&self) -> Self {
+        Self { functions: self.functions.clone(), ignored: self.ignored, ..Self::default() }
+    }
+}
+
+impl Accumulate for JobCounters {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { started, ended, queue_waits, runs, durations, first_progress } = self;
+        started.accumulate(&earlier.started);
+        ended.add(&earlier.ended);
+        queue_waits.accumulate(&earlier.queue_waits);
+        runs.accumulate(&earlier.runs);
+        durations.accumulate(&earlier.durations);
+        first_progress.accumulate(&earlier.first_progress);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Accumulate for IgnoredEvents {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { unknown_job, ended_job, unknown_message, unreadable, refused, evicted } = self;
+        unknown_job.accumulate(&earlier.unknown_job);
+        ended_job.accumulate(&earlier.ended_job);
+        unknown_message.accumulate(&earlier.unknown_message);
+        unreadable.accumulate(&earlier.unreadable);
+        refused.accumulate(&earlier.refused);
+        evicted.accumulate(&earlier.evicted);
+    }
+
+    fn counters(&self) -> Self {
+        *self
     }
 }
 

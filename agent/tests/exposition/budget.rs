@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use glassbox::{
     exposition::{
         Scope,
-        document::budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_subject},
+        document::budget::{
+            CPU_CONTAINER, GPU_CONTAINER, SERVING, THREE_GRADIO_FUNCTIONS, series_by_subject,
+        },
         subjects,
     },
     snapshot::{
         Snapshot,
+        jobs::{FunctionJobs, IgnoredEvents, Jobs},
         nvidia_driver::{CommandUsage, Failure, FailureCount},
         scheduler::Histogram,
     },
@@ -186,4 +189,51 @@ fn a_setting_restores_a_histogram_for_each_command() {
     let counts = of("glassbox_container_nvidia_ioctl_duration_seconds_count");
     assert_eq!((counts.len(), of("glassbox_container_nvidia_ioctls_total").len()), (sent, sent));
     assert!(counts.iter().all(|count| count.labels.contains_key("command") && count.value == 3.0));
+}
+
+fn samples_of_jobs(jobs: Jobs) -> Vec<Sample> {
+    let mut row = host::docker_without_gpu();
+    row.jobs = Some(Box::new(jobs));
+    let all = samples(&host::snapshot(vec![row]));
+    all.into_iter().filter(|sample| sample.name.contains("_job")).collect()
+}
+
+#[test]
+fn three_gradio_functions_have_no_more_series_than_the_budget() {
+    let mut jobs = host::jobs();
+    jobs.ignored = IgnoredEvents { ended_job: 2, ..IgnoredEvents::default() };
+    jobs.functions[2].counters.durations = jobs.functions[0].counters.durations;
+    let series = samples_of_jobs(jobs).len();
+    assert!(
+        series <= THREE_GRADIO_FUNCTIONS,
+        "{series} series, at most {THREE_GRADIO_FUNCTIONS} are allowed"
+    );
+}
+
+#[test]
+fn a_container_that_serves_requests_has_no_more_additional_series_than_the_budget() {
+    let count = |row| samples(&host::snapshot(vec![row])).len();
+    let mut row = host::docker_by_default();
+    let before = count(row.clone());
+    row.requests = host::docker().requests;
+    let added = count(row) - before;
+    assert!((50..=SERVING).contains(&added), "{added} series, at most {SERVING} are allowed");
+}
+
+#[test]
+fn a_short_function_has_sums_and_no_histogram() {
+    let samples = samples_of_jobs(host::jobs());
+    let of = |fn_name: &str, family: &str| {
+        let is_of = |sample: &&Sample| sample.labels.get("fn").is_some_and(|name| name == fn_name);
+        samples.iter().filter(is_of).filter(|sample| sample.name.starts_with(family)).count()
+    };
+    assert_eq!(of("12", "glassbox_container_job_duration_seconds"), 0);
+    assert_eq!(of("12", "glassbox_container_job_run_seconds_total"), 1);
+    assert_eq!(of("swap", "glassbox_container_job_duration_seconds"), 12);
+    // 33 functions of a page.
+    let short = host::jobs().functions[2].counters.clone();
+    let functions =
+        (0..33).map(|number: u32| FunctionJobs { name: number.to_string().into(), counters: short.clone() });
+    let page = samples_of_jobs(Jobs { functions: functions.collect(), ..Jobs::default() }).len();
+    assert_eq!(page, 33 * 5 + 2);
 }

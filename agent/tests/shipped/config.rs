@@ -56,6 +56,7 @@ fn it_documents_every_key() {
         "cgroup",
         "network",
         "disk",
+        "requests",
         "docker",
         "podman",
         "containerd",
@@ -85,10 +86,12 @@ fn it_documents_every_key() {
 }
 
 #[test]
-fn the_example_of_a_rename_rule_works() {
+fn the_examples_of_a_rename_rule_and_a_function_name_work() {
     let text = shipped();
     let example = text.lines().filter_map(|line| line.strip_prefix("#     "));
     let config = load(&example.collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(config.requests.functions.len(), 1);
+    assert_eq!(config.requests.functions[0].apply("facefusion-2", 12), Some("swap"));
     assert_eq!(config.containers.rename.len(), 1);
     assert_eq!(
         (config.containers.rename[0].name.as_str(), config.containers.rename[0].to.as_str()),
@@ -274,6 +277,14 @@ fn a_rename_with_two_stars_is_refused() {
         assert!(error.contains("containers.rename") && error.contains("more than one *"), "{error}");
     }
     load("[[containers.rename]]\nname = \"a*\"\nto = \"b-*\"\n").unwrap();
+}
+
+#[test]
+fn a_function_name_applies_to_all_containers_by_default_and_must_not_be_empty() {
+    let rule = |name: &str| load(&format!("[[requests.functions]]\nfunction = 3\nname = \"{name}\"\n"));
+    assert_eq!(rule("swap").unwrap().requests.functions[0].apply("any", 3), Some("swap"));
+    let error = rule("").unwrap_err();
+    assert!(error.contains("requests.functions") && error.contains("function 3"), "{error}");
 }
 
 #[test]

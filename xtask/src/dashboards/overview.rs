@@ -3,10 +3,12 @@
 mod agent;
 mod cpu;
 mod filesystem;
+mod jobs;
 mod lifecycle;
 mod memory;
 mod network;
 mod pressure;
+mod requests;
 mod scheduler;
 mod sockets;
 mod summary;
@@ -27,6 +29,8 @@ pub(super) fn dashboard() -> Value {
         rows: vec![
             summary::row(),
             lifecycle::row(),
+            requests::row(),
+            jobs::row(),
             cpu::row(),
             memory::row(),
             pressure::row(),

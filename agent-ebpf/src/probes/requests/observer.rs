@@ -15,7 +15,7 @@ use glassbox_ebpf::{
     },
 };
 
-use super::{REQUEST_SETTINGS, REQUESTS, segment::SkbSegment};
+use super::{REQUEST_SETTINGS, REQUESTS, pieces::Place, segment::SkbSegment};
 use crate::read::add;
 
 #[inline(always)]
@@ -175,7 +175,7 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
-    fn piece(&mut self, connection: &Connection, kind: PieceKind, offset: u32, bytes: u32) {
+    fn piece(&mut self, connection: &Connection, kind: PieceKind, offset: u32, bytes: u32, total_bytes: u64) {
         let (current, number) = match kind {
             PieceKind::RequestHead | PieceKind::RequestBodyStart | PieceKind::RequestBodyEnd => {
                 let last = connection.pushed.wrapping_sub(1) as usize % PENDING;
@@ -185,7 +185,8 @@ impl Observer for Counting<'_> {
         };
         let route = route_of(current);
         if route != OTHER_ROUTE {
-            self.send(connection, kind as u32, route, number, offset, bytes);
+            let place = Place { offset, bytes, total_bytes };
+            self.send(connection, kind as u32, route, number, place);
         }
     }
 }

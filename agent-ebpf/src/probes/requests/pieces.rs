@@ -15,6 +15,13 @@ use glassbox_ebpf::{
 use super::{REQUEST_PIECES, REQUEST_SETTINGS, observer::Counting};
 use crate::lost;
 
+/// Where a piece is in the payload, and the length of what it is a piece of; 0 if unknown.
+pub(super) struct Place {
+    pub(super) offset: u32,
+    pub(super) bytes: u32,
+    pub(super) total_bytes: u64,
+}
+
 impl Counting<'_> {
     /// Sends a piece, if user space reads the messages of this route.
     #[inline(always)]
@@ -24,8 +31,7 @@ impl Counting<'_> {
         kind: u32,
         route: u32,
         number: u32,
-        offset: u32,
-        bytes: u32,
+        Place { offset, bytes, total_bytes }: Place,
     ) {
         // The verifier has to see the comparison that follows.
         let index = rolled(route as usize - 1);
@@ -55,7 +61,7 @@ impl Counting<'_> {
             (*piece).slot = self.slot;
             (*piece).kind = kind;
             (*piece).route = route;
-            (*piece).bytes_total = u64::from(bytes);
+            (*piece).bytes_total = total_bytes;
             (*piece).status = connection.status & STATUS;
             (*piece).length = 0;
             if bytes > 0 {

@@ -45,7 +45,7 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
 fn complete<O: Observer>(c: &mut Connection, at: i32, observer: &mut O) {
     observer.request_bytes(c.request.bytes);
     if at > 0 {
-        observer.piece(c, PieceKind::RequestBodyEnd, 0, at as u32);
+        observer.piece(c, PieceKind::RequestBodyEnd, 0, at as u32, 0);
     }
     start(&mut c.request);
 }
@@ -96,7 +96,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             if !arrived(c, start.number(), route) {
                 return leave(c, Opaque::Pipelined, observer);
             }
-            observer.piece(c, PieceKind::RequestHead, at, segment.bytes() - at);
+            observer.piece(c, PieceKind::RequestHead, at, segment.bytes() - at, 0);
         }
     }
     match scanned {
@@ -106,10 +106,11 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
         Scanned::Cut => Next::Done,
         Scanned::End => {
             let end = position(&c.request, segment) as u32;
+            let length = c.request.left;
             if c.request.state == state::TRAILER || !body(&mut c.request) {
                 complete(c, 0, observer);
             } else if end < segment.bytes() {
-                observer.piece(c, PieceKind::RequestBodyStart, end, segment.bytes() - end);
+                observer.piece(c, PieceKind::RequestBodyStart, end, segment.bytes() - end, length);
             }
             super::after(&c.request, segment)
         }

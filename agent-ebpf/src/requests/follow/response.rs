@@ -43,7 +43,7 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
             c.response.bytes += u64::from(sent);
             if c.response.found & (found::STREAM | found::FIRST) != 0 {
                 event(c, observer);
-                observer.piece(c, PieceKind::ResponseBody, at, sent);
+                observer.piece(c, PieceKind::ResponseBody, at, sent, 0);
             }
             Next::Done
         }
@@ -62,7 +62,7 @@ pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
         observer.stream_completed(duration_ns);
     }
     observer.response_bytes(c.response.bytes);
-    observer.piece(c, PieceKind::ResponseEnd, 0, 0);
+    observer.piece(c, PieceKind::ResponseEnd, 0, 0, 0);
     c.status &= !STATUS;
     start(&mut c.response);
 }
@@ -81,7 +81,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
         if !begin(c, status, observer) {
             return leave(c, Opaque::Unsynchronized, observer);
         }
-        observer.piece(c, PieceKind::ResponseHead, at, segment.bytes() - at);
+        observer.piece(c, PieceKind::ResponseHead, at, segment.bytes() - at, 0);
     }
     match scanned {
         Scanned::Malformed => leave(c, Opaque::Malformed, observer),
@@ -141,6 +141,7 @@ fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer
     }
     c.response.found |= found::FIRST;
     let end = position(&c.response, segment) as u32;
+    let length = c.response.left;
     if !body(&mut c.response) {
         if has_length {
             complete(c, observer);
@@ -148,7 +149,7 @@ fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer
             c.response.state = state::UNTIL_CLOSE;
         }
     } else if has_length && end < segment.bytes() {
-        observer.piece(c, PieceKind::ResponseBody, end, segment.bytes() - end);
+        observer.piece(c, PieceKind::ResponseBody, end, segment.bytes() - end, length);
     }
     if c.response.state == state::BODY
         && c.response.left == 0
@@ -170,7 +171,8 @@ fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
                 event(c, observer);
             }
             if at < segment.bytes() {
-                observer.piece(c, PieceKind::ResponseBody, at, bytes.min(segment.bytes() - at));
+                let here = bytes.min(segment.bytes() - at);
+                observer.piece(c, PieceKind::ResponseBody, at, here, bytes.into());
             }
             Next::Again
         }

@@ -77,7 +77,7 @@ impl Observer for Watching {
     fn resynchronized(&mut self) {
         self.seen.resynchronized += 1;
     }
-    fn piece(&mut self, _: &Connection, kind: PieceKind, offset: u32, bytes: u32) {
+    fn piece(&mut self, _: &Connection, kind: PieceKind, offset: u32, bytes: u32, _: u64) {
         let (from, to) = match kind {
             PieceKind::RequestBodyEnd => (bytes.saturating_sub(128) as usize, bytes as usize),
             _ => (offset as usize, (offset + bytes.min(256)) as usize),

@@ -13,6 +13,10 @@ use crate::{
 pub const CPU_CONTAINER: usize = 130;
 /// Maximum number of series of such a container with one GPU.
 pub const GPU_CONTAINER: usize = 280;
+/// Maximum number of additional series of a container that serves requests and streams, without jobs.
+pub const SERVING: usize = 100;
+/// Maximum number of additional series of a container with a Gradio server, three functions of which take seconds.
+pub const THREE_GRADIO_FUNCTIONS: usize = 60;
 
 /// The number of series of all containers of `snapshot`, by subject.
 #[must_use]

@@ -8,7 +8,12 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::snapshot::{identity::Identity, nvidia_driver::Failure};
+use crate::snapshot::{
+    identity::Identity,
+    jobs::{FUNCTIONS_MAX, FunctionJobs, InFlight, OTHER_FUNCTIONS},
+    nvidia_driver::Failure,
+    requests::{RequestMeasures, RequestUsage, ResponseCount},
+};
 
 fn row() -> ContainerRow {
     let identity =
@@ -25,6 +30,23 @@ fn histogram(sum_ns: u64) -> Histogram {
 fn scheduler(oncpu_ns: u64) -> Box<SchedulerCounters> {
     let waits = histogram(oncpu_ns);
     Box::new(SchedulerCounters { oncpu_ns, voluntary_switches: 1, involuntary_switches: 2, waits })
+}
+
+fn jobs(function: &str, by: u64) -> Jobs {
+    let counters = JobCounters {
+        started: by,
+        ended: [by, 1, 2, 3],
+        queue_waits: histogram(by),
+        runs: histogram(by),
+        durations: histogram(by),
+        first_progress: histogram(by),
+    };
+    Jobs {
+        functions: vec![FunctionJobs { name: function.into(), counters }],
+        in_flight: InFlight { running: by, ..InFlight::default() },
+        queue_size: Some(by),
+        ignored: IgnoredEvents { ended_job: by, evicted: 1, ..IgnoredEvents::default() },
+    }
 }
 
 /// A row in which every counter and gauge is `by`.
@@ -57,6 +79,14 @@ fn busy(by: u64) -> ContainerRow {
         listening_ports: vec![80],
         ..SocketUsage::default()
     }));
+    row.requests = Some(Box::new(RequestUsage {
+        responses: vec![ResponseCount { method: "GET", code_class: "2xx", route: "other".into(), count: by }],
+        measures: RequestMeasures { request_bytes: by, ..RequestMeasures::default() },
+        in_flight: by,
+        streams: by,
+        oldest: None,
+    }));
+    row.jobs = Some(Box::new(jobs("0", by)));
     row.oom.this_run = Some(by);
     let command = CommandUsage { device: "ctl", command: "rm_free".into(), durations: histogram(by) };
     let reason = Failure::Errno("EINVAL".into());
@@ -100,6 +130,16 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     let sockets = row.sockets.as_ref().unwrap();
     assert_eq!((sockets.traffic.receive_bytes, sockets.connections.accepted), ([105; 3], 105));
     assert_eq!((sockets.unix.unwrap().receive_bytes, sockets.open), (105, Some(5)));
+    let requests = row.requests.as_ref().unwrap();
+    assert_eq!((requests.responses.len(), requests.responses[0].count), (1, 105));
+    assert_eq!((requests.measures.request_bytes, requests.in_flight, requests.streams), (105, 5, 5));
+    let jobs = row.jobs.as_ref().unwrap();
+    let counters = &jobs.functions[0].counters;
+    assert_eq!((jobs.functions.len(), counters.started, counters.ended), (1, 105, [105, 2, 4, 6]));
+    assert_eq!((counters.queue_waits.sum_ns, counters.runs.sum_ns), (105, 105));
+    assert_eq!((counters.durations.sum_ns, counters.first_progress.sum_ns), (105, 105));
+    assert_eq!((jobs.in_flight.running, jobs.queue_size), (5, Some(5)));
+    assert_eq!((jobs.ignored.ended_job, jobs.ignored.evicted), (105, 2));
     assert_eq!(row.oom.total(), Some(105));
     let driver = row.nvidia_driver.as_ref().unwrap();
     assert_eq!((driver.commands.len(), driver.commands[0].durations.sum_ns), (1, 105));
@@ -123,6 +163,20 @@ fn a_run_without_counters_yet_shows_the_counters_of_earlier_runs() {
     assert_eq!((row.gpus[0].busy, row.gpus[0].processes), (Duration::from_secs(100), None));
     assert_eq!(row.oom.total(), Some(100));
     assert_eq!(row.cgroup.limits.memory_limit_bytes, None);
+}
+
+#[test]
+fn functions_of_many_runs_are_limited() {
+    let mut all = Jobs::default();
+    for run in 0..100 {
+        all.accumulate(&jobs(&run.to_string(), 1));
+    }
+    assert_eq!(all.functions.len(), FUNCTIONS_MAX + 1);
+    assert_eq!(
+        all.functions.last().map(|last| (&*last.name, last.counters.started)),
+        Some((OTHER_FUNCTIONS, 68))
+    );
+    assert_eq!(all.functions.iter().map(|function| function.counters.started).sum::<u64>(), 100);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The buckets of histograms in text format.
 
-use glassbox_ebpf::histogram::MIN_EXPONENT;
+use glassbox_ebpf::histogram::{MAX_EXPONENT, MIN_EXPONENT};
 
 use crate::{exposition::sample::Resolution, snapshot::gpu::RATIO_BUCKETS};
 
-/// The powers of two from 2^-20 to 2^6, in seconds: shortest exact decimals, in the notation of Prometheus' own
+/// The powers of two from 2^-20 to 2^12, in seconds: shortest exact decimals, in the notation of Prometheus' own
 /// libraries.
-pub const LE: [&str; 27] = [
+pub const LE: [&str; 33] = [
     "9.5367431640625e-07",
     "1.9073486328125e-06",
     "3.814697265625e-06",
@@ -34,6 +34,12 @@ pub const LE: [&str; 27] = [
     "16",
     "32",
     "64",
+    "128",
+    "256",
+    "512",
+    "1024",
+    "2048",
+    "4096",
 ];
 
 /// The `le` of ratios: twentieths.
@@ -44,6 +50,8 @@ pub const RATIO_LE: [&str; RATIO_BUCKETS] = [
 
 // The first `le` is the upper bound of the kernel's first bucket.
 const _: () = assert!(MIN_EXPONENT == -20);
+// The last `le` is the upper bound of the last finite bucket.
+const _: () = assert!(MIN_EXPONENT + LE.len() as i32 - 1 == MAX_EXPONENT);
 
 impl Resolution {
     /// The finite `le`, as indices of [`LE`].
@@ -52,7 +60,8 @@ impl Resolution {
         match self {
             Self::Fine => &[2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22],
             Self::Coarse => &[2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 23],
-            Self::Requests => &[8, 10, 12, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26],
+            Self::Requests => &[8, 10, 12, 14, 16, 17, 18, 19, 20, 21, 23, 26],
+            Self::Long => &[20, 21, 22, 23, 24, 26, 28, 30, 32],
         }
     }
 }

@@ -1,0 +1,7 @@
+//! Whole histories of jobs, from pieces to counters.
+
+mod histories;
+mod hostile;
+mod replay;
+mod scenarios;
+mod wire;
