@@ -214,6 +214,17 @@ fn position<S: Segment>(half: &Half, segment: &S) -> i32 {
     half.next.wrapping_sub(segment.sequence()) as i32
 }
 
+/// Whether a segment is the first one with bytes of a body of known length. `at` is the position of the end of the body,
+/// or of the part that is skipped at once.
+#[inline(always)]
+fn is_first_of_body(half: &mut Half, at: i32) -> bool {
+    if half.state != state::BODY || half.found & found::FIRST == 0 || at <= 0 {
+        return false;
+    }
+    half.found &= !found::FIRST;
+    true
+}
+
 /// Whether the segment contains more after a message or a part of it.
 #[inline(always)]
 fn after<S: Segment>(half: &Half, segment: &S) -> Next {

@@ -185,8 +185,7 @@ impl Observer for Counting<'_> {
         };
         let route = route_of(current);
         if route != OTHER_ROUTE {
-            let place = Place { offset, bytes, total_bytes };
-            self.send(connection, kind as u32, route, number, place);
+            self.send(connection, &Place { kind: kind as u32, route, number, offset, bytes, total_bytes });
         }
     }
 }

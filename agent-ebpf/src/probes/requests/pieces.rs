@@ -15,24 +15,23 @@ use glassbox_ebpf::{
 use super::{REQUEST_PIECES, REQUEST_SETTINGS, observer::Counting};
 use crate::lost;
 
-/// Where a piece is in the payload, and the length of what it is a piece of; 0 if unknown.
+/// A piece, and where it is in the payload.
 pub(super) struct Place {
+    pub(super) kind: u32,
+    pub(super) route: u32,
+    /// Number of the request on its connection.
+    pub(super) number: u32,
     pub(super) offset: u32,
     pub(super) bytes: u32,
+    /// Length of what it is a piece of; 0 if unknown.
     pub(super) total_bytes: u64,
 }
 
 impl Counting<'_> {
     /// Sends a piece, if user space reads the messages of this route.
-    #[inline(always)]
-    pub(super) fn send(
-        &self,
-        connection: &Connection,
-        kind: u32,
-        route: u32,
-        number: u32,
-        Place { offset, bytes, total_bytes }: Place,
-    ) {
+    #[inline(never)]
+    pub(super) fn send(&self, connection: &Connection, place: &Place) {
+        let Place { kind, route, number, offset, bytes, total_bytes } = *place;
         // The verifier has to see the comparison that follows.
         let index = rolled(route as usize - 1);
         let flags = REQUEST_SETTINGS

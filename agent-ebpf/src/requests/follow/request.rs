@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        connection::{Connection, Opaque, PENDING, STATUS, arrival, state},
+        connection::{Connection, Opaque, PENDING, STATUS, arrival, found, state},
         first_line::Start,
         piece::PieceKind,
     },
@@ -20,6 +20,10 @@ const FIRST_LINE_BYTES: u32 = 32;
 pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer: &mut O) -> Next {
     let at = position(&c.request, segment);
     let bytes = segment.bytes() as i32;
+    if super::is_first_of_body(&mut c.request, at) {
+        let length = at as u64 + c.request.left;
+        observer.piece(c, PieceKind::RequestBodyStart, 0, segment.bytes(), length);
+    }
     if at > bytes || (at == bytes && c.request.state != state::BODY) {
         return Next::Done;
     }
@@ -111,6 +115,8 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
                 complete(c, 0, observer);
             } else if end < segment.bytes() {
                 observer.piece(c, PieceKind::RequestBodyStart, end, segment.bytes() - end, length);
+            } else {
+                c.request.found |= found::FIRST;
             }
             super::after(&c.request, segment)
         }

@@ -20,6 +20,10 @@ const STREAM_GAP_NS: u64 = 250_000_000;
 pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer: &mut O) -> Next {
     let at = position(&c.response, segment);
     let bytes = segment.bytes() as i32;
+    if super::is_first_of_body(&mut c.response, at) {
+        let length = at as u64 + c.response.left;
+        observer.piece(c, PieceKind::ResponseBody, 0, segment.bytes(), length);
+    }
     if at > bytes || (at == bytes && c.response.state != state::BODY) {
         return Next::Done;
     }
@@ -149,6 +153,7 @@ fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer
             c.response.state = state::UNTIL_CLOSE;
         }
     } else if has_length && end < segment.bytes() {
+        c.response.found &= !found::FIRST;
         observer.piece(c, PieceKind::ResponseBody, end, segment.bytes() - end, length);
     }
     if c.response.state == state::BODY

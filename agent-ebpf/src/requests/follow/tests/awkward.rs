@@ -297,23 +297,31 @@ fn a_body_of_many_gib_ends_where_it_ends() {
 }
 
 #[test]
-fn the_parts_of_a_job_message_are_reported() {
-    let mut wire = Wire::new();
+fn the_pieces_of_a_job_message_are_reported() {
     let body = format!("{{\"data\":[\"{}\"],\"fn_index\":3}}", "x".repeat(300));
-    wire.client(format!("POST /queue/join HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()));
-    wire.client(&body).server("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"event_id\":\"ab\"}");
-    let parts: Vec<_> = wire.seen().parts.iter().map(|(part, _)| *part).collect();
-    assert_eq!(wire.seen().routes, [1]);
-    assert_eq!(
-        parts,
-        [
+    let head = format!("POST /queue/join HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+    let (answer_head, answer) = ("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n", "{\"event_id\":\"ab\"}");
+    for together in [false, true] {
+        let mut wire = Wire::new();
+        if together {
+            wire.client(format!("{head}{body}")).server(format!("{answer_head}{answer}"));
+        } else {
+            wire.client(&head).client(&body).server(answer_head).server(answer);
+        }
+        let seen = wire.seen();
+        assert_eq!(seen.routes, [1]);
+        let kinds: Vec<_> = seen.parts.iter().map(|(kind, _)| *kind).collect();
+        let expected = [
             PieceKind::RequestHead,
+            PieceKind::RequestBodyStart,
             PieceKind::RequestBodyEnd,
             PieceKind::ResponseHead,
             PieceKind::ResponseBody,
-            PieceKind::ResponseEnd
-        ]
-    );
-    assert!(wire.seen().parts[1].1.ends_with("\"fn_index\":3}"));
-    assert_eq!(wire.seen().parts[3].1, "{\"event_id\":\"ab\"}");
+            PieceKind::ResponseEnd,
+        ];
+        assert_eq!(kinds, expected, "{together}");
+        assert!(seen.parts[1].1.starts_with("{\"data\":"), "{together}");
+        assert!(seen.parts[2].1.ends_with("\"fn_index\":3}"));
+        assert_eq!(seen.parts[4].1, answer);
+    }
 }
