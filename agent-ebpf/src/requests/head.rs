@@ -26,7 +26,7 @@ pub type Window = [u64; DATA_WORDS + ZERO_WORDS + 1];
 /// Clears the bytes after the first `bytes`, as far as [`scan`] reads them.
 #[inline(always)]
 pub fn clear_after(window: &mut Window, bytes: u32) {
-    let word = (bytes as usize / 8).min(DATA_WORDS);
+    let word = rolled(bytes as usize / 8).min(DATA_WORDS);
     window[word] &= (1 << (8 * (bytes % 8))) - 1;
     let mut index = 1;
     while index <= ZERO_WORDS {
@@ -39,7 +39,8 @@ pub fn clear_after(window: &mut Window, bytes: u32) {
 #[inline(always)]
 #[must_use]
 pub fn word_at<const N: usize>(words: &[u64; N], position: u32) -> u64 {
-    let word = (position as usize / 8).min(N - 2);
+    // Kernels before 6.12 lose bounds that were checked on a copy of the value, so it is bounded here, in any case.
+    let word = rolled(position as usize / 8).min(N - 2);
     joined(words[word], words[word + 1], (u64::from(position) * 8) & 56)
 }
 
