@@ -9,6 +9,7 @@ mod host_network;
 mod nvml;
 mod peers;
 mod probe;
+mod requests;
 mod run;
 mod table;
 mod text;
@@ -39,19 +40,20 @@ pub(crate) struct Arguments {
     /// Write the table to docs/overhead.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Measure only these groups: probe, agent, text, victim, driver, host_network, nvml
+    /// Measure only these groups: probe, agent, text, victim, driver, host_network, requests, nvml
     #[arg(value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
 }
 
 type Group = fn(&Run) -> anyhow::Result<Vec<Row>>;
-const GROUPS: [(&str, Group); 7] = [
+const GROUPS: [(&str, Group); 8] = [
     ("probe", probe::rows),
     ("agent", agent::rows),
     ("text", text::rows),
     ("victim", victim::rows),
     ("driver", driver::rows),
     ("host_network", host_network::rows),
+    ("requests", requests::rows),
     ("nvml", nvml::rows),
 ];
 

@@ -89,7 +89,7 @@ mod tests {
         for (text, reason) in [
             ("routes = [\"api\"]", "must start with /"),
             ("routes = [\"/a b\"]", "no path"),
-            ("routes = [\"/a-prefix-of-twenty-five\"]", "longer than 24 bytes"),
+            ("routes = [\"/a-prefix-of-more-than-24-bytes\"]", "longer than 24 bytes"),
             ("routes = [\"/1\",\"/2\",\"/3\",\"/4\",\"/5\",\"/6\",\"/7\"]", "at most 6"),
         ] {
             let error = parse(text).unwrap_err();
