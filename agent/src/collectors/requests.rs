@@ -12,7 +12,10 @@
 pub mod gradio;
 mod routes;
 
-use std::{collections::HashMap, os::fd::RawFd, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use glassbox_ebpf::{
     maps, programs,
@@ -55,6 +58,8 @@ pub const SPEC: Spec = Spec {
 pub const PROGRAMS: [(&str, &str); 2] =
     [(maps::REQUEST_INGRESS, programs::REQUESTS_INGRESS), (maps::REQUEST_EGRESS, programs::REQUESTS_EGRESS)];
 
+/// Time after which pieces are read if no tick has read them: the ring buffer has room for some 3,400.
+const PIECES_PERIOD: Duration = Duration::from_millis(1500);
 /// Maximum number of pieces that are handled at once, so that a container that sends many does not delay a tick.
 const PIECES_PER_TURN: usize = 4096;
 
@@ -81,6 +86,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         names,
         now: HashMap::new(),
         pieces: kernel.event_ring(maps::REQUEST_PIECES, piece)?,
+        pieces_read: Instant::now(),
         jobs: JobTracker::new(),
         functions: config.functions,
         lost: [("gradio_jobs", 0)],
@@ -99,6 +105,7 @@ struct Requests {
     /// What the connections of each slot do now.
     now: HashMap<u32, Now>,
     pieces: EventRing<Piece>,
+    pieces_read: Instant,
     jobs: JobTracker,
     functions: Vec<FunctionName>,
     lost: [(&'static str, u64); 1],
@@ -136,6 +143,14 @@ impl Now {
 }
 
 impl Requests {
+    /// Pieces have their own times, so they can wait until they are read. A client that sends many wakes nobody.
+    fn read_pieces(&mut self) {
+        for piece in self.pieces.by_ref().take(PIECES_PER_TURN) {
+            self.jobs.on_piece(&piece);
+        }
+        self.pieces_read = Instant::now();
+    }
+
     /// Makes the kernel watch the container's ports. Returns whether there are any.
     fn watch(&mut self, slot: u32, listening: &[u16]) -> anyhow::Result<bool> {
         let known = self.services.get(slot)?;
@@ -189,25 +204,21 @@ impl Requests {
 }
 
 impl Collector for Requests {
-    fn event_source(&self) -> Option<RawFd> {
-        Some(self.pieces.descriptor())
+    fn timer_at(&self) -> Option<Instant> {
+        Some(self.pieces_read + PIECES_PERIOD)
     }
 
-    fn on_events(&mut self, _: &mut Kernel) {
-        for piece in self.pieces.by_ref().take(PIECES_PER_TURN) {
-            self.jobs.on_piece(&piece);
-        }
+    fn on_timer(&mut self, _: &mut Kernel) {
+        self.read_pieces();
     }
 
     fn lost(&self) -> &[(&'static str, u64)] {
         &self.lost
     }
 
-    fn refresh(&mut self, kernel: Option<&mut Kernel>) {
+    fn refresh(&mut self, _: Option<&mut Kernel>) {
         let now_ns = host::monotonic_ns();
-        if let Some(kernel) = kernel {
-            self.on_events(kernel);
-        }
+        self.read_pieces();
         self.jobs.expire(now_ns);
         self.lost = [("gradio_jobs", self.jobs.evicted())];
         let now = &mut self.now;

@@ -15,6 +15,9 @@ use glassbox_ebpf::{
 use super::{REQUEST_PIECES, REQUEST_SETTINGS, observer::Counting};
 use crate::lost;
 
+/// `BPF_RB_NO_WAKEUP`: user space reads the pieces at its ticks.
+const NO_WAKEUP: u64 = 1;
+
 /// A piece, and where it is in the payload.
 pub(super) struct Place {
     pub(super) kind: u32,
@@ -72,6 +75,6 @@ impl Counting<'_> {
                 }
             }
         }
-        entry.submit(0);
+        entry.submit(NO_WAKEUP);
     }
 }
