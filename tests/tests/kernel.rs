@@ -12,6 +12,7 @@ mod kernel {
     mod nvidia_driver;
     mod oom;
     mod probe;
+    mod requests;
     mod scheduler;
     mod slots;
     mod sockets;

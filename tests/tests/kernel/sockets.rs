@@ -27,25 +27,25 @@ use glassbox_tests::{
 use super::starts::{config, engine, row, tick_until};
 
 /// An agent, and a container that has started after it.
-struct Setup {
-    engine: Engine,
-    snapshots: Snapshots,
-    id: String,
-    sockets: ContainerSockets,
-    _cgroup: Cgroup,
+pub(super) struct Setup {
+    pub(super) engine: Engine,
+    pub(super) snapshots: Snapshots,
+    pub(super) id: String,
+    pub(super) sockets: ContainerSockets,
+    pub(super) cgroup: Cgroup,
 }
 
 impl Setup {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(config())
     }
 
-    fn with(config: Config) -> Self {
+    pub(super) fn with(config: Config) -> Self {
         let (mut engine, snapshots) = engine(config);
         engine.tick();
         let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
         let sockets = ContainerSockets::of(&cgroup);
-        Self { engine, snapshots, id, sockets, _cgroup: cgroup }.discovered()
+        Self { engine, snapshots, id, sockets, cgroup }.discovered()
     }
 
     /// Ticks until the container is found.
@@ -75,7 +75,7 @@ impl Setup {
         self.read()
     }
 
-    fn listener(&self, is_ipv6: bool, backlog: i32) -> TcpListener {
+    pub(super) fn listener(&self, is_ipv6: bool, backlog: i32) -> TcpListener {
         listener(&self.sockets, is_ipv6, backlog)
     }
 
@@ -90,7 +90,7 @@ impl Setup {
     }
 }
 
-fn listener(sockets: &ContainerSockets, is_ipv6: bool, backlog: i32) -> TcpListener {
+pub(super) fn listener(sockets: &ContainerSockets, is_ipv6: bool, backlog: i32) -> TcpListener {
     let socket = sockets.socket(domain(is_ipv6), libc::SOCK_STREAM);
     bind(&socket, loopback(is_ipv6));
     // SAFETY: no pointers; the socket is open.
@@ -98,17 +98,17 @@ fn listener(sockets: &ContainerSockets, is_ipv6: bool, backlog: i32) -> TcpListe
     socket.into()
 }
 
-fn stream(sockets: &ContainerSockets, to: SocketAddr) -> io::Result<TcpStream> {
+pub(super) fn stream(sockets: &ContainerSockets, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = sockets.socket(domain(to.is_ipv6()), libc::SOCK_STREAM);
     connect(&socket, to)?;
     Ok(socket.into())
 }
 
-fn loopback(is_ipv6: bool) -> SocketAddr {
+pub(super) fn loopback(is_ipv6: bool) -> SocketAddr {
     if is_ipv6 { (Ipv6Addr::LOCALHOST, 0).into() } else { (Ipv4Addr::LOCALHOST, 0).into() }
 }
 
-fn domain(is_ipv6: bool) -> i32 {
+pub(super) fn domain(is_ipv6: bool) -> i32 {
     if is_ipv6 { libc::AF_INET6 } else { libc::AF_INET }
 }
 
@@ -137,13 +137,13 @@ fn with_address<T>(address: SocketAddr, call: impl FnOnce(*const libc::sockaddr,
     }
 }
 
-fn bind(socket: &OwnedFd, address: SocketAddr) {
+pub(super) fn bind(socket: &OwnedFd, address: SocketAddr) {
     // SAFETY: the address is live during the call.
     let result = with_address(address, |raw, bytes| unsafe { libc::bind(socket.as_raw_fd(), raw, bytes) });
     assert_eq!(result, 0, "bind: {}", io::Error::last_os_error());
 }
 
-fn connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+pub(super) fn connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     // SAFETY: the address is live during the call.
     match with_address(address, |raw, bytes| unsafe { libc::connect(socket.as_raw_fd(), raw, bytes) }) {
         0 => Ok(()),
@@ -174,7 +174,7 @@ fn words<const N: usize>(socket: &impl AsRawFd, level: i32, option: i32) -> [u32
 }
 
 /// Runs a command. An error is the reason to skip the test: guests lack some programs.
-fn shell(command: &str) -> Result<(), String> {
+pub(super) fn shell(command: &str) -> Result<(), String> {
     let output = Command::new("sh").args(["-c", command]).output();
     let output = output.map_err(|error| format!("run {command}: {error}"))?;
     let error = String::from_utf8_lossy(&output.stderr);
@@ -182,7 +182,7 @@ fn shell(command: &str) -> Result<(), String> {
 }
 
 /// Whether this host has IPv6 on loopback.
-fn has_ipv6() -> bool {
+pub(super) fn has_ipv6() -> bool {
     UdpSocket::bind(loopback(true)).is_ok()
 }
 

@@ -119,7 +119,7 @@ fn a_transfer_over_tcp_is_counted_within_a_tenth_of_a_percent_in_both_directions
 fn a_container_in_a_container_is_counted_once_and_not_for_the_outer_one() {
     let _alone = ALONE.lock();
     let mut setup = Setup::new();
-    let (inner, id) = Cgroup::container(setup._cgroup.path()).unwrap();
+    let (inner, id) = Cgroup::container(setup.cgroup.path()).unwrap();
     let sockets = ContainerSockets::of(&inner);
     let snapshots = setup.snapshots.clone();
     let of_inner = || super::row(&snapshots, &id).and_then(|row| row.sockets);
@@ -200,7 +200,7 @@ fn a_transfer_by_iperf3_agrees_with_its_own_report() {
             table.contains(&port).then_some(())
         });
         let before = setup.read().traffic;
-        let directory = setup._cgroup.path().join("cgroup.procs");
+        let directory = setup.cgroup.path().join("cgroup.procs");
         let script = format!(
             "echo $$ > {}; exec iperf3 -J -c 127.0.0.1 -p {port} {}",
             directory.display(),

@@ -1,0 +1,134 @@
+//! Connections that are older than the agent, that reuse ports, or of which there are too many to keep.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::fd::{FromRawFd as _, OwnedFd},
+};
+
+use glassbox_tests::{
+    cgroup::{Cgroup, v2_root},
+    container_sockets::ContainerSockets,
+    inapplicable,
+};
+
+use super::{
+    super::{
+        probe::ALONE,
+        sockets::{bind, connect, listener, loopback, shell, stream},
+        starts::{engine, row, tick_until},
+    },
+    Counts, GET, OK, Server, Wire, config, ended, reset_on_close, set_option,
+};
+
+#[test]
+fn a_connection_that_is_older_than_the_agent_is_followed_from_its_next_request_on() {
+    let _alone = ALONE.lock();
+    let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let sockets = ContainerSockets::of(&cgroup);
+    // The agent reads the ports of an older container from its network namespace.
+    sockets.enter_a_new_network();
+    if let Err(reason) = shell(&format!("nsenter --target {} --net ip link set lo up", sockets.pid())) {
+        let test = "a_connection_that_is_older_than_the_agent_is_followed_from_its_next_request_on";
+        return inapplicable(test, &reason);
+    }
+    let listener = listener(&sockets, false, 16);
+    let address = listener.local_addr().unwrap();
+    let open = || Wire::of(stream(&sockets, address).unwrap(), listener.accept().unwrap().0);
+    let (mut idle, mut in_body, mut answering) = (open(), open(), open());
+    in_body.client("POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n");
+    answering.client(GET);
+    let (mut engine, snapshots) = engine(config());
+    // The tick that finds the container also finds its port.
+    tick_until("watch the port", &mut engine, || {
+        row(&snapshots, &id).is_some_and(|row| row.requests.is_some())
+    });
+    idle.client(GET).server(OK);
+    // Bytes of a body that do not look like a request: not followed. The next request is.
+    in_body.client("x".repeat(1000)).server(OK).client(GET).server(OK);
+    answering.server(OK).client(GET).server(OK);
+    engine.tick();
+    let usage = *row(&snapshots, &id).unwrap().requests.unwrap();
+    let counts = Counts::of(&usage);
+    assert_eq!(counts.responses, [(("GET", "2xx"), 3)].into());
+    assert_eq!((counts.completed, usage.in_flight), (3, 0));
+    assert!(counts.opaque.is_empty(), "{counts:?}");
+}
+
+/// A client with a fixed port.
+fn from_port(port: u16, to: SocketAddr) -> TcpStream {
+    // SAFETY: no pointers; the new descriptor has no other owner.
+    let socket = unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) };
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32);
+    bind(&socket, (Ipv4Addr::LOCALHOST, port).into());
+    connect(&socket, to).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_connection_with_the_ports_of_a_former_one_is_a_new_one() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let port = {
+        let free = std::net::TcpListener::bind(loopback(false)).unwrap();
+        free.local_addr().unwrap().port()
+    };
+    // Each connection is left in another state.
+    for left in [
+        "",
+        "G",
+        "GET / HTTP/1.1\r\nHo",
+        "POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\nxxx",
+        GET,
+        "\x16\x03\x01",
+    ] {
+        let client = from_port(port, server.address());
+        let mut wire = Wire::of(client, server.listener.accept().unwrap().0);
+        (0..3).for_each(|_| _ = wire.client(GET).server(OK));
+        wire.client(left);
+        reset_on_close(&wire.client);
+        drop(wire.client);
+        ended(&mut wire.server);
+        let counts = server.counts();
+        assert_eq!((counts.responses(), counts.completed), (3, 3), "after {left:?}");
+    }
+    assert_eq!(server.usage().in_flight, 0);
+}
+
+/// More connections than the agent keeps.
+const MANY: usize = 20_000;
+/// Connections that are open at the same time; the limit of descriptors and ports.
+const AT_ONCE: usize = 400;
+
+#[test]
+fn a_flood_of_connections_leaves_the_counts_of_another_container_exact() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let (flooded, _id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let sockets = ContainerSockets::of(&flooded);
+    let target = listener(&sockets, false, 1024);
+    let to = target.local_addr().unwrap();
+    server.setup.engine.tick();
+    let mut wires: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    let mut opened = 0;
+    while opened < MANY {
+        let clients: Vec<TcpStream> = (0..AT_ONCE).map(|_| TcpStream::connect(to).unwrap()).collect();
+        for client in &clients {
+            let accepted = target.accept().unwrap().0;
+            // Half of them leave a request without its end, the others send nothing.
+            if opened % 2 == 0 {
+                io::Write::write_all(&mut &*client, b"GET /never-complete HT").unwrap();
+            }
+            opened += 1;
+            reset_on_close(client);
+            drop(accepted);
+        }
+        wires.iter_mut().for_each(|wire| _ = wire.client(GET).server(OK));
+    }
+    let expected = (MANY / AT_ONCE * wires.len()) as u64;
+    let counts = server.counts();
+    assert_eq!((counts.responses(), counts.completed), (expected, expected));
+    assert_eq!(counts.response_bytes, wires.iter().map(|wire| wire.response_bytes).sum::<u64>());
+    assert!(counts.opaque.is_empty(), "{counts:?}");
+    drop(target);
+}
