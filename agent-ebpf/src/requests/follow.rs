@@ -142,6 +142,9 @@ pub fn client_closed<S: Segment, O: Observer>(
     if connection.mode != FOLLOWED {
         return;
     }
+    if closing.fin || closing.reset {
+        complete_request(connection, segment.sequence().wrapping_add(segment.bytes()), observer);
+    }
     if closing.reset {
         end(connection, true, segment.acknowledged(), observer);
     } else if closing.fin {
@@ -164,8 +167,19 @@ pub fn server_closed<S: Segment, O: Observer>(
     if closing.fin && connection.status & STATUS != 0 && connection.response.state == state::UNTIL_CLOSE {
         response::complete(connection, observer);
     }
+    complete_request(connection, segment.acknowledged(), observer);
     let by_client = connection.status & CLIENT_CLOSED != 0;
     end(connection, by_client, segment.sequence().wrapping_add(segment.bytes()), observer);
+}
+
+/// Counts a request whose last segment arrived before its head. Without this, it would count when the next request arrives. `sent` is the sequence number up to which the client has sent.
+#[inline(always)]
+fn complete_request<O: Observer>(connection: &mut Connection, sent: u32, observer: &mut O) {
+    let Half { state, left, next, bytes, .. } = connection.request;
+    if state == state::BODY && left == 0 && sent.wrapping_sub(next) < 1 << 31 {
+        observer.request_bytes(bytes);
+        start(&mut connection.request);
+    }
 }
 
 /// `sent` is the sequence number up to which the server has sent.

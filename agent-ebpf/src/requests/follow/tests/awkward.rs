@@ -257,6 +257,26 @@ fn a_body_out_of_order_does_not_disturb() {
 }
 
 #[test]
+fn a_request_whose_body_arrives_before_its_head_is_counted_when_the_connection_ends() {
+    let head = "POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\n";
+    for (by_client, reset) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut wire = Wire::new();
+        let start = wire.next[0];
+        wire.deliver(true, start.wrapping_add(head.len() as u32), &[b'x'; 30]);
+        wire.deliver(true, start, head.as_bytes());
+        wire.next[0] = start.wrapping_add(head.len() as u32 + 30);
+        wire.server(OK);
+        assert!(wire.seen().request_bytes.is_empty());
+        wire.close(by_client, reset).close(!by_client, false);
+        assert_eq!(wire.seen().request_bytes, [head.len() as u64 + 30], "{by_client} {reset}");
+    }
+    // A part of the body was not sent.
+    let mut wire = Wire::new();
+    wire.client(head).client("x").close(true, false).close(false, false);
+    assert!(wire.seen().request_bytes.is_empty());
+}
+
+#[test]
 fn events_are_chunks_of_a_stream_and_comments_are_none() {
     let mut wire = Wire::new();
     wire.client("GET /events HTTP/1.1\r\n\r\n");
