@@ -10,6 +10,7 @@
 //! container that serves requests.
 
 pub mod gradio;
+mod ports;
 mod routes;
 
 use std::{
@@ -83,6 +84,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         services: kernel.shared_slot_array(maps::REQUEST_SERVICES)?,
         connections: kernel.batch_map(maps::REQUEST_CONNECTIONS)?,
         ports: config.ports,
+        unlisted: HashMap::new(),
         names,
         now: HashMap::new(),
         pieces: kernel.event_ring(maps::REQUEST_PIECES, piece)?,
@@ -101,6 +103,8 @@ struct Requests {
     connections: BatchMap<ConnectionKey, Connection>,
     /// The configured ports; empty for all.
     ports: Vec<u16>,
+    /// The watched ports of each slot on which its container did not listen at the last tick.
+    unlisted: HashMap<u32, Vec<u16>>,
     names: Names,
     /// What the connections of each slot do now.
     now: HashMap<u32, Now>,
@@ -158,10 +162,8 @@ impl Requests {
             .filter(|port| self.ports.is_empty() || self.ports.contains(port))
             .take(PORTS)
             .collect();
-        let has_all = wanted.iter().all(|port| known.has(*port));
-        let surplus = known.iter().filter(|port| !wanted.contains(port)).count();
-        if !has_all || surplus > 0 {
-            self.services.set(slot, Service::new(&wanted))?;
+        if let Some(service) = ports::changed(&known, &wanted, self.unlisted.entry(slot).or_default()) {
+            self.services.set(slot, service)?;
         }
         Ok(!wanted.is_empty())
     }
@@ -263,6 +265,7 @@ impl Collector for Requests {
         }
         stale.iter().for_each(|key| self.connections.remove(key));
         self.jobs.forget(slot);
+        self.unlisted.remove(&slot);
         self.services.clear(slot);
         self.counters.clear(slot);
     }
