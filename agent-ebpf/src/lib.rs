@@ -240,6 +240,12 @@ pub mod programs {
     pub const EMPTY_INGRESS: &str = "empty_ingress";
     /// The baseline for packets that the sockets of a cgroup send.
     pub const EMPTY_EGRESS: &str = "empty_egress";
+    /// Loses some of the packets that the sockets of a cgroup receive. For tests.
+    pub const LOSSY_INGRESS: &str = "lossy_ingress";
+    /// Loses some of the packets that the sockets of a cgroup send. For tests.
+    pub const LOSSY_EGRESS: &str = "lossy_egress";
+    /// Loses some of the packets of a network device. For tests.
+    pub const LOSSY_LINK: &str = "lossy_link";
 }
 
 /// Constants of one run of the agent. They are frozen before verification, so that the verifier sees constants.

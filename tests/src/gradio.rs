@@ -13,8 +13,7 @@ use std::{
 
 use self::truth::Truth;
 use crate::{
-    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
-    docker::is_root,
+    process_container::ProcessContainer,
     service::{Service, free_address},
 };
 
@@ -43,6 +42,12 @@ impl Gradio {
         ))
     }
 
+    /// The interpreter.
+    #[must_use]
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
     fn command(&self, script: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(sources().join(script));
@@ -68,7 +73,7 @@ pub struct Application {
     gradio: Gradio,
     address: SocketAddr,
     _service: Service,
-    _cgroups: Vec<Cgroup>,
+    _container: ProcessContainer,
     logs: tempfile::TempDir,
 }
 
@@ -81,28 +86,15 @@ impl Application {
     /// # Panics
     /// If the application does not start.
     pub fn start(gradio: Gradio) -> Result<Self, String> {
-        let v2 = v2_root().filter(|_| is_root()).ok_or("needs root and a v2 hierarchy")?;
-        let id = fresh_id();
-        // On a hybrid host a container has a cgroup in each hierarchy.
-        let v1 = ["cpu", "cpuacct", "memory", "pids"].map(|controller| Path::new(ROOT).join(controller));
-        let trees = v1.into_iter().filter(|tree| tree.join("cgroup.procs").exists()).chain([v2]);
-        let cgroups = trees.map(|tree| Cgroup::new(&tree, &format!("docker/{id}")));
-        let cgroups: Vec<Cgroup> =
-            cgroups.collect::<Result<_, _>>().map_err(|error| format!("make a cgroup: {error}"))?;
+        let container = ProcessContainer::new()?;
         let logs = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
         let address = free_address();
         let service = Service::start("the Gradio application", address, "/config", |_| {
-            let application = gradio.command("app.py");
-            let mut command = Command::new("sh");
-            let script =
-                "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || exit; shift; done; shift; exec \"$@\"";
-            command.args(["-c", script, "sh"]);
-            command.args(cgroups.iter().map(|cgroup| cgroup.path().join("cgroup.procs"))).arg("--");
-            command.arg(application.get_program()).args(application.get_args());
-            command.arg(address.port().to_string()).arg(logs.path().join("application")).envs(ENVIRONMENT);
-            command
+            let mut application = gradio.command("app.py");
+            application.arg(address.port().to_string()).arg(logs.path().join("application"));
+            container.command(&application)
         });
-        Ok(Self { id, gradio, address, _service: service, _cgroups: cgroups, logs })
+        Ok(Self { id: container.id.clone(), gradio, address, _service: service, _container: container, logs })
     }
 
     /// Runs all clients, and returns what they and the application logged.

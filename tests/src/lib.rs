@@ -22,8 +22,10 @@ pub mod memory_limit;
 pub mod nvidia;
 pub mod nvidia_module;
 pub mod nvml;
+pub mod packet_loss;
 pub mod pod;
 pub mod podman;
+pub mod process_container;
 pub mod prometheus;
 pub mod real_driver;
 pub mod sandbox;
@@ -31,6 +33,7 @@ pub mod service;
 pub mod setting;
 pub mod signals;
 pub mod stand_in;
+pub mod web;
 pub mod worker;
 
 /// Prints that a test was skipped, and why. `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a skip is

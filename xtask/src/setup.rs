@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 13] = [
+const TEST_PROGRAMS: [(&str, &str); 17] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -32,6 +32,11 @@ const TEST_PROGRAMS: [(&str, &str); 13] = [
     ("ps", "procps"),
     ("iperf3", "iperf3"),
     ("stress-ng", "stress-ng"),
+    // A web server whose log is compared with the agent's counts, and its clients.
+    ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
+    ("ab", "apache2-utils"),
+    ("h2load", "nghttp2-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     // To build the kernel modules of guests.
     ("gcc", "gcc"),

@@ -1,0 +1,55 @@
+//! A container that no runtime has created: the cgroups that one would have, for processes that the test starts.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
+    docker::is_root,
+};
+
+/// The cgroups. Their processes are killed when it is dropped.
+pub struct ProcessContainer {
+    /// The container's ID.
+    pub id: String,
+    cgroups: Vec<Cgroup>,
+}
+
+impl ProcessContainer {
+    /// Creates the cgroups. On a hybrid host, a container has one in each hierarchy.
+    ///
+    /// # Errors
+    /// The reason to skip the test.
+    pub fn new() -> Result<Self, String> {
+        let v2 = v2_root().filter(|_| is_root()).ok_or("needs root and a v2 hierarchy")?;
+        let id = fresh_id();
+        let v1 = ["cpu", "cpuacct", "memory", "pids"].map(|controller| Path::new(ROOT).join(controller));
+        let trees = v1.into_iter().filter(|tree| tree.join("cgroup.procs").exists()).chain([v2]);
+        let cgroups = trees.map(|tree| Cgroup::new(&tree, &format!("docker/{id}")));
+        let cgroups = cgroups.collect::<Result<_, _>>().map_err(|error| format!("make a cgroup: {error}"))?;
+        Ok(Self { id, cgroups })
+    }
+
+    /// The directory of its cgroup in the v2 hierarchy.
+    ///
+    /// # Panics
+    /// Never: the cgroup was created last.
+    #[must_use]
+    pub fn v2(&self) -> PathBuf {
+        self.cgroups.last().unwrap_or_else(|| panic!("no cgroup")).path().to_owned()
+    }
+
+    /// A command that enters the cgroups and then becomes `program`, with its arguments and environment.
+    #[must_use]
+    pub fn command(&self, program: &Command) -> Command {
+        let mut command = Command::new("sh");
+        let script = "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || exit; shift; done; shift; exec \"$@\"";
+        command.args(["-c", script, "sh"]);
+        command.args(self.cgroups.iter().map(|cgroup| cgroup.path().join("cgroup.procs"))).arg("--");
+        command.arg(program.get_program()).args(program.get_args());
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+}

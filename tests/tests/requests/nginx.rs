@@ -1,0 +1,106 @@
+//! nginx in the host's network, and each load generator.
+
+use std::process::Command;
+
+use glassbox_tests::{
+    skip,
+    web::{Nginx, load, needs},
+};
+
+use super::counted::{ALONE, Counted, WITHOUT_DOCKER, agent, assert_same, watched};
+
+/// A load generator with its arguments, without the URL.
+const LOADS: [(&str, &str, &[&str]); 5] = [
+    ("ab", "ab with keep-alive", &["-q", "-k", "-n", "10000", "-c", "16"]),
+    ("ab", "ab without keep-alive", &["-q", "-n", "10000", "-c", "16"]),
+    ("h2load", "h2load --h1", &["--h1", "-n", "10000", "-c", "16"]),
+    ("wrk", "wrk", &["-t", "1", "-c", "16", "-d", "1s"]),
+    ("wrk", "wrk without keep-alive", &["-t", "1", "-c", "16", "-d", "1s", "-H", "Connection: close"]),
+];
+
+#[test]
+fn requests_codes_and_bytes_are_those_of_the_log_of_nginx() {
+    let test = "requests_codes_and_bytes_are_those_of_the_log_of_nginx";
+    let _alone = ALONE.lock();
+    let missing = ["ab", "h2load", "wrk"].into_iter().find_map(|program| needs(program).err());
+    if let Some(reason) = missing {
+        return skip(test, &reason);
+    }
+    let started = agent(WITHOUT_DOCKER).and_then(|agent| Ok((agent, Nginx::start()?)));
+    let (agent, nginx) = match started {
+        Ok(started) => started,
+        Err(reason) => return skip(test, &reason),
+    };
+    watched(&agent, &nginx.container.id);
+    let port = nginx.address.port();
+    let log = || nginx.log().requests;
+    assert_same(&agent, &nginx.container.id, "start", log);
+    for (program, what, arguments) in LOADS {
+        for host in ["127.0.0.1", "[::1]"] {
+            for path in ["1k", "missing"] {
+                // Errors are as many as successes; wrk runs for a fixed time.
+                let is_repeated = path == "missing" && (program == "wrk" || host == "[::1]");
+                // h2load sends an IPv6 address without brackets. nginx refuses that and logs only a part of its length.
+                if is_repeated || (program == "h2load" && host == "[::1]") {
+                    continue;
+                }
+                let before = log().count();
+                let mut command = Command::new(program);
+                command.args(arguments).arg(format!("http://{host}:{port}/{path}"));
+                load(command);
+                let what = format!("{what}, {host}, {path}");
+                let after = assert_same(&agent, &nginx.container.id, &what, log).count();
+                println!("{what}: {} requests", after - before);
+                assert!(after - before >= 1000, "{what}");
+            }
+        }
+    }
+    let counted = Counted::read(&agent, &nginx.container.id);
+    for family in ["opaque_connections_total", "resynchronized_total", "requests_in_flight"] {
+        assert_eq!(counted.sum(family), 0, "{family}");
+    }
+}
+
+#[test]
+fn large_responses_have_the_bytes_of_the_log_of_nginx() {
+    let test = "large_responses_have_the_bytes_of_the_log_of_nginx";
+    let _alone = ALONE.lock();
+    let started =
+        needs("ab").and_then(|()| agent(WITHOUT_DOCKER)).and_then(|agent| Ok((agent, Nginx::start()?)));
+    let (agent, nginx) = match started {
+        Ok(started) => started,
+        Err(reason) => return skip(test, &reason),
+    };
+    watched(&agent, &nginx.container.id);
+    let mut command = Command::new("ab");
+    command.args(["-q", "-k", "-n", "1000", "-c", "8"]).arg(format!("http://{}/1m", nginx.address));
+    load(command);
+    let all = assert_same(&agent, &nginx.container.id, "1 MiB", || nginx.log().requests);
+    assert!(all.response_bytes > 1000 << 20);
+}
+
+#[test]
+fn the_99th_percentile_is_within_one_bucket_of_the_log_of_nginx() {
+    let test = "the_99th_percentile_is_within_one_bucket_of_the_log_of_nginx";
+    let _alone = ALONE.lock();
+    let started =
+        needs("ab").and_then(|()| agent(WITHOUT_DOCKER)).and_then(|agent| Ok((agent, Nginx::start()?)));
+    let (agent, nginx) = match started {
+        Ok(started) => started,
+        Err(reason) => return skip(test, &reason),
+    };
+    watched(&agent, &nginx.container.id);
+    let mut command = Command::new("ab");
+    command.args(["-q", "-k", "-n", "900", "-c", "40"]).arg(format!("http://{}/slow", nginx.address));
+    load(command);
+    assert_same(&agent, &nginx.container.id, "slow", || nginx.log().requests);
+    let counted = Counted::read(&agent, &nginx.container.id);
+    for part in [0.5, 0.99] {
+        let truth = nginx.log().quantile_ms(part) as f64 / 1e3;
+        let (bucket, bounds) = counted.quantile(part);
+        let expected = bounds.iter().position(|bound| *bound >= truth).unwrap();
+        println!("quantile {part}: {truth} s in the log, at most {} s counted", bounds[bucket]);
+        assert!(truth > 0.05, "requests wait: {truth} s");
+        assert!(bucket.abs_diff(expected) <= 1, "{part}: {truth} s, at most {} s counted", bounds[bucket]);
+    }
+}

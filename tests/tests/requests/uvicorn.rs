@@ -1,0 +1,102 @@
+//! uvicorn, which is installed with Gradio. Its application logs requests, and the clients report the bytes.
+
+use std::{fs, path::Path, process::Command};
+
+use glassbox_tests::{
+    gradio::Gradio,
+    process_container::ProcessContainer,
+    service::{Service, free_address},
+    skip,
+    web::{load, needs},
+};
+
+use super::counted::{ALONE, Counted, WITHOUT_DOCKER, agent, watched};
+
+/// Logs the class of each status. Chunked, because it does not give a length.
+const APPLICATION: &str = "
+import sys
+LOG = open(sys.argv[2], 'a', buffering=1)
+async def app(scope, receive, send):
+    if scope['type'] != 'http':
+        return
+    while (await receive()).get('more_body'):
+        pass
+    status = 404 if scope['path'] == '/missing' else 200
+    headers = [(b'content-length', b'1000')] if scope['path'] != '/chunked' else []
+    LOG.write(f'{status // 100}xx\\n')
+    await send({'type': 'http.response.start', 'status': status, 'headers': headers})
+    for last in (False, True):
+        await send({'type': 'http.response.body', 'body': b'x' * 500, 'more_body': not last})
+import uvicorn
+uvicorn.run(app, port=int(sys.argv[1]), log_level='error', access_log=False)
+";
+
+fn logged(file: &Path) -> (u64, u64) {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let count = |class: &str| text.lines().filter(|line| *line == class).count() as u64;
+    (count("2xx"), count("4xx"))
+}
+
+/// The bytes of all responses with their heads, from the report of ab or h2load.
+fn received_bytes(report: &str) -> u64 {
+    let of_ab = || {
+        report.lines().find_map(|line| line.strip_prefix("Total transferred:")?.trim().strip_suffix(" bytes"))
+    };
+    let of_h2load = || {
+        let line = report.lines().find_map(|line| line.strip_prefix("traffic: "))?;
+        Some(line.split_once('(')?.1.split_once(") total")?.0)
+    };
+    of_ab()
+        .or_else(of_h2load)
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or_else(|| panic!("bytes in {report}"))
+}
+
+#[test]
+fn requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report() {
+    let test = "requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report";
+    let _alone = ALONE.lock();
+    let started = needs("ab").and_then(|()| needs("h2load")).and_then(|()| {
+        let python = Gradio::find("5.50.0")?;
+        Ok((python, agent(WITHOUT_DOCKER)?, ProcessContainer::new()?))
+    });
+    let (python, agent, container) = match started {
+        Ok(started) => started,
+        Err(reason) => return skip(test, &reason),
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (script, log) = (directory.path().join("app.py"), directory.path().join("log"));
+    fs::write(&script, APPLICATION).unwrap();
+    let address = free_address();
+    let _service = Service::start("uvicorn", address, "/", |_| {
+        let mut command = Command::new(python.python());
+        command.arg(&script).arg(address.port().to_string()).arg(&log);
+        container.command(&command)
+    });
+    watched(&agent, &container.id);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut before = Counted::read(&agent, &container.id).requests();
+    // Only h2load keeps connections to uvicorn alive: ab sends requests of version 1.0.
+    let kept = &["--h1", "-n", "10000", "-c", "16"][..];
+    for (program, arguments, path) in [
+        ("h2load", kept, ""),
+        ("h2load", &["--h1", "-n", "1000", "-c", "16"], "missing"),
+        ("h2load", &["--h1", "-n", "1000", "-c", "16"], "chunked"),
+        ("ab", &["-q", "-n", "1000", "-c", "16"], ""),
+        ("ab", &["-q", "-n", "500", "-c", "16"], "chunked"),
+    ] {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(format!("http://{address}/{path}"));
+        let bytes = received_bytes(&load(command));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let after = Counted::read(&agent, &container.id).requests();
+        let count = |class: &str| after.responses.get(class).copied().unwrap_or_default();
+        assert_eq!((count("2xx"), count("4xx")), logged(&log), "{program} {arguments:?} /{path}");
+        assert_eq!(after.response_bytes - before.response_bytes, bytes, "{program} {arguments:?} /{path}");
+        println!(
+            "uvicorn, {program} {arguments:?} /{path}: {} requests, {bytes} bytes",
+            after.count() - before.count()
+        );
+        before = after;
+    }
+}
