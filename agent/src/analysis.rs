@@ -1,15 +1,22 @@
 //! The stage between the collectors and the publication of a snapshot: derives values from the new snapshot and from
 //! recent ones. Collectors read data; derivations only compute, and read no file, map or socket.
 //!
-//! To add a derivation, implement [`Derivation`] in a new module and add it to the list in [`Analysis::default`].
+//! To add a derivation, implement [`Derivation`] in a new module and add it to the list in [`Analysis::new`].
 
 pub mod earlier_runs;
 pub mod gpu_state;
+pub mod health;
 pub mod problems;
 mod recent;
+pub mod waits;
+pub mod work;
+pub mod work_time;
 pub mod xids;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 pub use self::recent::Recent;
 use crate::{containers::Moment, snapshot::Snapshot};
@@ -24,19 +31,22 @@ pub trait Derivation: Send {
 /// All derivations, in the order in which they run. Later ones see the values of earlier ones.
 pub struct Analysis(Vec<(&'static str, Box<dyn Derivation>)>);
 
-impl Default for Analysis {
-    fn default() -> Self {
+impl Analysis {
+    /// All derivations. `stuck_after` is the time without progress after which work is stuck.
+    #[must_use]
+    pub fn new(stuck_after: Duration) -> Self {
         Self(vec![
             ("xids", Box::new(xids::JoinXids)),
             // Before the counters of earlier runs are added, because the GPU state is that of the current run.
             ("gpu_state", Box::new(gpu_state::GpuStates::default())),
             ("earlier_runs", Box::new(earlier_runs::EarlierRuns)),
+            // After them, because the sums continue across runs.
+            ("work_time", Box::new(work_time::WorkTimes::default())),
+            ("health", Box::new(health::HealthStates::new(stuck_after))),
             ("problems", Box::new(problems::Problems::default())),
         ])
     }
-}
 
-impl Analysis {
     /// Runs all derivations. A derivation that panics is disabled.
     pub fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment) {
         self.0.retain_mut(|(name, derivation)| {

@@ -41,6 +41,8 @@ Start here:
   glassbox config                       every key with its current value
   glassbox run                          run the agent in the foreground
   curl http://127.0.0.1:9966/metrics    the metrics
+  curl http://127.0.0.1:9966/healthz/container/NAME
+                                        whether a container is stuck
   http://127.0.0.1:9966/                a status page
 
 Configuration:
@@ -51,7 +53,8 @@ Configuration:
 Privileges:
   Root, or these capabilities:
     CAP_BPF, CAP_PERFMON   eBPF programs
-    CAP_SYS_PTRACE         network metrics and disk usage
+    CAP_SYS_PTRACE         network metrics, disk usage, reasons of stuck
+                           containers
     CAP_DAC_READ_SEARCH    files regardless of their mode
     CAP_NET_ADMIN          traffic of containers on the host network
   Metadata of Docker containers needs access to /var/run/docker.sock. With

@@ -17,6 +17,7 @@ pub mod requests;
 pub mod scheduler;
 pub mod sockets;
 mod thread;
+pub mod threads;
 
 use std::{os::fd::RawFd, time::Instant};
 
@@ -155,6 +156,7 @@ pub const COLLECTORS: &[Spec] = &[
     scheduler::SPEC,
     nvidia_driver::SPEC,
     nvml::SPEC,
+    threads::SPEC,
 ];
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod address;
 pub mod bounded;
 mod collectors;
 mod containers;
+mod health;
 mod kernel;
 pub mod log_filter;
 mod nvidia;
@@ -28,6 +29,7 @@ use self::{bounded::Millis, problem::Problem};
 pub use self::{
     collectors::{Cgroup, Collectors, Disk, Network, Sockets},
     containers::Containers,
+    health::Health,
     kernel::{Kernel, ProgramStats, SchedulerHook},
     nvidia::{NvidiaDriver, NvidiaDriverHook, Nvml},
     paths::Paths,
@@ -67,6 +69,8 @@ pub struct Config {
     pub disk: Disk,
     /// Options of the collector `requests`.
     pub requests: Requests,
+    /// Health of containers.
+    pub health: Health,
     /// Docker Engine.
     pub docker: Docker,
     /// Podman.
@@ -101,6 +105,7 @@ impl Default for Config {
             sockets: Sockets::default(),
             disk: Disk::default(),
             requests: Requests::default(),
+            health: Health::default(),
             docker: Docker::default(),
             podman: Podman::default(),
             containerd: Containerd::default(),

@@ -20,6 +20,7 @@ pub mod address;
 mod body;
 mod cache;
 mod connection;
+mod container_health;
 mod encoding;
 mod health;
 mod host_header;

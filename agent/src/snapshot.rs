@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod disk;
 pub mod gpu;
 pub mod gpu_state;
+pub mod health;
 pub mod host;
 pub mod identity;
 pub mod jobs;
@@ -21,7 +22,9 @@ pub mod requests;
 pub mod scheduler;
 pub mod socket_states;
 pub mod sockets;
+pub mod threads;
 pub mod totals;
+pub mod work;
 pub mod xid;
 
 use std::{
@@ -40,6 +43,7 @@ use self::{
     disk::DiskUsage,
     gpu::ContainerGpu,
     gpu_state::GpuState,
+    health::WorkHealth,
     host::Host,
     identity::Identity,
     jobs::Jobs,
@@ -52,6 +56,8 @@ use self::{
     scheduler::SchedulerCounters,
     socket_states::Sockets,
     sockets::SocketUsage,
+    threads::Threads,
+    work::WorkTime,
 };
 
 /// Everything that is known at one tick.
@@ -149,6 +155,12 @@ pub struct ContainerRow {
     pub gpu_state: Option<GpuState>,
     /// Its use of each GPU, by index; empty if it used none.
     pub gpus: Vec<ContainerGpu>,
+    /// What its threads that took part in its work did at the last look; `None` if no work is in flight.
+    pub threads: Option<Threads>,
+    /// How its time with work in flight was spent; `None` if no work is counted.
+    pub work_time: Option<WorkTime>,
+    /// Whether it makes progress; `None` if no work is counted.
+    pub health: Option<WorkHealth>,
     /// Its problems, most severe first; empty if there are none.
     pub problems: Vec<Problem>,
     /// Counters of earlier runs of the container, until the analysis adds them to the counters of this run.
@@ -181,6 +193,9 @@ impl ContainerRow {
             nvidia_driver: None,
             gpu_state: None,
             gpus: Vec::new(),
+            threads: None,
+            work_time: None,
+            health: None,
             problems: Vec::new(),
             earlier: None,
         }

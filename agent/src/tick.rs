@@ -96,6 +96,7 @@ impl Engine {
         );
         let hostname = kernel::host::name(&config.paths.proc);
         let (snapshots, receiver) = watch::channel(None);
+        let analysis = Analysis::new(*config.health.stuck_after_s);
         let engine = Self {
             config,
             layout,
@@ -112,7 +113,7 @@ impl Engine {
             refused: slots::Refused::default(),
             counts: containers::ContainerCounts::default(),
             losses: losses::Reports::default(),
-            analysis: Analysis::default(),
+            analysis,
             hostname,
             memory: Memory::default(),
             ticks: 0,

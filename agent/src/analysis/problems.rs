@@ -4,6 +4,7 @@
 //! | problem | condition |
 //! |---|---|
 //! | stuck in the driver | the GPU state is `stuck_in_driver` |
+//! | stuck | its work makes no progress, for another reason ([`health`](super::health)) |
 //! | unhealthy | the health check fails |
 //! | OOM-killed | the kernel OOM-killed one of its processes within [`OOM_WINDOW`] |
 //! | crash-looping | more than [`CRASH_RESTARTS`] restarts within [`CRASH_WINDOW`], as in dashboards/alerts.yml |
@@ -23,6 +24,7 @@ use crate::{
         ContainerRow, Snapshot,
         cgroup::CpuUsage,
         gpu_state::GpuState,
+        health::{StuckReason, WorkHealth},
         lifecycle::{ExitReason, Health},
         problem::Problem,
     },
@@ -87,6 +89,12 @@ fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Probl
     if runs && row.gpu_state == Some(GpuState::StuckInDriver) {
         let since = row.nvidia_driver.as_ref().and_then(|driver| driver.waiting);
         found.push(Problem::StuckInDriver { since });
+    }
+    if runs && let Some(WorkHealth::Stuck { reason, since }) = row.health {
+        let is_known = found.iter().any(|problem| matches!(problem, Problem::StuckInDriver { .. }));
+        if !is_known || reason != StuckReason::NvidiaDriver {
+            found.push(Problem::Stuck { reason, since });
+        }
     }
     if runs && row.status.health == Some(Health::Unhealthy) {
         found.push(Problem::Unhealthy);
@@ -208,16 +216,18 @@ mod tests {
         });
         let found = watched.at(5, |row| {
             row.gpu_state = Some(GpuState::StuckInDriver);
+            row.health =
+                Some(WorkHealth::Stuck { reason: StuckReason::Lock, since: Duration::from_secs(12) });
             row.status.health = Some(Health::Unhealthy);
             row.status.restarts = Some(4);
             row.oom.last_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4));
             cpu(row, 50, 25);
         });
         let ranks: Vec<_> = found.iter().map(Problem::rank).collect();
-        assert_eq!(ranks, [0, 1, 2, 3, 4], "{found:?}");
+        assert_eq!(ranks, [0, 1, 2, 3, 4, 5], "{found:?}");
         // An ended container is no longer stuck or unhealthy; the OOM kill and the crash loop remain.
         let found = watched.at(6, |row| row.ended_at = Some(SystemTime::UNIX_EPOCH));
-        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [3, 4]);
     }
 
     #[test]

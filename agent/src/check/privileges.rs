@@ -100,7 +100,7 @@ mod tests {
         let off = config::Collectors::without(&["network", "nvml", "disk"]);
         let off = Config { collectors: off, ..Config::default() };
         assert!(names(&off).contains(&"CAP_SYS_PTRACE"), "host_network looks up network namespaces");
-        let off = config::Collectors::without(&["host_network", "network", "nvml", "disk"]);
+        let off = config::Collectors::without(&["host_network", "network", "nvml", "disk", "threads"]);
         let off = Config { collectors: off, ..Config::default() };
         assert!(!names(&off).contains(&"CAP_SYS_PTRACE"));
         let off = Config {

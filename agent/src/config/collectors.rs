@@ -57,7 +57,8 @@ switches!(
     oom,
     scheduler,
     nvidia_driver,
-    nvml
+    nvml,
+    threads
 );
 
 impl Collectors {

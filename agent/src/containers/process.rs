@@ -50,6 +50,22 @@ pub fn any_of(layout: &Layout, cgroup_path: &str) -> anyhow::Result<Option<Strin
     Ok(None)
 }
 
+/// The IDs of the processes in the container, as text: at most `max`.
+pub fn all_of(layout: &Layout, cgroup_path: &str, max: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for directory in directories(layout, cgroup_path) {
+        let Ok(list) = processes(&directory) else { continue };
+        found.extend(list.lines().filter(|line| is_number(line)).take(max - found.len()).map(str::to_owned));
+        if found.len() == max {
+            break;
+        }
+    }
+    // On v1, the trees repeat the processes.
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// True if the process is still in the container.
 pub fn is_member(layout: &Layout, cgroup_path: &str, process: &str) -> bool {
     directories(layout, cgroup_path)
@@ -175,6 +191,9 @@ mod tests {
                 (&format!("{}/worker", &inner[1..]), "21\n"),
             ]);
             assert_eq!(any_of(&layout, &outer).unwrap().as_deref(), Some("10"), "{init}");
+            assert_eq!(all_of(&layout, &outer, 8), ["10"]);
+            assert_eq!(all_of(&layout, &inner, 8), ["20", "21"]);
+            assert_eq!(all_of(&layout, &inner, 1), ["20"]);
             assert!(is_member(&layout, &outer, "10") && !is_member(&layout, &outer, "20"));
             assert_eq!(any_of(&layout, &inner).unwrap().as_deref(), Some("20"));
             assert!(is_member(&layout, &inner, "21"));

@@ -8,6 +8,7 @@ mod disk;
 mod filesystem;
 mod gpu;
 mod gpu_health;
+mod health;
 mod jobs;
 mod lifecycle;
 mod machine;
@@ -28,7 +29,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 24] = [
+const SUBJECTS: [(&str, &[Family]); 25] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -42,6 +43,7 @@ const SUBJECTS: [(&str, &[Family]); 24] = [
     ("sockets", sockets::FAMILIES),
     ("requests", requests::FAMILIES),
     ("jobs", jobs::FAMILIES),
+    ("health", health::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),

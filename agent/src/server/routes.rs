@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Path, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::{
     cache::{Cache, Sendable, View},
-    encoding,
+    container_health, encoding,
     health::Health,
 };
 use crate::{
@@ -53,7 +53,7 @@ struct Shared {
 
 /// True for the paths of health and readiness.
 pub(super) fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
+    matches!(path, "/healthz" | "/readyz") || path.starts_with(container_health::PREFIX)
 }
 
 /// The response to a request that is rejected before routing.
@@ -78,6 +78,7 @@ pub(super) fn router(
             "/healthz",
             get(async |State(shared): State<Arc<Shared>>| state(&shared, shared.health.alive())),
         )
+        .route(container_health::ROUTE, get(container))
         .route(
             "/readyz",
             get(async |State(shared): State<Arc<Shared>>| state(&shared, shared.health.ready())),
@@ -87,6 +88,20 @@ pub(super) fn router(
             (StatusCode::METHOD_NOT_ALLOWED, SECURITY, "only GET and HEAD are supported\n")
         })
         .with_state(shared)
+}
+
+async fn container(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    // An old snapshot says nothing about a container.
+    if let Err(reason) = shared.health.ready() {
+        return state(&shared, Err(reason));
+    }
+    let Some(snapshot) = shared.snapshots.borrow().clone() else {
+        return state(&shared, Err("no snapshot yet".into()));
+    };
+    let (status, text) = container_health::answer(&snapshot, &name);
+    let content = (CONTENT_TYPE, HeaderValue::from_static(PLAIN));
+    let demo = if snapshot.agent.demo { format!("{DEMO}\n") } else { String::new() };
+    (status, SECURITY, [content], format!("{text}\n{demo}")).into_response()
 }
 
 fn state(shared: &Shared, state: Result<(), String>) -> Response {

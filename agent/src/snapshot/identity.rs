@@ -60,3 +60,15 @@ pub struct Identity {
     /// When the runtime started its main process; if that is unknown, when its cgroup was created.
     pub started_at: Option<SystemTime>,
 }
+
+impl Identity {
+    /// The display name with the namespace and the pod, as in the labels: `namespace/pod/container`, or `container`
+    /// outside of Kubernetes.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match (&self.namespace, &self.pod) {
+            (Some(namespace), Some(pod)) => format!("{namespace}/{pod}/{}", self.container),
+            _ => self.container.clone(),
+        }
+    }
+}

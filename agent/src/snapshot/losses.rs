@@ -156,6 +156,13 @@ pub const SOURCES: &[Source] = &[
         remedy: "Find out why the container's jobs do not end, or who sends it so many requests.",
     },
     Source {
+        name: "threads",
+        severity: Severity::Imprecision,
+        meaning: "Some threads of a container with requests in flight were not looked at: it has more than 256 threads or \
+                  64 processes, or the looks of this tick took 3 ms. The last look counts for longer.",
+        remedy: "None needed.",
+    },
+    Source {
         name: "disk_walks",
         severity: Severity::Loss,
         meaning: "The walk through a writable layer was aborted: too many files, or directories nested too deeply. The \

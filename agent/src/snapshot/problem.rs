@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::health::StuckReason;
+
 /// A problem that needs attention, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Problem {
@@ -9,6 +11,13 @@ pub enum Problem {
     StuckInDriver {
         /// Time since a call last started or ended; `None` if it is unknown.
         since: Option<Duration>,
+    },
+    /// Work is in flight, and makes no progress.
+    Stuck {
+        /// What blocks it.
+        reason: StuckReason,
+        /// Time since the last progress.
+        since: Duration,
     },
     /// Its health check fails.
     Unhealthy,
@@ -39,10 +48,11 @@ impl Problem {
     pub const fn rank(&self) -> u8 {
         match self {
             Self::StuckInDriver { .. } => 0,
-            Self::Unhealthy => 1,
-            Self::OomKilled { .. } => 2,
-            Self::CrashLooping { .. } => 3,
-            Self::Throttled { .. } => 4,
+            Self::Stuck { .. } => 1,
+            Self::Unhealthy => 2,
+            Self::OomKilled { .. } => 3,
+            Self::CrashLooping { .. } => 4,
+            Self::Throttled { .. } => 5,
         }
     }
 }

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use glassbox::snapshot::health::WorkHealth;
+
 use super::{
     client::{connect, get, request},
     host::{Server, options, snapshot},
@@ -57,6 +59,27 @@ fn every_path_says_that_a_demonstration_is_one() {
     for path in ["/metrics", "/metrics/cadvisor", "/healthz", "/readyz", "/"] {
         assert!(!get(server.address, path).text().to_lowercase().contains("demo"), "{path}");
     }
+}
+
+#[test]
+fn the_liveness_probe_of_a_container_fails_only_while_the_container_is_stuck() {
+    let server = Server::start(options());
+    assert_eq!(get(server.address, "/healthz/container/any").status, 503, "no snapshot yet");
+    let mut container = glassbox_fixtures::host::docker();
+    let path = format!("/healthz/container/{}", container.identity.container);
+    for (health, status, text) in [
+        (Some(WorkHealth::Idle), 200, "idle\n"),
+        (Some(WorkHealth::Working), 200, "working\n"),
+        (None, 200, "unknown: no requests of this container are counted\n"),
+        (container.health, 503, "stuck for 12 s: blocked on a lock (lock)\n"),
+    ] {
+        container.health = health;
+        server.publish(glassbox_fixtures::host::snapshot(vec![container.clone()]));
+        thread::sleep(Duration::from_millis(50));
+        let answer = get(server.address, &path);
+        assert_eq!((answer.status, answer.text().as_str()), (status, text));
+    }
+    assert_eq!(get(server.address, "/healthz/container/none").status, 404);
 }
 
 #[test]

@@ -233,6 +233,12 @@ fn unknown_paths_are_refused() {
         "/metrics/cadvisor/x",
         "/\u{fffd}",
         "/debug/pprof",
+        "/healthz/container/",
+        "/healthz/container/none",
+        "/healthz/container/%3Cscript%3E",
+        "/healthz/container/%ff%00",
+        "/healthz/container/../../metrics",
+        "/healthz/container/a/b/c/d",
     ] {
         let answer = request(server.address, "GET", path, "");
         assert!([404, 400].contains(&answer.status), "{path}: {}", answer.status);

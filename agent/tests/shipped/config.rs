@@ -58,6 +58,7 @@ fn it_documents_every_key() {
         "disk",
         "requests",
         "docker",
+        "health",
         "podman",
         "containerd",
         "cri",

@@ -113,13 +113,13 @@ fn health_and_pause_are_exported_as_docker_reports_them() {
     let name = r#"container="checked""#;
     let status = |status: &str| format!("status=\"{status}\"");
     becomes(&agent, "container_health_state", &[name], 0.0);
-    becomes(&agent, "glassbox_container_health", &[name, &status("unhealthy")], 1.0);
+    becomes(&agent, "glassbox_container_health_status", &[name, &status("unhealthy")], 1.0);
     docker.run(&["exec", &container.id, "sh", "-c", ": > /well"]);
-    becomes(&agent, "glassbox_container_health", &[name, &status("healthy")], 1.0);
+    becomes(&agent, "glassbox_container_health_status", &[name, &status("healthy")], 1.0);
     assert_eq!(value(&agent, "container_health_state", &[name]), Some(1.0));
-    assert_eq!(value(&agent, "glassbox_container_health", &[name, &status("unhealthy")]), Some(0.0));
+    assert_eq!(value(&agent, "glassbox_container_health_status", &[name, &status("unhealthy")]), Some(0.0));
     becomes(&agent, "container_health_state", &[r#"container="unchecked""#], -1.0);
-    assert!(series(&agent, "glassbox_container_health", &[r#"container="unchecked""#]).is_empty());
+    assert!(series(&agent, "glassbox_container_health_status", &[r#"container="unchecked""#]).is_empty());
 
     becomes_state(&agent, name, "running");
     docker.run(&["pause", &container.id]);

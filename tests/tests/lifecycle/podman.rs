@@ -56,9 +56,9 @@ fn the_health_of_a_podman_container_is_that_of_its_checks() {
     let name = r#"container="checked""#;
     becomes_state(&agent, name, "running");
     assert!(podman.podman(&["healthcheck", "run", "checked"]).is_err(), "it is unhealthy");
-    becomes(&agent, "glassbox_container_health", &[name, r#"status="unhealthy""#], 1.0);
+    becomes(&agent, "glassbox_container_health_status", &[name, r#"status="unhealthy""#], 1.0);
     podman.podman(&["exec", "checked", "sh", "-c", ": > /well"]).unwrap();
     podman.podman(&["healthcheck", "run", "checked"]).unwrap();
-    becomes(&agent, "glassbox_container_health", &[name, r#"status="healthy""#], 1.0);
+    becomes(&agent, "glassbox_container_health_status", &[name, r#"status="healthy""#], 1.0);
     assert_eq!(value(&agent, "container_health_state", &[name]), Some(1.0));
 }

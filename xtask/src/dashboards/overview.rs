@@ -3,6 +3,7 @@
 mod agent;
 mod cpu;
 mod filesystem;
+mod health;
 mod jobs;
 mod lifecycle;
 mod memory;
@@ -36,6 +37,7 @@ pub(super) fn dashboard() -> Value {
             pressure::row(),
             filesystem::row(),
             network::row(),
+            health::row(),
             sockets::row(),
             scheduler::row(),
             agent::row(),

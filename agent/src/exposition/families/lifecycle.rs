@@ -41,7 +41,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 Health::Unchecked => -1.0,
             }));
         }),
-    Family::gauge("glassbox_container_health")
+    Family::gauge("glassbox_container_health_status")
         .help(
             "Health check status: 1 for the current status, 0 for all others. Absent without a health \
              check.",

@@ -58,6 +58,9 @@ impl fmt::Display for Words<'_> {
                 write!(out, "stuck in the GPU driver for {}", Span(since))
             }
             Problem::StuckInDriver { since: None } => out.write_str("stuck in the GPU driver"),
+            Problem::Stuck { reason, since } => {
+                write!(out, "stuck for {}: {}", Span(since), reason.words())
+            }
             Problem::Unhealthy => out.write_str("unhealthy: its health check fails"),
             Problem::OomKilled { kills, ago } => {
                 out.write_str("OOM-killed")?;
@@ -94,6 +97,7 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::health::StuckReason;
 
     #[test]
     fn every_problem_has_words() {
@@ -101,6 +105,10 @@ mod tests {
         for (problem, words) in [
             (Problem::StuckInDriver { since: Some(seconds(432)) }, "stuck in the GPU driver for 7 min 12 s"),
             (Problem::StuckInDriver { since: None }, "stuck in the GPU driver"),
+            (
+                Problem::Stuck { reason: StuckReason::Lock, since: seconds(12) },
+                "stuck for 12 s: blocked on a lock",
+            ),
             (Problem::Unhealthy, "unhealthy: its health check fails"),
             (Problem::OomKilled { kills: Some(6), ago: seconds(4) }, "OOM-killed 6 times, last 4 s ago"),
             (Problem::OomKilled { kills: None, ago: seconds(61) }, "OOM-killed 1 min 1 s ago"),

@@ -62,6 +62,14 @@ impl Panel {
         self
     }
 
+    /// Draws the series on top of each other, as filled areas.
+    pub(in crate::dashboards) fn stacked(mut self) -> Self {
+        let custom = &mut self.json["fieldConfig"]["defaults"]["custom"];
+        custom["stacking"] = json!({ "mode": "normal", "group": "A" });
+        custom["fillOpacity"] = json!(40);
+        self
+    }
+
     /// Uses a logarithmic axis with base 10.
     pub(in crate::dashboards) fn logarithmic(mut self) -> Self {
         let defaults = &mut self.json["fieldConfig"]["defaults"];

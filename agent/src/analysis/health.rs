@@ -1,0 +1,198 @@
+//! Decides whether a container makes progress with its work. Reads nothing itself; keeps some 200 bytes per container.
+//! The decision table is in the documentation of [`decide`]; docs/requests.md explains it.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use super::{Derivation, Recent, waits, waits::Wait, work, work::Progress};
+use crate::{
+    containers::Moment,
+    snapshot::{
+        ContainerRow, Snapshot,
+        health::{StuckReason, WorkHealth},
+    },
+};
+
+/// Minimum demand for CPUs, as a share of one CPU, that counts as computing. Timers and pools of threads need less.
+const COMPUTING_SHARE: f64 = 0.1;
+
+/// The data about a container at one tick; `None` is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Work in flight.
+    pub in_flight: Option<u64>,
+    /// Whether there was progress since the last tick.
+    pub advanced: bool,
+    /// Time since a call to the NVIDIA driver last started or ended, if calls are in flight.
+    pub driver_waiting: Option<Duration>,
+    /// Time with work in flight in which the container neither made progress nor computed.
+    pub blocked: Duration,
+    /// Time with work in flight in which the container computed without progress.
+    pub computing: Duration,
+    /// Time without progress since its accept queue began to grow; `None` if it does not grow.
+    pub queue_grows: Option<Duration>,
+    /// What its threads wait for.
+    pub wait: Option<Wait>,
+}
+
+/// Applies the decision table; the first row that applies determines the health. There is none if neither requests are
+/// counted nor a call to the driver hangs. `limit` is `health.stuck_after_s`, 10 s by default.
+///
+/// | state | reason | condition |
+/// |---|---|---|
+/// | `stuck` | `nvidia_driver` | calls to the driver are in flight, and none has started or ended for `limit` |
+/// | `stuck` | `busy_loop` | work was in flight for `limit`, during which it computed without progress |
+/// | `stuck` | as below | work was in flight for `limit`, during which it neither computed nor made progress |
+/// | `stuck` | `accept_queue` | its accept queue has grown for `limit` without progress |
+/// | `working` | | work is in flight, or there was progress since the last tick |
+/// | `idle` | | none of the above |
+///
+/// The reason is what its threads wait for: `stopped`, `disk`, `network` or `lock`. If that is not known: `accept_queue`
+/// if the accept queue grows, `unknown` if not.
+#[must_use]
+pub fn decide(evidence: &Evidence, limit: Duration) -> Option<WorkHealth> {
+    let stuck = |reason, since| Some(WorkHealth::Stuck { reason, since });
+    if let Some(waiting) = evidence.driver_waiting.filter(|waiting| *waiting >= limit) {
+        return stuck(StuckReason::NvidiaDriver, waiting);
+    }
+    let in_flight = evidence.in_flight?;
+    if evidence.computing >= limit {
+        return stuck(StuckReason::BusyLoop, evidence.computing);
+    }
+    if evidence.blocked >= limit {
+        let reason = match evidence.wait {
+            Some(Wait::Stopped) => StuckReason::Stopped,
+            Some(Wait::Disk) => StuckReason::Disk,
+            Some(Wait::Socket) => StuckReason::Network,
+            Some(Wait::Lock) => StuckReason::Lock,
+            None if evidence.queue_grows.is_some() => StuckReason::AcceptQueue,
+            None => StuckReason::Unknown,
+        };
+        return stuck(reason, evidence.blocked);
+    }
+    if let Some(grows) = evidence.queue_grows.filter(|grows| *grows >= limit) {
+        return stuck(StuckReason::AcceptQueue, grows);
+    }
+    Some(if in_flight > 0 || evidence.advanced { WorkHealth::Working } else { WorkHealth::Idle })
+}
+
+/// What is kept of a container.
+#[derive(Default)]
+struct History {
+    progress: Progress,
+    demand_ns: u64,
+    blocked: Duration,
+    computing: Duration,
+    /// Time without work in flight since work was last in flight.
+    without_work: Duration,
+    /// Length of the fullest accept queue, and connections that found it full.
+    queue: (u32, u64),
+    /// When the queue began to grow, and when it last grew.
+    queue_grew: Option<(Instant, Instant)>,
+    wait: Option<Wait>,
+}
+
+/// Decides the health of every container at every tick.
+pub struct HealthStates {
+    limit: Duration,
+    last: Option<Instant>,
+    histories: HashMap<u64, History>,
+}
+
+impl HealthStates {
+    /// Work is stuck after `limit` without progress.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, last: None, histories: HashMap::new() }
+    }
+
+    /// Sets the health of these rows. A container that has ended has none.
+    pub fn fill(&mut self, rows: &mut [ContainerRow], now: Instant) {
+        let elapsed = self.last.map_or(Duration::ZERO, |last| now.duration_since(last));
+        self.last = Some(now);
+        let mut histories = HashMap::with_capacity(self.histories.len());
+        for row in rows.iter_mut().filter(|row| row.is_running()) {
+            if row.work_in_flight().is_none() && row.nvidia_driver.is_none() {
+                continue;
+            }
+            let known = self.histories.remove(&row.key);
+            let elapsed = if known.is_some() { elapsed } else { Duration::ZERO };
+            let mut history = known.unwrap_or_else(|| History::new(row));
+            let evidence = history.evidence(row, elapsed, self.limit, now);
+            row.health = decide(&evidence, self.limit);
+            histories.insert(row.key, history);
+        }
+        self.histories = histories;
+    }
+}
+
+impl Derivation for HealthStates {
+    fn derive(&mut self, snapshot: &mut Snapshot, _: Recent<'_>, now: Moment) {
+        self.fill(&mut snapshot.containers, now.monotonic);
+    }
+}
+
+impl History {
+    fn new(row: &ContainerRow) -> Self {
+        Self { progress: Progress::of(row), demand_ns: demand_ns(row), queue: queue(row), ..Self::default() }
+    }
+
+    fn evidence(&mut self, row: &ContainerRow, elapsed: Duration, limit: Duration, now: Instant) -> Evidence {
+        let (progress, demand_ns, queue) = (Progress::of(row), demand_ns(row), queue(row));
+        let advanced = progress.is_beyond(&self.progress);
+        let demand = Duration::from_nanos(demand_ns.saturating_sub(self.demand_ns));
+        let grew = queue.0 > self.queue.0 || queue.1 > self.queue.1;
+        (self.progress, self.demand_ns, self.queue) = (progress, demand_ns, queue);
+        let in_flight = row.work_in_flight();
+        self.wait = waits::of(row).or(self.wait.filter(|_| row.threads.is_none()));
+        if advanced {
+            *self = Self { progress, demand_ns, queue, ..Self::default() };
+        } else if in_flight.is_some_and(|count| count > 0) {
+            self.without_work = Duration::ZERO;
+            if demand >= elapsed.mul_f64(COMPUTING_SHARE) && !elapsed.is_zero() {
+                (self.computing, self.blocked) = (self.computing + elapsed, Duration::ZERO);
+            } else {
+                (self.blocked, self.computing) = (self.blocked + elapsed, Duration::ZERO);
+            }
+        } else {
+            // A client that retries leaves moments without work in flight.
+            self.without_work += elapsed;
+            if self.without_work >= limit {
+                *self = Self { progress, demand_ns, queue, queue_grew: self.queue_grew, ..Self::default() };
+            }
+        }
+        if grew && !advanced {
+            self.queue_grew = Some((self.queue_grew.map_or(now, |(begun, _)| begun), now));
+        }
+        // A queue that grew only once was a burst of connections, which are accepted by now.
+        self.queue_grew = self.queue_grew.filter(|(_, last)| now.duration_since(*last) < limit);
+        Evidence {
+            in_flight,
+            advanced,
+            driver_waiting: row.nvidia_driver.as_ref().and_then(|driver| driver.waiting),
+            blocked: self.blocked,
+            computing: self.computing,
+            queue_grows: self.queue_grew.map(|(begun, _)| now.duration_since(begun)),
+            wait: self.wait,
+        }
+    }
+}
+
+/// Time in which its threads wanted a CPU, in ns: on CPU or waiting for one. Throttled time is not added, because it is
+/// a part of the wait.
+fn demand_ns(row: &ContainerRow) -> u64 {
+    let waits_ns = row.scheduler.as_ref().map_or(0, |usage| usage.waits.sum_ns);
+    work::cpu_ns(row).unwrap_or(0).saturating_add(waits_ns)
+}
+
+fn queue(row: &ContainerRow) -> (u32, u64) {
+    row.sockets.as_ref().map_or((0, 0), |sockets| {
+        let length = sockets.accept_queue.map_or(0, |queue| queue.length);
+        (length, sockets.connections.accept_overflows)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::snapshot::{
+    identity::Identity,
+    requests::RequestUsage,
+    sockets::{AcceptQueue, SocketUsage},
+    threads::{ThreadActivity, Threads},
+};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn decided(change: impl FnOnce(&mut Evidence)) -> Option<(&'static str, Option<&'static str>)> {
+    let mut evidence = Evidence { in_flight: Some(1), ..Evidence::default() };
+    change(&mut evidence);
+    decide(&evidence, LIMIT).map(|health| (health.state(), health.reason().map(StuckReason::name)))
+}
+
+#[test]
+fn each_row_of_the_table_can_apply() {
+    let stuck = |reason| Some(("stuck", Some(reason)));
+    assert_eq!(decided(|e| e.driver_waiting = Some(LIMIT)), stuck("nvidia_driver"));
+    assert_eq!(decided(|e| e.computing = LIMIT), stuck("busy_loop"));
+    for (wait, reason) in [
+        (Some(Wait::Stopped), "stopped"),
+        (Some(Wait::Disk), "disk"),
+        (Some(Wait::Socket), "network"),
+        (Some(Wait::Lock), "lock"),
+        (None, "unknown"),
+    ] {
+        assert_eq!(decided(|e| (e.blocked, e.wait) = (LIMIT, wait)), stuck(reason));
+    }
+    assert_eq!(decided(|e| e.queue_grows = Some(LIMIT)), stuck("accept_queue"));
+    let short = Some(Duration::from_secs(1));
+    assert_eq!(decided(|e| (e.blocked, e.queue_grows) = (LIMIT, short)), stuck("accept_queue"));
+    assert_eq!(decided(|_| ()), Some(("working", None)));
+    assert_eq!(decided(|e| (e.in_flight, e.advanced) = (Some(0), true)), Some(("working", None)));
+    assert_eq!(decided(|e| e.in_flight = Some(0)), Some(("idle", None)));
+    assert_eq!(decided(|e| e.in_flight = None), None);
+}
+
+#[test]
+fn a_hanging_driver_call_is_stuck_without_requests_and_all_limits_are_reached_exactly() {
+    assert!(decided(|e| (e.in_flight, e.driver_waiting) = (None, Some(LIMIT))).is_some());
+    let almost = LIMIT - Duration::from_millis(1);
+    assert_eq!(decided(|e| e.driver_waiting = Some(almost)), Some(("working", None)));
+    assert_eq!(decided(|e| (e.blocked, e.computing) = (almost, almost)), Some(("working", None)));
+    assert_eq!(decided(|e| e.queue_grows = Some(almost)), Some(("working", None)));
+}
+
+/// A container, and the second of its last tick.
+struct Watched {
+    states: HealthStates,
+    row: ContainerRow,
+    begun: Instant,
+    second: u64,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let mut row = ContainerRow::new(Arc::new(Identity::default()), std::time::SystemTime::UNIX_EPOCH);
+        row.requests = Some(Box::default());
+        row.sockets = Some(Box::default());
+        row.cgroup.cpu.usage_ns = Some(0);
+        let mut watched = Self { states: HealthStates::new(LIMIT), row, begun: Instant::now(), second: 0 };
+        watched.ticks(1, |_| ());
+        watched
+    }
+
+    /// Ticks once per second, with a change before each.
+    fn ticks(
+        &mut self,
+        count: u64,
+        mut change: impl FnMut(&mut ContainerRow),
+    ) -> (&'static str, &'static str) {
+        for _ in 0..count {
+            self.second += 1;
+            change(&mut self.row);
+            let rows = std::slice::from_mut(&mut self.row);
+            self.states.fill(rows, self.begun + Duration::from_secs(self.second));
+        }
+        let health = self.row.health.unwrap();
+        (health.state(), health.reason().map_or("none", StuckReason::name))
+    }
+}
+
+fn requests(row: &mut ContainerRow) -> &mut RequestUsage {
+    row.requests.as_mut().unwrap()
+}
+
+fn sockets(row: &mut ContainerRow) -> &mut SocketUsage {
+    row.sockets.as_mut().unwrap()
+}
+
+fn threads(row: &mut ContainerRow, activity: ThreadActivity) {
+    let mut threads = Threads::default();
+    threads.add(activity);
+    row.threads = Some(threads);
+}
+
+#[test]
+fn a_blocked_container_is_stuck_after_the_limit_and_recovers_with_the_first_response() {
+    let mut watched = Watched::new();
+    assert_eq!(watched.ticks(60, |_| ()), ("idle", "none"));
+    let blocked = |row: &mut ContainerRow| {
+        requests(row).in_flight = 1;
+        threads(row, ThreadActivity::Lock);
+    };
+    assert_eq!(watched.ticks(9, blocked), ("working", "none"));
+    assert_eq!(watched.ticks(1, blocked), ("stuck", "lock"));
+    let answered = |row: &mut ContainerRow| {
+        requests(row).in_flight = 0;
+        requests(row).measures.durations[1].buckets[3] += 1;
+    };
+    assert_eq!(watched.ticks(1, answered), ("working", "none"));
+    assert_eq!(watched.ticks(1, |_| ()), ("idle", "none"));
+}
+
+#[test]
+fn an_endless_loop_is_stuck_and_a_loop_with_responses_is_not() {
+    let mut watched = Watched::new();
+    let computing = |row: &mut ContainerRow| {
+        requests(row).in_flight = 1;
+        *row.cgroup.cpu.usage_ns.as_mut().unwrap() += 900_000_000;
+    };
+    assert_eq!(watched.ticks(9, computing), ("working", "none"));
+    assert_eq!(watched.ticks(1, computing), ("stuck", "busy_loop"));
+    let with_responses = |row: &mut ContainerRow| {
+        computing(row);
+        requests(row).measures.durations[1].buckets[3] += 1;
+    };
+    assert_eq!(watched.ticks(60, with_responses), ("working", "none"));
+}
+
+#[test]
+fn waiting_for_a_cpu_counts_as_computing() {
+    let mut watched = Watched::new();
+    let starved = |row: &mut ContainerRow| {
+        requests(row).in_flight = 1;
+        row.scheduler.get_or_insert_default().waits.sum_ns += 950_000_000;
+        threads(row, ThreadActivity::Runs);
+    };
+    assert_eq!(watched.ticks(15, starved), ("stuck", "busy_loop"));
+}
+
+#[test]
+fn acknowledgments_of_a_stopped_container_are_no_progress_and_sent_data_is() {
+    let mut watched = Watched::new();
+    let acknowledging = |row: &mut ContainerRow| {
+        requests(row).in_flight = 3;
+        sockets(row).traffic.transmit_bytes[0] += 60;
+        sockets(row).traffic.transmit_packets[0] += 1;
+        threads(row, ThreadActivity::Stopped);
+    };
+    assert_eq!(watched.ticks(10, acknowledging), ("stuck", "stopped"));
+    let sending = |row: &mut ContainerRow| sockets(row).traffic.transmit_bytes[0] += 1500;
+    assert_eq!(watched.ticks(1, sending), ("working", "none"));
+}
+
+#[test]
+fn clients_that_give_up_and_retry_do_not_hide_a_stuck_container() {
+    let mut watched = Watched::new();
+    let mut second = 0;
+    let mut retrying = |row: &mut ContainerRow| {
+        second += 1;
+        requests(row).in_flight = second % 2;
+    };
+    assert_eq!(watched.ticks(21, &mut retrying).0, "stuck");
+    assert_eq!(watched.ticks(1, &mut retrying).0, "stuck", "a moment without requests");
+    assert_eq!(watched.ticks(9, |row| requests(row).in_flight = 0), ("idle", "none"));
+}
+
+#[test]
+fn an_accept_queue_that_keeps_growing_is_stuck_and_a_burst_is_not() {
+    let mut watched = Watched::new();
+    let length = |row: &mut ContainerRow, more: u32| {
+        let queue = sockets(row).accept_queue.get_or_insert(AcceptQueue { length: 0, limit: 128 });
+        queue.length += more;
+    };
+    assert_eq!(watched.ticks(1, |row| length(row, 50)), ("idle", "none"));
+    assert_eq!(watched.ticks(30, |_| ()), ("idle", "none"));
+    assert_eq!(watched.ticks(11, |row| length(row, 1)), ("stuck", "accept_queue"));
+}
+
+#[test]
+fn a_container_that_has_ended_and_one_without_requests_have_no_health() {
+    let mut watched = Watched::new();
+    watched.row.health = None;
+    watched.row.requests = None;
+    watched.states.fill(std::slice::from_mut(&mut watched.row), watched.begun);
+    assert_eq!(watched.row.health, None);
+    assert!(watched.states.histories.is_empty());
+}

@@ -1,0 +1,105 @@
+//! An HTTP server whose requests take their time, each for another reason. One thread per connection.
+//!
+//! Arguments: its address, the path of a named pipe, the address of another server.
+//!
+//! | path | what the request does |
+//! |---|---|
+//! | `/ok` | nothing |
+//! | `/burn` | uses the CPU for 5 s |
+//! | `/loop` | uses the CPU until a request `/release` |
+//! | `/lock` | waits in futex(2) until a request `/release` |
+//! | `/disk` | reads the named pipe until its end |
+//! | `/upstream` | connects to the other server and reads until the connection is closed |
+
+use std::{
+    env, fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const BURN: Duration = Duration::from_secs(5);
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n";
+
+#[derive(Default)]
+struct Release {
+    is_set: AtomicBool,
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Release {
+    fn set(&self) {
+        let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_set.store(true, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Relaxed)
+    }
+
+    fn wait(&self) {
+        let held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(held, |()| !self.is_set()));
+    }
+}
+
+struct Peers {
+    pipe: String,
+    upstream: String,
+}
+
+fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [address, pipe, upstream] = arguments.as_slice() else {
+        return Err(std::io::Error::other("arguments: ADDRESS PIPE UPSTREAM"));
+    };
+    let listener = TcpListener::bind(address)?;
+    let release = Arc::new(Release::default());
+    let peers = Arc::new(Peers { pipe: pipe.clone(), upstream: upstream.clone() });
+    for stream in listener.incoming() {
+        let (stream, release, peers) = (stream?, Arc::clone(&release), Arc::clone(&peers));
+        // A client that has gone is no error of the server.
+        thread::spawn(move || drop(serve(stream, &release, &peers)));
+    }
+    Ok(())
+}
+
+fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut piece = [0; 1024];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut piece)? {
+            0 => return Ok(()),
+            length => head.extend_from_slice(&piece[..length]),
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    match head.split(' ').nth(1).unwrap_or_default() {
+        "/burn" => {
+            let begun = Instant::now();
+            while begun.elapsed() < BURN {
+                std::hint::spin_loop();
+            }
+        }
+        "/loop" => {
+            while !release.is_set() {
+                std::hint::spin_loop();
+            }
+        }
+        "/lock" => release.wait(),
+        "/release" => release.set(),
+        "/disk" => drop(fs::read(&peers.pipe)?),
+        "/upstream" => {
+            TcpStream::connect(&peers.upstream)?.read_to_end(&mut Vec::new())?;
+        }
+        _ => {}
+    }
+    stream.write_all(ANSWER)
+}

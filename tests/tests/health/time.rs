@@ -1,0 +1,90 @@
+//! Each cause of time is provoked, and dominates.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use glassbox_tests::{
+    cgroup::{Cgroup, v2_root},
+    worker::{Work, Worker},
+};
+
+use super::container::{Server, agent};
+
+/// The wait until a request is in the published snapshot.
+const SETTLE: Duration = Duration::from_secs(2);
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// Shares of the wall time in a window, which begins and ends while the request is in flight.
+fn check(agent: &glassbox_tests::agent::Agent, cases: &[(&str, &Server)]) {
+    thread::sleep(SETTLE);
+    let before: Vec<_> = cases.iter().map(|(_, server)| (server.seconds(agent), Instant::now())).collect();
+    thread::sleep(WINDOW);
+    for ((activity, server), (before, begun)) in cases.iter().zip(before) {
+        let after = server.seconds(agent);
+        let elapsed = begun.elapsed().as_secs_f64();
+        let spent = |activity: &str| after[activity] - before[activity];
+        let sum: f64 = after.keys().map(|activity| spent(activity)).sum();
+        let shares: Vec<_> = after.keys().map(|name| format!("{name} {:.2}", spent(name) / sum)).collect();
+        println!("{activity}: {sum:.3} s of {elapsed:.3} s: {}", shares.join(", "));
+        // Each of the two readings is up to one tick old.
+        assert!((sum - elapsed).abs() < 0.6, "{activity}: {sum} s of {elapsed} s");
+        assert!(spent(activity) / sum > 0.6, "{activity}: {}", shares.join(", "));
+    }
+}
+
+#[test]
+fn each_cause_of_time_dominates_when_it_is_provoked() {
+    let Some(agent) = agent("each_cause_of_time_dominates_when_it_is_provoked") else { return };
+    let disk = Server::start(&agent, None);
+    let socket = Server::start(&agent, None);
+    let idle = Server::start(&agent, None);
+    let requests = [disk.request("/disk"), socket.request("/upstream"), idle.request("/lock")];
+    check(&agent, &[("disk", &disk), ("socket", &socket), ("idle", &idle)]);
+    disk.end_of_pipe();
+    socket.close_upstream();
+    idle.request("/release").join().unwrap();
+    requests.into_iter().for_each(|request| request.join().unwrap());
+    // The sum is the wall time of the request, as the client measures it.
+    thread::sleep(SETTLE);
+    let before: f64 = idle.seconds(&agent).values().sum();
+    let begun = Instant::now();
+    let request = idle.request("/burn");
+    request.join().unwrap();
+    let took = begun.elapsed().as_secs_f64();
+    thread::sleep(SETTLE);
+    let counted = idle.seconds(&agent).values().sum::<f64>() - before;
+    assert!((counted - took).abs() < 0.01 * took, "{counted} s for a request of {took} s");
+}
+
+#[test]
+fn each_cause_on_a_cpu_dominates_when_it_is_provoked() {
+    let Some(agent) = agent("each_cause_on_a_cpu_dominates_when_it_is_provoked") else { return };
+    // SAFETY: no pointers.
+    let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    if cpus < 2 {
+        return glassbox_tests::inapplicable(
+            "each_cause_on_a_cpu_dominates_when_it_is_provoked",
+            "needs two CPUs",
+        );
+    }
+    let running = Server::start(&agent, Some(0));
+    running.prefer();
+    let waiting = Server::start(&agent, Some(1));
+    let hogs = Cgroup::container(&v2_root().unwrap()).unwrap().0;
+    let hogs: Vec<_> = (0..5).map(|_| Worker::start(&hogs, Work::Spin, Some(1))).collect();
+    hogs.iter().for_each(Worker::go);
+    let requests = [running.request("/burn"), waiting.request("/burn")];
+    check(&agent, &[("on_cpu", &running), ("waiting_for_cpu", &waiting)]);
+    drop(hogs);
+    requests.into_iter().for_each(|request| request.join().unwrap());
+    let throttled = Server::start(&agent, None);
+    let quota = throttled.limit("cpu", "cpu.cfs_quota_us", "20000");
+    if !quota {
+        return glassbox_tests::inapplicable("throttled", "needs the CPU controller in the v1 hierarchy");
+    }
+    let request = throttled.request("/burn");
+    check(&agent, &[("throttled", &throttled)]);
+    request.join().unwrap();
+}
