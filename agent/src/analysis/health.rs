@@ -12,11 +12,14 @@ use crate::{
     snapshot::{
         ContainerRow, Snapshot,
         health::{StuckReason, WorkHealth},
+        threads::ThreadActivity,
     },
 };
 
 /// Minimum demand for CPUs, as a share of one CPU, that counts as computing. Timers and pools of threads need less.
 const COMPUTING_SHARE: f64 = 0.1;
+/// The time over which the demand is averaged.
+const DEMAND_WINDOW: Duration = Duration::from_secs(2);
 
 /// The data about a container at one tick; `None` is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,10 +30,10 @@ pub struct Evidence {
     pub advanced: bool,
     /// Time since a call to the NVIDIA driver last started or ended, if calls are in flight.
     pub driver_waiting: Option<Duration>,
-    /// Time with work in flight in which the container neither made progress nor computed.
-    pub blocked: Duration,
-    /// Time with work in flight in which the container computed without progress.
-    pub computing: Duration,
+    /// Time with work in flight and without progress.
+    pub quiet: Duration,
+    /// Whether it computes, or wants to.
+    pub computes: bool,
     /// Time without progress since its accept queue began to grow; `None` if it does not grow.
     pub queue_grows: Option<Duration>,
     /// What its threads wait for.
@@ -43,8 +46,8 @@ pub struct Evidence {
 /// | state | reason | condition |
 /// |---|---|---|
 /// | `stuck` | `nvidia_driver` | calls to the driver are in flight, and none has started or ended for `limit` |
-/// | `stuck` | `busy_loop` | work was in flight for `limit`, during which it computed without progress |
-/// | `stuck` | as below | work was in flight for `limit`, during which it neither computed nor made progress |
+/// | `stuck` | `busy_loop` | work was in flight for `limit` without progress, and it computes |
+/// | `stuck` | as below | work was in flight for `limit` without progress, and it does not compute |
 /// | `stuck` | `accept_queue` | its accept queue has grown for `limit` without progress |
 /// | `working` | | work is in flight, or there was progress since the last tick |
 /// | `idle` | | none of the above |
@@ -58,11 +61,9 @@ pub fn decide(evidence: &Evidence, limit: Duration) -> Option<WorkHealth> {
         return stuck(StuckReason::NvidiaDriver, waiting);
     }
     let in_flight = evidence.in_flight?;
-    if evidence.computing >= limit {
-        return stuck(StuckReason::BusyLoop, evidence.computing);
-    }
-    if evidence.blocked >= limit {
+    if evidence.quiet >= limit {
         let reason = match evidence.wait {
+            _ if evidence.computes => StuckReason::BusyLoop,
             Some(Wait::Stopped) => StuckReason::Stopped,
             Some(Wait::Disk) => StuckReason::Disk,
             Some(Wait::Socket) => StuckReason::Network,
@@ -70,7 +71,7 @@ pub fn decide(evidence: &Evidence, limit: Duration) -> Option<WorkHealth> {
             None if evidence.queue_grows.is_some() => StuckReason::AcceptQueue,
             None => StuckReason::Unknown,
         };
-        return stuck(reason, evidence.blocked);
+        return stuck(reason, evidence.quiet);
     }
     if let Some(grows) = evidence.queue_grows.filter(|grows| *grows >= limit) {
         return stuck(StuckReason::AcceptQueue, grows);
@@ -83,8 +84,9 @@ pub fn decide(evidence: &Evidence, limit: Duration) -> Option<WorkHealth> {
 struct History {
     progress: Progress,
     demand_ns: u64,
-    blocked: Duration,
-    computing: Duration,
+    quiet: Duration,
+    /// Demand for CPUs as a moving average. In one tick, a thread may get no CPU, and waits are counted when they end.
+    demand_share: f64,
     /// Time without work in flight since work was last in flight.
     without_work: Duration,
     /// Length of the fullest accept queue, and connections that found it full.
@@ -147,22 +149,33 @@ impl History {
         (self.progress, self.demand_ns, self.queue) = (progress, demand_ns, queue);
         let in_flight = row.work_in_flight();
         self.wait = waits::of(row).or(self.wait.filter(|_| row.threads.is_none()));
+        let (seconds, window) = (elapsed.as_secs_f64(), DEMAND_WINDOW.as_secs_f64());
+        let weight = seconds / (seconds + window);
+        if seconds > 0.0 {
+            self.demand_share += weight * (demand.as_secs_f64() / seconds - self.demand_share);
+        }
+        let demand_share = self.demand_share;
         if advanced {
-            *self = Self { progress, demand_ns, queue, ..Self::default() };
+            *self = Self { progress, demand_ns, demand_share, queue, ..Self::default() };
         } else if in_flight.is_some_and(|count| count > 0) {
             self.without_work = Duration::ZERO;
-            if demand >= elapsed.mul_f64(COMPUTING_SHARE) && !elapsed.is_zero() {
-                (self.computing, self.blocked) = (self.computing + elapsed, Duration::ZERO);
-            } else {
-                (self.blocked, self.computing) = (self.blocked + elapsed, Duration::ZERO);
-            }
+            self.quiet += elapsed;
         } else {
             // A client that retries leaves moments without work in flight.
             self.without_work += elapsed;
             if self.without_work >= limit {
-                *self = Self { progress, demand_ns, queue, queue_grew: self.queue_grew, ..Self::default() };
+                *self = Self {
+                    progress,
+                    demand_ns,
+                    demand_share,
+                    queue,
+                    queue_grew: self.queue_grew,
+                    ..Self::default()
+                };
             }
         }
+        let threads = row.threads.as_ref();
+        let runs = threads.is_some_and(|threads| threads.count(ThreadActivity::Runs) > 0);
         if grew && !advanced {
             self.queue_grew = Some((self.queue_grew.map_or(now, |(begun, _)| begun), now));
         }
@@ -172,8 +185,8 @@ impl History {
             in_flight,
             advanced,
             driver_waiting: row.nvidia_driver.as_ref().and_then(|driver| driver.waiting),
-            blocked: self.blocked,
-            computing: self.computing,
+            quiet: self.quiet,
+            computes: demand_share >= COMPUTING_SHARE || runs,
             queue_grows: self.queue_grew.map(|(begun, _)| now.duration_since(begun)),
             wait: self.wait,
         }

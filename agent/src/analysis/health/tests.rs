@@ -20,7 +20,7 @@ fn decided(change: impl FnOnce(&mut Evidence)) -> Option<(&'static str, Option<&
 fn each_row_of_the_table_can_apply() {
     let stuck = |reason| Some(("stuck", Some(reason)));
     assert_eq!(decided(|e| e.driver_waiting = Some(LIMIT)), stuck("nvidia_driver"));
-    assert_eq!(decided(|e| e.computing = LIMIT), stuck("busy_loop"));
+    assert_eq!(decided(|e| (e.quiet, e.computes) = (LIMIT, true)), stuck("busy_loop"));
     for (wait, reason) in [
         (Some(Wait::Stopped), "stopped"),
         (Some(Wait::Disk), "disk"),
@@ -28,11 +28,11 @@ fn each_row_of_the_table_can_apply() {
         (Some(Wait::Lock), "lock"),
         (None, "unknown"),
     ] {
-        assert_eq!(decided(|e| (e.blocked, e.wait) = (LIMIT, wait)), stuck(reason));
+        assert_eq!(decided(|e| (e.quiet, e.wait) = (LIMIT, wait)), stuck(reason));
     }
     assert_eq!(decided(|e| e.queue_grows = Some(LIMIT)), stuck("accept_queue"));
     let short = Some(Duration::from_secs(1));
-    assert_eq!(decided(|e| (e.blocked, e.queue_grows) = (LIMIT, short)), stuck("accept_queue"));
+    assert_eq!(decided(|e| (e.quiet, e.queue_grows) = (LIMIT, short)), stuck("accept_queue"));
     assert_eq!(decided(|_| ()), Some(("working", None)));
     assert_eq!(decided(|e| (e.in_flight, e.advanced) = (Some(0), true)), Some(("working", None)));
     assert_eq!(decided(|e| e.in_flight = Some(0)), Some(("idle", None)));
@@ -44,7 +44,7 @@ fn a_hanging_driver_call_is_stuck_without_requests_and_all_limits_are_reached_ex
     assert!(decided(|e| (e.in_flight, e.driver_waiting) = (None, Some(LIMIT))).is_some());
     let almost = LIMIT - Duration::from_millis(1);
     assert_eq!(decided(|e| e.driver_waiting = Some(almost)), Some(("working", None)));
-    assert_eq!(decided(|e| (e.blocked, e.computing) = (almost, almost)), Some(("working", None)));
+    assert_eq!(decided(|e| (e.quiet, e.computes) = (almost, true)), Some(("working", None)));
     assert_eq!(decided(|e| e.queue_grows = Some(almost)), Some(("working", None)));
 }
 
@@ -130,6 +130,19 @@ fn an_endless_loop_is_stuck_and_a_loop_with_responses_is_not() {
         requests(row).measures.durations[1].buckets[3] += 1;
     };
     assert_eq!(watched.ticks(60, with_responses), ("working", "none"));
+}
+
+#[test]
+fn a_loop_that_gets_no_cpu_in_some_ticks_is_still_a_loop_and_what_blocks_later_is_the_reason() {
+    let mut watched = Watched::new();
+    let mut tick = 0;
+    let starved = |row: &mut ContainerRow| {
+        tick += 1;
+        requests(row).in_flight = 1;
+        *row.cgroup.cpu.usage_ns.as_mut().unwrap() += if tick % 3 == 0 { 600_000_000 } else { 0 };
+    };
+    assert_eq!(watched.ticks(12, starved), ("stuck", "busy_loop"));
+    assert_eq!(watched.ticks(8, |row| threads(row, ThreadActivity::Lock)), ("stuck", "lock"));
 }
 
 #[test]
