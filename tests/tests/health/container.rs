@@ -135,12 +135,17 @@ impl Server {
         cgroup.is_some_and(|cgroup| fs::write(cgroup.path().join(file), value).is_ok())
     }
 
-    /// Gives it precedence over all other processes. The shares of its cgroup would limit it, so it leaves the v1
-    /// hierarchy of CPU shares.
+    /// Gives its later threads precedence over all ordinary processes. Shares of cgroups and nice values would depend on what
+    /// else runs on this host.
     pub(super) fn prefer(&self) {
+        // A v1 cgroup may have no time for real-time threads.
         let _ = fs::write(Path::new(ROOT).join("cpu/cgroup.procs"), self.process.id().to_string());
-        // SAFETY: no pointers; the child is ours.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, self.process.id(), -20) };
+        let first = libc::sched_param { sched_priority: 1 };
+        // SAFETY: a live parameter; the child is ours. Threads inherit the policy.
+        let failed = unsafe {
+            libc::sched_setscheduler(self.process.id().cast_signed(), libc::SCHED_FIFO, &raw const first)
+        };
+        assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
     }
 
     /// Sends it a signal.
