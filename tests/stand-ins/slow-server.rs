@@ -5,7 +5,7 @@
 //! | path | what the request does |
 //! |---|---|
 //! | `/ok` | nothing |
-//! | `/burn` | uses the CPU for 5 s |
+//! | `/burn` | uses the CPU for 7 s |
 //! | `/loop` | uses the CPU until a request `/release` |
 //! | `/lock` | waits in futex(2) until a request `/release` |
 //! | `/disk` | reads the named pipe until its end |
@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const BURN: Duration = Duration::from_secs(5);
+const BURN: Duration = Duration::from_secs(7);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n";
 
 #[derive(Default)]

@@ -139,13 +139,18 @@ impl Server {
     /// else runs on this host.
     pub(super) fn prefer(&self) {
         // A v1 cgroup may have no time for real-time threads.
-        let _ = fs::write(Path::new(ROOT).join("cpu/cgroup.procs"), self.process.id().to_string());
+        self.leave_shares();
         let first = libc::sched_param { sched_priority: 1 };
         // SAFETY: a live parameter; the child is ours. Threads inherit the policy.
         let failed = unsafe {
             libc::sched_setscheduler(self.process.id().cast_signed(), libc::SCHED_FIFO, &raw const first)
         };
         assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// Moves it to the root of the v1 hierarchy of CPU shares, if there is one, where it competes with each other process.
+    pub(super) fn leave_shares(&self) {
+        let _ = fs::write(Path::new(ROOT).join("cpu/cgroup.procs"), self.process.id().to_string());
     }
 
     /// Sends it a signal.

@@ -72,6 +72,7 @@ fn each_cause_on_a_cpu_dominates_when_it_is_provoked() {
     let running = Server::start(&agent, Some(0));
     running.prefer();
     let waiting = Server::start(&agent, Some(1));
+    waiting.leave_shares();
     let hogs = Cgroup::container(&v2_root().unwrap()).unwrap().0;
     let hogs: Vec<_> = (0..5).map(|_| Worker::start(&hogs, Work::Spin, Some(1))).collect();
     hogs.iter().for_each(Worker::go);
@@ -80,7 +81,7 @@ fn each_cause_on_a_cpu_dominates_when_it_is_provoked() {
     drop(hogs);
     requests.into_iter().for_each(|request| request.join().unwrap());
     let throttled = Server::start(&agent, None);
-    let quota = throttled.limit("cpu", "cpu.cfs_quota_us", "20000");
+    let quota = throttled.limit("cpu", "cpu.cfs_quota_us", "5000");
     if !quota {
         return glassbox_tests::inapplicable("throttled", "needs the CPU controller in the v1 hierarchy");
     }
