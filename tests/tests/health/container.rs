@@ -60,8 +60,9 @@ impl Server {
         let id = format!("{number:04x}{:08x}{:0>52}", std::process::id(), "cd");
         let v1 = ["cpu", "cpuacct", "memory", "blkio"].map(|name| Path::new(ROOT).join(name));
         let roots = v1.into_iter().filter(|root| root.join("cgroup.procs").exists()).chain(v2_root());
-        let cgroups: Vec<_> =
-            roots.map(|root| Cgroup::new(&root, &format!("docker/{id}")).unwrap()).collect();
+        // A parent of its own: a cgroup removes the first directory that was created for it, with all others in it.
+        let path = format!("health-{}/{id}", &id[..SHOWN]);
+        let cgroups: Vec<_> = roots.map(|root| Cgroup::new(&root, &path).unwrap()).collect();
         let deadline = Instant::now() + Duration::from_secs(10);
         while !agent.metrics().contains(&id[..SHOWN]) {
             assert!(Instant::now() < deadline, "the agent does not discover {id}");
