@@ -5,8 +5,9 @@
 //! that have run since the container was last idle count, because the others, such as idle workers of a pool, do not
 //! work on a request. Needs CAP_SYS_PTRACE. Linux 5.10.
 //!
-//! Cost: nothing for a container that serves no requests. While requests are in flight, some 3 to 10 µs per thread and
-//! tick (6.18); without, 3 µs per thread every 10 s. Limited to [`THREADS_MAX`] threads per container and [`BUDGET`] per
+//! Cost: nothing for a container that serves no requests. While requests are in flight, 9 µs per thread and tick, and 35 µs
+//! more for each that has run (measured on 6.18 in a virtual machine, with a build that is not optimized; most of it is in
+//! the kernel); without, 9 µs per thread every 10 s. Limited to [`THREADS_MAX`] threads per container and [`BUDGET`] per
 //! tick; if the budget is used up, the containers are looked at in fewer ticks.
 
 mod calls;
@@ -26,7 +27,10 @@ use super::{
 use crate::{
     containers::{cgroup::Layout, process, tracker::Container},
     kernel::{Kernel, privileges},
-    snapshot::{ContainerRow, threads::Threads},
+    snapshot::{
+        ContainerRow,
+        threads::{ThreadActivity, Threads},
+    },
 };
 
 /// The entry of this collector in the registry.
@@ -40,6 +44,8 @@ pub const SPEC: Spec = Spec {
 
 /// Maximum number of threads of one container that are looked at.
 pub const THREADS_MAX: usize = 256;
+/// Maximum number of threads that are looked at if none has run.
+const STOPPED_MAX: usize = 4;
 /// Maximum number of processes of one container that are looked at.
 const PROCESSES_MAX: usize = 64;
 /// Time per tick after which no further container is looked at.
@@ -100,12 +106,12 @@ struct Known {
 
 impl Collecting {
     /// Calls `each` for each thread.
-    fn threads(&mut self, path: &str, mut each: impl FnMut(Seen<'_>)) {
-        let mut left = THREADS_MAX;
+    fn threads(&mut self, path: &str, max: usize, mut each: impl FnMut(Seen<'_>)) {
+        let mut left = max;
         for process in process::all_of(&self.layout, path, PROCESSES_MAX) {
             left = self.look.process(&self.proc_root, &process, left, &mut each);
             if left == 0 {
-                self.lost[0].1 += 1;
+                self.lost[0].1 += u64::from(max == THREADS_MAX);
                 return;
             }
         }
@@ -118,12 +124,21 @@ impl Collecting {
         });
         let idle_runs = idle_runs.unwrap_or_default();
         let mut threads = Threads::default();
-        self.threads(&container.identity.cgroup_path, |mut seen| {
+        let path = &container.identity.cgroup_path;
+        self.threads(path, THREADS_MAX, |mut seen| {
             let ran = seen.runs.is_none() || idle_runs.get(&seen.thread).copied() != seen.runs;
-            if let Some(activity) = seen.activity(ran) {
+            if ran && let Some(activity) = seen.activity() {
                 threads.add(activity);
             }
         });
+        if threads.total() == 0 {
+            // No thread has run since: were they stopped meanwhile?
+            self.threads(path, STOPPED_MAX, |mut seen| {
+                if seen.activity() == Some(ThreadActivity::Stopped) {
+                    threads.add(ThreadActivity::Stopped);
+                }
+            });
+        }
         if let Some(known) = self.containers.get_mut(&container.key) {
             known.idle_runs = idle_runs;
         }
@@ -132,7 +147,7 @@ impl Collecting {
 
     fn look_at_idle(&mut self, container: &Container, now: Instant) {
         let mut idle_runs = HashMap::new();
-        self.threads(&container.identity.cgroup_path, |seen| {
+        self.threads(&container.identity.cgroup_path, THREADS_MAX, |seen| {
             idle_runs.extend(seen.runs.map(|runs| (seen.thread, runs)));
         });
         let known = self.containers.entry(container.key).or_default();

@@ -76,8 +76,8 @@ impl Look {
 }
 
 impl Seen<'_> {
-    /// What it does. `None` for a thread that has ended, and for one that has not run and is not stopped.
-    pub(super) fn activity(&mut self, ran: bool) -> Option<ThreadActivity> {
+    /// What it does. `None` for a thread that has ended.
+    pub(super) fn activity(&mut self) -> Option<ThreadActivity> {
         let state = self.look.read(self.directory, "/stat").and_then(state)?;
         match state {
             'R' => return Some(ThreadActivity::Runs),
@@ -87,10 +87,6 @@ impl Seen<'_> {
         }
         if self.is_frozen() {
             return Some(ThreadActivity::Stopped);
-        }
-        // An uninterruptible sleep is never that of an idle worker.
-        if !ran && state != 'D' {
-            return None;
         }
         let call = self.look.read(self.directory, "/syscall").map(Call::parse)?;
         Some(match call {
@@ -177,7 +173,7 @@ mod tests {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !seen.contains(&Some(ThreadActivity::Lock)) && std::time::Instant::now() < deadline {
             seen.clear();
-            look.process(Path::new("/proc"), &own, 64, &mut |mut thread| seen.push(thread.activity(true)));
+            look.process(Path::new("/proc"), &own, 64, &mut |mut thread| seen.push(thread.activity()));
         }
         assert!(seen.contains(&Some(ThreadActivity::Lock)), "{seen:?}");
         assert!(seen.contains(&Some(ThreadActivity::Runs)), "{seen:?}");
