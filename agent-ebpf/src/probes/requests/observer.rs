@@ -7,7 +7,7 @@ use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
         connection::{Connection, Opaque, PENDING, STATUS, method_of, route_of},
-        first_line::{OTHER_ROUTE, Start, method, route},
+        first_line::{OTHER_ROUTE, RequestLine, Start, method, request_line},
         follow::Observer,
         piece::PieceKind,
         rolled,
@@ -42,7 +42,7 @@ impl<'a> Counting<'a> {
             ctx: segment.ctx,
             payload_offset: segment.payload_offset,
             slot,
-            now_ns: Cell::new(0),
+            now_ns: Cell::new(segment.sent_ns()),
             counters: REQUESTS.get_ptr_mut(slot)?,
         })
     }
@@ -76,11 +76,14 @@ extern "C" fn requests_record(slot: u32, kind: u32, duration_ns: u64) -> u32 {
     1
 }
 
-/// The route of a request, from the first words and the length of its method. A global function, as above.
+/// The method and the route of a request, from its first words and its length. A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn requests_route(a: u64, b: u64, c: u64, d: u64, skipped: u32) -> u32 {
-    REQUEST_SETTINGS.get(0).map_or(OTHER_ROUTE, |settings| route(&settings.routes, [a, b, c, d], skipped))
+extern "C" fn requests_line(a: u64, b: u64, c: u64, d: u64, bytes: u32) -> u32 {
+    match REQUEST_SETTINGS.get(0) {
+        Some(settings) => request_line(&settings.routes, [a, b, c, d], bytes).0,
+        None => Start::OTHER.0,
+    }
 }
 
 /// The method at the start of a request. A global function, as above.
@@ -108,9 +111,9 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
-    fn route(&self, words: [u64; 4], skipped: u32) -> u32 {
+    fn request_line(&self, words: [u64; 4], bytes: u32) -> RequestLine {
         let [a, b, c, d] = words;
-        requests_route(a, b, c, d, skipped)
+        RequestLine(requests_line(a, b, c, d, bytes))
     }
 
     #[inline(always)]
