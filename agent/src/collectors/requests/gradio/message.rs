@@ -45,8 +45,11 @@ pub(super) enum Kind {
 }
 
 /// The messages that a piece of a response contains: one, unless the server sends several at once.
+///
+/// A piece may start within a message: a proxy cuts long messages into chunks of its own, and a response to a request of
+/// HTTP/1.0 has a piece for each segment.
 pub(super) fn messages(piece: &[u8]) -> impl Iterator<Item = Message> {
-    let mut rest = piece;
+    let mut rest = from_next_message(piece);
     std::iter::from_fn(move || {
         rest = rest.trim_ascii_start();
         if rest.is_empty() {
@@ -58,6 +61,15 @@ pub(super) fn messages(piece: &[u8]) -> impl Iterator<Item = Message> {
         rest = after;
         Some(read(message))
     })
+}
+
+/// Skips the rest of a message, if the text starts with one: up to the next empty line.
+fn from_next_message(text: &[u8]) -> &[u8] {
+    let fields: [&[u8]; 3] = [b"data:", b"event:", b":"];
+    if fields.iter().any(|field| text.trim_ascii_start().starts_with(field)) {
+        return text;
+    }
+    text.windows(2).position(|window| window == b"\n\n").map_or(&[], |end| &text[end..])
 }
 
 fn read(text: &[u8]) -> Message {
@@ -188,7 +200,6 @@ mod tests {
             (r#"data: {"msg":"process_starts","event_id":"not an id"}"#, Kind::Starts),
             (r#"data: {"event_id":null}"#, Kind::Unreadable),
             ("data: ALIVE", Kind::Unreadable),
-            ("HTTP/1.1 200", Kind::Unreadable),
             (": comment", Kind::Irrelevant),
         ] {
             assert_eq!(one(text), Message { event: None, kind }, "{text}");
@@ -233,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_message_is_skipped() {
+        let whole = "data: {\"msg\":\"close_stream\"}\n\n";
+        for (text, rest) in [
+            (whole, whole),
+            (": comment", ": comment"),
+            ("\nevent: complete\n", "\nevent: complete\n"),
+            ("xxx data: x", ""),
+            ("", ""),
+            ("\n", ""),
+            ("xxx\"]},\"success\":true}\n\ndata: {}\n\n", "\n\ndata: {}\n\n"),
+        ] {
+            assert_eq!(from_next_message(text.as_bytes()), rest.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn several_messages_in_one_piece_are_all_read() {
         let text = format!(
             "data: {{\"msg\":\"process_completed\",\"event_id\":\"{ID}\",\"output\":{{}},\"success\":true}}\n\n\
@@ -255,7 +282,7 @@ mod tests {
             let text = format!(
                 r#"data: {{"msg":"process_completed","event_id":"{ID}","output":{{"{key}":["x","{{}}"],"duration":1.5}},"success":true}}"#
             );
-            let kind = one(&text[..at.clamp(1, text.len())]).kind;
+            let kind = one(&text[..at.clamp("data:".len(), text.len())]).kind;
             let whole = Kind::Ends(if error { Outcome::Error } else { Outcome::Success });
             let is_allowed = kind == whole || matches!(kind, Kind::Unreadable | Kind::Ends(Outcome::Abandoned));
             prop_assert!(is_allowed, "{:?}", kind);

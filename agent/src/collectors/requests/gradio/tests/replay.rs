@@ -66,7 +66,8 @@ fn truth(text: &str) -> BTreeMap<String, Truth> {
     for job in log.iter().filter(|line| line["outcome"].is_string()) {
         let is_call = job["via"] == "call";
         let index = number(&job["fn"]);
-        let name = ["work", "fail", "steps", "large"][index as usize];
+        // Recordings of an earlier application have no names.
+        let name = job["name"].as_str().unwrap_or(["work", "fail", "steps", "large"][index as usize]);
         let function =
             functions.entry(if is_call { format!("/{name}") } else { index.to_string() }).or_default();
         let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == job["outcome"]).unwrap();
@@ -82,7 +83,7 @@ fn truth(text: &str) -> BTreeMap<String, Truth> {
         let is_late = |at_ns: &u64| (begins_ns..begins_ns + 500 * MS).contains(at_ns);
         let begins_ns = listens_ns.filter(is_late).unwrap_or(begins_ns);
         // Gradio runs a job that was cancelled in the queue.
-        if job["tag"] != "cancelled-queued" {
+        if !job["tag"].as_str().unwrap().starts_with("cancelled-queued") {
             function.waits_ns.push(begins_ns - asked_ns);
         }
         if matches!(outcome, Outcome::Success | Outcome::Error) {

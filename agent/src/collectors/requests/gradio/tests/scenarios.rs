@@ -1,5 +1,7 @@
 //! Single histories, as measured on Gradio 4 and 5.
 
+use glassbox_ebpf::requests::piece::PieceKind;
+
 use super::wire::{MS, Wire, id};
 use crate::{
     collectors::requests::gradio::JobTracker,
@@ -48,6 +50,22 @@ fn a_job_has_its_queue_wait_its_run_and_its_outcome() {
     assert_eq!(function.counters.first_progress.count(), 1);
     assert_eq!(function.counters.runs.sum_ns, 5000 * MS);
     assert_eq!(function.counters.durations.sum_ns, 7000 * MS);
+    assert_eq!((jobs.in_flight.total(), jobs.ignored), (0, Default::default()));
+}
+
+#[test]
+fn a_message_in_several_pieces_is_read_once() {
+    let mut wire = Wire::default();
+    wire.join(1000 * MS, "s", 3, 1);
+    let stream = wire.stream(1050 * MS, "s");
+    wire.starts(1060 * MS, stream, 1);
+    wire.succeeds(2060 * MS, stream, 1);
+    let rest = "x".repeat(60_000);
+    wire.piece(2060 * MS, stream, PieceKind::ResponseBody, &rest, 0);
+    let end = "xxx\"]},\"success\":true}\n\ndata: {\"msg\":\"close_stream\",\"event_id\":null}\n\n";
+    wire.piece(2060 * MS, stream, PieceKind::ResponseBody, end, 0);
+    let jobs = read(&tracker(&wire));
+    assert_eq!(only(&jobs).counters.ended, [1, 0, 0, 0]);
     assert_eq!((jobs.in_flight.total(), jobs.ignored), (0, Default::default()));
 }
 
