@@ -1,7 +1,8 @@
 """A Gradio application with functions of known length. It logs when requests for jobs arrive, and when functions begin
 and end.
 
-Usage: app.py PORT LOG. Times are in ns of CLOCK_MONOTONIC. The numbers of the functions are 0, 1, 2 and 3.
+Usage: app.py PORT LOG SETS. Times are in ns of CLOCK_MONOTONIC. The functions of the first set have the numbers 0, 1, 2
+and 3, those of the second set 4, 5, 6 and 7, and so on. Jobs of different sets do not wait for each other.
 """
 
 import json
@@ -11,28 +12,32 @@ import time
 import gradio as gr
 from starlette.middleware import Middleware
 
-PORT, LOG = int(sys.argv[1]), sys.argv[2]
+PORT, LOG, SETS = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 
-def log(tag, what, session=None):
-    record = {"tag": tag, "what": what, "at_ns": time.monotonic_ns(), "session": session}
+def log(tag, what, **details):
+    record = {"tag": tag, "what": what, "at_ns": time.monotonic_ns(), **details}
     with open(LOG, "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 
 class LogRequests:
-    """Logs when the whole request for a job has arrived in the application, and when a client opens its stream.
+    """Logs when the whole request for a job has arrived in the application, and when streams begin and end.
 
     The server reports that a job starts only to an open stream.
     """
 
     def __init__(self, app):
-        self.app = app
+        self.app, self.streams = app, 0
 
     async def __call__(self, scope, receive, send):
         path = scope.get("path", "")
         if path.endswith("/queue/data"):
-            log(None, "listens", scope["query_string"].decode().removeprefix("session_hash="))
+            self.streams += 1
+            tag, session = f"stream {self.streams}", scope["query_string"].decode().removeprefix("session_hash=")
+            log(tag, "listens", session=session, http=scope["http_version"])
+            await self.app(scope, receive, send)
+            return log(tag, "leaves")
         if scope.get("method") != "POST" or not (path.endswith("/queue/join") or "/call/" in path):
             return await self.app(scope, receive, send)
         body = b""
@@ -43,7 +48,7 @@ class LogRequests:
             body += message.get("body", b"")
             if message["type"] == "http.request" and not message.get("more_body"):
                 request = json.loads(body)
-                log(request["data"][0], "asked", request.get("session_hash"))
+                log(request["data"][0], "asked", session=request.get("session_hash"))
             return message
 
         return await self.app(scope, logged, send)
@@ -81,9 +86,12 @@ def large(tag, seconds):
 
 with gr.Blocks() as app:
     tag, seconds, result = gr.Textbox(), gr.Number(), gr.Textbox()
-    for function in (work, fail, steps, large):
-        button = gr.Button(function.__name__)
-        button.click(function, [tag, seconds], result, api_name=function.__name__, concurrency_limit=1)
+    for number in range(SETS):
+        for function in (work, fail, steps, large):
+            name = f"{function.__name__}_{number}"
+            button = gr.Button(name)
+            options = {"api_name": name, "concurrency_id": name, "concurrency_limit": 1}
+            button.click(function, [tag, seconds], result, **options)
 
 app.queue().launch(
     server_name="127.0.0.1",

@@ -70,42 +70,44 @@ fn sources() -> PathBuf {
 pub struct Application {
     /// The ID of its container.
     pub id: String,
+    /// Its address.
+    pub address: SocketAddr,
     gradio: Gradio,
-    address: SocketAddr,
     _service: Service,
     _container: ProcessContainer,
     logs: tempfile::TempDir,
 }
 
 impl Application {
-    /// Starts the application in the cgroup of a new container.
+    /// Starts the application in the cgroup of a new container, with `sets` sets of functions.
     ///
     /// # Errors
     /// The reason to skip the test.
     ///
     /// # Panics
     /// If the application does not start.
-    pub fn start(gradio: Gradio) -> Result<Self, String> {
+    pub fn start(gradio: Gradio, sets: usize) -> Result<Self, String> {
         let container = ProcessContainer::new()?;
         let logs = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
         let address = free_address();
         let service = Service::start("the Gradio application", address, "/config", |_| {
             let mut application = gradio.command("app.py");
             application.arg(address.port().to_string()).arg(logs.path().join("application"));
-            container.command(&application)
+            container.command(application.arg(sets.to_string()))
         });
-        Ok(Self { id: container.id.clone(), gradio, address, _service: service, _container: container, logs })
+        Ok(Self { id: container.id.clone(), address, gradio, _service: service, _container: container, logs })
     }
 
-    /// Runs all clients, and returns what they and the application logged.
+    /// Runs clients of all these addresses at the same time, each with a set of functions, and returns what they and the
+    /// application logged.
     ///
     /// # Panics
     /// If the clients fail.
     #[must_use]
-    pub fn drive(&self) -> Truth {
+    pub fn drive(&self, addresses: &[SocketAddr]) -> Truth {
         let clients = self.logs.path().join("clients");
         let mut command = self.gradio.command("drive.py");
-        command.arg(format!("http://{}", self.address)).arg(&clients);
+        command.arg(&clients).args(addresses.iter().map(|address| format!("http://{address}")));
         let output = command.output().unwrap_or_else(|error| panic!("run the clients: {error}"));
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "the clients: {}\n{errors}", output.status);

@@ -27,6 +27,7 @@ pub mod pod;
 pub mod podman;
 pub mod process_container;
 pub mod prometheus;
+pub mod proxy;
 pub mod real_driver;
 pub mod sandbox;
 pub mod service;

@@ -126,6 +126,26 @@ impl Nginx {
 pub fn configure(directory: &Path, addresses: &[String]) -> Result<PathBuf, String> {
     let listen: String = addresses.iter().map(|address| format!("listen {address}; ")).collect();
     let root = directory.display();
+    let written = fs::write(directory.join("1k"), vec![b'x'; 1 << 10])
+        .and_then(|()| fs::write(directory.join("1m"), vec![b'x'; 1 << 20]));
+    written.map_err(|error| format!("write {root}: {error}"))?;
+    let servers = format!(
+        "limit_req_zone $binary_remote_addr zone=slow:1m rate=300r/s;
+  server {{
+    {listen} root {root};
+    location = /slow {{ limit_req zone=slow burst=1000; try_files /1k =404; }}
+    location = /upload {{ return 204; }}
+  }}"
+    );
+    configure_servers(directory, &servers)
+}
+
+/// Writes a configuration with these servers, and returns its path. Everything that nginx writes is in the directory.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn configure_servers(directory: &Path, servers: &str) -> Result<PathBuf, String> {
+    let root = directory.display();
     let text = format!(
         "worker_processes 1; daemon off; master_process off; user root; pid {root}/pid; error_log {root}/error.log;
 events {{ worker_connections 1024; }}
@@ -135,20 +155,12 @@ http {{
   client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/fastcgi;
   uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi;
   client_max_body_size 1g; keepalive_requests 100000000; default_type text/plain;
-  limit_req_zone $binary_remote_addr zone=slow:1m rate=300r/s;
-  server {{
-    {listen} root {root};
-    location = /slow {{ limit_req zone=slow burst=1000; try_files /1k =404; }}
-    location = /upload {{ return 204; }}
-  }}
+  {servers}
 }}
 "
     );
     let file = directory.join("nginx.conf");
-    let written = fs::write(&file, text)
-        .and_then(|()| fs::write(directory.join("1k"), vec![b'x'; 1 << 10]))
-        .and_then(|()| fs::write(directory.join("1m"), vec![b'x'; 1 << 20]));
-    written.map_err(|error| format!("write {root}: {error}"))?;
+    fs::write(&file, text).map_err(|error| format!("write {}: {error}", file.display()))?;
     Ok(file)
 }
 

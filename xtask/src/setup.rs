@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 17] = [
+const TEST_PROGRAMS: [(&str, &str); 18] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -37,6 +37,8 @@ const TEST_PROGRAMS: [(&str, &str); 17] = [
     ("wrk", "wrk"),
     ("ab", "apache2-utils"),
     ("h2load", "nghttp2-client"),
+    // A reverse proxy, as nginx is.
+    ("caddy", "caddy"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     // To build the kernel modules of guests.
     ("gcc", "gcc"),

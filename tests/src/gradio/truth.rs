@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Names of the application's functions, by number.
-const FUNCTIONS: [&str; 4] = ["work", "fail", "steps", "large"];
-/// Time within which a client opens its stream.
-const STREAM_NS: u64 = 500_000_000;
-
-/// The jobs by function, under the value of the label `fn`.
+/// What is known about all jobs.
 #[derive(Debug, Default)]
-pub struct Truth(pub BTreeMap<String, Function>);
+pub struct Truth {
+    /// The jobs by function, under the value of the label `fn`.
+    pub functions: BTreeMap<String, Function>,
+    /// The streams that the application has served, by version of HTTP.
+    pub streams: BTreeMap<String, u64>,
+}
 
 /// The jobs of one function.
 #[derive(Debug, Default)]
@@ -38,35 +38,44 @@ impl Truth {
         for job in log.iter().filter(|line| line["outcome"].is_string()) {
             truth.add(&log, job);
         }
+        for version in log.iter().filter_map(|line| line["http"].as_str()) {
+            *truth.streams.entry(version.to_owned()).or_default() += 1;
+        }
         truth
     }
 
     /// The number of jobs.
     #[must_use]
     pub fn jobs(&self) -> u64 {
-        self.0.values().flat_map(|function| function.ended.values()).sum()
+        self.functions.values().flat_map(|function| function.ended.values()).sum()
     }
 
     fn add(&mut self, log: &[Value], job: &Value) {
         let tag = &job["tag"];
         let of = |what: &str| log.iter().find(|line| line["tag"] == *tag && line["what"] == what);
         let is_call = job["via"] == "call";
-        let index = job["fn"].as_u64().unwrap_or_default() as usize;
-        let label = if is_call { format!("/{}", FUNCTIONS[index]) } else { index.to_string() };
-        let function = self.0.entry(label).or_default();
+        let name = job["name"].as_str().unwrap_or_default();
+        let label = if is_call { format!("/{name}") } else { job["fn"].to_string() };
+        let function = self.functions.entry(label).or_default();
         let outcome = job["outcome"].as_str().unwrap_or_default();
         *function.ended.entry(outcome.to_owned()).or_default() += 1;
         let (Some(asked), Some(begins), false) = (of("asked"), of("begins"), is_call) else { return };
         let at_ns = |line: &Value| line["at_ns"].as_u64().unwrap_or_default();
         let (asked_ns, begins_ns) = (at_ns(asked), at_ns(begins));
         // The server reports the start to an open stream only.
-        let streams =
-            log.iter().filter(|line| line["what"] == "listens" && line["session"] == asked["session"]);
-        let listens_ns = streams.map(at_ns).find(|listens_ns| *listens_ns > asked_ns);
-        let is_late = |listens_ns: &u64| (begins_ns..begins_ns + STREAM_NS).contains(listens_ns);
-        let started_ns = listens_ns.filter(is_late).unwrap_or(begins_ns);
+        let left_ns = |stream: &Value| {
+            let leaves = log.iter().find(|line| line["what"] == "leaves" && line["tag"] == stream["tag"]);
+            leaves.map_or(u64::MAX, at_ns)
+        };
+        let reported_ns = log
+            .iter()
+            .filter(|line| line["what"] == "listens" && line["session"] == asked["session"])
+            .filter(|stream| left_ns(stream) > begins_ns)
+            .map(|stream| at_ns(stream).max(begins_ns))
+            .min();
+        let started_ns = reported_ns.unwrap_or(begins_ns);
         // Gradio runs a job that was cancelled in the queue, after its end was reported.
-        if tag != "cancelled-queued" {
+        if !tag.as_str().is_some_and(|tag| tag.starts_with("cancelled-queued")) {
             function.waits_ns.push(started_ns - asked_ns);
         }
         if let (Some(ends), "success" | "error") = (of("ends"), outcome) {
