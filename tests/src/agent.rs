@@ -36,6 +36,20 @@ impl Agent {
         Self::start_with(configuration, |_| ())
     }
 
+    /// Like [`start`](Self::start), if a collector works on this host.
+    ///
+    /// # Errors
+    /// The reason to skip the test.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn with_collector(collector: &str, configuration: &str) -> Result<Self, String> {
+        let agent = Self::start(configuration);
+        let up = format!("glassbox_collector_up{{collector=\"{collector}\"}} 1");
+        let is_up = agent.metrics().lines().any(|line| line == up);
+        is_up.then_some(agent).ok_or_else(|| format!("the collector {collector} cannot work on this host"))
+    }
+
     /// Like [`start`](Self::start), with changes to the command.
     ///
     /// # Panics

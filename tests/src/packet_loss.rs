@@ -49,11 +49,20 @@ pub fn lose_packets_of_link(device: &str) -> anyhow::Result<Ebpf> {
 /// Segments that were sent again in the network namespace of the calling thread; 0 if the kernel does not report it.
 #[must_use]
 pub fn retransmissions() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap_or_default();
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    counter(Path::new("/proc/thread-self/net/snmp"), "Tcp: ", "RetransSegs")
+}
+
+/// Segments that arrived before an earlier one in the network namespace of a process; 0 if the kernel does not report it.
+#[must_use]
+pub fn out_of_order(pid: &str) -> u64 {
+    counter(&Path::new("/proc").join(pid).join("net/netstat"), "TcpExt: ", "TCPOFOQueue")
+}
+
+/// A value of a file that has a line with names and a line with values for each group.
+fn counter(file: &Path, group: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
     let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };
     let mut both = names.split(' ').zip(values.split(' '));
-    both.find(|(name, _)| *name == "RetransSegs")
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or_default()
+    both.find(|(known, _)| *known == name).and_then(|(_, value)| value.parse().ok()).unwrap_or_default()
 }

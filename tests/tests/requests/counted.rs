@@ -7,7 +7,11 @@ use std::{
 };
 
 use glassbox_fixtures::exposition::{Sample, families};
-use glassbox_tests::{agent::Agent, docker::eventually, web::Requests};
+use glassbox_tests::{
+    agent::Agent,
+    docker::eventually,
+    web::{Nginx, Requests, needs},
+};
 
 /// A test uses all CPUs and thousands of ports, so only one runs at a time.
 pub(super) static ALONE: Mutex<()> = Mutex::new(());
@@ -16,13 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An agent whose collector of requests works.
 pub(super) fn agent(configuration: &str) -> Result<Agent, String> {
-    let agent = Agent::start(&format!("tick_ms = 200\n{configuration}"));
-    let is_up = all(&agent).into_iter().any(|sample| {
-        sample.name == "glassbox_collector_up"
-            && sample.labels.get("collector").is_some_and(|name| name == "requests")
-            && sample.value > 0.0
-    });
-    if is_up { Ok(agent) } else { Err("the collector requests cannot work on this host".to_owned()) }
+    Agent::with_collector("requests", &format!("tick_ms = 200\n{configuration}"))
+}
+
+/// An agent and an nginx that it watches, if the program that sends requests is installed.
+pub(super) fn nginx(program: &str) -> Result<(Agent, Nginx), String> {
+    needs(program)?;
+    let (agent, nginx) = (agent(WITHOUT_DOCKER)?, Nginx::start()?);
+    watched(&agent, &nginx.container.id);
+    Ok((agent, nginx))
 }
 
 /// Without Docker: containers have their IDs as names.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use glassbox_tests::{
     agent::Agent,
     docker::{Container, Docker, Network, eventually},
-    packet_loss::{lose_packets_of_link, retransmissions},
+    packet_loss::{lose_packets_of_link, out_of_order, retransmissions},
     skip,
     web::{AccessLog, Requests, configure, load, needs},
 };
@@ -28,7 +28,7 @@ struct Web<'a> {
     docker: &'a Docker,
     address: String,
     directory: tempfile::TempDir,
-    _container: Container<'a>,
+    container: Container<'a>,
 }
 
 impl<'a> Web<'a> {
@@ -40,7 +40,7 @@ impl<'a> Web<'a> {
         let arguments = ["/bin/busybox", "chroot", "/host", "/usr/sbin/nginx", "-c", configuration];
         let container = Container::run(docker, NAME, &["--volume=/:/host"], &arguments);
         let address = container.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
-        let web = Self { docker, address, directory, _container: container };
+        let web = Self { docker, address, directory, container };
         watched(agent, NAME);
         eventually("nginx answers", Duration::from_secs(10), || {
             let output = web.command("ab", &["-q", "-n", "1"], "1k").output();
@@ -144,4 +144,7 @@ fn requests_over_a_bridge_that_loses_packets_and_so_changes_their_order_are_exac
     let sent_again = sandbox.within(retransmissions) - sent_again;
     println!("{sent_again} segments sent again by clients");
     assert!(sent_again > 100);
+    let out_of_order = out_of_order(&web.container.inspect("{{.State.Pid}}"));
+    println!("{out_of_order} segments arrived in another order");
+    assert!(out_of_order > 5);
 }

@@ -5,22 +5,19 @@ use std::process::Command;
 use glassbox_tests::{
     packet_loss::{lose_packets, retransmissions},
     skip,
-    web::{Nginx, load, needs},
+    web::{Nginx, load},
 };
 
-use super::counted::{ALONE, Counted, WITHOUT_DOCKER, agent, assert_same, watched};
+use super::counted::{ALONE, Counted, assert_same, nginx};
 
 #[test]
 fn requests_are_exact_while_two_percent_of_the_packets_are_lost_and_sent_again() {
     let test = "requests_are_exact_while_two_percent_of_the_packets_are_lost_and_sent_again";
     let _alone = ALONE.lock();
-    let started =
-        needs("ab").and_then(|()| agent(WITHOUT_DOCKER)).and_then(|agent| Ok((agent, Nginx::start()?)));
-    let (agent, nginx) = match started {
+    let (agent, nginx) = match nginx("ab") {
         Ok(started) => started,
         Err(reason) => return skip(test, &reason),
     };
-    watched(&agent, &nginx.container.id);
     let sent_again = retransmissions();
     let _loss = lose_packets(&nginx.container.v2()).unwrap_or_else(|error| panic!("{error:#}"));
     for (keep_alive, requests) in [("-k", "3000"), ("-q", "1000")] {

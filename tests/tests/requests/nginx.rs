@@ -4,10 +4,10 @@ use std::process::Command;
 
 use glassbox_tests::{
     skip,
-    web::{Nginx, load, needs},
+    web::{load, needs},
 };
 
-use super::counted::{ALONE, Counted, WITHOUT_DOCKER, agent, assert_same, watched};
+use super::counted::{ALONE, Counted, assert_same, nginx};
 
 /// A load generator with its arguments, without the URL.
 const LOADS: [(&str, &str, &[&str]); 5] = [
@@ -22,16 +22,11 @@ const LOADS: [(&str, &str, &[&str]); 5] = [
 fn requests_codes_and_bytes_are_those_of_the_log_of_nginx() {
     let test = "requests_codes_and_bytes_are_those_of_the_log_of_nginx";
     let _alone = ALONE.lock();
-    let missing = ["ab", "h2load", "wrk"].into_iter().find_map(|program| needs(program).err());
-    if let Some(reason) = missing {
-        return skip(test, &reason);
-    }
-    let started = agent(WITHOUT_DOCKER).and_then(|agent| Ok((agent, Nginx::start()?)));
+    let started = ["h2load", "wrk"].into_iter().try_for_each(needs).and_then(|()| nginx("ab"));
     let (agent, nginx) = match started {
         Ok(started) => started,
         Err(reason) => return skip(test, &reason),
     };
-    watched(&agent, &nginx.container.id);
     let port = nginx.address.port();
     let log = || nginx.log().requests;
     assert_same(&agent, &nginx.container.id, "start", log);
@@ -65,13 +60,10 @@ fn requests_codes_and_bytes_are_those_of_the_log_of_nginx() {
 fn large_responses_have_the_bytes_of_the_log_of_nginx() {
     let test = "large_responses_have_the_bytes_of_the_log_of_nginx";
     let _alone = ALONE.lock();
-    let started =
-        needs("ab").and_then(|()| agent(WITHOUT_DOCKER)).and_then(|agent| Ok((agent, Nginx::start()?)));
-    let (agent, nginx) = match started {
+    let (agent, nginx) = match nginx("ab") {
         Ok(started) => started,
         Err(reason) => return skip(test, &reason),
     };
-    watched(&agent, &nginx.container.id);
     let mut command = Command::new("ab");
     command.args(["-q", "-k", "-n", "1000", "-c", "8"]).arg(format!("http://{}/1m", nginx.address));
     load(command);
@@ -83,13 +75,10 @@ fn large_responses_have_the_bytes_of_the_log_of_nginx() {
 fn the_99th_percentile_is_within_one_bucket_of_the_log_of_nginx() {
     let test = "the_99th_percentile_is_within_one_bucket_of_the_log_of_nginx";
     let _alone = ALONE.lock();
-    let started =
-        needs("ab").and_then(|()| agent(WITHOUT_DOCKER)).and_then(|agent| Ok((agent, Nginx::start()?)));
-    let (agent, nginx) = match started {
+    let (agent, nginx) = match nginx("ab") {
         Ok(started) => started,
         Err(reason) => return skip(test, &reason),
     };
-    watched(&agent, &nginx.container.id);
     let mut command = Command::new("ab");
     command.args(["-q", "-k", "-n", "900", "-c", "40"]).arg(format!("http://{}/slow", nginx.address));
     load(command);
