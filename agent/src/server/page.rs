@@ -76,7 +76,7 @@ fn collectors(page: &mut String, snapshot: &Snapshot) {
 fn containers(page: &mut String, snapshot: &Snapshot) {
     page.push_str(
         "<table><tr><th scope=col>container<th scope=col>status<th scope=col class=\"n wide\">CPU used\
-         <th scope=col class=\"n middle\">memory<th scope=col class=n>GPU memory<th scope=col>GPU\
+         <th scope=col class=\"n wide\">requests in flight<th scope=col class=\"n middle\">memory<th scope=col class=n>GPU memory<th scope=col>GPU\
          <th scope=col class=wide>image<th scope=col class=wide>runtime</tr>\n",
     );
     let mut rows: Vec<_> = snapshot.containers.iter().collect();
@@ -104,6 +104,10 @@ fn container(page: &mut String, row: &ContainerRow) {
     );
     if let Some(usage_ns) = row.cgroup.cpu.usage_ns {
         let _ = write!(page, "{:.1} s", Duration::from_nanos(usage_ns).as_secs_f64());
+    }
+    page.push_str("<td class=\"n wide\">");
+    if let Some(requests) = &row.requests {
+        let _ = write!(page, "{}", requests.in_flight);
     }
     page.push_str("<td class=\"n middle\">");
     if let Some(bytes) = row.cgroup.memory.working_set_bytes {

@@ -1,7 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::*;
-use crate::snapshot::{agent::AgentUsage, identity::Runtime, lifecycle::ContainerState};
+use crate::snapshot::{
+    agent::AgentUsage, identity::Runtime, lifecycle::ContainerState, requests::RequestUsage,
+};
 
 /// Minimum contrast of WCAG 2, level AA, for text of normal size.
 const CONTRAST_MIN: f64 = 4.5;
@@ -118,6 +120,17 @@ fn a_narrow_screen_shows_only_name_status_gpu_memory_and_gpu() {
     let left: Vec<_> = left.map(|text| text.rsplit_once('>').unwrap().1).collect();
     assert_eq!(left, ["container", "status", "GPU memory", "GPU"]);
     assert!(HEAD.contains("content=\"width=device-width\""), "{HEAD}");
+}
+
+#[test]
+fn requests_in_flight_are_shown_if_requests_are_counted() {
+    let mut serving = row("a", Vec::new());
+    serving.requests = Some(Box::new(RequestUsage { in_flight: 17, ..RequestUsage::default() }));
+    let page = page(vec![serving, row("b", Vec::new())]);
+    let cells =
+        |name: &str| page.split(&format!("<tr><td>{name}<")).nth(1).unwrap().split("</tr>").next().unwrap();
+    assert!(cells("a").contains("<td class=\"n wide\">17<"), "{page}");
+    assert!(!cells("b").contains("<td class=\"n wide\">0<"), "{page}");
 }
 
 #[test]
