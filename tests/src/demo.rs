@@ -1,13 +1,14 @@
 //! The host of `cargo xtask run --demo`: simulated GPUs and containers for the agent.
 //!
-//! It has two GPUs (the NVML stand-in), their driver (in FUSE), and four containers. A container is a cgroup with a fake
-//! CUDA application, named by a Docker Engine that is part of the demonstration. The values of NVML are derived from the
-//! memory that the applications hold. It needs root. Everything is removed when dropped; if the process is killed, empty
-//! cgroups remain.
+//! It has two GPUs (the NVML stand-in), their driver (in FUSE), and six containers. A container is a cgroup, named by a Docker
+//! Engine that is part of the demonstration. Four have a fake CUDA application; the values of NVML are derived from the
+//! memory that the applications hold. Two have a web server, which real clients use. It needs root. Everything is removed
+//! when dropped; if the process is killed, empty cgroups remain.
 
 mod containers;
 mod engine;
 mod gpus;
+mod web;
 
 use std::{
     fs,
@@ -17,7 +18,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use self::{containers::Replica, engine::Engine};
+use self::{
+    containers::Replica,
+    engine::{Engine, Listed},
+    web::Web,
+};
 use crate::{
     nvidia::driver::{FakeDriver, Options},
     nvml::StandIn,
@@ -33,6 +38,8 @@ pub const STEP: Duration = Duration::from_millis(500);
 /// The demonstration. It ends when dropped.
 pub struct Demo {
     replicas: Vec<Replica>,
+    webs: Vec<Web>,
+    server: PathBuf,
     stand_in: StandIn,
     driver: FakeDriver,
     /// The driver of the hanging container.
@@ -43,11 +50,12 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts everything. `fake_cuda` is the program of that name, `nvml` the stand-in for NVIDIA's library.
+    /// Starts everything. `programs` is the directory of `fake-cuda` and `slow-server`, `nvml` the stand-in for NVIDIA's
+    /// library.
     ///
     /// # Errors
     /// Without root, FUSE or cgroups.
-    pub fn start(fake_cuda: &Path, nvml: &Path) -> anyhow::Result<Self> {
+    pub fn start(programs: &Path, nvml: &Path) -> anyhow::Result<Self> {
         let options = Options { memory_mib: MEMORY_MIB, ..Options::default() };
         let broken = Options { hang: Some(HANGS.parse()?), ..options.clone() };
         let driver = FakeDriver::start(options).context("start the driver")?;
@@ -55,13 +63,26 @@ impl Demo {
         let mut replicas = Vec::new();
         for role in &containers::ROLES {
             let driver = if role.hangs { &broken } else { &driver };
-            let replica = Replica::start(role, fake_cuda, driver)
+            let replica = Replica::start(role, &programs.join("fake-cuda"), driver)
                 .with_context(|| format!("start the container {}", role.name))?;
             replicas.push(replica);
         }
+        let webs: Vec<_> = web::ROLES.iter().map(Web::new).collect();
         let stand_in = StandIn::of(nvml, &gpus::scenario(&driver, &replicas));
-        let engine = Engine::start(&replicas).context("start the engine")?;
-        Ok(Self { replicas, stand_in, driver, broken, engine, begun: false })
+        let gpu = replicas.iter().map(|one| (one.id(), one.role().name, one.role().image));
+        let web = webs.iter().map(|one| (one.id(), one.role().name, one.role().image));
+        let listed = gpu.chain(web).map(|(id, name, image)| Listed { id, name, image });
+        let engine = Engine::start(listed).context("start the engine")?;
+        Ok(Self {
+            replicas,
+            webs,
+            server: programs.join("slow-server"),
+            stand_in,
+            driver,
+            broken,
+            engine,
+            begun: false,
+        })
     }
 
     /// The agent's configuration.
@@ -93,10 +114,16 @@ impl Demo {
             .with_context(|| format!("write {}", file.display()))
     }
 
-    /// Lets the applications start. The agent must trace the drivers first: it would miss earlier calls, and a hanging call
-    /// is never repeated.
-    pub fn begin(&mut self) {
-        self.begun = true;
+    /// Lets the applications and the clients start. The agent must trace the drivers first: it would miss earlier calls, and
+    /// a hanging call is never repeated. Calls after the first one have no effect.
+    ///
+    /// # Errors
+    /// If a container cannot be started.
+    pub fn begin(&mut self) -> anyhow::Result<()> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.webs.iter_mut().try_for_each(|web| web.begin(&self.server))?;
+        }
+        Ok(())
     }
 
     /// Half a second of the demonstration: the applications continue, and NVML reports what they hold. The applications wait

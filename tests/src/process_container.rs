@@ -23,8 +23,15 @@ impl ProcessContainer {
     /// # Errors
     /// The reason to skip the test.
     pub fn new() -> Result<Self, String> {
+        Self::with_id(fresh_id())
+    }
+
+    /// Creates the cgroups of the container with this ID.
+    ///
+    /// # Errors
+    /// The reason to skip the test.
+    pub fn with_id(id: String) -> Result<Self, String> {
         let v2 = v2_root().filter(|_| is_root()).ok_or("needs root and a v2 hierarchy")?;
-        let id = fresh_id();
         let v1 = ["cpu", "cpuacct", "memory", "pids"].map(|controller| Path::new(ROOT).join(controller));
         let trees = v1.into_iter().filter(|tree| tree.join("cgroup.procs").exists()).chain([v2]);
         let cgroups = trees.map(|tree| Cgroup::new(&tree, &format!("docker/{id}")));

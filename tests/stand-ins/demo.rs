@@ -33,15 +33,16 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let (nvml, config) = (nvml.context("find --nvml")?, config.context("find --config")?);
     let agent = agent.context("find --agent")?;
-    let program = std::env::current_exe().context("find this program")?.with_file_name("fake-cuda");
+    let program = std::env::current_exe().context("find this program")?;
+    let programs = program.parent().context("find the programs beside this one")?;
     // Before there are threads, so that all of them inherit the blocked signals.
     let signals = glassbox_tests::signals::block();
-    let mut demo = Demo::start(&program, &nvml)?;
+    let mut demo = Demo::start(programs, &nvml)?;
     demo.write_configuration(&config)?;
     let ready = watch(agent)?;
     while !signals.came_within(STEP) {
         if ready.load(Ordering::Relaxed) {
-            demo.begin();
+            demo.begin()?;
         }
         demo.step()?;
     }

@@ -5,6 +5,9 @@
 //! | path | what the request does |
 //! |---|---|
 //! | `/ok` | nothing |
+//! | `/fail` | fails: its status is 500 |
+//! | `/render` | uses the CPU for 20 ms |
+//! | `/generate` | sends 20 events, one every 100 ms |
 //! | `/burn` | uses the CPU for 7 s |
 //! | `/loop` | uses the CPU until a request `/release` |
 //! | `/lock` | waits in futex(2) until a request `/release` |
@@ -24,7 +27,13 @@ use std::{
 };
 
 const BURN: Duration = Duration::from_secs(7);
+const RENDER: Duration = Duration::from_millis(20);
+const EVENTS: usize = 20;
+const EVENT_GAP: Duration = Duration::from_millis(100);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n";
+const FAILURE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+const STREAM: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 #[derive(Default)]
 struct Release {
@@ -82,12 +91,10 @@ fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Re
     }
     let head = String::from_utf8_lossy(&head);
     match head.split(' ').nth(1).unwrap_or_default() {
-        "/burn" => {
-            let begun = Instant::now();
-            while begun.elapsed() < BURN {
-                std::hint::spin_loop();
-            }
-        }
+        "/burn" => burn(BURN),
+        "/render" => burn(RENDER),
+        "/fail" => return stream.write_all(FAILURE),
+        "/generate" => return generate(&mut stream),
         "/loop" => {
             while !release.is_set() {
                 std::hint::spin_loop();
@@ -102,4 +109,20 @@ fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Re
         _ => {}
     }
     stream.write_all(ANSWER)
+}
+
+fn burn(duration: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < duration {
+        std::hint::spin_loop();
+    }
+}
+
+fn generate(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(STREAM)?;
+    for _ in 0..EVENTS {
+        thread::sleep(EVENT_GAP);
+        stream.write_all(b"d\r\ndata: word\n\n\r\n")?;
+    }
+    stream.write_all(b"0\r\n\r\n")
 }

@@ -47,11 +47,11 @@ fn until(demo: &mut Demo, agent: &Agent, lines: &[&str]) {
 
 #[test]
 fn the_agent_exports_the_states_of_the_demonstration_and_marks_it_as_one() {
-    let fake_cuda = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
-    let mut demo = Demo::start(fake_cuda, stand_in::built_library(nvml::PACKAGE))
+    let programs = Path::new(env!("CARGO_BIN_EXE_fake-cuda")).parent().unwrap();
+    let mut demo = Demo::start(programs, stand_in::built_library(nvml::PACKAGE))
         .unwrap_or_else(|error| panic!("{error:#}"));
     let agent = Agent::start(&demo.configuration());
-    demo.begin();
+    demo.begin().unwrap();
     until(
         &mut demo,
         &agent,
@@ -65,11 +65,23 @@ fn the_agent_exports_the_states_of_the_demonstration_and_marks_it_as_one() {
             "glassbox_container_gpu_utilization_ratio{container=\"demo-facefusion-1\",gpu=\"0\",uuid=\"GPU-demo-0\"} 0.9",
             "glassbox_container_gpu_utilization_ratio{container=\"demo-facefusion-2\",gpu=\"0\",uuid=\"GPU-demo-0\"} 0.3",
             "glassbox_container_gpu_memory_allocation_failures_total{container=\"demo-greedy\",reason=\"no_memory\"} 1",
+            "glassbox_container_health{container=\"demo-api\",state=\"working\",reason=\"none\"} 1",
+            "glassbox_container_health{container=\"demo-deadlocked\",state=\"stuck\",reason=\"lock\"} 1",
         ],
     );
     let metrics = agent.metrics();
     let refused = "glassbox_container_gpu_memory_allocation_failures_total{container=\"demo-facefusion-1\",reason=\"no_memory\"}";
     assert!(metrics.contains(&format!("{refused} 0\n")), "{metrics}");
+    for (family, labels) in [
+        ("http_requests_total", "code_class=\"2xx\""),
+        ("http_requests_total", "code_class=\"5xx\""),
+        ("stream_first_event_seconds_count", ""),
+        ("work_seconds_total", "activity=\"on_cpu\""),
+    ] {
+        let start = format!("glassbox_container_{family}{{container=\"demo-api\"");
+        let of = metrics.lines().filter(|line| line.starts_with(&start) && line.contains(labels));
+        assert!(of.clone().any(|line| !line.ends_with(" 0")), "{family}: {:?}", of.collect::<Vec<_>>());
+    }
     assert!(metrics.contains("modelName=\"DEMO GPU (no such hardware)\""), "{metrics}");
     for path in ["/", "/healthz", "/metrics/cadvisor"] {
         assert!(http::get(agent.address, path).unwrap().body.to_lowercase().contains("demo"), "{path}");

@@ -11,7 +11,12 @@ use std::{
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::containers::Replica;
+/// A container as the engine lists it.
+pub(super) struct Listed<'a> {
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    pub(super) image: &'a str,
+}
 
 /// The longest request head that is read, in bytes.
 const HEAD_BYTES: usize = 8 << 10;
@@ -22,13 +27,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn start(replicas: &[Replica]) -> anyhow::Result<Self> {
-        let containers: Vec<_> = replicas
-            .iter()
-            .map(|replica| {
-                let role = replica.role();
-                json!({ "Id": replica.id(), "Names": [format!("/{}", role.name)], "Image": role.image,
-                        "State": "created", "Labels": {} })
+    pub(super) fn start<'a>(containers: impl Iterator<Item = Listed<'a>>) -> anyhow::Result<Self> {
+        let containers: Vec<_> = containers
+            .map(|Listed { id, name, image }| {
+                json!({ "Id": id, "Names": [format!("/{name}")], "Image": image, "State": "created", "Labels": {} })
             })
             .collect();
         let listing: Arc<str> = json!(containers).to_string().into();

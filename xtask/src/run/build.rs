@@ -10,7 +10,7 @@ use crate::{step, workspace};
 /// The agent, the programs of the demo, and its fake NVML.
 const PACKAGES: [&str; 3] = ["glassbox", "glassbox-tests", "glassbox-nvml-stand-in"];
 /// Programs of the demo. Its NVML is a library.
-const DEMO_BINARIES: [&str; 2] = ["demo", "fake-cuda"];
+const DEMO_BINARIES: [&str; 3] = ["demo", "fake-cuda", "slow-server"];
 
 /// Builds the agent and, for the demo, its programs.
 pub(super) fn build(demo: bool) -> anyhow::Result<()> {
@@ -53,7 +53,7 @@ mod tests {
         };
         let ((plain, _), (demo, words)) = (packages(false), packages(true));
         assert_eq!(plain, demo);
-        for built in ["--lib", "glassbox", "demo", "fake-cuda"] {
+        for built in ["--lib", "glassbox", "demo", "fake-cuda", "slow-server"] {
             assert!(words.iter().any(|word| word == built), "{built}");
         }
     }
