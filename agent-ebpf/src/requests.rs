@@ -5,7 +5,9 @@ pub mod first_line;
 pub mod follow;
 pub mod head;
 pub mod piece;
+pub mod retries;
 pub mod service;
+pub mod slow;
 
 /// The counter of a loop. Keeps the compiler from unrolling the loop, which takes more stack than the kernel provides.
 /// The verifier still knows the value.

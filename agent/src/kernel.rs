@@ -117,6 +117,7 @@ impl Kernel {
             wait_mask: WAIT_ENTRIES - 1,
             slots_per_container: tables.slots_per_container,
             nested_per_container: tables.nested_per_container,
+            slow_request_ms: u32::try_from(config.requests.slow_after_ms.as_millis()).unwrap_or(u32::MAX),
         };
         let mut loader = EbpfLoader::new();
         loader

@@ -6,7 +6,9 @@
 
 mod observer;
 mod pieces;
+mod retries;
 mod segment;
+mod slow;
 
 use aya_ebpf::{
     macros::{cgroup_skb, map},

@@ -149,6 +149,13 @@ pub const SOURCES: &[Source] = &[
         remedy: "None if rare: the agent got no CPU for a moment, or a client sends a flood of requests.",
     },
     Source {
+        name: "slow_requests",
+        severity: Severity::Imprecision,
+        meaning: "A slow request was not written to the log: more than 10 were slow within a second, or more than 16 of one \
+                  container. The metrics contain it. Only with `requests.slow_after_ms`.",
+        remedy: "Raise `requests.slow_after_ms` if such requests are normal.",
+    },
+    Source {
         name: "gradio_jobs",
         severity: Severity::Loss,
         meaning: "An unfinished Gradio job was dropped because its container had 4096, or its share of 16384 in all \

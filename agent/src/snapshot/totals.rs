@@ -14,7 +14,7 @@ use super::{
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
-    requests::{RequestMeasures, RequestUsage, ResponseCount},
+    requests::{RequestMeasures, RequestUsage, ResponseCount, RetryCount},
     scheduler::{Histogram, SchedulerCounters},
     sockets::{ConnectionCounters, SocketCounters, SocketUsage, UnixCounters},
 };
@@ -307,19 +307,42 @@ impl Accumulate for MemoryUsage {
 
 impl Accumulate for RequestUsage {
     fn accumulate(&mut self, earlier: &Self) {
-        let Self { responses, measures, in_flight: _, streams: _, oldest: _ } = self;
+        let Self { responses, retries, measures, in_flight: _, streams: _, oldest: _, slow: _ } = self;
         responses.accumulate(&earlier.responses);
+        retries.accumulate(&earlier.retries);
         measures.accumulate(&earlier.measures);
     }
 
     fn counters(&self) -> Self {
-        Self { responses: self.responses.clone(), measures: self.measures, ..Self::default() }
+        let Self { responses, retries, measures, .. } = self;
+        Self {
+            responses: responses.clone(),
+            retries: retries.clone(),
+            measures: *measures,
+            ..Self::default()
+        }
     }
 }
 
 impl Keyed for ResponseCount {
     fn is_same(&self, other: &Self) -> bool {
         (self.method, self.code_class, &self.route) == (other.method, other.code_class, &other.route)
+    }
+}
+
+impl Keyed for RetryCount {
+    fn is_same(&self, other: &Self) -> bool {
+        self.route == other.route
+    }
+}
+
+impl Accumulate for RetryCount {
+    fn accumulate(&mut self, earlier: &Self) {
+        self.count.accumulate(&earlier.count);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
     }
 }
 

@@ -4,6 +4,8 @@
 mod awkward;
 mod clients;
 mod connections;
+mod retries;
+mod slow;
 mod state;
 mod streams;
 
@@ -113,7 +115,11 @@ impl Server {
     }
 
     fn at(is_ipv6: bool) -> Self {
-        let setup = Setup::with(config());
+        Self::with(config(), is_ipv6)
+    }
+
+    fn with(config: Config, is_ipv6: bool) -> Self {
+        let setup = Setup::with(config);
         let listener = setup.listener(is_ipv6, 128);
         Self { setup, listener, before: Counts::default() }
     }

@@ -6,12 +6,16 @@ use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
 use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
-        connection::{Connection, Opaque, PENDING, STATUS, method_of, route_of},
+        connection::{
+            CLIENT_CLOSED, Connection, ConnectionKey, Opaque, PENDING, STATUS, method_of, route_of, since,
+        },
         first_line::{OTHER_ROUTE, Start, method, route},
         follow::Observer,
         piece::PieceKind,
+        retries::is_failure,
         rolled,
         service::{RESPONSES, RequestCounters, duration, response_index},
+        slow::End,
     },
 };
 
@@ -29,6 +33,7 @@ pub(super) struct Counting<'a> {
     pub(super) ctx: &'a SkBuffContext,
     pub(super) payload_offset: u32,
     pub(super) slot: u32,
+    pub(super) key: &'a ConnectionKey,
     /// The time of this packet; 0 until it is needed.
     now_ns: Cell<u64>,
     counters: *mut RequestCounters,
@@ -36,12 +41,13 @@ pub(super) struct Counting<'a> {
 
 impl<'a> Counting<'a> {
     #[inline(always)]
-    pub(super) fn of(segment: &SkbSegment<'a>) -> Option<Self> {
+    pub(super) fn of(segment: &'a SkbSegment<'_>) -> Option<Self> {
         let slot = segment.key.slot;
         Some(Self {
             ctx: segment.ctx,
             payload_offset: segment.payload_offset,
             slot,
+            key: &segment.key,
             now_ns: Cell::new(0),
             counters: REQUESTS.get_ptr_mut(slot)?,
         })
@@ -114,6 +120,11 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
+    fn requested(&mut self, arrival: u64) {
+        self.count_if_retry(arrival);
+    }
+
+    #[inline(always)]
     fn responded(&mut self, current: u64, status: u32, waited_ns: u64) {
         // The verifier does not know the result, and the compiler knows it too well.
         let index = rolled(response_index(method_of(current), status & STATUS, route_of(current)));
@@ -122,11 +133,15 @@ impl Observer for Counting<'_> {
             unsafe { add((&raw mut (*self.counters).responses).cast::<u64>().add(index), 1) };
         }
         requests_record(self.slot, duration::FIRST_BYTE as u32, waited_ns);
+        if is_failure(status) {
+            self.failed(current);
+        }
     }
 
     #[inline(always)]
-    fn completed(&mut self, duration_ns: u64) {
+    fn completed(&mut self, connection: &Connection, duration_ns: u64) {
         requests_record(self.slot, duration::RESPONSE as u32, duration_ns);
+        self.record_if_slow(connection.current, connection.status, duration_ns, End::Complete);
     }
 
     #[inline(always)]
@@ -155,11 +170,28 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
-    fn aborted(&mut self, requests: u32, by_client: bool) {
+    fn aborted(&mut self, connection: &Connection, requests: u32, by_client: bool) {
         if by_client {
             count!(self, aborted_by_client, u64::from(requests));
         } else {
             count!(self, aborted_by_server, u64::from(requests));
+        }
+        if connection.is_streaming() {
+            return;
+        }
+        let oldest = connection.oldest();
+        let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
+        self.record_if_slow(oldest, connection.status, since(oldest, self.now_ns()), end);
+        // A client that has only closed its side has failed then.
+        if connection.status & CLIENT_CLOSED == 0 {
+            self.failed(oldest);
+        }
+    }
+
+    #[inline(always)]
+    fn client_left(&mut self, connection: &Connection) {
+        if connection.in_flight() > 0 {
+            self.failed(connection.oldest());
         }
     }
 

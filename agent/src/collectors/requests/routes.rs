@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use glassbox_ebpf::requests::first_line::{ROUTES, Route, Routes};
 
+use crate::snapshot::requests::RetryCount;
+
 /// The label of requests that match no prefix.
 const OTHER: &str = "other";
 
@@ -43,6 +45,19 @@ impl Names {
     pub(super) fn get(&self, route: usize) -> Arc<str> {
         self.0.get(route).unwrap_or(&self.0[0]).clone()
     }
+
+    /// Retries by label, from those by number.
+    pub(super) fn retries(&self, counts: &[u64; ROUTES + 1]) -> Vec<RetryCount> {
+        let mut retries: Vec<RetryCount> = Vec::new();
+        for (number, count) in counts.iter().copied().enumerate().filter(|(_, count)| *count > 0) {
+            let route = self.get(number);
+            match retries.iter_mut().find(|known| known.route == route) {
+                Some(known) => known.count += count,
+                None => retries.push(RetryCount { route, count }),
+            }
+        }
+        retries
+    }
 }
 
 /// The routes for the kernel programs and their labels. The configured ones are tried first.
@@ -70,5 +85,15 @@ mod tests {
         assert_eq!(&*names.get(1), "/queue/special");
         assert_eq!((&*names.get(2), &*names.get(3)), ("queue", "queue"));
         assert_eq!(&*names.get(99), "other");
+    }
+
+    #[test]
+    fn retries_are_counted_by_label() {
+        let names = routes(&[]).1;
+        let mut counts = [0; ROUTES + 1];
+        (counts[0], counts[1], counts[2]) = (1, 2, 3);
+        let retries = names.retries(&counts);
+        let retries: Vec<_> = retries.iter().map(|retry| (&*retry.route, retry.count)).collect();
+        assert_eq!(retries, [("other", 1), ("queue", 5)]);
     }
 }

@@ -63,6 +63,18 @@ pub(super) const FAMILIES: &[Family] = &[
                 emit.with(&[side]).count(nonzero(count));
             }
         }),
+    counter("glassbox_container_http_retries_total")
+        .help(
+            "Requests that a client sent again: the same address, method and route, within 10 s after a \
+             response with status 5xx, 429 or 408, or after a connection that ended without a complete \
+             response. No series while 0.",
+        )
+        .labels(&["route"])
+        .container(|row, emit| {
+            for retry in of(row).iter().flat_map(|requests| &requests.retries) {
+                emit.with(&[&retry.route]).count(retry.count);
+            }
+        }),
     counter("glassbox_container_http_opaque_connections_total")
         .help(
             "Connections whose requests are not counted, or no longer, by reason: encrypted (`tls`), \

@@ -81,10 +81,11 @@ fn busy(by: u64) -> ContainerRow {
     }));
     row.requests = Some(Box::new(RequestUsage {
         responses: vec![ResponseCount { method: "GET", code_class: "2xx", route: "other".into(), count: by }],
+        retries: vec![RetryCount { route: "other".into(), count: by }],
         measures: RequestMeasures { request_bytes: by, ..RequestMeasures::default() },
         in_flight: by,
         streams: by,
-        oldest: None,
+        ..RequestUsage::default()
     }));
     row.jobs = Some(Box::new(jobs("0", by)));
     row.oom.this_run = Some(by);
@@ -132,6 +133,7 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((sockets.unix.unwrap().receive_bytes, sockets.open), (105, Some(5)));
     let requests = row.requests.as_ref().unwrap();
     assert_eq!((requests.responses.len(), requests.responses[0].count), (1, 105));
+    assert_eq!((requests.retries.len(), requests.retries[0].count), (1, 105));
     assert_eq!((requests.measures.request_bytes, requests.in_flight, requests.streams), (105, 5, 5));
     let jobs = row.jobs.as_ref().unwrap();
     let counters = &jobs.functions[0].counters;
