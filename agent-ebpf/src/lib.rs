@@ -104,6 +104,8 @@ pub mod maps {
     pub const REQUEST_FAILURES: &str = "REQUEST_FAILURES";
     /// Ring buffer of [`SlowRequest`](crate::requests::slow::SlowRequest).
     pub const REQUEST_SLOW: &str = "REQUEST_SLOW";
+    /// Ring buffer of [`UploadStart`](crate::requests::upload::UploadStart).
+    pub const REQUEST_UPLOADS: &str = "REQUEST_UPLOADS";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
@@ -125,7 +127,7 @@ pub mod maps {
         REQUEST_RECENT,
     ];
     /// All maps.
-    pub const ALL: [&str; 39] = [
+    pub const ALL: [&str; 40] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -164,6 +166,7 @@ pub mod maps {
         REQUEST_RECENT,
         REQUEST_FAILURES,
         REQUEST_SLOW,
+        REQUEST_UPLOADS,
         LOST,
     ];
 }
@@ -330,11 +333,13 @@ pub enum Lost {
     RequestPieces = 12,
     /// A record of a slow request was not sent: the ring buffer was full, or the container had sent its share.
     SlowRequests = 13,
+    /// The first bytes of an upload were not sent: the ring buffer was full, or the container had sent its share.
+    RequestUploads = 14,
 }
 
 impl Lost {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -349,6 +354,7 @@ impl Lost {
         Self::RequestPorts,
         Self::RequestPieces,
         Self::SlowRequests,
+        Self::RequestUploads,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -369,6 +375,7 @@ impl Lost {
             Self::RequestPorts => "request_ports",
             Self::RequestPieces => "request_pieces",
             Self::SlowRequests => "slow_requests",
+            Self::RequestUploads => "request_uploads",
         }
     }
 }

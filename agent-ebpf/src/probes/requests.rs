@@ -9,6 +9,7 @@ mod pieces;
 mod retries;
 mod segment;
 mod slow;
+mod uploads;
 
 use aya_ebpf::{
     macros::{cgroup_skb, map},

@@ -76,10 +76,12 @@ pub struct Recent {
     pub failed_ns: u64,
     /// Records of slow requests.
     pub slow: Budget,
+    /// First bytes of uploads.
+    pub uploads: Budget,
 }
 
 impl PerSlot for Recent {
-    const EMPTY: Self = Self { failed_ns: 0, slow: Budget::UNUSED };
+    const EMPTY: Self = Self { failed_ns: 0, slow: Budget::UNUSED, uploads: Budget::UNUSED };
 }
 
 // SAFETY: `repr(C)`, u64 members only, no padding, any bit pattern is valid.

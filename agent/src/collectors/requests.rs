@@ -13,6 +13,7 @@ pub mod gradio;
 mod ports;
 mod routes;
 mod slow;
+mod uploads;
 
 use std::{
     collections::HashMap,
@@ -30,7 +31,7 @@ use glassbox_ebpf::{
     },
 };
 
-use self::{gradio::JobTracker, routes::Names, slow::SlowRequests};
+use self::{gradio::JobTracker, routes::Names, slow::SlowRequests, uploads::UploadReader};
 use super::{
     Collector, Context, Spec,
     examination::{self, NothingToRead},
@@ -76,7 +77,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let config = context.config.requests.clone();
     let kernel = context.kernel()?;
     let programs = kernel.enter_tail_calls(&PROGRAMS)?;
-    let (routes, names) = routes::routes(&config.routes);
+    let (routes, names) = routes::routes(&config.routes, config.upload_images);
     let mut settings: aya::maps::Array<aya::maps::MapData, RequestSettings> =
         kernel.take_map(maps::REQUEST_SETTINGS)?;
     settings.set(0, RequestSettings { all_ports: u64::from(config.ports.is_empty()), routes }, 0)?;
@@ -93,6 +94,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         pieces: kernel.event_ring(maps::REQUEST_PIECES, piece)?,
         pieces_read: Instant::now(),
         slow: SlowRequests::new(kernel.event_ring(maps::REQUEST_SLOW, slow::record)?),
+        uploads: UploadReader::new(kernel.event_ring(maps::REQUEST_UPLOADS, uploads::start)?),
         jobs: JobTracker::new(),
         functions: config.functions,
         lost: [("gradio_jobs", 0), ("slow_requests", 0)],
@@ -116,6 +118,7 @@ struct Requests {
     pieces: EventRing<Piece>,
     pieces_read: Instant,
     slow: SlowRequests,
+    uploads: UploadReader,
     jobs: JobTracker,
     functions: Vec<FunctionName>,
     lost: [(&'static str, u64); 2],
@@ -155,6 +158,7 @@ impl Requests {
             self.jobs.on_piece(&piece);
         }
         self.slow.read(&self.names);
+        self.uploads.read();
         self.pieces_read = Instant::now();
     }
 
@@ -182,6 +186,7 @@ impl Requests {
             streams,
             oldest,
             slow: self.slow.take(slot),
+            uploads: self.uploads.of(slot),
         })
     }
 
@@ -271,6 +276,7 @@ impl Collector for Requests {
         stale.iter().for_each(|key| self.connections.remove(key));
         self.jobs.forget(slot);
         self.slow.forget(slot);
+        self.uploads.forget(slot);
         self.unlisted.remove(&slot);
         self.services.clear(slot);
         self.recent.clear(slot);

@@ -22,6 +22,8 @@ pub struct Requests {
     pub routes: Vec<String>,
     /// Duration from which on a request is written to the log; 0 for none.
     pub slow_after_ms: Millis<0, 3_600_000>,
+    /// Whether the dimensions of uploaded images are read.
+    pub upload_images: bool,
     /// Names of the functions of Gradio applications; the first match wins.
     #[serde(deserialize_with = "names")]
     pub functions: Vec<FunctionName>,
@@ -33,6 +35,7 @@ impl Default for Requests {
             ports: Vec::new(),
             routes: Vec::new(),
             slow_after_ms: Duration::ZERO.into(),
+            upload_images: false,
             functions: Vec::new(),
         }
     }

@@ -156,6 +156,13 @@ pub const SOURCES: &[Source] = &[
         remedy: "Raise `requests.slow_after_ms` if such requests are normal.",
     },
     Source {
+        name: "request_uploads",
+        severity: Severity::Loss,
+        meaning: "An upload was not looked at: the container received more than 16 within a second, or the ring buffer was \
+                  full. Only with `requests.upload_images`.",
+        remedy: "None if rare.",
+    },
+    Source {
         name: "gradio_jobs",
         severity: Severity::Loss,
         meaning: "An unfinished Gradio job was dropped because its container had 4096, or its share of 16384 in all \

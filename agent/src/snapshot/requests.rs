@@ -12,6 +12,8 @@ pub use glassbox_ebpf::requests::{
     slow::End,
 };
 
+use super::uploads::Uploads;
+
 /// Values of the label `code_class`, in the order of the first digit of the status.
 pub const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -32,6 +34,8 @@ pub struct RequestUsage {
     pub oldest: Option<Duration>,
     /// Slow requests that have ended since the row was read before; empty if they are not logged.
     pub slow: Vec<SlowRequest>,
+    /// Uploads; `None` if there were none, or they are not read.
+    pub uploads: Option<Uploads>,
 }
 
 /// Responses of one kind.

@@ -8,6 +8,7 @@ mod retries;
 mod slow;
 mod state;
 mod streams;
+mod uploads;
 
 use std::{
     collections::BTreeMap,

@@ -217,6 +217,9 @@ impl Observer for Counting<'_> {
         };
         let route = route_of(current);
         if route != OTHER_ROUTE {
+            if matches!(kind, PieceKind::RequestBodyStart) {
+                self.send_upload(route, offset, bytes);
+            }
             self.send(connection, &Place { kind: kind as u32, route, number, offset, bytes, total_bytes });
         }
     }

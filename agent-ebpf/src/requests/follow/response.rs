@@ -2,9 +2,8 @@
 
 use super::{
     super::{
-        connection::{
-            CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, answered, found, method_of, since, state,
-        },
+        answered::answered,
+        connection::{CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
         first_line::{Method, STATUS_BYTES, status},
         piece::PieceKind,
     },

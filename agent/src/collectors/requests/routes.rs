@@ -61,11 +61,14 @@ impl Names {
 }
 
 /// The routes for the kernel programs and their labels. The configured ones are tried first.
-pub(super) fn routes(configured: &[String]) -> (Routes, Names) {
+pub(super) fn routes(configured: &[String], upload_images: bool) -> (Routes, Names) {
     let mut routes = Routes::default();
     let mut names = vec![Arc::from(OTHER)];
     let configured = configured.iter().map(|prefix| (prefix.as_str(), prefix.as_str(), 0));
-    let known = KNOWN.iter().map(|known| (known.prefix, known.name, known.flags));
+    let known = KNOWN.iter().map(|known| {
+        let uploads = if upload_images && known.name == "upload" { Route::UPLOADS } else { 0 };
+        (known.prefix, known.name, known.flags | uploads)
+    });
     for (entry, (prefix, name, flags)) in routes.routes.iter_mut().zip(configured.chain(known)) {
         *entry = Route::new(prefix.as_bytes(), flags);
         names.push(Arc::from(name));
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn configured_routes_precede_known_ones_and_every_number_has_a_label() {
-        let (routes, names) = routes(&["/queue/special".to_owned()]);
+        let (routes, names) = routes(&["/queue/special".to_owned()], false);
         assert_eq!(routes.routes[0], Route::new(b"/queue/special", 0));
         assert_eq!(&*names.get(0), "other");
         assert_eq!(&*names.get(1), "/queue/special");
@@ -88,8 +91,16 @@ mod tests {
     }
 
     #[test]
+    fn bodies_of_uploads_are_sent_only_if_they_are_read() {
+        let with = |upload_images| {
+            routes(&[], upload_images).0.routes.iter().filter(|route| route.flags == Route::UPLOADS).count()
+        };
+        assert_eq!((with(false), with(true)), (0, 2));
+    }
+
+    #[test]
     fn retries_are_counted_by_label() {
-        let names = routes(&[]).1;
+        let names = routes(&[], false).1;
         let mut counts = [0; ROUTES + 1];
         (counts[0], counts[1], counts[2]) = (1, 2, 3);
         let retries = names.retries(&counts);

@@ -8,7 +8,8 @@ use std::{
 };
 
 use glassbox_ebpf::requests::{
-    connection::{STATUS, method_of, route_of, since, waited_ns},
+    answered::waited_ns,
+    connection::{STATUS, method_of, route_of, since},
     first_line::Method,
     slow::{End, SlowRequest as Record},
 };
@@ -93,13 +94,16 @@ fn request(record: &Record, number: u64, ended: Instant, names: &Names) -> SlowR
 
 #[cfg(test)]
 mod tests {
-    use glassbox_ebpf::requests::connection::{CLIENT_CLOSED, answered, arrival};
+    use glassbox_ebpf::requests::{
+        answered::answered,
+        connection::{CLIENT_CLOSED, arrival},
+    };
 
     use super::*;
 
     #[test]
     fn a_record_contains_the_request_and_its_times() {
-        let names = super::super::routes::routes(&[]).1;
+        let names = super::super::routes::routes(&[], false).1;
         let arrival = arrival(5_000_000_000, Method::Post as u32, 2);
         let status = answered(504, 1_200_000_000) | CLIENT_CLOSED;
         let record =

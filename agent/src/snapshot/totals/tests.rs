@@ -13,6 +13,7 @@ use crate::snapshot::{
     jobs::{FUNCTIONS_MAX, FunctionJobs, InFlight, OTHER_FUNCTIONS},
     nvidia_driver::Failure,
     requests::{RequestMeasures, RequestUsage, ResponseCount},
+    uploads::Uploads,
 };
 
 fn row() -> ContainerRow {
@@ -85,6 +86,7 @@ fn busy(by: u64) -> ContainerRow {
         measures: RequestMeasures { request_bytes: by, ..RequestMeasures::default() },
         in_flight: by,
         streams: by,
+        uploads: Some(Uploads { others: by, unknown: [by; 5], ..Uploads::default() }),
         ..RequestUsage::default()
     }));
     row.jobs = Some(Box::new(jobs("0", by)));
@@ -134,6 +136,7 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     let requests = row.requests.as_ref().unwrap();
     assert_eq!((requests.responses.len(), requests.responses[0].count), (1, 105));
     assert_eq!((requests.retries.len(), requests.retries[0].count), (1, 105));
+    assert_eq!(requests.uploads.map(|uploads| (uploads.others, uploads.unknown)), Some((105, [105; 5])));
     assert_eq!((requests.measures.request_bytes, requests.in_flight, requests.streams), (105, 5, 5));
     let jobs = row.jobs.as_ref().unwrap();
     let counters = &jobs.functions[0].counters;
