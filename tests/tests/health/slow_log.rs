@@ -76,7 +76,8 @@ fn a_flood_of_slow_requests_is_limited_and_mentioned() {
     let lines =
         |server: &Server| log.lines().filter(|line| field(line, "container") == Some(server.name())).count();
     assert_eq!(lines(&quiet), 1, "{log}");
-    assert!((1..=20).contains(&lines(&loud)), "{log}");
+    // More than the log writes of other messages in a row.
+    assert!((6..=20).contains(&lines(&loud)), "{log}");
     assert!(log.contains("slow requests were not logged"), "{log}");
     let lost = agent.metrics().lines().find_map(|line| {
         let value = line.strip_prefix("glassbox_imprecise_events_total{source=\"slow_requests\"} ")?;
