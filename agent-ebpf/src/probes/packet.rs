@@ -7,7 +7,7 @@
 //! `payload_offset` is at most some 9 KiB and may be behind the end of the packet, and `payload_bytes` is 0 then.
 
 use aya_ebpf::{bindings::__sk_buff, programs::SkBuffContext};
-use glassbox_ebpf::sockets::protocol;
+use glassbox_ebpf::{requests::rolled, sockets::protocol};
 
 /// One IPv4 or IPv6 packet of a container's socket: what the kernel handles as one unit, such as a whole GSO packet.
 #[expect(dead_code, reason = "the programs that only count need few of the fields")]
@@ -65,6 +65,8 @@ const EXTENSIONS_MAX: u32 = 4;
 /// The bits of a fragment's offset, in the IPv4 and in the IPv6 field.
 const V4_FRAGMENT_OFFSET: u32 = 0x1fff;
 const V6_FRAGMENT_OFFSET: u32 = 0xfff8;
+/// Covers the length of an IPv6 header with the maximum of extensions.
+const V6_HEADERS_MASK: u32 = 0x3fff;
 const UDP_HEADER_BYTES: u32 = 8;
 /// Length of an IPv6 header without extensions.
 pub(super) const IPV6_HEADER_BYTES: u32 = 40;
@@ -198,6 +200,9 @@ impl Network {
             }
             extensions += 1;
         }
+        // Without the mask, the verifier distinguishes more lengths, and sockets_egress takes it 36,000 instructions
+        // instead of 22,000 (6.18).
+        network.header_bytes = rolled(network.header_bytes as usize) as u32 & V6_HEADERS_MASK;
         Some(network)
     }
 

@@ -127,7 +127,7 @@ fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, program: &ProgramArra
     if packet.protocol != ip::TCP {
         return;
     }
-    // The next program reads the headers once more, without extensions, which no TCP segment needs.
+    // The addresses are read once more there.
     if packet.is_ipv6 && packet.transport_offset != IPV6_HEADER_BYTES {
         return;
     }
@@ -136,6 +136,7 @@ fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, program: &ProgramArra
     }
     let Some(service) = REQUEST_SERVICES.get(packet.slot) else { return };
     if service.has(packet.local_port) {
+        segment::pass(ctx, packet);
         again(ctx, program);
     }
 }

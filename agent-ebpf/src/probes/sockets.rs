@@ -62,7 +62,7 @@ fn sockets_egress(ctx: SkBuffContext) -> i32 {
 
 /// The slot of the container whose socket sends or receives a packet.
 #[inline(always)]
-pub(super) fn slot_of_packet(ctx: &SkBuffContext) -> u32 {
+fn slot_of_packet(ctx: &SkBuffContext) -> u32 {
     // SAFETY: the context comes from the kernel.
     slot_of(unsafe { bpf_skb_cgroup_id(ctx.skb.skb) }) & !OWNER
 }

@@ -217,6 +217,36 @@ pub fn route(routes: &Routes, words: [u64; 4], skipped: u32) -> u32 {
     OTHER_ROUTE
 }
 
+/// What the first line of a request starts with, in one word: a [`Start`] in the lower half, and the number of a route in the
+/// upper half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLine(pub u32);
+
+impl RequestLine {
+    /// The method.
+    #[inline(always)]
+    #[must_use]
+    pub const fn start(self) -> Start {
+        Start(self.0 & 0xffff)
+    }
+
+    /// The number of the route. Only correct if all bytes of the target that a route is recognised by have arrived.
+    #[inline(always)]
+    #[must_use]
+    pub const fn route(self) -> u32 {
+        self.0 >> 16
+    }
+}
+
+/// Recognises the method and the route of a request, of which the first `bytes` bytes have arrived.
+#[inline(always)]
+#[must_use]
+pub fn request_line(routes: &Routes, words: [u64; 4], bytes: u32) -> RequestLine {
+    let start = method(words[0], bytes);
+    let route = if start.is_method() { route(routes, words, start.length()) } else { OTHER_ROUTE };
+    RequestLine(start.0 | route << 16)
+}
+
 /// Minimum number of bytes from which a status can be read.
 pub const STATUS_BYTES: u32 = 12;
 

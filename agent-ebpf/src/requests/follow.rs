@@ -15,7 +15,7 @@ mod size;
 use super::{
     clear,
     connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
-    first_line::Start,
+    first_line::{RequestLine, Start},
     head::{Scan, Window},
     piece::PieceKind,
 };
@@ -60,8 +60,8 @@ pub trait Observer {
     fn now_ns(&self) -> u64;
     /// The method at the start of a request; see [`method`](super::first_line::method).
     fn method(&self, first: u64, bytes: u32) -> Start;
-    /// The number of the route of a request, whose first words are given, after a method with its space.
-    fn route(&self, words: [u64; 4], skipped: u32) -> u32;
+    /// The method and the route at the start of a request; see [`request_line`](super::first_line::request_line).
+    fn request_line(&self, words: [u64; 4], bytes: u32) -> RequestLine;
     /// A request has arrived; see [`arrival`](super::connection::arrival).
     fn requested(&mut self, arrival: u64);
     /// A final response to the request `current` has begun.
@@ -178,7 +178,8 @@ pub fn server_closed<S: Segment, O: Observer>(
     end(connection, by_client, segment.sequence().wrapping_add(segment.bytes()), observer);
 }
 
-/// Counts a request whose last segment arrived before its head. Without this, it would count when the next request arrives. `sent` is the sequence number up to which the client has sent.
+/// Counts a request whose last segment arrived before its head. Without this, it would count when the next request
+/// arrives. `sent` is the sequence number up to which the client has sent.
 #[inline(always)]
 fn complete_request<O: Observer>(connection: &mut Connection, sent: u32, observer: &mut O) {
     let Half { state, left, next, bytes, .. } = connection.request;

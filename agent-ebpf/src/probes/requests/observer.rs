@@ -6,10 +6,8 @@ use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
 use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
-        connection::{
-            CLIENT_CLOSED, Connection, ConnectionKey, Opaque, PENDING, STATUS, method_of, route_of, since,
-        },
-        first_line::{OTHER_ROUTE, Start, method, route},
+        connection::{CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, method_of, route_of, since},
+        first_line::{OTHER_ROUTE, RequestLine, Start, method, request_line},
         follow::Observer,
         piece::PieceKind,
         retries::is_failure,
@@ -20,7 +18,7 @@ use glassbox_ebpf::{
 };
 
 use super::{REQUEST_SETTINGS, REQUESTS, pieces::Place, segment::SkbSegment};
-use crate::read::add;
+use crate::{probes::packet::Direction, read::add};
 
 #[inline(always)]
 pub(super) fn now_ns() -> u64 {
@@ -33,7 +31,6 @@ pub(super) struct Counting<'a> {
     pub(super) ctx: &'a SkBuffContext,
     pub(super) payload_offset: u32,
     pub(super) slot: u32,
-    pub(super) key: &'a ConnectionKey,
     /// The time of this packet; 0 until it is needed.
     now_ns: Cell<u64>,
     counters: *mut RequestCounters,
@@ -41,14 +38,13 @@ pub(super) struct Counting<'a> {
 
 impl<'a> Counting<'a> {
     #[inline(always)]
-    pub(super) fn of(segment: &'a SkbSegment<'_>) -> Option<Self> {
+    pub(super) fn of(segment: &SkbSegment<'a>) -> Option<Self> {
         let slot = segment.key.slot;
         Some(Self {
             ctx: segment.ctx,
             payload_offset: segment.payload_offset,
             slot,
-            key: &segment.key,
-            now_ns: Cell::new(0),
+            now_ns: Cell::new(segment.sent_ns()),
             counters: REQUESTS.get_ptr_mut(slot)?,
         })
     }
@@ -82,11 +78,14 @@ extern "C" fn requests_record(slot: u32, kind: u32, duration_ns: u64) -> u32 {
     1
 }
 
-/// The route of a request, from the first words and the length of its method. A global function, as above.
+/// The method and the route of a request, from its first words and its length. A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn requests_route(a: u64, b: u64, c: u64, d: u64, skipped: u32) -> u32 {
-    REQUEST_SETTINGS.get(0).map_or(OTHER_ROUTE, |settings| route(&settings.routes, [a, b, c, d], skipped))
+extern "C" fn requests_line(a: u64, b: u64, c: u64, d: u64, bytes: u32) -> u32 {
+    match REQUEST_SETTINGS.get(0) {
+        Some(settings) => request_line(&settings.routes, [a, b, c, d], bytes).0,
+        None => Start::OTHER.0,
+    }
 }
 
 /// The method at the start of a request. A global function, as above.
@@ -94,6 +93,32 @@ extern "C" fn requests_route(a: u64, b: u64, c: u64, d: u64, skipped: u32) -> u3
 #[inline(never)]
 pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
     method(first, bytes).0
+}
+
+/// Rare events. Not inlined, because the programs have little room on the stack.
+impl Counting<'_> {
+    /// The connection ended before its oldest request was answered.
+    #[inline(never)]
+    fn ended_early(&self, connection: &Connection, by_client: bool) {
+        if connection.is_streaming() {
+            return;
+        }
+        let oldest = connection.oldest();
+        let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
+        self.record_if_slow(oldest, connection.status, since(oldest, self.now_ns()), end);
+        // A client that has only closed its side has given up then.
+        if connection.status & CLIENT_CLOSED == 0 {
+            self.failed(oldest, if by_client { Direction::Ingress } else { Direction::Egress });
+        }
+    }
+
+    /// The client has closed its side.
+    #[inline(never)]
+    fn given_up(&self, connection: &Connection) {
+        if connection.in_flight() > 0 {
+            self.failed(connection.oldest(), Direction::Ingress);
+        }
+    }
 }
 
 impl Observer for Counting<'_> {
@@ -114,9 +139,9 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
-    fn route(&self, words: [u64; 4], skipped: u32) -> u32 {
+    fn request_line(&self, words: [u64; 4], bytes: u32) -> RequestLine {
         let [a, b, c, d] = words;
-        requests_route(a, b, c, d, skipped)
+        RequestLine(requests_line(a, b, c, d, bytes))
     }
 
     #[inline(always)]
@@ -134,7 +159,7 @@ impl Observer for Counting<'_> {
         }
         requests_record(self.slot, duration::FIRST_BYTE as u32, waited_ns);
         if is_failure(status) {
-            self.failed(current);
+            self.failed(current, Direction::Egress);
         }
     }
 
@@ -176,23 +201,12 @@ impl Observer for Counting<'_> {
         } else {
             count!(self, aborted_by_server, u64::from(requests));
         }
-        if connection.is_streaming() {
-            return;
-        }
-        let oldest = connection.oldest();
-        let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
-        self.record_if_slow(oldest, connection.status, since(oldest, self.now_ns()), end);
-        // A client that has only closed its side has failed then.
-        if connection.status & CLIENT_CLOSED == 0 {
-            self.failed(oldest);
-        }
+        self.ended_early(connection, by_client);
     }
 
     #[inline(always)]
     fn client_left(&mut self, connection: &Connection) {
-        if connection.in_flight() > 0 {
-            self.failed(connection.oldest());
-        }
+        self.given_up(connection);
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@
 use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap},
+    programs::SkBuffContext,
 };
 use glassbox_ebpf::requests::{
     connection::{kind_of, route_of},
@@ -16,7 +17,13 @@ use super::{
     REQUESTS,
     observer::{Counting, now_ns},
 };
-use crate::read::add;
+use crate::{
+    probes::packet::{Direction, words},
+    read::add,
+};
+
+/// `ETH_P_IPV6`.
+const ETH_P_IPV6: u16 = 0x86dd;
 
 /// Resized as [`REQUESTS`].
 #[map]
@@ -38,24 +45,41 @@ impl Counting<'_> {
         let Some(recent) = recent(self.slot) else { return };
         // SAFETY: a member of a map element.
         if is_recent(unsafe { (*recent).failed_ns }, arrival) {
-            let [low, high] = self.client();
+            self.retried(arrival);
+        }
+    }
+
+    /// A request may be a retry. Not inlined, as the next one: the programs have little room on the stack, so the client's
+    /// address is read when it is needed.
+    #[inline(never)]
+    fn retried(&self, arrival: u64) {
+        if let Some([low, high]) = client(self.ctx, Direction::Ingress) {
             requests_retried(low, high, self.slot, arrival);
         }
     }
 
-    /// A request has failed.
-    #[inline(always)]
-    pub(super) fn failed(&self, arrival: u64) {
-        let [low, high] = self.client();
-        requests_failed(low, high, self.slot, kind_of(arrival));
+    /// A request has failed, as this packet shows.
+    #[inline(never)]
+    pub(super) fn failed(&self, arrival: u64, direction: Direction) {
+        if let Some([low, high]) = client(self.ctx, direction) {
+            requests_failed(low, high, self.slot, kind_of(arrival));
+        }
     }
+}
 
-    /// The client's address.
-    #[inline(always)]
-    fn client(&self) -> [u64; 2] {
-        let [a, b, c, d] = self.key.remote.map(u64::from);
-        [a << 32 | b, c << 32 | d]
-    }
+/// The client's address.
+#[inline(always)]
+fn client(ctx: &SkBuffContext, direction: Direction) -> Option<[u64; 2]> {
+    // SAFETY: the context comes from the kernel.
+    let is_ipv6 = unsafe { (*ctx.skb.skb).protocol } == u32::from(ETH_P_IPV6.to_be());
+    let [a, b, c, d]: [u32; 4] = if is_ipv6 {
+        words(ctx, if matches!(direction, Direction::Ingress) { 8 } else { 24 })?
+    } else {
+        let [address]: [u32; 1] = words(ctx, if matches!(direction, Direction::Ingress) { 12 } else { 16 })?;
+        [address, 0, 0, 0]
+    };
+    let [a, b, c, d] = [a, b, c, d].map(u64::from);
+    Some([a << 32 | b, c << 32 | d])
 }
 
 /// Notes a failure. A global function, so that it is verified once (5.6), not once for each state in which it is called.

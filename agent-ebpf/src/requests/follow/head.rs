@@ -75,9 +75,12 @@ pub(super) fn scan<S: Segment>(half: &mut Half, segment: &S, at: u32, first: &mu
     }
     let length = carried + taken;
     head::clear_after(window, length);
-    if seen < CARRY_BYTES {
-        // The whole message so far is in the window.
-        let start = if seen == 0 { 0 } else { CARRY_BYTES - seen };
+    // If the whole message so far is in the window.
+    if seen == 0 {
+        first.words = [window[0], window[1], window[2], window[3]];
+        first.bytes = length;
+    } else if seen < CARRY_BYTES {
+        let start = CARRY_BYTES - seen;
         first.words = [0, 1, 2, 3].map(|word| head::word_at(window, start + 8 * word));
         first.bytes = length - start;
     }

@@ -90,14 +90,14 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             start(&mut c.request);
             return Next::Again;
         }
-        let start = observer.method(first.words[0], first.bytes);
+        let line = observer.request_line(first.words, first.bytes);
+        let start = line.start();
         if start == Start::OTHER {
             return leave(c, foreign(first.words), observer);
         }
         let is_whole = matches!(scanned, Scanned::End) || has_line_feed(first.words);
         if start.is_method() && (first.bytes >= FIRST_LINE_BYTES || is_whole) {
-            let route = observer.route(first.words, start.length());
-            if !arrived(c, start.number(), route) {
+            if !arrived(c, start.number(), line.route()) {
                 return leave(c, Opaque::Pipelined, observer);
             }
             observer.requested(c.pending[c.pushed.wrapping_sub(1) as usize % PENDING]);

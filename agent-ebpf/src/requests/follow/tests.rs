@@ -6,7 +6,7 @@ use std::{boxed::Box, cell::RefCell, collections::VecDeque, format, string::Stri
 use super::*;
 use crate::requests::{
     connection::{method_of, route_of},
-    first_line::{Method, Route, Routes, method, route},
+    first_line::{Method, Route, Routes, method, request_line},
 };
 
 mod awkward;
@@ -43,8 +43,8 @@ impl Observer for Watching {
     fn method(&self, first: u64, bytes: u32) -> Start {
         method(first, bytes)
     }
-    fn route(&self, words: [u64; 4], skipped: u32) -> u32 {
-        route(&self.routes, words, skipped)
+    fn request_line(&self, words: [u64; 4], bytes: u32) -> RequestLine {
+        request_line(&self.routes, words, bytes)
     }
     fn requested(&mut self, _: u64) {}
     fn responded(&mut self, current: u64, status: u32, _: u64) {
