@@ -97,12 +97,21 @@ pub mod maps {
     pub const REQUEST_PIECES: &str = "REQUEST_PIECES";
     /// One connection without data, from which the kernel programs copy new ones.
     pub const REQUEST_EMPTY: &str = "REQUEST_EMPTY";
+    /// Array of [`Recent`](crate::requests::retries::Recent), one per container slot.
+    pub const REQUEST_RECENT: &str = "REQUEST_RECENT";
+    /// LRU hash of [`Failures`](crate::requests::retries::Failures) by
+    /// [`FailureKey`](crate::requests::retries::FailureKey).
+    pub const REQUEST_FAILURES: &str = "REQUEST_FAILURES";
+    /// Ring buffer of [`SlowRequest`](crate::requests::slow::SlowRequest).
+    pub const REQUEST_SLOW: &str = "REQUEST_SLOW";
+    /// Ring buffer of [`UploadStart`](crate::requests::upload::UploadStart).
+    pub const REQUEST_UPLOADS: &str = "REQUEST_UPLOADS";
     /// Per-CPU array of counters, one per [`Lost`](crate::Lost).
     pub const LOST: &str = "LOST";
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
     pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
     /// Maps with one element per container slot. User space resizes them to the configured number of containers.
-    pub const PER_SLOT: [&str; 12] = [
+    pub const PER_SLOT: [&str; 13] = [
         CGROUP_CHARGES,
         CGROUP_CLAIMS,
         SCHEDULER,
@@ -115,9 +124,10 @@ pub mod maps {
         NVIDIA_SLOTS,
         REQUESTS,
         REQUEST_SERVICES,
+        REQUEST_RECENT,
     ];
     /// All maps.
-    pub const ALL: [&str; 36] = [
+    pub const ALL: [&str; 40] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -153,6 +163,10 @@ pub mod maps {
         REQUEST_CARRIES,
         REQUEST_EMPTY,
         REQUEST_PIECES,
+        REQUEST_RECENT,
+        REQUEST_FAILURES,
+        REQUEST_SLOW,
+        REQUEST_UPLOADS,
         LOST,
     ];
 }
@@ -264,6 +278,8 @@ pub struct Settings {
     pub slots_per_container: u32,
     /// Maximum number of entries in each cgroup table for cgroups nested in one container.
     pub nested_per_container: u32,
+    /// Duration from which on a request is slow, in ms; 0 if slow requests are not recorded.
+    pub slow_request_ms: u32,
 }
 
 impl Settings {
@@ -275,6 +291,7 @@ impl Settings {
         wait_mask: 0,
         slots_per_container: 0,
         nested_per_container: 0,
+        slow_request_ms: 0,
     };
 }
 
@@ -314,11 +331,15 @@ pub enum Lost {
     RequestPorts = 11,
     /// The ring buffer had no room for a piece of a job message.
     RequestPieces = 12,
+    /// A record of a slow request was not sent: the ring buffer was full, or the container had sent its share.
+    SlowRequests = 13,
+    /// The first bytes of an upload were not sent: the ring buffer was full, or the container had sent its share.
+    RequestUploads = 14,
 }
 
 impl Lost {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -332,6 +353,8 @@ impl Lost {
         Self::SocketListeners,
         Self::RequestPorts,
         Self::RequestPieces,
+        Self::SlowRequests,
+        Self::RequestUploads,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -351,10 +374,12 @@ impl Lost {
             Self::SocketListeners => "socket_listeners",
             Self::RequestPorts => "request_ports",
             Self::RequestPieces => "request_pieces",
+            Self::SlowRequests => "slow_requests",
+            Self::RequestUploads => "request_uploads",
         }
     }
 }
 
-// SAFETY: `repr(C)`, six u32, no padding, any bit pattern is valid.
+// SAFETY: `repr(C)`, seven u32, no padding, any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}

@@ -1,11 +1,15 @@
 //! Requests over HTTP/1.1 that a container serves: what the kernel programs and the agent share.
+pub mod answered;
 pub mod chunk;
 pub mod connection;
 pub mod first_line;
 pub mod follow;
 pub mod head;
 pub mod piece;
+pub mod retries;
 pub mod service;
+pub mod slow;
+pub mod upload;
 
 /// The counter of a loop. Keeps the compiler from unrolling the loop, which takes more stack than the kernel provides.
 /// The verifier still knows the value.

@@ -8,18 +8,16 @@ pub mod gpu_state;
 pub mod health;
 pub mod problems;
 mod recent;
+pub mod slow_log;
 pub mod waits;
 pub mod work;
 pub mod work_time;
 pub mod xids;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use self::recent::Recent;
-use crate::{containers::Moment, snapshot::Snapshot};
+use crate::{config::Config, containers::Moment, snapshot::Snapshot};
 
 /// Adds derived values to the new snapshot.
 pub trait Derivation: Send {
@@ -32,19 +30,24 @@ pub trait Derivation: Send {
 pub struct Analysis(Vec<(&'static str, Box<dyn Derivation>)>);
 
 impl Analysis {
-    /// All derivations. `stuck_after` is the time without progress after which work is stuck.
+    /// All derivations that the configuration enables.
     #[must_use]
-    pub fn new(stuck_after: Duration) -> Self {
-        Self(vec![
+    pub fn new(config: &Config) -> Self {
+        let mut all: Vec<(&'static str, Box<dyn Derivation>)> = vec![
             ("xids", Box::new(xids::JoinXids)),
             // Before the counters of earlier runs are added, because the GPU state is that of the current run.
             ("gpu_state", Box::new(gpu_state::GpuStates::default())),
             ("earlier_runs", Box::new(earlier_runs::EarlierRuns)),
             // After them, because the sums continue across runs.
             ("work_time", Box::new(work_time::WorkTimes::default())),
-            ("health", Box::new(health::HealthStates::new(stuck_after))),
+            ("health", Box::new(health::HealthStates::new(*config.health.stuck_after_s))),
             ("problems", Box::new(problems::Problems::default())),
-        ])
+        ];
+        if !config.requests.slow_after_ms.is_zero() {
+            // After the work time, of which each line has a part.
+            all.push(("slow_log", Box::new(slow_log::SlowLog::default())));
+        }
+        Self(all)
     }
 
     /// Runs all derivations. A derivation that panics is disabled.

@@ -36,6 +36,7 @@ use glassbox_ebpf::{
     Lost, Settings,
     counters::{Counters, PerSlot, SlotKey},
     offsets::Offsets,
+    requests::upload::UPLOADS_BYTES,
     scheduler::WAIT_ENTRIES,
 };
 
@@ -117,6 +118,7 @@ impl Kernel {
             wait_mask: WAIT_ENTRIES - 1,
             slots_per_container: tables.slots_per_container,
             nested_per_container: tables.nested_per_container,
+            slow_request_ms: u32::try_from(config.requests.slow_after_ms.as_millis()).unwrap_or(u32::MAX),
         };
         let mut loader = EbpfLoader::new();
         loader
@@ -126,6 +128,9 @@ impl Kernel {
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots);
+        if config.requests.upload_images {
+            loader.map_max_entries(glassbox_ebpf::maps::REQUEST_UPLOADS, UPLOADS_BYTES);
+        }
         for name in glassbox_ebpf::maps::PER_SLOT {
             loader.map_max_entries(name, tables.slots + 1);
         }

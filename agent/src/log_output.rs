@@ -3,7 +3,8 @@
 //! - If standard error cannot be written (closed, full disk, pipe without a reader), or a write would block (full pipe),
 //!   lines are dropped; no thread waits. The number of dropped lines is logged as soon as a line can be written again.
 //! - Each [kind](Kind) of message is limited to [`BURST`] lines, and then to one line per [`REFILL`], preceded by the
-//!   number of suppressed lines. Debug and trace lines are not limited, because they are only written on request.
+//!   number of suppressed lines. Debug and trace lines are not limited, because they are only written on request. Lines
+//!   with the target [`SLOW_REQUEST`] are limited by their author.
 
 use std::{
     collections::HashMap,
@@ -24,6 +25,9 @@ use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
     registry::LookupSpan,
 };
+
+/// Target of the lines about slow requests.
+pub const SLOW_REQUEST: &str = "glassbox::slow_request";
 
 /// Lines of one kind that may be written in a row.
 const BURST: u32 = 5;
@@ -181,7 +185,8 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        if *event.metadata().level() >= Level::DEBUG {
+        let metadata = event.metadata();
+        if *metadata.level() >= Level::DEBUG || metadata.target() == SLOW_REQUEST {
             return self.format.format_event(context, writer, event);
         }
         let Some(left_out) = self.admit(kind(event), Instant::now()) else { return Ok(()) };

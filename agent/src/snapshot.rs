@@ -24,6 +24,7 @@ pub mod socket_states;
 pub mod sockets;
 pub mod threads;
 pub mod totals;
+pub mod uploads;
 pub mod work;
 pub mod xid;
 

@@ -96,7 +96,7 @@ impl Engine {
         );
         let hostname = kernel::host::name(&config.paths.proc);
         let (snapshots, receiver) = watch::channel(None);
-        let analysis = Analysis::new(*config.health.stuck_after_s);
+        let analysis = Analysis::new(&config);
         let engine = Self {
             config,
             layout,

@@ -8,7 +8,12 @@ use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use glassbox::{
     exposition::{Encoder, Family, Kind, Resolution, Scope, Text, Value, encode, encoding::text::RATIO_LE},
-    snapshot::{ContainerRow, Snapshot, gpu::RatioHistogram, scheduler::Histogram},
+    snapshot::{
+        ContainerRow, Snapshot,
+        gpu::RatioHistogram,
+        scheduler::Histogram,
+        uploads::{SIZE_FIRST, SizeHistogram},
+    },
 };
 use glassbox_ebpf::histogram;
 use glassbox_fixtures::host;
@@ -146,6 +151,26 @@ impl Encoder for Families {
         let mut whole = proto::Histogram::default();
         whole.set_sample_count(histogram.count());
         whole.set_sample_sum(histogram.sum_ns as f64 / 1e9);
+        whole.set_bucket(buckets);
+        metric.set_histogram(whole);
+        self.push(metric);
+    }
+
+    fn sizes(&mut self, base: &[u8], labels: &[&str], histogram: &SizeHistogram) {
+        let mut metric = self.metric(base, labels);
+        let (mut buckets, mut below) = (Vec::new(), 0);
+        for (exponent, count) in (SIZE_FIRST as i32..).zip(histogram.counts) {
+            below += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(2f64.powi(exponent));
+            bucket.set_cumulative_count(below);
+            buckets.push(bucket);
+        }
+        // The crate adds +Inf.
+        buckets.pop();
+        let mut whole = proto::Histogram::default();
+        whole.set_sample_count(below);
+        whole.set_sample_sum(histogram.sum as f64);
         whole.set_bucket(buckets);
         metric.set_histogram(whole);
         self.push(metric);

@@ -76,6 +76,12 @@ impl Agent {
         self.service.pid()
     }
 
+    /// Its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.service.log()
+    }
+
     /// Its resident memory in bytes; 0 after it has exited.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {

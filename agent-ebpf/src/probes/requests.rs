@@ -6,7 +6,10 @@
 
 mod observer;
 mod pieces;
+mod retries;
 mod segment;
+mod slow;
+mod uploads;
 
 use aya_ebpf::{
     macros::{cgroup_skb, map},

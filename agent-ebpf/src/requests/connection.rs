@@ -148,8 +148,8 @@ pub struct Connection {
     pub response: Half,
     /// Number of responses that have begun.
     pub popped: u32,
-    /// Status of the response that is being sent; 0 if there is none. [`CLIENT_CLOSED`] is added when the client has
-    /// closed its side.
+    /// Status of the response that is being sent, with the time to its first byte ([`answered`](super::answered::answered)); 0 if there is none.
+    /// [`CLIENT_CLOSED`] is added when the client has closed its side.
     pub status: u32,
 }
 
@@ -167,6 +167,13 @@ impl Connection {
         }
         let answering = self.is_answering() && self.response.found & found::STREAM == 0;
         self.pushed.wrapping_sub(self.popped) + answering as u32
+    }
+
+    /// The [`arrival`] of the oldest request in flight, if there is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn oldest(&self) -> u64 {
+        if self.is_answering() { self.current } else { self.pending[self.popped as usize % PENDING] }
     }
 
     /// Whether a response is being sent.
@@ -199,6 +206,13 @@ pub const fn arrival(now_ns: u64, method: u32, route: u32) -> u64 {
 pub const fn since(arrival: u64, now_ns: u64) -> u64 {
     let arrived_ns = arrival >> KIND_BITS << KIND_BITS;
     now_ns.saturating_sub(arrived_ns)
+}
+
+/// Method and route of an [`arrival`].
+#[inline(always)]
+#[must_use]
+pub const fn kind_of(arrival: u64) -> u32 {
+    arrival as u32 & ((1 << KIND_BITS) - 1)
 }
 
 /// The number of the method of an [`arrival`].

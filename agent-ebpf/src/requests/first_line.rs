@@ -161,6 +161,8 @@ impl Route {
     pub const JOBS: u64 = 1;
     /// The body of the request is a job's, and its end is sent to user space, too.
     pub const JOB_BODY: u64 = 2;
+    /// The first bytes of the body of the request are sent to user space.
+    pub const UPLOADS: u64 = 4;
 
     /// The route of all targets that start with `prefix`, of which the first [`PREFIX_BYTES`] count.
     #[must_use]

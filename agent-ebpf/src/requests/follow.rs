@@ -62,10 +62,12 @@ pub trait Observer {
     fn method(&self, first: u64, bytes: u32) -> Start;
     /// The method and the route at the start of a request; see [`request_line`](super::first_line::request_line).
     fn request_line(&self, words: [u64; 4], bytes: u32) -> RequestLine;
+    /// A request has arrived; see [`arrival`](super::connection::arrival).
+    fn requested(&mut self, arrival: u64);
     /// A final response to the request `current` has begun.
     fn responded(&mut self, current: u64, status: u32, waited_ns: u64);
-    /// A response that is no stream is complete.
-    fn completed(&mut self, duration_ns: u64);
+    /// The response that is being sent, which is no stream, is complete.
+    fn completed(&mut self, connection: &Connection, duration_ns: u64);
     /// A stream is complete.
     fn stream_completed(&mut self, duration_ns: u64);
     /// The first event of a stream, this long after the request.
@@ -77,7 +79,9 @@ pub trait Observer {
     /// A response is complete or was aborted.
     fn response_bytes(&mut self, bytes: u64);
     /// The connection ended before these requests were answered completely.
-    fn aborted(&mut self, requests: u32, by_client: bool);
+    fn aborted(&mut self, connection: &Connection, requests: u32, by_client: bool);
+    /// The client has closed its side. The server may still answer.
+    fn client_left(&mut self, connection: &Connection);
     /// The connection is no longer followed.
     fn opaque(&mut self, reason: Opaque);
     /// The start of a request was found again after a gap.
@@ -148,7 +152,9 @@ pub fn client_closed<S: Segment, O: Observer>(
     if closing.reset {
         end(connection, true, segment.acknowledged(), observer);
     } else if closing.fin {
-        // The server may still answer.
+        if connection.status & CLIENT_CLOSED == 0 {
+            observer.client_left(connection);
+        }
         connection.status |= CLIENT_CLOSED;
     }
 }
@@ -195,7 +201,7 @@ fn end<O: Observer>(connection: &mut Connection, by_client: bool, sent: u32, obs
         observer.response_bytes(bytes.saturating_sub(missing));
     }
     if requests > 0 {
-        observer.aborted(requests, by_client);
+        observer.aborted(connection, requests, by_client);
     }
     observer.piece(connection, PieceKind::ConnectionEnd, 0, 0, 0);
     connection.mode = ENDED;

@@ -110,6 +110,8 @@ counters! {
         pub responses: [u64; RESPONSES],
         /// Everything else.
         pub measures: RequestMeasures,
+        /// Retries, by the number of their route.
+        pub retries: [u64; ROUTES + 1],
     }
 
     /// Measures of the requests that one container serves.

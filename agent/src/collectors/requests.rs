@@ -12,6 +12,8 @@
 pub mod gradio;
 mod ports;
 mod routes;
+mod slow;
+mod uploads;
 
 use std::{
     collections::HashMap,
@@ -21,14 +23,15 @@ use std::{
 use glassbox_ebpf::{
     maps, programs,
     requests::{
-        connection::{Connection, ConnectionKey, PENDING, since},
+        connection::{Connection, ConnectionKey, since},
         first_line::{Method, ROUTES},
         piece::Piece,
+        retries::Recent,
         service::{PORTS, RESPONSES, RequestCounters, RequestSettings, Service, response_index},
     },
 };
 
-use self::{gradio::JobTracker, routes::Names};
+use self::{gradio::JobTracker, routes::Names, slow::SlowRequests, uploads::UploadReader};
 use super::{
     Collector, Context, Spec,
     examination::{self, NothingToRead},
@@ -74,7 +77,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let config = context.config.requests.clone();
     let kernel = context.kernel()?;
     let programs = kernel.enter_tail_calls(&PROGRAMS)?;
-    let (routes, names) = routes::routes(&config.routes);
+    let (routes, names) = routes::routes(&config.routes, config.upload_images);
     let mut settings: aya::maps::Array<aya::maps::MapData, RequestSettings> =
         kernel.take_map(maps::REQUEST_SETTINGS)?;
     settings.set(0, RequestSettings { all_ports: u64::from(config.ports.is_empty()), routes }, 0)?;
@@ -82,6 +85,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         _programs: programs,
         counters: kernel.shared_slot_array(maps::REQUESTS)?,
         services: kernel.shared_slot_array(maps::REQUEST_SERVICES)?,
+        recent: kernel.shared_slot_array(maps::REQUEST_RECENT)?,
         connections: kernel.batch_map(maps::REQUEST_CONNECTIONS)?,
         ports: config.ports,
         unlisted: HashMap::new(),
@@ -89,9 +93,11 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         now: HashMap::new(),
         pieces: kernel.event_ring(maps::REQUEST_PIECES, piece)?,
         pieces_read: Instant::now(),
+        slow: SlowRequests::new(kernel.event_ring(maps::REQUEST_SLOW, slow::record)?),
+        uploads: UploadReader::new(kernel.event_ring(maps::REQUEST_UPLOADS, uploads::start)?),
         jobs: JobTracker::new(),
         functions: config.functions,
-        lost: [("gradio_jobs", 0)],
+        lost: [("gradio_jobs", 0), ("slow_requests", 0)],
         error: None,
     }))
 }
@@ -100,6 +106,7 @@ struct Requests {
     _programs: TailCalls,
     counters: SharedSlotArray<RequestCounters>,
     services: SharedSlotArray<Service>,
+    recent: SharedSlotArray<Recent>,
     connections: BatchMap<ConnectionKey, Connection>,
     /// The configured ports; empty for all.
     ports: Vec<u16>,
@@ -110,9 +117,11 @@ struct Requests {
     now: HashMap<u32, Now>,
     pieces: EventRing<Piece>,
     pieces_read: Instant,
+    slow: SlowRequests,
+    uploads: UploadReader,
     jobs: JobTracker,
     functions: Vec<FunctionName>,
-    lost: [(&'static str, u64); 1],
+    lost: [(&'static str, u64); 2],
     error: Option<anyhow::Error>,
 }
 
@@ -136,12 +145,8 @@ impl Now {
         self.in_flight += u64::from(waiting);
         self.streams += u64::from(connection.is_streaming());
         if waiting > 0 {
-            let arrived = if connection.is_answering() {
-                connection.current
-            } else {
-                connection.pending[connection.popped as usize % PENDING]
-            };
-            self.oldest = self.oldest.max(Some(Duration::from_nanos(since(arrived, now_ns))));
+            let age = Duration::from_nanos(since(connection.oldest(), now_ns));
+            self.oldest = self.oldest.max(Some(age));
         }
     }
 }
@@ -152,6 +157,8 @@ impl Requests {
         for piece in self.pieces.by_ref().take(PIECES_PER_TURN) {
             self.jobs.on_piece(&piece);
         }
+        self.slow.read(&self.names);
+        self.uploads.read();
         self.pieces_read = Instant::now();
     }
 
@@ -168,15 +175,18 @@ impl Requests {
         Ok(!wanted.is_empty())
     }
 
-    fn usage(&self, slot: u32) -> anyhow::Result<RequestUsage> {
+    fn usage(&mut self, slot: u32) -> anyhow::Result<RequestUsage> {
         let counters = self.counters.get(slot)?;
         let Now { in_flight, streams, oldest } = self.now.get(&slot).copied().unwrap_or_default();
         Ok(RequestUsage {
             responses: self.responses(&counters.responses),
+            retries: self.names.retries(&counters.retries),
             measures: counters.measures,
             in_flight,
             streams,
             oldest,
+            slow: self.slow.take(slot),
+            uploads: self.uploads.of(slot),
         })
     }
 
@@ -222,7 +232,7 @@ impl Collector for Requests {
         let now_ns = host::monotonic_ns();
         self.read_pieces();
         self.jobs.expire(now_ns);
-        self.lost = [("gradio_jobs", self.jobs.evicted())];
+        self.lost = [("gradio_jobs", self.jobs.evicted()), ("slow_requests", self.slow.dropped())];
         let now = &mut self.now;
         now.clear();
         let read = self.connections.read(|key, connection| {
@@ -265,8 +275,11 @@ impl Collector for Requests {
         }
         stale.iter().for_each(|key| self.connections.remove(key));
         self.jobs.forget(slot);
+        self.slow.forget(slot);
+        self.uploads.forget(slot);
         self.unlisted.remove(&slot);
         self.services.clear(slot);
+        self.recent.clear(slot);
         self.counters.clear(slot);
     }
 }

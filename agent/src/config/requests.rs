@@ -1,8 +1,10 @@
 //! `[requests]`: which requests of containers are counted, and names of the functions of Gradio applications.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::rename::matched;
+use super::{bounded::Millis, rename::matched};
 
 /// Maximum number of configured routes; the others are built in.
 pub const ROUTES_MAX: usize = 6;
@@ -10,7 +12,7 @@ pub const ROUTES_MAX: usize = 6;
 const PREFIX_MAX_BYTES: usize = 24;
 
 /// `[requests]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Requests {
     /// Ports whose requests are counted; empty for all ports on which containers listen.
@@ -18,9 +20,25 @@ pub struct Requests {
     /// Further routes: prefixes of request targets.
     #[serde(deserialize_with = "routes")]
     pub routes: Vec<String>,
+    /// Duration from which on a request is written to the log; 0 for none.
+    pub slow_after_ms: Millis<0, 3_600_000>,
+    /// Whether the dimensions of uploaded images are read.
+    pub upload_images: bool,
     /// Names of the functions of Gradio applications; the first match wins.
     #[serde(deserialize_with = "names")]
     pub functions: Vec<FunctionName>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            ports: Vec::new(),
+            routes: Vec::new(),
+            slow_after_ms: Duration::ZERO.into(),
+            upload_images: false,
+            functions: Vec::new(),
+        }
+    }
 }
 
 /// Gives a function of a Gradio application a name.

@@ -19,7 +19,7 @@ use super::{
     family::{Family, Samples},
     sample::{Emit, Resolution, Sink, Value},
 };
-use crate::snapshot::{Snapshot, gpu::RatioHistogram, scheduler::Histogram};
+use crate::snapshot::{Snapshot, gpu::RatioHistogram, scheduler::Histogram, uploads::SizeHistogram};
 
 /// Passes all samples of `families` in `snapshot` to `encoder`. No series is passed twice, even if rows of the snapshot
 /// have the same labels.
@@ -91,6 +91,12 @@ impl<E: Encoder> Sink for Writer<'_, E> {
     fn ratios(&mut self, labels: &[&str], histogram: &RatioHistogram) {
         if self.seen.is_new(labels) {
             self.encoder.ratios(self.set, labels, histogram);
+        }
+    }
+
+    fn sizes(&mut self, labels: &[&str], histogram: &SizeHistogram) {
+        if self.seen.is_new(labels) {
+            self.encoder.sizes(self.set, labels, histogram);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::snapshot::{gpu::RatioHistogram, scheduler::Histogram};
+use crate::snapshot::{gpu::RatioHistogram, scheduler::Histogram, uploads::SizeHistogram};
 
 /// The value of a sample. Integers and times stay exact until they are written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +40,9 @@ pub(super) trait Sink {
 
     /// A sample of a histogram of ratios.
     fn ratios(&mut self, labels: &[&str], histogram: &RatioHistogram);
+
+    /// A sample of a histogram of sizes.
+    fn sizes(&mut self, labels: &[&str], histogram: &SizeHistogram);
 }
 
 /// What a table writes its samples to. Of several samples with the same labels only the first is exported.
@@ -99,6 +102,11 @@ impl<'a> Emit<'a> {
     /// A distribution of ratios.
     pub fn ratios(&mut self, histogram: &RatioHistogram) {
         self.sink.ratios(self.labels, histogram);
+    }
+
+    /// A distribution of sizes.
+    pub fn sizes(&mut self, histogram: &SizeHistogram) {
+        self.sink.sizes(self.labels, histogram);
     }
 
     fn value(&mut self, value: Option<Value>) {

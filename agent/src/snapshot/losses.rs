@@ -149,6 +149,20 @@ pub const SOURCES: &[Source] = &[
         remedy: "None if rare: the agent got no CPU for a moment, or a client sends a flood of requests.",
     },
     Source {
+        name: "slow_requests",
+        severity: Severity::Imprecision,
+        meaning: "A slow request was not written to the log: more than 10 were slow within a second, or more than 16 of one \
+                  container. The metrics contain it. Only with `requests.slow_after_ms`.",
+        remedy: "Raise `requests.slow_after_ms` if such requests are normal.",
+    },
+    Source {
+        name: "request_uploads",
+        severity: Severity::Loss,
+        meaning: "An upload was not looked at: the container received more than 16 within a second, or the ring buffer was \
+                  full. Only with `requests.upload_images`.",
+        remedy: "None if rare.",
+    },
+    Source {
         name: "gradio_jobs",
         severity: Severity::Loss,
         meaning: "An unfinished Gradio job was dropped because its container had 4096, or its share of 16384 in all \

@@ -14,9 +14,10 @@ use super::{
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
-    requests::{RequestMeasures, RequestUsage, ResponseCount},
+    requests::{RequestMeasures, RequestUsage, ResponseCount, RetryCount},
     scheduler::{Histogram, SchedulerCounters},
     sockets::{ConnectionCounters, SocketCounters, SocketUsage, UnixCounters},
+    uploads::{SizeHistogram, Uploads},
 };
 
 /// A type with counters.
@@ -307,19 +308,52 @@ impl Accumulate for MemoryUsage {
 
 impl Accumulate for RequestUsage {
     fn accumulate(&mut self, earlier: &Self) {
-        let Self { responses, measures, in_flight: _, streams: _, oldest: _ } = self;
+        let Self { responses, retries, measures, in_flight: _, streams: _, oldest: _, slow: _, uploads } =
+            self;
+        uploads.accumulate(&earlier.uploads);
         responses.accumulate(&earlier.responses);
+        retries.accumulate(&earlier.retries);
         measures.accumulate(&earlier.measures);
     }
 
     fn counters(&self) -> Self {
-        Self { responses: self.responses.clone(), measures: self.measures, ..Self::default() }
+        Self { in_flight: 0, streams: 0, oldest: None, slow: Vec::new(), ..self.clone() }
     }
 }
 
 impl Keyed for ResponseCount {
     fn is_same(&self, other: &Self) -> bool {
         (self.method, self.code_class, &self.route) == (other.method, other.code_class, &other.route)
+    }
+}
+
+impl Accumulate for Uploads {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { pixels: SizeHistogram { counts, sum }, unknown, others } = self;
+        counts.add(&earlier.pixels.counts);
+        sum.add(&earlier.pixels.sum);
+        unknown.add(&earlier.unknown);
+        others.add(&earlier.others);
+    }
+
+    fn counters(&self) -> Self {
+        *self
+    }
+}
+
+impl Keyed for RetryCount {
+    fn is_same(&self, other: &Self) -> bool {
+        self.route == other.route
+    }
+}
+
+impl Accumulate for RetryCount {
+    fn accumulate(&mut self, earlier: &Self) {
+        self.count.accumulate(&earlier.count);
+    }
+
+    fn counters(&self) -> Self {
+        self.clone()
     }
 }
 

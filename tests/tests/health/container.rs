@@ -23,6 +23,11 @@ use glassbox_tests::{
 
 /// Starts an agent with the configuration of these tests. `None` if this host cannot run them, for the printed reason.
 pub(super) fn agent(test: &str) -> Option<Agent> {
+    agent_with(test, "")
+}
+
+/// The same, with further tables.
+pub(super) fn agent_with(test: &str, tables: &str) -> Option<Agent> {
     // SAFETY: no pointers.
     if unsafe { libc::geteuid() } != 0 {
         glassbox_tests::skip(test, "needs root");
@@ -32,9 +37,9 @@ pub(super) fn agent(test: &str) -> Option<Agent> {
         glassbox_tests::inapplicable(test, "needs a cgroup v2 hierarchy");
         return None;
     }
-    Some(Agent::start(
-        "tick_ms = 500\n[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n",
-    ))
+    Some(Agent::start(&format!(
+        "tick_ms = 500\n{tables}[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n",
+    )))
 }
 
 /// Length of the beginning of an ID that is shown.
@@ -168,6 +173,11 @@ impl Server {
     /// Closes the connection that its request has opened.
     pub(super) fn close_upstream(&self) {
         drop(self.upstream.accept().unwrap());
+    }
+
+    /// The name under which the agent shows it.
+    pub(super) fn name(&self) -> &str {
+        &self.id[..SHOWN]
     }
 
     fn lines(&self, agent: &Agent) -> Vec<String> {

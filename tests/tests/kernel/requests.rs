@@ -4,8 +4,11 @@
 mod awkward;
 mod clients;
 mod connections;
+mod retries;
+mod slow;
 mod state;
 mod streams;
+mod uploads;
 
 use std::{
     collections::BTreeMap,
@@ -113,7 +116,11 @@ impl Server {
     }
 
     fn at(is_ipv6: bool) -> Self {
-        let setup = Setup::with(config());
+        Self::with(config(), is_ipv6)
+    }
+
+    fn with(config: Config, is_ipv6: bool) -> Self {
+        let setup = Setup::with(config);
         let listener = setup.listener(is_ipv6, 128);
         Self { setup, listener, before: Counts::default() }
     }

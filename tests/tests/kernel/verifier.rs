@@ -9,7 +9,7 @@ use glassbox::{
         program::Hook,
     },
 };
-use glassbox_ebpf::programs;
+use glassbox_ebpf::{Settings, programs};
 
 /// Programs that are attached to cgroups, and are in no attach plan.
 const OF_CGROUPS: [&str; 7] = [
@@ -31,8 +31,14 @@ fn every_program_is_verified_with_few_instructions() {
     let blob = offsets::read(&Config::default().kernel.btf).unwrap();
     let btf = aya::Btf::parse(&blob, aya::Endianness::default()).unwrap();
     let offsets = offsets::resolve(&blob).unwrap();
-    let mut object =
-        EbpfLoader::new().btf(Some(&btf)).override_global("OFFSETS", &offsets, true).load(OBJECT).unwrap();
+    // With the code that the verifier removes by default.
+    let settings = Settings { slow_request_ms: 1000, ..Settings::UNSET };
+    let mut object = EbpfLoader::new()
+        .btf(Some(&btf))
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("SETTINGS", &settings, true)
+        .load(OBJECT)
+        .unwrap();
     let sockets = SocketProbes { events: true, unix: true };
     let mut verified = Vec::new();
     for plan in plans(SchedulerHook::Auto, NvidiaDriverHook::Auto, sockets) {

@@ -6,17 +6,19 @@ use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
 use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
-        connection::{Connection, Opaque, PENDING, STATUS, method_of, route_of},
+        connection::{CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, method_of, route_of, since},
         first_line::{OTHER_ROUTE, RequestLine, Start, method, request_line},
         follow::Observer,
         piece::PieceKind,
+        retries::is_failure,
         rolled,
         service::{RESPONSES, RequestCounters, duration, response_index},
+        slow::End,
     },
 };
 
 use super::{REQUEST_SETTINGS, REQUESTS, pieces::Place, segment::SkbSegment};
-use crate::read::add;
+use crate::{probes::packet::Direction, read::add};
 
 #[inline(always)]
 pub(super) fn now_ns() -> u64 {
@@ -93,6 +95,32 @@ pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
     method(first, bytes).0
 }
 
+/// Rare events. Not inlined, because the programs have little room on the stack.
+impl Counting<'_> {
+    /// The connection ended before its oldest request was answered.
+    #[inline(never)]
+    fn ended_early(&self, connection: &Connection, by_client: bool) {
+        if connection.is_streaming() {
+            return;
+        }
+        let oldest = connection.oldest();
+        let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
+        self.record_if_slow(oldest, connection.status, since(oldest, self.now_ns()), end);
+        // A client that has only closed its side has given up then.
+        if connection.status & CLIENT_CLOSED == 0 {
+            self.failed(oldest, if by_client { Direction::Ingress } else { Direction::Egress });
+        }
+    }
+
+    /// The client has closed its side.
+    #[inline(never)]
+    fn given_up(&self, connection: &Connection) {
+        if connection.in_flight() > 0 {
+            self.failed(connection.oldest(), Direction::Ingress);
+        }
+    }
+}
+
 impl Observer for Counting<'_> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
@@ -117,6 +145,11 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
+    fn requested(&mut self, arrival: u64) {
+        self.count_if_retry(arrival);
+    }
+
+    #[inline(always)]
     fn responded(&mut self, current: u64, status: u32, waited_ns: u64) {
         // The verifier does not know the result, and the compiler knows it too well.
         let index = rolled(response_index(method_of(current), status & STATUS, route_of(current)));
@@ -125,11 +158,15 @@ impl Observer for Counting<'_> {
             unsafe { add((&raw mut (*self.counters).responses).cast::<u64>().add(index), 1) };
         }
         requests_record(self.slot, duration::FIRST_BYTE as u32, waited_ns);
+        if is_failure(status) {
+            self.failed(current, Direction::Egress);
+        }
     }
 
     #[inline(always)]
-    fn completed(&mut self, duration_ns: u64) {
+    fn completed(&mut self, connection: &Connection, duration_ns: u64) {
         requests_record(self.slot, duration::RESPONSE as u32, duration_ns);
+        self.record_if_slow(connection.current, connection.status, duration_ns, End::Complete);
     }
 
     #[inline(always)]
@@ -158,12 +195,18 @@ impl Observer for Counting<'_> {
     }
 
     #[inline(always)]
-    fn aborted(&mut self, requests: u32, by_client: bool) {
+    fn aborted(&mut self, connection: &Connection, requests: u32, by_client: bool) {
         if by_client {
             count!(self, aborted_by_client, u64::from(requests));
         } else {
             count!(self, aborted_by_server, u64::from(requests));
         }
+        self.ended_early(connection, by_client);
+    }
+
+    #[inline(always)]
+    fn client_left(&mut self, connection: &Connection) {
+        self.given_up(connection);
     }
 
     #[inline(always)]
@@ -188,6 +231,9 @@ impl Observer for Counting<'_> {
         };
         let route = route_of(current);
         if route != OTHER_ROUTE {
+            if matches!(kind, PieceKind::RequestBodyStart) {
+                self.send_upload(route, offset, bytes);
+            }
             self.send(connection, &Place { kind: kind as u32, route, number, offset, bytes, total_bytes });
         }
     }

@@ -176,7 +176,9 @@ impl Segment for SkbSegment<'_> {
         unsafe { self.copy(to.add(if position == 0 { 0 } else { CARRY_WORDS * 8 }), offset, bytes, 63) }
     }
 
-    #[inline(always)]
+    // Not inlined, so that the key is not on the stack while a head is scanned: kernels such as 5.10 and 6.1 round each frame up
+    // to 32 bytes, and the three frames of a scan together may have 512.
+    #[inline(never)]
     fn carry(&self, create: bool) -> Option<&mut Carry> {
         let key = CarryKey { connection: self.key, direction: self.direction as u32 };
         let known = REQUEST_CARRIES.get_ptr_mut(&key);

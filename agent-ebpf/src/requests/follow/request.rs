@@ -100,6 +100,7 @@ fn lines<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
             if !arrived(c, start.number(), line.route()) {
                 return leave(c, Opaque::Pipelined, observer);
             }
+            observer.requested(c.pending[c.pushed.wrapping_sub(1) as usize % PENDING]);
             observer.piece(c, PieceKind::RequestHead, at, segment.bytes() - at, 0);
         }
     }

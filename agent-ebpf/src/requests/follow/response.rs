@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        connection::{Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
+        answered::answered,
+        connection::{CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
         first_line::{Method, STATUS_BYTES, status},
         piece::PieceKind,
     },
@@ -61,13 +62,13 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
 pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
     let duration_ns = since(c.current, observer.now_ns());
     if c.response.found & found::STREAM == 0 {
-        observer.completed(duration_ns);
+        observer.completed(c, duration_ns);
     } else {
         observer.stream_completed(duration_ns);
     }
     observer.response_bytes(c.response.bytes);
     observer.piece(c, PieceKind::ResponseEnd, 0, 0, 0);
-    c.status &= !STATUS;
+    c.status &= CLIENT_CLOSED;
     start(&mut c.response);
 }
 
@@ -116,8 +117,9 @@ fn begin<O: Observer>(c: &mut Connection, status: u32, observer: &mut O) -> bool
     }
     c.current = c.pending[c.popped as usize % PENDING];
     c.popped = c.popped.wrapping_add(1);
-    c.status |= status;
-    observer.responded(c.current, status, since(c.current, observer.now_ns()));
+    let waited_ns = since(c.current, observer.now_ns());
+    c.status |= answered(status, waited_ns);
+    observer.responded(c.current, status, waited_ns);
     true
 }
 

@@ -46,11 +46,12 @@ impl Observer for Watching {
     fn request_line(&self, words: [u64; 4], bytes: u32) -> RequestLine {
         request_line(&self.routes, words, bytes)
     }
+    fn requested(&mut self, _: u64) {}
     fn responded(&mut self, current: u64, status: u32, _: u64) {
         self.seen.responses.push((Method::ALL[method_of(current) as usize], status));
         self.seen.routes.push(route_of(current));
     }
-    fn completed(&mut self, _: u64) {
+    fn completed(&mut self, _: &Connection, _: u64) {
         self.seen.completed += 1;
     }
     fn stream_completed(&mut self, _: u64) {
@@ -68,9 +69,10 @@ impl Observer for Watching {
     fn response_bytes(&mut self, bytes: u64) {
         self.seen.response_bytes += bytes;
     }
-    fn aborted(&mut self, requests: u32, by_client: bool) {
+    fn aborted(&mut self, _: &Connection, requests: u32, by_client: bool) {
         self.seen.aborted.push((requests, by_client));
     }
+    fn client_left(&mut self, _: &Connection) {}
     fn opaque(&mut self, reason: Opaque) {
         self.seen.opaque.push(reason);
     }

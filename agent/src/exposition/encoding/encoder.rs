@@ -7,7 +7,7 @@ use crate::{
         family::Family,
         sample::{Resolution, Value},
     },
-    snapshot::{gpu::RatioHistogram, scheduler::Histogram},
+    snapshot::{gpu::RatioHistogram, scheduler::Histogram, uploads::SizeHistogram},
 };
 
 /// A format. The samples of one family come between [`Encoder::begin`] and [`Encoder::end`].
@@ -30,6 +30,9 @@ pub trait Encoder {
 
     /// A sample of a histogram of ratios, in twentieths.
     fn ratios(&mut self, set: &[u8], labels: &[&str], histogram: &RatioHistogram);
+
+    /// A sample of a histogram of sizes, in powers of two.
+    fn sizes(&mut self, set: &[u8], labels: &[&str], histogram: &SizeHistogram);
 
     /// Ends the family.
     fn end(&mut self);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use glassbox_ebpf::histogram::PER_OCTAVE;
 
-pub use buckets::{LE, RATIO_LE};
+pub use buckets::{LE, RATIO_LE, SIZE_LE};
 use write::{escape, put, put_label, put_value};
 
 use super::encoder::Encoder;
@@ -20,7 +20,7 @@ use crate::{
         family::{Family, Kind},
         sample::{Resolution, Value},
     },
-    snapshot::{gpu::RatioHistogram, scheduler::Histogram},
+    snapshot::{gpu::RatioHistogram, scheduler::Histogram, uploads::SizeHistogram},
 };
 
 /// The `Content-Type` of this format.
@@ -172,6 +172,17 @@ impl Encoder for Text {
         }
         self.bucket(family, set, labels, "+Inf", below);
         self.line(family, "_sum", set, labels, Value::Real(histogram.sum));
+        self.line(family, "_count", set, labels, Value::Count(below));
+    }
+
+    fn sizes(&mut self, set: &[u8], labels: &[&str], histogram: &SizeHistogram) {
+        let Some(family) = self.headed() else { return };
+        let mut below = 0;
+        for (le, count) in SIZE_LE.into_iter().zip(histogram.counts) {
+            below += count;
+            self.bucket(family, set, labels, le, below);
+        }
+        self.line(family, "_sum", set, labels, Value::Count(histogram.sum));
         self.line(family, "_count", set, labels, Value::Count(below));
     }
 

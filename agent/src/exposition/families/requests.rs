@@ -8,6 +8,7 @@ use crate::{
     snapshot::{
         ContainerRow,
         requests::{Opaque, RequestMeasures, RequestUsage, duration},
+        uploads::{Format, SIZE_BUCKETS, Uploads},
     },
 };
 
@@ -63,6 +64,18 @@ pub(super) const FAMILIES: &[Family] = &[
                 emit.with(&[side]).count(nonzero(count));
             }
         }),
+    counter("glassbox_container_http_retries_total")
+        .help(
+            "Requests that a client sent again: the same address, method and route, within 10 s after a \
+             response with status 5xx, 429 or 408, or after a connection that ended without a complete \
+             response. No series while 0.",
+        )
+        .labels(&["route"])
+        .container(|row, emit| {
+            for retry in of(row).iter().flat_map(|requests| &requests.retries) {
+                emit.with(&[&retry.route]).count(retry.count);
+            }
+        }),
     counter("glassbox_container_http_opaque_connections_total")
         .help(
             "Connections whose requests are not counted, or no longer, by reason: encrypted (`tls`), \
@@ -83,6 +96,30 @@ pub(super) const FAMILIES: &[Family] = &[
         )
         .container(|row, emit| {
             emit.count(of(row).and_then(|requests| nonzero(requests.measures.resynchronized)));
+        }),
+    Family::histogram("glassbox_container_upload_image_pixels")
+        .help(
+            "Pixels of uploaded images (width times height), of the first file of each request with the route \
+             `upload`.",
+        )
+        .source("first bytes of uploads; only with requests.upload_images")
+        .container(|row, emit| {
+            if let Some(uploads) = uploads(row).filter(|uploads| uploads.pixels.counts != [0; SIZE_BUCKETS]) {
+                emit.sizes(&uploads.pixels);
+            }
+        }),
+    counter("glassbox_container_upload_images_unknown_total")
+        .help(
+            "Uploads that are missing from `glassbox_container_upload_image_pixels`, by format: the first bytes \
+             do not contain the dimensions, or are no image (`other`). No series while 0.",
+        )
+        .labels(&["format"])
+        .container(|row, emit| {
+            let Some(Uploads { unknown, others, .. }) = uploads(row) else { return };
+            for (format, count) in Format::ALL.into_iter().zip(unknown) {
+                emit.with(&[format.name()]).count(nonzero(*count));
+            }
+            emit.with(&["other"]).count(nonzero(*others));
         }),
     Family::gauge("glassbox_container_streams_open")
         .help("Responses that are streams of events and are not complete.")
@@ -118,6 +155,10 @@ const fn histogram(name: &'static str) -> Draft {
 
 fn of(row: &ContainerRow) -> Option<&RequestUsage> {
     row.requests.as_deref()
+}
+
+fn uploads(row: &ContainerRow) -> Option<&Uploads> {
+    of(row)?.uploads.as_ref()
 }
 
 fn nonzero(count: u64) -> Option<u64> {

@@ -13,6 +13,7 @@ use crate::snapshot::{
     jobs::{FUNCTIONS_MAX, FunctionJobs, InFlight, OTHER_FUNCTIONS},
     nvidia_driver::Failure,
     requests::{RequestMeasures, RequestUsage, ResponseCount},
+    uploads::Uploads,
 };
 
 fn row() -> ContainerRow {
@@ -81,10 +82,12 @@ fn busy(by: u64) -> ContainerRow {
     }));
     row.requests = Some(Box::new(RequestUsage {
         responses: vec![ResponseCount { method: "GET", code_class: "2xx", route: "other".into(), count: by }],
+        retries: vec![RetryCount { route: "other".into(), count: by }],
         measures: RequestMeasures { request_bytes: by, ..RequestMeasures::default() },
         in_flight: by,
         streams: by,
-        oldest: None,
+        uploads: Some(Uploads { others: by, unknown: [by; 5], ..Uploads::default() }),
+        ..RequestUsage::default()
     }));
     row.jobs = Some(Box::new(jobs("0", by)));
     row.oom.this_run = Some(by);
@@ -132,6 +135,8 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((sockets.unix.unwrap().receive_bytes, sockets.open), (105, Some(5)));
     let requests = row.requests.as_ref().unwrap();
     assert_eq!((requests.responses.len(), requests.responses[0].count), (1, 105));
+    assert_eq!((requests.retries.len(), requests.retries[0].count), (1, 105));
+    assert_eq!(requests.uploads.map(|uploads| (uploads.others, uploads.unknown)), Some((105, [105; 5])));
     assert_eq!((requests.measures.request_bytes, requests.in_flight, requests.streams), (105, 5, 5));
     let jobs = row.jobs.as_ref().unwrap();
     let counters = &jobs.functions[0].counters;

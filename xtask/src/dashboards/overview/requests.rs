@@ -21,6 +21,10 @@ pub(super) fn row() -> Row {
              (rate(glassbox_container_http_requests_total{{CONTAINERS{selector}}}[$__rate_interval]))"
         ))
     };
+    let retries = promql(
+        "sum by (instance, namespace, pod, container) \
+         (rate(glassbox_container_http_retries_total{CONTAINERS}[$__rate_interval]))",
+    );
     Row {
         title: "Requests",
         panels: vec![
@@ -31,10 +35,16 @@ pub(super) fn row() -> Row {
             )
             .size(8, 8)
             .query(CONTAINER, &rate("")),
-            Panel::lines("Server errors", "percentunit", "Share of the responses with a status of 500 and above.")
-                .up_to(1.0)
-                .size(8, 8)
-                .query(CONTAINER, &format!("({}) / ({} > 0)", rate(", code_class=\"5xx\""), rate(""))),
+            Panel::lines(
+                "Server errors and retries",
+                "percentunit",
+                "Responses with a status of 500 and above, and requests that a client sent again within 10 s after a \
+                 failure, as shares of all responses. Clients behind a proxy count as one client.",
+            )
+            .up_to(1.0)
+            .size(8, 8)
+            .query(CONTAINER, &format!("({}) / ({} > 0)", rate(", code_class=\"5xx\""), rate("")))
+            .query(&format!("retries {CONTAINER}"), &format!("({}) / ({} > 0)", retries, rate(""))),
             Panel::lines(
                 "Requests in flight",
                 "none",

@@ -2,7 +2,10 @@
 
 use glassbox_ebpf::histogram::{MAX_EXPONENT, MIN_EXPONENT};
 
-use crate::{exposition::sample::Resolution, snapshot::gpu::RATIO_BUCKETS};
+use crate::{
+    exposition::sample::Resolution,
+    snapshot::{gpu::RATIO_BUCKETS, uploads::SIZE_BUCKETS},
+};
 
 /// The powers of two from 2^-20 to 2^12, in seconds: shortest exact decimals, in the notation of Prometheus' own
 /// libraries.
@@ -40,6 +43,12 @@ pub const LE: [&str; 33] = [
     "1024",
     "2048",
     "4096",
+];
+
+/// The `le` of sizes: powers of two from 2^18, which are 512 × 512 pixels.
+pub const SIZE_LE: [&str; SIZE_BUCKETS] = [
+    "262144", "524288", "1048576", "2097152", "4194304", "8388608", "16777216", "33554432", "67108864",
+    "+Inf",
 ];
 
 /// The `le` of ratios: twentieths.

@@ -1,0 +1,122 @@
+//! Counts retries. Failures are kept by client and kind of request; a request is looked up only if the container had a
+//! failure in the last 10 s. Other requests cost one load and a comparison.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, LruHashMap},
+    programs::SkBuffContext,
+};
+use glassbox_ebpf::requests::{
+    connection::{kind_of, route_of},
+    first_line::ROUTES,
+    retries::{FAILURES, FailureKey, Failures, Recent, is_recent},
+    rolled,
+};
+
+use super::{
+    REQUESTS,
+    observer::{Counting, now_ns},
+};
+use crate::{
+    probes::packet::{Direction, words},
+    read::add,
+};
+
+/// `ETH_P_IPV6`.
+const ETH_P_IPV6: u16 = 0x86dd;
+
+/// Resized as [`REQUESTS`].
+#[map]
+static REQUEST_RECENT: Array<Recent> = Array::with_max_entries(256, 0);
+
+#[map]
+static REQUEST_FAILURES: LruHashMap<FailureKey, Failures> = LruHashMap::with_max_entries(FAILURES, 0);
+
+/// What happened recently in the container of a slot.
+#[inline(always)]
+pub(super) fn recent(slot: u32) -> Option<*mut Recent> {
+    REQUEST_RECENT.get_ptr_mut(slot)
+}
+
+impl Counting<'_> {
+    /// A request has arrived.
+    #[inline(always)]
+    pub(super) fn count_if_retry(&self, arrival: u64) {
+        let Some(recent) = recent(self.slot) else { return };
+        // SAFETY: a member of a map element.
+        if is_recent(unsafe { (*recent).failed_ns }, arrival) {
+            self.retried(arrival);
+        }
+    }
+
+    /// A request may be a retry. Not inlined, as the next one: the programs have little room on the stack, so the client's
+    /// address is read when it is needed.
+    #[inline(never)]
+    fn retried(&self, arrival: u64) {
+        if let Some([low, high]) = client(self.ctx, Direction::Ingress) {
+            requests_retried(low, high, self.slot, arrival);
+        }
+    }
+
+    /// A request has failed, as this packet shows.
+    #[inline(never)]
+    pub(super) fn failed(&self, arrival: u64, direction: Direction) {
+        if let Some([low, high]) = client(self.ctx, direction) {
+            requests_failed(low, high, self.slot, kind_of(arrival));
+        }
+    }
+}
+
+/// The client's address.
+#[inline(always)]
+fn client(ctx: &SkBuffContext, direction: Direction) -> Option<[u64; 2]> {
+    // SAFETY: the context comes from the kernel.
+    let is_ipv6 = unsafe { (*ctx.skb.skb).protocol } == u32::from(ETH_P_IPV6.to_be());
+    let [a, b, c, d]: [u32; 4] = if is_ipv6 {
+        words(ctx, if matches!(direction, Direction::Ingress) { 8 } else { 24 })?
+    } else {
+        let [address]: [u32; 1] = words(ctx, if matches!(direction, Direction::Ingress) { 12 } else { 16 })?;
+        [address, 0, 0, 0]
+    };
+    let [a, b, c, d] = [a, b, c, d].map(u64::from);
+    Some([a << 32 | b, c << 32 | d])
+}
+
+/// Notes a failure. A global function, so that it is verified once (5.6), not once for each state in which it is called.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn requests_failed(low: u64, high: u64, slot: u32, kind: u32) -> u32 {
+    let Some(recent) = recent(slot) else { return 0 };
+    let now_ns = now_ns();
+    // SAFETY: a member of a map element.
+    unsafe { (*recent).failed_ns = now_ns };
+    let key = FailureKey { client: [low, high], slot, kind };
+    match REQUEST_FAILURES.get_ptr_mut(&key) {
+        // SAFETY: an element of the map.
+        Some(failures) => unsafe { *failures = (*failures).failed(now_ns) },
+        None => _ = REQUEST_FAILURES.insert(&key, &Failures::default().failed(now_ns), 0),
+    }
+    1
+}
+
+/// Counts a request if it is a retry. A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn requests_retried(low: u64, high: u64, slot: u32, arrival: u64) -> u32 {
+    let key = FailureKey { client: [low, high], slot, kind: kind_of(arrival) };
+    let Some(failures) = REQUEST_FAILURES.get_ptr_mut(&key) else { return 0 };
+    // SAFETY: an element of the map.
+    if !unsafe { *failures }.is_retried(arrival) {
+        return 0;
+    }
+    // SAFETY: as above.
+    unsafe { (*failures).count -= 1 };
+    let Some(counters) = REQUESTS.get_ptr_mut(slot) else { return 0 };
+    // The verifier does not know the result, and the compiler knows it too well.
+    let route = rolled(route_of(arrival) as usize);
+    if route <= ROUTES {
+        // SAFETY: a member of a map element, aligned.
+        unsafe { add((&raw mut (*counters).retries).cast::<u64>().add(route), 1) };
+    }
+    1
+}
