@@ -13,6 +13,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 PORT, LOG, SETS = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+ADDRESS = sys.argv[4] if len(sys.argv) > 4 else "127.0.0.1"
 
 
 def log(tag, what, **details):
@@ -94,7 +95,7 @@ with gr.Blocks() as app:
             button.click(function, [tag, seconds], result, **options)
 
 app.queue().launch(
-    server_name="127.0.0.1",
+    server_name=ADDRESS,
     server_port=PORT,
     show_error=True,
     quiet=True,

@@ -12,6 +12,7 @@
 //! | `/loop` | uses the CPU until a request `/release` |
 //! | `/lock` | waits in futex(2) until a request `/release` |
 //! | `/disk` | reads the named pipe until its end |
+//! | `/write/PATH` | writes the file `/PATH` |
 //! | `/upstream` | connects to the other server and reads until the connection is closed |
 
 use std::{
@@ -106,7 +107,11 @@ fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Re
         "/upstream" => {
             TcpStream::connect(&peers.upstream)?.read_to_end(&mut Vec::new())?;
         }
-        _ => {}
+        path => {
+            if let Some(file) = path.strip_prefix("/write") {
+                fs::write(file, "x")?;
+            }
+        }
     }
     stream.write_all(ANSWER)
 }

@@ -65,6 +65,7 @@ fn the_agent_exports_the_states_of_the_demonstration_and_marks_it_as_one() {
             "glassbox_container_gpu_utilization_ratio{container=\"demo-facefusion-1\",gpu=\"0\",uuid=\"GPU-demo-0\"} 0.9",
             "glassbox_container_gpu_utilization_ratio{container=\"demo-facefusion-2\",gpu=\"0\",uuid=\"GPU-demo-0\"} 0.3",
             "glassbox_container_gpu_memory_allocation_failures_total{container=\"demo-greedy\",reason=\"no_memory\"} 1",
+            "glassbox_container_health{container=\"demo-hung\",state=\"stuck\",reason=\"nvidia_driver\"} 1",
             "glassbox_container_health{container=\"demo-api\",state=\"working\",reason=\"none\"} 1",
             "glassbox_container_health{container=\"demo-deadlocked\",state=\"stuck\",reason=\"lock\"} 1",
         ],

@@ -4,6 +4,7 @@
 
 mod health {
     mod container;
+    mod disk;
     mod slow_log;
     mod stuck;
     mod time;

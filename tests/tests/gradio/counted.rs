@@ -11,9 +11,9 @@ use glassbox_tests::{
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An agent whose collector of requests works.
-pub(super) fn agent() -> Result<Agent, String> {
-    Agent::with_collector("requests", "tick_ms = 200\n[docker]\nenabled = false\n")
+/// An agent whose collector of requests works, with these tables of the configuration.
+pub(super) fn agent(tables: &str) -> Result<Agent, String> {
+    Agent::with_collector("requests", &format!("tick_ms = 200\n{tables}"))
 }
 
 fn samples(agent: &Agent, id: &str) -> Vec<Sample> {

@@ -5,6 +5,7 @@ use std::thread;
 
 use glassbox_tests::{
     agent::Agent,
+    docker::{Docker, Network},
     gradio::{Application, Gradio, truth::Truth},
     skip,
 };
@@ -12,18 +13,23 @@ use glassbox_tests::{
 use super::counted::{agent, assert_same};
 
 #[test]
-fn the_jobs_of_gradio_4_and_5_are_those_that_the_applications_logged() {
-    let test = "the_jobs_of_gradio_4_and_5_are_those_that_the_applications_logged";
-    let agent = match agent() {
-        Ok(agent) => agent,
+fn the_jobs_of_gradio_4_and_5_in_docker_are_those_that_the_applications_logged() {
+    let test = "the_jobs_of_gradio_4_and_5_in_docker_are_those_that_the_applications_logged";
+    let started = Docker::own(Network::Bridge).and_then(|docker| {
+        let socket = docker.socket().display();
+        Ok((agent(&format!("[docker]\nsocket = \"{socket}\"\n"))?, docker))
+    });
+    let (agent, docker) = match started {
+        Ok(started) => started,
         Err(reason) => return skip(test, &reason),
     };
     thread::scope(|scope| {
         for version in ["5.50.0", "4.44.1"] {
-            let agent = &agent;
+            let (agent, docker) = (&agent, &docker);
             scope.spawn(move || {
-                let started = Gradio::find(version).and_then(|gradio| Application::start(gradio, 1));
-                match started {
+                let name = format!("gradio-{version}");
+                let started = Gradio::find(version);
+                match started.and_then(|gradio| Application::in_docker(gradio, docker, &name)) {
                     Ok(application) => compare(agent, &application),
                     Err(reason) => skip(&format!("{test} ({version})"), &reason),
                 }
@@ -32,10 +38,10 @@ fn the_jobs_of_gradio_4_and_5_are_those_that_the_applications_logged() {
     });
 }
 
-fn compare(agent: &Agent, application: &Application) {
+fn compare(agent: &Agent, application: &Application<'_>) {
     let truth = application.drive(&[application.address]);
     assert_complete(&truth);
-    assert_same(agent, &application.id, &truth);
+    assert_same(agent, &application.container, &truth);
 }
 
 /// Asserts that the logs contain what the clients do in tests/gradio/drive.py.

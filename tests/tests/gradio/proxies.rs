@@ -24,7 +24,7 @@ const JOBS: u64 = 15;
 fn jobs_that_arrive_through_nginx_and_caddy_are_those_that_the_application_logged() {
     let test = "jobs_that_arrive_through_nginx_and_caddy_are_those_that_the_application_logged";
     let started = Gradio::find("5.50.0").and_then(|gradio| {
-        let agent = agent()?;
+        let agent = agent("[docker]\nenabled = false\n")?;
         let application = Application::start(gradio, UPSTREAMS.len() + 1)?;
         let nginx = Proxy::nginx(application.address, "/config", &UPSTREAMS)?;
         let caddy = Proxy::caddy(application.address, "/config")?;
@@ -41,5 +41,5 @@ fn jobs_that_arrive_through_nginx_and_caddy_are_those_that_the_application_logge
     for version in ["1.0", "1.1"] {
         assert!(truth.streams.get(version).is_some_and(|streams| *streams >= 10), "{truth:?}");
     }
-    assert_same(&agent, &application.id, &truth);
+    assert_same(&agent, &application.container, &truth);
 }

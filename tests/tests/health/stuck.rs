@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use glassbox_tests::agent::Agent;
+use glassbox_tests::{agent::Agent, skip};
 
-use super::container::{Server, agent};
+use super::{
+    container::{Server, agent},
+    disk::Disk,
+};
 
 const CLASSIFIED: Duration = Duration::from_secs(15);
 const RECOVERED: Duration = Duration::from_secs(5);
@@ -25,27 +28,38 @@ fn wait_for(agent: &Agent, what: &str, server: &Server, wanted: (&str, &str), de
 
 #[test]
 fn a_hanging_server_is_classified_within_15_s_and_again_after_recovery() {
-    let Some(agent) = agent("a_hanging_server_is_classified_within_15_s_and_again_after_recovery") else {
+    let test = "a_hanging_server_is_classified_within_15_s_and_again_after_recovery";
+    let Some(agent) = agent(test) else {
         return;
     };
-    let [stopped, locked, looping, disk, network, idle] =
-        ["stopped", "lock", "busy_loop", "disk", "network", "idle"].map(|_| Server::start(&agent, None));
+    let frozen = Disk::new();
+    if let Err(reason) = &frozen {
+        skip(&format!("{test} (a disk that hangs)"), reason);
+    }
+    let [stopped, locked, looping, disk, writing, network, idle] =
+        ["stopped", "lock", "busy_loop", "disk", "disk", "network", "idle"]
+            .map(|_| Server::start(&agent, None));
     stopped.signal(libc::SIGSTOP);
     let begun = Instant::now();
-    let cases = [
+    let write = frozen.as_ref().map(|disk| format!("/write{}", disk.file().display())).ok();
+    let mut cases = vec![
         (&stopped, "/ok", "stopped"),
         (&locked, "/lock", "lock"),
         (&looping, "/loop", "busy_loop"),
         (&disk, "/disk", "disk"),
         (&network, "/upstream", "network"),
     ];
+    if let (Ok(disk), Some(path)) = (&frozen, &write) {
+        disk.freeze();
+        cases.push((&writing, path.as_str(), "disk"));
+    }
     let requests: Vec<_> = cases.iter().map(|(server, path, _)| server.request(path)).collect();
     thread::sleep(Duration::from_secs(3));
-    for (server, path, _) in cases {
+    for (server, path, _) in &cases {
         assert_eq!(server.state(&agent).unwrap().0, "working", "{path} after 3 s");
         assert_eq!(server.probe(&agent).0, 200, "{path} after 3 s");
     }
-    for (server, _, reason) in cases {
+    for &(server, _, reason) in &cases {
         wait_for(&agent, reason, server, ("stuck", reason), begun + CLASSIFIED);
         let (status, text) = server.probe(&agent);
         assert!(status == 503 && text.contains(&format!("({reason})")), "{status} {text}");
@@ -58,10 +72,11 @@ fn a_hanging_server_is_classified_within_15_s_and_again_after_recovery() {
     locked.request("/release").join().unwrap();
     looping.request("/release").join().unwrap();
     disk.end_of_pipe();
+    frozen.iter().for_each(Disk::thaw);
     network.close_upstream();
     let recovered = Instant::now();
     requests.into_iter().for_each(|request| request.join().unwrap());
-    for (server, _, reason) in cases {
+    for &(server, _, reason) in &cases {
         wait_for(&agent, reason, server, ("idle", "none"), recovered + RECOVERED);
         assert_eq!(server.probe(&agent), (200, "idle\n".into()), "{reason}");
     }
