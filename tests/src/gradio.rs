@@ -124,15 +124,18 @@ impl<'a> Application<'a> {
         let logs = logs()?;
         let log = logs.path().join("application");
         let environment = ENVIRONMENT.map(|(name, value)| format!("--env={name}={value}"));
-        let options: Vec<&str> =
-            environment.iter().map(String::as_str).chain(["--volume=/:/host"]).collect();
+        let options: Vec<&str> = environment.iter().map(String::as_str).chain(["--volume=/:/host"]).collect();
         // Python with its libraries is the host's.
-        let (python, script) = (gradio.python.display().to_string(), sources().join("app.py"));
-        let arguments = [
-            &["/bin/busybox", "chroot", "/host", &python][..],
-            &[&script.display().to_string(), &PORT.to_string(), &log.display().to_string(), "1", "0.0.0.0"],
-        ]
-        .concat();
+        let program = ["/bin/busybox", "chroot", "/host"].map(str::to_owned).into_iter().chain([
+            gradio.python.display().to_string(),
+            sources().join("app.py").display().to_string(),
+            PORT.to_string(),
+            log.display().to_string(),
+            "1".to_owned(),
+            "0.0.0.0".to_owned(),
+        ]);
+        let program: Vec<String> = program.collect();
+        let arguments: Vec<&str> = program.iter().map(String::as_str).collect();
         let container = Container::run(docker, name, &options, &arguments);
         let ip = container.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
         let address = SocketAddr::new(ip.parse().map_err(|error| format!("address {ip}: {error}"))?, PORT);

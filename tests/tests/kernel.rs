@@ -9,6 +9,7 @@ mod kernel {
     mod disk;
     mod host_network;
     mod identity;
+    mod lent;
     mod nvidia_driver;
     mod oom;
     mod probe;

@@ -13,4 +13,5 @@ mod prometheus {
     mod promtool;
     mod queries;
     mod stack;
+    mod traffic;
 }

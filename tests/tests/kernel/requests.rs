@@ -27,7 +27,6 @@ use super::{
     starts::{row, tick_until},
 };
 
-/// The start of an agent takes seconds on the emulated CPU of a guest, so a test has several conversations.
 fn config() -> Config {
     Config { docker: config::Docker::off(), ..Config::default() }
 }
@@ -116,11 +115,14 @@ impl Server {
     }
 
     fn at(is_ipv6: bool) -> Self {
-        Self::with(config(), is_ipv6)
+        Self::of(Setup::shared(config()), is_ipv6)
     }
 
-    fn with(config: Config, is_ipv6: bool) -> Self {
-        let setup = Setup::with(config);
+    fn with(config: Config) -> Self {
+        Self::of(Setup::with(config), false)
+    }
+
+    fn of(setup: Setup, is_ipv6: bool) -> Self {
         let listener = setup.listener(is_ipv6, 128);
         Self { setup, listener, before: Counts::default() }
     }

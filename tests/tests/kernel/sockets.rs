@@ -17,18 +17,21 @@ use std::{
 use glassbox::{
     config::{self, Config},
     snapshot::sockets::SocketUsage,
-    tick::{Engine, Snapshots},
+    tick::Snapshots,
 };
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
     container_sockets::ContainerSockets,
 };
 
-use super::starts::{config, engine, row, tick_until};
+use super::{
+    lent::Lent,
+    starts::{config, engine, row, tick_until},
+};
 
 /// An agent, and a container that has started after it.
 pub(super) struct Setup {
-    pub(super) engine: Engine,
+    pub(super) engine: Lent,
     pub(super) snapshots: Snapshots,
     pub(super) id: String,
     pub(super) sockets: ContainerSockets,
@@ -41,7 +44,17 @@ impl Setup {
     }
 
     pub(super) fn with(config: Config) -> Self {
-        let (mut engine, snapshots) = engine(config);
+        let (engine, snapshots) = engine(config);
+        Self::of(Lent::own(engine), snapshots)
+    }
+
+    /// With an agent that other tests use as well. `config` is the same in all of them.
+    pub(super) fn shared(config: Config) -> Self {
+        let (engine, snapshots) = Lent::shared(config);
+        Self::of(engine, snapshots)
+    }
+
+    fn of(mut engine: Lent, snapshots: Snapshots) -> Self {
         engine.tick();
         let (cgroup, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
         let sockets = ContainerSockets::of(&cgroup);

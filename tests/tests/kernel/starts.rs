@@ -8,10 +8,7 @@ use std::{
 
 use glassbox::{
     config::{self, Config},
-    containers::{
-        cgroup::{Layout, walk},
-        metadata::MetadataStore,
-    },
+    containers::cgroup::{Layout, walk},
     kernel::{Kernel, Options},
     snapshot::{ContainerRow, Snapshot},
     tick::{Engine, Snapshots},
@@ -23,9 +20,7 @@ use glassbox_tests::{
 
 use super::{probe::ALONE, slots::ask_for_walk};
 
-pub(super) fn engine(config: Config) -> (Engine, Snapshots) {
-    Engine::start(config, MetadataStore::new()).unwrap_or_else(|error| panic!("{error:#}"))
-}
+pub(super) use super::lent::start as engine;
 
 pub(super) fn config() -> Config {
     // The verifier needs seconds for the programs of `requests` on the emulated CPUs of a guest, at each start of an agent.

@@ -19,7 +19,7 @@ const QUEUE: &str = "POST /queue/join HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
 
 fn server() -> Server {
     let requests = Requests { slow_after_ms: LIMIT.into(), ..Requests::default() };
-    Server::with(Config { requests, ..config() }, false)
+    Server::with(Config { requests, ..config() })
 }
 
 fn slow(server: &mut Server) -> Vec<SlowRequest> {

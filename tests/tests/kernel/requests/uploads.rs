@@ -36,7 +36,7 @@ fn upload(path: &str, file: &[u8]) -> (String, Vec<u8>) {
 
 fn server(upload_images: bool) -> Server {
     let requests = Requests { upload_images, ..Requests::default() };
-    Server::with(Config { requests, ..config() }, false)
+    Server::with(Config { requests, ..config() })
 }
 
 #[test]

@@ -8,6 +8,7 @@ use glassbox_tests::{
 
 use super::{
     super::{
+        lent::Lent,
         probe::ALONE,
         starts::{config, engine},
     },
@@ -29,7 +30,7 @@ fn a_container_that_is_older_than_the_agent_has_its_ports_and_open_connections()
     let old: Vec<_> =
         (0..3).map(|_| (stream(&sockets, address).unwrap(), server.accept().unwrap())).collect();
     let (engine, snapshots) = engine(config());
-    let mut setup = Setup { engine, snapshots, id, sockets, cgroup }.discovered();
+    let mut setup = Setup { engine: Lent::own(engine), snapshots, id, sockets, cgroup }.discovered();
     let read = setup.read_until("read its namespace", |usage| usage.open.is_some());
     assert_eq!(read.listening_ports, [address.port()]);
     // Both ends of each connection are in the container.
