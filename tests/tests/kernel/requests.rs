@@ -15,6 +15,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
+    time::Duration,
 };
 
 use glassbox::{
@@ -27,8 +28,14 @@ use super::{
     starts::{row, tick_until},
 };
 
+/// Requests that take longer are slow.
+const SLOW: Duration = Duration::from_millis(250);
+
+/// Everything that is counted is on, so that all tests can share an agent.
 fn config() -> Config {
-    Config { docker: config::Docker::off(), ..Config::default() }
+    let requests =
+        config::Requests { slow_after_ms: SLOW.into(), upload_images: true, ..config::Requests::default() };
+    Config { docker: config::Docker::off(), requests, ..Config::default() }
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -179,7 +186,7 @@ impl Wire {
     fn of(client: TcpStream, server: TcpStream) -> Self {
         for end in [&client, &server] {
             end.set_nodelay(true).unwrap();
-            end.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+            end.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         }
         Self { client, server, segment_bytes: usize::MAX, request_bytes: 0, response_bytes: 0 }
     }

@@ -2,25 +2,16 @@
 
 use std::{thread, time::Duration};
 
-use glassbox::{
-    config::{Config, Requests},
-    snapshot::requests::{End, SlowRequest},
-};
+use glassbox::snapshot::requests::{End, SlowRequest};
 
 use super::{
     super::{probe::ALONE, starts::lost},
-    GET, OK, Server, config, ended,
+    GET, OK, Server, ended,
 };
 
-const LIMIT: Duration = Duration::from_millis(250);
-/// Longer than the limit.
+/// Longer than [`SLOW`](super::SLOW).
 const LONG: Duration = Duration::from_millis(300);
 const QUEUE: &str = "POST /queue/join HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
-
-fn server() -> Server {
-    let requests = Requests { slow_after_ms: LIMIT.into(), ..Requests::default() };
-    Server::with(Config { requests, ..config() })
-}
 
 fn slow(server: &mut Server) -> Vec<SlowRequest> {
     server.usage().slow
@@ -29,7 +20,7 @@ fn slow(server: &mut Server) -> Vec<SlowRequest> {
 #[test]
 fn a_slow_request_is_reported_once_with_its_times() {
     let _alone = ALONE.lock();
-    let mut server = server();
+    let mut server = Server::new();
     let mut wire = server.connect();
     wire.client(GET).server(OK);
     assert_eq!(slow(&mut server), [], "a fast one is not");
@@ -52,7 +43,7 @@ fn a_slow_request_is_reported_once_with_its_times() {
 #[test]
 fn a_stream_is_not_slow() {
     let _alone = ALONE.lock();
-    let mut server = server();
+    let mut server = Server::new();
     let mut stream = server.connect();
     stream.client(GET);
     stream.server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -66,7 +57,7 @@ fn a_stream_is_not_slow() {
 #[test]
 fn requests_that_end_without_a_response_are_slow() {
     let _alone = ALONE.lock();
-    let mut server = server();
+    let mut server = Server::new();
     for by_client in [true, false] {
         let mut wire = server.connect();
         wire.client(GET);
@@ -87,7 +78,7 @@ fn requests_that_end_without_a_response_are_slow() {
 #[test]
 fn one_container_reports_a_limited_number_per_second_and_the_rest_is_counted() {
     let _alone = ALONE.lock();
-    let mut server = server();
+    let mut server = Server::new();
     let mut wires: Vec<_> = (0..50).map(|_| server.connect()).collect();
     wires.iter_mut().for_each(|wire| _ = wire.client(GET));
     thread::sleep(LONG);

@@ -34,15 +34,10 @@ fn upload(path: &str, file: &[u8]) -> (String, Vec<u8>) {
     (head, body)
 }
 
-fn server(upload_images: bool) -> Server {
-    let requests = Requests { upload_images, ..Requests::default() };
-    Server::with(Config { requests, ..config() })
-}
-
 #[test]
 fn images_are_read_wherever_the_body_begins() {
     let _alone = ALONE.lock();
-    let mut server = server(true);
+    let mut server = Server::new();
     let mut wire = server.connect();
     let mut expected = Uploads::default();
     let files = [
@@ -76,7 +71,8 @@ fn images_are_read_wherever_the_body_begins() {
 #[test]
 fn uploads_are_not_read_by_default() {
     let _alone = ALONE.lock();
-    let mut server = server(false);
+    let off = Requests { upload_images: false, ..config().requests };
+    let mut server = Server::with(Config { requests: off, ..config() });
     let mut wire = server.connect();
     let (head, body) = upload("/upload", &png(640, 480));
     wire.client(&head).client(&body).server(OK);
