@@ -10,6 +10,7 @@ mod nvml;
 mod peers;
 mod probe;
 mod requests;
+mod rounds;
 mod run;
 mod table;
 mod text;

@@ -52,10 +52,13 @@ const TEST_PROGRAMS: [(&str, &str); 18] = [
 ];
 
 /// Programs that the benchmarks run, and their packages.
-const BENCH_PROGRAMS: [(&str, &str); 5] = [
+const BENCH_PROGRAMS: [(&str, &str); 8] = [
     ("runqlat", "libbpf-tools"),
     ("bpftool", "bpftool"),
     ("stress-ng", "stress-ng"),
+    ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
+    ("python3", "python3-minimal"),
     ("dockerd", "docker.io"),
     ("", "busybox-static"),
 ];

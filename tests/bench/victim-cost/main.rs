@@ -5,11 +5,12 @@
 //! are processes that live for the whole run, because the placement of a new process's memory in the caches has a larger
 //! effect than any of the tools. `cargo xtask bench` runs this program and makes a table of its JSON.
 
+mod servers;
 mod tools;
 mod workloads;
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -47,13 +48,16 @@ fn main() -> anyhow::Result<()> {
     let configuration = directory.path().join("agent.toml");
     std::fs::write(&configuration, CONFIGURATION).context("write the agent's configuration")?;
     let (cgroup, _) = Cgroup::container(&v2_root().context("find the v2 hierarchy")?)?;
-    let start = |name: &str| Victim::start(name, slice, &cgroup);
+    let start = |name: &str| match servers::start(name, slice, &cgroup) {
+        Some(server) => server,
+        None => Ok(Box::new(Workload::start(name, slice, &cgroup)?) as Box<dyn Victim>),
+    };
     let mut victims = workloads.split(',').map(start).collect::<anyhow::Result<Vec<_>>>()?;
     // All tools of a run have the same warm-up, so that no slice follows a longer sleep.
     let warm_up = if tools.iter().any(|name| is_process(name)) { PROCESS_WARM_UP } else { PROGRAM_WARM_UP };
     let mut measure = || {
         rest(warm_up)?;
-        victims.iter_mut().map(Victim::rate).collect::<anyhow::Result<Vec<f64>>>()
+        victims.iter_mut().map(|victim| victim.rate()).collect::<anyhow::Result<Vec<f64>>>()
     };
     let mut before = measure()?;
     let mut report = Vec::new();
@@ -79,15 +83,15 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The process of a [`Victim`]. For each line that it reads, it works for a slice of time and prints its operations per
+/// The process of a [`Workload`]. For each line that it reads, it works for a slice of time and prints its operations per
 /// second of its CPU time. That time includes what a tool adds to system calls and switches, and depends little on other
 /// processes.
 fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
     let (_, workload) =
         WORKLOADS.into_iter().find(|(known, _)| *known == name).context("find the workload")?;
-    pin_to(0)?;
+    pin_to(0).context("pin the workload to a CPU")?;
     let mut work = workload()?;
-    for line in std::io::stdin().lines() {
+    for line in io::stdin().lines() {
         line.context("read standard input")?;
         // A warm-up: a CPU that was idle is slower at first, and the tool's data is not in a cache yet.
         work(slice)?;
@@ -99,15 +103,21 @@ fn be_victim(name: &str, slice: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Something in the container that is slowed down.
+trait Victim {
+    /// Works for a slice of time after a warm-up of the same length. Returns its operations per second of CPU time.
+    fn rate(&mut self) -> anyhow::Result<f64>;
+}
+
 /// A workload in the container, which sleeps until it gets a line. It is killed when dropped.
-struct Victim {
+struct Workload {
     name: String,
     asks: ChildStdin,
     answers: BufReader<ChildStdout>,
     _process: Process,
 }
 
-impl Victim {
+impl Workload {
     fn start(name: &str, slice: Duration, cgroup: &Cgroup) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe().context("find this program")?);
         command.arg(format!("--workload={name}")).arg(format!("--slice-ms={}", slice.as_millis()));
@@ -119,7 +129,9 @@ impl Victim {
         cgroup.enter(child.id().cast_signed()).context("put the workload into the container")?;
         Ok(Self { name: name.to_owned(), asks, answers, _process: Process(child) })
     }
+}
 
+impl Victim for Workload {
     fn rate(&mut self) -> anyhow::Result<f64> {
         let name = &self.name;
         writeln!(self.asks).with_context(|| format!("ask for {name}"))?;
@@ -132,6 +144,24 @@ impl Victim {
 /// A process that is killed when dropped.
 struct Process(Child);
 
+impl Process {
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn signal(&self, signal: i32) -> anyhow::Result<()> {
+        // SAFETY: no pointers. The child is ours and not waited for, so no other process has its number.
+        let refused = unsafe { libc::kill(self.id().cast_signed(), signal) };
+        ensure!(
+            refused == 0,
+            "send signal {signal} to process {}: {}",
+            self.id(),
+            io::Error::last_os_error()
+        );
+        Ok(())
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Fails if it has already exited.
@@ -140,13 +170,13 @@ impl Drop for Process {
     }
 }
 
-fn pin_to(cpu: usize) -> anyhow::Result<()> {
+/// Lets this thread, and the processes that it starts, run on one CPU only.
+fn pin_to(cpu: usize) -> io::Result<()> {
     // SAFETY: a CPU set is plain bits, and all zeros are valid.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is live, and the macro checks the number.
     unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: the set outlives the call, which reads it.
     let refused = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
-    ensure!(refused == 0, "pin to CPU {cpu}: {}", std::io::Error::last_os_error());
-    Ok(())
+    if refused == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

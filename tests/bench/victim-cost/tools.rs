@@ -27,7 +27,7 @@ use glassbox_tests::{
     service::free_address,
 };
 
-use super::{Process, workloads::PORT};
+use super::{Process, servers, workloads::PORT};
 
 /// Whether the tool is a separate process.
 pub(super) fn is_process(tool: &str) -> bool {
@@ -85,12 +85,13 @@ fn attach_packet_programs(
     Ok((kernel.attach_to_cgroup(programs, cgroup.path())?, kernel))
 }
 
-/// The same with the programs that follow requests, for the server of the workloads.
+/// The same with the programs that follow requests, for the servers of the workloads.
 fn attach_request_programs(cgroup: &Cgroup) -> anyhow::Result<(TailCalls, CgroupLinks, Kernel)> {
     let (mut kernel, slot) = attach_our_programs(cgroup)?;
     let programs = kernel.enter_tail_calls(&requests::PROGRAMS)?;
     let mut services = kernel.shared_slot_array::<Service>(maps::REQUEST_SERVICES)?;
-    services.set(slot, Service::new(&[PORT]))?;
+    let [nginx, python] = servers::PORTS;
+    services.set(slot, Service::new(&[PORT, nginx, python]))?;
     Ok((programs, kernel.attach_to_cgroup(&sockets::PROGRAMS, cgroup.path())?, kernel))
 }
 

@@ -160,7 +160,8 @@ fn served_requests() -> anyhow::Result<Work> {
     }))
 }
 
-/// A server in the container sends packets of a long response.
+/// A server in the container sends packets of a long response, and receives an acknowledgment of each: two packets for each
+/// operation.
 fn body_packets() -> anyhow::Result<Work> {
     const PACKET_BYTES: usize = 512;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", u64::MAX >> 20);
@@ -185,7 +186,7 @@ fn body_packets() -> anyhow::Result<Work> {
                 server.write_all(&[0; PACKET_BYTES])?;
                 client.read_exact(&mut [0; PACKET_BYTES])?;
             }
-            count += 100;
+            count += 200;
         }
         Ok(count)
     }))

@@ -3,15 +3,11 @@
 //! No peer traces them. A plain file takes the place of the driver's control device, so that the duration of a call is almost
 //! only the tracing.
 
-use anyhow::Context as _;
-use serde_json::Value;
-
 use super::{
+    rounds::{Rounds, nanoseconds},
     run::Run,
     table::{Row, Verdict},
-    victim::pairs,
 };
-use crate::samples::Samples;
 
 const WORKLOADS: [(&str, &str); 3] = [
     ("driver_ioctls", "an ioctl on the NVIDIA driver, tracepoint method"),
@@ -28,24 +24,14 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         "--tools=empty_ioctl,driver".into(),
         "--workloads=driver_ioctls,other_ioctls,syscalls".into(),
     ];
-    let mut report = run.measure("ioctls with and without tracing", "victim-cost", &arguments)?;
-    let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
-    Ok(WORKLOADS.map(|(key, name)| row(&rounds, key, name)).to_vec())
-}
-
-fn row(rounds: &[Value], workload: &str, name: &str) -> Row {
-    let added =
-        |tool: &str| Samples::new(pairs(rounds, tool, workload).map(|(off, on)| 1e9 / on - 1e9 / off));
-    let (ours, empty) = (added("driver"), added("empty_ioctl"));
-    let text = |samples: &Samples| {
-        let (low, high) = samples.interval();
-        format!("{:.0} ns ({low:.0} to {high:.0})", samples.median())
-    };
-    Row {
+    let rounds = Rounds::measure(run, "ioctls with and without tracing", &arguments)?;
+    let added = |tool, workload| nanoseconds(&rounds.added_ns(tool, workload));
+    let row = |(workload, name)| Row {
         what: format!("added to {name}"),
         budget: String::new(),
-        glassbox: text(&ours),
-        peer: format!("empty programs on both hooks {}", text(&empty)),
+        glassbox: added("driver", workload),
+        peer: format!("empty programs on both hooks {}", added("empty_ioctl", workload)),
         verdict: Verdict::None,
-    }
+    };
+    Ok(WORKLOADS.map(row).to_vec())
 }

@@ -3,15 +3,11 @@
 //!
 //! No peer counts packets by container. Datagrams go over loopback from a socket to itself.
 
-use anyhow::Context as _;
-use serde_json::Value;
-
 use super::{
+    rounds::{Rounds, nanoseconds},
     run::Run,
     table::{Row, Verdict},
-    victim::pairs,
 };
-use crate::samples::Samples;
 
 pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     let arguments = [
@@ -20,20 +16,18 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         "--tools=empty_packet,packets,sockets".into(),
         "--workloads=packets".into(),
     ];
-    let mut report = run.measure("packets with and without counting", "victim-cost", &arguments)?;
-    let rounds: Vec<Value> = serde_json::from_value(report["rounds"].take()).context("find the rounds")?;
-    let added =
-        |tool: &str| Samples::new(pairs(&rounds, tool, "packets").map(|(off, on)| 1e9 / on - 1e9 / off));
-    let text = |samples: &Samples| {
-        let (low, high) = samples.interval();
-        format!("{:.0} ns ({low:.0} to {high:.0})", samples.median())
-    };
-    let off = Samples::new(pairs(&rounds, "packets", "packets").map(|(off, _)| 1e9 / off));
+    let rounds = Rounds::measure(run, "packets with and without counting", &arguments)?;
     let row = |tool: &str, container: &str| Row {
-        what: format!("added to a packet of {:.0} ns of a container{container}", off.median()),
+        what: format!(
+            "added to a packet of {:.0} ns of a container{container}",
+            rounds.without_ns(tool, "packets")
+        ),
         budget: String::new(),
-        glassbox: text(&added(tool)),
-        peer: format!("empty programs on both hooks {}", text(&added("empty_packet"))),
+        glassbox: nanoseconds(&rounds.added_ns(tool, "packets")),
+        peer: format!(
+            "empty programs on both hooks {}",
+            nanoseconds(&rounds.added_ns("empty_packet", "packets"))
+        ),
         verdict: Verdict::None,
     };
     Ok(vec![row("packets", " on the host network"), row("sockets", " by the collector `sockets`")])

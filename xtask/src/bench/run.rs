@@ -13,7 +13,8 @@ use crate::child::{self, Limits};
 use crate::{step, workspace};
 
 /// The measuring programs in `tests/bench`.
-const PROGRAMS: [&str; 5] = ["probe-cost", "agent-cost", "text-cost", "victim-cost", "nvml-cost"];
+const PROGRAMS: [&str; 6] =
+    ["probe-cost", "agent-cost", "text-cost", "victim-cost", "served-cost", "nvml-cost"];
 
 /// State common to all groups.
 #[derive(Debug)]
