@@ -73,6 +73,8 @@ pub struct Spec {
     pub summary: &'static str,
     /// The capabilities that it needs, in addition to those for loading kernel programs.
     pub capabilities: &'static [&'static Capability],
+    /// The collectors without which it cannot work. They precede it in the registry, and it starts only if they have started.
+    pub needs: &'static [&'static str],
     /// Starts the collector, or returns why it cannot start.
     pub start: fn(&mut Context<'_>) -> anyhow::Result<Box<dyn Collector>>,
     /// What `glassbox check` reports about it, in addition to its start.
@@ -178,6 +180,14 @@ mod tests {
             });
             let Err(error) = started else { panic!("{} started", spec.name) };
             assert!(format!("{error:#}").contains("this kernel has no BTF"), "{}: {error:#}", spec.name);
+        }
+    }
+
+    #[test]
+    fn a_collector_follows_those_that_it_needs() {
+        for (position, spec) in COLLECTORS.iter().enumerate() {
+            let earlier = |name: &&&str| COLLECTORS[..position].iter().any(|other| other.name == **name);
+            assert_eq!(spec.needs.iter().filter(earlier).count(), spec.needs.len(), "{}", spec.name);
         }
     }
 

@@ -35,6 +35,7 @@ pub const SPEC: Spec = Spec {
     name: "cgroup",
     summary: "CPU, memory, I/O, pressure and limits, from cgroup files",
     capabilities: &[],
+    needs: &[],
     start: |context| Ok(Box::new(CgroupFiles::new(context)?)),
     examine: examination::of_start,
 };

@@ -47,6 +47,7 @@ pub const SPEC: Spec = Spec {
     name: "disk",
     summary: "sizes and limits of writable layers, from project quotas and CRI",
     capabilities: &[&privileges::SYS_PTRACE],
+    needs: &[],
     start: |context| Ok(Box::new(Disk::new(context)?)),
     examine: examination::of_start,
 };

@@ -69,4 +69,4 @@ pub fn of_start(_: &Host<'_>) -> Examination {
 /// The error of a collector with nothing to read on this host.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NothingToRead(pub &'static str);
+pub struct NothingToRead(pub String);

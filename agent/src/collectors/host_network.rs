@@ -44,6 +44,7 @@ pub const SPEC: Spec = Spec {
     name: "host_network",
     summary: "IP traffic of containers in the host's network, from programs on their cgroups",
     capabilities: &[&privileges::SYS_PTRACE, &privileges::NET_ADMIN],
+    needs: &[],
     start,
     examine: examination::of_start,
 };
@@ -64,7 +65,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let layout = context.layout.clone();
     if layout.mode() == Mode::V1 {
         let reason = "find a v2 hierarchy: the kernel records only the v2 cgroup of a socket, and this host has no v2 hierarchy";
-        return Err(NothingToRead(reason).into());
+        return Err(NothingToRead(reason.to_owned()).into());
     }
     let proc_root = context.config.paths.proc.clone();
     process::same_namespace(&proc_root)?;

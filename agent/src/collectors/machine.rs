@@ -23,6 +23,7 @@ pub const SPEC: Spec = Spec {
     name: "machine",
     summary: "CPUs and memory of the host, from /proc and /sys",
     capabilities: &[],
+    needs: &[],
     start: |context| Ok(Box::new(MachineFiles::new(context))),
     examine: examination::of_start,
 };

@@ -35,6 +35,7 @@ pub const SPEC: Spec = Spec {
     name: "network",
     summary: "interface counters, from /proc/PID/net/dev",
     capabilities: &[&privileges::SYS_PTRACE],
+    needs: &[],
     start: |context| Ok(Box::new(Network::new(context)?)),
     examine: examination::of_start,
 };

@@ -50,6 +50,7 @@ pub const SPEC: Spec = Spec {
     name: "nvidia_driver",
     summary: "ioctls on the NVIDIA driver by command, their failures, GPU memory and cold starts",
     capabilities: &[],
+    needs: &[],
     start,
     examine,
 };

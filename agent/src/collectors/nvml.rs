@@ -61,6 +61,7 @@ pub const SPEC: Spec = Spec {
     name: "nvml",
     summary: "GPUs and the containers on them, from NVIDIA's management library",
     capabilities: &[&privileges::SYS_PTRACE],
+    needs: &[],
     start: |context| Ok(Box::new(Nvml::new(context)?)),
     examine: examination::examine,
 };

@@ -38,6 +38,7 @@ pub const SPEC: Spec = Spec {
     name: "oom",
     summary: "processes killed because memory ran out, from the kernel's OOM killer and cgroup files",
     capabilities: &[],
+    needs: &[],
     start: |context| Ok(Box::new(Oom::new(context)?)),
     examine,
 };

@@ -13,6 +13,7 @@ pub const SPEC: Spec = Spec {
     name: "scheduler",
     summary: "run-queue waits, time on CPU and switches, from sched_switch in the kernel",
     capabilities: &[],
+    needs: &[],
     start,
     examine: examination::of_start,
 };

@@ -53,6 +53,7 @@ pub const SPEC: Spec = Spec {
     name: "sockets",
     summary: "socket traffic and TCP connections, from programs on the containers' cgroups",
     capabilities: &[&privileges::NET_ADMIN],
+    needs: &[],
     start,
     examine,
 };
@@ -71,7 +72,7 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         // sockets belong to its root.
         let reason = "find a v2 hierarchy: the kernel records only the v2 cgroup of a socket, and this host has no v2 \
                       hierarchy; boot with systemd.unified_cgroup_hierarchy=1";
-        return Err(NothingToRead(reason).into());
+        return Err(NothingToRead(reason.to_owned()).into());
     }
     let kernel = context.kernel()?;
     // Attach to the root and detach at once, so that missing support is reported at the start and not with the first

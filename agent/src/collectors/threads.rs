@@ -20,10 +20,7 @@ use std::{
 };
 
 use self::look::{Look, Seen};
-use super::{
-    Collector, Context, Spec,
-    examination::{self, NothingToRead},
-};
+use super::{Collector, Context, Spec, examination};
 use crate::{
     containers::{cgroup::Layout, process, tracker::Container},
     kernel::{Kernel, privileges},
@@ -38,6 +35,7 @@ pub const SPEC: Spec = Spec {
     name: "threads",
     summary: "what threads of containers wait for while requests are in flight, from /proc",
     capabilities: &[&privileges::SYS_PTRACE],
+    needs: &["requests"],
     start,
     examine: examination::of_start,
 };
@@ -58,12 +56,6 @@ const IDLE_PERIOD: Duration = Duration::from_secs(10);
 const LOST: &str = "threads";
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
-    if !context.config.is_on("sockets") || !context.config.is_on("requests") {
-        return Err(NothingToRead(
-            "look at threads: collectors.requests or collectors.sockets is off, which show when work is in flight",
-        )
-        .into());
-    }
     let proc_root = context.config.paths.proc.clone();
     process::same_namespace(&proc_root)?;
     Ok(Box::new(Collecting {
