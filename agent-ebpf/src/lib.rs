@@ -329,7 +329,7 @@ pub enum Lost {
     SocketListeners = 10,
     /// A container listens on more ports than can be watched for requests.
     RequestPorts = 11,
-    /// The ring buffer had no room for a piece of a job message.
+    /// A piece of a job message was not sent: the ring buffer was full, or the container had sent its share.
     RequestPieces = 12,
     /// A record of a slow request was not sent: the ring buffer was full, or the container had sent its share.
     SlowRequests = 13,

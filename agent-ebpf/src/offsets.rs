@@ -112,6 +112,8 @@ offsets! {
     sock_family: "sock" "__sk_common.skc_family",
     /// u8: TCP state.
     sock_state: "sock" "__sk_common.skc_state",
+    /// int: the error of the socket, such as `ETIMEDOUT`; 0 if there is none.
+    sock_err: "sock" "sk_err",
     /// u32: connections of a listening socket that wait to be accepted.
     sock_ack_backlog: "sock" "sk_ack_backlog",
     /// u32: the limit of that number.

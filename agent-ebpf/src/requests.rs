@@ -1,5 +1,6 @@
 //! Requests over HTTP/1.1 that a container serves: what the kernel programs and the agent share.
 pub mod answered;
+pub mod budget;
 pub mod chunk;
 pub mod connection;
 pub mod first_line;

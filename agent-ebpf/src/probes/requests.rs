@@ -19,7 +19,9 @@ use aya_ebpf::{
 use glassbox_ebpf::{
     Lost,
     requests::{
-        connection::{CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, FOLLOWED},
+        connection::{
+            CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, ENDED, FOLLOWED, Opaque, found,
+        },
         first_line::Start,
         follow::{self, Next, Segment as _},
         head::Scan,
@@ -69,6 +71,7 @@ mod flag {
     pub(super) const FIN: u8 = 1;
     pub(super) const SYN: u8 = 2;
     pub(super) const RST: u8 = 4;
+    pub(super) const ACK: u8 = 16;
 }
 
 /// Steps per call. Programs call themselves again for more.
@@ -113,17 +116,17 @@ pub(super) fn listen(slot: u32, port: u16) {
 /// Continues with [`requests_ingress`] if the packet may matter.
 #[inline(always)]
 pub(super) fn ingress(ctx: &SkBuffContext, packet: &Packet) {
-    follow_if_watched(ctx, packet, &REQUEST_INGRESS);
+    follow_if_watched(ctx, packet, [packet.local_port, packet.remote_port], &REQUEST_INGRESS);
 }
 
 /// Continues with [`requests_egress`] if the packet may matter.
 #[inline(always)]
 pub(super) fn egress(ctx: &SkBuffContext, packet: &Packet) {
-    follow_if_watched(ctx, packet, &REQUEST_EGRESS);
+    follow_if_watched(ctx, packet, segment::socket_ports(ctx), &REQUEST_EGRESS);
 }
 
 #[inline(always)]
-fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, program: &ProgramArray) {
+fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, ports: [u16; 2], program: &ProgramArray) {
     if packet.protocol != ip::TCP {
         return;
     }
@@ -135,8 +138,8 @@ fn follow_if_watched(ctx: &SkBuffContext, packet: &Packet, program: &ProgramArra
         return;
     }
     let Some(service) = REQUEST_SERVICES.get(packet.slot) else { return };
-    if service.has(packet.local_port) {
-        segment::pass(ctx, packet);
+    if service.has(ports[0]) {
+        segment::pass(ctx, packet, ports);
         again(ctx, program);
     }
 }
@@ -166,8 +169,43 @@ fn requests_egress(ctx: SkBuffContext) -> i32 {
         && sent(&segment) == Next::Again
     {
         again(&ctx, &REQUEST_EGRESS);
+        give_up(&segment);
     }
     PASS
+}
+
+/// The segment has more parts than there are calls. What it ends with is unknown.
+#[inline(never)]
+fn give_up(segment: &SkbSegment<'_>) {
+    let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(&segment.key) else { return };
+    let Some(mut counting) = Counting::of(segment) else { return };
+    // SAFETY: an element of the map.
+    follow::leave(unsafe { &mut *connection }, Opaque::Unsynchronized, &mut counting);
+}
+
+/// A segment of a connection is sent again. The other programs for what the server sends also hold the lock of the socket.
+#[inline(always)]
+pub(super) fn sent_again(key: &ConnectionKey) {
+    if let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) {
+        // SAFETY: a member of an element of the map.
+        unsafe { (*connection).response.found |= found::SENT_AGAIN };
+    }
+}
+
+/// A socket of the container was closed. Most connections have ended by then. If not, either the kernel has given up because
+/// the client is lost, without sending anything, or the container has closed the socket, and the reset follows.
+#[inline(always)]
+pub(super) fn closed(key: &ConnectionKey, is_client_lost: bool) {
+    let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) else { return };
+    // SAFETY: an element of the map. The kernel holds the lock of the socket, so no other program writes it.
+    let connection = unsafe { &mut *connection };
+    if connection.mode == FOLLOWED {
+        observer::closed(connection, key, is_client_lost);
+    }
+    if connection.mode != ENDED {
+        pieces::send_end(connection, key.slot);
+    }
+    let _ = REQUEST_CONNECTIONS.remove(key);
 }
 
 #[inline(always)]

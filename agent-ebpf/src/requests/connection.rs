@@ -52,6 +52,10 @@ pub mod found {
     pub const STREAM: u8 = 8;
     /// Nothing of the body has been seen yet.
     pub const FIRST: u8 = 16;
+    /// The client has closed its side of the connection. In what the client sends; stays until the end of the connection.
+    pub const CLIENT_CLOSED: u8 = 32;
+    /// A segment was sent again since the last event, so the client may be lost. In what the server sends.
+    pub const SENT_AGAIN: u8 = 64;
 }
 
 /// One direction of a connection.
@@ -142,21 +146,20 @@ pub struct Connection {
     pub mode: u32,
     /// The request that is being answered.
     pub current: u64,
-    /// When the last event of a stream was sent, in ns.
-    pub event_ns: u64,
+    /// Of a response in chunks or until the end of the connection: when the last event was sent, in ns. Of a body of known
+    /// length: the sequence number after the last byte that was sent.
+    pub latest: u64,
     /// What the server sends.
     pub response: Half,
     /// Number of responses that have begun.
     pub popped: u32,
-    /// Status of the response that is being sent, with the time to its first byte ([`answered`](super::answered::answered)); 0 if there is none.
-    /// [`CLIENT_CLOSED`] is added when the client has closed its side.
+    /// Status of the response that is being sent, with the time to its first byte ([`answered`](super::answered::answered));
+    /// 0 if there is none.
     pub status: u32,
 }
 
 /// Bits of a status.
 pub const STATUS: u32 = 0x3ff;
-/// Added to a status when the client has closed its side of the connection.
-pub const CLIENT_CLOSED: u32 = 1 << 31;
 
 impl Connection {
     /// Requests that the server has not answered completely, without streams.
@@ -169,6 +172,20 @@ impl Connection {
         self.pushed.wrapping_sub(self.popped) + answering as u32
     }
 
+    /// Requests that have arrived completely and whose response has not begun: those that wait for the server. The others in
+    /// flight may wait for their client. None while an earlier response is sent, because a client that does not read that
+    /// response delays all that follow.
+    #[must_use]
+    pub const fn unanswered(&self) -> u32 {
+        let waiting = self.pushed.wrapping_sub(self.popped);
+        // The programs may write while the connection is read.
+        if self.mode != FOLLOWED || self.is_answering() || waiting > PENDING as u32 {
+            return 0;
+        }
+        let is_arriving = self.request.state != state::START;
+        waiting.saturating_sub(is_arriving as u32)
+    }
+
     /// The [`arrival`] of the oldest request in flight, if there is one.
     #[inline(always)]
     #[must_use]
@@ -176,10 +193,39 @@ impl Connection {
         if self.is_answering() { self.current } else { self.pending[self.popped as usize % PENDING] }
     }
 
+    /// The sequence number up to which the response that is being sent was sent.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sent_until(&self) -> u32 {
+        if self.response.state == state::BODY { self.latest as u32 } else { self.response.next }
+    }
+
+    /// Bytes of the response that is being sent, if it was sent up to a sequence number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn response_bytes(&self, sent_until: u32) -> u64 {
+        let missing = self.response.next.wrapping_sub(sent_until);
+        let missing = if missing < 1 << 31 { missing as u64 } else { 0 };
+        self.response.bytes.saturating_sub(missing)
+    }
+
+    /// Whether the client has closed its side of the connection.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_client_closed(&self) -> bool {
+        self.request.found & found::CLIENT_CLOSED != 0
+    }
+
     /// Whether a response is being sent.
     #[must_use]
     pub const fn is_answering(&self) -> bool {
         self.status & STATUS != 0
+    }
+
+    /// Whether a stream is being sent whose client receives it, as far as is known.
+    #[must_use]
+    pub const fn is_stream_received(&self) -> bool {
+        self.is_streaming() && self.response.found & found::SENT_AGAIN == 0
     }
 
     /// Whether a stream is being sent.

@@ -182,6 +182,29 @@ impl Route {
 pub struct Routes {
     /// The routes, in the order in which they are tried.
     pub routes: [Route; ROUTES],
+    /// The second bytes of the prefixes, modulo 64, as bits; the first byte is always a slash. Most requests to servers other
+    /// than Gradio have none of them, and are not compared with the routes.
+    pub seconds: u64,
+}
+
+impl Routes {
+    /// Routes in the order in which they are tried; the first [`ROUTES`] count.
+    #[must_use]
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+        let mut all = Self::default();
+        for (entry, route) in all.routes.iter_mut().zip(routes) {
+            let is_longer = route.mask[0] >> 8 != 0;
+            all.seconds |= if is_longer { second(route.prefix[0]) } else { u64::MAX };
+            *entry = route;
+        }
+        all
+    }
+}
+
+/// The bit of the second byte of a word.
+#[inline(always)]
+const fn second(word: u64) -> u64 {
+    1 << (word >> 8 & 63)
 }
 
 /// The number of the route of a request whose first words are `words`. `skipped` is the length of the method with its
@@ -200,6 +223,9 @@ pub fn route(routes: &Routes, words: [u64; 4], skipped: u32) -> u32 {
             (c >> shift) | ((d << 1) << (63 - shift)),
         ]
     };
+    if routes.seconds & second(target[0]) == 0 {
+        return OTHER_ROUTE;
+    }
     let mut index = 0;
     while index < ROUTES {
         let Route { prefix, mask, .. } = &routes.routes[index];
@@ -302,12 +328,8 @@ mod tests {
 
     #[test]
     fn the_first_prefix_that_matches_is_the_route() {
-        let mut routes = Routes::default();
-        for (index, prefix) in
-            ["/queue/join", "/queue/", "/gradio_api/queue/join_and_more"].iter().enumerate()
-        {
-            routes.routes[index] = Route::new(prefix.as_bytes(), 0);
-        }
+        let prefixes = ["/queue/join", "/queue/", "/gradio_api/queue/join_and_more"];
+        let routes = Routes::new(prefixes.map(|prefix| Route::new(prefix.as_bytes(), 0)));
         let of = |line: &str| {
             let [first] = words(line);
             let start = method(first, line.len() as u32);
@@ -321,6 +343,14 @@ mod tests {
         assert_eq!(of("POST /gradio_api/queue/join_apples HTTP/1.1"), 3, "24 bytes of a prefix count");
         assert_eq!(of("GET / HTTP/1.1"), OTHER_ROUTE);
         assert_eq!(route(&Routes::default(), words("GET / HTTP/1.1"), 4), OTHER_ROUTE);
+    }
+
+    #[test]
+    fn a_prefix_of_one_byte_matches_every_target() {
+        let routes = Routes::new([Route::new(b"/queue/", 0), Route::new(b"/", 0)]);
+        let of = |line: &str| route(&routes, words(line), 4);
+        assert_eq!((of("GET /queue/data"), of("GET /zoo"), of("GET / HTTP/1.1")), (1, 2, 2));
+        assert_eq!(of("GET *"), OTHER_ROUTE);
     }
 
     #[test]

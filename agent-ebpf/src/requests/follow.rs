@@ -14,7 +14,7 @@ mod size;
 
 use super::{
     clear,
-    connection::{CLIENT_CLOSED, Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, state},
+    connection::{Carry, Connection, ENDED, FOLLOWED, Half, Opaque, STATUS, found, since, state},
     first_line::{RequestLine, Start},
     head::{Scan, Window},
     piece::PieceKind,
@@ -24,8 +24,8 @@ use super::{
 pub trait Segment {
     /// Sequence number of the first byte.
     fn sequence(&self) -> u32;
-    /// Acknowledged sequence number of the other direction.
-    fn acknowledged(&self) -> u32;
+    /// Acknowledged sequence number of the other direction; `None` if there is none, as in some resets.
+    fn acknowledged(&self) -> Option<u32>;
     /// Number of bytes.
     fn bytes(&self) -> u32;
     /// The window that this CPU's packets share. A packet that the network stack handles may interrupt one that a
@@ -152,10 +152,10 @@ pub fn client_closed<S: Segment, O: Observer>(
     if closing.reset {
         end(connection, true, segment.acknowledged(), observer);
     } else if closing.fin {
-        if connection.status & CLIENT_CLOSED == 0 {
+        if !connection.is_client_closed() {
             observer.client_left(connection);
         }
-        connection.status |= CLIENT_CLOSED;
+        connection.request.found |= found::CLIENT_CLOSED;
     }
 }
 
@@ -173,9 +173,11 @@ pub fn server_closed<S: Segment, O: Observer>(
     if closing.fin && connection.status & STATUS != 0 && connection.response.state == state::UNTIL_CLOSE {
         response::complete(connection, observer);
     }
-    complete_request(connection, segment.acknowledged(), observer);
-    let by_client = connection.status & CLIENT_CLOSED != 0;
-    end(connection, by_client, segment.sequence().wrapping_add(segment.bytes()), observer);
+    if let Some(received) = segment.acknowledged() {
+        complete_request(connection, received, observer);
+    }
+    let by_client = connection.is_client_closed();
+    end(connection, by_client, Some(segment.sequence().wrapping_add(segment.bytes())), observer);
 }
 
 /// Counts a request whose last segment arrived before its head. Without this, it would count when the next request
@@ -189,16 +191,18 @@ fn complete_request<O: Observer>(connection: &mut Connection, sent: u32, observe
     }
 }
 
-/// `sent` is the sequence number up to which the server has sent.
+/// `sent` is the sequence number up to which the server has sent, if this segment shows it.
 #[inline(always)]
-fn end<O: Observer>(connection: &mut Connection, by_client: bool, sent: u32, observer: &mut O) {
+fn end<O: Observer>(connection: &mut Connection, by_client: bool, sent: Option<u32>, observer: &mut O) {
     let answering = connection.status & STATUS != 0;
-    let requests = connection.pushed.wrapping_sub(connection.popped) + u32::from(answering);
+    let mut requests = connection.pushed.wrapping_sub(connection.popped) + u32::from(answering);
+    if by_client && connection.is_streaming() {
+        // A stream lasts until the client no longer needs it.
+        observer.stream_completed(since(connection.current, observer.now_ns()));
+        requests -= 1;
+    }
     if answering {
-        let Half { bytes, next, .. } = connection.response;
-        let missing = next.wrapping_sub(sent);
-        let missing = if missing < 1 << 31 { u64::from(missing) } else { 0 };
-        observer.response_bytes(bytes.saturating_sub(missing));
+        observer.response_bytes(connection.response_bytes(sent.unwrap_or(connection.sent_until())));
     }
     if requests > 0 {
         observer.aborted(connection, requests, by_client);
@@ -226,7 +230,7 @@ fn start(half: &mut Half) {
     clear(&mut half.bytes);
     half.head_bytes = 0;
     half.state = state::START;
-    half.found = 0;
+    half.found &= found::CLIENT_CLOSED;
 }
 
 /// The position of [`Half::next`] in a segment. Negative if the segment starts after it.

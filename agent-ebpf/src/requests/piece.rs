@@ -9,6 +9,10 @@ pub const BODY_END_BYTES: usize = 128;
 /// Size of the ring buffer, in bytes; a power of two and a multiple of the page size.
 pub const PIECES_BYTES: u32 = 1024 * 1024;
 
+/// Pieces of one container per second of uptime, so that one container cannot fill the ring buffer. Pieces that end a response
+/// or a connection may be twice as many: without them, a job does not end.
+pub const PIECES_PER_S: u64 = 1024;
+
 /// Part of a message that a piece is from.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use crate::counters::PerSlot;
 
-use super::slow::Budget;
+use super::budget::Budget;
 
 /// Time after a failure in which a request is a retry.
 pub const RETRY_NS: u64 = 10_000_000_000;
@@ -42,15 +42,16 @@ impl Failures {
     #[inline(always)]
     #[must_use]
     pub const fn failed(self, now_ns: u64) -> Self {
-        let recent = if is_recent(self.at_ns, now_ns) { self.count } else { 0 };
+        let recent = if is_recent(self.at_ns, now_ns) && (self.count as i64) > 0 { self.count } else { 0 };
         Self { at_ns: now_ns, count: recent + 1 }
     }
 
-    /// Whether a request that arrives now is a retry. Each failure is retried once.
+    /// Whether a request that arrives now is a retry. Each failure is retried once. If two CPUs take the last failure at the
+    /// same time, the count is below 0 then.
     #[inline(always)]
     #[must_use]
     pub const fn is_retried(self, arrived_ns: u64) -> bool {
-        self.count > 0 && is_recent(self.at_ns, arrived_ns)
+        (self.count as i64) > 0 && is_recent(self.at_ns, arrived_ns)
     }
 }
 
@@ -78,10 +79,20 @@ pub struct Recent {
     pub slow: Budget,
     /// First bytes of uploads.
     pub uploads: Budget,
+    /// Pieces of job messages.
+    pub pieces: Budget,
+    /// When a piece was last lost, in ns; 0 if none was.
+    pub piece_lost_ns: u64,
 }
 
 impl PerSlot for Recent {
-    const EMPTY: Self = Self { failed_ns: 0, slow: Budget::UNUSED, uploads: Budget::UNUSED };
+    const EMPTY: Self = Self {
+        failed_ns: 0,
+        slow: Budget::UNUSED,
+        uploads: Budget::UNUSED,
+        pieces: Budget::UNUSED,
+        piece_lost_ns: 0,
+    };
 }
 
 // SAFETY: `repr(C)`, u64 members only, no padding, any bit pattern is valid.
@@ -99,6 +110,9 @@ mod tests {
         assert!(!once.is_retried(100 + RETRY_NS), "too late");
         assert!(!once.is_retried(99), "the request is older than the failure");
         assert!(!Failures { count: 0, ..once }.is_retried(101), "it was retried");
+        let twice = Failures { count: u64::MAX, ..once };
+        assert!(!twice.is_retried(101), "two CPUs have counted one retry each");
+        assert_eq!(twice.failed(200).count, 1);
         assert_eq!(once.failed(200), Failures { at_ns: 200, count: 2 });
         assert_eq!(once.failed(100 + RETRY_NS).count, 1, "the first one is forgotten");
     }

@@ -9,6 +9,9 @@ pub const UPLOADS_BYTES: u32 = 512 * 1024;
 /// The same if user space does not read them.
 pub const UPLOADS_OFF_BYTES: u32 = 4096;
 
+/// Uploads of one container per second of uptime, so that one container cannot fill the ring buffer.
+pub const UPLOADS_PER_S: u64 = 16;
+
 /// The first bytes of the body of a request, as far as the first segment with bytes of the body contains them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,8 @@ use std::{
 };
 
 use self::history::History;
+use glassbox_ebpf::requests::slow::SLOW_REQUESTS_PER_S;
+
 use super::{Derivation, Recent};
 use crate::{
     containers::Moment,
@@ -88,7 +90,8 @@ impl SlowLog {
         (self.mentioned, self.mentioned_at) = (lost, Some(now));
         tracing::info!(
             target: SLOW_REQUEST,
-            "{new} slow requests were not logged: at most {LINES_PER_S} lines per second are written"
+            "{new} slow requests were not logged (limits: {LINES_PER_S} lines per second, {SLOW_REQUESTS_PER_S} requests \
+             per second and container); raise requests.slow_after_ms"
         );
     }
 }

@@ -9,7 +9,9 @@
 //! Cost: see docs/overhead.md; per tick one read of all connections (0.1 µs each) and one map lookup of 11 KiB per
 //! container that serves requests.
 
+mod ended;
 pub mod gradio;
+mod now;
 mod ports;
 mod routes;
 mod slow;
@@ -23,7 +25,7 @@ use std::{
 use glassbox_ebpf::{
     maps, programs,
     requests::{
-        connection::{Connection, ConnectionKey, since},
+        connection::{Connection, ConnectionKey},
         first_line::{Method, ROUTES},
         piece::Piece,
         retries::Recent,
@@ -31,11 +33,15 @@ use glassbox_ebpf::{
     },
 };
 
-use self::{gradio::JobTracker, routes::Names, slow::SlowRequests, uploads::UploadReader};
-use super::{
-    Collector, Context, Spec,
-    examination::{self, NothingToRead},
+use self::{
+    ended::EndedConnections,
+    gradio::JobTracker,
+    now::{Connections, Now},
+    routes::Names,
+    slow::SlowRequests,
+    uploads::UploadReader,
 };
+use super::{Collector, Context, Spec, examination};
 use crate::{
     config::FunctionName,
     containers::tracker::Container,
@@ -45,6 +51,7 @@ use crate::{
     },
     snapshot::{
         ContainerRow,
+        jobs::Jobs,
         requests::{CODE_CLASSES, RequestUsage, ResponseCount},
     },
 };
@@ -54,6 +61,7 @@ pub const SPEC: Spec = Spec {
     name: "requests",
     summary: "requests over HTTP/1.1 that containers serve, streams of events, jobs of Gradio",
     capabilities: &[],
+    needs: &["sockets"],
     start,
     examine: examination::of_start,
 };
@@ -68,12 +76,6 @@ const PIECES_PERIOD: Duration = Duration::from_millis(1500);
 const PIECES_PER_TURN: usize = 4096;
 
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
-    if !context.config.is_on("sockets") {
-        return Err(NothingToRead(
-            "count requests: collectors.sockets is off, whose programs see the packets",
-        )
-        .into());
-    }
     let config = context.config.requests.clone();
     let kernel = context.kernel()?;
     let programs = kernel.enter_tail_calls(&PROGRAMS)?;
@@ -90,7 +92,9 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
         ports: config.ports,
         unlisted: HashMap::new(),
         names,
-        now: HashMap::new(),
+        now: Connections::default(),
+        now_ns: 0,
+        ended: EndedConnections::default(),
         pieces: kernel.event_ring(maps::REQUEST_PIECES, piece)?,
         pieces_read: Instant::now(),
         slow: SlowRequests::new(kernel.event_ring(maps::REQUEST_SLOW, slow::record)?),
@@ -110,11 +114,14 @@ struct Requests {
     connections: BatchMap<ConnectionKey, Connection>,
     /// The configured ports; empty for all.
     ports: Vec<u16>,
-    /// The watched ports of each slot on which its container did not listen at the last tick.
+    /// The watched ports of each slot that had neither a listener nor a connection at the last tick.
     unlisted: HashMap<u32, Vec<u16>>,
     names: Names,
-    /// What the connections of each slot do now.
-    now: HashMap<u32, Now>,
+    /// What the connections do now.
+    now: Connections,
+    /// When the connections were read, in ns of CLOCK_MONOTONIC.
+    now_ns: u64,
+    ended: EndedConnections,
     pieces: EventRing<Piece>,
     pieces_read: Instant,
     slow: SlowRequests,
@@ -131,26 +138,6 @@ fn piece(bytes: &[u8]) -> Option<Piece> {
     (bytes.len() >= size_of::<Piece>()).then(|| unsafe { bytes.as_ptr().cast::<Piece>().read_unaligned() })
 }
 
-/// What the connections of one container do.
-#[derive(Clone, Copy, Debug, Default)]
-struct Now {
-    in_flight: u64,
-    streams: u64,
-    oldest: Option<Duration>,
-}
-
-impl Now {
-    fn add(&mut self, connection: &Connection, now_ns: u64) {
-        let waiting = connection.in_flight();
-        self.in_flight += u64::from(waiting);
-        self.streams += u64::from(connection.is_streaming());
-        if waiting > 0 {
-            let age = Duration::from_nanos(since(connection.oldest(), now_ns));
-            self.oldest = self.oldest.max(Some(age));
-        }
-    }
-}
-
 impl Requests {
     /// Pieces have their own times, so they can wait until they are read. A client that sends many wakes nobody.
     fn read_pieces(&mut self) {
@@ -162,6 +149,19 @@ impl Requests {
         self.pieces_read = Instant::now();
     }
 
+    fn read_connections(&mut self, now_ns: u64) {
+        let Self { now, ended, .. } = self;
+        now.clear();
+        ended.begin();
+        let read = self.connections.read(|key, connection| {
+            now.add(key, connection, now_ns);
+            ended.see(key, connection, now_ns);
+        });
+        ended.finish().iter().for_each(|key| self.connections.remove(key));
+        self.now_ns = now_ns;
+        self.error = read.err();
+    }
+
     /// Makes the kernel watch the container's ports. Returns whether there are any.
     fn watch(&mut self, slot: u32, listening: &[u16]) -> anyhow::Result<bool> {
         let known = self.services.get(slot)?;
@@ -169,7 +169,8 @@ impl Requests {
             .filter(|port| self.ports.is_empty() || self.ports.contains(port))
             .take(PORTS)
             .collect();
-        if let Some(service) = ports::changed(&known, &wanted, self.unlisted.entry(slot).or_default()) {
+        let (now, unlisted) = (self.now.of(slot), self.unlisted.entry(slot).or_default());
+        if let Some(service) = ports::changed(&known, &wanted, |port| now.uses(port), unlisted) {
             self.services.set(slot, service)?;
         }
         Ok(!wanted.is_empty())
@@ -177,17 +178,27 @@ impl Requests {
 
     fn usage(&mut self, slot: u32) -> anyhow::Result<RequestUsage> {
         let counters = self.counters.get(slot)?;
-        let Now { in_flight, streams, oldest } = self.now.get(&slot).copied().unwrap_or_default();
+        let Now { in_flight, unanswered, streams, oldest, .. } = self.now.of(slot);
         Ok(RequestUsage {
             responses: self.responses(&counters.responses),
             retries: self.names.retries(&counters.retries),
             measures: counters.measures,
             in_flight,
+            unanswered,
             streams,
             oldest,
             slow: self.slow.take(slot),
             uploads: self.uploads.of(slot),
         })
+    }
+
+    fn jobs_of(&self, slot: u32, container: &Container) -> anyhow::Result<Option<Jobs>> {
+        let Some(jobs) = self.jobs.jobs(slot, &self.functions, &container.identity.container) else {
+            return Ok(None);
+        };
+        let lost_ns = self.recent.get(slot)?.piece_lost_ns;
+        let is_received = |connection| self.now.is_stream_received(connection);
+        Ok(Some(Jobs { awaited: self.jobs.awaited(slot, lost_ns, self.now_ns, is_received), ..jobs }))
     }
 
     fn responses(&self, counts: &[u64; RESPONSES]) -> Vec<ResponseCount> {
@@ -233,12 +244,7 @@ impl Collector for Requests {
         self.read_pieces();
         self.jobs.expire(now_ns);
         self.lost = [("gradio_jobs", self.jobs.evicted()), ("slow_requests", self.slow.dropped())];
-        let now = &mut self.now;
-        now.clear();
-        let read = self.connections.read(|key, connection| {
-            now.entry(key.slot).or_default().add(connection, now_ns);
-        });
-        self.error = read.err();
+        self.read_connections(now_ns);
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
@@ -250,8 +256,7 @@ impl Collector for Requests {
         // Once a container has served requests, its counters stay.
         if self.watch(slot, &sockets.listening_ports)? || row.requests.is_some() {
             row.requests = Some(Box::new(self.usage(slot)?));
-            let jobs = self.jobs.jobs(slot, &self.functions, &container.identity.container);
-            row.jobs = jobs.map(Box::new);
+            row.jobs = self.jobs_of(slot, container)?.map(Box::new);
         }
         Ok(())
     }
@@ -263,7 +268,7 @@ impl Collector for Requests {
     fn clear_slot(&mut self, slot: u32) {
         let Ok(service) = self.services.get(slot) else { return };
         let mut stale = Vec::new();
-        if service != Service::default() || self.now.contains_key(&slot) {
+        if service != Service::default() || self.now.has(slot) {
             let read = self.connections.read(|key, _| {
                 if key.slot == slot {
                     stale.push(*key);

@@ -16,11 +16,12 @@ const PREFIX_MAX_BYTES: usize = 24;
 #[serde(default, deny_unknown_fields)]
 pub struct Requests {
     /// Ports whose requests are counted; empty for all ports on which containers listen.
+    #[serde(deserialize_with = "ports")]
     pub ports: Vec<u16>,
     /// Further routes: prefixes of request targets.
     #[serde(deserialize_with = "routes")]
     pub routes: Vec<String>,
-    /// Duration from which on a request is written to the log; 0 for none.
+    /// Minimum duration of the requests that are logged; 0 for none.
     pub slow_after_ms: Millis<0, 3_600_000>,
     /// Whether the dimensions of uploaded images are read.
     pub upload_images: bool,
@@ -70,9 +71,21 @@ fn any() -> String {
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FunctionName>, D::Error> {
     let names = Vec::<FunctionName>::deserialize(deserializer)?;
     match names.iter().find(|rule| rule.name.is_empty()) {
-        Some(rule) => Err(D::Error::custom(format!("the name of function {} is empty", rule.function))),
+        Some(rule) => {
+            Err(D::Error::custom(format!("function {} needs a name: name must not be empty", rule.function)))
+        }
         None => Ok(names),
     }
+}
+
+fn ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    let ports = Vec::<u16>::deserialize(deserializer)?;
+    if ports.contains(&0) {
+        return Err(D::Error::custom(
+            "0 is not a port; to count requests of all ports, leave the list empty",
+        ));
+    }
+    Ok(ports)
 }
 
 fn routes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -82,7 +95,9 @@ fn routes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::
     }
     for route in &routes {
         if !route.starts_with('/') || !route.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(D::Error::custom(format!("route {route:?} is no path: it must start with /")));
+            return Err(D::Error::custom(format!(
+                "route {route:?} is invalid: it must start with / and contain only visible ASCII characters"
+            )));
         }
         if route.len() > PREFIX_MAX_BYTES {
             return Err(D::Error::custom(format!(
@@ -106,13 +121,19 @@ mod tests {
         assert_eq!(parse("routes = [\"/api/\"]").unwrap().routes, ["/api/"]);
         for (text, reason) in [
             ("routes = [\"api\"]", "must start with /"),
-            ("routes = [\"/a b\"]", "no path"),
+            ("routes = [\"/a b\"]", "only visible ASCII"),
             ("routes = [\"/a-prefix-of-more-than-24-bytes\"]", "longer than 24 bytes"),
             ("routes = [\"/1\",\"/2\",\"/3\",\"/4\",\"/5\",\"/6\",\"/7\"]", "at most 6"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn port_0_is_refused() {
+        assert_eq!(parse("ports = [7860]").unwrap().ports, [7860]);
+        assert!(parse("ports = [0]").unwrap_err().contains("leave the list empty"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Jobs {
     pub functions: Vec<FunctionJobs>,
     /// Jobs that have not ended.
     pub in_flight: InFlight,
+    /// Those of them that run while a client follows them; 0 if that is unknown, because messages were lost.
+    pub awaited: u64,
     /// Length of the queue that the server last reported; `None` if no job is queued.
     pub queue_size: Option<u64>,
     /// Messages without effect.

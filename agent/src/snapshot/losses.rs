@@ -139,13 +139,13 @@ pub const SOURCES: &[Source] = &[
         name: "request_ports",
         severity: Severity::Loss,
         meaning: "A container listens on more than 16 ports, and requests to the further ones are not counted.",
-        remedy: "List the ports that matter in `requests.ports`.",
+        remedy: "List the ports of all containers that matter in `requests.ports`.",
     },
     Source {
         name: "request_pieces",
         severity: Severity::Loss,
-        meaning: "The ring buffer had no room for a piece of a message about a Gradio job, so the job may be counted as \
-                  abandoned, or its times may be missing.",
+        meaning: "A piece of a message about a Gradio job was dropped: the ring buffer was full, or the container sent more \
+                  than 1024 within a second. The job may be counted as abandoned, or its times may be missing.",
         remedy: "None if rare: the agent got no CPU for a moment, or a client sends a flood of requests.",
     },
     Source {
@@ -158,7 +158,7 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "request_uploads",
         severity: Severity::Loss,
-        meaning: "An upload was not looked at: the container received more than 16 within a second, or the ring buffer was \
+        meaning: "An upload was not examined: the container received more than 16 within a second, or the ring buffer was \
                   full. Only with `requests.upload_images`.",
         remedy: "None if rare.",
     },
@@ -172,8 +172,8 @@ pub const SOURCES: &[Source] = &[
     Source {
         name: "threads",
         severity: Severity::Imprecision,
-        meaning: "Some threads of a container with requests in flight were not looked at: it has more than 256 threads or \
-                  64 processes, or the looks of this tick took 3 ms. The last look counts for longer.",
+        meaning: "Some threads of a container with requests in flight were not read: it has more than 256 threads or 64 \
+                  processes, or reading threads took 3 ms in this tick. The previous reading is used until the next.",
         remedy: "None needed.",
     },
     Source {

@@ -28,6 +28,9 @@ pub struct RequestUsage {
     pub measures: RequestMeasures,
     /// Requests that are not answered completely now; without streams.
     pub in_flight: u64,
+    /// Those of them that have arrived completely and whose response has not begun; without those behind a response that is being
+    /// sent.
+    pub unanswered: u64,
     /// Streams that are open now.
     pub streams: u64,
     /// Time since the oldest request in flight arrived; `None` if there is none.

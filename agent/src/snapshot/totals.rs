@@ -308,8 +308,17 @@ impl Accumulate for MemoryUsage {
 
 impl Accumulate for RequestUsage {
     fn accumulate(&mut self, earlier: &Self) {
-        let Self { responses, retries, measures, in_flight: _, streams: _, oldest: _, slow: _, uploads } =
-            self;
+        let Self {
+            responses,
+            retries,
+            measures,
+            in_flight: _,
+            unanswered: _,
+            streams: _,
+            oldest: _,
+            slow: _,
+            uploads,
+        } = self;
         uploads.accumulate(&earlier.uploads);
         responses.accumulate(&earlier.responses);
         retries.accumulate(&earlier.retries);
@@ -317,7 +326,7 @@ impl Accumulate for RequestUsage {
     }
 
     fn counters(&self) -> Self {
-        Self { in_flight: 0, streams: 0, oldest: None, slow: Vec::new(), ..self.clone() }
+        Self { in_flight: 0, unanswered: 0, streams: 0, oldest: None, slow: Vec::new(), ..self.clone() }
     }
 }
 
@@ -513,7 +522,7 @@ impl Accumulate for Jobs {
         for earlier in &earlier.functions {
             self.function(&earlier.name).counters.accumulate(&earlier.counters);
         }
-        let Self { functions: _, in_flight: _, queue_size: _, ignored } = self;
+        let Self { functions: _, in_flight: _, awaited: _, queue_size: _, ignored } = self;
         ignored.accumulate(&earlier.ignored);
     }
 

@@ -1,9 +1,11 @@
 //! HTTP requests over real connections to sockets of a container's cgroup. Client and server follow a script, so the test
 //! knows every request and every byte. The conversations are those of the parser's unit tests, sent through the kernel.
 
+mod awaited;
 mod awkward;
 mod clients;
 mod connections;
+mod nat;
 mod retries;
 mod slow;
 mod state;
@@ -234,6 +236,13 @@ fn set_option<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) {
 /// Makes the close of a socket send a reset.
 fn reset_on_close(socket: &impl AsRawFd) {
     set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 });
+}
+
+/// Makes a socket reject every packet. It acknowledges nothing more, and does not answer with a reset.
+fn reject_packets(socket: &impl AsRawFd) {
+    let mut reject = libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0 };
+    let filter = libc::sock_fprog { len: 1, filter: &raw mut reject };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter);
 }
 
 /// Waits for the end of the other side.

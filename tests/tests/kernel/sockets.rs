@@ -3,9 +3,9 @@
 
 mod connections;
 mod events;
+pub(super) mod interfaces;
 mod older;
 mod traffic;
-mod veth;
 
 use std::{
     fs, io,

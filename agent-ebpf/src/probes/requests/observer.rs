@@ -6,7 +6,9 @@ use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
 use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
-        connection::{CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, method_of, route_of, since},
+        connection::{
+            Connection, ConnectionKey, Opaque, PENDING, STATUS, kind_of, method_of, route_of, since,
+        },
         first_line::{OTHER_ROUTE, RequestLine, Start, method, request_line},
         follow::Observer,
         piece::PieceKind,
@@ -17,7 +19,10 @@ use glassbox_ebpf::{
     },
 };
 
-use super::{REQUEST_SETTINGS, REQUESTS, pieces::Place, segment::SkbSegment};
+use super::{
+    REQUEST_SETTINGS, REQUESTS, pieces::Place, retries::requests_failed, segment::SkbSegment,
+    slow::record_if_slow,
+};
 use crate::{probes::packet::Direction, read::add};
 
 #[inline(always)]
@@ -95,6 +100,43 @@ pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
     method(first, bytes).0
 }
 
+/// Counts what was unfinished when the socket of a connection was closed.
+#[inline(always)]
+pub(super) fn closed(connection: &Connection, key: &ConnectionKey, is_client_lost: bool) {
+    let slot = key.slot;
+    let Some(counters) = REQUESTS.get_ptr_mut(slot) else { return };
+    let by_client = is_client_lost || connection.is_client_closed();
+    let mut requests =
+        connection.pushed.wrapping_sub(connection.popped) + u32::from(connection.is_answering());
+    let duration_ns = since(connection.oldest(), now_ns());
+    if connection.is_streaming() {
+        if by_client {
+            requests_record(slot, duration::STREAM as u32, duration_ns);
+            requests -= 1;
+        }
+    } else if requests > 0 {
+        let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
+        record_if_slow(slot, connection.oldest(), connection.status, duration_ns, end);
+        if !connection.is_client_closed() {
+            let [a, b, c, d] = key.remote.map(u64::from);
+            requests_failed(a << 32 | b, c << 32 | d, slot, kind_of(connection.oldest()));
+        }
+    }
+    // SAFETY: members of a map element, aligned.
+    unsafe {
+        let measures = &raw mut (*counters).measures;
+        let aborted = if by_client {
+            &raw mut (*measures).aborted_by_client
+        } else {
+            &raw mut (*measures).aborted_by_server
+        };
+        add(aborted, u64::from(requests));
+        if connection.is_answering() {
+            add(&raw mut (*measures).response_bytes, connection.response_bytes(connection.sent_until()));
+        }
+    }
+}
+
 /// Rare events. Not inlined, because the programs have little room on the stack.
 impl Counting<'_> {
     /// The connection ended before its oldest request was answered.
@@ -105,9 +147,9 @@ impl Counting<'_> {
         }
         let oldest = connection.oldest();
         let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
-        self.record_if_slow(oldest, connection.status, since(oldest, self.now_ns()), end);
+        record_if_slow(self.slot, oldest, connection.status, since(oldest, self.now_ns()), end);
         // A client that has only closed its side has given up then.
-        if connection.status & CLIENT_CLOSED == 0 {
+        if !connection.is_client_closed() {
             self.failed(oldest, if by_client { Direction::Ingress } else { Direction::Egress });
         }
     }
@@ -166,7 +208,7 @@ impl Observer for Counting<'_> {
     #[inline(always)]
     fn completed(&mut self, connection: &Connection, duration_ns: u64) {
         requests_record(self.slot, duration::RESPONSE as u32, duration_ns);
-        self.record_if_slow(connection.current, connection.status, duration_ns, End::Complete);
+        record_if_slow(self.slot, connection.current, connection.status, duration_ns, End::Complete);
     }
 
     #[inline(always)]

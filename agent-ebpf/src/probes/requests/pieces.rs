@@ -1,18 +1,22 @@
 //! Sends pieces of job messages to user space. Only requests to known routes and their responses get here.
 
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, maps::ring_buf::RingBufEntry};
 use glassbox_ebpf::{
     Lost,
     requests::{
-        connection::{Connection, STATUS},
+        connection::{Connection, STATUS, route_of},
         first_line::Route,
         follow::Observer as _,
-        piece::{BODY_END_BYTES, PIECE_BYTES, Piece, PieceKind},
+        piece::{BODY_END_BYTES, PIECE_BYTES, PIECES_PER_S, Piece, PieceKind},
         rolled,
     },
 };
 
-use super::{REQUEST_PIECES, REQUEST_SETTINGS, observer::Counting};
+use super::{
+    REQUEST_PIECES, REQUEST_SETTINGS,
+    observer::{Counting, now_ns},
+    retries::recent,
+};
 use crate::lost;
 
 /// `BPF_RB_NO_WAKEUP`: user space reads the pieces at its ticks.
@@ -30,18 +34,65 @@ pub(super) struct Place {
     pub(super) total_bytes: u64,
 }
 
+/// Whether user space reads the messages of a route.
+#[inline(always)]
+fn has_jobs(route: u32) -> bool {
+    // The verifier has to see the comparison that follows. The route `other` has the number 0.
+    let index = rolled((route as usize).wrapping_sub(1));
+    let route = REQUEST_SETTINGS.get(0).and_then(|settings| settings.routes.routes.get(index));
+    route.is_some_and(|route| route.flags & Route::JOBS != 0)
+}
+
+/// Room for a piece, unless the container has used its share of this second or the ring buffer is full.
+#[inline(always)]
+fn reserve(slot: u32, kind: u32, now_ns: u64) -> Option<RingBufEntry<Piece>> {
+    let recent = recent(slot)?;
+    let per_second = if kind >= PieceKind::ResponseEnd as u32 { 2 * PIECES_PER_S } else { PIECES_PER_S };
+    // SAFETY: a member of a map element. CPUs that write at the same time let a piece more pass.
+    let (may_send, budget) = unsafe { (*recent).pieces }.take(now_ns, per_second);
+    // SAFETY: as above.
+    unsafe { (*recent).pieces = budget };
+    let entry = if may_send { REQUEST_PIECES.reserve::<Piece>(0) } else { None };
+    if entry.is_none() {
+        // SAFETY: as above.
+        unsafe { (*recent).piece_lost_ns = now_ns };
+        lost::count(Lost::RequestPieces);
+    }
+    entry
+}
+
+/// Sends that a connection has ended without a packet that says so.
+#[inline(always)]
+pub(super) fn send_end(connection: &Connection, slot: u32) {
+    let route = route_of(connection.current);
+    if !has_jobs(route) {
+        return;
+    }
+    let now_ns = now_ns();
+    let kind = PieceKind::ConnectionEnd as u32;
+    let Some(mut entry) = reserve(slot, kind, now_ns) else { return };
+    let piece = entry.as_mut_ptr();
+    // SAFETY: the entry has room for a piece, and every member is written, except for bytes that do not count.
+    unsafe {
+        (*piece).at_ns = now_ns;
+        (*piece).connection = connection.opened_ns;
+        (*piece).request = connection.popped;
+        (*piece).slot = slot;
+        (*piece).kind = kind;
+        (*piece).route = route;
+        (*piece).bytes_total = 0;
+        (*piece).status = 0;
+        (*piece).length = 0;
+    }
+    entry.submit(NO_WAKEUP);
+}
+
 impl Counting<'_> {
     /// Sends a piece, if user space reads the messages of this route.
     #[inline(never)]
     pub(super) fn send(&self, connection: &Connection, place: &Place) {
         let Place { kind, route, number, offset, bytes, total_bytes } = *place;
-        // The verifier has to see the comparison that follows.
-        let index = rolled(route as usize - 1);
-        let flags = REQUEST_SETTINGS
-            .get(0)
-            .and_then(|settings| settings.routes.routes.get(index))
-            .map_or(0, |route| route.flags);
-        if flags & Route::JOBS == 0 {
+        if !has_jobs(route) {
             return;
         }
         let (offset, bytes) = if kind == PieceKind::RequestBodyEnd as u32 {
@@ -50,10 +101,7 @@ impl Counting<'_> {
         } else {
             (offset, bytes.min(PIECE_BYTES as u32))
         };
-        let Some(mut entry) = REQUEST_PIECES.reserve::<Piece>(0) else {
-            lost::count(Lost::RequestPieces);
-            return;
-        };
+        let Some(mut entry) = reserve(self.slot, kind, self.now_ns()) else { return };
         let piece = entry.as_mut_ptr();
         // SAFETY: the entry has room for a piece, and every member is written, except for bytes that do not count.
         unsafe {

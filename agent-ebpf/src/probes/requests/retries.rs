@@ -85,7 +85,7 @@ fn client(ctx: &SkBuffContext, direction: Direction) -> Option<[u64; 2]> {
 /// Notes a failure. A global function, so that it is verified once (5.6), not once for each state in which it is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn requests_failed(low: u64, high: u64, slot: u32, kind: u32) -> u32 {
+pub(super) extern "C" fn requests_failed(low: u64, high: u64, slot: u32, kind: u32) -> u32 {
     let Some(recent) = recent(slot) else { return 0 };
     let now_ns = now_ns();
     // SAFETY: a member of a map element.
@@ -109,8 +109,8 @@ extern "C" fn requests_retried(low: u64, high: u64, slot: u32, arrival: u64) -> 
     if !unsafe { *failures }.is_retried(arrival) {
         return 0;
     }
-    // SAFETY: as above.
-    unsafe { (*failures).count -= 1 };
+    // SAFETY: as above, and aligned.
+    unsafe { add(&raw mut (*failures).count, u64::MAX) };
     let Some(counters) = REQUESTS.get_ptr_mut(slot) else { return 0 };
     // The verifier does not know the result, and the compiler knows it too well.
     let route = rolled(route_of(arrival) as usize);

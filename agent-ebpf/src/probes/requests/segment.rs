@@ -31,7 +31,7 @@ pub(super) struct SkbSegment<'a> {
 /// Passes the headers of a packet to the next program, in the words of the context that belong to the programs (`cb`). The
 /// kernel saves and restores them around the programs of a cgroup.
 #[inline(always)]
-pub(super) fn pass(ctx: &SkBuffContext, packet: &Packet) {
+pub(super) fn pass(ctx: &SkBuffContext, packet: &Packet, [local, remote]: [u16; 2]) {
     let form = if packet.is_ipv6 { IS_IPV6 } else { 0 };
     // SAFETY: the context comes from the kernel. Each word is written by itself, at a fixed place, as the verifier demands.
     unsafe {
@@ -40,8 +40,45 @@ pub(super) fn pass(ctx: &SkBuffContext, packet: &Packet) {
         passed.add(1).write_volatile(form | packet.payload_offset << 8 | u32::from(packet.flags));
         passed.add(2).write_volatile(packet.sequence);
         passed.add(3).write_volatile(packet.acknowledged);
-        passed.add(4).write_volatile(u32::from(packet.local_port) << 16 | u32::from(packet.remote_port));
+        passed.add(4).write_volatile(u32::from(local) << 16 | u32::from(remote));
     }
+}
+
+/// The local and the remote address of a received packet.
+#[inline(always)]
+fn header_addresses(ctx: &SkBuffContext, is_ipv6: bool) -> Option<([u32; 4], [u32; 4])> {
+    if is_ipv6 {
+        let [a, b, c, d, e, f, g, h]: [u32; 8] = words(ctx, V6_SOURCE)?;
+        Some(([e, f, g, h], [a, b, c, d]))
+    } else {
+        let [source, destination]: [u32; 2] = words(ctx, V4_SOURCE)?;
+        Some(([destination, 0, 0, 0], [source, 0, 0, 0]))
+    }
+}
+
+/// The local and the remote address of the socket that sends a packet. If the container's own network namespace translates
+/// addresses (`REDIRECT`, as sidecar proxies use it), the packet has others by now, but received packets have these.
+#[inline(always)]
+fn socket_addresses(ctx: &SkBuffContext, is_ipv6: bool) -> ([u32; 4], [u32; 4]) {
+    let skb = ctx.skb.skb;
+    // SAFETY: the context comes from the kernel; each word is read by itself, as the verifier demands.
+    unsafe {
+        if is_ipv6 {
+            let (local, remote) = (&raw const (*skb).local_ip6, &raw const (*skb).remote_ip6);
+            let (local, remote) = (local.cast::<u32>(), remote.cast::<u32>());
+            let read = |from: *const u32| [0, 1, 2, 3].map(|word| from.add(word).read_volatile());
+            (read(local), read(remote))
+        } else {
+            ([(*skb).local_ip4, 0, 0, 0], [(*skb).remote_ip4, 0, 0, 0])
+        }
+    }
+}
+
+/// The local and the remote port of the socket that sends a packet, see above.
+#[inline(always)]
+pub(super) fn socket_ports(ctx: &SkBuffContext) -> [u16; 2] {
+    // SAFETY: the context comes from the kernel. The remote port is in the network's byte order.
+    unsafe { [(*ctx.skb.skb).local_port as u16, u32::from_be((*ctx.skb.skb).remote_port) as u16] }
 }
 
 impl<'a> SkbSegment<'a> {
@@ -53,16 +90,10 @@ impl<'a> SkbSegment<'a> {
             let passed = (&raw const (*ctx.skb.skb).cb).cast::<u32>();
             [0, 1, 2, 3, 4].map(|word| passed.add(word).read_volatile())
         };
-        let (source, destination) = if form & IS_IPV6 != 0 {
-            let [a, b, c, d, e, f, g, h]: [u32; 8] = words(ctx, V6_SOURCE)?;
-            ([a, b, c, d], [e, f, g, h])
-        } else {
-            let [source, destination]: [u32; 2] = words(ctx, V4_SOURCE)?;
-            ([source, 0, 0, 0], [destination, 0, 0, 0])
-        };
+        let is_ipv6 = form & IS_IPV6 != 0;
         let (local, remote) = match direction {
-            Direction::Ingress => (destination, source),
-            Direction::Egress => (source, destination),
+            Direction::Ingress => header_addresses(ctx, is_ipv6)?,
+            Direction::Egress => socket_addresses(ctx, is_ipv6),
         };
         let payload_offset = (form & !IS_IPV6) >> 8;
         let [a, b, c, d] = local;
@@ -121,8 +152,8 @@ impl Segment for SkbSegment<'_> {
     }
 
     #[inline(always)]
-    fn acknowledged(&self) -> u32 {
-        self.acknowledged
+    fn acknowledged(&self) -> Option<u32> {
+        (self.flags & flag::ACK != 0).then_some(self.acknowledged)
     }
 
     #[inline(always)]

@@ -4,13 +4,10 @@
 use aya_ebpf::{macros::map, maps::RingBuf};
 use glassbox_ebpf::{
     Lost,
-    requests::slow::{End, SLOW_REQUESTS_BYTES, SlowRequest},
+    requests::slow::{End, SLOW_REQUESTS_BYTES, SLOW_REQUESTS_PER_S, SlowRequest},
 };
 
-use super::{
-    observer::{Counting, now_ns},
-    retries::recent,
-};
+use super::{observer::now_ns, retries::recent};
 use crate::{frozen::setting, lost};
 
 #[map]
@@ -19,13 +16,11 @@ static REQUEST_SLOW: RingBuf = RingBuf::with_byte_size(SLOW_REQUESTS_BYTES, 0);
 /// `BPF_RB_NO_WAKEUP`: user space reads the records at its ticks.
 const NO_WAKEUP: u64 = 1;
 
-impl Counting<'_> {
-    #[inline(always)]
-    pub(super) fn record_if_slow(&self, arrival: u64, status: u32, duration_ns: u64, end: End) {
-        let slow_ms = setting!(slow_request_ms);
-        if slow_ms != 0 && duration_ns >= u64::from(slow_ms) * 1_000_000 {
-            requests_slow(self.slot, arrival, status, end as u32);
-        }
+#[inline(always)]
+pub(super) fn record_if_slow(slot: u32, arrival: u64, status: u32, duration_ns: u64, end: End) {
+    let slow_ms = setting!(slow_request_ms);
+    if slow_ms != 0 && duration_ns >= u64::from(slow_ms) * 1_000_000 {
+        requests_slow(slot, arrival, status, end as u32);
     }
 }
 
@@ -39,7 +34,7 @@ extern "C" fn requests_slow(slot: u32, arrival: u64, status: u32, end: u32) -> u
     let Some(recent) = recent(slot) else { return 0 };
     let ended_ns = now_ns();
     // SAFETY: a member of a map element. CPUs that write at the same time let a record more pass.
-    let (may_send, budget) = unsafe { (*recent).slow }.take(ended_ns);
+    let (may_send, budget) = unsafe { (*recent).slow }.take(ended_ns, SLOW_REQUESTS_PER_S);
     if !may_send {
         lost::count(Lost::SlowRequests);
         return 0;

@@ -6,7 +6,7 @@ use glassbox_ebpf::{
     requests::{
         first_line::Route,
         rolled,
-        upload::{UPLOAD_BYTES, UPLOADS_OFF_BYTES, UploadStart},
+        upload::{UPLOAD_BYTES, UPLOADS_OFF_BYTES, UPLOADS_PER_S, UploadStart},
     },
 };
 
@@ -58,7 +58,7 @@ impl Counting<'_> {
 fn may_send(slot: u32) -> bool {
     let Some(recent) = recent(slot) else { return false };
     // SAFETY: a member of a map element. CPUs that write at the same time let one more pass.
-    let (may_send, budget) = unsafe { (*recent).uploads }.take(now_ns());
+    let (may_send, budget) = unsafe { (*recent).uploads }.take(now_ns(), UPLOADS_PER_S);
     if may_send {
         // SAFETY: as above.
         unsafe { (*recent).uploads = budget };

@@ -18,11 +18,16 @@ use glassbox_ebpf::{
     Lost,
     containers::SHARED_SLOT,
     histogram::{self, Histogram},
+    requests::connection::ConnectionKey,
     sockets::{ConnectionCounters, LISTENERS, ListenerKey, PORTS_MAX},
 };
 
 use super::{super::requests, owner::slot_of_socket};
-use crate::{lost, read::add};
+use crate::{
+    frozen::offset,
+    lost,
+    read::{add, field},
+};
 
 /// Shared by all CPUs, because its events are rare. Resized by user space to the configured number of containers.
 #[map]
@@ -52,6 +57,10 @@ pub(super) mod state {
     pub(in super::super) const NEW_SYN_RECV: u8 = 12;
 }
 
+const AF_INET6: u32 = 10;
+/// The first words of an IPv6 address that stands for an IPv4 address.
+const MAPPED: [u32; 3] = [0, 0, 0xffff_u32.to_be()];
+
 /// `BPF_NOEXIST`
 const ONLY_NEW: u64 = 1;
 /// The kernel's smoothed round-trip time has this many fractional bits.
@@ -75,7 +84,11 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
         | operation::LISTEN => {}
         _ => return None,
     }
-    let slot = slot(ctx)?;
+    let socket = socket(ctx)?;
+    let slot = slot_of_socket(socket);
+    if slot == SHARED_SLOT {
+        return None;
+    }
     let counts = counters(slot)?;
     // SAFETY: members of a map element, aligned.
     unsafe {
@@ -91,6 +104,7 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
             }
             operation::RETRANSMITTED => {
                 add(&raw mut (*counts).retransmitted_segments, u64::from(ctx.arg(1)));
+                requests::sent_again(&connection_key(ctx, slot));
             }
             operation::STATE if ctx.arg(1) == state::CLOSE => match ctx.arg(0) {
                 state::LISTEN => unlisten(counts, slot, ctx.local_port()),
@@ -98,6 +112,7 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
                 _ => {
                     add(&raw mut (*counts).closed, 1);
                     record_round_trip(counts, (*ctx.ops).srtt_us);
+                    requests::closed(&connection_key(ctx, slot), has_error(socket));
                 }
             },
             operation::LISTEN => {
@@ -111,9 +126,9 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
     Some(())
 }
 
-/// The slot of the socket; `None` if it is of no container.
+/// The socket, as a pointer with a type.
 #[inline(always)]
-fn slot(ctx: &SockOpsContext) -> Option<u32> {
+fn socket(ctx: &SockOpsContext) -> Option<*const u8> {
     let ops: *mut bpf_sock_ops = ctx.ops;
     // SAFETY: the context comes from the kernel; the helper accepts any socket of the context and checks its protocol.
     let socket = unsafe {
@@ -123,11 +138,34 @@ fn slot(ctx: &SockOpsContext) -> Option<u32> {
         }
         bpf_skc_to_tcp_sock(socket.cast())
     };
-    if socket.is_null() {
-        return None;
-    }
-    let slot = slot_of_socket(socket.cast::<u8>());
-    (slot != SHARED_SLOT).then_some(slot)
+    (!socket.is_null()).then_some(socket.cast::<u8>().cast_const())
+}
+
+/// Whether the kernel has given up the connection. If not, the container has closed the socket.
+#[inline(always)]
+fn has_error(socket: *const u8) -> bool {
+    field::<i32>(socket, offset!(sock_err)).unwrap_or_default() != 0
+}
+
+/// What identifies the connection of a socket, as its packets do.
+#[inline(always)]
+fn connection_key(ctx: &SockOpsContext, slot: u32) -> ConnectionKey {
+    let ops = ctx.ops;
+    // SAFETY: the context comes from the kernel; each word is read by itself, at a fixed place, as the verifier demands.
+    let (local, remote) = unsafe {
+        let words = |from: *const u32| [0, 1, 2, 3].map(|word| from.add(word).read_volatile());
+        let remote = words((&raw const (*ops).remote_ip6).cast());
+        // The packets of a socket for both families may be IPv4.
+        if (*ops).family == AF_INET6 && remote[..3] != MAPPED {
+            (words((&raw const (*ops).local_ip6).cast()), remote)
+        } else {
+            ([(*ops).local_ip4, 0, 0, 0], [(*ops).remote_ip4, 0, 0, 0])
+        }
+    };
+    let [a, b, c, d] = local;
+    // SAFETY: as above. The remote port is in the network's byte order.
+    let remote_port = unsafe { u32::from_be((*ops).remote_port) } & 0xffff;
+    ConnectionKey { remote, ports: ctx.local_port() << 16 | remote_port, local: a ^ b ^ c ^ d, slot }
 }
 
 /// Requests calls for later events of this socket. The requests of other programs stay.

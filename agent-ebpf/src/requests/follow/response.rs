@@ -3,7 +3,7 @@
 use super::{
     super::{
         answered::answered,
-        connection::{CLIENT_CLOSED, Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
+        connection::{Connection, Opaque, PENDING, STATUS, found, method_of, since, state},
         first_line::{Method, STATUS_BYTES, status},
         piece::PieceKind,
     },
@@ -26,6 +26,9 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
         observer.piece(c, PieceKind::ResponseBody, 0, segment.bytes(), length);
     }
     if at > bytes || (at == bytes && c.response.state != state::BODY) {
+        if c.response.state == state::BODY {
+            note_sent(c, segment);
+        }
         return Next::Done;
     }
     if c.response.state == state::BODY {
@@ -57,6 +60,15 @@ pub(super) fn step<S: Segment, O: Observer>(c: &mut Connection, segment: &S, obs
     }
 }
 
+/// Notes how much of a body of known length was sent. Segments that are sent again change nothing.
+#[inline(always)]
+fn note_sent<S: Segment>(c: &mut Connection, segment: &S) {
+    let end = segment.sequence().wrapping_add(segment.bytes());
+    if (end.wrapping_sub(c.latest as u32) as i32) > 0 {
+        c.latest = u64::from(end);
+    }
+}
+
 /// The response is complete.
 #[inline(always)]
 pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
@@ -68,7 +80,7 @@ pub(super) fn complete<O: Observer>(c: &mut Connection, observer: &mut O) {
     }
     observer.response_bytes(c.response.bytes);
     observer.piece(c, PieceKind::ResponseEnd, 0, 0, 0);
-    c.status &= CLIENT_CLOSED;
+    c.status = 0;
     start(&mut c.response);
 }
 
@@ -118,7 +130,7 @@ fn begin<O: Observer>(c: &mut Connection, status: u32, observer: &mut O) -> bool
     c.current = c.pending[c.popped as usize % PENDING];
     c.popped = c.popped.wrapping_add(1);
     let waited_ns = since(c.current, observer.now_ns());
-    c.status |= answered(status, waited_ns);
+    c.status = answered(status, waited_ns);
     observer.responded(c.current, status, waited_ns);
     true
 }
@@ -163,6 +175,8 @@ fn after_head<S: Segment, O: Observer>(c: &mut Connection, segment: &S, observer
         && position(&c.response, segment) <= segment.bytes() as i32
     {
         complete(c, observer);
+    } else if c.response.state == state::BODY {
+        c.latest = u64::from(segment.sequence().wrapping_add(segment.bytes()));
     }
     super::after(&c.response, segment)
 }
@@ -191,9 +205,9 @@ fn chunk<S: Segment, O: Observer>(c: &mut Connection, segment: &S, at: u32, obse
 fn event<O: Observer>(c: &mut Connection, observer: &mut O) {
     let now_ns = observer.now_ns();
     let is_first = c.response.found & found::FIRST != 0;
-    let gap_ns = now_ns.saturating_sub(c.event_ns);
-    c.response.found &= !found::FIRST;
-    c.event_ns = now_ns;
+    let gap_ns = now_ns.saturating_sub(c.latest);
+    c.response.found &= !(found::FIRST | found::SENT_AGAIN);
+    c.latest = now_ns;
     if !is_first && gap_ns >= STREAM_GAP_NS {
         c.response.found |= found::STREAM;
     }

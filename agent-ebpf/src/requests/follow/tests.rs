@@ -11,6 +11,7 @@ use crate::requests::{
 
 mod awkward;
 mod random;
+mod unanswered;
 
 /// What was observed.
 #[derive(Debug, Default, PartialEq)]
@@ -90,7 +91,7 @@ impl Observer for Watching {
 
 struct Bytes<'a> {
     sequence: u32,
-    acknowledged: u32,
+    acknowledged: Option<u32>,
     payload: &'a [u8],
     carry: &'a RefCell<Option<Box<Carry>>>,
     scan: &'a RefCell<Box<Scan>>,
@@ -119,7 +120,7 @@ impl Segment for Bytes<'_> {
     fn sequence(&self) -> u32 {
         self.sequence
     }
-    fn acknowledged(&self) -> u32 {
+    fn acknowledged(&self) -> Option<u32> {
         self.acknowledged
     }
     fn bytes(&self) -> u32 {
@@ -180,6 +181,8 @@ struct Wire {
     observer: Watching,
     /// Lengths of the segments; the last one is repeated.
     cuts: VecDeque<usize>,
+    /// Whether segments have an acknowledgment.
+    acknowledges: bool,
 }
 
 impl Wire {
@@ -189,8 +192,7 @@ impl Wire {
         let mut connection = Connection::default();
         connection.request.next = next[0];
         connection.response.next = next[1];
-        let mut routes = Routes::default();
-        routes.routes[0] = Route::new(b"/queue/join", Route::JOBS);
+        let routes = Routes::new([Route::new(b"/queue/join", Route::JOBS)]);
         Self {
             connection,
             carries: [RefCell::new(None), RefCell::new(None)],
@@ -199,6 +201,7 @@ impl Wire {
             next,
             observer: Watching { seen: Seen::default(), now_ns: 1_000_000, routes, payload: vec![] },
             cuts: VecDeque::from([usize::MAX]),
+            acknowledges: true,
         }
     }
 
@@ -211,7 +214,7 @@ impl Wire {
         let direction = usize::from(!by_client);
         let segment = Bytes {
             sequence,
-            acknowledged: self.next[1 - direction],
+            acknowledged: self.acknowledges.then_some(self.next[1 - direction]),
             payload,
             carry: &self.carries[direction],
             scan: &self.scan,
@@ -266,7 +269,7 @@ impl Wire {
         let carry = RefCell::new(None);
         let segment = Bytes {
             sequence: self.next[direction],
-            acknowledged: self.next[1 - direction],
+            acknowledged: self.acknowledges.then_some(self.next[1 - direction]),
             payload: &[],
             carry: &carry,
             scan: &self.scan,

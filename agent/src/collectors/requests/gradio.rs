@@ -28,7 +28,7 @@ use std::{collections::HashMap, hash::RandomState};
 
 use glassbox_ebpf::requests::piece::Piece;
 
-use self::container::Container;
+use self::{container::Container, exchanges::SILENCE_NS};
 use crate::{config::FunctionName, snapshot::jobs::Jobs};
 
 /// Maximum number of unfinished jobs of one container.
@@ -72,6 +72,17 @@ impl JobTracker {
             container.expire(now_ns);
             container.jobs.limit(share);
         }
+    }
+
+    /// Jobs of the container in a slot that run while a client follows them. `is_received` tells whether a connection sends a
+    /// stream now that its client receives. None for as long as a job whose end was lost may look like one that runs: the last
+    /// loss of a piece was at `lost_ns` of CLOCK_MONOTONIC (0 for none).
+    #[must_use]
+    pub fn awaited(&self, slot: u32, lost_ns: u64, now_ns: u64, is_received: impl Fn(u64) -> bool) -> u64 {
+        if lost_ns != 0 && now_ns.saturating_sub(lost_ns) <= SILENCE_NS {
+            return 0;
+        }
+        self.containers.get(&slot).map_or(0, |container| container.awaited(is_received))
     }
 
     /// The jobs of the container in a slot, with the names that the configuration gives to its functions; `None` if it

@@ -1,6 +1,6 @@
 //! The routes of requests: prefixes of request targets, and the values of the label `route`.
 
-use std::sync::Arc;
+use std::{collections::HashSet, iter, sync::Arc};
 
 use glassbox_ebpf::requests::first_line::{ROUTES, Route, Routes};
 
@@ -60,20 +60,25 @@ impl Names {
     }
 }
 
-/// The routes for the kernel programs and their labels. The configured ones are tried first.
+/// The routes for the kernel programs and their labels. The configured ones are tried first. Below a configured prefix, and
+/// below a known path that it refines, messages are read as without it: only the label is another one.
 pub(super) fn routes(configured: &[String], upload_images: bool) -> (Routes, Names) {
-    let mut routes = Routes::default();
-    let mut names = vec![Arc::from(OTHER)];
-    let configured = configured.iter().map(|prefix| (prefix.as_str(), prefix.as_str(), 0));
-    let known = KNOWN.iter().map(|known| {
-        let uploads = if upload_images && known.name == "upload" { Route::UPLOADS } else { 0 };
-        (known.prefix, known.name, known.flags | uploads)
-    });
-    for (entry, (prefix, name, flags)) in routes.routes.iter_mut().zip(configured.chain(known)) {
-        *entry = Route::new(prefix.as_bytes(), flags);
-        names.push(Arc::from(name));
+    let flags = |known: &Known| {
+        known.flags | if upload_images && known.name == "upload" { Route::UPLOADS } else { 0 }
+    };
+    let mut all: Vec<(&str, &str, u64)> = Vec::new();
+    for prefix in configured {
+        let below = KNOWN.iter().filter(|known| known.prefix.starts_with(prefix) && known.prefix != prefix);
+        all.extend(below.map(|known| (known.prefix, prefix.as_str(), flags(known))));
+        let refined = KNOWN.iter().find(|known| prefix.starts_with(known.prefix));
+        all.push((prefix, prefix, refined.map_or(0, flags)));
     }
-    (routes, Names(names))
+    all.extend(KNOWN.iter().map(|known| (known.prefix, known.name, flags(known))));
+    let mut seen = HashSet::new();
+    all.retain(|(prefix, ..)| seen.insert(*prefix));
+    let routes = Routes::new(all.iter().map(|(prefix, _, flags)| Route::new(prefix.as_bytes(), *flags)));
+    let names = iter::once(OTHER).chain(all.iter().map(|(_, name, _)| *name));
+    (routes, Names(names.map(Arc::from).collect()))
 }
 
 #[cfg(test)]
@@ -83,11 +88,36 @@ mod tests {
     #[test]
     fn configured_routes_precede_known_ones_and_every_number_has_a_label() {
         let (routes, names) = routes(&["/queue/special".to_owned()], false);
-        assert_eq!(routes.routes[0], Route::new(b"/queue/special", 0));
+        assert_eq!(routes.routes[0], Route::new(b"/queue/special", Route::JOBS));
         assert_eq!(&*names.get(0), "other");
         assert_eq!(&*names.get(1), "/queue/special");
         assert_eq!((&*names.get(2), &*names.get(3)), ("queue", "queue"));
         assert_eq!(&*names.get(99), "other");
+    }
+
+    #[test]
+    fn a_configured_route_changes_the_label_and_not_what_is_read() {
+        let flags_of = |configured: &[&str], target: &str| {
+            let configured: Vec<_> = configured.iter().map(|&prefix| prefix.to_owned()).collect();
+            let (routes, names) = routes(&configured, true);
+            let is_prefix = |route: &Route| {
+                let words = |bytes: &[u8]| Route::new(bytes, 0).prefix;
+                let target = words(target.as_bytes());
+                (0..3).all(|word| (target[word] ^ route.prefix[word]) & route.mask[word] == 0)
+            };
+            let index =
+                routes.routes.iter().position(|route| route.mask[0] != 0 && is_prefix(route)).unwrap();
+            (routes.routes[index].flags, names.get(index + 1).to_string())
+        };
+        for target in ["/gradio_api/queue/join", "/queue/join", "/call/predict"] {
+            assert_eq!(flags_of(&["/"], target), (Route::JOBS, "/".into()), "{target}");
+        }
+        assert_eq!(flags_of(&["/upload", "/"], "/upload?id=1"), (Route::UPLOADS, "/upload".into()));
+        assert_eq!(flags_of(&["/gradio_api/"], "/gradio_api/info"), (0, "/gradio_api/".into()));
+        assert_eq!(flags_of(&["/gradio_api/"], "/queue/data"), (Route::JOBS, "queue".into()));
+        let most: Vec<_> = ["/1", "/2", "/3", "/4", "/5", "/"].map(str::to_owned).into();
+        let (routes, _) = routes(&most, false);
+        assert!(routes.routes.iter().all(|route| route.mask[0] != 0), "all routes are in use");
     }
 
     #[test]

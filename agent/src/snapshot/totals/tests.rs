@@ -45,6 +45,7 @@ fn jobs(function: &str, by: u64) -> Jobs {
     Jobs {
         functions: vec![FunctionJobs { name: function.into(), counters }],
         in_flight: InFlight { running: by, ..InFlight::default() },
+        awaited: by,
         queue_size: Some(by),
         ignored: IgnoredEvents { ended_job: by, evicted: 1, ..IgnoredEvents::default() },
     }
@@ -85,6 +86,7 @@ fn busy(by: u64) -> ContainerRow {
         retries: vec![RetryCount { route: "other".into(), count: by }],
         measures: RequestMeasures { request_bytes: by, ..RequestMeasures::default() },
         in_flight: by,
+        unanswered: by,
         streams: by,
         uploads: Some(Uploads { others: by, unknown: [by; 5], ..Uploads::default() }),
         ..RequestUsage::default()
@@ -138,6 +140,7 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((requests.retries.len(), requests.retries[0].count), (1, 105));
     assert_eq!(requests.uploads.map(|uploads| (uploads.others, uploads.unknown)), Some((105, [105; 5])));
     assert_eq!((requests.measures.request_bytes, requests.in_flight, requests.streams), (105, 5, 5));
+    assert_eq!((requests.unanswered, row.jobs.as_ref().unwrap().awaited), (5, 5));
     let jobs = row.jobs.as_ref().unwrap();
     let counters = &jobs.functions[0].counters;
     assert_eq!((jobs.functions.len(), counters.started, counters.ended), (1, 105, [105, 2, 4, 6]));

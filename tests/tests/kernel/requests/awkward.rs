@@ -135,7 +135,9 @@ fn a_segment_that_needs_too_many_steps_is_counted_as_such() {
         assert_eq!((counts.resynchronized, counts.response_bytes), (is_long.into(), wire.response_bytes));
         let (counts, wire) = server.talk(segment_bytes, |wire| {
             wire.client(GET).server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").server(&chunks);
-            wire.client(GET).server(OK);
+            if segment_bytes <= 300 {
+                wire.client(GET).server(OK);
+            }
         });
         if segment_bytes > 300 {
             assert_eq!(counts.opaque, [("unsynchronized", 1)].into(), "{segment_bytes}");

@@ -6,6 +6,7 @@ use std::{
     os::fd::{FromRawFd as _, OwnedFd},
 };
 
+use glassbox_ebpf::requests::connection::{Connection, ConnectionKey};
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
     container_sockets::ContainerSockets,
@@ -18,7 +19,7 @@ use super::{
         sockets::{bind, connect, listener, loopback, shell, stream},
         starts::{engine, row, tick_until},
     },
-    Counts, GET, OK, Server, Wire, config, ended, reset_on_close, set_option,
+    Counts, GET, OK, Server, Wire, config, ended, reject_packets, reset_on_close, set_option,
 };
 
 #[test]
@@ -95,6 +96,46 @@ fn a_connection_with_the_ports_of_a_former_one_is_a_new_one() {
     assert_eq!(server.usage().in_flight, 0);
 }
 
+#[test]
+fn requests_of_a_connection_that_ends_without_a_packet_are_aborted() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let [mut waiting, mut answering, mut streaming, mut idle] = [(); 4].map(|()| server.connect());
+    waiting.client(GET);
+    answering.client(GET).server("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello");
+    streaming.client(GET).server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: x\n\n");
+    idle.client(GET).server(OK);
+    let usage = server.usage();
+    assert_eq!((usage.in_flight, usage.streams), (2, 1));
+    let sent = [&waiting, &answering, &streaming, &idle].map(|wire| wire.response_bytes).iter().sum::<u64>();
+    for wire in [waiting, answering, streaming, idle] {
+        // Closes the socket without telling the other side.
+        set_option(&wire.server, libc::IPPROTO_TCP, libc::TCP_REPAIR, &1_i32);
+        drop(wire.server);
+    }
+    let usage = server.usage();
+    assert_eq!((usage.in_flight, usage.streams), (0, 0));
+    let counts = server.counts();
+    assert_eq!((counts.aborted_by_client, counts.aborted_by_server, counts.streams), (0, 3, 0));
+    assert_eq!((counts.responses(), counts.response_bytes), (3, sent));
+}
+
+#[test]
+fn a_response_is_aborted_when_the_kernel_gives_up_because_the_client_is_gone() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let mut wire = server.connect();
+    wire.client(GET);
+    let limit_ms = 300_i32;
+    set_option(&wire.server, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &limit_ms);
+    reject_packets(&wire.client);
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello";
+    io::Write::write_all(&mut wire.server, response.as_bytes()).unwrap();
+    let counts = server.counts_when("give up", |counts| counts.aborted_by_client > 0);
+    assert_eq!((counts.responses(), counts.aborted_by_client, counts.aborted_by_server), (1, 1, 0));
+    assert_eq!((counts.response_bytes, server.usage().in_flight), (response.len() as u64, 0));
+}
+
 /// More connections than the agent keeps.
 const MANY: usize = 20_000;
 /// Connections that are open at the same time; the limit of descriptors and ports.
@@ -110,25 +151,37 @@ fn a_flood_of_connections_leaves_the_counts_of_another_container_exact() {
     let to = target.local_addr().unwrap();
     server.setup.engine.tick();
     let mut wires: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    // Has no packets meanwhile, so its entry in the map is the least recently used one.
+    let mut waiting = server.connect();
+    waiting.client(GET);
     let mut opened = 0;
     while opened < MANY {
         let clients: Vec<TcpStream> = (0..AT_ONCE).map(|_| TcpStream::connect(to).unwrap()).collect();
         for client in &clients {
             let accepted = target.accept().unwrap().0;
-            // Half of them leave a request without its end, the others send nothing.
-            if opened % 2 == 0 {
-                io::Write::write_all(&mut &*client, b"GET /never-complete HT").unwrap();
-            }
+            io::Write::write_all(&mut &*client, b"GET /never-complete HT").unwrap();
             opened += 1;
             reset_on_close(client);
             drop(accepted);
         }
         wires.iter_mut().for_each(|wire| _ = wire.client(GET).server(OK));
     }
-    let expected = (MANY / AT_ONCE * wires.len()) as u64;
+    assert_eq!(server.usage().in_flight, 1);
+    wires.push(waiting);
+    wires.last_mut().unwrap().server(OK);
+    let expected = (MANY / AT_ONCE * (wires.len() - 1)) as u64 + 1;
     let counts = server.counts();
     assert_eq!((counts.responses(), counts.completed), (expected, expected));
     assert_eq!(counts.response_bytes, wires.iter().map(|wire| wire.response_bytes).sum::<u64>());
     assert!(counts.opaque.is_empty(), "{counts:?}");
+    assert_eq!(kept_connections(), wires.len(), "connections that have ended take no space");
     drop(target);
+}
+
+/// The number of connections that the kernel programs keep.
+fn kept_connections() -> usize {
+    let maps = aya::maps::loaded_maps().flatten();
+    let info = maps.into_iter().find(|map| map.name_as_str() == Some("REQUEST_CONNECT")).unwrap();
+    let map = aya::maps::Map::LruHashMap(aya::maps::MapData::from_id(info.id()).unwrap());
+    aya::maps::HashMap::<_, ConnectionKey, Connection>::try_from(map).unwrap().keys().flatten().count()
 }

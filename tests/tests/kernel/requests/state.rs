@@ -19,19 +19,58 @@ fn requests_are_in_flight_while_the_server_hangs() {
     wires[1].client(GET).client(GET);
     wires[2].client(GET).server(&OK[..20]);
     let usage = server.usage();
-    assert_eq!(usage.in_flight, 4);
+    assert_eq!((usage.in_flight, usage.unanswered), (4, 3));
     let oldest = usage.oldest.expect("a request is in flight");
     assert!(oldest >= Duration::from_millis(300) && oldest <= begun.elapsed(), "{oldest:?}");
     wires[0].server(OK);
     wires[1].server(OK);
     wires[2].server(&OK[20..]);
     let usage = server.usage();
-    assert_eq!(usage.in_flight, 1);
+    assert_eq!((usage.in_flight, usage.unanswered), (1, 1));
     assert!(usage.oldest.is_some_and(|oldest| oldest + Duration::from_millis(300) <= begun.elapsed()));
     wires[1].server(OK);
     let usage = server.usage();
-    assert_eq!((usage.in_flight, usage.oldest), (0, None));
+    assert_eq!((usage.in_flight, usage.unanswered, usage.oldest), (0, 0, None));
     assert_eq!(server.counts().responses(), 4);
+}
+
+#[test]
+fn a_request_that_is_still_arriving_is_in_flight_and_does_not_wait_for_the_server() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let mut wires = [(); 3].map(|()| server.connect());
+    wires[0].client(&GET[..20]);
+    wires[1].client("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n01234");
+    wires[2].client("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n");
+    let usage = server.usage();
+    assert_eq!((usage.in_flight, usage.unanswered), (3, 0));
+    wires[0].client(&GET[20..]);
+    wires[1].client("56789");
+    wires[2].client("\r\n");
+    let usage = server.usage();
+    assert_eq!((usage.in_flight, usage.unanswered), (3, 3));
+    wires.iter_mut().for_each(|wire| _ = wire.server(OK));
+    assert_eq!(server.usage().in_flight, 0);
+}
+
+#[test]
+fn requests_are_answered_and_counted_after_the_listener_is_closed() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let (mut wire, mut idle) = (server.connect(), server.connect());
+    idle.client(GET).server(OK);
+    wire.client(GET);
+    // As a server does that shuts down. Another listener takes the place of the closed one.
+    server.listener = server.setup.listener(false, 128);
+    (0..5).for_each(|_| assert_eq!(server.usage().in_flight, 1));
+    wire.server(OK);
+    let counts = server.counts();
+    assert_eq!((counts.responses(), counts.completed, counts.response_bytes), (2, 2, 2 * OK.len() as u64));
+    assert_eq!(server.usage().in_flight, 0);
+    // The connection without a request is followed, too.
+    (0..5).for_each(|_| _ = server.usage());
+    idle.client(GET).server(OK);
+    assert_eq!(server.counts().completed, 1);
 }
 
 #[test]

@@ -277,6 +277,38 @@ fn a_request_whose_body_arrives_before_its_head_is_counted_when_the_connection_e
 }
 
 #[test]
+fn a_reset_without_an_acknowledgment_does_not_change_the_bytes_of_the_response() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+    for parts in [&[100][..], &[1000, 1, 5000]] {
+        let mut wire = Wire::new();
+        wire.client("GET / HTTP/1.1\r\n\r\n").server(head);
+        parts.iter().for_each(|bytes| _ = wire.server(vec![b'x'; *bytes]));
+        // Sent again.
+        let sequence = wire.next[1].wrapping_sub(50);
+        wire.deliver(false, sequence, &[b'x'; 50]);
+        wire.acknowledges = false;
+        wire.close(true, true);
+        let sent = head.len() + parts.iter().sum::<usize>();
+        assert_eq!(wire.seen().response_bytes, sent as u64);
+        assert_eq!(wire.seen().aborted, [(1, true)]);
+    }
+}
+
+#[test]
+fn a_stream_ends_when_its_client_closes_and_is_not_aborted() {
+    for (by_client, aborted) in [(true, &[][..]), (false, &[(1, false)])] {
+        let mut wire = Wire::new();
+        wire.client("GET /events HTTP/1.1\r\n\r\n");
+        wire.server(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        wire.server("5\r\nhello\r\n").close(by_client, false).close(!by_client, false);
+        assert_eq!(wire.seen().aborted, aborted, "{by_client}");
+        assert_eq!(wire.seen().streams, u32::from(by_client));
+    }
+}
+
+#[test]
 fn events_are_chunks_of_a_stream_and_comments_are_none() {
     let mut wire = Wire::new();
     wire.client("GET /events HTTP/1.1\r\n\r\n");

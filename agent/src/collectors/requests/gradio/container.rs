@@ -1,6 +1,9 @@
 //! Turns the pieces of one container's HTTP messages into events of its jobs.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+};
 
 use glassbox_ebpf::requests::piece::{Piece, PieceKind};
 
@@ -56,6 +59,24 @@ impl Container {
             }
             None => self.jobs.ignored.unreadable += 1,
         }
+    }
+
+    /// Jobs that run while a client follows them. `is_streaming` tells whether a connection sends a stream now: the end of one
+    /// may be missing, because the kernel evicts connections without an event.
+    pub(super) fn awaited(&self, is_streaming: impl Fn(u64) -> bool) -> u64 {
+        let in_flight = self.jobs.in_flight();
+        if in_flight.running + in_flight.unknown == 0 {
+            return 0;
+        }
+        let (mut sessions, mut calls) = (HashSet::new(), HashSet::new());
+        for role in self.exchanges.roles(is_streaming) {
+            match role {
+                Role::Stream(session) => _ = sessions.insert(*session),
+                Role::CallStream(id, _) => _ = calls.insert(*id),
+                Role::Join | Role::Call(_) | Role::Cancel => {}
+            }
+        }
+        self.jobs.running(&sessions, &calls)
     }
 
     /// Ends what has been silent for too long.

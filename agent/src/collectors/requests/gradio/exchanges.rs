@@ -7,8 +7,9 @@ use super::{event::EventId, functions::Function};
 
 /// Maximum number of requests in progress of one container.
 pub(super) const EXCHANGES_MAX: usize = 4096;
-/// A stream sends a heartbeat every 15 s, but not while the server's interpreter is blocked.
-const SILENCE_NS: u64 = 600_000_000_000;
+/// Time after which a silent request has ended. A stream sends a heartbeat every 15 s, but not while the server's interpreter is
+/// blocked.
+pub(super) const SILENCE_NS: u64 = 600_000_000_000;
 
 /// Number of a connection, and of the request on it.
 pub(super) type ExchangeKey = (u64, u32);
@@ -65,6 +66,12 @@ pub(super) struct Exchanges(BTreeMap<ExchangeKey, Exchange>);
 impl Exchanges {
     pub(super) fn get_mut(&mut self, key: ExchangeKey) -> Option<&mut Exchange> {
         self.0.get_mut(&key)
+    }
+
+    /// The roles of the requests that are not done, on these connections.
+    pub(super) fn roles(&self, is_on: impl Fn(u64) -> bool) -> impl Iterator<Item = &Role> {
+        let is_open = move |(key, exchange): &(&ExchangeKey, &Exchange)| !exchange.is_done && is_on(key.0);
+        self.0.iter().filter(is_open).map(|(_, exchange)| &exchange.role)
     }
 
     /// Enters a request. Returns the requests that it displaces: an earlier one with this key, or the most silent ones.

@@ -5,7 +5,7 @@
 //! cancellation, runs it anyway, and never reports the end of the other one.) A job whose server reports no end is
 //! abandoned when its client is gone, so no job is in flight forever.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     event::EventId,
@@ -250,6 +250,15 @@ impl Jobs {
             }
         }
         in_flight
+    }
+
+    /// Jobs that run, of these sessions and API calls. The start of a call is unknown, so a call may still be queued.
+    pub(super) fn running(&self, sessions: &HashSet<Session>, calls: &HashSet<EventId>) -> u64 {
+        let runs = |id: &EventId, job: &Job| {
+            let is_followed = job.session.is_some_and(|session| sessions.contains(&session));
+            if job.is_call { calls.contains(id) } else { job.started_ns.is_some() && is_followed }
+        };
+        self.unfinished.iter().filter(|(id, job)| runs(id, job)).count() as u64
     }
 
     /// What is exported of a container with this display name; `None` if it has had no jobs.

@@ -1,5 +1,6 @@
 //! Whole histories of jobs, from pieces to counters.
 
+mod awaited;
 mod histories;
 mod hostile;
 mod replay;
