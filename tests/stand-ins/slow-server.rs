@@ -13,6 +13,9 @@
 //! | `/lock` | waits in futex(2) until a request `/release` |
 //! | `/disk` | reads the named pipe until its end |
 //! | `/write/PATH` | writes the file `/PATH` |
+//! | `/pause` | answers, but no further connection is accepted until this one is closed |
+//! | `/upload/BYTES` | reads a body of this many bytes |
+//! | `/download` | sends 64 MiB, more than the buffers of both sockets hold |
 //! | `/upstream` | connects to the other server and reads until the connection is closed |
 
 use std::{
@@ -35,6 +38,12 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n";
 const FAILURE: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 const STREAM: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// A response that no buffers hold: the kernel grows those of one connection to some 10 MiB.
+const LARGE_BYTES: usize = 64 << 20;
+
+/// Whether no connection is accepted.
+static PAUSED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Default)]
 struct Release {
@@ -73,12 +82,14 @@ fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(address)?;
     let release = Arc::new(Release::default());
     let peers = Arc::new(Peers { pipe: pipe.clone(), upstream: upstream.clone() });
-    for stream in listener.incoming() {
-        let (stream, release, peers) = (stream?, Arc::clone(&release), Arc::clone(&peers));
+    loop {
+        while PAUSED.load(Ordering::Relaxed) {
+            thread::sleep(RENDER);
+        }
+        let (stream, release, peers) = (listener.accept()?.0, Arc::clone(&release), Arc::clone(&peers));
         // A client that has gone is no error of the server.
         thread::spawn(move || drop(serve(stream, &release, &peers)));
     }
-    Ok(())
 }
 
 fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Result<()> {
@@ -90,7 +101,9 @@ fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Re
             length => head.extend_from_slice(&piece[..length]),
         }
     }
-    let head = String::from_utf8_lossy(&head);
+    let end = head.windows(4).position(|end| end == b"\r\n\r\n").map_or(head.len(), |at| at + 4);
+    let (head, body) = head.split_at(end);
+    let head = String::from_utf8_lossy(head);
     match head.split(' ').nth(1).unwrap_or_default() {
         "/burn" => burn(BURN),
         "/render" => burn(RENDER),
@@ -103,6 +116,14 @@ fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Re
         }
         "/lock" => release.wait(),
         "/release" => release.set(),
+        "/pause" => {
+            PAUSED.store(true, Ordering::Relaxed);
+            stream.write_all(ANSWER)?;
+            let closed = stream.read(&mut piece);
+            PAUSED.store(false, Ordering::Relaxed);
+            return closed.map(|_| ());
+        }
+        "/download" => return download(&mut stream),
         "/disk" => drop(fs::read(&peers.pipe)?),
         "/upstream" => {
             TcpStream::connect(&peers.upstream)?.read_to_end(&mut Vec::new())?;
@@ -110,10 +131,23 @@ fn serve(mut stream: TcpStream, release: &Release, peers: &Peers) -> std::io::Re
         path => {
             if let Some(file) = path.strip_prefix("/write") {
                 fs::write(file, "x")?;
+            } else if let Some(bytes) = path.strip_prefix("/upload/") {
+                let bytes: u64 = bytes.parse().map_err(std::io::Error::other)?;
+                let rest = bytes.saturating_sub(body.len() as u64);
+                std::io::copy(&mut (&stream).take(rest), &mut std::io::sink())?;
             }
         }
     }
     stream.write_all(ANSWER)
+}
+
+fn download(stream: &mut TcpStream) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {LARGE_BYTES}\r\n\r\n")?;
+    let piece = [b'x'; 1 << 16];
+    for _ in 0..LARGE_BYTES / piece.len() {
+        stream.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 fn burn(duration: Duration) {

@@ -30,7 +30,7 @@ pub struct Evidence {
     pub advanced: bool,
     /// Time since a call to the NVIDIA driver last started or ended, if calls are in flight.
     pub driver_waiting: Option<Duration>,
-    /// Time with work in flight and without progress.
+    /// Time in which work waited for the server without progress.
     pub quiet: Duration,
     /// Whether it computes, or wants to.
     pub computes: bool,
@@ -46,11 +46,13 @@ pub struct Evidence {
 /// | state | reason | condition |
 /// |---|---|---|
 /// | `stuck` | `nvidia_driver` | calls to the driver are in flight, and none has started or ended for `limit` |
-/// | `stuck` | `busy_loop` | work was in flight for `limit` without progress, and it computes |
-/// | `stuck` | as below | work was in flight for `limit` without progress, and it does not compute |
+/// | `stuck` | `busy_loop` | work has waited for `limit` without progress, and it computes |
+/// | `stuck` | as below | work has waited for `limit` without progress, and it does not compute |
 /// | `stuck` | `accept_queue` | its accept queue has grown for `limit` without progress |
 /// | `working` | | work is in flight, or there was progress since the last tick |
 /// | `idle` | | none of the above |
+///
+/// Only work that waits for the server can be stuck ([`ContainerRow::work_waiting`]), not work that waits for its client.
 ///
 /// The reason is what its threads wait for: `stopped`, `disk`, `network` or `lock`. If that is not known: `accept_queue`
 /// if the accept queue grows, `unknown` if not.
@@ -84,10 +86,14 @@ pub fn decide(evidence: &Evidence, limit: Duration) -> Option<WorkHealth> {
 struct History {
     progress: Progress,
     demand_ns: u64,
+    /// Time between ticks at both of which work waited, without progress in between. One tick cannot show how long work has
+    /// waited.
     quiet: Duration,
+    /// Whether work waited at the last tick.
+    was_waiting: bool,
     /// Demand for CPUs as a moving average. In one tick, a thread may get no CPU, and waits are counted when they end.
     demand_share: f64,
-    /// Time without work in flight since work was last in flight.
+    /// Time without waiting work since work last waited.
     without_work: Duration,
     /// Length of the fullest accept queue, and connections that found it full.
     queue: (u32, u64),
@@ -147,7 +153,7 @@ impl History {
         let demand = Duration::from_nanos(demand_ns.saturating_sub(self.demand_ns));
         let grew = queue.0 > self.queue.0 || queue.1 > self.queue.1;
         (self.progress, self.demand_ns, self.queue) = (progress, demand_ns, queue);
-        let in_flight = row.work_in_flight();
+        let was_waiting = std::mem::replace(&mut self.was_waiting, row.work_waiting() > 0);
         self.wait = waits::of(row).or(self.wait.filter(|_| row.threads.is_none()));
         let (seconds, window) = (elapsed.as_secs_f64(), DEMAND_WINDOW.as_secs_f64());
         let weight = seconds / (seconds + window);
@@ -156,12 +162,15 @@ impl History {
         }
         let demand_share = self.demand_share;
         if advanced {
-            *self = Self { progress, demand_ns, demand_share, queue, ..Self::default() };
-        } else if in_flight.is_some_and(|count| count > 0) {
+            let was_waiting = self.was_waiting;
+            *self = Self { progress, demand_ns, demand_share, queue, was_waiting, ..Self::default() };
+        } else if self.was_waiting {
             self.without_work = Duration::ZERO;
-            self.quiet += elapsed;
+            if was_waiting {
+                self.quiet += elapsed;
+            }
         } else {
-            // A client that retries leaves moments without work in flight.
+            // A client that retries leaves moments without waiting work.
             self.without_work += elapsed;
             if self.without_work >= limit {
                 *self = Self {
@@ -182,7 +191,7 @@ impl History {
         // A queue that grew only once was a burst of connections, which are accepted by now.
         self.queue_grew = self.queue_grew.filter(|(_, last)| now.duration_since(*last) < limit);
         Evidence {
-            in_flight,
+            in_flight: row.work_in_flight(),
             advanced,
             driver_waiting: row.nvidia_driver.as_ref().and_then(|driver| driver.waiting),
             quiet: self.quiet,

@@ -10,7 +10,7 @@ use super::bounded::Seconds;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {
-    /// Time with work in flight and without progress after which a container is stuck.
+    /// Time in which work waits for the server without progress after which a container is stuck.
     pub stuck_after_s: Seconds<2, 3_600>,
 }
 

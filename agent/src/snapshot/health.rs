@@ -7,9 +7,9 @@ use std::time::Duration;
 pub enum WorkHealth {
     /// No work is in flight.
     Idle,
-    /// Work is in flight, and makes progress or is recent.
+    /// Work is in flight, and makes progress, is recent or waits for its client.
     Working,
-    /// Work is in flight, and has made no progress for a long time.
+    /// Work waits for the server, and has made no progress for a long time.
     Stuck {
         /// What blocks it.
         reason: StuckReason,

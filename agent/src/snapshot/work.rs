@@ -13,6 +13,14 @@ impl ContainerRow {
         Some(requests.in_flight.saturating_add(self.jobs_in_flight()))
     }
 
+    /// The amount of work that waits for the server: complete requests whose response has not begun, and Gradio jobs that run
+    /// while a client follows them. Other work in flight may wait for its client.
+    #[must_use]
+    pub fn work_waiting(&self) -> u64 {
+        let requests = self.requests.as_ref().map_or(0, |requests| requests.unanswered);
+        requests.saturating_add(self.jobs.as_ref().map_or(0, |jobs| jobs.awaited))
+    }
+
     /// The age of the oldest work in flight. The age of a job is not known; it counts as older than a tick.
     #[must_use]
     pub fn oldest_work(&self) -> Option<Duration> {

@@ -9,7 +9,10 @@ use std::{
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -122,6 +125,13 @@ impl Server {
         server
     }
 
+    /// Opens a connection and sends this text.
+    pub(super) fn send(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    }
+
     /// Sends a request, and waits for the response in a thread.
     pub(super) fn request(&self, path: &str) -> thread::JoinHandle<()> {
         let (address, path) = (self.address, path.to_owned());
@@ -132,6 +142,21 @@ impl Server {
             // The server may be killed at the end of a test.
             let _ = stream.read(&mut answer);
         })
+    }
+
+    /// Lets it accept no further connections, while one is opened every half second. Returns what ends this when dropped.
+    pub(super) fn pause(&self) -> Pause {
+        let mut pausing = TcpStream::connect(self.address).unwrap();
+        pausing.write_all(b"GET /pause HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        assert!(pausing.read(&mut [0; 64]).unwrap() > 0);
+        let (address, (end, ended)) = (self.address, mpsc::channel::<()>());
+        let opening = thread::spawn(move || {
+            let mut waiting = Vec::new();
+            while ended.recv_timeout(Duration::from_millis(500)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                waiting.push(TcpStream::connect(address).unwrap());
+            }
+        });
+        Pause { end: Some((pausing, end)), opening: Some(opening) }
     }
 
     /// Writes a file of its cgroup in the v1 hierarchy `controller`. Returns whether there is one.
@@ -212,6 +237,19 @@ impl Server {
     pub(super) fn probe(&self, agent: &Agent) -> (u16, String) {
         let answer = http::get(agent.address, &format!("/healthz/container/{}", &self.id[..SHOWN])).unwrap();
         (answer.status, answer.body)
+    }
+}
+
+/// A server that accepts no connections, and a thread that opens some.
+pub(super) struct Pause {
+    end: Option<(TcpStream, mpsc::Sender<()>)>,
+    opening: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        let _ = self.opening.take().map(thread::JoinHandle::join);
     }
 }
 

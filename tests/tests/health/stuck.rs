@@ -36,11 +36,12 @@ fn a_hanging_server_is_classified_within_15_s_and_again_after_recovery() {
     if let Err(reason) = &frozen {
         skip(&format!("{test} (a disk that hangs)"), reason);
     }
-    let [stopped, locked, looping, disk, writing, network, idle] =
-        ["stopped", "lock", "busy_loop", "disk", "disk", "network", "idle"]
+    let [stopped, locked, looping, disk, writing, network, queue, idle] =
+        ["stopped", "lock", "busy_loop", "disk", "disk", "network", "accept_queue", "idle"]
             .map(|_| Server::start(&agent, None));
     stopped.signal(libc::SIGSTOP);
     let begun = Instant::now();
+    let pause = queue.pause();
     let write = frozen.as_ref().map(|disk| format!("/write{}", disk.file().display())).ok();
     let mut cases = vec![
         (&stopped, "/ok", "stopped"),
@@ -65,6 +66,8 @@ fn a_hanging_server_is_classified_within_15_s_and_again_after_recovery() {
         assert!(status == 503 && text.contains(&format!("({reason})")), "{status} {text}");
         println!("{reason}: after {:?}: {text}", begun.elapsed());
     }
+    wait_for(&agent, "accept_queue", &queue, ("stuck", "accept_queue"), begun + CLASSIFIED);
+    assert_eq!(queue.probe(&agent).0, 503);
     assert_eq!(idle.state(&agent).unwrap(), ("idle".into(), "none".into()));
     assert_eq!(idle.probe(&agent), (200, "idle\n".into()));
 
@@ -74,11 +77,14 @@ fn a_hanging_server_is_classified_within_15_s_and_again_after_recovery() {
     disk.end_of_pipe();
     frozen.iter().for_each(Disk::thaw);
     network.close_upstream();
+    drop(pause);
+    queue.request("/ok").join().unwrap();
     let recovered = Instant::now();
     requests.into_iter().for_each(|request| request.join().unwrap());
     for &(server, _, reason) in &cases {
         wait_for(&agent, reason, server, ("idle", "none"), recovered + RECOVERED);
         assert_eq!(server.probe(&agent), (200, "idle\n".into()), "{reason}");
     }
+    wait_for(&agent, "accept_queue", &queue, ("idle", "none"), recovered + RECOVERED);
     println!("all recovered after {:?}", recovered.elapsed());
 }
