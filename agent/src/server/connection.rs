@@ -85,7 +85,7 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
             let refused = probes_only && !routes::is_probe(request.uri().path());
             refused.then_some((
                 StatusCode::SERVICE_UNAVAILABLE,
-                "too many connections: only /healthz and /readyz are served\n",
+                "too many connections: only health checks are served\n",
             ))
         });
         let response = match refusal {

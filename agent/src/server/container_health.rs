@@ -1,8 +1,8 @@
 //! Liveness of one container: `/healthz/container/NAME`. NAME is the label `container`, or `namespace/pod/container` in
 //! Kubernetes. It is only compared and never part of a response.
 //!
-//! Only a stuck container gets 503. If the agent cannot tell, the response is 200, because a liveness probe would
-//! otherwise restart a container that may be healthy.
+//! Only a stuck container gets 503. If the agent cannot tell, also because its own data is old, the response is 200: a
+//! liveness probe would otherwise restart containers that may be healthy.
 
 use axum::http::StatusCode;
 
@@ -15,9 +15,9 @@ pub(super) const ROUTE: &str = "/healthz/container/{*name}";
 
 /// The status and the text for a container.
 pub(super) fn answer(snapshot: &Snapshot, name: &str) -> (StatusCode, String) {
-    match find(snapshot, name) {
-        None => (StatusCode::NOT_FOUND, "no container with this name is running".into()),
-        Some(row) => match row.health {
+    match named(snapshot, name)[..] {
+        [] => (StatusCode::NOT_FOUND, "no running container has this name".into()),
+        [row] => match row.health {
             None => (StatusCode::OK, "unknown: no requests of this container are counted".into()),
             Some(WorkHealth::Stuck { reason, since }) => {
                 let text = format!("stuck for {} s: {} ({})", since.as_secs(), reason.words(), reason.name());
@@ -25,16 +25,19 @@ pub(super) fn answer(snapshot: &Snapshot, name: &str) -> (StatusCode, String) {
             }
             Some(health) => (StatusCode::OK, health.state().into()),
         },
+        _ => {
+            (StatusCode::OK, "unknown: several containers have this name; use NAMESPACE/POD/CONTAINER".into())
+        }
     }
 }
 
-/// The running container with this name. The display name alone is enough in Kubernetes, too, if it is unique.
-fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a ContainerRow> {
-    let named = || snapshot.containers.iter().filter(|row| row.owns_name && row.is_running());
-    named().find(|row| row.identity.full_name() == name).or_else(|| {
-        let mut same = named().filter(|row| row.identity.container == name);
-        same.next().filter(|_| same.next().is_none())
-    })
+/// The running containers with this name. In Kubernetes, this is the full name, or else the display name.
+fn named<'a>(snapshot: &'a Snapshot, name: &str) -> Vec<&'a ContainerRow> {
+    let all = || snapshot.containers.iter().filter(|row| row.owns_name && row.is_running());
+    match all().find(|row| row.identity.full_name() == name) {
+        Some(row) => vec![row],
+        None => all().filter(|row| row.identity.container == name).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +103,8 @@ mod tests {
         ]);
         let of = |name| answer(&snapshot, name).1;
         assert_eq!([of("prod/a/web"), of("prod/b/web"), of("db")], ["idle", "working", "idle"]);
-        assert_eq!(answer(&snapshot, "web").0, StatusCode::NOT_FOUND);
+        let (status, text) = answer(&snapshot, "web");
+        assert!(status == StatusCode::OK && text.contains("several"), "{status} {text}");
         assert_eq!(answer(&snapshot, "prod/c/web").0, StatusCode::NOT_FOUND);
     }
 }

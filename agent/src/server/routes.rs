@@ -91,16 +91,15 @@ pub(super) fn router(
 }
 
 async fn container(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
-    // An old snapshot says nothing about a container.
-    if let Err(reason) = shared.health.ready() {
-        return state(&shared, Err(reason));
-    }
-    let Some(snapshot) = shared.snapshots.borrow().clone() else {
-        return state(&shared, Err("no snapshot yet".into()));
+    let snapshot = shared.snapshots.borrow().clone();
+    let (status, text) = match (shared.health.ready(), &snapshot) {
+        (Ok(()), Some(snapshot)) => container_health::answer(snapshot, &name),
+        // An old snapshot says nothing about a container.
+        (Err(reason), _) => (StatusCode::OK, format!("unknown: {reason}")),
+        (Ok(()), None) => (StatusCode::OK, "unknown: no snapshot yet".into()),
     };
-    let (status, text) = container_health::answer(&snapshot, &name);
     let content = (CONTENT_TYPE, HeaderValue::from_static(PLAIN));
-    let demo = if snapshot.agent.demo { format!("{DEMO}\n") } else { String::new() };
+    let demo = if snapshot.is_some_and(|it| it.agent.demo) { format!("{DEMO}\n") } else { String::new() };
     (status, SECURITY, [content], format!("{text}\n{demo}")).into_response()
 }
 
