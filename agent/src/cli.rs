@@ -56,7 +56,8 @@ Privileges:
     CAP_SYS_PTRACE         network metrics, disk usage, reasons of stuck
                            containers
     CAP_DAC_READ_SEARCH    files regardless of their mode
-    CAP_NET_ADMIN          traffic of containers on the host network
+    CAP_NET_ADMIN          sockets, requests and health of containers, and
+                           traffic of containers on the host network
   Metadata of Docker containers needs access to /var/run/docker.sock. With
   fewer privileges, glassbox runs without the metrics that need them, and
   `glassbox check` reports what is missing.

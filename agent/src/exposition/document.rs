@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use prometheus::proto::MetricType;
 
-use budget::{CPU_CONTAINER, GPU_CONTAINER, series_by_subject};
+use budget::{CPU_CONTAINER, GPU_CONTAINER, SERVING, THREE_GRADIO_FUNCTIONS, series_by_subject};
 use introduction::INTRODUCTION;
 
 use super::{
@@ -58,6 +58,8 @@ fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
          test counts\nthem. The containers of the table run on cgroup v2, with one disk, one network interface and \
          limits, and were\nrestarted. In addition:\n\n\
          - each further network interface has 8 series, each further disk 4, each further GPU 9, a health check 3;\n\
+         - a container that serves requests and streams has up to {SERVING} more, a Gradio server with three long functions \
+         {THREE_GRADIO_FUNCTIONS} more;\n\
          - `network.tcp_states`, `network.udp_states`, `cgroup.numa`, `cgroup.hugetlb` and an I/O cost model add series;\n\
          - `nvidia_driver.per_command_histograms` adds 14 series for each combination of device and command. Without \
          it,\n  commands that are not listed in agent/src/exposition/families/nvidia_driver/ioctls.rs share the label \

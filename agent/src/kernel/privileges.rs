@@ -44,7 +44,7 @@ pub static DAC_READ_SEARCH: Capability = Capability {
 /// Attach programs to cgroups, to count packets and connections.
 pub static NET_ADMIN: Capability = Capability {
     name: "CAP_NET_ADMIN",
-    cost: "no socket metrics, and no traffic metrics of containers on the host's network",
+    cost: "no metrics of sockets, requests and health, and no traffic metrics of containers on the host network",
     is_for_programs: true,
     bits: &[12],
 };

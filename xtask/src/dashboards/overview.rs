@@ -21,7 +21,7 @@ use super::board::{Board, variable};
 pub(super) fn dashboard() -> Value {
     let board = Board {
         name: "overview",
-        description: "Resource usage of containers, and the cost of the agent.",
+        description: "Usage, requests, jobs and stuck containers, and the cost of the agent.",
         variables: vec![variable(
             "container",
             "Container",
@@ -32,12 +32,12 @@ pub(super) fn dashboard() -> Value {
             lifecycle::row(),
             requests::row(),
             jobs::row(),
+            health::row(),
             cpu::row(),
             memory::row(),
             pressure::row(),
             filesystem::row(),
             network::row(),
-            health::row(),
             sockets::row(),
             scheduler::row(),
             agent::row(),

@@ -9,8 +9,8 @@ use crate::{
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("glassbox_container_work_seconds_total")
         .help(
-            "Wall time in which the container had requests in flight, in seconds, by what it was spent on. The \
-             sum over `activity` is the wall time. docs/requests.md has the definitions.",
+            "Wall time with requests or Gradio jobs in flight, in seconds, by what it was spent on. The sum over \
+             `activity` is the wall time. docs/requests.md has the definitions.",
         )
         .source("requests, threads, scheduler, cgroup, nvidia_driver and NVML, each tick")
         .labels(&["activity"])
@@ -22,8 +22,8 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("glassbox_container_health")
         .help(
             "Health of the container: 1 for the current state, 0 for all others. `reason` is what blocks a \
-             stuck container, and otherwise `none`. Absent if no requests of the container are counted. \
-             docs/requests.md has the conditions.",
+             stuck container, and otherwise `none`. Absent without a watched port, unless a call to the NVIDIA \
+             driver hangs. docs/requests.md has the conditions.",
         )
         .source("requests, threads, scheduler, cgroup, sockets and nvidia_driver, each tick")
         .labels(&["state", "reason"])

@@ -27,9 +27,9 @@ const ABOVE_A_SECOND: usize = MIN_EXPONENT.unsigned_abs() as usize * PER_OCTAVE 
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("glassbox_container_jobs_total")
         .help(
-            "Gradio jobs that have ended, by function and outcome. abandoned: the client was gone before the \
-             server reported an end. A function that handles its own failure ends with success. fn is a name \
-             from requests.functions, the number of the function, or / and its API name.",
+            "Gradio jobs that have ended, by function and outcome. `abandoned`: the client was gone before \
+             the server reported an end. A function that handles its own failure ends with `success`. `fn` is \
+             the configured name (`requests.functions`), the number of the function, or `/NAME` for API calls.",
         )
         .source(SOURCE)
         .labels(&["fn", "outcome"])
@@ -89,7 +89,7 @@ pub(super) const FAMILIES: &[Family] = &[
             progressed(row, |name, progress| emit.with(&[name]).nanoseconds(progress.sum_ns));
         }),
     Family::gauge("glassbox_container_jobs_in_flight")
-        .help("Gradio jobs that have not ended. unknown: API calls, which are queued or running.")
+        .help("Gradio jobs that have not ended. `unknown`: API calls, which are queued or running.")
         .source(SOURCE)
         .labels(&["state"])
         .container(|row, emit| {
@@ -104,10 +104,10 @@ pub(super) const FAMILIES: &[Family] = &[
         .container(|row, emit| emit.count(row.jobs.as_ref().and_then(|jobs| jobs.queue_size))),
     Family::counter("glassbox_container_job_events_ignored_total")
         .help(
-            "Gradio messages, requests and jobs that count nowhere else. unknown_job, ended_job: messages about jobs \
-             whose request was not seen, or that had ended. unknown_message, unreadable: messages that were not \
-             understood. refused: requests that the server refused, for example because the queue was full. \
-             evicted: unfinished jobs that were dropped because there were too many.",
+            "Gradio messages, requests and jobs that count nowhere else. `unknown_job`, `ended_job`: messages about jobs \
+             whose request was not seen, or that had ended. `unknown_message`, `unreadable`: messages that were not \
+             understood. `refused`: requests that the server refused, for example because the queue was full. \
+             `evicted`: unfinished jobs that were dropped because there were too many.",
         )
         .source(SOURCE)
         .labels(&["reason"])

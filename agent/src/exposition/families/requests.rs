@@ -78,7 +78,7 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     counter("glassbox_container_http_opaque_connections_total")
         .help(
-            "Connections whose requests are not counted, or no longer, by reason: encrypted (`tls`), \
+            "Connections that are not followed, or no longer, by reason: encrypted (`tls`), \
              `http2`, `upgraded` (such as WebSocket), `not_http`, `malformed`, more than 8 requests without \
              a response (`pipelined`), packets were missed (`unsynchronized`). No series while 0.",
         )
@@ -91,8 +91,8 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     counter("glassbox_container_http_resynchronized_total")
         .help(
-            "Times at which a connection was followed again after packets had arrived out of order or were \
-             missed. No series while 0.",
+            "Connections that were picked up again at a later request, after packets had arrived out of order \
+             or were missed. No series while 0.",
         )
         .container(|row, emit| {
             emit.count(of(row).and_then(|requests| nonzero(requests.measures.resynchronized)));
@@ -136,7 +136,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .help("Time from the arrival of a request to the first event of its stream, in seconds.")
         .container(|row, emit| durations(row, emit, duration::FIRST_EVENT)),
     histogram("glassbox_container_stream_event_gap_seconds")
-        .help("Time between two events of a stream, in seconds. An event is a chunk that is no comment.")
+        .help("Time between two events of a stream, in seconds. An event is a chunk that is not a comment.")
         .container(|row, emit| durations(row, emit, duration::EVENT_GAP)),
     histogram("glassbox_container_stream_duration_seconds")
         .help("Time from the arrival of a request to the end of its stream, in seconds.")

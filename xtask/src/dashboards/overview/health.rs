@@ -10,10 +10,10 @@ pub(super) fn row() -> Row {
         title: "Where the time went",
         panels: vec![
             Panel::lines(
-                "Time with requests in flight",
+                "Time with work in flight",
                 "percentunit",
-                "Share of wall time in which requests were in flight, by what it was spent on. The shares of a container \
-                 add up to at most 1; what is missing is time without requests.",
+                "Share of wall time with requests or Gradio jobs in flight, by what it was spent on. The shares of a \
+                 container add up to at most 1; what is missing is time without work.",
             )
             .size(16, 8)
             .stacked()
@@ -27,7 +27,8 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Stuck containers",
                 "short",
-                "1 while requests of the container are in flight and make no progress, by reason.",
+                "1 while the container is stuck: its requests, calls to the NVIDIA driver or new connections make no \
+                 progress. By reason.",
             )
             .size(8, 8)
             .query(
