@@ -34,7 +34,7 @@ use glassbox_ebpf::{
 use self::{observer::Counting, segment::SkbSegment};
 use super::{
     packet::{Direction, IPV6_HEADER_BYTES, Packet, ip},
-    sockets::PASS,
+    sockets::{PASS, state},
 };
 use crate::lost;
 
@@ -183,6 +183,15 @@ fn give_up(segment: &SkbSegment<'_>) {
     follow::leave(unsafe { &mut *connection }, Opaque::Unsynchronized, &mut counting);
 }
 
+/// A connection was accepted. Its first request may have arrived with the end of the handshake.
+#[inline(always)]
+pub(super) fn accepted(key: &ConnectionKey) {
+    if let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) {
+        // SAFETY: a member of an element of the map.
+        unsafe { (*connection).request.found &= !found::UNCONFIRMED };
+    }
+}
+
 /// A segment of a connection is sent again. The other programs for what the server sends also hold the lock of the socket.
 #[inline(always)]
 pub(super) fn sent_again(key: &ConnectionKey) {
@@ -192,15 +201,15 @@ pub(super) fn sent_again(key: &ConnectionKey) {
     }
 }
 
-/// A socket of the container was closed. Most connections have ended by then. If not, either the kernel has given up because
+/// A socket of the container was closed that has sent up to the sequence number `sent_until`. Most connections have ended by then. If not, either the kernel has given up because
 /// the client is lost, without sending anything, or the container has closed the socket, and the reset follows.
 #[inline(always)]
-pub(super) fn closed(key: &ConnectionKey, is_client_lost: bool) {
+pub(super) fn closed(key: &ConnectionKey, is_client_lost: bool, sent_until: u32) {
     let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) else { return };
-    // SAFETY: an element of the map. The kernel holds the lock of the socket, so no other program writes it.
+    // SAFETY: an element of the map.
     let connection = unsafe { &mut *connection };
     if connection.mode == FOLLOWED {
-        observer::closed(connection, key, is_client_lost);
+        observer::closed(connection, key, is_client_lost, sent_until);
     }
     if connection.mode != ENDED {
         pieces::send_end(connection, key.slot);
@@ -279,6 +288,9 @@ fn create(segment: &SkbSegment<'_>) -> Option<*mut Connection> {
     // SAFETY: an element of the map.
     unsafe {
         (*connection).opened_ns = observer::now_ns();
+        if segment::socket_state(segment.ctx) == state::LISTEN {
+            (*connection).request.found = found::UNCONFIRMED;
+        }
         (*connection).request.next = segment.sequence;
         (*connection).response.next = segment.acknowledged;
     }

@@ -25,6 +25,8 @@ use glassbox_ebpf::{
     sockets::{SocketCounters, protocol},
 };
 
+pub(super) use connections::state;
+
 use super::{
     containers::slot_of,
     packet::{Direction, Packet, ip},

@@ -54,6 +54,11 @@ pub mod found {
     pub const FIRST: u8 = 16;
     /// The client has closed its side of the connection. In what the client sends; stays until the end of the connection.
     pub const CLIENT_CLOSED: u8 = 32;
+    /// The first segment arrived while the kernel had no socket for the connection: it may complete a handshake, or belong to
+    /// a connection that has ended. In what the client sends; until the connection is accepted.
+    pub const UNCONFIRMED: u8 = 128;
+    /// Bits that stay from one message to the next.
+    pub const OF_CONNECTION: u8 = CLIENT_CLOSED | UNCONFIRMED;
     /// A segment was sent again since the last event, so the client may be lost. In what the server sends.
     pub const SENT_AGAIN: u8 = 64;
 }
@@ -165,7 +170,7 @@ impl Connection {
     /// Requests that the server has not answered completely, without streams.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
-        if self.mode != FOLLOWED {
+        if !self.is_followed() {
             return 0;
         }
         let answering = self.is_answering() && self.response.found & found::STREAM == 0;
@@ -174,12 +179,13 @@ impl Connection {
 
     /// Requests that have arrived completely and whose response has not begun: those that wait for the server. The others in
     /// flight may wait for their client. None while an earlier response is sent, because a client that does not read that
-    /// response delays all that follow.
+    /// response delays all that follow. None if the client has closed its side: it may have given up.
     #[must_use]
     pub const fn unanswered(&self) -> u32 {
         let waiting = self.pushed.wrapping_sub(self.popped);
         // The programs may write while the connection is read.
-        if self.mode != FOLLOWED || self.is_answering() || waiting > PENDING as u32 {
+        let is_waiting = self.is_followed() && !self.is_answering() && !self.is_client_closed();
+        if !is_waiting || waiting > PENDING as u32 {
             return 0;
         }
         let is_arriving = self.request.state != state::START;
@@ -209,6 +215,18 @@ impl Connection {
         self.response.bytes.saturating_sub(missing)
     }
 
+    /// Whether requests are counted, and the connection has been accepted as far as is known.
+    #[must_use]
+    pub const fn is_followed(&self) -> bool {
+        self.mode == FOLLOWED && !self.is_unconfirmed()
+    }
+
+    /// Whether the connection has not been accepted, as far as is known.
+    #[must_use]
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.request.found & found::UNCONFIRMED != 0
+    }
+
     /// Whether the client has closed its side of the connection.
     #[inline(always)]
     #[must_use]
@@ -225,7 +243,7 @@ impl Connection {
     /// Whether a stream is being sent whose client receives it, as far as is known.
     #[must_use]
     pub const fn is_stream_received(&self) -> bool {
-        self.is_streaming() && self.response.found & found::SENT_AGAIN == 0
+        self.is_streaming() && !self.is_client_closed() && self.response.found & found::SENT_AGAIN == 0
     }
 
     /// Whether a stream is being sent.

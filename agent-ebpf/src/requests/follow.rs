@@ -133,6 +133,8 @@ pub struct Closing {
     pub fin: bool,
     /// RST.
     pub reset: bool,
+    /// RST that the kernel sends because the client is lost, not because the container has closed the socket.
+    pub is_client_lost: bool,
 }
 
 /// The client has closed its side, or reset the connection. Called after the segment's payload was followed.
@@ -176,7 +178,7 @@ pub fn server_closed<S: Segment, O: Observer>(
     if let Some(received) = segment.acknowledged() {
         complete_request(connection, received, observer);
     }
-    let by_client = connection.is_client_closed();
+    let by_client = connection.is_client_closed() || closing.is_client_lost;
     end(connection, by_client, Some(segment.sequence().wrapping_add(segment.bytes())), observer);
 }
 
@@ -230,7 +232,7 @@ fn start(half: &mut Half) {
     clear(&mut half.bytes);
     half.head_bytes = 0;
     half.state = state::START;
-    half.found &= found::CLIENT_CLOSED;
+    half.found &= found::OF_CONNECTION;
 }
 
 /// The position of [`Half::next`] in a segment. Negative if the segment starts after it.

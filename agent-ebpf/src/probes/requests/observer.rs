@@ -102,7 +102,7 @@ pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
 
 /// Counts what was unfinished when the socket of a connection was closed.
 #[inline(always)]
-pub(super) fn closed(connection: &Connection, key: &ConnectionKey, is_client_lost: bool) {
+pub(super) fn closed(connection: &Connection, key: &ConnectionKey, is_client_lost: bool, sent_until: u32) {
     let slot = key.slot;
     let Some(counters) = REQUESTS.get_ptr_mut(slot) else { return };
     let by_client = is_client_lost || connection.is_client_closed();
@@ -132,7 +132,7 @@ pub(super) fn closed(connection: &Connection, key: &ConnectionKey, is_client_los
         };
         add(aborted, u64::from(requests));
         if connection.is_answering() {
-            add(&raw mut (*measures).response_bytes, connection.response_bytes(connection.sent_until()));
+            add(&raw mut (*measures).response_bytes, connection.response_bytes(sent_until));
         }
     }
 }

@@ -9,7 +9,10 @@ use glassbox_ebpf::requests::{
 };
 
 use super::{REQUEST_CARRIES, REQUEST_EMPTY, REQUEST_SCANS, flag};
-use crate::probes::packet::{Direction, Packet, words};
+use crate::probes::{
+    packet::{Direction, Packet, words},
+    sockets::state,
+};
 
 /// In the second of the words that are passed, with the offset of the payload and the flags.
 const IS_IPV6: u32 = 1 << 31;
@@ -74,6 +77,16 @@ fn socket_addresses(ctx: &SkBuffContext, is_ipv6: bool) -> ([u32; 4], [u32; 4]) 
     }
 }
 
+/// The state of the socket that sends or receives a packet; 0 if there is none.
+#[inline(always)]
+pub(super) fn socket_state(ctx: &SkBuffContext) -> u32 {
+    // SAFETY: the context comes from the kernel; the socket is checked for null, as the verifier demands.
+    unsafe {
+        let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if socket.is_null() { 0 } else { (*socket).state }
+    }
+}
+
 /// The local and the remote port of the socket that sends a packet, see above.
 #[inline(always)]
 pub(super) fn socket_ports(ctx: &SkBuffContext) -> [u16; 2] {
@@ -122,7 +135,11 @@ impl<'a> SkbSegment<'a> {
 
     #[inline(always)]
     pub(super) fn closing(&self) -> Closing {
-        Closing { fin: self.flags & flag::FIN != 0, reset: self.flags & flag::RST != 0 }
+        let reset = self.flags & flag::RST != 0;
+        // A container that closes a socket with a reset has closed it by now. The kernel's timers send theirs before.
+        let is_client_lost =
+            reset && matches!(self.direction, Direction::Egress) && socket_state(self.ctx) != state::CLOSE;
+        Closing { fin: self.flags & flag::FIN != 0, reset, is_client_lost }
     }
 }
 

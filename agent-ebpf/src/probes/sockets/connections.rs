@@ -49,12 +49,12 @@ mod operation {
 const REQUESTED: i32 = 2 | 4;
 
 /// TCP states: include/net/tcp_states.h.
-pub(super) mod state {
-    pub(in super::super) const SYN_SENT: u32 = 2;
-    pub(in super::super) const TIME_WAIT: u8 = 6;
-    pub(in super::super) const CLOSE: u32 = 7;
-    pub(in super::super) const LISTEN: u32 = 10;
-    pub(in super::super) const NEW_SYN_RECV: u8 = 12;
+pub(in crate::probes) mod state {
+    pub(in crate::probes) const SYN_SENT: u32 = 2;
+    pub(in crate::probes) const TIME_WAIT: u8 = 6;
+    pub(in crate::probes) const CLOSE: u32 = 7;
+    pub(in crate::probes) const LISTEN: u32 = 10;
+    pub(in crate::probes) const NEW_SYN_RECV: u8 = 12;
 }
 
 const AF_INET6: u32 = 10;
@@ -101,6 +101,7 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
             operation::ACCEPTED => {
                 request(ctx);
                 add(&raw mut (*counts).accepted, 1);
+                requests::accepted(&connection_key(ctx, slot));
             }
             operation::RETRANSMITTED => {
                 add(&raw mut (*counts).retransmitted_segments, u64::from(ctx.arg(1)));
@@ -112,7 +113,7 @@ fn operate(ctx: &SockOpsContext) -> Option<()> {
                 _ => {
                     add(&raw mut (*counts).closed, 1);
                     record_round_trip(counts, (*ctx.ops).srtt_us);
-                    requests::closed(&connection_key(ctx, slot), has_error(socket));
+                    requests::closed(&connection_key(ctx, slot), has_error(socket), (*ctx.ops).snd_nxt);
                 }
             },
             operation::LISTEN => {

@@ -275,7 +275,7 @@ impl Wire {
             scan: &self.scan,
         };
         self.observer.payload.clear();
-        let closing = Closing { fin: !reset, reset };
+        let closing = Closing { fin: !reset, reset, is_client_lost: false };
         if by_client {
             client_closed(&mut self.connection, closing, &segment, &mut self.observer);
         } else {

@@ -1,5 +1,6 @@
 //! Removes connections that have ended from the map of the kernel programs. The programs remove a connection when its socket
-//! closes, but they do not see the close of a socket that is older than the agent.
+//! closes, but they do not see the close of a socket that is older than the agent. A segment that belongs to no socket, such as
+//! a request after the server has closed the connection, looks like the end of a handshake until it has expired.
 //!
 //! Cost: none without such connections; otherwise some 50 ns per connection and tick, and 1 µs per removal.
 
@@ -10,6 +11,8 @@ use glassbox_ebpf::requests::connection::{Connection, ConnectionKey, ENDED};
 /// Time that a connection stays after it was found ended, in ns. Without it, a segment that is sent again would look like the
 /// start of another connection.
 const REMAINS_NS: u64 = 10_000_000_000;
+/// Time in which a connection is accepted, or else does not exist, in ns. The kernel gives up a handshake after 63 s.
+const UNCONFIRMED_NS: u64 = 70_000_000_000;
 /// Maximum number of connections that are watched at the same time.
 const WATCHED_MAX: usize = 1024;
 /// Maximum number of removals per tick.
@@ -42,6 +45,12 @@ impl EndedConnections {
 
     /// Handles a connection of the map, at `now_ns` of CLOCK_MONOTONIC.
     pub(super) fn see(&mut self, key: &ConnectionKey, connection: &Connection, now_ns: u64) {
+        if connection.is_unconfirmed() && now_ns.saturating_sub(connection.opened_ns) >= UNCONFIRMED_NS {
+            if self.due.len() < REMOVALS_MAX {
+                self.due.push(*key);
+            }
+            return;
+        }
         if connection.mode != ENDED {
             return;
         }
@@ -74,6 +83,8 @@ impl EndedConnections {
 
 #[cfg(test)]
 mod tests {
+    use glassbox_ebpf::requests::connection::{Half, found};
+
     use super::*;
 
     const SECOND_NS: u64 = 1_000_000_000;
@@ -103,6 +114,17 @@ mod tests {
         }
         assert_eq!(tick(&mut all, 11, &map), [1]);
         assert!(all.watched.is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_is_never_accepted_is_removed() {
+        let mut all = EndedConnections::default();
+        let request = Half { found: found::UNCONFIRMED, ..Half::default() };
+        let map =
+            [(key(1), Connection { opened_ns: SECOND_NS, request, pushed: 1, ..Connection::default() })];
+        assert_eq!((map[0].1.in_flight(), map[0].1.unanswered()), (0, 0));
+        assert_eq!(tick(&mut all, 70, &map), NONE);
+        assert_eq!(tick(&mut all, 71, &map), [1]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use glassbox_ebpf::requests::{
-    connection::{Connection, ConnectionKey, FOLLOWED, since},
+    connection::{Connection, ConnectionKey, since},
     service::PORTS,
 };
 
@@ -74,7 +74,7 @@ impl Now {
             let age = Duration::from_nanos(since(connection.oldest(), now_ns));
             self.oldest = self.oldest.max(Some(age));
         }
-        if connection.mode == FOLLOWED {
+        if connection.is_followed() {
             let local = (key.ports >> 16) as u16;
             let place = self.ports.iter_mut().find(|port| **port == local || **port == 0);
             place.into_iter().for_each(|port| *port = local);

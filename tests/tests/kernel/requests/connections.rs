@@ -108,13 +108,18 @@ fn requests_of_a_connection_that_ends_without_a_packet_are_aborted() {
     let usage = server.usage();
     assert_eq!((usage.in_flight, usage.streams), (2, 1));
     let sent = [&waiting, &answering, &streaming, &idle].map(|wire| wire.response_bytes).iter().sum::<u64>();
-    for wire in [waiting, answering, streaming, idle] {
+    let clients = [waiting, answering, streaming, idle].map(|wire| {
         // Closes the socket without telling the other side.
         set_option(&wire.server, libc::IPPROTO_TCP, libc::TCP_REPAIR, &1_i32);
-        drop(wire.server);
-    }
+        wire.client
+    });
     let usage = server.usage();
     assert_eq!((usage.in_flight, usage.streams), (0, 0));
+    // A request for which there is no socket any more. The kernel answers with a reset.
+    let [.., mut idle] = clients;
+    io::Write::write_all(&mut idle, GET.as_bytes()).unwrap();
+    ended(&mut idle);
+    assert_eq!((server.usage().in_flight, server.usage().unanswered), (0, 0));
     let counts = server.counts();
     assert_eq!((counts.aborted_by_client, counts.aborted_by_server, counts.streams), (0, 3, 0));
     assert_eq!((counts.responses(), counts.response_bytes), (3, sent));
@@ -129,11 +134,28 @@ fn a_response_is_aborted_when_the_kernel_gives_up_because_the_client_is_gone() {
     let limit_ms = 300_i32;
     set_option(&wire.server, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &limit_ms);
     reject_packets(&wire.client);
-    let response = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello";
+    let response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\nhello";
     io::Write::write_all(&mut wire.server, response.as_bytes()).unwrap();
     let counts = server.counts_when("give up", |counts| counts.aborted_by_client > 0);
     assert_eq!((counts.responses(), counts.aborted_by_client, counts.aborted_by_server), (1, 1, 0));
     assert_eq!((counts.response_bytes, server.usage().in_flight), (response.len() as u64, 0));
+}
+
+#[test]
+fn a_request_is_aborted_by_its_client_when_keepalive_finds_that_the_client_is_gone() {
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let mut wire = server.connect();
+    wire.client(GET);
+    set_option(&wire.server, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1_i32);
+    for option in [libc::TCP_KEEPIDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT] {
+        set_option(&wire.server, libc::IPPROTO_TCP, option, &1_i32);
+    }
+    reject_packets(&wire.client);
+    let aborted = |counts: &Counts| counts.aborted_by_client + counts.aborted_by_server > 0;
+    let counts = server.counts_when("give up", aborted);
+    assert_eq!((counts.aborted_by_client, counts.aborted_by_server), (1, 0));
+    assert_eq!(server.usage().in_flight, 0);
 }
 
 /// More connections than the agent keeps.

@@ -74,6 +74,9 @@ fn nothing_waits_on_a_connection_that_has_ended_or_is_not_followed() {
     wire.client(GET).close(true, true);
     assert_eq!(unanswered(&wire), 0);
     let mut wire = Wire::new();
+    wire.client(GET).close(true, false);
+    assert_eq!((unanswered(&wire), wire.connection.in_flight()), (0, 1), "the client may have given up");
+    let mut wire = Wire::new();
     wire.client(GET.repeat(9));
     assert_eq!((wire.seen().opaque.len(), unanswered(&wire)), (1, 0));
 }
