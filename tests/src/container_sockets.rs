@@ -27,6 +27,8 @@ pub struct ContainerSockets {
 struct Request {
     domain: i32,
     kind: i32,
+    /// Of the socket; 0 for the usual one.
+    protocol: i32,
     /// Number of writes to a pair of unix sockets; 0 to create a socket.
     writes: i32,
 }
@@ -71,7 +73,16 @@ impl ContainerSockets {
     /// If the child cannot create it.
     #[must_use]
     pub fn socket(&self, domain: i32, kind: i32) -> OwnedFd {
-        self.request(Request { domain, kind, writes: 0 });
+        self.socket_of(domain, kind, 0)
+    }
+
+    /// A new socket of the cgroup with a protocol, such as that of a raw socket.
+    ///
+    /// # Panics
+    /// If the child cannot create it.
+    #[must_use]
+    pub fn socket_of(&self, domain: i32, kind: i32, protocol: i32) -> OwnedFd {
+        self.request(Request { domain, kind, protocol, writes: 0 });
         receive(&self.control).unwrap_or_else(|| panic!("no socket: {}", io::Error::last_os_error()))
     }
 
@@ -80,7 +91,7 @@ impl ContainerSockets {
     /// # Panics
     /// If the child fails.
     pub fn transfer_through_unix_sockets(&self, writes: i32) {
-        self.request(Request { domain: 0, kind: 0, writes });
+        self.request(Request { domain: 0, kind: 0, protocol: 0, writes });
         assert!(receive(&self.control).is_none());
     }
 
@@ -89,7 +100,7 @@ impl ContainerSockets {
     /// # Panics
     /// If the child has ended.
     pub fn enter_a_new_network(&self) {
-        self.request(Request { domain: NEW_NETWORK, kind: 0, writes: 0 });
+        self.request(Request { domain: NEW_NETWORK, kind: 0, protocol: 0, writes: 0 });
         assert!(receive(&self.control).is_none());
     }
 
@@ -139,7 +150,7 @@ fn receive(control: &OwnedFd) -> Option<OwnedFd> {
 /// Serves requests until the test ends. Makes only async-signal-safe calls.
 fn serve(control: RawFd) -> ! {
     loop {
-        let mut request = Request { domain: 0, kind: 0, writes: 0 };
+        let mut request = Request { domain: 0, kind: 0, protocol: 0, writes: 0 };
         // SAFETY: all pointers are to live values with the given sizes.
         unsafe {
             let received = libc::read(control, (&raw mut request).cast(), size_of::<Request>());
@@ -153,7 +164,7 @@ fn serve(control: RawFd) -> ! {
                 // If the kernel refuses, the test notices.
                 libc::unshare(libc::CLONE_NEWNET);
             } else {
-                socket = libc::socket(request.domain, request.kind | libc::SOCK_CLOEXEC, 0);
+                socket = libc::socket(request.domain, request.kind | libc::SOCK_CLOEXEC, request.protocol);
             }
             let (byte, mut space) = ([0u8; 1], [0u64; 4]);
             let mut part = libc::iovec { iov_base: byte.as_ptr().cast_mut().cast(), iov_len: 1 };

@@ -1,5 +1,7 @@
 //! nginx, whose access log is the truth about requests, and programs that send many of them.
 
+pub mod client;
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -4,6 +4,7 @@
 mod connections;
 mod events;
 pub(super) mod interfaces;
+mod iperf;
 mod older;
 mod traffic;
 

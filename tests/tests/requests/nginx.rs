@@ -1,10 +1,10 @@
 //! nginx in the host's network, and each load generator.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use glassbox_tests::{
     skip,
-    web::{load, needs},
+    web::{client::Client, load, needs},
 };
 
 use super::counted::{ALONE, Counted, assert_same, nginx};
@@ -54,6 +54,25 @@ fn requests_codes_and_bytes_are_those_of_the_log_of_nginx() {
     for family in ["opaque_connections_total", "resynchronized_total", "requests_in_flight"] {
         assert_eq!(counted.sum(family), 0, "{family}");
     }
+}
+
+#[test]
+fn ten_thousand_requests_per_second_are_those_of_the_log_of_nginx() {
+    const RATE: u32 = 10_000;
+    const TIME: Duration = Duration::from_secs(3);
+    let test = "ten_thousand_requests_per_second_are_those_of_the_log_of_nginx";
+    let _alone = ALONE.lock();
+    let (agent, nginx) = match nginx("nginx") {
+        Ok(started) => started,
+        Err(reason) => return skip(test, &reason),
+    };
+    let before = nginx.log().requests.count();
+    let sent = Client::connect(nginx.address, RATE).unwrap().send_for(TIME).unwrap();
+    let all = assert_same(&agent, &nginx.container.id, test, || nginx.log().requests);
+    println!("{sent} requests in {TIME:?}");
+    assert_eq!(all.count() - before, sent);
+    // A busy host may be late.
+    assert!(sent >= u64::from(RATE) * TIME.as_secs() * 9 / 10, "{sent}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! uvicorn, which is installed with Gradio. Its application logs requests, and the clients report the bytes.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use glassbox_tests::{
+    agent::Agent,
     gradio::Gradio,
     process_container::ProcessContainer,
     service::{Service, free_address},
@@ -28,7 +29,7 @@ async def app(scope, receive, send):
     for last in (False, True):
         await send({'type': 'http.response.body', 'body': b'x' * 500, 'more_body': not last})
 import uvicorn
-uvicorn.run(app, port=int(sys.argv[1]), log_level='error', access_log=False)
+uvicorn.run(app, host=['127.0.0.1', '::1'], port=int(sys.argv[1]), log_level='error', access_log=False)
 ";
 
 fn logged(file: &Path) -> (u64, u64) {
@@ -52,11 +53,17 @@ fn received_bytes(report: &str) -> u64 {
         .unwrap_or_else(|| panic!("bytes in {report}"))
 }
 
+/// The bytes of all requests with their heads, from the report of ab, which has them if the requests have bodies.
+fn sent_bytes(report: &str) -> Option<u64> {
+    let line = report.lines().find_map(|line| line.strip_prefix("Total body sent:"))?;
+    Some(line.trim().parse().unwrap_or_else(|error| panic!("{error}: bytes in {report}")))
+}
+
 #[test]
 fn requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report() {
     let test = "requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report";
     let _alone = ALONE.lock();
-    let started = needs("ab").and_then(|()| needs("h2load")).and_then(|()| {
+    let started = ["ab", "h2load", "wrk"].into_iter().try_for_each(needs).and_then(|()| {
         let python = Gradio::find("5.50.0")?;
         Ok((python, agent(WITHOUT_DOCKER)?, ProcessContainer::new()?))
     });
@@ -74,29 +81,64 @@ fn requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report() {
         container.command(&command)
     });
     watched(&agent, &container.id);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     let mut before = Counted::read(&agent, &container.id).requests();
+    let body = directory.path().join("body");
+    fs::write(&body, "x".repeat(5_000)).unwrap();
     // Only h2load keeps connections to uvicorn alive: ab sends requests of version 1.0.
     let kept = &["--h1", "-n", "10000", "-c", "16"][..];
-    for (program, arguments, path) in [
+    let upload = ["-q", "-n", "500", "-c", "16", "-T", "text/plain", "-p", body.to_str().unwrap()];
+    let loads = [
         ("h2load", kept, ""),
         ("h2load", &["--h1", "-n", "1000", "-c", "16"], "missing"),
         ("h2load", &["--h1", "-n", "1000", "-c", "16"], "chunked"),
         ("ab", &["-q", "-n", "1000", "-c", "16"], ""),
         ("ab", &["-q", "-n", "500", "-c", "16"], "chunked"),
-    ] {
+        ("ab", &upload[..], ""),
+    ];
+    for (host, (program, arguments, path)) in
+        ["127.0.0.1", "[::1]"].into_iter().flat_map(|host| loads.map(|load| (host, load)))
+    {
         let mut command = Command::new(program);
-        command.args(arguments).arg(format!("http://{address}/{path}"));
-        let bytes = received_bytes(&load(command));
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        command.args(arguments).arg(format!("http://{host}:{}/{path}", address.port()));
+        let report = load(command);
+        let bytes = received_bytes(&report);
+        std::thread::sleep(Duration::from_millis(500));
         let after = Counted::read(&agent, &container.id).requests();
         let count = |class: &str| after.responses.get(class).copied().unwrap_or_default();
-        assert_eq!((count("2xx"), count("4xx")), logged(&log), "{program} {arguments:?} /{path}");
-        assert_eq!(after.response_bytes - before.response_bytes, bytes, "{program} {arguments:?} /{path}");
+        let what = format!("{program} {arguments:?} {host} /{path}");
+        assert_eq!((count("2xx"), count("4xx")), logged(&log), "{what}");
+        assert_eq!(after.response_bytes - before.response_bytes, bytes, "{what}");
+        let sent = after.request_bytes - before.request_bytes;
+        assert_eq!(sent_bytes(&report).unwrap_or(sent), sent, "{what}");
+        assert_eq!(sent_bytes(&report).is_some(), arguments == upload, "{what}");
         println!(
-            "uvicorn, {program} {arguments:?} /{path}: {} requests, {bytes} bytes",
+            "uvicorn, {what}: {} requests, {bytes} bytes received, {sent} sent",
             after.count() - before.count()
         );
         before = after;
     }
+    assert_wrk(&agent, &container.id, &format!("http://{address}/"), &log);
+}
+
+/// wrk stops with some requests under way. The application logs them if it still receives them, and nobody receives their
+/// responses.
+fn assert_wrk(agent: &Agent, id: &str, url: &str, log: &Path) {
+    const CONNECTIONS: u64 = 16;
+    let counts = || {
+        let counted = Counted::read(agent, id);
+        let answered = counted.requests().responses.get("2xx").copied().unwrap_or_default();
+        (answered, counted.sum("aborted_requests_total"), logged(log).0)
+    };
+    let before = counts();
+    let mut command = Command::new("wrk");
+    command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", "1s", url]);
+    load(command);
+    std::thread::sleep(Duration::from_secs(1));
+    let after = counts();
+    let (answered, aborted, logged) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+    println!("uvicorn, wrk: {logged} requests logged, {answered} answered, {aborted} aborted");
+    assert!(answered > 100 && aborted <= CONNECTIONS, "{answered}, {aborted}");
+    assert!((answered..=answered + aborted).contains(&logged), "{answered} to {}", answered + aborted);
+    assert_eq!(Counted::read(agent, id).sum("requests_in_flight"), 0);
 }

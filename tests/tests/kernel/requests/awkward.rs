@@ -1,6 +1,8 @@
 //! Requests that a simple counter gets wrong. Each is exact, or counted as a connection that is not followed.
 
-use super::{super::probe::ALONE, Counts, GET, OK, Server, Wire};
+use std::collections::BTreeMap;
+
+use super::{super::probe::ALONE, Counts, GET, OK, Server, Wire, set_option};
 
 /// Segments of all sizes that matter: whole messages, single bytes, and cuts inside of every line.
 const SEGMENT_BYTES: [usize; 5] = [usize::MAX, 1, 7, 41, 300];
@@ -146,6 +148,57 @@ fn a_segment_that_needs_too_many_steps_is_counted_as_such() {
             assert_eq!((counts.responses(), counts.completed), (2, 2), "{segment_bytes}");
             assert_eq!(counts.response_bytes, wire.response_bytes);
         }
+    }
+}
+
+/// A segment may be large because the network has large packets, or because the kernel handles several small segments as one.
+#[test]
+fn a_head_of_64_kib_is_never_counted_wrongly_in_large_segments_and_in_small_ones() {
+    const POST: &str = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
+    const SMALL_BYTES: usize = 1448;
+    const TIMESTAMPS_BYTES: i32 = 12;
+    let _alone = ALONE.lock();
+    let mut server = Server::new();
+    let (start, end) = ("GET / HTTP/1.1\r\nCookie: ", "\r\n\r\n");
+    let head = format!("{start}{}{end}", "c".repeat((1 << 16) - start.len() - end.len()));
+    let upload = format!("PUT / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n{}", "x".repeat(1_000_000));
+    let mut other = server.connect();
+    for (what, written_bytes, is_small) in [
+        ("one write", usize::MAX, false),
+        ("one write, small segments", usize::MAX, true),
+        ("small writes", SMALL_BYTES, true),
+    ] {
+        if is_small {
+            let limit = SMALL_BYTES as i32 + TIMESTAMPS_BYTES;
+            set_option(&server.listener, libc::IPPROTO_TCP, libc::TCP_MAXSEG, &limit);
+        }
+        other.client(&POST[..20]);
+        let (counts, wire) = server.talk(written_bytes, |wire| {
+            // The kernel sends large segments once some data has arrived.
+            wire.client(&upload).server(OK).client(&head).server(OK).client(GET).server(OK);
+        });
+        println!("{what}: {counts:?}");
+        // Either nothing of the connection is counted from here on, or all of it but the bytes that were not read.
+        let resynchronized = counts.resynchronized;
+        assert_eq!(counts.opaque.values().sum::<u64>() + resynchronized, 1, "{what}");
+        let mut responses = BTreeMap::from([(("PUT", "2xx"), 1)]);
+        if resynchronized == 1 {
+            responses.insert(("GET", "2xx"), 2);
+        }
+        assert_eq!((counts.completed, &counts.responses), (responses.values().sum(), &responses), "{what}");
+        assert_eq!(counts.response_bytes, counts.completed * OK.len() as u64, "{what}");
+        assert!(counts.request_bytes <= wire.request_bytes, "{what}");
+        assert_eq!(resynchronized == 0, written_bytes == SMALL_BYTES, "{what}");
+        other.client(&POST[20..]).server(OK);
+        let expected = Counts {
+            responses: [(("POST", "2xx"), 1)].into(),
+            completed: 1,
+            request_bytes: POST.len() as u64,
+            response_bytes: OK.len() as u64,
+            ..Counts::default()
+        };
+        assert_eq!(server.counts(), expected, "{what}");
+        assert_eq!(server.usage().in_flight, 0, "{what}");
     }
 }
 

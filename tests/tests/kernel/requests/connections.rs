@@ -1,12 +1,13 @@
 //! Connections that are older than the agent, that reuse ports, or of which there are too many to keep.
 
 use std::{
-    io,
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    os::fd::{FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
-use glassbox_ebpf::requests::connection::{Connection, ConnectionKey};
+use aya::maps::{HashMap, Map, MapData, loaded_maps};
+use glassbox_ebpf::requests::connection::{CONNECTIONS, Connection, ConnectionKey};
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
     container_sockets::ContainerSockets,
@@ -167,11 +168,15 @@ const AT_ONCE: usize = 400;
 fn a_flood_of_connections_leaves_the_counts_of_another_container_exact() {
     let _alone = ALONE.lock();
     let mut server = Server::new();
-    let (flooded, _id) = Cgroup::container(&v2_root().unwrap()).unwrap();
+    let (flooded, id) = Cgroup::container(&v2_root().unwrap()).unwrap();
     let sockets = ContainerSockets::of(&flooded);
+    // A port is watched from the start of listening only if the agent has found the container.
+    let snapshots = server.setup.snapshots.clone();
+    tick_until("find the flooded container", &mut server.setup.engine, || {
+        row(&snapshots, &id).is_some_and(|row| row.sockets.is_some())
+    });
     let target = listener(&sockets, false, 1024);
     let to = target.local_addr().unwrap();
-    server.setup.engine.tick();
     let mut wires: Vec<_> = (0..8).map(|_| server.connect()).collect();
     // Has no packets meanwhile, so its entry in the map is the least recently used one.
     let mut waiting = server.connect();
@@ -196,14 +201,35 @@ fn a_flood_of_connections_leaves_the_counts_of_another_container_exact() {
     assert_eq!((counts.responses(), counts.completed), (expected, expected));
     assert_eq!(counts.response_bytes, wires.iter().map(|wire| wire.response_bytes).sum::<u64>());
     assert!(counts.opaque.is_empty(), "{counts:?}");
+    assert!(row(&snapshots, &id).unwrap().requests.is_some(), "the port of the flooded container is watched");
     assert_eq!(kept_connections(), wires.len(), "connections that have ended take no space");
     drop(target);
 }
 
+/// The map of connections.
+fn connections() -> MapData {
+    let mut maps = loaded_maps().flatten();
+    let info = maps.find(|map| map.name_as_str() == Some("REQUEST_CONNECT")).unwrap();
+    MapData::from_id(info.id()).unwrap()
+}
+
 /// The number of connections that the kernel programs keep.
-fn kept_connections() -> usize {
-    let maps = aya::maps::loaded_maps().flatten();
-    let info = maps.into_iter().find(|map| map.name_as_str() == Some("REQUEST_CONNECT")).unwrap();
-    let map = aya::maps::Map::LruHashMap(aya::maps::MapData::from_id(info.id()).unwrap());
-    aya::maps::HashMap::<_, ConnectionKey, Connection>::try_from(map).unwrap().keys().flatten().count()
+pub(super) fn kept_connections() -> usize {
+    let map = Map::LruHashMap(connections());
+    HashMap::<_, ConnectionKey, Connection>::try_from(map).unwrap().keys().flatten().count()
+}
+
+#[test]
+fn the_map_of_connections_takes_at_most_4_mib() {
+    const ENTRIES_BYTES: usize =
+        CONNECTIONS as usize * (size_of::<ConnectionKey>() + size_of::<Connection>());
+    let _alone = ALONE.lock();
+    let _server = Server::new();
+    let map = connections();
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd())).unwrap();
+    let memory = info.lines().find_map(|line| line.strip_prefix("memlock:")).unwrap();
+    let bytes: usize = memory.trim().parse().unwrap();
+    println!("{bytes} bytes, {ENTRIES_BYTES} of them keys and values");
+    // Kernels from 5.11 to 6.3 report only keys and values; others report what they allocate.
+    assert!((ENTRIES_BYTES..=4 << 20).contains(&bytes), "{bytes}");
 }
