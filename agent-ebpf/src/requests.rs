@@ -8,6 +8,7 @@ pub mod follow;
 pub mod head;
 pub mod piece;
 pub mod retries;
+pub mod route;
 pub mod service;
 pub mod slow;
 pub mod upload;

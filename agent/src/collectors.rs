@@ -184,6 +184,29 @@ mod tests {
     }
 
     #[test]
+    fn without_a_v2_hierarchy_there_are_no_sockets_to_read_and_the_reason_has_a_remedy() {
+        let root = tempfile::tempdir().unwrap();
+        for controller in ["cpu", "memory"] {
+            std::fs::create_dir(root.path().join(controller)).unwrap();
+            std::fs::write(root.path().join(controller).join("cgroup.procs"), "").unwrap();
+        }
+        let (config, layout) = (Config::default(), Layout::detect(root.path()).unwrap());
+        for spec in [sockets::SPEC, host_network::SPEC] {
+            let started = (spec.start)(&mut Context {
+                config: &config,
+                layout: &layout,
+                kernel: None,
+                kernel_error: None,
+                layers: Default::default(),
+            });
+            let Err(error) = started else { panic!("{} started", spec.name) };
+            assert!(error.is::<examination::NothingToRead>(), "{}: {error:#}", spec.name);
+            let text = format!("{error:#}");
+            assert!(text.contains("systemd.unified_cgroup_hierarchy=1"), "{}: {text}", spec.name);
+        }
+    }
+
+    #[test]
     fn a_collector_follows_those_that_it_needs() {
         for (position, spec) in COLLECTORS.iter().enumerate() {
             let earlier = |name: &&&str| COLLECTORS[..position].iter().any(|other| other.name == **name);

@@ -68,6 +68,8 @@ pub struct Kernel {
     offsets: Offsets,
     hierarchy_id: u32,
     outcomes: Vec<Outcome>,
+    /// Programs that are attached to the cgroups of containers, or that these programs continue with, as name and hook.
+    of_containers: Vec<(&'static str, &'static str)>,
     /// The slots and the containers that hold them.
     pub slots: Slots,
     /// Container start and exit events.
@@ -160,6 +162,7 @@ impl Kernel {
             offsets,
             hierarchy_id: options.hierarchy_id,
             outcomes,
+            of_containers: Vec::new(),
             slots,
             events,
             lost,
@@ -242,7 +245,17 @@ impl Kernel {
         programs: &[CgroupProgram],
         directory: &std::path::Path,
     ) -> anyhow::Result<CgroupLinks> {
-        cgroup_links::attach(&mut self.ebpf, programs, directory)
+        let links = cgroup_links::attach(&mut self.ebpf, programs, directory)?;
+        self.note_of_containers(programs.iter().map(CgroupProgram::name_and_hook));
+        Ok(links)
+    }
+
+    fn note_of_containers(&mut self, programs: impl Iterator<Item = (&'static str, &'static str)>) {
+        for program in programs {
+            if !self.of_containers.contains(&program) {
+                self.of_containers.push(program);
+            }
+        }
     }
 
     /// Detaches the programs of a probe. Their maps stay.
@@ -339,7 +352,9 @@ impl Kernel {
         &mut self,
         pairs: &[(&'static str, &'static str)],
     ) -> anyhow::Result<tail_calls::TailCalls> {
-        tail_calls::enter(&mut self.ebpf, pairs)
+        let calls = tail_calls::enter(&mut self.ebpf, pairs)?;
+        self.note_of_containers(pairs.iter().map(|&(_, program)| (program, "tail_call")));
+        Ok(calls)
     }
 
     /// Takes a ring buffer of events, which `parse` decodes.
@@ -382,7 +397,7 @@ impl Kernel {
         self.times.tick(&self.ebpf);
     }
 
-    /// The programs in use, with their measured run times. If no method of a probe works: the programs of its first
+    /// The programs in use, with their measured run times, including those that are attached to each container. If no method of a probe works: the programs of its first
     /// method, as not attached.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramStatus> {
@@ -410,6 +425,18 @@ impl Kernel {
                     run_time: measured.map(|(_, time)| time).unwrap_or_default(),
                 }
             })
+            .chain(self.of_containers.iter().map(|&(name, hook)| {
+                let measured = self.times.of(name);
+                ProgramStatus {
+                    name,
+                    // The name of such a program is that of its collector, with its purpose.
+                    collector: name.rsplit_once('_').map_or(name, |(collector, _)| collector),
+                    hook,
+                    attached: true,
+                    runs: measured.map(|(runs, _)| runs),
+                    run_time: measured.map(|(_, time)| time).unwrap_or_default(),
+                }
+            }))
             .collect()
     }
 

@@ -186,9 +186,12 @@ fn give_up(segment: &SkbSegment<'_>) {
 /// A connection was accepted. Its first request may have arrived with the end of the handshake.
 #[inline(always)]
 pub(super) fn accepted(key: &ConnectionKey) {
-    if let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) {
-        // SAFETY: a member of an element of the map.
-        unsafe { (*connection).request.found &= !found::UNCONFIRMED };
+    let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) else { return };
+    // SAFETY: an element of the map.
+    let request = unsafe { &mut (*connection).request };
+    // The ingress program may handle the next segment at the same time, so most connections are not written.
+    if request.found & found::UNCONFIRMED != 0 {
+        request.found &= !found::UNCONFIRMED;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::{
     connection::Opaque,
-    first_line::{Method, ROUTES, Routes},
+    first_line::Method,
+    route::{ROUTES, Routes},
 };
 use crate::{
     counters::{PerSlot, counters},

@@ -64,7 +64,8 @@ const DEBOUNCE: Duration = Duration::from_millis(500);
 fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let layout = context.layout.clone();
     if layout.mode() == Mode::V1 {
-        let reason = "find a v2 hierarchy: the kernel records only the v2 cgroup of a socket, and this host has no v2 hierarchy";
+        let reason = "find a v2 hierarchy: the kernel records only the v2 cgroup of a socket, and this host has no v2 \
+                      hierarchy; boot with systemd.unified_cgroup_hierarchy=1";
         return Err(NothingToRead(reason.to_owned()).into());
     }
     let proc_root = context.config.paths.proc.clone();

@@ -26,9 +26,10 @@ use glassbox_ebpf::{
     maps, programs,
     requests::{
         connection::{Connection, ConnectionKey},
-        first_line::{Method, ROUTES},
+        first_line::Method,
         piece::Piece,
         retries::Recent,
+        route::ROUTES,
         service::{PORTS, RESPONSES, RequestCounters, RequestSettings, Service, response_index},
     },
 };
@@ -59,7 +60,7 @@ use crate::{
 /// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "requests",
-    summary: "requests over HTTP/1.1 that containers serve, streams of events, jobs of Gradio",
+    summary: "requests over HTTP/1.1 that containers serve, streams, jobs of Gradio, from the packets (cgroup_skb, tail calls)",
     capabilities: &[],
     needs: &["sockets"],
     start,

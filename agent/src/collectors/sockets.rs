@@ -51,7 +51,7 @@ use crate::{
 /// The entry of this collector in the registry.
 pub const SPEC: Spec = Spec {
     name: "sockets",
-    summary: "socket traffic and TCP connections, from programs on the containers' cgroups",
+    summary: "socket traffic and TCP connections, from programs on the containers' cgroups (cgroup_skb, sock_ops)",
     capabilities: &[&privileges::NET_ADMIN],
     needs: &[],
     start,

@@ -58,7 +58,8 @@ fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
          test counts\nthem. The containers of the table run on cgroup v2, with one disk, one network interface and \
          limits, and were\nrestarted. In addition:\n\n\
          - each further network interface has 8 series, each further disk 4, each further GPU 9, a health check 3;\n\
-         - a container that serves requests and streams has up to {SERVING} more, a Gradio server with three long functions \
+         - a container that serves requests and streams has up to {SERVING} more (with three combinations of method, status and \
+         route), a Gradio server with three long functions \
          {THREE_GRADIO_FUNCTIONS} more;\n\
          - `network.tcp_states`, `network.udp_states`, `cgroup.numa`, `cgroup.hugetlb` and an I/O cost model add series;\n\
          - `nvidia_driver.per_command_histograms` adds 14 series for each combination of device and command. Without \

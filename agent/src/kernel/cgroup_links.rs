@@ -27,6 +27,16 @@ pub enum CgroupProgram {
     Operations(&'static str),
 }
 
+impl CgroupProgram {
+    /// The name, and the kind of the hook.
+    pub(super) const fn name_and_hook(&self) -> (&'static str, &'static str) {
+        match *self {
+            Self::Ingress(name) | Self::Egress(name) => (name, "cgroup_skb"),
+            Self::Operations(name) => (name, "sock_ops"),
+        }
+    }
+}
+
 /// Programs on one cgroup. They are detached when this is dropped or when the cgroup is removed.
 pub struct CgroupLinks {
     _links: Vec<Link>,

@@ -9,11 +9,12 @@ use glassbox_ebpf::{
         connection::{
             Connection, ConnectionKey, Opaque, PENDING, STATUS, kind_of, method_of, route_of, since,
         },
-        first_line::{OTHER_ROUTE, RequestLine, Start, method, request_line},
+        first_line::{RequestLine, Start, method, request_line},
         follow::Observer,
         piece::PieceKind,
         retries::is_failure,
         rolled,
+        route::OTHER_ROUTE,
         service::{RESPONSES, RequestCounters, duration, response_index},
         slow::End,
     },

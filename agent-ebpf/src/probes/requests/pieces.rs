@@ -5,10 +5,10 @@ use glassbox_ebpf::{
     Lost,
     requests::{
         connection::{Connection, STATUS, route_of},
-        first_line::Route,
         follow::Observer as _,
         piece::{BODY_END_BYTES, PIECE_BYTES, PIECES_PER_S, Piece, PieceKind},
         rolled,
+        route::Route,
     },
 };
 

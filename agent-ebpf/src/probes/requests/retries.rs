@@ -8,9 +8,9 @@ use aya_ebpf::{
 };
 use glassbox_ebpf::requests::{
     connection::{kind_of, route_of},
-    first_line::ROUTES,
     retries::{FAILURES, FailureKey, Failures, Recent, is_recent},
     rolled,
+    route::ROUTES,
 };
 
 use super::{

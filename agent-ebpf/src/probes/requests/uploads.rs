@@ -4,8 +4,8 @@ use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, macros::map, maps::RingBu
 use glassbox_ebpf::{
     Lost,
     requests::{
-        first_line::Route,
         rolled,
+        route::Route,
         upload::{UPLOAD_BYTES, UPLOADS_OFF_BYTES, UPLOADS_PER_S, UploadStart},
     },
 };

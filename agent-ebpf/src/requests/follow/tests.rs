@@ -6,7 +6,8 @@ use std::{boxed::Box, cell::RefCell, collections::VecDeque, format, string::Stri
 use super::*;
 use crate::requests::{
     connection::{method_of, route_of},
-    first_line::{Method, Route, Routes, method, request_line},
+    first_line::{Method, method, request_line},
+    route::{Route, Routes},
 };
 
 mod awkward;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, iter, sync::Arc};
 
-use glassbox_ebpf::requests::first_line::{ROUTES, Route, Routes};
+use glassbox_ebpf::requests::route::{ROUTES, Route, Routes};
 
 use crate::snapshot::requests::RetryCount;
 

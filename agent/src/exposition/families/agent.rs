@@ -52,7 +52,10 @@ pub(super) const FAMILIES: &[Family] = &[
         .labels(&["collector"])
         .agent(|snapshot, emit| collectors(snapshot, emit, |c, emit| emit.count(c.errors))),
     Family::gauge("glassbox_probe_attached")
-        .help("1 if the kernel program is attached to the hook, 0 otherwise.")
+        .help(
+            "1 if the kernel program is attached to the hook, 0 otherwise. A program with the hook cgroup_skb or \
+             sock_ops is attached to each container.",
+        )
         .source("start of the agent")
         .labels(&["program", "collector", "hook"])
         .agent(|snapshot, emit| {

@@ -168,6 +168,8 @@ fn nonzero(count: u64) -> Option<u64> {
 fn durations(row: &ContainerRow, emit: &mut Emit<'_>, kind: usize) {
     let histogram = of(row).and_then(|requests| requests.measures.durations.get(kind));
     if let Some(histogram) = histogram.filter(|histogram| histogram.count() > 0) {
-        emit.histogram(histogram, Resolution::Requests);
+        // A stream lasts as long as a job.
+        let resolution = if kind == duration::STREAM { Resolution::Long } else { Resolution::Requests };
+        emit.histogram(histogram, resolution);
     }
 }

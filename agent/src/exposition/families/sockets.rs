@@ -47,6 +47,9 @@ pub(super) const FAMILIES: &[Family] = &[
     connections("glassbox_container_socket_connections_opened_total")
         .help("TCP connections that the container opened successfully.")
         .container(|row, emit| emit.count(row.sockets.as_deref().map(|sockets| sockets.connections.opened))),
+    connections("glassbox_container_socket_connections_closed_total")
+        .help("Established TCP connections of the container that were closed.")
+        .container(|row, emit| emit.count(row.sockets.as_deref().map(|sockets| sockets.connections.closed))),
     connections("glassbox_container_socket_connections_failed_total")
         .help("TCP connection attempts of the container that failed or were given up. No series while 0.")
         .container(|row, emit| emit.count(nonzero(row, |counts| counts.failed))),
