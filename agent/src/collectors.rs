@@ -165,20 +165,25 @@ pub const COLLECTORS: &[Spec] = &[
 mod tests {
     use super::*;
 
+    /// Why a collector does not start without kernel programs.
+    fn refusal(spec: &Spec, layout: &Layout, kernel_error: Option<&str>) -> anyhow::Error {
+        let started = (spec.start)(&mut Context {
+            config: &Config::default(),
+            layout,
+            kernel: None,
+            kernel_error: kernel_error.map(str::to_owned),
+            layers: Default::default(),
+        });
+        started.err().unwrap_or_else(|| panic!("{} started", spec.name))
+    }
+
     #[test]
     fn a_collector_that_needs_kernel_programs_reports_why_there_are_none() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("cgroup.controllers"), "cpu\n").unwrap();
-        let (config, layout) = (Config::default(), Layout::detect(root.path()).unwrap());
+        let layout = Layout::detect(root.path()).unwrap();
         for spec in [scheduler::SPEC, nvidia_driver::SPEC] {
-            let started = (spec.start)(&mut Context {
-                config: &config,
-                layout: &layout,
-                kernel: None,
-                kernel_error: Some("this kernel has no BTF".into()),
-                layers: Default::default(),
-            });
-            let Err(error) = started else { panic!("{} started", spec.name) };
+            let error = refusal(&spec, &layout, Some("this kernel has no BTF"));
             assert!(format!("{error:#}").contains("this kernel has no BTF"), "{}: {error:#}", spec.name);
         }
     }
@@ -190,16 +195,9 @@ mod tests {
             std::fs::create_dir(root.path().join(controller)).unwrap();
             std::fs::write(root.path().join(controller).join("cgroup.procs"), "").unwrap();
         }
-        let (config, layout) = (Config::default(), Layout::detect(root.path()).unwrap());
+        let layout = Layout::detect(root.path()).unwrap();
         for spec in [sockets::SPEC, host_network::SPEC] {
-            let started = (spec.start)(&mut Context {
-                config: &config,
-                layout: &layout,
-                kernel: None,
-                kernel_error: None,
-                layers: Default::default(),
-            });
-            let Err(error) = started else { panic!("{} started", spec.name) };
+            let error = refusal(&spec, &layout, None);
             assert!(error.is::<examination::NothingToRead>(), "{}: {error:#}", spec.name);
             let text = format!("{error:#}");
             assert!(text.contains("systemd.unified_cgroup_hierarchy=1"), "{}: {text}", spec.name);

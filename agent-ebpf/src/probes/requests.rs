@@ -1,14 +1,16 @@
 //! Requests over HTTP/1.1 that a container serves.
 //!
 //! The programs of the probe `sockets` continue with these programs if a packet belongs to a watched port (see
-//! [`Service`]), so other packets cost one lookup in an array. Connections are found by address and port. A packet without a byte of interest costs
-//! one lookup; see [`follow`](glassbox_ebpf::requests::follow) for what is read of the others.
+//! [`Service`]), so other packets cost one lookup in an array. Connections are found by address and port. A packet
+//! without a byte of interest costs one lookup; see [`follow`](glassbox_ebpf::requests::follow) for what is read of the
+//! others.
 
 mod observer;
 mod pieces;
 mod retries;
 mod segment;
 mod slow;
+mod source;
 mod uploads;
 
 use aya_ebpf::{
@@ -20,7 +22,7 @@ use glassbox_ebpf::{
     Lost,
     requests::{
         connection::{
-            CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, ENDED, FOLLOWED, Opaque, found,
+            CARRIES, CONNECTIONS, Carry, CarryKey, Connection, ConnectionKey, FOLLOWED, Opaque, found,
         },
         first_line::Start,
         follow::{self, Next, Segment as _},
@@ -31,7 +33,7 @@ use glassbox_ebpf::{
     },
 };
 
-use self::{observer::Counting, segment::SkbSegment};
+use self::{observer::Counting, segment::SkbSegment, source::ClosedSocket};
 use super::{
     packet::{Direction, IPV6_HEADER_BYTES, Packet, ip},
     sockets::{PASS, state},
@@ -178,7 +180,7 @@ fn requests_egress(ctx: SkBuffContext) -> i32 {
 #[inline(never)]
 fn give_up(segment: &SkbSegment<'_>) {
     let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(&segment.key) else { return };
-    let Some(mut counting) = Counting::of(segment) else { return };
+    let Some(mut counting) = segment.counting() else { return };
     // SAFETY: an element of the map.
     follow::leave(unsafe { &mut *connection }, Opaque::Unsynchronized, &mut counting);
 }
@@ -204,18 +206,13 @@ pub(super) fn sent_again(key: &ConnectionKey) {
     }
 }
 
-/// A socket of the container was closed that has sent up to the sequence number `sent_until`. Most connections have ended by then. If not, either the kernel has given up because
-/// the client is lost, without sending anything, or the container has closed the socket, and the reset follows.
+/// A socket of the container was closed; see [`follow::socket_closed`].
 #[inline(always)]
-pub(super) fn closed(key: &ConnectionKey, is_client_lost: bool, sent_until: u32) {
+pub(super) fn closed(key: &ConnectionKey, is_client_lost: bool, sent: u32) {
     let Some(connection) = REQUEST_CONNECTIONS.get_ptr_mut(key) else { return };
-    // SAFETY: an element of the map.
-    let connection = unsafe { &mut *connection };
-    if connection.mode == FOLLOWED {
-        observer::closed(connection, key, is_client_lost, sent_until);
-    }
-    if connection.mode != ENDED {
-        pieces::send_end(connection, key.slot);
+    if let Some(mut counting) = Counting::of(key.slot, ClosedSocket { client: key.remote }, 0) {
+        // SAFETY: an element of the map.
+        follow::socket_closed(unsafe { &mut *connection }, is_client_lost, sent, &mut counting);
     }
     let _ = REQUEST_CONNECTIONS.remove(key);
 }
@@ -236,7 +233,7 @@ fn received(segment: &SkbSegment<'_>) -> Next {
     if connection.mode != FOLLOWED {
         return Next::Done;
     }
-    let Some(mut counting) = Counting::of(segment) else { return Next::Done };
+    let Some(mut counting) = segment.counting() else { return Next::Done };
     if segment.payload_bytes > 0 {
         let mut step = 0;
         while follow::request(connection, segment, &mut counting) == Next::Again {
@@ -258,7 +255,7 @@ fn sent(segment: &SkbSegment<'_>) -> Next {
     if connection.mode != FOLLOWED {
         return Next::Done;
     }
-    let Some(mut counting) = Counting::of(segment) else { return Next::Done };
+    let Some(mut counting) = segment.counting() else { return Next::Done };
     if segment.payload_bytes > 0 {
         let mut step = 0;
         while follow::response(connection, segment, &mut counting) == Next::Again {

@@ -177,9 +177,9 @@ impl Connection {
         self.pushed.wrapping_sub(self.popped) + answering as u32
     }
 
-    /// Requests that have arrived completely and whose response has not begun: those that wait for the server. The others in
-    /// flight may wait for their client. None while an earlier response is sent, because a client that does not read that
-    /// response delays all that follow. None if the client has closed its side: it may have given up.
+    /// Requests that wait for the server: complete ones whose response has not begun. The others in flight may wait for their
+    /// client. None while an earlier response is sent, because a client that does not read that response delays all
+    /// that follow. None if the client has closed its side: it may have given up.
     #[must_use]
     pub const fn unanswered(&self) -> u32 {
         let waiting = self.pushed.wrapping_sub(self.popped);
@@ -240,7 +240,7 @@ impl Connection {
         self.status & STATUS != 0
     }
 
-    /// Whether a stream is being sent whose client receives it, as far as is known.
+    /// Whether a stream is being sent, and its client seems to receive it.
     #[must_use]
     pub const fn is_stream_received(&self) -> bool {
         self.is_streaming() && !self.is_client_closed() && self.response.found & found::SENT_AGAIN == 0

@@ -182,6 +182,24 @@ pub fn server_closed<S: Segment, O: Observer>(
     end(connection, by_client, Some(segment.sequence().wrapping_add(segment.bytes())), observer);
 }
 
+/// The socket of the connection was closed, after it had sent up to the sequence number `sent`. Most connections have ended by
+/// then. If not, either the kernel has given up because the client is lost, without sending anything, or the container has
+/// closed the socket, and the reset follows.
+#[inline(always)]
+pub fn socket_closed<O: Observer>(
+    connection: &mut Connection,
+    is_client_lost: bool,
+    sent: u32,
+    observer: &mut O,
+) {
+    if connection.mode == FOLLOWED {
+        let by_client = connection.is_client_closed() || is_client_lost;
+        end(connection, by_client, Some(sent), observer);
+    } else if connection.mode != ENDED {
+        observer.piece(connection, PieceKind::ConnectionEnd, 0, 0, 0);
+    }
+}
+
 /// Counts a request whose last segment arrived before its head. Without this, it would count when the next request
 /// arrives. `sent` is the sequence number up to which the client has sent.
 #[inline(always)]

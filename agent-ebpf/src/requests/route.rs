@@ -72,8 +72,7 @@ const fn second(word: u64) -> u64 {
     1 << (word >> 8 & 63)
 }
 
-/// The number of the route of a request whose first words are `words`. `skipped` is the length of the method with its
-/// space.
+/// The number of a request's route. The request starts with `words`; `skipped` is the length of the method with its space.
 #[inline(always)]
 #[must_use]
 pub fn route(routes: &Routes, words: [u64; 4], skipped: u32) -> u32 {

@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::history::History;
 use glassbox_ebpf::requests::slow::SLOW_REQUESTS_PER_S;
 
+use self::history::History;
 use super::{Derivation, Recent};
 use crate::{
     containers::Moment,

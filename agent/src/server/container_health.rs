@@ -1,8 +1,8 @@
 //! Liveness of one container: `/healthz/container/NAME`. NAME is the label `container`, or `namespace/pod/container` in
 //! Kubernetes. It is only compared and never part of a response.
 //!
-//! Only a stuck container gets 503. If the agent cannot tell, also because its own data is old, the response is 200: a
-//! liveness probe would otherwise restart containers that may be healthy.
+//! Only a stuck container gets 503. If the agent does not know, for example because its data is old, the response is 200:
+//! otherwise, a liveness probe would restart healthy containers.
 
 use axum::http::StatusCode;
 

@@ -28,7 +28,7 @@ pub struct RequestUsage {
     pub measures: RequestMeasures,
     /// Requests that are not answered completely now; without streams.
     pub in_flight: u64,
-    /// Those of them that have arrived completely and whose response has not begun; without those behind a response that is being
+    /// Those of them that wait for the server: complete ones whose response has not begun, unless an earlier response is being
     /// sent.
     pub unanswered: u64,
     /// Streams that are open now.

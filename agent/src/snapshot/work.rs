@@ -13,8 +13,8 @@ impl ContainerRow {
         Some(requests.in_flight.saturating_add(self.jobs_in_flight()))
     }
 
-    /// The amount of work that waits for the server: complete requests whose response has not begun, and Gradio jobs that run
-    /// while a client follows them. Other work in flight may wait for its client.
+    /// The amount of work that waits for the server: complete requests without a response, and running Gradio jobs that a
+    /// client follows. Other work in flight may wait for its client.
     #[must_use]
     pub fn work_waiting(&self) -> u64 {
         let requests = self.requests.as_ref().map_or(0, |requests| requests.unanswered);

@@ -21,11 +21,7 @@ impl Rounds {
 
     /// Rates without the tool, just before and after, and with it.
     fn pairs(&self, tool: &str, workload: &str) -> impl Iterator<Item = (f64, f64)> {
-        let of = move |round: &Value| {
-            let measured = &round[tool][workload];
-            Some((measured["off"].as_f64()?, measured["on"].as_f64()?))
-        };
-        self.0.iter().filter_map(of)
+        self.0.iter().filter_map(move |round| pair(round, tool, workload))
     }
 
     /// CPU time of an operation without the tool, in ns.
@@ -35,15 +31,12 @@ impl Rounds {
 
     /// What the tool adds to the CPU time of an operation, in ns.
     pub(super) fn added_ns(&self, tool: &str, workload: &str) -> Samples {
-        Samples::new(self.pairs(tool, workload).map(|(off, on)| 1e9 / on - 1e9 / off))
+        Samples::new(self.pairs(tool, workload).map(added_ns))
     }
 
     /// What one tool adds beyond another in the same round, in ns.
     pub(super) fn beyond_ns(&self, tool: &str, other: &str, workload: &str) -> Samples {
-        let added = |round: &Value, tool: &str| {
-            let measured = &round[tool][workload];
-            Some(1e9 / measured["on"].as_f64()? - 1e9 / measured["off"].as_f64()?)
-        };
+        let added = |round: &Value, tool: &str| pair(round, tool, workload).map(added_ns);
         Samples::new(self.0.iter().filter_map(|round| Some(added(round, tool)? - added(round, other)?)))
     }
 
@@ -51,6 +44,15 @@ impl Rounds {
     pub(super) fn slowdown(&self, tool: &str, workload: &str) -> Samples {
         Samples::new(self.pairs(tool, workload).map(|(off, on)| off / on - 1.0))
     }
+}
+
+fn pair(round: &Value, tool: &str, workload: &str) -> Option<(f64, f64)> {
+    let measured = &round[tool][workload];
+    Some((measured["off"].as_f64()?, measured["on"].as_f64()?))
+}
+
+fn added_ns((off, on): (f64, f64)) -> f64 {
+    1e9 / on - 1e9 / off
 }
 
 /// A median in ns with its confidence interval.

@@ -75,22 +75,22 @@ const NOTES: &str = "
 - **cAdvisor** is Debian 11's 0.38.7, the last version that Debian has, with its defaults. Newer versions and Rezolus are not in
   the run, because they are not packaged.
 - **node_exporter** exports only the host, no containers; it is here as a scale.
-- **CPU** is a share of one core, by the process's CPU clock. **1 s scrape interval** means one scrape of each exporter per second, each of a
-  new snapshot. **Start** ends with the first scrape that contains every container.
+- **CPU** is a share of one core, by the process's CPU clock. **1 s scrape interval** means one scrape of each exporter per
+  second, each of a new snapshot. **Start** ends with the first scrape that contains every container.
 - **1,000 cgroups** are empty cgroups with Docker's names, in every hierarchy that is read.
 - **Slowdown**: the same workload in a container without the tool, with it, and without it again, within a few seconds and warm,
   in operations per second of its CPU time. Values are the median of the rounds with its 95 % confidence interval (bootstrap).
   They include what the tool adds to switches and system calls; the tool's own process is in the CPU rows. Switches: two threads
-  on one CPU pass a byte back and forth. System calls: `getppid`. Loopback requests: HTTP over loopback on one connection, both ends on
-  that CPU. *Unclear* means that the interval contains the budget. The one second in thirty in which the kernel measures the
-  programs' run time (`kernel.program_stats`) is excluded; by the row of the empty program, it costs some 50 ns per switch.
+  on one CPU pass a byte back and forth. System calls: `getppid`. Loopback requests: HTTP over loopback on one connection, both
+  ends on that CPU. *Unclear* means that the interval contains the budget. The one second in thirty in which the kernel measures
+  the programs' run time (`kernel.program_stats`) is excluded; by the row of the empty program, it costs some 50 ns per switch.
 - **Context switches** are the worst case: that workload does nothing else. The two rows *added to such a switch* split its
   slowdown, with programs attached and detached every tenth of a second. Any program on this hook costs more than the budget,
   because the kernel then leaves the tracepoint's patched-out path, calls through a retpoline and sets up the program's run. The
   rest is glassbox. On the faster machine on which the budgets were set (2026-11-23), 1 % of that workload was some 27 ns, and a
   service that switches 10,000 times per second lost 0.1 % to both.
-- **Loopback requests** take two such switches, because both ends share a CPU. On that machine a request took some 16 µs: the two rows made
-  1.4 % of that, 0.8 % of it the hook. **System calls** run no program of glassbox at all.
+- **Loopback requests** take two such switches, because both ends share a CPU. On that machine a request took some 16 µs: the two
+  rows made 1.4 % of that, 0.8 % of it the hook. **System calls** run no program of glassbox at all.
 - **Ioctls**: measured like the parts of a switch, on a plain file in place of the driver's control device, which refuses at once;
   a real call takes from 1 µs to milliseconds. With these programs attached, every system call of the host takes the kernel's slow
   path. They are attached only while a driver is loaded. If the kernel has kprobes, the driver's own functions are probed instead,
@@ -104,15 +104,16 @@ const NOTES: &str = "
 - **Packets**: 64 bytes from a UDP socket to itself, so each is sent and received; half of what the two programs add to that. A
   large transfer has one such packet per tens of KiB. The programs of `host_network` are attached only to containers on the host
   network, those of `sockets` to every container; a container on the host network has both.
-- **A request, a packet without the start of a message**: server and client are one process on one CPU, with the messages of nginx and
-  wrk (44 bytes, and 1.3 KB with the head); packets are 512 bytes of a long response and their acknowledgments. Only containers with
-  a watched port have this overhead.
-- **nginx with wrk**: a file of 1 KiB over loopback, 16 connections that are kept alive, no access log, both processes on one CPU. This
-  is the worst case, because they do nothing else. The slowdown includes the hooks of `scheduler`, and what the programs displace from
-  the processor's caches: the kernel's statistics (`sysctl kernel.bpf_stats_enabled=1`, `bpftool prog show`) attribute some two thirds
-  of it to the programs. **The budget of 3 % is missed**: it was set on a machine on which such a request takes three times as long.
-- **A Python server** is that of Python's library, with a loop for each request. Its own variation is larger than the overhead: by the
-  kernel's statistics, the programs take some 0.5 µs per request.
+- **A request, a packet without the start of a message**: server and client are one process on one CPU, with the messages of nginx
+  and wrk (44 bytes, and 1.3 KB with the head); packets are 512 bytes of a long response and their acknowledgments. Only
+  containers with a watched port have this overhead.
+- **nginx with wrk**: a file of 1 KiB over loopback, 16 connections that are kept alive, no access log, both processes on one CPU.
+  This is the worst case, because they do nothing else. The slowdown includes the hooks of `scheduler`, and what the programs
+  displace from the processor's caches: the kernel's statistics (`sysctl kernel.bpf_stats_enabled=1`, `bpftool prog show`)
+  attribute some two thirds of it to the programs. **The budget of 3 % is missed**: it was set on a machine on which such a
+  request takes three times as long.
+- **A Python server** is that of Python's library, with a loop for each request. Its own variation is larger than the overhead: by
+  the kernel's statistics, the programs take some 0.5 µs per request.
 - **Agent CPU at 10,000 requests per second**: its counts were equal to the number of requests sent.
 - **NVML**: the thread that calls it, which sleeps between calls. The time in NVIDIA's library comes on top. No tick waits for it.
 ";

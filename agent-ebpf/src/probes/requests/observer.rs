@@ -2,13 +2,11 @@
 
 use core::cell::Cell;
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::SkBuffContext};
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use glassbox_ebpf::{
     histogram::{self, Histogram},
     requests::{
-        connection::{
-            Connection, ConnectionKey, Opaque, PENDING, STATUS, kind_of, method_of, route_of, since,
-        },
+        connection::{Connection, Opaque, PENDING, STATUS, method_of, route_of, since},
         first_line::{RequestLine, Start, method, request_line},
         follow::Observer,
         piece::PieceKind,
@@ -20,11 +18,8 @@ use glassbox_ebpf::{
     },
 };
 
-use super::{
-    REQUEST_SETTINGS, REQUESTS, pieces::Place, retries::requests_failed, segment::SkbSegment,
-    slow::record_if_slow,
-};
-use crate::{probes::packet::Direction, read::add};
+use super::{REQUEST_SETTINGS, REQUESTS, pieces::Place, slow::record_if_slow, source::Source};
+use crate::read::add;
 
 #[inline(always)]
 pub(super) fn now_ns() -> u64 {
@@ -32,27 +27,20 @@ pub(super) fn now_ns() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// The counters of one container.
-pub(super) struct Counting<'a> {
-    pub(super) ctx: &'a SkBuffContext,
-    pub(super) payload_offset: u32,
+/// The counters of one container, and what shows the connection.
+pub(super) struct Counting<S> {
+    pub(super) source: S,
     pub(super) slot: u32,
-    /// The time of this packet; 0 until it is needed.
+    /// The time of the packet; 0 until it is needed.
     now_ns: Cell<u64>,
     counters: *mut RequestCounters,
 }
 
-impl<'a> Counting<'a> {
+impl<S: Source> Counting<S> {
+    /// `now_ns` is 0 if unknown.
     #[inline(always)]
-    pub(super) fn of(segment: &SkbSegment<'a>) -> Option<Self> {
-        let slot = segment.key.slot;
-        Some(Self {
-            ctx: segment.ctx,
-            payload_offset: segment.payload_offset,
-            slot,
-            now_ns: Cell::new(segment.sent_ns()),
-            counters: REQUESTS.get_ptr_mut(slot)?,
-        })
+    pub(super) fn of(slot: u32, source: S, now_ns: u64) -> Option<Self> {
+        Some(Self { source, slot, now_ns: Cell::new(now_ns), counters: REQUESTS.get_ptr_mut(slot)? })
     }
 }
 
@@ -101,45 +89,8 @@ pub(super) extern "C" fn requests_method(first: u64, bytes: u32) -> u32 {
     method(first, bytes).0
 }
 
-/// Counts what was unfinished when the socket of a connection was closed.
-#[inline(always)]
-pub(super) fn closed(connection: &Connection, key: &ConnectionKey, is_client_lost: bool, sent_until: u32) {
-    let slot = key.slot;
-    let Some(counters) = REQUESTS.get_ptr_mut(slot) else { return };
-    let by_client = is_client_lost || connection.is_client_closed();
-    let mut requests =
-        connection.pushed.wrapping_sub(connection.popped) + u32::from(connection.is_answering());
-    let duration_ns = since(connection.oldest(), now_ns());
-    if connection.is_streaming() {
-        if by_client {
-            requests_record(slot, duration::STREAM as u32, duration_ns);
-            requests -= 1;
-        }
-    } else if requests > 0 {
-        let end = if by_client { End::ClosedByClient } else { End::ClosedByServer };
-        record_if_slow(slot, connection.oldest(), connection.status, duration_ns, end);
-        if !connection.is_client_closed() {
-            let [a, b, c, d] = key.remote.map(u64::from);
-            requests_failed(a << 32 | b, c << 32 | d, slot, kind_of(connection.oldest()));
-        }
-    }
-    // SAFETY: members of a map element, aligned.
-    unsafe {
-        let measures = &raw mut (*counters).measures;
-        let aborted = if by_client {
-            &raw mut (*measures).aborted_by_client
-        } else {
-            &raw mut (*measures).aborted_by_server
-        };
-        add(aborted, u64::from(requests));
-        if connection.is_answering() {
-            add(&raw mut (*measures).response_bytes, connection.response_bytes(sent_until));
-        }
-    }
-}
-
 /// Rare events. Not inlined, because the programs have little room on the stack.
-impl Counting<'_> {
+impl<S: Source> Counting<S> {
     /// The connection ended before its oldest request was answered.
     #[inline(never)]
     fn ended_early(&self, connection: &Connection, by_client: bool) {
@@ -151,7 +102,7 @@ impl Counting<'_> {
         record_if_slow(self.slot, oldest, connection.status, since(oldest, self.now_ns()), end);
         // A client that has only closed its side has given up then.
         if !connection.is_client_closed() {
-            self.failed(oldest, if by_client { Direction::Ingress } else { Direction::Egress });
+            self.failed(oldest);
         }
     }
 
@@ -159,12 +110,12 @@ impl Counting<'_> {
     #[inline(never)]
     fn given_up(&self, connection: &Connection) {
         if connection.in_flight() > 0 {
-            self.failed(connection.oldest(), Direction::Ingress);
+            self.failed(connection.oldest());
         }
     }
 }
 
-impl Observer for Counting<'_> {
+impl<S: Source> Observer for Counting<S> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         let known = self.now_ns.get();
@@ -202,7 +153,7 @@ impl Observer for Counting<'_> {
         }
         requests_record(self.slot, duration::FIRST_BYTE as u32, waited_ns);
         if is_failure(status) {
-            self.failed(current, Direction::Egress);
+            self.failed(current);
         }
     }
 

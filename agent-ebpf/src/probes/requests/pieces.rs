@@ -1,10 +1,10 @@
 //! Sends pieces of job messages to user space. Only requests to known routes and their responses get here.
 
-use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, maps::ring_buf::RingBufEntry};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
 use glassbox_ebpf::{
     Lost,
     requests::{
-        connection::{Connection, STATUS, route_of},
+        connection::{Connection, STATUS},
         follow::Observer as _,
         piece::{BODY_END_BYTES, PIECE_BYTES, PIECES_PER_S, Piece, PieceKind},
         rolled,
@@ -12,11 +12,7 @@ use glassbox_ebpf::{
     },
 };
 
-use super::{
-    REQUEST_PIECES, REQUEST_SETTINGS,
-    observer::{Counting, now_ns},
-    retries::recent,
-};
+use super::{REQUEST_PIECES, REQUEST_SETTINGS, observer::Counting, retries::recent, source::Source};
 use crate::lost;
 
 /// `BPF_RB_NO_WAKEUP`: user space reads the pieces at its ticks.
@@ -61,33 +57,7 @@ fn reserve(slot: u32, kind: u32, now_ns: u64) -> Option<RingBufEntry<Piece>> {
     entry
 }
 
-/// Sends that a connection has ended without a packet that says so.
-#[inline(always)]
-pub(super) fn send_end(connection: &Connection, slot: u32) {
-    let route = route_of(connection.current);
-    if !has_jobs(route) {
-        return;
-    }
-    let now_ns = now_ns();
-    let kind = PieceKind::ConnectionEnd as u32;
-    let Some(mut entry) = reserve(slot, kind, now_ns) else { return };
-    let piece = entry.as_mut_ptr();
-    // SAFETY: the entry has room for a piece, and every member is written, except for bytes that do not count.
-    unsafe {
-        (*piece).at_ns = now_ns;
-        (*piece).connection = connection.opened_ns;
-        (*piece).request = connection.popped;
-        (*piece).slot = slot;
-        (*piece).kind = kind;
-        (*piece).route = route;
-        (*piece).bytes_total = 0;
-        (*piece).status = 0;
-        (*piece).length = 0;
-    }
-    entry.submit(NO_WAKEUP);
-}
-
-impl Counting<'_> {
+impl<S: Source> Counting<S> {
     /// Sends a piece, if user space reads the messages of this route.
     #[inline(never)]
     pub(super) fn send(&self, connection: &Connection, place: &Place) {
@@ -116,9 +86,7 @@ impl Counting<'_> {
             (*piece).length = 0;
             if bytes > 0 {
                 let less = rolled(bytes as usize - 1) & (PIECE_BYTES - 1);
-                let to = (&raw mut (*piece).bytes).cast();
-                let offset = self.payload_offset + offset;
-                if bpf_skb_load_bytes(self.ctx.skb.skb.cast(), offset, to, less as u32 + 1) == 0 {
+                if self.source.load(offset, (&raw mut (*piece).bytes).cast(), less as u32) {
                     (*piece).length = less as u32 + 1;
                 }
             }

@@ -4,7 +4,6 @@
 use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap},
-    programs::SkBuffContext,
 };
 use glassbox_ebpf::requests::{
     connection::{kind_of, route_of},
@@ -16,14 +15,9 @@ use glassbox_ebpf::requests::{
 use super::{
     REQUESTS,
     observer::{Counting, now_ns},
+    source::Source,
 };
-use crate::{
-    probes::packet::{Direction, words},
-    read::add,
-};
-
-/// `ETH_P_IPV6`.
-const ETH_P_IPV6: u16 = 0x86dd;
+use crate::read::add;
 
 /// Resized as [`REQUESTS`].
 #[map]
@@ -38,7 +32,7 @@ pub(super) fn recent(slot: u32) -> Option<*mut Recent> {
     REQUEST_RECENT.get_ptr_mut(slot)
 }
 
-impl Counting<'_> {
+impl<S: Source> Counting<S> {
     /// A request has arrived.
     #[inline(always)]
     pub(super) fn count_if_retry(&self, arrival: u64) {
@@ -53,39 +47,24 @@ impl Counting<'_> {
     /// address is read when it is needed.
     #[inline(never)]
     fn retried(&self, arrival: u64) {
-        if let Some([low, high]) = client(self.ctx, Direction::Ingress) {
+        if let Some([low, high]) = self.source.client() {
             requests_retried(low, high, self.slot, arrival);
         }
     }
 
-    /// A request has failed, as this packet shows.
+    /// A request has failed.
     #[inline(never)]
-    pub(super) fn failed(&self, arrival: u64, direction: Direction) {
-        if let Some([low, high]) = client(self.ctx, direction) {
+    pub(super) fn failed(&self, arrival: u64) {
+        if let Some([low, high]) = self.source.client() {
             requests_failed(low, high, self.slot, kind_of(arrival));
         }
     }
 }
 
-/// The client's address.
-#[inline(always)]
-fn client(ctx: &SkBuffContext, direction: Direction) -> Option<[u64; 2]> {
-    // SAFETY: the context comes from the kernel.
-    let is_ipv6 = unsafe { (*ctx.skb.skb).protocol } == u32::from(ETH_P_IPV6.to_be());
-    let [a, b, c, d]: [u32; 4] = if is_ipv6 {
-        words(ctx, if matches!(direction, Direction::Ingress) { 8 } else { 24 })?
-    } else {
-        let [address]: [u32; 1] = words(ctx, if matches!(direction, Direction::Ingress) { 12 } else { 16 })?;
-        [address, 0, 0, 0]
-    };
-    let [a, b, c, d] = [a, b, c, d].map(u64::from);
-    Some([a << 32 | b, c << 32 | d])
-}
-
 /// Notes a failure. A global function, so that it is verified once (5.6), not once for each state in which it is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn requests_failed(low: u64, high: u64, slot: u32, kind: u32) -> u32 {
+extern "C" fn requests_failed(low: u64, high: u64, slot: u32, kind: u32) -> u32 {
     let Some(recent) = recent(slot) else { return 0 };
     let now_ns = now_ns();
     // SAFETY: a member of a map element.

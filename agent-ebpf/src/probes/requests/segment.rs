@@ -8,7 +8,7 @@ use glassbox_ebpf::requests::{
     zeros,
 };
 
-use super::{REQUEST_CARRIES, REQUEST_EMPTY, REQUEST_SCANS, flag};
+use super::{REQUEST_CARRIES, REQUEST_EMPTY, REQUEST_SCANS, flag, observer::Counting};
 use crate::probes::{
     packet::{Direction, Packet, words},
     sockets::state,
@@ -23,7 +23,7 @@ const V6_SOURCE: u32 = 8;
 pub(super) struct SkbSegment<'a> {
     pub(super) ctx: &'a SkBuffContext,
     pub(super) key: ConnectionKey,
-    direction: Direction,
+    pub(super) direction: Direction,
     pub(super) sequence: u32,
     pub(super) acknowledged: u32,
     pub(super) flags: u8,
@@ -122,10 +122,16 @@ impl<'a> SkbSegment<'a> {
         })
     }
 
+    /// The counters of the container.
+    #[inline(always)]
+    pub(super) fn counting(&self) -> Option<Counting<&Self>> {
+        Counting::of(self.key.slot, self, self.sent_ns())
+    }
+
     /// When TCP has sent the packet, or will send it if it paces its packets, in ns of CLOCK_MONOTONIC (4.20). It costs less
     /// than reading the clock. 0 if unknown, as for every received packet.
     #[inline(always)]
-    pub(super) fn sent_ns(&self) -> u64 {
+    fn sent_ns(&self) -> u64 {
         match self.direction {
             // SAFETY: the context comes from the kernel.
             Direction::Egress => unsafe { (*self.ctx.skb.skb).tstamp },

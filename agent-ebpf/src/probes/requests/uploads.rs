@@ -1,6 +1,6 @@
 //! Sends the first bytes of uploads to user space, if it reads the dimensions of images.
 
-use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, macros::map, maps::RingBuf};
+use aya_ebpf::{macros::map, maps::RingBuf};
 use glassbox_ebpf::{
     Lost,
     requests::{
@@ -14,6 +14,7 @@ use super::{
     REQUEST_SETTINGS,
     observer::{Counting, now_ns},
     retries::recent,
+    source::Source,
 };
 use crate::lost;
 
@@ -24,7 +25,7 @@ static REQUEST_UPLOADS: RingBuf = RingBuf::with_byte_size(UPLOADS_OFF_BYTES, 0);
 /// `BPF_RB_NO_WAKEUP`: user space reads the bytes at its ticks.
 const NO_WAKEUP: u64 = 1;
 
-impl Counting<'_> {
+impl<S: Source> Counting<S> {
     /// Sends the `bytes` bytes at `offset` of the segment, with which a body begins. `bytes` is not 0.
     #[inline(never)]
     pub(super) fn send_upload(&self, route: u32, offset: u32, bytes: u32) {
@@ -44,8 +45,7 @@ impl Counting<'_> {
         unsafe {
             (*upload).slot = self.slot;
             (*upload).length = 0;
-            let (to, offset) = ((&raw mut (*upload).bytes).cast(), self.payload_offset + offset);
-            if bpf_skb_load_bytes(self.ctx.skb.skb.cast(), offset, to, less as u32 + 1) == 0 {
+            if self.source.load(offset, (&raw mut (*upload).bytes).cast(), less as u32) {
                 (*upload).length = less as u32 + 1;
             }
         }

@@ -74,9 +74,9 @@ impl JobTracker {
         }
     }
 
-    /// Jobs of the container in a slot that run while a client follows them. `is_received` tells whether a connection sends a
-    /// stream now that its client receives. None for as long as a job whose end was lost may look like one that runs: the last
-    /// loss of a piece was at `lost_ns` of CLOCK_MONOTONIC (0 for none).
+    /// Running jobs of the container in a slot that a client follows: `is_received` says whether the client of a connection
+    /// receives its stream. 0 for ten minutes after a piece was lost, at `lost_ns` of CLOCK_MONOTONIC (0 for never): a job whose
+    /// end was lost looks like a running one.
     #[must_use]
     pub fn awaited(&self, slot: u32, lost_ns: u64, now_ns: u64, is_received: impl Fn(u64) -> bool) -> u64 {
         if lost_ns != 0 && now_ns.saturating_sub(lost_ns) <= SILENCE_NS {

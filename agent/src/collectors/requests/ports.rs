@@ -4,8 +4,8 @@
 
 use glassbox_ebpf::requests::service::{PORTS, Service};
 
-/// The ports to watch from now on, or `None` if nothing changes. `wanted` is the list of this tick, `is_used` tells which ports
-/// have connections, and `unlisted` has the watched ports that were neither in the list nor in use at the tick before.
+/// The ports to watch from now on, or `None` if nothing changes. `wanted` is the list of this tick, `is_used` says whether a port
+/// has connections, and `unlisted` has the watched ports that were neither in the list nor in use at the tick before.
 ///
 /// A port is removed at the second such tick: the kernel may have added it after the list was read, and requests would be
 /// missed until the next tick.

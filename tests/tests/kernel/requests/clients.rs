@@ -15,7 +15,8 @@ use super::{
     Counts, GET, OK, Server, Wire, set_option,
 };
 
-fn assert_served(server: &mut Server, wire: &mut Wire, what: &str) {
+/// Sends requests, and asserts that these and nothing else were counted.
+pub(super) fn assert_served(server: &mut Server, wire: &mut Wire, what: &str) {
     (0..3).for_each(|_| _ = wire.client(GET).server(OK));
     let expected = Counts {
         responses: [(("GET", "2xx"), 3)].into(),

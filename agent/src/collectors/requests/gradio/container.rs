@@ -61,8 +61,8 @@ impl Container {
         }
     }
 
-    /// Jobs that run while a client follows them. `is_streaming` tells whether a connection sends a stream now: the end of one
-    /// may be missing, because the kernel evicts connections without an event.
+    /// Jobs that run while a client follows them. `is_streaming` tells whether a connection sends a stream now. The
+    /// jobs alone do not tell that, because the kernel evicts connections without an event.
     pub(super) fn awaited(&self, is_streaming: impl Fn(u64) -> bool) -> u64 {
         let in_flight = self.jobs.in_flight();
         if in_flight.running + in_flight.unknown == 0 {

@@ -44,7 +44,7 @@ fn a_job_is_awaited_again_when_its_client_comes_back() {
 fn an_api_call_is_awaited_while_its_stream_is_open() {
     let mut wire = Wire::default();
     wire.call(1000 * MS, "predict", 1);
-    assert_eq!(counts(&wire, true), (0, 1), "nobody asks for the result");
+    assert_eq!(counts(&wire, true), (0, 1), "no client has asked for the result");
     let stream = wire.call_stream(1010 * MS, "predict", 1);
     assert_eq!((counts(&wire, true), counts(&wire, false)), ((1, 1), (0, 1)));
     wire.send(1500 * MS, stream, "event: heartbeat\ndata: null");
