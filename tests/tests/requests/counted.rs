@@ -87,6 +87,18 @@ impl Counted {
     }
 }
 
+/// Asserts that the median and the 99th percentile of all durations are within one bucket of the server's.
+pub(super) fn assert_quantiles(agent: &Agent, id: &str, of_server_s: impl Fn(f64) -> f64) {
+    let counted = Counted::read(agent, id);
+    for part in [0.5, 0.99] {
+        let truth_s = of_server_s(part);
+        let (bucket, bounds) = counted.quantile(part);
+        let expected = bounds.iter().position(|bound| *bound >= truth_s).unwrap();
+        println!("quantile {part}: {truth_s} s by the server, at most {} s counted", bounds[bucket]);
+        assert!(bucket.abs_diff(expected) <= 1, "{part}: {truth_s} s, at most {} s counted", bounds[bucket]);
+    }
+}
+
 fn bound(text: &str) -> f64 {
     if text == "+Inf" { f64::INFINITY } else { text.parse().unwrap() }
 }

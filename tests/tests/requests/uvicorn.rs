@@ -11,23 +11,30 @@ use glassbox_tests::{
     web::{load, needs},
 };
 
-use super::counted::{ALONE, Counted, WITHOUT_DOCKER, agent, watched};
+use super::counted::{ALONE, Counted, WITHOUT_DOCKER, agent, assert_quantiles, watched};
 
-/// Logs the class of each status. Chunked, because it does not give a length.
+/// Logs the class of each status. `/chunked` is chunked, because it does not give a length. `/slow` takes up to 200 ms, and
+/// logs how long.
 const APPLICATION: &str = "
-import sys
+import asyncio, itertools, sys, time
+NUMBERS = itertools.count()
 LOG = open(sys.argv[2], 'a', buffering=1)
 async def app(scope, receive, send):
     if scope['type'] != 'http':
         return
     while (await receive()).get('more_body'):
         pass
+    begun = time.monotonic()
+    if scope['path'] == '/slow':
+        await asyncio.sleep(next(NUMBERS) * 7 % 20 / 100)
     status = 404 if scope['path'] == '/missing' else 200
     headers = [(b'content-length', b'1000')] if scope['path'] != '/chunked' else []
     LOG.write(f'{status // 100}xx\\n')
     await send({'type': 'http.response.start', 'status': status, 'headers': headers})
     for last in (False, True):
         await send({'type': 'http.response.body', 'body': b'x' * 500, 'more_body': not last})
+    if scope['path'] == '/slow':
+        LOG.write(f'took {time.monotonic() - begun}\\n')
 import uvicorn
 uvicorn.run(app, host=['127.0.0.1', '::1'], port=int(sys.argv[1]), log_level='error', access_log=False)
 ";
@@ -36,6 +43,15 @@ fn logged(file: &Path) -> (u64, u64) {
     let text = fs::read_to_string(file).unwrap_or_default();
     let count = |class: &str| text.lines().filter(|line| *line == class).count() as u64;
     (count("2xx"), count("4xx"))
+}
+
+/// Durations of the requests to `/slow`, in seconds.
+fn logged_s(file: &Path) -> Vec<f64> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut durations_s: Vec<f64> =
+        text.lines().filter_map(|line| line.strip_prefix("took ")?.parse().ok()).collect();
+    durations_s.sort_by(f64::total_cmp);
+    durations_s
 }
 
 /// The bytes of all responses with their heads, from the report of ab or h2load.
@@ -81,7 +97,7 @@ fn requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report() {
         container.command(&command)
     });
     watched(&agent, &container.id);
-    std::thread::sleep(Duration::from_millis(500));
+    assert_slow(&agent, &container.id, &format!("http://{address}/slow"), &log);
     let mut before = Counted::read(&agent, &container.id).requests();
     let body = directory.path().join("body");
     fs::write(&body, "x".repeat(5_000)).unwrap();
@@ -119,6 +135,17 @@ fn requests_and_bytes_of_uvicorn_are_those_that_it_and_its_client_report() {
         before = after;
     }
     assert_wrk(&agent, &container.id, &format!("http://{address}/"), &log);
+}
+
+/// The first load, so that nearly all durations that were counted until then are its own.
+fn assert_slow(agent: &Agent, id: &str, url: &str, log: &Path) {
+    let mut command = Command::new("h2load");
+    command.args(["--h1", "-n", "2000", "-c", "64", url]);
+    load(command);
+    std::thread::sleep(Duration::from_millis(500));
+    let durations_s = logged_s(log);
+    assert_eq!(durations_s.len(), 2_000);
+    assert_quantiles(agent, id, |part| durations_s[(2_000.0 * part) as usize]);
 }
 
 /// wrk stops with some requests under way. The application logs them if it still receives them, and nobody receives their
