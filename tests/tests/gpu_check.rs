@@ -41,13 +41,9 @@ fn the_check_reports_the_requests_of_each_cuda_call() {
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let options = Options {
         configuration: format!(
-            "docker.enabled = false\n[nvml]\nlibrary = {:?}\n[nvidia_driver]\nrelease = \"{}\"\nextra_ctl_paths = [{:?}]\n\
-             extra_gpu_paths = [{:?}]\nextra_uvm_paths = [{:?}]\n",
+            "docker.enabled = false\nnvml.library = {:?}\n{}",
             stand_in.library(),
-            driver.release(),
-            driver.ctl(),
-            driver.gpu(0),
-            driver.uvm()
+            driver.configuration()
         ),
         shared: false,
         cuda_work: script,

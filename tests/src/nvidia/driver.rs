@@ -164,6 +164,20 @@ impl FakeDriver {
         self.release
     }
 
+    /// The part of an agent's configuration that refers to it.
+    #[must_use]
+    pub fn configuration(&self) -> String {
+        format!(
+            "nvidia_driver.release = \"{}\"\nnvidia_driver.extra_ctl_paths = [{:?}]\n\
+             nvidia_driver.extra_gpu_paths = [{:?}, {:?}]\nnvidia_driver.extra_uvm_paths = [{:?}]\n",
+            self.release,
+            self.ctl(),
+            self.gpu(0),
+            self.gpu(1),
+            self.uvm()
+        )
+    }
+
     /// The content of its `/proc/driver/nvidia/version`.
     #[must_use]
     pub fn version_text(&self) -> String {

@@ -29,20 +29,30 @@ pub(super) fn agent(test: &str) -> Option<Agent> {
     agent_with(test, "")
 }
 
-/// The same, with further tables.
-pub(super) fn agent_with(test: &str, tables: &str) -> Option<Agent> {
+/// The same, with further configuration.
+pub(super) fn agent_with(test: &str, configuration: &str) -> Option<Agent> {
+    can_run(test).then(|| start_agent(configuration))
+}
+
+/// Whether this host can run these tests. Prints why not.
+pub(super) fn can_run(test: &str) -> bool {
     // SAFETY: no pointers.
     if unsafe { libc::geteuid() } != 0 {
         glassbox_tests::skip(test, "needs root");
-        return None;
+        return false;
     }
     if v2_root().is_none() {
         glassbox_tests::inapplicable(test, "needs a cgroup v2 hierarchy");
-        return None;
+        return false;
     }
-    Some(Agent::start(&format!(
-        "tick_ms = 500\n{tables}[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n",
-    )))
+    true
+}
+
+/// Starts an agent that finds no containers but those of these tests.
+pub(super) fn start_agent(configuration: &str) -> Agent {
+    Agent::start(&format!(
+        "tick_ms = 500\n{configuration}[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n",
+    ))
 }
 
 /// Length of the beginning of an ID that is shown.
@@ -182,6 +192,15 @@ impl Server {
     /// Moves it to the root of the v1 hierarchy of CPU shares, if there is one, where it competes with each other process.
     pub(super) fn leave_shares(&self) {
         let _ = fs::write(Path::new(ROOT).join("cpu/cgroup.procs"), self.process.id().to_string());
+    }
+
+    /// Puts another process into its container.
+    pub(super) fn enter(&self, pid: i32) {
+        self.cgroups.iter().for_each(|cgroup| cgroup.enter(pid).unwrap());
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends it a signal.

@@ -1,16 +1,23 @@
 //! Each cause of time is provoked, and dominates.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use glassbox_tests::{
     cgroup::{Cgroup, v2_root},
+    nvidia::{
+        application::FakeCuda,
+        driver::{FakeDriver, Options},
+    },
+    nvml::{StandIn, host},
     worker::{Work, Worker},
 };
+use serde_json::json;
 
-use super::container::{Server, agent};
+use super::container::{Server, agent, can_run, start_agent};
 
 /// The wait until a request is in the published snapshot.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -88,4 +95,37 @@ fn each_cause_on_a_cpu_dominates_when_it_is_provoked() {
     let request = throttled.request("/burn");
     check(&agent, &[("throttled", &throttled)]);
     request.join().unwrap();
+}
+
+#[test]
+fn each_cause_on_a_gpu_dominates_when_it_is_provoked() {
+    let test = "each_cause_on_a_gpu_dominates_when_it_is_provoked";
+    if !can_run(test) {
+        return;
+    }
+    let hang = Some("uvm:42".parse().unwrap());
+    let driver = FakeDriver::start(Options { hang, ..Options::default() }).unwrap();
+    let mut scenario = host();
+    let nvml = StandIn::new(&scenario);
+    let agent = start_agent(&format!("nvml.library = {:?}\n{}", nvml.library(), driver.configuration()));
+    let (busy, hanging) = (Server::start(&agent, None), Server::start(&agent, None));
+    let mut cuda =
+        FakeCuda::start(Path::new(env!("CARGO_BIN_EXE_fake-cuda")), &driver, "wait context migrate");
+    cuda.waiting();
+    hanging.enter(cuda.pid());
+    cuda.go();
+    let utilization = json!({ "sm": 90, "memory": 30 });
+    let process = json!({ "pid": busy.pid(), "memory": 1 << 30, "utilization": utilization });
+    scenario["devices"][0]["values"]["nvmlDeviceGetMigMode"] = json!(0);
+    scenario["devices"][0]["instances"] = json!([]);
+    scenario["devices"][0]["processes"] = json!([process]);
+    nvml.set(&scenario);
+    // Without the GPU and the driver, the time of both would be idle.
+    let requests = [busy.request("/lock"), hanging.request("/lock")];
+    check(&agent, &[("gpu", &busy), ("nvidia_driver", &hanging)]);
+    for server in [busy, hanging] {
+        server.request("/release").join().unwrap();
+    }
+    requests.into_iter().for_each(|request| request.join().unwrap());
+    cuda.kill();
 }

@@ -38,16 +38,7 @@ impl Gpus {
 
     /// The part of the agent's configuration that refers to them.
     pub(super) fn configuration(&self) -> String {
-        let driver = &self.driver;
-        format!(
-            "nvml.library = {:?}\nnvidia_driver.release = \"{}\"\nnvidia_driver.extra_ctl_paths = [{:?}]\n\
-             nvidia_driver.extra_gpu_paths = [{:?}]\nnvidia_driver.extra_uvm_paths = [{:?}]\n",
-            self.stand_in.library(),
-            driver.release(),
-            driver.ctl(),
-            driver.gpu(0),
-            driver.uvm()
-        )
+        format!("nvml.library = {:?}\n{}", self.stand_in.library(), self.driver.configuration())
     }
 
     /// Starts a container that keeps the GPU busy with 6 GiB, and another one that hangs in the driver with 1 GiB. The GPU

@@ -20,14 +20,7 @@ fn prometheus_shows_which_container_exhausted_the_gpu() {
     let Ok(programs) = Programs::find().map_err(|reason| skip(TEST, &reason)) else { return };
     let driver = FakeDriver::start(Options { memory_mib: 512, ..Options::default() })
         .unwrap_or_else(|error| panic!("{error:#}"));
-    let agent = Agent::start(&format!(
-        "docker.enabled = false\n[nvidia_driver]\nrelease = \"{}\"\nextra_ctl_paths = [{:?}]\n\
-         extra_gpu_paths = [{:?}]\nextra_uvm_paths = [{:?}]\n",
-        driver.release(),
-        driver.ctl(),
-        driver.gpu(0),
-        driver.uvm()
-    ));
+    let agent = Agent::start(&format!("docker.enabled = false\n{}", driver.configuration()));
     let prometheus = Prometheus::start(&programs, agent.address);
     let root = v2_root().expect("a v2 hierarchy");
     let run = |profiles: &str| {
