@@ -34,6 +34,7 @@ pub mod service;
 pub mod setting;
 pub mod signals;
 pub mod stand_in;
+pub mod veth;
 pub mod web;
 pub mod worker;
 

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -13,22 +13,26 @@ use anyhow::{Context as _, ensure};
 use glassbox_tests::{
     cgroup::Cgroup,
     measure::{cpu_time, get, rest},
+    veth::{INSIDE, Interfaces, Kind},
     web::configure_servers,
 };
 
 use super::{Process, Victim, pin_to};
 
 /// The ports on which the servers listen.
-pub(super) const PORTS: [u16; 2] = [NGINX_PORT, PYTHON_PORT];
+pub(super) const PORTS: [u16; 3] = [NGINX_PORT, NGINX_VETH_PORT, PYTHON_PORT];
 const NGINX_PORT: u16 = 18_081;
+const NGINX_VETH_PORT: u16 = 18_083;
 const PYTHON_PORT: u16 = 18_082;
+const PYTHON_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PYTHON_PORT);
 /// Time in which a server must answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Starts a server by name; `None` if there is no server with that name.
 pub(super) fn start(name: &str, slice: Duration, cgroup: &Cgroup) -> Option<anyhow::Result<Box<dyn Victim>>> {
     match name {
-        "nginx" => Some(Nginx::start(slice, cgroup).map(|it| Box::new(it) as _)),
+        "nginx" => Some(Nginx::start(slice, cgroup, false).map(|it| Box::new(it) as _)),
+        "nginx_veth" => Some(Nginx::start(slice, cgroup, true).map(|it| Box::new(it) as _)),
         "python" => Some(Python::start(slice, cgroup).map(|it| Box::new(it) as _)),
         _ => None,
     }
@@ -40,31 +44,48 @@ struct Nginx {
     server: Process,
     /// Stopped between the measurements.
     client: Process,
+    address: SocketAddr,
+    _interfaces: Option<Interfaces>,
     _directory: tempfile::TempDir,
 }
 
 impl Nginx {
-    fn start(slice: Duration, cgroup: &Cgroup) -> anyhow::Result<Self> {
+    /// `has_network` puts nginx into a network namespace of its own, which a pair of virtual Ethernet interfaces connects with
+    /// wrk's.
+    fn start(slice: Duration, cgroup: &Cgroup, has_network: bool) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("make a directory")?;
         let root = directory.path();
         std::fs::write(root.join("1k"), [b'x'; 1 << 10]).context("write a file")?;
+        let (port, address) =
+            if has_network { (NGINX_VETH_PORT, INSIDE) } else { (NGINX_PORT, Ipv4Addr::LOCALHOST) };
+        // The interface gets its address after the start.
+        let listen = if has_network { Ipv4Addr::UNSPECIFIED } else { address };
         let servers = format!(
-            "server {{ listen 127.0.0.1:{NGINX_PORT}; root {}; access_log off; location = /status {{ stub_status; }} }}",
+            "server {{ listen {listen}:{port}; root {}; access_log off; location = /status {{ stub_status; }} }}",
             root.display()
         );
         let configuration = configure_servers(root, &servers).map_err(anyhow::Error::msg)?;
-        let server = spawn(Command::new("nginx").arg("-c").arg(configuration), Some(cgroup))?;
-        wait_for(NGINX_PORT, "/1k")?;
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(configuration);
+        if has_network {
+            // SAFETY: no pointers, and async-signal-safe.
+            unsafe { nginx.pre_exec(|| check(libc::unshare(libc::CLONE_NEWNET))) };
+        }
+        let server = spawn(&mut nginx, Some(cgroup))?;
+        let interfaces = has_network.then(|| Interfaces::connect(server.id(), Kind::Veth)).transpose();
+        let interfaces = interfaces.map_err(anyhow::Error::msg).context("connect nginx's network")?;
+        let address = SocketAddr::from((address, port));
+        wait_for(address, "/1k")?;
         let mut wrk = Command::new("wrk");
-        wrk.args(["-t", "1", "-c", "16", "-d", "10h"]).arg(format!("http://127.0.0.1:{NGINX_PORT}/1k"));
+        wrk.args(["-t", "1", "-c", "16", "-d", "10h"]).arg(format!("http://{address}/1k"));
         let client = spawn(&mut wrk, None)?;
         client.signal(libc::SIGSTOP)?;
-        Ok(Self { slice, server, client, _directory: directory })
+        Ok(Self { slice, server, client, address, _interfaces: interfaces, _directory: directory })
     }
 
     /// The number of requests that nginx has served, and the CPU time until then.
     fn progress(&self) -> anyhow::Result<(u64, Duration)> {
-        let status = get(address(NGINX_PORT), "/status", false)?;
+        let status = get(self.address, "/status", false)?;
         let spent = cpu_time(self.server.id())? + cpu_time(self.client.id())?;
         let text = String::from_utf8_lossy(&status.body).into_owned();
         // The third line has the numbers of accepted connections, handled connections, and requests.
@@ -114,8 +135,8 @@ impl Python {
         let mut command = Command::new("python3");
         command.args(["-c", PROGRAM, &PYTHON_PORT.to_string()]);
         let server = spawn(&mut command, Some(cgroup))?;
-        wait_for(PYTHON_PORT, "/")?;
-        let connection = TcpStream::connect(address(PYTHON_PORT)).context("connect to Python")?;
+        wait_for(PYTHON_ADDRESS, "/")?;
+        let connection = TcpStream::connect(PYTHON_ADDRESS).context("connect to Python")?;
         connection.set_nodelay(true).context("disable Nagle's algorithm")?;
         Ok(Self { slice, server, connection: BufReader::new(connection) })
     }
@@ -163,16 +184,16 @@ impl Victim for Python {
     }
 }
 
-fn address(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn wait_for(port: u16, path: &str) -> anyhow::Result<()> {
+fn wait_for(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        match get(address(port), path, false) {
+        match get(address, path, false) {
             Ok(answer) if answer.status == 200 => return Ok(()),
-            Ok(answer) => anyhow::bail!("http://{}{path} answers with {}", address(port), answer.status),
+            Ok(answer) => anyhow::bail!("http://{address}{path} answers with {}", answer.status),
             Err(error) if begun.elapsed() > START_TIMEOUT => return Err(error),
             Err(_) => rest(Duration::from_millis(20))?,
         }

@@ -90,8 +90,8 @@ fn attach_request_programs(cgroup: &Cgroup) -> anyhow::Result<(TailCalls, Cgroup
     let (mut kernel, slot) = attach_our_programs(cgroup)?;
     let programs = kernel.enter_tail_calls(&requests::PROGRAMS)?;
     let mut services = kernel.shared_slot_array::<Service>(maps::REQUEST_SERVICES)?;
-    let [nginx, python] = servers::PORTS;
-    services.set(slot, Service::new(&[PORT, nginx, python]))?;
+    let [nginx, nginx_veth, python] = servers::PORTS;
+    services.set(slot, Service::new(&[PORT, nginx, nginx_veth, python]))?;
     Ok((programs, kernel.attach_to_cgroup(&sockets::PROGRAMS, cgroup.path())?, kernel))
 }
 

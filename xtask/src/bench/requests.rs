@@ -34,12 +34,14 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
         ];
         Rounds::measure(run, &format!("{name} with and without following requests"), &arguments)
     };
-    let nginx = server("nginx", run.choose(60, 20), 100)?;
+    let veth = server("nginx_veth", run.choose(60, 20), 100)?;
+    let loopback = server("nginx", run.choose(60, 20), 100)?;
     let python = server("python", run.choose(60, 12), 200)?;
     Ok(vec![
         added(&messages, "served_requests", "a request", 450.0),
         added(&messages, "body_packets", "a packet without the start of a message", 60.0),
-        slowdown(&nginx, "nginx", "nginx with wrk", 0.03),
+        slowdown(&veth, "nginx_veth", "nginx with wrk over a veth pair", 0.03),
+        slowdown(&loopback, "nginx", "nginx with wrk over loopback", 0.03),
         slowdown(&python, "python", "a Python server", 0.002),
         agent(run)?,
     ])

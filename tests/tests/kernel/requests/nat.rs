@@ -2,20 +2,19 @@
 //! server's port, sent ones that of the client's request.
 
 use std::{
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     os::fd::AsRawFd as _,
 };
 
-use glassbox_tests::inapplicable;
+use glassbox_tests::{
+    inapplicable,
+    veth::{INSIDE, Interfaces, Kind},
+};
 
 use super::{
     super::{
         probe::ALONE,
-        sockets::{
-            Setup, bind,
-            interfaces::{INSIDE, Interfaces, connect},
-            shell,
-        },
+        sockets::{Setup, bind, interfaces::connect, shell},
     },
     Counts, GET, OK, Server, Wire, config,
 };
@@ -25,10 +24,9 @@ const PORT: u16 = 80;
 
 fn setup() -> Result<(Interfaces, Server), String> {
     let setup = Setup::shared(config());
-    let interfaces = connect(&setup, false)?;
-    let inside: Ipv4Addr = INSIDE.parse().unwrap();
+    let interfaces = connect(&setup, Kind::Veth)?;
     let socket = setup.sockets.socket(libc::AF_INET, libc::SOCK_STREAM);
-    bind(&socket, (inside, 0).into());
+    bind(&socket, (INSIDE, 0).into());
     // SAFETY: no pointers; the socket is open.
     assert_eq!(unsafe { libc::listen(socket.as_raw_fd(), 16) }, 0, "{}", std::io::Error::last_os_error());
     let listener = TcpListener::from(socket);

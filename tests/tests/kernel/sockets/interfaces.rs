@@ -4,17 +4,17 @@
 use std::{fs, net::TcpListener};
 
 use glassbox::snapshot::sockets::protocol::TCP;
-use glassbox_tests::inapplicable;
+use glassbox_tests::{
+    inapplicable,
+    veth::{Interfaces, Kind, OUTSIDE},
+};
 
 use super::{
     super::probe::ALONE,
-    Setup, shell,
+    Setup,
     traffic::{TRANSFER_BYTES, transfer},
 };
 
-const OUTSIDE: &str = "10.213.77.1";
-/// The address of the container.
-pub(in super::super) const INSIDE: &str = "10.213.77.2";
 const ETHERNET_HEADER_BYTES: u64 = 14;
 
 /// The bytes and packets that the interface in the namespace of this process has received and sent.
@@ -25,58 +25,27 @@ fn of_interface(pid: i32) -> [u64; 4] {
     [numbers[0], numbers[1], numbers[8], numbers[9]]
 }
 
-/// Interfaces of the host, which are removed when dropped.
-pub(in super::super) struct Interfaces(String);
-
-impl Drop for Interfaces {
-    fn drop(&mut self) {
-        // The kernel has removed them if their other end was in the container's namespace.
-        let _ = shell(&format!("ip link del {} 2>/dev/null", self.0));
-    }
-}
-
 /// Puts the sockets of a container into a new namespace that is connected with the host's. An error is the reason to skip the
 /// test.
-pub(in super::super) fn connect(setup: &Setup, is_macvlan: bool) -> Result<Interfaces, String> {
+pub(in super::super) fn connect(setup: &Setup, kind: Kind) -> Result<Interfaces, String> {
     setup.sockets.enter_a_new_network();
-    let pid = setup.sockets.pid();
-    let interfaces = Interfaces(format!("outside{pid}"));
-    let outside = &interfaces.0;
-    let inside = format!("nsenter --target {pid} --net ip");
-    let connect = if is_macvlan {
-        // The parent does not reach its own macvlan interfaces, so the host is at the other end of the parent.
-        vec![
-            format!("ip link add {outside} type veth peer name parent{pid}"),
-            format!("ip link set parent{pid} up"),
-            format!("ip link add link parent{pid} name inside netns {pid} type macvlan mode bridge"),
-        ]
-    } else {
-        vec![format!("ip link add {outside} type veth peer name inside netns {pid}")]
-    };
-    let configure = [
-        format!("ip address add {OUTSIDE}/30 dev {outside}"),
-        format!("ip link set {outside} up"),
-        format!("{inside} address add {INSIDE}/30 dev inside"),
-        format!("{inside} link set inside up"),
-    ];
-    connect.iter().chain(&configure).try_for_each(|command| shell(command))?;
-    Ok(interfaces)
+    Interfaces::connect(setup.sockets.pid().cast_unsigned(), kind)
 }
 
 #[test]
 fn traffic_over_a_veth_pair_agrees_with_the_counters_of_the_interface() {
-    agrees("traffic_over_a_veth_pair_agrees_with_the_counters_of_the_interface", false);
+    agrees("traffic_over_a_veth_pair_agrees_with_the_counters_of_the_interface", Kind::Veth);
 }
 
 #[test]
 fn traffic_over_a_macvlan_interface_agrees_with_its_counters() {
-    agrees("traffic_over_a_macvlan_interface_agrees_with_its_counters", true);
+    agrees("traffic_over_a_macvlan_interface_agrees_with_its_counters", Kind::Macvlan);
 }
 
-fn agrees(test: &str, is_macvlan: bool) {
+fn agrees(test: &str, kind: Kind) {
     let _alone = ALONE.lock();
     let mut setup = Setup::new();
-    let _interfaces = match connect(&setup, is_macvlan) {
+    let _interfaces = match connect(&setup, kind) {
         Ok(made) => made,
         Err(reason) => return inapplicable(test, &reason),
     };
