@@ -9,23 +9,18 @@ mod memory;
 mod state;
 mod time;
 
-use serde_json::Value;
+use super::board::{Board, containers, variable};
 
-use super::board::{Board, variable};
-
-pub(super) fn dashboard() -> Value {
-    let board = Board {
+pub(super) fn dashboard() -> Board {
+    Board {
         name: "gpu",
+        title: "glassbox: GPU",
         description: "GPU usage and GPU failures by container.",
         variables: vec![
             variable("gpu", "GPU", r#"glassbox_gpu_info{job=~"$job", instance=~"$instance"}"#),
-            // Containers that have called the driver or have a process that NVML reports.
-            variable(
-                "container",
-                "Container",
-                r#"{__name__=~"glassbox_container_nvidia_ioctls_total|glassbox_container_gpu_processes", job=~"$job", instance=~"$instance"}"#,
-            ),
+            containers(),
         ],
+        annotations: Vec::new(),
         rows: vec![
             state::row(),
             memory::row(),
@@ -35,6 +30,5 @@ pub(super) fn dashboard() -> Value {
             device::row(),
             completeness::row(),
         ],
-    };
-    board.json()
+    }
 }

@@ -1,47 +1,20 @@
-//! The dashboard "overview": all containers of the selected hosts, and the agent.
+//! The dashboard "overview": what an operator of a service looks at first. Health, trends, network, and replicas compared.
 
-mod agent;
-mod cpu;
-mod filesystem;
+mod annotations;
 mod health;
-mod jobs;
-mod lifecycle;
-mod memory;
 mod network;
-mod pressure;
-mod requests;
-mod scheduler;
-mod sockets;
-mod summary;
+mod replicas;
+mod trends;
 
-use serde_json::Value;
+use super::board::{Board, containers, logs};
 
-use super::board::{Board, variable};
-
-pub(super) fn dashboard() -> Value {
-    let board = Board {
+pub(super) fn dashboard() -> Board {
+    Board {
         name: "overview",
-        description: "Usage, requests, jobs and stuck containers, and the cost of the agent.",
-        variables: vec![variable(
-            "container",
-            "Container",
-            r#"container_last_seen{job=~"$job", instance=~"$instance"}"#,
-        )],
-        rows: vec![
-            summary::row(),
-            lifecycle::row(),
-            requests::row(),
-            jobs::row(),
-            health::row(),
-            cpu::row(),
-            memory::row(),
-            pressure::row(),
-            filesystem::row(),
-            network::row(),
-            sockets::row(),
-            scheduler::row(),
-            agent::row(),
-        ],
-    };
-    board.json()
+        title: "FaceFusion status overview",
+        description: "Health and trends of each container, and replicas compared. For any service, not only FaceFusion.",
+        variables: vec![containers(), logs()],
+        annotations: annotations::all(),
+        rows: vec![health::row(), trends::row(), network::row(), replicas::row()],
+    }
 }

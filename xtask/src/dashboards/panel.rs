@@ -67,8 +67,13 @@ impl Panel {
 
     /// A stat panel with a coloured field per series: green for 1, red for 0.
     pub(super) fn up_down(title: &str, on: &str, off: &str, description: &str) -> Self {
+        Self::lamps(title, &[(0, off, "red"), (1, on, "green")], description)
+    }
+
+    /// A stat panel with a coloured field per series. `values` has a number, a name and a colour for each state.
+    pub(super) fn lamps(title: &str, values: &[(u32, &str, &str)], description: &str) -> Self {
         let mut panel = Self::number(title, "none", description);
-        panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(&[(0, off, "red"), (1, on, "green")]);
+        panel.json["fieldConfig"]["defaults"]["mappings"] = mappings(values);
         panel.json["options"]["colorMode"] = json!("background");
         panel.json["options"]["graphMode"] = json!("none");
         panel.json["options"]["textMode"] = json!("value_and_name");

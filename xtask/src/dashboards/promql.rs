@@ -23,6 +23,8 @@ const PLACEHOLDERS: [(&str, &str); 7] = [
 
 /// The legend of a container's series. The pod is empty outside Kubernetes.
 pub(super) const CONTAINER: &str = "{{container}} {{pod}}";
+/// The labels of a container's series.
+pub(super) const LABELS: &str = "instance, namespace, pod, container";
 /// The legend of a GPU's series.
 pub(super) const GPU: &str = "{{instance}} GPU {{gpu}}";
 
@@ -38,4 +40,52 @@ pub(super) fn promql(query: &str) -> String {
 /// counters.
 pub(super) fn growth(selector: &str, range: &str) -> String {
     promql(&format!("({selector} unless {selector} offset {range} or increase({selector}[{range}]))"))
+}
+
+/// A quantile of a histogram, by the labels `by`.
+///
+/// The expressions of histograms work with classic buckets and with native histograms: Prometheus stores only the latter if a
+/// scrape configuration enables them, and then the series `_bucket`, `_sum` and `_count` do not exist.
+pub(super) fn quantile(quantile: &str, selector: &Histogram<'_>, by: &str) -> String {
+    let (classic, native) = (selector.part("_bucket"), selector.part(""));
+    let le = if by.is_empty() { "le" } else { "le, " };
+    promql(&format!(
+        "(histogram_quantile({quantile}, sum by ({le}{by}) (rate({classic}[$__rate_interval]))) \
+         or histogram_quantile({quantile}, sum by ({by}) (rate({native}[$__rate_interval]))))"
+    ))
+}
+
+/// The rates of a histogram's buckets, for a heatmap.
+pub(super) fn buckets(selector: &Histogram<'_>) -> String {
+    let (classic, native) = (selector.part("_bucket"), selector.part(""));
+    promql(&format!(
+        "sum by (le) (rate({classic}[$__rate_interval])) or sum(rate({native}[$__rate_interval]))"
+    ))
+}
+
+/// The rate of a histogram's number of values.
+pub(super) fn count_rate(selector: &Histogram<'_>) -> String {
+    rate_of(selector, "count")
+}
+
+/// The rate of a histogram's sum of values.
+pub(super) fn sum_rate(selector: &Histogram<'_>) -> String {
+    rate_of(selector, "sum")
+}
+
+fn rate_of(selector: &Histogram<'_>, part: &str) -> String {
+    let (classic, native) = (selector.part(&format!("_{part}")), selector.part(""));
+    promql(&format!(
+        "(rate({classic}[$__rate_interval]) or histogram_{part}(rate({native}[$__rate_interval])))"
+    ))
+}
+
+/// A histogram's family, and its matchers.
+pub(super) struct Histogram<'a>(pub(super) &'a str, pub(super) &'a str);
+
+impl Histogram<'_> {
+    fn part(&self, suffix: &str) -> String {
+        let Self(family, matchers) = self;
+        format!("{family}{suffix}{{{matchers}}}")
+    }
 }

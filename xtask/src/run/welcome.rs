@@ -32,7 +32,7 @@ pub(super) fn text(agent: SocketAddr, prometheus: Option<SocketAddr>, demo: bool
                example        {label}\n                 \
                http://{address}/graph?g0.expr={}&g0.tab=0&g0.range_input={range}{more}\n  \
                alerts         http://{address}/alerts\n  \
-               dashboards     import dashboards/*.json into Grafana and select this Prometheus as data source\n",
+               dashboards     import dashboards/en/*.json into Grafana and select this Prometheus as data source\n",
             percent_encoded(query)
         ),
         None => {

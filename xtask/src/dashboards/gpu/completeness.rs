@@ -7,7 +7,7 @@ use crate::dashboards::{
 
 pub(super) fn row() -> Row {
     Row {
-        title: "Data completeness",
+        title: "Data completeness", collectors: "nvml, nvidia_driver",
         panels: vec![
             Panel::up_down(
                 "NVML status",

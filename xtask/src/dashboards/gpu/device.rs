@@ -9,7 +9,7 @@ pub(super) fn row() -> Row {
     let lines = |title, unit, description| Panel::lines(title, unit, description).size(8, 8);
     let by = |label: &str, query: &str| promql(&query.replace("BY", &format!("by (instance, gpu, {label})")));
     Row {
-        title: "GPU hardware",
+        title: "GPU hardware", collectors: "nvml",
         panels: vec![
             lines(
                 "Active units",

@@ -2,8 +2,10 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, growth, promql},
+    promql::{CONTAINER, Histogram, LABELS, growth, promql, quantile},
 };
+
+const DURATIONS: Histogram<'_> = Histogram("glassbox_container_nvidia_ioctl_duration_seconds", "CONTAINERS");
 
 pub(super) fn row() -> Row {
     let cold = |phase: &str| {
@@ -12,7 +14,7 @@ pub(super) fn row() -> Row {
         ))
     };
     Row {
-        title: "Driver calls",
+        title: "Driver calls", collectors: "nvidia_driver",
         panels: vec![
             Panel::lines(
                 "Driver call rate",
@@ -31,11 +33,10 @@ pub(super) fn row() -> Row {
                 .logarithmic()
                 .query(
                     "{{container}} {{pod}} {{device}}",
-                    &promql(
-                        "topk(20, histogram_quantile(0.99, sum by (le, instance, namespace, pod, container, \
-                         device) (rate(glassbox_container_nvidia_ioctl_duration_seconds_bucket{CONTAINERS}\
-                         [$__rate_interval]))) >= 0)",
-                    ),
+                    &promql(&format!(
+                        "topk(20, {} >= 0)",
+                        quantile("0.99", &DURATIONS, &format!("{LABELS}, device"))
+                    )),
                 ),
             Panel::lines(
                 "Mean ioctl duration",

@@ -10,7 +10,7 @@ const RED_FROM_ONE: &[(f64, &str)] = &[(0.5, "red")];
 pub(super) fn row() -> Row {
     let mut panels = numbers();
     panels.extend(lines());
-    Row { title: "Failures", panels }
+    Row { title: "Failures", collectors: "nvml, nvidia_driver", panels }
 }
 
 fn numbers() -> Vec<Panel> {

@@ -7,7 +7,7 @@ use crate::dashboards::{
 
 pub(super) fn row() -> Row {
     Row {
-        title: "GPU memory",
+        title: "GPU memory", collectors: "nvml",
         panels: vec![
             Panel::lines(
                 "GPU memory by container",

@@ -31,6 +31,7 @@ pub(super) fn row() -> Row {
     let state = format!("max EACH ({})", STATES.iter().map(of).collect::<Vec<_>>().join(" or "));
     Row {
         title: "GPU state at a glance",
+        collectors: "nvml, nvidia_driver",
         panels: vec![
             Panel::states(
                 "GPU state",

@@ -2,8 +2,10 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::promql,
+    promql::{Histogram, count_rate, promql, sum_rate},
 };
+
+const SAMPLES: Histogram<'_> = Histogram("glassbox_gpu_utilization_samples_ratio", "GPUS");
 
 pub(super) fn row() -> Row {
     let share = |title, unit, description, query: &str| {
@@ -15,7 +17,7 @@ pub(super) fn row() -> Row {
         )
     };
     Row {
-        title: "GPU time",
+        title: "GPU time", collectors: "nvml",
         panels: vec![
             share(
                 "GPU time by container",
@@ -34,11 +36,11 @@ pub(super) fn row() -> Row {
             .up_to(1.0)
             .query(
                 "{{instance}} GPU {{gpu}} mean",
-                &promql(
-                    "sum DEVICE (rate(glassbox_gpu_utilization_samples_ratio_sum{GPUS}[$__rate_interval])) \
-                     / (sum DEVICE (rate(glassbox_gpu_utilization_samples_ratio_count{GPUS}[$__rate_interval])) \
-                     > 0) or max DEVICE (glassbox_gpu_utilization_ratio{GPUS})",
-                ),
+                &promql(&format!(
+                    "sum DEVICE ({}) / (sum DEVICE ({}) > 0) or max DEVICE (glassbox_gpu_utilization_ratio{{GPUS}})",
+                    sum_rate(&SAMPLES),
+                    count_rate(&SAMPLES)
+                )),
             )
             .query(
                 "{{instance}} GPU {{gpu}} peak",

@@ -1,4 +1,4 @@
-//! Network traffic of containers: of their interfaces, or of their sockets if they use the host network.
+//! Traffic of containers, to see whether a service waits for its network or disk.
 
 use crate::dashboards::{
     panel::{Panel, Row},
@@ -6,38 +6,32 @@ use crate::dashboards::{
 };
 
 pub(super) fn row() -> Row {
-    let rate = |name: &str| {
-        promql(&format!("sum EACH (rate(container_network_{name}_total{{CONTAINERS}}[$__rate_interval]))"))
-    };
-    // A container has either interfaces or the host network, never both.
-    let all = |direction: &str| {
-        let in_host = format!(
-            "sum EACH (rate(glassbox_container_host_network_{direction}_bytes_total{{CONTAINERS}}[$__rate_interval]))"
-        );
-        format!("{} or {}", rate(&format!("{direction}_bytes")), promql(&in_host))
+    let lines = |title, unit, description, query: &str| {
+        Panel::lines(title, unit, description).size(8, 8).query(CONTAINER, &promql(query))
     };
     Row {
-        title: "Network",
+        title: "Network and disk",
+        collectors: "sockets, cgroup",
         panels: vec![
-            Panel::lines(
+            lines(
                 "Bytes received",
                 "Bps",
-                "Bytes received per second, including headers. For containers in the host network: bytes received \
-                 by their sockets, including loopback.",
+                "Bytes received per second by the container's sockets, including headers and loopback.",
+                "sum EACH (rate(glassbox_container_socket_receive_bytes_total{CONTAINERS}[$__rate_interval]))",
+            ),
+            lines(
+                "Bytes sent",
+                "Bps",
+                "Bytes sent per second by the container's sockets, including headers and loopback.",
+                "sum EACH (rate(glassbox_container_socket_transmit_bytes_total{CONTAINERS}[$__rate_interval]))",
+            ),
+            lines(
+                "I/O pressure",
+                "percentunit",
+                "Share of time in which at least one task waited for a block device.",
+                "sum EACH (rate(container_pressure_io_waiting_seconds_total{CONTAINERS}[$__rate_interval]))",
             )
-            .size(8, 8)
-            .query(CONTAINER, &all("receive")),
-            Panel::lines("Bytes sent", "Bps", "Bytes sent per second, including headers. Same sources as bytes received.")
-                .size(8, 8)
-                .query(CONTAINER, &all("transmit")),
-            Panel::lines(
-                "Dropped packets",
-                "pps",
-                "Packets dropped by the container's interfaces. Should be 0.",
-            )
-            .size(8, 8)
-            .query("{{container}} {{pod}} received", &rate("receive_packets_dropped"))
-            .query("{{container}} {{pod}} sent", &rate("transmit_packets_dropped")),
+            .up_to(1.0),
         ],
     }
 }

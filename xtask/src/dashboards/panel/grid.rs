@@ -8,6 +8,8 @@ use super::Panel;
 pub(in crate::dashboards) struct Row {
     /// Title of the row.
     pub(in crate::dashboards) title: &'static str,
+    /// The collectors that provide the data; shown in panels without data. Empty for data that is never absent.
+    pub(in crate::dashboards) collectors: &'static str,
     /// Panels from left to right, then top to bottom.
     pub(in crate::dashboards) panels: Vec<Panel>,
 }
@@ -32,6 +34,10 @@ pub(in crate::dashboards) fn place(rows: Vec<Row>) -> Vec<Value> {
                 (x, y, tallest) = (0, y + tallest, 0);
             }
             json["id"] = json!(placed.len() + 1);
+            if !row.collectors.is_empty() && json["fieldConfig"].is_object() {
+                let absent = format!("No data. Collectors: {}", row.collectors);
+                json["fieldConfig"]["defaults"]["noValue"] = json!(absent);
+            }
             json["gridPos"] = json!({ "h": height, "w": width, "x": x, "y": y });
             placed.push(json);
             x += width;

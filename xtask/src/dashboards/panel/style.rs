@@ -56,6 +56,23 @@ impl Panel {
         self
     }
 
+    /// Links each series to the log entries of its container in the time range of the dashboard. The label `container` is that of
+    /// the log collector; deploy/compose has one that sets it.
+    pub(in crate::dashboards) fn linked_to_logs(mut self) -> Self {
+        let query = r#"{container="${__field.labels.container}"}"#;
+        let panes = json!({ "logs": {
+            "datasource": "${logs}",
+            "queries": [{ "refId": "A", "expr": query }],
+            "range": { "from": "${__from}", "to": "${__to}" },
+        }});
+        self.json["fieldConfig"]["defaults"]["links"] = json!([{
+            "title": "Logs of this container",
+            "url": format!("/explore?schemaVersion=1&panes={}", encoded(&panes.to_string())),
+            "targetBlank": true,
+        }]);
+        self
+    }
+
     /// Sets a soft maximum of the axis: larger values extend it.
     pub(in crate::dashboards) fn up_to(mut self, max: f64) -> Self {
         self.json["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] = json!(max);
@@ -105,4 +122,15 @@ fn thresholds(steps: &[(f64, &str)]) -> Value {
     let start = json!({ "color": "green", "value": null });
     let steps = steps.iter().map(|(value, color)| json!({ "color": color, "value": value }));
     json!({ "mode": "absolute", "steps": std::iter::once(start).chain(steps).collect::<Vec<_>>() })
+}
+
+/// Encodes what has a meaning in a URL. Grafana's variables remain.
+fn encoded(text: &str) -> String {
+    let encode = |character| match character {
+        '"' => "%22".to_owned(),
+        '=' => "%3D".to_owned(),
+        ' ' => "%20".to_owned(),
+        other => String::from(other),
+    };
+    text.chars().map(encode).collect()
 }

@@ -7,7 +7,7 @@ use crate::dashboards::{
 
 pub(super) fn row() -> Row {
     Row {
-        title: "Memory",
+        title: "Memory", collectors: "cgroup",
         panels: vec![
             Panel::lines(
                 "Working set and limit",

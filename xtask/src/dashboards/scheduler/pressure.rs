@@ -15,6 +15,7 @@ pub(super) fn row() -> Row {
     };
     Row {
         title: "Pressure (PSI)",
+        collectors: "cgroup",
         panels: vec![
             lines(
                 "CPU pressure",

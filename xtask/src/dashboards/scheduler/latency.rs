@@ -2,18 +2,17 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, Histogram, LABELS, buckets, promql, quantile, sum_rate},
 };
 
+const WAITS: Histogram<'_> = Histogram("glassbox_container_runqueue_latency_seconds", "CONTAINERS");
+
 pub(super) fn row() -> Row {
-    let quantile = |quantile: &str| {
-        promql(&format!(
-            "histogram_quantile({quantile}, sum by (le, instance, namespace, pod, container) \
-             (rate(glassbox_container_runqueue_latency_seconds_bucket{{CONTAINERS}}[$__rate_interval])))"
-        ))
-    };
+    let quantile = |part: &str| quantile(part, &WAITS, LABELS);
+    let running = "sum EACH (rate(glassbox_container_oncpu_seconds_total{CONTAINERS}[$__rate_interval]))";
+    let waiting = format!("sum EACH ({})", sum_rate(&WAITS));
     Row {
-        title: "Scheduler",
+        title: "Run-queue latency and CPU time", collectors: "scheduler",
         panels: vec![
             Panel::heatmap(
                 "Run-queue latency",
@@ -21,10 +20,7 @@ pub(super) fn row() -> Row {
                 "Distribution of the time that runnable tasks waited for a CPU. A band that moves up means that other \
                  tasks occupy the CPUs.",
             )
-            .buckets(&promql(
-                "sum by (le) \
-                 (rate(glassbox_container_runqueue_latency_seconds_bucket{CONTAINERS}[$__rate_interval]))",
-            )),
+            .buckets(&buckets(&WAITS)),
             Panel::lines(
                 "P99 run-queue latency",
                 "s",
@@ -43,13 +39,7 @@ pub(super) fn row() -> Row {
             .up_to(1.0)
             .query(
                 CONTAINER,
-                &promql(
-                    "sum EACH (rate(glassbox_container_oncpu_seconds_total{CONTAINERS}[$__rate_interval])) \
-                     / (sum EACH (rate(glassbox_container_oncpu_seconds_total{CONTAINERS}\
-                     [$__rate_interval])) \
-                     + sum EACH (rate(glassbox_container_runqueue_latency_seconds_sum{CONTAINERS}\
-                     [$__rate_interval])) > 0)",
-                ),
+                &promql(&format!("{running} / ({running} + {waiting} > 0)")),
             ),
             Panel::lines(
                 "Context switches",

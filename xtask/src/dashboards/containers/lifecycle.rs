@@ -24,7 +24,7 @@ pub(super) fn row() -> Row {
         promql(&format!("sum EACH {}", growth(&format!("{family}{{CONTAINERS}}"), "$__rate_interval")))
     };
     Row {
-        title: "Container lifecycle",
+        title: "Container lifecycle", collectors: "cgroup, oom",
         panels: vec![
             Panel::states("Container state", &STATES, "State of each container. A container that has exited is shown for some minutes.")
                 .size(12, 8)

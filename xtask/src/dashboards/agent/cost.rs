@@ -1,7 +1,7 @@
-//! The agent itself: status, cost and lost events.
+//! CPU, memory and time that the agent takes.
 
 use crate::dashboards::{
-    panel::{NEARLY_FULL, Panel, Row},
+    panel::{Panel, Row},
     promql::promql,
 };
 
@@ -10,16 +10,8 @@ pub(super) fn row() -> Row {
         Panel::lines(title, unit, description).size(8, 7).query(legend, &promql(query))
     };
     Row {
-        title: "Agent",
+        title: "Cost of the agent", collectors: "",
         panels: vec![
-            Panel::up_down(
-                "Collector status",
-                "up",
-                "down",
-                "A collector is down if it failed to start or fails at each tick. The agent's log has the reason.",
-            )
-            .size(24, 3)
-            .query("{{collector}}", &promql("min by (collector) (glassbox_collector_up{AGENTS})")),
             lines(
                 "Agent CPU usage",
                 "percentunit",
@@ -56,21 +48,19 @@ pub(super) fn row() -> Row {
             )
             .over_gaps(),
             lines(
-                "Lost events",
-                "short",
-                "Events that the agent could not process. Should be 0. Otherwise the other panels miss data.",
-                "{{source}}",
-                "sum by (source) (increase(glassbox_lost_events_total{AGENTS}[$__rate_interval]))",
+                "Time to encode responses",
+                "percentunit",
+                "CPU time spent on responses to scrapes, as a share of one core.",
+                "{{instance}}",
+                "sum by (instance) (rate(glassbox_server_encode_seconds_total{AGENTS}[$__rate_interval]))",
             ),
             lines(
-                "Kernel map usage",
-                "percentunit",
-                "Used entries / capacity of each map. If a map is full, new containers get no kernel counters.",
-                "{{map}}",
-                "max by (map) (glassbox_map_entries{AGENTS} / glassbox_map_capacity_entries{AGENTS})",
-            )
-            .up_to(1.0)
-            .limits(NEARLY_FULL),
+                "Collector duration",
+                "s",
+                "Duration of each collector's last run over all containers.",
+                "{{collector}}",
+                "max by (collector) (glassbox_collector_duration_seconds{AGENTS})",
+            ),
         ],
     }
 }

@@ -2,19 +2,11 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::promql,
+    promql::{CONTAINER, Histogram, LABELS, promql, quantile},
 };
 
-/// The legend of a container's series.
-const CONTAINER: &str = "{{container}} {{pod}}";
-
 pub(super) fn row() -> Row {
-    let quantile = |quantile: &str, histogram: &str| {
-        promql(&format!(
-            "histogram_quantile({quantile}, sum by (le, instance, namespace, pod, container) \
-             (rate({histogram}_bucket{{CONTAINERS}}[$__rate_interval])))"
-        ))
-    };
+    let quantile = |part: &str, histogram: &str| quantile(part, &Histogram(histogram, "CONTAINERS"), LABELS);
     let rate = |selector: &str| {
         promql(&format!(
             "sum by (instance, namespace, pod, container) \
@@ -26,7 +18,7 @@ pub(super) fn row() -> Row {
          (rate(glassbox_container_http_retries_total{CONTAINERS}[$__rate_interval]))",
     );
     Row {
-        title: "Requests",
+        title: "Requests", collectors: "requests",
         panels: vec![
             Panel::lines(
                 "Requests",

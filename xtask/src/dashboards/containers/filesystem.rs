@@ -14,7 +14,7 @@ pub(super) fn row() -> Row {
     };
     const DEVICE: &str = "{{container}} {{pod}} {{device}}";
     Row {
-        title: "Block I/O and disk usage",
+        title: "Block I/O and disk usage", collectors: "cgroup, disk",
         panels: vec![
             Panel::lines(
                 "Bytes read",

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, Histogram, LABELS, promql, quantile},
 };
 
 pub(super) fn row() -> Row {
@@ -15,7 +15,7 @@ pub(super) fn row() -> Row {
     let gauge = |name: &str| promql(&format!("sum EACH (glassbox_container_socket_{name}{{CONTAINERS}})"));
     let by_protocol = "{{container}} {{pod}} {{protocol}}";
     Row {
-        title: "Sockets",
+        title: "Sockets", collectors: "sockets",
         panels: vec![
             Panel::lines(
                 "Bytes received by sockets",
@@ -52,10 +52,7 @@ pub(super) fn row() -> Row {
             .size(8, 8)
             .query(
                 CONTAINER,
-                &promql(
-                    "histogram_quantile(0.99, sum by (le, instance, namespace, pod, container) \
-                     (rate(glassbox_container_socket_round_trip_seconds_bucket{CONTAINERS}[$__rate_interval])))",
-                ),
+                &quantile("0.99", &Histogram("glassbox_container_socket_round_trip_seconds", "CONTAINERS"), LABELS),
             ),
             Panel::lines(
                 "TCP and UDP problems",

@@ -5,32 +5,27 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, growth, promql},
+    promql::{CONTAINER, Histogram, LABELS, count_rate, growth, promql, quantile},
 };
 
 /// The legend of a function's series.
 const FUNCTION: &str = "{{container}} {{pod}} {{fn}}";
 
-/// Limits series by function to functions with a histogram.
-const LONG: &str = "and on (instance, namespace, pod, container, fn) \
-                    rate(glassbox_container_job_duration_seconds_count{CONTAINERS}[$__rate_interval])";
+const DURATION: Histogram<'_> = Histogram("glassbox_container_job_duration_seconds", "CONTAINERS");
 
 pub(super) fn row() -> Row {
+    // Limits series by function to functions with a histogram.
+    let long = format!("and on ({LABELS}, fn) {}", count_rate(&DURATION));
     let by_function = |selector: &str| {
         let growth = growth(selector, "$__rate_interval");
-        promql(&format!("sum by (instance, namespace, pod, container, fn) ({growth} {LONG})"))
+        promql(&format!("sum by ({LABELS}, fn) ({growth} {long})"))
     };
     let jobs = |outcomes: &str| {
         by_function(&format!("glassbox_container_jobs_total{{CONTAINERS, outcome=~\"{outcomes}\"}}"))
     };
-    let quantile = |quantile: &str| {
-        promql(&format!(
-            "histogram_quantile({quantile}, sum by (le, instance, namespace, pod, container, fn) \
-             (rate(glassbox_container_job_duration_seconds_bucket{{CONTAINERS}}[$__rate_interval])))"
-        ))
-    };
+    let quantile = |part: &str| quantile(part, &DURATION, &format!("{LABELS}, fn"));
     Row {
-        title: "Gradio jobs",
+        title: "Gradio jobs", collectors: "requests",
         panels: vec![
             Panel::lines(
                 "Successful jobs",

@@ -2,8 +2,10 @@
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
-    promql::promql,
+    promql::{Histogram, LABELS, promql, quantile},
 };
+
+const WAITS: Histogram<'_> = Histogram("glassbox_container_runqueue_latency_seconds", "CONTAINERS");
 
 pub(super) fn row() -> Row {
     let number = |title, unit, description, query: &str| {
@@ -48,14 +50,10 @@ pub(super) fn row() -> Row {
     .column(
         "P99 run-queue latency",
         "s",
-        &promql(
-            "histogram_quantile(0.99, sum by (le, instance, namespace, pod, container) \
-                 (rate(glassbox_container_runqueue_latency_seconds_bucket{CONTAINERS}[$__rate_interval]))) \
-                 >= 0 ALIVE",
-        ),
+        &promql(&format!("{} >= 0 ALIVE", quantile("0.99", &WAITS, LABELS))),
     );
     Row {
-        title: "Summary",
+        title: "Summary", collectors: "cgroup, network, scheduler",
         panels: vec![
             number(
                 "Running containers",
@@ -92,8 +90,7 @@ pub(super) fn row() -> Row {
                 "s",
                 "99 % of the waits for a CPU are shorter, over all selected containers. Yellow from 10 ms, red from \
                  100 ms.",
-                "histogram_quantile(0.99, sum by (le) \
-                 (rate(glassbox_container_runqueue_latency_seconds_bucket{CONTAINERS}[$__rate_interval])))",
+                &quantile("0.99", &WAITS, ""),
             )
             .limits(&[(0.01, "yellow"), (0.1, "red")]),
             list,

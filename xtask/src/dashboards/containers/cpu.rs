@@ -7,7 +7,7 @@ use crate::dashboards::{
 
 pub(super) fn row() -> Row {
     Row {
-        title: "CPU",
+        title: "CPU", collectors: "cgroup",
         panels: vec![
             Panel::lines(
                 "CPU usage",
