@@ -14,6 +14,7 @@ pub mod docker;
 pub mod fake_tree;
 pub mod gpu_check;
 pub mod gradio;
+pub mod grafana;
 pub mod guest;
 pub mod http;
 pub mod kernel_module;

@@ -5,4 +5,5 @@
 mod dashboards {
     mod lint;
     mod promql;
+    mod types;
 }

@@ -4,6 +4,7 @@
 
 mod ebpf;
 mod gradio;
+mod grafana;
 
 use crate::{debian, debian::Conflicts, prometheus, step, toolchain};
 
@@ -11,7 +12,7 @@ use crate::{debian, debian::Conflicts, prometheus, step, toolchain};
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
     /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Prometheus (unpacked,
-    /// not installed), and versions of Gradio (in virtual environments)
+    /// not installed), versions of Gradio (in virtual environments), and libraries of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -72,6 +73,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
         gradio::install();
+        grafana::install();
     }
     if arguments.bench {
         println!("Setup: benchmarks");

@@ -9,8 +9,21 @@ use serde_json::{Value, json};
 use super::promql::{Selector, selectors};
 
 /// Grafana's names of the units that we use. Grafana ignores an unknown unit without an error.
-const UNITS: [&str; 12] =
-    ["none", "short", "percentunit", "bytes", "Bps", "iops", "pps", "cps", "s", "celsius", "hertz", "watt"];
+const UNITS: [&str; 13] = [
+    "none",
+    "short",
+    "percentunit",
+    "bytes",
+    "Bps",
+    "iops",
+    "pps",
+    "cps",
+    "reqps",
+    "s",
+    "celsius",
+    "hertz",
+    "watt",
+];
 /// Prometheus' own series of the alerts that fire.
 const ALERTS: &str = "ALERTS";
 const TEMPLATED: &str = "${datasource}";

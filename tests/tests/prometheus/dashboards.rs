@@ -5,9 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use glassbox_tests::{
     dashboards::{Dashboard, list, text},
     docker::Container,
+    grafana::{Field, Grafana},
     prometheus::Prometheus,
     skip,
 };
+
+use serde_json::{Value, json};
 
 use super::{
     gpus::Gpus,
@@ -65,6 +68,10 @@ fn every_query_of_every_dashboard_returns_data() {
     queries_of_a_table_have_the_same_labels(prometheus);
     the_gpu_dashboard_shows_each_container(prometheus);
     the_overview_shows_the_health_of_each_container(prometheus);
+    match Grafana::find() {
+        Ok(grafana) => grafana_shows_every_panel(prometheus, &grafana),
+        Err(reason) => skip("every_query_of_every_dashboard_returns_data (Grafana's libraries)", &reason),
+    }
 }
 
 /// Whether there are block I/O and jobs that can be counted is given.
@@ -137,6 +144,59 @@ fn the_overview_shows_the_health_of_each_container(prometheus: &Prometheus) {
     assert!(lamps.contains(&("ended".into(), down)), "{lamps:?}");
     let imbalance = answer(prometheus, "en/overview.json", "Imbalance of CPU usage: A", "image");
     assert!(imbalance.iter().any(|(image, _)| !image.is_empty()), "{imbalance:?}");
+}
+
+/// Shows the results of all panels with Grafana's libraries: names, units, mappings and columns.
+fn grafana_shows_every_panel(prometheus: &Prometheus, grafana: &Grafana) {
+    let result = |target: &Value| -> Value {
+        let samples = prometheus.query(&filled_in(text(&target["expr"]), &["glassbox".into()])).unwrap();
+        let finite = samples.into_iter().filter(|sample| sample.value.is_finite());
+        finite.map(|sample| json!({ "labels": sample.labels, "value": sample.value })).collect()
+    };
+    for dashboard in Dashboard::all() {
+        let panels: Vec<_> = dashboard.panels().filter(|panel| panel["type"] != "heatmap").collect();
+        let asked = panels.iter().map(|panel| {
+            let results = list(&panel["targets"])
+                .iter()
+                .map(|target| (text(&target["refId"]).to_owned(), result(target)));
+            json!({ "panel": panel, "results": results.collect::<serde_json::Map<_, _>>() })
+        });
+        let shown =
+            grafana.show(&asked.collect()).unwrap_or_else(|error| panic!("{}: {error}", dashboard.file));
+        assert_eq!(shown.len(), panels.len());
+        for (panel, fields) in panels.iter().zip(&shown) {
+            assert_shown(&format!("{}: {}", dashboard.file, text(&panel["title"])), panel, fields);
+        }
+    }
+}
+
+fn assert_shown(place: &str, panel: &Value, fields: &[Field]) {
+    println!(
+        "{place}: {:?}",
+        fields.iter().map(|field| (&field.name, &field.text)).take(3).collect::<Vec<_>>()
+    );
+    let defaults = &panel["fieldConfig"]["defaults"];
+    let unnamed = fields.iter().find(|field| field.name.contains("{{") || field.name.starts_with("Value #"));
+    assert!(unnamed.is_none(), "{place}: {unnamed:?}");
+    let texts = || fields.iter().flat_map(|field| &field.text);
+    match text(&panel["type"]) {
+        "table" => {
+            let columns = panel["transformations"][1]["options"]["renameByName"].as_object().unwrap();
+            let shown: BTreeSet<_> = fields.iter().map(|field| field.name.as_str()).collect();
+            let missing: Vec<_> =
+                columns.values().map(text).filter(|column| !shown.contains(column)).collect();
+            assert!(missing.is_empty(), "{place}: no columns {missing:?} in {shown:?}");
+        }
+        _ if !list(&defaults["mappings"]).is_empty() => {
+            let names = defaults["mappings"][0]["options"].as_object().unwrap();
+            let names: BTreeSet<_> = names.values().map(|name| text(&name["text"])).collect();
+            assert!(texts().all(|text| names.contains(text.as_str())), "{place}: {fields:?}");
+        }
+        _ if defaults["unit"] == "percentunit" => {
+            assert!(texts().all(|text| text.ends_with('%')), "{place}: {fields:?}");
+        }
+        _ => {}
+    }
 }
 
 /// The workloads of both containers are those of [`Gpus`].

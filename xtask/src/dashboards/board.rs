@@ -123,7 +123,7 @@ pub(super) fn annotation(name: &str, color: &str, expression: &str, text: &str) 
 }
 
 fn query_variable(name: &str, label: &str, query: &str, all: Option<&str>) -> Value {
-    json!({
+    let mut variable = json!({
         "type": "query",
         "name": name,
         "label": label,
@@ -131,7 +131,6 @@ fn query_variable(name: &str, label: &str, query: &str, all: Option<&str>) -> Va
         "definition": query,
         "query": { "query": query, "refId": format!("glassbox-{name}") },
         "current": { "selected": true, "text": ["All"], "value": ["$__all"] },
-        "allValue": all,
         "hide": 0,
         "includeAll": true,
         "multi": true,
@@ -140,5 +139,9 @@ fn query_variable(name: &str, label: &str, query: &str, all: Option<&str>) -> Va
         "regex": "",
         "skipUrlSync": false,
         "sort": 1,
-    })
+    });
+    if let Some(all) = all {
+        variable["allValue"] = json!(all);
+    }
+    variable
 }

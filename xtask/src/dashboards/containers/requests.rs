@@ -22,7 +22,7 @@ pub(super) fn row() -> Row {
         panels: vec![
             Panel::lines(
                 "Requests",
-                "cps",
+                "reqps",
                 "HTTP/1.1 requests that the container answered, per second. Requests inside TLS and HTTP/2 are not seen.",
             )
             .size(8, 8)

@@ -28,7 +28,7 @@ pub(super) fn row() -> Row {
             .up_to(1.0),
             lines(
                 "HTTP requests",
-                "cps",
+                "reqps",
                 "Requests that the containers of the host answered, per second.",
                 "sum by (instance) (rate(glassbox_container_http_requests_total{AGENTS}[$__rate_interval]))",
             ),

@@ -26,7 +26,7 @@ pub(super) fn row() -> Row {
                     "short",
                     &promql("sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval])) ALIVE"),
                 )
-                .column("Requests per second", "cps", &promql(&format!("sum EACH ({}) ALIVE", count_rate(&duration))))
+                .column("Requests per second", "reqps", &promql(&format!("sum EACH ({}) ALIVE", count_rate(&duration))))
                 .column("P95 request duration", "s", &promql(&format!("{} >= 0 ALIVE", quantile("0.95", &duration, LABELS))))
                 .column(
                     "Open TCP connections",
