@@ -17,6 +17,7 @@
 //! CPU do not grow with the number of scrapers.
 
 pub mod address;
+mod api;
 mod body;
 mod cache;
 mod connection;

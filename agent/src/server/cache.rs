@@ -16,7 +16,7 @@ use flate2::{Compression, write::GzEncoder};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
-    page,
+    api, page,
     table::Table,
     texts::{TextId, Texts},
 };
@@ -34,12 +34,16 @@ pub(super) enum View {
     Inherited,
     /// The status page.
     Page,
+    /// The status page without reloading.
+    PausedPage,
+    /// The containers as JSON.
+    Containers,
 }
 
 /// The most recent text of each view and encoding.
 pub(super) struct Cache {
     shared: Arc<Shared>,
-    entries: [Entry; 3],
+    entries: [Entry; 5],
 }
 
 /// What is needed to make a text, in addition to the snapshot.
@@ -89,15 +93,18 @@ impl Cache {
     /// The text of a view, uncompressed.
     pub(super) async fn plain(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
         self.made(&self.entry(view).plain, snapshot, move |text, registry, snapshot| {
-            if view == View::Page {
-                return Ok(page::render(snapshot).into());
-            }
+            let scope = match view {
+                View::Page | View::PausedPage => {
+                    return Ok(page::render(snapshot, view == View::PausedPage).into());
+                }
+                View::Containers => return Ok(api::containers(snapshot)?.into()),
+                View::Metrics => Scope::All,
+                View::Inherited => Scope::Inherited,
+            };
             text.reserve();
+            exposition::encode(snapshot, scope, text);
             if view == View::Metrics {
-                exposition::encode(snapshot, Scope::All, text);
                 registry.write(text.writer())?;
-            } else {
-                exposition::encode(snapshot, Scope::Inherited, text);
             }
             Ok(text.take())
         })

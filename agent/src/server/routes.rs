@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
@@ -21,6 +21,7 @@ use super::{
     cache::{Cache, Sendable, View},
     container_health, encoding,
     health::Health,
+    page,
 };
 use crate::{
     exposition::{self, DEMO},
@@ -71,7 +72,14 @@ pub(super) fn router(
     let shared = Arc::new(Shared { snapshots, health, cache });
     let view = |view| get(move |State(shared): State<Arc<Shared>>, headers| viewed(shared, view, headers));
     Router::new()
-        .route("/", view(View::Page))
+        .route(
+            "/",
+            get(async |State(shared): State<Arc<Shared>>, RawQuery(query), headers| {
+                let paused = query.as_deref() == Some(page::PAUSED);
+                viewed(shared, if paused { View::PausedPage } else { View::Page }, headers).await
+            }),
+        )
+        .route("/api/v1/containers", view(View::Containers))
         .route("/metrics", view(View::Metrics))
         .route("/metrics/cadvisor", view(View::Inherited))
         .route(
@@ -135,7 +143,11 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
     if view == View::Metrics {
         snapshot.delivery.mark_scraped();
     }
-    let content = if view == View::Page { HTML } else { exposition::encoding::text::CONTENT_TYPE };
+    let content = match view {
+        View::Page | View::PausedPage => HTML,
+        View::Containers => "application/json",
+        View::Metrics | View::Inherited => exposition::encoding::text::CONTENT_TYPE,
+    };
     let mut answer = (
         SECURITY,
         [

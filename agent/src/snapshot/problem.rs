@@ -43,6 +43,19 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Its name in the API.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::StuckInDriver { .. } => "stuck_in_driver",
+            Self::Stuck { .. } => "stuck",
+            Self::Unhealthy => "unhealthy",
+            Self::OomKilled { .. } => "oom_killed",
+            Self::CrashLooping { .. } => "crash_looping",
+            Self::Throttled { .. } => "throttled",
+        }
+    }
+
     /// Rank by severity; 0 is the most severe.
     #[must_use]
     pub const fn rank(&self) -> u8 {

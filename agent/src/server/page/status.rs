@@ -49,7 +49,7 @@ pub(super) fn status(row: &ContainerRow) -> Status {
 }
 
 /// A problem in words.
-struct Words<'a>(&'a Problem);
+pub(in super::super) struct Words<'a>(pub(in super::super) &'a Problem);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,12 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::*;
 use crate::snapshot::{
-    agent::AgentUsage, identity::Runtime, lifecycle::ContainerState, requests::RequestUsage,
+    agent::AgentUsage,
+    gpu::{ContainerGpu, Gpu},
+    health::StuckReason,
+    identity::Runtime,
+    lifecycle::ContainerState,
+    requests::RequestUsage,
 };
 
 /// Minimum contrast of WCAG 2, level AA, for text of normal size.
@@ -67,19 +72,105 @@ fn row(name: &str, problems: Vec<Problem>) -> ContainerRow {
     row
 }
 
-fn page(containers: Vec<ContainerRow>) -> String {
+fn snapshot(containers: Vec<ContainerRow>) -> Snapshot {
     let agent = AgentUsage {
         hostname: "gpu-node-7".into(),
         containers_running: containers.iter().filter(|row| row.ended_at.is_none()).count(),
         ..AgentUsage::default()
     };
-    render(&Snapshot {
+    Snapshot {
         delivery: Default::default(),
         taken_at: SystemTime::UNIX_EPOCH + Duration::from_secs(100),
         containers,
         host: Default::default(),
         agent,
-    })
+    }
+}
+
+fn page(containers: Vec<ContainerRow>) -> String {
+    render(&snapshot(containers), false)
+}
+
+#[test]
+fn a_card_shows_the_problem_its_evidence_and_what_to_do() {
+    let mut full = row("new-oom", vec![Problem::OomKilled { kills: Some(6), ago: Duration::from_secs(4) }]);
+    full.cgroup.memory.working_set_bytes = Some(3 << 29);
+    full.cgroup.limits.memory_limit_bytes = Some(2 << 30);
+    let mut slow = row("slow", vec![Problem::Throttled { ratio: 0.4 }]);
+    (slow.cgroup.limits.cpu_quota_us, slow.cgroup.limits.cpu_period_us) = (Some(30_000), Some(100_000));
+    let crashing = row("<b>", vec![Problem::CrashLooping { restarts: 5, code: Some(1) }]);
+    let page = page(vec![full, slow, crashing, row("fine", Vec::new())]);
+    let cards: Vec<_> =
+        page.split("<article>").skip(1).map(|rest| rest.split("</article>").next().unwrap()).collect();
+    let [full, crashing, slow] = cards[..] else { panic!("{cards:?}") };
+    assert!(full.starts_with("<h2>new-oom</h2><p class=bad>OOM-killed 6 times, last 4 s ago</p>"), "{full}");
+    assert!(
+        full.contains("Memory: 1.5 GiB of 2.0 GiB.") && full.contains("Raise the memory limit"),
+        "{full}"
+    );
+    assert!(slow.contains("Quota: 0.30 cores.") && slow.contains("<p class=warn>"), "{slow}");
+    // The ID and not the name, which could be anything.
+    assert!(crashing.contains("<code>docker logs --tail 50 000000000000</code>"), "{crashing}");
+    assert!(crashing.starts_with("<h2>&lt;b&gt;</h2>"), "{crashing}");
+}
+
+#[test]
+fn an_id_that_needs_quotes_is_in_no_command() {
+    let mut hostile = row("a", vec![Problem::CrashLooping { restarts: 5, code: None }]);
+    let identity = Identity { id: "$(reboot)".into(), ..Identity::clone(&hostile.identity) };
+    hostile.identity = Arc::new(identity);
+    let page = page(vec![hostile]);
+    assert!(!page.contains("reboot"), "{page}");
+}
+
+#[test]
+fn every_reason_to_be_stuck_has_advice() {
+    use StuckReason::*;
+    for reason in [Stopped, NvidiaDriver, Disk, BusyLoop, Network, Lock, AcceptQueue, Unknown] {
+        let page = page(vec![row("a", vec![Problem::Stuck { reason, since: Duration::from_secs(20) }])]);
+        let card = page.split("<article>").nth(1).unwrap().split("</article>").next().unwrap();
+        assert!(card.matches("<p>").count() == 1 && card.contains('.'), "{reason:?}: {card}");
+    }
+}
+
+#[test]
+fn a_gpu_has_a_line_with_those_who_hold_its_memory() {
+    let mut holder = row("facefusion", Vec::new());
+    let used =
+        ContainerGpu { uuid: "GPU-a".into(), memory_used_bytes: Some(6 << 30), ..ContainerGpu::default() };
+    holder.gpus = vec![used];
+    let mut snapshot = snapshot(vec![holder]);
+    let up = Gpu {
+        uuid: "GPU-a".into(),
+        name: "NVIDIA <L4>".into(),
+        up: true,
+        utilization_ratio: Some(0.9),
+        memory_used_bytes: Some(7 << 30),
+        memory_total_bytes: Some(8 << 30),
+        power_watts: Some(71.6),
+        temperature_celsius: Some(65.0),
+        throttle_reasons: vec![("idle", true), ("power_cap", true), ("hw_thermal", false)],
+        ..Gpu::default()
+    };
+    let lost = Gpu { pci_bus_id: "00000000:41:00.0".into(), ..Gpu::default() };
+    snapshot.host.gpus = vec![up, lost];
+    let page = render(&snapshot, false);
+    let expected = "<li><b>GPU 0</b> NVIDIA &lt;L4&gt;, 90 % busy, memory <span class=warn>7.0 GiB of 8.0 GiB</span>, 72 W, 65 °C, \
+                    <span class=warn>clocks reduced: power cap</span>; held by facefusion (6.0 GiB)</li>";
+    assert!(page.contains(expected), "{page}");
+    assert!(page.contains("<li><b>GPU 00000000:41:00.0</b>  <span class=bad>down"), "{page}");
+}
+
+#[test]
+fn a_paused_page_does_not_reload_itself() {
+    let snapshot = snapshot(vec![row("a", Vec::new())]);
+    let (running, paused) = (render(&snapshot, false), render(&snapshot, true));
+    assert!(
+        running.contains("http-equiv=\"refresh\"") && running.contains("<a href=\"/?pause\">pause</a>"),
+        "{running}"
+    );
+    assert!(!paused.contains("refresh") && paused.contains("<a href=\"/\">resume</a>"), "{paused}");
+    assert!(paused.contains("State at 00:01:40 UTC;"), "{paused}");
 }
 
 #[test]
