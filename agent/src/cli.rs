@@ -103,6 +103,9 @@ pub struct RunArgs {
     /// Address of the HTTP listener, such as 0.0.0.0:9966 [default: 127.0.0.1:9966]
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     pub listen: Option<SocketAddr>,
+    /// Web configuration file: TLS and basic authentication, in the format of Prometheus' exporters [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub web_config: Option<PathBuf>,
     /// Log level: error, warn, info, debug, trace or off; or per module, as in glassbox=debug,info [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -140,6 +143,9 @@ pub fn load_config(args: &RunArgs) -> anyhow::Result<Config> {
     let mut config = from_file(args.config.as_deref(), Path::new(CONFIG_PATH))?;
     if let Some(listen) = args.listen {
         config.listen = listen;
+    }
+    if let Some(path) = &args.web_config {
+        config.server.web_config.clone_from(path);
     }
     if let Some(log) = &args.log {
         log_filter::parse(log).map_err(|problem| anyhow::anyhow!("--log: {problem}"))?;

@@ -19,6 +19,7 @@ mod rename;
 mod requests;
 mod runtimes;
 mod server;
+pub mod web;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 

@@ -1,6 +1,9 @@
 //! `[server]`: the limits of the HTTP listener.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -24,6 +27,8 @@ pub struct Server {
     /// other names; a listener on other addresses does so only if this list is not empty.
     #[serde(deserialize_with = "host_names")]
     pub allowed_hosts: Vec<String>,
+    /// The web configuration: TLS and basic authentication; empty for neither.
+    pub web_config: PathBuf,
 }
 
 impl Default for Server {
@@ -35,7 +40,16 @@ impl Default for Server {
             response_timeout_ms: Duration::from_secs(30).into(),
             max_unread_bytes: (32 << 20).into(),
             allowed_hosts: Vec::new(),
+            web_config: PathBuf::new(),
         }
+    }
+}
+
+impl Server {
+    /// The web configuration; `None` if there is none.
+    #[must_use]
+    pub fn web_config(&self) -> Option<&Path> {
+        (!self.web_config.as_os_str().is_empty()).then_some(&self.web_config)
     }
 }
 
