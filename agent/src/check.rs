@@ -4,6 +4,7 @@
 //! [`RowState`], [`Report::exit_code`] and the JSON of [`Report::to_json`] are a stable interface for scripts; see
 //! docs/check.md. Each subject has a module, which makes its rows. [`Report::row`] prints each cause only once.
 
+mod agent_at;
 mod collectors;
 mod json;
 mod kernel;
@@ -12,6 +13,7 @@ mod privileges;
 mod renames;
 mod runtimes;
 mod text;
+mod web;
 
 use crate::config::Config;
 
@@ -85,7 +87,9 @@ impl Report {
         kernel::check(&mut report, config);
         let privileges = privileges::check(&mut report, config);
         let layout = kernel::cgroups(&mut report, config);
-        listener::check(&mut report, config.listen);
+        if let Some(web) = web::check(&mut report, config) {
+            listener::check(&mut report, config.listen, &web.settings());
+        }
         runtimes::check(&mut report, config, &privileges);
         renames::check(&mut report, &config.containers.rename);
         collectors::check(&mut report, config, layout.as_ref());

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use glassbox::{check, cli, config::log_filter, log_output, run};
+use glassbox::{check, cli, config::log_filter, log_output, run, server::web::Web};
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -29,16 +29,23 @@ fn run_agent(args: &cli::RunArgs) -> ExitCode {
     let configured = cli::load_config(args).and_then(|config| {
         let filter = log_filter::parse(&config.log).map_err(|problem| anyhow!("log: {problem}"))?;
         log_output::start(filter)?;
-        Ok(config)
+        let web = Web::open(config.server.web_config())?;
+        Ok((config, web))
     });
     match configured {
-        Ok(config) => run::run(config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS),
+        Ok((config, web)) => {
+            run::run(config, web).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
+        }
         Err(error) => fail(&error, cli::EXIT_CONFIG),
     }
 }
 
 fn show_config(args: &cli::RunArgs) -> ExitCode {
-    let text = match cli::load_config(args) {
+    let validated = cli::load_config(args).and_then(|config| {
+        Web::open(config.server.web_config())?;
+        Ok(config)
+    });
+    let text = match validated {
         Ok(config) => config.to_toml(),
         Err(error) => return fail(&error, cli::EXIT_CONFIG),
     };

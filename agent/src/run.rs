@@ -1,6 +1,10 @@
 //! `glassbox run`: binds the listener, starts the runtime watchers and the tick, and serves until SIGTERM or SIGINT.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use tokio::{sync::watch, time::timeout};
@@ -9,7 +13,8 @@ use crate::{
     collectors::disk,
     config::Config,
     containers::{metadata::MetadataStore, runtimes},
-    exposition, server,
+    exposition,
+    server::{self, exposure, web::Web},
     tick::{Engine, Snapshots, Waker},
 };
 
@@ -19,11 +24,11 @@ const TICK_JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout for the I/O threads afterwards. With the HTTP server's half second, the agent ends within 2 s.
 const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM or SIGINT. `web` is the web configuration that `config` names.
 ///
 /// # Errors
 /// The address is in use, this host has no cgroups, or the tick ends unexpectedly.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: Config, web: Web) -> anyhow::Result<()> {
     raise_file_limit();
     use_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,7 +40,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the I/O threads")?;
-    let outcome = runtime.block_on(serve(config));
+    let outcome = runtime.block_on(serve(config, web));
     // Work on a runtime's response must not delay the end of the agent.
     runtime.shutdown_timeout(IO_SHUTDOWN_TIMEOUT);
     outcome
@@ -66,7 +71,7 @@ fn use_one_heap() {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| {
         let remedy = server::address::remedy(&error);
         anyhow::Error::new(error).context(format!("listen on {} ({remedy})", config.listen))
@@ -75,6 +80,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if config.demo {
         tracing::warn!("{}", exposition::DEMO);
     }
+    let settings = web.settings();
+    for concern in settings.concerns(SystemTime::now()).into_iter().chain(exposure::of(address, &settings)) {
+        tracing::warn!("{concern}");
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let metadata = MetadataStore::new();
     let layer_sizes_period = config.is_on(disk::SPEC.name).then_some(*config.disk.period_s);
     runtimes::start(&config, &metadata, layer_sizes_period);
@@ -94,7 +104,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             .context("start the tick thread")?
     };
     if let Ok(snapshots) = snapshots.await {
-        tracing::info!("listening on http://{address}");
+        tracing::info!("listening on {scheme}://{address}");
         announce(snapshots.clone());
         let stopping = stop.clone();
         let until = async move {
@@ -103,7 +113,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             // The tick ends while the server sends the last responses.
             stopping.wake();
         };
-        server::serve(listener, snapshots, options, until).await?;
+        server::serve(listener, snapshots, options, web, until).await?;
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.wake();

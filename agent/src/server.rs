@@ -3,6 +3,7 @@
 //! Clients may be hostile or broken, so connections are limited in number and time:
 //! - above [`Options::max_connections`], the connection that has been idle longest is closed ([`table`]); if none is
 //!   idle, a new connection may only request health and readiness;
+//! - with TLS, a client must finish the handshake within [`Options::header_timeout`] ([`handshake`]);
 //! - a client must send the head of a request, and start the next one, within [`Options::header_timeout`]; a head must
 //!   not exceed 16 KiB;
 //! - a client is disconnected if it reads nothing for [`Options::write_timeout`], or takes longer than
@@ -11,18 +12,24 @@
 //!   [`Options::max_unread_bytes`] ([`texts`]);
 //! - no connection lasts longer than [`Options::connection_age`];
 //! - only GET and HEAD are supported, and no request body is read;
-//! - a loopback listener serves only requests whose `Host` is this host ([`host_header`]).
+//! - a loopback listener serves only requests whose `Host` is this host ([`host_header`]);
+//! - with users in the web configuration, every request except health and readiness needs a password ([`admission`],
+//!   [`authentication`]).
 //!
 //! Each response text is made once per snapshot and shared by all clients that request it ([`cache`]), so memory and
 //! CPU do not grow with the number of scrapers.
 
 pub mod address;
+pub mod admission;
 mod api;
+mod authentication;
 mod body;
 mod cache;
 mod connection;
 mod container_health;
 mod encoding;
+pub mod exposure;
+mod handshake;
 mod health;
 mod host_header;
 mod page;
@@ -30,6 +37,7 @@ mod routes;
 mod socket;
 mod table;
 mod texts;
+pub mod web;
 
 use std::{future::Future, os::fd::AsFd as _, sync::Arc, time::Duration};
 
@@ -40,7 +48,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{cache::Cache, connection::Shared, host_header::HostPolicy, table::Table, texts::Texts};
+use self::{
+    admission::Admission, authentication::Authenticator, cache::Cache, connection::Shared,
+    host_header::HostPolicy, table::Table, texts::Texts, web::Web,
+};
 use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 
 /// Pause after accept(2) has failed, for example because the process has no free file descriptors.
@@ -93,11 +104,12 @@ impl From<&Config> for Options {
 /// Serves until `shutdown` resolves, then gives open connections half a second to finish.
 ///
 /// # Errors
-/// The server's own metrics could not be registered. No client can cause an error.
+/// The server's own metrics could not be registered, or the system has no random numbers. No client can cause an error.
 pub async fn serve(
     listener: TcpListener,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     options: Options,
+    web: Web,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     socket::bound_send_buffer(listener.as_fd());
@@ -109,7 +121,11 @@ pub async fn serve(
     let router = routes::router(snapshots.clone(), Arc::clone(&health), Arc::clone(&cache));
     let (close, closing) = watch::channel(());
     let hosts = HostPolicy::new(listener.local_addr().ok(), &options.allowed_hosts);
-    let server = Server { table, shared: Shared { router, options, hosts, registry, closing } };
+    let web = Arc::new(web);
+    let reloaded = web::watch(Arc::clone(&web), Arc::clone(&registry));
+    let authenticator = Authenticator::new()?;
+    let admission = Arc::new(Admission { hosts, web, authenticator, registry: Arc::clone(&registry) });
+    let server = Server { table, shared: Shared { router, options, admission, registry, closing } };
     let mut connections = JoinSet::new();
     let watched = health::watch(&health, snapshots);
     let tidied = async {
@@ -122,6 +138,7 @@ pub async fn serve(
         () = shutdown => (),
         () = watched => (),
         () = tidied => (),
+        () = reloaded => (),
         () = server.accept(listener, &mut connections) => (),
     }
     drop(close);

@@ -37,7 +37,7 @@ pub fn document(cpu: &Snapshot, gpu: &Snapshot) -> anyhow::Result<String> {
         "\n## The agent's process and HTTP server\n\nOnly at `/metrics`.\n\n\
          | name | type | meaning |\n|---|---|---|\n",
     );
-    for family in Registry::new()?.gather() {
+    for family in Registry::new()?.gather_all() {
         let kind = match family.get_field_type() {
             MetricType::COUNTER => "counter",
             MetricType::HISTOGRAM => "histogram",

@@ -5,7 +5,7 @@ use std::{io::Write, time::Duration};
 
 use anyhow::Context as _;
 use prometheus::{
-    Counter, Encoder as _, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder,
+    Counter, Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
     core::{Collector, Desc},
     process_collector::ProcessCollector,
     proto::{self, MetricFamily},
@@ -30,6 +30,26 @@ pub struct Registry {
     pub request_timeouts: IntCounter,
     /// Connections closed because the response was not read in time.
     pub response_timeouts: IntCounter,
+    /// TLS handshakes that took too long.
+    pub handshake_timeout: IntCounter,
+    /// TLS handshakes in which the client disconnected.
+    pub handshake_disconnected: IntCounter,
+    /// TLS handshakes without a valid certificate of the client.
+    pub handshake_client_certificate: IntCounter,
+    /// TLS handshakes that the client aborted.
+    pub handshake_rejected: IntCounter,
+    /// TLS handshakes in which the client did not send acceptable TLS.
+    pub handshake_protocol: IntCounter,
+    /// Requests without a user and password.
+    pub refused_no_password: IntCounter,
+    /// Requests with an unknown user or a wrong password.
+    pub refused_wrong_password: IntCounter,
+    /// Requests for a host name that is not served.
+    pub refused_host: IntCounter,
+    /// Requests refused because of too many connections, or too many passwords to check.
+    pub refused_load: IntCounter,
+    certificate_expiry: IntGaugeVec,
+    web_config_reload: IntGaugeVec,
     /// Responses encoded from a snapshot.
     pub encodes: IntCounter,
     /// Time spent encoding them, in seconds.
@@ -69,6 +89,39 @@ impl Registry {
             ),
             &["phase"],
         )?;
+        let handshakes = IntCounterVec::new(
+            Opts::new(
+                "glassbox_server_tls_handshake_failures_total",
+                "TLS handshakes with the agent that failed, by reason: timeout, disconnected, client_certificate (none, or \
+                 not valid), rejected (the client aborted, for example because it does not trust the agent's certificate) or \
+                 protocol (not TLS, or no common version).",
+            ),
+            &["reason"],
+        )?;
+        let refusals = IntCounterVec::new(
+            Opts::new(
+                "glassbox_server_refused_requests_total",
+                "HTTP requests that the agent refused, by reason: no_password, wrong_password, host (a host name that is \
+                 not served) or load (too many connections or password checks).",
+            ),
+            &["reason"],
+        )?;
+        let certificate_expiry = IntGaugeVec::new(
+            Opts::new(
+                "glassbox_server_certificate_expiry_timestamp_seconds",
+                "Time at which the agent's TLS certificate expires, or that of an intermediate CA if it expires earlier, in \
+                 seconds since 1970.",
+            ),
+            &[],
+        )?;
+        let web_config_reload = IntGaugeVec::new(
+            Opts::new(
+                "glassbox_server_web_config_last_reload_successful",
+                "1 if the web configuration and its files are in force as they are on disk, 0 if they could not be used \
+                 after a change.",
+            ),
+            &[],
+        )?;
         let encodes = IntCounter::new(
             "glassbox_server_encodes_total",
             "Responses encoded from a snapshot: at most one per tick, path and content encoding, for any number of clients.",
@@ -77,12 +130,16 @@ impl Registry {
             "glassbox_server_encode_seconds_total",
             "Time spent encoding responses, in seconds.",
         )?;
-        let collectors: [Box<dyn Collector>; 7] = [
+        let collectors: [Box<dyn Collector>; 11] = [
             Box::new(Process(ProcessCollector::for_self())),
             Box::new(connections.clone()),
             Box::new(outcomes.clone()),
             Box::new(evictions.clone()),
             Box::new(timeouts.clone()),
+            Box::new(handshakes.clone()),
+            Box::new(refusals.clone()),
+            Box::new(certificate_expiry.clone()),
+            Box::new(web_config_reload.clone()),
             Box::new(encodes.clone()),
             Box::new(encode_seconds.clone()),
         ];
@@ -99,9 +156,41 @@ impl Registry {
             evicted_unread: evictions.with_label_values(&["unread"]),
             request_timeouts: timeouts.with_label_values(&["request"]),
             response_timeouts: timeouts.with_label_values(&["response"]),
+            handshake_timeout: handshakes.with_label_values(&["timeout"]),
+            handshake_disconnected: handshakes.with_label_values(&["disconnected"]),
+            handshake_client_certificate: handshakes.with_label_values(&["client_certificate"]),
+            handshake_rejected: handshakes.with_label_values(&["rejected"]),
+            handshake_protocol: handshakes.with_label_values(&["protocol"]),
+            refused_no_password: refusals.with_label_values(&["no_password"]),
+            refused_wrong_password: refusals.with_label_values(&["wrong_password"]),
+            refused_host: refusals.with_label_values(&["host"]),
+            refused_load: refusals.with_label_values(&["load"]),
+            certificate_expiry,
+            web_config_reload,
             encodes,
             encode_seconds,
         })
+    }
+
+    /// Sets the time at which the certificate expires, in seconds since 1970. Without TLS, the family is absent.
+    pub fn set_certificate_expiry(&self, expires_at_s: Option<i64>) {
+        match expires_at_s {
+            Some(expires_at_s) => self.certificate_expiry.with_label_values::<&str>(&[]).set(expires_at_s),
+            None => self.certificate_expiry.reset(),
+        }
+    }
+
+    /// Sets whether the last change of the web configuration took effect. Without a web configuration, the family is absent.
+    pub fn set_web_config_reload(&self, succeeded: bool) {
+        self.web_config_reload.with_label_values::<&str>(&[]).set(i64::from(succeeded));
+    }
+
+    /// Every family, also those that are absent without TLS.
+    #[must_use]
+    pub fn gather_all(&self) -> Vec<MetricFamily> {
+        self.set_certificate_expiry(Some(0));
+        self.set_web_config_reload(true);
+        self.gather()
     }
 
     /// The families with their current values.

@@ -13,7 +13,7 @@ use std::{
 
 use axum::http::{HeaderValue, header::DATE};
 use hyper::{
-    Request, StatusCode,
+    Request,
     body::Incoming,
     server::conn::http1,
     service::{Service as _, service_fn},
@@ -22,6 +22,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use prometheus::IntCounter;
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -31,9 +32,9 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::{
     Options,
+    admission::Admission,
     body::HeldBody,
-    host_header::HostPolicy,
-    routes, socket,
+    handshake, socket,
     table::{Eviction, PROBE_LIFETIME, Place},
     texts::TextId,
 };
@@ -47,7 +48,7 @@ const HEAD_MAX_BYTES: usize = 16 * 1024;
 pub(super) struct Shared {
     pub(super) router: axum::Router,
     pub(super) options: Options,
-    pub(super) hosts: HostPolicy,
+    pub(super) admission: Arc<Admission>,
     pub(super) registry: Arc<Registry>,
     /// Changes when the server ends.
     pub(super) closing: watch::Receiver<()>,
@@ -65,43 +66,48 @@ enum End {
 
 /// Serves a connection until it ends, is evicted, exceeds a timeout or its maximum age, or the server ends.
 pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
-    let Shared { router, options, hosts, registry, mut closing } = shared;
+    let Shared { router, options, admission, registry, mut closing } = shared;
     let _open = Open::new(&registry);
     // A response is one or a few large writes. Without TCP_NODELAY, the last part would wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let descriptor = stream.as_raw_fd();
+    let client = stream.peer_addr().ok().map(|address| address.ip());
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(options.write_timeout));
-    let answered = Arc::new(AtomicBool::new(false));
-    let answers = Arc::clone(&answered);
-    let router = TowerToHyperService::new(router);
     let state = &place.connection;
     let probes_only = state.probes_only;
     let lifetime = if probes_only { PROBE_LIFETIME } else { options.connection_age };
+    let header_timeout = options.header_timeout.min(lifetime);
+    let acceptor = admission.web.settings().tls.as_ref().map(|tls| tls.acceptor.clone());
+    let stream = tokio::select! {
+        stream = handshake::perform(acceptor, Box::pin(stream), header_timeout, &registry) => stream,
+        reason = state.evicted() => return evictions(&registry, reason).inc(),
+        _ = closing.changed() => return,
+    };
+    let Some(stream) = stream else { return };
+    let answered = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&answered);
+    let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
         answers.store(true, Ordering::Relaxed);
         let responding = state.begin();
-        let refusal = hosts.refusal(&request).or_else(|| {
-            let refused = probes_only && !routes::is_probe(request.uri().path());
-            refused.then_some((
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many connections: only health checks are served\n",
-            ))
-        });
-        let response = match refusal {
-            Some(refusal) => Err(routes::refused(refusal)),
-            None => Ok(router.call(request)),
-        };
+        let (router, admission) = (router.clone(), Arc::clone(&admission));
         async move {
-            let mut response = match response {
-                Ok(response) => response.await?,
-                Err(refused) => refused,
+            let (head, body) = request.into_parts();
+            let head = Request::from_parts(head, ());
+            let mut response = match admission.refusal(&head, probes_only, client).await {
+                Some(refused) => refused,
+                None => router.call(head.map(|()| body)).await?,
             };
             if let Some(text) = response.extensions().get::<TextId>() {
                 responding.sends(*text);
             }
+            let headers = response.headers_mut();
+            for (name, value) in &admission.web.settings().headers {
+                headers.insert(name, value.clone());
+            }
             if let Some(date) = date(SystemTime::now()) {
-                response.headers_mut().insert(DATE, date);
+                headers.insert(DATE, date);
             }
             Ok::<_, Infallible>(response.map(|body| HeldBody::new(body, responding)))
         }
@@ -110,14 +116,14 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
         .timer(TokioTimer::new())
         // hyper panics if the clock is before 1970, so `date` sets the header instead.
         .auto_date_header(false)
-        .header_read_timeout(options.header_timeout.min(lifetime))
+        .header_read_timeout(header_timeout)
         .max_buf_size(HEAD_MAX_BYTES)
         .keep_alive(!probes_only)
         // A client that closes its sending side after the request still gets the response.
         .half_close(true)
         // Vectored writes send the shared text without copying it for each client.
         .writev(true)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let end = {
         let leave = async {
@@ -147,13 +153,20 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
             return tracing::debug!("serve a connection: {error}");
         }
         End::Own(_) | End::Overdue => &registry.response_timeouts,
-        End::Evicted(Eviction::Idle) => &registry.evicted_idle,
-        End::Evicted(Eviction::Slow) => &registry.evicted_slow,
-        End::Evicted(Eviction::Unread) => &registry.evicted_unread,
+        End::Evicted(reason) => evictions(&registry, reason),
     };
     cut.inc();
     // SAFETY: the descriptor belongs to the stream in `connection`, which is pinned here and not dropped yet.
     socket::reset_on_close(unsafe { BorrowedFd::borrow_raw(descriptor) });
+}
+
+/// The counter of evictions for this reason.
+fn evictions(registry: &Registry, reason: Eviction) -> &IntCounter {
+    match reason {
+        Eviction::Idle => &registry.evicted_idle,
+        Eviction::Slow => &registry.evicted_slow,
+        Eviction::Unread => &registry.evicted_unread,
+    }
 }
 
 /// Counts a connection as open until it is dropped, even after a panic.

@@ -52,9 +52,14 @@ struct Shared {
     cache: Arc<Cache>,
 }
 
-/// True for the paths of health and readiness.
+/// True for the paths that need no password: health and readiness of the agent.
+pub(super) fn is_public(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+/// True for the paths of health and readiness, also of containers.
 pub(super) fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz") || path.starts_with(container_health::PREFIX)
+    is_public(path) || path.starts_with(container_health::PREFIX)
 }
 
 /// The response to a request that is rejected before routing.

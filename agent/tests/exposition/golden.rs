@@ -89,7 +89,7 @@ fn the_help_states_the_unit() {
 fn no_two_names_differ_only_by_a_reserved_suffix() {
     const RESERVED: [&str; 6] = ["_total", "_count", "_sum", "_bucket", "_created", "_info"];
     let registry: Vec<_> =
-        Registry::new().unwrap().gather().iter().map(|family| family.name().to_owned()).collect();
+        Registry::new().unwrap().gather_all().iter().map(|family| family.name().to_owned()).collect();
     let names = families().map(|family| family.name).chain(registry.iter().map(String::as_str));
     let mut stems = std::collections::BTreeMap::new();
     for name in names {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use glassbox::{
-    server::{self, Options},
+    server::{self, Options, web::Web},
     snapshot::{
         ContainerRow, Snapshot,
         agent::AgentUsage,
@@ -46,13 +46,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server without a snapshot.
     pub(crate) fn start(options: Options) -> Self {
+        Self::start_with(options, Web::none())
+    }
+
+    /// Starts a server with a web configuration and without a snapshot.
+    pub(crate) fn start_with(options: Options, web: Web) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (publish, snapshots) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
-        let served = runtime.spawn(server::serve(listener, snapshots, options, async {
+        let served = runtime.spawn(server::serve(listener, snapshots, options, web, async {
             let _ = stopped.await;
         }));
         Self { address, publish, stop: Some(stop), served, runtime: Some(runtime) }

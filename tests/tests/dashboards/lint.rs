@@ -53,7 +53,7 @@ fn metrics() -> BTreeMap<String, Kind> {
             metrics.insert(family.name.to_owned(), family.kind);
         }
     }
-    for family in Registry::new().unwrap().gather() {
+    for family in Registry::new().unwrap().gather_all() {
         let counter = format!("{:?}", family.get_field_type()) == "COUNTER";
         metrics.insert(family.name().to_owned(), if counter { Kind::Counter } else { Kind::Gauge });
     }
