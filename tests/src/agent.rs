@@ -56,17 +56,40 @@ impl Agent {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(configuration: &str, change: impl FnOnce(&mut Command)) -> Self {
+        Self::start_until(configuration, change, |address, _| {
+            http::get(address, "/readyz").is_ok_and(|answer| answer.status == 200)
+        })
+    }
+
+    /// Like [`start`](Self::start), for an agent that does not answer plain HTTP.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_tls(configuration: &str, change: impl FnOnce(&mut Command)) -> Self {
+        Self::start_until(configuration, change, |_, service| service.log().contains("first snapshot"))
+    }
+
+    fn start_until(
+        configuration: &str,
+        change: impl FnOnce(&mut Command),
+        is_ready: impl Fn(SocketAddr, &Service) -> bool,
+    ) -> Self {
         let binary = binary();
         let address = free_address();
-        let service = Service::start("the agent", address, "/readyz", |directory| {
-            let file = directory.join("agent.toml");
-            fs::write(&file, configuration)
-                .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
-            let mut command = Command::new(binary);
-            command.arg("run").arg("--config").arg(file).args(["--listen", &address.to_string()]);
-            change(&mut command);
-            command
-        });
+        let service = Service::start_until(
+            "the agent",
+            |service| is_ready(address, service),
+            |directory| {
+                let file = directory.join("agent.toml");
+                fs::write(&file, configuration)
+                    .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+                let mut command = Command::new(binary);
+                command.arg("run").arg("--config").arg(file).args(["--listen", &address.to_string()]);
+                change(&mut command);
+                command
+            },
+        );
         Self { address, service }
     }
 

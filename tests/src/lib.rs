@@ -20,6 +20,7 @@ pub mod http;
 pub mod kernel_module;
 pub mod measure;
 pub mod memory_limit;
+pub mod node_exporter;
 pub mod nvidia;
 pub mod nvidia_module;
 pub mod nvml;

@@ -74,6 +74,15 @@ impl Prometheus {
     /// If it does not become ready.
     #[must_use]
     pub fn start(programs: &Programs, target: SocketAddr) -> Self {
+        Self::start_with(programs, target, "")
+    }
+
+    /// Like [`start`](Self::start), with further lines of the job, each of which ends with a line feed.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(programs: &Programs, target: SocketAddr, job: &str) -> Self {
         let address = free_address();
         let service = Service::start("Prometheus", address, "/-/ready", |directory| {
             let file = directory.join("prometheus.yml");
@@ -81,7 +90,7 @@ impl Prometheus {
                 "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
                  scrape_configs:\n\
                  - job_name: glassbox\n  \
-                   static_configs: [{{targets: ['{target}']}}]\n"
+                   static_configs: [{{targets: ['{target}']}}]\n{job}"
             );
             fs::write(&file, configuration)
                 .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));

@@ -47,6 +47,19 @@ impl Service {
         ready: &str,
         command: impl FnOnce(&Path) -> Command,
     ) -> Self {
+        let is_ready = |_: &Self| http::get(address, ready).is_ok_and(|answer| answer.status == 200);
+        Self::start_until(name, is_ready, command)
+    }
+
+    /// Like [`start`](Self::start), and waits until `is_ready`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_until(
+        name: &'static str,
+        is_ready: impl Fn(&Self) -> bool,
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("make a directory: {error}"));
         let mut command = command(directory.path());
         let log =
@@ -63,7 +76,7 @@ impl Service {
         let child = command.spawn().unwrap_or_else(|error| panic!("start {name}: {error}: {command:?}"));
         let mut service = Self { name, child, directory };
         let deadline = Instant::now() + START_TIMEOUT;
-        while !http::get(address, ready).is_ok_and(|answer| answer.status == 200) {
+        while !is_ready(&service) {
             let ended = service.child.try_wait().unwrap_or_default();
             assert!(ended.is_none(), "{name} has exited: {ended:?}");
             assert!(Instant::now() < deadline, "{name} is not ready after {START_TIMEOUT:?}");

@@ -14,6 +14,7 @@ mod failures;
 mod gpu_check;
 mod idle;
 mod machine;
+mod node_exporter;
 mod progress;
 mod prometheus;
 mod report;

@@ -6,13 +6,14 @@ mod ebpf;
 mod gradio;
 mod grafana;
 
-use crate::{debian, debian::Conflicts, prometheus, step, toolchain};
+use crate::{debian, debian::Conflicts, node_exporter, prometheus, step, toolchain};
 
 /// Install missing dependencies of the build.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Prometheus (unpacked,
-    /// not installed), versions of Gradio (in virtual environments), and libraries of Grafana (with npm)
+    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Prometheus and
+    /// node_exporter (unpacked, not installed), versions of Gradio (in virtual environments), and libraries of Grafana
+    /// (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -72,6 +73,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         println!("Setup: tests");
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
+        node_exporter::fetch()?;
         gradio::install();
         grafana::install();
     }

@@ -13,7 +13,7 @@ use crate::counts::{Counts, Reader};
 use crate::failures::Failure;
 use crate::idle::Idle;
 use crate::report::{self, Row};
-use crate::{failures, prometheus, setup, vm, workspace};
+use crate::{failures, node_exporter, prometheus, setup, vm, workspace};
 
 /// Lines of output that are printed again for a failed check.
 const LAST_LINES: usize = 25;
@@ -134,6 +134,9 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
     command.args(cargo).args(["--", "--show-output"]).args(harness);
     if let Some(directory) = prometheus::directory() {
         command.env(prometheus::VARIABLE, directory);
+    }
+    if let Some(program) = node_exporter::program() {
+        command.env(node_exporter::VARIABLE, program);
     }
     match count(command) {
         Ok((counts, failures)) => {
