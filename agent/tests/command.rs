@@ -395,3 +395,32 @@ fn an_unknown_log_level_is_refused_with_the_list_of_levels() {
     let error = refused(check.arg("check").arg("--config").arg(file.path()), 1);
     assert!(error.contains("key log") && error.contains("verbose"), "{error}");
 }
+
+#[test]
+fn a_web_configuration_that_cannot_be_used_is_a_wrong_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let web = directory.path().join("web.yml");
+    let web = web.to_str().unwrap();
+    let password = "basic_auth_users:\n  alice: secret\n";
+    for (text, part) in
+        [(password, "line 2"), ("tls_server_config: {cert_file: none, key_file: none}\n", "cert_file")]
+    {
+        std::fs::write(web, text).unwrap();
+        for verb in ["run", "config"] {
+            let (code, _, error) = glassbox(&[verb, "--config", "/dev/null", "--web-config", web]);
+            assert_eq!(code, Some(78), "{verb}: {error}");
+            assert!(
+                error.contains(web) && error.contains(part) && !error.contains("secret"),
+                "{verb}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_exposed_listener_is_reported() {
+    let (_, table) = check(&format!("listen = \"0.0.0.0:0\"\n{}", modest()));
+    assert!(row(&table, "TLS and passwords").contains("without authentication"), "{table}");
+    let (_, table) = check(&modest());
+    assert!(!row(&table, "TLS and passwords").contains("without authentication"), "{table}");
+}

@@ -1,11 +1,13 @@
 //! curl with and without certificates and passwords.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use glassbox_tests::agent;
+use glassbox_tests::{agent, docker::eventually};
 
 use super::files::{Files, MUTUAL_TLS, TLS, alice, certificate, certify, curl, modest, value};
 
+/// Time within which counters are exported.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// curl's exit status if the server's certificate cannot be verified.
 const NOT_VERIFIED: i32 = 60;
 
@@ -68,7 +70,8 @@ fn a_client_without_a_certificate_of_the_ca_is_rejected_by_mutual_tls() {
         }
     }
     let failed = "glassbox_server_tls_handshake_failures_total{reason=\"client_certificate\"}";
-    assert_eq!(value(&get(&accepted, &[]).text, failed), 6.0);
+    // The text of a tick is cached.
+    eventually("six failures", TIMEOUT, || (value(&get(&accepted, &[]).text, failed) == 6.0).then_some(()));
 }
 
 #[test]

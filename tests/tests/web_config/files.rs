@@ -10,7 +10,8 @@ use std::{
 
 use glassbox_tests::agent::Agent;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 
 /// The hash of `secret`, made with `htpasswd -nbBC 10 alice secret`.
@@ -96,6 +97,7 @@ fn replace(path: &Path, text: &str) {
 pub(super) fn certify(directory: &Path, first_year: i32, last_year: i32) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "test CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = params.self_signed(&key).unwrap();
     replace(&directory.join("ca.crt"), &ca.pem());
@@ -106,6 +108,7 @@ pub(super) fn certify(directory: &Path, first_year: i32, last_year: i32) {
         let key = KeyPair::generate().unwrap();
         let names = vec!["localhost".into(), "127.0.0.1".into()];
         let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages.push(usage);
         params.not_before = date_time_ymd(first_year, 1, 1);
         params.not_after = date_time_ymd(last_year, 1, 1);
