@@ -72,14 +72,16 @@ fn clients_that_stop_or_send_garbage_are_cut_and_others_are_served() {
     raise_file_limit();
     let idle: Vec<_> = (0..10_000).filter_map(|_| TcpStream::connect(address).ok()).collect();
     assert_eq!(idle.len(), 10_000);
-    // Others are served while the connections are open. The text of a tick is cached.
+    // Others are served while the connections are open. The text of a tick is cached. Each connection is evicted for a later
+    // one, or cut after header_timeout_ms if the machine is busy; at most 64 are still open.
     eventually("the counters", Duration::from_secs(10), || {
         let metrics = metrics();
         let failed = |reason| {
             value(&metrics, &format!("glassbox_server_tls_handshake_failures_total{{reason=\"{reason}\"}}"))
         };
         let evicted = value(&metrics, "glassbox_server_evictions_total{reason=\"idle\"}");
-        (failed("protocol") == 3.0 && failed("timeout") >= 2.0 && evicted > 9_000.0).then_some(())
+        let cut = evicted + failed("timeout");
+        (failed("protocol") == 3.0 && failed("timeout") >= 2.0 && cut >= 9_900.0).then_some(())
     });
     drop(idle);
     assert!(agent.resident_bytes() < RESIDENT_MAX_BYTES, "{} bytes", agent.resident_bytes());
