@@ -74,20 +74,21 @@ impl Prometheus {
     /// If it does not become ready.
     #[must_use]
     pub fn start(programs: &Programs, target: SocketAddr) -> Self {
-        Self::start_with(programs, target, "")
+        Self::start_with(programs, target, "", "")
     }
 
-    /// Like [`start`](Self::start), with further lines of the job, each of which ends with a line feed.
+    /// Like [`start`](Self::start), with further lines of the configuration and of the job, in YAML. Each line ends with a line
+    /// feed.
     ///
     /// # Panics
     /// As [`start`](Self::start).
     #[must_use]
-    pub fn start_with(programs: &Programs, target: SocketAddr, job: &str) -> Self {
+    pub fn start_with(programs: &Programs, target: SocketAddr, configuration: &str, job: &str) -> Self {
         let address = free_address();
         let service = Service::start("Prometheus", address, "/-/ready", |directory| {
             let file = directory.join("prometheus.yml");
             let configuration = format!(
-                "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+                "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{configuration}\
                  scrape_configs:\n\
                  - job_name: glassbox\n  \
                    static_configs: [{{targets: ['{target}']}}]\n{job}"
@@ -124,6 +125,14 @@ impl Prometheus {
         let data = self.ask(&path).context(selector.to_owned())?;
         let values = data.as_array().with_context(|| format!("not a list: {data}"))?;
         Ok(values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect())
+    }
+
+    /// Its rules, as its API returns them.
+    ///
+    /// # Errors
+    /// The error of Prometheus.
+    pub fn rules(&self) -> anyhow::Result<Value> {
+        self.ask("/api/v1/rules")
     }
 
     /// Repeats a query until its result satisfies `wanted`, and returns the result.

@@ -95,23 +95,3 @@ fn check_metrics(programs: &Programs, metrics: &[u8]) {
         report.lines().filter(|line| !is_inherited(line.split(' ').next().unwrap())).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
-
-#[test]
-fn the_alerts_fire_exactly_when_they_should() {
-    let test = "the_alerts_fire_exactly_when_they_should";
-    let Ok(programs) = Programs::find().map_err(|reason| skip(test, &reason)) else { return };
-    // The test file refers to the rules by a relative path.
-    let directory = tempfile::tempdir().unwrap();
-    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for file in ["dashboards/alerts.yml", "tests/fixtures/alerts_test.yml"] {
-        let from = repository.join(file);
-        std::fs::copy(&from, directory.path().join(from.file_name().unwrap())).unwrap();
-    }
-    let tested = Command::new(&programs.promtool)
-        .args(["test", "rules", "alerts_test.yml"])
-        .current_dir(directory.path())
-        .output()
-        .unwrap();
-    let report = String::from_utf8_lossy(&tested.stderr) + String::from_utf8_lossy(&tested.stdout);
-    assert!(tested.status.success(), "{report}");
-}

@@ -29,7 +29,7 @@ fn prometheus_scrapes_with_a_certificate_and_a_password() {
         )
     };
     let up = |job: &str, expected: f64| {
-        let prometheus = Prometheus::start_with(&programs, agent.address, job);
+        let prometheus = Prometheus::start_with(&programs, agent.address, "", job);
         prometheus.wait_for("up{job=\"glassbox\"}", TIMEOUT, |samples| {
             samples.len() == 1 && samples[0].value == expected
         });

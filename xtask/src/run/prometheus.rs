@@ -25,8 +25,8 @@ pub(super) fn command(
     let data = dir.join("prometheus-data");
     fs::create_dir_all(&data).with_context(|| format!("create {}", data.display()))?;
     let config = dir.join("prometheus.yml");
-    let rules = workspace::root().join("dashboards/alerts.yml");
-    let text = format!("rule_files: [{rules:?}]\n{}", scrape_config(scraped, demo));
+    let rules = ["alerts.yml", "recording.yml"].map(|file| workspace::root().join("dashboards").join(file));
+    let text = format!("rule_files: {rules:?}\n{}", scrape_config(scraped, demo));
     fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
     let log = dir.join("prometheus.log");
     let log = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
