@@ -1,4 +1,4 @@
-//! A minimal HTTP GET for the agent and Prometheus: version 1.0, so that responses are not chunked.
+//! A minimal HTTP client for the agent, Prometheus and Alertmanager: version 1.0, so that responses are not chunked.
 
 use std::{
     fmt::Write as _,
@@ -25,11 +25,27 @@ pub struct Answer {
 /// # Errors
 /// If the server does not answer, or not in HTTP.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let asked = || format!("get http://{address}{path}");
+    ask(address, path, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+}
+
+/// Sends JSON to a path.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(address: SocketAddr, path: &str, json: &str) -> anyhow::Result<Answer> {
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        json.len()
+    );
+    ask(address, path, &(head + json))
+}
+
+fn ask(address: SocketAddr, path: &str, request: &str) -> anyhow::Result<Answer> {
+    let asked = || format!("ask http://{address}{path}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(asked)?;
     stream.set_read_timeout(Some(TIMEOUT)).with_context(asked)?;
     stream.set_write_timeout(Some(TIMEOUT)).with_context(asked)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").with_context(asked)?;
+    stream.write_all(request.as_bytes()).with_context(asked)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(asked)?;
     let (head, body) = answer.split_once("\r\n\r\n").with_context(asked)?;

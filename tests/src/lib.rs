@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "a panic fails the test, also in its helpers")]
 
 pub mod agent;
+pub mod alertmanager;
 pub mod cgroup;
 pub mod conformance;
 pub mod container_sockets;
@@ -39,6 +40,7 @@ pub mod signals;
 pub mod stand_in;
 pub mod veth;
 pub mod web;
+pub mod webhook;
 pub mod worker;
 
 /// Prints that a test was skipped, and why. `cargo xtask test` counts these lines. With `GLASSBOX_TESTS_STRICT=1` a skip is

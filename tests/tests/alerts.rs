@@ -3,6 +3,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod alerts {
+    mod alertmanager;
     mod names;
     mod rules;
+    mod runbooks;
 }

@@ -11,9 +11,9 @@ use crate::{debian, debian::Conflicts, node_exporter, prometheus, step, toolchai
 /// Install missing dependencies of the build.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Prometheus and
-    /// node_exporter (unpacked, not installed), versions of Gradio (in virtual environments), and libraries of Grafana
-    /// (with npm)
+    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Alertmanager,
+    /// Prometheus and node_exporter (unpacked, not installed), versions of Gradio (in virtual environments), and libraries
+    /// of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 18] = [
+const TEST_PROGRAMS: [(&str, &str); 19] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -39,6 +39,8 @@ const TEST_PROGRAMS: [(&str, &str); 18] = [
     ("wrk", "wrk"),
     ("ab", "apache2-utils"),
     ("h2load", "nghttp2-client"),
+    // Includes amtool. Installed, not unpacked: it reads its templates below /usr/share.
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
     // A reverse proxy, as nginx is.
     ("caddy", "caddy"),
     ("qemu-system-x86_64", "qemu-system-x86"),

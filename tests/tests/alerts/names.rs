@@ -11,7 +11,7 @@ const PREFIXES: [&str; 8] =
 /// Labels with the beginning of a metric.
 const LABELS: &str = "container_label_";
 /// Metrics of Prometheus itself.
-const PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
+const PROMETHEUS: [&str; 3] = ["up", "ALERTS", "scrape_duration_seconds"];
 
 /// All metrics of the agent, with the series of histograms, and those that the rules record.
 pub(super) fn known(rules: &[Rule]) -> BTreeSet<String> {
