@@ -4,6 +4,7 @@
 
 mod alerts {
     mod alertmanager;
+    mod document;
     mod names;
     mod rules;
     mod runbooks;
