@@ -5,7 +5,11 @@
 mod alerts {
     mod alertmanager;
     mod document;
+    mod end_to_end;
+    mod gpus;
     mod names;
     mod rules;
     mod runbooks;
+    mod shortened;
+    mod workloads;
 }

@@ -1,0 +1,128 @@
+//! Simulated GPUs and applications with every problem that has an alert.
+
+use std::path::{Path, PathBuf};
+
+use glassbox_tests::{
+    cgroup::Cgroup,
+    nvidia::{
+        application::FakeCuda,
+        driver::{FakeDriver, Options},
+    },
+    nvml::{StandIn, gpu},
+};
+use serde_json::{Value, json};
+
+use super::workloads::fresh_id;
+
+/// The request that never returns: the first one of a CUDA context to its GPU.
+const HANGS: &str = "0x2b";
+/// Memory that is allocated with each step of the staircase.
+const STEP_BYTES: u64 = 64 << 20;
+const GIB: u64 = 1 << 30;
+/// Reasons for lower clocks, as NVML reports them: the power cap and the temperature.
+const THROTTLED: u32 = 0x4 | 0x20;
+
+/// The GPUs and their driver. GPU 0 has most problems, GPU 1 is lost, GPU 2 has failed memory.
+pub(super) struct Gpus {
+    stand_in: StandIn,
+    driver: FakeDriver,
+    broken: FakeDriver,
+}
+
+/// An application in a container.
+pub(super) struct Application {
+    /// The name of its container.
+    pub(super) name: String,
+    cuda: FakeCuda,
+    _cgroup: Cgroup,
+}
+
+impl Gpus {
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let options = Options { memory_mib: 512, ..Options::default() };
+        let broken = FakeDriver::start(Options { hang: Some(HANGS.parse()?), ..options.clone() })?;
+        let driver = FakeDriver::start(options)?;
+        Ok(Self { stand_in: StandIn::new(&healthy()), driver, broken })
+    }
+
+    /// The part of the agent's configuration that refers to them.
+    pub(super) fn configuration(&self) -> String {
+        let [(ctl, gpus, uvm), (broken_ctl, broken_gpus, broken_uvm)] =
+            [&self.driver, &self.broken].map(|driver| -> (PathBuf, [PathBuf; 2], PathBuf) {
+                (driver.ctl(), [driver.gpu(0), driver.gpu(1)], driver.uvm())
+            });
+        format!(
+            "[nvml]\nlibrary = {:?}\n[nvidia_driver]\nrelease = \"{}\"\nextra_ctl_paths = [{ctl:?}, {broken_ctl:?}]\n\
+             extra_gpu_paths = {:?}\nextra_uvm_paths = [{uvm:?}, {broken_uvm:?}]\n",
+            self.stand_in.library(),
+            self.driver.release(),
+            [gpus, broken_gpus].concat(),
+        )
+    }
+
+    /// An application that requests GPU memory until the driver refuses it.
+    pub(super) fn hungry(&self, root: &Path) -> Application {
+        Application::start(root, &self.driver, "wait context exhaust --bytes 16777216 hold")
+    }
+
+    /// An application with a call to the driver that does not return.
+    pub(super) fn hanging(&self, root: &Path) -> Application {
+        Application::start(root, &self.broken, "wait context hold")
+    }
+
+    /// All problems at once. `leaky` holds more memory with every step.
+    pub(super) fn fail(&self, leaky: &Application, step: u64) {
+        let mut host = healthy();
+        let [first, lost, failed] = [0, 1, 2].map(|index| format!("/devices/{index}"));
+        let mut set = |place: String, value: Value| *host.pointer_mut(&place).unwrap() = value;
+        set(format!("{first}/values/nvmlDeviceGetMemoryInfo_v2:used"), (75 * GIB).into());
+        set(format!("{first}/values/nvmlDeviceGetCurrentClocksThrottleReasons"), THROTTLED.into());
+        set(format!("{first}/fields/4"), 3.into());
+        set(format!("{first}/xids"), json!([31]));
+        let held = GIB + step * STEP_BYTES;
+        set(format!("{first}/processes"), json!([{ "pid": leaky.cuda.pid(), "memory": held }]));
+        set(format!("{failed}/xids"), json!([48]));
+        host.pointer_mut(&lost).unwrap()["lost"] = true.into();
+        self.stand_in.set(&host);
+    }
+
+    /// No problems. What was counted stays counted.
+    pub(super) fn recover(&self) {
+        let mut host = healthy();
+        host["devices"][0]["fields"]["4"] = 3.into();
+        host["devices"][0]["xids"] = json!([31]);
+        host["devices"][2]["xids"] = json!([48]);
+        self.stand_in.set(&host);
+    }
+}
+
+fn healthy() -> Value {
+    let gpu = |number| {
+        let mut gpu = gpu(&format!("GPU-{number}"), number);
+        gpu["values"]["nvmlDeviceGetCurrentClocksThrottleReasons"] = 1.into();
+        gpu["values"]["nvmlDeviceGetMigMode"] = 0.into();
+        gpu["instances"] = json!([]);
+        // Without these counters, the state is used.
+        for field in ["74", "75"] {
+            gpu["fields"].as_object_mut().unwrap().remove(field);
+        }
+        gpu
+    };
+    json!({ "driver_version": "580.65.06", "devices": [gpu(0), gpu(1), gpu(2)] })
+}
+
+impl Application {
+    fn start(root: &Path, driver: &FakeDriver, profiles: &str) -> Self {
+        let id = fresh_id();
+        let cgroup = Cgroup::new(root, &format!("docker/{id}")).unwrap();
+        let mut cuda = FakeCuda::start(Path::new(env!("CARGO_BIN_EXE_fake-cuda")), driver, profiles);
+        cuda.waiting();
+        cgroup.enter(cuda.pid()).unwrap();
+        Self { name: id[..12].to_owned(), cuda, _cgroup: cgroup }
+    }
+
+    /// Lets it begin. It must be known to the agent by then.
+    pub(super) fn go(&mut self) {
+        self.cuda.go();
+    }
+}
