@@ -102,7 +102,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let instance = agent.address.to_string();
 
     let (mut hungry, mut hanging) = (gpus.hungry(&root), gpus.hanging(&root));
-    let deadlocked = Deadlocked::start().unwrap_or_else(|reason| panic!("{reason}"));
+    let deadlocked = Deadlocked::start(&agent).unwrap_or_else(|reason| panic!("{reason}"));
     let mut workloads = Workloads::start(&docker);
     let known = format!("glassbox_container_running{{container=~\"{}|{}\"}}", hungry.name, hanging.name);
     prometheus.wait_for(&known, Duration::from_secs(20), |samples| samples.len() == 2);

@@ -5,10 +5,12 @@ use std::{
     net::{SocketAddr, TcpStream},
     process::{Child, Command},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use glassbox_tests::{
-    docker::{Container, Docker},
+    agent::Agent,
+    docker::{Container, Docker, eventually},
     http,
     process_container::ProcessContainer,
     service::{Service, free_address},
@@ -21,6 +23,8 @@ pub(super) fn fresh_id() -> String {
     format!("{number:04x}{:08x}{:0>52}", std::process::id(), "a1")
 }
 
+/// Time until the agent shows something.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The shell's part of each server: a page, and one that takes three seconds.
 const SERVE: &str = "b=/bin/busybox; $b mkdir -p /www/cgi-bin; echo ok > /www/ok; \
      printf '#!/bin/sh\\nsleep 3\\nprintf \"Content-type: text/plain\\\\r\\\\n\\\\r\\\\nok\\\\n\"\\n' > /www/cgi-bin/slow; \
@@ -135,15 +139,25 @@ pub(super) struct Deadlocked {
 }
 
 impl Deadlocked {
-    pub(super) fn start() -> Result<Self, String> {
+    /// The agent must know the container before its server listens, and see a request before it follows others.
+    pub(super) fn start(agent: &Agent) -> Result<Self, String> {
         let id = fresh_id();
         let name = id[..12].to_owned();
         let container = ProcessContainer::with_id(id)?;
+        let shows = |family: &str| {
+            let series = format!("{family}{{container=\"{name}\"");
+            agent.metrics().contains(&series).then_some(())
+        };
+        eventually("the agent shows the container", TIMEOUT, || shows("glassbox_container_running"));
         let address = free_address();
         let service = Service::start("a server", address, "/ok", |_| {
             let mut server = Command::new(env!("CARGO_BIN_EXE_slow-server"));
             // It has no named pipe and no other server.
             container.command(server.args([&address.to_string(), "", ""]))
+        });
+        eventually("the agent follows its requests", TIMEOUT, || {
+            http::get(address, "/ok").unwrap();
+            shows("glassbox_container_health")
         });
         let mut request = TcpStream::connect(address).unwrap();
         request.write_all(b"GET /lock HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();

@@ -10,7 +10,6 @@ use glassbox::exposition;
 use glassbox_tests::{
     docker::{Container, HOST_NETWORK},
     prometheus::Programs,
-    skip,
 };
 
 use super::stack::Stack;
