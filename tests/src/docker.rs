@@ -145,6 +145,12 @@ impl<'a> Container<'a> {
         Self { docker, id: docker.run(&all), kept: false }
     }
 
+    /// A container that was started by other means.
+    #[must_use]
+    pub const fn adopt(docker: &'a Docker, id: String) -> Self {
+        Self { docker, id, kept: false }
+    }
+
     /// Keeps the container until its daemon is dropped, and returns its ID.
     #[must_use]
     pub fn keep(mut self) -> String {

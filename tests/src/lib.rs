@@ -10,6 +10,7 @@ pub mod containerd;
 pub mod cuda;
 pub mod dashboards;
 pub mod demo;
+pub mod deployment;
 pub mod disk;
 pub mod docker;
 pub mod fake_tree;

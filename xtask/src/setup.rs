@@ -2,6 +2,7 @@
 //!
 //! Without root, it prints the commands to run as root.
 
+mod deploy;
 mod ebpf;
 mod gradio;
 mod grafana;
@@ -12,8 +13,8 @@ use crate::{debian, debian::Conflicts, node_exporter, prometheus, step, toolchai
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
     /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Alertmanager,
-    /// Prometheus and node_exporter (unpacked, not installed), versions of Gradio (in virtual environments), and libraries
-    /// of Grafana (with npm)
+    /// Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK and kubectl (in virtual
+    /// environments), and libraries of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -51,7 +52,7 @@ const TEST_PROGRAMS: [(&str, &str); 19] = [
     ("mkfs.ext4", "e2fsprogs"),
     // The static variant is required in containers and guests. Both variants have the same program name.
     ("", "busybox-static"),
-    // For versions of Gradio.
+    // For versions of Gradio, and for Helm's SDK.
     ("", "python3-venv"),
 ];
 
@@ -78,6 +79,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         node_exporter::fetch()?;
         gradio::install();
         grafana::install();
+        deploy::install();
     }
     if arguments.bench {
         println!("Setup: benchmarks");
