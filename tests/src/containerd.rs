@@ -60,6 +60,12 @@ impl Containerd {
         self.path("containerd.sock")
     }
 
+    /// The sandbox with its network and mounts.
+    #[must_use]
+    pub const fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     /// The directory with the bundles of its containers.
     #[must_use]
     pub fn state(&self) -> PathBuf {

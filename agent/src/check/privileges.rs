@@ -6,6 +6,7 @@ use super::{Report, RowState};
 use crate::{
     collectors::COLLECTORS,
     config::Config,
+    containers::cgroup::{CgroupNamespace, Layout},
     kernel::{
         host,
         privileges::{BPF, Capability, DAC_READ_SEARCH, NET_ADMIN, PERFMON, Privileges, SYS_PTRACE},
@@ -40,7 +41,9 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
             report.cause(&lack, "privileges");
         }
     }
-    namespaces(report, &config.paths.proc);
+    let layout = Layout::detect(&config.paths.cgroup).ok();
+    let own = layout.map(|layout| CgroupNamespace::of_this_process(&config.paths.proc, &layout));
+    namespaces(report, &config.paths.proc, own.as_ref().and_then(CgroupNamespace::root));
     privileges
 }
 
@@ -60,7 +63,8 @@ fn wanted(config: &Config) -> Vec<&'static Capability> {
         .collect()
 }
 
-fn namespaces(report: &mut Report, proc_root: &Path) {
+/// `own_cgroup` is the agent's cgroup if it is in a cgroup namespace and the host's tree contains it.
+fn namespaces(report: &mut Report, proc_root: &Path, own_cgroup: Option<&str>) {
     for (kind, cost) in [
         (
             "pid",
@@ -69,14 +73,17 @@ fn namespaces(report: &mut Report, proc_root: &Path) {
         ),
         (
             "cgroup",
-            "paths in /proc/PID/cgroup are relative to the agent's own cgroup, so processes cannot be matched to \
-             containers; use --cgroupns=host (Docker) or privileged: true (Kubernetes)",
+            "paths in /proc/PID/cgroup are relative to the agent's own cgroup, which is not in the host's cgroup tree, so \
+             processes on GPUs cannot be matched to containers; mount /sys/fs/cgroup of the host, or use --cgroupns=host \
+             (Docker) or privileged: true (Kubernetes)",
         ),
         ("user", "its capabilities are not valid on the host; run glassbox outside of rootless containers"),
     ] {
         let subject = format!("{kind} namespace");
         if host::is_in_first_namespace(proc_root, kind) {
             report.ok(&subject, "the host's");
+        } else if let ("cgroup", Some(own)) = (kind, own_cgroup) {
+            report.ok(&subject, format!("the agent's own; paths are converted from {own}"));
         } else {
             report.row(subject, RowState::Degraded, format!("not the host's: {cost}"));
         }
@@ -120,7 +127,7 @@ mod tests {
             std::os::unix::fs::symlink(format!("{kind}:[{inode}]"), links.join(kind)).unwrap();
         }
         let mut report = Report::default();
-        namespaces(&mut report, directory.path());
+        namespaces(&mut report, directory.path(), None);
         let states: Vec<_> = report.rows().iter().map(|row| (row.subject.as_str(), row.state)).collect();
         assert_eq!(
             states,
@@ -131,5 +138,9 @@ mod tests {
             ]
         );
         assert!(report.rows()[1].finding.contains("--cgroupns=host"));
+        let mut report = Report::default();
+        namespaces(&mut report, directory.path(), Some("/kubepods/pod1"));
+        assert_eq!(report.rows()[1].state, RowState::Ok);
+        assert!(report.rows()[1].finding.contains("/kubepods/pod1"));
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod bytes;
 mod claim;
+mod namespace;
 mod path;
 mod populated;
 mod reported;
@@ -22,6 +23,7 @@ use anyhow::Context as _;
 
 pub use self::{
     claim::Claim,
+    namespace::CgroupNamespace,
     path::{ContainerPath, container_above, container_around, container_of, is_id},
     populated::nested_directories,
     reported::{ReportedCgroup, ReportedCgroups},

@@ -77,9 +77,15 @@ pub fn network_namespace(proc_root: &Path, process: &str) -> io::Result<u64> {
     fs::metadata(proc_root.join(process).join("ns/net")).map(|metadata| metadata.ino())
 }
 
-/// The inode number of the host's network namespace. If process 1 is not visible, the agent's own namespace is used.
+/// The inode number of the host's network namespace. Process 1 may refuse to be inspected even with CAP_SYS_PTRACE; kernel
+/// threads are always in the first namespace. If neither is visible, the agent's own namespace is used.
 pub fn host_network_namespace(proc_root: &Path) -> anyhow::Result<u64> {
+    // Kernel threads are the children of process 2, but only in the first PID namespace.
+    let is_kernel = || fs::read_to_string(proc_root.join("2/comm")).is_ok_and(|name| name == "kthreadd\n");
+    let of_kernel =
+        |error| if is_kernel() { network_namespace(proc_root, "2") } else { io::Result::Err(error) };
     network_namespace(proc_root, "1")
+        .or_else(of_kernel)
         .or_else(|_| network_namespace(proc_root, "self"))
         .context("find the host's network namespace")
 }
@@ -231,6 +237,25 @@ mod tests {
         assert!(error.contains("PID namespace") && error.contains("--pid=host"), "{error}");
         let (_root, layout) = tree(&[(&format!("docker/{OUTER}"), "0\n7\n")]);
         assert_eq!(any_of(&layout, &outer).unwrap().as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn the_hosts_network_is_that_of_process_1_or_else_of_kernel_threads() {
+        let proc = tempfile::tempdir().unwrap();
+        let file = |pid: &str| {
+            let directory = proc.path().join(pid).join("ns");
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("net"), "").unwrap();
+            fs::metadata(directory.join("net")).unwrap().ino()
+        };
+        let (own, second) = (file("self"), file("2"));
+        let host = || host_network_namespace(proc.path()).unwrap();
+        for (name, wanted) in [("kthreadd\n", second), ("bash\n", own)] {
+            fs::write(proc.path().join("2/comm"), name).unwrap();
+            assert_eq!(host(), wanted, "{name}");
+        }
+        let first = file("1");
+        assert_eq!(host(), first);
     }
 
     #[test]

@@ -1,113 +1,31 @@
-//! The pod of each profile, as the chart renders it, runs with the same restrictions in a real Docker: which collectors work
-//! there, and whether docs/kubernetes.md says the same.
+//! The pod of each profile, as the chart renders it, started by containerd and runc with the same restrictions as on a node:
+//! which collectors work there, and whether docs/kubernetes.md says the same.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+mod replay;
+
+use std::{collections::BTreeMap, fs};
 
 use glassbox_tests::{
-    deployment::{self, Tools, image, only, pod},
-    docker::{Container, Docker, Network},
-    http, skip,
+    containerd::Containerd,
+    deployment::{self, Tools, image},
+    skip,
 };
 
+use self::replay::Replay;
+
 const PROFILES: [&str; 3] = ["restricted", "full", "privileged"];
-/// An unoptimized agent takes seconds to read the kernel's types, and it is limited to half a CPU.
-const START_TIMEOUT: Duration = Duration::from_secs(90);
-/// Time in which everything that works has a value.
-const SETTLE: Duration = Duration::from_secs(30);
-const PORT: u16 = 8080;
 
-/// Series of the container `web` that show that a collector not only started: they need programs, cgroup files, /proc of
-/// other processes, and Docker's socket.
+/// Series of the test's containers that show that a collector not only started: they need programs, cgroup files, /proc of
+/// other processes, and the runtime's socket, from which the names come.
 const SERIES: [(&str, &str); 7] = [
-    ("cgroup", "container_cpu_usage_seconds_total"),
-    ("scheduler", "glassbox_container_oncpu_seconds_total"),
-    ("network", "container_network_receive_bytes_total"),
-    ("sockets", "glassbox_container_socket_receive_bytes_total"),
-    ("requests", "glassbox_container_http_requests_total"),
-    ("threads", "glassbox_container_health"),
-    ("oom", "container_oom_events_total"),
+    ("cgroup", r#"container_cpu_usage_seconds_total{container="app""#),
+    ("scheduler", r#"glassbox_container_oncpu_seconds_total{container="app""#),
+    ("network", r#"container_network_receive_bytes_total{container="bridged""#),
+    ("host_network", r#"container_network_receive_bytes_total{container="app""#),
+    ("sockets", r#"glassbox_container_socket_receive_bytes_total{container="app""#),
+    ("requests", r#"glassbox_container_http_requests_total{container="app""#),
+    ("requests", r#"glassbox_container_health{container="app""#),
 ];
-
-/// The agent of one profile, with a web server that it measures.
-struct Replay<'a> {
-    docker: &'a Docker,
-    agent: Container<'a>,
-    address: SocketAddr,
-    _configuration: tempfile::TempDir,
-}
-
-impl<'a> Replay<'a> {
-    fn start(docker: &'a Docker, tools: &Tools, profile: &str) -> Self {
-        let values =
-            format!(r#"{{"profile": "{profile}", "runtimes": {{"containerd": false, "docker": true}}}}"#);
-        let objects = tools.render(&values);
-        let configuration = tempfile::tempdir().unwrap();
-        for (name, text) in only(&objects, "ConfigMap")["data"].as_object().unwrap() {
-            fs::write(configuration.path().join(name), text.as_str().unwrap()).unwrap();
-        }
-        let spec = &only(&objects, "DaemonSet")["spec"]["template"]["spec"];
-        let replaced = [("/var/run/docker.sock", docker.socket())];
-        let mut arguments = vec!["run".to_owned(), "--detach".into(), format!("--name=agent-{profile}")];
-        arguments.extend(pod::docker_arguments(spec, configuration.path(), &replaced));
-        arguments.push(image::IMAGE.into());
-        let command = spec["containers"][0]["args"].as_array().unwrap();
-        arguments.extend(command.iter().map(|word| word.as_str().unwrap().to_owned()));
-        let id = docker.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        let agent = Container::adopt(docker, id);
-        let address = pod::address(docker, &agent.id, spec);
-        let replay = Self { docker, agent, address, _configuration: configuration };
-        let ready = spec["containers"][0]["readinessProbe"]["httpGet"]["path"].as_str().unwrap();
-        let begun = Instant::now();
-        while replay.get(ready).is_none() {
-            assert!(begun.elapsed() < START_TIMEOUT, "{profile} is not ready: {}", replay.log());
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        replay
-    }
-
-    fn get(&self, path: &str) -> Option<String> {
-        let sandbox = self.docker.daemon().sandbox();
-        let answer = sandbox.within(|| http::get(self.address, path)).ok()?;
-        (answer.status == 200).then_some(answer.body)
-    }
-
-    fn log(&self) -> String {
-        let output = self.docker.try_run(&["logs", &self.agent.id]).unwrap();
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    }
-
-    /// Serves requests until all `wanted` series of the server have values, and returns the last scrape.
-    fn measure(&self, wanted: &[&str]) -> String {
-        let server = format!("echo hello > /index.html; exec httpd -f -p {PORT}");
-        let web = Container::run(self.docker, "web", &[], &["sh", "-c", &server]);
-        let ip = web.inspect("{{.NetworkSettings.IPAddress}}");
-        let server: SocketAddr = format!("{ip}:{PORT}").parse().unwrap();
-        let sandbox = self.docker.daemon().sandbox();
-        let begun = Instant::now();
-        loop {
-            let _ = sandbox.within(|| http::get(server, "/index.html"));
-            let scrape = self.get("/metrics").unwrap_or_default();
-            if wanted.iter().all(|name| has_series(&scrape, name)) {
-                // One more second for series that must not be there.
-                std::thread::sleep(Duration::from_secs(1));
-                return self.get("/metrics").unwrap();
-            }
-            let missing: Vec<_> = wanted.iter().filter(|name| !has_series(&scrape, name)).collect();
-            assert!(begun.elapsed() < SETTLE, "no series {missing:?} of web; log:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(300));
-        }
-    }
-}
-
-fn has_series(scrape: &str, family: &str) -> bool {
-    let of_web = |line: &str| line.starts_with(&format!("{family}{{")) && line.contains("container=\"web\"");
-    scrape.lines().any(of_web)
-}
 
 /// The collectors and whether they work, from a scrape.
 fn collectors(scrape: &str) -> BTreeMap<String, bool> {
@@ -141,42 +59,48 @@ fn status_of(pid: u32, key: &str) -> String {
     status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned()
 }
 
+/// The bits of BPF, PERFMON, SYS_PTRACE and DAC_READ_SEARCH, and for the profile `full` of NET_ADMIN.
+fn capabilities(profile: &str) -> u64 {
+    1 << 39 | 1 << 38 | 1 << 19 | 1 << 2 | if profile == "full" { 1 << 12 } else { 0 }
+}
+
 #[test]
 fn the_collectors_of_each_profile_are_those_of_the_documentation() {
     let test = "the_collectors_of_each_profile_are_those_of_the_documentation";
-    let (tools, docker) = match Tools::find().and_then(|tools| Ok((tools, Docker::own(Network::Bridge)?))) {
+    let (tools, containerd) = match Tools::find().and_then(|tools| Ok((tools, Containerd::start()?))) {
         Ok(found) => found,
         Err(reason) => return skip(test, &reason),
     };
-    image::build(&docker);
+    let rootfs = tempfile::tempdir().unwrap();
+    image::collect(glassbox_tests::agent::binary(), rootfs.path());
+    let workload = match replay::Workload::start(&containerd) {
+        Ok(workload) => workload,
+        Err(reason) => return skip(test, &reason),
+    };
     let table = documented();
     for (index, profile) in PROFILES.into_iter().enumerate() {
-        let works = |collector: &str| table[collector][index];
-        let replay = Replay::start(&docker, &tools, profile);
-        let pid = replay.agent.pid();
-        // BPF, PERFMON, NET_ADMIN, SYS_PTRACE and DAC_READ_SEARCH by their bits.
-        let bits = 1_u64 << 39 | 1 << 38 | 1 << 19 | 1 << 2 | if profile == "full" { 1 << 12 } else { 0 };
+        let works = |collector: &str| table.get(collector).is_some_and(|row| row[index]);
+        let replay = Replay::start(&containerd, &tools, rootfs.path(), profile);
         if profile != "privileged" {
-            assert_eq!(u64::from_str_radix(&status_of(pid, "CapBnd:"), 16), Ok(bits), "{profile}");
+            let status = |key| status_of(replay.pod.pid(), key);
+            assert_eq!(u64::from_str_radix(&status("CapBnd:"), 16), Ok(capabilities(profile)), "{profile}");
+            assert_eq!(status("CapEff:"), status("CapBnd:"), "{profile}");
             assert_eq!(
-                (status_of(pid, "NoNewPrivs:").as_str(), status_of(pid, "Seccomp:").as_str()),
-                ("1", "2")
+                (status("NoNewPrivs:").as_str(), status("Seccomp:").as_str()),
+                ("1", "2"),
+                "{profile}"
             );
         }
         let wanted: Vec<_> =
-            SERIES.iter().filter(|(collector, _)| works(collector)).map(|(_, name)| *name).collect();
-        let scrape = replay.measure(&wanted);
-        for (collector, family) in SERIES {
-            assert_eq!(has_series(&scrape, family), works(collector), "{profile}: {family}");
-        }
+            SERIES.iter().filter(|(collector, _)| works(collector)).map(|pair| pair.1).collect();
+        let scrape = replay.measure(&workload, &wanted);
         let found = collectors(&scrape);
-        assert_eq!(
-            found.keys().collect::<Vec<_>>(),
-            table.keys().collect::<Vec<_>>(),
-            "collectors of the table"
-        );
+        assert_eq!(found.keys().collect::<Vec<_>>(), table.keys().collect::<Vec<_>>(), "rows of the table");
         for (collector, up) in found {
-            assert_eq!(up, works(&collector), "{profile}: {collector}; log:\n{}", replay.log());
+            assert_eq!(up, works(&collector), "{profile}: {collector}; log:\n{}", replay.pod.log());
+        }
+        for (collector, series) in SERIES {
+            assert_eq!(replay::has(&scrape, series), works(collector), "{profile}: {series}");
         }
     }
 }

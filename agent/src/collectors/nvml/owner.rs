@@ -15,7 +15,7 @@ use std::{
 };
 
 use crate::{
-    containers::cgroup::{Layout, bytes},
+    containers::cgroup::{CgroupNamespace, Layout, bytes},
     kernel::host,
 };
 
@@ -48,6 +48,7 @@ struct Known {
 pub(super) struct Owners {
     proc_root: PathBuf,
     layout: Layout,
+    namespace: CgroupNamespace,
     ticks_per_second: u64,
     known: HashMap<u32, Known>,
     round: u64,
@@ -61,6 +62,7 @@ impl Owners {
         let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         Self {
             same_namespace: host::shares_process_ids(&proc_root),
+            namespace: CgroupNamespace::of_this_process(&proc_root, &layout),
             proc_root,
             layout,
             ticks_per_second: u64::try_from(ticks_per_second).ok().filter(|ticks| *ticks > 0).unwrap_or(100),
@@ -120,7 +122,7 @@ impl Owners {
         }
         // If the start time has changed, another process has this ID now.
         (after == before).then_some(())?;
-        let owner = match self.layout.container_of_process(&cgroups) {
+        let owner = match self.layout.container_of_process(&self.namespace.absolute(&cgroups)) {
             Some(path) => Owner::Container(path.into()),
             None => Owner::Host,
         };
