@@ -17,14 +17,15 @@ const PROFILES: [&str; 3] = ["restricted", "full", "privileged"];
 
 /// Series of the test's containers that show that a collector not only started: they need programs, cgroup files, /proc of
 /// other processes, and the runtime's socket, from which the names come.
-const SERIES: [(&str, &str); 7] = [
+const SERIES: [(&str, &str); 8] = [
     ("cgroup", r#"container_cpu_usage_seconds_total{container="app""#),
     ("scheduler", r#"glassbox_container_oncpu_seconds_total{container="app""#),
     ("network", r#"container_network_receive_bytes_total{container="bridged""#),
-    ("host_network", r#"container_network_receive_bytes_total{container="app""#),
+    ("host_network", r#"glassbox_container_host_network_receive_bytes_total{container="app""#),
     ("sockets", r#"glassbox_container_socket_receive_bytes_total{container="app""#),
     ("requests", r#"glassbox_container_http_requests_total{container="app""#),
     ("requests", r#"glassbox_container_health{container="app""#),
+    ("nvml", r#"glassbox_container_gpu_memory_used_bytes{container="app""#),
 ];
 
 /// The collectors and whether they work, from a scrape.
@@ -71,12 +72,13 @@ fn the_collectors_of_each_profile_are_those_of_the_documentation() {
         Ok(found) => found,
         Err(reason) => return skip(test, &reason),
     };
-    let rootfs = tempfile::tempdir().unwrap();
-    image::collect(glassbox_tests::agent::binary(), rootfs.path());
     let workload = match replay::Workload::start(&containerd) {
         Ok(workload) => workload,
         Err(reason) => return skip(test, &reason),
     };
+    let rootfs = tempfile::tempdir().unwrap();
+    image::collect(glassbox_tests::agent::binary(), rootfs.path());
+    workload.add_gpu_to(rootfs.path());
     let table = documented();
     for (index, profile) in PROFILES.into_iter().enumerate() {
         let works = |collector: &str| table.get(collector).is_some_and(|row| row[index]);
@@ -85,6 +87,8 @@ fn the_collectors_of_each_profile_are_those_of_the_documentation() {
             let status = |key| status_of(replay.pod.pid(), key);
             assert_eq!(u64::from_str_radix(&status("CapBnd:"), 16), Ok(capabilities(profile)), "{profile}");
             assert_eq!(status("CapEff:"), status("CapBnd:"), "{profile}");
+            let cgroups = |process| fs::read_link(format!("/proc/{process}/ns/cgroup")).unwrap();
+            assert_ne!(cgroups(replay.pod.pid().to_string()), cgroups("self".into()), "{profile}");
             assert_eq!(
                 (status("NoNewPrivs:").as_str(), status("Seccomp:").as_str()),
                 ("1", "2"),
@@ -93,7 +97,7 @@ fn the_collectors_of_each_profile_are_those_of_the_documentation() {
         }
         let wanted: Vec<_> =
             SERIES.iter().filter(|(collector, _)| works(collector)).map(|pair| pair.1).collect();
-        let scrape = replay.measure(&workload, &wanted);
+        let scrape = replay.measure(&workload.serve(index, rootfs.path()), &wanted);
         let found = collectors(&scrape);
         assert_eq!(found.keys().collect::<Vec<_>>(), table.keys().collect::<Vec<_>>(), "rows of the table");
         for (collector, up) in found {

@@ -12,42 +12,87 @@ use glassbox_tests::{
     containerd::Containerd,
     deployment::{Tools, only, pod::AgentPod},
     http,
+    nvml::{self, StandIn},
     pod::Pod,
     service::free_address,
 };
+use serde_json::{Value, json};
 
 /// An unoptimized agent takes seconds to read the kernel's types, and it is limited to half a CPU.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// Time in which everything that works has a value.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(40);
 const BRIDGED: &str = "bridged";
+const NVML: &str = "usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1";
 
-/// `app` of a Kubernetes pod serves HTTP in the host's network; `bridged` has a network of its own.
-pub(super) struct Workload {
-    server: SocketAddr,
-    _pod: Pod,
+/// Containers that the agent measures: `bridged` has a network of its own, and [`App`] has not.
+pub(super) struct Workload<'a> {
+    containerd: &'a Containerd,
+    gpus: StandIn,
+    pod: Pod,
 }
 
-impl Workload {
-    /// Starts both containers. The error is the reason to skip the test.
-    pub(super) fn start(containerd: &Containerd) -> Result<Self, String> {
+/// The container `app` of a Kubernetes pod. It serves HTTP in the host's network, and is a process on a simulated GPU.
+pub(super) struct App<'a> {
+    containerd: &'a Containerd,
+    id: String,
+    server: SocketAddr,
+}
+
+impl<'a> Workload<'a> {
+    /// Starts `bridged`. The error is the reason to skip the test.
+    pub(super) fn start(containerd: &'a Containerd) -> Result<Self, String> {
         let pod = Pod::run(containerd)?;
+        containerd.run("default", BRIDGED, &[], &["/bin/sleep", "600"])?;
+        let net = format!("--net=/proc/{}/ns/net", process_of(containerd, "default", BRIDGED)?);
+        let pair = ["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer0"];
+        let made = Command::new("nsenter").arg(net).args(pair).status().map_err(|error| error.to_string())?;
+        if !made.success() {
+            return Err("ip cannot make an interface".into());
+        }
+        Ok(Self { containerd, gpus: StandIn::new(&nvml::host()), pod })
+    }
+
+    /// Copies the library of the simulated GPU to where NVIDIA's container runtime mounts the real one.
+    pub(super) fn add_gpu_to(&self, rootfs: &Path) {
+        fs::copy(self.gpus.library(), rootfs.join(NVML)).unwrap();
+        Self::set_gpus(rootfs, &nvml::host());
+    }
+
+    /// Starts `app`, after the agent: the ports of older containers on the host's network are unknown.
+    pub(super) fn serve(&self, attempt: usize, rootfs: &Path) -> App<'a> {
         let server = free_address();
         let script = format!("echo hello > /index.html; exec httpd -f -p {server}");
-        pod.start(0, 0, &["/bin/sh", "-c", &script])?;
-        containerd.run("default", BRIDGED, &[], &["/bin/sleep", "600"])?;
-        let tasks = containerd.ctr("default", &["tasks", "list"])?;
-        let task = tasks.lines().find(|line| line.starts_with(BRIDGED)).ok_or("no task")?;
-        let pid = task.split_whitespace().nth(1).ok_or("no process")?;
-        let pair = ["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer0"];
-        let net = format!("--net=/proc/{pid}/ns/net");
-        let made = Command::new("nsenter").arg(net).args(pair).status().map_err(|error| error.to_string())?;
-        if made.success() {
-            Ok(Self { server, _pod: pod })
-        } else {
-            Err("ip cannot make an interface".into())
-        }
+        let attempt = u32::try_from(attempt).unwrap();
+        let id = self.pod.start(attempt, 0, &["/bin/sh", "-c", &script]).unwrap();
+        let process =
+            json!({ "pid": process_of(self.containerd, "k8s.io", &id).unwrap(), "memory": 3_u64 << 30 });
+        let mut gpus = nvml::host();
+        gpus["devices"][0]["processes"] = json!([process]);
+        Self::set_gpus(rootfs, &gpus);
+        App { containerd: self.containerd, id, server }
     }
+
+    /// The library reads this file at each call.
+    fn set_gpus(rootfs: &Path, scenario: &Value) {
+        let next = rootfs.join("next.json");
+        fs::write(&next, scenario.to_string()).unwrap();
+        fs::rename(next, rootfs.join(format!("{NVML}.json"))).unwrap();
+    }
+}
+
+impl Drop for App<'_> {
+    fn drop(&mut self) {
+        let _ = self.containerd.ctr("k8s.io", &["tasks", "kill", "--signal", "SIGKILL", &self.id]);
+    }
+}
+
+/// The first process of a container, on the host.
+fn process_of(containerd: &Containerd, namespace: &str, id: &str) -> Result<u32, String> {
+    let tasks = containerd.ctr(namespace, &["tasks", "list"])?;
+    let task = tasks.lines().find(|line| line.starts_with(id)).ok_or(format!("no task {id}"))?;
+    let pid = task.split_whitespace().nth(1).and_then(|pid| pid.parse().ok());
+    pid.ok_or(format!("no process ID: {task}"))
 }
 
 pub(super) struct Replay<'a> {
@@ -90,11 +135,12 @@ impl<'a> Replay<'a> {
         (answer.status == 200).then_some(answer.body)
     }
 
-    /// Sends requests to the workload until all `wanted` series have values, and returns a later scrape.
-    pub(super) fn measure(&self, workload: &Workload, wanted: &[&str]) -> String {
+    /// Sends requests to the server until all `wanted` series have values, and returns a later scrape.
+    pub(super) fn measure(&self, app: &App<'_>, wanted: &[&str]) -> String {
         let begun = Instant::now();
         loop {
-            assert_eq!(http::get(workload.server, "/index.html").unwrap().body, "hello\n");
+            // It fails while the server starts.
+            let _ = http::get(app.server, "/index.html");
             let scrape = self.get("/metrics").unwrap_or_default();
             let missing: Vec<_> = wanted.iter().filter(|series| !has(&scrape, series)).collect();
             if missing.is_empty() {
