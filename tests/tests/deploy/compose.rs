@@ -1,0 +1,154 @@
+//! The compose stack: Docker Compose accepts it, and Debian's Prometheus runs with its configuration and scrapes a real agent.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
+
+use glassbox_tests::{
+    agent::Agent,
+    deployment::{Tools, file, repository},
+    prometheus::Programs,
+    service::{Service, free_address},
+    skip,
+};
+use serde_json::Value;
+
+const PROMETHEUS_RULES: [&str; 2] = ["alerts.yml", "recording.yml"];
+
+/// The stack as Docker Compose reads it, with defaults and absolute paths.
+fn stack(tools: &Tools) -> Value {
+    let mut compose = tools.program("docker-compose");
+    compose.arg("--file").arg(file("compose/compose.yaml")).args(["config", "--format=json"]);
+    let output = compose.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// dashboards/ in `rules`, as the stack mounts it.
+fn configuration(directory: &Path, replaced: &[(&str, &str)]) -> std::path::PathBuf {
+    let mut text = fs::read_to_string(file("compose/prometheus.yml")).unwrap();
+    for (name, address) in replaced {
+        assert!(text.contains(name), "no target {name}");
+        text = text.replace(name, address);
+    }
+    fs::create_dir(directory.join("rules")).unwrap();
+    for name in PROMETHEUS_RULES {
+        let rules = fs::read(repository().join("dashboards").join(name));
+        // recording.yml is in preparation; Prometheus accepts a file without rules.
+        fs::write(directory.join("rules").join(name), rules.unwrap_or_default()).unwrap();
+    }
+    let place = directory.join("prometheus.yml");
+    fs::write(&place, text).unwrap();
+    place
+}
+
+#[test]
+fn docker_compose_accepts_the_stack() {
+    let tools = match Tools::find() {
+        Ok(tools) => tools,
+        Err(reason) => return skip("docker_compose_accepts_the_stack", &reason),
+    };
+    let stack = stack(&tools);
+    let services = stack["services"].as_object().unwrap();
+    let names: Vec<_> = services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["agent", "alertmanager", "alloy", "grafana", "loki", "prometheus"]);
+    for (name, service) in services {
+        let (_, tag) = service["image"].as_str().unwrap().rsplit_once(':').unwrap();
+        assert!(
+            tag.trim_start_matches('v').split('.').count() == 3,
+            "{name}: the version {tag} is not pinned"
+        );
+        for port in service["ports"].as_array().into_iter().flatten() {
+            assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
+        }
+        // The images of these two have no program that could make a request.
+        let checked = !["agent", "alloy"].contains(&name.as_str());
+        assert_eq!(service["healthcheck"].is_object(), checked, "{name}");
+    }
+    assert!(services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"].is_string());
+    assert_eq!(services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"], Value::Null);
+    // Every file of the repository that is mounted exists, except what is in preparation.
+    for volume in services.values().flat_map(|service| service["volumes"].as_array().into_iter().flatten()) {
+        let source = volume["source"].as_str().unwrap();
+        let exists = Path::new(source).exists() || volume["type"] == "volume";
+        let elsewhere = source.starts_with("/sys") || source.starts_with("/var/run");
+        assert!(
+            exists || elsewhere || source.ends_with("dashboards/alertmanager.yml"),
+            "{source} is missing"
+        );
+    }
+}
+
+#[test]
+fn the_agent_of_the_stack_has_the_capabilities_of_the_systemd_unit() {
+    let tools = match Tools::find() {
+        Ok(tools) => tools,
+        Err(reason) => {
+            return skip("the_agent_of_the_stack_has_the_capabilities_of_the_systemd_unit", &reason);
+        }
+    };
+    let unit = fs::read_to_string(repository().join("systemd/glassbox.service")).unwrap();
+    let bounding = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let unit: BTreeSet<_> = bounding.split(' ').map(|name| name.trim_start_matches("CAP_")).collect();
+    let agent = &stack(&tools)["services"]["agent"];
+    let added = agent["cap_add"].as_array().unwrap().iter();
+    assert_eq!(added.map(|name| name.as_str().unwrap()).collect::<BTreeSet<_>>(), unit);
+    assert_eq!(agent["cap_drop"], serde_json::json!(["ALL"]));
+    assert_eq!(agent["read_only"], true);
+}
+
+#[test]
+fn grafana_finds_the_dashboards_and_the_data_sources() {
+    let tools = match Tools::find() {
+        Ok(tools) => tools,
+        Err(reason) => return skip("grafana_finds_the_dashboards_and_the_data_sources", &reason),
+    };
+    let provisioning = file("compose/grafana/provisioning");
+    let provider = &tools.yaml(&provisioning.join("dashboards/glassbox.yaml"))[0]["providers"][0];
+    let stack = stack(&tools);
+    let mounts = stack["services"]["grafana"]["volumes"].as_array().unwrap().clone();
+    let dashboards = mounts.iter().find(|mount| mount["target"] == provider["options"]["path"]).unwrap();
+    let source = fs::canonicalize(dashboards["source"].as_str().unwrap()).unwrap();
+    assert_eq!(source, repository().join("dashboards"));
+    assert_eq!(provider["options"]["foldersFromFilesStructure"], true);
+    let sources = tools.yaml(&provisioning.join("datasources/glassbox.yaml")).remove(0);
+    for source in sources["datasources"].as_array().unwrap() {
+        let url = source["url"].as_str().unwrap();
+        let host = url.trim_start_matches("http://").split(':').next().unwrap();
+        assert!(stack["services"][host].is_object(), "{url} is no service");
+    }
+}
+
+#[test]
+fn prometheus_scrapes_the_agent_with_the_configuration_of_the_stack() {
+    let programs = match Programs::find() {
+        Ok(programs) => programs,
+        Err(reason) => {
+            return skip("prometheus_scrapes_the_agent_with_the_configuration_of_the_stack", &reason);
+        }
+    };
+    let checked = tempfile::tempdir().unwrap();
+    let configuration_file = configuration(checked.path(), &[]);
+    let check =
+        Command::new(&programs.promtool).args(["check", "config"]).arg(configuration_file).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+
+    let (agent, address) = (Agent::start(""), free_address());
+    let (target, own) = (agent.address.to_string(), address.to_string());
+    let replaced = [("agent:9966", target.as_str()), ("127.0.0.1:9090", own.as_str()), ("15s", "1s")];
+    let _prometheus = Service::start("Prometheus", address, "/-/ready", |directory| {
+        let mut command = Command::new(&programs.prometheus);
+        command.arg(format!("--config.file={}", configuration(directory, &replaced).display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
+        command.arg(format!("--web.listen-address={address}"));
+        command
+    });
+    let ask = |path: &str| {
+        let answer = glassbox_tests::http::get(address, path).unwrap();
+        serde_json::from_str::<Value>(&answer.body).unwrap()["data"].take()
+    };
+    glassbox_tests::docker::eventually("the agent is up", Duration::from_secs(30), || {
+        let up = ask("/api/v1/query?query=up%7Bjob%3D%22glassbox%22%7D");
+        (up["result"][0]["value"][1] == "1").then_some(())
+    });
+    let rules = ask("/api/v1/rules")["groups"].take();
+    assert!(rules.as_array().unwrap().iter().any(|group| group["name"] == "glassbox-containers"), "{rules}");
+}
