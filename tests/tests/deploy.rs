@@ -5,6 +5,7 @@
 mod deploy {
     mod chart;
     mod compose;
+    mod examples;
     mod image;
     mod kustomize;
     mod profiles;
