@@ -15,8 +15,15 @@ const PROMETHEUS_RULES: [&str; 2] = ["alerts.yml", "recording.yml"];
 
 /// The stack as Docker Compose reads it, with defaults and absolute paths.
 fn stack(tools: &Tools) -> Value {
+    of_files(tools, &["compose/compose.yaml"])
+}
+
+fn of_files(tools: &Tools, names: &[&str]) -> Value {
     let mut compose = tools.program("docker-compose");
-    compose.arg("--file").arg(file("compose/compose.yaml")).args(["config", "--format=json"]);
+    for name in names {
+        compose.arg("--file").arg(file(name));
+    }
+    compose.args(["config", "--format=json"]);
     let output = compose.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -96,6 +103,24 @@ fn the_agent_of_the_stack_has_the_capabilities_of_the_systemd_unit() {
 }
 
 #[test]
+fn the_override_for_gpus_adds_all_gpus_to_the_agent() {
+    let tools = match Tools::find() {
+        Ok(tools) => tools,
+        Err(reason) => return skip("the_override_for_gpus_adds_all_gpus_to_the_agent", &reason),
+    };
+    let mut stack = of_files(&tools, &["compose/compose.yaml", "compose/compose.gpu.yaml"]);
+    let mut agent = stack["services"]["agent"].take();
+    assert_eq!(agent["gpus"][0]["count"], -1, "{agent}");
+    assert_eq!(agent["environment"]["NVIDIA_DRIVER_CAPABILITIES"], "utility");
+    let fields = agent.as_object_mut().unwrap();
+    fields.remove("gpus");
+    fields.remove("environment");
+    let mut plain = self::stack(&tools)["services"]["agent"].take();
+    plain.as_object_mut().unwrap().remove("environment");
+    assert_eq!(agent, plain);
+}
+
+#[test]
 fn grafana_finds_the_dashboards_and_the_data_sources() {
     let tools = match Tools::find() {
         Ok(tools) => tools,
@@ -115,6 +140,16 @@ fn grafana_finds_the_dashboards_and_the_data_sources() {
         let host = url.trim_start_matches("http://").split(':').next().unwrap();
         assert!(stack["services"][host].is_object(), "{url} is no service");
     }
+}
+
+#[test]
+fn logs_and_metrics_have_the_same_instance() {
+    let logs = fs::read_to_string(file("compose/config.alloy")).unwrap();
+    let (_, rule) = logs.split_once("target_label = \"instance\"").unwrap();
+    let instance = rule.split('"').nth(1).unwrap();
+    let metrics = fs::read_to_string(file("compose/prometheus.yml")).unwrap();
+    let (_, job) = metrics.split_once("job_name: glassbox").unwrap();
+    assert_eq!(job.split('"').nth(1), Some(instance));
 }
 
 #[test]
