@@ -8,5 +8,6 @@ mod deploy {
     mod examples;
     mod image;
     mod kustomize;
+    mod pod;
     mod profiles;
 }
