@@ -44,7 +44,8 @@ pub fn in_repository(path: &str) -> PathBuf {
 pub fn all(programs: &Programs) -> Vec<Rule> {
     let files = FILES.map(|file| in_repository("dashboards").join(file));
     // Nothing listens at the target: only the rules are read.
-    let prometheus = Prometheus::start_with(programs, free_address(), &format!("rule_files: {files:?}\n"), "");
+    let prometheus =
+        Prometheus::start_with(programs, free_address(), &format!("rule_files: {files:?}\n"), "");
     let rules = prometheus.rules().and_then(|data| of(&data));
     rules.unwrap_or_else(|error| panic!("read the rules: {error:#}"))
 }

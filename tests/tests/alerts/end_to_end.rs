@@ -98,7 +98,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
     ));
     let directory = tempfile::tempdir().unwrap();
     let prometheus =
-        Prometheus::start_with(&programs, agent.address, &configuration(directory.path(), &alertmanager));
+        Prometheus::start_with(&programs, agent.address, &configuration(directory.path(), &alertmanager), "");
     let instance = agent.address.to_string();
 
     let (mut hungry, mut hanging) = (gpus.hungry(&root), gpus.hanging(&root));
