@@ -176,7 +176,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let mut extra: Vec<Cgroup> = Vec::new();
     wait_for(&webhook, &losing, "firing", FIRED, |elapsed| {
         while extra.len() < CONTAINERS + elapsed.as_secs() as usize {
-            extra.push(Cgroup::new(&root, &format!("docker/{}", fresh_id())).unwrap());
+            extra.push(Cgroup::new(&root, &format!("alerts-extra/{}", fresh_id())).unwrap());
         }
     });
     drop(extra);
