@@ -105,7 +105,8 @@ impl Host {
             if wanted(&reading, self.row.disk.as_deref()) {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {reading:?}, {:?}", self.row.disk);
+            // A walk rests in proportion to the time that it took, so it is much slower while other tests use the CPUs.
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {reading:?}, {:?}", self.row.disk);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
