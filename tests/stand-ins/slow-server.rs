@@ -8,7 +8,7 @@
 //! | `/fail` | fails: its status is 500 |
 //! | `/render` | uses the CPU for 20 ms |
 //! | `/generate` | sends 20 events, one every 100 ms |
-//! | `/burn` | uses the CPU for 7 s |
+//! | `/burn` | uses the CPU for 9 s |
 //! | `/loop` | uses the CPU until a request `/release` |
 //! | `/lock` | waits in futex(2) until a request `/release` |
 //! | `/disk` | reads the named pipe until its end |
@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const BURN: Duration = Duration::from_secs(7);
+const BURN: Duration = Duration::from_secs(9);
 const RENDER: Duration = Duration::from_millis(20);
 const EVENTS: usize = 20;
 const EVENT_GAP: Duration = Duration::from_millis(100);
