@@ -7,6 +7,8 @@ mod ebpf;
 mod gradio;
 mod grafana;
 
+use std::thread;
+
 use crate::{debian, debian::Conflicts, node_exporter, prometheus, step, toolchain};
 
 /// Install missing dependencies of the build.
@@ -77,9 +79,12 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
         node_exporter::fetch()?;
-        gradio::install();
-        grafana::install();
-        deploy::install();
+        // They mostly wait for servers.
+        thread::scope(|scope| {
+            scope.spawn(gradio::install);
+            scope.spawn(grafana::install);
+            scope.spawn(deploy::install);
+        });
     }
     if arguments.bench {
         println!("Setup: benchmarks");

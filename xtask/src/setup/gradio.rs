@@ -37,9 +37,9 @@ fn ensure(version: &str, packages: &[&str]) -> anyhow::Result<()> {
     fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
     let mut create = Command::new("python3");
     create.args(["-m", "venv"]).arg(&root);
-    step::run_within(&format!("create a virtual environment for Gradio {version}"), &mut create, TIMEOUT)?;
+    step::run_beside(&format!("create a virtual environment for Gradio {version}"), &mut create, TIMEOUT)?;
     let mut install = Command::new(root.join("bin/pip"));
     install.args(["install", "--quiet", &format!("gradio=={version}")]).args(packages);
-    step::run_within(&format!("install Gradio {version}"), &mut install, TIMEOUT)?;
+    step::run_beside(&format!("install Gradio {version}"), &mut install, TIMEOUT)?;
     fs::write(&installed, "").with_context(|| format!("write {}", installed.display()))
 }

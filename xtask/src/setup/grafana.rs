@@ -46,6 +46,6 @@ fn ensure() -> anyhow::Result<()> {
     }
     let mut npm = Command::new("npm");
     npm.args(["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&root);
-    step::run_within("install Grafana's libraries", &mut npm, TIMEOUT)?;
+    step::run_beside("install Grafana's libraries", &mut npm, TIMEOUT)?;
     fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))
 }
