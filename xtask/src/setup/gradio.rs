@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,13 +19,18 @@ const VERSIONS: [(&str, &[&str]); 2] = [
 ];
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Installs the missing versions.
+/// Installs the missing versions, at the same time.
 pub(super) fn install() {
-    for (version, packages) in VERSIONS {
+    let version = |(version, packages): (&str, &[&str])| {
         if let Err(error) = ensure(version, packages) {
             step::note(&format!("tests of Gradio {version} will be skipped: {error:#}"));
         }
-    }
+    };
+    thread::scope(|scope| {
+        for one in VERSIONS {
+            scope.spawn(move || version(one));
+        }
+    });
 }
 
 fn ensure(version: &str, packages: &[&str]) -> anyhow::Result<()> {
