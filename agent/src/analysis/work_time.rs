@@ -83,6 +83,8 @@ struct History {
     key: u64,
     /// The counters at the last tick.
     last: Counters,
+    /// GPU time of earlier ticks that has not been counted yet.
+    gpu_left: Duration,
     /// The age of the oldest work in flight at the last tick.
     oldest: Option<Duration>,
     pressure: Pressure,
@@ -144,7 +146,7 @@ impl Derivation for WorkTimes {
 impl History {
     fn new(row: &ContainerRow, now: Instant) -> Self {
         let pressure = Pressure { waiting_us: io_us(row), changed: now, share: 0.0 };
-        Self { sum: WorkTime::default(), key: row.key, last: Counters::of(row), oldest: None, pressure }
+        Self { sum: WorkTime::default(), key: row.key, last: Counters::of(row), gpu_left: Duration::ZERO, oldest: None, pressure }
     }
 
     fn add(&mut self, row: &ContainerRow, elapsed: Duration, now: Instant) {
@@ -161,13 +163,16 @@ impl History {
         }
         let time =
             |read: fn(&Counters) -> u64| Duration::from_nanos(read(&after).saturating_sub(read(&before)));
+        // NVML is read by a thread of its own. A tick may therefore see no new reading, and the next tick two.
+        let gpu = self.gpu_left + time(|counters| counters.gpu);
+        self.gpu_left = gpu.saturating_sub(elapsed).min(elapsed);
         let ended = time(|counters| counters.completed).saturating_sub(counted);
         let in_flight = row.nvidia_driver.as_ref().filter(|driver| driver.in_flight > 0);
         let hanging = in_flight.and_then(|driver| driver.waiting).unwrap_or_default().min(elapsed);
         let spent = Spent {
             wall: row.oldest_work().unwrap_or_default().saturating_add(ended).min(elapsed),
             elapsed,
-            gpu: time(|counters| counters.gpu),
+            gpu: gpu.min(elapsed),
             driver: time(|counters| counters.driver).max(hanging),
             on_cpu: time(|counters| counters.on_cpu),
             throttled: time(|counters| counters.throttled),

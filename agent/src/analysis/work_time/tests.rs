@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::snapshot::{identity::Identity, requests::RequestUsage};
+use crate::snapshot::{gpu::ContainerGpu, identity::Identity, requests::RequestUsage};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -95,6 +95,21 @@ fn time_counts_while_a_request_is_in_flight_and_continues_across_runs() {
         Some((2400, 200)),
         "the first tick of a run has no differences of counters"
     );
+}
+
+#[test]
+fn gpu_time_that_a_tick_saw_too_late_counts_in_the_next_one() {
+    let (mut times, begun) = (WorkTimes::default(), Instant::now());
+    let mut at = |second: u64, busy: Duration| {
+        let mut row = serving(1, Some(Duration::from_secs(second)));
+        row.gpus = vec![ContainerGpu { busy, ..ContainerGpu::default() }];
+        times.fill(std::slice::from_mut(&mut row), begun + Duration::from_secs(second));
+        row.work_time.map(|time| time.of(Activity::Gpu).as_millis())
+    };
+    // The GPU is busy for 0.9 s of each second. The reading of the first second arrives after the tick.
+    let counted = [0, 0, 1800, 2700, 2700].map(ms);
+    let shown: Vec<_> = (0..).zip(counted).filter_map(|(second, busy)| at(second, busy)).collect();
+    assert_eq!(shown, [0, 0, 1000, 2000, 2700]);
 }
 
 #[test]
