@@ -108,7 +108,7 @@ fn container(row: &ContainerRow) -> Container<'_> {
             .usage_ns
             .map(|usage_ns| Duration::from_nanos(usage_ns).as_secs_f64()),
         memory_working_set_bytes: row.cgroup.memory.working_set_bytes,
-        memory_limit_bytes: row.cgroup.limits.memory_limit_bytes.filter(|limit| *limit > 0),
+        memory_limit_bytes: row.cgroup.limits.finite_memory_bytes(),
         gpu_state: row.gpu_state.map(GpuState::name),
         gpus: row
             .gpus

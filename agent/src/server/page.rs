@@ -149,7 +149,7 @@ fn container(page: &mut String, row: &ContainerRow) {
     page.push_str("<td class=\"n middle\">");
     if let Some(bytes) = row.cgroup.memory.working_set_bytes {
         let _ = write!(page, "{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-        if let Some(limit) = row.cgroup.limits.memory_limit_bytes.filter(|limit| *limit > 0) {
+        if let Some(limit) = row.cgroup.limits.finite_memory_bytes() {
             let _ = write!(page, " ({:.0} %)", 100.0 * bytes as f64 / limit as f64);
         }
     }

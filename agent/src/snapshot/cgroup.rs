@@ -193,3 +193,11 @@ pub struct Limits {
     /// Swap limit (v1: limit of memory and swap together); 0 if unlimited.
     pub memory_swap_limit_bytes: Option<u64>,
 }
+
+impl Limits {
+    /// The memory limit; `None` if it is unlimited or unknown.
+    #[must_use]
+    pub fn finite_memory_bytes(&self) -> Option<u64> {
+        self.memory_limit_bytes.filter(|limit| *limit > 0)
+    }
+}

@@ -28,8 +28,8 @@ pub struct RequestUsage {
     pub measures: RequestMeasures,
     /// Requests that are not answered completely now; without streams.
     pub in_flight: u64,
-    /// Those of them that wait for the server: complete ones whose response has not begun, unless an earlier response is being
-    /// sent.
+    /// Requests in flight that wait for the server: they are complete, their response has not begun, and no earlier response is
+    /// being sent.
     pub unanswered: u64,
     /// Streams that are open now.
     pub streams: u64,

@@ -63,7 +63,7 @@ fn evidence(row: &ContainerRow, problem: &Problem) -> String {
         Problem::OomKilled { .. } => {
             let used =
                 row.cgroup.memory.working_set_bytes.map(|bytes| format!("Memory: {}", gibibytes(bytes)));
-            let limit = row.cgroup.limits.memory_limit_bytes.filter(|bytes| *bytes > 0);
+            let limit = row.cgroup.limits.finite_memory_bytes();
             let limit = limit.map(|bytes| format!(" of {}", gibibytes(bytes)));
             used.map(|used| used + &limit.unwrap_or_default() + ".").unwrap_or_default()
         }
