@@ -28,12 +28,12 @@ pub fn v2_root() -> Option<PathBuf> {
     [pure, &beside].into_iter().find(|root| root.join("cgroup.controllers").exists()).map(Path::to_owned)
 }
 
-/// A container ID that no other test uses.
+/// A container ID that no other test uses. Its first twelve digits, which are shown for containers without a name, are unique.
 #[must_use]
 pub fn fresh_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{:08x}{:08x}{:0>48}", std::process::id(), number, "ab")
+    format!("{number:04x}{:08x}{:0>52}", std::process::id(), "ab")
 }
 
 /// A cgroup. When dropped, its processes are killed, and it is removed with the cgroups below it.

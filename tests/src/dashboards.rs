@@ -1,8 +1,10 @@
 //! The Grafana dashboards of the repository, as data.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use serde_json::Value;
+
+use crate::repository::in_repository;
 
 /// The languages, by their directories in `dashboards/`. The first one is the source of the others.
 pub const LANGUAGES: [&str; 2] = ["en", "zh"];
@@ -43,7 +45,7 @@ impl Dashboard {
     /// If there are none, or one is not JSON.
     #[must_use]
     pub fn in_language(language: &'static str) -> Vec<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards").join(language);
+        let directory = in_repository("dashboards").join(language);
         let read = |name: String| {
             let json: anyhow::Result<Value> = fs::read_to_string(directory.join(&name))
                 .map_err(Into::into)

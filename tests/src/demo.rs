@@ -24,7 +24,7 @@ use self::{
     web::Web,
 };
 use crate::{
-    nvidia::driver::{FakeDriver, Options},
+    nvidia::driver::{self, FakeDriver, Options},
     nvml::StandIn,
 };
 
@@ -88,18 +88,11 @@ impl Demo {
     /// The agent's configuration.
     #[must_use]
     pub fn configuration(&self) -> String {
-        let paths = |of: fn(&FakeDriver) -> Vec<PathBuf>| -> Vec<PathBuf> {
-            [&self.driver, &self.broken].into_iter().flat_map(of).collect()
-        };
         format!(
-            "demo = true\n\n[docker]\nsocket = {:?}\n\n[nvml]\nlibrary = {:?}\n\n[nvidia_driver]\nrelease = \
-             \"{}\"\nextra_ctl_paths = {:?}\nextra_gpu_paths = {:?}\nextra_uvm_paths = {:?}\n",
+            "demo = true\ndocker.socket = {:?}\nnvml.library = {:?}\n{}",
             self.engine.socket(),
             self.stand_in.library(),
-            self.driver.release(),
-            paths(|driver| vec![driver.ctl()]),
-            paths(|driver| vec![driver.gpu(0), driver.gpu(1)]),
-            paths(|driver| vec![driver.uvm()]),
+            driver::configuration(&[&self.driver, &self.broken]),
         )
     }
 

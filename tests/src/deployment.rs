@@ -5,13 +5,14 @@ pub mod image;
 pub mod pod;
 
 use std::{
-    env,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use serde_json::Value;
+
+use crate::repository::{in_repository, installed};
 
 /// The programs.
 #[derive(Clone, Debug)]
@@ -22,14 +23,7 @@ pub struct Tools {
 /// A path below deploy/.
 #[must_use]
 pub fn file(name: &str) -> PathBuf {
-    repository().join("deploy").join(name)
-}
-
-/// The root of the repository.
-#[must_use]
-pub fn repository() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    root.map_or_else(|| PathBuf::from("."), Path::to_owned)
+    in_repository("deploy").join(name)
 }
 
 impl Tools {
@@ -38,17 +32,7 @@ impl Tools {
     /// # Errors
     /// The reason to skip the test.
     pub fn find() -> Result<Self, String> {
-        let test = env::current_exe().map_err(|error| format!("find this test: {error}"))?;
-        // TARGET/PROFILE/deps/TEST
-        let target = test.ancestors().nth(3).ok_or("find cargo's output")?;
-        let root = target.join("xtask/deploy");
-        if root.join("installed").is_file() {
-            return Ok(Self { root });
-        }
-        Err(format!(
-            "no Helm SDK and kubectl in {} (cargo xtask setup --tests installs them with pip)",
-            root.display()
-        ))
+        Ok(Self { root: installed("deploy", "Helm SDK and kubectl", "pip")? })
     }
 
     /// Findings of `helm lint`.
@@ -116,7 +100,7 @@ impl Tools {
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<Value, String> {
         let mut command = self.program("python");
-        command.arg(repository().join("tests/deploy/chart.py")).args(arguments);
+        command.arg(in_repository("tests/deploy/chart.py")).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("run {command:?}: {error}"))?;
         let mut stdin = child.stdin.take().ok_or("no pipe")?;

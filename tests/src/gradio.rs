@@ -5,7 +5,7 @@
 pub mod truth;
 
 use std::{
-    env, fs,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -17,6 +17,7 @@ use crate::{
     docker::{Container, Docker, eventually},
     http,
     process_container::ProcessContainer,
+    repository::{in_repository, installed},
     service::{Service, free_address},
 };
 
@@ -32,17 +33,8 @@ impl Gradio {
     /// # Errors
     /// The reason to skip the test.
     pub fn find(version: &str) -> Result<Self, String> {
-        let test = env::current_exe().map_err(|error| format!("find this test: {error}"))?;
-        // TARGET/PROFILE/deps/TEST
-        let target = test.ancestors().nth(3).ok_or("find cargo's output")?;
-        let root = target.join("xtask/gradio").join(version);
-        if root.join("installed").is_file() {
-            return Ok(Self { python: root.join("bin/python") });
-        }
-        Err(format!(
-            "no Gradio {version} in {} (cargo xtask setup --tests installs it with pip)",
-            root.display()
-        ))
+        let root = installed(&format!("gradio/{version}"), &format!("Gradio {version}"), "pip")?;
+        Ok(Self { python: root.join("bin/python") })
     }
 
     /// The interpreter.
@@ -66,7 +58,7 @@ const ENVIRONMENT: [(&str, &str); 3] =
     [("GRADIO_ANALYTICS_ENABLED", "False"), ("HF_HUB_OFFLINE", "1"), ("NO_PROXY", "127.0.0.1,localhost")];
 
 fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("gradio")
+    in_repository("tests/gradio")
 }
 
 /// A running application.

@@ -2,15 +2,18 @@
 //! `cargo xtask setup --tests` installs them with npm below `target/xtask/grafana`.
 
 use std::{
-    env, fs,
+    fs,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::dashboards::{Dashboard, list, text};
+use crate::{
+    dashboards::{Dashboard, list, text},
+    repository::{in_repository, installed},
+};
 
 /// Installed libraries.
 #[derive(Debug)]
@@ -35,17 +38,7 @@ impl Grafana {
     /// # Errors
     /// The reason to skip the test.
     pub fn find() -> Result<Self, String> {
-        let test = env::current_exe().map_err(|error| format!("find this test: {error}"))?;
-        // TARGET/PROFILE/deps/TEST
-        let target = test.ancestors().nth(3).ok_or("find cargo's output")?;
-        let root = target.join("xtask/grafana");
-        if root.join("installed").is_file() {
-            return Ok(Self { root });
-        }
-        Err(format!(
-            "no libraries of Grafana in {} (cargo xtask setup --tests installs them with npm)",
-            root.display()
-        ))
+        Ok(Self { root: installed("grafana", "library of Grafana", "npm")? })
     }
 
     /// Checks that the dashboards have only members and values that Grafana knows, with the compiler of TypeScript.
@@ -125,5 +118,5 @@ fn program(dashboard: &Value) -> String {
 }
 
 fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana")
+    in_repository("tests/grafana")
 }

@@ -33,6 +33,7 @@ pub mod process_container;
 pub mod prometheus;
 pub mod proxy;
 pub mod real_driver;
+pub mod repository;
 pub mod rules;
 pub mod sandbox;
 pub mod service;

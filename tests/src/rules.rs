@@ -1,12 +1,13 @@
 //! The rules for Prometheus in `dashboards/`, as Prometheus itself reads them.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::{
     prometheus::{Programs, Prometheus},
+    repository::in_repository,
     service::free_address,
 };
 
@@ -28,12 +29,6 @@ pub struct Rule {
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
-}
-
-/// The path of a file of the repository.
-#[must_use]
-pub fn in_repository(path: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
 }
 
 /// All rules, in the order of the files.

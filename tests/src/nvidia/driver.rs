@@ -167,15 +167,7 @@ impl FakeDriver {
     /// The part of an agent's configuration that refers to it.
     #[must_use]
     pub fn configuration(&self) -> String {
-        format!(
-            "nvidia_driver.release = \"{}\"\nnvidia_driver.extra_ctl_paths = [{:?}]\n\
-             nvidia_driver.extra_gpu_paths = [{:?}, {:?}]\nnvidia_driver.extra_uvm_paths = [{:?}]\n",
-            self.release,
-            self.ctl(),
-            self.gpu(0),
-            self.gpu(1),
-            self.uvm()
-        )
+        configuration(&[self])
     }
 
     /// The content of its `/proc/driver/nvidia/version`.
@@ -229,6 +221,22 @@ impl FakeDriver {
         }
         true
     }
+}
+
+/// The part of an agent's configuration that refers to drivers of one release. Its keys are those of the root table.
+#[must_use]
+pub fn configuration(drivers: &[&FakeDriver]) -> String {
+    let paths = |of: fn(&FakeDriver) -> Vec<PathBuf>| -> Vec<PathBuf> {
+        drivers.iter().flat_map(|driver| of(driver)).collect()
+    };
+    let release = drivers.first().map_or_else(String::new, |driver| driver.release.to_string());
+    format!(
+        "nvidia_driver.release = {release:?}\nnvidia_driver.extra_ctl_paths = {:?}\n\
+         nvidia_driver.extra_gpu_paths = {:?}\nnvidia_driver.extra_uvm_paths = {:?}\n",
+        paths(|driver| vec![driver.ctl()]),
+        paths(|driver| (0..GPUS).map(|gpu| driver.gpu(gpu)).collect()),
+        paths(|driver| vec![driver.uvm()]),
+    )
 }
 
 impl Driver for FakeDriver {

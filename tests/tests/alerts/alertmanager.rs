@@ -11,7 +11,7 @@ use std::{
 use glassbox_tests::{
     alertmanager::{Alertmanager, Programs},
     http,
-    rules::in_repository,
+    repository::in_repository,
     skip,
 };
 use serde_json::{Value, json};

@@ -4,7 +4,8 @@ use std::fs;
 
 use glassbox_tests::{
     prometheus::Programs,
-    rules::{self, Rule, in_repository},
+    repository::in_repository,
+    rules::{self, Rule},
     skip,
 };
 

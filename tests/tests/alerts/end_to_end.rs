@@ -9,10 +9,11 @@ use std::{
 use glassbox_tests::{
     agent::Agent,
     alertmanager::{self, Alertmanager},
-    cgroup::{Cgroup, v2_root},
+    cgroup::{Cgroup, fresh_id, v2_root},
     docker::{Docker, Network},
     prometheus::{Programs, Prometheus},
-    rules::{FILES, in_repository},
+    repository::in_repository,
+    rules::FILES,
     skip,
     webhook::{Notice, Webhook},
 };
@@ -20,7 +21,7 @@ use glassbox_tests::{
 use super::{
     gpus::Gpus,
     runbooks, shortened,
-    workloads::{Deadlocked, Workloads, fresh_id},
+    workloads::{Deadlocked, Workloads},
 };
 
 /// Time until every alert fires. The longest takes a minute: a staircase, and an hour of idle replicas.
@@ -91,10 +92,10 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let text = shortened::configuration(&text).replace("127.0.0.1:5001", &webhook.address.to_string());
     let alertmanager = Alertmanager::start(&found, &text);
     let agent = Agent::start(&format!(
-        "tick_ms = 500\n[containers]\nmax = {CONTAINERS}\nkeep_ended_s = 8\n[docker]\nsocket = {:?}\n[podman]\nsockets = []\n\
-         [containerd]\nsockets = []\n[cri]\nsockets = []\n{}",
-        docker.socket(),
-        gpus.configuration()
+        "tick_ms = 500\n{}[containers]\nmax = {CONTAINERS}\nkeep_ended_s = 8\n[docker]\nsocket = {:?}\n[podman]\nsockets = []\n\
+         [containerd]\nsockets = []\n[cri]\nsockets = []\n",
+        gpus.configuration(),
+        docker.socket()
     ));
     let directory = tempfile::tempdir().unwrap();
     let prometheus =

@@ -1,18 +1,16 @@
 //! Simulated GPUs and applications with every problem that has an alert.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use glassbox_tests::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, fresh_id},
     nvidia::{
         application::FakeCuda,
-        driver::{FakeDriver, Options},
+        driver::{self, FakeDriver, Options},
     },
     nvml::{StandIn, gpu},
 };
 use serde_json::{Value, json};
-
-use super::workloads::fresh_id;
 
 /// The request that never returns: the first one of a CUDA context to its GPU.
 const HANGS: &str = "0x2b";
@@ -47,17 +45,8 @@ impl Gpus {
 
     /// The part of the agent's configuration that refers to them.
     pub(super) fn configuration(&self) -> String {
-        let [(ctl, gpus, uvm), (broken_ctl, broken_gpus, broken_uvm)] =
-            [&self.driver, &self.broken].map(|driver| -> (PathBuf, [PathBuf; 2], PathBuf) {
-                (driver.ctl(), [driver.gpu(0), driver.gpu(1)], driver.uvm())
-            });
-        format!(
-            "[nvml]\nlibrary = {:?}\n[nvidia_driver]\nrelease = \"{}\"\nextra_ctl_paths = [{ctl:?}, {broken_ctl:?}]\n\
-             extra_gpu_paths = {:?}\nextra_uvm_paths = [{uvm:?}, {broken_uvm:?}]\n",
-            self.stand_in.library(),
-            self.driver.release(),
-            [gpus, broken_gpus].concat(),
-        )
+        let drivers = driver::configuration(&[&self.driver, &self.broken]);
+        format!("nvml.library = {:?}\n{drivers}", self.stand_in.library())
     }
 
     /// An application that requests GPU memory until the driver refuses it.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use glassbox_tests::{
     prometheus::Programs,
-    rules::{self, FILES, in_repository},
+    repository::in_repository,
+    rules::{self, FILES},
     skip,
 };
 

@@ -8,7 +8,8 @@ use std::{
 
 use glassbox_tests::{
     prometheus::Programs,
-    rules::{self, in_repository},
+    repository::in_repository,
+    rules::{self},
     skip,
 };
 

@@ -4,24 +4,17 @@ use std::{
     io::Write as _,
     net::{SocketAddr, TcpStream},
     process::{Child, Command},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use glassbox_tests::{
     agent::Agent,
+    cgroup::fresh_id,
     docker::{Container, Docker, eventually},
     http,
     process_container::ProcessContainer,
     service::{Service, free_address},
 };
-
-/// An ID whose first digits, which are the container's name, no other container has.
-pub(super) fn fresh_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{number:04x}{:08x}{:0>52}", std::process::id(), "a1")
-}
 
 /// Time until the agent shows something.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,7 +57,7 @@ impl<'a> Workloads<'a> {
                 &["--memory=32m", "--memory-swap=32m"],
                 "sleep 3; dd if=/dev/zero of=/dev/null bs=128M count=1",
             ),
-            run("looping", &["--restart=always"], "exit 1"),
+            run("looping", &[], "exit 1"),
             server("cpu-2", "cpu", "sleep 1000"),
             server("requests-1", "requests", "sleep 1000"),
             server("requests-2", "requests", "sleep 1000"),
@@ -91,7 +84,16 @@ impl<'a> Workloads<'a> {
         ] {
             workloads.request(name, path, pause_s);
         }
+        workloads.restart("looping");
         workloads
+    }
+
+    /// Restarts a container each second. With a restart policy, Docker waits twice as long before each restart.
+    fn restart(&mut self, name: &str) {
+        let socket = self.docker.socket().display();
+        let script =
+            format!("while :; do docker --host unix://{socket} start {name} >/dev/null 2>&1; sleep 1; done");
+        self.clients.push(Command::new("sh").args(["-c", &script]).spawn().unwrap());
     }
 
     /// A client that requests a path again and again.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use glassbox_tests::{
     deployment::{self, Tools, only},
+    repository::in_repository,
     skip,
 };
 use serde_json::{Value, json};
@@ -120,7 +121,7 @@ fn a_change_of_the_configuration_restarts_the_agents() {
 #[test]
 fn the_dashboards_and_rules_are_those_of_the_repository() {
     let Some(tools) = tools("the_dashboards_and_rules_are_those_of_the_repository") else { return };
-    let directory = deployment::repository().join("dashboards");
+    let directory = in_repository("dashboards");
     let objects = tools.render(r#"{"dashboards": {"enabled": true}, "prometheusRule": {"enabled": true}}"#);
     let maps = objects.iter().filter(|object| object["metadata"]["labels"]["grafana_dashboard"] == "1");
     let files = maps.flat_map(|map| map["data"].as_object().unwrap().clone());

@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duratio
 
 use glassbox_tests::{
     agent::Agent,
-    deployment::{Tools, file, repository},
+    deployment::{Tools, file},
     prometheus::Programs,
+    repository::in_repository,
     service::{Service, free_address},
     skip,
 };
@@ -38,7 +39,7 @@ fn configuration(directory: &Path, replaced: &[(&str, &str)]) -> std::path::Path
     }
     fs::create_dir(directory.join("rules")).unwrap();
     for name in PROMETHEUS_RULES {
-        fs::copy(repository().join("dashboards").join(name), directory.join("rules").join(name)).unwrap();
+        fs::copy(in_repository("dashboards").join(name), directory.join("rules").join(name)).unwrap();
     }
     let place = directory.join("prometheus.yml");
     fs::write(&place, text).unwrap();
@@ -87,7 +88,7 @@ fn the_agent_of_the_stack_has_the_capabilities_of_the_systemd_unit() {
             return skip("the_agent_of_the_stack_has_the_capabilities_of_the_systemd_unit", &reason);
         }
     };
-    let unit = fs::read_to_string(repository().join("systemd/glassbox.service")).unwrap();
+    let unit = fs::read_to_string(in_repository("systemd/glassbox.service")).unwrap();
     let bounding = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
     let unit: BTreeSet<_> = bounding.split(' ').map(|name| name.trim_start_matches("CAP_")).collect();
     let agent = &stack(&tools)["services"]["agent"];
@@ -127,7 +128,7 @@ fn grafana_finds_the_dashboards_and_the_data_sources() {
     let mounts = stack["services"]["grafana"]["volumes"].as_array().unwrap().clone();
     let dashboards = mounts.iter().find(|mount| mount["target"] == provider["options"]["path"]).unwrap();
     let source = fs::canonicalize(dashboards["source"].as_str().unwrap()).unwrap();
-    assert_eq!(source, repository().join("dashboards"));
+    assert_eq!(source, in_repository("dashboards"));
     assert_eq!(provider["options"]["foldersFromFilesStructure"], true);
     let sources = tools.yaml(&provisioning.join("datasources/glassbox.yaml")).remove(0);
     for source in sources["datasources"].as_array().unwrap() {

@@ -3,8 +3,9 @@
 use std::{fs, process::Command};
 
 use glassbox_tests::{
-    deployment::{Tools, file, only, repository},
+    deployment::{Tools, file, only},
     prometheus::Programs,
+    repository::in_repository,
     skip,
 };
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ fn check(programs: &Programs, query: &str) {
     let checked =
         Command::new(&programs.promtool).args(["check", "rules"]).arg(written.path()).output().unwrap();
     assert!(checked.status.success(), "{query}: {}", String::from_utf8_lossy(&checked.stderr));
-    let documented = fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
+    let documented = fs::read_to_string(in_repository("docs/metrics.md")).unwrap();
     let words = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != ':');
     let families: Vec<_> =
         words.filter(|word| word.starts_with("glassbox_") || word.starts_with("container_")).collect();

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fs};
 
 use glassbox_tests::{
     containerd::Containerd,
-    deployment::{self, Tools, image},
+    deployment::{Tools, image},
+    repository::in_repository,
     skip,
 };
 
@@ -39,7 +40,7 @@ fn collectors(scrape: &str) -> BTreeMap<String, bool> {
 
 /// The table of docs/kubernetes.md: whether a collector works, by collector and profile.
 fn documented() -> BTreeMap<String, Vec<bool>> {
-    let text = fs::read_to_string(deployment::repository().join("docs/kubernetes.md")).unwrap();
+    let text = fs::read_to_string(in_repository("docs/kubernetes.md")).unwrap();
     let (_, table) = text.split_once("| collector | restricted | full | privileged |").unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let row = |line: &str| {

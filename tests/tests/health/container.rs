@@ -9,17 +9,14 @@ use std::{
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use glassbox_tests::{
     agent::Agent,
-    cgroup::{Cgroup, ROOT, v2_root},
+    cgroup::{Cgroup, ROOT, fresh_id, v2_root},
     http,
     service::free_address,
 };
@@ -72,10 +69,7 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server, on one CPU or on all, after the agent has discovered its cgroup.
     pub(super) fn start(agent: &Agent, cpu: Option<usize>) -> Self {
-        // Containers without a name are shown by the beginning of their ID.
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{number:04x}{:08x}{:0>52}", std::process::id(), "cd");
+        let id = fresh_id();
         let v1 = ["cpu", "cpuacct", "memory", "blkio"].map(|name| Path::new(ROOT).join(name));
         let roots = v1.into_iter().filter(|root| root.join("cgroup.procs").exists()).chain(v2_root());
         // A parent of its own: a cgroup removes the first directory that was created for it, with all others in it.

@@ -1,6 +1,9 @@
 //! Runs every query and every variable of every dashboard on a real Prometheus.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use glassbox_tests::{
     dashboards::{Dashboard, list, text},
@@ -148,10 +151,15 @@ fn the_overview_shows_the_health_of_each_container(prometheus: &Prometheus) {
 
 /// Shows the results of all panels with Grafana's libraries: names, units, mappings and columns.
 fn grafana_shows_every_panel(prometheus: &Prometheus, grafana: &Grafana) {
-    let result = |target: &Value| -> Value {
-        let samples = prometheus.query(&filled_in(text(&target["expr"]), &["glassbox".into()])).unwrap();
-        let finite = samples.into_iter().filter(|sample| sample.value.is_finite());
-        finite.map(|sample| json!({ "labels": sample.labels, "value": sample.value })).collect()
+    // The languages have the same queries.
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    let mut result = |target: &Value| -> Value {
+        let query = || -> Value {
+            let samples = prometheus.query(&filled_in(text(&target["expr"]), &["glassbox".into()])).unwrap();
+            let finite = samples.into_iter().filter(|sample| sample.value.is_finite());
+            finite.map(|sample| json!({ "labels": sample.labels, "value": sample.value })).collect()
+        };
+        known.entry(text(&target["expr"]).to_owned()).or_insert_with(query).clone()
     };
     for dashboard in Dashboard::all() {
         let panels: Vec<_> = dashboard.panels().filter(|panel| panel["type"] != "heatmap").collect();
