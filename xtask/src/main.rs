@@ -24,6 +24,7 @@ mod setup;
 mod step;
 mod test;
 mod toolchain;
+mod unpacked;
 mod vm;
 mod workspace;
 

@@ -6,10 +6,11 @@ mod deploy;
 mod ebpf;
 mod gradio;
 mod grafana;
+mod installed;
 
 use std::thread;
 
-use crate::{debian, debian::Conflicts, node_exporter, prometheus, step, toolchain};
+use crate::{debian, debian::Conflicts, node_exporter::NODE_EXPORTER, prometheus, step, toolchain};
 
 /// Install missing dependencies of the build.
 #[derive(clap::Args, Debug, Default)]
@@ -78,7 +79,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         println!("Setup: tests");
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
-        node_exporter::fetch()?;
+        NODE_EXPORTER.fetch()?;
         // They mostly wait for servers.
         thread::scope(|scope| {
             scope.spawn(gradio::install);

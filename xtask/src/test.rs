@@ -135,7 +135,7 @@ fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
     if let Some(directory) = prometheus::directory() {
         command.env(prometheus::VARIABLE, directory);
     }
-    if let Some(program) = node_exporter::program() {
+    if let Some(program) = node_exporter::NODE_EXPORTER.program() {
         command.env(node_exporter::VARIABLE, program);
     }
     match count(command) {

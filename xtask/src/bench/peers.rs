@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::archive::Archive;
-use crate::{debian, step, toolchain, workspace};
+use crate::node_exporter::NODE_EXPORTER;
+use crate::{step, toolchain, workspace};
 
 /// The last Debian suite with cAdvisor.
 const CADVISOR_SUITE: &str = "bullseye";
@@ -23,11 +24,8 @@ impl Peers {
         let runqlat = PathBuf::from("/usr/sbin/runqlat");
         Self {
             runqlat: Some(runqlat).filter(|path| path.is_file()).or_else(|| toolchain::in_path("runqlat")),
-            cadvisor: print_result("cAdvisor", unpacked("cadvisor", "cadvisor", Some(CADVISOR_SUITE))),
-            node_exporter: print_result(
-                "node_exporter",
-                unpacked("prometheus-node-exporter", "prometheus-node-exporter", None),
-            ),
+            cadvisor: available("cAdvisor", cadvisor()),
+            node_exporter: available("node_exporter", NODE_EXPORTER.fetch()),
         }
     }
 
@@ -44,32 +42,21 @@ impl Peers {
     }
 }
 
-fn print_result(name: &str, found: anyhow::Result<PathBuf>) -> Option<PathBuf> {
-    match found {
-        Ok(path) => {
-            step::note(&format!("{name}: {}", path.display()));
-            Some(path)
-        }
-        Err(error) => {
-            step::note(&format!("continuing without {name}: {error:#}"));
-            None
-        }
-    }
+/// The program, or a note that it is missing.
+fn available(name: &str, found: anyhow::Result<PathBuf>) -> Option<PathBuf> {
+    found.inspect_err(|error| step::note(&format!("continuing without {name}: {error:#}"))).ok()
 }
 
-/// The program of a package from `suite`, or from the suites of this machine's apt.
-fn unpacked(package: &str, program: &str, suite: Option<&str>) -> anyhow::Result<PathBuf> {
-    let root = workspace::scratch().join("bench").join(package);
-    let path = root.join("usr/bin").join(program);
-    if !path.is_file() {
-        match suite {
-            Some(suite) => {
-                let archive = Archive::open(suite)?.with_context(|| format!("find a mirror of {suite}"))?;
-                archive.unpack(&[package], &root)?;
-            }
-            None => debian::unpack(package, &root)?,
-        }
+/// cAdvisor from its last Debian suite.
+fn cadvisor() -> anyhow::Result<PathBuf> {
+    let root = workspace::scratch().join("bench/cadvisor");
+    let program = root.join("usr/bin/cadvisor");
+    if !program.is_file() {
+        let archive = Archive::open(CADVISOR_SUITE)?;
+        let archive = archive.with_context(|| format!("find a mirror of {CADVISOR_SUITE}"))?;
+        archive.unpack(&["cadvisor"], &root)?;
     }
-    anyhow::ensure!(path.is_file(), "find {program} in {package}");
-    Ok(path)
+    anyhow::ensure!(program.is_file(), "find cadvisor in its package");
+    step::note(&format!("cAdvisor: {}", program.display()));
+    Ok(program)
 }

@@ -33,6 +33,11 @@ pub(super) fn promql(query: &str) -> String {
     PLACEHOLDERS.iter().fold(query.to_owned(), |query, (name, text)| query.replace(name, text))
 }
 
+/// The rate of a counter of each container.
+pub(super) fn rate(counter: &str) -> String {
+    promql(&format!("sum EACH (rate({counter}{{CONTAINERS}}[$__rate_interval]))"))
+}
+
 /// The increase of a counter within `range`, which is `$__rate_interval` or `$__range`.
 ///
 /// Unlike `increase`, it includes the first value of a new series. Series of failures start with 1 at the first failure,

@@ -6,15 +6,14 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::installed::{self, TIMEOUT};
 use crate::{step, toolchain, workspace};
 
 /// The packages with their versions.
 const FILES: [&str; 2] = ["package.json", "package-lock.json"];
-const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Installs them, unless they are there.
 pub(super) fn install() {
@@ -24,28 +23,22 @@ pub(super) fn install() {
 }
 
 fn ensure() -> anyhow::Result<()> {
-    let root = workspace::scratch().join("grafana");
-    let installed = root.join("installed");
     let read = |file: &str| {
         let path = workspace::root().join("tests/grafana").join(file);
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
-    let wanted = FILES.map(read).into_iter().collect::<anyhow::Result<String>>()?;
-    if fs::read_to_string(&installed).is_ok_and(|found| found == wanted) {
-        step::note(&format!("Grafana's libraries: {}", root.display()));
-        return Ok(());
-    }
-    anyhow::ensure!(
-        toolchain::in_path("npm").is_some(),
-        "npm is not installed (it comes with Node.js 20 or later)"
-    );
-    fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
-    for file in FILES {
-        fs::write(root.join(file), read(file)?)
-            .with_context(|| format!("write {file} to {}", root.display()))?;
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&root);
-    step::run_beside("install Grafana's libraries", &mut npm, TIMEOUT)?;
-    fs::write(&installed, wanted).with_context(|| format!("write {}", installed.display()))
+    let contents = FILES.map(read).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    installed::ensure("Grafana's libraries", "grafana", &contents.concat(), |root| {
+        anyhow::ensure!(
+            toolchain::in_path("npm").is_some(),
+            "npm is not installed (it comes with Node.js 20 or later)"
+        );
+        for (file, content) in FILES.iter().zip(&contents) {
+            fs::write(root.join(file), content)
+                .with_context(|| format!("write {file} to {}", root.display()))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(root);
+        step::run_beside("install Grafana's libraries", &mut npm, TIMEOUT)
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, promql, rate},
 };
 
 pub(super) fn row() -> Row {
@@ -18,7 +18,7 @@ pub(super) fn row() -> Row {
             .size(8, 8)
             .query(
                 CONTAINER,
-                &promql("sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval]))"),
+                &rate("container_cpu_usage_seconds_total"),
             ),
             Panel::lines(
                 "CPU usage / quota",

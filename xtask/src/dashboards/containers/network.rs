@@ -2,19 +2,15 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, rate},
 };
 
 pub(super) fn row() -> Row {
-    let rate = |name: &str| {
-        promql(&format!("sum EACH (rate(container_network_{name}_total{{CONTAINERS}}[$__rate_interval]))"))
-    };
+    let of_interfaces = |name: &str| rate(&format!("container_network_{name}_total"));
     // A container has either interfaces or the host network, never both.
     let all = |direction: &str| {
-        let in_host = format!(
-            "sum EACH (rate(glassbox_container_host_network_{direction}_bytes_total{{CONTAINERS}}[$__rate_interval]))"
-        );
-        format!("{} or {}", rate(&format!("{direction}_bytes")), promql(&in_host))
+        let in_host = rate(&format!("glassbox_container_host_network_{direction}_bytes_total"));
+        format!("{} or {in_host}", of_interfaces(&format!("{direction}_bytes")))
     };
     Row {
         title: "Network", collectors: "network, host_network",
@@ -36,8 +32,8 @@ pub(super) fn row() -> Row {
                 "Packets dropped by the container's interfaces. Should be 0.",
             )
             .size(8, 8)
-            .query("{{container}} {{pod}} received", &rate("receive_packets_dropped"))
-            .query("{{container}} {{pod}} sent", &rate("transmit_packets_dropped")),
+            .query("{{container}} {{pod}} received", &of_interfaces("receive_packets_dropped"))
+            .query("{{container}} {{pod}} sent", &of_interfaces("transmit_packets_dropped")),
         ],
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
-    promql::{Histogram, LABELS, promql, quantile},
+    promql::{Histogram, LABELS, promql, quantile, rate},
 };
 
 const WAITS: Histogram<'_> = Histogram("glassbox_container_runqueue_latency_seconds", "CONTAINERS");
@@ -19,7 +19,7 @@ pub(super) fn row() -> Row {
     .column(
         "CPU usage (cores)",
         "short",
-        &promql("sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval])) ALIVE"),
+        &promql(&format!("{} ALIVE", rate("container_cpu_usage_seconds_total"))),
     )
     .column(
         "Working set",
@@ -38,14 +38,12 @@ pub(super) fn row() -> Row {
     .column(
         "Bytes received",
         "Bps",
-        &promql("sum EACH (rate(container_network_receive_bytes_total{CONTAINERS}[$__rate_interval])) ALIVE"),
+        &promql(&format!("{} ALIVE", rate("container_network_receive_bytes_total"))),
     )
     .column(
         "Bytes sent",
         "Bps",
-        &promql(
-            "sum EACH (rate(container_network_transmit_bytes_total{CONTAINERS}[$__rate_interval])) ALIVE",
-        ),
+        &promql(&format!("{} ALIVE", rate("container_network_transmit_bytes_total"))),
     )
     .column(
         "P99 run-queue latency",

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, Histogram, LABELS, growth, promql, quantile},
+    promql::{CONTAINER, Histogram, LABELS, growth, promql, quantile, rate},
 };
 
 const DURATIONS: Histogram<'_> = Histogram("glassbox_container_nvidia_ioctl_duration_seconds", "CONTAINERS");
@@ -74,19 +74,15 @@ pub(super) fn row() -> Row {
             )
             .query(
                 "{{container}} {{pod}} allocated",
-                &promql(
-                    "sum EACH (rate(glassbox_container_gpu_memory_allocated_bytes_total{CONTAINERS}[$__rate_interval]))",
-                ),
+                &rate("glassbox_container_gpu_memory_allocated_bytes_total"),
             )
             .query(
                 "{{container}} {{pod}} freed",
-                &promql("sum EACH (rate(glassbox_container_gpu_memory_freed_bytes_total{CONTAINERS}[$__rate_interval]))"),
+                &rate("glassbox_container_gpu_memory_freed_bytes_total"),
             )
             .query(
                 "{{container}} {{pod}} host memory pinned",
-                &promql(
-                    "sum EACH (rate(glassbox_container_gpu_host_memory_pinned_bytes_total{CONTAINERS}[$__rate_interval]))",
-                ),
+                &rate("glassbox_container_gpu_host_memory_pinned_bytes_total"),
             ),
             Panel::table(
                 "Cold start",

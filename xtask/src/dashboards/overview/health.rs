@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, growth, promql},
+    promql::{CONTAINER, growth, promql, rate},
 };
 
 /// The states of a lamp. The highest one that applies is shown.
@@ -22,7 +22,7 @@ fn lamp() -> String {
     let restarts = growth("glassbox_container_restarts_total{CONTAINERS}", "$__rate_interval");
     let kills = growth("container_oom_events_total{CONTAINERS}", "$__rate_interval");
     let waits = "sum EACH (glassbox_container_http_requests_in_flight{CONTAINERS}) > 0";
-    let cpu = "sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval]))";
+    let cpu = rate("container_cpu_usage_seconds_total");
     // From the worst to the best: `or` keeps the first, because all have the same labels. Multiplied by 0, a value is only a sign.
     let states = [
         "6 + 0 * (max EACH (glassbox_container_running{CONTAINERS}) == 0)".to_owned(),

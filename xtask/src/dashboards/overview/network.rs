@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, promql, rate},
 };
 
 pub(super) fn row() -> Row {
@@ -17,19 +17,19 @@ pub(super) fn row() -> Row {
                 "Bytes received",
                 "Bps",
                 "Bytes received per second by the container's sockets, including headers and loopback.",
-                "sum EACH (rate(glassbox_container_socket_receive_bytes_total{CONTAINERS}[$__rate_interval]))",
+                &rate("glassbox_container_socket_receive_bytes_total"),
             ),
             lines(
                 "Bytes sent",
                 "Bps",
                 "Bytes sent per second by the container's sockets, including headers and loopback.",
-                "sum EACH (rate(glassbox_container_socket_transmit_bytes_total{CONTAINERS}[$__rate_interval]))",
+                &rate("glassbox_container_socket_transmit_bytes_total"),
             ),
             lines(
                 "I/O pressure",
                 "percentunit",
                 "Share of time in which at least one task waited for a block device.",
-                "sum EACH (rate(container_pressure_io_waiting_seconds_total{CONTAINERS}[$__rate_interval]))",
+                &rate("container_pressure_io_waiting_seconds_total"),
             )
             .up_to(1.0),
         ],

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{Histogram, LABELS, count_rate, promql, quantile},
+    promql::{Histogram, LABELS, count_rate, promql, quantile, rate},
 };
 
 /// Coefficient of variation, from which replicas have a different load: at 0.5, two replicas use 75 % and 25 %.
@@ -24,7 +24,7 @@ pub(super) fn row() -> Row {
                 .column(
                     "CPU usage (cores)",
                     "short",
-                    &promql("sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval])) ALIVE"),
+                    &promql(&format!("{} ALIVE", rate("container_cpu_usage_seconds_total"))),
                 )
                 .column("Requests per second", "reqps", &promql(&format!("sum EACH ({}) ALIVE", count_rate(&duration))))
                 .column("P95 request duration", "s", &promql(&format!("{} >= 0 ALIVE", quantile("0.95", &duration, LABELS))))

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{NEARLY_FULL, Panel, Row},
-    promql::{CONTAINER, Histogram, LABELS, promql, quantile},
+    promql::{CONTAINER, Histogram, LABELS, promql, quantile, rate},
 };
 
 /// Share of GPU memory from which an allocation may fail at the next peak.
@@ -21,7 +21,7 @@ pub(super) fn row() -> Row {
                 "CPU usage",
                 "short",
                 "CPU usage in cores. Near 0 while requests wait means that the container hangs.",
-                "sum EACH (rate(container_cpu_usage_seconds_total{CONTAINERS}[$__rate_interval]))",
+                &rate("container_cpu_usage_seconds_total"),
             ),
             lines(
                 "Memory usage / limit",
@@ -43,7 +43,7 @@ pub(super) fn row() -> Row {
                 "GPU time",
                 "percentunit",
                 "Share of time in which the container's kernels ran on a GPU, summed over GPUs.",
-                "sum EACH (rate(glassbox_container_gpu_busy_seconds_total{CONTAINERS}[$__rate_interval]))",
+                &rate("glassbox_container_gpu_busy_seconds_total"),
             ),
             lines(
                 "GPU memory usage",

@@ -2,14 +2,14 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, Histogram, LABELS, buckets, promql, quantile, sum_rate},
+    promql::{CONTAINER, Histogram, LABELS, buckets, promql, quantile, rate, sum_rate},
 };
 
 const WAITS: Histogram<'_> = Histogram("glassbox_container_runqueue_latency_seconds", "CONTAINERS");
 
 pub(super) fn row() -> Row {
     let quantile = |part: &str| quantile(part, &WAITS, LABELS);
-    let running = "sum EACH (rate(glassbox_container_oncpu_seconds_total{CONTAINERS}[$__rate_interval]))";
+    let running = rate("glassbox_container_oncpu_seconds_total");
     let waiting = format!("sum EACH ({})", sum_rate(&WAITS));
     Row {
         title: "Run-queue latency and CPU time", collectors: "scheduler",

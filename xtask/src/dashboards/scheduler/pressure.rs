@@ -2,14 +2,11 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{CONTAINER, promql},
+    promql::{CONTAINER, rate},
 };
 
 pub(super) fn row() -> Row {
-    let waiting = |what: &str| {
-        let counter = format!("container_pressure_{what}_waiting_seconds_total{{CONTAINERS}}");
-        promql(&format!("sum EACH (rate({counter}[$__rate_interval]))"))
-    };
+    let waiting = |what: &str| rate(&format!("container_pressure_{what}_waiting_seconds_total"));
     let lines = |title, what, description| {
         Panel::lines(title, "percentunit", description).size(8, 8).up_to(1.0).query(CONTAINER, &waiting(what))
     };
