@@ -52,7 +52,13 @@ impl Cgroup {
         let path = root.join(relative.trim_start_matches('/'));
         let missing = path.ancestors().take_while(|ancestor| !ancestor.exists()).last();
         let top = missing.unwrap_or(&path).to_owned();
-        fs::create_dir_all(&path)?;
+        // A test in another process may remove a parent at this moment.
+        let mut attempts = 0..5;
+        while let Err(error) = fs::create_dir_all(&path) {
+            if error.kind() != io::ErrorKind::NotFound || attempts.next().is_none() {
+                return Err(error);
+            }
+        }
         Ok(Self { path, top })
     }
 
@@ -112,8 +118,13 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        while remove(&self.top).is_err() && self.top.exists() && Instant::now() < deadline {
+        while remove(&self.path).is_err() && self.path.exists() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        // Parents that have other children remain: a test in another process may use them.
+        let parents = self.path.ancestors().skip(1).take_while(|parent| parent.starts_with(&self.top));
+        for parent in parents {
+            let _ = fs::remove_dir(parent);
         }
     }
 }

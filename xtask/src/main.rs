@@ -15,9 +15,11 @@ mod gpu_check;
 mod idle;
 mod machine;
 mod node_exporter;
+mod parallel;
 mod progress;
 mod prometheus;
 mod report;
+mod results;
 mod run;
 mod samples;
 mod setup;
@@ -62,7 +64,6 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::GpuCheck(arguments) => gpu_check::main(&arguments),
         Command::Dashboards(arguments) => dashboards::main(&arguments),
-        Command::Vm(arguments) if arguments.prepare => vm::prepare(&arguments),
         Command::Test(arguments) => return test::main(&arguments),
         Command::Vm(arguments) => return vm::main(&arguments),
         Command::Bench(arguments) => return bench::main(&arguments),

@@ -14,7 +14,6 @@ mod headers;
 mod initramfs;
 mod kernels;
 mod module;
-mod parallel;
 mod real_driver;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::report::{self, Row};
+use crate::results;
 use boot::Machine;
 use guests::{Bootable, Planned};
 use kernels::Kernel;
@@ -65,9 +65,9 @@ pub(crate) struct Arguments {
     /// With --real-driver: driver branch, 535 or 550; can be repeated [default: both]
     #[arg(long = "driver", value_name = "BRANCH", requires = "real_driver")]
     pub(crate) drivers: Vec<String>,
-    /// With --real-driver: only download and build the driver's modules; boot no guest
-    #[arg(long, requires = "real_driver")]
-    pub(crate) prepare: bool,
+    /// Also write the results to this file, one JSON object per guest
+    #[arg(long, value_name = "FILE")]
+    pub(crate) results: Option<PathBuf>,
     /// Keep the initramfs and print the command that boots it
     #[arg(long)]
     pub(crate) keep: bool,
@@ -77,22 +77,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
-    report::print(&rows(arguments))
-}
-
-/// Downloads and builds the real driver without booting a guest.
-pub(crate) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
-    real_driver::prepare(arguments)
+    let rows = rows(arguments);
+    let written = arguments.results.as_ref().map_or(Ok(()), |file| results::write(&rows, file));
+    let status = report::print(&rows);
+    if let Err(error) = written {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    status
 }
 
 /// Runs the requested guests and returns a row for each.
-fn rows(arguments: &Arguments) -> Vec<Row> {
+pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     guests::run(planned(arguments), arguments.keep)
-}
-
-/// Like [`rows`] for several kinds of guests, so that guests of different kinds can run at the same time.
-pub(crate) fn rows_of(kinds: &[Arguments]) -> Vec<Row> {
-    guests::run(kinds.iter().flat_map(planned).collect(), false)
 }
 
 fn planned(arguments: &Arguments) -> Vec<Planned> {

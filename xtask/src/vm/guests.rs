@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::boot::{Boot, Hung, Machine};
 use super::kernels::Kernel;
-use super::parallel::{self, Job};
 use crate::counts::Counts;
 use crate::failures::Failure;
+use crate::parallel::{self, Job};
 use crate::report::Row;
 
 /// Maximum number of concurrent guests. Not more than the number of CPUs.

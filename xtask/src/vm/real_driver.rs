@@ -22,7 +22,6 @@ use super::guests::{Bootable, Planned};
 use super::headers::Headers;
 use super::kernels::{self, Kernel};
 use crate::report::Row;
-use crate::step;
 use build::Modules;
 use packages::{BRANCHES, Branch, Flavour};
 
@@ -95,20 +94,6 @@ pub(super) fn planned(arguments: &Arguments) -> Vec<Planned> {
             }
         })
         .collect()
-}
-
-/// Downloads and builds the driver for all requested guests. Prints a note for unavailable packages and continues.
-pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
-    let kernel = kernels::fetch(SERIES)?;
-    let mut result = Ok(());
-    for variant in variants(arguments)? {
-        match driver(variant, &kernel, arguments) {
-            Ok(_) => {}
-            Err(Unavailable::Packages(reason)) => step::note(&reason),
-            Err(Unavailable::Error(error)) => result = result.and(Err(error)),
-        }
-    }
-    result
 }
 
 /// The requested branches in the requested flavours. Guests with NVIDIA's programs take longest, so they come first.

@@ -13,9 +13,9 @@ const COLUMNS: usize = 40;
 type Work<'a, T> = dyn FnOnce(&dyn Fn(String)) -> T + Send + 'a;
 
 /// A named job.
-pub(super) struct Job<'a, T> {
-    pub(super) name: String,
-    pub(super) work: Box<Work<'a, T>>,
+pub(crate) struct Job<'a, T> {
+    pub(crate) name: String,
+    pub(crate) work: Box<Work<'a, T>>,
 }
 
 enum Event<T> {
@@ -32,7 +32,7 @@ struct Running {
 
 /// Runs all jobs, at most `at_once` at a time. Returns results in the order of the jobs; `None` for a job that panicked.
 /// With one worker, lines are printed at once, otherwise when the job is done.
-pub(super) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<T>> {
+pub(crate) fn run<T: Send>(jobs: Vec<Job<'_, T>>, at_once: usize) -> Vec<Option<T>> {
     let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
     let mut results: Vec<Option<T>> = jobs.iter().map(|_| None).collect();
     let workers = at_once.min(jobs.len());

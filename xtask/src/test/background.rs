@@ -1,0 +1,47 @@
+//! The guests with the real NVIDIA driver, in the background while the other layers run.
+//!
+//! They take ten minutes to build and six to run. The tests of the host use little CPU time, and these guests get only what
+//! is left (`SCHED_IDLE`).
+
+use std::io::stdout;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs};
+
+use anyhow::Context as _;
+
+use crate::idle::Idle;
+use crate::report::Row;
+use crate::{results, workspace};
+
+/// The running guests.
+pub(super) struct Guests {
+    idle: Idle,
+    results: PathBuf,
+}
+
+impl Guests {
+    /// Starts to build and run them.
+    pub(super) fn start(non_free: bool) -> anyhow::Result<Self> {
+        let directory = workspace::scratch().join("vm");
+        fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+        let results = directory.join("real-driver.results");
+        // Results of an earlier run.
+        let _ = fs::remove_file(&results);
+        let mut command = Command::new(env::current_exe().context("find this program")?);
+        command.args(["vm", "--real-driver", "--results"]).arg(&results);
+        command.args(non_free.then_some("--non-free"));
+        let idle = Idle::start(&mut command, &directory.join("real-driver.log"))?;
+        Ok(Self { idle, results })
+    }
+
+    /// Waits for their end, and prints their output.
+    pub(super) fn rows(started: anyhow::Result<Self>) -> Vec<Row> {
+        let rows = started.and_then(|Self { idle, results }| {
+            let end = idle.wait(&mut stdout())?;
+            results::read(&results).with_context(|| format!("guests with the real driver: {end}"))
+        });
+        rows.unwrap_or_else(|error| vec![Row::broken("driver", Duration::ZERO, &error).announce()])
+    }
+}
