@@ -146,7 +146,14 @@ impl Derivation for WorkTimes {
 impl History {
     fn new(row: &ContainerRow, now: Instant) -> Self {
         let pressure = Pressure { waiting_us: io_us(row), changed: now, share: 0.0 };
-        Self { sum: WorkTime::default(), key: row.key, last: Counters::of(row), gpu_left: Duration::ZERO, oldest: None, pressure }
+        Self {
+            sum: WorkTime::default(),
+            key: row.key,
+            last: Counters::of(row),
+            gpu_left: Duration::ZERO,
+            oldest: None,
+            pressure,
+        }
     }
 
     fn add(&mut self, row: &ContainerRow, elapsed: Duration, now: Instant) {

@@ -20,6 +20,7 @@ use glassbox_tests::{
 
 use super::{
     gpus::Gpus,
+    jobs::Jobs,
     runbooks, shortened,
     workloads::{Deadlocked, Workloads},
 };
@@ -101,6 +102,8 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let prometheus =
         Prometheus::start_with(&programs, agent.address, &configuration(directory.path(), &alertmanager), "");
     let instance = agent.address.to_string();
+    // Python starts slowly.
+    let jobs = thread::spawn(Jobs::start);
 
     let (mut hungry, mut hanging) = (gpus.hungry(&root), gpus.hanging(&root));
     let deadlocked = Deadlocked::start(&agent).unwrap_or_else(|reason| panic!("{reason}"));
@@ -114,7 +117,8 @@ fn problems_reach_the_webhook_and_are_resolved() {
     hungry.go();
     hanging.go();
     let (leaky, hung, deadlock) = (hungry.name.clone(), hanging.name.clone(), deadlocked.name.clone());
-    let expected: Vec<Expected<'_>> = vec![
+    let jobs = jobs.join().unwrap().map_err(|reason| skip(test, &reason)).ok();
+    let mut expected: Vec<Expected<'_>> = vec![
         ("GpuMemoryExhausted", "container", &leaky),
         ("GpuMemoryHigh", "gpu", "0"),
         ("GpuMemoryStaircase", "container", &leaky),
@@ -135,6 +139,10 @@ fn problems_reach_the_webhook_and_are_resolved() {
         ("ScaleOut", "service", "p/slow"),
         ("ScaleIn", "service", "p/idle"),
     ];
+    if let Some(Jobs { container, .. }) = &jobs {
+        expected.push(("GradioJobsFail", "container", container));
+        expected.push(("GradioQueueStuck", "container", container));
+    }
     let mut step = 0;
     wait_for(&webhook, &expected, "firing", FIRED, |elapsed| {
         if elapsed >= STEP * step {
@@ -173,14 +181,16 @@ fn problems_reach_the_webhook_and_are_resolved() {
     drop(hungry);
     wait_for(&webhook, &expected, "resolved", RESOLVED, |_| ());
 
-    let losing = [("AgentLosingData", "source", "cgroup_slots")];
+    let losing = [("AgentLosingData", "source", "cgroup_slots"), ("AgentDegraded", "collector", "nvml")];
     let mut extra: Vec<Cgroup> = Vec::new();
+    gpus.lose_nvml();
     wait_for(&webhook, &losing, "firing", FIRED, |elapsed| {
         while extra.len() < CONTAINERS + elapsed.as_secs() as usize {
             extra.push(Cgroup::new(&root, &format!("alerts-extra/{}", fresh_id())).unwrap());
         }
     });
     drop(extra);
+    gpus.recover();
     wait_for(&webhook, &losing, "resolved", RESOLVED, |_| ());
 
     let down = [("AgentDown", "instance", instance.as_str())];
