@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     http,
+    repository::installed,
     service::{Service, free_address},
 };
 
@@ -28,6 +29,8 @@ pub struct Programs {
     pub prometheus: PathBuf,
     /// The tool.
     pub promtool: PathBuf,
+    /// More arguments of the server.
+    pub arguments: Vec<String>,
 }
 
 impl Programs {
@@ -43,12 +46,23 @@ impl Programs {
         let programs = directories.iter().map(|directory| Self {
             prometheus: directory.join("prometheus"),
             promtool: directory.join("promtool"),
+            arguments: Vec::new(),
         });
         let mut whole =
             programs.filter(|programs| programs.prometheus.is_file() && programs.promtool.is_file());
         whole.next().ok_or_else(|| {
             format!("no prometheus and promtool in {VARIABLE} or PATH (cargo xtask test downloads them)")
         })
+    }
+
+    /// Like [`find`](Self::find), with a server that can store classic histograms as native ones: Prometheus 3, with this line in
+    /// the configuration of a job: `convert_classic_histograms_to_nhcb: true`. The tool is the same as that of `find`.
+    ///
+    /// # Errors
+    /// The reason to skip the test.
+    pub fn find_with_native_histograms() -> Result<Self, String> {
+        let prometheus = installed("prometheus-3", "Prometheus 3", "apt")?.join("usr/bin/prometheus");
+        Ok(Self { prometheus, arguments: vec!["--enable-feature=native-histograms".into()], ..Self::find()? })
     }
 }
 
@@ -57,7 +71,7 @@ impl Programs {
 pub struct Sample {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Its value; may be NaN.
+    /// Its value; may be NaN. Of a native histogram, its number of observations.
     pub value: f64,
 }
 
@@ -99,6 +113,7 @@ impl Prometheus {
             command.arg(format!("--config.file={}", file.display()));
             command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
             command.arg(format!("--web.listen-address={address}"));
+            command.args(&programs.arguments);
             command
         });
         Self { address, _service: service }
@@ -167,7 +182,7 @@ impl Prometheus {
 fn sample(series: &Value) -> Option<Sample> {
     let labels = series["metric"].as_object()?.iter();
     let labels = labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
-    let value = series["value"][1].as_str()?;
+    let value = series["value"][1].as_str().or_else(|| series["histogram"][1]["count"].as_str())?;
     // Prometheus writes +Inf, -Inf and NaN as Rust parses them.
     Some(Sample { labels: labels.collect::<Option<_>>()?, value: value.parse().ok()? })
 }

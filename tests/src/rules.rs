@@ -45,7 +45,11 @@ pub fn all(programs: &Programs) -> Vec<Rule> {
     rules.unwrap_or_else(|error| panic!("read the rules: {error:#}"))
 }
 
-fn of(data: &Value) -> anyhow::Result<Vec<Rule>> {
+/// The rules in an answer of Prometheus.
+///
+/// # Errors
+/// If the answer has another form.
+pub fn of(data: &Value) -> anyhow::Result<Vec<Rule>> {
     let groups = data["groups"].as_array().context("no groups")?;
     let rules = groups.iter().filter_map(|group| group["rules"].as_array()).flatten();
     rules.map(|rule| one(rule).with_context(|| format!("not a rule: {rule}"))).collect()

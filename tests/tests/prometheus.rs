@@ -8,6 +8,7 @@ mod prometheus {
     mod dashboards;
     mod dcgm;
     mod gpus;
+    mod native;
     mod neighbour;
     mod nvidia_driver;
     mod promtool;

@@ -79,6 +79,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         println!("Setup: tests");
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
         prometheus::fetch()?;
+        prometheus::fetch_newer();
         NODE_EXPORTER.fetch()?;
         // They mostly wait for servers.
         thread::scope(|scope| {

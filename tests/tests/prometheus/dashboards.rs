@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     gpus::Gpus,
+    native::Native,
     stack::{BLOCK_IO, Stack, counted_block_io},
     traffic::Traffic,
 };
@@ -26,7 +27,7 @@ const RARE: [&str; 3] =
     ["_socket_accept_queue_overflows_total", "_socket_udp_dropped_total", "_job_queue_size"];
 
 /// Replaces Grafana's variables as Grafana does, with everything selected.
-fn filled_in(query: &str, jobs: &[String]) -> String {
+pub(super) fn filled_in(query: &str, jobs: &[String]) -> String {
     query
         .replace("$__rate_interval", "10s")
         .replace("$__range", "1h")
@@ -67,7 +68,14 @@ fn every_query_of_every_dashboard_returns_data() {
     if let Err(reason) = &traffic.gradio {
         skip("every_query_of_every_dashboard_returns_data (jobs)", reason);
     }
-    traffic.during(|| returns_data(prometheus, counted.is_some(), traffic.gradio.is_ok()));
+    let native = Native::start(stack.agent.address)
+        .map_err(|reason| skip("every_query_of_every_dashboard_returns_data (native histograms)", &reason));
+    traffic.during(|| {
+        returns_data(prometheus, counted.is_some(), traffic.gradio.is_ok());
+        if let Ok(native) = &native {
+            native.agrees_with_classic_histograms(traffic.gradio.is_ok());
+        }
+    });
     queries_of_a_table_have_the_same_labels(prometheus);
     the_gpu_dashboard_shows_each_container(prometheus);
     the_overview_shows_the_health_of_each_container(prometheus);
