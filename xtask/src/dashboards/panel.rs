@@ -135,7 +135,11 @@ impl Panel {
     /// A table with one column per query. Grafana joins the queries by their labels.
     pub(super) fn table(title: &str, description: &str) -> Self {
         let mut panel = Self::new("table", title, "short", description, 24, 8);
-        panel.json["fieldConfig"]["defaults"]["custom"] = json!({ "align": "auto", "filterable": true });
+        // With Grafana's default of 150 pixels, a table with many columns is wider than its panel.
+        panel.json["fieldConfig"]["defaults"]["custom"] =
+            json!({ "align": "auto", "filterable": true, "minWidth": 80 });
+        // Coloured cells have the colours of thresholds, not one of the palette per column.
+        panel.json["fieldConfig"]["defaults"]["color"] = json!({ "mode": "thresholds" });
         panel.json["fieldConfig"]["overrides"] = json!([]);
         panel.json["options"] = json!({ "showHeader": true });
         panel.json["transformations"] = json!([
@@ -189,7 +193,13 @@ impl Panel {
         if let Some(all) = self.json["fieldConfig"]["overrides"].as_array_mut() {
             all.push(json!({
                 "matcher": { "id": "byName", "options": title },
-                "properties": [{ "id": "unit", "value": unit }],
+                "properties": [
+                    { "id": "unit", "value": unit },
+                    // The text of a panel without data would be in each empty cell.
+                    { "id": "noValue", "value": "\u{2013}" },
+                    // The icon takes the space of the title.
+                    { "id": "custom.filterable", "value": false },
+                ],
             }));
         }
         self

@@ -47,7 +47,8 @@ pub(super) fn growth(selector: &str, range: &str) -> String {
     promql(&format!("({selector} unless {selector} offset {range} or increase({selector}[{range}]))"))
 }
 
-/// A quantile of a histogram, by the labels `by`.
+/// A quantile of a histogram, by the labels `by`. No series without observations, for which Prometheus returns NaN: the legend
+/// and the axis of a panel with such a series cannot be read.
 ///
 /// The expressions of histograms work with classic buckets and with native histograms: Prometheus stores only the latter if a
 /// scrape configuration enables them, and then the series `_bucket`, `_sum` and `_count` do not exist.
@@ -55,8 +56,8 @@ pub(super) fn quantile(quantile: &str, selector: &Histogram<'_>, by: &str) -> St
     let (classic, native) = (selector.part("_bucket"), selector.part(""));
     let le = if by.is_empty() { "le" } else { "le, " };
     promql(&format!(
-        "(histogram_quantile({quantile}, sum by ({le}{by}) (rate({classic}[$__rate_interval]))) \
-         or histogram_quantile({quantile}, sum by ({by}) (rate({native}[$__rate_interval]))))"
+        "((histogram_quantile({quantile}, sum by ({le}{by}) (rate({classic}[$__rate_interval]))) \
+         or histogram_quantile({quantile}, sum by ({by}) (rate({native}[$__rate_interval])))) >= 0)"
     ))
 }
 

@@ -35,7 +35,8 @@ pub(super) fn row() -> Row {
                 "Events that the agent could not process. Should be 0. Otherwise the other panels miss data.",
                 "{{source}}",
                 "sum by (source) (increase(glassbox_lost_events_total{AGENTS}[$__rate_interval]))",
-            ),
+            )
+            .events(),
             lines(
                 "Kernel map usage",
                 "percentunit",
@@ -51,7 +52,8 @@ pub(super) fn row() -> Row {
                 "Ticks that were skipped because the one before took too long. Increase tick_ms if this lasts.",
                 "{{instance}}",
                 "sum by (instance) (increase(glassbox_ticks_skipped_total{AGENTS}[$__rate_interval]))",
-            ),
+            )
+            .events(),
         ],
     }
 }

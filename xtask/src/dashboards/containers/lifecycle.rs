@@ -36,9 +36,11 @@ pub(super) fn row() -> Row {
                  memory. Includes kills that ended the container.",
             )
             .size(6, 8)
+            .events()
             .query(CONTAINER, &grown("container_oom_events_total")),
             Panel::lines("Restarts", "short", "Starts of a container that had run before, for any reason.")
                 .size(6, 8)
+                .events()
                 .query(CONTAINER, &grown("glassbox_container_restarts_total")),
             Panel::lines(
                 "Exit codes",

@@ -48,7 +48,7 @@ pub(super) fn row() -> Row {
     .column(
         "P99 run-queue latency",
         "s",
-        &promql(&format!("{} >= 0 ALIVE", quantile("0.99", &WAITS, LABELS))),
+        &promql(&format!("{} ALIVE", quantile("0.99", &WAITS, LABELS))),
     );
     Row {
         title: "Summary", collectors: "cgroup, network, scheduler",

@@ -44,6 +44,7 @@ pub(super) fn row() -> Row {
                 "Events that the agent could not process. Should be 0. Otherwise the other panels miss data.",
             )
             .size(6, 7)
+            .events()
             .query(
                 "{{source}}",
                 &promql("sum by (source) (increase(glassbox_lost_events_total{AGENTS}[$__rate_interval]))"),

@@ -51,6 +51,7 @@ pub(super) fn row() -> Row {
                 "A few corrected errors are harmless. Row remappings are permanent. If a row could not be remapped, \
                  replace the GPU.",
             )
+            .events()
             .query(
                 "{{instance}} GPU {{gpu}} {{kind}} errors",
                 &by("kind", "sum BY (increase(glassbox_gpu_ecc_errors_total{GPUS}[$__rate_interval]))"),
@@ -68,6 +69,7 @@ pub(super) fn row() -> Row {
                 &promql("max DEVICE (glassbox_gpu_row_remap_pending{GPUS})"),
             ),
             lines("PCIe and NVLink errors", "short", "PCIe replays (retransmitted packets) and NVLink errors.")
+                .events()
                 .query(
                     "{{instance}} GPU {{gpu}} PCIe replays",
                     &promql("sum DEVICE (increase(glassbox_gpu_pcie_replays_total{GPUS}[$__rate_interval]))"),

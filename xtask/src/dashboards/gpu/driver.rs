@@ -34,7 +34,7 @@ pub(super) fn row() -> Row {
                 .query(
                     "{{container}} {{pod}} {{device}}",
                     &promql(&format!(
-                        "topk(20, {} >= 0)",
+                        "topk(20, {})",
                         quantile("0.99", &DURATIONS, &format!("{LABELS}, device"))
                     )),
                 ),

@@ -41,6 +41,7 @@ fn numbers() -> Vec<Panel> {
             ),
         )
         .once()
+        .events()
         .limits(RED_FROM_ONE),
         number(
             "Longest driver wait",
@@ -58,6 +59,7 @@ fn numbers() -> Vec<Panel> {
             &in_all("glassbox_gpu_xid_errors_total{GPUS}"),
         )
         .once()
+        .events()
         .limits(RED_FROM_ONE),
         number(
             "Clock throttling",
@@ -74,6 +76,7 @@ fn numbers() -> Vec<Panel> {
             "sum(increase(glassbox_gpu_ecc_errors_total{GPUS, kind=\"uncorrected\"}[$__rate_interval]))",
         )
         .highest()
+        .events()
         .limits(RED_FROM_ONE),
     ]
 }
@@ -89,6 +92,7 @@ fn lines() -> Vec<Panel> {
             "Rejected allocations. Recovered: the process got as much memory later, for example because a framework emptied \
              its cache. A failure that is not recovered is usually a failed request.",
         )
+        .events()
         .query(
             "{{container}} {{pod}} {{reason}}",
             &grown(
@@ -115,6 +119,7 @@ fn lines() -> Vec<Panel> {
             "short",
             "NVIDIA's documentation lists the Xid numbers. 79: the GPU has fallen off the bus.",
         )
+        .events()
         .query(
             "{{instance}} GPU {{gpu}} Xid {{xid}}",
             &grown("by (instance, gpu, xid)", "glassbox_gpu_xid_errors_total{GPUS}"),

@@ -43,7 +43,7 @@ pub(super) fn row() -> Row {
                 "Containers using GPUs",
                 "Current GPU usage, and failed allocations in the time range.",
             )
-            .size(18, 9)
+            .size(18, 10)
             .column("State", "none", &promql(&state))
             .named(&STATES)
             .column(
@@ -52,7 +52,7 @@ pub(super) fn row() -> Row {
                 &promql("sum EACH (glassbox_container_gpu_memory_used_bytes{HOLDERS})"),
             )
             .column(
-                "Share of GPU memory",
+                "Share of memory",
                 "percentunit",
                 &promql("max EACH (glassbox_container_gpu_memory_used_ratio{HOLDERS})"),
             )
@@ -70,13 +70,14 @@ pub(super) fn row() -> Row {
                 &promql(&format!("{} - {}", sum_of("failures"), sum_of("failures_recovered"))),
             )
             .coloured(&[(0.5, "red")])
+            .whole()
             .column(
                 "Driver wait",
                 "s",
                 &promql("max EACH (glassbox_container_nvidia_ioctl_waiting_seconds{CONTAINERS})"),
             )
             .coloured(&[(5.0, "yellow"), (10.0, "red")]),
-            Panel::text("GPU states", ABOUT).size(6, 9),
+            Panel::text("GPU states", ABOUT).size(6, 10),
         ],
     }
 }

@@ -20,16 +20,16 @@ pub(super) fn row() -> Row {
         collectors: "cgroup, requests, sockets, nvml",
         panels: vec![
             Panel::table("Comparison", "Load of each container, to compare replicas. Replicas of one service should be alike.")
-                .size(16, 9)
+                .size(18, 9)
                 .column(
                     "CPU usage (cores)",
                     "short",
                     &promql(&format!("{} ALIVE", rate("container_cpu_usage_seconds_total"))),
                 )
                 .column("Requests per second", "reqps", &promql(&format!("sum EACH ({}) ALIVE", count_rate(&duration))))
-                .column("P95 request duration", "s", &promql(&format!("{} >= 0 ALIVE", quantile("0.95", &duration, LABELS))))
+                .column("P95 request duration", "s", &promql(&format!("{} ALIVE", quantile("0.95", &duration, LABELS))))
                 .column(
-                    "Open TCP connections",
+                    "TCP connections",
                     "short",
                     &promql("sum EACH (glassbox_container_socket_connections{CONTAINERS}) ALIVE"),
                 )
@@ -44,7 +44,7 @@ pub(super) fn row() -> Row {
                 "Standard deviation / mean of the CPU usage of containers with the same image. 0: all have the same load. \
                  From 50 % on, check how the load balancer distributes requests.",
             )
-            .size(8, 9)
+            .size(6, 9)
             .limits(UNEQUAL)
             .query(
                 "{{image}}",

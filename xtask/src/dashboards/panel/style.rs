@@ -11,22 +11,42 @@ impl Panel {
         self
     }
 
-    /// Colours the cells of the last column by thresholds.
+    /// Colours the texts of the last column by thresholds.
     pub(in crate::dashboards) fn coloured(self, steps: &[(f64, &str)]) -> Self {
-        self.last_column("thresholds", thresholds(steps))
+        self.last_column("thresholds", thresholds(steps), "color-text")
     }
 
-    /// Maps the values of the last column to names and colours.
+    /// Maps the values of the last column to names, on cells with their colours.
     pub(in crate::dashboards) fn named(self, values: &[(u32, &str, &str)]) -> Self {
-        self.last_column("mappings", mappings(values))
+        self.last_column("mappings", mappings(values), "color-background")
     }
 
-    fn last_column(mut self, property: &str, value: Value) -> Self {
+    /// Shows whole numbers in the last column.
+    pub(in crate::dashboards) fn whole(mut self) -> Self {
+        self.set_in_last_column("decimals", json!(0));
+        self
+    }
+
+    fn last_column(mut self, property: &str, value: Value, cells: &str) -> Self {
+        self.set_in_last_column(property, value);
+        self.set_in_last_column("custom.cellOptions", json!({ "type": cells }));
+        self
+    }
+
+    fn set_in_last_column(&mut self, property: &str, value: Value) {
         let overrides = self.json["fieldConfig"]["overrides"].as_array_mut();
         let properties = overrides.and_then(|all| all.last_mut()?["properties"].as_array_mut());
         if let Some(properties) = properties {
             properties.push(json!({ "id": property, "value": value }));
-            properties.push(json!({ "id": "custom.cellOptions", "value": { "type": "color-background" } }));
+        }
+    }
+
+    /// Shows whole numbers of events: `increase` extrapolates and returns fractions. Without events, the axis of a graph ends at 1.
+    pub(in crate::dashboards) fn events(mut self) -> Self {
+        let defaults = &mut self.json["fieldConfig"]["defaults"];
+        defaults["decimals"] = json!(0);
+        if defaults["custom"].is_object() {
+            defaults["custom"]["axisSoftMax"] = json!(1);
         }
         self
     }
@@ -91,6 +111,8 @@ impl Panel {
     pub(in crate::dashboards) fn logarithmic(mut self) -> Self {
         let defaults = &mut self.json["fieldConfig"]["defaults"];
         defaults["custom"]["scaleDistribution"] = json!({ "type": "log", "log": 10 });
+        // The area below a line has no meaning on this axis.
+        defaults["custom"]["fillOpacity"] = json!(0);
         // A logarithmic axis cannot start at 0.
         if let Some(defaults) = defaults.as_object_mut() {
             defaults.remove("min");
