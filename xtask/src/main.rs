@@ -16,6 +16,7 @@ mod idle;
 mod machine;
 mod node_exporter;
 mod parallel;
+mod pictures;
 mod progress;
 mod prometheus;
 mod report;
@@ -49,6 +50,7 @@ enum Command {
     Test(test::Arguments),
     Vm(vm::Arguments),
     Dashboards(dashboards::Arguments),
+    Pictures(pictures::Arguments),
     Bench(bench::Arguments),
     GpuCheck(gpu_check::Arguments),
 }
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::main(&arguments),
         Command::GpuCheck(arguments) => gpu_check::main(&arguments),
         Command::Dashboards(arguments) => dashboards::main(&arguments),
+        Command::Pictures(arguments) => pictures::main(&arguments),
         Command::Test(arguments) => return test::main(&arguments),
         Command::Vm(arguments) => return vm::main(&arguments),
         Command::Bench(arguments) => return bench::main(&arguments),

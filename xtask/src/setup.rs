@@ -6,7 +6,7 @@ mod deploy;
 mod ebpf;
 mod gradio;
 mod grafana;
-mod installed;
+pub(crate) mod installed;
 
 use std::thread;
 
