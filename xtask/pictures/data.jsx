@@ -37,7 +37,7 @@ const registry = new FieldConfigOptionsRegistry(() => [
 const number = (text) => ({ '+Inf': Infinity, '-Inf': -Infinity })[text] ?? Number(text);
 
 // The frames in which Grafana's data source for Prometheus returns a result: a vector or a matrix.
-function frames({ refId, format, legendFormat }, series, step_s) {
+function frames({ refId, format, legendFormat }, series, { from_ms, to_ms, step_s }) {
   const field = (name, type, values, more = {}) => ({ name, type, values, config: {}, ...more });
   if (format === 'table') {
     const labels = [...new Set(series.flatMap((one) => Object.keys(one.metric)))].sort();
@@ -53,22 +53,26 @@ function frames({ refId, format, legendFormat }, series, step_s) {
     ];
   }
   const named = (labels) => (legendFormat ?? '').replace(/{{\s*(.+?)\s*}}/g, (_, label) => labels[label] ?? '');
-  return series.map(({ metric, value, values = [value] }) =>
-    toDataFrame({
+  // A value for each step, so that lines have gaps where Prometheus has none.
+  const steps = Array.from({ length: Math.floor((to_ms - from_ms) / (step_s * 1000)) + 1 }, (_, step) => from_ms + step * step_s * 1000);
+  return series.map(({ metric, value, values }) => {
+    const times = values ? steps : [value[0] * 1000];
+    const known = new Map((values ?? [value]).map(([time, value]) => [Math.round(time * 1000), number(value)]));
+    return toDataFrame({
       refId,
       fields: [
-        field('Time', 'time', values.map(([time]) => time * 1000), { config: { interval: step_s * 1000 } }),
-        field('Value', 'number', values.map(([, value]) => number(value)), {
+        field('Time', 'time', times),
+        field('Value', 'number', times.map((time) => known.get(Math.round(time)) ?? null), {
           labels: metric,
           config: { displayNameFromDS: named(metric) || undefined },
         }),
       ],
-    })
-  );
+    });
+  });
 }
 
-export async function shown({ panel, results }, { theme, timeZone, step_s }) {
-  const made = (panel.targets ?? []).flatMap((target) => frames(target, results[target.refId] ?? [], step_s));
+export async function shown({ panel, results }, { theme, timeZone, ...range }) {
+  const made = (panel.targets ?? []).flatMap((target) => frames(target, results[target.refId] ?? [], range));
   const transformed = await firstValueFrom(
     transformDataFrame(panel.transformations ?? [], made, { interpolate: (text) => text })
   );

@@ -115,7 +115,7 @@ function Dashboard({ data }) {
 
 async function start() {
   await initPluginTranslations?.('grafana');
-  const data = await Promise.all(panels.map((one) => shown(one, { theme, timeZone, step_s })));
+  const data = await Promise.all(panels.map((one) => shown(one, { theme, timeZone, from_ms, to_ms, step_s })));
   createRoot(document.getElementById('page')).render(<Dashboard data={data} />);
 }
 

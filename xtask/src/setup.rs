@@ -16,7 +16,7 @@ use crate::{debian, debian::Conflicts, node_exporter::NODE_EXPORTER, prometheus,
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
     /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Alertmanager,
-    /// Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK and kubectl (in virtual
+    /// two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK and kubectl (in virtual
     /// environments), and libraries of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
