@@ -45,14 +45,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     install()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?.as_secs();
     let sources = workspace::root().join("xtask/pictures");
     let what = json!({
         "libraries": workspace::scratch().join("pictures"),
         "dashboards": workspace::root().join("dashboards"),
         "pictures": workspace::root().join(&arguments.into),
         "prometheus": arguments.prometheus.trim_end_matches('/'),
-        "end_s": arguments.end.unwrap_or(now),
+        "end_s": arguments.end.map_or_else(now_s, Ok)?,
         "seconds": arguments.minutes * 60,
         "height": arguments.height,
         "only": arguments.dashboards,
@@ -60,6 +59,11 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     let mut draw = Command::new("node");
     draw.arg(sources.join("draw.mjs")).arg(what.to_string());
     step::run_within(&format!("draw the dashboards into {}", arguments.into.display()), &mut draw, TIMEOUT)
+}
+
+#[expect(clippy::disallowed_methods, reason = "Prometheus' times are those of the wall clock")]
+fn now_s() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?.as_secs())
 }
 
 fn install() -> anyhow::Result<()> {
