@@ -10,6 +10,7 @@ mod collectors;
 mod containers;
 mod health;
 mod kernel;
+mod labels;
 pub mod log_filter;
 mod nvidia;
 mod paths;
@@ -32,6 +33,7 @@ pub use self::{
     containers::Containers,
     health::Health,
     kernel::{Kernel, ProgramStats, SchedulerHook},
+    labels::Labels,
     nvidia::{NvidiaDriver, NvidiaDriverHook, Nvml},
     paths::Paths,
     problem::ConfigError,
@@ -56,6 +58,8 @@ pub struct Config {
     pub log: String,
     /// Whether every output is marked as a demonstration.
     pub demo: bool,
+    /// Static labels of this host.
+    pub labels: Labels,
     /// Limits, names and labels of containers.
     pub containers: Containers,
     /// Which collectors run.
@@ -99,6 +103,7 @@ impl Default for Config {
             tick_ms: Duration::from_secs(1).into(),
             log: "info".into(),
             demo: false,
+            labels: Labels::default(),
             containers: Containers::default(),
             collectors: Collectors::default(),
             cgroup: Cgroup::default(),

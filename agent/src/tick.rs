@@ -217,6 +217,7 @@ impl Engine {
         AgentUsage {
             demo: self.config.demo,
             hostname: self.hostname.clone(),
+            labels: self.config.labels.shared(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost: self.lost(),

@@ -30,7 +30,7 @@ pub fn document(cpu: &Snapshot, gpu: &Snapshot) -> anyhow::Result<String> {
     section(&mut page, "Containers", of(&[LabelSet::Container, LabelSet::CAdvisor, LabelSet::Labelled]));
     section(&mut page, "GPUs", of(&[LabelSet::Gpu, LabelSet::AnyGpu]));
     section(&mut page, "GPUs, as dcgm-exporter's", of(&[LabelSet::Dcgm]));
-    section(&mut page, "The host", of(&[LabelSet::Machine]));
+    section(&mut page, "The host", of(&[LabelSet::Machine, LabelSet::Static]));
     section(&mut page, "The agent", of(&[LabelSet::Agent]));
     sources(&mut page);
     page.push_str(
@@ -110,6 +110,7 @@ fn section<'a>(page: &mut String, title: &str, families: impl Iterator<Item = &'
             family.unit(),
             match family.label_set {
                 LabelSet::Agent => "agent",
+                LabelSet::Static => "static",
                 LabelSet::Machine => "machine",
                 LabelSet::Gpu => "gpu",
                 LabelSet::AnyGpu => "any gpu",

@@ -16,7 +16,7 @@ use gpus::Gpus;
 use seen::Seen;
 
 use super::{
-    family::{Family, Samples},
+    family::{Family, LabelSet, Samples},
     sample::{Emit, Resolution, Sink, Value},
 };
 use crate::snapshot::{Snapshot, gpu::RatioHistogram, scheduler::Histogram, uploads::SizeHistogram};
@@ -32,11 +32,15 @@ pub(super) fn encode<E: Encoder>(
     let gpus = Gpus::new(snapshot, encoder);
     let machine = snapshot.host.machine.as_deref();
     let machine = machine.map(|machine| (machine, labels::of_machine(machine, encoder)));
+    let static_labels = labels::of_host(&snapshot.agent.labels, encoder);
     let mut writer = Writer { encoder, set: &[], seen: Seen::default() };
     for family in families {
         writer.encoder.begin(family);
         match family.samples {
-            Samples::Agent(read) => read(snapshot, &mut writer.about(&[])),
+            Samples::Agent(read) => {
+                let is_static = family.label_set == LabelSet::Static;
+                read(snapshot, &mut writer.about(if is_static { &static_labels } else { &[] }));
+            }
             Samples::Machine(read) => {
                 if let Some((machine, set)) = &machine {
                     read(machine, &mut writer.about(set));

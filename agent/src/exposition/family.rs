@@ -70,6 +70,8 @@ pub enum Kind {
 pub enum LabelSet {
     /// The agent: no labels.
     Agent,
+    /// The static labels of the configuration, under their own names.
+    Static,
     /// The host: `machine_id`, `system_uuid`, `boot_id`, as in cAdvisor.
     Machine,
     /// A GPU: `gpu` (its index), `uuid`.

@@ -1,6 +1,6 @@
 //! Status and cost of the agent, and the data it has lost.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,8 @@ pub struct AgentUsage {
     pub demo: bool,
     /// The host name; empty if procfs does not provide it.
     pub hostname: String,
+    /// Static labels of the host, from the configuration.
+    pub labels: Arc<BTreeMap<String, String>>,
     /// The status of each collector.
     pub collectors: Vec<CollectorStatus>,
     /// Kernel programs.

@@ -87,10 +87,12 @@ fn it_documents_every_key() {
 }
 
 #[test]
-fn the_examples_of_a_rename_rule_and_a_function_name_work() {
+fn the_examples_of_labels_a_rename_rule_and_a_function_name_work() {
     let text = shipped();
-    let example = text.lines().filter_map(|line| line.strip_prefix("#     "));
+    let header = |line| (line == "[labels]").then_some(line);
+    let example = text.lines().filter_map(|line| line.strip_prefix("#     ").or_else(|| header(line)));
     let config = load(&example.collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(config.labels.shared().get("cluster").map(String::as_str), Some("eu1"));
     assert_eq!(config.requests.functions.len(), 1);
     assert_eq!(config.requests.functions[0].apply("facefusion-2", 12), Some("swap"));
     assert_eq!(config.containers.rename.len(), 1);

@@ -28,6 +28,7 @@ The label set identifies the subject of a series:
 | label set | labels |
 |---|---|
 | agent | none |
+| static | those of `[labels]` in the configuration, under their own names |
 | machine | `machine_id`, `system_uuid` and `boot_id`, if known |
 | gpu | `gpu` (the index of the GPU) and `uuid` |
 | any gpu | as gpu; only `pci_bus_id` for a GPU that NVML does not report |

@@ -103,9 +103,12 @@ impl<'a> Row<'a> {
 
     fn end(&self, label_set: LabelSet) -> usize {
         match label_set {
-            LabelSet::Agent | LabelSet::Machine | LabelSet::Gpu | LabelSet::AnyGpu | LabelSet::Dcgm => {
-                self.start
-            }
+            LabelSet::Agent
+            | LabelSet::Static
+            | LabelSet::Machine
+            | LabelSet::Gpu
+            | LabelSet::AnyGpu
+            | LabelSet::Dcgm => self.start,
             LabelSet::Container => self.container,
             LabelSet::CAdvisor => self.cadvisor,
             LabelSet::Labelled => self.labelled,

@@ -1,5 +1,7 @@
 //! Rendering label sets.
 
+use std::collections::BTreeMap;
+
 use bytes::BytesMut;
 
 use super::encoder::Encoder;
@@ -30,6 +32,12 @@ pub(super) fn set(labels: &[(&str, &str)], encoder: &impl Encoder) -> BytesMut {
 pub(super) fn of_machine(machine: &Machine, encoder: &impl Encoder) -> BytesMut {
     let Machine { machine_id, system_uuid, boot_id, .. } = machine;
     set(&[("machine_id", machine_id), ("system_uuid", system_uuid), ("boot_id", boot_id)], encoder)
+}
+
+/// The static labels.
+pub(super) fn of_host(labels: &BTreeMap<String, String>, encoder: &impl Encoder) -> BytesMut {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    set(&labels, encoder)
 }
 
 /// The runtime labels as `container_label_*`. Different names can become equal, such as `a.b` and `a-b`; the first one

@@ -26,6 +26,13 @@ pub(super) const FAMILIES: &[Family] = &[
         .agent(|_, emit| {
             emit.with(&[version::VERSION, version::COMMIT, version::COMMIT_DATE]).count(1);
         }),
+    Family::gauge("glassbox_host_info")
+        .help(
+            "Always 1. Labels: those of [labels] in the configuration. A query joins them with other series of the \
+             target.",
+        )
+        .source("configuration")
+        .static_labels(|_, emit| emit.count(1)),
     Family::gauge("glassbox_demo_info")
         .help(
             "1 if GPUs and the containers that use them are simulated to demonstrate the agent; absent \

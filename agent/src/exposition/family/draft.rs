@@ -93,6 +93,11 @@ impl Draft {
         self.complete(LabelSet::Agent, Samples::Agent(read))
     }
 
+    /// A sample with the static labels.
+    pub(in crate::exposition) const fn static_labels(self, read: fn(&Snapshot, &mut Emit<'_>)) -> Family {
+        self.complete(LabelSet::Static, Samples::Agent(read))
+    }
+
     /// Samples of the host.
     pub(in crate::exposition) const fn machine(self, read: fn(&Machine, &mut Emit<'_>)) -> Family {
         self.complete(LabelSet::Machine, Samples::Machine(read))
