@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, address, log_filter},
-    version,
+    health, version,
 };
 
 /// Path of the configuration file if `--config` is not given.
@@ -40,6 +41,7 @@ Start here:
   glassbox check                        what works here, what does not, and why
   glassbox config                       every key with its current value
   glassbox run                          run the agent in the foreground
+  glassbox health                       whether the running agent is healthy
   curl http://127.0.0.1:9966/metrics    the metrics
   curl http://127.0.0.1:9966/healthz/container/NAME
                                         whether a container is stuck
@@ -87,6 +89,8 @@ pub enum Verb {
     Run(RunArgs),
     /// Check what works on this host, what does not, and why
     Check(CheckArgs),
+    /// Ask the agent on this host whether it is healthy, for health checks of containers
+    Health(HealthArgs),
     /// Print the effective configuration as TOML: the file and every default
     #[command(
         after_help = "Examples:\n  glassbox config\n  glassbox config --config new.toml    check a file before using it"
@@ -133,6 +137,52 @@ pub struct CheckArgs {
     /// Print the report as JSON; docs/check.md describes the format
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `glassbox health`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Asks /healthz at the address where the agent with this configuration listens, with TLS if the web configuration has it.
+/healthz needs no password. The certificate of the agent is not verified. Prints one line.
+
+Examples:
+  glassbox health
+  glassbox health --config /etc/glassbox/agent.toml --timeout 5
+
+Exit status:
+  0   the agent is healthy
+  1   the agent is unhealthy, does not respond, or does not run; or the configuration is wrong
+  64  the command line is wrong")]
+pub struct HealthArgs {
+    /// Configuration file of the agent [default: /etc/glassbox/agent.toml, if it exists]
+    #[arg(long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Address of the agent's HTTP listener, as for `glassbox run` [default: 127.0.0.1:9966]
+    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
+    pub listen: Option<SocketAddr>,
+    /// Web configuration file of the agent, as for `glassbox run` [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub web_config: Option<PathBuf>,
+    /// Certificate to identify with, if the agent requires client certificates
+    #[arg(long, value_name = "PATH", requires = "key_file")]
+    pub cert_file: Option<PathBuf>,
+    /// Private key of that certificate
+    #[arg(long, value_name = "PATH", requires = "cert_file")]
+    pub key_file: Option<PathBuf>,
+    /// Timeout for the whole check, in seconds, 1 to 60
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub timeout: u64,
+}
+
+/// What `glassbox health` asks: the agent of the configuration, overridden by the flags.
+///
+/// # Errors
+/// As for [`load_config`].
+pub fn health_options(args: &HealthArgs) -> anyhow::Result<health::Options> {
+    let HealthArgs { config, listen, web_config, .. } = args.clone();
+    let config = load_config(&RunArgs { config, listen, web_config, log: None })?;
+    let client = args.cert_file.clone().zip(args.key_file.clone());
+    Ok(health::Options::of(&config, client, Duration::from_secs(args.timeout)))
 }
 
 /// The configuration of `glassbox run`: defaults, overridden by the file, overridden by the flags.
@@ -199,7 +249,7 @@ mod tests {
         let config = load_config(&args).unwrap();
         assert_eq!(config.listen, "[::1]:2".parse().unwrap());
         assert_eq!(config.log, "warn");
-        assert_eq!(*config.tick_ms, std::time::Duration::from_millis(500));
+        assert_eq!(*config.tick_ms, Duration::from_millis(500));
     }
 
     #[test]

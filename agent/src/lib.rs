@@ -11,7 +11,7 @@
 //! - [`server`]: the HTTP listener.
 //! - [`start`]: starts kernel programs and collectors, for both `run` and `check`.
 //! - [`tick`]: the loop that produces snapshots.
-//! - [`run`], [`check`]: `glassbox run` and `glassbox check`.
+//! - [`run`], [`check`], [`health`]: `glassbox run`, `glassbox check` and `glassbox health`.
 //! - [`cli`]: the command line.
 //!
 //! Used by all layers: [`log_output`], the log, and [`version`], the version and commit of this build.
@@ -25,6 +25,7 @@ pub mod collectors;
 pub mod config;
 pub mod containers;
 pub mod exposition;
+pub mod health;
 pub mod kernel;
 pub mod log_output;
 pub mod run;

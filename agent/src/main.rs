@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use glassbox::{check, cli, config::log_filter, log_output, run, server::web::Web};
+use glassbox::{check, cli, config::log_filter, health, log_output, run, server::web::Web};
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     match cli.verb {
         cli::Verb::Run(args) => run_agent(&args),
         cli::Verb::Check(args) => check_host(&args),
+        cli::Verb::Health(args) => ask_health(&args),
         cli::Verb::Config(args) => show_config(&args),
     }
 }
@@ -64,6 +65,14 @@ fn check_host(args: &cli::CheckArgs) -> ExitCode {
     let text = if args.json { report.to_json() } else { Ok(report.to_string()) };
     match text.and_then(|text| print(text.trim_end())) {
         Ok(()) => ExitCode::from(report.exit_code()),
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn ask_health(args: &cli::HealthArgs) -> ExitCode {
+    let asked = cli::health_options(args).and_then(|options| health::ask(&options));
+    match asked.and_then(|line| print(&line)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }
 }

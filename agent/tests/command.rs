@@ -161,6 +161,24 @@ fn a_usage_error_has_another_exit_status_than_a_degraded_host() {
 }
 
 #[test]
+fn health_prints_one_line_and_exits_with_0_or_1() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = address.to_string();
+    let asked = || glassbox(&["health", "--config", "/dev/null", "--listen", &listen]);
+    let (code, text, error) = asked();
+    assert_eq!((code, text.as_str()), (Some(1), ""), "{error}");
+    assert!(error.starts_with("glassbox: ask the agent at http://") && error.lines().count() == 1, "{error}");
+    let _agent = agent_without_a_host(address, Stdio::null());
+    let (code, text, error) = asked();
+    assert_eq!((code, text), (Some(0), format!("healthy: {address}: ok\n")), "{error}");
+    let (code, _, error) = glassbox(&["health", "--config", "/nowhere/agent.toml"]);
+    assert!(code == Some(1) && error.contains("/nowhere/agent.toml"), "{error}");
+    for wrong in [&["health", "--timeout", "0"][..], &["health", "--cert-file", "x"]] {
+        assert_eq!(glassbox(wrong).0, Some(i32::from(glassbox::cli::EXIT_USAGE)), "{wrong:?}");
+    }
+}
+
+#[test]
 fn help_works_as_a_command_and_the_version_names_the_commit() {
     let (code, help, _) = glassbox(&["help"]);
     assert!(code == Some(0) && help.contains("glassbox check"), "{help}");

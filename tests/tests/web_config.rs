@@ -4,6 +4,7 @@
 mod web_config {
     mod clients;
     mod files;
+    mod health;
     mod hostile;
     mod prometheus;
     mod reference;

@@ -9,13 +9,12 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{self, CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    ClientConfig, ClientConnection, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
 };
 
-use crate::server::admission::CHALLENGE;
+use crate::server::{admission::CHALLENGE, web::LocalVerifier};
 
 /// Timeout for the other program to accept a connection, and to respond.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -51,7 +50,7 @@ fn ask(mut stream: impl Read + Write, address: SocketAddr) -> io::Result<bool> {
 
 fn ask_with_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> io::Result<bool> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Pinned { certificate: certificate.clone(), provider: Arc::clone(&provider) });
+    let verifier = Arc::new(LocalVerifier::pinned(certificate.clone(), Arc::clone(&provider)));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
@@ -73,52 +72,4 @@ fn ask_with_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> i
     // The verifier has accepted the certificate. If there is no response, a certificate of the client is required.
     let _ = ask(StreamOwned::new(connection, stream), address);
     Ok(true)
-}
-
-/// Accepts one certificate only, whether it is valid or not. The signature of the handshake is verified as usual.
-#[derive(Debug)]
-struct Pinned {
-    certificate: CertificateDer<'static>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if *end_entity == self.certificate {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

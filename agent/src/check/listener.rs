@@ -2,11 +2,14 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
 };
 
 use super::{Report, RowState, agent_at::is_glassbox};
-use crate::server::{address::remedy, web::Settings};
+use crate::server::{
+    address::{reachable, remedy},
+    web::Settings,
+};
 
 /// Makes the row `listener`.
 pub(super) fn check(report: &mut Report, address: SocketAddr, settings: &Settings) {
@@ -28,16 +31,6 @@ pub(super) fn check(report: &mut Report, address: SocketAddr, settings: &Setting
             );
         }
     }
-}
-
-/// The address at which the listener can be reached from this host.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 #[cfg(test)]

@@ -1,6 +1,20 @@
-//! Advice for the user if the listener cannot bind its address.
+//! The address of the listener: where this host reaches it, and advice for the user if it cannot be bound.
 
-use std::io;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+/// The address at which the listener can be reached from this host.
+#[must_use]
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
 
 /// What the user can do about a bind error.
 #[must_use]

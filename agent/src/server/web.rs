@@ -3,6 +3,7 @@
 
 mod certificate;
 mod files;
+mod local_verifier;
 mod reload;
 mod settings;
 mod tls;
@@ -13,7 +14,12 @@ use std::{
 };
 
 pub(super) use self::reload::watch;
-pub use self::{certificate::Certificate, settings::Settings, tls::Tls};
+pub use self::{
+    certificate::{Certificate, client_certificate},
+    local_verifier::LocalVerifier,
+    settings::Settings,
+    tls::Tls,
+};
 use self::{files::Watched, settings::Attempt};
 
 /// The web configuration and its files.

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
     &["start"],
     &["tick"],
-    &["check", "run"],
+    &["check", "health", "run"],
     &["cli"],
 ];
 

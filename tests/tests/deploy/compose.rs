@@ -65,9 +65,8 @@ fn docker_compose_accepts_the_stack() {
         for port in service["ports"].as_array().into_iter().flatten() {
             assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
         }
-        // The images of these two have no program that could make a request.
-        let checked = !["agent", "alloy"].contains(&name.as_str());
-        assert_eq!(service["healthcheck"].is_object(), checked, "{name}");
+        // The image of Alloy has no program that could make a request.
+        assert_eq!(service["healthcheck"].is_object(), name != "alloy", "{name}");
     }
     assert!(services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"].is_string());
     assert_eq!(services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"], Value::Null);
@@ -78,6 +77,21 @@ fn docker_compose_accepts_the_stack() {
         let elsewhere = source.starts_with("/sys") || source.starts_with("/var/run");
         assert!(exists || elsewhere, "{source} is missing");
     }
+}
+
+#[test]
+fn the_health_check_of_the_agent_has_the_flags_of_its_command() {
+    let tools = match Tools::find() {
+        Ok(tools) => tools,
+        Err(reason) => return skip("the_health_check_of_the_agent_has_the_flags_of_its_command", &reason),
+    };
+    let agent = &stack(&tools)["services"]["agent"];
+    let words = |value: &Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let (command, check) = (words(&agent["command"]), words(&agent["healthcheck"]["test"]));
+    assert_eq!(check[..3], ["CMD", "/usr/bin/glassbox", "health"]);
+    assert_eq!(check[3..], command[1..]);
 }
 
 #[test]

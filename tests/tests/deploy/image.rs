@@ -31,6 +31,7 @@ fn the_image_has_the_agent_and_no_shell() {
         "run",
         "--detach",
         "--name=agent",
+        "--health-interval=1s",
         "--read-only",
         "--pid=host",
         "--cgroupns=host",
@@ -47,6 +48,10 @@ fn the_image_has_the_agent_and_no_shell() {
     eventually("the agent measures its own container", TIMEOUT, || {
         let answer = docker.daemon().sandbox().within(|| http::get(address, "/metrics")).ok()?;
         answer.body.lines().any(|line| line.starts_with(named)).then_some(())
+    });
+    // By HEALTHCHECK of the image.
+    eventually("the agent is healthy", TIMEOUT, || {
+        (docker.run(&["inspect", "--format", "{{.State.Health.Status}}", &id]) == "healthy").then_some(())
     });
     docker.run(&["stop", "--time=10", &id]);
     assert_eq!(docker.run(&["inspect", "--format", "{{.State.ExitCode}}", &id]), "0", "after SIGTERM");

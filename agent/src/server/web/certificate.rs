@@ -73,6 +73,17 @@ pub(super) fn read_key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
     })
 }
 
+/// The certificate with which a client identifies itself, and its key.
+///
+/// # Errors
+/// A file cannot be read, or is not PEM.
+pub fn client_certificate(
+    certificate: &Path,
+    key: &Path,
+) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    Ok((read_certificates(certificate, "--cert-file")?, read_key(key)?))
+}
+
 /// Why the permissions of a private key are unsafe; `None` if they are safe.
 pub(super) fn key_concern(path: &Path) -> Option<String> {
     const READABLE_BY_OTHERS: u32 = 0o004;
