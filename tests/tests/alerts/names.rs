@@ -22,7 +22,7 @@ pub(super) fn known(rules: &[Rule]) -> BTreeSet<String> {
             known.extend(["bucket", "sum", "count"].map(|part| format!("{}_{part}", family.name)));
         }
     }
-    known.extend(Registry::new().unwrap().gather().iter().map(|family| family.name().to_owned()));
+    known.extend(Registry::new().unwrap().gather_all().iter().map(|family| family.name().to_owned()));
     known.extend(rules.iter().filter(|rule| !rule.is_alert).map(|rule| rule.name.clone()));
     known
 }

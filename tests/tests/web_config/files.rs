@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use glassbox_tests::agent::Agent;
@@ -62,6 +63,17 @@ impl Files {
         certify(self.directory.path(), first_year, last_year);
     }
 
+    /// The same with certificates that are valid for this time from now on.
+    pub(super) fn certify_for(&self, time: Duration) {
+        #[expect(clippy::disallowed_methods, reason = "not an age: a date in a certificate")]
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let end = date_time_ymd(1970, 1, 1) + since_1970 + time;
+        certify_with(self.directory.path(), |params| {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = end;
+        });
+    }
+
     /// Starts an agent with this web configuration.
     pub(super) fn agent(&self) -> Agent {
         let path = self.path("web.yml");
@@ -95,6 +107,14 @@ fn replace(path: &Path, text: &str) {
 
 /// As [`Files::certify`].
 pub(super) fn certify(directory: &Path, first_year: i32, last_year: i32) {
+    certify_with(directory, |params| {
+        params.not_before = date_time_ymd(first_year, 1, 1);
+        params.not_after = date_time_ymd(last_year, 1, 1);
+    });
+}
+
+/// The same with certificates whose validity `limit` sets.
+fn certify_with(directory: &Path, limit: impl Fn(&mut CertificateParams)) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, "test CA");
@@ -110,8 +130,7 @@ pub(super) fn certify(directory: &Path, first_year: i32, last_year: i32) {
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages.push(usage);
-        params.not_before = date_time_ymd(first_year, 1, 1);
-        params.not_after = date_time_ymd(last_year, 1, 1);
+        limit(&mut params);
         let signed = params.signed_by(&key, &issuer).unwrap();
         replace(&directory.join(format!("{name}.crt")), &signed.pem());
         replace(&directory.join(format!("{name}.key")), &key.serialize_pem());

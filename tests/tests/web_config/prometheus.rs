@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use glassbox_tests::{
     prometheus::{Programs, Prometheus},
+    repository::in_repository,
     skip,
 };
 
-use super::files::{Files, MUTUAL_TLS, alice};
+use super::files::{Files, MUTUAL_TLS, TLS, alice};
 
 /// Time until the first scrape.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,4 +42,30 @@ fn prometheus_scrapes_with_a_certificate_and_a_password() {
     drop(prometheus);
     drop(up(&job("wrong"), 0.0));
     drop(up("  scheme: https\n  tls_config: {insecure_skip_verify: true}\n", 0.0));
+}
+
+#[test]
+fn alerts_about_an_expiring_certificate_and_a_broken_file_fire_and_clear() {
+    let test = "alerts_about_an_expiring_certificate_and_a_broken_file_fire_and_clear";
+    let Ok(programs) = Programs::find().map_err(|reason| skip(test, &reason)) else { return };
+    let files = Files::new(TLS);
+    files.certify_for(Duration::from_hours(24 * 13));
+    let agent = files.agent();
+    // Only the durations are shorter.
+    let rules = std::fs::read_to_string(in_repository("dashboards/alerts.yml")).unwrap();
+    files.write("alerts.yml", &rules.replace("for: 5m", "for: 1s"));
+    let configuration = format!("rule_files: [{:?}]\n", files.path("alerts.yml"));
+    let job = "  scheme: https\n  tls_config: {insecure_skip_verify: true}\n";
+    let prometheus = Prometheus::start_with(&programs, agent.address, &configuration, job);
+    let fires = |alert: &str, expected: bool| {
+        let query = format!("ALERTS{{alertname=\"{alert}\", alertstate=\"firing\"}}");
+        prometheus.wait_for(&query, TIMEOUT, |samples| samples.is_empty() != expected);
+    };
+    fires("AgentCertificateExpires", true);
+    files.write("web.yml", "tls_server_config: [");
+    fires("AgentReloadFailed", true);
+    files.certify(2020, 2120);
+    files.write("web.yml", TLS);
+    fires("AgentReloadFailed", false);
+    fires("AgentCertificateExpires", false);
 }
