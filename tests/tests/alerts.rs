@@ -9,6 +9,7 @@ mod alerts {
     mod gpus;
     mod jobs;
     mod names;
+    mod pages;
     mod rules;
     mod runbooks;
     mod shortened;
