@@ -3,4 +3,5 @@
 
 mod config;
 mod readme;
+mod reload;
 mod unit;
