@@ -1,7 +1,7 @@
 //! `glassbox run`: binds the listener, starts the runtime watchers and the tick, and serves until SIGTERM or SIGINT. SIGHUP
 //! makes it read the configuration again ([`reload`]).
 //!
-//! The agent ends within a second after SIGTERM: open connections have 300 ms, meanwhile the tick thread detaches the kernel
+//! The agent ends within a second after SIGTERM: open connections have 200 ms, meanwhile the tick thread detaches the kernel
 //! programs. What takes longer is left to the end of the process, which closes everything, too.
 
 mod reload;
@@ -31,9 +31,9 @@ use crate::{
 
 /// Timeout for the tick thread to end after the last connection. The thread releases the kernel programs; if it does not,
 /// the end of the process does.
-const TICK_JOIN_TIMEOUT: Duration = Duration::from_millis(300);
+const TICK_JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 /// Timeout for the I/O threads afterwards.
-const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Runs the agent until SIGTERM or SIGINT. `web` is the web configuration that `config` names; `source` reads the
 /// configuration again.

@@ -62,7 +62,7 @@ use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 /// Pause after accept(2) has failed, for example because the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Timeout for open connections when the agent ends.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 /// Period of the check for unused texts.
 const TIDY_PERIOD: Duration = Duration::from_secs(10);
 /// Maximum number of evicted connections that have not closed yet.

@@ -47,7 +47,8 @@ fn other(key: &str, value: &Value) -> Value {
         (_, Value::Boolean(on)) => (!on).into(),
         (_, Value::Integer(number)) => (number + 1).into(),
         (_, Value::String(text)) => format!("{text}-x").into(),
-        (_, Value::Array(_)) => parsed("a = [\"x\"]"),
+        ("server.allowed_hosts", _) => parsed("a = [\"x\"]"),
+        (_, Value::Array(_)) => parsed("a = [\"/x\"]"),
         (key, value) => panic!("no other value for {key} = {value}"),
     }
 }
