@@ -44,7 +44,7 @@ impl KernelObjects {
 
     /// The objects that did not exist before.
     #[must_use]
-    pub fn since(&self, before: &Self) -> Vec<&str> {
+    pub fn since<'a>(&'a self, before: &'a Self) -> Vec<&'a str> {
         self.0.difference(&before.0).map(String::as_str).collect()
     }
 
@@ -67,8 +67,8 @@ impl KernelObjects {
 }
 
 /// An object that has vanished between listing and reading, which is no object.
-fn unlisted(kind: &str, error: &dyn std::error::Error) -> String {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
+fn unlisted(kind: &str, error: &(dyn std::error::Error + 'static)) -> String {
+    let mut source = Some(error);
     while let Some(error) = source {
         let io = error.downcast_ref::<std::io::Error>();
         if io.is_some_and(|error| error.raw_os_error() == Some(libc::ENOENT)) {
