@@ -1,4 +1,4 @@
-//! The life of an agent: SIGHUP, SIGTERM and SIGKILL under load, and what Prometheus sees of restarts. Needs root.
+//! The life of an agent: SIGHUP, and SIGTERM and SIGKILL under load. Needs root.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod graceful {

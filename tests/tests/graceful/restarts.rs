@@ -1,5 +1,4 @@
-//! An agent under load is killed, started, terminated and started again. Nothing is left in the kernel, and rates in Prometheus
-//! stay those of the container.
+//! An agent under load is killed, started and terminated. Nothing is left in the kernel.
 
 use std::{
     fs,
@@ -13,7 +12,6 @@ use glassbox_tests::{
     cgroup::{Cgroup, fresh_id, v2_root},
     kernel_objects::KernelObjects,
     nvml::{StandIn, host},
-    prometheus::{Programs, Prometheus},
     service::free_address,
     skip,
     worker::{Work, Worker},
@@ -24,8 +22,8 @@ use serde_json::json;
 const CONTAINERS: usize = 400;
 /// The longest time from SIGTERM to the exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time in which Prometheus scrapes each agent.
-const LIFE: Duration = Duration::from_secs(4);
+/// Time under load.
+const LIFE: Duration = Duration::from_secs(1);
 
 /// Cgroups of containers without processes.
 struct Crowd(Cgroup, Vec<String>);
@@ -71,16 +69,12 @@ fn wait_for_attachments(agent: &Agent, before: &KernelObjects) {
 }
 
 #[test]
-fn a_killed_or_terminated_agent_under_load_leaves_nothing_and_rates_show_no_spike() {
-    let test = "a_killed_or_terminated_agent_under_load_leaves_nothing_and_rates_show_no_spike";
+fn a_killed_or_terminated_agent_under_load_leaves_nothing() {
+    let test = "a_killed_or_terminated_agent_under_load_leaves_nothing";
     // SAFETY: no preconditions.
     let is_root = unsafe { libc::geteuid() } == 0;
     let Some(root) = v2_root().filter(|_| is_root) else {
         return skip(test, "needs root and a v2 hierarchy");
-    };
-    let programs = match Programs::find() {
-        Ok(programs) => programs,
-        Err(reason) => return skip(test, &reason),
     };
     let mut scenario = host();
     scenario["hang_s"] = json!({ "nvmlDeviceGetPowerUsage": 600 });
@@ -90,13 +84,11 @@ fn a_killed_or_terminated_agent_under_load_leaves_nothing_and_rates_show_no_spik
         nvml.library()
     );
     let before = KernelObjects::now();
-    // The container is older than the agents, so a counter that is not continued would show all its time at once.
-    let (cgroup, id) = Cgroup::container(&root).unwrap();
+    let (cgroup, _) = Cgroup::container(&root).unwrap();
     let worker = Worker::start(&cgroup, Work::SpinAndSleep, None);
     worker.go();
     let crowd = Crowd::new(&root);
     let address = free_address();
-    let prometheus = Prometheus::start(&programs, address);
 
     let mut killed = Agent::start_at(address, &configuration);
     wait_for_attachments(&killed, &before);
@@ -119,42 +111,5 @@ fn a_killed_or_terminated_agent_under_load_leaves_nothing_and_rates_show_no_spik
     assert!(has_ended, "it has not exited {EXIT_TIMEOUT:?} after SIGTERM");
     assert_eq!(terminated.exit_code(), Some(0));
     KernelObjects::wait_for_none_since(&before, "SIGTERM");
-
-    let _last = Agent::start_at(address, &configuration);
-    let name = &id[..12];
-    prometheus.wait_for(
-        &format!("count_over_time(container_cpu_usage_seconds_total{{container=\"{name}\"}}[6s]) >= 4"),
-        Duration::from_secs(15),
-        |samples| !samples.is_empty(),
-    );
-    // (family, resets). The worker is one thread that runs half of the time.
-    for (family, resets) in [
-        ("container_cpu_usage_seconds_total", 0.0),
-        ("container_cpu_user_seconds_total", 0.0),
-        ("glassbox_container_oncpu_seconds_total", 2.0),
-        ("glassbox_container_runqueue_latency_seconds_count", 2.0),
-        ("glassbox_ticks_total", 2.0),
-    ] {
-        let of_container = if family.starts_with("glassbox_ticks") {
-            String::new()
-        } else {
-            format!("{{container=\"{name}\"}}")
-        };
-        let series = format!("{family}{of_container}");
-        let single = |promql: &str| match &*prometheus.query(promql).unwrap() {
-            [sample] => sample.value,
-            other => panic!("{promql}: {other:?}"),
-        };
-        assert_eq!(single(&format!("resets({series}[5m])")), resets, "{series}");
-        let most = single(&format!("max_over_time(rate({series}[5s])[5m:1s])"));
-        let least = single(&format!("min_over_time(rate({series}[5s])[5m:1s])"));
-        println!("{series}: rate from {least} to {most}");
-        assert!(least >= 0.0 && most > 0.0, "{series}: {least} to {most}");
-        if family.ends_with("seconds_total") {
-            assert!(most < 0.8, "{series} shows a spike: {most}");
-        } else if family == "glassbox_ticks_total" {
-            assert!(most < 3.0, "{series} shows a spike: {most}");
-        }
-    }
     drop(crowd);
 }
