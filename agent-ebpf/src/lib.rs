@@ -211,10 +211,7 @@ pub mod programs {
     pub const NVIDIA_DRIVER_MODULE_LOAD: &str = "nvidia_driver_module_load";
     /// A module of the NVIDIA driver is unloaded.
     pub const NVIDIA_DRIVER_MODULE_FREE: &str = "nvidia_driver_module_free";
-    /// The OOM killer has chosen a process; the hook's argument is its task.
-    pub const OOM_VICTIM: &str = "oom_victim";
-    /// The OOM killer has chosen a process; the hook's argument is only a thread ID. Counts the task that
-    /// [`OOM_SIGNAL`] noted.
+    /// The OOM killer has chosen a process. Counts the task that [`OOM_SIGNAL`] noted.
     pub const OOM_VICTIM_PID: &str = "oom_victim_pid";
     /// A signal is sent. Notes the task if the kernel itself kills it, for any reason.
     pub const OOM_SIGNAL: &str = "oom_signal";

@@ -24,6 +24,9 @@ pub trait Derivation: Send {
     /// Derives values from `snapshot` and `recent` snapshots, and writes them into `snapshot`. Called once per tick. A
     /// derivation may keep its own history, bounded per container.
     fn derive(&mut self, snapshot: &mut Snapshot, recent: Recent<'_>, now: Moment);
+
+    /// Applies the keys that change while the agent runs ([`Config::adopt`]).
+    fn configure(&mut self, _config: &Config) {}
 }
 
 /// All derivations, in the order in which they run. Later ones see the values of earlier ones.
@@ -48,6 +51,11 @@ impl Analysis {
             all.push(("slow_log", Box::new(slow_log::SlowLog::default())));
         }
         Self(all)
+    }
+
+    /// Applies the keys that change while the agent runs.
+    pub fn configure(&mut self, config: &Config) {
+        self.0.iter_mut().for_each(|(_, derivation)| derivation.configure(config));
     }
 
     /// Runs all derivations. A derivation that panics is disabled.

@@ -83,6 +83,9 @@ pub struct Spec {
 
 /// Reads one subject for every container.
 pub trait Collector: Send {
+    /// Applies the keys that change while the agent runs ([`Config::adopt`]).
+    fn configure(&mut self, _config: &Config) {}
+
     /// Reads what does not belong to a single container. Called once per tick before the containers are read, and also
     /// before a single container is read between ticks.
     fn refresh(&mut self, _kernel: Option<&mut Kernel>) {}

@@ -16,6 +16,7 @@ mod nvidia;
 mod paths;
 mod problem;
 mod release;
+mod reload;
 mod rename;
 mod requests;
 mod runtimes;
@@ -38,6 +39,7 @@ pub use self::{
     paths::Paths,
     problem::ConfigError,
     release::Release,
+    reload::changed_keys,
     rename::{Rename, ineffective_renames},
     requests::{FunctionName, ROUTES_MAX, Requests},
     runtimes::{Containerd, Cri, Docker, Podman},

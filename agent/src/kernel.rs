@@ -50,6 +50,7 @@ use self::{
     slot_array::{SharedSlotArray, SlotArray},
     slots::Slots,
     stats::ProgramTimes,
+    tracefs::Tracefs,
 };
 use crate::{
     config::Config,
@@ -149,6 +150,10 @@ impl Kernel {
         let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook, sockets);
         // A kernel without modules has no tracepoints for them and needs none.
         let has_modules = config.paths.proc.join("modules").exists();
+        {
+            let _tracefs = Tracefs::mounted();
+            function_hook::remove_leftovers();
+        }
         let outcomes = plans
             .iter()
             .filter(|plan| plan.at_start && (plan.probe != plans::NVIDIA_MODULES_PROBE || has_modules))

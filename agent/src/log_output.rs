@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use tracing::{
     Event, Level, Subscriber,
     callsite::Identifier,
@@ -24,6 +25,7 @@ use tracing_subscriber::{
     EnvFilter,
     fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
     registry::LookupSpan,
+    reload,
 };
 
 /// Target of the lines about slow requests.
@@ -44,7 +46,7 @@ const LINE_BYTES: usize = 4096;
 ///
 /// # Errors
 /// A log has already been started.
-pub fn start(filter: EnvFilter) -> anyhow::Result<()> {
+pub fn start(filter: EnvFilter) -> anyhow::Result<FilterHandle> {
     let format = tracing_subscriber::fmt::format().with_target(false);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -53,16 +55,39 @@ pub fn start(filter: EnvFilter) -> anyhow::Result<()> {
         .log_internal_errors(false)
         .with_writer(StandardError::default());
     // The journal adds the time itself.
-    let started = match std::env::var_os("JOURNAL_STREAM") {
-        Some(_) => builder.event_format(Limited::new(format.without_time())).try_init(),
-        None => builder.event_format(Limited::new(format)).try_init(),
+    let (handle, started) = match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => {
+            let builder = builder.event_format(Limited::new(format.without_time())).with_filter_reloading();
+            (FilterHandle::new(builder.reload_handle()), builder.try_init())
+        }
+        None => {
+            let builder = builder.event_format(Limited::new(format)).with_filter_reloading();
+            (FilterHandle::new(builder.reload_handle()), builder.try_init())
+        }
     };
     started.map_err(|error| anyhow::anyhow!("start the log: {error}"))?;
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         tracing::error!("thread {} panicked: {panic}", thread.name().unwrap_or("without a name"));
     }));
-    Ok(())
+    Ok(handle)
+}
+
+/// Replaces the filter of the log while it runs.
+pub struct FilterHandle(Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>);
+
+impl FilterHandle {
+    fn new<S: 'static>(handle: reload::Handle<EnvFilter, S>) -> Self {
+        Self(Box::new(move |filter| handle.reload(filter).context("replace the filter of the log")))
+    }
+
+    /// Applies a filter to all further lines.
+    ///
+    /// # Errors
+    /// A thread has panicked while it wrote to the log.
+    pub fn replace(&self, filter: EnvFilter) -> anyhow::Result<()> {
+        (self.0)(filter)
+    }
 }
 
 /// Standard error, written only if that does not block.

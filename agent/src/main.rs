@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind, Write as _},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -29,13 +30,15 @@ fn main() -> ExitCode {
 fn run_agent(args: &cli::RunArgs) -> ExitCode {
     let configured = cli::load_config(args).and_then(|config| {
         let filter = log_filter::parse(&config.log).map_err(|problem| anyhow!("log: {problem}"))?;
-        log_output::start(filter)?;
+        let log = log_output::start(filter)?;
         let web = Web::open(config.server.web_config())?;
-        Ok((config, web))
+        let args = args.clone();
+        let source = run::Source { load: Arc::new(move || cli::load_config(&args)), log };
+        Ok((config, web, source))
     });
     match configured {
-        Ok((config, web)) => {
-            run::run(config, web).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
+        Ok((config, web, source)) => {
+            run::run(config, web, source).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
         }
         Err(error) => fail(&error, cli::EXIT_CONFIG),
     }

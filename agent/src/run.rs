@@ -1,34 +1,46 @@
-//! `glassbox run`: binds the listener, starts the runtime watchers and the tick, and serves until SIGTERM or SIGINT.
+//! `glassbox run`: binds the listener, starts the runtime watchers and the tick, and serves until SIGTERM or SIGINT. SIGHUP
+//! makes it read the configuration again ([`reload`]).
+//!
+//! The agent ends within a second after SIGTERM: open connections have 200 ms, meanwhile the tick thread detaches the kernel
+//! programs. What takes longer is left to the end of the process, which closes everything, too.
+
+mod reload;
 
 use std::{
     future::Future,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::timeout,
+};
 
+use self::reload::Reload;
+pub use self::reload::Source;
 use crate::{
     collectors::disk,
     config::Config,
     containers::{metadata::MetadataStore, runtimes},
     exposition,
     server::{self, exposure, web::Web},
-    tick::{Engine, Snapshots, Waker},
+    tick::{Configured, Engine, Snapshots, Waker},
 };
 
-/// Timeout for the tick thread to end. The thread releases the kernel programs; if it does not, the end of the process
-/// does.
-const TICK_JOIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Timeout for the I/O threads afterwards. With the HTTP server's half second, the agent ends within 2 s.
-const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
+/// Timeout for the tick thread to end after the last connection. The thread releases the kernel programs; if it does not,
+/// the end of the process does.
+const TICK_JOIN_TIMEOUT: Duration = Duration::from_millis(250);
+/// Timeout for the I/O threads afterwards.
+const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Runs the agent until SIGTERM or SIGINT. `web` is the web configuration that `config` names.
+/// Runs the agent until SIGTERM or SIGINT. `web` is the web configuration that `config` names; `source` reads the
+/// configuration again.
 ///
 /// # Errors
 /// The address is in use, this host has no cgroups, or the tick ends unexpectedly.
-pub fn run(config: Config, web: Web) -> anyhow::Result<()> {
+pub fn run(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
     raise_file_limit();
     use_one_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,7 +52,7 @@ pub fn run(config: Config, web: Web) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the I/O threads")?;
-    let outcome = runtime.block_on(serve(config, web));
+    let outcome = runtime.block_on(serve(config, web, source));
     // Work on a runtime's response must not delay the end of the agent.
     runtime.shutdown_timeout(IO_SHUTDOWN_TIMEOUT);
     outcome
@@ -71,7 +83,9 @@ fn use_one_heap() {
     }
 }
 
-async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
+async fn serve(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
+    // First, because SIGHUP would otherwise end the process.
+    let hangups = signal(SignalKind::hangup()).context("handle SIGHUP")?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| {
         let remedy = server::address::remedy(&error);
         anyhow::Error::new(error).context(format!("listen on {} ({remedy})", config.listen))
@@ -90,14 +104,16 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
     runtimes::start(&config, &metadata, layer_sizes_period);
     let stop = Waker::new()?;
     let (ended, mut has_ended) = watch::channel(false);
-    let options = server::Options::from(&config);
+    let (change_options, options) = watch::channel(server::Options::from(&config));
+    let configured = watch::Sender::new(Configured::at_start(config.clone()));
+    let changes = configured.subscribe();
     let (started, snapshots) = tokio::sync::oneshot::channel();
     let ticker = {
         let stop = stop.clone();
         std::thread::Builder::new()
             .name("glassbox-tick".into())
             .spawn(move || {
-                let outcome = tick(config, metadata, &stop, started);
+                let outcome = tick(config, changes, metadata, &stop, started);
                 ended.send_replace(true);
                 outcome
             })
@@ -105,7 +121,13 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
     };
     if let Ok(snapshots) = snapshots.await {
         tracing::info!("listening on {scheme}://{address}");
-        announce(snapshots.clone());
+        let reload = Reload { source, configured, options: change_options };
+        let announced = announce(snapshots.clone());
+        tokio::spawn(async move {
+            announced.await;
+            // Not earlier, because READY after a reload would precede the first snapshot.
+            reload.on_each(hangups).await;
+        });
         let stopping = stop.clone();
         let until = async move {
             let ended = has_ended.wait_for(|ended| *ended);
@@ -133,11 +155,13 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
 
 fn tick(
     config: Config,
+    changes: watch::Receiver<Configured>,
     metadata: MetadataStore,
     stop: &Waker,
     started: tokio::sync::oneshot::Sender<Snapshots>,
 ) -> anyhow::Result<()> {
     let (mut engine, snapshots) = Engine::start(config, metadata)?;
+    engine.follow(changes);
     let _ = started.send(snapshots);
     engine.run(stop, || {
         // systemd restarts the agent if its ticks stop.
@@ -146,25 +170,19 @@ fn tick(
 }
 
 /// Notifies systemd that the agent is ready when the first snapshot is published.
-fn announce(mut snapshots: Snapshots) {
-    tokio::spawn(async move {
-        let Ok(first) = snapshots.wait_for(Option::is_some).await.map(|first| first.clone()) else {
-            return;
-        };
-        let Some(first) = first.map(|first: Arc<_>| first) else {
-            return;
-        };
-        let off: Vec<_> = first.agent.collectors.iter().filter(|status| !status.up).map(|s| s.name).collect();
-        let demo = if first.agent.demo { "DEMO, " } else { "" };
-        let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
-        let status = format!("{demo}{} containers{off}", first.agent.containers_running);
-        tracing::info!("first snapshot: {status}");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
-    });
+async fn announce(mut snapshots: Snapshots) {
+    let Ok(Some(first)) = snapshots.wait_for(Option::is_some).await.map(|first| first.clone()) else {
+        return;
+    };
+    let off: Vec<_> = first.agent.collectors.iter().filter(|status| !status.up).map(|s| s.name).collect();
+    let demo = if first.agent.demo { "DEMO, " } else { "" };
+    let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
+    let status = format!("{demo}{} containers{off}", first.agent.containers_running);
+    tracing::info!("first snapshot: {status}");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
 }
 
 fn signalled() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
     async {
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(mut terminate), Ok(mut interrupt)) => {

@@ -39,7 +39,12 @@ mod table;
 mod texts;
 pub mod web;
 
-use std::{future::Future, os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     net::TcpListener,
@@ -57,7 +62,7 @@ use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 /// Pause after accept(2) has failed, for example because the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Timeout for open connections when the agent ends.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 /// Period of the check for unused texts.
 const TIDY_PERIOD: Duration = Duration::from_secs(10);
 /// Maximum number of evicted connections that have not closed yet.
@@ -101,31 +106,45 @@ impl From<&Config> for Options {
     }
 }
 
-/// Serves until `shutdown` resolves, then gives open connections half a second to finish.
+/// Serves until `shutdown` resolves, then gives open connections [`SHUTDOWN_TIMEOUT`] to finish. New `options` apply to new
+/// connections; the host names and [`Options::max_unread_bytes`] also to open ones. `tick` and `connection_age` are those of
+/// the start.
 ///
 /// # Errors
 /// The server's own metrics could not be registered, or the system has no random numbers. No client can cause an error.
 pub async fn serve(
     listener: TcpListener,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-    options: Options,
+    mut options: watch::Receiver<Options>,
     web: Web,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let current = options.borrow_and_update().clone();
     socket::bound_send_buffer(listener.as_fd());
     let registry = Arc::new(Registry::new()?);
-    let health = Arc::new(health::Health::new(options.tick));
-    let table = Table::new(options.max_connections);
-    let texts = Texts::new(options.max_unread_bytes);
-    let cache = Arc::new(Cache::new(Arc::clone(&registry), texts, Arc::clone(&table)));
+    let health = Arc::new(health::Health::new(current.tick));
+    let table = Table::new();
+    let texts = Texts::new(current.max_unread_bytes);
+    let cache = Arc::new(Cache::new(Arc::clone(&registry), Arc::clone(&texts), Arc::clone(&table)));
     let router = routes::router(snapshots.clone(), Arc::clone(&health), Arc::clone(&cache));
     let (close, closing) = watch::channel(());
-    let hosts = HostPolicy::new(listener.local_addr().ok(), &options.allowed_hosts);
+    let address = listener.local_addr().ok();
+    let hosts = Mutex::new(Arc::new(HostPolicy::new(address, &current.allowed_hosts)));
     let web = Arc::new(web);
     let reloaded = web::watch(Arc::clone(&web), Arc::clone(&registry));
     let authenticator = Authenticator::new()?;
     let admission = Arc::new(Admission { hosts, web, authenticator, registry: Arc::clone(&registry) });
-    let server = Server { table, shared: Shared { router, options, admission, registry, closing } };
+    let shared = Shared { router, options: current, admission: Arc::clone(&admission), registry, closing };
+    let server = Server { table, options: options.clone(), shared };
+    let reconfigured = async {
+        while options.changed().await.is_ok() {
+            let new = options.borrow_and_update().clone();
+            texts.limit(new.max_unread_bytes);
+            admission.set_hosts(HostPolicy::new(address, &new.allowed_hosts));
+        }
+        // The sender is gone, so the options do not change any more.
+        pending::<()>().await;
+    };
     let mut connections = JoinSet::new();
     let watched = health::watch(&health, snapshots);
     let tidied = async {
@@ -139,6 +158,7 @@ pub async fn serve(
         () = watched => (),
         () = tidied => (),
         () = reloaded => (),
+        () = reconfigured => (),
         () = server.accept(listener, &mut connections) => (),
     }
     drop(close);
@@ -150,6 +170,8 @@ pub async fn serve(
 
 struct Server {
     table: Arc<Table>,
+    /// The current options. Those in `shared` are copied for each connection.
+    options: watch::Receiver<Options>,
     shared: Shared,
 }
 
@@ -166,16 +188,17 @@ impl Server {
                 }
             };
             while connections.try_join_next().is_some() {}
-            let Shared { options, registry, .. } = &self.shared;
+            let registry = &self.shared.registry;
+            let options = self.options.borrow().clone();
             // Evicted connections take a moment to close.
             while connections.len() >= options.max_connections + CLOSING_MAX {
                 connections.join_next().await;
             }
-            let place = self.table.admit();
+            let place = self.table.admit(options.max_connections);
             let outcome =
                 if place.connection.probes_only { &registry.probes_only } else { &registry.accepted };
             outcome.inc();
-            connections.spawn(connection::serve(stream, place, self.shared.clone()));
+            connections.spawn(connection::serve(stream, place, Shared { options, ..self.shared.clone() }));
         }
     }
 }

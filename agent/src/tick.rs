@@ -4,6 +4,7 @@
 //! first and the last counters of a container must be read in time.
 
 mod claims;
+mod configured;
 mod containers;
 mod events;
 mod losses;
@@ -15,12 +16,12 @@ mod wait;
 use std::{
     os::fd::RawFd,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::watch;
 
-pub use self::wait::Waker;
+pub use self::{configured::Configured, wait::Waker};
 use self::{memory::Memory, running::Running, wait::Woken};
 use crate::{
     analysis::{Analysis, Recent},
@@ -29,7 +30,7 @@ use crate::{
     kernel::{self, Kernel},
     snapshot::{
         Delivery, Snapshot,
-        agent::{AgentUsage, RuntimeStatus},
+        agent::{AgentUsage, ConfigStatus, RuntimeStatus},
         host::Host,
     },
     start::{self, Started},
@@ -67,6 +68,9 @@ pub struct Engine {
     memory: Memory,
     ticks: u64,
     ticks_skipped: u64,
+    config_status: ConfigStatus,
+    /// Delivers a configuration that was read again.
+    changes: Option<watch::Receiver<Configured>>,
 }
 
 impl Engine {
@@ -118,6 +122,8 @@ impl Engine {
             memory: Memory::default(),
             ticks: 0,
             ticks_skipped: 0,
+            config_status: ConfigStatus { last_load_succeeded: true, loaded_at: SystemTime::now() },
+            changes: None,
         };
         Ok((engine, receiver))
     }
@@ -181,6 +187,7 @@ impl Engine {
     pub fn tick(&mut self) {
         let begun = Instant::now();
         let now = Moment::now();
+        self.apply_changes();
         self.handle_events();
         self.walk_if_due(now);
         self.claim_slots();
@@ -228,6 +235,7 @@ impl Engine {
                 .into_iter()
                 .map(|(runtime, state)| RuntimeStatus { runtime: runtime.as_str(), connected: state.is_ok() })
                 .collect(),
+            config: Some(self.config_status),
             ticks: self.ticks,
             ticks_skipped: self.ticks_skipped,
             tick_duration,

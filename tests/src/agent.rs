@@ -19,6 +19,9 @@ use crate::{
 /// Names the binary to test. The default is the binary that cargo builds beside the tests.
 pub const VARIABLE: &str = "GLASSBOX_AGENT";
 
+/// Name of its configuration file.
+const CONFIGURATION: &str = "agent.toml";
+
 /// A running agent that has made its first snapshot.
 pub struct Agent {
     /// The address of its listener.
@@ -56,9 +59,7 @@ impl Agent {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with(configuration: &str, change: impl FnOnce(&mut Command)) -> Self {
-        Self::start_until(configuration, change, |address, _| {
-            http::get(address, "/readyz").is_ok_and(|answer| answer.status == 200)
-        })
+        Self::start_until(free_address(), configuration, change, is_ready)
     }
 
     /// Like [`start`](Self::start), for an agent that does not answer plain HTTP.
@@ -67,21 +68,32 @@ impl Agent {
     /// As [`start`](Self::start).
     #[must_use]
     pub fn start_with_tls(configuration: &str, change: impl FnOnce(&mut Command)) -> Self {
-        Self::start_until(configuration, change, |_, service| service.log().contains("first snapshot"))
+        Self::start_until(free_address(), configuration, change, |_, service| {
+            service.log().contains("first snapshot")
+        })
+    }
+
+    /// Like [`start`](Self::start), on an address that an agent has used before.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_at(address: SocketAddr, configuration: &str) -> Self {
+        Self::start_until(address, configuration, |_| (), is_ready)
     }
 
     fn start_until(
+        address: SocketAddr,
         configuration: &str,
         change: impl FnOnce(&mut Command),
         is_ready: impl Fn(SocketAddr, &Service) -> bool,
     ) -> Self {
         let binary = binary();
-        let address = free_address();
         let service = Service::start_until(
             "the agent",
             |service| is_ready(address, service),
             |directory| {
-                let file = directory.join("agent.toml");
+                let file = directory.join(CONFIGURATION);
                 fs::write(&file, configuration)
                     .unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
                 let mut command = Command::new(binary);
@@ -114,11 +126,38 @@ impl Agent {
         kib.unwrap_or(0) * 1024
     }
 
+    /// Replaces its configuration file and sends SIGHUP.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn reload(&self, configuration: &str) {
+        let file = self.service.directory().join(CONFIGURATION);
+        fs::write(&file, configuration).unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+        self.send(libc::SIGHUP);
+    }
+
+    /// Sends a signal.
+    pub fn send(&self, signal: i32) {
+        // SAFETY: no pointers; the child is ours and was not waited for.
+        unsafe { libc::kill(self.pid().cast_signed(), signal) };
+    }
+
+    /// Its exit status, once it has exited; `None` also if a signal ended it.
+    #[must_use]
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.service.exit_code()
+    }
+
     /// Sends SIGTERM. Returns whether the agent exits within `patience`.
     #[must_use]
     pub fn end_within(&mut self, patience: Duration) -> bool {
-        // SAFETY: no pointers; the child is ours and was not waited for.
-        unsafe { libc::kill(self.pid().cast_signed(), libc::SIGTERM) };
+        self.send(libc::SIGTERM);
+        self.ends_within(patience)
+    }
+
+    /// Returns whether the agent exits within `patience`.
+    #[must_use]
+    pub fn ends_within(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if self.service.has_ended() {
@@ -139,6 +178,10 @@ impl Agent {
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body
     }
+}
+
+fn is_ready(address: SocketAddr, _: &Service) -> bool {
+    http::get(address, "/readyz").is_ok_and(|answer| answer.status == 200)
 }
 
 /// The agent's binary, built from the current sources.

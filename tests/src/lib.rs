@@ -20,6 +20,7 @@ pub mod grafana;
 pub mod guest;
 pub mod http;
 pub mod kernel_module;
+pub mod kernel_objects;
 pub mod measure;
 pub mod memory_limit;
 pub mod node_exporter;

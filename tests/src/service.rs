@@ -97,6 +97,18 @@ impl Service {
         self.child.try_wait().is_ok_and(|ended| ended.is_some())
     }
 
+    /// Its exit status, once it has exited; `None` also if a signal ended it.
+    #[must_use]
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().ok().flatten().and_then(|status| status.code())
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Its standard error so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -8,6 +8,7 @@ use std::{
 
 use super::{Derivation, Recent, waits, waits::Wait, work, work::Progress};
 use crate::{
+    config::Config,
     containers::Moment,
     snapshot::{
         ContainerRow, Snapshot,
@@ -139,6 +140,10 @@ impl HealthStates {
 impl Derivation for HealthStates {
     fn derive(&mut self, snapshot: &mut Snapshot, _: Recent<'_>, now: Moment) {
         self.fill(&mut snapshot.containers, now.monotonic);
+    }
+
+    fn configure(&mut self, config: &Config) {
+        self.limit = *config.health.stuck_after_s;
     }
 }
 

@@ -44,7 +44,7 @@ use self::{
 };
 use super::{Collector, Context, Spec, examination};
 use crate::{
-    config::FunctionName,
+    config::{Config, FunctionName},
     containers::tracker::Container,
     kernel::{
         Kernel, batch::BatchMap, event_ring::EventRing, host, slot_array::SharedSlotArray,
@@ -228,6 +228,10 @@ impl Requests {
 }
 
 impl Collector for Requests {
+    fn configure(&mut self, config: &Config) {
+        self.functions.clone_from(&config.requests.functions);
+    }
+
     fn timer_at(&self) -> Option<Instant> {
         Some(self.pieces_read + PIECES_PERIOD)
     }

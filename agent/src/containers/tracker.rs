@@ -96,6 +96,16 @@ impl Tracker {
         }
     }
 
+    /// Applies changed rename rules at the next [`name`](Self::name), and a changed time to keep ended containers at the
+    /// next [`expire`](Self::expire).
+    pub fn configure(&mut self, rename: &[Rename], keep_ended: Duration) {
+        self.keep_ended = keep_ended;
+        if self.renames.rules != rename {
+            self.renames = Renames::new(rename.to_vec());
+            self.stale_names = true;
+        }
+    }
+
     /// Frees memory that is left over from when the tables were larger.
     pub fn shrink(&mut self) {
         self.by_cgroup.shrink_to_fit();

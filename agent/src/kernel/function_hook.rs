@@ -9,7 +9,8 @@
 //!   which is too few for a driver in which callers wait. Only tracefs accepts another limit. A higher limit costs only
 //!   memory, some 256 KiB per function.
 //!
-//! An event does not prevent the module from being unloaded.
+//! An event does not prevent the module from being unloaded. It stays if its process is killed, without a program and almost
+//! without cost; the next agent removes it ([`remove_leftovers`]).
 
 use std::{
     fs::{self, OpenOptions},
@@ -77,6 +78,35 @@ impl FunctionHook {
     }
 }
 
+/// Removes the events of agents that were killed. The kernel does not remove an event that another agent uses.
+pub(super) fn remove_leftovers() {
+    let Some(root) = tracefs::root() else { return };
+    let events = root.join("kprobe_events");
+    // The file is missing if the kernel has no kprobes, and not readable without privileges: there are no hooks then.
+    let Ok(text) = fs::read_to_string(&events) else { return };
+    let is_agent = |pid: u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "glassbox")
+    };
+    for name in leftovers(&text, is_agent) {
+        if let Err(error) = write(&events, &format!("-:{name}")) {
+            tracing::debug!("cannot remove the event {name} of an earlier agent: {error}");
+        }
+    }
+}
+
+/// The events in the text of `kprobe_events` whose process is not an agent any more. Between the creation of an event and its
+/// first use, the kernel would remove an event of a running agent, too.
+fn leftovers(text: &str, is_agent: impl Fn(u32) -> bool) -> Vec<&str> {
+    // A line is "p:GROUP/EVENT MODULE:FUNCTION", or "r4096:..." for returns.
+    let names = text.lines().filter_map(|line| line.split_once(':')?.1.split(' ').next());
+    let ours = names.filter(|name| name.strip_prefix(GROUP).is_some_and(|rest| rest.starts_with('/')));
+    ours.filter(|name| {
+        let pid = name.rsplit_once('_').and_then(|(_, pid)| pid.parse().ok());
+        pid.is_some_and(|pid| pid == std::process::id() || !is_agent(pid))
+    })
+    .collect()
+}
+
 /// True if a loaded module has this function and the function can be hooked. A hook that was created before the module
 /// was loaded does not show whether the kernel could arm it.
 pub(super) fn exists(module: &str, function: &str) -> bool {
@@ -123,4 +153,27 @@ fn command(event: &OwnedFd, request: libc::c_ulong, argument: i32) -> io::Result
     // SAFETY: the argument of both requests is a number.
     let result = unsafe { libc::ioctl(event.as_raw_fd(), request as _, argument) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_events_of_agents_that_have_ended_are_leftovers() {
+        let own = std::process::id();
+        let text = format!(
+            "p:glassbox/nvidia_unlocked_ioctl_entry_7 nvidia:nvidia_unlocked_ioctl\n\
+             r4096:glassbox/nvidia_unlocked_ioctl_return_7 nvidia:nvidia_unlocked_ioctl\n\
+             p:glassbox/nvidia_poll_entry_8 nvidia:nvidia_poll\n\
+             p:glassbox/nvidia_poll_entry_{own} nvidia:nvidia_poll\n\
+             p:kprobes/p_vfs_read_0 vfs_read\np:glassboxes/mine_7 vfs_read\np:glassbox/mine vfs_read\nnonsense\n\n"
+        );
+        let expected = [
+            "glassbox/nvidia_unlocked_ioctl_entry_7",
+            "glassbox/nvidia_unlocked_ioctl_return_7",
+            &format!("glassbox/nvidia_poll_entry_{own}"),
+        ];
+        assert_eq!(leftovers(&text, |pid| pid == 8), expected);
+    }
 }

@@ -15,8 +15,6 @@ pub const WAKEUP: &str = "tp_btf sched_wakeup + sched_switch";
 pub const NVIDIA_MODULES_PROBE: &str = "nvidia_modules";
 /// Name of the probe that counts bytes of unix sockets.
 pub const UNIX_SOCKETS_PROBE: &str = "sockets_unix";
-/// Name of the attach method for kernels on which the argument of `mark_victim` is not the victim's task.
-pub const OOM_BY_PID: &str = "tracepoint mark_victim + tp_btf signal_generate";
 
 static SCHEDULER_SWITCH: AttachMethod = AttachMethod {
     name: SWITCH,
@@ -194,16 +192,8 @@ static NVIDIA_DRIVER_SYSCALLS: AttachMethod = AttachMethod {
              575.51.02",
 };
 
-static OOM_TASK: AttachMethod = AttachMethod {
-    name: "tp_btf mark_victim",
-    programs: &[Program { name: programs::OOM_VICTIM, hook: Hook::BtfTracepoint("mark_victim") }],
-    extras: &[],
-    needs: &[&["task_tgid", "task_group_leader", "task_start_time"]],
-    misses: "",
-};
-
-static OOM_PID: AttachMethod = AttachMethod {
-    name: OOM_BY_PID,
+static OOM: AttachMethod = AttachMethod {
+    name: "tracepoint mark_victim + tp_btf signal_generate",
     programs: &[
         Program { name: programs::OOM_SIGNAL, hook: Hook::BtfTracepoint("signal_generate") },
         Program { name: programs::OOM_VICTIM_PID, hook: Hook::Tracepoint("oom", "mark_victim") },
@@ -276,8 +266,7 @@ pub fn plans(
     vec![
         plan("containers", vec![&CGROUP]),
         AttachPlan { forced: scheduler_forced, ..plan("scheduler", scheduler_methods) },
-        // If the tracepoint's argument is a number, not a task, the verifier rejects the first method.
-        plan("oom", vec![&OOM_TASK, &OOM_PID]),
+        plan("oom", vec![&OOM]),
         AttachPlan { at_start: sockets.events, ..plan("sockets", vec![&SOCKETS]) },
         AttachPlan {
             at_start: sockets.unix,

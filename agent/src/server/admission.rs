@@ -2,7 +2,10 @@
 //! password: they reveal only whether the agent works, and load balancers and kubelets often cannot send one.
 //! `/healthz/container/NAME` needs one, because it reveals which containers exist and whether they are stuck.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::response::Response;
 use hyper::{
@@ -23,7 +26,7 @@ pub const CHALLENGE: &str = "Basic realm=\"glassbox\"";
 
 /// Decides about requests.
 pub(super) struct Admission {
-    pub(super) hosts: HostPolicy,
+    pub(super) hosts: Mutex<Arc<HostPolicy>>,
     pub(super) web: Arc<Web>,
     pub(super) authenticator: Authenticator,
     pub(super) registry: Arc<Registry>,
@@ -38,7 +41,7 @@ impl Admission {
         probes_only: bool,
         client: Option<IpAddr>,
     ) -> Option<Response> {
-        if let Some(refusal) = self.hosts.refusal(request) {
+        if let Some(refusal) = self.hosts().refusal(request) {
             self.registry.refused_host.inc();
             return Some(routes::refused(refusal));
         }
@@ -58,6 +61,15 @@ impl Admission {
             Ok(()) => None,
             Err(denial) => Some(self.denied(denial)),
         }
+    }
+
+    /// Changes the accepted host names.
+    pub(super) fn set_hosts(&self, hosts: HostPolicy) {
+        *self.hosts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(hosts);
+    }
+
+    fn hosts(&self) -> Arc<HostPolicy> {
+        Arc::clone(&self.hosts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn denied(&self, denial: Denial) -> Response {

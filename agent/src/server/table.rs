@@ -36,7 +36,6 @@ pub(super) enum Eviction {
 
 /// The open connections.
 pub(super) struct Table {
-    max_connections: usize,
     open: Mutex<Vec<Arc<Connection>>>,
 }
 
@@ -77,14 +76,14 @@ pub(super) struct Place {
 }
 
 impl Table {
-    pub(super) fn new(max_connections: usize) -> Arc<Self> {
-        Arc::new(Self { max_connections, open: Mutex::default() })
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { open: Mutex::default() })
     }
 
-    /// Adds a new connection, and evicts another one if necessary.
-    pub(super) fn admit(self: &Arc<Self>) -> Place {
+    /// Adds a new connection, and evicts another one if there are `max_connections` already.
+    pub(super) fn admit(self: &Arc<Self>, max_connections: usize) -> Place {
         let mut open = self.open();
-        let full = open.iter().filter(|open| !open.probes_only).count() >= self.max_connections;
+        let full = open.iter().filter(|open| !open.probes_only).count() >= max_connections;
         let probes_only = full && !evict_one(&mut open);
         if probes_only && open.iter().filter(|open| open.probes_only).count() >= PROBE_CONNECTIONS {
             let oldest = open.iter().position(|open| open.probes_only);
@@ -238,12 +237,12 @@ mod tests {
 
     #[test]
     fn the_connection_that_was_idle_longest_is_evicted() {
-        let table = Table::new(3);
-        let places: Vec<_> = (0..3).map(|_| table.admit()).collect();
+        let table = Table::new();
+        let places: Vec<_> = (0..3).map(|_| table.admit(3)).collect();
         let busy = places[0].connection.begin();
         // The second connection has been idle since its start, the third since the end of its response.
         drop(places[2].connection.begin());
-        let new = table.admit();
+        let new = table.admit(3);
         assert!(!new.connection.probes_only);
         assert_eq!(places.iter().map(is_evicted).collect::<Vec<_>>(), [None, Some(Eviction::Idle), None]);
         drop(busy);
@@ -251,26 +250,26 @@ mod tests {
 
     #[test]
     fn when_all_connections_are_busy_new_ones_may_only_request_health_and_the_oldest_of_these_is_evicted() {
-        let table = Table::new(2);
-        let places: Vec<_> = (0..2).map(|_| table.admit()).collect();
+        let table = Table::new();
+        let places: Vec<_> = (0..2).map(|_| table.admit(2)).collect();
         let _busy: Vec<_> = places.iter().map(|place| place.connection.begin()).collect();
-        let probes: Vec<_> = (0..PROBE_CONNECTIONS + 1).map(|_| table.admit()).collect();
+        let probes: Vec<_> = (0..PROBE_CONNECTIONS + 1).map(|_| table.admit(2)).collect();
         assert!(probes.iter().all(|probe| probe.connection.probes_only));
         assert_eq!(is_evicted(&probes[0]), Some(Eviction::Idle));
         assert!(probes[1..].iter().all(|probe| is_evicted(probe).is_none()));
         assert_eq!(places.iter().map(is_evicted).collect::<Vec<_>>(), [None, None]);
         drop(places);
-        assert!(!table.admit().connection.probes_only);
+        assert!(!table.admit(2).connection.probes_only);
     }
 
     #[test]
     fn a_connection_with_a_long_running_response_is_evicted() {
-        let table = Table::new(1);
-        let place = table.admit();
+        let table = Table::new();
+        let place = table.admit(1);
         let _busy = place.connection.begin();
         place.connection.progress().responses[0].begun = Instant::now() - LEAST_RESPONSE_TIME * 2;
         place.connection.begun.send_replace(Some(Instant::now() - LEAST_RESPONSE_TIME * 2));
-        assert!(!table.admit().connection.probes_only);
+        assert!(!table.admit(1).connection.probes_only);
         assert_eq!(is_evicted(&place), Some(Eviction::Slow));
     }
 }

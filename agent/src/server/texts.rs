@@ -4,7 +4,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -15,7 +18,7 @@ pub(super) struct TextId(u64);
 
 /// The texts in memory.
 pub(super) struct Texts {
-    max_superseded_bytes: usize,
+    max_superseded_bytes: AtomicUsize,
     kept: Mutex<Kept>,
 }
 
@@ -52,7 +55,12 @@ impl Drop for Owned {
 impl Texts {
     /// Starts without texts. `max_superseded_bytes` limits the total size of superseded texts.
     pub(super) fn new(max_superseded_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { max_superseded_bytes, kept: Mutex::default() })
+        Arc::new(Self { max_superseded_bytes: max_superseded_bytes.into(), kept: Mutex::default() })
+    }
+
+    /// Changes the limit.
+    pub(super) fn limit(&self, max_superseded_bytes: usize) {
+        self.max_superseded_bytes.store(max_superseded_bytes, Ordering::Relaxed);
     }
 
     /// Adds a text. It is accounted for until all clones of the returned bytes are dropped.
@@ -75,8 +83,8 @@ impl Texts {
             text.superseded = true;
         }
         let superseded = || kept.by_id.iter().filter(|(_, text)| text.superseded);
-        let mut excess =
-            superseded().map(|(_, text)| text.bytes).sum::<usize>().saturating_sub(self.max_superseded_bytes);
+        let limit = self.max_superseded_bytes.load(Ordering::Relaxed);
+        let mut excess = superseded().map(|(_, text)| text.bytes).sum::<usize>().saturating_sub(limit);
         let mut cut = Vec::new();
         for (id, text) in superseded() {
             if excess == 0 {

@@ -1,6 +1,10 @@
 //! Status and cost of the agent, and the data it has lost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +25,8 @@ pub struct AgentUsage {
     pub maps: Vec<MapStatus>,
     /// Container runtimes that provide metadata, and whether they are connected.
     pub runtimes: Vec<RuntimeStatus>,
+    /// The configuration file; `None` before it is known.
+    pub config: Option<ConfigStatus>,
     /// Ticks so far.
     pub ticks: u64,
     /// Ticks skipped because the previous one took too long.
@@ -33,6 +39,15 @@ pub struct AgentUsage {
     pub containers_discovered: u64,
     /// Containers that ended so far.
     pub containers_ended: u64,
+}
+
+/// Whether the configuration in force is the one in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigStatus {
+    /// False if the file could not be used when it was last read.
+    pub last_load_succeeded: bool,
+    /// When the configuration in force was read.
+    pub loaded_at: SystemTime,
 }
 
 /// The status of a collector at this tick.

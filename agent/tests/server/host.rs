@@ -38,6 +38,7 @@ pub(crate) fn options() -> Options {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
+    configure: watch::Sender<Options>,
     stop: Option<oneshot::Sender<()>>,
     served: tokio::task::JoinHandle<anyhow::Result<()>>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -56,11 +57,12 @@ impl Server {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (publish, snapshots) = watch::channel(None);
+        let (configure, options) = watch::channel(options);
         let (stop, stopped) = oneshot::channel();
         let served = runtime.spawn(server::serve(listener, snapshots, options, web, async {
             let _ = stopped.await;
         }));
-        Self { address, publish, stop: Some(stop), served, runtime: Some(runtime) }
+        Self { address, publish, configure, stop: Some(stop), served, runtime: Some(runtime) }
     }
 
     /// Starts a server with a snapshot of this many containers.
@@ -68,6 +70,11 @@ impl Server {
         let server = Self::start(options);
         server.publish(snapshot(containers));
         server
+    }
+
+    /// Changes the options, as a reload of the configuration does.
+    pub(crate) fn configure(&self, options: Options) {
+        self.configure.send_replace(options);
     }
 
     pub(crate) fn publish(&self, snapshot: Snapshot) {

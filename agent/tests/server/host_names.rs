@@ -1,6 +1,9 @@
 //! The host names that the server accepts.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -46,6 +49,28 @@ fn the_refusal_names_the_configuration_key_and_configured_names_are_served() {
     let refusal = answer(&mut stream, false).unwrap();
     assert_eq!(refusal.status, 421);
     assert!(refusal.text().contains("server.allowed_hosts"), "{}", refusal.text());
+}
+
+#[test]
+fn changed_host_names_apply_to_open_connections() {
+    let server = Server::with(1, options());
+    let mut stream = connect(server.address);
+    let mut status = || {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: metrics.example\r\n\r\n").unwrap();
+        answer(&mut stream, false).unwrap().status
+    };
+    assert_eq!(status(), 421);
+    let mut changed = options();
+    changed.allowed_hosts = vec!["metrics.example".to_owned()];
+    server.configure(changed);
+    // The server applies the change on a thread of its own.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let served =
+        std::iter::repeat_with(&mut status).find(|status| *status == 200 || Instant::now() > deadline);
+    assert_eq!(served, Some(200));
+    server.configure(options());
+    let refused = std::iter::repeat_with(status).find(|status| *status == 421 || Instant::now() > deadline);
+    assert_eq!(refused, Some(421));
 }
 
 #[test]

@@ -44,6 +44,35 @@ fn first_byte(stream: &mut TcpStream) {
 }
 
 #[test]
+fn changed_limits_apply_to_new_connections() {
+    let server = Server::with(1, Options { header_timeout: Duration::from_secs(60), ..options() });
+    let mut idle: Vec<_> = (0..3).map(|_| connect(server.address)).collect();
+    for stream in &mut idle {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        assert_eq!(answer(stream, false).unwrap().status, 200);
+    }
+    server.configure(Options { max_connections: 2, header_timeout: Duration::from_millis(100), ..options() });
+    // With the new limit, the new connection replaces one that is idle.
+    let mut new = connect(server.address);
+    assert_eq!(rest(&mut idle[0]), b"", "the longest idle connection is closed");
+    let begun = Instant::now();
+    assert!(rest(&mut new).is_empty() && begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(get(server.address, "/healthz").status, 200);
+}
+
+#[test]
+fn a_changed_limit_of_unread_bytes_disconnects_slow_readers() {
+    let server = bulky_server(options());
+    let mut slow = stall(server.address);
+    first_byte(&mut slow);
+    server.configure(Options { max_unread_bytes: 1 << 20, ..options() });
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while evictions(&server, "unread") < 1.0 {
+        assert!(Instant::now() < deadline, "the slow reader is still connected");
+    }
+}
+
+#[test]
 fn idle_connections_do_not_block_other_clients() {
     let mut options = options();
     options.max_connections = 8;

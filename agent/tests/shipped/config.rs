@@ -8,12 +8,12 @@ use glassbox::{
 };
 use proptest::strategy::Strategy as _;
 
-fn shipped() -> String {
+pub(crate) fn shipped() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd/agent.toml")).unwrap()
 }
 
 /// The configuration, or the error as the user sees it.
-fn load(text: &str) -> Result<Config, String> {
+pub(crate) fn load(text: &str) -> Result<Config, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.toml");
     std::fs::write(&path, text).unwrap();

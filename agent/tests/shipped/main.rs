@@ -4,4 +4,5 @@
 mod config;
 mod documents;
 mod readme;
+mod reload;
 mod unit;

@@ -1,20 +1,21 @@
 //! Real OOM kills in cgroups with the paths of containers.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use aya::maps::Array;
 use glassbox::{
     config::{self, Config},
     containers::cgroup::Layout,
-    kernel::{Kernel, Options, plans::OOM_BY_PID},
+    kernel::{Kernel, Options},
     snapshot::oom::OomKills,
     tick::Snapshots,
 };
-use glassbox_ebpf::{
-    containers::SHARED_SLOT,
-    maps::OOM_KILLS,
-    offsets::{ABSENT, Offsets},
-};
+use glassbox_ebpf::{containers::SHARED_SLOT, maps::OOM_KILLS};
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, SubtreeControl, fresh_id, v2_root},
     worker::{Work, Worker},
@@ -209,32 +210,97 @@ fn without_kernel_programs_kills_are_read_from_the_file() {
     assert_eq!(kills(&snapshots, &id).total(), Some(1));
 }
 
-/// The hook depends on the kernel; both must work.
+/// The programs, the container's slot, and the counters of kills.
+fn programs() -> (Kernel, Array<aya::maps::MapData, u64>) {
+    let config = config();
+    let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    kernel.method("oom").unwrap_or_else(|error| panic!("{error:#}"));
+    let kills = kernel.take_map(OOM_KILLS).unwrap();
+    (kernel, kills)
+}
+
 #[test]
-fn both_hooks_count_the_same_kills() {
+fn the_programs_count_the_kernels_kills_and_no_other_signal() {
     let _alone = ALONE.lock();
-    let without_leader: fn(&mut Offsets) = |offsets| offsets.task_group_leader = ABSENT;
-    let best: fn(&mut Offsets) = |_| ();
-    for (change_offsets, by_pid) in [(best, false), (without_leader, true)] {
-        let config = config();
-        let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets })
-            .unwrap_or_else(|error| panic!("{error:#}"));
-        let method = kernel.method("oom").unwrap_or_else(|error| panic!("{error:#}"));
-        println!("kills are counted by {}", method.name);
-        assert!(!by_pid || method.name == OOM_BY_PID);
-        let kills: Array<_, u64> = kernel.take_map(OOM_KILLS).unwrap();
-        let container = Contained::new().limited();
-        let slot = kernel.slots.created(container.cgroup.id().unwrap()).expect("a slot");
-        for number in 1..=3 {
-            container.starve();
-            assert_eq!(kills.get(&slot, 0).unwrap(), number);
-        }
-        let before = kills.get(&SHARED_SLOT, 0).unwrap();
-        assert!(before >= 3);
-        let worker = container.start(Work::Sleep);
-        // SAFETY: no pointers; the child is ours.
-        unsafe { libc::kill(worker.pid, libc::SIGKILL) };
-        assert_eq!(worker.killed_by(), libc::SIGKILL);
-        assert_eq!((kills.get(&slot, 0).unwrap(), kills.get(&SHARED_SLOT, 0).unwrap()), (3, before));
+    let (kernel, kills) = programs();
+    let container = Contained::new().limited();
+    let slot = kernel.slots.created(container.cgroup.id().unwrap()).expect("a slot");
+    for number in 1..=3 {
+        container.starve();
+        assert_eq!(kills.get(&slot, 0).unwrap(), number);
     }
+    let before = kills.get(&SHARED_SLOT, 0).unwrap();
+    assert!(before >= 3);
+    let worker = container.start(Work::Sleep);
+    // SAFETY: no pointers; the child is ours.
+    unsafe { libc::kill(worker.pid, libc::SIGKILL) };
+    assert_eq!(worker.killed_by(), libc::SIGKILL);
+    assert_eq!((kills.get(&slot, 0).unwrap(), kills.get(&SHARED_SLOT, 0).unwrap()), (3, before));
+}
+
+/// Restricts a thread to a CPU; 0 is the current thread.
+fn pin(thread: i32, cpu: usize) {
+    // SAFETY: a CPU set is plain data and outlives the calls.
+    let failed = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    assert_eq!(failed, 0, "pin {thread} to CPU {cpu}: {}", std::io::Error::last_os_error());
+}
+
+/// Uses a CPU with a real-time priority, so that no other process runs there, until `over`. Ends before the kernel throttles
+/// real-time threads (after 0.95 s).
+fn hold_cpu(cpu: usize, over: &AtomicBool) {
+    pin(0, cpu);
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the parameter is plain data and outlives the call.
+    let failed = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
+    assert_eq!(failed, 0, "get a real-time priority: {}", std::io::Error::last_os_error());
+    let begun = Instant::now();
+    while !over.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_millis(900) {}
+}
+
+/// `docker kill` of a container at its memory limit: one process has SIGKILL pending when another one needs memory. The kernel
+/// chooses the dying one and marks it, but does not kill it.
+#[test]
+fn a_process_that_is_dying_when_memory_runs_out_is_not_counted() {
+    let test = "a_process_that_is_dying_when_memory_runs_out_is_not_counted";
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return glassbox_tests::skip(test, "needs two CPUs");
+    }
+    let _alone = ALONE.lock();
+    let (kernel, kills) = programs();
+    let container = Contained::new().limited();
+    let slot = kernel.slots.created(container.cgroup.id().unwrap()).expect("a slot");
+    let dying = container.start(Work::Eat(LIMIT_BYTES * 3 / 4));
+    let eater = container.start(Work::Eat(LIMIT_BYTES / 2));
+    pin(eater.pid, 1);
+    dying.go();
+    let resident_bytes = || {
+        let text = fs::read_to_string(format!("/proc/{}/statm", dying.pid)).unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    while resident_bytes() < LIMIT_BYTES * 3 / 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    pin(dying.pid, 0);
+    let marks = || kills.get(&SHARED_SLOT, 0).unwrap();
+    let (before, over) = (marks(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| hold_cpu(0, &over));
+        std::thread::sleep(Duration::from_millis(50));
+        // SAFETY: no pointers; the child is ours.
+        unsafe { libc::kill(dying.pid, libc::SIGKILL) };
+        eater.go();
+        let begun = Instant::now();
+        while marks() == before && begun.elapsed() < Duration::from_millis(800) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(dying.killed_by(), libc::SIGKILL);
+    assert!(marks() > before, "the kernel has not marked the dying process");
+    assert_eq!(kills.get(&slot, 0).unwrap(), 0, "the dying process counts as an OOM kill");
 }

@@ -129,6 +129,20 @@ fn a_blocked_container_is_stuck_after_the_limit_and_recovers_with_the_first_resp
 }
 
 #[test]
+fn a_changed_limit_applies_at_the_next_tick() {
+    let mut watched = Watched::new();
+    let blocked = |row: &mut ContainerRow| {
+        unanswered(row, 1);
+        threads(row, ThreadActivity::Lock);
+    };
+    assert_eq!(watched.ticks(4, blocked), ("working", "none"));
+    let mut config = Config::default();
+    config.health.stuck_after_s = Duration::from_secs(3).into();
+    watched.states.configure(&config);
+    assert_eq!(watched.ticks(1, blocked), ("stuck", "lock"));
+}
+
+#[test]
 fn an_endless_loop_is_stuck_and_a_loop_with_responses_is_not() {
     let mut watched = Watched::new();
     let computing = |row: &mut ContainerRow| {

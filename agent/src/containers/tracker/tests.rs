@@ -57,6 +57,27 @@ fn named(metadata: &MetadataStore, id: &str, name: &str) {
 }
 
 #[test]
+fn changed_rename_rules_apply_to_running_containers_and_a_changed_time_to_ended_ones() {
+    let (mut tracker, metadata) = tracker();
+    let (first, second) = (tracker.add(&discovery(ID, 7), at(0)), tracker.add(&discovery(OTHER, 8), at(0)));
+    named(&metadata, ID, "web-1");
+    tracker.name(at(0));
+    let name = |tracker: &mut Tracker| tracker.get_mut(first).unwrap().row.identity.container.clone();
+    assert_eq!(name(&mut tracker), "web-1");
+    let rules = [Rename { name: "web-*".into(), to: "front-*".into() }];
+    tracker.configure(&rules, Duration::from_secs(300));
+    tracker.name(at(1));
+    assert_eq!(name(&mut tracker), "front-1");
+    tracker.configure(&[], Duration::from_secs(10));
+    tracker.name(at(2));
+    assert_eq!(name(&mut tracker), "web-1");
+    tracker.end(second, at(3));
+    let _final = tracker.rows(at(3), 1);
+    tracker.expire(at(14), 1);
+    assert!(tracker.get_mut(second).is_none(), "kept for longer than 10 s");
+}
+
+#[test]
 fn a_container_without_any_runtime_is_shown_by_its_id_at_once() {
     let (mut tracker, _) = tracker();
     tracker.add(&discovery(ID, 7), at(0));

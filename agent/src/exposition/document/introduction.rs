@@ -59,4 +59,10 @@ In the column source, v1 and v2 are the versions of cgroups.
 Counters continue while the row of the earlier run is kept (`containers.keep_ended_s`) and the agent runs. After a
 restart of the agent, counters of kernel programs start at 0, and counters of cgroup files at the values of the current
 run. A container that is removed and created again has a new runtime ID, and its counters start at 0.
+
+`rate()` and `increase()` take both for what they are: a counter that starts at 0 is a counter reset, and one that continues has
+no reset. What happened while no agent ran is missing from the counters of kernel programs. There is one exception: if a container
+was restarted before the agent was, the new agent does not know its earlier runs. Its counters from cgroup files then fall from the
+sum of all runs to the value of the current run, which `rate()` counts as new once: one sample is too high.
+`glassbox_config_last_reload_success_timestamp_seconds` and `process_start_time_seconds` show when the agent was started.
 ";

@@ -1,5 +1,7 @@
 //! The agent: its collectors, kernel programs, maps and ticks.
 
+use std::time::UNIX_EPOCH;
+
 use crate::{
     exposition::{family::Family, sample::Emit},
     snapshot::{
@@ -126,6 +128,23 @@ pub(super) const FAMILIES: &[Family] = &[
             for status in &snapshot.agent.runtimes {
                 emit.with(&[status.runtime]).count(u64::from(status.connected));
             }
+        }),
+    Family::gauge("glassbox_config_last_reload_successful")
+        .help(
+            "1 if the configuration file could be used when it was last read, at the start or after SIGHUP; 0 if it is \
+             invalid and the previous configuration is in force.",
+        )
+        .source("configuration file")
+        .agent(|snapshot, emit| {
+            emit.count(snapshot.agent.config.map(|config| u64::from(config.last_load_succeeded)));
+        }),
+    Family::gauge("glassbox_config_last_reload_success_timestamp_seconds")
+        .help("Time at which the configuration in force was read, in seconds since 1970.")
+        .source("configuration file")
+        .agent(|snapshot, emit| {
+            let loaded_at = snapshot.agent.config.map(|config| config.loaded_at);
+            #[expect(clippy::disallowed_methods, reason = "a timestamp, not an age")]
+            emit.time(loaded_at.map(|at| at.duration_since(UNIX_EPOCH).unwrap_or_default()));
         }),
     Family::counter("glassbox_ticks_total")
         .help("Completed ticks.")

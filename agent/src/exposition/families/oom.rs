@@ -9,7 +9,7 @@ pub(super) const FAMILIES: &[Family] = &[Family::counter("container_oom_events_t
              the agent started, in earlier runs.",
     )
     .source(
-        "kernel program on the tracepoint mark_victim, combined with v2 memory.events oom_kill; v1 \
+        "kernel programs on the tracepoints signal_generate and mark_victim, combined with v2 memory.events oom_kill; v1 \
              memory.oom_control oom_kill",
     )
     .cadvisor(|row, emit| emit.count(row.oom.total()))];
