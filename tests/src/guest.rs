@@ -1,7 +1,7 @@
 //! Process 1 of a test guest. It sets up a minimal system, loads the stand-in for the NVIDIA driver, runs the tests, prints
-//! the result and powers off.
+//! the result and powers off. In the guest with systemd, it is a service that only runs the tests.
 //!
-//! The guest is a kernel with an initramfs: no disk, no network except `lo`, and a pure cgroup v2 hierarchy with the
+//! All other guests are a kernel with an initramfs: no disk, no network except `lo`, and a pure cgroup v2 hierarchy with the
 //! controllers that container hosts enable. The arguments of the tests are on the kernel's command line:
 //! `glassbox_tests=ARGUMENT,ARGUMENT`. The last line of output is the verdict: `GUEST passed N failed N skipped N exit N`.
 
@@ -36,24 +36,42 @@ const MOUNTS: [(&str, &str); 9] = [
 /// The controllers of the tests' cgroups.
 const CONTROLLERS: [&str; 4] = ["cpu", "memory", "pids", "io"];
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// The kernel passes parameters that it does not know to process 1 as environment variables.
-const TESTS: &str = "glassbox_tests";
+/// The kernel's parameter with the arguments of the tests.
+const TESTS: &str = "glassbox_tests=";
+/// Exists while systemd is process 1, see sd_booted(3).
+const SYSTEMD: &str = "/run/systemd/system";
 /// The agent, in guests with tests that start it.
 const AGENT: &str = "/bin/glassbox";
 
 /// True in a guest, which has only the programs that its initramfs contains.
 #[must_use]
 pub fn is_guest() -> bool {
-    fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains(&format!("{TESTS}=")))
+    arguments().is_some()
+}
+
+/// True in a guest with systemd as process 1.
+#[must_use]
+pub fn has_systemd() -> bool {
+    is_guest() && Path::new(SYSTEMD).is_dir()
+}
+
+/// The arguments of the tests, separated by commas; `None` if this is not a guest.
+fn arguments() -> Option<String> {
+    let line = fs::read_to_string("/proc/cmdline").ok()?;
+    line.split_whitespace().find_map(|word| word.strip_prefix(TESTS)).map(str::to_owned)
 }
 
 /// Runs the guest to its end. Never call this elsewhere: it mounts filesystems and powers the machine off.
 pub fn main() {
-    if std::process::id() != 1 {
-        eprintln!("guest-init is process 1 of a virtual machine, see `cargo xtask vm`");
-        std::process::exit(2);
-    }
-    match make_system().and_then(|()| run_tests()) {
+    let system = match std::process::id() {
+        1 => make_system(),
+        _ if has_systemd() => Ok(()),
+        _ => {
+            eprintln!("guest-init is for virtual machines, see `cargo xtask vm`");
+            std::process::exit(2);
+        }
+    };
+    match system.and_then(|()| run_tests()) {
         Ok((counts, exit)) => {
             let counts::Counts { passed, failed, skipped } = counts;
             println!("GUEST passed {passed} failed {failed} skipped {skipped} exit {exit}");
@@ -113,13 +131,13 @@ fn busybox(arguments: &[&str]) -> anyhow::Result<()> {
 
 /// Runs the tests one at a time. Returns the counts, and the exit status as a shell reports it.
 fn run_tests() -> anyhow::Result<(counts::Counts, i32)> {
-    let arguments = std::env::var(TESTS).unwrap_or_default();
+    let arguments = arguments().unwrap_or_default();
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
     let mut command = Command::new("/tests");
     command
         .args(["--test-threads=1", "--show-output"])
         .args(arguments.split(',').filter(|argument| !argument.is_empty()))
-        .env("PATH", "/bin")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/root")
         .env("GLASSBOX_TESTS_GUEST", "1")
         .env("GLASSBOX_TESTS_STRICT", "1")

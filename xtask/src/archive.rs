@@ -109,6 +109,24 @@ impl Archive {
         Ok(shown.lines().find_map(|line| line.strip_prefix("Version: ")).map(str::to_owned))
     }
 
+    /// Downloads packages and everything that they depend on into `into`, which is emptied first.
+    pub(crate) fn download_with_dependencies(&self, packages: &[&str], into: &Path) -> anyhow::Result<()> {
+        debian::make_empty_dir(into)?;
+        fs::create_dir(into.join("partial")).context("create apt's directory for downloads")?;
+        let mut command = self.apt("apt-get");
+        command.arg("-o").arg(format!("Dir::Cache::archives={}", into.display()));
+        command.args([
+            "-o",
+            "Debug::NoLocking=1",
+            "install",
+            "--yes",
+            "--download-only",
+            "--no-install-recommends",
+        ]);
+        let what = format!("download {} packages of {} and their dependencies", packages.len(), self.suite);
+        step::run(&what, command.args(packages))
+    }
+
     /// Downloads packages and unpacks them into `into`, which is emptied first.
     pub(crate) fn unpack(&self, packages: &[&str], into: &Path) -> anyhow::Result<()> {
         debian::make_empty_dir(into)?;

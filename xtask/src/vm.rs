@@ -15,6 +15,7 @@ mod initramfs;
 mod kernels;
 mod module;
 mod real_driver;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,6 +59,9 @@ pub(crate) struct Arguments {
     /// Test with Debian's real NVIDIA driver and a fake GPU instead of the fake driver
     #[arg(long, conflicts_with_all = ["kernels"])]
     pub(crate) real_driver: bool,
+    /// Test the systemd unit and the Debian package under Debian's systemd
+    #[arg(long, conflicts_with_all = ["kernels", "real_driver"])]
+    pub(crate) systemd: bool,
     /// With --real-driver: also download and test NVIDIA's non-free parts: the proprietary kernel modules, libcuda,
     /// libnvidia-ml and nvidia-smi
     #[arg(long, requires = "real_driver")]
@@ -95,6 +99,9 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
 fn planned(arguments: &Arguments) -> Vec<Planned> {
     if arguments.real_driver {
         return real_driver::planned(arguments);
+    }
+    if arguments.systemd {
+        return vec![systemd::planned(arguments)];
     }
     let default = KERNELS.map(str::to_owned);
     let all = if arguments.kernels.is_empty() { &default[..] } else { &arguments.kernels };

@@ -61,7 +61,7 @@ pub(super) fn pack(content: &Content<'_>, into: &Path) -> anyhow::Result<()> {
 
 /// Strips debug information, which makes a test binary ten times as large. Guest memory holds every file twice during
 /// unpacking.
-fn without_debug_information(binary: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn without_debug_information(binary: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let stripped = Command::new("strip").args(["--strip-debug", "-o"]).arg(scratch).arg(binary).status();
     let source = if stripped.is_ok_and(|status| status.success()) { scratch } else { binary };
     let bytes = fs::read(source).with_context(|| format!("read {}", source.display()))?;
