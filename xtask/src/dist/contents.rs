@@ -58,7 +58,8 @@ const ROWS: &[(Source, &str, &[Format])] = &[
     (File("README.zh-CN.md"), "usr/share/doc/glassbox/", ALL),
     (Files("docs", "md"), "usr/share/doc/glassbox/docs/", ALL),
     (Files("docs", "png"), "usr/share/doc/glassbox/docs/", ALL),
-    (Compressed("CHANGELOG.md"), "usr/share/doc/glassbox/", ALL),
+    // Debian's policy has this name.
+    (Compressed("CHANGELOG.md"), "usr/share/doc/glassbox/changelog.gz", ALL),
     (Generated("changelog.Debian.gz"), "usr/share/doc/glassbox/", DEB),
     (Generated("sbom.cdx.json"), "usr/share/doc/glassbox/", ALL),
     (Generated("third-party-licences.txt.gz"), "usr/share/doc/glassbox/", ALL),

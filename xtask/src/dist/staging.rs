@@ -70,6 +70,6 @@ fn compressed(content: &[u8]) -> anyhow::Result<Vec<u8>> {
 fn changelog(release: &Release) -> anyhow::Result<String> {
     let (version, date) = (&release.version, release.rfc2822()?);
     Ok(format!(
-        "glassbox ({version}-{REVISION}) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz.\n\n -- {MAINTAINER}  {date}\n"
+        "glassbox ({version}-{REVISION}) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- {MAINTAINER}  {date}\n"
     ))
 }
