@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::Context as _;
 use flate2::{Compression, GzBuilder};
@@ -15,7 +16,7 @@ use crate::{debian, workspace};
 /// Who packages and maintains glassbox.
 pub(super) const MAINTAINER: &str = "The glassbox developers <glassbox@glassbox.invalid>";
 
-/// A directory with generated files.
+/// A directory with generated files, of this process only. It is removed when the packages are built.
 #[derive(Debug)]
 pub(super) struct Staging {
     directory: PathBuf,
@@ -23,7 +24,7 @@ pub(super) struct Staging {
 
 /// Generates the files that do not depend on the format of the package.
 pub(super) fn prepare(release: &Release) -> anyhow::Result<Staging> {
-    let directory = workspace::scratch().join("dist-staging").join(release.directory_name());
+    let directory = workspace::scratch().join(format!("dist-staging/{}", process::id()));
     debian::make_empty_dir(&directory)?;
     let staging = Staging { directory };
     let components = components::of(release)?;
@@ -57,6 +58,13 @@ impl Staging {
         let path = self.file(name);
         fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // If this fails, the files take space until `target/xtask` is deleted.
+        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
