@@ -18,6 +18,7 @@ mod release;
 mod rename;
 mod requests;
 mod runtimes;
+mod sandbox;
 mod server;
 pub mod web;
 
@@ -39,6 +40,7 @@ pub use self::{
     rename::{Rename, ineffective_renames},
     requests::{FunctionName, ROUTES_MAX, Requests},
     runtimes::{Containerd, Cri, Docker, Podman},
+    sandbox::Sandbox,
     server::Server,
 };
 
@@ -88,6 +90,8 @@ pub struct Config {
     pub nvml: Nvml,
     /// The HTTP listener.
     pub server: Server,
+    /// What the agent gives up at start.
+    pub sandbox: Sandbox,
     /// Paths on this host.
     pub paths: Paths,
 }
@@ -115,6 +119,7 @@ impl Default for Config {
             nvidia_driver: NvidiaDriver::default(),
             nvml: Nvml::default(),
             server: Server::default(),
+            sandbox: Sandbox::default(),
             paths: Paths::default(),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     containers::{metadata::MetadataStore, runtimes},
     exposition,
+    sandbox::Sandbox,
     server::{self, exposure, web::Web},
     tick::{Engine, Snapshots, Waker},
 };
@@ -31,16 +32,20 @@ const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 pub fn run(config: Config, web: Web) -> anyhow::Result<()> {
     raise_file_limit();
     use_one_heap();
+    // Before the first thread, so that every thread is restricted.
+    let sandbox = Arc::new(Sandbox::enter(&config));
+    let of_threads = Arc::clone(&sandbox);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Two, so that a thread that is busy with a runtime's response does not delay signals and scrapes.
         .worker_threads(2)
         // For encoding and compression, which all scrapes of one snapshot share, and for parsing large listings.
         .max_blocking_threads(4)
         .thread_name("glassbox-io")
+        .on_thread_start(move || of_threads.restrict_thread())
         .enable_all()
         .build()
         .context("start the I/O threads")?;
-    let outcome = runtime.block_on(serve(config, web));
+    let outcome = runtime.block_on(serve(config, web, sandbox));
     // Work on a runtime's response must not delay the end of the agent.
     runtime.shutdown_timeout(IO_SHUTDOWN_TIMEOUT);
     outcome
@@ -71,7 +76,7 @@ fn use_one_heap() {
     }
 }
 
-async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
+async fn serve(config: Config, web: Web, sandbox: Arc<Sandbox>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| {
         let remedy = server::address::remedy(&error);
         anyhow::Error::new(error).context(format!("listen on {} ({remedy})", config.listen))
@@ -80,6 +85,7 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
     if config.demo {
         tracing::warn!("{}", exposition::DEMO);
     }
+    sandbox.log();
     let settings = web.settings();
     for concern in settings.concerns(SystemTime::now()).into_iter().chain(exposure::of(address, &settings)) {
         tracing::warn!("{concern}");
@@ -97,7 +103,7 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
         std::thread::Builder::new()
             .name("glassbox-tick".into())
             .spawn(move || {
-                let outcome = tick(config, metadata, &stop, started);
+                let outcome = tick(config, metadata, sandbox, &stop, started);
                 ended.send_replace(true);
                 outcome
             })
@@ -105,7 +111,7 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
     };
     if let Ok(snapshots) = snapshots.await {
         tracing::info!("listening on {scheme}://{address}");
-        announce(snapshots.clone());
+        let announced = announce(snapshots.clone());
         let stopping = stop.clone();
         let until = async move {
             let ended = has_ended.wait_for(|ended| *ended);
@@ -113,7 +119,15 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
             // The tick ends while the server sends the last responses.
             stopping.wake();
         };
-        server::serve(listener, snapshots, options, web, until).await?;
+        // This thread announces, because the socket of systemd may be one that the other threads cannot reach.
+        let announced = async {
+            announced.await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            served = server::serve(listener, snapshots, options, web, until) => served?,
+            () = announced => (),
+        }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.wake();
@@ -134,10 +148,12 @@ async fn serve(config: Config, web: Web) -> anyhow::Result<()> {
 fn tick(
     config: Config,
     metadata: MetadataStore,
+    sandbox: Arc<Sandbox>,
     stop: &Waker,
     started: tokio::sync::oneshot::Sender<Snapshots>,
 ) -> anyhow::Result<()> {
     let (mut engine, snapshots) = Engine::start(config, metadata)?;
+    engine.report_sandbox(sandbox);
     let _ = started.send(snapshots);
     engine.run(stop, || {
         // systemd restarts the agent if its ticks stop.
@@ -146,21 +162,19 @@ fn tick(
 }
 
 /// Notifies systemd that the agent is ready when the first snapshot is published.
-fn announce(mut snapshots: Snapshots) {
-    tokio::spawn(async move {
-        let Ok(first) = snapshots.wait_for(Option::is_some).await.map(|first| first.clone()) else {
-            return;
-        };
-        let Some(first) = first.map(|first: Arc<_>| first) else {
-            return;
-        };
-        let off: Vec<_> = first.agent.collectors.iter().filter(|status| !status.up).map(|s| s.name).collect();
-        let demo = if first.agent.demo { "DEMO, " } else { "" };
-        let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
-        let status = format!("{demo}{} containers{off}", first.agent.containers_running);
-        tracing::info!("first snapshot: {status}");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
-    });
+async fn announce(mut snapshots: Snapshots) {
+    let Ok(first) = snapshots.wait_for(Option::is_some).await.map(|first| first.clone()) else {
+        return;
+    };
+    let Some(first) = first.map(|first: Arc<_>| first) else {
+        return;
+    };
+    let off: Vec<_> = first.agent.collectors.iter().filter(|status| !status.up).map(|s| s.name).collect();
+    let demo = if first.agent.demo { "DEMO, " } else { "" };
+    let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
+    let status = format!("{demo}{} containers{off}", first.agent.containers_running);
+    tracing::info!("first snapshot: {status}");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
 }
 
 fn signalled() -> impl Future<Output = ()> {

@@ -27,6 +27,7 @@ use crate::{
     config::Config,
     containers::{Moment, cgroup::Layout, metadata::MetadataStore, tracker::Tracker},
     kernel::{self, Kernel},
+    sandbox::Sandbox,
     snapshot::{
         Delivery, Snapshot,
         agent::{AgentUsage, RuntimeStatus},
@@ -64,6 +65,7 @@ pub struct Engine {
     losses: losses::Reports,
     analysis: Analysis,
     hostname: String,
+    sandbox: Option<Arc<Sandbox>>,
     memory: Memory,
     ticks: u64,
     ticks_skipped: u64,
@@ -115,11 +117,17 @@ impl Engine {
             losses: losses::Reports::default(),
             analysis,
             hostname,
+            sandbox: None,
             memory: Memory::default(),
             ticks: 0,
             ticks_skipped: 0,
         };
         Ok((engine, receiver))
+    }
+
+    /// Makes snapshots include the restrictions of this process.
+    pub fn report_sandbox(&mut self, sandbox: Arc<Sandbox>) {
+        self.sandbox = Some(sandbox);
     }
 
     /// Runs ticks until `stop` is woken. Calls `ticked` after each tick.
@@ -218,6 +226,7 @@ impl Engine {
             demo: self.config.demo,
             hostname: self.hostname.clone(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
+            sandbox: self.sandbox.as_ref().map(|sandbox| sandbox.status()).unwrap_or_default(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost: self.lost(),
             maps: self.kernel.as_ref().map(Kernel::maps).unwrap_or_default(),
