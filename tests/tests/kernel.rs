@@ -14,7 +14,6 @@ mod kernel {
     mod oom;
     mod probe;
     mod requests;
-    mod sandbox;
     mod scheduler;
     mod slots;
     mod sockets;
