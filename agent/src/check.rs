@@ -12,10 +12,11 @@ mod listener;
 mod privileges;
 mod renames;
 mod runtimes;
+mod sandbox;
 mod text;
 mod web;
 
-use crate::config::Config;
+use crate::{config::Config, sandbox::Sandbox};
 
 /// The state of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +78,18 @@ impl Report {
     /// Minimum length of a cause. Shorter findings are repeated, because a reference would not be shorter.
     const CAUSE_MIN_CHARS: usize = 40;
 
-    /// Checks this host with this configuration.
+    /// Checks this host with this configuration. `sandbox` is what restricts this process, if anything does.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
+    pub fn of(config: &Config, sandbox: Option<&Sandbox>) -> Self {
         let mut report = Self::default();
         if config.demo {
             report.ok("DEMO", "GPUs, and the containers that use them, are made up (demo = true)");
         }
         kernel::check(&mut report, config);
         let privileges = privileges::check(&mut report, config);
+        if let Some(sandbox) = sandbox {
+            sandbox::check(&mut report, sandbox);
+        }
         let layout = kernel::cgroups(&mut report, config);
         if let Some(web) = web::check(&mut report, config) {
             listener::check(&mut report, config.listen, &web.settings());

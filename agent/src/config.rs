@@ -20,6 +20,7 @@ mod reload;
 mod rename;
 mod requests;
 mod runtimes;
+mod sandbox;
 mod server;
 pub mod web;
 
@@ -43,6 +44,7 @@ pub use self::{
     rename::{Rename, ineffective_renames},
     requests::{FunctionName, ROUTES_MAX, Requests},
     runtimes::{Containerd, Cri, Docker, Podman},
+    sandbox::Sandbox,
     server::Server,
 };
 
@@ -94,6 +96,8 @@ pub struct Config {
     pub nvml: Nvml,
     /// The HTTP listener.
     pub server: Server,
+    /// What the agent gives up at start.
+    pub sandbox: Sandbox,
     /// Paths on this host.
     pub paths: Paths,
 }
@@ -122,6 +126,7 @@ impl Default for Config {
             nvidia_driver: NvidiaDriver::default(),
             nvml: Nvml::default(),
             server: Server::default(),
+            sandbox: Sandbox::default(),
             paths: Paths::default(),
         }
     }

@@ -10,6 +10,7 @@
 //! - [`exposition`]: encodes a snapshot as Prometheus text.
 //! - [`server`]: the HTTP listener.
 //! - [`start`]: starts kernel programs and collectors, for both `run` and `check`.
+//! - [`sandbox`]: gives up capabilities and system calls that the agent does not need, for both `run` and `check`.
 //! - [`tick`]: the loop that produces snapshots.
 //! - [`run`], [`check`], [`health`]: `glassbox run`, `glassbox check` and `glassbox health`.
 //! - [`cli`]: the command line.
@@ -29,6 +30,7 @@ pub mod health;
 pub mod kernel;
 pub mod log_output;
 pub mod run;
+pub mod sandbox;
 pub mod server;
 pub mod snapshot;
 pub mod start;

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use glassbox::{check, cli, config::log_filter, health, log_output, run, server::web::Web};
+use glassbox::{
+    check, cli, config::log_filter, health, log_output, run, sandbox::Sandbox, server::web::Web,
+};
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -61,7 +63,7 @@ fn show_config(args: &cli::RunArgs) -> ExitCode {
 
 fn check_host(args: &cli::CheckArgs) -> ExitCode {
     let report = match cli::load_check_config(args) {
-        Ok(config) => check::Report::of(&config),
+        Ok(config) => check::Report::of(&config, Some(&Sandbox::enter(&config))),
         Err(error) if args.json => check::Report::of_unusable_configuration(&error),
         Err(error) => return fail(&error, 1),
     };

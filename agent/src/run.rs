@@ -8,6 +8,7 @@ mod reload;
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -25,6 +26,7 @@ use crate::{
     config::Config,
     containers::{metadata::MetadataStore, runtimes},
     exposition,
+    sandbox::Sandbox,
     server::{self, exposure, web::Web},
     tick::{Configured, Engine, Snapshots, Waker},
 };
@@ -43,16 +45,20 @@ const IO_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(50);
 pub fn run(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
     raise_file_limit();
     use_one_heap();
+    // Before the first thread, so that every thread is restricted.
+    let sandbox = Arc::new(Sandbox::enter(&config));
+    let of_threads = Arc::clone(&sandbox);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Two, so that a thread that is busy with a runtime's response does not delay signals and scrapes.
         .worker_threads(2)
         // For encoding and compression, which all scrapes of one snapshot share, and for parsing large listings.
         .max_blocking_threads(4)
         .thread_name("glassbox-io")
+        .on_thread_start(move || of_threads.restrict_thread())
         .enable_all()
         .build()
         .context("start the I/O threads")?;
-    let outcome = runtime.block_on(serve(config, web, source));
+    let outcome = runtime.block_on(serve(config, web, source, sandbox));
     // Work on a runtime's response must not delay the end of the agent.
     runtime.shutdown_timeout(IO_SHUTDOWN_TIMEOUT);
     outcome
@@ -83,7 +89,7 @@ fn use_one_heap() {
     }
 }
 
-async fn serve(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
+async fn serve(config: Config, web: Web, source: Source, sandbox: Arc<Sandbox>) -> anyhow::Result<()> {
     // First, because SIGHUP would otherwise end the process.
     let hangups = signal(SignalKind::hangup()).context("handle SIGHUP")?;
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| {
@@ -94,6 +100,7 @@ async fn serve(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
     if config.demo {
         tracing::warn!("{}", exposition::DEMO);
     }
+    sandbox.log();
     let settings = web.settings();
     for concern in settings.concerns(SystemTime::now()).into_iter().chain(exposure::of(address, &settings)) {
         tracing::warn!("{concern}");
@@ -113,7 +120,7 @@ async fn serve(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
         std::thread::Builder::new()
             .name("glassbox-tick".into())
             .spawn(move || {
-                let outcome = tick(config, changes, metadata, &stop, started);
+                let outcome = tick(config, changes, metadata, sandbox, &stop, started);
                 ended.send_replace(true);
                 outcome
             })
@@ -122,12 +129,6 @@ async fn serve(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
     if let Ok(snapshots) = snapshots.await {
         tracing::info!("listening on {scheme}://{address}");
         let reload = Reload { source, configured, options: change_options };
-        let announced = announce(snapshots.clone());
-        tokio::spawn(async move {
-            announced.await;
-            // Not earlier, because READY after a reload would precede the first snapshot.
-            reload.on_each(hangups).await;
-        });
         let stopping = stop.clone();
         let until = async move {
             let ended = has_ended.wait_for(|ended| *ended);
@@ -135,7 +136,18 @@ async fn serve(config: Config, web: Web, source: Source) -> anyhow::Result<()> {
             // The tick ends while the server sends the last responses.
             stopping.wake();
         };
-        server::serve(listener, snapshots, options, web, until).await?;
+        let announced = announce(snapshots.clone());
+        // On this thread, because the I/O threads may not be permitted to reach systemd's socket and to open files. Reloads
+        // come after READY, because READY after a reload would otherwise precede the first snapshot.
+        let announced = async {
+            announced.await;
+            reload.on_each(hangups).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            served = server::serve(listener, snapshots, options, web, until) => served?,
+            () = announced => (),
+        }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.wake();
@@ -157,11 +169,13 @@ fn tick(
     config: Config,
     changes: watch::Receiver<Configured>,
     metadata: MetadataStore,
+    sandbox: Arc<Sandbox>,
     stop: &Waker,
     started: tokio::sync::oneshot::Sender<Snapshots>,
 ) -> anyhow::Result<()> {
     let (mut engine, snapshots) = Engine::start(config, metadata)?;
     engine.follow(changes);
+    engine.report_sandbox(sandbox);
     let _ = started.send(snapshots);
     engine.run(stop, || {
         // systemd restarts the agent if its ticks stop.

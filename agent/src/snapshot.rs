@@ -19,6 +19,7 @@ pub mod oom;
 pub mod pci_address;
 pub mod problem;
 pub mod requests;
+pub mod sandbox;
 pub mod scheduler;
 pub mod socket_states;
 pub mod sockets;

@@ -28,6 +28,7 @@ use crate::{
     config::Config,
     containers::{Moment, cgroup::Layout, metadata::MetadataStore, tracker::Tracker},
     kernel::{self, Kernel},
+    sandbox::Sandbox,
     snapshot::{
         Delivery, Snapshot,
         agent::{AgentUsage, ConfigStatus, RuntimeStatus},
@@ -65,6 +66,7 @@ pub struct Engine {
     losses: losses::Reports,
     analysis: Analysis,
     hostname: String,
+    sandbox: Option<Arc<Sandbox>>,
     memory: Memory,
     ticks: u64,
     ticks_skipped: u64,
@@ -119,6 +121,7 @@ impl Engine {
             losses: losses::Reports::default(),
             analysis,
             hostname,
+            sandbox: None,
             memory: Memory::default(),
             ticks: 0,
             ticks_skipped: 0,
@@ -126,6 +129,11 @@ impl Engine {
             changes: None,
         };
         Ok((engine, receiver))
+    }
+
+    /// Makes snapshots include the restrictions of this process.
+    pub fn report_sandbox(&mut self, sandbox: Arc<Sandbox>) {
+        self.sandbox = Some(sandbox);
     }
 
     /// Runs ticks until `stop` is woken. Calls `ticked` after each tick.
@@ -226,6 +234,7 @@ impl Engine {
             hostname: self.hostname.clone(),
             labels: self.config.labels.shared(),
             collectors: self.collectors.iter().map(|running| running.status.clone()).collect(),
+            sandbox: self.sandbox.as_ref().map(|sandbox| sandbox.status()).unwrap_or_default(),
             programs: self.kernel.as_ref().map(Kernel::programs).unwrap_or_default(),
             lost: self.lost(),
             maps: self.kernel.as_ref().map(Kernel::maps).unwrap_or_default(),

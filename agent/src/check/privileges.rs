@@ -4,36 +4,25 @@ use std::path::Path;
 
 use super::{Report, RowState};
 use crate::{
-    collectors::COLLECTORS,
     config::Config,
     containers::cgroup::{CgroupNamespace, Layout},
     kernel::{
         host,
-        privileges::{BPF, Capability, DAC_READ_SEARCH, NET_ADMIN, PERFMON, Privileges, SYS_PTRACE},
+        privileges::{BPF, NET_ADMIN, PERFMON, Privileges, SYS_PTRACE},
     },
+    sandbox::capabilities,
 };
-
-/// Capabilities that are used independently of the enabled collectors.
-const ALWAYS: [&Capability; 3] = [&BPF, &PERFMON, &DAC_READ_SEARCH];
 
 /// Makes the row `privileges` and one row per namespace.
 pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
     let privileges = Privileges::of_this_process(&config.paths.proc);
-    let wanted = wanted(config);
-    match privileges.lack(&wanted) {
+    let wanted = capabilities::required(config);
+    match privileges.lack_with_costs(&wanted) {
         None => {
             let names: Vec<_> = wanted.iter().map(|capability| capability.name).collect();
             report.ok("privileges", names.join(", "));
         }
-        Some(lack) => {
-            let mut costs: Vec<&str> = Vec::new();
-            for capability in wanted.iter().filter(|capability| !privileges.has(capability)) {
-                if !costs.contains(&capability.cost) {
-                    costs.push(capability.cost);
-                }
-            }
-            report.row("privileges", RowState::Degraded, format!("{lack} ({})", costs.join("; ")));
-        }
+        Some(lack) => report.row("privileges", RowState::Degraded, lack),
     }
     // Later errors of the kernel contain the same text, and then refer to this row.
     for subset in [&[&BPF, &PERFMON][..], &[&NET_ADMIN], &[&SYS_PTRACE]] {
@@ -45,22 +34,6 @@ pub(super) fn check(report: &mut Report, config: &Config) -> Privileges {
     let own = layout.map(|layout| CgroupNamespace::of_this_process(&config.paths.proc, &layout));
     namespaces(report, &config.paths.proc, own.as_ref().and_then(CgroupNamespace::root));
     privileges
-}
-
-/// The capabilities that this configuration uses.
-fn wanted(config: &Config) -> Vec<&'static Capability> {
-    let is_usable = |capability: &&Capability| config.kernel.enabled || !capability.is_for_programs;
-    // A collector does not start without a capability for kernel programs, and then does not use the others either.
-    let of_collectors = COLLECTORS
-        .iter()
-        .filter(|spec| config.is_on(spec.name) && spec.capabilities.iter().all(&is_usable))
-        .flat_map(|spec| spec.capabilities);
-    let used: Vec<_> =
-        ALWAYS.iter().filter(|capability| is_usable(capability)).chain(of_collectors).collect();
-    [&BPF, &PERFMON, &SYS_PTRACE, &DAC_READ_SEARCH, &NET_ADMIN]
-        .into_iter()
-        .filter(|capability| used.contains(&capability))
-        .collect()
 }
 
 /// `own_cgroup` is the agent's cgroup if it is in a cgroup namespace and the host's tree contains it.
@@ -93,29 +66,6 @@ fn namespaces(report: &mut Report, proc_root: &Path, own_cgroup: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
-
-    #[test]
-    fn a_capability_that_the_configuration_does_not_use_is_not_reported_as_missing() {
-        let names = |config: &Config| wanted(config).iter().map(|cap| cap.name).collect::<Vec<_>>();
-        assert!(names(&Config::default()).contains(&"CAP_NET_ADMIN"));
-        let off = Config {
-            collectors: config::Collectors::without(&["host_network", "sockets"]),
-            ..Config::default()
-        };
-        assert!(!names(&off).contains(&"CAP_NET_ADMIN"));
-        let off = config::Collectors::without(&["network", "nvml", "disk"]);
-        let off = Config { collectors: off, ..Config::default() };
-        assert!(names(&off).contains(&"CAP_SYS_PTRACE"), "host_network looks up network namespaces");
-        let off = config::Collectors::without(&["host_network", "network", "nvml", "disk", "threads"]);
-        let off = Config { collectors: off, ..Config::default() };
-        assert!(!names(&off).contains(&"CAP_SYS_PTRACE"));
-        let off = Config {
-            kernel: config::Kernel { enabled: false, ..config::Kernel::default() },
-            ..Config::default()
-        };
-        assert_eq!(names(&off), ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
-    }
 
     #[test]
     fn a_namespace_other_than_the_host_s_is_degraded() {

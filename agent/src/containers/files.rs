@@ -2,9 +2,9 @@
 //! are enough. Each such container is looked up once, and twice more a little later if nothing was found, because some
 //! files are written after the container has started.
 //!
-//! A separate thread reads the files, so that a hanging disk blocks nothing else. It starts with the first lookup. The
-//! contents of files are untrusted: they are read up to a limit ([`FILE_BYTES`]), and unknown content is ignored. Costs
-//! nothing while runtimes report all containers.
+//! A separate thread reads the files, so that a hanging disk blocks nothing else, and because the threads for runtimes may not
+//! be permitted to open files (`sandbox`). The contents of files are untrusted: they are read up to a limit ([`FILE_BYTES`]),
+//! and unknown content is ignored. Costs nothing while runtimes report all containers.
 
 mod containerd;
 mod docker;
@@ -17,6 +17,7 @@ use std::{
     fs::{self, File},
     io::Read as _,
     os::unix::fs::OpenOptionsExt as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
     time::{Duration, Instant},
@@ -77,11 +78,13 @@ impl Paths {
     }
 }
 
-/// Looks up containers that no runtime reports, forever. `label_filter` has the labels to keep.
-pub async fn watch(roots: Paths, label_filter: Vec<String>, metadata: MetadataStore) -> Infallible {
+/// Lists of containers for the thread that reads files; `None` if it could not be started.
+pub type Lists = Option<SyncSender<Vec<Unresolved>>>;
+
+/// Looks up containers that no runtime reports, forever.
+pub async fn watch(roots: Paths, reader: Lists, metadata: MetadataStore) -> Infallible {
     let mut discoveries = metadata.discoveries();
     let mut seen = 0;
-    let mut reader: Option<SyncSender<Vec<Unresolved>>> = None;
     metadata.set_files(!roots.there().is_empty());
     loop {
         match discoveries.wait_for(|now| now.all != seen).await.map(|now| now.all) {
@@ -98,30 +101,33 @@ pub async fn watch(roots: Paths, label_filter: Vec<String>, metadata: MetadataSt
         if unresolved.is_empty() {
             continue;
         }
-        if reader.is_none() {
-            reader = start(&roots, &label_filter, &metadata);
-        }
         match reader.as_ref().map(|reader| reader.try_send(unresolved)) {
             // The disk hangs; these containers stay without metadata.
             Some(Err(TrySendError::Full(_))) => {
                 tracing::debug!("too many containers wait for files to be read; these stay without names");
             }
-            Some(Err(TrySendError::Disconnected(unresolved))) => {
-                tracing::warn!("the thread that reads metadata files has ended and will be restarted");
-                reader = start(&roots, &label_filter, &metadata);
-                drop(reader.as_ref().map(|reader| reader.try_send(unresolved)));
-            }
-            Some(Ok(())) | None => {}
+            // The thread ends only with this sender.
+            Some(Err(TrySendError::Disconnected(_)) | Ok(())) | None => {}
         }
     }
 }
 
-fn start(roots: &Paths, filter: &[String], metadata: &MetadataStore) -> Option<SyncSender<Vec<Unresolved>>> {
+/// Starts the thread that reads files. `filter` has the labels to keep. Must be called on a thread that may open files,
+/// because threads inherit that restriction.
+pub fn start(roots: &Paths, filter: &[String], metadata: &MetadataStore) -> Lists {
     let (sender, receiver) = mpsc::sync_channel(LISTS_MAX);
     let (roots, filter, metadata) = (roots.clone(), filter.to_vec(), metadata.clone());
     let thread = std::thread::Builder::new().name("glassbox-files".into());
-    let started =
-        thread.spawn(move || Reader { roots, filter, metadata, again: VecDeque::new() }.run(&receiver));
+    let started = thread.spawn(move || {
+        let mut reader = Reader { roots, filter, metadata, again: VecDeque::new() };
+        // The panic itself is logged.
+        while catch_unwind(AssertUnwindSafe(|| reader.run(&receiver))).is_err() {
+            tracing::warn!(
+                "the thread that reads metadata files continues without the containers of that lookup"
+            );
+            reader.again.clear();
+        }
+    });
     started
         .inspect_err(|error| tracing::warn!("start the thread that reads metadata files: {error}"))
         .ok()?;
@@ -137,7 +143,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn run(mut self, lists: &Receiver<Vec<Unresolved>>) {
+    fn run(&mut self, lists: &Receiver<Vec<Unresolved>>) {
         loop {
             let next = self.again.iter().map(|(due, _, _)| *due).min();
             let list = match next {

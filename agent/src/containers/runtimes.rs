@@ -19,8 +19,8 @@ use crate::snapshot::identity::Runtime;
 /// The time between two checks whether a socket exists.
 const SOCKET_CHECK_PERIOD: Duration = Duration::from_secs(5);
 
-/// Starts all watchers on the current runtime. If `layer_sizes_period` is set, they also request the sizes of writable
-/// layers at this interval.
+/// Starts all watchers on the current runtime, and the thread that reads files. If `layer_sizes_period` is set, the watchers
+/// also request the sizes of writable layers at this interval. Must be called on a thread that may open files.
 pub fn start(config: &Config, metadata: &MetadataStore, layer_sizes_period: Option<Duration>) {
     let labels = || config.containers.labels.clone();
     if let Some(socket) = config.docker.socket().map(Path::to_owned) {
@@ -55,9 +55,10 @@ pub fn start(config: &Config, metadata: &MetadataStore, layer_sizes_period: Opti
             });
         }
     }
-    let (roots, labels, metadata) = (config.paths.clone(), labels(), metadata.clone());
+    let reader = files::start(&config.paths, &labels(), metadata);
+    let (roots, metadata) = (config.paths.clone(), metadata.clone());
     tokio::spawn(async move {
-        let watch = || files::watch(roots.clone(), labels.clone(), metadata.clone());
+        let watch = || files::watch(roots.clone(), reader.clone(), metadata.clone());
         restarted("the reader of metadata files", TIMEOUTS, watch).await
     });
 }

@@ -51,7 +51,7 @@ pub(super) fn status(name: &'static str, data: &MapData) -> Option<MapStatus> {
 
 /// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK, and its default of 64 KiB is too small. Raising it needs
 /// CAP_SYS_RESOURCE. If that fails, creating the first map fails with a clear error.
-pub(super) fn raise_memlock_limit() {
+pub(crate) fn raise_memlock_limit() {
     let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the pointer is to a valid rlimit, which the call only reads.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };

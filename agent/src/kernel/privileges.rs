@@ -39,7 +39,8 @@ pub static DAC_READ_SEARCH: Capability = Capability {
     name: "CAP_DAC_READ_SEARCH",
     cost: "files of other users with a restrictive mode are not read",
     is_for_programs: false,
-    bits: &[2],
+    // CAP_DAC_OVERRIDE, which Docker grants by default, includes it.
+    bits: &[2, 1],
 };
 /// Attach programs to cgroups, to count packets and connections.
 pub static NET_ADMIN: Capability = Capability {
@@ -49,6 +50,29 @@ pub static NET_ADMIN: Capability = Capability {
     bits: &[12],
 };
 
+/// Measure the run time of kernel programs, and query quotas. Optional.
+pub static SYS_ADMIN: Capability = Capability {
+    name: "CAP_SYS_ADMIN",
+    cost: "run time of kernel programs only while kernel.bpf_stats_enabled is set, no disk usage under project quotas \
+           without a limit",
+    is_for_programs: false,
+    bits: &[21],
+};
+/// Connect to the sockets of other users' runtimes. Optional.
+pub static DAC_OVERRIDE: Capability = Capability {
+    name: "CAP_DAC_OVERRIDE",
+    cost: "no names from the runtimes' sockets that belong to other users",
+    is_for_programs: false,
+    bits: &[1],
+};
+/// Listen on a port below 1024. Optional, because the kernel may permit the port to everyone.
+pub static NET_BIND_SERVICE: Capability = Capability {
+    name: "CAP_NET_BIND_SERVICE",
+    cost: "the agent cannot listen on a port below 1024",
+    is_for_programs: false,
+    bits: &[10],
+};
+
 /// What started this process. It determines how capabilities are granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Launcher {
@@ -56,6 +80,14 @@ enum Launcher {
     Container,
     Systemd,
     Shell,
+}
+
+impl Capability {
+    /// The bit of a set that gives this capability; 0 if there is none.
+    #[must_use]
+    pub fn bits_held(&self, set: u64) -> u64 {
+        self.bits.iter().map(|bit| 1 << bit).find(|mask| set & mask != 0).unwrap_or(0)
+    }
 }
 
 /// The capabilities of this process.
@@ -104,6 +136,19 @@ impl Privileges {
         let names: Vec<_> = missing.iter().map(|capability| capability.name).collect();
         let verb = if names.len() == 1 { "is" } else { "are" };
         Some(format!("{} {verb} missing; {}", names.join(", "), self.remedy(&missing)))
+    }
+
+    /// Like [`lack`](Self::lack), with the consequences.
+    #[must_use]
+    pub fn lack_with_costs(&self, wanted: &[&'static Capability]) -> Option<String> {
+        let lack = self.lack(wanted)?;
+        let mut costs: Vec<&str> = Vec::new();
+        for capability in wanted.iter().filter(|capability| !self.has(capability)) {
+            if !costs.contains(&capability.cost) {
+                costs.push(capability.cost);
+            }
+        }
+        Some(format!("{lack} ({})", costs.join("; ")))
     }
 
     /// Why the kernel refused to load or attach a program with EPERM or EACCES.
@@ -161,7 +206,7 @@ impl Privileges {
 }
 
 fn within(mask: u64, capability: &Capability) -> bool {
-    capability.bits.iter().any(|bit| mask >> bit & 1 == 1)
+    capability.bits_held(mask) != 0
 }
 
 fn launcher(proc_root: &Path) -> Launcher {

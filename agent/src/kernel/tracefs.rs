@@ -11,6 +11,31 @@ pub(super) fn root() -> Option<PathBuf> {
     places.into_iter().find(|place| place.join("events").exists())
 }
 
+/// Mounts tracefs for this process if the host has not mounted it, in a mount namespace of its own that ends with the
+/// process. Mounts of the host still appear in it. For a process that gives up the privilege to mount; must be called before
+/// other threads start. If it fails, [`Tracefs::mounted`] reports it when a program needs tracefs.
+pub(crate) fn mount_for_this_process() {
+    if root().is_some() {
+        return;
+    }
+    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    // SAFETY: the strings are NUL-terminated or null as permitted, and there is no data.
+    let refused = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) != 0
+            || libc::mount(none, root, none, libc::MS_REC | libc::MS_SLAVE, std::ptr::null()) != 0
+            || mount() != 0
+    };
+    if refused {
+        tracing::debug!("mount tracefs for this process: {}", std::io::Error::last_os_error());
+    }
+}
+
+fn mount() -> i32 {
+    let kind = c"tracefs".as_ptr();
+    // SAFETY: the strings are NUL-terminated, and there is no data.
+    unsafe { libc::mount(kind, PLACE.as_ptr(), kind, libc::MS_NOEXEC, std::ptr::null()) }
+}
+
 /// A guard that unmounts tracefs when dropped, if the agent mounted it.
 #[derive(Debug)]
 pub struct Tracefs {
@@ -25,16 +50,7 @@ impl Tracefs {
         if root().is_some() {
             return Self { ours: false };
         }
-        // SAFETY: the strings are NUL-terminated, and there is no data.
-        let refused = unsafe {
-            libc::mount(
-                c"tracefs".as_ptr(),
-                PLACE.as_ptr(),
-                c"tracefs".as_ptr(),
-                libc::MS_NOEXEC,
-                std::ptr::null(),
-            )
-        };
+        let refused = mount();
         if refused != 0 {
             let error = std::io::Error::last_os_error();
             tracing::warn!(

@@ -7,7 +7,10 @@
 use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use tokio::{signal::unix::Signal, sync::watch};
+use tokio::{
+    signal::unix::Signal,
+    sync::{oneshot, watch},
+};
 
 use crate::{
     config::{Config, changed_keys, log_filter},
@@ -33,7 +36,8 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Reads the configuration after each signal. Signals that arrive meanwhile are one signal.
+    /// Reads the configuration after each signal. Signals that arrive meanwhile are one signal. Must run on a thread that
+    /// may open files.
     pub(super) async fn on_each(self, mut hangups: Signal) {
         while hangups.recv().await.is_some() {
             if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
@@ -57,8 +61,13 @@ impl Reload {
 
     async fn reload(&self) -> anyhow::Result<()> {
         let load = Arc::clone(&self.source.load);
-        // On a blocking thread, because the disk may be slow.
-        let read = tokio::task::spawn_blocking(move || load()).await.context("read the configuration")??;
+        let (sender, read) = oneshot::channel();
+        // On a thread of its own: the disk may be slow, and tokio's threads may not be permitted to open files.
+        std::thread::Builder::new()
+            .name("glassbox-config".into())
+            .spawn(move || drop(sender.send(load())))
+            .context("start the thread that reads the configuration")?;
+        let read = read.await.context("read the configuration")??;
         let current = self.configured.borrow().config.clone();
         let mut next = current.clone();
         next.adopt(&read);

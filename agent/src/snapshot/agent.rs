@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::sandbox::Sandbox;
+
 /// The agent at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct AgentUsage {
@@ -17,6 +19,8 @@ pub struct AgentUsage {
     pub labels: Arc<BTreeMap<String, String>>,
     /// The status of each collector.
     pub collectors: Vec<CollectorStatus>,
+    /// Capabilities, and the restrictions in force.
+    pub sandbox: Sandbox,
     /// Kernel programs.
     pub programs: Vec<ProgramStatus>,
     /// Number of losses by source. All sources are always present. See [`losses`](super::losses).

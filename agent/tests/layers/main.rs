@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["analysis"],
     &["exposition"],
     &["server"],
-    &["start"],
+    &["sandbox", "start"],
     &["tick"],
     &["check", "health", "run"],
     &["cli"],

@@ -99,7 +99,7 @@ fn without_cap_sys_ptrace_the_affected_collectors_are_down_and_reported() {
         drop_capabilities(&[19]);
         // The collector of threads works only beside that of requests.
         let config = || Config { collectors: config::Collectors::default(), ..config() };
-        let report = Report::of(&config());
+        let report = Report::of(&config(), None);
         let (mut engine, snapshots) = engine(config());
         let (_cgroup, _) = Cgroup::container(&v2_root().unwrap()).unwrap();
         // The collector reads containers without a network namespace of their own less often.
@@ -132,7 +132,7 @@ fn missing_capabilities_of_programs_on_cgroups_are_reported_in_one_line() {
     for (bits, name) in [(&[38, 21][..], "CAP_PERFMON"), (&[12, 21][..], "CAP_NET_ADMIN")] {
         std::thread::spawn(move || {
             drop_capabilities(bits);
-            let report = Report::of(&config());
+            let report = Report::of(&config(), None);
             for collector in ["host_network", "sockets"] {
                 let finding = finding(&report, &format!("collector {collector}")).expect("it is off");
                 let is_short = finding.contains("see privileges") || finding.contains("same reason as");
@@ -183,7 +183,7 @@ fn a_forced_hook_that_cannot_be_attached_is_reported() {
     if Path::new("/sys/module/nvidia").exists() {
         return inapplicable("a_forced_hook_that_cannot_be_attached_is_reported", "a driver is loaded");
     }
-    let report = Report::of(&config);
+    let report = Report::of(&config, None);
     let rows = report.rows().iter().filter(|row| row.subject == "collector nvidia_driver");
     let [row] = rows.collect::<Vec<_>>()[..] else { panic!("{report}") };
     assert!(row.state == RowState::Degraded && row.finding.contains("see probe nvidia_driver"), "{row:?}");

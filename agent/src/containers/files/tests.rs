@@ -243,7 +243,8 @@ fn a_container_that_no_runtime_reports_is_looked_up_even_if_its_file_appears_lat
     metadata.put("c", Metadata::new(Runtime::Docker, "reported", "", [], &[]));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::spawn(watch(host.roots.clone(), Vec::new(), metadata.clone()));
+        let reader = start(&host.roots, &[], &metadata);
+        tokio::spawn(watch(host.roots.clone(), reader, metadata.clone()));
         for id in [A, B, "c"] {
             metadata.report_unresolved(Unresolved {
                 id: id.into(),

@@ -42,6 +42,31 @@ pub(super) const FAMILIES: &[Family] = &[
         )
         .source("configuration")
         .agent(|snapshot, emit| emit.count(snapshot.agent.demo.then_some(1))),
+    Family::gauge("glassbox_agent_capability")
+        .help(
+            "1 if the agent has the capability, 0 otherwise, for each capability that the configuration uses. With \
+             need=\"optional\", the agent uses the capability only if it was granted.",
+        )
+        .source("the effective set of the agent's threads")
+        .labels(&["capability", "need"])
+        .agent(|snapshot, emit| {
+            for capability in &snapshot.agent.sandbox.capabilities {
+                let need = if capability.is_required { "required" } else { "optional" };
+                emit.with(&[capability.name, need]).count(u64::from(capability.is_held));
+            }
+        }),
+    Family::gauge("glassbox_agent_sandbox")
+        .help(
+            "1 if the restriction of the agent is in force, 0 otherwise. Mechanisms: capabilities (unused ones are \
+             dropped), no_new_privs, seccomp, landlock (only threads for HTTP and the runtimes' APIs).",
+        )
+        .source("start of the agent, and of each restricted thread")
+        .labels(&["mechanism"])
+        .agent(|snapshot, emit| {
+            for (mechanism, is_in_force) in &snapshot.agent.sandbox.mechanisms {
+                emit.with(&[mechanism]).count(u64::from(*is_in_force));
+            }
+        }),
     Family::gauge("glassbox_collector_up")
         .help(
             "1 if the collector started, lacks no privilege or namespace, and its last run succeeded for at \

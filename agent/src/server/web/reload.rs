@@ -1,16 +1,18 @@
-//! Reads the web configuration again when one of its files changes. The files are looked at once per second on a blocking
-//! thread, so no connection waits for a slow disk. A change takes effect when the files have been the same for two looks,
+//! Reads the web configuration again when one of its files changes. The files are looked at once per second on a thread of
+//! its own, so no connection waits for a slow disk, and because threads that serve connections may not be permitted to open
+//! files (`sandbox`). A change takes effect when the files have been the same for two looks,
 //! because a certificate and its key are never replaced at the same instant. A broken file is reported once, and the
 //! previous settings stay in force.
 
 use std::{
     future::pending,
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::{Duration, SystemTime},
 };
 
-use tokio::time::sleep;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{Settings, Web, settings::Attempt};
 use crate::exposition::registry::Registry;
@@ -26,19 +28,28 @@ pub(in crate::server) async fn watch(web: Arc<Web>, registry: Arc<Registry>) {
 pub(super) async fn watch_every(period: Duration, web: Arc<Web>, registry: Arc<Registry>) {
     let Some(path) = &web.path else { return pending().await };
     show(&web.settings(), &registry);
+    let reader = match Reader::start() {
+        Ok(reader) => reader,
+        Err(error) => {
+            tracing::warn!(
+                "changes of the web configuration are ignored: start the thread that reads it: {error}"
+            );
+            return pending().await;
+        }
+    };
     // The state that is in force, or has been rejected.
     let mut decided = web.first.clone();
     let mut last = decided.clone();
     loop {
         sleep(period).await;
         let files = last.clone();
-        let Some(now) = blocking(move || files.look()).await else { return pending().await };
+        let Some(now) = reader.run(move || files.look()).await else { return pending().await };
         let is_settled = now == last;
         last = now;
         if !is_settled || last == decided {
             continue;
         }
-        let attempt = blocking({
+        let attempt = reader.run({
             let path = path.clone();
             move || Settings::load(&path)
         });
@@ -78,7 +89,25 @@ fn show(settings: &Settings, registry: &Registry) {
     registry.set_certificate_expiry(settings.tls.as_ref().map(|tls| tls.certificate.expires_at_s));
 }
 
-/// The result of blocking work; `None` if the agent ends or the work has panicked.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The thread that reads files. It ends with this value.
+struct Reader(mpsc::Sender<Work>);
+
+impl Reader {
+    /// Starts the thread. It inherits the restrictions of the calling thread, which must be permitted to open files.
+    fn start() -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel::<Work>();
+        thread::Builder::new()
+            .name("glassbox-web".into())
+            .spawn(move || receiver.into_iter().for_each(|work| work()))?;
+        Ok(Self(sender))
+    }
+
+    /// The result of work on the thread; `None` if the work, now or before, has panicked.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (sender, result) = oneshot::channel();
+        self.0.send(Box::new(move || drop(sender.send(work())))).ok()?;
+        result.await.ok()
+    }
 }

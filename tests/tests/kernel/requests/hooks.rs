@@ -11,7 +11,7 @@ use super::{
 fn the_hooks_in_use_are_in_the_metrics_and_in_check() {
     let _alone = ALONE.lock();
     {
-        let report = Report::of(&config());
+        let report = Report::of(&config(), None);
         let state =
             |subject: &str| report.rows().iter().find(|row| row.subject == subject).map(|row| row.state);
         for subject in ["collector sockets", "collector requests"] {
