@@ -54,7 +54,7 @@ pub(super) fn render(snapshot: &Snapshot, request: &Request) -> String {
         page.push_str("</header>\n<main>\n");
         overview(&mut page, snapshot, request);
         page.push_str("</main>\n");
-        frame::foot(&mut page, snapshot, request);
+        frame::foot(&mut page, snapshot, request, "/");
         return page;
     };
     let title = detail::title(row);
@@ -66,11 +66,12 @@ pub(super) fn render(snapshot: &Snapshot, request: &Request) -> String {
         language.pick("Up", "上级"),
         request.link("/")
     );
-    frame::about(&mut page, snapshot, request, &name::path(row));
+    let path = name::path(row);
+    frame::about(&mut page, snapshot, request, &path);
     page.push_str("</header>\n<main>\n");
     detail::detail(&mut page, snapshot, row, request);
     page.push_str("</main>\n");
-    frame::foot(&mut page, snapshot, request);
+    frame::foot(&mut page, snapshot, request, &path);
     page
 }
 

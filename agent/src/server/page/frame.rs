@@ -47,8 +47,8 @@ pub(super) fn about(page: &mut String, snapshot: &Snapshot, request: &Request, p
     let _ = writeln!(page, "<p>{line} <a href=\"{link}\">{action}</a></p>");
 }
 
-/// The links, the collectors and the version. Ends the document.
-pub(super) fn foot(page: &mut String, snapshot: &Snapshot, request: &Request) {
+/// The collectors, the links and the version. Ends the document. `path` is that of this page.
+pub(super) fn foot(page: &mut String, snapshot: &Snapshot, request: &Request, path: &str) {
     let language = request.language;
     page.push_str("<footer>\n");
     let _ = write!(page, "<p>{}", language.pick("Collectors:", "采集器："));
@@ -61,18 +61,18 @@ pub(super) fn foot(page: &mut String, snapshot: &Snapshot, request: &Request) {
         let _ = write!(page, " {}&nbsp;<span class={class}>{word}</span>", Escaped(collector.name));
     }
     let _ = write!(page, "</p>\n<nav aria-label=\"{}\">", language.pick("Other pages", "其他页面"));
-    for (path, text) in [
+    for (other, text) in [
         ("/metrics", language.pick("metrics", "指标")),
         ("/metrics/cadvisor", language.pick("cAdvisor-compatible metrics", "兼容 cAdvisor 的指标")),
         ("/api/v1/containers", language.pick("containers as JSON", "容器（JSON）")),
         ("/healthz", language.pick("health", "健康状态")),
         ("/readyz", language.pick("readiness", "就绪状态")),
     ] {
-        let _ = write!(page, "<a href=\"{path}\">{text}</a> ");
+        let _ = write!(page, "<a href=\"{other}\">{text}</a> ");
     }
     for other in Language::ALL.iter().filter(|other| **other != language) {
         let changed = |request: &mut Request| (request.language, request.names_language) = (*other, true);
-        let link = request.link_to("/", changed);
+        let link = request.link_to(path, changed);
         let (tag, text) = (other.tag(), other.pick("English", "中文"));
         let _ = write!(page, "<a href=\"{link}\" lang={tag} hreflang={tag}>{text}</a>");
     }

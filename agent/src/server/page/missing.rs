@@ -20,6 +20,6 @@ pub(in super::super) fn missing(snapshot: &Snapshot, name: Option<&str>, request
     page.push_str(&format!(
         "<header><h1>{title}</h1></header>\n<main>\n<p>{remedy}</p>\n<p><a href=\"{home}\">{all}</a></p>\n</main>\n"
     ));
-    frame::foot(&mut page, snapshot, request);
+    frame::foot(&mut page, snapshot, request, "/");
     page
 }

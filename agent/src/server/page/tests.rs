@@ -1,12 +1,16 @@
+mod chinese;
+mod contrast;
+mod detail;
+mod line;
+
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use super::{frame::HEAD, *};
 use crate::snapshot::{
-    agent::{AgentUsage, CollectorStatus},
+    agent::AgentUsage,
     gpu::{ContainerGpu, Gpu},
     gpu_state::GpuState,
     health::StuckReason,
@@ -17,53 +21,6 @@ use crate::snapshot::{
     requests::RequestUsage,
     scheduler::SchedulerCounters,
 };
-
-/// Minimum contrast of WCAG 2, level AA, for text of normal size.
-const CONTRAST_MIN: f64 = 4.5;
-
-/// The variables of the stylesheet's `:root` rules: light, then dark.
-fn palettes() -> Vec<BTreeMap<&'static str, &'static str>> {
-    let rules = HEAD.split(":root {").skip(1).map(|rest| rest.split_once('}').unwrap().0);
-    let variables = rules.map(|rule| {
-        let pairs = rule.split(';').filter_map(|pair| pair.trim().strip_prefix("--")?.split_once(": "));
-        pairs.map(|(name, value)| (name, value.trim())).collect()
-    });
-    variables.collect()
-}
-
-/// WCAG's relative luminance of `#rrggbb`.
-fn luminance(colour: &str) -> f64 {
-    let channel = |at: usize| {
-        let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
-        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-    };
-    0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
-}
-
-fn contrast(one: &str, other: &str) -> f64 {
-    let (one, other) = (luminance(one), luminance(other));
-    (one.max(other) + 0.05) / (one.min(other) + 0.05)
-}
-
-#[test]
-fn every_text_colour_has_enough_contrast_in_the_light_and_dark_scheme() {
-    assert!((contrast("#000000", "#ffffff") - 21.0).abs() < 0.01);
-    assert!((contrast("#777777", "#ffffff") - 4.48).abs() < 0.01);
-    let palettes = palettes();
-    assert_eq!(palettes.len(), 2);
-    assert!(palettes[0].keys().eq(palettes[1].keys()), "a colour is missing in one scheme");
-    for palette in &palettes {
-        for (name, colour) in palette.iter().filter(|(name, _)| **name != "back") {
-            let contrast = contrast(colour, palette["back"]);
-            assert!(contrast >= CONTRAST_MIN, "{name} {colour} on {}: {contrast:.2}", palette["back"]);
-        }
-        assert!(palette.len() >= 6);
-    }
-    // All other rules use these variables, so the loop above checks every colour.
-    let rules = HEAD.split_once("body {").unwrap().1;
-    assert!(!rules.contains('#') && !rules.contains("rgb"), "{rules}");
-    assert!(rules.contains("background: var(--back); color: var(--text)"));
-}
 
 fn row(name: &str, problems: Vec<Problem>) -> ContainerRow {
     let identity = Identity {
@@ -232,21 +189,6 @@ fn containers_with_problems_come_first_and_are_counted() {
     assert!(page.contains("<title>glassbox on gpu-node-7</title>"), "{page}");
 }
 
-/// A browser test looks at the result.
-#[test]
-fn a_narrow_screen_shows_each_value_with_its_heading() {
-    let narrow = HEAD.split_once("@media (max-width: 50rem) {").unwrap().1;
-    assert!(narrow.contains("td[data-l]::before { content: attr(data-l)"), "{HEAD}");
-    assert!(HEAD.contains("content=\"width=device-width\""), "{HEAD}");
-    let page = page(vec![used()]);
-    let headings: Vec<_> =
-        page.split("<th scope=col>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
-    let labels: Vec<_> =
-        page.split("data-l=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    assert_eq!(headings[..2], ["container", "status"]);
-    assert_eq!(headings[2..], labels);
-}
-
 /// A container with every value of its line.
 fn used() -> ContainerRow {
     let mut row = row("used", Vec::new());
@@ -276,190 +218,6 @@ fn used() -> ContainerRow {
     row.scheduler = Some(Box::new(scheduler));
     row.nvidia_driver = Some(Box::new(DriverUsage { in_flight: 2, ..DriverUsage::default() }));
     row
-}
-
-#[test]
-fn a_line_has_the_use_of_everything_with_its_limit() {
-    let page = page(vec![used()]);
-    for cell in [
-        "<td data-l=\"CPU, cores\" class=warn>0.28 / 0.30<span class=bar",
-        "<td data-l=\"CPU wait\">25 %<td",
-        "<td data-l=\"memory\">1.5 / 2.0 GiB<span class=bar",
-        "<td data-l=\"GPU time\">90 %, busy<td",
-        "<td data-l=\"GPU memory\">6.0 GiB<span class=bar",
-        "<td data-l=\"requests\">17<td",
-        "<td data-l=\"restarts\">3<td",
-        "<td data-l=\"last exit\">137 (OOM-killed) at 00:01</tr>",
-    ] {
-        assert!(page.contains(cell), "{cell}: {page}");
-    }
-}
-
-#[test]
-fn the_page_of_a_container_has_its_numbers_with_queries_and_its_histogram() {
-    let snapshot = snapshot(vec![used()]);
-    let key = find(&snapshot, "used").unwrap();
-    let page = render(&snapshot, &request("pause").about(Subject::Container(key)));
-    for part in [
-        "<title>used – glassbox on gpu-node-7</title>",
-        "<a href=\"/?pause\">glassbox on gpu-node-7</a>",
-        "<a href=\"/c/used\">resume</a>",
-        "<p class=\"headline good\">running</p>",
-        "<dt>image<dd>image",
-        "<th scope=row>CPU used, of the quota<td>95 %<td><code class=query>sum(rate(container_cpu_usage_seconds_total\
-         {container=&quot;used&quot;}[1m])) / (sum(container_spec_cpu_quota{container=&quot;used&quot;})",
-        "<th scope=row>GPU memory<td>6.0 GiB<td>",
-        "<th scope=row>exit code of the last run<td>137<td>",
-        "<svg role=img",
-    ] {
-        assert!(page.contains(part), "{part}: {page}");
-    }
-}
-
-#[test]
-fn a_row_that_has_gone_since_the_request_is_reported() {
-    let page = render(&snapshot(Vec::new()), &Request::default().about(Subject::Container(7)));
-    assert!(
-        page.contains("<h1>No container ?</h1>") && page.contains("<a href=\"/\">all containers</a>"),
-        "{page}"
-    );
-}
-
-#[test]
-fn a_name_that_no_container_has_is_shown_escaped_and_bounded() {
-    let name = "<script>".repeat(100_000);
-    let page = missing(&snapshot(Vec::new()), Some(&name), &Request::default());
-    assert!(page.contains("No container &lt;script&gt;") && !page.contains("<script"), "{page}");
-    assert!(page.len() < HEAD.len() + 8_000, "{}", page.len());
-}
-
-#[test]
-fn a_filter_selects_by_name_image_and_id_and_unfolds() {
-    let mut other = row("other", Vec::new());
-    let identity =
-        Identity { image: "Example/Web:1".into(), id: "f00d".repeat(16), ..Identity::clone(&other.identity) };
-    other.identity = Arc::new(identity);
-    let snapshot = snapshot(vec![row("facefusion", vec![Problem::Unhealthy]), other]);
-    let of = |query: &str| render(&snapshot, &request(query));
-    for (query, shown, hidden) in [
-        ("q=FACE", "facefusion", "other"),
-        ("q=example%2Fweb", "other", "facefusion"),
-        ("q=f00df00d", "other", "facefusion"),
-    ] {
-        let page = of(query);
-        let has = |name: &str| page.contains(&format!("/c/{name}?"));
-        assert!(has(shown) && !has(hidden), "{query}: {page}");
-        assert!(page.contains("1 of 2 containers match"), "{page}");
-        // The verdict is that of the host.
-        assert!(page.contains("<span class=bad>1 of 1</span>") || page.contains("1 of 2</span>"), "{page}");
-    }
-    assert!(of("q=other").contains("<details open><summary>Healthy: 1"), "{}", of("q=other"));
-    let hostile = of("q=%22%3E%3Cscript%3E");
-    assert!(hostile.contains("0 of 2 containers match “&quot;&gt;&lt;script&gt;”"), "{hostile}");
-    assert!(!hostile.contains("<script"), "{hostile}");
-}
-
-/// Words of the Chinese page that are not Chinese: names, units, commands, and what the fixture contains.
-fn is_kept(word: &str) -> bool {
-    const KEPT: &[&str] = &[
-        "glassbox",
-        "Demonstration",
-        "GPU",
-        "CPU",
-        "Xid",
-        "OOM",
-        "ID",
-        "JSON",
-        "cAdvisor",
-        "NVIDIA",
-        "English",
-        "PromQL",
-        "MiB",
-        "GiB",
-        "UTC",
-        "q",
-        "TEXT",
-        "NVRM",
-        "dmesg",
-        "check",
-        "docker",
-        "logs",
-        "tail",
-        "inspect",
-        "ms",
-        "lock",
-        "py",
-        "spy",
-        "gdb",
-    ];
-    KEPT.contains(&word)
-}
-
-#[test]
-fn the_chinese_page_has_no_english_text() {
-    let since = Duration::from_secs(100);
-    let problems = vec![
-        Problem::StuckInDriver { since: Some(since) },
-        Problem::Stuck { reason: StuckReason::Lock, since },
-        Problem::Unhealthy,
-        Problem::OomKilled { kills: Some(2), ago: since },
-        Problem::CrashLooping { restarts: 5, code: Some(1) },
-        Problem::GpuMemoryRefused { failures: 2, ago: since },
-        Problem::NearMemoryLimit { ratio: 0.95 },
-        Problem::Throttled { ratio: 0.5 },
-        Problem::StarvedOfCpu { ratio: 0.6 },
-    ];
-    let sick = ContainerRow { problems, ..used() };
-    let ended = ContainerRow { ended_at: Some(SystemTime::UNIX_EPOCH), ended_ago: Some(since), ..used() };
-    let mut snapshot = snapshot(vec![sick, used(), ended]);
-    snapshot.agent.hostname = String::new();
-    snapshot.agent.demo = true;
-    snapshot.agent.collectors =
-        [true, false].map(|up| CollectorStatus { name: "lock", up, duration: since, errors: 0 }).into();
-    snapshot.host.gpus = vec![
-        Gpu {
-            uuid: "GPU-a".into(),
-            up: true,
-            utilization_ratio: Some(0.9),
-            memory_used_bytes: Some(7 << 30),
-            memory_total_bytes: Some(8 << 30),
-            temperature_celsius: Some(65.0),
-            throttle_reasons: vec![("software_power_cap", true)],
-            last_xid: Some(79),
-            ..Gpu::default()
-        },
-        Gpu::default(),
-    ];
-    let chinese = request("lang=zh&q=used");
-    let subject = Subject::Container(snapshot.containers[0].key);
-    for page in [
-        render(&snapshot, &chinese),
-        render(&snapshot, &request("lang=zh&pause&show=all")),
-        render(&snapshot, &chinese.clone().about(subject)),
-        missing(&snapshot, None, &chinese),
-    ] {
-        assert!(page.contains("<html lang=\"zh-CN\">"), "{page}");
-        let body = page.split_once("</style>").unwrap().1;
-        let mut text = String::new();
-        for part in body.split('<').skip(1) {
-            let (tag, after) = part.split_once('>').unwrap();
-            // Queries are the same in each language.
-            if !tag.starts_with("code class=query") {
-                text.push_str(after);
-                text.push(' ');
-            }
-            for attribute in ["aria-label=\"", "data-l=\""] {
-                text.push_str(tag.split(attribute).nth(1).map_or("", |rest| rest.split('"').next().unwrap()));
-                text.push(' ');
-            }
-        }
-        let text =
-            text.replace("&nbsp;", " ").replace("NAMESPACE/POD/CONTAINER", "").replace("Kubernetes", "");
-        let words = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 1);
-        let english: Vec<_> =
-            words.filter(|word| !is_kept(word) && !["used", "image", "Pod"].contains(word)).collect();
-        assert!(english.is_empty(), "{english:?} in {text}");
-    }
 }
 
 #[test]
