@@ -5,7 +5,7 @@ use super::*;
 /// A browser test looks at the result.
 #[test]
 fn a_narrow_screen_shows_each_value_with_its_heading() {
-    let narrow = HEAD.split_once("@media (max-width: 50rem) {").unwrap().1;
+    let narrow = HEAD.split_once("@media (max-width: 66rem) {").unwrap().1;
     assert!(narrow.contains("td[data-l]::before { content: attr(data-l)"), "{HEAD}");
     assert!(HEAD.contains("content=\"width=device-width\""), "{HEAD}");
     let page = page(vec![used()]);
