@@ -72,7 +72,7 @@ fn snapshot() -> Snapshot {
         Problem::StarvedOfCpu { ratio: 0.6 },
     ];
     let like = host::docker();
-    for (number, problem) in (0..).zip(problems.iter().map(Some).chain(std::iter::repeat_n(None, 241))) {
+    for (number, problem) in (0..).zip(problems.iter().map(Some).chain(std::iter::repeat_n(None, 41))) {
         let mut identity = host::numbered(number);
         if number % 10 == 0 {
             let name = HOSTILE.replace("融合", &format!("融合{number}"));
@@ -218,7 +218,7 @@ fn every_link_leads_to_its_container(browser: &mut Browser, address: SocketAddr)
     let links = "[...document.querySelectorAll('tbody th a')].map(link => [link.pathname, link.textContent])";
     let links = browser.evaluate(links).unwrap();
     let links = links.as_array().unwrap();
-    assert!(links.len() >= 250, "{}", links.len());
+    assert!(links.len() >= 50, "{}", links.len());
     let odd = links.iter().filter(|link| !link[1].as_str().unwrap().starts_with("facefusion"));
     let paths: Vec<_> = odd.chain(&links[..3]).collect();
     assert!(paths.iter().any(|link| link[1].as_str().unwrap().contains("<script>")), "{paths:?}");

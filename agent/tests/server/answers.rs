@@ -151,7 +151,7 @@ fn the_page_links_the_paths_loads_nothing_and_escapes_everything() {
 #[test]
 fn the_language_of_the_page_follows_the_browser_or_the_address() {
     let server = Server::with(1, options());
-    let of = |path, accepted| {
+    let of = |path: &str, accepted: &str| {
         let answer = request(server.address, "GET", path, &format!("accept-language: {accepted}\r\n"));
         assert_eq!(answer.header("vary"), Some("accept-encoding, accept-language"));
         let tag = answer.header("content-language").unwrap().to_owned();
