@@ -52,7 +52,7 @@ const OVERFLOW: &str = r"(() => {
     const hidden = element => element.closest('thead') && getComputedStyle(element.closest('thead')).position == 'absolute';
     const out = [...document.body.querySelectorAll('*')].filter(element => !hidden(element))
         .filter(element => element.getBoundingClientRect().right > width + 0.5 || element.scrollWidth > element.clientWidth + 1
-            && getComputedStyle(element).display == 'block');
+            && getComputedStyle(element).display == 'block' && !element.closest('svg'));
     return [document.documentElement.scrollWidth, out.map(element => element.outerHTML.slice(0, 200))];
 })()";
 
@@ -222,7 +222,7 @@ fn every_link_leads_to_its_container(browser: &mut Browser, address: SocketAddr)
     let odd = links.iter().filter(|link| !link[1].as_str().unwrap().starts_with("facefusion"));
     let paths: Vec<_> = odd.chain(&links[..3]).collect();
     assert!(paths.iter().any(|link| link[1].as_str().unwrap().contains("<script>")), "{paths:?}");
-    for link in paths.iter().take(12) {
+    for link in paths.iter().take(6) {
         let (path, name) = (link[0].as_str().unwrap(), &link[1]);
         assert!(!name.as_str().unwrap().trim().is_empty(), "{path}");
         browser.open(address, &format!("{path}?pause"), screen(1280)).unwrap();
