@@ -1,5 +1,5 @@
 //! Makes the pictures of the status page in docs/: `page-pictures ADDRESS DIRECTORY`, with the address of the agent of `cargo
-//! xtask run --demo`. Needs Chromium, and a font with Chinese characters.
+//! xtask run --demo`. Needs Chromium.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -7,10 +7,9 @@ use anyhow::Context as _;
 use glassbox_tests::browser::{Browser, Screen};
 
 /// File, path, width, maximum height and language of each picture.
-const PICTURES: [(&str, &str, u32, f64, &str); 3] = [
+const PICTURES: [(&str, &str, u32, f64, &str); 2] = [
     ("page.png", "/?pause", 1100, 1000.0, "en"),
     ("page-container.png", "/c/demo-facefusion-1?pause", 1100, 1000.0, "en"),
-    ("page-zh.png", "/?pause", 390, 1100.0, "zh-CN"),
 ];
 
 fn main() -> anyhow::Result<()> {
