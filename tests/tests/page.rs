@@ -60,6 +60,8 @@ const OVERFLOW: &str = r"(() => {
 fn snapshot() -> Snapshot {
     let since = Duration::from_secs(432);
     let mut snapshot = host::host();
+    // As in a running agent, no two rows have the same key.
+    (1..).zip(&mut snapshot.containers).for_each(|(key, row)| row.key = key);
     let problems = [
         Problem::StuckInDriver { since: Some(since) },
         Problem::Stuck { reason: StuckReason::Lock, since },
