@@ -7,6 +7,7 @@ pub mod earlier_runs;
 pub mod gpu_state;
 pub mod health;
 pub mod problems;
+pub mod rates;
 mod recent;
 pub mod slow_log;
 pub mod waits;
@@ -44,6 +45,8 @@ impl Analysis {
             // After them, because the sums continue across runs.
             ("work_time", Box::new(work_time::WorkTimes::default())),
             ("health", Box::new(health::HealthStates::new(*config.health.stuck_after_s))),
+            ("rates", Box::new(rates::RecentRates::default())),
+            // After the rates, which show whether a container gets too little CPU time.
             ("problems", Box::new(problems::Problems::default())),
         ];
         if !config.requests.slow_after_ms.is_zero() {

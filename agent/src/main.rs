@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use glassbox::{
-    check, cli, config::log_filter, health, log_output, run, sandbox::Sandbox, server::web::Web,
-};
+use glassbox::{check, cli, config::log_filter, health, log_output, run, sandbox::Sandbox, server::web::Web};
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {

@@ -7,7 +7,6 @@
 mod reload;
 
 use std::{
-    future::Future,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -142,7 +141,7 @@ async fn serve(config: Config, web: Web, source: Source, sandbox: Arc<Sandbox>) 
         let announced = async {
             announced.await;
             reload.on_each(hangups).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             served = server::serve(listener, snapshots, options, web, until) => served?,
@@ -196,14 +195,12 @@ async fn announce(mut snapshots: Snapshots) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
 }
 
-fn signalled() -> impl Future<Output = ()> {
-    async {
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-            }
-            // Without handlers, the default action of the signals ends the process.
-            _ => std::future::pending().await,
+async fn signalled() {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         }
+        // Without handlers, the default action of the signals ends the process.
+        _ => std::future::pending().await,
     }
 }

@@ -18,6 +18,7 @@ pub mod nvidia_driver;
 pub mod oom;
 pub mod pci_address;
 pub mod problem;
+pub mod rates;
 pub mod requests;
 pub mod sandbox;
 pub mod scheduler;
@@ -54,6 +55,7 @@ use self::{
     nvidia_driver::DriverUsage,
     oom::OomKills,
     problem::Problem,
+    rates::Rates,
     requests::RequestUsage,
     scheduler::SchedulerCounters,
     socket_states::Sockets,
@@ -163,6 +165,8 @@ pub struct ContainerRow {
     pub work_time: Option<WorkTime>,
     /// Whether it makes progress; `None` if no work is counted.
     pub health: Option<WorkHealth>,
+    /// What it did recently.
+    pub rates: Rates,
     /// Its problems, most severe first; empty if there are none.
     pub problems: Vec<Problem>,
     /// Counters of earlier runs of the container, until the analysis adds them to the counters of this run.
@@ -198,6 +202,7 @@ impl ContainerRow {
             threads: None,
             work_time: None,
             health: None,
+            rates: Rates::default(),
             problems: Vec::new(),
             earlier: None,
         }

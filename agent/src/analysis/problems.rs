@@ -8,7 +8,10 @@
 //! | unhealthy | the health check fails |
 //! | OOM-killed | the kernel OOM-killed one of its processes within [`OOM_WINDOW`] |
 //! | crash-looping | more than [`CRASH_RESTARTS`] restarts within [`CRASH_WINDOW`], as in dashboards/alerts.yml |
+//! | GPU memory refused | the driver refused an allocation of GPU memory within [`REFUSED_WINDOW`] |
+//! | near its memory limit | the working set is above [`MEMORY_RATIO`] of the limit, as in dashboards/alerts.yml |
 //! | throttled | it used up its CPU quota in at least [`THROTTLED_RATIO`] of the periods of the last minute |
+//! | starved of CPU | not throttled, and its threads waited for a CPU longer than they ran, and at least [`STARVED_WAITING`] |
 //!
 //! The history is kept by display name, because a restarted container has a new cgroup, and in Kubernetes a new ID.
 
@@ -39,6 +42,14 @@ pub const CRASH_RESTARTS: u64 = 3;
 /// Minimum share of throttled periods that counts as a problem.
 pub const THROTTLED_RATIO: f64 = 0.25;
 
+/// How long a refused allocation of GPU memory counts as a problem.
+pub const REFUSED_WINDOW: Duration = Duration::from_secs(600);
+/// The share of the memory limit above which the working set is a problem.
+pub const MEMORY_RATIO: f64 = 0.9;
+/// Minimum time that threads of a starved container wait for a CPU, per second. Waits of a container that does almost
+/// nothing are no problem.
+pub const STARVED_WAITING: f64 = 0.1;
+
 /// Minimum number of periods for a meaningful share: two seconds at the default period.
 const PERIODS_MIN: u64 = 20;
 /// Interval between two records of the CPU periods, and the number of records: they cover one minute.
@@ -61,6 +72,8 @@ struct History {
     periods: VecDeque<(Instant, u64, u64)>,
     /// Time of the last OOM kill: by the wall clock, as reported, and by the monotonic clock, which cannot be set.
     oom: Option<(SystemTime, Instant)>,
+    /// Refused allocations of GPU memory, and when the last one was noticed.
+    refused: Option<(u64, Instant)>,
 }
 
 impl Problems {
@@ -101,8 +114,22 @@ fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Probl
     }
     found.extend(history.oom_killed(row, now));
     found.extend(history.crash_looping(row, now.monotonic));
-    found.extend(history.throttled(&row.cgroup.cpu, now.monotonic).filter(|_| runs));
+    found.extend(history.gpu_memory_refused(row, now.monotonic));
+    found.extend(near_memory_limit(row).filter(|_| runs));
+    let throttled = history.throttled(&row.cgroup.cpu, now.monotonic).filter(|_| runs);
+    found.extend(throttled.or_else(|| starved_of_cpu(row)));
     found
+}
+
+fn near_memory_limit(row: &ContainerRow) -> Option<Problem> {
+    let ratio = row.cgroup.memory.working_set_bytes? as f64 / row.cgroup.limits.finite_memory_bytes()? as f64;
+    (ratio > MEMORY_RATIO).then_some(Problem::NearMemoryLimit { ratio })
+}
+
+fn starved_of_cpu(row: &ContainerRow) -> Option<Problem> {
+    let ratio = row.rates.wait_ratio()?;
+    let waits = row.rates.waiting.is_some_and(|waiting| waiting >= STARVED_WAITING);
+    (waits && ratio > 0.5).then_some(Problem::StarvedOfCpu { ratio })
 }
 
 impl History {
@@ -137,6 +164,17 @@ impl History {
         (restarts > CRASH_RESTARTS).then_some(Problem::CrashLooping { restarts, code })
     }
 
+    fn gpu_memory_refused(&mut self, row: &ContainerRow, now: Instant) -> Option<Problem> {
+        let counters = &row.nvidia_driver.as_ref()?.counters;
+        let failures = counters.failed_no_memory.saturating_add(counters.failed_insufficient_resources);
+        // The programs count from 0, so failures of the first reading are new.
+        if failures != self.refused.map_or(0, |(known, _)| known) {
+            self.refused = Some((failures, now));
+        }
+        let ago = now.duration_since(self.refused?.1);
+        (failures > 0 && ago < REFUSED_WINDOW).then_some(Problem::GpuMemoryRefused { failures, ago })
+    }
+
     fn throttled(&mut self, cpu: &CpuUsage, now: Instant) -> Option<Problem> {
         let (Some(periods), Some(throttled)) = (cpu.periods, cpu.throttled_periods) else {
             self.periods.clear();
@@ -165,6 +203,8 @@ mod tests {
     use crate::snapshot::{
         identity::{Identity, Runtime},
         lifecycle::LastExit,
+        nvidia_driver::{DriverCounters, DriverUsage},
+        rates::Rates,
     };
 
     /// A container, and the time at which it was first seen.
@@ -221,13 +261,64 @@ mod tests {
             row.status.health = Some(Health::Unhealthy);
             row.status.restarts = Some(4);
             row.oom.last_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(4));
+            refuse(row, 1);
+            use_memory(row, 91);
             cpu(row, 50, 25);
         });
         let ranks: Vec<_> = found.iter().map(Problem::rank).collect();
-        assert_eq!(ranks, [0, 1, 2, 3, 4, 5], "{found:?}");
-        // An ended container is no longer stuck or unhealthy; the OOM kill and the crash loop remain.
+        assert_eq!(ranks, [0, 1, 2, 3, 4, 5, 6, 7], "{found:?}");
+        // An ended container is no longer stuck, unhealthy or slow; what made it end remains.
         let found = watched.at(6, |row| row.ended_at = Some(SystemTime::UNIX_EPOCH));
-        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    fn refuse(row: &mut ContainerRow, failed_no_memory: u64) {
+        let counters = DriverCounters { failed_no_memory, ..DriverCounters::default() };
+        row.nvidia_driver = Some(Box::new(DriverUsage { counters, ..DriverUsage::default() }));
+    }
+
+    fn use_memory(row: &mut ContainerRow, bytes: u64) {
+        row.cgroup.memory.working_set_bytes = Some(bytes);
+        row.cgroup.limits.memory_limit_bytes = Some(100);
+    }
+
+    #[test]
+    fn refused_gpu_memory_is_a_problem_for_ten_minutes() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.at(0, |row| refuse(row, 0)), []);
+        let problem =
+            |failures, seconds| Problem::GpuMemoryRefused { failures, ago: Duration::from_secs(seconds) };
+        assert_eq!(watched.at(5, |row| refuse(row, 2)), [problem(2, 0)]);
+        assert_eq!(watched.at(604, |_| ()), [problem(2, 599)]);
+        assert_eq!(watched.at(605, |_| ()), []);
+        assert_eq!(watched.at(700, |row| refuse(row, 3)), [problem(3, 0)]);
+    }
+
+    #[test]
+    fn a_container_is_near_its_memory_limit_above_the_threshold_of_the_alert() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.at(0, |row| use_memory(row, 90)), []);
+        assert_eq!(watched.at(1, |row| use_memory(row, 91)), [Problem::NearMemoryLimit { ratio: 0.91 }]);
+        assert_eq!(watched.at(2, |row| row.cgroup.limits.memory_limit_bytes = Some(0)), [], "unlimited");
+    }
+
+    #[test]
+    fn a_container_is_starved_if_it_waits_longer_than_it_runs_and_its_quota_is_not_the_cause() {
+        let mut watched = Watched::new();
+        let rates = |cores, waiting| {
+            move |row: &mut ContainerRow| {
+                row.rates = Rates { cpu_cores: Some(cores), waiting: Some(waiting) };
+            }
+        };
+        assert_eq!(watched.at(0, rates(0.5, 0.5)), []);
+        assert_eq!(watched.at(1, rates(0.25, 0.75)), [Problem::StarvedOfCpu { ratio: 0.75 }]);
+        assert_eq!(watched.at(2, rates(0.01, 0.09)), [], "does almost nothing");
+        watched.at(3, |row| (row.cgroup.cpu.periods, row.cgroup.cpu.throttled_periods) = (Some(0), Some(0)));
+        let found = watched.at(9, |row| {
+            rates(0.25, 0.75)(row);
+            (row.cgroup.cpu.periods, row.cgroup.cpu.throttled_periods) = (Some(60), Some(60));
+        });
+        assert_eq!(found, [Problem::Throttled { ratio: 1.0 }]);
     }
 
     #[test]

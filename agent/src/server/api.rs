@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::page::Words;
+use super::page::{Language, Words};
 use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, health::WorkHealth};
 
 #[derive(Serialize)]
@@ -39,6 +39,12 @@ struct Container<'a> {
     health: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_seconds_total: Option<f64>,
+    /// CPU time used per second, and the share of the runnable time in which threads waited for a CPU: means of the last half
+    /// minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_cores: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_wait_ratio: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_working_set_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +55,10 @@ struct Container<'a> {
     gpus: Vec<Gpu<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requests_in_flight: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts_total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_exit_code: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +109,10 @@ fn container(row: &ContainerRow) -> Container<'_> {
         problems: row
             .problems
             .iter()
-            .map(|problem| Problem { problem: problem.name(), text: Words(problem).to_string() })
+            .map(|problem| Problem {
+                problem: problem.name(),
+                text: Words(problem, Language::English).to_string(),
+            })
             .collect(),
         health: row.health.map(WorkHealth::state),
         cpu_seconds_total: row
@@ -107,6 +120,8 @@ fn container(row: &ContainerRow) -> Container<'_> {
             .cpu
             .usage_ns
             .map(|usage_ns| Duration::from_nanos(usage_ns).as_secs_f64()),
+        cpu_cores: row.rates.cpu_cores,
+        cpu_wait_ratio: row.rates.wait_ratio(),
         memory_working_set_bytes: row.cgroup.memory.working_set_bytes,
         memory_limit_bytes: row.cgroup.limits.finite_memory_bytes(),
         gpu_state: row.gpu_state.map(GpuState::name),
@@ -121,6 +136,8 @@ fn container(row: &ContainerRow) -> Container<'_> {
             })
             .collect(),
         requests_in_flight: row.requests.as_ref().map(|requests| requests.in_flight),
+        restarts_total: row.status.restarts,
+        last_exit_code: row.status.last_exit.and_then(|exit| exit.code),
     }
 }
 
@@ -136,7 +153,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::snapshot::{agent::AgentUsage, identity::Identity, problem, requests::RequestUsage};
+    use crate::snapshot::{
+        agent::AgentUsage, identity::Identity, problem, rates::Rates, requests::RequestUsage,
+    };
 
     #[test]
     fn the_containers_are_valid_json_whatever_their_names_are() {
@@ -144,6 +163,8 @@ mod tests {
             Identity { id: "abc".into(), container: "\"</script>\u{0}\n".into(), ..Identity::default() };
         let mut row = ContainerRow::new(Arc::new(identity), SystemTime::UNIX_EPOCH);
         row.problems = vec![problem::Problem::CrashLooping { restarts: 5, code: Some(1) }];
+        row.rates = Rates { cpu_cores: Some(0.25), waiting: Some(0.75) };
+        row.status.restarts = Some(5);
         row.requests = Some(Box::new(RequestUsage { in_flight: 3, ..RequestUsage::default() }));
         let snapshot = Snapshot {
             delivery: Default::default(),
@@ -163,7 +184,7 @@ mod tests {
                     "problems": [{
                         "problem": "crash_looping", "text": "crash-looping: 5 restarts in 10 min, exit code 1",
                     }],
-                    "requests_in_flight": 3,
+                    "cpu_cores": 0.25, "cpu_wait_ratio": 0.75, "requests_in_flight": 3, "restarts_total": 5,
                 }],
             })
         );

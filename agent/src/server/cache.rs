@@ -26,25 +26,27 @@ use crate::{
 };
 
 /// The kinds of response made from a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum View {
     /// Every metric.
     Metrics,
     /// The metrics inherited from cAdvisor.
     Inherited,
-    /// The status page.
-    Page,
-    /// The status page without reloading.
-    PausedPage,
     /// The containers as JSON.
     Containers,
+    /// A page for people.
+    Page(page::Request),
 }
 
-/// The most recent text of each view and encoding.
+/// The most recent text of each view and encoding. The pages with unusual parameters share one entry, so that clients that
+/// change the parameters cause the work of one request at a time, and the memory of one text.
 pub(super) struct Cache {
     shared: Arc<Shared>,
-    entries: [Entry; 5],
+    entries: [Entry; ENTRIES],
 }
+
+/// Entries: metrics, JSON, usual pages, and unusual ones.
+const ENTRIES: usize = 3 + page::USUAL + 1;
 
 /// What is needed to make a text, in addition to the snapshot.
 struct Shared {
@@ -73,14 +75,16 @@ struct Made {
     made_at: Option<Instant>,
     /// Keeps the snapshot alive, so that no other snapshot can get the same address.
     of: Option<Arc<Snapshot>>,
+    view: Option<View>,
     bytes: Bytes,
     id: Option<TextId>,
     text: Text,
 }
 
 impl Made {
-    fn fresh(&self, snapshot: &Arc<Snapshot>) -> Option<Sendable> {
-        let fresh = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, snapshot));
+    fn fresh(&self, snapshot: &Arc<Snapshot>, view: &View) -> Option<Sendable> {
+        let fresh =
+            self.view.as_ref() == Some(view) && self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, snapshot));
         fresh.then(|| (self.bytes.clone(), self.id))
     }
 }
@@ -91,19 +95,18 @@ impl Cache {
     }
 
     /// The text of a view, uncompressed.
-    pub(super) async fn plain(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
-        self.made(&self.entry(view).plain, snapshot, move |text, registry, snapshot| {
-            let scope = match view {
-                View::Page | View::PausedPage => {
-                    return Ok(page::render(snapshot, view == View::PausedPage).into());
-                }
+    pub(super) async fn plain(&self, snapshot: &Arc<Snapshot>, view: &View) -> anyhow::Result<Sendable> {
+        let wanted = view.clone();
+        self.made(&self.entry(view).plain, snapshot, view, move |text, registry, snapshot| {
+            let scope = match wanted {
+                View::Page(request) => return Ok(page::render(snapshot, &request).into()),
                 View::Containers => return Ok(api::containers(snapshot)?.into()),
                 View::Metrics => Scope::All,
                 View::Inherited => Scope::Inherited,
             };
             text.reserve();
             exposition::encode(snapshot, scope, text);
-            if view == View::Metrics {
+            if wanted == View::Metrics {
                 registry.write(text.writer())?;
             }
             Ok(text.take())
@@ -112,9 +115,9 @@ impl Cache {
     }
 
     /// The text of a view, compressed.
-    pub(super) async fn gzip(&self, snapshot: &Arc<Snapshot>, view: View) -> anyhow::Result<Sendable> {
+    pub(super) async fn gzip(&self, snapshot: &Arc<Snapshot>, view: &View) -> anyhow::Result<Sendable> {
         let (plain, _) = self.plain(snapshot, view).await?;
-        self.made(&self.entry(view).gzip, snapshot, move |_, _, _| {
+        self.made(&self.entry(view).gzip, snapshot, view, move |_, _, _| {
             // Metrics text compresses to a tenth or less.
             let mut gzip = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
             gzip.write_all(&plain).context("compress the response")?;
@@ -140,24 +143,32 @@ impl Cache {
         }
     }
 
-    fn entry(&self, view: View) -> &Entry {
-        &self.entries[view as usize]
+    fn entry(&self, view: &View) -> &Entry {
+        let place = match view {
+            View::Metrics => 0,
+            View::Inherited => 1,
+            View::Containers => 2,
+            View::Page(request) => 3 + request.usual().unwrap_or(page::USUAL),
+        };
+        // At most `page::USUAL` usual pages.
+        &self.entries[place.min(ENTRIES - 1)]
     }
 
     async fn made<F>(
         &self,
         made: &Arc<Mutex<Made>>,
         snapshot: &Arc<Snapshot>,
+        view: &View,
         make: F,
     ) -> anyhow::Result<Sendable>
     where
         F: FnOnce(&mut Text, &Registry, &Snapshot) -> anyhow::Result<Bytes> + Send + 'static,
     {
         let mut guard: OwnedMutexGuard<Made> = Arc::clone(made).lock_owned().await;
-        if let Some(made) = guard.fresh(snapshot) {
+        if let Some(made) = guard.fresh(snapshot, view) {
             return Ok(made);
         }
-        let snapshot = Arc::clone(snapshot);
+        let (snapshot, view) = (Arc::clone(snapshot), view.clone());
         let shared = Arc::clone(&self.shared);
         // The task owns the guard, so it finishes and stores the text even if this future is dropped.
         let making = tokio::task::spawn_blocking(move || {
@@ -173,7 +184,7 @@ impl Cache {
             shared.registry.encode_seconds.inc_by(started.elapsed().as_secs_f64());
             let (bytes, id) = shared.texts.keep(bytes);
             (guard.bytes, guard.id) = (bytes.clone(), Some(id));
-            guard.of = Some(snapshot);
+            (guard.of, guard.view) = (Some(snapshot), Some(view));
             guard.made_at = Some(Instant::now());
             Ok((bytes, Some(id)))
         });

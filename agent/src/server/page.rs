@@ -1,189 +1,193 @@
-//! The status page at `/`: a single file without scripts and external resources. It leads with what is wrong: a card for
-//! each container with problems, then the GPUs, then one line per container. All text from containers is escaped.
+//! The status page at `/`, and the page of one container at `/c/NAME`: HTML without scripts and external resources. The page
+//! leads with what is wrong: a card for each container with problems, then the GPUs, then one line per container. All text
+//! from containers is escaped, and everything is bounded.
 
+mod advice;
 mod card;
+mod detail;
 mod escaped;
+mod frame;
 mod gpus;
-mod status;
+mod histogram;
+mod language;
+mod line;
+mod missing;
+mod name;
+mod numbers;
+mod quantity;
+mod request;
+mod words;
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, SystemTime},
+use std::fmt::Write as _;
+
+use self::{escaped::Escaped, language::say};
+pub(super) use self::{
+    language::Language,
+    missing::missing,
+    name::{ROUTE, find},
+    request::{Request, Subject, USUAL},
+    words::Words,
 };
+use crate::snapshot::{ContainerRow, Snapshot, problem::Problem};
 
-use self::escaped::Escaped;
-pub(super) use self::status::Words;
-use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, identity::Identity, problem::Problem};
-
-/// Everything up to the title.
-const HEAD: &str = include_str!("page.html");
-/// Shown below the heading in a demonstration.
-const DEMO_BANNER: &str =
-    "<p class=made-up><b>Demonstration.</b> GPUs, and the containers that use them, are made up.</p>\n";
-/// Maximum number of containers in the table; the metrics contain all of them.
-const ROWS_MAX: usize = 500;
-/// Number of characters of an ID that replace a name without visible characters.
-const SHORT_ID: usize = 12;
-
-/// Reloads the page.
-const RELOAD: &str = "<meta http-equiv=\"refresh\" content=\"5\">\n";
-/// The query with which the page does not reload itself, so that text can be selected and read out.
-pub(super) const PAUSED: &str = "pause";
-
-/// Renders the page. It reloads itself unless `is_paused`.
-pub(super) fn render(snapshot: &Snapshot, is_paused: bool) -> String {
-    let mut page = String::with_capacity(HEAD.len() + 2048 + snapshot.containers.len().min(ROWS_MAX) * 256);
-    page.push_str(HEAD);
-    page.push_str(if is_paused { "" } else { RELOAD });
+/// Renders the page that `request` asks for.
+pub(super) fn render(snapshot: &Snapshot, request: &Request) -> String {
+    let language = request.language;
+    let row = match request.subject {
+        Subject::Overview => None,
+        Subject::Container(key) => match snapshot.containers.iter().find(|row| row.key == key) {
+            Some(row) => Some(row),
+            None => return missing(snapshot, None, request),
+        },
+    };
     let host = Escaped(&snapshot.agent.hostname);
-    let on = if escaped::is_visible(&snapshot.agent.hostname) { " on " } else { "" };
+    let on_host = if escaped::is_visible(&snapshot.agent.hostname) {
+        say!(language, "glassbox on {host}", "{host} 上的 glassbox")
+    } else {
+        "glassbox".to_owned()
+    };
+    let Some(row) = row else {
+        let mut page = frame::head(request, &on_host, true);
+        page.reserve(2048 + snapshot.containers.len() * 512);
+        let _ = write!(page, "<header>\n<h1>{on_host}</h1>\n{}", headline(snapshot, language));
+        frame::about(&mut page, snapshot, request, "/");
+        page.push_str("</header>\n<main>\n");
+        overview(&mut page, snapshot, request);
+        page.push_str("</main>\n");
+        frame::foot(&mut page, snapshot, request, "/");
+        return page;
+    };
+    let title = detail::title(row);
+    let mut page = frame::head(request, &format!("{title} – {on_host}"), true);
     // Writing into a String cannot fail.
-    let (link, reload) = if is_paused { ("/", "resume") } else { ("/?pause", "pause") };
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<title>glassbox{on}{host}</title>\n<main>\n<h1>glassbox{on}{host}</h1>\n{}{}<p>State at {}; {} \
-         <a href=\"{link}\">{reload}</a>. Version {}.</p>\n\
-         <nav><a href=\"/metrics\">metrics</a><a href=\"/metrics/cadvisor\">cAdvisor-compatible metrics</a>\
-         <a href=\"/api/v1/containers\">containers as JSON</a><a href=\"/healthz\">health</a>\
-         <a href=\"/readyz\">readiness</a></nav>\n",
-        if snapshot.agent.demo { DEMO_BANNER } else { "" },
-        headline(snapshot),
-        clock(snapshot.taken_at),
-        if is_paused { "paused," } else { "reloads every 5 s," },
-        env!("CARGO_PKG_VERSION"),
+        "<header>\n<nav aria-label=\"{}\"><a href=\"{}\">{on_host}</a></nav>\n<h1>{title}</h1>",
+        language.pick("Up", "上级"),
+        request.link("/")
     );
-    containers(&mut page, snapshot);
-    collectors(&mut page, snapshot);
+    let path = name::path(row);
+    frame::about(&mut page, snapshot, request, &path);
+    page.push_str("</header>\n<main>\n");
+    detail::detail(&mut page, snapshot, row, request);
     page.push_str("</main>\n");
+    frame::foot(&mut page, snapshot, request, &path);
     page
 }
 
 /// The number of containers with problems, of all running ones; and the collectors that are off.
-fn headline(snapshot: &Snapshot) -> String {
+fn headline(snapshot: &Snapshot, language: Language) -> String {
     let sick = snapshot.containers.iter().filter(|row| !row.problems.is_empty()).count();
     let running = snapshot.agent.containers_running;
     let of = running.max(sick);
-    let mut line = if sick == 0 {
-        let plural = if running == 1 { "" } else { "s" };
-        format!("<p class=headline>{running} container{plural} running, none needs attention.</p>\n")
-    } else {
-        let verb = if sick == 1 { "needs" } else { "need" };
-        format!("<p class=headline><span class=bad>{sick} of {of}</span> containers {verb} attention.</p>\n")
+    let verdict = match (sick, running) {
+        (0, 1) => say!(language, "1 container running, it needs no attention.", "1 个容器在运行，无需处理。"),
+        (0, _) => say!(
+            language,
+            "{running} containers running, none needs attention.",
+            "{running} 个容器在运行，都无需处理。"
+        ),
+        (1, _) => say!(
+            language,
+            "<span class=bad>1 of {of}</span> containers needs attention.",
+            "{of} 个容器中有 <span class=bad>1 个</span>需要处理。"
+        ),
+        _ => say!(
+            language,
+            "<span class=bad>{sick} of {of}</span> containers need attention.",
+            "{of} 个容器中有 <span class=bad>{sick} 个</span>需要处理。"
+        ),
     };
+    let mut lines = format!("<p class=headline>{verdict}</p>\n");
     let off: Vec<_> = snapshot.agent.collectors.iter().filter(|c| !c.up).map(|c| c.name).collect();
     if !off.is_empty() {
-        let _ = writeln!(
-            line,
-            "<p class=warn>Collectors off: {}. Run <code>glassbox check</code> to see why.</p>",
-            Escaped(&off.join(", "))
+        let off = off.join(language.pick(", ", "、"));
+        let off = Escaped(&off);
+        let text = say!(
+            language,
+            "Collectors off: {off}. Run <code>glassbox check</code> to see why.",
+            "未工作的采集器：{off}。运行 <code>glassbox check</code> 查看原因。"
         );
+        let _ = writeln!(lines, "<p class=warn>{text}</p>");
     }
-    line
+    lines
 }
 
-fn collectors(page: &mut String, snapshot: &Snapshot) {
-    page.push_str("<h2>Collectors</h2>\n<p>");
-    for collector in &snapshot.agent.collectors {
-        let (class, word) = if collector.up { ("good", "on") } else { ("bad", "off") };
-        let _ = write!(page, "{} <span class={class}>{word}</span> &nbsp; ", Escaped(collector.name));
+fn overview(page: &mut String, snapshot: &Snapshot, request: &Request) {
+    let language = request.language;
+    let mut rows: Vec<_> = snapshot.containers.iter().filter(|row| matches(row, &request.filter)).collect();
+    if !request.filter.is_empty() {
+        filter_note(page, rows.len(), snapshot.containers.len(), request);
     }
-    page.push_str("</p>\n");
-}
-
-/// The time of day.
-fn clock(at: SystemTime) -> String {
-    #[expect(clippy::disallowed_methods, reason = "a timestamp, not an age")]
-    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-fn containers(page: &mut String, snapshot: &Snapshot) {
-    let mut rows: Vec<_> = snapshot.containers.iter().collect();
     rows.sort_by_key(|row| {
         let worst = row.problems.iter().map(Problem::rank).min().unwrap_or(u8::MAX);
         (worst, !row.is_running(), &row.identity.container)
     });
-    card::cards(page, &rows);
-    gpus::gpus(page, snapshot);
-    let shown = |row: &&ContainerRow| row.is_running() || !row.problems.is_empty();
-    let (shown, ended): (Vec<_>, Vec<_>) = rows.into_iter().partition(shown);
-    table(page, &shown);
-    if !ended.is_empty() {
-        let _ = writeln!(page, "<details><summary>Ended containers: {}</summary>", ended.len());
-        table(page, &ended);
-        page.push_str("</details>\n");
+    card::cards(page, &rows, request);
+    gpus::gpus(page, snapshot, request);
+    let (sick, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| !row.problems.is_empty());
+    let (healthy, ended): (Vec<_>, Vec<_>) = others.into_iter().partition(|row| row.is_running());
+    let heading = language.pick("Containers", "容器");
+    let _ = writeln!(page, "<section aria-labelledby=containers><h2 id=containers>{heading}</h2>");
+    if !sick.is_empty() {
+        line::table(page, &sick, language.pick("Containers that need attention", "需要处理的容器"), request);
     }
+    let unfolded = request.shows_all || !request.filter.is_empty();
+    // If nothing is wrong, the healthy ones are what there is to see.
+    fold(page, &healthy, unfolded || sick.is_empty(), language.pick("Healthy", "正常"), request);
+    fold(page, &ended, unfolded, language.pick("Ended", "已结束"), request);
+    let link = request.link_to("/", |request| request.shows_all = !request.shows_all);
+    let text = if request.shows_all {
+        language.pick("fold healthy and ended containers", "折叠正常和已结束的容器")
+    } else {
+        language.pick("show all containers", "显示全部容器")
+    };
+    let hint = language.pick(
+        "To filter by name, image or ID, add <code>?q=TEXT</code> to the address.",
+        "在网址后加上 <code>?q=TEXT</code>，可按名称、镜像或 ID 筛选。",
+    );
+    let _ =
+        writeln!(page, "<p><a href=\"{link}\">{text}</a>{} {hint}</p>\n</section>", language.pick(".", "。"));
 }
 
-fn table(page: &mut String, rows: &[&ContainerRow]) {
-    page.push_str(
-        "<table><tr><th scope=col>container<th scope=col>status<th scope=col class=\"n wide\">CPU used\
-         <th scope=col class=\"n wide\">requests in flight<th scope=col class=\"n middle\">memory<th scope=col class=n>GPU memory<th scope=col>GPU\
-         <th scope=col class=wide>image<th scope=col class=wide>runtime</tr>\n",
-    );
-    for row in rows.iter().take(ROWS_MAX) {
-        container(page, row);
-    }
-    page.push_str("</table>\n");
-    if let Some(more) = rows.len().checked_sub(ROWS_MAX + 1) {
-        let _ = writeln!(page, "<p>and {} more</p>", more + 1);
-    }
+/// Whether the name, the image or the ID of a container contains the filter.
+fn matches(row: &ContainerRow, filter: &str) -> bool {
+    let identity = &row.identity;
+    let contains = |text: &str| text.to_lowercase().contains(filter);
+    filter.is_empty()
+        || contains(&identity.full_name())
+        || [&identity.name, &identity.image, &identity.id].into_iter().any(|text| contains(text))
 }
 
-fn container(page: &mut String, row: &ContainerRow) {
-    let status = status::status(row);
-    let _ = write!(
-        page,
-        "<tr><td>{}<td class=\"s {}\">{}<td class=\"n wide\">",
-        Escaped(name(&row.identity)),
-        status.class,
-        status.words
+fn filter_note(page: &mut String, found: usize, of: usize, request: &Request) {
+    let language = request.language;
+    let filter = Escaped(&request.filter);
+    let link = request.link_to("/", |request| request.filter.clear());
+    let text = say!(
+        language,
+        "{found} of {of} containers match “{filter}”.",
+        "{of} 个容器中有 {found} 个符合“{filter}”。"
     );
-    if let Some(usage_ns) = row.cgroup.cpu.usage_ns {
-        let _ = write!(page, "{:.1} s", Duration::from_nanos(usage_ns).as_secs_f64());
+    let clear = language.pick("clear the filter", "取消筛选");
+    let _ = writeln!(page, "<p class=headline>{text} <a href=\"{link}\">{clear}</a></p>");
+}
+
+/// A table that can be folded; nothing without rows.
+fn fold(page: &mut String, rows: &[&ContainerRow], is_open: bool, label: &str, request: &Request) {
+    if rows.is_empty() {
+        return;
     }
-    page.push_str("<td class=\"n wide\">");
-    if let Some(requests) = &row.requests {
-        let _ = write!(page, "{}", requests.in_flight);
-    }
-    page.push_str("<td class=\"n middle\">");
-    if let Some(bytes) = row.cgroup.memory.working_set_bytes {
-        let _ = write!(page, "{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-        if let Some(limit) = row.cgroup.limits.finite_memory_bytes() {
-            let _ = write!(page, " ({:.0} %)", 100.0 * bytes as f64 / limit as f64);
-        }
-    }
-    page.push_str("<td class=n>");
-    if let Some(bytes) = gpu_memory_bytes(row) {
-        page.push_str(&gibibytes(bytes));
-    }
-    page.push_str("<td class=w>");
-    if let Some(state) = row.gpu_state.filter(|state| *state != GpuState::NoGpu) {
-        page.push_str(&state.name().replace('_', " "));
-    }
-    let _ = writeln!(
-        page,
-        "<td class=wide>{}<td class=\"w wide\">{}</tr>",
-        Escaped(&row.identity.image),
-        row.identity.runtime.as_str()
-    );
+    let open = if is_open { " open" } else { "" };
+    let count = rows.len();
+    let summary = say!(request.language, "{label}: {count}", "{label}：{count}");
+    let _ = writeln!(page, "<details{open}><summary>{summary}</summary>");
+    line::table(page, rows, label, request);
+    page.push_str("</details>\n");
 }
 
 /// Memory that a container holds on all GPUs.
 fn gpu_memory_bytes(row: &ContainerRow) -> Option<u64> {
     row.gpus.iter().filter_map(|gpu| gpu.memory_used_bytes).reduce(u64::saturating_add)
-}
-
-fn gibibytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
-}
-
-/// The display name, or the beginning of the ID if the name has no visible characters.
-fn name(identity: &Identity) -> &str {
-    if escaped::is_visible(&identity.container) {
-        return &identity.container;
-    }
-    identity.id.get(..SHORT_ID).unwrap_or(&identity.id)
 }
 
 #[cfg(test)]

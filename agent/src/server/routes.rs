@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
+            CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY,
             X_CONTENT_TYPE_OPTIONS,
         },
     },
@@ -21,7 +21,7 @@ use super::{
     cache::{Cache, Sendable, View},
     container_health, encoding,
     health::Health,
-    page,
+    page::{self, Language},
 };
 use crate::{
     exposition::{self, DEMO},
@@ -75,15 +75,11 @@ pub(super) fn router(
     cache: Arc<Cache>,
 ) -> Router {
     let shared = Arc::new(Shared { snapshots, health, cache });
-    let view = |view| get(move |State(shared): State<Arc<Shared>>, headers| viewed(shared, view, headers));
+    let view =
+        |view: View| get(move |State(shared): State<Arc<Shared>>, headers| viewed(shared, view, headers));
     Router::new()
-        .route(
-            "/",
-            get(async |State(shared): State<Arc<Shared>>, RawQuery(query), headers| {
-                let paused = query.as_deref() == Some(page::PAUSED);
-                viewed(shared, if paused { View::PausedPage } else { View::Page }, headers).await
-            }),
-        )
+        .route("/", get(overview))
+        .route(page::ROUTE, get(detail))
         .route("/api/v1/containers", view(View::Containers))
         .route("/metrics", view(View::Metrics))
         .route("/metrics/cadvisor", view(View::Inherited))
@@ -101,6 +97,52 @@ pub(super) fn router(
             (StatusCode::METHOD_NOT_ALLOWED, SECURITY, "only GET and HEAD are supported\n")
         })
         .with_state(shared)
+}
+
+async fn overview(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let request = page::Request::new(query.as_deref(), &headers);
+    viewed(shared, View::Page(request), headers).await
+}
+
+/// The page of one container. The name is only compared, and shown escaped if no container has it.
+async fn detail(
+    State(shared): State<Arc<Shared>>,
+    name: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let snapshot = shared.snapshots.borrow().clone();
+    let Some(snapshot) = snapshot else {
+        return state(&shared, Err("no snapshot yet".into()));
+    };
+    let request = page::Request::new(query.as_deref(), &headers);
+    // A path that is not UTF-8 is rejected.
+    let name = name.ok().map(|Path(name)| name);
+    if let Some(key) = name.as_deref().and_then(|name| page::find(&snapshot, name)) {
+        let request = request.about(page::Subject::Container(key));
+        return viewed_of(&shared, &snapshot, &View::Page(request), &headers).await;
+    }
+    let text = page::missing(&snapshot, name.as_deref(), &request);
+    let mut answer = (StatusCode::NOT_FOUND, SECURITY, text).into_response();
+    let language = request.language;
+    answer.headers_mut().extend(content_headers(HTML, Some(language)));
+    answer
+}
+
+/// What the response is, and on which headers of the request it depends.
+fn content_headers(content: &'static str, language: Option<Language>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content));
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(language) = language {
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding, accept-language"));
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+    }
+    headers
 }
 
 async fn container(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
@@ -131,12 +173,13 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
     let Some(snapshot) = snapshot else {
         return state(&shared, Err("no snapshot yet".into()));
     };
-    let gzip = encoding::takes_gzip(&headers);
-    let made: anyhow::Result<Sendable> = if gzip {
-        shared.cache.gzip(&snapshot, view).await
-    } else {
-        shared.cache.plain(&snapshot, view).await
-    };
+    viewed_of(&shared, &snapshot, &view, &headers).await
+}
+
+async fn viewed_of(shared: &Shared, snapshot: &Arc<Snapshot>, view: &View, headers: &HeaderMap) -> Response {
+    let gzip = encoding::takes_gzip(headers);
+    let made: anyhow::Result<Sendable> =
+        if gzip { shared.cache.gzip(snapshot, view).await } else { shared.cache.plain(snapshot, view).await };
     let (bytes, text) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -145,23 +188,16 @@ async fn viewed(shared: Arc<Shared>, view: View, headers: HeaderMap) -> Response
                 .into_response();
         }
     };
-    if view == View::Metrics {
+    if *view == View::Metrics {
         snapshot.delivery.mark_scraped();
     }
-    let content = match view {
-        View::Page | View::PausedPage => HTML,
-        View::Containers => "application/json",
-        View::Metrics | View::Inherited => exposition::encoding::text::CONTENT_TYPE,
+    let (content, language) = match view {
+        View::Page(request) => (HTML, Some(request.language)),
+        View::Containers => ("application/json", None),
+        View::Metrics | View::Inherited => (exposition::encoding::text::CONTENT_TYPE, None),
     };
-    let mut answer = (
-        SECURITY,
-        [
-            (CONTENT_TYPE, HeaderValue::from_static(content)),
-            (VARY, HeaderValue::from_static("accept-encoding")),
-        ],
-        bytes,
-    )
-        .into_response();
+    let mut answer = (SECURITY, bytes).into_response();
+    answer.headers_mut().extend(content_headers(content, language));
     if let Some(text) = text {
         answer.extensions_mut().insert(text);
     }

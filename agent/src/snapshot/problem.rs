@@ -35,9 +35,26 @@ pub enum Problem {
         /// The exit code of its last run.
         code: Option<u32>,
     },
+    /// The driver recently refused to allocate GPU memory for it.
+    GpuMemoryRefused {
+        /// Total number of refused allocations.
+        failures: u64,
+        /// Time since the last one.
+        ago: Duration,
+    },
+    /// Its memory is close to its limit.
+    NearMemoryLimit {
+        /// Working set as a share of the limit.
+        ratio: f64,
+    },
     /// It used up its CPU quota in many periods of the last minute.
     Throttled {
         /// Share of these periods, 0 to 1.
+        ratio: f64,
+    },
+    /// Its threads waited for a CPU longer than they ran, although its quota was not used up.
+    StarvedOfCpu {
+        /// Share of the time that threads were runnable in which they waited, 0 to 1.
         ratio: f64,
     },
 }
@@ -52,7 +69,10 @@ impl Problem {
             Self::Unhealthy => "unhealthy",
             Self::OomKilled { .. } => "oom_killed",
             Self::CrashLooping { .. } => "crash_looping",
+            Self::GpuMemoryRefused { .. } => "gpu_memory_refused",
+            Self::NearMemoryLimit { .. } => "near_memory_limit",
             Self::Throttled { .. } => "throttled",
+            Self::StarvedOfCpu { .. } => "starved_of_cpu",
         }
     }
 
@@ -65,7 +85,16 @@ impl Problem {
             Self::Unhealthy => 2,
             Self::OomKilled { .. } => 3,
             Self::CrashLooping { .. } => 4,
-            Self::Throttled { .. } => 5,
+            Self::GpuMemoryRefused { .. } => 5,
+            Self::NearMemoryLimit { .. } => 6,
+            Self::Throttled { .. } => 7,
+            Self::StarvedOfCpu { .. } => 8,
         }
+    }
+
+    /// True if the container works, but slowly or close to a limit.
+    #[must_use]
+    pub const fn is_mild(&self) -> bool {
+        matches!(self, Self::NearMemoryLimit { .. } | Self::Throttled { .. } | Self::StarvedOfCpu { .. })
     }
 }

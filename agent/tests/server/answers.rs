@@ -135,10 +135,47 @@ fn the_page_links_the_paths_loads_nothing_and_escapes_everything() {
     for path in ["/metrics", "/metrics/cadvisor", "/healthz", "/readyz"] {
         assert!(page.contains(&format!("href=\"{path}\"")), "{path}");
     }
-    assert!(page.contains("<tr><td>facefusion-2<td class=\"s good\">running"));
-    assert!(page.contains("facefusion/facefusion:3.5.0-cuda&lt;script&gt;<td class=\"w wide\">docker"));
-    for loaded in ["<script", "src=", "url(", "://", "@import", "<link"] {
-        assert!(!page.contains(loaded), "{loaded}");
+    assert!(page.contains(">facefusion-2</a><td class=\"s good\">running"));
+    let detail = get(server.address, "/c/facefusion-2");
+    assert_eq!(detail.status, 200);
+    assert_eq!(detail.header("content-security-policy"), answer.header("content-security-policy"));
+    assert!(detail.text().contains("facefusion/facefusion:3.5.0-cuda&lt;script&gt;"));
+    assert!(detail.text().contains("<svg role=img"));
+    for page in [page, detail.text()] {
+        for loaded in ["<script", "src=", "url(", "://", "@import", "<link", "<form"] {
+            assert!(!page.contains(loaded), "{loaded}");
+        }
+    }
+}
+
+#[test]
+fn the_language_of_the_page_follows_the_browser_or_the_address() {
+    let server = Server::with(1, options());
+    let of = |path: &str, accepted: &str| {
+        let answer = request(server.address, "GET", path, &format!("accept-language: {accepted}\r\n"));
+        assert_eq!(answer.header("vary"), Some("accept-encoding, accept-language"));
+        let tag = answer.header("content-language").unwrap().to_owned();
+        assert!(answer.text().contains(&format!("<html lang=\"{tag}\">")), "{tag}");
+        tag
+    };
+    for path in ["/", "/c/facefusion-0", "/c/none"] {
+        assert_eq!(of(path, "zh-CN,zh;q=0.9,en;q=0.8"), "zh-CN", "{path}");
+        assert_eq!(of(path, "en-US,en;q=0.5"), "en", "{path}");
+        assert_eq!(of(&format!("{path}?lang=zh"), "en"), "zh-CN", "{path}");
+        assert_eq!(of(&format!("{path}?lang=en"), "zh"), "en", "{path}");
+    }
+}
+
+#[test]
+fn unusual_pages_share_a_text_without_being_mixed_up() {
+    let server = Server::with(30, options());
+    let rows = |query: &str| get(server.address, query).text().matches("<tr><th scope=row>").count();
+    for _ in 0..3 {
+        assert_eq!((rows("/?q=facefusion-1"), rows("/?q=facefusion-29"), rows("/")), (11, 1, 30));
+        let answer = request(server.address, "GET", "/?q=facefusion-29", "accept-encoding: gzip\r\n");
+        let mut page = String::new();
+        flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut page).unwrap();
+        assert_eq!(page.matches("<tr><th scope=row>").count(), 1);
     }
 }
 
@@ -146,7 +183,7 @@ fn the_page_links_the_paths_loads_nothing_and_escapes_everything() {
 fn the_page_lists_at_most_500_containers() {
     let server = Server::with(600, options());
     let page = get(server.address, "/").text();
-    assert_eq!(page.matches("<td class=\"w wide\">docker").count(), 500);
+    assert_eq!(page.matches("<tr><th scope=row>").count(), 500);
     assert!(page.contains("and 100 more"));
 }
 

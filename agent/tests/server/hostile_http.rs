@@ -244,6 +244,24 @@ fn unknown_paths_are_refused() {
         assert!([404, 400].contains(&answer.status), "{path}: {}", answer.status);
         assert!(answer.body.len() < 100, "{path}");
     }
+    for path in [
+        "/c/none",
+        "/c/%3Cscript%3E",
+        "/c/%ff%00",
+        "/c/..",
+        "/c/../metrics",
+        "/c/%2e%2e%2fmetrics",
+        "/c/a/b/c/d",
+        "/c//",
+        &format!("/c/{}?q={0}&lang={0}&show={0}", "%3Cb%3E".repeat(250)),
+    ] {
+        let answer = get(server.address, path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        let page = answer.text();
+        assert!(page.contains("all containers") && page.len() < 12_000, "{path}: {page}");
+        assert!(!page.contains("<script") && !page.contains("<b>"), "{path}: {page}");
+    }
     // The query is ignored.
     assert_eq!(get(server.address, "/healthz?x=../../etc/passwd").text(), "ok\n");
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{
     gpus::Gpus,
     native::Native,
+    page,
     stack::{BLOCK_IO, Stack, counted_block_io},
     traffic::Traffic,
 };
@@ -76,6 +77,7 @@ fn every_query_of_every_dashboard_returns_data() {
             native.agrees_with_classic_histograms(traffic.gradio.is_ok());
         }
     });
+    page::every_query_of_a_container_returns_data(prometheus, stack.agent.address, "facefusion-1");
     queries_of_a_table_have_the_same_labels(prometheus);
     the_gpu_dashboard_shows_each_container(prometheus);
     the_overview_shows_the_health_of_each_container(prometheus);

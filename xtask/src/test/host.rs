@@ -16,8 +16,10 @@ use crate::workspace;
 
 const PACKAGE: [&str; 3] = ["test", "--package", "glassbox-tests"];
 /// Names of test programs. The lanes take about the same time.
-const LANES: [(&str, &[&str]); 2] =
-    [("host alerts", &["alerts", "gpu_check"]), ("host servers", &["web_config", "deploy", "gradio"])];
+const LANES: [(&str, &[&str]); 2] = [
+    ("host alerts", &["alerts", "gpu_check", "page"]),
+    ("host servers", &["web_config", "deploy", "gradio"]),
+];
 
 /// Runs all of them.
 pub(super) fn rows() -> Vec<Row> {

@@ -14,18 +14,31 @@ impl fmt::Display for Escaped<'_> {
             if place == CELL_MAX_CHARS {
                 return out.write_char('…');
             }
-            match c {
-                '&' => out.write_str("&amp;")?,
-                '<' => out.write_str("&lt;")?,
-                '>' => out.write_str("&gt;")?,
-                '"' => out.write_str("&quot;")?,
-                '\'' => out.write_str("&#39;")?,
-                // Invisible characters, and those that change the text direction, could deceive the reader.
-                c if c.is_control() || is_invisible(c) => out.write_char('\u{fffd}')?,
-                c => out.write_char(c)?,
-            }
+            escape(c, out)?;
         }
         Ok(())
+    }
+}
+
+/// Displays a text of bounded length in the same way, but whole.
+pub(super) struct Markup<'a>(pub(super) &'a str);
+
+impl fmt::Display for Markup<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| escape(c, out))
+    }
+}
+
+fn escape(c: char, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match c {
+        '&' => out.write_str("&amp;"),
+        '<' => out.write_str("&lt;"),
+        '>' => out.write_str("&gt;"),
+        '"' => out.write_str("&quot;"),
+        '\'' => out.write_str("&#39;"),
+        // Invisible characters, and those that change the text direction, could deceive the reader.
+        c if c.is_control() || is_invisible(c) => out.write_char('\u{fffd}'),
+        c => out.write_char(c),
     }
 }
 
@@ -35,7 +48,7 @@ pub(super) fn is_visible(text: &str) -> bool {
 }
 
 /// Zero-width and directional characters.
-fn is_invisible(c: char) -> bool {
+pub(super) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
