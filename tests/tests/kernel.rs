@@ -14,6 +14,7 @@ mod kernel {
     mod oom;
     mod probe;
     mod requests;
+    mod sandbox;
     mod scheduler;
     mod slots;
     mod sockets;

@@ -97,17 +97,11 @@ fn serve(snapshot: Snapshot) -> (Runtime, SocketAddr) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, snapshots) = watch::channel(Some(Arc::new(snapshot)));
+    let (options_sender, options) = watch::channel(Options::from(&Config::default()));
     runtime.spawn(async move {
         // The snapshots end with their sender.
-        let _sender = sender;
-        server::serve(
-            listener,
-            snapshots,
-            Options::from(&Config::default()),
-            Web::none(),
-            std::future::pending(),
-        )
-        .await
+        let _senders = (sender, options_sender);
+        server::serve(listener, snapshots, options, Web::none(), std::future::pending()).await
     });
     (runtime, address)
 }

@@ -146,7 +146,8 @@ fn podman_containers_are_named_by_its_socket_and_its_files() {
 
     let files = Watching::new();
     let roots = Paths { containers_storage: podman.storage(), ..nowhere() };
-    files.start(files::watch(roots, labels(), files.metadata.clone()));
+    let reader = files::start(&roots, &labels(), &files.metadata);
+    files.start(files::watch(roots, reader, files.metadata.clone()));
     files.see(&id);
     let names = files.names(&id, |_| true);
     assert_eq!((names.name.as_str(), names.runtime), ("second", Runtime::Podman));
@@ -182,7 +183,8 @@ fn containerd_containers_are_named_by_events_and_by_the_listing() {
 
     let files = Watching::new();
     let roots = Paths { containerd: containerd.state(), ..nowhere() };
-    files.start(files::watch(roots, labels(), files.metadata.clone()));
+    let reader = files::start(&roots, &labels(), &files.metadata);
+    files.start(files::watch(roots, reader, files.metadata.clone()));
     files.see(A);
     assert_eq!(files.names(A, |_| true).runtime, Runtime::Containerd);
 }
@@ -210,7 +212,8 @@ fn a_kubernetes_pod_is_named_by_the_cri_plugin_and_by_files() {
 
     let files = Watching::new();
     let roots = Paths { containerd: containerd.state(), ..nowhere() };
-    files.start(files::watch(roots, labels(), files.metadata.clone()));
+    let reader = files::start(&roots, &labels(), &files.metadata);
+    files.start(files::watch(roots, reader, files.metadata.clone()));
     files.see(&id);
     files.see(&pod.sandbox);
     let names = files.names(&id, |_| true);
@@ -255,7 +258,9 @@ fn docker_containers_are_named_by_files_alone() {
     let arguments = ["--label", "glassbox.kept=yes", "--label", "other=1"];
     let container = Container::run(&docker, "written", &arguments, &["sleep", "600"]);
     let files = Watching::new();
-    files.start(files::watch(Paths { docker: data, ..nowhere() }, labels(), files.metadata.clone()));
+    let roots = Paths { docker: data, ..nowhere() };
+    let reader = files::start(&roots, &labels(), &files.metadata);
+    files.start(files::watch(roots, reader, files.metadata.clone()));
     files.see(&container.id);
     let names = files.names(&container.id, |_| true);
     assert_eq!((names.name.as_str(), names.image.as_str()), ("written", glassbox_tests::docker::IMAGE));

@@ -15,9 +15,11 @@ pub(super) fn every_query_of_a_container_returns_data(
     let escaped =
         page.body.split("<code class=query>").skip(1).map(|rest| rest.split("</code>").next().unwrap());
     let queries: Vec<_> = escaped.map(|text| text.replace("&quot;", "\"").replace("&amp;", "&")).collect();
-    let has =
-        |family: &str| assert!(queries.iter().any(|query| query.contains(family)), "{family}: {queries:#?}");
-    ["spec_cpu_quota", "cfs_throttled", "spec_memory_limit", "gpu_memory_used", "gpu_utilization"].map(has);
+    for family in
+        ["spec_cpu_quota", "cfs_throttled", "spec_memory_limit", "gpu_memory_used", "gpu_utilization"]
+    {
+        assert!(queries.iter().any(|query| query.contains(family)), "{family}: {queries:#?}");
+    }
     for query in &queries {
         // A scrape per second, so that less time than the minute of the page suffices.
         let samples = prometheus.query(&query.replace("[1m]", "[10s]"));
