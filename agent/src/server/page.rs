@@ -3,6 +3,7 @@
 //! from containers is escaped, and everything is bounded.
 
 mod advice;
+mod bar;
 mod card;
 mod detail;
 mod escaped;

@@ -22,6 +22,9 @@ _glassbox() {
             glassbox,config)
                 cmd="glassbox__subcmd__config"
                 ;;
+            glassbox,health)
+                cmd="glassbox__subcmd__health"
+                ;;
             glassbox,help)
                 cmd="glassbox__subcmd__help"
                 ;;
@@ -33,6 +36,9 @@ _glassbox() {
                 ;;
             glassbox__subcmd__help,config)
                 cmd="glassbox__subcmd__help__subcmd__config"
+                ;;
+            glassbox__subcmd__help,health)
+                cmd="glassbox__subcmd__help__subcmd__health"
                 ;;
             glassbox__subcmd__help,help)
                 cmd="glassbox__subcmd__help__subcmd__help"
@@ -47,7 +53,7 @@ _glassbox() {
 
     case "${cmd}" in
         glassbox)
-            opts="-h -V --help --version run check config help"
+            opts="-h -V --help --version run check health config help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -108,8 +114,46 @@ _glassbox() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        glassbox__subcmd__health)
+            opts="-h --config --listen --web-config --cert-file --key-file --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web-config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         glassbox__subcmd__help)
-            opts="run check config help"
+            opts="run check health config help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -137,6 +181,20 @@ _glassbox() {
             return 0
             ;;
         glassbox__subcmd__help__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        glassbox__subcmd__help__subcmd__health)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

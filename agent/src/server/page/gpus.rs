@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{
     Escaped, Language, Request,
+    bar::bar,
     language::say,
-    line::bar,
     name::linked,
     quantity::{percent, size, size_of},
 };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Language, Request,
     advice::quota_cores,
+    bar::bar,
     gpus,
     language::say,
     name::linked,
@@ -110,12 +111,6 @@ fn line(page: &mut String, row: &ContainerRow, request: &Request) {
         }
     }
     page.push_str("</tr>\n");
-}
-
-/// A bar that shows a share. The text beside it says the same, so it is hidden from screen readers.
-pub(super) fn bar(ratio: f64) -> String {
-    let percent = (ratio * 100.0).clamp(0.0, 100.0);
-    format!("<span class=bar aria-hidden=true><i style=\"width:{percent:.0}%\"></i></span>")
 }
 
 /// CPU time used, of the quota.

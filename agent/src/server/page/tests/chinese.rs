@@ -35,6 +35,7 @@ fn is_kept(word: &str) -> bool {
         "py",
         "spy",
         "gdb",
+        "abc", // the ID
     ];
     KEPT.contains(&word)
 }
