@@ -52,7 +52,7 @@ fn two_runs_give_the_same_packages_and_their_tools_accept_them() {
     let rpm: BTreeSet<_> = paths(&rpm, "/").into_iter().filter(|path| path != "etc/glassbox").collect();
     assert_eq!(rpm, tar);
     let configuration = run(Command::new("rpm").args(["-qpc"]).arg(file(".rpm")));
-    assert_eq!(configuration, "/etc/glassbox/agent.toml\n");
+    assert_eq!(configuration, "/etc/default/glassbox\n/etc/glassbox/agent.toml\n");
     let mut deb = Command::new("sh");
     deb.args(["-c", "dpkg-deb --fsys-tarfile \"$0\" | tar --list"]).arg(file(".deb"));
     let deb = paths(&run(&mut deb), "./");

@@ -35,10 +35,12 @@ use Source::{Agent, Compressed, File, Files, Generated};
 const ROWS: &[(Source, &str, &[Format])] = &[
     (Agent, "usr/bin/", ALL),
     (File("systemd/agent.toml"), "etc/glassbox/", ALL),
+    (File("systemd/glassbox.default"), "etc/default/glassbox", ALL),
     (File("systemd/glassbox.service"), "usr/lib/systemd/system/", ALL),
     (Compressed("deploy/packages/man/glassbox.1"), "usr/share/man/man1/", ALL),
     (Compressed("deploy/packages/man/glassbox-check.1"), "usr/share/man/man1/", ALL),
     (Compressed("deploy/packages/man/glassbox-config.1"), "usr/share/man/man1/", ALL),
+    (Compressed("deploy/packages/man/glassbox-health.1"), "usr/share/man/man1/", ALL),
     (Compressed("deploy/packages/man/glassbox-run.1"), "usr/share/man/man1/", ALL),
     (Compressed("deploy/packages/man/glassbox.5"), "usr/share/man/man5/", ALL),
     (

@@ -18,7 +18,7 @@ const PACKAGE: [&str; 3] = ["test", "--package", "glassbox-tests"];
 /// Names of test programs. The lanes take about the same time.
 const LANES: [(&str, &[&str]); 2] = [
     ("host alerts", &["alerts", "gpu_check", "page"]),
-    ("host servers", &["web_config", "deploy", "gradio"]),
+    ("host servers", &["web_config", "deploy", "gradio", "packages", "privileges"]),
 ];
 
 /// Runs all of them.
