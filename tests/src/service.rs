@@ -3,9 +3,11 @@
 use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Range,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,8 @@ use crate::http;
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// Time between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Ports below those of clients (net.ipv4.ip_local_port_range), and above those of most servers.
+const UNUSED_PORTS: Range<u16> = 15_000..32_000;
 /// Number of lines of a server's log that are printed.
 const LOG_LINES: usize = 40;
 
@@ -25,14 +29,22 @@ pub struct Service {
     directory: tempfile::TempDir,
 }
 
-/// An address with a port that is free at the moment.
+/// An address with a port that is free at the moment. A server may need ten seconds to listen on it, so it is none of the
+/// ports that the kernel gives to clients meanwhile, and no other test of this process gets it.
 ///
 /// # Panics
 /// If there is none.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    listener.unwrap_or_else(|error| panic!("find a free port: {error}"))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let ports = std::iter::repeat_with(|| {
+        // Processes that run at the same time begin at different ports.
+        let number = std::process::id().wrapping_mul(101).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        UNUSED_PORTS.start + (number % u32::from(UNUSED_PORTS.end - UNUSED_PORTS.start)) as u16
+    });
+    let port = ports.take(UNUSED_PORTS.len()).find(is_free).expect("a free port");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 impl Service {

@@ -53,10 +53,17 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         heading("host");
         rows.extend(host::rows().into_iter().map(Row::announce));
         heading("guests with the real driver, in the background until now");
-        let real_driver = Guests::rows(real_driver);
+        let (failed, passed): (Vec<_>, Vec<_>) =
+            Guests::rows(real_driver).into_iter().partition(|row| row.counts.failed > 0);
+        rows.extend(passed);
         heading("vm");
-        rows.extend(vm::rows(&vm::Arguments::default()));
-        rows.extend(real_driver);
+        // Tests that measure times may fail because the background left them too little CPU time. They run again.
+        let failed: Vec<_> = failed.into_iter().map(|row| row.layer).collect();
+        rows.extend(vm::rows_with(
+            &vm::Arguments::default(),
+            &background::guests(arguments.non_free),
+            &failed,
+        ));
     }
     report::print(&rows)
 }

@@ -96,6 +96,13 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     guests::run(planned(arguments), arguments.keep)
 }
 
+/// Like [`rows`], at the same time as those of the other guests whose rows begin with one of these names.
+pub(crate) fn rows_with(arguments: &Arguments, others: &Arguments, named: &[String]) -> Vec<Row> {
+    let is_named = |guest: &Planned| named.iter().any(|name| guest.layer().starts_with(name));
+    let others = if named.is_empty() { Vec::new() } else { planned(others) };
+    guests::run(planned(arguments).into_iter().chain(others.into_iter().filter(is_named)).collect(), false)
+}
+
 fn planned(arguments: &Arguments) -> Vec<Planned> {
     if arguments.real_driver {
         return real_driver::planned(arguments);

@@ -1,9 +1,10 @@
 //! Every thread of the agent is restricted.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use glassbox_tests::{
     agent::Agent,
+    docker::eventually,
     nvml::{self, StandIn},
     process_container::ProcessContainer,
     skip,
@@ -43,8 +44,10 @@ fn every_thread_of_the_agent_is_restricted() {
     // NVML runs in the agent's process.
     let stand_in = StandIn::new(&nvml::host());
     let agent = Agent::start(&format!("[nvml]\nlibrary = {:?}\n", stand_in.library()));
-    let metrics = agent.metrics();
-    assert!(metrics.contains("glassbox_nvml_up 1\n"), "{}", agent.log());
+    // NVML is loaded by a thread of its own.
+    let metrics = eventually("NVML works", Duration::from_secs(10), || {
+        Some(agent.metrics()).filter(|metrics| metrics.contains("glassbox_nvml_up 1\n"))
+    });
     // Read by a thread in the Landlock domain.
     for family in [
         "process_cpu_seconds_total",

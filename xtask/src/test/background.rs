@@ -1,7 +1,7 @@
 //! The guests with the real NVIDIA driver, in the background while the other layers run.
 //!
 //! They take ten minutes to build and six to run. The tests of the host use little CPU time, and these guests get only what
-//! is left (`SCHED_IDLE`).
+//! is left (`SCHED_IDLE`). A guest that fails there is repeated in the foreground: its clock goes on while it has no CPU.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -13,7 +13,12 @@ use anyhow::Context as _;
 
 use crate::idle::Idle;
 use crate::report::Row;
-use crate::{results, workspace};
+use crate::{results, vm, workspace};
+
+/// The guests, for the foreground.
+pub(super) fn guests(non_free: bool) -> vm::Arguments {
+    vm::Arguments { real_driver: true, non_free, ..vm::Arguments::default() }
+}
 
 /// The running guests.
 pub(super) struct Guests {

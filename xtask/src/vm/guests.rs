@@ -123,7 +123,8 @@ impl Planned {
         }
     }
 
-    fn layer(&self) -> &str {
+    /// The name of its row.
+    pub(super) fn layer(&self) -> &str {
         match self {
             Self::Guest(guest) => &guest.layer,
             Self::Row(row) => &row.layer,

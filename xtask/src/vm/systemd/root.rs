@@ -19,7 +19,7 @@ use crate::{debian, step, workspace};
 /// Debian 12.
 pub(super) const SUITE: &str = "bookworm";
 /// What a minimal Debian with systemd consists of. usr-is-merged replaces usrmerge, which depends on Perl's modules.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 16] = [
     "base-files",
     "base-passwd",
     "bash",
@@ -31,6 +31,7 @@ const PACKAGES: [&str; 15] = [
     "login",
     "mount",
     "perl-base",
+    "procps",
     "sed",
     "systemd-sysv",
     "usr-is-merged",
@@ -45,7 +46,8 @@ const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 pub(super) fn fetch() -> anyhow::Result<Option<PathBuf>> {
     let dir = workspace::scratch().join("vm/systemd");
     let packed = dir.join(format!("{SUITE}.cpio"));
-    if packed.is_file() {
+    let (list, wanted) = (dir.join("packages.txt"), PACKAGES.join("\n"));
+    if packed.is_file() && fs::read_to_string(&list).is_ok_and(|found| found == wanted) {
         return Ok(Some(packed));
     }
     let Some(suite) = archive::Archive::open(SUITE)? else { return Ok(None) };
@@ -60,6 +62,7 @@ pub(super) fn fetch() -> anyhow::Result<Option<PathBuf>> {
         fs::remove_dir_all(used).with_context(|| format!("remove {}", used.display()))?;
     }
     fs::rename(&part, &packed).with_context(|| format!("move {}", part.display()))?;
+    fs::write(&list, wanted).with_context(|| format!("write {}", list.display()))?;
     Ok(Some(packed))
 }
 
