@@ -20,7 +20,6 @@ use glassbox_tests::{
 
 use super::{
     gpus::Gpus,
-    jobs::Jobs,
     runbooks, shortened,
     workloads::{Deadlocked, Workloads},
 };
@@ -102,8 +101,6 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let prometheus =
         Prometheus::start_with(&programs, agent.address, &configuration(directory.path(), &alertmanager), "");
     let instance = agent.address.to_string();
-    // Python starts slowly.
-    let jobs = thread::spawn(Jobs::start);
 
     let (mut hungry, mut hanging) = (gpus.hungry(&root), gpus.hanging(&root));
     let deadlocked = Deadlocked::start(&agent).unwrap_or_else(|reason| panic!("{reason}"));
@@ -117,8 +114,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
     hungry.go();
     hanging.go();
     let (leaky, hung, deadlock) = (hungry.name.clone(), hanging.name.clone(), deadlocked.name.clone());
-    let jobs = jobs.join().unwrap().map_err(|reason| skip(test, &reason)).ok();
-    let mut expected: Vec<Expected<'_>> = vec![
+    let expected: Vec<Expected<'_>> = vec![
         ("GpuMemoryExhausted", "container", &leaky),
         ("GpuMemoryHigh", "gpu", "0"),
         ("GpuMemoryStaircase", "container", &leaky),
@@ -139,10 +135,6 @@ fn problems_reach_the_webhook_and_are_resolved() {
         ("ScaleOut", "service", "p/slow"),
         ("ScaleIn", "service", "p/idle"),
     ];
-    if let Some(Jobs { container, .. }) = &jobs {
-        expected.push(("GradioJobsFail", "container", container));
-        expected.push(("GradioQueueStuck", "container", container));
-    }
     let mut step = 0;
     wait_for(&webhook, &expected, "firing", FIRED, |elapsed| {
         if elapsed >= STEP * step {

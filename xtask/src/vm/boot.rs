@@ -52,7 +52,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// The machine for kernel tests.
-    pub(super) const DEFAULT: Self = Self { memory_mib: 768, append: "" };
+    pub(super) const DEFAULT: Self = Self { memory_mib: 1024, append: "" };
 }
 
 /// A guest that hung: it was silent for longer than the limit.
