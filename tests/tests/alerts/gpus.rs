@@ -17,7 +17,6 @@ const HANGS: &str = "0x2b";
 /// Memory that is allocated with each step of the staircase.
 const STEP_BYTES: u64 = 64 << 20;
 const GIB: u64 = 1 << 30;
-const NVML_ERROR_UNKNOWN: u32 = 999;
 /// Reasons for lower clocks, as NVML reports them: the power cap and the temperature.
 const THROTTLED: u32 = 0x4 | 0x20;
 
@@ -73,13 +72,6 @@ impl Gpus {
         set(format!("{first}/processes"), json!([{ "pid": leaky.cuda.pid(), "memory": held }]));
         set(format!("{failed}/xids"), json!([48]));
         host.pointer_mut(&lost).unwrap()["lost"] = true.into();
-        self.stand_in.set(&host);
-    }
-
-    /// NVML no longer answers how many GPUs there are.
-    pub(super) fn lose_nvml(&self) {
-        let mut host = healthy();
-        host["errors"] = json!({ "nvmlDeviceGetCount_v2": NVML_ERROR_UNKNOWN });
         self.stand_in.set(&host);
     }
 
