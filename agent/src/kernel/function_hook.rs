@@ -14,7 +14,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -27,6 +27,8 @@ use super::tracefs::{self, Tracefs};
 /// Limit of concurrent calls to track for returns: the maximum that the kernel accepts.
 const CALLS: u32 = 4096;
 const GROUP: &str = "glassbox";
+/// Limit of the list of all processes' events: thousands of them.
+const EVENTS_MAX_BYTES: u64 = 1 << 20;
 
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_TYPE_TRACEPOINT: u64 = 2;
@@ -83,7 +85,7 @@ pub(super) fn remove_leftovers() {
     let Some(root) = tracefs::root() else { return };
     let events = root.join("kprobe_events");
     // The file is missing if the kernel has no kprobes, and not readable without privileges: there are no hooks then.
-    let Ok(text) = fs::read_to_string(&events) else { return };
+    let Ok(text) = text_of(&events) else { return };
     let is_agent = |pid: u32| {
         fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "glassbox")
     };
@@ -94,8 +96,15 @@ pub(super) fn remove_leftovers() {
     }
 }
 
-/// The events in the text of `kprobe_events` whose process is not an agent any more. Between the creation of an event and its
-/// first use, the kernel would remove an event of a running agent, too.
+/// The first [`EVENTS_MAX_BYTES`] of a file: another one may be mounted over it, even one without an end.
+fn text_of(events: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(events)?.take(EVENTS_MAX_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The events in the text of `kprobe_events` that belong to agents that have ended. Events of running agents are left out:
+/// between the creation of an event and its first use, the kernel would remove them, too.
 fn leftovers(text: &str, is_agent: impl Fn(u32) -> bool) -> Vec<&str> {
     // A line is "p:GROUP/EVENT MODULE:FUNCTION", or "r4096:..." for returns.
     let names = text.lines().filter_map(|line| line.split_once(':')?.1.split(' ').next());

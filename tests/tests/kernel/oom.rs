@@ -1,11 +1,8 @@
 //! Real OOM kills in cgroups with the paths of containers.
 
-use std::{
-    fs,
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
+mod dying;
+
+use std::{fs, path::Path};
 
 use aya::maps::Array;
 use glassbox::{
@@ -27,6 +24,9 @@ use super::{
 };
 
 const LIMIT_BYTES: usize = 16 << 20;
+
+/// The programs' counters per slot.
+type Kills = Array<aya::maps::MapData, u64>;
 
 /// A cgroup in the hierarchy of processes and, if that is another one, in that of the memory controller.
 struct Contained {
@@ -83,6 +83,26 @@ impl Contained {
             memory.enter(worker.pid).unwrap();
         }
         worker
+    }
+
+    /// Reads a file of its memory controller: the first name is that in v1.
+    fn read(&self, v1: &str, v2: &str) -> String {
+        let path = match &self.memory {
+            Some(memory) => memory.path().join(v1),
+            None => self.cgroup.path().join(v2),
+        };
+        fs::read_to_string(path).unwrap()
+    }
+
+    /// The OOM kills that the kernel counts in it.
+    fn counted_by_kernel(&self) -> u64 {
+        let text = self.read("memory.oom_control", "memory.events");
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.expect("a count of OOM kills").parse().unwrap()
+    }
+
+    fn used_bytes(&self) -> usize {
+        self.read("memory.usage_in_bytes", "memory.current").trim().parse().unwrap()
     }
 
     /// Starts a process in it that is killed.
@@ -211,7 +231,7 @@ fn without_kernel_programs_kills_are_read_from_the_file() {
 }
 
 /// The programs, the container's slot, and the counters of kills.
-fn programs() -> (Kernel, Array<aya::maps::MapData, u64>) {
+fn programs() -> (Kernel, Kills) {
     let config = config();
     let mut kernel = Kernel::start(&Options { config: &config, hierarchy_id: 0, change_offsets: |_| () })
         .unwrap_or_else(|error| panic!("{error:#}"));
@@ -237,84 +257,4 @@ fn the_programs_count_the_kernels_kills_and_no_other_signal() {
     unsafe { libc::kill(worker.pid, libc::SIGKILL) };
     assert_eq!(worker.killed_by(), libc::SIGKILL);
     assert_eq!((kills.get(&slot, 0).unwrap(), kills.get(&SHARED_SLOT, 0).unwrap()), (3, before));
-}
-
-/// Restricts a thread to a CPU; 0 is the current thread.
-fn pin(thread: i32, cpu: usize) {
-    // SAFETY: a CPU set is plain data and outlives the calls.
-    let failed = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &raw const set)
-    };
-    assert_eq!(failed, 0, "pin {thread} to CPU {cpu}: {}", std::io::Error::last_os_error());
-}
-
-/// Uses a CPU with a real-time priority, so that no other process runs there, until `over`. Ends before the kernel throttles
-/// real-time threads (after 0.95 s).
-fn hold_cpu(cpu: usize, over: &AtomicBool) {
-    pin(0, cpu);
-    let priority = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the parameter is plain data and outlives the call.
-    let failed = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) };
-    assert_eq!(failed, 0, "get a real-time priority: {}", std::io::Error::last_os_error());
-    let begun = Instant::now();
-    while !over.load(Ordering::Relaxed) && begun.elapsed() < Duration::from_millis(900) {}
-}
-
-/// `docker kill` of a container at its memory limit: one process has SIGKILL pending when another one needs memory. The kernel
-/// chooses the dying one and marks it, but does not kill it. On a busy machine, the dying process sometimes ends too early.
-#[test]
-fn a_process_that_is_dying_when_memory_runs_out_is_not_counted() {
-    let test = "a_process_that_is_dying_when_memory_runs_out_is_not_counted";
-    if glassbox_tests::guest::is_guest() {
-        // Its CPUs run in turn, so the process ends before memory runs out.
-        return glassbox_tests::inapplicable(test, "needs two CPUs that run at the same time");
-    }
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return glassbox_tests::skip(test, "needs two CPUs");
-    }
-    let _alone = ALONE.lock();
-    let (kernel, kills) = programs();
-    if !(0..5).any(|_| a_dying_process_is_marked(&kernel, &kills)) {
-        glassbox_tests::skip(test, "in five attempts, the process ended before memory ran out");
-    }
-}
-
-/// Kills a process while memory runs out. Returns whether the kernel has marked it.
-fn a_dying_process_is_marked(kernel: &Kernel, kills: &Array<aya::maps::MapData, u64>) -> bool {
-    let container = Contained::new().limited();
-    let slot = kernel.slots.created(container.cgroup.id().unwrap()).expect("a slot");
-    let dying = container.start(Work::Eat(LIMIT_BYTES * 3 / 4));
-    let eater = container.start(Work::Eat(LIMIT_BYTES / 2));
-    pin(eater.pid, 1);
-    dying.go();
-    let resident_bytes = || {
-        let text = fs::read_to_string(format!("/proc/{}/statm", dying.pid)).unwrap();
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-    };
-    while resident_bytes() < LIMIT_BYTES * 3 / 4 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    pin(dying.pid, 0);
-    let marks = || kills.get(&SHARED_SLOT, 0).unwrap();
-    let (before, over) = (marks(), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| hold_cpu(0, &over));
-        std::thread::sleep(Duration::from_millis(50));
-        // SAFETY: no pointers; the child is ours.
-        unsafe { libc::kill(dying.pid, libc::SIGKILL) };
-        eater.go();
-        let begun = Instant::now();
-        while marks() == before && begun.elapsed() < Duration::from_millis(800) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-    assert_eq!(dying.killed_by(), libc::SIGKILL);
-    let is_marked = marks() > before;
-    if is_marked {
-        assert_eq!(kills.get(&slot, 0).unwrap(), 0, "the dying process counts as an OOM kill");
-    }
-    is_marked
 }
