@@ -8,6 +8,7 @@ pub mod address;
 pub mod bounded;
 mod collectors;
 mod containers;
+pub mod file;
 mod health;
 mod kernel;
 mod labels;
@@ -144,7 +145,8 @@ impl Config {
     /// # Errors
     /// Returns a [`ConfigError`] with the file, the line and the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
+        let text = file::read(path)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other))
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text)
             .map_err(|source| ConfigError::Check { path: path.to_owned(), source: Box::new(source) })

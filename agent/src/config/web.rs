@@ -1,6 +1,6 @@
 //! The web configuration: TLS, basic authentication and response headers of the HTTP listener, in the YAML format of
 //! Prometheus' exporter-toolkit, so that node_exporter and the agent can use the same file. Unknown keys, values that the
-//! agent cannot honour and files larger than [`FILE_MAX_BYTES`] are rejected. Password hashes never appear in an error.
+//! agent cannot honour and files larger than [`FILE_MAX_BYTES`](super::file::FILE_MAX_BYTES) are rejected. Password hashes never appear in an error.
 
 mod headers;
 mod problem;
@@ -8,8 +8,7 @@ mod tls;
 mod users;
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -21,9 +20,7 @@ pub use self::{
     tls::{ClientAuth, TlsServer, TlsVersion},
     users::{PasswordHash, Users},
 };
-
-/// Maximum size of the web configuration, and of each file that it names.
-pub const FILE_MAX_BYTES: u64 = 1 << 20;
+use super::file;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -80,7 +77,7 @@ impl WebConfig {
     /// # Errors
     /// Returns a [`WebConfigError`] with the file, the line and the key.
     pub fn load(path: &Path) -> Result<Self, WebConfigError> {
-        let read = read_bounded(path).and_then(|bytes| {
+        let read = file::read_regular(path).and_then(|bytes| {
             String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))
         });
         let text = read.map_err(|source| WebConfigError::Read { path: path.to_owned(), source })?;
@@ -104,23 +101,6 @@ impl WebConfig {
         });
         parsed.map(Option::unwrap_or_default).map_err(|error| Problem::new(key, &error))
     }
-}
-
-/// Reads a regular file of at most [`FILE_MAX_BYTES`].
-///
-/// # Errors
-/// The file cannot be read, is not a regular file, or is too large.
-pub fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO would wait for its writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_MAX_BYTES {
-        return Err(io::Error::other(format!("larger than the maximum of {FILE_MAX_BYTES} bytes")));
-    }
-    Ok(bytes)
 }
 
 /// A key without a value is the default, as in exporter-toolkit.

@@ -1,4 +1,6 @@
-use super::*;
+use std::fs;
+
+use super::{file::FILE_MAX_BYTES, *};
 
 const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::config::web::read_bounded;
+use crate::config::file::read_regular;
 
 /// Time before its expiry in which a certificate should be replaced.
 const RENEWAL: Duration = Duration::from_hours(14 * 24);
@@ -50,7 +50,7 @@ impl Certificate {
 
 /// The certificates in a file, at least one. `key` is the key of the web configuration that names the file.
 pub(super) fn read_certificates(path: &Path, key: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let pem = read_bounded(path).with_context(|| format!("read {key} {}", path.display()))?;
+    let pem = read_regular(path).with_context(|| format!("read {key} {}", path.display()))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .with_context(|| format!("parse {key} {} as PEM", path.display()))?;
@@ -63,7 +63,7 @@ pub(super) fn read_certificates(path: &Path, key: &str) -> anyhow::Result<Vec<Ce
 }
 
 pub(super) fn read_key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    let pem = read_bounded(path).with_context(|| format!("read key_file {}", path.display()))?;
+    let pem = read_regular(path).with_context(|| format!("read key_file {}", path.display()))?;
     PrivateKeyDer::from_pem_slice(&pem).with_context(|| {
         format!(
             "parse key_file {} as PEM (-----BEGIN PRIVATE KEY-----; an encrypted key must be decrypted, for example with \
