@@ -1,5 +1,5 @@
-//! `glassbox health`: asks the agent of this host whether it is healthy, for health checks of containers, whose images have
-//! no shell and no curl.
+//! `glassbox health`: asks the agent of this host whether it is healthy. It is for health checks of containers: the images
+//! have no shell and no curl.
 //!
 //! The request goes to `/healthz` at the configured address, which needs no password. The certificate of the agent is not
 //! verified: nothing secret is sent, the address is one of this host, and a certificate that clients reject because it has

@@ -24,7 +24,7 @@ impl Deadline {
         if left.is_zero() { Err(self.missed()) } else { Ok(left) }
     }
 
-    /// The stream, whose reads and writes end at the deadline.
+    /// Applies the deadline to all reads and writes of the stream.
     pub(super) const fn limit(self, stream: TcpStream) -> Limited {
         Limited { stream, deadline: self }
     }
@@ -35,7 +35,7 @@ impl Deadline {
     }
 }
 
-/// A stream whose reads and writes end at the deadline.
+/// A stream with a deadline for all reads and writes.
 pub(super) struct Limited {
     stream: TcpStream,
     deadline: Deadline,

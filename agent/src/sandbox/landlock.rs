@@ -15,7 +15,7 @@ use landlock::{
 
 use super::Outcome;
 
-/// The newest ABI whose access rights are denied. Of an older kernel, those that it has.
+/// The newest ABI that this program uses. On an older kernel, only the access rights that it knows are denied.
 const NEWEST: ABI = ABI::V6;
 /// Directory of the agent's own entries. Kept open, because the kernel attaches the rule to its inode in memory.
 const OWN: &str = "/proc/self";

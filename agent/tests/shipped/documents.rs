@@ -16,7 +16,7 @@ const PAGES: [&str; 7] = [
 ];
 /// Labels that begin like a metric.
 const NOT_METRICS: [&str; 2] = ["container_label_", "DCGM_FI_DRIVER_VERSION"];
-/// Programs whose commands look like a message.
+/// Beginnings of commands, which look like messages.
 const PROGRAMS: [&str; 3] = ["ausearch ", "docker ", "glassbox "];
 
 fn root() -> &'static Path {

@@ -24,7 +24,7 @@ impl LocalVerifier {
         Self { certificate: Some(certificate), provider }
     }
 
-    /// Accepts every certificate: for requests that contain no secret and whose response is not trusted.
+    /// Accepts every certificate. Only for requests without secrets, if the response is not trusted.
     #[must_use]
     pub const fn any(provider: Arc<CryptoProvider>) -> Self {
         Self { certificate: None, provider }
