@@ -64,6 +64,19 @@ impl Programs {
         let prometheus = installed("prometheus-3", "Prometheus 3", "apt")?.join("usr/bin/prometheus");
         Ok(Self { prometheus, arguments: vec!["--enable-feature=native-histograms".into()], ..Self::find()? })
     }
+
+    /// Runs promtool with a subcommand for files, and returns its report.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn report(&self, subcommand: &[&str], files: &[PathBuf]) -> String {
+        let ended = Command::new(&self.promtool).args(subcommand).args(files).output();
+        let ended = ended.unwrap_or_else(|error| panic!("run promtool: {error}"));
+        let report = String::from_utf8_lossy(&ended.stderr) + String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success(), "promtool {subcommand:?}: {report}");
+        report.into_owned()
+    }
 }
 
 /// A series in the result of a query.

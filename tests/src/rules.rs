@@ -1,6 +1,6 @@
 //! The rules for Prometheus in `dashboards/`, as Prometheus itself reads them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -43,6 +43,22 @@ pub fn all(programs: &Programs) -> Vec<Rule> {
         Prometheus::start_with(programs, free_address(), &format!("rule_files: {files:?}\n"), "");
     let rules = prometheus.rules().and_then(|data| of(&data));
     rules.unwrap_or_else(|error| panic!("read the rules: {error:#}"))
+}
+
+/// Asserts that promtool parses these queries, as those of rules.
+///
+/// # Panics
+/// If it rejects one.
+pub fn assert_parsed<'a>(programs: &Programs, queries: impl ExactSizeIterator<Item = &'a str>) {
+    let count = queries.len();
+    let rules = queries.map(|query| {
+        format!("    - record: query\n      expr: |\n        {}\n", query.replace('\n', "\n        "))
+    });
+    let text = format!("groups:\n- name: queries\n  rules:\n{}", rules.collect::<String>());
+    let file = tempfile::NamedTempFile::new().and_then(|file| fs::write(file.path(), text).map(|()| file));
+    let file = file.unwrap_or_else(|error| panic!("write the queries: {error}"));
+    let report = programs.report(&["check", "rules", "--lint=none"], &[file.path().to_owned()]);
+    assert!(report.contains(&format!("{count} rules")), "{report}");
 }
 
 /// The rules in an answer of Prometheus.

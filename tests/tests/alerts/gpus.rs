@@ -103,8 +103,7 @@ fn healthy() -> Value {
 impl Application {
     fn start(root: &Path, driver: &FakeDriver, profiles: &str) -> Self {
         let id = fresh_id();
-        // A parent of its own: a cgroup removes the first directory that was created for it, with all others in it.
-        let cgroup = Cgroup::new(root, &format!("alerts-{}/{id}", &id[..12])).unwrap();
+        let cgroup = Cgroup::new(root, &format!("alerts/{id}")).unwrap();
         let mut cuda = FakeCuda::start(Path::new(env!("CARGO_BIN_EXE_fake-cuda")), driver, profiles);
         cuda.waiting();
         cgroup.enter(cuda.pid()).unwrap();

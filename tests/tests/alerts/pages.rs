@@ -1,6 +1,6 @@
 //! The pages for operators: Prometheus accepts their scrape configurations and queries.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use glassbox_tests::{prometheus::Programs, repository::in_repository, rules, skip};
 
@@ -47,11 +47,7 @@ fn every_scrape_configuration_is_accepted() {
         }
     }
     assert!(files.len() >= 7, "only {} scrape configurations", files.len());
-    let checked =
-        Command::new(&programs.promtool).args(["check", "config", "--syntax-only"]).args(&files).output();
-    let checked = checked.unwrap();
-    let report = String::from_utf8_lossy(&checked.stderr) + String::from_utf8_lossy(&checked.stdout);
-    assert!(checked.status.success(), "{report}");
+    let report = programs.report(&["check", "config", "--syntax-only"], &files);
     assert_eq!(report.matches("SUCCESS").count(), files.len(), "{report}");
 }
 
@@ -68,15 +64,5 @@ fn every_query_parses_and_uses_existing_metrics() {
             names::metrics(query).into_iter().filter(|metric| !known.contains(*metric)).collect();
         assert!(unknown.is_empty(), "there is no {unknown:?}: {query}");
     }
-    let rules = queries.iter().map(|query| {
-        format!("    - record: query\n      expr: |\n        {}\n", query.replace('\n', "\n        "))
-    });
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), format!("groups:\n- name: pages\n  rules:\n{}", rules.collect::<String>()))
-        .unwrap();
-    let checked =
-        Command::new(&programs.promtool).args(["check", "rules", "--lint=none"]).arg(file.path()).output();
-    let checked = checked.unwrap();
-    let report = String::from_utf8_lossy(&checked.stderr) + String::from_utf8_lossy(&checked.stdout);
-    assert!(checked.status.success() && report.contains(&format!("{} rules", queries.len())), "{report}");
+    rules::assert_parsed(&programs, queries.iter().map(String::as_str));
 }

@@ -1,6 +1,6 @@
 //! promtool's unit tests of the rules, and what every rule must have.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs};
 
 use glassbox_tests::{
     prometheus::Programs,
@@ -28,28 +28,21 @@ fn unit_tests() -> BTreeMap<String, String> {
 fn the_rules_fire_and_record_exactly_what_they_should() {
     let test = "the_rules_fire_and_record_exactly_what_they_should";
     let Ok(programs) = Programs::find().map_err(|reason| skip(test, &reason)) else { return };
-    // The unit tests refer to the rules by a relative path.
+    // The unit tests refer to the rules by paths relative to their own.
     let directory = tempfile::tempdir().unwrap();
     for file in FILES {
         fs::copy(in_repository("dashboards").join(file), directory.path().join(file)).unwrap();
     }
-    let names: Vec<_> = unit_tests()
+    let files: Vec<_> = unit_tests()
         .into_iter()
         .map(|(name, text)| {
-            let name = format!("test_{name}");
-            fs::write(directory.path().join(&name), text).unwrap();
-            name
+            let path = directory.path().join(format!("test_{name}"));
+            fs::write(&path, text).unwrap();
+            path
         })
         .collect();
-    let tested = Command::new(&programs.promtool)
-        .args(["test", "rules"])
-        .args(&names)
-        .current_dir(&directory)
-        .output();
-    let tested = tested.unwrap();
-    let report = String::from_utf8_lossy(&tested.stderr) + String::from_utf8_lossy(&tested.stdout);
-    assert!(tested.status.success(), "{report}");
-    assert_eq!(report.matches("SUCCESS").count(), names.len(), "{report}");
+    let report = programs.report(&["test", "rules"], &files);
+    assert_eq!(report.matches("SUCCESS").count(), files.len(), "{report}");
 }
 
 #[test]

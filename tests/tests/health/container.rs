@@ -72,8 +72,7 @@ impl Server {
         let id = fresh_id();
         let v1 = ["cpu", "cpuacct", "memory", "blkio"].map(|name| Path::new(ROOT).join(name));
         let roots = v1.into_iter().filter(|root| root.join("cgroup.procs").exists()).chain(v2_root());
-        // A parent of its own: a cgroup removes the first directory that was created for it, with all others in it.
-        let path = format!("health-{}/{id}", &id[..SHOWN]);
+        let path = format!("health/{id}");
         let cgroups: Vec<_> = roots.map(|root| Cgroup::new(&root, &path).unwrap()).collect();
         let deadline = Instant::now() + Duration::from_secs(10);
         while !agent.metrics().contains(&id[..SHOWN]) {
