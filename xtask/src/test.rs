@@ -42,19 +42,19 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         };
         rows.push(row.announce());
     }
-    let real_driver = (!arguments.quick).then(|| Guests::start(arguments.non_free));
+    let guests = (!arguments.quick).then(|| Guests::start(arguments.non_free));
     rows.push(check("fmt", &["fmt", "--all", "--check"]).announce());
     rows.push(
         check("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]).announce(),
     );
     let unit = ["test", "--workspace", "--exclude", "glassbox-tests", "--no-fail-fast"];
     rows.push(tests("unit", &unit, &[]).announce());
-    if let Some(real_driver) = real_driver {
+    if let Some(guests) = guests {
         heading("host");
         rows.extend(host::rows().into_iter().map(Row::announce));
-        heading("guests with the real driver, in the background until now");
+        heading("guests in the background until now");
         let (failed, passed): (Vec<_>, Vec<_>) =
-            Guests::rows(real_driver).into_iter().partition(|row| row.counts.failed > 0);
+            Guests::rows(guests).into_iter().partition(|row| row.counts.failed > 0);
         rows.extend(passed);
         heading("vm");
         // Tests that measure times may fail because the background left them too little CPU time. They run again.

@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["kernels"])]
     pub(crate) real_driver: bool,
     /// Test the systemd unit and the Debian package under Debian's systemd
-    #[arg(long, conflicts_with_all = ["kernels", "real_driver"])]
+    #[arg(long, conflicts_with_all = ["kernels"])]
     pub(crate) systemd: bool,
     /// With --real-driver: also download and test NVIDIA's non-free parts: the proprietary kernel modules, libcuda,
     /// libnvidia-ml and nvidia-smi
@@ -104,11 +104,10 @@ pub(crate) fn rows_with(arguments: &Arguments, others: &Arguments, named: &[Stri
 }
 
 fn planned(arguments: &Arguments) -> Vec<Planned> {
-    if arguments.real_driver {
-        return real_driver::planned(arguments);
-    }
-    if arguments.systemd {
-        return vec![systemd::planned(arguments)];
+    if arguments.real_driver || arguments.systemd {
+        let mut planned = if arguments.real_driver { real_driver::planned(arguments) } else { Vec::new() };
+        planned.extend(arguments.systemd.then(|| systemd::planned(arguments)));
+        return planned;
     }
     let default = KERNELS.map(str::to_owned);
     let all = if arguments.kernels.is_empty() { &default[..] } else { &arguments.kernels };

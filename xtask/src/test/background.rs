@@ -1,6 +1,6 @@
-//! The guests with the real NVIDIA driver, in the background while the other layers run.
+//! The guests with the real NVIDIA driver and with systemd, in the background while the other layers run.
 //!
-//! They take ten minutes to build and six to run. The tests of the host use little CPU time, and these guests get only what
+//! They take ten minutes to build and ten to run. The tests of the host use little CPU time, and these guests get only what
 //! is left (`SCHED_IDLE`). A guest that fails there is repeated in the foreground: its clock goes on while it has no CPU.
 
 use std::io::stdout;
@@ -17,7 +17,7 @@ use crate::{results, vm, workspace};
 
 /// The guests, for the foreground.
 pub(super) fn guests(non_free: bool) -> vm::Arguments {
-    vm::Arguments { real_driver: true, non_free, ..vm::Arguments::default() }
+    vm::Arguments { real_driver: true, systemd: true, non_free, ..vm::Arguments::default() }
 }
 
 /// The running guests.
@@ -31,13 +31,13 @@ impl Guests {
     pub(super) fn start(non_free: bool) -> anyhow::Result<Self> {
         let directory = workspace::scratch().join("vm");
         fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-        let results = directory.join("real-driver.results");
+        let results = directory.join("background.results");
         // Results of an earlier run.
         let _ = fs::remove_file(&results);
         let mut command = Command::new(env::current_exe().context("find this program")?);
-        command.args(["vm", "--real-driver", "--results"]).arg(&results);
+        command.args(["vm", "--real-driver", "--systemd", "--results"]).arg(&results);
         command.args(non_free.then_some("--non-free"));
-        let idle = Idle::start(&mut command, &directory.join("real-driver.log"))?;
+        let idle = Idle::start(&mut command, &directory.join("background.log"))?;
         Ok(Self { idle, results })
     }
 
@@ -45,8 +45,8 @@ impl Guests {
     pub(super) fn rows(started: anyhow::Result<Self>) -> Vec<Row> {
         let rows = started.and_then(|Self { idle, results }| {
             let end = idle.wait(&mut stdout())?;
-            results::read(&results).with_context(|| format!("guests with the real driver: {end}"))
+            results::read(&results).with_context(|| format!("guests in the background: {end}"))
         });
-        rows.unwrap_or_else(|error| vec![Row::broken("driver", Duration::ZERO, &error).announce()])
+        rows.unwrap_or_else(|error| vec![Row::broken("background", Duration::ZERO, &error).announce()])
     }
 }
