@@ -61,10 +61,11 @@ fn the_unit_measures_as_much_as_root_without_restrictions() {
     };
     // The mode of Docker's socket. Only root and its group may connect.
     let socket = UnixListener::bind("/run/docker.sock").unwrap();
+    socket.set_nonblocking(true).unwrap();
     fs::set_permissions("/run/docker.sock", fs::Permissions::from_mode(0o660)).unwrap();
     // This command has the user and the restrictions of the agent. Opening the file does not change it.
     service.start(&format!("ExecStartPre=/bin/sh -c 'exec 3>>{KPROBES}'"));
-    socket.accept().unwrap();
+    service::wait("the agent connects to Docker", || socket.accept().is_ok());
     fs::remove_file("/run/docker.sock").unwrap();
 
     let container = Cgroup::container(&cgroup::v2_root().unwrap());

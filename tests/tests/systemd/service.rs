@@ -26,7 +26,7 @@ pub(super) const CONFIGURATION: &str = "/etc/glassbox/agent.toml";
 /// Changes of the unit for one test.
 const DROP_INS: &str = "/run/systemd/system/glassbox.service.d";
 /// An emulated CPU that other guests share needs tens of seconds to start the agent.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(140);
 
 static ALONE: Mutex<()> = Mutex::new(());
 

@@ -11,13 +11,18 @@ use super::service::{self, Service};
 
 /// The agent ends within a second on a real CPU. This one is emulated and shared.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// Time until the kernel has freed programs and maps.
+const FREED_LIMIT: Duration = Duration::from_secs(30);
 
 /// What can outlive a process: programs, maps, links, mounts, probes and temporary directories.
 fn leftovers() -> BTreeSet<String> {
     let programs = aya::programs::loaded_programs().map(|program| {
         let program = program.unwrap();
-        format!("program {} {:?}", program.id(), program.name_as_str())
+        // Those of the unit's restrictions stay while systemd keeps the unit.
+        let is_of_systemd = program.name_as_str().is_some_and(|name| name.starts_with("sd_"));
+        (!is_of_systemd).then(|| format!("program {} {:?}", program.id(), program.name_as_str()))
     });
+    let programs = programs.flatten();
     let maps = aya::maps::loaded_maps().map(|map| {
         let map = map.unwrap();
         format!("map {} {:?}", map.id(), map.name_as_str())
@@ -43,7 +48,7 @@ fn leftovers() -> BTreeSet<String> {
 #[test]
 fn stopping_is_fast_and_leaves_nothing_behind() {
     let Some(service) = Service::installed("stopping_is_fast_and_leaves_nothing_behind") else { return };
-    // systemd's own programs, and the directories of units that already ended.
+    // Includes the directories of units that already ended.
     let before = leftovers();
     service.start("");
     let during = leftovers();
@@ -58,7 +63,12 @@ fn stopping_is_fast_and_leaves_nothing_behind() {
     assert_eq!(service.property("Result"), "success");
     assert_eq!(service.property("ExecMainStatus"), "0");
     // The kernel frees programs after the last CPU has left them.
-    service::wait("programs and maps are freed", || leftovers().is_subset(&before));
+    let left = || leftovers().difference(&before).cloned().collect::<Vec<_>>();
+    let begun = Instant::now();
+    while !left().is_empty() {
+        assert!(begun.elapsed() < FREED_LIMIT, "after {FREED_LIMIT:?} there is still: {:#?}", left());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     assert!(!Path::new(&cgroup).exists(), "{cgroup}");
     assert_eq!(service.pid(), 0);
 }

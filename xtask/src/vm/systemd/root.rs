@@ -1,7 +1,7 @@
 //! The root file system of the guest: Debian's packages, unpacked but not configured.
 //!
 //! dpkg's database lists the packages as installed, so that dpkg can install others that depend on them. Their maintainer
-//! scripts do not run: the guest needs neither users nor caches that they create.
+//! scripts do not run: the guest needs neither users nor caches that they create, and only one of their links.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -98,6 +98,9 @@ fn unpack(downloads: &Path, root: &Path) -> anyhow::Result<()> {
         let from = root.join(format!("usr/share/base-passwd/{name}.master"));
         fs::copy(&from, root.join("etc").join(name)).with_context(|| format!("copy {}", from.display()))?;
     }
+    // As base-files' postinst does: a link instead of the directory.
+    let run = root.join("var/run");
+    fs::remove_dir(&run).and_then(|()| symlink("../run", &run)).context("link /var/run")?;
     fs::write(root.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n")
         .context("write the machine's ID")
 }
