@@ -212,7 +212,7 @@ pub mod programs {
     /// A module of the NVIDIA driver is unloaded.
     pub const NVIDIA_DRIVER_MODULE_FREE: &str = "nvidia_driver_module_free";
     /// The OOM killer has chosen a process. Counts the task that [`OOM_SIGNAL`] noted.
-    pub const OOM_VICTIM_PID: &str = "oom_victim_pid";
+    pub const OOM_VICTIM: &str = "oom_victim";
     /// A signal is sent. Notes the task if the kernel itself kills it, for any reason.
     pub const OOM_SIGNAL: &str = "oom_signal";
     /// A socket of a container receives a packet.

@@ -23,6 +23,7 @@ pub mod plans;
 pub mod privileges;
 pub mod program;
 pub mod record;
+mod refusal;
 pub mod slot_array;
 pub mod slots;
 pub mod stats;
@@ -46,7 +47,6 @@ use self::{
     cgroup_links::{CgroupLinks, CgroupProgram},
     event_ring::EventRing,
     events::Event,
-    privileges::Privileges,
     slot_array::{SharedSlotArray, SlotArray},
     slots::Slots,
     stats::ProgramTimes,
@@ -137,7 +137,7 @@ impl Kernel {
         for name in glassbox_ebpf::maps::PER_SLOT {
             loader.map_max_entries(name, tables.slots + 1);
         }
-        let mut ebpf = loader.load(OBJECT).map_err(explain).context("load the kernel programs")?;
+        let mut ebpf = loader.load(OBJECT).map_err(refusal::explain).context("load the kernel programs")?;
         // The logger must take its map before any program is loaded. It is kept as long as the programs run.
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let maps = maps::statuses(&ebpf);
@@ -457,58 +457,5 @@ impl Kernel {
             }
         }
         maps
-    }
-}
-
-/// Adds the missing privileges to the error if the kernel refused because of them. Removes repeated causes, because
-/// aya's errors repeat the text of their source.
-fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
-    let error = error.into();
-    let refused = |number| {
-        error.chain().any(|cause| {
-            let io = cause.downcast_ref::<std::io::Error>();
-            io.and_then(std::io::Error::raw_os_error) == Some(number)
-        })
-    };
-    let privileges = || Privileges::of_this_process(std::path::Path::new("/proc"));
-    let reason = if refused(libc::EPERM) {
-        Some(privileges().refusal())
-    } else if refused(libc::EACCES) || refused(libc::EINVAL) {
-        // Without CAP_PERFMON, the verifier rejects the programs, for some helpers with EINVAL. With it, the verifier's
-        // own message is the better reason.
-        privileges().lack(&[&privileges::BPF, &privileges::PERFMON])
-    } else {
-        None
-    };
-    let error = without_repetition(&error);
-    match reason {
-        Some(reason) => error.context(reason),
-        None => error,
-    }
-}
-
-/// The same chain, without causes that the text of the previous error already contains.
-fn without_repetition(error: &anyhow::Error) -> anyhow::Error {
-    let mut texts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if texts.last().is_none_or(|last| !last.contains(&text)) {
-            texts.push(text);
-        }
-    }
-    anyhow::Error::msg(texts.join(": "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_that_is_part_of_the_error_text_is_not_repeated() {
-        let io = std::io::Error::from_raw_os_error(libc::EPERM);
-        let create = aya::maps::MapError::CreateError { name: "LOST".into(), io_error: io };
-        let text = format!("{:#}", explain(aya::EbpfError::MapError(create)));
-        assert_eq!(text.matches("failed to create map").count(), 1, "{text}");
-        assert_eq!(text.matches("Operation not permitted").count(), 1, "{text}");
     }
 }

@@ -1,9 +1,9 @@
 //! OOM kills per container.
 //!
-//! Hooks: the tracepoint `oom:mark_victim`, which identifies the victim by its thread ID, the only stable part of its record.
-//! The current process is the one that requested the memory, and it may be in another container. Just before, the OOM killer
-//! has sent SIGKILL to that thread, and the task is an argument of `signal:signal_generate`. The program there notes the slot,
-//! and the program on `mark_victim` counts it. Linux 5.5.
+//! Hooks: the tracepoint `mark_victim`, whose argument is the thread ID of the victim, in newer kernels its task. It is raw, because
+//! a perf event needs more privileges on some distributions. The current process is the one that requested the memory, and it
+//! may be in another container. Just before, the OOM killer has sent SIGKILL to that thread, and the task is an argument of
+//! `signal_generate`. The program there notes the slot, and the program on `mark_victim` counts it. Linux 5.5.
 //!
 //! The kernel also marks processes that it does not kill: those that are dying anyway, for example by `docker kill`, when
 //! memory runs out meanwhile (`task_will_free_mem`). They are marked without a signal, and `memory.events` does not count them
@@ -14,9 +14,9 @@
 
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,
-    macros::{btf_tracepoint, map, tracepoint},
+    macros::{btf_tracepoint, map, raw_tracepoint},
     maps::Array,
-    programs::{BtfTracePointContext, TracePointContext},
+    programs::{BtfTracePointContext, RawTracePointContext},
 };
 use glassbox_ebpf::{
     containers::SHARED_SLOT,
@@ -24,7 +24,10 @@ use glassbox_ebpf::{
 };
 
 use super::containers::slot_of_task;
-use crate::{frozen::offset, read::present};
+use crate::{
+    frozen::offset,
+    read::{kernel, present},
+};
 
 /// Resized by user space to the configured number of containers.
 #[map]
@@ -32,9 +35,6 @@ static OOM_KILLS: Array<u64> = Array::with_max_entries(256, 0);
 /// The last process that each thread has killed for the kernel: [`victim_note`], direct-mapped by the thread.
 #[map]
 static OOM_VICTIMS: Array<u64> = Array::with_max_entries(VICTIMS, 0);
-
-/// Offset of the thread ID in the tracepoint's record, where it is the first field in all kernels.
-const RECORD_PID: usize = 8;
 
 #[inline(always)]
 fn count(slot: u32) {
@@ -72,11 +72,15 @@ fn oom_signal(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[tracepoint]
-fn oom_victim_pid(ctx: TracePointContext) -> u32 {
-    // SAFETY: the offset is within the record in all kernels that have the tracepoint.
-    let Ok(pid) = (unsafe { ctx.read_at::<u32>(RECORD_PID) }) else {
-        return 0;
+#[raw_tracepoint]
+fn oom_victim(ctx: RawTracePointContext) -> i32 {
+    let victim: u64 = ctx.arg(0);
+    // Kernel addresses are in the upper half.
+    let pid = if victim >> 63 == 0 {
+        victim as u32
+    } else {
+        let Some(pid) = kernel(victim, offset!(task_pid)) else { return 0 };
+        pid
     };
     let sender = bpf_get_current_pid_tgid() as u32;
     let mut slot = SHARED_SLOT;

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, TracePoint},
+    programs::{BtfTracePoint, RawTracePoint, TracePoint},
 };
 use glassbox_ebpf::offsets::Offsets;
 
@@ -19,6 +19,7 @@ use super::{
     offsets::absent,
     program::{Hook, Program, loaded},
     record::Record,
+    refusal::{explain, explain_perf_event},
     tracefs::Tracefs,
 };
 
@@ -242,7 +243,8 @@ pub fn attach_first(
             outcome.refused.push((method.name, format!("this kernel has no {}", missing.join(", "))));
             continue;
         }
-        let in_tracefs = |program: &Program| !matches!(program.hook, Hook::BtfTracepoint(_));
+        let in_tracefs =
+            |program: &Program| !matches!(program.hook, Hook::BtfTracepoint(_) | Hook::RawTracepoint(_));
         let _tracefs = method.programs.iter().any(in_tracefs).then(Tracefs::mounted);
         match attach(method, ebpf, btf) {
             Ok(functions) => {
@@ -302,19 +304,24 @@ fn attach_one(program: &Program, ebpf: &mut Ebpf, btf: Option<&Btf>) -> anyhow::
         Hook::BtfTracepoint(name) => {
             let handle: &mut BtfTracePoint = handle.try_into().with_context(what)?;
             load(handle.load(name, btf.context("the kernel's type information is no longer loaded")?))?;
-            handle.attach().map_err(super::explain).with_context(what)?;
+            handle.attach().map_err(explain).with_context(what)?;
+        }
+        Hook::RawTracepoint(name) => {
+            let handle: &mut RawTracePoint = handle.try_into().with_context(what)?;
+            load(handle.load())?;
+            handle.attach(name).map_err(explain).with_context(what)?;
         }
         Hook::Record(category, name, fields) => {
             let record = Record::read(category, name).with_context(what)?;
             fields.iter().try_for_each(|field| record.word(field).map(drop)).with_context(what)?;
             let handle: &mut TracePoint = handle.try_into().with_context(what)?;
             load(handle.load())?;
-            handle.attach(category, name).map_err(super::explain).with_context(what)?;
+            handle.attach(category, name).map_err(explain_perf_event).with_context(what)?;
         }
         Hook::Tracepoint(category, name) => {
             let handle: &mut TracePoint = handle.try_into().with_context(what)?;
             load(handle.load())?;
-            handle.attach(category, name).map_err(super::explain).with_context(what)?;
+            handle.attach(category, name).map_err(explain_perf_event).with_context(what)?;
         }
         Hook::Function(..) => anyhow::bail!("{}: the group hooks functions of several modules", what()),
     }
@@ -325,6 +332,7 @@ fn detach_one(program: &Program, ebpf: &mut Ebpf) {
     // Unloading fails if the program was never loaded; there is nothing to detach then.
     let _ = match ebpf.program_mut(program.name) {
         Some(aya::programs::Program::BtfTracePoint(handle)) => handle.unload(),
+        Some(aya::programs::Program::RawTracePoint(handle)) => handle.unload(),
         Some(aya::programs::Program::TracePoint(handle)) => handle.unload(),
         Some(aya::programs::Program::KProbe(handle)) => handle.unload(),
         _ => Ok(()),

@@ -93,7 +93,7 @@ pub(super) fn attach(
 
 /// Adds the missing capability to the error. In addition to those for loading, attaching needs CAP_NET_ADMIN.
 fn refused(error: ProgramError) -> anyhow::Error {
-    let error = super::without_repetition(&error.into());
+    let error = super::refusal::without_repetition(&error.into());
     match missing() {
         Some(reason) => error.context(reason),
         None => error,

@@ -15,6 +15,7 @@ use aya::{
 use super::{
     function_hook::{self, FunctionHook},
     module,
+    refusal::explain_perf_event,
 };
 use crate::kernel::program::{Hook, Program, loaded};
 
@@ -195,7 +196,7 @@ fn hold(program: &Program, ebpf: &mut Ebpf) -> anyhow::Result<Held> {
         Err(refused) => refused,
     };
     let (_, function, handle) = kprobe(program, ebpf)?;
-    let link = handle.attach(function, 0).map_err(super::explain)?;
+    let link = handle.attach(function, 0).map_err(explain_perf_event)?;
     match handle.kind() {
         ProbeKind::Return => tracing::warn!(
             "{function}: some concurrent calls will be missed because the kretprobe limit could not be raised: \

@@ -193,10 +193,10 @@ static NVIDIA_DRIVER_SYSCALLS: AttachMethod = AttachMethod {
 };
 
 static OOM: AttachMethod = AttachMethod {
-    name: "tracepoint mark_victim + tp_btf signal_generate",
+    name: "tp_btf signal_generate + raw_tp mark_victim",
     programs: &[
         Program { name: programs::OOM_SIGNAL, hook: Hook::BtfTracepoint("signal_generate") },
-        Program { name: programs::OOM_VICTIM_PID, hook: Hook::Tracepoint("oom", "mark_victim") },
+        Program { name: programs::OOM_VICTIM, hook: Hook::RawTracepoint("mark_victim") },
     ],
     extras: &[],
     needs: &[&["task_pid"]],

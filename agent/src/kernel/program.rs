@@ -16,6 +16,9 @@ pub struct Program {
 pub enum Hook {
     /// A tracepoint with typed arguments, by name.
     BtfTracepoint(&'static str),
+    /// A tracepoint by name, for a program that reads its arguments without their types, because they differ between
+    /// kernels. No perf event is needed. Linux 4.17.
+    RawTracepoint(&'static str),
     /// A tracepoint with a record that is an ABI, by category and name.
     Tracepoint(&'static str, &'static str),
     /// A tracepoint with a record that is not an ABI, by category and name. The record must have these fields, each a
@@ -29,7 +32,9 @@ pub enum Hook {
 impl std::fmt::Display for Hook {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::BtfTracepoint(name) | Self::Function(_, name) => formatter.write_str(name),
+            Self::BtfTracepoint(name) | Self::RawTracepoint(name) | Self::Function(_, name) => {
+                formatter.write_str(name)
+            }
             Self::Tracepoint(category, name) | Self::Record(category, name, _) => {
                 write!(formatter, "{category}:{name}")
             }
@@ -42,7 +47,7 @@ pub(super) fn loaded(program: &str, result: Result<(), ProgramError>) -> anyhow:
     match result {
         // A program with several hooks is loaded once.
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        Err(error) => Err(super::explain(shortened(error)).context(format!("load {program}"))),
+        Err(error) => Err(super::refusal::explain(shortened(error)).context(format!("load {program}"))),
     }
 }
 

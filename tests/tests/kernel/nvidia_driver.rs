@@ -11,6 +11,7 @@ mod collision;
 mod cost;
 mod modules;
 mod monitor;
+mod perf_events;
 mod poll;
 mod probe;
 mod returns;
