@@ -8,7 +8,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -104,6 +104,17 @@ impl Application<'static> {
 }
 
 impl<'a> Application<'a> {
+    /// Starts a client on the host: a script of tests/gradio, with the application's URL and further arguments.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_client(&self, script: &str, arguments: &[String]) -> Child {
+        let mut client = self.gradio.command(script);
+        client.arg(format!("http://{}", self.address)).args(arguments);
+        client.spawn().unwrap_or_else(|error| panic!("run {script}: {error}"))
+    }
+
     /// Starts the application in a container on the bridge of a daemon, with one set of functions.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod alerts {
     mod document;
     mod end_to_end;
     mod gpus;
+    mod jobs;
     mod names;
     mod pages;
     mod rules;

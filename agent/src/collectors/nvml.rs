@@ -153,6 +153,10 @@ impl Collector for Nvml {
         self.reading = self.latest.get();
     }
 
+    fn limitation(&self) -> Option<&str> {
+        self.reading.as_ref()?.limitation.as_deref()
+    }
+
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         let shares = self.shares(container).cloned().unwrap_or_default();
         // If a GPU reports nothing, the totals of the container stay.

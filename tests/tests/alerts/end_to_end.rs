@@ -20,6 +20,7 @@ use glassbox_tests::{
 
 use super::{
     gpus::Gpus,
+    jobs::Jobs,
     runbooks, shortened,
     workloads::{Deadlocked, Workloads},
 };
@@ -31,7 +32,7 @@ const RESOLVED: Duration = Duration::from_secs(150);
 /// Time between two steps of the staircase of GPU memory.
 const STEP: Duration = Duration::from_secs(10);
 /// Containers that the agent counts. More of them are lost.
-const CONTAINERS: usize = 64;
+const CONTAINERS: usize = 256;
 
 /// An alert, and the label that tells the provoked one from others.
 type Expected<'a> = (&'static str, &'static str, &'a str);
@@ -101,20 +102,25 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let prometheus =
         Prometheus::start_with(&programs, agent.address, &configuration(directory.path(), &alertmanager), "");
     let instance = agent.address.to_string();
+    // In this thread: servers end with the thread that started them.
+    let jobs = Jobs::start().map_err(|reason| skip(test, &reason)).ok();
 
     let (mut hungry, mut hanging) = (gpus.hungry(&root), gpus.hanging(&root));
     let deadlocked = Deadlocked::start(&agent).unwrap_or_else(|reason| panic!("{reason}"));
     let mut workloads = Workloads::start(&docker);
     let known = format!("glassbox_container_running{{container=~\"{}|{}\"}}", hungry.name, hanging.name);
     prometheus.wait_for(&known, Duration::from_secs(20), |samples| samples.len() == 2);
+    let degraded = ("AgentDegraded", "collector", "nvml");
+    wait_for(&webhook, &[degraded], "firing", FIRED, |_| ());
+    gpus.reload();
     // Counters have a first value before they grow.
     prometheus
-        .wait_for("glassbox_gpu_ecc_errors_total", Duration::from_secs(20), |samples| !samples.is_empty());
+        .wait_for("glassbox_gpu_ecc_errors_total", Duration::from_secs(80), |samples| !samples.is_empty());
     thread::sleep(Duration::from_secs(3));
     hungry.go();
     hanging.go();
     let (leaky, hung, deadlock) = (hungry.name.clone(), hanging.name.clone(), deadlocked.name.clone());
-    let expected: Vec<Expected<'_>> = vec![
+    let mut expected: Vec<Expected<'_>> = vec![
         ("GpuMemoryExhausted", "container", &leaky),
         ("GpuMemoryHigh", "gpu", "0"),
         ("GpuMemoryStaircase", "container", &leaky),
@@ -135,6 +141,10 @@ fn problems_reach_the_webhook_and_are_resolved() {
         ("ScaleOut", "service", "p/slow"),
         ("ScaleIn", "service", "p/idle"),
     ];
+    if let Some(Jobs { container, .. }) = &jobs {
+        expected.push(("GradioJobsFail", "container", container));
+        expected.push(("GradioQueueStuck", "container", container));
+    }
     let mut step = 0;
     wait_for(&webhook, &expected, "firing", FIRED, |elapsed| {
         if elapsed >= STEP * step {
@@ -171,6 +181,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
     deadlocked.release();
     drop(hanging);
     drop(hungry);
+    expected.push(degraded);
     wait_for(&webhook, &expected, "resolved", RESOLVED, |_| ());
 
     let losing = [("AgentLosingData", "source", "cgroup_slots")];

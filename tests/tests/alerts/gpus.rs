@@ -20,6 +20,9 @@ const GIB: u64 = 1 << 30;
 /// Reasons for lower clocks, as NVML reports them: the power cap and the temperature.
 const THROTTLED: u32 = 0x4 | 0x20;
 
+/// `NVML_ERROR_LIB_RM_VERSION_MISMATCH`: the driver's packages were updated, and its module is still the old one.
+const MISMATCH: u32 = 18;
+
 /// The GPUs and their driver. GPU 0 has most problems, GPU 1 is lost, GPU 2 has failed memory.
 pub(super) struct Gpus {
     stand_in: StandIn,
@@ -36,11 +39,14 @@ pub(super) struct Application {
 }
 
 impl Gpus {
+    /// Starts the drivers. NVML does not work until [`reload`](Self::reload).
     pub(super) fn start() -> anyhow::Result<Self> {
         let options = Options { memory_mib: 512, ..Options::default() };
         let broken = FakeDriver::start(Options { hang: Some(HANGS.parse()?), ..options.clone() })?;
         let driver = FakeDriver::start(options)?;
-        Ok(Self { stand_in: StandIn::new(&healthy()), driver, broken })
+        let mut mismatch = healthy();
+        mismatch["errors"] = json!({ "nvmlInit_v2": MISMATCH });
+        Ok(Self { stand_in: StandIn::new(&mismatch), driver, broken })
     }
 
     /// The part of the agent's configuration that refers to them.
@@ -73,6 +79,11 @@ impl Gpus {
         set(format!("{failed}/xids"), json!([48]));
         host.pointer_mut(&lost).unwrap()["lost"] = true.into();
         self.stand_in.set(&host);
+    }
+
+    /// No problems, and no errors yet.
+    pub(super) fn reload(&self) {
+        self.stand_in.set(&healthy());
     }
 
     /// No problems. What was counted stays counted.

@@ -19,6 +19,8 @@ pub struct Reading {
     pub up: bool,
     /// The result, or the reason for having none, for people.
     pub finding: String,
+    /// Why the GPUs of a loaded driver cannot be read.
+    pub limitation: Option<String>,
     /// The driver's version.
     pub driver_version: String,
     /// The GPUs.

@@ -170,6 +170,7 @@ impl<'nvml> Session<'nvml> {
             duration: begun.elapsed(),
             up: true,
             finding,
+            limitation: None,
             driver_version: self.driver_version.clone(),
             gpus: rows,
             unreported,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nvml_wrapper::Nvml;
+use nvml_wrapper::{Nvml, error::NvmlError};
 use nvml_wrapper_sys::bindings::NvmlLib;
 
 use super::{
@@ -38,11 +38,16 @@ pub(super) fn run(options: &Options, mut record: Record, latest: &Latest, stop: 
             }
             Err(refusal) => refusal,
         };
-        say(&mut logged, &refusal.finding);
+        // The tick logs a limitation.
+        let limitation = refusal.is_fault.then(|| refusal.finding.clone());
+        if limitation.is_none() {
+            say(&mut logged, &refusal.finding);
+        }
         let gpus: Vec<_> = record.lost(&[]).collect();
         let unreported = refusal.unreported(&mut record.driver_gpus, &gpus);
         latest.put(Reading {
             finding: refusal.finding,
+            limitation,
             gpus,
             unreported,
             failures: record.failures.all(),
@@ -139,11 +144,14 @@ pub(super) struct Refusal {
     pub(super) finding: String,
     /// True if a library was loaded. Only then does its result concern GPUs.
     pub(super) loaded: bool,
+    /// True if the kernel driver is loaded, so its GPUs should be readable. An example is a library that is newer than the
+    /// driver: the packages were updated, and the module was not reloaded.
+    is_fault: bool,
 }
 
 impl Refusal {
     fn without_library(finding: String) -> Self {
-        Self { finding, loaded: false }
+        Self { finding, loaded: false, is_fault: false }
     }
 
     /// The GPUs that the driver lists, except those in `known`.
@@ -169,7 +177,11 @@ pub(super) fn open(library: &OsStr, failures: &mut Failures) -> Result<Nvml, Ref
     let nvml = Nvml::builder().lib_path(library).init();
     nvml.map_err(|error| {
         failures.count("nvmlInit_v2", &error);
-        Refusal { finding: format!("cannot initialize NVML: {}", describe(&error)), loaded: true }
+        Refusal {
+            finding: format!("cannot initialize NVML: {}", describe(&error)),
+            loaded: true,
+            is_fault: !matches!(error, NvmlError::DriverNotLoaded),
+        }
     })
 }
 

@@ -1,0 +1,37 @@
+//! A real Gradio application whose jobs fail, and then wait for one that blocks the queue.
+
+use std::process::Child;
+
+use glassbox_tests::gradio::{Application, Gradio};
+
+const VERSION: &str = "5.50.0";
+/// How long jobs fail.
+const FAIL_S: u64 = 20;
+/// How long one job keeps another one waiting. Until the alert fires, no job may end for as long as its query looks back and
+/// it must hold: each 15 s when shortened.
+const BLOCK_S: u64 = 60;
+
+pub(super) struct Jobs {
+    /// The name of the container.
+    pub(super) container: String,
+    clients: Child,
+    _application: Application<'static>,
+}
+
+impl Jobs {
+    /// Starts the application and its client, or returns the reason to skip these alerts.
+    pub(super) fn start() -> Result<Self, String> {
+        let application = Application::start(Gradio::find(VERSION)?, 1)?;
+        let arguments = [FAIL_S, BLOCK_S].map(|seconds| seconds.to_string());
+        let clients = application.start_client("problems.py", &arguments);
+        let container = application.container[..12].to_owned();
+        Ok(Self { container, clients, _application: application })
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        let _ = self.clients.kill();
+        let _ = self.clients.wait();
+    }
+}
