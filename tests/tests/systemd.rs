@@ -4,6 +4,7 @@
 
 mod systemd {
     mod failures;
+    mod package;
     mod privileges;
     mod service;
     mod stop;

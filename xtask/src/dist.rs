@@ -92,6 +92,14 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds the .deb of an agent under a version of its own, in the directory `out`. Returns its path.
+pub(crate) fn deb(agent: &Path, version: &str, out: &Path) -> anyhow::Result<PathBuf> {
+    packages::ensure()?;
+    let release = Release::of(agent.to_owned(), Architecture::of_this_machine()?, Some(version))?;
+    package(&release, &[Format::Deb], out)?;
+    Ok(out.join(release.package_name(Format::Deb)))
+}
+
 /// Builds the packages, the SBOM and the checksums of everything in `out`. Returns their paths.
 fn package(release: &Release, formats: &[Format], out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;

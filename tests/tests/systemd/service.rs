@@ -13,7 +13,7 @@ use glassbox_fixtures::exposition::Scrape;
 use glassbox_tests::{guest, http, inapplicable};
 
 /// The files of the repository, and the agent, in the guest.
-const FILES: &str = "/usr/lib/glassbox-tests/files";
+pub(super) const FILES: &str = "/usr/lib/glassbox-tests/files";
 /// Their installed paths.
 const INSTALLED: [(&str, &str); 4] = [
     ("glassbox", "/usr/bin/glassbox"),
@@ -59,14 +59,24 @@ pub(super) fn journal() -> String {
     run("journalctl", &["--no-pager", "--output=cat", "--lines=100", "--unit=glassbox"])
 }
 
+/// Lets one test run at a time. `None` after printing a skip if this is not a guest with systemd.
+pub(super) fn alone(test: &str) -> Option<MutexGuard<'static, ()>> {
+    if guest::has_systemd() {
+        return Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    inapplicable(test, "no guest with systemd, see `cargo xtask vm --systemd`");
+    None
+}
+
+/// A property of the service.
+pub(super) fn property(name: &str) -> String {
+    run("systemctl", &["show", "--value", &format!("--property={name}"), "glassbox"]).trim().to_owned()
+}
+
 impl Service {
     /// Installs the files. `None` after printing a skip if this is not a guest with systemd.
     pub(super) fn installed(test: &str) -> Option<Self> {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        if !guest::has_systemd() {
-            inapplicable(test, "no guest with systemd, see `cargo xtask vm --systemd`");
-            return None;
-        }
+        let alone = alone(test)?;
         for (name, path) in INSTALLED {
             fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
             fs::copy(format!("{FILES}/{name}"), path)
@@ -92,7 +102,7 @@ impl Service {
 
     /// A property of the service.
     pub(super) fn property(&self, name: &str) -> String {
-        run("systemctl", &["show", "--value", &format!("--property={name}"), "glassbox"]).trim().to_owned()
+        property(name)
     }
 
     /// The ID of the agent's process; 0 if it is not running.

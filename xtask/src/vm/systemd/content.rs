@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::super::cpio::Archive;
 use super::super::{content, initramfs};
-use crate::workspace;
+use crate::{dist, workspace};
 
 /// Starts the tests after the units of a normal boot.
 const TARGET: &str = "[Unit]
@@ -29,6 +29,12 @@ const FILES: [(&str, &str); 3] = [
     ("systemd/glassbox.service", "/usr/lib/glassbox-tests/files/glassbox.service"),
     ("systemd/glassbox.default", "/usr/lib/glassbox-tests/files/glassbox.default"),
     ("systemd/agent.toml", "/usr/lib/glassbox-tests/files/agent.toml"),
+];
+
+/// Versions of the package that is installed, and of the one that replaces it, with their paths in the guest.
+const PACKAGES: [(&str, &str); 2] = [
+    ("0.0.1~rc1", "/usr/lib/glassbox-tests/files/old.deb"),
+    ("0.0.1", "/usr/lib/glassbox-tests/files/new.deb"),
 ];
 
 /// Units that wait for hardware or users that the guest does not have, or that only take time.
@@ -69,6 +75,16 @@ pub(super) fn pack(root: &Path) -> anyhow::Result<PathBuf> {
     let strip = path.with_extension("stripped");
     for (to, program) in programs {
         archive.file(to, &initramfs::without_debug_information(program, &strip)?).with_context(packing)?;
+    }
+    let packages = workspace::scratch().join("vm/systemd-packages");
+    fs::create_dir_all(&packages).with_context(|| format!("create {}", packages.display()))?;
+    let agent = packages.join("glassbox");
+    fs::write(&agent, initramfs::without_debug_information(executable("glassbox")?, &strip)?)
+        .with_context(|| format!("write {}", agent.display()))?;
+    for (version, to) in PACKAGES {
+        let package = dist::deb(&agent, version, &packages)?;
+        let content = fs::read(&package).with_context(|| format!("read {}", package.display()))?;
+        archive.data(to, &content).with_context(packing)?;
     }
     for (from, to) in FILES {
         let content = fs::read(workspace::root().join(from)).with_context(|| format!("read {from}"))?;

@@ -19,14 +19,17 @@ use crate::{debian, step, workspace};
 /// Debian 12.
 pub(super) const SUITE: &str = "bookworm";
 /// What a minimal Debian with systemd consists of. usr-is-merged replaces usrmerge, which depends on Perl's modules.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 20] = [
     "base-files",
     "base-passwd",
     "bash",
     "coreutils",
     "dash",
+    "diffutils",
     "dpkg",
+    "findutils",
     "grep",
+    "init-system-helpers",
     "libc-bin",
     "login",
     "mount",
@@ -34,6 +37,7 @@ const PACKAGES: [&str; 16] = [
     "procps",
     "sed",
     "systemd-sysv",
+    "tar",
     "usr-is-merged",
     "util-linux",
 ];
