@@ -14,6 +14,7 @@ mod prometheus {
     mod page;
     mod promtool;
     mod queries;
+    mod restart;
     mod stack;
     mod traffic;
 }
