@@ -229,9 +229,19 @@ impl<'a> Exporter<'a> {
     }
 
     fn scrape(&self, gzip: bool) -> anyhow::Result<Answer> {
-        let answer = get(self.address, "/metrics", gzip)?;
-        ensure!(answer.status == 200, "{} answers with {}", self.kind.name, answer.status);
+        self.request("/metrics", gzip)
+    }
+
+    fn request(&self, path: &str, gzip: bool) -> anyhow::Result<Answer> {
+        let answer = get(self.address, path, gzip)?;
+        ensure!(answer.status == 200, "{} answers {path} with {}", self.kind.name, answer.status);
         Ok(answer)
+    }
+
+    /// The page for people. No peer has one that lists the state of all containers.
+    fn pages(&self) -> anyhow::Result<Vec<Answer>> {
+        let requests = if self.kind.name == "glassbox" { BURST } else { 0 };
+        (0..requests).map(|_| self.request("/", false)).collect()
     }
 
     /// Memory, and the durations of consecutive scrapes.
@@ -242,6 +252,7 @@ impl<'a> Exporter<'a> {
         let times =
             |answers: &[Answer]| -> Vec<f64> { answers.iter().map(|one| one.took.as_secs_f64()).collect() };
         let size = |answers: &[Answer]| answers.last().map_or(0, |answer| answer.body.len());
+        let pages = self.pages()?;
         let text = plain.last().map(|answer| String::from_utf8_lossy(&answer.body)).unwrap_or_default();
         let samples = text.lines().filter(|line| !line.starts_with('#')).count();
         let of = |name: &str| -> f64 {
@@ -252,6 +263,8 @@ impl<'a> Exporter<'a> {
             "rss_bytes": rss_bytes(self.child.id())?,
             "burst_s": times(&plain),
             "burst_gzip_s": times(&gzip),
+            "page_s": times(&pages),
+            "page_bytes": size(&pages),
             "bytes": size(&plain),
             "gzip_bytes": size(&gzip),
             "samples": samples,

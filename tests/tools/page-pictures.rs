@@ -6,10 +6,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::Context as _;
 use glassbox_tests::browser::{Browser, Screen};
 
-/// File, path, width, maximum height and language of each picture.
-const PICTURES: [(&str, &str, u32, f64, &str); 2] = [
-    ("page.png", "/?pause", 1100, 1000.0, "en"),
-    ("page-container.png", "/c/demo-facefusion-1?pause", 1100, 1000.0, "en"),
+/// Width in CSS pixels, and maximum height.
+const WIDTH: u32 = 1100;
+const HEIGHT_MAX: f64 = 1000.0;
+/// File, path, language, and whether the colour scheme is dark, of each picture.
+const PICTURES: [(&str, &str, &str, bool); 3] = [
+    ("page.png", "/?pause", "en", false),
+    ("page.zh.png", "/?pause", "zh", false),
+    ("page-container.png", "/c/demo-facefusion-1?pause", "en", true),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -17,9 +21,9 @@ fn main() -> anyhow::Result<()> {
     let address: SocketAddr = arguments.next().context("find ADDRESS")?.parse().context("read ADDRESS")?;
     let directory: PathBuf = arguments.next().context("find DIRECTORY")?.into();
     let mut browser = Browser::start()?;
-    for (file, path, width, height_max, language) in PICTURES {
-        browser.open(address, path, Screen { width, dark: false, language })?;
-        browser.picture(&directory.join(file), height_max)?;
+    for (file, path, language, dark) in PICTURES {
+        browser.open(address, path, Screen { width: WIDTH, dark, language })?;
+        browser.picture(&directory.join(file), HEIGHT_MAX)?;
         println!("{}", directory.join(file).display());
     }
     Ok(())

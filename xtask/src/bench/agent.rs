@@ -20,6 +20,9 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     ];
     rows.extend(scrapes(&fifty, "50 containers", 0.003)?);
     rows.extend(scrapes(&thousand, "1,000 cgroups", 0.040)?);
+    for (report, host) in [(&fifty, "50 containers"), (&thousand, "1,000 cgroups")] {
+        rows.push(page(&report["glassbox"], host)?);
+    }
     rows.push(
         Figure::new("agent CPU, 1,000 cgroups, 1 s tick", "", f64::NAN, percent)
             .row(&thousand, |exporter| exporter["cpu_idle_ratio"].as_f64().unwrap_or(f64::NAN)),
@@ -117,6 +120,19 @@ fn scrapes(report: &Value, host: &str, limit_s: f64) -> anyhow::Result<[Row; 2]>
         verdict: Verdict::None,
     };
     Ok([fresh, again])
+}
+
+/// Duration of a request for the page for people.
+fn page(ours: &Value, host: &str) -> anyhow::Result<Row> {
+    let samples = Samples::of(&ours["page_s"]);
+    let bytes = ours["page_bytes"].as_f64().context("find the size of the page")?;
+    Ok(Row {
+        what: format!("the page at /, {host} ({})", megabytes(bytes)),
+        budget: String::new(),
+        glassbox: format!("{} (p99 {})", time(samples.median()), time(samples.quantile(0.99))),
+        peer: "no peer has such a page".into(),
+        verdict: Verdict::None,
+    })
 }
 
 #[cfg(test)]
