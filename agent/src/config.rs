@@ -146,7 +146,7 @@ impl Config {
     /// Returns a [`ConfigError`] with the file, the line and the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = file::read(path)
-            .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other))
+            .and_then(file::text)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text)
             .map_err(|source| ConfigError::Check { path: path.to_owned(), source: Box::new(source) })

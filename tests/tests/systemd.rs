@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a panic fails the test, also in its helpers")]
 
 mod systemd {
+    mod credentials;
     mod failures;
     mod package;
     mod privileges;

@@ -92,7 +92,7 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the .deb of an agent under a version of its own, in the directory `out`. Returns its path.
+/// Builds a .deb of this agent with the given version in the directory `out`. Returns its path.
 pub(crate) fn deb(agent: &Path, version: &str, out: &Path) -> anyhow::Result<PathBuf> {
     packages::ensure()?;
     let release = Release::of(agent.to_owned(), Architecture::of_this_machine()?, Some(version))?;

@@ -1,9 +1,10 @@
 //! OOM kills per container.
 //!
-//! Hooks: the tracepoint `mark_victim`, whose argument is the thread ID of the victim, in newer kernels its task. It is raw, because
-//! a perf event needs more privileges on some distributions. The current process is the one that requested the memory, and it
-//! may be in another container. Just before, the OOM killer has sent SIGKILL to that thread, and the task is an argument of
-//! `signal_generate`. The program there notes the slot, and the program on `mark_victim` counts it. Linux 5.5.
+//! Hooks: the tracepoint `oom:mark_victim`. Its argument is the victim's thread ID, or its task in newer kernels. The
+//! program is attached as a raw tracepoint, because a perf event needs CAP_SYS_ADMIN on Debian and Ubuntu. The current
+//! process is the one that requested the memory, and it may be in another container. Just before, the OOM killer has sent
+//! SIGKILL to that thread, and the task is an argument of `signal_generate`. The program there notes the slot, and the
+//! program on `mark_victim` counts it. Linux 5.5.
 //!
 //! The kernel also marks processes that it does not kill: those that are dying anyway, for example by `docker kill`, when
 //! memory runs out meanwhile (`task_will_free_mem`). They are marked without a signal, and `memory.events` does not count them

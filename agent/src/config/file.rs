@@ -1,5 +1,5 @@
 //! Reading of the operator's files: the configuration, the web configuration, and the certificates and keys that it names.
-//! Whatever the path leads to, memory is limited to [`FILE_MAX_BYTES`].
+//! At most [`FILE_MAX_BYTES`] are read, even from a device such as /dev/zero.
 
 use std::{
     fs,
@@ -21,6 +21,14 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("larger than the maximum of {FILE_MAX_BYTES} bytes")));
     }
     Ok(bytes)
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// It is not UTF-8.
+pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))
 }
 
 /// Reads a regular file: opening a FIFO would wait for its writer.

@@ -77,9 +77,7 @@ impl WebConfig {
     /// # Errors
     /// Returns a [`WebConfigError`] with the file, the line and the key.
     pub fn load(path: &Path) -> Result<Self, WebConfigError> {
-        let read = file::read_regular(path).and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))
-        });
+        let read = file::read_regular(path).and_then(file::text);
         let text = read.map_err(|source| WebConfigError::Read { path: path.to_owned(), source })?;
         let mut config = Self::parse(&text)
             .map_err(|source| WebConfigError::Check { path: path.to_owned(), source: Box::new(source) })?;

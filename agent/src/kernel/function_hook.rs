@@ -27,7 +27,7 @@ use super::tracefs::{self, Tracefs};
 /// Limit of concurrent calls to track for returns: the maximum that the kernel accepts.
 const CALLS: u32 = 4096;
 const GROUP: &str = "glassbox";
-/// Limit of the list of all processes' events: thousands of them.
+/// Maximum bytes read from `kprobe_events`; enough for thousands of events.
 const EVENTS_MAX_BYTES: u64 = 1 << 20;
 
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
@@ -96,7 +96,7 @@ pub(super) fn remove_leftovers() {
     }
 }
 
-/// The first [`EVENTS_MAX_BYTES`] of a file: another one may be mounted over it, even one without an end.
+/// Reads at most [`EVENTS_MAX_BYTES`]. Another file may be mounted over it, even an endless one.
 fn text_of(events: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(events)?.take(EVENTS_MAX_BYTES).read_to_string(&mut text)?;

@@ -50,11 +50,11 @@ pub static NET_ADMIN: Capability = Capability {
     bits: &[12],
 };
 
-/// Measure the run time of kernel programs, and query quotas. Optional.
+/// Measure the run time of kernel programs, query quotas, and on some distributions open perf events. Optional.
 pub static SYS_ADMIN: Capability = Capability {
     name: "CAP_SYS_ADMIN",
     cost: "run time of kernel programs only while kernel.bpf_stats_enabled is set, no disk usage under project quotas \
-           without a limit",
+           without a limit, no hooks on the NVIDIA driver on Debian and Ubuntu",
     is_for_programs: false,
     bits: &[21],
 };

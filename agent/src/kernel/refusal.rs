@@ -14,29 +14,29 @@ const PROC: &str = "/proc";
 pub(super) fn explain(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
     let privileges = || Privileges::of_this_process(Path::new(PROC));
-    let reason = match number(&error) {
+    let reason = match os_error(&error) {
         Some(libc::EPERM) => Some(privileges().refusal()),
         // Without CAP_PERFMON, the verifier rejects the programs, for some helpers with EINVAL. With it, the verifier's
         // own message is the better reason.
         Some(libc::EACCES | libc::EINVAL) => privileges().lack(&[&privileges::BPF, &privileges::PERFMON]),
         _ => None,
     };
-    with(&error, reason)
+    with_reason(&error, reason)
 }
 
 /// Explains an error of perf_event_open(2), by which programs are attached to functions and to tracepoints with a record.
-/// Kernels of Debian and Ubuntu permit it only to CAP_SYS_ADMIN, not to CAP_PERFMON, while kernel.perf_event_paranoid is
-/// greater than 2, and that is their default.
+/// By default, Debian and Ubuntu set kernel.perf_event_paranoid to 3 or 4. Above 2, their kernels require CAP_SYS_ADMIN instead
+/// of CAP_PERFMON.
 pub(super) fn explain_perf_event(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error = error.into();
-    if number(&error) != Some(libc::EACCES) {
+    if os_error(&error) != Some(libc::EACCES) {
         return explain(error);
     }
     let privileges = Privileges::of_this_process(Path::new(PROC));
     let reason = privileges
         .lack(&[&privileges::BPF, &privileges::PERFMON])
         .or_else(|| privileges.lack(&[&privileges::SYS_ADMIN]).and_then(|lack| paranoid(PROC.into(), &lack)));
-    with(&error, reason)
+    with_reason(&error, reason)
 }
 
 /// The remedy if perf events are restricted to CAP_SYS_ADMIN. `lack` says how to get that capability.
@@ -52,11 +52,11 @@ fn paranoid(proc_root: PathBuf, lack: &str) -> Option<String> {
 }
 
 /// The number of the first I/O error in the chain.
-fn number(error: &anyhow::Error) -> Option<i32> {
+fn os_error(error: &anyhow::Error) -> Option<i32> {
     error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
 }
 
-fn with(error: &anyhow::Error, reason: Option<String>) -> anyhow::Error {
+fn with_reason(error: &anyhow::Error, reason: Option<String>) -> anyhow::Error {
     let error = without_repetition(error);
     match reason {
         Some(reason) => error.context(reason),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_level_beyond_those_of_linux_is_the_reason() {
+    fn only_a_level_above_2_is_the_reason() {
         let proc = tempfile::tempdir().unwrap();
         let directory = proc.path().join("sys/kernel");
         let reason = || paranoid(proc.path().into(), "CAP_SYS_ADMIN is missing");

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Outcome;
 use crate::{
-    collectors::{COLLECTORS, disk, sockets},
+    collectors::{COLLECTORS, disk, nvidia_driver, sockets},
     config::{Config, ProgramStats},
     kernel::privileges::{
         BPF, Capability, DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, NET_BIND_SERVICE, PERFMON, SYS_ADMIN,
@@ -40,11 +40,13 @@ pub fn required(config: &Config) -> Vec<&'static Capability> {
 #[must_use]
 pub fn optional(config: &Config) -> Vec<&'static Capability> {
     let statistics = config.kernel.enabled && config.kernel.program_stats != ProgramStats::Never;
+    // Some distributions restrict perf events to CAP_SYS_ADMIN.
+    let has_hooks = config.kernel.enabled && config.is_on(nvidia_driver::SPEC.name);
     // For connections that are older than the agent, of containers with a network namespace of their own.
     let older = config.kernel.enabled && config.is_on(sockets::SPEC.name);
     [
         (&SYS_PTRACE, older && !required(config).contains(&&SYS_PTRACE)),
-        (&SYS_ADMIN, statistics || config.is_on(disk::SPEC.name)),
+        (&SYS_ADMIN, statistics || has_hooks || config.is_on(disk::SPEC.name)),
         // SAFETY: geteuid takes nothing and cannot fail.
         (&DAC_OVERRIDE, has_sockets_of_users(config) || unsafe { libc::geteuid() } != 0),
         (&NET_BIND_SERVICE, config.listen.port() < FIRST_UNPRIVILEGED_PORT),
@@ -166,11 +168,13 @@ mod tests {
         config.kernel.program_stats = ProgramStats::Never;
         assert_eq!(names(optional(&config)), ["CAP_SYS_ADMIN"], "disk usage under quotas");
         config.collectors = config::Collectors::without(&["disk"]);
+        assert_eq!(names(optional(&config)), ["CAP_SYS_ADMIN"], "hooks on the NVIDIA driver");
+        config.collectors = config::Collectors::without(&["disk", "nvidia_driver"]);
         assert_eq!(names(optional(&config)), [""; 0]);
-        config.collectors =
-            config::Collectors::without(&["disk", "network", "nvml", "host_network", "threads"]);
+        let off = ["disk", "nvidia_driver", "network", "nvml", "host_network", "threads"];
+        config.collectors = config::Collectors::without(&off);
         assert_eq!(names(optional(&config)), ["CAP_SYS_PTRACE"], "connections that are older than the agent");
-        config.collectors = config::Collectors::without(&["disk"]);
+        config.collectors = config::Collectors::without(&["disk", "nvidia_driver"]);
         config.listen.set_port(443);
         config.podman.sockets.push("/run/user/1000/podman/podman.sock".into());
         assert_eq!(names(optional(&config)), ["CAP_DAC_OVERRIDE", "CAP_NET_BIND_SERVICE"]);

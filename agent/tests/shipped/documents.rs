@@ -14,6 +14,8 @@ const PAGES: [&str; 7] = [
     "docs/troubleshooting.md",
     "docs/upgrade.md",
 ];
+/// Settings of Linux whose names look like keys of the agent.
+const SYSCTLS: [&str; 1] = ["kernel.perf_event_paranoid"];
 /// Labels that begin like a metric.
 const NOT_METRICS: [&str; 2] = ["container_label_", "DCGM_FI_DRIVER_VERSION"];
 /// Beginnings of commands, which look like messages.
@@ -105,9 +107,6 @@ fn every_metric_exists() {
     }
     assert!(seen > 60, "only {seen} metrics");
 }
-
-/// Settings of Linux whose names look like keys of the agent.
-const SYSCTLS: [&str; 1] = ["kernel.perf_event_paranoid"];
 
 #[test]
 fn every_configuration_key_exists() {

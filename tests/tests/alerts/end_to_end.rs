@@ -31,7 +31,7 @@ const FIRED: Duration = Duration::from_secs(150);
 const RESOLVED: Duration = Duration::from_secs(150);
 /// Time between two steps of the staircase of GPU memory.
 const STEP: Duration = Duration::from_secs(10);
-/// Containers that the agent counts. More of them are lost.
+/// Maximum number of containers of the agent. Other tests that run at the same time also have containers.
 const CONTAINERS: usize = 256;
 
 /// An alert, and the label that tells the provoked one from others.
@@ -102,6 +102,13 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let prometheus =
         Prometheus::start_with(&programs, agent.address, &configuration(directory.path(), &alertmanager), "");
     let instance = agent.address.to_string();
+    // Before anything that takes long, because the agent waits longer after each attempt.
+    let degraded = ("AgentDegraded", "collector", "nvml");
+    wait_for(&webhook, &[degraded], "firing", FIRED, |_| ());
+    gpus.reload();
+    // Counters have a first value before they grow.
+    prometheus
+        .wait_for("glassbox_gpu_ecc_errors_total", Duration::from_secs(80), |samples| !samples.is_empty());
     // In this thread: servers end with the thread that started them.
     let jobs = Jobs::start().map_err(|reason| skip(test, &reason)).ok();
 
@@ -110,12 +117,6 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let mut workloads = Workloads::start(&docker);
     let known = format!("glassbox_container_running{{container=~\"{}|{}\"}}", hungry.name, hanging.name);
     prometheus.wait_for(&known, Duration::from_secs(20), |samples| samples.len() == 2);
-    let degraded = ("AgentDegraded", "collector", "nvml");
-    wait_for(&webhook, &[degraded], "firing", FIRED, |_| ());
-    gpus.reload();
-    // Counters have a first value before they grow.
-    prometheus
-        .wait_for("glassbox_gpu_ecc_errors_total", Duration::from_secs(80), |samples| !samples.is_empty());
     thread::sleep(Duration::from_secs(3));
     hungry.go();
     hanging.go();

@@ -81,7 +81,7 @@ impl Gpus {
         self.stand_in.set(&host);
     }
 
-    /// No problems, and no errors yet.
+    /// Makes NVML work, without problems or errors.
     pub(super) fn reload(&self) {
         self.stand_in.set(&healthy());
     }

@@ -7,8 +7,7 @@ use glassbox_tests::gradio::{Application, Gradio};
 const VERSION: &str = "5.50.0";
 /// How long jobs fail.
 const FAIL_S: u64 = 20;
-/// How long one job keeps another one waiting. Until the alert fires, no job may end for as long as its query looks back and
-/// it must hold: each 15 s when shortened.
+/// How long one job blocks the queue. GradioQueueStuck needs 15 s without an ended job, for 15 s.
 const BLOCK_S: u64 = 60;
 
 pub(super) struct Jobs {

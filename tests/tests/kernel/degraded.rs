@@ -147,7 +147,7 @@ fn missing_capabilities_of_programs_on_cgroups_are_reported_in_one_line() {
 }
 
 /// Removes capabilities from the effective set of the calling thread.
-fn drop_capabilities(bits: &[u32]) {
+pub(super) fn drop_capabilities(bits: &[u32]) {
     #[repr(C)]
     struct Header {
         version: u32,

@@ -1,6 +1,10 @@
 //! `rate()` across a restart of the agent: what was counted before is not counted again as if it were new.
 
-use std::{collections::BTreeMap, thread::sleep, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread::sleep,
+    time::Duration,
+};
 
 use glassbox_tests::{
     agent::Agent,
@@ -12,15 +16,15 @@ use glassbox_tests::{
 
 use super::stack;
 
-/// Works for some milliseconds and writes and reads a file, repeatedly. So it has a history of each kind of counter.
+/// Uses the CPU and reads a file of /proc, repeatedly.
 const WORK: &str = "while true; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; cat /proc/self/maps >/dev/null; \
                     sleep 0.005; done";
 /// How long the work runs before the agent is killed, so that what would be counted again is a multiple of the rate.
-const HISTORY: Duration = Duration::from_secs(20);
+const HISTORY: Duration = Duration::from_secs(16);
 /// How long the new agent runs.
-const AFTER: Duration = Duration::from_secs(8);
+const AFTER: Duration = Duration::from_secs(6);
 /// The range of `increase()`, and how long the highest increases are searched.
-const RANGE: &str = "5s";
+const RANGE: &str = "3s";
 /// Counters that grow by less than this share of their value within the range are too slow to be compared.
 const SLOW: f64 = 0.02;
 
@@ -55,7 +59,7 @@ fn rate_has_no_spike_when_the_agent_is_killed_and_started_again() {
     let prometheus = Prometheus::start(&programs, address);
 
     sleep(HISTORY);
-    let before = increases(&prometheus, &name, Duration::from_secs(15));
+    let before = increases(&prometheus, &name, Duration::from_secs(10));
     agent.send(libc::SIGKILL);
     assert!(agent.ends_within(Duration::from_secs(10)), "SIGKILL has not ended it");
     let agent = Agent::start_at(address, configuration);
@@ -68,30 +72,23 @@ fn rate_has_no_spike_when_the_agent_is_killed_and_started_again() {
         "restarts that Prometheus saw"
     );
 
-    let mut compared = 0;
+    let mut compared = BTreeSet::new();
     for (family, (highest, total)) in &before {
-        if *highest <= total * SLOW {
+        // If the history were counted as new, the increase would be the total or more. Counters that grow in bursts come near to
+        // that anyway.
+        if *highest <= total * SLOW || highest * 3.0 >= *total {
             continue;
         }
-        compared += 1;
+        compared.insert(family.as_str());
         let (now, _) = after.get(family).unwrap_or_else(|| panic!("{family} is missing after the restart"));
-        // If the history were counted as new, the increase would be the total or more.
-        let limit = highest * 2.0;
         assert!(
-            limit < *total,
-            "{family}: {highest} of {total} within {RANGE} are too much for the comparison"
-        );
-        assert!(
-            *now <= limit,
+            now < total,
             "{family}: {now} within {RANGE} after the restart, {highest} before, {total} in all"
         );
     }
-    println!("{compared} of {} families", before.len());
+    println!("of {} families: {compared:#?}", before.len());
     for family in ["container_cpu_usage_seconds_total", "glassbox_container_runqueue_latency_seconds_count"] {
-        assert!(
-            before.get(family).is_some_and(|(increase, total)| *increase >= total * SLOW),
-            "{family} {before:#?}"
-        );
+        assert!(compared.contains(family), "{family} was not compared: {before:#?}");
     }
     drop(agent);
     let _ = work.kill();

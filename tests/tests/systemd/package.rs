@@ -1,4 +1,4 @@
-//! The life of the .deb: it is installed, upgraded and purged, and the service follows.
+//! Installs, upgrades and purges the .deb, and checks the service.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -20,9 +20,21 @@ fn state() -> [String; 3] {
     [text(&version.stdout), property("ActiveState"), text(&enabled.stdout)]
 }
 
-/// Files whose name contains that of the agent, except those of these tests and the state of systemd and dpkg.
+/// Purges the package when dropped.
+struct Purged;
+
+impl Drop for Purged {
+    fn drop(&mut self) {
+        let _ = Command::new("dpkg").args(["--purge", "glassbox"]).output();
+    }
+}
+
+/// Files whose name contains that of the agent, except those of these tests and of the journal.
 fn files() -> BTreeSet<String> {
-    let found = service::run("find", &[&ROOTS[..], &["-xdev", "-name", "*glassbox*"]].concat());
+    let found = service::run(
+        "find",
+        &[&ROOTS[..], &["-ignore_readdir_race", "-xdev", "-name", "*glassbox*"]].concat(),
+    );
     let is_other = |path: &&str| !path.contains("/glassbox-tests") && !path.starts_with("/var/log/journal");
     found.lines().filter(is_other).map(str::to_owned).collect()
 }
@@ -30,7 +42,9 @@ fn files() -> BTreeSet<String> {
 #[test]
 fn the_package_starts_restarts_and_removes_the_service() {
     let Some(_alone) = service::alone("the_package_starts_restarts_and_removes_the_service") else { return };
+    service::give_time_to_start();
     let before = files();
+    let _purged = Purged;
     let [old, new] = ["old", "new"].map(|name| format!("{FILES}/{name}.deb"));
 
     dpkg(&["--install", &old]);
@@ -51,7 +65,7 @@ fn the_package_starts_restarts_and_removes_the_service() {
     // What an administrator has disabled stays disabled.
     service::run("systemctl", &["disable", "--now", "glassbox"]);
     dpkg(&["--install", &new]);
-    assert_eq!(state()[2], "disabled");
+    assert_eq!(state()[1..], ["inactive", "disabled"]);
 
     service::run("systemctl", &["enable", "--now", "glassbox"]);
     dpkg(&["--remove", "glassbox"]);

@@ -59,6 +59,19 @@ pub(super) fn journal() -> String {
     run("journalctl", &["--no-pager", "--output=cat", "--lines=100", "--unit=glassbox"])
 }
 
+/// Changes the unit, so that systemd waits longer for the start on an emulated CPU.
+pub(super) fn give_time_to_start() {
+    write_drop_in("");
+}
+
+/// Replaces the changes of the unit.
+fn write_drop_in(changes: &str) {
+    fs::create_dir_all(DROP_INS).unwrap();
+    fs::write(format!("{DROP_INS}/test.conf"), format!("[Service]\nTimeoutStartSec=120s\n{changes}\n"))
+        .unwrap();
+    run("systemctl", &["daemon-reload"]);
+}
+
 /// Lets one test run at a time. `None` after printing a skip if this is not a guest with systemd.
 pub(super) fn alone(test: &str) -> Option<MutexGuard<'static, ()>> {
     if guest::has_systemd() {
@@ -94,10 +107,7 @@ impl Service {
 
     /// Replaces the changes of the unit.
     pub(super) fn change(&self, changes: &str) {
-        fs::create_dir_all(DROP_INS).unwrap();
-        fs::write(format!("{DROP_INS}/test.conf"), format!("[Service]\nTimeoutStartSec=120s\n{changes}\n"))
-            .unwrap();
-        run("systemctl", &["daemon-reload"]);
+        write_drop_in(changes);
     }
 
     /// A property of the service.
@@ -128,6 +138,7 @@ impl Drop for Service {
         for (_, path) in INSTALLED {
             let _ = fs::remove_file(path);
         }
+        let _ = fs::remove_dir_all("/etc/glassbox");
         let _ = Command::new("systemctl").arg("daemon-reload").output();
     }
 }

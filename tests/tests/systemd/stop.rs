@@ -9,8 +9,8 @@ use std::{
 
 use super::service::{self, Service};
 
-/// The agent ends within a second on a real CPU. This one is emulated and shared.
-const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// The agent ends within a second on a real CPU. This one is emulated and shared. systemd would kill it after 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
 /// Time until the kernel has freed programs and maps.
 const FREED_LIMIT: Duration = Duration::from_secs(30);
 

@@ -15,6 +15,9 @@ use crate::idle::Idle;
 use crate::report::Row;
 use crate::{results, vm, workspace};
 
+/// Beginnings of the names of their rows.
+const LAYERS: [&str; 2] = ["driver", "systemd"];
+
 /// The guests, for the foreground.
 pub(super) fn guests(non_free: bool) -> vm::Arguments {
     vm::Arguments { real_driver: true, systemd: true, non_free, ..vm::Arguments::default() }
@@ -47,6 +50,9 @@ impl Guests {
             let end = idle.wait(&mut stdout())?;
             results::read(&results).with_context(|| format!("guests in the background: {end}"))
         });
-        rows.unwrap_or_else(|error| vec![Row::broken("background", Duration::ZERO, &error).announce()])
+        // Each layer is then repeated.
+        rows.unwrap_or_else(|error| {
+            LAYERS.map(|layer| Row::broken(layer, Duration::ZERO, &error).announce()).into()
+        })
     }
 }

@@ -15,9 +15,8 @@ use crate::report::Row;
 use crate::workspace;
 
 const PACKAGE: [&str; 3] = ["test", "--package", "glassbox-tests"];
-/// Names of test programs. The lanes take about the same time.
-const LANES: [(&str, &[&str]); 3] = [
-    ("host containers", &["health", "lifecycle", "nested", "nvidia_driver", "nvml", "runtimes"]),
+/// Names of test programs.
+const LANES: [(&str, &[&str]); 2] = [
     ("host alerts", &["alerts", "gpu_check", "packages", "page", "privileges"]),
     ("host servers", &["web_config", "deploy", "gradio"]),
 ];

@@ -23,8 +23,8 @@ const MACHINE: &str = "-accel tcg,thread=single -smp 2 -nodefaults -display none
 /// programs that it rejects on a real host.
 const FASTER: &str = "pti=off spectre_v2=off";
 
-/// No test is silent for half of this time, even if two guests share the CPUs.
-const LIMITS: Limits = Limits { total: Duration::from_secs(1200), silence: Duration::from_secs(150) };
+/// Time limit of a guest.
+const TOTAL: Duration = Duration::from_secs(1200);
 
 /// A guest and its boot options.
 pub(super) struct Boot<'a> {
@@ -48,11 +48,13 @@ pub(super) struct Machine {
     pub(super) memory_mib: u32,
     /// Additional kernel parameters.
     pub(super) append: &'static str,
+    /// A guest that prints nothing for this time hangs. No test is silent for half of it, even if two guests share the CPUs.
+    pub(super) silence: Duration,
 }
 
 impl Machine {
     /// The machine for kernel tests.
-    pub(super) const DEFAULT: Self = Self { memory_mib: 1024, append: "" };
+    pub(super) const DEFAULT: Self = Self { memory_mib: 1024, append: "", silence: Duration::from_secs(150) };
 }
 
 /// A guest that hung: it was silent for longer than the limit.
@@ -75,7 +77,7 @@ impl Boot<'_> {
     /// Boots the guest and waits for its result. Each console line goes to `emit` and to the console log.
     pub(super) fn run(&self, emit: &dyn Fn(String)) -> anyhow::Result<(Counts, Vec<Failure>)> {
         let Kernel { release, image, .. } = self.kernel;
-        let Machine { memory_mib, append } = self.machine;
+        let Machine { memory_mib, append, silence } = self.machine;
         emit(format!("boot {release}"));
         let mut command = Command::new(QEMU);
         command.args(MACHINE.split_whitespace());
@@ -90,7 +92,9 @@ impl Boot<'_> {
             emit(format!("QEMU command: {command:?}"));
         }
         let log = workspace::scratch().join(format!("vm/console-{}.log", self.name));
-        let guest = Child::start(&mut command, Output::Stdout)?.with_limits(LIMITS).with_log(&log)?;
+        let guest = Child::start(&mut command, Output::Stdout)?
+            .with_limits(Limits { total: TOTAL, silence })
+            .with_log(&log)?;
         let mut failures = failures::Reader::default();
         let (result, end) = follow(guest, &mut |line| {
             failures.line(&line);

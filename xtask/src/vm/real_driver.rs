@@ -29,7 +29,7 @@ use packages::{BRANCHES, Branch, Flavour};
 const SERIES: &str = "6.1";
 
 /// The fake GPU's registers are in memory that `memmap` excludes from the kernel's use.
-const MACHINE: Machine = Machine { memory_mib: 2500, append: "memmap=32M$0x70000000" };
+const MACHINE: Machine = Machine { memory_mib: 2500, append: "memmap=32M$0x70000000", ..Machine::DEFAULT };
 
 /// A driver branch and flavour: one guest.
 #[derive(Clone, Copy, Debug)]

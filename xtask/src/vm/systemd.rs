@@ -7,7 +7,7 @@ mod content;
 mod root;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -24,6 +24,8 @@ const SERIES: &str = "6.1";
 /// systemd is started from the initramfs, and starts the tests after the units of a normal boot.
 const MACHINE: Machine = Machine {
     memory_mib: 1024,
+    // systemd and the tests wait for up to 140 s.
+    silence: Duration::from_secs(300),
     append: "rdinit=/usr/lib/systemd/systemd systemd.unit=glassbox-tests.target systemd.show_status=no",
 };
 

@@ -144,8 +144,8 @@ pub(super) struct Refusal {
     pub(super) finding: String,
     /// True if a library was loaded. Only then does its result concern GPUs.
     pub(super) loaded: bool,
-    /// True if the kernel driver is loaded, so its GPUs should be readable. An example is a library that is newer than the
-    /// driver: the packages were updated, and the module was not reloaded.
+    /// True unless NVML reports that the driver is not loaded. An example is a library that is newer than the driver: the
+    /// packages were updated, and the module was not reloaded.
     is_fault: bool,
 }
 

@@ -69,8 +69,8 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_collector_up")
         .help(
-            "1 if the collector started, lacks no privilege or namespace, and its last run succeeded for at \
-             least one container; 0 otherwise.",
+            "1 if the collector started, has no limitation (such as a missing privilege, or an NVML that cannot be \
+             initialized), and its last run succeeded for at least one container; 0 otherwise.",
         )
         .source("tick")
         .labels(&["collector"])

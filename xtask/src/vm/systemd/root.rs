@@ -46,11 +46,14 @@ const EXCLUDED: [&str; 5] =
     ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/i18n", "usr/share/zoneinfo"];
 /// Directories of a merged /usr.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+/// Increased when this module makes another file system from the same packages.
+const VERSION: u32 = 2;
+
 /// The root file system as an initramfs; downloaded and packed on first use. `None` if no mirror has the suite.
 pub(super) fn fetch() -> anyhow::Result<Option<PathBuf>> {
     let dir = workspace::scratch().join("vm/systemd");
     let packed = dir.join(format!("{SUITE}.cpio"));
-    let (list, wanted) = (dir.join("packages.txt"), PACKAGES.join("\n"));
+    let (list, wanted) = (dir.join("packages.txt"), format!("{VERSION}\n{}", PACKAGES.join("\n")));
     if packed.is_file() && fs::read_to_string(&list).is_ok_and(|found| found == wanted) {
         return Ok(Some(packed));
     }
