@@ -14,6 +14,7 @@ use aya::{
 use super::{
     privileges::{self, Privileges},
     program::loaded,
+    refusal::with_reason,
 };
 
 /// The name of a program that runs for the sockets of a cgroup.
@@ -93,11 +94,7 @@ pub(super) fn attach(
 
 /// Adds the missing capability to the error. In addition to those for loading, attaching needs CAP_NET_ADMIN.
 fn refused(error: ProgramError) -> anyhow::Error {
-    let error = super::refusal::without_repetition(&error.into());
-    match missing() {
-        Some(reason) => error.context(reason),
-        None => error,
-    }
+    with_reason(&error.into(), missing())
 }
 
 fn missing() -> Option<String> {

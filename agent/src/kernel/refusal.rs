@@ -1,9 +1,6 @@
 //! Why the kernel refused a program or a hook, and the remedy.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use super::privileges::{self, Privileges};
 
@@ -33,14 +30,14 @@ pub(super) fn explain_perf_event(error: impl Into<anyhow::Error>) -> anyhow::Err
         return explain(error);
     }
     let privileges = Privileges::of_this_process(Path::new(PROC));
-    let reason = privileges
-        .lack(&[&privileges::BPF, &privileges::PERFMON])
-        .or_else(|| privileges.lack(&[&privileges::SYS_ADMIN]).and_then(|lack| paranoid(PROC.into(), &lack)));
+    let reason = privileges.lack(&[&privileges::BPF, &privileges::PERFMON]).or_else(|| {
+        privileges.lack(&[&privileges::SYS_ADMIN]).and_then(|lack| paranoid(Path::new(PROC), &lack))
+    });
     with_reason(&error, reason)
 }
 
 /// The remedy if perf events are restricted to CAP_SYS_ADMIN. `lack` says how to get that capability.
-fn paranoid(proc_root: PathBuf, lack: &str) -> Option<String> {
+fn paranoid(proc_root: &Path, lack: &str) -> Option<String> {
     let level = std::fs::read_to_string(proc_root.join("sys/kernel/perf_event_paranoid")).ok()?;
     let level: i32 = level.trim().parse().ok()?;
     (level > 2).then(|| {
@@ -56,7 +53,8 @@ fn os_error(error: &anyhow::Error) -> Option<i32> {
     error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
 }
 
-fn with_reason(error: &anyhow::Error, reason: Option<String>) -> anyhow::Error {
+/// The error without repeated causes, after the reason if there is one.
+pub(super) fn with_reason(error: &anyhow::Error, reason: Option<String>) -> anyhow::Error {
     let error = without_repetition(error);
     match reason {
         Some(reason) => error.context(reason),
@@ -65,7 +63,7 @@ fn with_reason(error: &anyhow::Error, reason: Option<String>) -> anyhow::Error {
 }
 
 /// The same chain, without causes that the text of the previous error already contains.
-pub(super) fn without_repetition(error: &anyhow::Error) -> anyhow::Error {
+fn without_repetition(error: &anyhow::Error) -> anyhow::Error {
     let mut texts: Vec<String> = Vec::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -93,7 +91,7 @@ mod tests {
     fn only_a_level_above_2_is_the_reason() {
         let proc = tempfile::tempdir().unwrap();
         let directory = proc.path().join("sys/kernel");
-        let reason = || paranoid(proc.path().into(), "CAP_SYS_ADMIN is missing");
+        let reason = || paranoid(proc.path(), "CAP_SYS_ADMIN is missing");
         assert_eq!(reason(), None);
         std::fs::create_dir_all(&directory).unwrap();
         for (level, is_reason) in

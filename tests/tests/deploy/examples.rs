@@ -1,27 +1,20 @@
 //! The examples of autoscaling: valid objects, queries that Prometheus parses, and metrics that the agent has.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use glassbox_tests::{
     deployment::{Tools, file, only},
     prometheus::Programs,
     repository::in_repository,
-    skip,
+    rules, skip,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const FAMILIES_OF_RULES: &str = "facefusion:overloaded";
 
 /// Fails unless Prometheus parses the query and the agent has its metrics.
 fn check(programs: &Programs, query: &str) {
-    let rules =
-        json!({"groups": [{"name": "example", "rules": [{"record": "example:query", "expr": query}]}]});
-    let written = tempfile::NamedTempFile::new().unwrap();
-    // JSON is YAML.
-    fs::write(written.path(), rules.to_string()).unwrap();
-    let checked =
-        Command::new(&programs.promtool).args(["check", "rules"]).arg(written.path()).output().unwrap();
-    assert!(checked.status.success(), "{query}: {}", String::from_utf8_lossy(&checked.stderr));
+    rules::assert_parsed(programs, [query].into_iter());
     let documented = fs::read_to_string(in_repository("docs/metrics.md")).unwrap();
     let words = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != ':');
     let families: Vec<_> =
