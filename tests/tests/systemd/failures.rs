@@ -13,7 +13,7 @@ fn a_stopped_process_is_restarted_by_the_watchdog() {
     // SAFETY: no pointers; the process is a service of this guest.
     assert_eq!(unsafe { libc::kill(stopped, libc::SIGSTOP) }, 0);
     service::wait("systemd has restarted the agent", || {
-        service.property("NRestarts") == "1" && service.property("ActiveState") == "active"
+        service::property("NRestarts") == "1" && service::property("ActiveState") == "active"
     });
     assert_ne!(service.pid(), stopped);
     assert!(service::journal().contains("Watchdog timeout"), "{}", service::journal());
@@ -29,9 +29,9 @@ fn an_invalid_configuration_is_in_the_journal_and_not_retried() {
     fs::write(CONFIGURATION, "# a comment\ntick_sm = 1000\n").unwrap();
     let started = Command::new("systemctl").args(["start", "glassbox"]).status().unwrap();
     assert!(!started.success());
-    assert_eq!(service.property("ExecMainStatus"), "78");
-    assert_eq!(service.property("ActiveState"), "failed", "it waits for a restart");
-    assert_eq!(service.property("NRestarts"), "0");
+    assert_eq!(service::property("ExecMainStatus"), "78");
+    assert_eq!(service::property("ActiveState"), "failed", "it waits for a restart");
+    assert_eq!(service::property("NRestarts"), "0");
     let journal = service::journal();
     let names_it =
         |line: &str| line.contains(CONFIGURATION) && line.contains('2') && line.contains("tick_sm");
@@ -53,7 +53,7 @@ fn reload_reads_the_configuration_again() {
         journal.contains("changed containers.keep_ended_s")
             && journal.contains("restart the agent to apply these changed keys: tick_ms")
     });
-    assert_eq!(service.property("ActiveState"), "active");
+    assert_eq!(service::property("ActiveState"), "active");
     assert_eq!(service.pid(), pid, "the agent was restarted");
 }
 

@@ -29,7 +29,7 @@ impl Drop for Purged {
     }
 }
 
-/// Files whose name contains that of the agent, except those of these tests and of the journal.
+/// Files with the agent's name, except those of these tests and of the journal.
 fn files() -> BTreeSet<String> {
     let found = service::run(
         "find",
@@ -42,7 +42,7 @@ fn files() -> BTreeSet<String> {
 #[test]
 fn the_package_starts_restarts_and_removes_the_service() {
     let Some(_alone) = service::alone("the_package_starts_restarts_and_removes_the_service") else { return };
-    service::give_time_to_start();
+    service::change("");
     let before = files();
     let _purged = Purged;
     let [old, new] = ["old", "new"].map(|name| format!("{FILES}/{name}.deb"));

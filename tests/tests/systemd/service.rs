@@ -59,13 +59,8 @@ pub(super) fn journal() -> String {
     run("journalctl", &["--no-pager", "--output=cat", "--lines=100", "--unit=glassbox"])
 }
 
-/// Changes the unit, so that systemd waits longer for the start on an emulated CPU.
-pub(super) fn give_time_to_start() {
-    write_drop_in("");
-}
-
-/// Replaces the changes of the unit.
-fn write_drop_in(changes: &str) {
+/// Replaces the changes of the unit. In each case, systemd waits longer for the start on an emulated CPU.
+pub(super) fn change(changes: &str) {
     fs::create_dir_all(DROP_INS).unwrap();
     fs::write(format!("{DROP_INS}/test.conf"), format!("[Service]\nTimeoutStartSec=120s\n{changes}\n"))
         .unwrap();
@@ -101,23 +96,13 @@ impl Service {
 
     /// Starts the service with changes of its unit, and waits until it is ready.
     pub(super) fn start(&self, changes: &str) {
-        self.change(changes);
+        change(changes);
         run("systemctl", &["start", "glassbox"]);
-    }
-
-    /// Replaces the changes of the unit.
-    pub(super) fn change(&self, changes: &str) {
-        write_drop_in(changes);
-    }
-
-    /// A property of the service.
-    pub(super) fn property(&self, name: &str) -> String {
-        property(name)
     }
 
     /// The ID of the agent's process; 0 if it is not running.
     pub(super) fn pid(&self) -> i32 {
-        self.property("MainPID").parse().unwrap()
+        property("MainPID").parse().unwrap()
     }
 
     /// The agent's metrics.

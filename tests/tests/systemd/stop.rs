@@ -53,15 +53,15 @@ fn stopping_is_fast_and_leaves_nothing_behind() {
     service.start("");
     let during = leftovers();
     assert!(during.iter().any(|one| one.contains("sched")), "the agent has no programs: {during:?}");
-    let cgroup = format!("/sys/fs/cgroup{}", service.property("ControlGroup"));
+    let cgroup = format!("/sys/fs/cgroup{}", service::property("ControlGroup"));
     assert!(Path::new(&cgroup).exists(), "{cgroup}");
     let started = Instant::now();
     service::run("systemctl", &["stop", "glassbox"]);
     let took = started.elapsed();
     println!("stopped in {took:?}");
     assert!(took < STOP_LIMIT, "stopped in {took:?}");
-    assert_eq!(service.property("Result"), "success");
-    assert_eq!(service.property("ExecMainStatus"), "0");
+    assert_eq!(service::property("Result"), "success");
+    assert_eq!(service::property("ExecMainStatus"), "0");
     // The kernel frees programs after the last CPU has left them.
     let left = || leftovers().difference(&before).cloned().collect::<Vec<_>>();
     let begun = Instant::now();

@@ -63,7 +63,6 @@ pub(super) fn pack(root: &Path) -> anyhow::Result<PathBuf> {
     let executable = |name: &str| built.get(name).with_context(|| format!("find {name} in cargo's output"));
     let programs = [
         ("/usr/lib/glassbox-tests/guest-init", executable("guest-init")?),
-        ("/usr/lib/glassbox-tests/files/glassbox", executable("glassbox")?),
         ("/tests", executable("systemd")?),
     ];
     let path = workspace::scratch().join("vm/initramfs-systemd.cpio");
@@ -79,8 +78,9 @@ pub(super) fn pack(root: &Path) -> anyhow::Result<PathBuf> {
     let packages = workspace::scratch().join("vm/systemd-packages");
     fs::create_dir_all(&packages).with_context(|| format!("create {}", packages.display()))?;
     let agent = packages.join("glassbox");
-    fs::write(&agent, initramfs::without_debug_information(executable("glassbox")?, &strip)?)
-        .with_context(|| format!("write {}", agent.display()))?;
+    let program = initramfs::without_debug_information(executable("glassbox")?, &strip)?;
+    archive.file("/usr/lib/glassbox-tests/files/glassbox", &program).with_context(packing)?;
+    fs::write(&agent, program).with_context(|| format!("write {}", agent.display()))?;
     for (version, to) in PACKAGES {
         let package = dist::deb(&agent, version, &packages)?;
         let content = fs::read(&package).with_context(|| format!("read {}", package.display()))?;
