@@ -1,6 +1,7 @@
 //! The web configuration: TLS, basic authentication and response headers of the HTTP listener, in the YAML format of
 //! Prometheus' exporter-toolkit, so that node_exporter and the agent can use the same file. Unknown keys, values that the
-//! agent cannot honour and files larger than [`FILE_MAX_BYTES`](super::file::FILE_MAX_BYTES) are rejected. Password hashes never appear in an error.
+//! agent cannot honour and files larger than [`FILE_MAX_BYTES`](super::file::FILE_MAX_BYTES) are rejected. Password hashes
+//! never appear in an error.
 
 mod headers;
 mod problem;

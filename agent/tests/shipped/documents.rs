@@ -14,7 +14,7 @@ const PAGES: [&str; 7] = [
     "docs/troubleshooting.md",
     "docs/upgrade.md",
 ];
-/// Settings of Linux whose names look like keys of the agent.
+/// Kernel settings with names like configuration keys of the agent.
 const SYSCTLS: [&str; 1] = ["kernel.perf_event_paranoid"];
 /// Labels that begin like a metric.
 const NOT_METRICS: [&str; 2] = ["container_label_", "DCGM_FI_DRIVER_VERSION"];

@@ -1,4 +1,4 @@
-//! A real Gradio application whose jobs fail, and then wait for one that blocks the queue.
+//! A real Gradio application with failing jobs, and then with a job that blocks the queue.
 
 use std::process::Child;
 

@@ -23,7 +23,7 @@ const WORK: &str = "while true; do i=0; while [ $i -lt 2000 ]; do i=$((i+1)); do
 const HISTORY: Duration = Duration::from_secs(16);
 /// How long the new agent runs.
 const AFTER: Duration = Duration::from_secs(6);
-/// The range of `increase()`, and how long the highest increases are searched.
+/// The range of `increase()`.
 const RANGE: &str = "3s";
 /// Counters that grow by less than this share of their value within the range are too slow to be compared.
 const SLOW: f64 = 0.02;
