@@ -23,36 +23,48 @@ def log(tag, what, **details):
 
 
 class LogRequests:
-    """Logs when the whole request for a job has arrived in the application, and when streams begin and end.
-
-    The server reports that a job starts only to an open stream.
+    """Logs when the whole request for a job has arrived in the application, and when a stream says that a job starts or
+    has ended.
     """
 
     def __init__(self, app):
-        self.app, self.streams = app, 0
+        self.app, self.tags = app, {}
 
     async def __call__(self, scope, receive, send):
         path = scope.get("path", "")
         if path.endswith("/queue/data"):
-            self.streams += 1
-            tag, session = f"stream {self.streams}", scope["query_string"].decode().removeprefix("session_hash=")
-            log(tag, "listens", session=session, http=scope["http_version"])
-            await self.app(scope, receive, send)
-            return log(tag, "leaves")
+            log("", "stream", http=scope["http_version"])
+            return await self.app(scope, receive, self.stream(send))
         if scope.get("method") != "POST" or not (path.endswith("/queue/join") or "/call/" in path):
             return await self.app(scope, receive, send)
-        body = b""
+        request, response = b"", b""
 
         async def logged():
-            nonlocal body
+            nonlocal request
             message = await receive()
-            body += message.get("body", b"")
+            request += message.get("body", b"")
             if message["type"] == "http.request" and not message.get("more_body"):
-                request = json.loads(body)
-                log(request["data"][0], "asked", session=request.get("session_hash"))
+                log(json.loads(request)["data"][0], "asked")
             return message
 
-        return await self.app(scope, logged, send)
+        async def named(message):
+            nonlocal response
+            response += message.get("body", b"")
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self.tags[json.loads(response)["event_id"]] = json.loads(request)["data"][0]
+            await send(message)
+
+        await self.app(scope, logged, named)
+
+    def stream(self, send):
+        async def logged(message):
+            for line in message.get("body", b"").splitlines():
+                event = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}
+                if event.get("msg") in ("process_starts", "process_completed"):
+                    log(self.tags[event["event_id"]], event["msg"])
+            await send(message)
+
+        return logged
 
 
 def work(tag, seconds):

@@ -52,11 +52,6 @@ impl<'a> Workloads<'a> {
         // The second run continues.
         let crashed = run("crashed", &[], "[ -e /ran ] && sleep 1000; echo > /ran; sleep 3; exit 3");
         let others = vec![
-            run(
-                "starved",
-                &["--memory=32m", "--memory-swap=32m"],
-                "sleep 3; dd if=/dev/zero of=/dev/null bs=128M count=1",
-            ),
             run("looping", &[], "exit 1"),
             server("cpu-2", "cpu", "sleep 1000"),
             server("requests-1", "requests", "sleep 1000"),
@@ -66,7 +61,10 @@ impl<'a> Workloads<'a> {
         let idle = server("idle-2", "idle", "sleep 1000");
         let fill = "dd if=/dev/zero of=/held/file bs=1M count=61; while [ ! -e /done ]; do sleep 1; done; \
                     echo > /held/file; sleep 1000";
+        // Again and again: with shorter durations, one kill is news for five seconds, and Alertmanager sends as rarely.
+        let starve = "while [ ! -e /done ]; do sleep 2; dd if=/dev/zero of=/dev/null bs=128M count=1; done; sleep 1000";
         let busy = vec![
+            run("starved", &["--memory=32m", "--memory-swap=32m"], starve),
             server("cpu-1", "cpu", BURN),
             server("slow-1", "slow", BURN),
             run("full", &["--memory=64m", "--memory-swap=64m", "--tmpfs=/held"], fill),
