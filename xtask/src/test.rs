@@ -60,7 +60,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         // Tests that measure times may fail because the background left them too little CPU time. They run again.
         let failed: Vec<_> = failed.into_iter().map(|row| row.layer).collect();
         rows.extend(vm::rows_with(
-            &vm::Arguments { outer: true, ..vm::Arguments::default() },
+            &vm::Arguments { short: true, ..vm::Arguments::default() },
             &background::guests(arguments.non_free),
             &failed,
         ));

@@ -112,6 +112,11 @@ fn variants(arguments: &Arguments) -> anyhow::Result<Vec<Variant>> {
     let flavours: &[Flavour] =
         if arguments.non_free { &[Flavour::Proprietary, Flavour::Open] } else { &[Flavour::Open] };
     let branches: Vec<_> = BRANCHES.iter().filter(is_requested).collect();
+    if arguments.short {
+        // Each branch and each flavour once.
+        let of = |(&branch, &flavour)| Variant { branch, flavour };
+        return Ok(branches.iter().zip(flavours.iter().cycle()).map(of).collect());
+    }
     let of = |&flavour: &Flavour| branches.iter().map(move |&branch| Variant { branch, flavour });
     Ok(flavours.iter().flat_map(of).collect())
 }
@@ -184,6 +189,16 @@ mod tests {
         let both = ["535-proprietary", "550-proprietary", "535-open", "550-open"];
         assert_eq!(names(&[], true).unwrap(), both);
         assert_eq!(names(&["550"], false).unwrap(), ["550-open"]);
+    }
+
+    #[test]
+    fn a_short_run_has_each_branch_and_each_flavour_once() {
+        let names = |non_free| -> Vec<String> {
+            let arguments = Arguments { real_driver: true, short: true, non_free, ..Arguments::default() };
+            variants(&arguments).unwrap().into_iter().map(Variant::name).collect()
+        };
+        assert_eq!(names(true), ["535-proprietary", "550-open"]);
+        assert_eq!(names(false), ["535-open", "550-open"]);
     }
 
     #[test]
