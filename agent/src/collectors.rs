@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod disk;
 pub mod examination;
+pub mod facefusion;
 pub mod host_network;
 pub mod machine;
 pub mod network;
@@ -161,6 +162,7 @@ pub const COLLECTORS: &[Spec] = &[
     scheduler::SPEC,
     nvidia_driver::SPEC,
     nvml::SPEC,
+    facefusion::SPEC,
     threads::SPEC,
 ];
 

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod cgroup;
 pub mod disk;
+pub mod facefusion;
 pub mod gpu;
 pub mod gpu_state;
 pub mod health;
@@ -44,6 +45,7 @@ use self::{
     agent::AgentUsage,
     cgroup::CgroupUsage,
     disk::DiskUsage,
+    facefusion::FaceFusion,
     gpu::ContainerGpu,
     gpu_state::GpuState,
     health::WorkHealth,
@@ -149,6 +151,8 @@ pub struct ContainerRow {
     pub requests: Option<Box<RequestUsage>>,
     /// Jobs of its Gradio server; `None` if it has had none.
     pub jobs: Option<Box<Jobs>>,
+    /// Jobs of FaceFusion; `None` if it has not run here.
+    pub facefusion: Option<Box<FaceFusion>>,
     /// OOM kills of its processes.
     pub oom: OomKills,
     /// Run-queue waits, on-CPU time and context switches; `None` if no kernel program counts them.
@@ -194,6 +198,7 @@ impl ContainerRow {
             host_network: None,
             requests: None,
             jobs: None,
+            facefusion: None,
             oom: OomKills::default(),
             scheduler: None,
             nvidia_driver: None,

@@ -58,6 +58,7 @@ switches!(
     scheduler,
     nvidia_driver,
     nvml,
+    facefusion,
     threads
 );
 

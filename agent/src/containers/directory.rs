@@ -12,7 +12,7 @@ use std::{
             fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
         },
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// `struct open_how` of linux/openat2.h (from Linux 5.6 on).
@@ -61,11 +61,49 @@ impl Directory {
                 Ok(metadata.file_type().is_char_device().then_some(number))
             }
             // EAGAIN: not in memory.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EAGAIN)) => {
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EAGAIN)) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens a regular file in this directory for reading, on the same filesystem and through no symbolic link. `None` if it is
+    /// something else: a device, a named pipe or a socket is never opened.
+    ///
+    /// # Errors
+    /// If nothing can be opened at this path.
+    pub fn regular_file(&self, path: &Path) -> io::Result<Option<File>> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV;
+        let Self(found) = self.openat2(&path, flags, resolve)?;
+        if !found.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(format!("/proc/self/fd/{}", found.as_raw_fd()))
+            .map(Some)
+    }
+
+    /// The path under which this process finds this directory, whatever it is called meanwhile.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+
+    /// A directory of this process.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    #[cfg(test)]
+    pub fn at(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Self)
     }
 
     /// Opens a directory by its path on the host. This directory is the host's root, and symbolic links are resolved

@@ -5,6 +5,7 @@ mod container_gpu;
 mod cpu;
 mod dcgm;
 mod disk;
+mod facefusion;
 mod filesystem;
 mod gpu;
 mod gpu_health;
@@ -29,7 +30,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 25] = [
+const SUBJECTS: [(&str, &[Family]); 26] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -43,6 +44,7 @@ const SUBJECTS: [(&str, &[Family]); 25] = [
     ("sockets", sockets::FAMILIES),
     ("requests", requests::FAMILIES),
     ("jobs", jobs::FAMILIES),
+    ("facefusion", facefusion::FAMILIES),
     ("health", health::FAMILIES),
     ("oom", oom::FAMILIES),
     ("spec", spec::FAMILIES),

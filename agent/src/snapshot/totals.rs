@@ -4,11 +4,14 @@
 //! each implementation lists all fields, so that the compiler reports a new field that is not handled. Interface
 //! counters are not carried over because they belong to the network namespace, which may outlive a run or be shared.
 
+mod facefusion;
+
 use glassbox_ebpf::counters::Counters as _;
 
 use super::{
     ContainerRow,
     cgroup::{CgroupUsage, CpuUsage, DeviceIo, HugePages, MemoryUsage, Pressure, Pressures},
+    facefusion::FaceFusion,
     gpu::ContainerGpu,
     jobs::{IgnoredEvents, JobCounters, Jobs},
     network::HostNetworkCounters,
@@ -39,6 +42,7 @@ pub struct Totals {
     sockets: Option<Box<SocketUsage>>,
     requests: Option<Box<RequestUsage>>,
     jobs: Option<Box<Jobs>>,
+    facefusion: Option<Box<FaceFusion>>,
     oom: OomKills,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
@@ -55,6 +59,7 @@ impl Totals {
             sockets: row.sockets.counters(),
             requests: row.requests.counters(),
             jobs: row.jobs.counters(),
+            facefusion: row.facefusion.counters(),
             oom: row.oom.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
@@ -78,6 +83,7 @@ impl Totals {
             self.sockets.accumulate(&others.sockets);
             self.requests.accumulate(&others.requests);
             self.jobs.accumulate(&others.jobs);
+            self.facefusion.accumulate(&others.facefusion);
             self.oom.accumulate(&others.oom);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
@@ -93,6 +99,7 @@ impl Totals {
         row.sockets.accumulate(&self.sockets);
         row.requests.accumulate(&self.requests);
         row.jobs.accumulate(&self.jobs);
+        row.facefusion.accumulate(&self.facefusion);
         row.oom.accumulate(&self.oom);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);

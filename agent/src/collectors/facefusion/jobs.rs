@@ -1,0 +1,399 @@
+//! The jobs of one store: how their files appear, change, move and vanish, and what that means. Pure: it opens no file.
+//!
+//! FaceFusion keeps a job in one file, which it moves through the directories `drafted`, `queued`, and `completed` or `failed`.
+//! It rewrites the file, not atomically, whenever the status of a step changes. A job starts when its first step does.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use glassbox_ebpf::histogram;
+
+use super::file::{JobFile, StepStatus};
+use crate::snapshot::{
+    facefusion::{FaceFusionCounters, FailureReason},
+    scheduler::Histogram,
+};
+
+/// Maximum number of jobs of one container that are followed.
+const JOBS_MAX: usize = 4096;
+/// A job whose file has vanished is kept for this long: the file may appear in another directory.
+const MOVING: Duration = Duration::from_secs(2);
+
+/// A directory of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Drafted,
+    Queued,
+    Completed,
+    Failed,
+}
+
+impl Place {
+    pub(super) const ALL: [Self; 4] = [Self::Drafted, Self::Queued, Self::Completed, Self::Failed];
+
+    /// The name of the directory.
+    pub(super) const fn directory(self) -> &'static str {
+        match self {
+            Self::Drafted => "drafted",
+            Self::Queued => "queued",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Identifies a job: a hash of its file name. The name itself is not kept.
+pub(super) type Key = u64;
+
+/// The jobs of one store.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    jobs: HashMap<Key, Job>,
+    pub(super) counters: FaceFusionCounters,
+}
+
+#[derive(Debug)]
+struct Job {
+    place: Place,
+    /// When its file vanished from that place.
+    gone: Option<Instant>,
+    /// When it was submitted; `None` if that was not seen.
+    queued: Option<Instant>,
+    /// When its first step started; `None` if it has not, or that was not seen.
+    started: Option<Instant>,
+    /// True if a step has started and the job has not ended.
+    is_running: bool,
+    /// The status of its steps when the file was last read.
+    steps: Vec<StepStatus>,
+}
+
+/// Numbers of jobs by what they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Present {
+    pub(super) drafted: u64,
+    pub(super) queued: u64,
+    pub(super) running: u64,
+    /// When the job started that has been running for the longest time.
+    pub(super) since: Option<Instant>,
+}
+
+/// A job that has just ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Completed,
+    /// The reason is counted by [`Jobs::failed`] when it is known.
+    Failed,
+}
+
+impl Jobs {
+    /// Records a file that was there before the store was watched. It is not counted.
+    pub(super) fn found(&mut self, place: Place, key: Key) {
+        self.enter(place, key);
+    }
+
+    /// The file of a job has appeared in a directory. Returns whether the job has ended.
+    pub(super) fn appeared(&mut self, place: Place, key: Key, now: Instant) -> Option<Ended> {
+        let before = self.jobs.get(&key).map(|job| (job.place, job.gone.is_some()));
+        if before == Some((place, false)) {
+            return None;
+        }
+        self.enter(place, key)?;
+        let (counters, job) = (&mut self.counters, self.jobs.get_mut(&key)?);
+        match place {
+            Place::Drafted => None,
+            Place::Queued => {
+                counters.retries += u64::from(before.is_some_and(|(place, _)| place == Place::Failed));
+                (job.queued, job.started, job.is_running) = (Some(now), None, false);
+                job.steps.iter_mut().for_each(|step| *step = StepStatus::Queued);
+                None
+            }
+            Place::Completed | Place::Failed => {
+                job.is_running = false;
+                if let Some(started) = job.started.take() {
+                    count(&mut counters.durations, now.saturating_duration_since(started));
+                }
+                if place == Place::Failed {
+                    return Some(Ended::Failed);
+                }
+                counters.completed += 1;
+                Some(Ended::Completed)
+            }
+        }
+    }
+
+    /// A failed job has this reason.
+    pub(super) const fn failed(&mut self, reason: FailureReason) {
+        self.counters.failed[reason as usize] += 1;
+    }
+
+    /// The file of a job has vanished from a directory: it was moved or deleted.
+    pub(super) fn vanished(&mut self, place: Place, key: Key, now: Instant) {
+        if let Some(job) = self.jobs.get_mut(&key).filter(|job| job.place == place) {
+            job.gone = Some(now);
+        }
+    }
+
+    /// The file of a job was read. `is_new` is false if the job was there before the store was watched. Returns true if a
+    /// step has started.
+    pub(super) fn read(&mut self, key: Key, file: &JobFile, is_new: bool, now: Instant) -> bool {
+        let Some(job) = self.jobs.get_mut(&key) else { return false };
+        let mut step_started = false;
+        for (position, step) in file.steps.iter().enumerate() {
+            let before = job.steps.get(position).copied().unwrap_or(StepStatus::Drafted);
+            if before == step.status || !is_new {
+                continue;
+            }
+            // A step that ends between two readings has started, too.
+            if !before.has_started() && step.status.has_started() {
+                step_started = true;
+                for (count, is_used) in self.counters.processors.iter_mut().zip(step.processors) {
+                    *count += u64::from(is_used);
+                }
+            }
+            self.counters.steps_completed += u64::from(step.status == StepStatus::Completed);
+            self.counters.steps_failed += u64::from(step.status == StepStatus::Failed);
+        }
+        job.steps.clear();
+        job.steps.extend(file.steps.iter().map(|step| step.status));
+        let is_running = job.place == Place::Queued && job.steps.iter().any(|step| step.has_started());
+        if is_running && !job.is_running {
+            job.start(is_new.then_some(now), &mut self.counters);
+        }
+        step_started
+    }
+
+    /// The file of a queued job was rewritten and has moved on before it could be read. FaceFusion rewrites it only when a step
+    /// starts or ends.
+    pub(super) fn rewritten(&mut self, key: Key, now: Instant) {
+        if let Some(job) = self.jobs.get_mut(&key).filter(|job| job.place == Place::Queued && !job.is_running)
+        {
+            job.start(Some(now), &mut self.counters);
+        }
+    }
+
+    /// The process that ran jobs has ended: those that were running have ended, too. Their files stay where they are.
+    pub(super) fn abandon_running(&mut self) {
+        for job in self.jobs.values_mut().filter(|job| job.is_running) {
+            (job.is_running, job.started, job.queued) = (false, None, None);
+            self.counters.abandoned += 1;
+        }
+    }
+
+    /// Forgets jobs whose files were deleted.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        self.jobs.retain(|_, job| job.gone.is_none_or(|gone| now.saturating_duration_since(gone) < MOVING));
+    }
+
+    pub(super) fn present(&self) -> Present {
+        let mut present = Present::default();
+        for job in self.jobs.values().filter(|job| job.gone.is_none()) {
+            match job.place {
+                Place::Drafted => present.drafted += 1,
+                Place::Queued if job.is_running => {
+                    present.running += 1;
+                    present.since = [present.since, job.started].into_iter().flatten().min();
+                }
+                Place::Queued => present.queued += 1,
+                Place::Completed | Place::Failed => {}
+            }
+        }
+        present
+    }
+
+    /// Whether a job is known that is in this directory.
+    pub(super) fn is_at(&self, place: Place, key: Key) -> bool {
+        self.jobs.get(&key).is_some_and(|job| job.place == place && job.gone.is_none())
+    }
+
+    /// The jobs whose files are in this directory.
+    pub(super) fn keys_at(&self, place: Place) -> Vec<Key> {
+        let at = self.jobs.iter().filter(|(_, job)| job.place == place && job.gone.is_none());
+        at.map(|(key, _)| *key).collect()
+    }
+
+    /// Enters a job at a place. `None` if there are too many.
+    fn enter(&mut self, place: Place, key: Key) -> Option<()> {
+        if let Some(job) = self.jobs.get_mut(&key) {
+            (job.place, job.gone) = (place, None);
+            return Some(());
+        }
+        if self.jobs.len() >= JOBS_MAX && !self.make_room() {
+            self.counters.ignored.too_many += 1;
+            return None;
+        }
+        let job =
+            Job { place, gone: None, queued: None, started: None, is_running: false, steps: Vec::new() };
+        self.jobs.insert(key, job);
+        Some(())
+    }
+
+    /// Forgets all jobs that have ended: they may only be retried or deleted.
+    fn make_room(&mut self) -> bool {
+        self.jobs.retain(|_, job| !matches!(job.place, Place::Completed | Place::Failed));
+        self.jobs.len() < JOBS_MAX
+    }
+}
+
+impl Job {
+    /// It starts now; `None` if it has started at an unknown time.
+    fn start(&mut self, now: Option<Instant>, counters: &mut FaceFusionCounters) {
+        (self.is_running, self.started) = (true, now);
+        if let (Some(now), Some(queued)) = (now, self.queued) {
+            count(&mut counters.queue_waits, now.saturating_duration_since(queued));
+        }
+    }
+}
+
+fn count(histogram: &mut Histogram, duration: Duration) {
+    let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    histogram.sum_ns = histogram.sum_ns.saturating_add(duration_ns);
+    histogram.buckets[histogram::bucket(duration_ns)] += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{collectors::facefusion::file::Step, snapshot::facefusion::PROCESSORS};
+
+    const JOB: Key = 7;
+
+    struct Store {
+        jobs: Jobs,
+        begun: Instant,
+    }
+
+    impl Store {
+        fn new() -> Self {
+            Self { jobs: Jobs::default(), begun: Instant::now() }
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.begun + Duration::from_secs(seconds)
+        }
+
+        fn appeared(&mut self, place: Place, seconds: u64) -> Option<Ended> {
+            let now = self.at(seconds);
+            self.jobs.appeared(place, JOB, now)
+        }
+
+        fn moved(&mut self, from: Place, to: Place, seconds: u64) -> Option<Ended> {
+            let now = self.at(seconds);
+            self.jobs.vanished(from, JOB, now);
+            self.appeared(to, seconds)
+        }
+
+        fn read(&mut self, steps: &[StepStatus], seconds: u64) {
+            let mut processors = [false; PROCESSORS.len()];
+            processors[7] = true;
+            let steps = steps.iter().map(|&status| Step { status, processors }).collect();
+            let now = self.at(seconds);
+            self.jobs.read(JOB, &JobFile { steps }, true, now);
+        }
+
+        /// A job that waited for 3 s and has run for 5 s.
+        fn running() -> Self {
+            let mut store = Self::new();
+            store.appeared(Place::Drafted, 0);
+            store.moved(Place::Drafted, Place::Queued, 1);
+            store.read(&[StepStatus::Queued, StepStatus::Queued], 1);
+            store.read(&[StepStatus::Started, StepStatus::Queued], 4);
+            store.read(&[StepStatus::Completed, StepStatus::Started], 6);
+            store
+        }
+    }
+
+    #[test]
+    fn a_job_that_completes_has_a_wait_a_duration_and_its_steps() {
+        let mut store = Store::running();
+        let present = store.jobs.present();
+        assert_eq!((present.queued, present.running, present.since), (0, 1, Some(store.at(4))));
+        store.read(&[StepStatus::Completed, StepStatus::Completed], 9);
+        assert_eq!(store.moved(Place::Queued, Place::Completed, 9), Some(Ended::Completed));
+        let counters = &store.jobs.counters;
+        assert_eq!((counters.completed, counters.steps_completed, counters.processors[7]), (1, 2, 2));
+        assert_eq!((counters.queue_waits.sum_ns, counters.durations.sum_ns), (3_000_000_000, 5_000_000_000));
+        assert_eq!(store.jobs.present(), Present::default());
+    }
+
+    #[test]
+    fn a_failed_job_can_be_retried() {
+        let mut store = Store::running();
+        store.read(&[StepStatus::Completed, StepStatus::Failed], 9);
+        assert_eq!(store.moved(Place::Queued, Place::Failed, 9), Some(Ended::Failed));
+        store.jobs.failed(FailureReason::Unknown);
+        store.moved(Place::Failed, Place::Queued, 20);
+        store.read(&[StepStatus::Queued, StepStatus::Queued], 20);
+        store.read(&[StepStatus::Started, StepStatus::Queued], 21);
+        store.read(&[StepStatus::Completed, StepStatus::Completed], 22);
+        store.moved(Place::Queued, Place::Completed, 22);
+        let counters = &store.jobs.counters;
+        assert_eq!((counters.retries, counters.completed, counters.failed), (1, 1, [0, 0, 0, 1]));
+        assert_eq!((counters.steps_completed, counters.steps_failed), (3, 1));
+        assert_eq!(counters.durations.count(), 2);
+    }
+
+    #[test]
+    fn the_order_of_the_two_events_of_a_move_does_not_matter() {
+        let mut store = Store::running();
+        assert_eq!(store.appeared(Place::Completed, 9), Some(Ended::Completed));
+        let now = store.at(9);
+        store.jobs.vanished(Place::Queued, JOB, now);
+        store.jobs.tidy(store.begun + Duration::from_secs(100));
+        assert!(store.jobs.is_at(Place::Completed, JOB));
+        assert_eq!(store.appeared(Place::Completed, 10), None, "copied, and listed once more");
+        assert_eq!(store.jobs.counters.completed, 1);
+    }
+
+    #[test]
+    fn a_deleted_job_is_forgotten_and_not_counted() {
+        let mut store = Store::running();
+        let now = store.at(9);
+        store.jobs.vanished(Place::Queued, JOB, now);
+        assert_eq!(store.jobs.present(), Present::default());
+        store.jobs.tidy(store.at(12));
+        assert!(store.jobs.jobs.is_empty());
+        assert_eq!((store.jobs.counters.completed, store.jobs.counters.abandoned), (0, 0));
+    }
+
+    #[test]
+    fn jobs_end_with_their_process_and_may_run_again() {
+        let mut store = Store::running();
+        store.jobs.abandon_running();
+        let present = store.jobs.present();
+        assert_eq!((present.queued, present.running, store.jobs.counters.abandoned), (1, 0, 1));
+        store.read(&[StepStatus::Completed, StepStatus::Started], 100);
+        assert_eq!(store.jobs.present().running, 1);
+        assert_eq!(store.jobs.counters.queue_waits.count(), 1, "the time since the submission is no wait");
+    }
+
+    #[test]
+    fn jobs_of_the_time_before_are_present_and_not_counted() {
+        let mut store = Store::new();
+        store.jobs.found(Place::Queued, JOB);
+        let steps = vec![Step { status: StepStatus::Started, processors: [true; PROCESSORS.len()] }];
+        let now = store.at(0);
+        store.jobs.read(JOB, &JobFile { steps }, false, now);
+        assert_eq!((store.jobs.present().running, store.jobs.present().since), (1, None));
+        assert_eq!(store.jobs.counters, FaceFusionCounters::default());
+        store.read(&[StepStatus::Completed], 5);
+        assert_eq!(store.moved(Place::Queued, Place::Completed, 5), Some(Ended::Completed));
+        assert_eq!((store.jobs.counters.completed, store.jobs.counters.steps_completed), (1, 1));
+        assert_eq!(store.jobs.counters.durations.count(), 0, "the start was not seen");
+    }
+
+    #[test]
+    fn the_number_of_jobs_is_limited_and_ended_ones_make_room() {
+        let mut jobs = Jobs::default();
+        let now = Instant::now();
+        for key in 0..JOBS_MAX as u64 + 5 {
+            jobs.appeared(Place::Queued, key, now);
+        }
+        assert_eq!((jobs.jobs.len(), jobs.counters.ignored.too_many), (JOBS_MAX, 5));
+        jobs.appeared(Place::Completed, 1, now);
+        jobs.appeared(Place::Queued, u64::MAX, now);
+        assert!(jobs.is_at(Place::Queued, u64::MAX));
+        assert_eq!(jobs.counters.ignored.too_many, 5);
+    }
+}

@@ -1,0 +1,354 @@
+//! One container with FaceFusion: its processes, its job files through inotify, and what its running jobs do.
+//!
+//! inotify reports each change of the files at once, so that jobs of a few milliseconds are counted, too. Each container has an
+//! instance of its own with up to seven watches. Nothing is watched through a symbolic link.
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    os::{
+        fd::{AsRawFd as _, RawFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+
+use super::{
+    failures::Failures,
+    file::{self, Unread},
+    find::{Finder, Location, Process},
+    frames::Frames,
+    jobs::{Ended, Jobs, Key, Place},
+    phases::Phases,
+    reading::Subject,
+    sampled::Sampled,
+};
+use crate::{
+    containers::{cgroup::Layout, directory::Directory},
+    snapshot::facefusion::{FaceFusion, FailureReason, Running},
+};
+
+/// Maximum number of entries of a directory that are listed.
+const LISTED_MAX: usize = 8192;
+/// Maximum number of files that are read at a time.
+const READS_MAX: usize = 64;
+/// Bytes of events that are read at a time.
+const EVENTS_BYTES: usize = 64 * 1024;
+/// Minimum time between two listings after events were lost.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
+
+/// A container that runs or has run FaceFusion.
+pub(super) struct Watched {
+    subject: Arc<Subject>,
+    finder: Finder,
+    processes: Vec<Process>,
+    store: Store,
+    pub(super) jobs: Jobs,
+    sampled: Sampled,
+    phases: Option<Phases>,
+    failures: Failures,
+    frames: Option<Frames>,
+    /// Files that could not be parsed: they may have been half written.
+    again: Vec<(Place, PathBuf)>,
+}
+
+/// The watches of the files.
+#[derive(Default)]
+struct Store {
+    inotify: Option<Inotify>,
+    /// Of the directory with the jobs, or of the one in which it is going to be created.
+    top: Option<WatchDescriptor>,
+    places: Vec<(WatchDescriptor, Place, Directory)>,
+    /// True if the files that are found now were there before the agent looked.
+    is_old: bool,
+    /// True if directories have to be opened again.
+    is_stale: bool,
+    /// When the directories were last listed because events were lost.
+    listed: Option<Instant>,
+    /// Seed for the keys of jobs.
+    hasher: RandomState,
+}
+
+impl Watched {
+    pub(super) fn new(subject: Arc<Subject>) -> Self {
+        Self {
+            subject,
+            finder: Finder::default(),
+            processes: Vec::new(),
+            store: Store { is_old: true, is_stale: true, ..Store::default() },
+            jobs: Jobs::default(),
+            sampled: Sampled::default(),
+            phases: None,
+            failures: Failures::default(),
+            frames: None,
+            again: Vec::new(),
+        }
+    }
+
+    /// True if FaceFusion runs, or has jobs here.
+    pub(super) fn is_used(&self) -> bool {
+        !self.processes.is_empty() || self.store.inotify.is_some()
+    }
+
+    /// Becomes readable when files have changed.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        self.store.inotify.as_ref().map(|inotify| inotify.as_raw_fd())
+    }
+
+    /// Looks for processes that have started or ended.
+    pub(super) fn look(&mut self, layout: &Layout, proc_root: &Path) {
+        let had_one = !self.processes.is_empty();
+        self.processes.retain(Process::is_alive);
+        if had_one && self.processes.is_empty() {
+            self.jobs.abandon_running();
+        }
+        self.processes.extend(self.finder.started(layout, proc_root, &self.subject.cgroup_path));
+        if self.store.is_stale && !self.processes.is_empty() {
+            self.open(proc_root);
+        }
+    }
+
+    /// Opens the directories and watches them.
+    fn open(&mut self, proc_root: &Path) {
+        let Some(location) = self.processes.iter().find_map(|process| process.store(proc_root).ok()) else {
+            return;
+        };
+        if let Err(error) = self.store.open(&location, &mut self.jobs) {
+            tracing::debug!("watch the jobs of container {}: {error}", self.subject.id);
+        }
+    }
+
+    /// Handles changes of files, samples what runs, and finds the reasons of failures.
+    pub(super) fn update(&mut self, layout: &Layout, proc_root: &Path, now: Instant) {
+        self.read_again(now);
+        self.handle_events(now);
+        if self.store.is_stale && !self.processes.is_empty() {
+            self.open(proc_root);
+        }
+        if self.processes.iter().any(|process| !process.is_alive()) {
+            self.look(layout, proc_root);
+        }
+        if self.jobs.present().running == 0 {
+            (self.phases, self.frames) = (None, None);
+        } else {
+            let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path);
+            Frames::follow(&mut self.frames, &running, proc_root);
+            let files = self.frames.as_mut().map(Frames::read).unwrap_or_default();
+            let phases = self.phases.get_or_insert_with(|| Phases::new(now));
+            phases.sample(&running, files, &mut self.jobs.counters, now);
+        }
+        self.failures.decide(&self.subject, &mut self.jobs, now);
+        self.jobs.tidy(now);
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        let mut buffer = [0; EVENTS_BYTES];
+        let Some(inotify) = &mut self.store.inotify else { return };
+        let events: Vec<_> = match inotify.read_events(&mut buffer) {
+            Ok(events) => events.map(|event| event.to_owned()).collect(),
+            Err(_) => return,
+        };
+        let mut reads_left = READS_MAX;
+        for event in events {
+            if event.mask.contains(EventMask::Q_OVERFLOW) {
+                self.store.is_stale |=
+                    self.store.listed.is_none_or(|at| now.saturating_duration_since(at) >= LIST_AGAIN);
+                self.jobs.counters.ignored.too_many += 1;
+                continue;
+            }
+            let place =
+                self.store.places.iter().find(|(watch, ..)| *watch == event.wd).map(|(_, place, _)| *place);
+            let (Some(place), Some(name)) = (place, event.name) else {
+                // The directory of a place, or the one with the jobs, was created, replaced or removed.
+                self.store.is_stale = true;
+                continue;
+            };
+            if let Some(key) = self.store.key(&name) {
+                self.handle(place, key, Path::new(&name), event.mask, &mut reads_left, now);
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        place: Place,
+        key: Key,
+        name: &Path,
+        mask: EventMask,
+        reads_left: &mut usize,
+        now: Instant,
+    ) {
+        if mask.intersects(EventMask::MOVED_FROM | EventMask::DELETE) {
+            self.jobs.vanished(place, key, now);
+            return;
+        }
+        let ended = if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE) {
+            self.jobs.appeared(place, key, now)
+        } else {
+            None
+        };
+        if place != Place::Drafted && mask.intersects(EventMask::MOVED_TO | EventMask::CLOSE_WRITE) {
+            if *reads_left == 0 {
+                self.jobs.counters.ignored.too_many += 1;
+            } else {
+                *reads_left -= 1;
+                self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
+            }
+        }
+        if ended == Some(Ended::Failed) {
+            self.failures.add(&self.subject, self.phases.as_ref(), now);
+        }
+    }
+
+    fn read(&mut self, place: Place, key: Key, name: &Path, was_written: bool, is_again: bool, now: Instant) {
+        let Some((_, _, directory)) = self.store.places.iter().find(|(_, at, _)| *at == place) else {
+            return;
+        };
+        let ignored = &mut self.jobs.counters.ignored;
+        match file::read(directory, name) {
+            Ok(file) => {
+                let is_first = self.jobs.present().running == 0;
+                let next = self.jobs.read(key, &file, true, now);
+                if is_first && self.jobs.present().running > 0 {
+                    self.phases = Some(Phases::new(now));
+                    self.failures.job_started(&self.subject);
+                } else if next && let Some(phases) = &mut self.phases {
+                    phases.next_step();
+                }
+            }
+            // Its file has moved on already. FaceFusion writes to a queued job only when a step starts or ends.
+            Err(Unread::Missing) if place == Place::Queued && was_written => self.jobs.rewritten(key, now),
+            Err(Unread::Missing) => {}
+            Err(Unread::Unreadable) if !is_again => self.again.push((place, name.to_owned())),
+            Err(Unread::Unreadable) => ignored.unreadable += 1,
+            Err(Unread::TooLarge) => ignored.too_large += 1,
+            Err(Unread::Special) => ignored.special += 1,
+        }
+    }
+
+    fn read_again(&mut self, now: Instant) {
+        for (place, name) in std::mem::take(&mut self.again).into_iter().take(READS_MAX) {
+            if let Some(key) = self.store.key(name.as_os_str()).filter(|key| self.jobs.is_at(place, *key)) {
+                self.read(place, key, &name, true, true, now);
+            }
+        }
+    }
+
+    /// What the snapshot shows.
+    pub(super) fn shown(&self, now: Instant) -> FaceFusion {
+        let present = self.jobs.present();
+        let current = self.phases.as_ref().map(|phases| Running {
+            phase: phases.phase(),
+            elapsed: present.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            frames_per_second: phases.frames_per_second(),
+            progress_ratio: phases.progress_ratio(),
+            video: phases.video(),
+        });
+        FaceFusion {
+            counters: self.jobs.counters.clone(),
+            drafted: present.drafted,
+            queued: present.queued,
+            running: present.running,
+            current,
+        }
+    }
+}
+
+impl Store {
+    /// Watches the directories, and lists those that are new.
+    fn open(&mut self, location: &Location, jobs: &mut Jobs) -> io::Result<()> {
+        self.is_stale = false;
+        let inotify = match self.inotify.take() {
+            Some(inotify) => inotify,
+            None => Inotify::init()?,
+        };
+        let changed = WatchMask::CREATE
+            | WatchMask::MOVED_TO
+            | WatchMask::MOVE_SELF
+            | WatchMask::DELETE_SELF
+            | WatchMask::ONLYDIR;
+        let top = match location {
+            Location::Store(directory) | Location::Parent(directory) => {
+                inotify.watches().add(directory.path(), changed)?
+            }
+        };
+        if let Some(old) = self.top.replace(top.clone()).filter(|old| *old != top) {
+            let _ = inotify.watches().remove(old);
+        }
+        let old = std::mem::take(&mut self.places);
+        if let Location::Store(store) = location {
+            for place in Place::ALL {
+                let Ok(directory) = store.below(Path::new(place.directory())) else { continue };
+                let files = WatchMask::CREATE
+                    | WatchMask::MOVED_TO
+                    | WatchMask::MOVED_FROM
+                    | WatchMask::DELETE
+                    | WatchMask::CLOSE_WRITE
+                    | WatchMask::MOVE_SELF
+                    | WatchMask::DELETE_SELF
+                    | WatchMask::ONLYDIR;
+                let watch = inotify.watches().add(directory.path(), files)?;
+                self.places.push((watch, place, directory));
+            }
+        }
+        for (watch, ..) in old {
+            if !self.places.iter().any(|(current, ..)| *current == watch) {
+                let _ = inotify.watches().remove(watch);
+            }
+        }
+        self.inotify = Some(inotify);
+        self.list(jobs);
+        self.is_old = false;
+        Ok(())
+    }
+
+    /// Compares the files with the known jobs.
+    fn list(&mut self, jobs: &mut Jobs) {
+        let now = Instant::now();
+        self.listed = Some(now);
+        for (_, place, directory) in &self.places {
+            let Ok(entries) = fs::read_dir(directory.path()) else { continue };
+            let (mut listed, mut reads_left) = (0, READS_MAX);
+            let mut gone: HashSet<Key> = jobs.keys_at(*place).into_iter().collect();
+            for entry in entries.take(LISTED_MAX).flatten() {
+                listed += 1;
+                let name = entry.file_name();
+                let Some(key) = self.key(&name) else { continue };
+                if gone.remove(&key) {
+                    continue;
+                }
+                if !self.is_old {
+                    if jobs.appeared(*place, key, now) == Some(Ended::Failed) {
+                        jobs.failed(FailureReason::Unknown);
+                    }
+                } else if matches!(place, Place::Drafted | Place::Queued) {
+                    jobs.found(*place, key);
+                }
+                if *place == Place::Queued
+                    && reads_left > 0
+                    && let Ok(file) = file::read(directory, Path::new(&name))
+                {
+                    reads_left -= 1;
+                    jobs.read(key, &file, !self.is_old, now);
+                }
+            }
+            if listed == LISTED_MAX {
+                jobs.counters.ignored.too_many += 1;
+            } else {
+                gone.into_iter().for_each(|key| jobs.vanished(*place, key, now));
+            }
+        }
+    }
+
+    /// The key of a job with this file name; `None` if it is no name of a job.
+    fn key(&self, name: &OsStr) -> Option<Key> {
+        name.as_bytes().ends_with(b".json").then(|| self.hasher.hash_one(name.as_bytes()))
+    }
+}
