@@ -12,6 +12,7 @@
 pub mod cgroup;
 pub mod containerd;
 pub mod cri;
+pub mod directory;
 pub mod docker;
 mod early_events;
 pub mod files;

@@ -12,7 +12,6 @@
 //! Cost: 16 µs per container and round, without walks, and a map lookup per tick. Layers are found from Linux 5.6 on
 //! (`openat2`).
 
-mod directory;
 mod layer;
 mod project;
 mod reading;

@@ -7,7 +7,7 @@
 
 use std::{io, os::fd::AsRawFd as _};
 
-use super::directory::Directory;
+use crate::containers::directory::Directory;
 
 /// `struct fsxattr` of linux/fs.h.
 #[repr(C)]

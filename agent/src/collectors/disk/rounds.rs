@@ -10,14 +10,13 @@ use std::{
 
 use super::{
     Options,
-    directory::Directory,
     layer::{self, Root},
     project::{self, Account},
     reading::{Reading, Shared, Subject},
     walk::{Step, Walk},
 };
 use crate::{
-    containers::process,
+    containers::{directory::Directory, process},
     kernel::block_devices,
     snapshot::disk::{DiskSource, DiskUsage},
 };

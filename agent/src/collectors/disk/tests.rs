@@ -4,7 +4,7 @@ use std::{ffi::CString, fs, os::unix::ffi::OsStrExt as _, path::Path, time::Syst
 
 use super::*;
 use crate::{
-    containers::source::Source,
+    containers::{directory::Directory, source::Source},
     snapshot::{
         disk::{DiskSource, DiskUsage},
         identity::{Identity, Runtime},
@@ -182,7 +182,7 @@ fn a_walk_takes_two_per_cent_of_a_core_at_most() {
         fs::File::create(host.layer().join(file.to_string())).unwrap();
     }
     // The duration of a walk without rests and with all metadata in memory.
-    let root = directory::Directory::host_root(Path::new("/nowhere")).unwrap();
+    let root = Directory::host_root(Path::new("/nowhere")).unwrap();
     let alone = || {
         let mut walk = walk::Walk::new(root.on_host(&host.layer()).unwrap(), BOUNDS).unwrap();
         let begun = Instant::now();

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::directory::Directory;
+use crate::containers::directory::Directory;
 
 /// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;

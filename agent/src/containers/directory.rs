@@ -1,13 +1,16 @@
-//! Opens directories of the host by paths from untrusted sources: only directories, never beyond the host's root, and
-//! never through a symbolic link in the last component.
+//! Opens directories of the host, and finds device nodes of containers, by paths from untrusted sources: never beyond the
+//! root, and never through a symbolic link in the last component.
 
 use std::{
     ffi::CString,
-    fs::File,
+    fs::{File, OpenOptions},
     io,
     os::{
         fd::{AsRawFd, FromRawFd},
-        unix::{ffi::OsStrExt, fs::MetadataExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+        },
     },
     path::Path,
 };
@@ -22,22 +25,57 @@ struct OpenHow {
 
 /// An open directory.
 #[derive(Debug)]
-pub(super) struct Directory(File);
+pub struct Directory(File);
 
 impl Directory {
     /// The host's root as process 1 sees it, because the agent may run in a container; otherwise the agent's own root.
-    pub(super) fn host_root(proc_root: &Path) -> io::Result<Self> {
+    pub fn host_root(proc_root: &Path) -> io::Result<Self> {
         File::open(proc_root.join("1/root")).or_else(|_| File::open("/")).map(Self)
+    }
+
+    /// The root of a process, which is that of its container. Needs CAP_SYS_PTRACE. The filesystem is not called.
+    pub fn process_root(proc_root: &Path, process: &str) -> io::Result<Self> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        OpenOptions::new().read(true).custom_flags(flags).open(proc_root.join(process).join("root")).map(Self)
+    }
+
+    /// The major and minor number of a character device below this root, without opening it. `None` if there is none.
+    ///
+    /// From Linux 5.12 on, only what the kernel has in memory is searched, so a filesystem that does not respond does not
+    /// block the caller. Device nodes on a tmpfs and mount points always are in memory.
+    ///
+    /// # Errors
+    /// If the path cannot be searched, for a reason other than that nothing is there.
+    pub fn character_device(&self, path: &Path) -> io::Result<Option<(u32, u32)>> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+        let opened = match self.openat2(&path, flags, resolve | libc::RESOLVE_CACHED) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.openat2(&path, flags, resolve),
+            opened => opened,
+        };
+        match opened {
+            Ok(Self(file)) => {
+                let metadata = file.metadata()?;
+                let number = (libc::major(metadata.rdev()), libc::minor(metadata.rdev()));
+                Ok(metadata.file_type().is_char_device().then_some(number))
+            }
+            // EAGAIN: not in memory.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EAGAIN)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a directory by its path on the host. This directory is the host's root, and symbolic links are resolved
     /// within it.
-    pub(super) fn on_host(&self, path: &Path) -> io::Result<Self> {
+    pub fn on_host(&self, path: &Path) -> io::Result<Self> {
         self.open(path, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
     }
 
     /// Opens a directory below this one, on the same filesystem and through no symbolic link.
-    pub(super) fn below(&self, path: &Path) -> io::Result<Self> {
+    pub fn below(&self, path: &Path) -> io::Result<Self> {
         self.open(path, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
     }
 
@@ -69,7 +107,7 @@ impl Directory {
     }
 
     /// The parent directory, if it is on the same filesystem.
-    pub(super) fn parent(&self) -> io::Result<Option<Self>> {
+    pub fn parent(&self) -> io::Result<Option<Self>> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path is a constant C string.
         let descriptor = unsafe { libc::openat(self.0.as_raw_fd(), c"..".as_ptr(), flags) };
@@ -88,12 +126,12 @@ impl Directory {
     }
 
     /// The open file.
-    pub(super) fn file(&self) -> &File {
+    pub fn file(&self) -> &File {
         &self.0
     }
 
     /// The device number of its filesystem, as in `st_dev`.
-    pub(super) fn device(&self) -> io::Result<u64> {
+    pub fn device(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.dev())
     }
 }
@@ -136,6 +174,22 @@ mod tests {
         for path in ["..", "/data", "link", "link/deep", "layer/../.."] {
             assert!(data.below(Path::new(path)).is_err(), "{path:?}");
         }
+    }
+
+    #[test]
+    fn a_device_is_found_below_the_root_only_and_is_not_opened() {
+        let (root, _) = host();
+        let own = Directory::process_root(Path::new("/proc"), "self").unwrap();
+        assert_eq!(own.character_device(Path::new("/dev/null")).unwrap(), Some((1, 3)));
+        assert_eq!(own.character_device(Path::new("/dev/nothing")).unwrap(), None);
+        assert_eq!(own.character_device(Path::new("/dev")).unwrap(), None, "a directory");
+        symlink("/dev/null", root.path().join("data/link")).unwrap();
+        symlink("/dev", root.path().join("dev")).unwrap();
+        let host = Directory(File::open(root.path()).unwrap());
+        for path in ["data/link", "dev/null", "../../../dev/null", "data/file/null"] {
+            assert!(!matches!(host.character_device(Path::new(path)), Ok(Some(_))), "{path}");
+        }
+        assert!(Directory::process_root(Path::new("/proc"), "0").is_err());
     }
 
     #[test]
