@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod disk;
 pub mod examination;
 pub mod host_network;
+pub mod inference;
 pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
@@ -162,6 +163,7 @@ pub const COLLECTORS: &[Spec] = &[
     nvidia_driver::SPEC,
     nvml::SPEC,
     threads::SPEC,
+    inference::SPEC,
 ];
 
 #[cfg(test)]

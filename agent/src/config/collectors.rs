@@ -58,7 +58,8 @@ switches!(
     scheduler,
     nvidia_driver,
     nvml,
-    threads
+    threads,
+    inference
 );
 
 impl Collectors {
