@@ -111,7 +111,8 @@ impl Collector for Collecting {
         // The state of the previous tick.
         let creates_context = row.gpu_state == Some(GpuState::Loading);
         subject.creates_context.store(creates_context, Ordering::Relaxed);
-        row.inference = self.reading.as_ref().and_then(|reading| reading.containers.get(&container.key).copied());
+        row.inference =
+            self.reading.as_ref().and_then(|reading| reading.containers.get(&container.key).copied());
         Ok(())
     }
 

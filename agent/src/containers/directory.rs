@@ -61,7 +61,9 @@ impl Directory {
                 Ok(metadata.file_type().is_char_device().then_some(number))
             }
             // EAGAIN: not in memory.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EAGAIN)) => {
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EAGAIN)) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(error),

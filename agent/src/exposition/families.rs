@@ -9,6 +9,7 @@ mod filesystem;
 mod gpu;
 mod gpu_health;
 mod health;
+mod inference;
 mod jobs;
 mod lifecycle;
 mod machine;
@@ -29,7 +30,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 25] = [
+const SUBJECTS: [(&str, &[Family]); 26] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -48,6 +49,7 @@ const SUBJECTS: [(&str, &[Family]); 25] = [
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),
     ("nvidia_driver", nvidia_driver::FAMILIES),
+    ("inference", inference::FAMILIES),
     ("gpu", gpu::FAMILIES),
     ("gpu_health", gpu_health::FAMILIES),
     ("container_gpu", container_gpu::FAMILIES),

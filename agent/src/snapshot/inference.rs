@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn a_set_has_each_library_once_in_the_order_of_the_output() {
         assert!(Libraries::default().is_empty());
-        let set: Libraries = [Library::LlamaCpp, Library::OnnxRuntime, Library::LlamaCpp].into_iter().collect();
+        let set: Libraries =
+            [Library::LlamaCpp, Library::OnnxRuntime, Library::LlamaCpp].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [Library::OnnxRuntime, Library::LlamaCpp]);
         assert_eq!(Library::ALL.into_iter().collect::<Libraries>().iter().count(), Library::ALL.len());
     }

@@ -98,7 +98,8 @@ mod tests {
         open_models(proc.path(), "7", &mut found);
         open_models(proc.path(), "8", &mut found);
         open_models(proc.path(), "../7", &mut found);
-        let mut positions: Vec<_> = found.iter().map(|(file, position)| (file.descriptor, *position)).collect();
+        let mut positions: Vec<_> =
+            found.iter().map(|(file, position)| (file.descriptor, *position)).collect();
         positions.sort_unstable();
         assert_eq!(positions, [(3, 4096), (4, 7)]);
     }

@@ -93,7 +93,10 @@ mod tests {
 
     #[test]
     fn a_small_mapping_is_no_model() {
-        assert_eq!(parsed(b"7f10a0000000-7f10a0001000 r--p 00000000 00:2f 7741  /x/site.pth\n"), with(&[], false));
+        assert_eq!(
+            parsed(b"7f10a0000000-7f10a0001000 r--p 00000000 00:2f 7741  /x/site.pth\n"),
+            with(&[], false)
+        );
     }
 
     #[test]
@@ -115,7 +118,8 @@ mod tests {
         let proc = tempfile::tempdir().unwrap();
         std::fs::create_dir(proc.path().join("7")).unwrap();
         let torch = "1-9 r-xp 00000000 00:2f 7 /x/libtorch.so\n";
-        let huge = [torch.as_bytes(), &vec![b'x'; 8 << 20], b"\n1-9 r-xp 00000000 00:2f 7 /x/libnvinfer.so\n"];
+        let huge =
+            [torch.as_bytes(), &vec![b'x'; 8 << 20], b"\n1-9 r-xp 00000000 00:2f 7 /x/libnvinfer.so\n"];
         std::fs::write(proc.path().join("7/maps"), huge.concat()).unwrap();
         let mut mapped = Mapped::default();
         mapped.read(proc.path(), "7");

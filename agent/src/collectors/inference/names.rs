@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn models_are_recognized_by_their_extensions() {
-        for name in [&b"a.onnx"[..], b"model-00001-of-00002.safetensors", b"x.tar.pth", b"\xff.gguf", b"a.trt"] {
+        for name in
+            [&b"a.onnx"[..], b"model-00001-of-00002.safetensors", b"x.tar.pth", b"\xff.gguf", b"a.trt"]
+        {
             assert!(is_model(name), "{}", String::from_utf8_lossy(name));
         }
         for name in [&b"onnx"[..], b".onnx", b"a.onnx.txt", b"a.ONNX", b"a.", b"", b"a.ptx"] {

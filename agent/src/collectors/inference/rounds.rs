@@ -100,7 +100,8 @@ impl Rounds {
                 self.after = Some(key);
             }
         }
-        let containers = self.known.iter().filter_map(|(key, known)| Some((*key, known.inference()?))).collect();
+        let containers =
+            self.known.iter().filter_map(|(key, known)| Some((*key, known.inference()?))).collect();
         self.shared.put(Reading { taken: Instant::now(), containers });
         let is_reading = self.known.values().any(|known| known.loads.is_loading());
         if is_reading { READING_ROUND } else { ROUND }
