@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(host.after(0), [Some(0)]);
         assert_eq!(host.after(40), [Some(40)]);
         for (name, change) in [
-            ("power", (|gpu| gpu.power_watts = Some(101.0)) as fn(&mut Gpu)),
+            ("power", (|gpu: &mut Gpu| gpu.power_watts = Some(101.0)) as fn(&mut Gpu)),
             ("no power", |gpu| gpu.power_watts = None),
             ("no limit", |gpu| gpu.power_limit_watts = None),
             ("idle moments", |gpu| gpu.utilization_ratio = Some(0.9)),

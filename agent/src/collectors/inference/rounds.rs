@@ -126,12 +126,14 @@ impl Rounds {
             return;
         }
         let maps_are_due = is_due(known.maps_at, now, if age < YOUNG_MAPS { YOUNG_LOOK } else { LOOK });
-        let files = match () {
-            () if known.loads.is_loading() => Duration::ZERO,
-            () if age < YOUNG || subject.creates_context.load(Ordering::Relaxed) => ROUND,
-            () => LOOK,
+        let files_period = if known.loads.is_loading() {
+            Duration::ZERO
+        } else if age < YOUNG || subject.creates_context.load(Ordering::Relaxed) {
+            ROUND
+        } else {
+            LOOK
         };
-        let files_are_due = is_due(known.files_at, now, files);
+        let files_are_due = is_due(known.files_at, now, files_period);
         if (maps_are_due || files_are_due) && is_due(known.processes_at, now, ROUND) {
             known.processes = processes::largest(layout, proc_root, &subject.cgroup_path);
             known.processes_at = Some(now);
