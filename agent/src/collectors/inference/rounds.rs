@@ -46,7 +46,7 @@ pub(super) struct Rounds {
     known: HashMap<u64, Known>,
     /// Begin of the current second, and the time used in it.
     second: (Instant, Duration),
-    /// The container after which the next round begins, if the budget was used up.
+    /// The container that was looked at last. The next round begins after it.
     after: Option<u64>,
 }
 
@@ -87,7 +87,6 @@ impl Rounds {
         let mut keys: Vec<u64> = subjects.keys().copied().collect();
         keys.sort_unstable();
         let first = self.after.map_or(0, |after| keys.partition_point(|key| *key <= after));
-        self.after = None;
         keys.rotate_left(first);
         for key in keys {
             if self.second.1 >= BUDGET {
