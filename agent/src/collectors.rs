@@ -9,6 +9,7 @@ pub mod disk;
 pub mod examination;
 pub mod facefusion;
 pub mod host_network;
+pub mod inference;
 pub mod machine;
 pub mod network;
 pub mod nvidia_driver;
@@ -164,6 +165,7 @@ pub const COLLECTORS: &[Spec] = &[
     nvml::SPEC,
     facefusion::SPEC,
     threads::SPEC,
+    inference::SPEC,
 ];
 
 #[cfg(test)]

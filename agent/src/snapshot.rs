@@ -10,6 +10,7 @@ pub mod gpu_state;
 pub mod health;
 pub mod host;
 pub mod identity;
+pub mod inference;
 pub mod jobs;
 pub mod lifecycle;
 pub mod losses;
@@ -51,6 +52,7 @@ use self::{
     health::WorkHealth,
     host::Host,
     identity::Identity,
+    inference::Inference,
     jobs::Jobs,
     lifecycle::ContainerStatus,
     network::{HostNetworkCounters, InterfaceCounters},
@@ -163,6 +165,8 @@ pub struct ContainerRow {
     pub gpu_state: Option<GpuState>,
     /// Its use of each GPU, by index; empty if it used none.
     pub gpus: Vec<ContainerGpu>,
+    /// Its GPUs, inference libraries and models; `None` if it has no GPUs or they are not known.
+    pub inference: Option<Inference>,
     /// What its threads that took part in its work did at the last look; `None` if no work is in flight.
     pub threads: Option<Threads>,
     /// How its time with work in flight was spent; `None` if no work is counted.
@@ -204,6 +208,7 @@ impl ContainerRow {
             nvidia_driver: None,
             gpu_state: None,
             gpus: Vec::new(),
+            inference: None,
             threads: None,
             work_time: None,
             health: None,

@@ -1,6 +1,7 @@
 //! A container that no runtime has created: the cgroups that one would have, for processes that the test starts.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -8,6 +9,7 @@ use std::{
 use crate::{
     cgroup::{Cgroup, ROOT, fresh_id, v2_root},
     docker::is_root,
+    worker::{Work, Worker},
 };
 
 /// The cgroups. Their processes are killed when it is dropped.
@@ -46,6 +48,35 @@ impl ProcessContainer {
     #[must_use]
     pub fn v2(&self) -> PathBuf {
         self.cgroups.last().unwrap_or_else(|| panic!("no cgroup")).path().to_owned()
+    }
+
+    /// Starts a worker in the cgroups. It has stopped itself until [`Worker::go`].
+    ///
+    /// # Panics
+    /// If it cannot be moved.
+    #[must_use]
+    pub fn worker(&self, work: Work) -> Worker {
+        let (v2, v1) = self.cgroups.split_last().unwrap_or_else(|| panic!("no cgroup"));
+        let worker = Worker::start(v2, work, None);
+        for cgroup in v1 {
+            let entered = cgroup.enter(worker.pid);
+            entered.unwrap_or_else(|error| panic!("enter {}: {error}", cgroup.path().display()));
+        }
+        worker
+    }
+
+    /// Limits it to this share of one CPU.
+    ///
+    /// # Errors
+    /// If no hierarchy has the cpu controller.
+    pub fn limit_cpu(&self, share: f64) -> Result<(), String> {
+        let quota_us = (share * 100_000.0) as u64;
+        let files = [("cpu.max", format!("{quota_us} 100000")), ("cpu.cfs_quota_us", quota_us.to_string())];
+        let written = self.cgroups.iter().flat_map(|cgroup| {
+            files.iter().map(|(file, text)| (cgroup.path().join(file), text)).collect::<Vec<_>>()
+        });
+        let mut written = written.filter(|(file, text)| file.exists() && fs::write(file, text).is_ok());
+        written.next().map(|_| ()).ok_or_else(|| "needs the cpu controller".to_owned())
     }
 
     /// A command that enters the cgroups and then becomes `program`, with its arguments and environment.

@@ -31,6 +31,16 @@ pub enum Work {
     SleepElsewhere,
     /// Sleeps with the directory of this descriptor as its root.
     SleepIn(i32),
+    /// Does what a program does that runs its model on the CPU: maps a library, reads a model, and computes, with a directory
+    /// as its root. All are descriptors.
+    Infer {
+        /// The directory.
+        root: i32,
+        /// The library.
+        library: i32,
+        /// The model, of [`MODEL_PIECES`] pieces of [`TRANSFER_BYTES`].
+        model: i32,
+    },
     /// Writes to a block device and reads from it, then sleeps.
     Transfer {
         /// The descriptor, opened for direct I/O.
@@ -44,6 +54,8 @@ pub enum Work {
 
 /// Bytes of one transfer.
 pub const TRANSFER_BYTES: usize = 64 * 1024;
+/// Number of pieces of a model. It is read within 3.2 s, five seconds after the start.
+pub const MODEL_PIECES: u32 = 64;
 
 /// A child process, which is killed and reaped when dropped.
 pub struct Worker {
@@ -209,6 +221,26 @@ fn transfer(device: i32, writes: u32, reads: u32) {
     }
 }
 
+/// Makes only async-signal-safe calls. If the kernel refuses one, the test notices.
+fn infer(root: i32, library: i32, model: i32) {
+    // SAFETY: new mappings, the second of the size that is passed to read; constant C strings and live times.
+    unsafe {
+        let (null, read) = (std::ptr::null_mut(), libc::PROT_READ);
+        libc::mmap(null, TRANSFER_BYTES, read | libc::PROT_EXEC, libc::MAP_PRIVATE, library, 0);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let memory = libc::mmap(null, TRANSFER_BYTES, read | libc::PROT_WRITE, flags, -1, 0);
+        libc::fchdir(root);
+        libc::chroot(c".".as_ptr());
+        let imports = libc::timespec { tv_sec: 5, tv_nsec: 0 };
+        libc::nanosleep(&raw const imports, std::ptr::null_mut());
+        let piece = libc::timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        for _ in 0..MODEL_PIECES {
+            libc::read(model, memory, TRANSFER_BYTES);
+            libc::nanosleep(&raw const piece, std::ptr::null_mut());
+        }
+    }
+}
+
 /// Makes only async-signal-safe calls. Sends no further datagram if an answer is missing.
 fn exchange(port: u16, datagrams: u32, bytes: usize) {
     let mut data = [0u8; 4096];
@@ -246,15 +278,16 @@ fn toil(work: Work) -> ! {
             }
         }
         Work::Transfer { device, writes, reads } => transfer(device, writes, reads),
+        Work::Infer { root, library, model } => infer(root, library, model),
         Work::Spin | Work::SpinAndSleep | Work::Sleep => {}
     }
-    let idles = !matches!(work, Work::Spin | Work::SpinAndSleep);
+    let idles = !matches!(work, Work::Spin | Work::SpinAndSleep | Work::Infer { .. });
     loop {
         let begun = now_ns();
         while !idles && now_ns() - begun < 1_000_000 {
             std::hint::spin_loop();
         }
-        if !matches!(work, Work::Spin) {
+        if !matches!(work, Work::Spin | Work::Infer { .. }) {
             let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
             // SAFETY: a live timespec; the remaining time is not needed.
             unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };

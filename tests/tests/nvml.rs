@@ -13,5 +13,7 @@ mod host;
 mod implausible;
 #[path = "nvml/liveness.rs"]
 mod liveness;
+#[path = "nvml/states.rs"]
+mod states;
 #[path = "nvml/unreported.rs"]
 mod unreported;

@@ -5,10 +5,12 @@
 //! |---|---|
 //! | stuck in the driver | the GPU state is `stuck_in_driver` |
 //! | stuck | its work makes no progress, for another reason ([`health`](super::health)) |
+//! | spinning | the GPU state is `spinning` |
 //! | unhealthy | the health check fails |
 //! | OOM-killed | the kernel OOM-killed one of its processes within [`OOM_WINDOW`] |
 //! | crash-looping | more than [`CRASH_RESTARTS`] restarts within [`CRASH_WINDOW`], as in dashboards/alerts.yml |
 //! | GPU memory refused | the driver refused an allocation of GPU memory within [`REFUSED_WINDOW`] |
+//! | on the CPU despite a GPU | the GPU state is `on_cpu_despite_gpu` |
 //! | near its memory limit | the working set is above [`MEMORY_RATIO`] of the limit, as in dashboards/alerts.yml |
 //! | throttled | it used up its CPU quota in at least [`THROTTLED_RATIO`] of the periods of the last minute |
 //! | starved of CPU | not throttled, and its threads waited for a CPU longer than they ran, and at least [`STARVED_WAITING`] |
@@ -109,12 +111,18 @@ fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Probl
             found.push(Problem::Stuck { reason, since });
         }
     }
+    if runs && row.gpu_state == Some(GpuState::Spinning) {
+        found.push(Problem::Spinning);
+    }
     if runs && row.status.health == Some(Health::Unhealthy) {
         found.push(Problem::Unhealthy);
     }
     found.extend(history.oom_killed(row, now));
     found.extend(history.crash_looping(row, now.monotonic));
     found.extend(history.gpu_memory_refused(row, now.monotonic));
+    if runs && row.gpu_state == Some(GpuState::OnCpuDespiteGpu) {
+        found.push(Problem::OnCpuDespiteGpu);
+    }
     found.extend(near_memory_limit(row).filter(|_| runs));
     let throttled = history.throttled(&row.cgroup.cpu, now.monotonic).filter(|_| runs);
     found.extend(throttled.or_else(|| starved_of_cpu(row)));
@@ -266,10 +274,26 @@ mod tests {
             cpu(row, 50, 25);
         });
         let ranks: Vec<_> = found.iter().map(Problem::rank).collect();
-        assert_eq!(ranks, [0, 1, 2, 3, 4, 5, 6, 7], "{found:?}");
+        assert_eq!(ranks, [0, 1, 3, 4, 5, 6, 8, 9], "{found:?}");
         // An ended container is no longer stuck, unhealthy or slow; what made it end remains.
         let found = watched.at(6, |row| row.ended_at = Some(SystemTime::UNIX_EPOCH));
-        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [4, 5, 6]);
+    }
+
+    #[test]
+    fn a_container_that_spins_or_leaves_its_gpu_unused_has_a_problem_while_it_runs() {
+        let mut watched = Watched::new();
+        for (second, state, problem) in [
+            (0, GpuState::Spinning, Problem::Spinning),
+            (1, GpuState::OnCpuDespiteGpu, Problem::OnCpuDespiteGpu),
+        ] {
+            assert_eq!(watched.at(second, |row| row.gpu_state = Some(state)), [problem]);
+        }
+        assert_eq!(watched.at(2, |row| row.gpu_state = Some(GpuState::NoGpu)), []);
+        let ended = |row: &mut ContainerRow| {
+            (row.gpu_state, row.ended_at) = (Some(GpuState::Spinning), Some(SystemTime::UNIX_EPOCH));
+        };
+        assert_eq!(watched.at(3, ended), []);
     }
 
     fn refuse(row: &mut ContainerRow, failed_no_memory: u64) {

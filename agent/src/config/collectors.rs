@@ -59,7 +59,8 @@ switches!(
     nvidia_driver,
     nvml,
     facefusion,
-    threads
+    threads,
+    inference
 );
 
 impl Collectors {

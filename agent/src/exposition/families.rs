@@ -10,6 +10,7 @@ mod filesystem;
 mod gpu;
 mod gpu_health;
 mod health;
+mod inference;
 mod jobs;
 mod lifecycle;
 mod machine;
@@ -50,6 +51,7 @@ const SUBJECTS: [(&str, &[Family]); 26] = [
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),
     ("nvidia_driver", nvidia_driver::FAMILIES),
+    ("inference", inference::FAMILIES),
     ("gpu", gpu::FAMILIES),
     ("gpu_health", gpu_health::FAMILIES),
     ("container_gpu", container_gpu::FAMILIES),

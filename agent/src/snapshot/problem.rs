@@ -19,6 +19,8 @@ pub enum Problem {
         /// Time since the last progress.
         since: Duration,
     },
+    /// Its GPUs look busy and do nothing.
+    Spinning,
     /// Its health check fails.
     Unhealthy,
     /// The OOM killer recently killed one of its processes.
@@ -42,6 +44,8 @@ pub enum Problem {
         /// Time since the last one.
         ago: Duration,
     },
+    /// It runs a model on the CPUs although it was given GPUs.
+    OnCpuDespiteGpu,
     /// Its memory is close to its limit.
     NearMemoryLimit {
         /// Working set as a share of the limit.
@@ -66,10 +70,12 @@ impl Problem {
         match self {
             Self::StuckInDriver { .. } => "stuck_in_driver",
             Self::Stuck { .. } => "stuck",
+            Self::Spinning => "spinning",
             Self::Unhealthy => "unhealthy",
             Self::OomKilled { .. } => "oom_killed",
             Self::CrashLooping { .. } => "crash_looping",
             Self::GpuMemoryRefused { .. } => "gpu_memory_refused",
+            Self::OnCpuDespiteGpu => "on_cpu_despite_gpu",
             Self::NearMemoryLimit { .. } => "near_memory_limit",
             Self::Throttled { .. } => "throttled",
             Self::StarvedOfCpu { .. } => "starved_of_cpu",
@@ -82,19 +88,27 @@ impl Problem {
         match self {
             Self::StuckInDriver { .. } => 0,
             Self::Stuck { .. } => 1,
-            Self::Unhealthy => 2,
-            Self::OomKilled { .. } => 3,
-            Self::CrashLooping { .. } => 4,
-            Self::GpuMemoryRefused { .. } => 5,
-            Self::NearMemoryLimit { .. } => 6,
-            Self::Throttled { .. } => 7,
-            Self::StarvedOfCpu { .. } => 8,
+            Self::Spinning => 2,
+            Self::Unhealthy => 3,
+            Self::OomKilled { .. } => 4,
+            Self::CrashLooping { .. } => 5,
+            Self::GpuMemoryRefused { .. } => 6,
+            Self::OnCpuDespiteGpu => 7,
+            Self::NearMemoryLimit { .. } => 8,
+            Self::Throttled { .. } => 9,
+            Self::StarvedOfCpu { .. } => 10,
         }
     }
 
     /// True if the container works, but slowly or close to a limit.
     #[must_use]
     pub const fn is_mild(&self) -> bool {
-        matches!(self, Self::NearMemoryLimit { .. } | Self::Throttled { .. } | Self::StarvedOfCpu { .. })
+        matches!(
+            self,
+            Self::OnCpuDespiteGpu
+                | Self::NearMemoryLimit { .. }
+                | Self::Throttled { .. }
+                | Self::StarvedOfCpu { .. }
+        )
     }
 }

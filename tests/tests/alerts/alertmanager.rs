@@ -56,6 +56,8 @@ fn cases() -> Vec<Case> {
         ("AgentDown", json!({"instance": "a"}), "ScaleOut", json!({"image": "x"}), false),
         ("GpuStuckInDriver", container("2"), "ContainerStuck", container("2"), true),
         ("GpuStuckInDriver", container("3"), "ContainerStuck", container("4"), false),
+        ("GpuSpinning", container("8"), "GradioQueueStuck", container("8"), true),
+        ("GpuSpinning", container("9"), "ContainerMemoryHigh", container("9"), false),
         ("ContainerStuck", container("5"), "ContainerCpuIdleWithRequests", container("5"), true),
         ("ContainerOomKilled", container("6"), "ContainerRestartLoop", container("6"), true),
         ("ContainerOomKilled", container("6"), "ContainerDown", container("6"), false),

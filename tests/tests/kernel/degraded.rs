@@ -107,7 +107,7 @@ fn without_cap_sys_ptrace_the_affected_collectors_are_down_and_reported() {
             engine.tick();
         }
         let snapshot = latest(&snapshots);
-        for name in ["network", "host_network", "disk", "threads"] {
+        for name in ["network", "host_network", "disk", "threads", "inference"] {
             let status = snapshot.agent.collectors.iter().find(|status| status.name == name);
             assert_eq!(status.map(|status| status.up), Some(false), "{name}");
             let finding = finding(&report, &format!("collector {name}"));

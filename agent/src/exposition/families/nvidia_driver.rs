@@ -166,7 +166,7 @@ pub(super) const FAMILIES: &[Family] = &[
             "GPU state of the container: 1 for the current state, 0 for all others. Absent if the state is \
              unknown. The conditions are in agent/src/analysis/gpu_state.rs.",
         )
-        .source("nvidia_driver, NVML and scheduler, each tick")
+        .source("nvidia_driver, NVML, scheduler and inference, each tick")
         .labels(&["state"])
         .container(|row, emit| {
             for state in GpuState::ALL.into_iter().filter(|_| row.gpu_state.is_some()) {

@@ -10,6 +10,7 @@ use crate::snapshot::{
     ContainerRow,
     health::StuckReason,
     identity::{Identity, Runtime},
+    inference::Library,
     problem::Problem,
 };
 
@@ -38,6 +39,7 @@ pub(super) fn evidence(row: &ContainerRow, problem: &Problem, language: Language
             held.map(|held| say!(language, "It holds {held} of GPU memory.", "占用显存 {held}。"))
                 .unwrap_or_default()
         }
+        Problem::OnCpuDespiteGpu => on_cpu(row, language),
         Problem::Throttled { .. } => quota_cores(row)
             .map(|cores| say!(language, "Quota: {cores:.2} cores.", "配额：{cores:.2} 核。"))
             .unwrap_or_default(),
@@ -53,8 +55,20 @@ pub(super) fn evidence(row: &ContainerRow, problem: &Problem, language: Language
                 )
             })
             .unwrap_or_default(),
-        Problem::Unhealthy | Problem::CrashLooping { .. } => String::new(),
+        Problem::Spinning | Problem::Unhealthy | Problem::CrashLooping { .. } => String::new(),
     }
+}
+
+/// CPU usage, and the libraries, whose names are from a closed list.
+fn on_cpu(row: &ContainerRow, language: Language) -> String {
+    let Some((cores, inference)) = row.rates.cpu_cores.zip(row.inference) else { return String::new() };
+    let libraries: Vec<_> = inference.libraries.iter().map(Library::name).collect();
+    let libraries = libraries.join(", ");
+    say!(
+        language,
+        "It uses {cores:.1} cores with {libraries}, and has no CUDA context.",
+        "使用 {cores:.1} 核运行 {libraries}，没有 CUDA 上下文。"
+    )
 }
 
 fn memory(row: &ContainerRow, language: Language) -> String {
@@ -85,6 +99,18 @@ pub(super) fn remedy(row: &ContainerRow, problem: &Problem, language: Language) 
         ),
         Problem::Stuck { reason, .. } => {
             text(advice(*reason), chinese_advice(*reason)) + &command("logs --tail 50")
+        }
+        Problem::Spinning => text(
+            "A GPU kernel waits in a loop, often for another process (NCCL) that has died. Record a stack trace (py-spy), then \
+             restart the container.",
+            "GPU 内核在循环等待，常见原因是另一个进程（NCCL）已退出。先保留调用栈（py-spy），再重启容器。",
+        ),
+        Problem::OnCpuDespiteGpu => {
+            text(
+                "Its log says why it does not use the GPU: usually a CPU-only build of the library, or CUDA or cuDNN libraries \
+                 that are missing or do not fit the driver.",
+                "日志会说明没有使用 GPU 的原因：通常是装了 CPU 版的库，或 CUDA、cuDNN 缺失或与驱动不匹配。",
+            ) + &command("logs --tail 50")
         }
         Problem::Unhealthy => {
             text("Read the output of its health check.", "查看健康检查的输出。") + &command("inspect")

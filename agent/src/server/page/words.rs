@@ -86,6 +86,8 @@ pub(super) const fn gpu_words(state: GpuState, language: Language) -> Option<&'s
     Some(match state {
         GpuState::NoGpu => return None,
         GpuState::StuckInDriver => language.pick("stuck in driver", "卡在驱动"),
+        GpuState::OnCpuDespiteGpu => language.pick("on CPU despite GPU", "有 GPU 却用 CPU"),
+        GpuState::Spinning => language.pick("spinning", "空转"),
         GpuState::Busy => language.pick("busy", "忙碌"),
         GpuState::WaitingForCpu => language.pick("waiting for CPU", "等待 CPU"),
         GpuState::Loading => language.pick("loading", "加载中"),
@@ -136,6 +138,12 @@ impl fmt::Display for Words<'_> {
             Problem::Stuck { reason, since } => {
                 let (since, reason) = (span(since), reason_words(reason, language));
                 say!(language, "stuck for {since}: {reason}", "已卡住 {since}：{reason}")
+            }
+            Problem::Spinning => {
+                language.pick("GPU looks busy but does nothing", "GPU 看似繁忙，实际空转").to_owned()
+            }
+            Problem::OnCpuDespiteGpu => {
+                language.pick("runs on the CPU despite its GPU", "有 GPU 却在 CPU 上运行").to_owned()
             }
             Problem::Unhealthy => {
                 language.pick("unhealthy: its health check fails", "异常：健康检查失败").to_owned()
@@ -214,6 +222,8 @@ mod tests {
                 "stuck for 12 s: blocked on a lock",
                 "已卡住 12 秒：等待锁",
             ),
+            (Problem::Spinning, "GPU looks busy but does nothing", "GPU 看似繁忙，实际空转"),
+            (Problem::OnCpuDespiteGpu, "runs on the CPU despite its GPU", "有 GPU 却在 CPU 上运行"),
             (Problem::Unhealthy, "unhealthy: its health check fails", "异常：健康检查失败"),
             (
                 Problem::OomKilled { kills: Some(6), ago: seconds(4) },

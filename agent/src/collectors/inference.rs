@@ -1,0 +1,123 @@
+//! Containers with GPUs: how many they were given, which inference libraries they have mapped, and when they loaded models.
+//! With this, the agent recognizes a container that computes on the CPU although it has a GPU (`analysis/gpu_state.rs`).
+//!
+//! Reads device nodes below `/proc/PID/root`, and `/proc/PID/maps`, `fd` and `fdinfo` of up to eight processes per
+//! container. Needs CAP_SYS_PTRACE. Nothing of a path is kept except the number of a known library. Linux 5.10.
+//!
+//! A thread of its own reads them, because a process can block readers of its mappings; from Linux 5.12 on, a filesystem
+//! cannot (`containers/directory.rs`). If the thread hangs, the values are absent after [`STALE`], and the collector
+//! reports the reason.
+//!
+//! Resolution: device nodes and libraries every 30 s. Open model files every second while a container is young or creates
+//! its CUDA context, and every 100 ms while models are read; otherwise every 30 s, so that a load which begins later may be
+//! missed. A load of less than a second may be missed, too. Files that are mapped instead of read (safetensors, gguf) count
+//! as models, but have no load.
+//!
+//! Cost: for a container without GPUs, 32 look-ups in memory every 30 s. The thread stops looking at containers after
+//! [`BUDGET`] per second; the others are looked at later.
+
+mod devices;
+mod files;
+mod loads;
+mod maps;
+mod names;
+mod processes;
+mod reading;
+mod rounds;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use self::{
+    reading::{Reading, Shared, Subject},
+    rounds::Rounds,
+};
+use super::{Collector, Context, Spec, examination, thread::Thread};
+use crate::{
+    containers::{process, tracker::Container},
+    kernel::{Kernel, privileges},
+    snapshot::{ContainerRow, gpu_state::GpuState},
+};
+
+/// The entry of this collector in the registry.
+pub const SPEC: Spec = Spec {
+    name: "inference",
+    summary: "GPUs, inference libraries and model loads of containers, from /proc",
+    capabilities: &[&privileges::SYS_PTRACE],
+    needs: &[],
+    start,
+    examine: examination::of_start,
+};
+
+/// Time per second after which no further container is looked at.
+pub const BUDGET: Duration = Duration::from_millis(5);
+/// Values are absent if the last round is older than this.
+const STALE: Duration = Duration::from_secs(15);
+/// Smaller files with the extension of a model are something else, such as the `.pth` files of Python's packages.
+const MODEL_BYTES_MIN: u64 = 1 << 20;
+/// The reason if the thread hangs.
+const HANGS: &str = "a process of a container blocks the reading of its mappings, so libraries and models of all containers \
+                     are absent; find it with `ps -eo pid,stat,wchan:30,comm | grep ' D'`";
+
+fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
+    let proc_root = context.config.paths.proc.clone();
+    process::same_namespace(&proc_root)?;
+    let limitation = process::limitation(context.layout, &proc_root);
+    let shared = Shared::default();
+    let mut rounds = Rounds::new(context.layout.clone(), proc_root, shared.clone());
+    let lost = "inference libraries and models of containers are absent";
+    let thread = Thread::start("glassbox-infer", lost, move |stop| while !stop.wait(rounds.round()) {})?;
+    Ok(Box::new(Collecting {
+        limitation,
+        shared,
+        subjects: HashMap::new(),
+        reading: None,
+        hangs: false,
+        _thread: thread,
+    }))
+}
+
+struct Collecting {
+    limitation: Option<String>,
+    shared: Shared,
+    subjects: HashMap<u64, Arc<Subject>>,
+    /// The latest reading, unless it is stale.
+    reading: Option<Arc<Reading>>,
+    hangs: bool,
+    _thread: Thread,
+}
+
+impl Collector for Collecting {
+    fn refresh(&mut self, _: Option<&mut Kernel>) {
+        let latest = self.shared.latest();
+        self.hangs = latest.as_ref().is_some_and(|reading| reading.taken.elapsed() > STALE);
+        self.reading = latest.filter(|_| !self.hangs);
+    }
+
+    fn limitation(&self) -> Option<&str> {
+        self.limitation.as_deref().or_else(|| self.hangs.then_some(HANGS))
+    }
+
+    fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
+        let subject = self.subjects.entry(container.key).or_insert_with(|| {
+            let path = container.identity.cgroup_path.clone();
+            self.shared.add(container.key, Subject::new(path, Instant::now()))
+        });
+        // The state of the previous tick.
+        let creates_context = row.gpu_state == Some(GpuState::Loading);
+        subject.creates_context.store(creates_context, Ordering::Relaxed);
+        row.inference =
+            self.reading.as_ref().and_then(|reading| reading.containers.get(&container.key).copied());
+        Ok(())
+    }
+
+    fn forget(&mut self, container: &Container) {
+        self.subjects.remove(&container.key);
+        self.shared.remove(container.key);
+    }
+}

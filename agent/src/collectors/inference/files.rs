@@ -1,0 +1,133 @@
+//! Open model files of a process, and how far they have been read, from `/proc/PID/fd` and `/proc/PID/fdinfo`. Only texts
+//! of the kernel are read, never the files.
+
+use std::{
+    fs::{self, File},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::Read as _,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+};
+
+use super::names;
+
+/// Maximum number of descriptors of one process that are looked at.
+const DESCRIPTORS_MAX: usize = 1024;
+/// Maximum number of open model files of one container that are followed.
+pub(super) const FILES_MAX: usize = 64;
+/// More than the first line of `fdinfo`.
+const POSITION_BYTES: usize = 64;
+
+/// An open file: process, descriptor and a hash of the path, because a descriptor may be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct OpenFile {
+    process: u32,
+    descriptor: u32,
+    path: u64,
+}
+
+impl OpenFile {
+    #[cfg(test)]
+    pub(super) const fn of(descriptor: u32) -> Self {
+        Self { process: 1, descriptor, path: 0 }
+    }
+}
+
+/// Appends the open model files of a process with their positions, in bytes. A process or file that is gone is skipped.
+pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(OpenFile, u64)>) {
+    let (directory, Ok(number)) = (proc_root.join(process), process.parse()) else { return };
+    let Ok(entries) = fs::read_dir(directory.join("fd")) else { return };
+    for entry in entries.flatten().take(DESCRIPTORS_MAX) {
+        if found.len() >= FILES_MAX {
+            return;
+        }
+        let name = entry.file_name();
+        let Some(descriptor) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let target = target.as_os_str().as_bytes();
+        if !target.starts_with(b"/") || !names::is_model(names::file_name(target)) {
+            continue;
+        }
+        let mut hasher = DefaultHasher::new();
+        target.hash(&mut hasher);
+        if let Some(position) = position(&directory.join("fdinfo").join(&name)) {
+            found.push((OpenFile { process: number, descriptor, path: hasher.finish() }, position));
+        }
+    }
+}
+
+/// The position in `fdinfo`, whose first line is `pos: N`.
+fn position(path: &Path) -> Option<u64> {
+    let mut text = [0; POSITION_BYTES];
+    let length = File::open(path).ok()?.read(&mut text).ok()?;
+    parse(text.get(..length)?)
+}
+
+fn parse(text: &[u8]) -> Option<u64> {
+    let line = text.split(|byte| *byte == b'\n').next()?.strip_prefix(b"pos:")?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn open_models_of_a_process_have_their_positions() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = proc.path().join("7");
+        for directory in ["fd", "fdinfo"] {
+            fs::create_dir_all(process.join(directory)).unwrap();
+        }
+        for (descriptor, target, info) in [
+            ("3", "/models/a.onnx", "pos:\t4096\nflags:\t0100000\n"),
+            ("4", "/models/b.gguf (deleted)", "pos:\t7\n"),
+            ("5", "/models/a.txt", "pos:\t1\n"),
+            ("6", "socket:[1.onnx]", "pos:\t1\n"),
+            ("7", "/models/c.onnx", "pos:\t-1\n"),
+            ("8", "/models/d.onnx", ""),
+            ("x", "/models/e.onnx", "pos:\t1\n"),
+        ] {
+            symlink(target, process.join("fd").join(descriptor)).unwrap();
+            fs::write(process.join("fdinfo").join(descriptor), info).unwrap();
+        }
+        symlink("/models/f.onnx", process.join("fd/9")).unwrap();
+        let mut found = Vec::new();
+        open_models(proc.path(), "7", &mut found);
+        open_models(proc.path(), "8", &mut found);
+        open_models(proc.path(), "../7", &mut found);
+        let mut positions: Vec<_> =
+            found.iter().map(|(file, position)| (file.descriptor, *position)).collect();
+        positions.sort_unstable();
+        assert_eq!(positions, [(3, 4096), (4, 7)]);
+    }
+
+    #[test]
+    fn the_number_of_files_is_limited() {
+        let proc = tempfile::tempdir().unwrap();
+        for directory in ["fd", "fdinfo"] {
+            fs::create_dir_all(proc.path().join("7").join(directory)).unwrap();
+        }
+        for descriptor in 0..2 * FILES_MAX {
+            let name = descriptor.to_string();
+            symlink("/a.onnx", proc.path().join("7/fd").join(&name)).unwrap();
+            fs::write(proc.path().join("7/fdinfo").join(&name), "pos:\t0\n").unwrap();
+        }
+        let mut found = Vec::new();
+        open_models(proc.path(), "7", &mut found);
+        assert_eq!(found.len(), FILES_MAX);
+    }
+
+    #[test]
+    fn the_position_of_an_own_file_is_read_from_the_real_proc() {
+        use std::io::Write as _;
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = File::create(directory.path().join("own.onnx")).unwrap();
+        file.write_all(&[0; 1000]).unwrap();
+        let mut found = Vec::new();
+        open_models(Path::new("/proc"), &std::process::id().to_string(), &mut found);
+        assert!(found.iter().any(|(_, position)| *position == 1000), "{found:?}");
+    }
+}

@@ -1,0 +1,28 @@
+//! The largest processes of a container, which are those with models.
+
+use std::{fs::File, io::Read as _, path::Path};
+
+use crate::containers::{cgroup::Layout, process};
+
+/// Maximum number of processes of one container whose size is read.
+const PROCESSES_MAX: usize = 64;
+/// Maximum number of processes of one container that are looked at.
+pub(super) const LARGEST_MAX: usize = 8;
+/// More than `statm` has.
+const SIZE_BYTES: usize = 128;
+
+/// The IDs of up to [`LARGEST_MAX`] processes, as text, those with the most resident memory first.
+pub(super) fn largest(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Vec<String> {
+    let all = process::all_of(layout, cgroup_path, PROCESSES_MAX);
+    let mut sized: Vec<_> = all.into_iter().map(|id| (resident_pages(proc_root, &id), id)).collect();
+    sized.sort_by(|(one, _), (other, _)| other.cmp(one));
+    sized.into_iter().take(LARGEST_MAX).map(|(_, id)| id).collect()
+}
+
+/// The second number of `/proc/PID/statm`; 0 if the process has ended.
+fn resident_pages(proc_root: &Path, process: &str) -> u64 {
+    let mut text = [0; SIZE_BYTES];
+    let read = File::open(proc_root.join(process).join("statm")).and_then(|mut file| file.read(&mut text));
+    let text = read.ok().and_then(|length| std::str::from_utf8(text.get(..length)?).ok());
+    text.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}

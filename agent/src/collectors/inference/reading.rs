@@ -1,0 +1,66 @@
+//! Data that the thread and the tick exchange. A lock is held only while a pointer or an entry is copied.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Instant,
+};
+
+use crate::snapshot::inference::Inference;
+
+/// The result of one round.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// When the round ended.
+    pub(super) taken: Instant,
+    /// The containers with GPUs, by their keys.
+    pub(super) containers: HashMap<u64, Inference>,
+}
+
+/// A container to look at.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// The path of its cgroup.
+    pub(super) cgroup_path: String,
+    /// When it was first seen.
+    pub(super) since: Instant,
+    /// Whether it creates its CUDA context, or fills GPU memory.
+    pub(super) creates_context: AtomicBool,
+}
+
+impl Subject {
+    pub(super) const fn new(cgroup_path: String, since: Instant) -> Self {
+        Self { cgroup_path, since, creates_context: AtomicBool::new(false) }
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Shared {
+    subjects: Arc<Mutex<HashMap<u64, Arc<Subject>>>>,
+    latest: Arc<Mutex<Option<Arc<Reading>>>>,
+}
+
+impl Shared {
+    pub(super) fn add(&self, key: u64, subject: Subject) -> Arc<Subject> {
+        let subject = Arc::new(subject);
+        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        subjects.insert(key, Arc::clone(&subject));
+        subject
+    }
+
+    pub(super) fn remove(&self, key: u64) {
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    pub(super) fn subjects(&self) -> HashMap<u64, Arc<Subject>> {
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn put(&self, reading: Reading) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
+    }
+
+    pub(super) fn latest(&self) -> Option<Arc<Reading>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,172 @@
+//! Rounds over all containers: what is due is read, until the budget is used up.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use super::{
+    BUDGET, devices,
+    files::open_models,
+    loads::Loads,
+    maps::Mapped,
+    processes,
+    reading::{Reading, Shared, Subject},
+};
+use crate::{
+    containers::cgroup::Layout,
+    snapshot::inference::{Inference, Libraries},
+};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+/// Time between two rounds while models are read.
+const READING_ROUND: Duration = Duration::from_millis(100);
+/// Time between two looks at device nodes and mappings, and at open files of a container that is not young.
+const LOOK: Duration = Duration::from_secs(30);
+/// A container is young for this long. Most applications load their models when they start.
+const YOUNG: Duration = Duration::from_secs(600);
+/// A runtime needs some tenths of a second from creating a container's cgroup until the first process is in the
+/// container's root. Until then, the device nodes are those of the host.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+/// Until two looks at the device nodes have given the same number.
+const CONFIRM: Duration = Duration::from_secs(1);
+/// Mappings of a young container are read this often, because it loads its libraries then.
+const YOUNG_LOOK: Duration = Duration::from_secs(5);
+/// A container is young for its mappings for this long.
+const YOUNG_MAPS: Duration = Duration::from_secs(60);
+
+/// State of the rounds.
+pub(super) struct Rounds {
+    layout: Layout,
+    proc_root: PathBuf,
+    shared: Shared,
+    known: HashMap<u64, Known>,
+    /// Begin of the current second, and the time used in it.
+    second: (Instant, Duration),
+    /// The container that was looked at last. The next round begins after it.
+    after: Option<u64>,
+}
+
+/// State of one container.
+#[derive(Default)]
+struct Known {
+    /// The number of GPUs at the last look, and whether the look before had the same.
+    gpus: Option<(u32, bool)>,
+    devices_at: Option<Instant>,
+    maps_at: Option<Instant>,
+    files_at: Option<Instant>,
+    processes: Vec<String>,
+    processes_at: Option<Instant>,
+    libraries: Libraries,
+    has_mapped_model: bool,
+    loads: Loads,
+}
+
+/// Whether something that was last done at a time is due again.
+fn is_due(last: Option<Instant>, now: Instant, period: Duration) -> bool {
+    last.is_none_or(|at| now.duration_since(at) >= period)
+}
+
+impl Rounds {
+    pub(super) fn new(layout: Layout, proc_root: PathBuf, shared: Shared) -> Self {
+        let second = (Instant::now(), Duration::ZERO);
+        Self { layout, proc_root, shared, known: HashMap::new(), second, after: None }
+    }
+
+    /// Looks at the containers that are due, and publishes the result. Returns the time until the next round.
+    pub(super) fn round(&mut self) -> Duration {
+        let begun = Instant::now();
+        if begun.duration_since(self.second.0) >= ROUND {
+            self.second = (begun, Duration::ZERO);
+        }
+        let subjects = self.shared.subjects();
+        self.known.retain(|key, _| subjects.contains_key(key));
+        let mut keys: Vec<u64> = subjects.keys().copied().collect();
+        keys.sort_unstable();
+        let first = self.after.map_or(0, |after| keys.partition_point(|key| *key <= after));
+        keys.rotate_left(first);
+        for key in keys {
+            if self.second.1 >= BUDGET {
+                break;
+            }
+            if let Some(subject) = subjects.get(&key) {
+                let now = Instant::now();
+                self.look_at(key, subject, now);
+                self.second.1 += now.elapsed();
+                self.after = Some(key);
+            }
+        }
+        let containers =
+            self.known.iter().filter_map(|(key, known)| Some((*key, known.inference()?))).collect();
+        self.shared.put(Reading { taken: Instant::now(), containers });
+        let is_reading = self.known.values().any(|known| known.loads.is_loading());
+        if is_reading { READING_ROUND } else { ROUND }
+    }
+
+    pub(super) fn look_at(&mut self, key: u64, subject: &Subject, now: Instant) {
+        let age = now.saturating_duration_since(subject.since);
+        if age < DEBOUNCE {
+            return;
+        }
+        let (layout, proc_root) = (&self.layout, &self.proc_root);
+        let known = self.known.entry(key).or_default();
+        let is_confirmed = known.gpus.is_some_and(|(_, confirmed)| confirmed);
+        if is_due(known.devices_at, now, if is_confirmed { LOOK } else { CONFIRM }) {
+            known.devices_at = Some(now);
+            known.processes = processes::largest(layout, proc_root, &subject.cgroup_path);
+            known.processes_at = Some(now);
+            let given = known.processes.iter().find_map(|process| devices::given(proc_root, process));
+            known.gpus = given.map(|given| (given, known.gpus.is_some_and(|(before, _)| before == given)));
+        }
+        if !known.gpus.is_some_and(|(given, is_confirmed)| is_confirmed && given > 0) {
+            return;
+        }
+        let maps_are_due = is_due(known.maps_at, now, if age < YOUNG_MAPS { YOUNG_LOOK } else { LOOK });
+        let files_period = if known.loads.is_loading() {
+            Duration::ZERO
+        } else if age < YOUNG || subject.creates_context.load(Ordering::Relaxed) {
+            ROUND
+        } else {
+            LOOK
+        };
+        let files_are_due = is_due(known.files_at, now, files_period);
+        if (maps_are_due || files_are_due) && is_due(known.processes_at, now, ROUND) {
+            known.processes = processes::largest(layout, proc_root, &subject.cgroup_path);
+            known.processes_at = Some(now);
+        }
+        if files_are_due {
+            known.files_at = Some(now);
+            let mut files = Vec::new();
+            known.processes.iter().for_each(|process| open_models(proc_root, process, &mut files));
+            known.loads.sample(now, &files);
+        }
+        if maps_are_due {
+            known.maps_at = Some(now);
+            let mut mapped = Mapped::default();
+            known.processes.iter().for_each(|process| mapped.read(proc_root, process));
+            known.libraries = mapped.libraries;
+            known.has_mapped_model |= mapped.model;
+        }
+    }
+
+    /// What is known of a container; `None` if it has no GPUs, or that is not known yet.
+    #[cfg(test)]
+    pub(super) fn of(&self, key: u64) -> Option<Inference> {
+        self.known.get(&key)?.inference()
+    }
+}
+
+impl Known {
+    fn inference(&self) -> Option<Inference> {
+        let (gpus_given, is_confirmed) = self.gpus?;
+        (is_confirmed && gpus_given > 0).then(|| Inference {
+            gpus_given,
+            libraries: self.libraries,
+            has_model_file: self.has_mapped_model || self.loads.has_read_model,
+            load: self.loads.load(),
+        })
+    }
+}

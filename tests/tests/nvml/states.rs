@@ -1,0 +1,148 @@
+//! GPU states that need NVML: a container that leaves its GPU unused, and one that spins. Each takes half a minute.
+
+use std::{
+    ffi::CString,
+    fs::{self, File},
+    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use glassbox_tests::{
+    agent::Agent,
+    docker::eventually,
+    nvml::{StandIn, gpu},
+    process_container::ProcessContainer,
+    skip,
+    worker::{MODEL_PIECES, TRANSFER_BYTES, Work},
+};
+use serde_json::{Value, json};
+
+/// Time until a state must have been reached; both take about 35 s.
+const LIMIT: Duration = Duration::from_secs(100);
+/// Part of the names of files, which must not leave the agent.
+const MARKER: &str = "marker-7f3c";
+
+/// A host with one GPU without MIG.
+fn host(change: impl FnOnce(&mut Value)) -> Value {
+    let mut gpu = gpu("GPU-aaaa", 0);
+    gpu["values"]["nvmlDeviceGetMigMode"] = json!(0);
+    gpu["instances"] = json!([]);
+    change(&mut gpu);
+    json!({ "driver_version": "580.159.04", "devices": [gpu] })
+}
+
+/// An agent that traces the NVIDIA driver; `None` after printing why the test is skipped.
+fn agent(test: &str, stand_in: &StandIn) -> Option<Agent> {
+    let configuration = format!(
+        "tick_ms = 500\n[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n\
+         [nvml]\nlibrary = {:?}\n",
+        stand_in.library()
+    );
+    ["nvidia_driver", "inference"]
+        .into_iter()
+        .map(|collector| Agent::with_collector(collector, &configuration))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|reason| skip(test, &reason))
+        .ok()?
+        .pop()
+}
+
+/// A value of a container; `labels` follow the name of the container.
+fn value(text: &str, metric: &str, container: &ProcessContainer, labels: &str) -> Option<f64> {
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(metric)?.strip_prefix("{container=\"")?;
+        let (name, rest) = rest.split_once('"')?;
+        let value = rest.strip_prefix(labels)?.strip_prefix("} ")?;
+        container.id.starts_with(name).then(|| value.parse().unwrap())
+    })
+}
+
+fn is_in(text: &str, container: &ProcessContainer, state: &str) -> bool {
+    value(text, "glassbox_container_gpu_state", container, &format!(",state=\"{state}\"")) == Some(1.0)
+}
+
+/// Makes the device node of the first GPU below a root.
+fn give_gpu(root: &Path) -> Result<(), String> {
+    let node = CString::new(root.join("dev/nvidia0").as_os_str().as_bytes()).unwrap();
+    // SAFETY: the path is a C string.
+    let failed = unsafe { libc::mknod(node.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(195, 0)) } != 0;
+    if failed { Err(format!("make a device node: {}", std::io::Error::last_os_error())) } else { Ok(()) }
+}
+
+#[test]
+fn a_container_that_runs_its_model_on_the_cpu_despite_its_gpu_is_recognized() {
+    let test = "a_container_that_runs_its_model_on_the_cpu_despite_its_gpu_is_recognized";
+    let started = ProcessContainer::new().and_then(|given| Ok((given, ProcessContainer::new()?)));
+    let Ok((given, without)) = started.map_err(|reason| skip(test, &reason)) else { return };
+    let files = tempfile::tempdir().unwrap();
+    let roots = ["given", "without"].map(|name| files.path().join(name));
+    roots.iter().for_each(|root| fs::create_dir_all(root.join("dev")).unwrap());
+    // The quota makes half of it enough, however many other tests run.
+    let limits = [&given, &without].map(|container| container.limit_cpu(0.3));
+    let prepared = limits.into_iter().collect::<Result<Vec<_>, _>>().and_then(|_| give_gpu(&roots[0]));
+    if let Err(reason) = prepared {
+        return skip(test, &reason);
+    }
+    let library = files.path().join("libonnxruntime.so.1.22.0");
+    let model = files.path().join(format!("{MARKER}.onnx"));
+    fs::write(&library, vec![0; TRANSFER_BYTES]).unwrap();
+    let model_bytes = TRANSFER_BYTES * MODEL_PIECES as usize;
+    fs::write(&model, vec![0; model_bytes]).unwrap();
+    let stand_in = StandIn::new(&host(|_| ()));
+    let Some(agent) = agent(test, &stand_in) else { return };
+    let workers: Vec<_> = [(&given, &roots[0]), (&without, &roots[1])]
+        .into_iter()
+        .map(|(container, root)| {
+            let opened = [root, &library, &model].map(|path| File::open(path).unwrap());
+            let [root, library, model] = opened.each_ref().map(|file| file.as_raw_fd());
+            let worker = container.worker(Work::Infer { root, library, model });
+            worker.go();
+            worker
+        })
+        .collect();
+    let text = eventually("the state on_cpu_despite_gpu", LIMIT, || {
+        Some(agent.metrics()).filter(|text| is_in(text, &given, "on_cpu_despite_gpu"))
+    });
+    assert!(is_in(&text, &without, "no_gpu"), "it was given no GPU: {text}");
+    let of = |metric: &str, labels: &str| value(&text, metric, &given, labels);
+    assert_eq!(of("glassbox_container_gpus_given", ""), Some(1.0));
+    assert_eq!(of("glassbox_container_inference_library_info", ",library=\"onnxruntime\""), Some(1.0));
+    assert_eq!(of("glassbox_container_model_load_bytes", ""), Some(model_bytes as f64));
+    let seconds = of("glassbox_container_model_load_seconds", "").unwrap();
+    assert!((1.5..6.0).contains(&seconds), "3.2 s, and up to 1 s less: {seconds}");
+    assert_eq!(value(&text, "glassbox_container_gpus_given", &without, ""), None);
+    assert!(!text.contains(MARKER) && !agent.log().contains(MARKER), "the name of a file");
+    // It ends: nothing of it remains.
+    drop(workers);
+    eventually("no GPU is unused", LIMIT, || {
+        Some(agent.metrics()).filter(|text| !is_in(text, &given, "on_cpu_despite_gpu"))
+    });
+}
+
+#[test]
+fn a_container_whose_gpu_looks_busy_and_draws_little_power_is_spinning() {
+    let test = "a_container_whose_gpu_looks_busy_and_draws_little_power_is_spinning";
+    let Ok(container) = ProcessContainer::new().map_err(|reason| skip(test, &reason)) else { return };
+    let worker = container.worker(Work::Sleep);
+    worker.go();
+    let scenario = |milliwatts: u32| {
+        host(|gpu| {
+            gpu["values"]["nvmlDeviceGetUtilizationRates:gpu"] = json!(100);
+            gpu["values"]["nvmlDeviceGetUtilizationRates:memory"] = json!(0);
+            gpu["values"]["nvmlDeviceGetPowerUsage"] = json!(milliwatts);
+            gpu["fields"]["186"] = json!(milliwatts);
+            gpu["processes"] =
+                json!([{ "pid": worker.pid, "memory": 8_u64 << 30, "utilization": { "sm": 100 } }]);
+        })
+    };
+    let stand_in = StandIn::new(&scenario(70_000));
+    let Some(agent) = agent(test, &stand_in) else { return };
+    let until = |state: &str| {
+        eventually(state, LIMIT, || Some(agent.metrics()).filter(|text| is_in(text, &container, state)))
+    };
+    until("busy");
+    until("spinning");
+    stand_in.set(&scenario(300_000));
+    until("busy");
+}
