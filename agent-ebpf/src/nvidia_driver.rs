@@ -249,6 +249,10 @@ pub struct DriverSlot {
     pub last_begun_ns: u64,
     /// When a call last ended.
     pub last_ended_ns: u64,
+    /// When an allocation of GPU memory last failed with [`NO_MEMORY`] or [`INSUFFICIENT_RESOURCES`]; 0 if none has.
+    pub refused_ns: u64,
+    /// When an allocation of GPU memory last succeeded; 0 if none has.
+    pub granted_ns: u64,
     /// Process of the cold start that the following fields describe: the latest process that created a context.
     pub cold_process: u64,
     /// When that process started.
@@ -272,6 +276,8 @@ impl PerSlot for DriverSlot {
         ended: 0,
         last_begun_ns: 0,
         last_ended_ns: 0,
+        refused_ns: 0,
+        granted_ns: 0,
         cold_process: 0,
         cold_started_ns: 0,
         cold_opened_ns: 0,

@@ -4,6 +4,7 @@
 //! To add a derivation, implement [`Derivation`] in a new module and add it to the list in [`Analysis::new`].
 
 pub mod earlier_runs;
+pub mod exit_reason;
 pub mod gpu_state;
 pub mod health;
 pub mod problems;
@@ -42,6 +43,8 @@ impl Analysis {
             // Before the counters of earlier runs are added, because the GPU state is that of the current run.
             ("gpu_state", Box::new(gpu_state::GpuStates::default())),
             ("earlier_runs", Box::new(earlier_runs::EarlierRuns)),
+            // After them, because the refusals and GPUs of an earlier run belong to its exit.
+            ("exit_reason", Box::new(exit_reason::ExitReasons::default())),
             // After them, because the sums continue across runs.
             ("work_time", Box::new(work_time::WorkTimes::default())),
             ("health", Box::new(health::HealthStates::new(*config.health.stuck_after_s))),

@@ -6,6 +6,7 @@
 mod lifecycle {
     mod containerd;
     mod docker;
+    mod gpu;
     mod identity;
     mod kubernetes;
     mod podman;

@@ -17,7 +17,7 @@ use std::{
     collections::HashMap,
     os::fd::RawFd,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use glassbox_ebpf::{
@@ -212,7 +212,7 @@ impl Collector for NvidiaDriver {
         if counts.begun == 0 {
             return Ok(());
         }
-        let mut usage = usage(&counts, host::monotonic_ns());
+        let mut usage = usage(&counts, host::monotonic_ns(), SystemTime::now());
         usage.per_command_histograms = self.per_command_histograms;
         usage.commands = self.commands_by_slot.get(&slot).cloned().unwrap_or_default();
         usage.commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));

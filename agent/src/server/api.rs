@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::page::{Language, Words};
-use crate::snapshot::{ContainerRow, Snapshot, gpu_state::GpuState, health::WorkHealth};
+use crate::snapshot::{
+    ContainerRow, Snapshot, gpu_state::GpuState, health::WorkHealth, lifecycle::ExitReason,
+};
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -59,6 +61,9 @@ struct Container<'a> {
     restarts_total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_exit_code: Option<u32>,
+    /// The label `reason` of `glassbox_container_last_exit_reason`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_exit_reason: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +143,7 @@ fn container(row: &ContainerRow) -> Container<'_> {
         requests_in_flight: row.requests.as_ref().map(|requests| requests.in_flight),
         restarts_total: row.status.restarts,
         last_exit_code: row.status.last_exit.and_then(|exit| exit.code),
+        last_exit_reason: row.status.last_exit.and_then(|exit| exit.reason).map(ExitReason::as_str),
     }
 }
 
@@ -154,7 +160,8 @@ mod tests {
 
     use super::*;
     use crate::snapshot::{
-        agent::AgentUsage, identity::Identity, problem, rates::Rates, requests::RequestUsage,
+        agent::AgentUsage, identity::Identity, lifecycle::LastExit, problem, rates::Rates,
+        requests::RequestUsage,
     };
 
     #[test]
@@ -165,6 +172,8 @@ mod tests {
         row.problems = vec![problem::Problem::CrashLooping { restarts: 5, code: Some(1) }];
         row.rates = Rates { cpu_cores: Some(0.25), waiting: Some(0.75) };
         row.status.restarts = Some(5);
+        let reason = Some(ExitReason::GpuMemory);
+        row.status.last_exit = Some(LastExit { at: SystemTime::UNIX_EPOCH, code: Some(1), reason });
         row.requests = Some(Box::new(RequestUsage { in_flight: 3, ..RequestUsage::default() }));
         let snapshot = Snapshot {
             delivery: Default::default(),
@@ -185,6 +194,7 @@ mod tests {
                         "problem": "crash_looping", "text": "crash-looping: 5 restarts in 10 min, exit code 1",
                     }],
                     "cpu_cores": 0.25, "cpu_wait_ratio": 0.75, "requests_in_flight": 3, "restarts_total": 5,
+                    "last_exit_code": 1, "last_exit_reason": "gpu_memory",
                 }],
             })
         );

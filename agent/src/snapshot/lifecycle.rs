@@ -78,6 +78,10 @@ pub enum ExitReason {
     Error,
     /// The OOM killer killed it.
     OomKilled,
+    /// The driver had refused GPU memory to it.
+    GpuMemory,
+    /// Its GPU had reported an error that ends applications.
+    GpuFault,
     /// This signal terminated it.
     Signal(&'static str),
 }
@@ -90,6 +94,8 @@ impl ExitReason {
             Self::Completed => "completed",
             Self::Error => "error",
             Self::OomKilled => "oom_killed",
+            Self::GpuMemory => "gpu_memory",
+            Self::GpuFault => "gpu_fault",
             Self::Signal(name) => name,
         }
     }

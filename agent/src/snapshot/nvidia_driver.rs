@@ -1,6 +1,9 @@
 //! A container's calls to the NVIDIA driver, and their results.
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 pub use glassbox_ebpf::nvidia_driver::DriverCounters;
 
@@ -25,6 +28,10 @@ pub struct DriverUsage {
     pub waiting: Option<Duration>,
     /// The start-up of the process that most recently created a context.
     pub cold_start: Option<ColdStart>,
+    /// When the driver last refused GPU memory to the container, if it has granted none since.
+    pub refused_at: Option<SystemTime>,
+    /// The same for the earlier runs of the container: the latest of their refusals.
+    pub earlier_refused_at: Option<SystemTime>,
 }
 
 /// The calls of one command.

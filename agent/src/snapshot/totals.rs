@@ -470,8 +470,11 @@ impl Accumulate for DriverUsage {
             in_flight: _,
             waiting: _,
             cold_start: _,
+            refused_at: _,
+            earlier_refused_at,
             per_command_histograms: _,
         } = self;
+        *earlier_refused_at = (*earlier_refused_at).max(earlier.earlier_refused_at).max(earlier.refused_at);
         commands.accumulate(&earlier.commands);
         commands.sort_by(|one, other| (one.device, &one.command).cmp(&(other.device, &other.command)));
         failures.accumulate(&earlier.failures);
@@ -485,7 +488,14 @@ impl Accumulate for DriverUsage {
     }
 
     fn counters(&self) -> Self {
-        Self { in_flight: 0, waiting: None, cold_start: None, ..self.clone() }
+        Self {
+            in_flight: 0,
+            waiting: None,
+            cold_start: None,
+            refused_at: None,
+            earlier_refused_at: self.earlier_refused_at.max(self.refused_at),
+            ..self.clone()
+        }
     }
 }
 

@@ -33,7 +33,7 @@ fn amtool_accepts_the_configuration_and_routes_by_severity() {
     let file = in_repository(FILE);
     let file = file.to_str().unwrap();
     let report = amtool(&programs, &["check-config", file]);
-    for found in ["SUCCESS", "7 inhibit rules", "3 receivers"] {
+    for found in ["SUCCESS", "8 inhibit rules", "3 receivers"] {
         assert!(report.contains(found), "{report}");
     }
     for (severity, receiver) in [("critical", "on-call"), ("warning", "team"), ("info", "scaling")] {
@@ -61,6 +61,8 @@ fn cases() -> Vec<Case> {
         ("ContainerStuck", container("5"), "ContainerCpuIdleWithRequests", container("5"), true),
         ("ContainerOomKilled", container("6"), "ContainerRestartLoop", container("6"), true),
         ("ContainerOomKilled", container("6"), "ContainerDown", container("6"), false),
+        ("ContainerEndedByGpu", container("8"), "ContainerRestartLoop", container("8"), true),
+        ("ContainerEndedByGpu", container("9"), "ContainerDown", container("9"), false),
         ("GpuMemoryExhausted", container("7"), "GradioJobsFail", container("7"), true),
         ("GpuXidCritical", gpu("0"), "GpuXidError", gpu("0"), true),
         ("GpuXidCritical", gpu("0"), "GpuXidError", gpu("1"), false),

@@ -118,6 +118,9 @@ fn problems_reach_the_webhook_and_are_resolved() {
     let known = format!("glassbox_container_running{{container=~\"{}|{}\"}}", hungry.name, hanging.name);
     prometheus.wait_for(&known, Duration::from_secs(20), |samples| samples.len() == 2);
     thread::sleep(Duration::from_secs(3));
+    // First, because the other one keeps the memory.
+    gpus.refuse(&workloads.refused);
+    workloads.end_refused();
     hungry.go();
     hanging.go();
     let (leaky, hung, deadlock) = (hungry.name.clone(), hanging.name.clone(), deadlocked.name.clone());
@@ -134,6 +137,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
         ("GpuPowerThrottling", "gpu", "0"),
         ("ContainerOomKilled", "container", "starved"),
         ("ContainerRestartLoop", "container", "looping"),
+        ("ContainerEndedByGpu", "container", "refused"),
         ("ContainerDown", "container", "crashed"),
         ("ContainerMemoryHigh", "container", "full"),
         ("ContainerStuck", "container", &deadlock),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use glassbox_tests::{
     cgroup::{Cgroup, fresh_id},
+    docker::Container,
     nvidia::{
         application::FakeCuda,
         driver::{self, FakeDriver, Options},
@@ -58,6 +59,16 @@ impl Gpus {
     /// An application that requests GPU memory until the driver refuses it.
     pub(super) fn hungry(&self, root: &Path) -> Application {
         Application::start(root, &self.driver, "wait context exhaust --bytes 16777216 hold")
+    }
+
+    /// Runs an application in a container until the driver refuses memory to it, and ends it.
+    pub(super) fn refuse(&self, container: &Container<'_>) {
+        let profiles = "wait context exhaust --bytes 16777216";
+        let mut cuda = FakeCuda::start(Path::new(env!("CARGO_BIN_EXE_fake-cuda")), &self.driver, profiles);
+        cuda.waiting();
+        cuda.enter(container);
+        cuda.go();
+        drop(cuda.truth());
     }
 
     /// An application with a call to the driver that does not return.

@@ -29,6 +29,8 @@ const BURN: &str = "while [ ! -e /done ]; do :; done; sleep 1000";
 pub(super) struct Workloads<'a> {
     docker: &'a Docker,
     crashed: Container<'a>,
+    /// Fails if it has a file `/go`.
+    pub(super) refused: Container<'a>,
     _others: Vec<Container<'a>>,
     /// Those that end their work when they have a file `/done`.
     busy: Vec<Container<'a>>,
@@ -51,6 +53,7 @@ impl<'a> Workloads<'a> {
         };
         // The second run continues.
         let crashed = run("crashed", &[], "[ -e /ran ] && sleep 1000; echo > /ran; sleep 3; exit 3");
+        let refused = run("refused", &[], "while [ ! -e /go ]; do sleep 0.1; done; exit 1");
         let others = vec![
             run("looping", &[], "exit 1"),
             server("cpu-2", "cpu", "sleep 1000"),
@@ -70,7 +73,7 @@ impl<'a> Workloads<'a> {
             run("full", &["--memory=64m", "--memory-swap=64m", "--tmpfs=/held"], fill),
         ];
         let mut workloads =
-            Self { docker, crashed, _others: others, busy, idle: Some(idle), clients: Vec::new() };
+            Self { docker, crashed, refused, _others: others, busy, idle: Some(idle), clients: Vec::new() };
         for (name, path, pause_s) in [
             ("cpu-1", "ok", "0.5"),
             ("cpu-2", "ok", "0.5"),
@@ -102,6 +105,11 @@ impl<'a> Workloads<'a> {
         );
         let mut client = self.docker.daemon().sandbox().command("sh");
         self.clients.push(client.args(["-c", &script]).spawn().unwrap());
+    }
+
+    /// Ends the container to which the driver has refused memory.
+    pub(super) fn end_refused(&self) {
+        self.docker.run(&["exec", &self.refused.id, "sh", "-c", "echo > /go"]);
     }
 
     /// Ends every problem.

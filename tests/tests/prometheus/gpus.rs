@@ -1,9 +1,8 @@
 //! A GPU for real containers: the fake driver, the NVML stand-in, and applications that use both.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use glassbox_tests::{
-    cgroup::v2_root,
     docker::{Container, eventually},
     nvidia::{
         application::FakeCuda,
@@ -60,10 +59,7 @@ impl Gpus {
         let program = Path::new(env!("CARGO_BIN_EXE_fake-cuda"));
         let mut cuda = FakeCuda::start(program, &self.driver, profiles);
         cuda.waiting();
-        let lines = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
-        let path = lines.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
-        let cgroup = v2_root().expect("a v2 hierarchy").join(path);
-        fs::write(cgroup.join("cgroup.procs"), cuda.pid().to_string()).unwrap();
+        cuda.enter(container);
         cuda.go();
         cuda
     }

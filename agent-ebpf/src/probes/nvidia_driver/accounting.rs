@@ -234,10 +234,12 @@ fn settle(process: u32, status: u32, place: Place, object: Object, counts: *mut 
             (NO_MEMORY, Place::Host) => add(&raw mut (*counts).counters.failed_host_memory, 1),
             (NO_MEMORY, Place::Gpu) => {
                 add(&raw mut (*counts).counters.failed_no_memory, 1);
+                (*counts).refused_ns = now_ns;
                 refused(process, object.size);
             }
             (INSUFFICIENT_RESOURCES, Place::Gpu) => {
                 add(&raw mut (*counts).counters.failed_insufficient_resources, 1);
+                (*counts).refused_ns = now_ns;
                 refused(process, object.size);
             }
             _ => {}
@@ -267,6 +269,7 @@ unsafe fn allocated(process: u32, object: Object, counts: *mut DriverSlot, now_n
     unsafe {
         add(&raw mut (*counts).counters.allocations, 1);
         add(&raw mut (*counts).counters.allocated_bytes, size);
+        (*counts).granted_ns = now_ns;
         if let Some(known) = NVIDIA_PROCESSES.get_ptr_mut(&process)
             && (*known).failures != 0
             && size >= (*known).failed_bytes

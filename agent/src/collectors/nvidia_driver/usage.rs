@@ -1,6 +1,6 @@
 //! Converts the programs' counts of a container to its row.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use glassbox_ebpf::{counters::Counters as _, nvidia_driver::DriverSlot};
 
@@ -26,8 +26,8 @@ pub(super) fn enter_failure(failures: &mut Vec<FailureCount>, failure: FailureCo
     }
 }
 
-/// The usage of a container from its slot, at this time on the programs' clock.
-pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
+/// The usage of a container from its slot, at this time on the programs' clock and on the wall clock.
+pub(super) fn usage(counts: &DriverSlot, now_ns: u64, now: SystemTime) -> DriverUsage {
     let in_flight = counts.begun.saturating_sub(counts.ended);
     let last_ns = counts.last_begun_ns.max(counts.last_ended_ns);
     DriverUsage {
@@ -39,7 +39,16 @@ pub(super) fn usage(counts: &DriverSlot, now_ns: u64) -> DriverUsage {
         in_flight,
         waiting: (in_flight > 0).then(|| Duration::from_nanos(now_ns.saturating_sub(last_ns))),
         cold_start: cold_start(counts),
+        refused_at: refused_at(counts, now_ns, now),
+        earlier_refused_at: None,
     }
+}
+
+/// When GPU memory was last refused, unless some was granted afterwards. The wall clock, because runtimes report exits
+/// by it.
+fn refused_at(counts: &DriverSlot, now_ns: u64, now: SystemTime) -> Option<SystemTime> {
+    let ago = Duration::from_nanos(now_ns.saturating_sub(counts.refused_ns));
+    (counts.refused_ns > counts.granted_ns).then(|| now.checked_sub(ago)).flatten()
 }
 
 fn cold_start(counts: &DriverSlot) -> Option<ColdStart> {
@@ -115,9 +124,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_known_until_memory_is_granted() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        let refused_at = |refused_ns, granted_ns| {
+            let counts = DriverSlot { refused_ns, granted_ns, ..DriverSlot::EMPTY };
+            usage(&counts, 9_000_000_000, now).refused_at
+        };
+        assert_eq!(refused_at(0, 0), None);
+        assert_eq!(refused_at(0, 5_000_000_000), None);
+        assert_eq!(refused_at(6_000_000_000, 5_000_000_000), Some(now - Duration::from_secs(3)));
+        assert_eq!(refused_at(6_000_000_000, 6_000_000_001), None, "a smaller allocation succeeded");
+    }
+
+    #[test]
     fn waiting_is_measured_from_the_last_start_or_end_of_a_call() {
         let counts =
             DriverSlot { begun: 5, ended: 4, last_begun_ns: 700, last_ended_ns: 500, ..DriverSlot::EMPTY };
+        let usage = |counts: &DriverSlot, now_ns| usage(counts, now_ns, SystemTime::UNIX_EPOCH);
         let used = usage(&counts, 1_000);
         assert_eq!((used.in_flight, used.waiting), (1, Some(Duration::from_nanos(300))));
         assert_eq!(usage(&DriverSlot { ended: 5, ..counts }, 1_000).waiting, None);

@@ -4,9 +4,13 @@ use std::{sync::OnceLock, time::Instant};
 
 use super::*;
 use crate::{
-    analysis::earlier_runs,
+    analysis::{earlier_runs, exit_reason::ExitReasons},
     containers::metadata::Metadata,
-    snapshot::lifecycle::{ContainerState, ExitReason},
+    snapshot::{
+        host::Host,
+        lifecycle::{ContainerState, ExitReason},
+        nvidia_driver::DriverUsage,
+    },
 };
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -285,6 +289,70 @@ fn the_replacement_of_a_kubernetes_container_continues_its_series() {
     let exit = row.status.last_exit.unwrap();
     assert_eq!((exit.code, exit.reason), (Some(137), Some(ExitReason::OomKilled)));
     assert_eq!(owner(at(305)).status.last_exit, None, "expired like any other exit");
+}
+
+/// The reason of the last exit, as the analysis completes it.
+fn reason_shown(tracker: &mut Tracker, now: Moment) -> Option<ExitReason> {
+    let mut rows = published(tracker, now);
+    ExitReasons::default().fill(&mut rows, &Host::default(), now);
+    rows.iter().find(|row| row.owns_name).unwrap().status.last_exit?.reason
+}
+
+fn refuse(tracker: &mut Tracker, key: u64, refused_at: Moment) {
+    let driver = DriverUsage { refused_at: Some(refused_at.wall), ..DriverUsage::default() };
+    tracker.get_mut(key).unwrap().row.nvidia_driver = Some(Box::new(driver));
+}
+
+#[test]
+fn refused_gpu_memory_stays_the_reason_of_an_exit_that_no_tick_has_seen() {
+    let (mut tracker, metadata) = tracker();
+    named(&metadata, ID, "swap");
+    let key = tracker.add(&discovery(ID, 7), at(0));
+    refuse(&mut tracker, key, at(4));
+    tracker.end(key, at(5));
+    let key = tracker.add(&discovery(ID, 8), at(6));
+    metadata.update_status(ID, |status| status.died(Some(1), at(5).wall));
+    metadata.update_status(ID, |status| status.started(true));
+    tracker.name(at(6));
+    assert_eq!(reason_shown(&mut tracker, at(6)), Some(ExitReason::GpuMemory));
+    // The next run is refused memory, too, and ends well.
+    refuse(&mut tracker, key, at(60));
+    assert_eq!(reason_shown(&mut tracker, at(60)), Some(ExitReason::GpuMemory));
+    metadata.update_status(ID, |status| status.died(Some(0), at(61).wall));
+    tracker.end(key, at(61));
+    tracker.name(at(61));
+    assert_eq!(reason_shown(&mut tracker, at(61)), Some(ExitReason::Completed));
+    // The run after it fails without a refusal of its own.
+    let key = tracker.add(&discovery(ID, 9), at(62));
+    metadata.update_status(ID, |status| status.started(true));
+    metadata.update_status(ID, |status| status.died(Some(1), at(90).wall));
+    tracker.end(key, at(90));
+    tracker.name(at(90));
+    assert_eq!(reason_shown(&mut tracker, at(90)), Some(ExitReason::Error));
+}
+
+#[test]
+fn refused_gpu_memory_stays_the_reason_of_the_exit_of_a_kubernetes_container_in_its_replacement() {
+    let (mut tracker, metadata) = tracker();
+    let text = |text: &str| Some(text.to_owned());
+    let attempt = || Metadata {
+        namespace: text("prod"),
+        pod: text("web-0"),
+        kubernetes_container: text("app"),
+        ..Metadata::default()
+    };
+    metadata.put(ID, attempt());
+    let first = tracker.add(&discovery(ID, 7), at(0));
+    refuse(&mut tracker, first, at(4));
+    metadata.update_status(ID, |status| status.died(Some(1), at(5).wall));
+    tracker.end(first, at(5));
+    metadata.put(OTHER, attempt());
+    tracker.add(&discovery(OTHER, 8), at(9));
+    for second in [9, 304] {
+        tracker.name(at(second));
+        assert_eq!(reason_shown(&mut tracker, at(second)), Some(ExitReason::GpuMemory), "{second}");
+    }
+    assert_eq!(reason_shown(&mut tracker, at(305)), None, "expired like any other exit");
 }
 
 #[test]

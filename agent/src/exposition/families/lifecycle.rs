@@ -92,10 +92,12 @@ pub(super) const FAMILIES: &[Family] = &[
         }),
     Family::gauge("glassbox_container_last_exit_reason")
         .help(
-            "Always 1. Label reason: why the container's last run ended (completed, error, oom_killed or \
-             the name of a signal). Kept as long as the exit code.",
+            "Always 1. Label reason: why the container's last run ended (completed, error, oom_killed, \
+             gpu_memory, gpu_fault or the name of a signal). gpu_memory: the driver refused GPU memory at \
+             most 10 s before a failure and granted none since. gpu_fault: an Xid error of its GPU at most \
+             10 s before. Kept as long as the exit code.",
         )
-        .source("exit code; OOM kills in the container at that time")
+        .source("exit code; OOM kills in the container, refused GPU memory and Xid errors at that time")
         .labels(&["reason"])
         .outlives_container()
         .container(|row, emit| {

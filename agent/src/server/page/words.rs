@@ -71,6 +71,8 @@ pub(super) fn exit_words(exit: &LastExit, language: Language) -> String {
         ExitReason::Completed => language.pick("completed", "正常结束"),
         ExitReason::Error => language.pick("error", "出错"),
         ExitReason::OomKilled => language.pick("OOM-killed", "OOM 终止"),
+        ExitReason::GpuMemory => language.pick("GPU memory refused", "显存分配失败"),
+        ExitReason::GpuFault => language.pick("GPU fault", "GPU 故障"),
         ExitReason::Signal(name) => name,
     });
     match (exit.code, reason) {
@@ -277,6 +279,8 @@ mod tests {
             exit_words(&LastExit { at: std::time::SystemTime::UNIX_EPOCH, code, reason }, Language::English)
         };
         assert_eq!(words(Some(137), Some(ExitReason::OomKilled)), "137 (OOM-killed)");
+        assert_eq!(words(Some(1), Some(ExitReason::GpuMemory)), "1 (GPU memory refused)");
+        assert_eq!(words(Some(134), Some(ExitReason::GpuFault)), "134 (GPU fault)");
         assert_eq!(words(Some(143), Some(ExitReason::Signal("SIGTERM"))), "143 (SIGTERM)");
         assert_eq!(words(Some(3), None), "3");
         assert_eq!(words(None, None), "code unknown");

@@ -104,6 +104,8 @@ fn busy(by: u64) -> ContainerRow {
         in_flight: by,
         waiting: Some(Duration::from_secs(by)),
         cold_start: None,
+        refused_at: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(by)),
+        earlier_refused_at: None,
         per_command_histograms: false,
     }));
     row.gpus = vec![ContainerGpu {
@@ -155,6 +157,8 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((driver.polls.len(), driver.polls[0].1.sum_ns), (1, 105));
     assert_eq!((driver.counters.allocations, driver.in_flight), (105, 5));
     assert_eq!(driver.waiting, Some(Duration::from_secs(5)));
+    let refused = |second| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+    assert_eq!((driver.refused_at, driver.earlier_refused_at), (refused(5), refused(100)));
     let gpu = &row.gpus[0];
     assert_eq!((gpu.busy, gpu.energy_joules), (Duration::from_secs(105), Some(4.0)));
     assert_eq!((gpu.processes, gpu.memory_used_bytes), (Some(5), Some(5)));
@@ -168,6 +172,7 @@ fn a_run_without_counters_yet_shows_the_counters_of_earlier_runs() {
     assert_eq!(row.scheduler.unwrap().oncpu_ns, 100);
     let driver = row.nvidia_driver.unwrap();
     assert_eq!((driver.counters.allocations, driver.in_flight, driver.waiting), (100, 0, None));
+    assert_eq!((driver.refused_at, driver.earlier_refused_at.is_some()), (None, true));
     assert_eq!((row.gpus[0].busy, row.gpus[0].processes), (Duration::from_secs(100), None));
     assert_eq!(row.oom.total(), Some(100));
     assert_eq!(row.cgroup.limits.memory_limit_bytes, None);

@@ -1,6 +1,7 @@
 //! `fake-cuda` as a child process of a test.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -9,6 +10,7 @@ use std::{
 use serde_json::Value;
 
 use super::super::Driver;
+use crate::{cgroup::v2_root, docker::Container};
 
 /// A running application, which is killed when dropped.
 pub struct FakeCuda {
@@ -70,6 +72,19 @@ impl FakeCuda {
     /// If it prints something else.
     pub fn waiting(&mut self) {
         assert_eq!(self.line(), "waiting");
+    }
+
+    /// Moves it into the cgroup of a running container of Docker.
+    ///
+    /// # Panics
+    /// If the container has no cgroup in a v2 hierarchy.
+    pub fn enter(&self, container: &Container<'_>) {
+        let lines = fs::read_to_string(format!("/proc/{}/cgroup", container.pid()));
+        let lines = lines.unwrap_or_else(|error| panic!("read the cgroup of {}: {error}", container.id));
+        let path = lines.lines().find_map(|line| line.strip_prefix("0::/"));
+        let (Some(root), Some(path)) = (v2_root(), path) else { panic!("no v2 hierarchy: {lines}") };
+        let moved = fs::write(root.join(path).join("cgroup.procs"), self.pid().to_string());
+        moved.unwrap_or_else(|error| panic!("enter the cgroup of {}: {error}", container.id));
     }
 
     /// Lets it continue after `wait`.
