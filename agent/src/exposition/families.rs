@@ -31,7 +31,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 26] = [
+const SUBJECTS: [(&str, &[Family]); 27] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
