@@ -13,6 +13,7 @@ mod jobs;
 mod lifecycle;
 mod machine;
 mod memory;
+mod memory_leak;
 mod network;
 mod nvidia_driver;
 mod nvml;
@@ -29,10 +30,11 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 25] = [
+const SUBJECTS: [(&str, &[Family]); 26] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
+    ("memory_leak", memory_leak::FAMILIES),
     ("pages", pages::FAMILIES),
     ("filesystem", filesystem::FAMILIES),
     ("disk", disk::FAMILIES),

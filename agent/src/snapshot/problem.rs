@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::health::StuckReason;
+use super::{health::StuckReason, memory_leak::Memory};
 
 /// A problem that needs attention, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,6 +57,15 @@ pub enum Problem {
         /// Share of the time that threads were runnable in which they waited, 0 to 1.
         ratio: f64,
     },
+    /// The memory that it holds between jobs grows from job to job.
+    MemoryLeak {
+        /// The kind of memory.
+        memory: Memory,
+        /// Growth, in bytes per hour.
+        bytes_per_hour: f64,
+        /// Time until the memory is full; `None` without a limit.
+        full_in: Option<Duration>,
+    },
 }
 
 impl Problem {
@@ -73,6 +82,7 @@ impl Problem {
             Self::NearMemoryLimit { .. } => "near_memory_limit",
             Self::Throttled { .. } => "throttled",
             Self::StarvedOfCpu { .. } => "starved_of_cpu",
+            Self::MemoryLeak { .. } => "memory_leak",
         }
     }
 
@@ -89,12 +99,19 @@ impl Problem {
             Self::NearMemoryLimit { .. } => 6,
             Self::Throttled { .. } => 7,
             Self::StarvedOfCpu { .. } => 8,
+            Self::MemoryLeak { .. } => 9,
         }
     }
 
     /// True if the container works, but slowly or close to a limit.
     #[must_use]
     pub const fn is_mild(&self) -> bool {
-        matches!(self, Self::NearMemoryLimit { .. } | Self::Throttled { .. } | Self::StarvedOfCpu { .. })
+        matches!(
+            self,
+            Self::NearMemoryLimit { .. }
+                | Self::Throttled { .. }
+                | Self::StarvedOfCpu { .. }
+                | Self::MemoryLeak { .. }
+        )
     }
 }

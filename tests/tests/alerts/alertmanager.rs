@@ -33,7 +33,7 @@ fn amtool_accepts_the_configuration_and_routes_by_severity() {
     let file = in_repository(FILE);
     let file = file.to_str().unwrap();
     let report = amtool(&programs, &["check-config", file]);
-    for found in ["SUCCESS", "7 inhibit rules", "3 receivers"] {
+    for found in ["SUCCESS", "8 inhibit rules", "3 receivers"] {
         assert!(report.contains(found), "{report}");
     }
     for (severity, receiver) in [("critical", "on-call"), ("warning", "team"), ("info", "scaling")] {
@@ -49,6 +49,7 @@ type Case = (&'static str, Value, &'static str, Value, bool);
 
 fn cases() -> Vec<Case> {
     let container = |name: &str| json!({"instance": "a", "container": name});
+    let leak = |memory: &str| json!({"instance": "a", "container": "8", "memory": memory});
     let gpu = |number: &str| json!({"instance": "a", "gpu": number, "uuid": number});
     vec![
         ("AgentDown", json!({"instance": "a"}), "ContainerDown", container("1"), true),
@@ -59,6 +60,8 @@ fn cases() -> Vec<Case> {
         ("ContainerStuck", container("5"), "ContainerCpuIdleWithRequests", container("5"), true),
         ("ContainerOomKilled", container("6"), "ContainerRestartLoop", container("6"), true),
         ("ContainerOomKilled", container("6"), "ContainerDown", container("6"), false),
+        ("ContainerMemoryLeak", leak("gpu"), "GpuMemoryStaircase", container("8"), true),
+        ("ContainerMemoryLeak", leak("host"), "GpuMemoryStaircase", container("8"), false),
         ("GpuMemoryExhausted", container("7"), "GradioJobsFail", container("7"), true),
         ("GpuXidCritical", gpu("0"), "GpuXidError", gpu("0"), true),
         ("GpuXidCritical", gpu("0"), "GpuXidError", gpu("1"), false),
