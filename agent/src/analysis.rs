@@ -7,6 +7,7 @@ pub mod earlier_runs;
 pub mod exit_reason;
 pub mod gpu_state;
 pub mod health;
+pub mod memory_leak;
 pub mod problems;
 pub mod rates;
 mod recent;
@@ -42,6 +43,8 @@ impl Analysis {
             ("xids", Box::new(xids::JoinXids)),
             // Before the counters of earlier runs are added, because the GPU state is that of the current run.
             ("gpu_state", Box::new(gpu_state::GpuStates::default())),
+            // As above: memory does not continue in the next run.
+            ("memory_leak", Box::new(memory_leak::MemoryLeaks::default())),
             ("earlier_runs", Box::new(earlier_runs::EarlierRuns)),
             // After them, because the refusals and GPUs of an earlier run belong to its exit.
             ("exit_reason", Box::new(exit_reason::ExitReasons::default())),

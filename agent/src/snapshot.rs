@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod losses;
 pub mod machine;
+pub mod memory_leak;
 pub mod network;
 pub mod nvidia_driver;
 pub mod oom;
@@ -55,6 +56,7 @@ use self::{
     inference::Inference,
     jobs::Jobs,
     lifecycle::ContainerStatus,
+    memory_leak::MemoryFloor,
     network::{HostNetworkCounters, InterfaceCounters},
     nvidia_driver::DriverUsage,
     oom::OomKills,
@@ -173,6 +175,8 @@ pub struct ContainerRow {
     pub work_time: Option<WorkTime>,
     /// Whether it makes progress; `None` if no work is counted.
     pub health: Option<WorkHealth>,
+    /// The floors of its memory between busy periods; empty until a busy period has ended.
+    pub memory_floors: Vec<MemoryFloor>,
     /// What it did recently.
     pub rates: Rates,
     /// Its problems, most severe first; empty if there are none.
@@ -212,6 +216,7 @@ impl ContainerRow {
             threads: None,
             work_time: None,
             health: None,
+            memory_floors: Vec::new(),
             rates: Rates::default(),
             problems: Vec::new(),
             earlier: None,

@@ -8,7 +8,8 @@ use glassbox::{
     config::Config,
     server::{self, Options, web::Web},
     snapshot::{
-        ContainerRow, Snapshot, health::StuckReason, identity::Identity, problem::Problem, rates::Rates,
+        ContainerRow, Snapshot, health::StuckReason, identity::Identity, memory_leak::Memory,
+        problem::Problem, rates::Rates,
     },
 };
 use glassbox_fixtures::host;
@@ -72,6 +73,7 @@ fn snapshot() -> Snapshot {
         Problem::NearMemoryLimit { ratio: 0.95 },
         Problem::Throttled { ratio: 0.5 },
         Problem::StarvedOfCpu { ratio: 0.6 },
+        Problem::MemoryLeak { memory: Memory::Host, bytes_per_hour: 6.0e8, full_in: Some(since) },
     ];
     let like = host::docker();
     for (number, problem) in (0..).zip(problems.iter().map(Some).chain(std::iter::repeat_n(None, 41))) {

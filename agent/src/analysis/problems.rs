@@ -14,6 +14,7 @@
 //! | near its memory limit | the working set is above [`MEMORY_RATIO`] of the limit, as in dashboards/alerts.yml |
 //! | throttled | it used up its CPU quota in at least [`THROTTLED_RATIO`] of the periods of the last minute |
 //! | starved of CPU | not throttled, and its threads waited for a CPU longer than they ran, and at least [`STARVED_WAITING`] |
+//! | memory leak suspected | the least memory between its jobs grows ([`memory_leak`](super::memory_leak)) |
 //!
 //! The history is kept by display name, because a restarted container has a new cgroup, and in Kubernetes a new ID.
 
@@ -31,6 +32,7 @@ use crate::{
         gpu_state::GpuState,
         health::{StuckReason, WorkHealth},
         lifecycle::{ExitReason, Health},
+        memory_leak::MemoryFloor,
         problem::Problem,
     },
 };
@@ -126,12 +128,19 @@ fn problems(row: &ContainerRow, history: &mut History, now: Moment) -> Vec<Probl
     found.extend(near_memory_limit(row).filter(|_| runs));
     let throttled = history.throttled(&row.cgroup.cpu, now.monotonic).filter(|_| runs);
     found.extend(throttled.or_else(|| starved_of_cpu(row)));
+    found.extend(row.memory_floors.iter().filter(|_| runs).filter_map(memory_leak));
     found
 }
 
 fn near_memory_limit(row: &ContainerRow) -> Option<Problem> {
     let ratio = row.cgroup.memory.working_set_bytes? as f64 / row.cgroup.limits.finite_memory_bytes()? as f64;
     (ratio > MEMORY_RATIO).then_some(Problem::NearMemoryLimit { ratio })
+}
+
+fn memory_leak(floor: &MemoryFloor) -> Option<Problem> {
+    let bytes_per_hour = floor.trend?.bytes_per_hour;
+    let problem = Problem::MemoryLeak { memory: floor.memory, bytes_per_hour, full_in: floor.full_in };
+    (floor.is_suspected == Some(true)).then_some(problem)
 }
 
 fn starved_of_cpu(row: &ContainerRow) -> Option<Problem> {
@@ -211,6 +220,7 @@ mod tests {
     use crate::snapshot::{
         identity::{Identity, Runtime},
         lifecycle::LastExit,
+        memory_leak::{Memory, Trend},
         nvidia_driver::{DriverCounters, DriverUsage},
         rates::Rates,
     };
@@ -272,9 +282,10 @@ mod tests {
             refuse(row, 1);
             use_memory(row, 91);
             cpu(row, 50, 25);
+            leak(row, Some(true));
         });
         let ranks: Vec<_> = found.iter().map(Problem::rank).collect();
-        assert_eq!(ranks, [0, 1, 3, 4, 5, 6, 8, 9], "{found:?}");
+        assert_eq!(ranks, [0, 1, 3, 4, 5, 6, 8, 9, 11], "{found:?}");
         // An ended container is no longer stuck, unhealthy or slow; what made it end remains.
         let found = watched.at(6, |row| row.ended_at = Some(SystemTime::UNIX_EPOCH));
         assert_eq!(found.iter().map(Problem::rank).collect::<Vec<_>>(), [4, 5, 6]);
@@ -299,6 +310,24 @@ mod tests {
     fn refuse(row: &mut ContainerRow, failed_no_memory: u64) {
         let counters = DriverCounters { failed_no_memory, ..DriverCounters::default() };
         row.nvidia_driver = Some(Box::new(DriverUsage { counters, ..DriverUsage::default() }));
+    }
+
+    fn leak(row: &mut ContainerRow, is_suspected: Option<bool>) {
+        let trend = Some(Trend { bytes_per_job: 1.0, bytes_per_hour: 60.0 });
+        let full_in = Some(Duration::from_secs(120));
+        row.memory_floors =
+            vec![MemoryFloor { memory: Memory::Host, floor_bytes: 1, trend, is_suspected, full_in }];
+    }
+
+    #[test]
+    fn only_a_suspected_leak_is_a_problem() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.at(0, |row| leak(row, None)), []);
+        assert_eq!(watched.at(1, |row| leak(row, Some(false))), []);
+        let full_in = Some(Duration::from_secs(120));
+        let problem = Problem::MemoryLeak { memory: Memory::Host, bytes_per_hour: 60.0, full_in };
+        assert_eq!(watched.at(2, |row| leak(row, Some(true))), [problem]);
+        assert!(problem.is_mild());
     }
 
     fn use_memory(row: &mut ContainerRow, bytes: u64) {

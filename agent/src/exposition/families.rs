@@ -15,6 +15,7 @@ mod jobs;
 mod lifecycle;
 mod machine;
 mod memory;
+mod memory_leak;
 mod network;
 mod nvidia_driver;
 mod nvml;
@@ -31,10 +32,11 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 27] = [
+const SUBJECTS: [(&str, &[Family]); 28] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
+    ("memory_leak", memory_leak::FAMILIES),
     ("pages", pages::FAMILIES),
     ("filesystem", filesystem::FAMILIES),
     ("disk", disk::FAMILIES),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::health::StuckReason;
+use super::{health::StuckReason, memory_leak::Memory};
 
 /// A problem that needs attention, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +61,15 @@ pub enum Problem {
         /// Share of the time that threads were runnable in which they waited, 0 to 1.
         ratio: f64,
     },
+    /// The memory that it holds between jobs grows from job to job.
+    MemoryLeak {
+        /// The kind of memory.
+        memory: Memory,
+        /// Growth, in bytes per hour.
+        bytes_per_hour: f64,
+        /// Time until the memory is full; `None` without a limit.
+        full_in: Option<Duration>,
+    },
 }
 
 impl Problem {
@@ -79,6 +88,7 @@ impl Problem {
             Self::NearMemoryLimit { .. } => "near_memory_limit",
             Self::Throttled { .. } => "throttled",
             Self::StarvedOfCpu { .. } => "starved_of_cpu",
+            Self::MemoryLeak { .. } => "memory_leak",
         }
     }
 
@@ -97,6 +107,7 @@ impl Problem {
             Self::NearMemoryLimit { .. } => 8,
             Self::Throttled { .. } => 9,
             Self::StarvedOfCpu { .. } => 10,
+            Self::MemoryLeak { .. } => 11,
         }
     }
 
@@ -109,6 +120,7 @@ impl Problem {
                 | Self::NearMemoryLimit { .. }
                 | Self::Throttled { .. }
                 | Self::StarvedOfCpu { .. }
+                | Self::MemoryLeak { .. }
         )
     }
 }

@@ -49,6 +49,7 @@ type Case = (&'static str, Value, &'static str, Value, bool);
 
 fn cases() -> Vec<Case> {
     let container = |name: &str| json!({"instance": "a", "container": name});
+    let leak = |memory: &str| json!({"instance": "a", "container": "8", "memory": memory});
     let gpu = |number: &str| json!({"instance": "a", "gpu": number, "uuid": number});
     vec![
         ("AgentDown", json!({"instance": "a"}), "ContainerDown", container("1"), true),
@@ -63,6 +64,8 @@ fn cases() -> Vec<Case> {
         ("ContainerOomKilled", container("6"), "ContainerDown", container("6"), false),
         ("ContainerEndedByGpu", container("8"), "ContainerRestartLoop", container("8"), true),
         ("ContainerEndedByGpu", container("9"), "ContainerDown", container("9"), false),
+        ("ContainerMemoryLeak", leak("gpu"), "GpuMemoryStaircase", container("10"), true),
+        ("ContainerMemoryLeak", leak("host"), "GpuMemoryStaircase", container("10"), false),
         ("GpuMemoryExhausted", container("7"), "GradioJobsFail", container("7"), true),
         ("GpuXidCritical", gpu("0"), "GpuXidError", gpu("0"), true),
         ("GpuXidCritical", gpu("0"), "GpuXidError", gpu("1"), false),

@@ -11,6 +11,7 @@ use crate::snapshot::{
     health::StuckReason,
     identity::{Identity, Runtime},
     inference::Library,
+    memory_leak::MemoryFloor,
     problem::Problem,
 };
 
@@ -55,6 +56,16 @@ pub(super) fn evidence(row: &ContainerRow, problem: &Problem, language: Language
                 )
             })
             .unwrap_or_default(),
+        Problem::MemoryLeak { memory, .. } => row
+            .memory_floors
+            .iter()
+            .find(|floor| floor.memory == *memory)
+            .map(|floor| {
+                let held = size(floor.floor_bytes);
+                say!(language, "It holds {held} between jobs", "任务之间占用 {held}")
+                    + &per_job(floor, language)
+            })
+            .unwrap_or_default(),
         Problem::Spinning | Problem::Unhealthy | Problem::CrashLooping { .. } => String::new(),
     }
 }
@@ -69,6 +80,13 @@ fn on_cpu(row: &ContainerRow, language: Language) -> String {
         "It uses {cores:.1} cores with {libraries}, and has no CUDA context.",
         "使用 {cores:.1} 核运行 {libraries}，没有 CUDA 上下文。"
     )
+}
+
+fn per_job(floor: &MemoryFloor, language: Language) -> String {
+    let Some(trend) = floor.trend else { return language.pick(".", "。").to_owned() };
+    // A float out of range becomes the nearest integer.
+    let growth = size(trend.bytes_per_job as u64);
+    say!(language, ", {growth} more after each job.", "，每个任务后增加 {growth}。")
 }
 
 fn memory(row: &ContainerRow, language: Language) -> String {
@@ -136,6 +154,10 @@ pub(super) fn remedy(row: &ContainerRow, problem: &Problem, language: Language) 
         Problem::StarvedOfCpu { .. } => text(
             "Other tasks use the CPUs. Stop or limit them, or raise the container's CPU shares.",
             "CPU 被其他任务占用。停止或限制它们，或提高该容器的 CPU 份额。",
+        ),
+        Problem::MemoryLeak { .. } => text(
+            "Restart it at a quiet time, before it fails. Then find what it keeps from each job: results, sessions, caches.",
+            "趁空闲时、在它出错之前重启。然后查找每个任务遗留了什么：结果、会话、缓存。",
         ),
     }
 }

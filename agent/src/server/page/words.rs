@@ -2,12 +2,17 @@
 
 use std::fmt;
 
-use super::{Language, language::say, quantity::Span};
+use super::{
+    Language,
+    language::say,
+    quantity::{Span, size},
+};
 use crate::snapshot::{
     ContainerRow,
     gpu_state::GpuState,
     health::StuckReason,
     lifecycle::{ContainerState, ExitReason, Health, LastExit},
+    memory_leak::Memory,
     problem::Problem,
 };
 
@@ -121,6 +126,13 @@ const fn reason_words(reason: StuckReason, language: Language) -> &'static str {
     language.pick(reason.words(), chinese)
 }
 
+pub(super) const fn memory_words(memory: Memory, language: Language) -> &'static str {
+    match memory {
+        Memory::Gpu | Memory::Driver => language.pick("GPU memory", "显存"),
+        Memory::Host => language.pick("host memory", "主机内存"),
+    }
+}
+
 /// A problem in words.
 pub(in super::super) struct Words<'a>(pub(in super::super) &'a Problem, pub(in super::super) Language);
 
@@ -199,6 +211,21 @@ impl fmt::Display for Words<'_> {
                     "CPU 不足：可运行时间的 {ratio} 在等待 CPU"
                 )
             }
+            Problem::MemoryLeak { memory, bytes_per_hour, full_in } => {
+                let memory = memory_words(memory, language);
+                // A float out of range becomes the nearest integer.
+                let growth = size(bytes_per_hour as u64);
+                let full = full_in.map(|full_in| {
+                    let full_in = span(full_in);
+                    say!(language, ", full in {full_in}", "，预计 {full_in}后占满")
+                });
+                let full = full.unwrap_or_default();
+                say!(
+                    language,
+                    "memory leak suspected: {memory} grows by {growth} per hour{full}",
+                    "疑似内存泄漏：{memory}每小时增长 {growth}{full}"
+                )
+            }
         })
     }
 }
@@ -266,6 +293,24 @@ mod tests {
                 Problem::StarvedOfCpu { ratio: 0.6 },
                 "starved of CPU: waits in 60 % of its runnable time",
                 "CPU 不足：可运行时间的 60 % 在等待 CPU",
+            ),
+            (
+                Problem::MemoryLeak {
+                    memory: Memory::Gpu,
+                    bytes_per_hour: 1.5 * f64::from(1 << 30),
+                    full_in: Some(seconds(7380)),
+                },
+                "memory leak suspected: GPU memory grows by 1.5 GiB per hour, full in 2 h 3 min",
+                "疑似内存泄漏：显存每小时增长 1.5 GiB，预计 2 小时 3 分后占满",
+            ),
+            (
+                Problem::MemoryLeak {
+                    memory: Memory::Host,
+                    bytes_per_hour: f64::from(20 << 20),
+                    full_in: None,
+                },
+                "memory leak suspected: host memory grows by 20 MiB per hour",
+                "疑似内存泄漏：主机内存每小时增长 20 MiB",
             ),
         ] {
             assert_eq!(Words(&problem, Language::English).to_string(), english);

@@ -1,7 +1,7 @@
 //! Every text is translated.
 
 use super::*;
-use crate::snapshot::agent::CollectorStatus;
+use crate::snapshot::{agent::CollectorStatus, memory_leak::Memory};
 
 /// Words of the Chinese page that are not Chinese: names, units, commands, and what the fixture contains.
 fn is_kept(word: &str) -> bool {
@@ -53,6 +53,7 @@ fn the_chinese_page_has_no_english_text() {
         Problem::NearMemoryLimit { ratio: 0.95 },
         Problem::Throttled { ratio: 0.5 },
         Problem::StarvedOfCpu { ratio: 0.6 },
+        Problem::MemoryLeak { memory: Memory::Host, bytes_per_hour: 6.0e8, full_in: Some(since) },
     ];
     let sick = ContainerRow { problems, ..used() };
     let ended = ContainerRow { ended_at: Some(SystemTime::UNIX_EPOCH), ended_ago: Some(since), ..used() };
