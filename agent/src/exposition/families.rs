@@ -20,6 +20,7 @@ mod oom;
 mod pages;
 mod pressure;
 mod processes;
+mod programs;
 mod requests;
 mod scheduler;
 mod socket_states;
@@ -29,7 +30,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 25] = [
+const SUBJECTS: [(&str, &[Family]); 26] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -45,6 +46,7 @@ const SUBJECTS: [(&str, &[Family]); 25] = [
     ("jobs", jobs::FAMILIES),
     ("health", health::FAMILIES),
     ("oom", oom::FAMILIES),
+    ("programs", programs::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),
     ("nvidia_driver", nvidia_driver::FAMILIES),

@@ -14,6 +14,7 @@ use super::{
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
+    programs::{ProgramCounters, ProgramUsage},
     requests::{RequestMeasures, RequestUsage, ResponseCount, RetryCount},
     scheduler::{Histogram, SchedulerCounters},
     sockets::{ConnectionCounters, SocketCounters, SocketUsage, UnixCounters},
@@ -40,6 +41,7 @@ pub struct Totals {
     requests: Option<Box<RequestUsage>>,
     jobs: Option<Box<Jobs>>,
     oom: OomKills,
+    programs: Vec<ProgramUsage>,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
 }
@@ -56,6 +58,7 @@ impl Totals {
             requests: row.requests.counters(),
             jobs: row.jobs.counters(),
             oom: row.oom.counters(),
+            programs: row.programs.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
         }
@@ -79,6 +82,7 @@ impl Totals {
             self.requests.accumulate(&others.requests);
             self.jobs.accumulate(&others.jobs);
             self.oom.accumulate(&others.oom);
+            self.programs.accumulate(&others.programs);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
         }
@@ -94,6 +98,7 @@ impl Totals {
         row.requests.accumulate(&self.requests);
         row.jobs.accumulate(&self.jobs);
         row.oom.accumulate(&self.oom);
+        row.programs.accumulate(&self.programs);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);
     }
@@ -122,7 +127,8 @@ counters_only!(
     ConnectionCounters,
     UnixCounters,
     DriverCounters,
-    RequestMeasures
+    RequestMeasures,
+    ProgramCounters
 );
 
 impl Accumulate for SocketUsage {
@@ -206,6 +212,23 @@ impl Accumulate for OomKills {
 
     fn counters(&self) -> Self {
         Self { last_at: None, ..*self }
+    }
+}
+
+impl Keyed for ProgramUsage {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Accumulate for ProgramUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { name: _, running: _, counters } = self;
+        counters.accumulate(&earlier.counters);
+    }
+
+    fn counters(&self) -> Self {
+        Self { running: 0, ..self.clone() }
     }
 }
 
