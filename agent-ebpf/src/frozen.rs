@@ -2,13 +2,16 @@
 //! volatile read, so that the verifier tracks it as a constant and no structure is copied to the stack.
 
 use aya_ebpf::Global;
-use glassbox_ebpf::{Settings, offsets::Offsets};
+use glassbox_ebpf::{Settings, container_programs::ProgramNames, offsets::Offsets};
 
 #[unsafe(no_mangle)]
 pub(crate) static OFFSETS: Global<Offsets> = Global::new(Offsets::UNRESOLVED);
 
 #[unsafe(no_mangle)]
 pub(crate) static SETTINGS: Global<Settings> = Global::new(Settings::UNSET);
+
+#[unsafe(no_mangle)]
+pub(crate) static PROGRAM_NAMES: Global<ProgramNames> = Global::new(ProgramNames::UNSET);
 
 /// The offset of a kernel field; `ABSENT` if this kernel has no such field.
 macro_rules! offset {

@@ -6,6 +6,7 @@
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod container_programs;
 pub mod containers;
 pub mod counters;
 pub mod histogram;
@@ -65,6 +66,10 @@ pub mod maps {
     pub const OOM_KILLS: &str = "OOM_KILLS";
     /// Array of words that identify recent victims, direct-mapped by process.
     pub const OOM_VICTIMS: &str = "OOM_VICTIMS";
+    /// Array of [`SlotPrograms`](crate::container_programs::SlotPrograms), one per container slot.
+    pub const PROGRAMS: &str = "PROGRAMS";
+    /// Hash of [`Run`](crate::container_programs::Run) by process ID.
+    pub const PROGRAM_RUNS: &str = "PROGRAM_RUNS";
     /// Per-CPU array of [`HostNetworkCounters`](crate::host_network::HostNetworkCounters), one per container slot.
     pub const HOST_NETWORK: &str = "HOST_NETWORK";
     /// Per-CPU array of [`SocketCounters`](crate::sockets::SocketCounters), one per container slot.
@@ -111,7 +116,7 @@ pub mod maps {
     /// Ring buffer of [`ModuleEvent`](crate::nvidia_driver::ModuleEvent).
     pub const NVIDIA_MODULES: &str = "NVIDIA_MODULES";
     /// Maps with one element per container slot. User space resizes them to the configured number of containers.
-    pub const PER_SLOT: [&str; 13] = [
+    pub const PER_SLOT: [&str; 14] = [
         CGROUP_CHARGES,
         CGROUP_CLAIMS,
         SCHEDULER,
@@ -121,13 +126,14 @@ pub mod maps {
         SOCKET_QUEUES,
         SOCKET_UNIX,
         OOM_KILLS,
+        PROGRAMS,
         NVIDIA_SLOTS,
         REQUESTS,
         REQUEST_SERVICES,
         REQUEST_RECENT,
     ];
     /// All maps.
-    pub const ALL: [&str; 40] = [
+    pub const ALL: [&str; 42] = [
         CGROUPS_BORN,
         CGROUPS_FOUND,
         CGROUP_SLOTS,
@@ -150,6 +156,8 @@ pub mod maps {
         NVIDIA_MODULES,
         OOM_KILLS,
         OOM_VICTIMS,
+        PROGRAMS,
+        PROGRAM_RUNS,
         HOST_NETWORK,
         SOCKETS,
         SOCKET_CONNECTIONS,
@@ -215,6 +223,10 @@ pub mod programs {
     pub const OOM_VICTIM: &str = "oom_victim";
     /// A signal is sent. Notes the task if the kernel itself kills it, for any reason.
     pub const OOM_SIGNAL: &str = "oom_signal";
+    /// A process has executed a program.
+    pub const PROGRAMS_EXEC: &str = "programs_exec";
+    /// A thread exits.
+    pub const PROGRAMS_EXIT: &str = "programs_exit";
     /// A socket of a container receives a packet.
     pub const HOST_NETWORK_INGRESS: &str = "host_network_ingress";
     /// A socket of a container sends a packet.
@@ -332,11 +344,14 @@ pub enum Lost {
     SlowRequests = 13,
     /// The first bytes of an upload were not sent: the ring buffer was full, or the container had sent its share.
     RequestUploads = 14,
+    /// A process that runs a listed program was not entered in the map: the map was full, or the container had used its
+    /// share.
+    ProgramRuns = 15,
 }
 
 impl Lost {
     /// All kinds, in the order of their counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CgroupSlots,
         Self::CgroupTable,
         Self::CgroupEvents,
@@ -352,6 +367,7 @@ impl Lost {
         Self::RequestPieces,
         Self::SlowRequests,
         Self::RequestUploads,
+        Self::ProgramRuns,
     ];
 
     /// The value of the label `source` of `glassbox_lost_events_total`.
@@ -373,6 +389,7 @@ impl Lost {
             Self::RequestPieces => "request_pieces",
             Self::SlowRequests => "slow_requests",
             Self::RequestUploads => "request_uploads",
+            Self::ProgramRuns => "program_runs",
         }
     }
 }

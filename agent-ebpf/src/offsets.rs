@@ -50,6 +50,16 @@ offsets! {
     task_start_time: "task_struct" "start_time",
     /// 16 bytes: the task's name, which the task can set.
     task_comm: "task_struct" "comm",
+    /// Pointer to the `signal_struct` that all threads of the process share.
+    task_signal: "task_struct" "signal",
+    /// int: the status that the thread passed to exit(2), or that killed it.
+    task_exit_code: "task_struct" "exit_code",
+    /// int: number of threads that have not begun to exit.
+    signal_live: "signal_struct" "live",
+    /// u32: `SIGNAL_*` flags.
+    signal_flags: "signal_struct" "flags",
+    /// int: the status of the process if all its threads exit together.
+    signal_group_exit_code: "signal_struct" "group_exit_code",
     /// u64: number of voluntary context switches.
     task_nvcsw: "task_struct" "nvcsw",
     /// Pointer to `files_struct`.

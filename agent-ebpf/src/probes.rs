@@ -8,6 +8,7 @@ mod lossy;
 mod nvidia_driver;
 mod oom;
 mod packet;
+mod programs;
 mod requests;
 mod scheduler;
 mod sockets;

@@ -15,6 +15,7 @@ pub mod network;
 pub mod nvidia_driver;
 pub mod nvml;
 pub mod oom;
+pub mod programs;
 pub mod requests;
 pub mod scheduler;
 pub mod sockets;
@@ -160,6 +161,7 @@ pub const COLLECTORS: &[Spec] = &[
     requests::SPEC,
     disk::SPEC,
     oom::SPEC,
+    programs::SPEC,
     scheduler::SPEC,
     nvidia_driver::SPEC,
     nvml::SPEC,

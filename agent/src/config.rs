@@ -16,6 +16,7 @@ pub mod log_filter;
 mod nvidia;
 mod paths;
 mod problem;
+mod programs;
 mod release;
 mod reload;
 mod rename;
@@ -40,6 +41,7 @@ pub use self::{
     nvidia::{NvidiaDriver, NvidiaDriverHook, Nvml},
     paths::Paths,
     problem::ConfigError,
+    programs::Programs,
     release::Release,
     reload::changed_keys,
     rename::{Rename, ineffective_renames},
@@ -79,6 +81,8 @@ pub struct Config {
     pub disk: Disk,
     /// Options of the collector `requests`.
     pub requests: Requests,
+    /// Options of the collector `programs`.
+    pub programs: Programs,
     /// Health of containers.
     pub health: Health,
     /// Docker Engine.
@@ -118,6 +122,7 @@ impl Default for Config {
             sockets: Sockets::default(),
             disk: Disk::default(),
             requests: Requests::default(),
+            programs: Programs::default(),
             health: Health::default(),
             docker: Docker::default(),
             podman: Podman::default(),

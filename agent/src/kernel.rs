@@ -35,6 +35,7 @@ use aya::{Ebpf, EbpfLoader, maps::PerCpuArray};
 use aya_log::EbpfLogger;
 use glassbox_ebpf::{
     Lost, Settings,
+    container_programs::ProgramNames,
     counters::{Counters, PerSlot, SlotKey},
     offsets::Offsets,
     requests::upload::UPLOADS_BYTES,
@@ -123,11 +124,13 @@ impl Kernel {
             nested_per_container: tables.nested_per_container,
             slow_request_ms: u32::try_from(config.requests.slow_after_ms.as_millis()).unwrap_or(u32::MAX),
         };
+        let program_names = ProgramNames::new(config.programs.names.iter().map(String::as_str));
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
             .override_global("OFFSETS", &offsets, true)
             .override_global("SETTINGS", &settings, true)
+            .override_global("PROGRAM_NAMES", &program_names, true)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_BORN, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUPS_FOUND, tables.buckets)
             .map_max_entries(glassbox_ebpf::maps::CGROUP_SLOTS, tables.slots);
@@ -143,11 +146,12 @@ impl Kernel {
         let maps = maps::statuses(&ebpf);
         // The slots must be in the queue before the kernel can report the first new container.
         let slots = Slots::new(&mut ebpf, &tables)?;
-        let sockets = plans::SocketProbes {
-            events: config.collectors.sockets,
-            unix: config.collectors.sockets && config.sockets.unix,
+        let optional = plans::OptionalProbes {
+            programs: config.collectors.programs,
+            socket_events: config.collectors.sockets,
+            unix_sockets: config.collectors.sockets && config.sockets.unix,
         };
-        let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook, sockets);
+        let plans = plans::plans(config.kernel.scheduler_hook, config.nvidia_driver.hook, optional);
         // A kernel without modules has no tracepoints for them and needs none.
         let has_modules = config.paths.proc.join("modules").exists();
         {

@@ -21,6 +21,7 @@ pub mod nvidia_driver;
 pub mod oom;
 pub mod pci_address;
 pub mod problem;
+pub mod programs;
 pub mod rates;
 pub mod requests;
 pub mod sandbox;
@@ -61,6 +62,7 @@ use self::{
     nvidia_driver::DriverUsage,
     oom::OomKills,
     problem::Problem,
+    programs::ProgramUsage,
     rates::Rates,
     requests::RequestUsage,
     scheduler::SchedulerCounters,
@@ -159,6 +161,8 @@ pub struct ContainerRow {
     pub facefusion: Option<Box<FaceFusion>>,
     /// OOM kills of its processes.
     pub oom: OomKills,
+    /// Listed programs that it has run; empty if it has run none, or they are not counted.
+    pub programs: Vec<ProgramUsage>,
     /// Run-queue waits, on-CPU time and context switches; `None` if no kernel program counts them.
     pub scheduler: Option<Box<SchedulerCounters>>,
     /// Its use of the NVIDIA driver; `None` if it has not called the driver.
@@ -208,6 +212,7 @@ impl ContainerRow {
             jobs: None,
             facefusion: None,
             oom: OomKills::default(),
+            programs: Vec::new(),
             scheduler: None,
             nvidia_driver: None,
             gpu_state: None,

@@ -13,6 +13,7 @@ mod kernel {
     mod nvidia_driver;
     mod oom;
     mod probe;
+    mod programs;
     mod requests;
     mod sandbox;
     mod scheduler;

@@ -55,6 +55,7 @@ switches!(
     requests,
     disk,
     oom,
+    programs,
     scheduler,
     nvidia_driver,
     nvml,

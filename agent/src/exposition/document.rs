@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use prometheus::proto::MetricType;
 
-use budget::{CPU_CONTAINER, GPU_CONTAINER, SERVING, THREE_GRADIO_FUNCTIONS, series_by_subject};
+use budget::{CPU_CONTAINER, GPU_CONTAINER, PROGRAM, SERVING, THREE_GRADIO_FUNCTIONS, series_by_subject};
 use introduction::INTRODUCTION;
 
 use super::{
@@ -61,6 +61,7 @@ fn budget(page: &mut String, cpu: &Snapshot, gpu: &Snapshot) {
          - a container that serves requests and streams has up to {SERVING} more (with three combinations of method, status and \
          route), a Gradio server with three long functions \
          {THREE_GRADIO_FUNCTIONS} more;\n\
+         - each program of `programs.names` that a container has run has up to {PROGRAM} series;\n\
          - `network.tcp_states`, `network.udp_states`, `cgroup.numa`, `cgroup.hugetlb` and an I/O cost model add series;\n\
          - `nvidia_driver.per_command_histograms` adds 14 series for each combination of device and command. Without \
          it,\n  commands that are not listed in agent/src/exposition/families/nvidia_driver/ioctls.rs share the label \

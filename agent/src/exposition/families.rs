@@ -23,6 +23,7 @@ mod oom;
 mod pages;
 mod pressure;
 mod processes;
+mod programs;
 mod requests;
 mod scheduler;
 mod socket_states;
@@ -32,7 +33,7 @@ mod spec;
 use super::family::Family;
 
 /// Every subject with its families, in the order of the output.
-const SUBJECTS: [(&str, &[Family]); 28] = [
+const SUBJECTS: [(&str, &[Family]); 29] = [
     ("lifecycle", lifecycle::FAMILIES),
     ("cpu", cpu::FAMILIES),
     ("memory", memory::FAMILIES),
@@ -50,6 +51,7 @@ const SUBJECTS: [(&str, &[Family]); 28] = [
     ("facefusion", facefusion::FAMILIES),
     ("health", health::FAMILIES),
     ("oom", oom::FAMILIES),
+    ("programs", programs::FAMILIES),
     ("spec", spec::FAMILIES),
     ("scheduler", scheduler::FAMILIES),
     ("nvidia_driver", nvidia_driver::FAMILIES),

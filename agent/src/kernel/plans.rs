@@ -203,6 +203,27 @@ static OOM: AttachMethod = AttachMethod {
     misses: "",
 };
 
+/// The exit is attached first, so that no process whose start is counted ends unseen.
+static PROGRAMS: AttachMethod = AttachMethod {
+    name: "tp_btf sched_process_exec, sched_process_exit",
+    programs: &[
+        Program { name: programs::PROGRAMS_EXIT, hook: Hook::BtfTracepoint("sched_process_exit") },
+        Program { name: programs::PROGRAMS_EXEC, hook: Hook::BtfTracepoint("sched_process_exec") },
+    ],
+    extras: &[],
+    needs: &[&[
+        "task_tgid",
+        "task_comm",
+        "task_group_leader",
+        "task_exit_code",
+        "task_signal",
+        "signal_live",
+        "signal_flags",
+        "signal_group_exit_code",
+    ]],
+    misses: "",
+};
+
 /// Resets and dropped datagrams. The programs on cgroups are attached by the collector.
 static SOCKETS: AttachMethod = AttachMethod {
     name: "tp_btf tcp_send_reset, tcp_receive_reset",
@@ -232,13 +253,15 @@ static SOCKETS_UNIX: AttachMethod = AttachMethod {
     misses: "",
 };
 
-/// Which programs on sockets of the whole host are attached.
+/// Which programs are attached that serve one collector and cost other processes something.
 #[derive(Clone, Copy, Debug)]
-pub struct SocketProbes {
+pub struct OptionalProbes {
+    /// Those on each exec and exit.
+    pub programs: bool,
     /// Those on resets and dropped datagrams.
-    pub events: bool,
+    pub socket_events: bool,
     /// Those on each socket call.
-    pub unix: bool,
+    pub unix_sockets: bool,
 }
 
 /// All attach plans, in the order in which they are tried. The probe `containers` is first, because the others need
@@ -247,7 +270,7 @@ pub struct SocketProbes {
 pub fn plans(
     scheduler: SchedulerHook,
     nvidia_driver: NvidiaDriverHook,
-    sockets: SocketProbes,
+    optional: OptionalProbes,
 ) -> Vec<AttachPlan> {
     let (scheduler_methods, scheduler_forced): (Vec<&AttachMethod>, _) = match scheduler {
         SchedulerHook::Auto => (vec![&SCHEDULER_SWITCH, &SCHEDULER_WAKEUP], None),
@@ -267,9 +290,10 @@ pub fn plans(
         plan("containers", vec![&CGROUP]),
         AttachPlan { forced: scheduler_forced, ..plan("scheduler", scheduler_methods) },
         plan("oom", vec![&OOM]),
-        AttachPlan { at_start: sockets.events, ..plan("sockets", vec![&SOCKETS]) },
+        AttachPlan { at_start: optional.programs, ..plan("programs", vec![&PROGRAMS]) },
+        AttachPlan { at_start: optional.socket_events, ..plan("sockets", vec![&SOCKETS]) },
         AttachPlan {
-            at_start: sockets.unix,
+            at_start: optional.unix_sockets,
             collector: "sockets",
             ..plan(UNIX_SOCKETS_PROBE, vec![&SOCKETS_UNIX])
         },

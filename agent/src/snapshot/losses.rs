@@ -163,6 +163,13 @@ pub const SOURCES: &[Source] = &[
         remedy: "None if rare.",
     },
     Source {
+        name: "program_runs",
+        severity: Severity::Loss,
+        meaning: "A process that executed a program of `programs.names` was not counted: 256 such processes ran in its \
+                  container, or 2048 in all containers.",
+        remedy: "Find out why so many run at the same time, or remove the program from `programs.names`.",
+    },
+    Source {
         name: "gradio_jobs",
         severity: Severity::Loss,
         meaning: "An unfinished Gradio job was dropped because its container had 4096, or its share of 16384 in all \

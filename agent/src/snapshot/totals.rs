@@ -17,6 +17,7 @@ use super::{
     network::HostNetworkCounters,
     nvidia_driver::{CommandUsage, DriverCounters, DriverUsage, FailureCount},
     oom::OomKills,
+    programs::{ProgramCounters, ProgramUsage},
     requests::{RequestMeasures, RequestUsage, ResponseCount, RetryCount},
     scheduler::{Histogram, SchedulerCounters},
     sockets::{ConnectionCounters, SocketCounters, SocketUsage, UnixCounters},
@@ -44,6 +45,7 @@ pub struct Totals {
     jobs: Option<Box<Jobs>>,
     facefusion: Option<Box<FaceFusion>>,
     oom: OomKills,
+    programs: Vec<ProgramUsage>,
     nvidia_driver: Option<Box<DriverUsage>>,
     gpus: Vec<ContainerGpu>,
 }
@@ -61,6 +63,7 @@ impl Totals {
             jobs: row.jobs.counters(),
             facefusion: row.facefusion.counters(),
             oom: row.oom.counters(),
+            programs: row.programs.counters(),
             nvidia_driver: row.nvidia_driver.counters(),
             gpus: row.gpus.iter().map(ContainerGpu::totals).collect(),
         }
@@ -85,6 +88,7 @@ impl Totals {
             self.jobs.accumulate(&others.jobs);
             self.facefusion.accumulate(&others.facefusion);
             self.oom.accumulate(&others.oom);
+            self.programs.accumulate(&others.programs);
             self.nvidia_driver.accumulate(&others.nvidia_driver);
             add_gpus(&mut self.gpus, &others.gpus);
         }
@@ -101,6 +105,7 @@ impl Totals {
         row.jobs.accumulate(&self.jobs);
         row.facefusion.accumulate(&self.facefusion);
         row.oom.accumulate(&self.oom);
+        row.programs.accumulate(&self.programs);
         row.nvidia_driver.accumulate(&self.nvidia_driver);
         add_gpus(&mut row.gpus, &self.gpus);
     }
@@ -129,7 +134,8 @@ counters_only!(
     ConnectionCounters,
     UnixCounters,
     DriverCounters,
-    RequestMeasures
+    RequestMeasures,
+    ProgramCounters
 );
 
 impl Accumulate for SocketUsage {
@@ -213,6 +219,23 @@ impl Accumulate for OomKills {
 
     fn counters(&self) -> Self {
         Self { last_at: None, ..*self }
+    }
+}
+
+impl Keyed for ProgramUsage {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Accumulate for ProgramUsage {
+    fn accumulate(&mut self, earlier: &Self) {
+        let Self { name: _, running: _, counters } = self;
+        counters.accumulate(&earlier.counters);
+    }
+
+    fn counters(&self) -> Self {
+        Self { running: 0, ..self.clone() }
     }
 }
 

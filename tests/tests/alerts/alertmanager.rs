@@ -49,7 +49,7 @@ type Case = (&'static str, Value, &'static str, Value, bool);
 
 fn cases() -> Vec<Case> {
     let container = |name: &str| json!({"instance": "a", "container": name});
-    let leak = |memory: &str| json!({"instance": "a", "container": "8", "memory": memory});
+    let leak = |memory: &str| json!({"instance": "a", "container": "10", "memory": memory});
     let gpu = |number: &str| json!({"instance": "a", "gpu": number, "uuid": number});
     vec![
         ("AgentDown", json!({"instance": "a"}), "ContainerDown", container("1"), true),

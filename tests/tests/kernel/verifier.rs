@@ -5,11 +5,11 @@ use glassbox::{
     config::{Config, NvidiaDriverHook, SchedulerHook},
     kernel::{
         OBJECT, offsets,
-        plans::{SocketProbes, plans},
+        plans::{OptionalProbes, plans},
         program::Hook,
     },
 };
-use glassbox_ebpf::{Settings, programs};
+use glassbox_ebpf::{Settings, container_programs::ProgramNames, programs};
 
 /// Programs that are attached to cgroups, and are in no attach plan.
 const OF_CGROUPS: [&str; 7] = [
@@ -33,15 +33,17 @@ fn every_program_is_verified_with_few_instructions() {
     let offsets = offsets::resolve(&blob).unwrap();
     // With the code that the verifier removes by default.
     let settings = Settings { slow_request_ms: 1000, ..Settings::UNSET };
+    let names = ProgramNames::new(["a", "b", "c", "d", "e", "f", "g", "h"].into_iter());
     let mut object = EbpfLoader::new()
         .btf(Some(&btf))
         .override_global("OFFSETS", &offsets, true)
         .override_global("SETTINGS", &settings, true)
+        .override_global("PROGRAM_NAMES", &names, true)
         .load(OBJECT)
         .unwrap();
-    let sockets = SocketProbes { events: true, unix: true };
+    let optional = OptionalProbes { programs: true, socket_events: true, unix_sockets: true };
     let mut verified = Vec::new();
-    for plan in plans(SchedulerHook::Auto, NvidiaDriverHook::Auto, sockets) {
+    for plan in plans(SchedulerHook::Auto, NvidiaDriverHook::Auto, optional) {
         for method in plan.methods {
             let extras = method.extras.iter().flat_map(|extra| extra.programs);
             for program in method.programs.iter().chain(extras) {

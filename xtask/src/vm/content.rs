@@ -27,7 +27,10 @@ pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> 
     let content = initramfs::Content {
         init: executable("guest-init")?,
         tests: executable("kernel")?,
-        programs: &[("/bin/fake-cuda", executable("fake-cuda")?)],
+        programs: &[
+            ("/bin/fake-cuda", executable("fake-cuda")?),
+            ("/bin/process-parts", executable("process-parts")?),
+        ],
         modules,
     };
     initramfs::pack(&content, &path).context("pack the initramfs")?;

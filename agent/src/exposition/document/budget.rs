@@ -18,6 +18,9 @@ pub const SERVING: usize = 100;
 /// Maximum number of additional series of a container with a Gradio server, three functions of which take seconds.
 pub const THREE_GRADIO_FUNCTIONS: usize = 60;
 
+/// Maximum number of additional series of a container for each listed program that it has run.
+pub const PROGRAM: usize = 7;
+
 /// The number of series of all containers of `snapshot`, by subject.
 #[must_use]
 pub fn series_by_subject(

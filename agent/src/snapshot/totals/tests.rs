@@ -93,6 +93,11 @@ fn busy(by: u64) -> ContainerRow {
     }));
     row.jobs = Some(Box::new(jobs("0", by)));
     row.oom.this_run = Some(by);
+    row.programs = vec![ProgramUsage {
+        name: "ffmpeg".into(),
+        running: by,
+        counters: ProgramCounters { started: by, ..ProgramCounters::default() },
+    }];
     let command = CommandUsage { device: "ctl", command: "rm_free".into(), durations: histogram(by) };
     let reason = Failure::Errno("EINVAL".into());
     let failure = FailureCount { device: "ctl", command: "rm_free".into(), reason, count: by };
@@ -151,6 +156,8 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((jobs.in_flight.running, jobs.queue_size), (5, Some(5)));
     assert_eq!((jobs.ignored.ended_job, jobs.ignored.evicted), (105, 2));
     assert_eq!(row.oom.total(), Some(105));
+    let [program] = &row.programs[..] else { panic!("{:?}", row.programs) };
+    assert_eq!((program.counters.started, program.running), (105, 5));
     let driver = row.nvidia_driver.as_ref().unwrap();
     assert_eq!((driver.commands.len(), driver.commands[0].durations.sum_ns), (1, 105));
     assert_eq!((driver.failures.len(), driver.failures[0].count), (1, 105));
