@@ -4,13 +4,22 @@
 
 use std::{
     path::PathBuf,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use glassbox::{
+    analysis::exit_reason::ExitReasons,
     collectors::nvidia_driver,
     config::{self, Config},
-    snapshot::nvidia_driver::LayoutSupport,
+    containers::Moment,
+    snapshot::{
+        ContainerRow,
+        host::Host,
+        identity::Identity,
+        lifecycle::{ExitReason, LastExit},
+        nvidia_driver::{DriverUsage, LayoutSupport},
+    },
 };
 use glassbox_ebpf::programs;
 use glassbox_tests::nvidia::{
@@ -131,6 +140,40 @@ fn without_xid_reports_of_the_driver_nvml_counts_the_errors() {
     assert_eq!(attached(programs::NVIDIA_DRIVER_XID), Some(false));
     assert_eq!(attached(programs::NVIDIA_DRIVER_ENTER), Some(true));
     assert_eq!(watch.host().reported_xids, None);
+}
+
+/// The reason of the exit that the agent shows, if the runtime reports it now.
+fn reason_of_exit(usage: DriverUsage, code: i32) -> Option<&'static str> {
+    let now = Moment::now();
+    let mut row = ContainerRow::new(Arc::new(Identity::default()), now.wall);
+    row.nvidia_driver = Some(Box::new(usage));
+    let reason = Some(ExitReason::Error);
+    row.status.last_exit = Some(LastExit { at: now.wall, code: Some(code.cast_unsigned()), reason });
+    ExitReasons::default().fill(std::slice::from_mut(&mut row), &Host::default(), now);
+    row.status.last_exit?.reason.map(ExitReason::as_str)
+}
+
+#[test]
+fn an_application_that_fails_because_memory_is_refused_has_that_reason() {
+    let driver = driver(Options { memory_mib: 256, ..Options::default() });
+    let mut watch = Watch::start(&driver, program());
+    let begun = SystemTime::now();
+    // More than the GPU has.
+    let code = watch.start_in_container(&driver, "context allocate --bytes 1073741824").exit_code();
+    let refused = watch.usage().unwrap();
+    assert_eq!((code, refused.counters.failed_no_memory), (Some(1), 1));
+    let refused_at = refused.refused_at.expect("nothing was granted afterwards");
+    // The time is computed from two clocks.
+    let slack = Duration::from_millis(50);
+    assert!(refused_at + slack >= begun && refused_at <= SystemTime::now() + slack, "{refused_at:?}");
+    assert_eq!(reason_of_exit(refused, 1), Some("gpu_memory"));
+
+    // A neighbour that frees memory, and gets some afterwards.
+    let mut neighbour = watch.beside();
+    drop(watch.run_in(&neighbour, &driver, "context exhaust-and-recover --bytes 16777216"));
+    let recovered = watch.usage_of(&mut neighbour).unwrap();
+    assert_eq!((recovered.counters.failed_no_memory, recovered.refused_at), (1, None));
+    assert_eq!(reason_of_exit(recovered, 1), Some("error"));
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl<'a> Workloads<'a> {
         };
         // The second run continues.
         let crashed = run("crashed", &[], "[ -e /ran ] && sleep 1000; echo > /ran; sleep 3; exit 3");
-        let refused = run("refused", &[], "while [ ! -e /go ]; do sleep 0.1; done; exit 1");
+        let refused = run("refused", &[], "while [ ! -e /go ]; do sleep 0.1; done; sleep 1; exit 1");
         let others = vec![
             run("looping", &[], "exit 1"),
             server("cpu-2", "cpu", "sleep 1000"),

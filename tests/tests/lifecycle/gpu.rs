@@ -31,15 +31,19 @@ fn start_in(container: &Container<'_>, driver: &FakeDriver, profiles: &str) -> F
 /// Starts a container whose first run exits with this code once it is told to. It is then started again.
 fn container<'a>(docker: &'a Docker, name: &str, code: u32) -> Container<'a> {
     let script = format!(
-        "[ -e /ended ] && sleep 600; while [ ! -e /go ]; do sleep 0.1; done; : > /ended; exit {code}"
+        "[ -e /ended ] && sleep 600; while [ ! -e /go ]; do sleep 0.1; done; : > /ended; sleep 1; exit {code}"
     );
     Container::run(docker, name, &["--restart=always"], &["sh", "-c", &script])
 }
 
 fn one_gpu(processes: &Value, xids: &Value) -> Value {
     let mut scenario = host();
-    scenario["devices"][0]["processes"] = processes.clone();
-    scenario["devices"][0]["xids"] = xids.clone();
+    let device = &mut scenario["devices"][0];
+    device["processes"] = processes.clone();
+    device["xids"] = xids.clone();
+    // MIG is off.
+    device["values"]["nvmlDeviceGetMigMode"] = json!(0);
+    device["instances"] = json!([]);
     scenario
 }
 

@@ -122,6 +122,17 @@ impl FakeCuda {
         parse(&truth)
     }
 
+    /// Lets it exit and returns its status, if no signal ended it.
+    ///
+    /// # Panics
+    /// If the kernel does not report its end.
+    #[must_use]
+    pub fn exit_code(mut self) -> Option<i32> {
+        drop(self.input.take());
+        let status = self.child.wait().unwrap_or_else(|error| panic!("wait for fake-cuda: {error}"));
+        status.code()
+    }
+
     /// Kills it with SIGKILL, like the kernel when memory runs out.
     pub fn kill(&mut self) {
         drop(self.child.kill());
