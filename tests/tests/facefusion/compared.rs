@@ -38,7 +38,7 @@ pub(super) fn assert_same(agent: &Agent, container: &str, truth: &Truth, version
     assert_eq!(scrape.by_label("steps_total", "status"), as_f64(&truth.steps));
     assert_eq!(scrape.by_label("processors_total", "processor"), as_f64(&truth.processors));
     assert_eq!(scrape.count("retries_total", &[]), truth.retries as f64, "retries");
-    assert_eq!(scrape.by_label("job_events_ignored_total", "reason"), BTreeMap::new());
+    assert_eq!(scrape.by_label("job_files_ignored_total", "reason"), BTreeMap::new());
     assert_histogram(&scrape, "job_queue_wait_seconds", &truth.waits_ns);
     assert_histogram(&scrape, "job_duration_seconds", &truth.durations_ns);
     assert_phases(&scrape, truth, version);

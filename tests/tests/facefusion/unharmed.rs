@@ -86,7 +86,7 @@ impl Victim {
 
     /// The events that the agent has reported as lost or ignored.
     pub(super) fn ignored(&self) -> f64 {
-        self.scrape().count("job_events_ignored_total", &[])
+        self.scrape().count("job_files_ignored_total", &[])
     }
 
     fn ticks(&self) -> f64 {

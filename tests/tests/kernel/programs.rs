@@ -366,18 +366,30 @@ fn adhoc_cost() {
         for p in kernel.programs().iter().filter(|program| program.collector == SPEC.name) {
             let (r, t) = last.insert(p.name, (p.runs.unwrap_or(0), p.run_time)).unwrap_or_default();
             let runs = p.runs.unwrap_or(0) - r;
-            println!("COST {what} {}: {runs} runs, {} ns each", p.name, (p.run_time - t).as_nanos() / u128::from(runs.max(1)));
+            println!(
+                "COST {what} {}: {runs} runs, {} ns each",
+                p.name,
+                (p.run_time - t).as_nanos() / u128::from(runs.max(1))
+            );
         }
     };
     for _ in 0..3 {
         show(&mut kernel, "start");
-        for _ in 0..300 { Command::new("/bin/true").status().unwrap(); }
+        for _ in 0..300 {
+            Command::new("/bin/true").status().unwrap();
+        }
         show(&mut kernel, "outside");
-        for _ in 0..20000 { std::thread::spawn(|| ()).join().unwrap(); }
+        for _ in 0..20000 {
+            std::thread::spawn(|| ()).join().unwrap();
+        }
         show(&mut kernel, "threads");
-        for _ in 0..300 { tracked.actor.run(&tracked.cgroup, "ffmpeg", "exit 0"); }
+        for _ in 0..300 {
+            tracked.actor.run(&tracked.cgroup, "ffmpeg", "exit 0");
+        }
         show(&mut kernel, "listed");
-        for _ in 0..300 { tracked.actor.run(&tracked.cgroup, "other", "exit 0"); }
+        for _ in 0..300 {
+            tracked.actor.run(&tracked.cgroup, "other", "exit 0");
+        }
         show(&mut kernel, "unlisted");
     }
 }
