@@ -19,7 +19,9 @@
 //! **Another exec** ends the program of the process as `replaced`, except if the new program has the same name: a script
 //! named ffmpeg that executes another ffmpeg is one process of ffmpeg.
 //!
-//! Cost: docs/overhead.md.
+//! Cost, by the kernel's statistics of the programs, which cause some 30 ns of each run (6.18, a busy machine): 0.5 µs per
+//! exec on the host, 1.1 µs if the program is listed; 70 ns per exit of a thread, 0.2 µs of a process, 0.8 µs of one that
+//! runs a listed program. Starting a process takes some hundred times as long.
 
 use aya_ebpf::{
     helpers::bpf_ktime_get_ns,

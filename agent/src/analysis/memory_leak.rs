@@ -24,14 +24,14 @@
 //! | the order of the floors differs from a random one by 3.3 standard deviations (Mann and Kendall) | noise |
 //! | the growth is at least 8 times the median distance of the floors from the line | noise |
 //! | at most a fifth of the growth came back in between | sawtooth |
-//! | the later half grows at least a quarter as fast as the whole | caches that fill up |
+//! | the slope of the later half is at least 60 % of the whole slope | caches that fill up |
 //!
 //! The driver's memory is judged only if NVML does not report that of the container, and its history restarts when a
 //! process creates a context, because memory that the exit of a process frees is not counted as freed.
 //!
-//! Cost: per container and tick a map look-up, some 40 comparisons and additions, and no allocation except for the
-//! result; 0.6 µs in a release build. A floor that begins to count costs 1,500 differences and six medians, 15 µs,
-//! once per job. Memory: up to 2.5 KiB per container.
+//! Cost: per container and tick a map look-up and some 40 comparisons and additions, and an allocation for the result. A
+//! floor that begins to count costs 1,500 differences and six medians, 10 to 35 µs when optimized, once per job. Memory:
+//! up to 2.5 KiB per container.
 
 mod activity;
 mod floors;

@@ -3,7 +3,8 @@
 //!
 //! Kernel half: agent-ebpf/src/probes/programs.rs, tp_btf `sched_process_exec` and `sched_process_exit` (from 5.5 on),
 //! so a process counts however short it is. The list is a constant of the programs, which the kernel compares with the
-//! name of each executed file. This half reads one map element of 400 bytes per container and tick.
+//! name of each executed file: 0.5 µs per exec and 0.2 µs per process exit of the host. This half reads one map element of
+//! 392 bytes per container and tick.
 //!
 //! A process counts for the container in which it executed the program, even if it is moved elsewhere later. Processes
 //! that run when the agent starts, or that execute the program before they are moved into the container, are not

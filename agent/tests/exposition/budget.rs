@@ -6,7 +6,7 @@ use glassbox::{
     exposition::{
         Scope,
         document::budget::{
-            CPU_CONTAINER, GPU_CONTAINER, SERVING, THREE_GRADIO_FUNCTIONS, series_by_subject,
+            CPU_CONTAINER, GPU_CONTAINER, PROGRAM, SERVING, THREE_GRADIO_FUNCTIONS, series_by_subject,
         },
         subjects,
     },
@@ -223,6 +223,16 @@ fn a_container_that_serves_requests_has_no_more_additional_series_than_the_budge
     row.requests.as_mut().unwrap().uploads = None;
     let added = count(row) - before;
     assert!((50..=SERVING).contains(&added), "{added} series, at most {SERVING} are allowed");
+}
+
+#[test]
+fn a_program_that_ended_in_every_way_has_no_more_series_than_the_budget() {
+    let mut row = host::docker_by_default();
+    row.programs = host::docker().programs;
+    row.programs[0].counters.exits = [1; 4];
+    row.programs.truncate(1);
+    let all = samples(&host::snapshot(vec![row]));
+    assert_eq!(all.iter().filter(|sample| sample.name.contains("_program_")).count(), PROGRAM);
 }
 
 #[test]

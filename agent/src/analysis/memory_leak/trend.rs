@@ -20,7 +20,7 @@ const NOISE_RATIO: f64 = 8.0;
 /// Maximum share of the growth that may have come back in between.
 const FALL_MAX_SHARE: f64 = 0.2;
 /// Minimum slope of the later half, as a share of the whole slope: memory that fills up to a level is no leak.
-const LATE_MIN_SHARE: f64 = 0.25;
+const LATE_MIN_SHARE: f64 = 0.6;
 
 /// The trend, and whether it is a suspected leak. `None` with fewer than [`FLOORS_MIN`] floors.
 pub(super) fn of(floors: &[Floor]) -> Option<(Trend, bool)> {

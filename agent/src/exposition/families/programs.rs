@@ -24,18 +24,18 @@ pub(super) const FAMILIES: &[Family] = &[
         .labels(&["program"])
         .container(|row, emit| each(row, emit, |program, emit| emit.count(program.counters.started))),
     Family::gauge("glassbox_container_program_running")
-        .help("Such processes that have not ended. Does not include those that are older than the agent.")
+        .help("Processes of listed programs that have not ended. Does not include those older than the agent.")
         .source(SOURCE)
         .labels(&["program"])
         .container(|row, emit| each(row, emit, |program, emit| emit.count(program.running))),
     counter("glassbox_container_program_seconds_total")
-        .help("Time from the start of such processes to their end, in seconds, counted when they end.")
+        .help("Time from the start of processes of listed programs to their end, in seconds, counted when they end.")
         .labels(&["program"])
         .container(|row, emit| each(row, emit, |program, emit| emit.nanoseconds(program.counters.ended_ns))),
     counter("glassbox_container_program_exits_total")
         .help(
-            "Ended processes by result: exit status 0 (`success`), another one (`error`), killed by a signal \
-             (`signal`). `replaced`: the process executed another program; no series while 0.",
+            "Ended processes of listed programs by result: exit status 0 (`success`), another one (`error`), killed \
+             by a signal (`signal`). `replaced`: the process executed another program; no series while 0.",
         )
         .labels(&["program", "result"])
         .container(|row, emit| {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::snapshot::{
+    facefusion::{FaceFusionCounters, Phase},
     identity::Identity,
     jobs::{FUNCTIONS_MAX, FunctionJobs, InFlight, OTHER_FUNCTIONS},
     nvidia_driver::Failure,
@@ -92,6 +93,15 @@ fn busy(by: u64) -> ContainerRow {
         ..RequestUsage::default()
     }));
     row.jobs = Some(Box::new(jobs("0", by)));
+    row.facefusion = Some(Box::new(FaceFusion {
+        counters: FaceFusionCounters {
+            completed: by,
+            phases_ns: [by; Phase::ALL.len()],
+            ..FaceFusionCounters::default()
+        },
+        running: by,
+        ..FaceFusion::default()
+    }));
     row.oom.this_run = Some(by);
     row.programs = vec![ProgramUsage {
         name: "ffmpeg".into(),
@@ -155,6 +165,11 @@ fn counters_of_two_runs_are_added_and_gauges_come_from_the_second_run() {
     assert_eq!((counters.durations.sum_ns, counters.first_progress.sum_ns), (105, 105));
     assert_eq!((jobs.in_flight.running, jobs.queue_size), (5, Some(5)));
     assert_eq!((jobs.ignored.ended_job, jobs.ignored.evicted), (105, 2));
+    let facefusion = row.facefusion.as_ref().unwrap();
+    assert_eq!(
+        (facefusion.counters.completed, facefusion.counters.phases_ns[3], facefusion.running),
+        (105, 105, 5)
+    );
     assert_eq!(row.oom.total(), Some(105));
     let [program] = &row.programs[..] else { panic!("{:?}", row.programs) };
     assert_eq!((program.counters.started, program.running), (105, 5));

@@ -59,7 +59,7 @@ fn a_staircase_with_noise_is_a_leak() {
 
 #[test]
 fn memory_that_comes_back_is_no_leak() {
-    for period in 2..=8 {
+    for period in 2..=7 {
         let levels = sequence(60, |job| GIB + (job % f64::from(period)) * 500.0 * MIB);
         assert_eq!(first_suspected(&levels), None, "a sawtooth of {period} jobs");
     }
@@ -72,7 +72,7 @@ fn memory_that_comes_back_is_no_leak() {
 #[test]
 fn memory_that_fills_up_to_a_level_is_no_leak() {
     let filling = |ratio: f64| sequence(40, move |job| GIB + 4.0 * GIB * (1.0 - ratio.powf(job)));
-    for ratio in [0.3, 0.5, 0.7] {
+    for ratio in [0.3, 0.5, 0.75] {
         assert_eq!(first_suspected(&filling(ratio)), None, "the rest shrinks to {ratio} with each job");
     }
     let loaded_later = sequence(40, |job| if job < 10.0 { GIB } else { 4.0 * GIB });
