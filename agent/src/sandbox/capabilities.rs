@@ -154,7 +154,8 @@ mod tests {
         assert!(!without(&["host_network", "sockets"]).contains(&"CAP_NET_ADMIN"));
         let ptrace = without(&["network", "nvml", "disk"]);
         assert!(ptrace.contains(&"CAP_SYS_PTRACE"), "host_network looks up network namespaces");
-        let none = without(&["host_network", "network", "nvml", "disk", "threads", "inference"]);
+        let none =
+            without(&["host_network", "network", "nvml", "disk", "threads", "facefusion", "inference"]);
         assert!(!none.contains(&"CAP_SYS_PTRACE"));
         let kernel = config::Kernel { enabled: false, ..config::Kernel::default() };
         let off = Config { kernel, ..Config::default() };
@@ -171,7 +172,16 @@ mod tests {
         assert_eq!(names(optional(&config)), ["CAP_SYS_ADMIN"], "hooks on the NVIDIA driver");
         config.collectors = config::Collectors::without(&["disk", "nvidia_driver"]);
         assert_eq!(names(optional(&config)), [""; 0]);
-        let off = ["disk", "nvidia_driver", "network", "nvml", "host_network", "threads", "inference"];
+        let off = [
+            "disk",
+            "nvidia_driver",
+            "network",
+            "nvml",
+            "host_network",
+            "threads",
+            "facefusion",
+            "inference",
+        ];
         config.collectors = config::Collectors::without(&off);
         assert_eq!(names(optional(&config)), ["CAP_SYS_PTRACE"], "connections that are older than the agent");
         config.collectors = config::Collectors::without(&["disk", "nvidia_driver"]);

@@ -23,7 +23,8 @@ const RATE: f64 = 0.03;
 pub(super) fn assert_same(agent: &Agent, container: &str, truth: &Truth, version: &str) -> Scrape {
     let scrape = eventually("all jobs have been counted", TIMEOUT, || {
         let scrape = Scrape::of(agent, container);
-        let is_idle = scrape.sum("jobs", &[("status", "running")]) == Some(truth.jobs_in("running") as f64);
+        let is_idle =
+            scrape.sum("unfinished_jobs", &[("status", "running")]) == Some(truth.jobs_in("running") as f64);
         (is_idle && scrape.count("jobs_total", &[]) >= truth.jobs() as f64).then_some(scrape)
     });
     assert_eq!(scrape.count("jobs_total", &[]), truth.jobs() as f64, "jobs");
@@ -32,7 +33,7 @@ pub(super) fn assert_same(agent: &Agent, container: &str, truth: &Truth, version
         assert_eq!(counted, *known as f64, "{outcome}, {reason}");
     }
     for status in ["drafted", "queued", "running"] {
-        let counted = scrape.sum("jobs", &[("status", status)]);
+        let counted = scrape.sum("unfinished_jobs", &[("status", status)]);
         assert_eq!(counted, Some(truth.jobs_in(status) as f64), "{status}");
     }
     assert_eq!(scrape.by_label("steps_total", "status"), as_f64(&truth.steps));

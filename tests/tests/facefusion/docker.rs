@@ -98,7 +98,7 @@ fn a_crash_in_the_middle_of_a_job_is_no_completed_job() {
         let scrape = Scrape::of(&agent, "crash");
         assert_eq!(scrape.count("jobs_total", &[("outcome", "completed")]), 0.0);
         // The job file remains in the queue, but nothing processes it any more.
-        (scrape.count("jobs", &[("status", "running")]) == 0.0).then_some(())
+        (scrape.count("unfinished_jobs", &[("status", "running")]) == 0.0).then_some(())
     });
     assert!(Scrape::of(&agent, "crash").count("jobs_total", &[]) <= 1.0);
     assert_no_names(&agent);

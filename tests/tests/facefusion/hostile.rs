@@ -109,7 +109,7 @@ fn a_hundred_thousand_job_files_and_more_are_bounded() {
     }
     println!("{files} files in {:?}", begun.elapsed());
     victim.assert_unharmed(WATCHED);
-    let queued = victim.scrape().sum("jobs", &[("status", "queued")]);
+    let queued = victim.scrape().sum("unfinished_jobs", &[("status", "queued")]);
     // The agent has either counted all of them, or reports that it has not.
     assert!(queued == Some(files as f64) || victim.ignored() > 0.0, "{queued:?} queued, and nothing lost");
     // Later jobs are counted again.
@@ -185,7 +185,7 @@ fn links_do_not_lead_out_of_the_container() {
     let Some(player) = or_skip(Player::in_docker(&docker, "links", &setup)) else { return };
     let jobs = player.path(".jobs");
     fs::write(jobs.join("drafted").join(format!("{MARKER}.json")), job("drafted")).unwrap();
-    let drafted = |name: &str| Scrape::of(&agent, name).sum("jobs", &[("status", "drafted")]);
+    let drafted = |name: &str| Scrape::of(&agent, name).sum("unfinished_jobs", &[("status", "drafted")]);
     glassbox_tests::docker::eventually("a draft", WATCHED * 4, || {
         (drafted("links") == Some(1.0)).then_some(())
     });
@@ -212,7 +212,11 @@ fn links_do_not_lead_out_of_the_container() {
 fn assert_no_decoy(agent: &glassbox_tests::agent::Agent) {
     let scrape = Scrape::of(agent, "links");
     for status in ["queued", "running"] {
-        assert_eq!(scrape.count("jobs", &[("status", status)]), 0.0, "a job of the host is {status}");
+        assert_eq!(
+            scrape.count("unfinished_jobs", &[("status", status)]),
+            0.0,
+            "a job of the host is {status}"
+        );
     }
     assert_eq!(scrape.count("jobs_total", &[]), 0.0, "a job of the host was counted");
 }

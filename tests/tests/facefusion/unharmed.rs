@@ -80,7 +80,7 @@ impl Victim {
     /// Waits until this number of jobs has a status.
     pub(super) fn becomes(&self, status: &str, jobs: f64) {
         eventually(&format!("{jobs} {status}"), TIMEOUT, || {
-            (self.scrape().sum("jobs", &[("status", status)]) == Some(jobs)).then_some(())
+            (self.scrape().sum("unfinished_jobs", &[("status", status)]) == Some(jobs)).then_some(())
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::trend;
+use super::trend::{self, Floor};
 use crate::snapshot::memory_leak::Trend;
 
 /// Maximum number of floors; the oldest are dropped.
@@ -12,17 +12,6 @@ pub(super) const WARM_UP_JOBS: u64 = 2;
 /// After this long without work a floor counts, because memory that is freed late has been freed. The next busy period
 /// ends the wait.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
-
-/// The least memory between two busy periods.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Floor {
-    /// When it was first measured, since the agent first saw the container.
-    pub(super) at: Duration,
-    /// Jobs of the container that ended before.
-    pub(super) jobs: u64,
-    /// Memory.
-    pub(super) bytes: u64,
-}
 
 /// Floors, in the order of time.
 #[derive(Debug, Default)]

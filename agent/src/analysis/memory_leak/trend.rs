@@ -2,8 +2,20 @@
 //!
 //! Costs one pass over all pairs of at most 32 floors: 496 differences and four medians, once per job.
 
-use super::floors::Floor;
+use std::time::Duration;
+
 use crate::snapshot::memory_leak::Trend;
+
+/// The least memory between two busy periods.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Floor {
+    /// When it was first measured, since the agent first saw the container.
+    pub(super) at: Duration,
+    /// Jobs of the container that ended before.
+    pub(super) jobs: u64,
+    /// Memory.
+    pub(super) bytes: u64,
+}
 
 /// Number of floors without which nothing is said.
 pub(super) const FLOORS_MIN: usize = 8;

@@ -31,7 +31,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
             emit.with(&["abandoned", "none"]).count(counters.abandoned);
         }),
-    Family::gauge("glassbox_facefusion_jobs")
+    Family::gauge("glassbox_facefusion_unfinished_jobs")
         .help("FaceFusion jobs that have not ended, by status: `drafted` is not submitted yet.")
         .source(JOB_FILES)
         .labels(&["status"])
@@ -40,7 +40,7 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.each_count(&[("drafted", jobs.drafted), ("queued", jobs.queued), ("running", jobs.running)]);
         }),
     Family::histogram("glassbox_facefusion_job_queue_wait_seconds")
-        .help("Time from the submission of a FaceFusion job to the start of its first step.")
+        .help("Time from the submission of a FaceFusion job to the start of its first step, in seconds.")
         .source(JOB_FILES)
         .container(|row, emit| {
             if let Some(jobs) = &row.facefusion {
@@ -48,7 +48,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::histogram("glassbox_facefusion_job_duration_seconds")
-        .help("Time from the start of the first step of a FaceFusion job to its end, whatever the outcome.")
+        .help("Time from the start of the first step of a FaceFusion job to its end, whatever the outcome, in seconds.")
         .source(JOB_FILES)
         .container(|row, emit| {
             if let Some(jobs) = &row.facefusion {
