@@ -45,7 +45,8 @@ use std::{
 
 use self::{
     activity::{Activity, CpuTime, ended_jobs, is_nearly_quiet},
-    floors::{Floor, Floors},
+    floors::Floors,
+    trend::Floor,
 };
 use super::{Derivation, Recent};
 use crate::{

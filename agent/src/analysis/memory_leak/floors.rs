@@ -2,11 +2,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::trend::{self, Floor};
+use super::trend::{self, FLOORS_MAX, Floor};
 use crate::snapshot::memory_leak::Trend;
 
-/// Maximum number of floors; the oldest are dropped.
-pub(super) const FLOORS_MAX: usize = 32;
 /// Number of jobs whose growth is ignored: they load models and fill caches and arenas.
 pub(super) const WARM_UP_JOBS: u64 = 2;
 /// After this long without work a floor counts, because memory that is freed late has been freed. The next busy period

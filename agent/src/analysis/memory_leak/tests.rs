@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::SystemTime};
 
-use super::{floors::FLOORS_MAX, *};
+use super::{trend::FLOORS_MAX, *};
 use crate::snapshot::{
     Delivery,
     agent::AgentUsage,

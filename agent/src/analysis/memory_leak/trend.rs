@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::snapshot::memory_leak::Trend;
 
+/// Maximum number of floors; the oldest are dropped.
+pub(super) const FLOORS_MAX: usize = 32;
+
 /// The least memory between two busy periods.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Floor {

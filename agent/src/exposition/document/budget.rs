@@ -12,7 +12,7 @@ use crate::{
 /// configuration.
 pub const CPU_CONTAINER: usize = 130;
 /// Maximum number of series of such a container with one GPU.
-pub const GPU_CONTAINER: usize = 280;
+pub const GPU_CONTAINER: usize = 290;
 /// Maximum number of additional series of a container that serves requests and streams, without jobs.
 pub const SERVING: usize = 100;
 /// Maximum number of additional series of a container with a Gradio server, three functions of which take seconds.

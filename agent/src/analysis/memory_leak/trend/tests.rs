@@ -6,7 +6,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use super::{super::floors::FLOORS_MAX, *};
+use super::*;
 
 const MIB: f64 = (1 << 20) as f64;
 const GIB: f64 = 1024.0 * MIB;
