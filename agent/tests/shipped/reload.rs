@@ -40,6 +40,7 @@ fn other(key: &str, value: &Value) -> Value {
         ("requests.functions", _) => parsed("a = [{function = 1, name = \"x\"}]"),
         ("requests.ports", _) => parsed("a = [80]"),
         ("requests.routes", _) => parsed("a = [\"/x\"]"),
+        ("programs.names", _) => parsed("a = [\"x\"]"),
         ("kernel.program_stats", _) => "never".into(),
         ("kernel.scheduler_hook", _) => "switch".into(),
         ("nvidia_driver.hook", _) => "functions".into(),
