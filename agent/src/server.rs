@@ -59,6 +59,8 @@ use self::{
 };
 use crate::{config::Config, exposition::registry::Registry, snapshot::Snapshot};
 
+/// The header `Server` of every response. `glassbox check` recognizes a running agent by it.
+pub const NAME: &str = "glassbox";
 /// Pause after accept(2) has failed, for example because the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Timeout for open connections when the agent ends.

@@ -244,6 +244,16 @@ fn check_finds_a_port_in_use_before_the_agent_starts() {
     assert!(listener.contains("FATAL") && listener.contains("--listen"), "{listener}");
 }
 
+#[test]
+fn check_recognizes_a_running_agent_without_tls_and_passwords() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _agent = agent_without_a_host(address, Stdio::null());
+    let (_, table) = check(&format!("listen = \"{address}\"\n{}", modest()));
+    let listener = row(&table, "listener");
+    assert!(listener.contains(&format!("a glassbox agent is running at http://{address}/")), "{listener}");
+    assert!(!table.contains("FATAL"), "{table}");
+}
+
 /// Runs `glassbox check` as root without these capabilities. `None` if this process cannot drop capabilities.
 fn check_without(capabilities: &str, config: &str) -> Option<String> {
     let file = tempfile::NamedTempFile::new().unwrap();

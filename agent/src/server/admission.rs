@@ -21,7 +21,7 @@ use super::{
 };
 use crate::exposition::registry::Registry;
 
-/// The challenge of a refused request. `glassbox check` recognizes a running agent by it.
+/// The challenge of a refused request. `glassbox check` recognizes an early agent by it, which sends no header `Server`.
 pub const CHALLENGE: &str = "Basic realm=\"glassbox\"";
 
 /// Decides about requests.

@@ -11,7 +11,10 @@ use std::{
     time::SystemTime,
 };
 
-use axum::http::{HeaderValue, header::DATE};
+use axum::http::{
+    HeaderValue,
+    header::{DATE, SERVER},
+};
 use hyper::{
     Request,
     body::Incoming,
@@ -31,7 +34,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 
 use super::{
-    Options,
+    NAME, Options,
     admission::Admission,
     body::HeldBody,
     handshake, socket,
@@ -103,6 +106,7 @@ pub(super) async fn serve(stream: TcpStream, place: Place, shared: Shared) {
                 responding.sends(*text);
             }
             let headers = response.headers_mut();
+            headers.insert(SERVER, HeaderValue::from_static(NAME));
             for (name, value) in &admission.web.settings().headers {
                 headers.insert(name, value.clone());
             }

@@ -33,6 +33,15 @@ fn metrics_are_text_0_0_4_of_the_snapshot_and_the_process() {
 }
 
 #[test]
+fn every_response_names_the_server() {
+    let server = Server::start(options());
+    // Before the first snapshot, most paths respond with 503.
+    for path in ["/", "/metrics", "/healthz", "/none"] {
+        assert_eq!(get(server.address, path).header("server"), Some("glassbox"), "{path}");
+    }
+}
+
+#[test]
 fn the_cadvisor_path_has_inherited_metrics_only() {
     let server = Server::with(2, options());
     let text = get(server.address, "/metrics/cadvisor").text();

@@ -79,6 +79,46 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 
+/// The lines of a page in Chinese that end within a sentence. A browser shows the end of a line as a space.
+fn broken_sentences(text: &str) -> Vec<&str> {
+    // What continues no paragraph.
+    let starts = |line: &str| {
+        let line = line.trim_start();
+        let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
+        line.is_empty()
+            || ["#", "|", "- ", "![", "```"].iter().any(|start| line.starts_with(start))
+            || number.len() < line.len() && number.starts_with(". ")
+    };
+    let (mut broken, mut is_code) = (Vec::new(), false);
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        is_code ^= line.trim_start().starts_with("```");
+        let goes_on = lines.peek().is_some_and(|next| !starts(next));
+        if !is_code
+            && goes_on
+            && !line.is_empty()
+            && !line.trim_start().starts_with("```")
+            && !line.ends_with('。')
+        {
+            broken.push(line);
+        }
+    }
+    broken
+}
+
+#[test]
+fn lines_in_chinese_end_with_a_sentence() {
+    assert_eq!(broken_sentences("一\n二。\n三\n\n```sh\na\nb\n```\n\n- 四\n  五"), ["一", "- 四"]);
+    let runbooks = fs::read_dir(root().join("docs/runbooks/zh")).unwrap().map(|entry| entry.unwrap().path());
+    let pages: Vec<_> = runbooks.chain([root().join("README.zh-CN.md")]).collect();
+    assert!(pages.len() > 20, "only {} pages", pages.len());
+    for path in pages {
+        let text = fs::read_to_string(&path).unwrap();
+        let broken = broken_sentences(&text);
+        assert!(broken.is_empty(), "{}: {broken:#?}", path.display());
+    }
+}
+
 #[test]
 fn every_metric_exists() {
     let metrics = page("docs/metrics.md");

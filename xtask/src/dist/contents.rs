@@ -60,6 +60,7 @@ const ROWS: &[(Source, &str, &[Format])] = &[
     (File("README.zh-CN.md"), "usr/share/doc/glassbox/", ALL),
     (Files("docs", "md"), "usr/share/doc/glassbox/docs/", ALL),
     (Files("docs", "png"), "usr/share/doc/glassbox/docs/", ALL),
+    (Files("docs", "webp"), "usr/share/doc/glassbox/docs/", ALL),
     // Debian's policy has this name.
     (Compressed("CHANGELOG.md"), "usr/share/doc/glassbox/changelog.gz", ALL),
     (Generated("changelog.Debian.gz"), "usr/share/doc/glassbox/", DEB),
@@ -141,4 +142,35 @@ fn below(root: &Path, extension: &str) -> anyhow::Result<Vec<(String, PathBuf)>>
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_picture_of_a_packaged_document_is_packaged() {
+        let docs = workspace::root().join("docs");
+        let packaged: Vec<_> = ROWS
+            .iter()
+            .filter_map(
+                |(source, _, _)| if let Files("docs", extension) = source { Some(*extension) } else { None },
+            )
+            .flat_map(|extension| below(&docs, extension).unwrap())
+            .map(|(_, path)| path)
+            .collect();
+        let readmes = ["README.md", "README.zh-CN.md"].map(|name| workspace::root().join(name));
+        let documents = packaged.iter().filter(|path| path.extension().is_some_and(|found| found == "md"));
+        let mut seen = 0;
+        for document in documents.chain(&readmes) {
+            let text = fs::read_to_string(document).unwrap();
+            for picture in text.split("![").skip(1) {
+                let picture = picture.split_once("](").unwrap().1.split(')').next().unwrap();
+                let path = document.parent().unwrap().join(picture);
+                assert!(packaged.contains(&path), "{}: {picture} is not packaged", document.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 5, "only {seen} pictures");
+    }
 }
