@@ -28,7 +28,7 @@ class LogRequests:
     """
 
     def __init__(self, app):
-        self.app, self.tags = app, {}
+        self.app = app
 
     async def __call__(self, scope, receive, send):
         path = scope.get("path", "")
@@ -51,7 +51,8 @@ class LogRequests:
             nonlocal response
             response += message.get("body", b"")
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                self.tags[json.loads(response)["event_id"]] = json.loads(request)["data"][0]
+                event = json.loads(response).get("event_id")
+                log(json.loads(request)["data"][0], "joined", event=event)
             await send(message)
 
         await self.app(scope, logged, named)
@@ -61,7 +62,7 @@ class LogRequests:
             for line in message.get("body", b"").splitlines():
                 event = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}
                 if event.get("msg") in ("process_starts", "process_completed"):
-                    log(self.tags[event["event_id"]], event["msg"])
+                    log("", event["msg"], event=event["event_id"])
             await send(message)
 
         return logged
