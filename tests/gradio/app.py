@@ -23,18 +23,21 @@ def log(tag, what, **details):
 
 
 class LogRequests:
-    """Logs when the whole request for a job has arrived in the application, and when a stream says that a job starts or
-    has ended.
+    """Logs when the whole request for a job has arrived in the application, when streams begin and end, and when one says
+    that a job starts or has ended.
     """
 
     def __init__(self, app):
-        self.app = app
+        self.app, self.streams = app, 0
 
     async def __call__(self, scope, receive, send):
         path = scope.get("path", "")
         if path.endswith("/queue/data"):
-            log("", "stream", http=scope["http_version"])
-            return await self.app(scope, receive, self.stream(send))
+            self.streams += 1
+            tag, session = f"stream {self.streams}", scope["query_string"].decode().removeprefix("session_hash=")
+            log(tag, "listens", session=session, http=scope["http_version"])
+            await self.app(scope, receive, self.stream(send))
+            return log(tag, "leaves")
         if scope.get("method") != "POST" or not (path.endswith("/queue/join") or "/call/" in path):
             return await self.app(scope, receive, send)
         request, response = b"", b""
@@ -44,7 +47,8 @@ class LogRequests:
             message = await receive()
             request += message.get("body", b"")
             if message["type"] == "http.request" and not message.get("more_body"):
-                log(json.loads(request)["data"][0], "asked")
+                job = json.loads(request)
+                log(job["data"][0], "asked", session=job.get("session_hash"))
             return message
 
         async def named(message):
