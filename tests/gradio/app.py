@@ -23,18 +23,21 @@ def log(tag, what, **details):
 
 
 class LogRequests:
-    """Logs when the whole request for a job has arrived in the application, and when a stream says that a job starts or
-    has ended.
+    """Logs when the whole request for a job has arrived in the application, when streams begin and end, and when one says
+    that a job starts or has ended.
     """
 
     def __init__(self, app):
-        self.app, self.tags = app, {}
+        self.app, self.streams = app, 0
 
     async def __call__(self, scope, receive, send):
         path = scope.get("path", "")
         if path.endswith("/queue/data"):
-            log("", "stream", http=scope["http_version"])
-            return await self.app(scope, receive, self.stream(send))
+            self.streams += 1
+            tag, session = f"stream {self.streams}", scope["query_string"].decode().removeprefix("session_hash=")
+            log(tag, "listens", session=session, http=scope["http_version"])
+            await self.app(scope, receive, self.stream(send))
+            return log(tag, "leaves")
         if scope.get("method") != "POST" or not (path.endswith("/queue/join") or "/call/" in path):
             return await self.app(scope, receive, send)
         request, response = b"", b""
@@ -44,14 +47,16 @@ class LogRequests:
             message = await receive()
             request += message.get("body", b"")
             if message["type"] == "http.request" and not message.get("more_body"):
-                log(json.loads(request)["data"][0], "asked")
+                job = json.loads(request)
+                log(job["data"][0], "asked", session=job.get("session_hash"))
             return message
 
         async def named(message):
             nonlocal response
             response += message.get("body", b"")
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                self.tags[json.loads(response)["event_id"]] = json.loads(request)["data"][0]
+                event = json.loads(response).get("event_id")
+                log(json.loads(request)["data"][0], "joined", event=event)
             await send(message)
 
         await self.app(scope, logged, named)
@@ -61,7 +66,7 @@ class LogRequests:
             for line in message.get("body", b"").splitlines():
                 event = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}
                 if event.get("msg") in ("process_starts", "process_completed"):
-                    log(self.tags[event["event_id"]], event["msg"])
+                    log("", event["msg"], event=event["event_id"])
             await send(message)
 
         return logged

@@ -118,9 +118,9 @@ class Driver:
         self.log(tag, function, asked_ns, outcome, "call")
 
     def leave(self, tag):
-        """A client that closes its stream while its job runs."""
+        """A client that closes its stream while its job runs, also on a machine that needs a second to open the stream."""
         session = self.tag("leaver")
-        asked_ns, event = self.join(session, tag, "work", 1.5)
+        asked_ns, event = self.join(session, tag, "work", 4.0)
         connection = self.open_stream(f"/queue/data?session_hash={session}")
         read_until(connection, ["process_starts", event], 0.8)
         connection.close()
@@ -158,7 +158,7 @@ class Driver:
         self.call("call", "work", 1.1, "success")
         self.call("call-fails", "fail", 0.6, "error")
         self.leave("left")
-        time.sleep(1.5)
+        time.sleep(4.0)
         self.leave_and_cancel("browser")
         time.sleep(2.5)
 

@@ -105,6 +105,10 @@ impl Slots {
 
     /// The slot of a cgroup in the born table, and the slot of its outermost container.
     fn born_entry(&self, cgroup_id: u64) -> Option<(u32, u32)> {
+        // A container without a v2 cgroup has the ID 0, and so has a free entry.
+        if cgroup_id == 0 {
+            return None;
+        }
         let bucket = self.created.get(&self.index(cgroup_id), 0).ok()?;
         let entry = bucket.ids.iter().position(|&id| id == cgroup_id)?;
         Some((bucket.slots[entry] & !OWNER, bucket.outermost[entry]))

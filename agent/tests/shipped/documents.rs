@@ -92,14 +92,12 @@ fn broken_sentences(text: &str) -> Vec<&str> {
     let (mut broken, mut is_code) = (Vec::new(), false);
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        is_code ^= line.trim_start().starts_with("```");
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+            continue;
+        }
         let goes_on = lines.peek().is_some_and(|next| !starts(next));
-        if !is_code
-            && goes_on
-            && !line.is_empty()
-            && !line.trim_start().starts_with("```")
-            && !line.ends_with('。')
-        {
+        if !is_code && goes_on && !line.is_empty() && !line.ends_with('。') {
             broken.push(line);
         }
     }

@@ -62,14 +62,18 @@ impl Truth {
         *function.ended.entry(outcome.to_owned()).or_default() += 1;
         let (Some(asked), Some(begins), false) = (of("asked"), of("begins"), is_call) else { return };
         let at_ns = |line: &Value| line["at_ns"].as_u64().unwrap_or_default();
+        let event = of("joined").map(|line| &line["event"]);
+        let reported = |what: &str| {
+            log.iter().find(|line| line["what"] == what && event.is_some_and(|event| line["event"] == *event))
+        };
         // Of a client that left, nothing is reported.
-        let started_ns = at_ns(of("process_starts").unwrap_or(begins));
+        let started_ns = at_ns(reported("process_starts").unwrap_or(begins));
         // Gradio runs a job that was cancelled in the queue, after its end was reported.
         if !tag.as_str().is_some_and(|tag| tag.starts_with("cancelled-queued")) {
             let sent_ns = job["asked_ns"].as_u64().unwrap_or_default();
             function.waits_ns.push(started_ns - at_ns(asked)..=started_ns - sent_ns);
         }
-        if let (Some(ended), "success" | "error") = (of("process_completed"), outcome) {
+        if let (Some(ended), "success" | "error") = (reported("process_completed"), outcome) {
             let run_ns = at_ns(ended) - started_ns;
             function.runs_ns.push(run_ns..=run_ns);
         }

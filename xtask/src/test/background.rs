@@ -1,7 +1,7 @@
 //! The guests with the real NVIDIA driver and with systemd, in the background while the other layers run.
 //!
-//! They take seven minutes to build and as long to run. The tests of the host use little CPU time, and these guests get only what
-//! is left (`SCHED_IDLE`). A guest that fails there is repeated in the foreground: its clock goes on while it has no CPU.
+//! They take minutes to build and to run. The tests of the host use little CPU time, and these guests get only what is left
+//! (`SCHED_IDLE`). A guest that fails there is repeated in the foreground: its clock goes on while it has no CPU.
 
 use std::io::stdout;
 use std::path::PathBuf;
