@@ -39,13 +39,11 @@ fn agent(test: &str, stand_in: &StandIn) -> Option<Agent> {
          [nvml]\nlibrary = {:?}\n",
         stand_in.library()
     );
-    ["nvidia_driver", "inference"]
-        .into_iter()
-        .map(|collector| Agent::with_collector(collector, &configuration))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|reason| skip(test, &reason))
-        .ok()?
-        .pop()
+    let agent =
+        Agent::with_collector("nvidia_driver", &configuration).map_err(|reason| skip(test, &reason)).ok()?;
+    let up = "glassbox_collector_up{collector=\"inference\"} 1";
+    assert!(agent.metrics().lines().any(|line| line == up), "{}", agent.log());
+    Some(agent)
 }
 
 /// A value of a container; `labels` follow the name of the container.
