@@ -3,7 +3,8 @@
 Usage: facefusion.py run|headless-run [--jobs-path PATH] [--config-path PATH] [--target-path PATH] …
 
 It plays the actions of a scenario (JSON, in the file that FACEFUSION_SCENARIO names) and logs what really happens to the
-file that FACEFUSION_LOG names. With `run` the process stays, as the user interface does. Unknown options are ignored.
+file that FACEFUSION_LOG names. With `run` the process stays, as the user interface does. An endless scenario is played again
+and again. Unknown options are ignored.
 """
 
 import argparse
@@ -44,8 +45,11 @@ def main():
         is_done = player.instant("headless", step)
         log.write("scenario_ends")
         sys.exit(0 if is_done else 1)
-    for action in scenario["actions"]:
-        player.do(action)
+    player.play(scenario["actions"])
+    while scenario.get("is_endless"):
+        # Only the current round stays in the log, which would fill the disk.
+        log.clear()
+        player.play(scenario["actions"])
     log.write("scenario_ends")
     signal.pause()
 

@@ -1,12 +1,14 @@
 //! The host of `cargo xtask run --demo`: simulated GPUs and containers for the agent.
 //!
-//! It has two GPUs (the NVML stand-in), their driver (in FUSE), and six containers. A container is a cgroup, named by a Docker
-//! Engine that is part of the demonstration. Four have a fake CUDA application; the values of NVML are derived from the
-//! memory that the applications hold. Two have a web server, which real clients use. It needs root. Everything is removed
-//! when dropped; if the process is killed, empty cgroups remain.
+//! It has two GPUs (the NVML stand-in), their driver (in FUSE), and seven containers. A container is a cgroup, named by a
+//! Docker Engine that is part of the demonstration. Four have a fake CUDA application; the values of NVML are derived from
+//! the memory that the applications hold. Two have a web server, which real clients use. One processes FaceFusion jobs, if
+//! the host has Python and ffmpeg. It needs root. Everything is removed when dropped; if the process is killed, empty cgroups
+//! remain.
 
 mod containers;
 mod engine;
+mod facefusion;
 mod gpus;
 mod web;
 
@@ -24,6 +26,7 @@ use self::{
     web::Web,
 };
 use crate::{
+    facefusion::Player,
     nvidia::driver::{self, FakeDriver, Options},
     nvml::StandIn,
 };
@@ -39,6 +42,8 @@ pub const STEP: Duration = Duration::from_millis(500);
 pub struct Demo {
     replicas: Vec<Replica>,
     webs: Vec<Web>,
+    /// The container with FaceFusion, or the reason why there is none.
+    facefusion: Result<Player<'static>, String>,
     server: PathBuf,
     stand_in: StandIn,
     driver: FakeDriver,
@@ -68,14 +73,17 @@ impl Demo {
             replicas.push(replica);
         }
         let webs: Vec<_> = web::ROLES.iter().map(Web::new).collect();
+        let facefusion = facefusion::start();
         let stand_in = StandIn::of(nvml, &gpus::scenario(&driver, &replicas));
         let gpu = replicas.iter().map(|one| (one.id(), one.role().name, one.role().image));
         let web = webs.iter().map(|one| (one.id(), one.role().name, one.role().image));
-        let listed = gpu.chain(web).map(|(id, name, image)| Listed { id, name, image });
+        let jobs = facefusion.iter().map(|player| (&*player.container, facefusion::NAME, facefusion::IMAGE));
+        let listed = gpu.chain(web).chain(jobs).map(|(id, name, image)| Listed { id, name, image });
         let engine = Engine::start(listed).context("start the engine")?;
         Ok(Self {
             replicas,
             webs,
+            facefusion,
             server: programs.join("slow-server"),
             stand_in,
             driver,
@@ -83,6 +91,13 @@ impl Demo {
             engine,
             begun: false,
         })
+    }
+
+    /// Which container is missing, and why, in one line.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        let reason = self.facefusion.as_ref().err()?;
+        Some(format!("the container {} is missing: {reason}", facefusion::NAME))
     }
 
     /// The agent's configuration.

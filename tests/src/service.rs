@@ -77,11 +77,15 @@ impl Service {
         let log =
             File::create(directory.path().join("log")).unwrap_or_else(|error| panic!("make a log: {error}"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        // SAFETY: between fork and exec one async-signal-safe call is made, which takes no pointers. It makes the kernel
-        // kill the server if this test is killed.
+        // SAFETY: between fork and exec only async-signal-safe calls are made, and the set outlives those that take it.
         unsafe {
             command.pre_exec(|| {
+                // The kernel kills the server if this test is killed.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                // The demonstration has blocked SIGTERM, with which the server is stopped.
+                let mut none = std::mem::zeroed();
+                libc::sigemptyset(&raw mut none);
+                libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
                 Ok(())
             });
         }

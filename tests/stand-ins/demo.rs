@@ -38,6 +38,9 @@ fn main() -> anyhow::Result<ExitCode> {
     // Before there are threads, so that all of them inherit the blocked signals.
     let signals = glassbox_tests::signals::block();
     let mut demo = Demo::start(programs, &nvml)?;
+    if let Some(missing) = demo.missing() {
+        println!("  - {missing}");
+    }
     demo.write_configuration(&config)?;
     let ready = watch(agent)?;
     while !signals.came_within(STEP) {

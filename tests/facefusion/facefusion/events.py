@@ -15,6 +15,9 @@ class Log:
         record = {"event": event, "monotonic_ns": time.monotonic_ns(), "realtime_ns": time.time_ns(), **details}
         os.write(self.file, (json.dumps(record) + "\n").encode())
 
+    def clear(self):
+        os.ftruncate(self.file, 0)
+
     @contextlib.contextmanager
     def phase(self, job, step, phase):
         """A phase of a job's step, or of the whole job if there is no step. Phases of a job do not overlap."""

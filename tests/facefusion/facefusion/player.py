@@ -26,6 +26,10 @@ class Player:
         self.workflow = workflow(self.children, log, scenario.get("threads", 8))
         self.settings, self.attempts, self.background = {}, {}, None
 
+    def play(self, actions):
+        for action in actions:
+            self.do(action)
+
     def do(self, action):
         job = action.get("job")
         match action["do"]:
@@ -49,7 +53,7 @@ class Player:
                 self.jobs.requeue(job)
                 self.run(job)
             case "delete":
-                self.jobs.delete(job)
+                self.delete(job)
             case "instant":
                 self.instant(action.get("prefix", "ui"), action["step"])
             case "wait":
@@ -71,6 +75,12 @@ class Player:
         # All steps have the same output, so their parts are joined.
         output = os.path.join("output", f"{os.path.basename(steps[0]['target'])[:-4]}-{job}.mp4")
         self.jobs.add_step(job, arguments.of_step(step, output))
+
+    def delete(self, job):
+        """Another job may get its name."""
+        self.jobs.delete(job)
+        self.settings.pop(job, None)
+        self.attempts.pop(job, None)
 
     def run(self, job):
         try:

@@ -71,6 +71,26 @@ pub fn scenario(version: &str, actions: &[Vec<Value>]) -> Value {
     json!({"version": version, "actions": all})
 }
 
+/// Short jobs, again and again: of each `jobs` jobs that are submitted together, the last one fails. It never ends.
+#[must_use]
+pub fn endless(version: &str, jobs: usize, rate_fps: u32) -> Value {
+    let completes = step_with("one", &["face_swapper"], "rate_fps", json!(rate_fps));
+    // The frames have been processed by then, so the agent knows the reason.
+    let fault = if version.starts_with("3.5") { "merge_killed" } else { "writer_killed" };
+    let mut fails = completes.clone();
+    fails["faults"] = json!([fault]);
+    let name = |number: usize| format!("job-{number}");
+    let submissions = (1..=jobs).map(|number| {
+        let step = if number < jobs { &completes } else { &fails };
+        submitted(&name(number), std::slice::from_ref(step))
+    });
+    let run = std::iter::once(vec![json!({"do": "run_all"}), wait(0.5)]);
+    // The jobs of the next round have the same names, so the number of files does not grow.
+    let deletions = (1..=jobs).map(|number| vec![job("delete", &name(number))]);
+    let actions: Vec<Value> = submissions.chain(run).chain(deletions).flatten().collect();
+    json!({"version": version, "is_endless": true, "actions": actions})
+}
+
 /// The jobs of an ordinary day: two steps, a retry that succeeds, a refusal, a user's stop, a video without sound, a draft, a job
 /// that stays in the queue, and one that is deleted from it. They take some 50 s.
 #[must_use]

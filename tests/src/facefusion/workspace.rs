@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::scenario::{FPS, HEIGHT, SECONDS, WIDTH};
+use super::{
+    PYTHON,
+    scenario::{FPS, HEIGHT, SECONDS, WIDTH},
+};
 use crate::repository::in_repository;
 
 /// What the program plays, and how it finds its job files.
@@ -40,6 +43,9 @@ impl Workspace {
         let workspace = Self { directory };
         let filled = workspace.fill(setup);
         filled.map_err(|error| format!("prepare the program that plays FaceFusion: {error}"))?;
+        // This loads all of the program, so that a missing or an old Python is found here.
+        let help = ["-B", "facefusion.py", "--help"];
+        run(Command::new(PYTHON).args(help).current_dir(workspace.program()))?;
         let videos = videos(&setup.scenario);
         if !videos.is_empty() {
             workspace.make_videos(&videos)?;
@@ -115,12 +121,17 @@ fn videos(scenario: &Value) -> BTreeSet<String> {
 }
 
 fn ffmpeg(arguments: &[&[&str]]) -> Result<(), String> {
-    let mut command = Command::new("ffmpeg");
-    let output = command.args(["-nostdin", "-loglevel", "error"]).args(arguments.concat()).output();
+    run(Command::new("ffmpeg").args(["-nostdin", "-loglevel", "error"]).args(arguments.concat()))
+}
+
+/// Runs a program. The error has one line.
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().display().to_string();
     let missing = "cargo xtask setup --tests installs it";
-    let output = output.map_err(|error| format!("run ffmpeg: {error} ({missing})"))?;
+    let output = command.output().map_err(|error| format!("run {program}: {error} ({missing})"))?;
     let text = String::from_utf8_lossy(&output.stderr);
-    output.status.success().then_some(()).ok_or_else(|| format!("ffmpeg: {}", text.trim()))
+    let line = || text.split_whitespace().collect::<Vec<_>>().join(" ");
+    output.status.success().then_some(()).ok_or_else(|| format!("{program}: {}", line()))
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {

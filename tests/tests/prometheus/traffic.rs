@@ -1,4 +1,4 @@
-//! Containers that serve requests, streams and Gradio jobs, and their clients.
+//! Containers that serve requests, streams and Gradio jobs, and their clients; and containers with FaceFusion.
 
 use std::{
     net::SocketAddr,
@@ -9,9 +9,14 @@ use std::{
 
 use glassbox_tests::{
     docker::{Container, Docker},
+    facefusion::{
+        Player, Setup,
+        scenario::{endless, scenario, step_with, submitted},
+    },
     gradio::{Application, Gradio},
     http,
 };
+use serde_json::{Value, json};
 
 const PORT: u16 = 8000;
 /// Time between two rounds of requests.
@@ -24,6 +29,8 @@ pub(super) struct Traffic<'a> {
     _api: Container<'a>,
     /// The Gradio application, or the reason why there is none.
     pub(super) gradio: Result<Application<'a>, String>,
+    /// Short jobs of FaceFusion and a long one, or the reason why there are none.
+    pub(super) facefusion: Result<[Player<'a>; 2], String>,
 }
 
 impl<'a> Traffic<'a> {
@@ -37,7 +44,16 @@ impl<'a> Traffic<'a> {
         let ip = api.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
         let gradio =
             Gradio::find("5.50.0").and_then(|gradio| Application::in_docker(gradio, docker, "gradio"));
-        Self { docker, api: SocketAddr::new(ip.parse().unwrap(), PORT), _api: api, gradio }
+        let api_address = SocketAddr::new(ip.parse().unwrap(), PORT);
+        Self { docker, api: api_address, _api: api, gradio, facefusion: facefusion(docker) }
+    }
+
+    /// Parts of the names of families that have no series, because a program could not be started.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let jobs = self.gradio.is_err().then_some("glassbox_container_job");
+        let of_facefusion = ["glassbox_facefusion_", "glassbox_container_program_"];
+        let of_facefusion = self.facefusion.is_err().then_some(of_facefusion);
+        jobs.into_iter().chain(of_facefusion.into_iter().flatten()).collect()
     }
 
     /// Calls `work` while clients send requests and jobs.
@@ -68,6 +84,18 @@ impl<'a> Traffic<'a> {
             thread::sleep(PERIOD);
         }
     }
+}
+
+/// Two containers with FaceFusion. In one of them, a short job ends every few seconds, so that each window of a rate contains the
+/// end of a job. The job of the other one runs for longer than this test: a running job has gauges that an ended one lacks.
+fn facefusion(docker: &Docker) -> Result<[Player<'_>; 2], String> {
+    let player = |name: &str, scenario: Value| {
+        Player::in_docker(docker, name, &Setup { scenario, ..Setup::default() })
+    };
+    // With 3.5, frames are files, so their total is always known.
+    let step = step_with("one", &["face_swapper"], "rate_fps", json!(0.5));
+    let long = scenario("3.5.2", &[submitted("long", &[step]), vec![json!({"do": "run_all"})]]);
+    Ok([player("facefusion-short", endless("3.8.1", 2, 200))?, player("facefusion-long", long)?])
 }
 
 struct End<'a>(&'a AtomicBool);

@@ -18,7 +18,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Starts the demo and returns the path of the agent's configuration. The containers start their work once the agent at
 /// the address `agent` is ready.
 pub(super) fn start(processes: &mut Processes, agent: SocketAddr) -> anyhow::Result<PathBuf> {
-    println!("Starting two simulated GPUs and six containers");
+    println!("Starting two simulated GPUs and seven containers");
     let directory = workspace::scratch().join("run/demo");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     let configuration = directory.join("demo.toml");

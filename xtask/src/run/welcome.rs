@@ -46,6 +46,7 @@ pub(super) fn text(agent: SocketAddr, prometheus: Option<SocketAddr>, demo: bool
         "  The demo: demo-facefusion-1 uses 90 % of its GPU and demo-facefusion-2 uses 30 %, demo-greedy runs out of GPU\n  \
            memory every minute, demo-hung waits for a driver call that never ends (stuck_in_driver after 10 s). demo-api\n  \
            serves requests and streams, and a request to demo-deadlocked waits for a lock that is never released.\n  \
+           demo-facefusion imitates FaceFusion: it processes jobs with ffmpeg, and one job in three fails.\n  \
            GPUS AND THEIR CONTAINERS ARE SIMULATED. All output of the agent is marked as a demo, and every series has the label\n  \
            demo=\"true\" and the job glassbox-demo."
     } else {
