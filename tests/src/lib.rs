@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod conformance;
 pub mod container_sockets;
 pub mod containerd;
+pub mod cpu_inference;
 pub mod cuda;
 pub mod dashboards;
 pub mod demo;

@@ -6,6 +6,7 @@ mod alerts {
     mod alertmanager;
     mod document;
     mod end_to_end;
+    mod facefusion;
     mod gpus;
     mod jobs;
     mod names;

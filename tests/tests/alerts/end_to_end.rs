@@ -10,6 +10,7 @@ use glassbox_tests::{
     agent::Agent,
     alertmanager::{self, Alertmanager},
     cgroup::{Cgroup, fresh_id, v2_root},
+    cpu_inference::CpuInference,
     docker::{Docker, Network},
     prometheus::{Programs, Prometheus},
     repository::in_repository,
@@ -19,14 +20,15 @@ use glassbox_tests::{
 };
 
 use super::{
+    facefusion,
     gpus::Gpus,
     jobs::Jobs,
     runbooks, shortened,
     workloads::{Deadlocked, Workloads},
 };
 
-/// Time until every alert fires. The longest takes a minute: a staircase, and an hour of idle replicas.
-const FIRED: Duration = Duration::from_secs(150);
+/// Time until every alert fires. The longest takes a minute and a half: ten jobs of a container that leaks memory.
+const FIRED: Duration = Duration::from_secs(180);
 /// Time until every alert is resolved. Prometheus looks back for up to a minute.
 const RESOLVED: Duration = Duration::from_secs(150);
 /// Time between two steps of the staircase of GPU memory.
@@ -111,24 +113,33 @@ fn problems_reach_the_webhook_and_are_resolved() {
         .wait_for("glassbox_gpu_ecc_errors_total", Duration::from_secs(80), |samples| !samples.is_empty());
     // In this thread: servers end with the thread that started them.
     let jobs = Jobs::start().map_err(|reason| skip(test, &reason)).ok();
+    let player = facefusion::start(&docker).map_err(|reason| skip(test, &reason)).ok();
+    let on_cpu = CpuInference::new(true).map(|inference| (inference.run(), inference));
+    let on_cpu = on_cpu.map_err(|reason| skip(test, &reason)).ok();
 
     let (mut hungry, mut hanging) = (gpus.hungry(&root), gpus.hanging(&root));
+    let mut spinning = gpus.spinning(&root);
     let deadlocked = Deadlocked::start(&agent).unwrap_or_else(|reason| panic!("{reason}"));
     let mut workloads = Workloads::start(&docker);
-    let known = format!("glassbox_container_running{{container=~\"{}|{}\"}}", hungry.name, hanging.name);
-    prometheus.wait_for(&known, Duration::from_secs(20), |samples| samples.len() == 2);
+    let names = [&hungry, &hanging, &spinning].map(|application| application.name.as_str()).join("|");
+    let known = format!("glassbox_container_running{{container=~\"{names}\"}}");
+    prometheus.wait_for(&known, Duration::from_secs(20), |samples| samples.len() == 3);
     thread::sleep(Duration::from_secs(3));
-    // First, because the other one keeps the memory.
+    // Both before the hungry one, which keeps the memory.
+    spinning.go();
+    spinning.holding();
     gpus.refuse(&workloads.refused);
     workloads.end_refused();
     hungry.go();
     hanging.go();
     let (leaky, hung, deadlock) = (hungry.name.clone(), hanging.name.clone(), deadlocked.name.clone());
+    let spins = spinning.name.clone();
     let mut expected: Vec<Expected<'_>> = vec![
         ("GpuMemoryExhausted", "container", &leaky),
         ("GpuMemoryHigh", "gpu", "0"),
         ("GpuMemoryStaircase", "container", &leaky),
         ("GpuStuckInDriver", "container", &hung),
+        ("GpuSpinning", "container", &spins),
         ("GpuDown", "gpu", "1"),
         ("GpuXidCritical", "xid", "48"),
         ("GpuXidError", "xid", "31"),
@@ -140,6 +151,7 @@ fn problems_reach_the_webhook_and_are_resolved() {
         ("ContainerEndedByGpu", "container", "refused"),
         ("ContainerDown", "container", "crashed"),
         ("ContainerMemoryHigh", "container", "full"),
+        ("ContainerMemoryLeak", "container", "leaking"),
         ("ContainerStuck", "container", &deadlock),
         ("ReplicaCpuImbalance", "service", "p/cpu"),
         ("ReplicaRequestImbalance", "service", "p/requests"),
@@ -150,11 +162,18 @@ fn problems_reach_the_webhook_and_are_resolved() {
         expected.push(("GradioJobsFail", "container", container));
         expected.push(("GradioQueueStuck", "container", container));
     }
+    if player.is_some() {
+        expected.extend(facefusion::ALERTS.map(|alert| (alert, "container", facefusion::CONTAINER)));
+    }
+    let on_cpu_id = on_cpu.as_ref().map(|(_, inference)| inference.container.id.clone());
+    if let Some(id) = &on_cpu_id {
+        expected.push(("ContainerOnCpuDespiteGpu", "container", &id[..12]));
+    }
     let mut step = 0;
     wait_for(&webhook, &expected, "firing", FIRED, |elapsed| {
         if elapsed >= STEP * step {
             step += 1;
-            gpus.fail(&hungry, step.into());
+            gpus.fail(&hungry, &spinning, step.into());
         }
     });
     // Both are consequences of an alert about the same container.
@@ -184,8 +203,8 @@ fn problems_reach_the_webhook_and_are_resolved() {
     gpus.recover();
     workloads.recover();
     deadlocked.release();
-    drop(hanging);
-    drop(hungry);
+    drop((hanging, hungry, spinning));
+    drop((player, on_cpu));
     expected.push(degraded);
     wait_for(&webhook, &expected, "resolved", RESOLVED, |_| ());
 

@@ -20,11 +20,19 @@ const STEP_BYTES: u64 = 64 << 20;
 const GIB: u64 = 1 << 30;
 /// Reasons for lower clocks, as NVML reports them: the power cap and the temperature.
 const THROTTLED: u32 = 0x4 | 0x20;
-
+/// The power of a GPU that does nothing, in mW: a fifth of the limit.
+const LITTLE_MILLIWATTS: u32 = 70_000;
+/// The values of a GPU that looks busy and does nothing. Field 186 is the power of the last moment.
+const SPINNING: [(&str, u32); 4] = [
+    ("values/nvmlDeviceGetUtilizationRates:gpu", 100),
+    ("values/nvmlDeviceGetUtilizationRates:memory", 0),
+    ("values/nvmlDeviceGetPowerUsage", LITTLE_MILLIWATTS),
+    ("fields/186", LITTLE_MILLIWATTS),
+];
 /// `NVML_ERROR_LIB_RM_VERSION_MISMATCH`: the driver's packages were updated, and its module is still the old one.
 const MISMATCH: u32 = 18;
 
-/// The GPUs and their driver. GPU 0 has most problems, GPU 1 is lost, GPU 2 has failed memory.
+/// The GPUs and their driver. GPU 0 has most problems, GPU 1 is lost, GPU 2 has failed memory, GPU 3 spins.
 pub(super) struct Gpus {
     stand_in: StandIn,
     driver: FakeDriver,
@@ -76,10 +84,15 @@ impl Gpus {
         Application::start(root, &self.broken, "wait context hold")
     }
 
+    /// An application with a CUDA context that makes no more calls to the driver.
+    pub(super) fn spinning(&self, root: &Path) -> Application {
+        Application::start(root, &self.driver, "wait context hold")
+    }
+
     /// All problems at once. `leaky` holds more memory with every step.
-    pub(super) fn fail(&self, leaky: &Application, step: u64) {
+    pub(super) fn fail(&self, leaky: &Application, spinning: &Application, step: u64) {
         let mut host = healthy();
-        let [first, lost, failed] = [0, 1, 2].map(|index| format!("/devices/{index}"));
+        let [first, lost, failed, last] = [0, 1, 2, 3].map(|index| format!("/devices/{index}"));
         let mut set = |place: String, value: Value| *host.pointer_mut(&place).unwrap() = value;
         set(format!("{first}/values/nvmlDeviceGetMemoryInfo_v2:used"), (75 * GIB).into());
         set(format!("{first}/values/nvmlDeviceGetCurrentClocksThrottleReasons"), THROTTLED.into());
@@ -88,6 +101,11 @@ impl Gpus {
         let held = GIB + step * STEP_BYTES;
         set(format!("{first}/processes"), json!([{ "pid": leaky.cuda.pid(), "memory": held }]));
         set(format!("{failed}/xids"), json!([48]));
+        for (name, value) in SPINNING {
+            set(format!("{last}/{name}"), value.into());
+        }
+        let kernel = json!({ "pid": spinning.cuda.pid(), "memory": GIB, "utilization": { "sm": 100 } });
+        set(format!("{last}/processes"), json!([kernel]));
         host.pointer_mut(&lost).unwrap()["lost"] = true.into();
         self.stand_in.set(&host);
     }
@@ -119,7 +137,7 @@ fn healthy() -> Value {
         }
         gpu
     };
-    json!({ "driver_version": "580.65.06", "devices": [gpu(0), gpu(1), gpu(2)] })
+    json!({ "driver_version": "580.65.06", "devices": [gpu(0), gpu(1), gpu(2), gpu(3)] })
 }
 
 impl Application {
@@ -135,5 +153,10 @@ impl Application {
     /// Lets it begin. It must be known to the agent by then.
     pub(super) fn go(&mut self) {
         self.cuda.go();
+    }
+
+    /// Waits until it holds all of its memory.
+    pub(super) fn holding(&mut self) {
+        drop(self.cuda.holding());
     }
 }

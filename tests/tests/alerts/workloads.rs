@@ -18,10 +18,12 @@ use glassbox_tests::{
 
 /// Time until the agent shows something.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The shell's part of each server: a page, and one that takes three seconds.
+/// The shell's part of each server: a page, one that takes three seconds, and one that leaves a process with memory behind. Such
+/// a request takes longer than a poll, which would be no job.
 const SERVE: &str = "b=/bin/busybox; $b mkdir -p /www/cgi-bin; echo ok > /www/ok; \
-     printf '#!/bin/sh\\nsleep 3\\nprintf \"Content-type: text/plain\\\\r\\\\n\\\\r\\\\nok\\\\n\"\\n' > /www/cgi-bin/slow; \
-     $b chmod +x /www/cgi-bin/slow; httpd -p 80 -h /www; ";
+     page() { printf '#!/bin/sh\\n%s\\nprintf \"Content-type: text/plain\\\\r\\\\n\\\\r\\\\nok\\\\n\"\\n' \"$2\" > /www/cgi-bin/$1; \
+     $b chmod +x /www/cgi-bin/$1; }; page slow 'sleep 3'; \
+     page leak '(dd if=/dev/zero bs=12M count=1 | sleep 1000) >/dev/null 2>&1 & sleep 1.5'; httpd -p 80 -h /www; ";
 /// Uses the CPU until a file exists.
 const BURN: &str = "while [ ! -e /done ]; do :; done; sleep 1000";
 
@@ -34,7 +36,8 @@ pub(super) struct Workloads<'a> {
     _others: Vec<Container<'a>>,
     /// Those that end their work when they have a file `/done`.
     busy: Vec<Container<'a>>,
-    idle: Option<Container<'a>>,
+    /// Those whose problems end with them.
+    removed: Vec<Container<'a>>,
     clients: Vec<Child>,
 }
 
@@ -61,7 +64,8 @@ impl<'a> Workloads<'a> {
             server("requests-2", "requests", "sleep 1000"),
             server("idle-1", "idle", "sleep 1000"),
         ];
-        let idle = server("idle-2", "idle", "sleep 1000");
+        let leak = format!("{SERVE}sleep 1000");
+        let removed = vec![server("idle-2", "idle", "sleep 1000"), run("leaking", &[], &leak)];
         let fill = "dd if=/dev/zero of=/held/file bs=1M count=61; while [ ! -e /done ]; do sleep 1; done; \
                     echo > /held/file; sleep 1000";
         // Again and again: with shorter durations, one kill is news for five seconds, and Alertmanager sends as rarely.
@@ -73,7 +77,7 @@ impl<'a> Workloads<'a> {
             run("full", &["--memory=64m", "--memory-swap=64m", "--tmpfs=/held"], fill),
         ];
         let mut workloads =
-            Self { docker, crashed, refused, _others: others, busy, idle: Some(idle), clients: Vec::new() };
+            Self { docker, crashed, refused, _others: others, busy, removed, clients: Vec::new() };
         for (name, path, pause_s) in [
             ("cpu-1", "ok", "0.5"),
             ("cpu-2", "ok", "0.5"),
@@ -82,6 +86,8 @@ impl<'a> Workloads<'a> {
             ("idle-1", "ok", "1"),
             ("idle-2", "ok", "1"),
             ("slow-1", "cgi-bin/slow", "0.5"),
+            // A pause of less than five seconds would not end a job.
+            ("leaking", "cgi-bin/leak", "6"),
         ] {
             workloads.request(name, path, pause_s);
         }
@@ -118,7 +124,7 @@ impl<'a> Workloads<'a> {
         for container in &self.busy {
             self.docker.run(&["exec", &container.id, "sh", "-c", "echo > /done"]);
         }
-        drop(self.idle.take());
+        self.removed.clear();
         self.end_clients();
     }
 

@@ -1,27 +1,20 @@
 //! GPU states that need NVML: a container that leaves its GPU unused, and one that spins. Each takes half a minute.
 
-use std::{
-    ffi::CString,
-    fs::{self, File},
-    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
-    path::Path,
-    time::Duration,
-};
+use std::time::Duration;
 
 use glassbox_tests::{
     agent::Agent,
+    cpu_inference::{CpuInference, MARKER, MODEL_BYTES},
     docker::eventually,
     nvml::{StandIn, gpu},
     process_container::ProcessContainer,
     skip,
-    worker::{MODEL_PIECES, TRANSFER_BYTES, Work},
+    worker::Work,
 };
 use serde_json::{Value, json};
 
 /// Time until a state must have been reached; both take about 35 s.
 const LIMIT: Duration = Duration::from_secs(100);
-/// Part of the names of files, which must not leave the agent.
-const MARKER: &str = "marker-7f3c";
 
 /// A host with one GPU without MIG.
 fn host(change: impl FnOnce(&mut Value)) -> Value {
@@ -60,61 +53,31 @@ fn is_in(text: &str, container: &ProcessContainer, state: &str) -> bool {
     value(text, "glassbox_container_gpu_state", container, &format!(",state=\"{state}\"")) == Some(1.0)
 }
 
-/// Makes the device node of the first GPU below a root.
-fn give_gpu(root: &Path) -> Result<(), String> {
-    let node = CString::new(root.join("dev/nvidia0").as_os_str().as_bytes()).unwrap();
-    // SAFETY: the path is a C string.
-    let failed = unsafe { libc::mknod(node.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(195, 0)) } != 0;
-    if failed { Err(format!("make a device node: {}", std::io::Error::last_os_error())) } else { Ok(()) }
-}
-
 #[test]
 fn a_container_that_runs_its_model_on_the_cpu_despite_its_gpu_is_recognized() {
     let test = "a_container_that_runs_its_model_on_the_cpu_despite_its_gpu_is_recognized";
-    let started = ProcessContainer::new().and_then(|given| Ok((given, ProcessContainer::new()?)));
-    let Ok((given, without)) = started.map_err(|reason| skip(test, &reason)) else { return };
-    let files = tempfile::tempdir().unwrap();
-    let roots = ["given", "without"].map(|name| files.path().join(name));
-    roots.iter().for_each(|root| fs::create_dir_all(root.join("dev")).unwrap());
-    // The quota makes half of it enough, however many other tests run.
-    let limits = [&given, &without].map(|container| container.limit_cpu(0.3));
-    let prepared = limits.into_iter().collect::<Result<Vec<_>, _>>().and_then(|_| give_gpu(&roots[0]));
-    if let Err(reason) = prepared {
-        return skip(test, &reason);
-    }
-    let library = files.path().join("libonnxruntime.so.1.22.0");
-    let model = files.path().join(format!("{MARKER}.onnx"));
-    fs::write(&library, vec![0; TRANSFER_BYTES]).unwrap();
-    let model_bytes = TRANSFER_BYTES * MODEL_PIECES as usize;
-    fs::write(&model, vec![0; model_bytes]).unwrap();
+    let created = CpuInference::new(true).and_then(|given| Ok((given, CpuInference::new(false)?)));
+    let Ok((given, without)) = created.map_err(|reason| skip(test, &reason)) else { return };
     let stand_in = StandIn::new(&host(|_| ()));
     let Some(agent) = agent(test, &stand_in) else { return };
-    let workers: Vec<_> = [(&given, &roots[0]), (&without, &roots[1])]
-        .into_iter()
-        .map(|(container, root)| {
-            let opened = [root, &library, &model].map(|path| File::open(path).unwrap());
-            let [root, library, model] = opened.each_ref().map(|file| file.as_raw_fd());
-            let worker = container.worker(Work::Infer { root, library, model });
-            worker.go();
-            worker
-        })
-        .collect();
+    let workers = [&given, &without].map(CpuInference::run);
+    let (given, without) = (&given.container, &without.container);
     let text = eventually("the state on_cpu_despite_gpu", LIMIT, || {
-        Some(agent.metrics()).filter(|text| is_in(text, &given, "on_cpu_despite_gpu"))
+        Some(agent.metrics()).filter(|text| is_in(text, given, "on_cpu_despite_gpu"))
     });
-    assert!(is_in(&text, &without, "no_gpu"), "it was given no GPU: {text}");
-    let of = |metric: &str, labels: &str| value(&text, metric, &given, labels);
+    assert!(is_in(&text, without, "no_gpu"), "it was given no GPU: {text}");
+    let of = |metric: &str, labels: &str| value(&text, metric, given, labels);
     assert_eq!(of("glassbox_container_gpus_given", ""), Some(1.0));
     assert_eq!(of("glassbox_container_inference_library_info", ",library=\"onnxruntime\""), Some(1.0));
-    assert_eq!(of("glassbox_container_model_load_bytes", ""), Some(model_bytes as f64));
+    assert_eq!(of("glassbox_container_model_load_bytes", ""), Some(MODEL_BYTES as f64));
     let seconds = of("glassbox_container_model_load_seconds", "").unwrap();
     assert!((1.5..6.0).contains(&seconds), "3.2 s, and up to 1 s less: {seconds}");
-    assert_eq!(value(&text, "glassbox_container_gpus_given", &without, ""), None);
+    assert_eq!(value(&text, "glassbox_container_gpus_given", without, ""), None);
     assert!(!text.contains(MARKER) && !agent.log().contains(MARKER), "the name of a file");
     // It ends: nothing of it remains.
     drop(workers);
     eventually("no GPU is unused", LIMIT, || {
-        Some(agent.metrics()).filter(|text| !is_in(text, &given, "on_cpu_despite_gpu"))
+        Some(agent.metrics()).filter(|text| !is_in(text, given, "on_cpu_despite_gpu"))
     });
 }
 
