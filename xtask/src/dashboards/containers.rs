@@ -1,11 +1,13 @@
 //! The dashboard "containers": usage, requests and jobs of each container in detail.
 
 mod cpu;
+mod facefusion;
 mod filesystem;
 mod jobs;
 mod lifecycle;
 mod memory;
 mod network;
+mod programs;
 mod requests;
 mod sockets;
 mod summary;
@@ -25,12 +27,14 @@ pub(super) fn dashboard() -> Board {
             lifecycle::row(),
             requests::row(),
             jobs::row(),
+            facefusion::row(),
             time::row(),
             cpu::row(),
             memory::row(),
             filesystem::row(),
             network::row(),
             sockets::row(),
+            programs::row(),
         ],
     }
 }

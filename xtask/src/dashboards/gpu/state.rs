@@ -6,12 +6,14 @@ use crate::dashboards::{
 };
 
 /// Values of the label `state`, each with its number and colour in the panel. Containers without a GPU are omitted.
-const STATES: [(u32, &str, &str); 5] = [
+const STATES: [(u32, &str, &str); 7] = [
     (1, "busy", "green"),
     (2, "loading", "blue"),
     (3, "idle_with_memory", "yellow"),
     (4, "waiting_for_cpu", "orange"),
     (5, "stuck_in_driver", "red"),
+    (6, "spinning", "dark-red"),
+    (7, "on_cpu_despite_gpu", "purple"),
 ];
 
 const ABOUT: &str = "\
@@ -20,6 +22,8 @@ const ABOUT: &str = "\
 - **idle_with_memory**: the container holds GPU memory and runs no kernel.
 - **waiting_for_cpu**: the GPU is idle because the container's threads wait for a CPU.
 - **stuck_in_driver**: no driver call has ended for 10 s.
+- **spinning**: a GPU looks busy and does nothing: its power is near that of an idle GPU, and nothing makes progress.
+- **on_cpu_despite_gpu**: the container was given GPUs, uses none, and runs a model on the CPUs.
 
 Driver calls do **not** show how busy a GPU is: CUDA launches kernels by writing to memory, without a call. A busy GPU \
 may see no call for minutes. Driver calls show memory, contexts, failures and start-up; NVML shows utilization.";

@@ -2,7 +2,7 @@
 
 use crate::dashboards::{
     panel::{Panel, Row},
-    promql::{Histogram, count_rate, promql, sum_rate},
+    promql::{CONTAINER, Histogram, count_rate, promql, sum_rate},
 };
 
 const SAMPLES: Histogram<'_> = Histogram("glassbox_gpu_utilization_samples_ratio", "GPUS");
@@ -17,7 +17,7 @@ pub(super) fn row() -> Row {
         )
     };
     Row {
-        title: "GPU time", collectors: "nvml",
+        title: "GPU time", collectors: "nvml, inference",
         panels: vec![
             share(
                 "GPU time by container",
@@ -51,6 +51,24 @@ pub(super) fn row() -> Row {
                 "watt",
                 "GPU power attributed to the container by its share of the GPU time. Idle power is not attributed.",
                 "glassbox_container_gpu_energy_joules_total",
+            ),
+            Panel::lines(
+                "Time to load models",
+                "s",
+                "Duration of the last load of model files, or of the one in progress. Files that are mapped instead of read are not \
+                 measured.",
+            )
+            .size(12, 8)
+            .query(CONTAINER, &promql("max EACH (glassbox_container_model_load_seconds{CONTAINERS})")),
+            Panel::states(
+                "Inference libraries",
+                &[(1, "mapped", "blue")],
+                "Inference libraries that containers with GPUs have mapped. Empty for a container without GPUs.",
+            )
+            .size(12, 8)
+            .query(
+                "{{container}} {{pod}} {{library}}",
+                &promql("max by (instance, namespace, pod, container, library) (glassbox_container_inference_library_info{CONTAINERS})"),
             ),
         ],
     }

@@ -6,13 +6,16 @@ use crate::dashboards::{
 };
 
 /// The states of a lamp. The highest one that applies is shown.
-const LAMPS: [(u32, &str, &str); 6] = [
+const LAMPS: [(u32, &str, &str); 9] = [
     (1, "healthy", "green"),
-    (2, "OOM-killed", "orange"),
-    (3, "restarting", "orange"),
-    (4, "no CPU", "red"),
-    (5, "stuck", "red"),
-    (6, "down", "dark-red"),
+    (2, "memory leak", "yellow"),
+    (3, "OOM-killed", "orange"),
+    (4, "restarting", "orange"),
+    (5, "on CPU despite GPU", "purple"),
+    (6, "no CPU", "red"),
+    (7, "spinning", "red"),
+    (8, "stuck", "red"),
+    (9, "down", "dark-red"),
 ];
 /// Below this CPU usage in cores, a container with requests in flight has no CPU.
 const NO_CPU_CORES: &str = "0.01";
@@ -24,12 +27,18 @@ fn lamp() -> String {
     let waits = "sum EACH (glassbox_container_http_requests_in_flight{CONTAINERS}) > 0";
     let cpu = rate("container_cpu_usage_seconds_total");
     // From the worst to the best: `or` keeps the first, because all have the same labels. Multiplied by 0, a value is only a sign.
+    let gpu = |state: &str| {
+        format!("0 * (max EACH (glassbox_container_gpu_state{{CONTAINERS, state=\"{state}\"}}) == 1)")
+    };
     let states = [
-        "6 + 0 * (max EACH (glassbox_container_running{CONTAINERS}) == 0)".to_owned(),
-        "5 + 0 * (sum EACH (glassbox_container_health{CONTAINERS, state=\"stuck\"}) > 0)".to_owned(),
-        format!("4 + 0 * (({cpu} < {NO_CPU_CORES}) and {waits})"),
-        format!("3 + 0 * (sum EACH ({restarts}) > 0)"),
-        format!("2 + 0 * (sum EACH ({kills}) > 0)"),
+        "9 + 0 * (max EACH (glassbox_container_running{CONTAINERS}) == 0)".to_owned(),
+        "8 + 0 * (sum EACH (glassbox_container_health{CONTAINERS, state=\"stuck\"}) > 0)".to_owned(),
+        format!("7 + {}", gpu("spinning")),
+        format!("6 + 0 * (({cpu} < {NO_CPU_CORES}) and {waits})"),
+        format!("5 + {}", gpu("on_cpu_despite_gpu")),
+        format!("4 + 0 * (sum EACH ({restarts}) > 0)"),
+        format!("3 + 0 * (sum EACH ({kills}) > 0)"),
+        "2 + 0 * (max EACH (glassbox_container_memory_leak_suspected{CONTAINERS}) == 1)".to_owned(),
         "1 + 0 * (max EACH (glassbox_container_running{CONTAINERS}) == 1)".to_owned(),
     ];
     promql(&states.join(" or "))
@@ -38,7 +47,7 @@ fn lamp() -> String {
 pub(super) fn row() -> Row {
     Row {
         title: "Health",
-        collectors: "cgroup, requests, threads",
+        collectors: "cgroup, requests, threads, nvml",
         panels: vec![
             Panel::number(
                 "Missing data",
@@ -58,8 +67,9 @@ pub(super) fn row() -> Row {
             Panel::lamps(
                 "Container health",
                 &LAMPS,
-                "The worst state of each container: down, stuck, no CPU although requests wait, restarted, or with an OOM kill. \
-                 An idle container is healthy.",
+                "The worst state of each container: down, stuck, a GPU that looks busy and does nothing, no CPU although requests \
+                 wait, a model on the CPUs although there is a GPU, restarted, an OOM kill, or a suspected memory leak. An idle \
+                 container is healthy.",
             )
             .size(20, 6)
             .linked_to_logs()
