@@ -72,6 +72,26 @@ pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec)?))
 }
 
+/// CPU time of the threads of a process that have this name. The kernel keeps the first 15 bytes of a name.
+///
+/// # Errors
+/// If there is no such process or no such thread.
+pub fn thread_cpu_time(pid: u32, name: &str) -> anyhow::Result<Duration> {
+    let directory = format!("/proc/{pid}/task");
+    let kept = &name[..name.len().min(15)];
+    let mut sum = None;
+    for thread in fs::read_dir(&directory).with_context(|| format!("list {directory}"))?.flatten() {
+        // A thread may end meanwhile.
+        let read = |file: &str| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        if read("comm").trim_end() == kept
+            && let Some(on_cpu_ns) = read("schedstat").split(' ').next().and_then(|ns| ns.parse().ok())
+        {
+            sum = Some(sum.unwrap_or_default() + Duration::from_nanos(on_cpu_ns));
+        }
+    }
+    sum.with_context(|| format!("find the thread {name} in {directory}"))
+}
+
 /// Resident memory of a process in bytes: `VmRSS`.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ pub(super) fn rows(run: &Run) -> anyhow::Result<Vec<Row>> {
     let mut rows = vec![
         Figure::new("agent CPU, 50 containers, 1 s tick", "≤ 0.5 %", 0.005, percent)
             .row(&fifty, |exporter| exporter["cpu_idle_ratio"].as_f64().unwrap_or(f64::NAN)),
+        facefusion(&fifty)?,
         Figure::new("agent CPU, 50 containers, 1 s tick and 1 s scrape interval", "", f64::NAN, percent)
             .row(&fifty, |exporter| exporter["cpu_scraped_ratio"].as_f64().unwrap_or(f64::NAN)),
         Figure::new("agent RSS, 50 containers", "≤ 20 MB", 20e6, megabytes).row(&fifty, rss),
@@ -81,6 +82,18 @@ impl<'a> Figure<'a> {
             verdict: if self.limit.is_nan() { Verdict::None } else { Verdict::at_most(ours, self.limit) },
         }
     }
+}
+
+/// CPU time of the thread that looks for FaceFusion, in containers without it.
+fn facefusion(report: &Value) -> anyhow::Result<Row> {
+    let ratio = report["glassbox"]["facefusion_ratio"].as_f64().context("find the thread's CPU time")?;
+    Ok(Row {
+        what: "of it, by the collector `facefusion` in 50 containers without FaceFusion".into(),
+        budget: "≤ 0.05 %".into(),
+        glassbox: percent(ratio),
+        peer: "no peer has such a collector".into(),
+        verdict: Verdict::at_most(ratio, 0.0005),
+    })
 }
 
 /// Memory of the kernel maps. No peer has kernel maps.
