@@ -8,7 +8,8 @@
 //! A separate thread does this, because a file system of a container may hang. A job whose file was there before the agent
 //! saw FaceFusion is present, but its start is unknown. Containers that share a directory of jobs have the same jobs.
 //!
-//! Cost: a process list and a command line per new process, every 5 s, for each container. For containers with FaceFusion also:
+//! Cost: every 5 s for each container, a list of its processes, and the command line of those that are new or whose look is
+//! due: at least once a minute, because a script may become FaceFusion with `exec`. For containers with FaceFusion also:
 //! 20 to 30 µs per change of a file, and while a job is running, 10 µs per process ten times a second. At most 10 % of a core.
 //! Linux 5.6 (`openat2`).
 

@@ -4,9 +4,10 @@
 //! `.jobs`, relative to the working directory. All paths are resolved inside the container's root.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{self, File},
     io::{self, Read as _},
+    mem,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +18,9 @@ use crate::containers::{cgroup::Layout, directory::Directory, process};
 const PROCESSES_MAX: usize = 64;
 /// Maximum number of bytes of a command line, and of a configuration file.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Longest interval at which a process is looked at, in calls of [`Finder::started`]: a minute.
+const CALLS_MAX: u32 = 12;
 
 /// A running FaceFusion.
 #[derive(Debug)]
@@ -83,16 +87,44 @@ pub(super) enum Location {
 /// The processes of a container that were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Finder {
-    known: HashSet<String>,
+    known: HashMap<String, Known>,
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    /// It is FaceFusion.
+    FaceFusion,
+    /// It was not FaceFusion, in this number of calls. A script that prepares the container becomes FaceFusion with `exec`.
+    Other(u32),
+}
+
+impl Known {
+    /// Whether to read the command line. The intervals grow with the age of the process, up to [`CALLS_MAX`].
+    const fn is_due(self) -> bool {
+        match self {
+            Self::FaceFusion => false,
+            Self::Other(calls) if calls < CALLS_MAX => calls == 0 || calls.is_power_of_two(),
+            Self::Other(calls) => calls % CALLS_MAX == 0,
+        }
+    }
 }
 
 impl Finder {
     /// The FaceFusion processes that have started since the last call.
     pub(super) fn started(&mut self, layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Vec<Process> {
-        let all = process::all_of(layout, cgroup_path, PROCESSES_MAX);
-        let started = all.iter().filter(|process| !self.known.contains(*process));
-        let found = started.filter_map(|process| Process::of(proc_root, process)).collect();
-        self.known = all.into_iter().collect();
+        let mut before = mem::take(&mut self.known);
+        let mut found = Vec::new();
+        for id in process::all_of(layout, cgroup_path, PROCESSES_MAX) {
+            let mut known = before.remove(&id).unwrap_or(Known::Other(0));
+            let process = if known.is_due() { Process::of(proc_root, &id) } else { None };
+            known = match (known, &process) {
+                (Known::FaceFusion, _) | (_, Some(_)) => Known::FaceFusion,
+                (Known::Other(calls), None) => Known::Other(calls.wrapping_add(1)),
+            };
+            found.extend(process);
+            self.known.insert(id, known);
+        }
         found
     }
 }
@@ -105,4 +137,16 @@ pub(super) fn text(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(TEXT_BYTES_MAX).read_to_end(&mut text)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_processes_are_looked_at_once_a_minute() {
+        let due: Vec<_> = (0..40).filter(|calls| Known::Other(*calls).is_due()).collect();
+        assert_eq!(due, [0, 1, 2, 4, 8, 12, 24, 36]);
+        assert!(!Known::FaceFusion.is_due());
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     io,
     os::{
-        fd::{AsRawFd as _, RawFd},
+        fd::{AsRawFd, RawFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
@@ -99,7 +99,7 @@ impl Watched {
 
     /// Becomes readable when files have changed.
     pub(super) fn descriptor(&self) -> Option<RawFd> {
-        self.store.inotify.as_ref().map(|inotify| inotify.as_raw_fd())
+        self.store.inotify.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     /// Looks for processes that have started or ended.
