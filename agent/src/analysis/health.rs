@@ -12,6 +12,7 @@ use crate::{
     containers::Moment,
     snapshot::{
         ContainerRow, Snapshot,
+        gpu_state::GpuState,
         health::{StuckReason, WorkHealth},
         threads::ThreadActivity,
     },
@@ -153,7 +154,11 @@ impl History {
     }
 
     fn evidence(&mut self, row: &ContainerRow, elapsed: Duration, limit: Duration, now: Instant) -> Evidence {
-        let (progress, demand_ns, queue) = (Progress::of(row), demand_ns(row), queue(row));
+        let (mut progress, demand_ns, queue) = (Progress::of(row), demand_ns(row), queue(row));
+        if row.gpu_state == Some(GpuState::Spinning) {
+            // A kernel that waits in a loop uses the GPU and completes nothing.
+            progress.gpu_ns = self.progress.gpu_ns;
+        }
         let advanced = progress.is_beyond(&self.progress);
         let demand = Duration::from_nanos(demand_ns.saturating_sub(self.demand_ns));
         let grew = queue.0 > self.queue.0 || queue.1 > self.queue.1;

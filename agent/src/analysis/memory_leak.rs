@@ -6,11 +6,13 @@
 //!
 //! - **Memory** is one of three ([`levels`]): `gpu` (NVML, summed over GPUs), `host` (anonymous memory and swap),
 //!   `driver` (granted by the NVIDIA driver and not freed).
-//! - A container is **busy** while requests or Gradio jobs are in flight, or it uses at least 5 % of a GPU. If no work is
-//!   counted, CPU use of at least 0.5 cores counts, too. A container without counted work that uses no GPU is ignored.
-//! - A **busy period** ends after 5 s without work. It is a job if a request or Gradio job of more than 1 s ended in it,
-//!   if the container computed for 2 s, or if work was in flight for 10 s; otherwise it is ignored, as the polls of
-//!   a page are. If several requests and jobs of more than 1 s ended in it, each counts as a job.
+//! - A container is **busy** while requests, Gradio jobs or FaceFusion jobs are in flight, or it uses at least 5 % of a GPU.
+//!   If no work is counted, CPU use of at least 0.5 cores counts, too. A container without counted work that uses no GPU is
+//!   ignored.
+//! - A **busy period** ends after 5 s without work. It is a job if a request or job of more than 1 s ended in it, if the
+//!   container computed for 2 s, or if work was in flight for 10 s; otherwise it is ignored, as the polls of a page are. If
+//!   several requests and jobs of more than 1 s ended in it, each counts as a job. A FaceFusion job that was started on
+//!   the page is also a Gradio job, and counts once.
 //! - A **floor** is the least memory between two jobs. If a container is never quiet, the least memory of 10 minutes in
 //!   which 3 jobs ended takes its place, measured while at most one request or job runs.
 //! - The floors after the first two jobs begin the history: at most 32 floors of this run of the container.

@@ -35,6 +35,8 @@ pub struct Progress {
     pub driver_calls: u64,
     /// Time that GPUs ran its work, in ns.
     pub gpu_ns: u64,
+    /// Frames of videos that FaceFusion has processed.
+    pub frames: u64,
 }
 
 impl Progress {
@@ -57,6 +59,7 @@ impl Progress {
                 .as_ref()
                 .map_or(0, |driver| driver.commands.iter().map(|command| command.durations.count()).sum()),
             gpu_ns: gpu_ns(row),
+            frames: row.facefusion.as_ref().map_or(0, |facefusion| facefusion.counters.frames),
         }
     }
 
@@ -71,6 +74,7 @@ impl Progress {
             || self.disk_bytes > earlier.disk_bytes
             || self.driver_calls > earlier.driver_calls
             || self.gpu_ns > earlier.gpu_ns
+            || self.frames > earlier.frames
     }
 }
 
@@ -107,5 +111,6 @@ mod tests {
         assert!(Progress { disk_bytes: 1, ..before }.is_beyond(&before));
         assert!(Progress { driver_calls: 1, ..before }.is_beyond(&before));
         assert!(Progress { gpu_ns: 1, ..before }.is_beyond(&before));
+        assert!(Progress { frames: 1, ..before }.is_beyond(&before));
     }
 }

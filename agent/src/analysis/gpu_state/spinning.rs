@@ -9,8 +9,8 @@
 //!   idle GPU is the lowest that was read while no kernel ran. If the agent has not seen the GPU idle, the power is at most
 //!   [`POWER_SHARE_OF_LIMIT`] of the limit.
 //!
-//! A container makes progress if a call to the driver starts or ends, a response begins or ends, or a job ends. A container
-//! whose calls to the driver are not traced is never considered spinning.
+//! A container makes progress if a call to the driver starts or ends, a response begins or ends, a frame of a video is
+//! processed, or a job ends. A container whose calls to the driver are not traced is never considered spinning.
 //!
 //! A container spins if that is true of each GPU with its kernels, and no container with kernels on one of them makes
 //! progress. Reads nothing itself; uses some 100 bytes per GPU and per container on a GPU.
@@ -72,6 +72,7 @@ struct Marks {
     driver_calls: u64,
     driver_calls_in_flight: u64,
     responses: u64,
+    frames: u64,
     jobs: u64,
 }
 
@@ -83,6 +84,7 @@ impl Marks {
             driver_calls: progress.driver_calls,
             driver_calls_in_flight: row.nvidia_driver.as_ref().map_or(0, |driver| driver.in_flight),
             responses: progress.responses,
+            frames: progress.frames,
             jobs: functions.flat_map(|function| function.counters.ended).fold(0, u64::saturating_add),
         }
     }

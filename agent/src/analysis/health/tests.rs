@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::snapshot::{
+    gpu::ContainerGpu,
     identity::Identity,
     jobs::{InFlight, Jobs},
     requests::RequestUsage,
@@ -194,6 +195,22 @@ fn acknowledgments_of_a_stopped_container_are_no_progress_and_sent_data_is() {
     assert_eq!(watched.ticks(11, acknowledging), ("stuck", "stopped"));
     let sending = |row: &mut ContainerRow| sockets(row).traffic.transmit_bytes[0] += 1500;
     assert_eq!(watched.ticks(1, sending), ("working", "none"));
+}
+
+#[test]
+fn gpu_time_is_progress_unless_the_gpus_only_look_busy() {
+    let mut watched = Watched::new();
+    watched.row.gpus = vec![ContainerGpu::default()];
+    let computing = |row: &mut ContainerRow| {
+        unanswered(row, 1);
+        row.gpus[0].busy += Duration::from_secs(1);
+    };
+    assert_eq!(watched.ticks(60, computing), ("working", "none"));
+    watched.row.gpu_state = Some(GpuState::Spinning);
+    assert_eq!(watched.ticks(9, computing), ("working", "none"));
+    assert_eq!(watched.ticks(1, computing), ("stuck", "unknown"));
+    watched.row.gpu_state = Some(GpuState::Busy);
+    assert_eq!(watched.ticks(1, computing), ("working", "none"));
 }
 
 #[test]

@@ -61,18 +61,20 @@ impl CpuTime {
     }
 }
 
-/// Requests and Gradio jobs in flight. `None` if neither is counted.
+/// Requests, Gradio jobs and running FaceFusion jobs in flight. `None` if none of them is counted. A FaceFusion job of the page
+/// is also a Gradio job.
 fn in_flight(row: &ContainerRow) -> Option<u64> {
-    row.work_in_flight().or_else(|| row.jobs.as_ref().map(|jobs| jobs.in_flight.total()))
+    let served = row.work_in_flight().or_else(|| row.jobs.as_ref().map(|jobs| jobs.in_flight.total()));
+    served.max(row.facefusion.as_ref().map(|facefusion| facefusion.running))
 }
 
-/// Whether at most one request or Gradio job runs, as far as they are counted; jobs in the queue do not run.
+/// Whether at most one request or job runs, as far as they are counted; jobs in the queue do not run.
 pub(super) fn is_nearly_quiet(row: &ContainerRow) -> bool {
     let queued = row.jobs.as_ref().map_or(0, |jobs| jobs.in_flight.queued);
     in_flight(row).is_some_and(|in_flight| in_flight.saturating_sub(queued) <= 1)
 }
 
-/// Requests and Gradio jobs that have ended and took longer than [`JOB_MIN_NS`].
+/// Requests, Gradio jobs and FaceFusion jobs that have ended and took longer than [`JOB_MIN_NS`].
 pub(super) fn ended_jobs(row: &ContainerRow) -> u64 {
     let long = |histogram: &Histogram| {
         histogram.buckets[histogram::bucket(JOB_MIN_NS) + 1..]
@@ -82,5 +84,8 @@ pub(super) fn ended_jobs(row: &ContainerRow) -> u64 {
     let requests =
         row.requests.as_ref().map_or(0, |requests| long(&requests.measures.durations[duration::RESPONSE]));
     let functions = row.jobs.iter().flat_map(|jobs| &jobs.functions);
-    functions.map(|function| long(&function.counters.durations)).fold(requests, u64::saturating_add)
+    let served =
+        functions.map(|function| long(&function.counters.durations)).fold(requests, u64::saturating_add);
+    // A FaceFusion job of the page is also a Gradio job.
+    served.max(row.facefusion.as_ref().map_or(0, |facefusion| long(&facefusion.counters.durations)))
 }

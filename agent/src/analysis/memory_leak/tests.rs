@@ -275,6 +275,36 @@ fn a_container_without_counted_work_that_uses_no_gpu_is_ignored() {
     assert!(watched.derivation.histories.is_empty());
 }
 
+#[test]
+fn jobs_of_facefusion_are_jobs_and_those_of_its_page_count_once() {
+    for is_page in [false, true] {
+        let mut watched = if is_page { Watched::serving() } else { Watched::uncounted() };
+        if !is_page {
+            watched.row().gpus.clear();
+        }
+        watched.row().facefusion = Some(Box::default());
+        for job in 1..=9 {
+            watched.row().facefusion.as_mut().unwrap().running = 1;
+            if is_page {
+                watched.in_flight(InFlight { running: 1, ..InFlight::default() });
+            }
+            watched.run(3);
+            watched.row().facefusion.as_mut().unwrap().running = 0;
+            count(&mut watched.row().facefusion.as_mut().unwrap().counters.durations, 3 * SECOND);
+            if is_page {
+                watched.in_flight(InFlight::default());
+                watched.ended(3 * SECOND);
+            }
+            watched.row().cgroup.memory.rss_bytes = Some(GIB + job * 50 * MIB);
+            watched.run(70);
+        }
+        let floor = watched.floor(Memory::Host).unwrap();
+        assert_eq!(floor.is_suspected, Some(true), "{is_page}");
+        let per_job = floor.trend.unwrap().bytes_per_job;
+        assert!((per_job / (50 * MIB) as f64 - 1.0).abs() < 0.01, "{is_page}: {per_job}");
+    }
+}
+
 /// Ten minutes in which a job of a minute begins before the previous one ends, every 50 s.
 fn overlapping(watched: &mut Watched, leaked_bytes: u64) {
     for _ in 0..12 {
