@@ -103,14 +103,14 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.count(row.facefusion.as_ref().map(|facefusion| facefusion.counters.frames));
         }),
     Family::gauge("glassbox_facefusion_frames_per_second")
-        .help("Frames that FaceFusion has processed per second, over the last five seconds. Absent in other phases.")
+        .help("Speed of FaceFusion in frames per second, over the last five seconds. Absent in other phases.")
         .source(PROGRAMS)
         .unit("frames per second")
         .container(|row, emit| {
             emit.real(running(row).and_then(|running| running.frames_per_second));
         }),
     Family::gauge("glassbox_facefusion_progress_ratio")
-        .help("Share of the frames of the video that FaceFusion has processed, 0 to 1. Absent if the total is unknown.")
+        .help("Fraction of the frames of the video that FaceFusion has processed. Absent if the total is unknown.")
         .source(PROGRAMS)
         .container(|row, emit| {
             emit.real(running(row).and_then(|running| running.progress_ratio));
