@@ -29,7 +29,7 @@ mod watched;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use self::{
-    reading::{Reading, Shared, Subject},
+    reading::{Reading, Shared, Signs, Subject},
     thread::Host,
 };
 use super::{Collector, Context, Spec, examination, thread::Thread};
@@ -95,7 +95,7 @@ impl Collector for FaceFusionJobs {
             self.shared.add(Arc::clone(&subject));
             subject
         });
-        subject.note_refused(row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.failed_no_memory));
+        subject.note(Signs::of(row));
         if let Some(found) = self.reading.as_ref().and_then(|reading| reading.containers.get(&container.key))
         {
             row.facefusion = Some(Box::new(found.clone()));

@@ -11,6 +11,7 @@ import threading
 import time
 
 from facefusion import video
+from facefusion.step import STOPPED
 
 
 class Reader:
@@ -64,7 +65,8 @@ class MemoryWorkflow:
             writer.process.stdin.close()
             exit_code = writer.wait()
         if exit_code != 0 or step.is_stopping:
-            return step.stop_code()
+            # FaceFusion stops the job itself if its writer has failed.
+            return STOPPED
         with step.phase("probe"):
             duration_s = video.probe(self.children, os.path.join(target.temporary, "temp.mp4")).duration_s
         with step.phase("audio"):

@@ -9,11 +9,10 @@ from facefusion.children import Children
 from facefusion.disk import DiskWorkflow
 from facefusion.memory import MemoryWorkflow
 from facefusion.models import Models
-from facefusion.step import Step, Target
+from facefusion.step import FAILED, REFUSED, STOPPED, Step, Target
 
-REFUSED, FAILED = 3, 1
 # Codes of a step, and the reasons that the truth has for them. A user's stop leaves no trace outside of the process.
-REASONS = {REFUSED: "refused_by_content_filter", FAILED: "processing_error", 4: "unknown"}
+REASONS = {REFUSED: "refused_by_content_filter", FAILED: "processing_error", STOPPED: "unknown"}
 
 
 class Player:

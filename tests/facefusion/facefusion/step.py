@@ -5,6 +5,9 @@ import os
 
 from facefusion.video import temporary
 
+# What the processing of a step returns instead of 0.
+FAILED, REFUSED, STOPPED = 1, 3, 4
+
 
 class Target(collections.namedtuple("Target", "path video")):
     @property
@@ -37,4 +40,4 @@ class Step:
         os._exit(1)
 
     def stop_code(self):
-        return 4 if self.is_stopping else 1
+        return STOPPED if self.is_stopping else FAILED

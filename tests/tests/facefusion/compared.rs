@@ -28,7 +28,14 @@ pub(super) fn assert_same(agent: &Agent, container: &str, truth: &Truth, version
         (is_idle && scrape.count("jobs_total", &[]) >= truth.jobs() as f64).then_some(scrape)
     });
     assert_eq!(scrape.count("jobs_total", &[]), truth.jobs() as f64, "jobs");
+    // The content filter of 3.5 has no child, so a refusal cannot be told from a failure without a sign.
+    let is_visible = |reason: &str| !(version.starts_with("3.5") && reason == "refused_by_content_filter");
+    let mut known_ends: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for ((outcome, reason), known) in &truth.ended {
+        let reason = if is_visible(reason) { reason.as_str() } else { "unknown" };
+        *known_ends.entry((outcome, reason)).or_default() += known;
+    }
+    for ((outcome, reason), known) in &known_ends {
         let counted = scrape.count("jobs_total", &[("outcome", outcome), ("reason", reason)]);
         assert_eq!(counted, *known as f64, "{outcome}, {reason}");
     }
@@ -141,4 +148,5 @@ pub(super) fn assert_speed(scrapes: &[Scrape], truth: &Truth) {
         }
     }
     println!("progress compared {progress} times");
+    assert!(progress > 0, "the progress was never known");
 }

@@ -1,8 +1,11 @@
 //! Where the job files are: `--jobs-path`, facefusion.ini, and a second process of a container; and slow writers.
 
-use glassbox_tests::facefusion::{
-    MARKER, Player, Setup,
-    scenario::{scenario, step, submitted},
+use glassbox_tests::{
+    docker::eventually,
+    facefusion::{
+        MARKER, Player, Setup,
+        scenario::{scenario, step, submitted},
+    },
 };
 use serde_json::{Value, json};
 
@@ -11,6 +14,8 @@ use super::{
     compared::{assert_same, assert_speed},
     docker::{agent_and_docker, assert_no_names, watched},
     or_skip,
+    player::PATIENCE,
+    watch::Scrape,
 };
 
 const VERSION: &str = "3.8.1";
@@ -58,6 +63,11 @@ fn a_headless_run_beside_the_user_interface_is_counted_once() {
     scenario["headless"] = step("one", &["face_swapper"]);
     let setup = Setup { scenario, ..Setup::default() };
     let Some(player) = or_skip(Player::in_docker(&docker, "both", &setup)) else { return };
+    // FaceFusion needs seconds to load its libraries. The program that plays it does not, so it could start before the agent
+    // has looked into the container.
+    eventually("FaceFusion is found", PATIENCE, || {
+        Scrape::of(&agent, &player.container).sum("unfinished_jobs", &[("status", "drafted")])
+    });
     let target = ["--target-path", &format!("{MARKER}-one.mp4"), "--processors", "face_swapper"];
     assert_eq!(player.headless(&target.map(str::to_owned)), Some(0));
     let truth = player.truth();

@@ -1,11 +1,18 @@
 //! Why jobs failed.
 //!
-//! The tick counts allocations of GPU memory that the driver refuses, and a job may fail just before the tick that counts the
-//! refusal. The reason is therefore decided after the next tick but one.
+//! The tick counts allocations of GPU memory that the driver refuses, and processes of ffmpeg that fail. A job may fail just
+//! before the tick that counts them. The reason is therefore decided after the next tick but one.
+//!
+//! FaceFusion also moves a job to `failed` if its user stops it. Then no ffmpeg has failed, unless the stop ended one. From 3.8
+//! on, FaceFusion kills the ffmpegs that read the video, so that a signal is no sign of a failure.
 
 use std::time::{Duration, Instant};
 
-use super::{jobs::Jobs, phases::Phases, reading::Subject};
+use super::{
+    jobs::Jobs,
+    phases::Phases,
+    reading::{Signs, Subject},
+};
 use crate::snapshot::facefusion::FailureReason;
 
 /// The reason is decided after this time even without ticks.
@@ -16,8 +23,8 @@ const UNDECIDED_MAX: usize = 64;
 /// The failures of one container.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    /// Refused allocations when the running job started.
-    refused_before: u64,
+    /// The signs when the running job started.
+    before: Signs,
     undecided: Vec<Undecided>,
 }
 
@@ -25,15 +32,16 @@ pub(super) struct Failures {
 struct Undecided {
     at: Instant,
     ticks: u64,
-    refused_before: u64,
+    before: Signs,
     was_only_filtered: bool,
     was_processed: bool,
+    has_readers: bool,
 }
 
 impl Failures {
     /// A job has started, and no other was running.
     pub(super) fn job_started(&mut self, subject: &Subject) {
-        self.refused_before = subject.refused().0;
+        self.before = subject.signs().0;
     }
 
     /// A job has failed.
@@ -41,21 +49,22 @@ impl Failures {
         if self.undecided.len() < UNDECIDED_MAX {
             self.undecided.push(Undecided {
                 at: now,
-                ticks: subject.refused().1,
-                refused_before: self.refused_before,
+                ticks: subject.signs().1,
+                before: self.before,
                 was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
                 was_processed: phases.is_some_and(Phases::was_processed),
+                has_readers: phases.is_some_and(Phases::has_readers),
             });
         }
     }
 
     /// Counts the failures whose reason can be decided now.
     pub(super) fn decide(&mut self, subject: &Subject, jobs: &mut Jobs, now: Instant) {
-        let (refused, ticks) = subject.refused();
+        let (signs, ticks) = subject.signs();
         self.undecided.retain(|failure| {
             let is_due = ticks >= failure.ticks + 2 || now.saturating_duration_since(failure.at) >= PATIENCE;
             if is_due {
-                jobs.failed(failure.reason(refused));
+                jobs.failed(failure.reason(signs));
             }
             !is_due
         });
@@ -63,13 +72,15 @@ impl Failures {
 }
 
 impl Undecided {
-    const fn reason(&self, refused: u64) -> FailureReason {
-        if refused > self.refused_before {
+    fn reason(&self, now: Signs) -> FailureReason {
+        let has_failed = now.errors.is_some_and(|errors| errors > self.before.errors.unwrap_or(0))
+            || (!self.has_readers && now.signals > self.before.signals);
+        if now.refused > self.before.refused {
             FailureReason::GpuMemory
+        } else if has_failed || (now.errors.is_none() && self.was_processed) {
+            FailureReason::ProcessingError
         } else if self.was_only_filtered {
             FailureReason::RefusedByContentFilter
-        } else if self.was_processed {
-            FailureReason::ProcessingError
         } else {
             FailureReason::Unknown
         }
@@ -84,14 +95,15 @@ mod tests {
     fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
         let subject = Subject::new(1, "a".into(), "/a".into());
         let (mut failures, mut jobs, now) = (Failures::default(), Jobs::default(), Instant::now());
-        subject.note_refused(3);
+        let refused = |refused| subject.note(Signs { refused, ..Signs::default() });
+        refused(3);
         failures.job_started(&subject);
         failures.add(&subject, None, now);
         failures.decide(&subject, &mut jobs, now);
-        subject.note_refused(4);
+        refused(4);
         failures.decide(&subject, &mut jobs, now);
         assert_eq!(jobs.counters.failed, [0; 4], "not decided yet");
-        subject.note_refused(4);
+        refused(4);
         failures.decide(&subject, &mut jobs, now);
         assert_eq!(jobs.counters.failed[FailureReason::GpuMemory as usize], 1);
         // The next job fails without a refusal of its own.
@@ -99,5 +111,26 @@ mod tests {
         failures.add(&subject, None, now);
         failures.decide(&subject, &mut jobs, now + PATIENCE);
         assert_eq!(jobs.counters.failed, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_job_whose_programs_succeeded_was_stopped_by_its_user() {
+        let of = |before, after, signals, has_readers| {
+            let undecided = Undecided {
+                at: Instant::now(),
+                ticks: 0,
+                before: Signs { errors: before, ..Signs::default() },
+                was_only_filtered: false,
+                was_processed: true,
+                has_readers,
+            };
+            undecided.reason(Signs { refused: 0, errors: after, signals })
+        };
+        assert_eq!(of(Some(3), Some(3), 0, false), FailureReason::Unknown);
+        assert_eq!(of(Some(3), Some(4), 0, true), FailureReason::ProcessingError);
+        assert_eq!(of(None, Some(1), 0, false), FailureReason::ProcessingError);
+        assert_eq!(of(None, None, 0, false), FailureReason::ProcessingError, "they are not counted");
+        assert_eq!(of(Some(3), Some(3), 1, false), FailureReason::ProcessingError);
+        assert_eq!(of(Some(3), Some(3), 1, true), FailureReason::Unknown, "a reader");
     }
 }

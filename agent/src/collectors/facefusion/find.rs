@@ -19,7 +19,7 @@ const PROCESSES_MAX: usize = 64;
 /// Maximum number of bytes of a command line, and of a configuration file.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
 
-/// Longest interval at which a process is looked at, in calls of [`Finder::started`]: a minute.
+/// Longest interval at which a process is looked at, in calls of [`Finder::started`]: about a minute.
 const CALLS_MAX: u32 = 12;
 
 /// A running FaceFusion.

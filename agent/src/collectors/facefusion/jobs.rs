@@ -229,9 +229,10 @@ impl Jobs {
         Some(())
     }
 
-    /// Forgets all jobs that have ended: they may only be retried or deleted.
+    /// Forgets all jobs that have ended, which may only be retried or deleted, and those whose file has vanished.
     fn make_room(&mut self) -> bool {
-        self.jobs.retain(|_, job| !matches!(job.place, Place::Completed | Place::Failed));
+        self.jobs
+            .retain(|_, job| job.gone.is_none() && !matches!(job.place, Place::Completed | Place::Failed));
         self.jobs.len() < JOBS_MAX
     }
 }

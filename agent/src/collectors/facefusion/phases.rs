@@ -17,11 +17,12 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// Minimum time for a frame rate.
 const WINDOW_MIN: Duration = Duration::from_millis(900);
 
-/// A running program and the bytes that it has read and written so far, pipes included.
+/// A running program, or one that has just ended, and the bytes that it has read and written so far, pipes included.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Running {
     pub(super) process: u32,
     pub(super) child: Child,
+    pub(super) is_over: bool,
     pub(super) read_bytes: u64,
     pub(super) written_bytes: u64,
 }
@@ -46,12 +47,16 @@ pub(super) struct Phases {
 /// What is known of the current step.
 #[derive(Debug, Default)]
 struct Step {
-    /// True if the video was read for the content filter.
+    /// True if ffmpeg has read the video.
+    has_readers: bool,
+    /// True if that was for the content filter.
     filtered: bool,
     /// True if frames were extracted or processed.
     processed: bool,
     /// True after the extraction, until the video is made.
     has_frame_files: bool,
+    /// The process that reads the video for the content filter.
+    filter: Option<u32>,
     /// The bytes of the whole video as frames.
     video_bytes: u64,
     /// The process that writes the video, and the frames counted of it.
@@ -80,6 +85,11 @@ impl Phases {
     /// True if the video was read for the content filter, and nothing was processed.
     pub(super) const fn was_only_filtered(&self) -> bool {
         self.step.filtered && !self.step.processed
+    }
+
+    /// True if ffmpeg has read the video in the current step.
+    pub(super) const fn has_readers(&self) -> bool {
+        self.step.has_readers
     }
 
     /// True if frames were extracted or processed in the current step.
@@ -118,6 +128,10 @@ impl Phases {
         self.step.count_frames(self.phase, running, files);
         counters.frames += self.step.frames - frames_before;
         if self.phase == Phase::Process {
+            if frames_before == 0 && self.step.frames > 0 {
+                // ffmpeg needs a moment until it reads the first frame.
+                self.step.recent.clear();
+            }
             self.step.recent.push_back((now, self.step.frames));
             while self.step.recent.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW)
             {
@@ -131,7 +145,7 @@ impl Phases {
 
 impl Step {
     fn phase(&mut self, running: &[Running]) -> Phase {
-        let runs = |is: fn(&Child) -> bool| running.iter().any(|one| is(&one.child));
+        let runs = |is: fn(&Child) -> bool| running.iter().any(|one| !one.is_over && is(&one.child));
         let phase = if runs(|child| matches!(child, Child::Download)) {
             Phase::Download
         } else if runs(|child| matches!(child, Child::Writer { .. })) {
@@ -151,6 +165,7 @@ impl Step {
         } else {
             Phase::Other
         };
+        self.has_readers |= runs(|child| matches!(child, Child::Reader));
         self.filtered |= phase == Phase::ContentFilter;
         self.processed |= matches!(phase, Phase::Extract | Phase::Process | Phase::Merge);
         self.has_frame_files = match phase {
@@ -164,7 +179,8 @@ impl Step {
     fn count_frames(&mut self, phase: Phase, running: &[Running], files: FrameFiles) {
         for one in running {
             match &one.child {
-                Child::Reader if phase == Phase::ContentFilter => {
+                Child::Reader if phase == Phase::ContentFilter || self.filter == Some(one.process) => {
+                    self.filter = Some(one.process);
                     self.video_bytes = self.video_bytes.max(one.written_bytes);
                 }
                 Child::Writer { frame_bytes, video } => {
@@ -233,6 +249,7 @@ mod tests {
                 .map(|(process, child, read_bytes, written_bytes)| Running {
                     process: *process,
                     child: child.clone(),
+                    is_over: false,
                     read_bytes: *read_bytes,
                     written_bytes: *written_bytes,
                 })
@@ -287,7 +304,7 @@ mod tests {
             assert_eq!(job.sample(&[], files), Phase::Process);
         }
         assert_eq!(job.phases.progress_ratio(), Some(0.5));
-        assert_eq!(job.phases.frames_per_second(), Some(25.0));
+        assert_eq!(job.phases.frames_per_second(), Some(20.0));
         assert_eq!(job.sample(&[(2, Child::Merge { video: Some(VIDEO) }, 0, 0)], NONE), Phase::Merge);
         assert_eq!(job.sample(&[], NONE), Phase::Other);
         assert_eq!((job.counters.frames, job.phases.video()), (50, Some(VIDEO)));

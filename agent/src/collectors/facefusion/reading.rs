@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::snapshot::facefusion::FaceFusion;
+use crate::snapshot::{ContainerRow, facefusion::FaceFusion, programs::result};
 
 /// A container to look at.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(super) struct Subject {
     pub(super) since: Instant,
     /// Allocations of GPU memory that the driver has refused.
     refused: AtomicU64,
+    /// Processes of ffmpeg that ended with an error, plus 1; 0 if they are not counted.
+    errors: AtomicU64,
+    /// Processes of ffmpeg that ended by a signal.
+    signals: AtomicU64,
     /// Number of ticks that have read it.
     ticks: AtomicU64,
 }
@@ -31,19 +35,47 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) fn new(key: u64, id: String, cgroup_path: String) -> Self {
         let since = Instant::now();
-        Self { key, id, cgroup_path, since, refused: AtomicU64::new(0), ticks: AtomicU64::new(0) }
+        let (refused, errors, signals, ticks) = Default::default();
+        Self { key, id, cgroup_path, since, refused, errors, signals, ticks }
     }
 
     /// Called once per tick.
-    pub(super) fn note_refused(&self, refused: u64) {
-        self.refused.store(refused, Relaxed);
+    pub(super) fn note(&self, signs: Signs) {
+        self.refused.store(signs.refused, Relaxed);
+        self.errors.store(signs.errors.map_or(0, |errors| errors.saturating_add(1)), Relaxed);
+        self.signals.store(signs.signals, Relaxed);
         self.ticks.fetch_add(1, Relaxed);
     }
 
-    /// Refused allocations as of the last tick, and the number of ticks so far.
-    pub(super) fn refused(&self) -> (u64, u64) {
+    /// The signs as of the last tick, and the number of ticks so far.
+    pub(super) fn signs(&self) -> (Signs, u64) {
         let ticks = self.ticks.load(Relaxed);
-        (self.refused.load(Relaxed), ticks)
+        let (refused, signals) = (self.refused.load(Relaxed), self.signals.load(Relaxed));
+        (Signs { refused, errors: self.errors.load(Relaxed).checked_sub(1), signals }, ticks)
+    }
+}
+
+/// What other collectors have counted in a container, and what may be the reason of a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Signs {
+    /// Allocations of GPU memory that the driver has refused.
+    pub(super) refused: u64,
+    /// Processes of ffmpeg that ended with an error. `None` if they are not counted, or none was started.
+    pub(super) errors: Option<u64>,
+    /// Processes of ffmpeg that ended by a signal.
+    pub(super) signals: u64,
+}
+
+impl Signs {
+    /// The signs in a row that the other collectors have filled.
+    pub(super) fn of(row: &ContainerRow) -> Self {
+        let ffmpeg = row.programs.iter().find(|program| &*program.name == "ffmpeg");
+        let exits = |result: usize| ffmpeg.map(|ffmpeg| ffmpeg.counters.exits[result]);
+        Self {
+            refused: row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.failed_no_memory),
+            errors: exits(result::ERROR),
+            signals: exits(result::SIGNAL).unwrap_or(0),
+        }
     }
 }
 

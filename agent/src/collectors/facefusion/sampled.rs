@@ -15,7 +15,7 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
-    /// The programs that run now.
+    /// The programs that run now, and those that sent or received frames and have just ended.
     pub(super) fn sample(&mut self, layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Vec<Running> {
         let all = process::all_of(layout, cgroup_path, PROCESSES_MAX);
         let mut known = HashMap::with_capacity(all.len());
@@ -30,12 +30,26 @@ impl Sampled {
             known.insert(process, child.clone());
             if !matches!(child, Child::Other | Child::Starting) {
                 let (read_bytes, written_bytes) = bytes(&directory).unwrap_or_default();
-                running.push(Running { process, child, read_bytes, written_bytes });
+                running.push(Running { process, child, is_over: false, read_bytes, written_bytes });
             }
         }
-        self.known = known;
+        let ended = std::mem::replace(&mut self.known, known).into_iter();
+        running.extend(ended.filter_map(|(process, child)| {
+            let is_counted = matches!(child, Child::Reader | Child::Writer { .. });
+            let (read_bytes, written_bytes) =
+                is_counted.then(|| last_bytes(&proc_root.join(process.to_string())))??;
+            Some(Running { process, child, is_over: true, read_bytes, written_bytes })
+        }));
         running
     }
+}
+
+/// The bytes of a process that has ended, while its parent has not waited for it.
+fn last_bytes(directory: &Path) -> Option<(u64, u64)> {
+    let stat = text(&directory.join("stat")).ok()?;
+    // The name in parentheses may contain anything.
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat[name_end..].starts_with(b") Z").then(|| bytes(directory))?
 }
 
 /// The bytes that a process has read and written, pipes included.

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{collectors::thread::Stop, containers::cgroup::Layout};
 
-/// Age of a container at the first look, and the time between looks. A container that only runs one job lives for seconds.
+/// Age of a container at the first look. A container that only runs one job lives for seconds.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
+/// Time between looks. At first it is as long as the age of the container: its script may prepare FaceFusion for a moment.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// Time between two updates while a job is running.
 const SAMPLE_PERIOD: Duration = Duration::from_millis(100);
@@ -91,7 +92,7 @@ fn follow(containers: &mut HashMap<u64, Planned>, shared: &Shared) {
 fn look(containers: &mut HashMap<u64, Planned>, host: &Host, now: Instant) {
     for planned in containers.values_mut().filter(|planned| planned.look_at <= now) {
         planned.watched.look(&host.layout, &host.proc_root);
-        planned.look_at = now + LOOK_PERIOD;
+        planned.look_at = now + planned.watched.age(now).clamp(FIRST_LOOK, LOOK_PERIOD);
     }
 }
 

@@ -92,6 +92,11 @@ impl Watched {
         }
     }
 
+    /// Time since the container was first seen.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.subject.since)
+    }
+
     /// True if FaceFusion runs, or has jobs here.
     pub(super) fn is_used(&self) -> bool {
         !self.processes.is_empty() || self.store.inotify.is_some()
@@ -187,6 +192,10 @@ impl Watched {
     ) {
         if mask.intersects(EventMask::MOVED_FROM | EventMask::DELETE) {
             self.jobs.vanished(place, key, now);
+            return;
+        }
+        if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE) && self.store.is_special(place, name) {
+            self.jobs.counters.ignored.special += 1;
             return;
         }
         let ended = if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE) {
@@ -324,6 +333,10 @@ impl Store {
                 if gone.remove(&key) {
                     continue;
                 }
+                if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                    jobs.counters.ignored.special += 1;
+                    continue;
+                }
                 if !self.is_old {
                     if jobs.appeared(*place, key, now) == Some(Ended::Failed) {
                         jobs.failed(FailureReason::Unknown);
@@ -345,6 +358,13 @@ impl Store {
                 gone.into_iter().for_each(|key| jobs.vanished(*place, key, now));
             }
         }
+    }
+
+    /// Whether the entry with this name is a link, a directory or another special file. False if it has moved on.
+    fn is_special(&self, place: Place, name: &Path) -> bool {
+        let directory = self.places.iter().find(|(_, at, _)| *at == place).map(|(.., directory)| directory);
+        let found = directory.map(|directory| fs::symlink_metadata(directory.path().join(name)));
+        found.and_then(Result::ok).is_some_and(|metadata| !metadata.is_file())
     }
 
     /// The key of a job with this file name; `None` if it is no name of a job.
