@@ -212,11 +212,11 @@ fn memory_is_released_within_a_minute_after_a_storm_of_containers() {
     let agent = Agent::start(&config);
     let scrape_until = |seconds, is_enough: &dyn Fn(u64) -> bool| {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(seconds) && !is_enough(agent.resident_bytes()) {
+        while begun.elapsed() < Duration::from_secs(seconds) && !is_enough(agent.anonymous_bytes()) {
             let _ = agent.metrics();
             thread::sleep(Duration::from_secs(1));
         }
-        agent.resident_bytes()
+        agent.anonymous_bytes()
     };
     let scrape_for = |seconds| scrape_until(seconds, &|_| false);
     let before = scrape_for(10);
