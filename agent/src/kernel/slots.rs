@@ -105,11 +105,7 @@ impl Slots {
 
     /// The slot of a cgroup in the born table, and the slot of its outermost container.
     fn born_entry(&self, cgroup_id: u64) -> Option<(u32, u32)> {
-        // A container without a v2 cgroup has the ID 0, and so has a free entry.
-        if cgroup_id == 0 {
-            return None;
-        }
-        let bucket = self.created.get(&self.index(cgroup_id), 0).ok()?;
+        let bucket = self.created.get(&self.index(cgroup_id)?, 0).ok()?;
         let entry = bucket.ids.iter().position(|&id| id == cgroup_id)?;
         Some((bucket.slots[entry] & !OWNER, bucket.outermost[entry]))
     }
@@ -176,12 +172,14 @@ impl Slots {
     }
 
     fn has_room(&self, cgroup_id: u64) -> bool {
-        let bucket = self.mirror.get(self.index(cgroup_id) as usize);
+        let bucket = self.index(cgroup_id).and_then(|index| self.mirror.get(index as usize));
         bucket.is_some_and(|bucket| bucket.ids.iter().any(|&id| id == cgroup_id || id == 0))
     }
 
     fn enter(&mut self, cgroup_id: u64, slot: u32, outermost: u32) -> bool {
-        let index = self.index(cgroup_id);
+        let Some(index) = self.index(cgroup_id) else {
+            return false;
+        };
         let Some(bucket) = self.mirror.get_mut(index as usize) else {
             return false;
         };
@@ -196,7 +194,9 @@ impl Slots {
 
     /// Removes a found cgroup from the table.
     pub fn leave(&mut self, cgroup_id: u64) {
-        let index = self.index(cgroup_id);
+        let Some(index) = self.index(cgroup_id) else {
+            return;
+        };
         let Some(bucket) = self.mirror.get_mut(index as usize) else {
             return;
         };
@@ -253,8 +253,9 @@ impl Slots {
         self.mirror.iter().flat_map(|bucket| bucket.ids).filter(|&id| id != 0).count() as u64
     }
 
-    fn index(&self, cgroup_id: u64) -> u32 {
-        cgroup_id as u32 & (self.mirror.len() as u32 - 1)
+    /// The bucket of a cgroup. `None` for a container without a v2 cgroup: it has the ID 0, and so has a free entry.
+    fn index(&self, cgroup_id: u64) -> Option<u32> {
+        (cgroup_id != 0).then(|| cgroup_id as u32 & (self.mirror.len() as u32 - 1))
     }
 }
 

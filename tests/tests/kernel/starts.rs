@@ -47,8 +47,8 @@ pub(super) fn tick_until(what: &str, engine: &mut Engine, holds: impl Fn() -> bo
     }
 }
 
-/// The number of slots that the host's other containers hold. A container without a v2 cgroup has none, such as one whose
-/// cgroups in v1's trees remained after a killed test.
+/// The number of slots that the host's other containers hold. A killed test may have left cgroups in v1's trees; such a
+/// container has no v2 cgroup and holds no slot.
 pub(super) fn others() -> u32 {
     let (mut engine, snapshots) = engine(config());
     engine.tick();
