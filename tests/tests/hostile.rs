@@ -204,6 +204,8 @@ fn the_agent_exits_promptly_if_reading_a_file_blocks() {
 
 #[test]
 fn memory_is_released_within_a_minute_after_a_storm_of_containers() {
+    /// Share of what the storm added that may be left: pages with something in use.
+    const LEFT_MAX: f64 = 0.1;
     let mut tree = FakeTree::new(30).unwrap();
     let config = format!(
         "tick_ms = 500\n{}",
@@ -228,12 +230,13 @@ fn memory_is_released_within_a_minute_after_a_storm_of_containers() {
         peak = peak.max(scrape_for(3));
     }
     let over = Instant::now();
-    let after = scrape_until(60, &|bytes| bytes <= before * 6 / 5);
+    let limit = before + ((peak - before) as f64 * LEFT_MAX) as u64;
+    let after = scrape_until(60, &|bytes| bytes <= limit);
     let [before_kib, peak_kib, after_kib] = [before, peak, after].map(|bytes| bytes >> 10);
     println!(
         "before {before_kib} KiB, in the storm {peak_kib} KiB, {:?} after it {after_kib} KiB",
         over.elapsed()
     );
     assert!(peak > before * 3 / 2, "memory did not grow: {before} and {peak} bytes");
-    assert!(after <= before * 6 / 5, "{before} bytes before, {after} after");
+    assert!(after <= limit, "{before} bytes before, {after} after, at most {limit} expected");
 }

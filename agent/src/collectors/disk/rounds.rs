@@ -103,6 +103,8 @@ impl Rounds {
         let subjects = self.shared.subjects();
         let living: HashSet<u64> = subjects.iter().map(|subject| subject.key).collect();
         self.known.retain(|key, _| living.contains(key));
+        // After many containers have ended, the table gives their memory back.
+        self.known.shrink_to(2 * living.len());
         for subject in &subjects {
             self.look_at(subject);
         }

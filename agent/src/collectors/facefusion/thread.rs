@@ -5,11 +5,13 @@ use std::{
     collections::HashMap,
     os::fd::RawFd,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    reading::{Reading, Shared},
+    find::Finder,
+    reading::{Reading, Shared, Subject},
     watched::Watched,
 };
 use crate::{collectors::thread::Stop, containers::cgroup::Layout};
@@ -35,28 +37,33 @@ pub(super) struct Host {
     pub(super) proc_root: PathBuf,
 }
 
-/// A container and when it is looked at next.
-struct Planned {
-    watched: Watched,
+/// A container. Most are not FaceFusion, so what is known of FaceFusion is not stored with it.
+struct Candidate {
+    subject: Arc<Subject>,
+    finder: Finder,
+    /// When its processes are looked at next.
     look_at: Instant,
+    /// `None` if FaceFusion has never run here.
+    watched: Option<Box<Watched>>,
 }
 
 pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
-    let mut containers: HashMap<u64, Planned> = HashMap::new();
+    let mut candidates: HashMap<u64, Candidate> = HashMap::new();
     loop {
         let begun = Instant::now();
-        follow(&mut containers, shared);
-        look(&mut containers, host, begun);
-        let mut used: Vec<_> =
-            containers.iter_mut().filter(|(_, planned)| planned.watched.is_used()).collect();
+        follow(&mut candidates, shared);
+        candidates.values_mut().for_each(|candidate| candidate.look_if_due(host, begun));
+        let mut used: Vec<_> = candidates.iter_mut().filter(|(_, candidate)| candidate.is_used()).collect();
         used.sort_unstable_by_key(|(key, _)| **key);
         used.truncate(CONTAINERS_MAX);
         let mut descriptors = Vec::new();
         let mut shown = HashMap::new();
-        for (key, planned) in used {
-            planned.watched.update(&host.layout, &host.proc_root, Instant::now());
-            descriptors.extend(planned.watched.descriptor());
-            shown.insert(*key, planned.watched.shown(Instant::now()));
+        for (key, candidate) in used {
+            candidate.update(host);
+            if let Some(watched) = &candidate.watched {
+                descriptors.extend(watched.descriptor());
+                shown.insert(*key, watched.shown(Instant::now()));
+            }
         }
         let is_running = shown.values().any(|one| one.running > 0);
         shared.put(Reading { taken: begun, containers: shown });
@@ -77,22 +84,57 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
 }
 
 /// Adds new containers, and removes ended ones.
-fn follow(containers: &mut HashMap<u64, Planned>, shared: &Shared) {
+fn follow(candidates: &mut HashMap<u64, Candidate>, shared: &Shared) {
     let subjects = shared.subjects();
-    let living: HashMap<_, _> = subjects.iter().map(|subject| (subject.key, subject)).collect();
-    containers.retain(|key, _| living.contains_key(key));
+    let living: HashMap<_, _> = subjects.into_iter().map(|subject| (subject.key, subject)).collect();
+    candidates.retain(|key, _| living.contains_key(key));
+    // After many containers have ended, the table gives their memory back.
+    candidates.shrink_to(2 * living.len());
     for (key, subject) in living {
-        containers.entry(key).or_insert_with(|| Planned {
-            look_at: subject.since + FIRST_LOOK,
-            watched: Watched::new(subject.clone()),
-        });
+        candidates.entry(key).or_insert_with(|| Candidate::new(subject));
     }
 }
 
-fn look(containers: &mut HashMap<u64, Planned>, host: &Host, now: Instant) {
-    for planned in containers.values_mut().filter(|planned| planned.look_at <= now) {
-        planned.watched.look(&host.layout, &host.proc_root);
-        planned.look_at = now + planned.watched.age(now).clamp(FIRST_LOOK, LOOK_PERIOD);
+impl Candidate {
+    fn new(subject: Arc<Subject>) -> Self {
+        let look_at = subject.since + FIRST_LOOK;
+        Self { subject, finder: Finder::default(), look_at, watched: None }
+    }
+
+    fn is_used(&self) -> bool {
+        self.watched.as_ref().is_some_and(|watched| watched.is_used())
+    }
+
+    fn look_if_due(&mut self, host: &Host, now: Instant) {
+        if self.look_at <= now {
+            self.look(host);
+            let age = now.saturating_duration_since(self.subject.since);
+            self.look_at = now + age.clamp(FIRST_LOOK, LOOK_PERIOD);
+        }
+    }
+
+    /// Looks for processes that have started or ended.
+    fn look(&mut self, host: &Host) {
+        let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path);
+        if !started.is_empty() && self.watched.is_none() {
+            self.watched = Some(Box::new(Watched::new(Arc::clone(&self.subject))));
+        }
+        if let Some(watched) = &mut self.watched {
+            watched.follow(started, &host.proc_root);
+        }
+    }
+
+    fn update(&mut self, host: &Host) {
+        let now = Instant::now();
+        let Some(watched) = &mut self.watched else { return };
+        watched.handle_changes(&host.proc_root, now);
+        // After their last changes of files have been handled.
+        if watched.has_ended_process() {
+            self.look(host);
+        }
+        if let Some(watched) = &mut self.watched {
+            watched.sample(&host.layout, &host.proc_root, now);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use super::{
     failures::Failures,
     file::{self, Unread},
-    find::{Finder, Location, Process},
+    find::{Location, Process},
     frames::Frames,
     jobs::{Ended, Jobs, Key, Place},
     phases::Phases,
@@ -47,7 +47,6 @@ const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// A container that runs or has run FaceFusion.
 pub(super) struct Watched {
     subject: Arc<Subject>,
-    finder: Finder,
     processes: Vec<Process>,
     store: Store,
     pub(super) jobs: Jobs,
@@ -80,7 +79,6 @@ impl Watched {
     pub(super) fn new(subject: Arc<Subject>) -> Self {
         Self {
             subject,
-            finder: Finder::default(),
             processes: Vec::new(),
             store: Store { is_old: true, is_stale: true, ..Store::default() },
             jobs: Jobs::default(),
@@ -90,11 +88,6 @@ impl Watched {
             frames: None,
             again: Vec::new(),
         }
-    }
-
-    /// Time since the container was first seen.
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.subject.since)
     }
 
     /// True if FaceFusion runs, or has jobs here.
@@ -107,21 +100,27 @@ impl Watched {
         self.store.inotify.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Looks for processes that have started or ended.
-    pub(super) fn look(&mut self, layout: &Layout, proc_root: &Path) {
+    /// True if a process has ended since the last call of [`Self::follow`].
+    pub(super) fn has_ended_process(&self) -> bool {
+        self.processes.iter().any(|process| !process.is_alive())
+    }
+
+    /// Removes processes that have ended, and adds those that have started.
+    pub(super) fn follow(&mut self, started: Vec<Process>, proc_root: &Path) {
         let had_one = !self.processes.is_empty();
         self.processes.retain(Process::is_alive);
         if had_one && self.processes.is_empty() {
             self.jobs.abandon_running();
         }
-        self.processes.extend(self.finder.started(layout, proc_root, &self.subject.cgroup_path));
-        if self.store.is_stale && !self.processes.is_empty() {
-            self.open(proc_root);
-        }
+        self.processes.extend(started);
+        self.open_if_stale(proc_root);
     }
 
-    /// Opens the directories and watches them.
-    fn open(&mut self, proc_root: &Path) {
+    /// Opens the directories and watches them, unless they are watched.
+    fn open_if_stale(&mut self, proc_root: &Path) {
+        if !self.store.is_stale {
+            return;
+        }
         let Some(location) = self.processes.iter().find_map(|process| process.store(proc_root).ok()) else {
             return;
         };
@@ -130,16 +129,15 @@ impl Watched {
         }
     }
 
-    /// Handles changes of files, samples what runs, and finds the reasons of failures.
-    pub(super) fn update(&mut self, layout: &Layout, proc_root: &Path, now: Instant) {
+    /// Handles changes of files.
+    pub(super) fn handle_changes(&mut self, proc_root: &Path, now: Instant) {
         self.read_again(now);
         self.handle_events(now);
-        if self.store.is_stale && !self.processes.is_empty() {
-            self.open(proc_root);
-        }
-        if self.processes.iter().any(|process| !process.is_alive()) {
-            self.look(layout, proc_root);
-        }
+        self.open_if_stale(proc_root);
+    }
+
+    /// Samples what runs, and finds the reasons of failures.
+    pub(super) fn sample(&mut self, layout: &Layout, proc_root: &Path, now: Instant) {
         if self.jobs.present().running == 0 {
             (self.phases, self.frames) = (None, None);
         } else {

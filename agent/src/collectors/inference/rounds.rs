@@ -84,6 +84,8 @@ impl Rounds {
         }
         let subjects = self.shared.subjects();
         self.known.retain(|key, _| subjects.contains_key(key));
+        // After many containers have ended, the table gives their memory back.
+        self.known.shrink_to(2 * subjects.len());
         let mut keys: Vec<u64> = subjects.keys().copied().collect();
         keys.sort_unstable();
         let first = self.after.map_or(0, |after| keys.partition_point(|key| *key <= after));
