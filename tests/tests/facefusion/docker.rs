@@ -22,7 +22,7 @@ use super::{
     agent,
     compared::{assert_same, assert_speed},
     or_skip,
-    player::PATIENCE,
+    player::{PATIENCE, assert_consistent},
     watch::{Scrape, scrapes},
 };
 
@@ -75,6 +75,7 @@ fn the_jobs_of_3_5_and_3_8_in_docker_are_those_that_the_programs_logged() {
                     Err(reason) => return skip(&format!("FaceFusion {version} in Docker"), &reason),
                 };
                 let (truth, scrapes) = watched(agent, &player);
+                assert_consistent(version, &player, &truth);
                 assert_same(agent, &player.container, &truth, version);
                 assert_speed(&scrapes, &truth);
             };

@@ -1,4 +1,4 @@
-//! The program itself, without an agent: its log agrees with its files, its children and itself.
+//! The program itself: its log agrees with its files, its children and itself.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -6,7 +6,7 @@ use glassbox_tests::{
     docker::{Docker, Network},
     facefusion::{
         MARKER, Player, Setup,
-        scenario::{FRAMES, RATE_FPS, of_all_outcomes, scenario, step, submitted},
+        scenario::{FRAMES, RATE_FPS, scenario, step, submitted},
         truth::{OTHER, Truth},
     },
 };
@@ -19,10 +19,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 /// The steps of a scenario that process frames: two steps, a retry, a stop, a click.
 const RUNS: usize = 5;
 
-#[test]
-fn the_program_plays_3_5_with_files_for_frames() {
-    let Some((player, truth)) = played("3.5.2") else { return };
-    assert_consistent(&player, &truth);
+/// Asserts that the log of [`of_all_outcomes`](glassbox_tests::facefusion::scenario::of_all_outcomes) agrees with its plan,
+/// with the program's files and children, and with itself.
+pub(super) fn assert_consistent(version: &str, player: &Player<'_>, truth: &Truth) {
+    match version {
+        "3.5.2" => assert_3_5(truth),
+        _ => assert_3_8(truth),
+    }
+    assert_outcomes(truth);
+    assert_files(player);
+    assert_times(truth);
+}
+
+/// Frames are files.
+fn assert_3_5(truth: &Truth) {
     // The video of the failed job is cut off, and one has no sound.
     assert_eq!(truth.exit_codes("ffmpeg").into_iter().collect::<Vec<_>>(), [0, 1]);
     assert!(truth.exit_codes("ffprobe").is_empty(), "{truth:?}");
@@ -32,10 +42,8 @@ fn the_program_plays_3_5_with_files_for_frames() {
     assert_eq!(names, ["audio", "content_filter", "download", "extract", "merge", OTHER, "process"]);
 }
 
-#[test]
-fn the_program_plays_3_8_with_pipes_for_frames() {
-    let Some((player, truth)) = played("3.8.1") else { return };
-    assert_consistent(&player, &truth);
+/// Frames go through pipes.
+fn assert_3_8(truth: &Truth) {
     // Readers are killed when the sound has been restored, and the writer of the failed job.
     assert_eq!(truth.exit_codes("ffmpeg").into_iter().collect::<Vec<_>>(), [-9, 0, 1]);
     assert_eq!(truth.exit_codes("ffprobe").into_iter().collect::<Vec<_>>(), [0]);
@@ -44,6 +52,50 @@ fn the_program_plays_3_8_with_pipes_for_frames() {
     let phases = truth.phases_ns();
     let names: Vec<&str> = phases.keys().copied().collect();
     assert_eq!(names, ["audio", "content_filter", "download", "merge", OTHER, "probe", "process"]);
+}
+
+fn assert_outcomes(truth: &Truth) {
+    let ended = |outcome: &str, reason: &str| {
+        truth.ended.get(&(outcome.to_owned(), reason.to_owned())).copied().unwrap_or_default()
+    };
+    assert_eq!(truth.jobs(), 6, "{truth:?}");
+    assert_eq!(ended("completed", "none"), 3, "{truth:?}");
+    for reason in ["refused_by_content_filter", "processing_error", "unknown"] {
+        assert_eq!(ended("failed", reason), 1, "{reason}: {truth:?}");
+    }
+    assert_eq!(truth.retries, 1);
+    assert_eq!([truth.waits_ns.len(), truth.durations_ns.len()], [6, 6]);
+    let statuses = ["drafted", "queued", "running"].map(|status| truth.jobs_in(status));
+    assert_eq!(statuses, [1, 1, 0], "{truth:?}");
+}
+
+fn assert_files(player: &Player<'_>) {
+    let files = |directory: &str| -> Vec<String> {
+        let entries =
+            fs::read_dir(player.path(directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let counts =
+        ["drafted", "queued", "completed", "failed"].map(|status| files(&format!(".jobs/{status}")).len());
+    assert_eq!(counts, [1, 1, 3, 2]);
+    assert!(files(".jobs/queued").iter().all(|name| name.contains(MARKER)));
+    assert_eq!(files("output").iter().filter(|name| name.ends_with(".mp4")).count(), 3);
+}
+
+fn assert_times(truth: &Truth) {
+    // The phases of all jobs and the rest add up.
+    let sum_ns: u64 = truth.phases_ns().values().map(|(ns, _)| ns).sum();
+    assert_eq!(sum_ns, truth.durations_ns.iter().sum::<u64>());
+    let other_ns = truth.phases_ns().get(OTHER).map_or(0, |(ns, _)| *ns);
+    assert!(other_ns * 5 < sum_ns, "{other_ns} of {sum_ns} ns belong to no phase");
+
+    // Completed steps have processed each frame, at about the planned rate.
+    for run in truth.runs.iter().filter(|run| run.frames_ns.len() as u64 == run.total) {
+        // The sound is a little longer than the pictures.
+        assert!((u64::from(FRAMES)..u64::from(FRAMES) + 3).contains(&run.total), "{} frames", run.total);
+        let fps = run.fps().unwrap();
+        assert!((fps / f64::from(RATE_FPS) - 1.0).abs() < 0.2, "{fps} frames per second");
+    }
 }
 
 #[test]
@@ -66,53 +118,5 @@ fn in_docker_the_program_has_its_own_root() {
         let mounts = fs::read_to_string(process.join("mountinfo")).unwrap();
         assert_eq!(mounts.contains(" /facefusion/.jobs "), has_bind_mount);
         assert_eq!(fs::read_dir(player.path(".jobs/completed")).unwrap().count(), 2);
-    }
-}
-
-fn played(version: &str) -> Option<(Player<'static>, Truth)> {
-    let setup = Setup { scenario: of_all_outcomes(version), ..Setup::default() };
-    let player = or_skip(Player::in_cgroup(&setup))?;
-    let truth = player.wait(PATIENCE);
-    Some((player, truth))
-}
-
-fn assert_consistent(player: &Player<'_>, truth: &Truth) {
-    let ended = |outcome: &str, reason: &str| {
-        truth.ended.get(&(outcome.to_owned(), reason.to_owned())).copied().unwrap_or_default()
-    };
-    assert_eq!(truth.jobs(), 6, "{truth:?}");
-    assert_eq!(ended("completed", "none"), 3, "{truth:?}");
-    for reason in ["refused_by_content_filter", "processing_error", "unknown"] {
-        assert_eq!(ended("failed", reason), 1, "{reason}: {truth:?}");
-    }
-    assert_eq!(truth.retries, 1);
-    assert_eq!([truth.waits_ns.len(), truth.durations_ns.len()], [6, 6]);
-    let statuses = ["drafted", "queued", "running"].map(|status| truth.jobs_in(status));
-    assert_eq!(statuses, [1, 1, 0], "{truth:?}");
-
-    // The files.
-    let files = |directory: &str| -> Vec<String> {
-        let entries =
-            fs::read_dir(player.path(directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    };
-    let counts =
-        ["drafted", "queued", "completed", "failed"].map(|status| files(&format!(".jobs/{status}")).len());
-    assert_eq!(counts, [1, 1, 3, 2]);
-    assert!(files(".jobs/queued").iter().all(|name| name.contains(MARKER)));
-    assert_eq!(files("output").iter().filter(|name| name.ends_with(".mp4")).count(), 3);
-
-    // The phases of all jobs and the rest add up.
-    let sum_ns: u64 = truth.phases_ns().values().map(|(ns, _)| ns).sum();
-    assert_eq!(sum_ns, truth.durations_ns.iter().sum::<u64>());
-    let other_ns = truth.phases_ns().get(OTHER).map_or(0, |(ns, _)| *ns);
-    assert!(other_ns * 5 < sum_ns, "{other_ns} of {sum_ns} ns belong to no phase");
-
-    // Completed steps have processed each frame, at about the planned rate.
-    for run in truth.runs.iter().filter(|run| run.frames_ns.len() as u64 == run.total) {
-        // The sound is a little longer than the pictures.
-        assert!((u64::from(FRAMES)..u64::from(FRAMES) + 3).contains(&run.total), "{} frames", run.total);
-        let fps = run.fps().unwrap();
-        assert!((fps / f64::from(RATE_FPS) - 1.0).abs() < 0.2, "{fps} frames per second");
     }
 }
