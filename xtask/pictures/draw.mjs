@@ -2,8 +2,9 @@
 // results in headless Chromium.
 //
 // Arguments: a JSON object with `libraries` (the directory with node_modules), `dashboards`, `pictures` (directories),
-// `prometheus` (a URL), `end_s`, `seconds` (the time range), `height` (the maximum in pixels) and `only` (names of dashboards such
-// as `en/overview`; empty for all).
+// `prometheus` (a URL), `end_s`, `seconds` (the time range), `height` (the maximum in pixels), `only` (names of dashboards such as
+// `en/overview`; empty for all), `container` (a regular expression), `panels` (titles; empty for all) and `name` (of the files;
+// null for those of the dashboards).
 
 import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -40,13 +41,14 @@ async function ask(url) {
   return body.data;
 }
 
-// Everything is selected.
+// All hosts, GPUs and given containers are selected.
 const filled = (query, jobs) =>
   query
     .replaceAll('$__rate_interval', `${Math.max(4 * SCRAPE_S, step_s + SCRAPE_S)}s`)
     .replaceAll('$__range', `${given.seconds}s`)
     .replaceAll('$job', jobs)
-    .replace(/\$(instance|container|gpu)/g, '.+');
+    .replaceAll('$container', given.container)
+    .replace(/\$(instance|gpu)/g, '.+');
 
 async function result(target, jobs) {
   const query = encodeURIComponent(filled(target.expr, jobs));
@@ -70,8 +72,22 @@ function compact(panels) {
   }
 }
 
+// The panels with the given titles, two in a row.
+function selected(panels) {
+  return given.panels.map((title, index) => {
+    const panel = panels.find((panel) => panel.title === title);
+    if (!panel) {
+      throw new Error(`no panel "${title}" in the dashboard`);
+    }
+    return { ...panel, gridPos: { x: 12 * (index % 2), y: 8 * Math.floor(index / 2), w: 12, h: 8 } };
+  });
+}
+
 async function picture(language, name, jobs) {
   const dashboard = JSON.parse(await readFile(path.join(given.dashboards, language, `${name}.json`), 'utf8'));
+  if (given.panels.length > 0) {
+    dashboard.panels = selected(dashboard.panels);
+  }
   compact(dashboard.panels);
   const panels = [];
   for (const panel of dashboard.panels) {
@@ -158,7 +174,7 @@ async function main() {
   try {
     await mkdir(given.pictures, { recursive: true });
     for (const [name, { dashboard }] of pictures) {
-      const file = path.join(given.pictures, `${name.replace('/', '-')}.webp`);
+      const file = path.join(given.pictures, `${given.name ? path.dirname(name) + '-' + given.name : name.replace('/', '-')}.webp`);
       const rows = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
       // As in page.jsx.
       const height = Math.min(48 + rows * 38 + 8, given.height);

@@ -35,6 +35,15 @@ pub(crate) struct Arguments {
     /// The maximum height in pixels; what is below is cut off
     #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u32).range(200..=8000))]
     height: u32,
+    /// Select this container only
+    #[arg(long, default_value = ".+", hide_default_value = true, value_name = "NAME")]
+    container: String,
+    /// Draw only the panels with these titles, two in a row [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "TITLE,…")]
+    panels: Vec<String>,
+    /// Name the file LANGUAGE-NAME.webp [default: the dashboard's name]
+    #[arg(long, requires = "panels", value_name = "NAME")]
+    name: Option<String>,
     /// The directory for the pictures
     #[arg(long, default_value = "target/xtask/pictures/drawn", value_name = "DIRECTORY")]
     into: PathBuf,
@@ -54,6 +63,9 @@ pub(crate) fn main(arguments: &Arguments) -> anyhow::Result<()> {
         "end_s": arguments.end.map_or_else(now_s, Ok)?,
         "seconds": arguments.minutes * 60,
         "height": arguments.height,
+        "container": arguments.container,
+        "panels": arguments.panels,
+        "name": arguments.name,
         "only": arguments.dashboards,
     });
     let mut draw = Command::new("node");

@@ -26,7 +26,7 @@ mod sampled;
 mod thread;
 mod watched;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use self::{
     reading::{Reading, Shared, Signs, Subject},
@@ -49,11 +49,9 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// The thread hangs if it has taken no reading for this long.
-const HANGING: Duration = Duration::from_secs(15);
-/// What is wrong then.
+/// What is wrong if the thread hangs.
 const HANGS: &str =
-    "a file system of a container does not respond; the metrics of FaceFusion keep their last values";
+    "a file system of a container does not respond; counters of FaceFusion keep their last values";
 
 struct FaceFusionJobs {
     shared: Shared,
@@ -83,7 +81,7 @@ impl Collector for FaceFusionJobs {
     }
 
     fn limitation(&self) -> Option<&str> {
-        let hangs = self.reading.as_ref().is_some_and(|reading| reading.taken.elapsed() >= HANGING);
+        let hangs = self.reading.as_ref().is_some_and(|reading| reading.hangs());
         self.limitation.as_deref().or(hangs.then_some(HANGS))
     }
 
@@ -96,10 +94,7 @@ impl Collector for FaceFusionJobs {
             subject
         });
         subject.note(Signs::of(row));
-        if let Some(found) = self.reading.as_ref().and_then(|reading| reading.containers.get(&container.key))
-        {
-            row.facefusion = Some(Box::new(found.clone()));
-        }
+        row.facefusion = self.reading.as_ref().and_then(|reading| reading.of(container.key)).map(Box::new);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::snapshot::{ContainerRow, facefusion::FaceFusion, programs::result};
@@ -88,6 +88,23 @@ pub(super) struct Reading {
     pub(super) containers: HashMap<u64, FaceFusion>,
 }
 
+impl Reading {
+    /// The thread hangs if it has taken no reading for this long.
+    const HANGING: Duration = Duration::from_secs(15);
+
+    /// Whether the thread hangs in a file system of a container.
+    pub(super) fn hangs(&self) -> bool {
+        self.taken.elapsed() >= Self::HANGING
+    }
+
+    /// What is known of the container with this key. What the running job does is unknown if the thread hangs.
+    pub(super) fn of(&self, key: u64) -> Option<FaceFusion> {
+        let mut found = self.containers.get(&key)?.clone();
+        found.current = found.current.filter(|_| !self.hangs());
+        Some(found)
+    }
+}
+
 /// State shared by the tick and the thread. A lock is held only while a pointer or an entry is copied.
 #[derive(Clone, Default)]
 pub(super) struct Shared {
@@ -114,5 +131,28 @@ impl Shared {
 
     pub(super) fn latest(&self) -> Option<Arc<Reading>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::facefusion::{Phase, Running};
+
+    #[test]
+    fn while_the_thread_hangs_jobs_stay_and_the_running_one_has_no_speed() {
+        let current = Running {
+            phase: Phase::Process,
+            elapsed: Duration::from_secs(1),
+            frames_per_second: Some(20.0),
+            progress_ratio: Some(0.5),
+            video: None,
+        };
+        let found = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
+        let mut reading = Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]) };
+        let seen = |reading: &Reading| reading.of(1).map(|found| (found.running, found.current.is_some()));
+        assert_eq!((reading.hangs(), seen(&reading)), (false, Some((1, true))));
+        reading.taken = Instant::now().checked_sub(Reading::HANGING).expect("the host is older");
+        assert_eq!((reading.hangs(), seen(&reading)), (true, Some((1, false))));
     }
 }
