@@ -79,7 +79,7 @@ impl IgnoredFiles {
 pub enum FailureReason {
     /// The video was read, and nothing was processed: the content filter refused it.
     RefusedByContentFilter = 0,
-    /// The driver refused to allocate GPU memory while the job was running, and granted none afterwards.
+    /// The driver refused to allocate GPU memory while the job was running.
     GpuMemory = 1,
     /// It failed while frames were extracted, processed or merged, or with the audio.
     ProcessingError = 2,

@@ -32,7 +32,7 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.with(&["abandoned", "none"]).count(counters.abandoned);
         }),
     Family::gauge("glassbox_facefusion_unfinished_jobs")
-        .help("FaceFusion jobs that have not ended, by status: `drafted` is not submitted yet.")
+        .help("FaceFusion jobs that have not ended, by status: `drafted` (not submitted), `queued` or `running`.")
         .source(JOB_FILES)
         .labels(&["status"])
         .container(|row, emit| {
@@ -103,7 +103,7 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.count(row.facefusion.as_ref().map(|facefusion| facefusion.counters.frames));
         }),
     Family::gauge("glassbox_facefusion_frames_per_second")
-        .help("Speed of FaceFusion in frames per second, over the last five seconds. Absent in other phases.")
+        .help("Speed of FaceFusion in frames per second, over the last five seconds. Absent outside of the phase `process`.")
         .source(PROGRAMS)
         .unit("frames per second")
         .container(|row, emit| {

@@ -30,7 +30,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .help(
             "Duration of the last load of model files, or of the one in progress, in seconds: from the first \
              time that one was found open until the last time that one was read, without pauses of more than \
-             5 s. Precise to 1 s at its begin and 0.1 s at its end; shorter loads may be missed. Only for \
+             5 s. The start is accurate to 1 s, the end to 0.1 s; shorter loads may be missed. Only for \
              containers that were given GPUs, in their first ten minutes and while they create a CUDA context. \
              Files that are mapped instead of read are not measured.",
         )
@@ -38,7 +38,7 @@ pub(super) const FAMILIES: &[Family] = &[
         .container(|row, emit| emit.time(load(row).map(|load| load.duration))),
     Family::gauge("glassbox_container_model_load_bytes")
         .help(
-            "Bytes read in that load, in bytes: how far each open model file was read. What is read in the \
+            "Bytes read in the load of glassbox_container_model_load_seconds: how far each open model file was read. What is read in the \
              last 0.1 s before a file is closed is missing.",
         )
         .source("/proc/PID/fdinfo")

@@ -6,7 +6,7 @@ use crate::{
 };
 
 const SOURCE: &str = "gpu: NVML; host: anonymous memory and swap of the cgroup; driver: nvidia_driver \
-                      programs. Busy periods from requests, Gradio jobs, NVML and CPU time, each tick";
+                      programs. Busy periods from requests, Gradio and FaceFusion jobs, NVML and CPU time, each tick";
 
 /// The families, in the order of the output.
 pub(super) const FAMILIES: &[Family] = &[

@@ -30,7 +30,7 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Failed FaceFusion jobs",
                 "percentunit",
-                "Share of the ended jobs that failed. Jobs that were abandoned count as ended.",
+                "Share of the ended jobs that failed, refusals by the content filter included. Abandoned jobs count as ended, not as failed.",
             )
             .size(8, 8)
             .up_to(1.0)

@@ -21,7 +21,7 @@ pub(super) fn row() -> Row {
             )
             .size(12, 8)
             .query(PROGRAM, &sum("glassbox_container_program_running{CONTAINERS}")),
-            Panel::lines("Program starts", "ops", "Starts of listed programs per second.")
+            Panel::lines("Program starts", "cps", "Starts of listed programs per second.")
                 .size(12, 8)
                 .query(PROGRAM, &rate("glassbox_container_program_started_total")),
             Panel::lines(
