@@ -6,7 +6,7 @@
 //! | `gpu_memory` | the driver refused GPU memory to the container at most [`WINDOW`] before the exit, and granted it none afterwards |
 //! | `gpu_fault` | one of [`FATAL_XIDS`] was reported for a GPU of the container at most [`WINDOW`] before the exit |
 //!
-//! Both replace only the reasons `error` and a signal other than SIGTERM and SIGINT, which end a container on purpose. If
+//! Both replace only the reasons `error` and a signal other than SIGTERM, SIGINT and SIGKILL, which end a container on purpose. If
 //! both apply, the reason is `gpu_memory`: a GPU that has failed refuses memory with other statuses.
 //!
 //! A framework that is refused memory empties its caches or asks for less, so memory that is granted to any process of the
@@ -142,7 +142,7 @@ fn series(row: &ContainerRow) -> Series {
 fn may_be_of_gpu(exit: &LastExit) -> bool {
     match exit.reason {
         Some(ExitReason::Error) => exit.code.is_some(),
-        Some(ExitReason::Signal(name)) => !matches!(name, "SIGTERM" | "SIGINT"),
+        Some(ExitReason::Signal(name)) => !matches!(name, "SIGTERM" | "SIGINT" | "SIGKILL"),
         _ => false,
     }
 }

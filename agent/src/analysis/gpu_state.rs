@@ -37,13 +37,14 @@ pub struct Evidence {
     pub granted: Option<bool>,
     /// Time since a call last started or ended, if calls are in flight.
     pub waiting: Option<Duration>,
-    /// Whether it was given GPUs, uses an inference library, has loaded a model, and uses the CPUs as inference does.
+    /// Whether it was given GPUs, uses an inference library, has loaded a model, and uses the CPUs as inference does, and NVML
+    /// lists the processes on GPUs.
     pub computes_on_cpu: bool,
     /// Time for which its GPUs have looked busy and done nothing.
     pub spinning: Option<Duration>,
     /// Its highest utilization of any GPU.
     pub utilization_ratio: Option<f64>,
-    /// Whether NVML reports its processes on a GPU.
+    /// Whether NVML reports its processes or their work on a GPU.
     pub seen_on_gpu: bool,
     /// Time its threads waited for a CPU, divided by the time they were runnable or running.
     pub cpu_wait_share: Option<f64>,
@@ -59,7 +60,7 @@ pub struct Evidence {
 /// | state | condition |
 /// |---|---|
 /// | `stuck_in_driver` | calls to the driver are in flight, and none has started or ended for 10 s |
-/// | `on_cpu_despite_gpu` | as `no_gpu`, and NVML works, and the container was given GPUs, has an inference library mapped, has loaded a model, and used more than one CPU or more than half of its quota in the last 30 s |
+/// | `on_cpu_despite_gpu` | as `no_gpu`, and NVML lists the processes on GPUs, and the container was given GPUs, has an inference library mapped, has loaded a model, and used more than one CPU or more than half of its quota in the last 30 s |
 /// | `no_gpu` | the driver never gave it GPU memory, a context or a channel, and NVML does not report it on a GPU |
 /// | `spinning` | for 30 s, its GPUs were utilized to at least 95 % and drew little more power than an idle GPU, and none of the containers that use them made progress |
 /// | `busy` | its utilization of a GPU is 1 % or more |
@@ -68,8 +69,8 @@ pub struct Evidence {
 /// | `idle_with_memory` | none of the above |
 ///
 /// A model counts as loaded if a model file of 1 MiB or more was mapped or read, or if the container has
-/// 256 MiB of anonymous memory. Without NVML, the agent may have missed a context that is older than itself, so there
-/// is no `on_cpu_despite_gpu`. The documentation of the module `spinning` defines little power and progress.
+/// 256 MiB of anonymous memory. Without lists of processes, the agent may have missed a context that is older than
+/// itself, so there is no `on_cpu_despite_gpu`. The documentation of the module `spinning` defines little power and progress.
 #[must_use]
 pub fn decide(evidence: &Evidence) -> Option<GpuState> {
     // Checked first, because the first call of a container may already hang.
@@ -107,6 +108,8 @@ pub struct Sources {
     pub driver: bool,
     /// Whether NVML is up.
     pub nvml: bool,
+    /// Whether NVML lists the processes on every GPU. With drivers before 510, it does not.
+    pub lists_processes: bool,
 }
 
 impl Sources {
@@ -115,7 +118,9 @@ impl Sources {
     pub fn of(host: &Host) -> Self {
         let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
         let driver = host.nvidia_tracing.unwrap_or_default();
-        Self { present: nvml || !host.gpus.is_empty() || driver.is_present, driver: driver.is_complete, nvml }
+        let lists_processes = nvml && host.gpus.iter().all(|gpu| !gpu.processes.is_empty());
+        let present = nvml || !host.gpus.is_empty() || driver.is_present;
+        Self { present, driver: driver.is_complete, nvml, lists_processes }
     }
 }
 

@@ -20,6 +20,9 @@ use crate::{
 
 /// Minimum demand for CPUs, as a share of one CPU, that counts as computing. Timers and pools of threads need less.
 const COMPUTING_SHARE: f64 = 0.1;
+/// A GPU that has looked busy and done nothing for this long, as for the alert GpuSpinning, is not working. A single kernel
+/// that uses no memory looks the same for a while, and a probe that restarts its container would end its work.
+const SPINNING_MIN: Duration = Duration::from_secs(300);
 /// The time over which the demand is averaged.
 const DEMAND_WINDOW: Duration = Duration::from_secs(2);
 
@@ -102,6 +105,8 @@ struct History {
     /// When the queue began to grow, and when it last grew.
     queue_grew: Option<(Instant, Instant)>,
     wait: Option<Wait>,
+    /// Since when its GPUs have only looked busy.
+    spins_since: Option<Instant>,
 }
 
 /// Decides the health of every container at every tick.
@@ -155,7 +160,10 @@ impl History {
 
     fn evidence(&mut self, row: &ContainerRow, elapsed: Duration, limit: Duration, now: Instant) -> Evidence {
         let (mut progress, demand_ns, queue) = (Progress::of(row), demand_ns(row), queue(row));
-        if row.gpu_state == Some(GpuState::Spinning) {
+        let spins = row.gpu_state == Some(GpuState::Spinning);
+        self.spins_since = spins.then(|| self.spins_since.unwrap_or(now));
+        let spins_since = self.spins_since;
+        if spins_since.is_some_and(|since| now.duration_since(since) >= SPINNING_MIN) {
             // A kernel that waits in a loop uses the GPU and completes nothing.
             progress.gpu_ns = self.progress.gpu_ns;
         }
@@ -173,7 +181,15 @@ impl History {
         let demand_share = self.demand_share;
         if advanced {
             let was_waiting = self.was_waiting;
-            *self = Self { progress, demand_ns, demand_share, queue, was_waiting, ..Self::default() };
+            *self = Self {
+                progress,
+                demand_ns,
+                demand_share,
+                queue,
+                was_waiting,
+                spins_since,
+                ..Self::default()
+            };
         } else if self.was_waiting {
             self.without_work = Duration::ZERO;
             if was_waiting {
@@ -189,6 +205,7 @@ impl History {
                     demand_share,
                     queue,
                     queue_grew: self.queue_grew,
+                    spins_since,
                     ..Self::default()
                 };
             }

@@ -1,5 +1,5 @@
 //! Finds memory that a container never gives back: the *floor* of its memory between busy periods, and whether the floor
-//! grows from job to job. Reads nothing itself; works wherever the values that it uses are known. docs/memory-leaks.md
+//! grows from job to job. Reads nothing itself; needs only values that collectors have read. docs/memory-leaks.md
 //! explains it to users.
 //!
 //! Definitions:
@@ -46,7 +46,7 @@ use std::{
 };
 
 use self::{
-    activity::{Activity, CpuTime, ended_jobs, is_nearly_quiet},
+    activity::{Activity, CpuTime, Ended, ended_jobs, is_nearly_quiet},
     floors::Floors,
     trend::Floor,
 };
@@ -86,8 +86,8 @@ struct History {
     busy: Option<Busy>,
     /// Jobs so far.
     jobs: u64,
-    /// Requests and Gradio jobs that had ended when jobs were last counted.
-    ended: u64,
+    /// What had ended when jobs were last counted.
+    ended: Ended,
     /// In the order of [`Memory::ALL`].
     floors: [Floors; Memory::ALL.len()],
     /// Contexts that its processes had created at the last tick.
@@ -165,7 +165,7 @@ impl History {
         let Some(busy) = &mut self.busy else { return };
         let least_bytes = std::mem::take(&mut busy.least_bytes);
         busy.stretch_begun = now;
-        if ended_jobs(row).saturating_sub(self.ended) < STRETCH_JOBS_MIN {
+        if ended_jobs(row).since(self.ended) < STRETCH_JOBS_MIN {
             return;
         }
         (busy.in_flight, busy.computing) = (Duration::ZERO, Duration::ZERO);
@@ -174,10 +174,10 @@ impl History {
         self.floors.iter_mut().for_each(Floors::count);
     }
 
-    /// Requests and Gradio jobs that have ended since the last call.
+    /// Requests, Gradio jobs and FaceFusion jobs that have ended since the last call.
     fn newly_ended(&mut self, row: &ContainerRow) -> u64 {
         let ended = ended_jobs(row);
-        ended.saturating_sub(std::mem::replace(&mut self.ended, ended))
+        ended.since(std::mem::replace(&mut self.ended, ended))
     }
 
     /// Measures the floor of a quiet moment.

@@ -16,8 +16,9 @@ pub(super) const ALERTS: [&str; 3] = ["FaceFusionJobsFail", "FaceFusionNoProgres
 
 const VERSION: &str = "3.8.1";
 const PROCESSORS: [&str; 1] = ["face_swapper"];
-/// Number of jobs that fail. FaceFusionJobsFail needs three, and the agent may need six seconds to find the program.
-const FAILING: usize = 6;
+/// Number of jobs that fail. FaceFusionJobsFail needs five if their reason is unknown, and the agent may need six seconds to find
+/// the program.
+const FAILING: usize = 9;
 /// Their frames per second. Each takes two seconds, so that the agent sees the processing; otherwise the content filter would be
 /// the reason, which is no fault.
 const FAILING_FPS: f64 = 100.0;

@@ -114,7 +114,7 @@ fn only_failures_without_a_known_cause_get_a_reason() {
         (Some(1), Some(ExitReason::Error), Some("gpu")),
         (Some(255), Some(ExitReason::Error), Some("gpu")),
         (Some(134), Some(ExitReason::Signal("SIGABRT")), Some("gpu")),
-        (Some(137), Some(ExitReason::Signal("SIGKILL")), Some("gpu")),
+        (Some(137), Some(ExitReason::Signal("SIGKILL")), Some("SIGKILL")),
         (Some(139), Some(ExitReason::Signal("SIGSEGV")), Some("gpu")),
     ] {
         let expect = |gpu| expected.map(|reason| if reason == "gpu" { gpu } else { reason });

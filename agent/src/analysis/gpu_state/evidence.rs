@@ -6,7 +6,7 @@ use super::{
     Evidence, Sources,
     on_cpu::{self, CpuWindow},
 };
-use crate::snapshot::ContainerRow;
+use crate::snapshot::{ContainerRow, gpu::ContainerGpu};
 
 /// The values of a container at the previous tick.
 pub(super) struct Before {
@@ -31,7 +31,7 @@ pub(super) fn evidence(
     let grown = driver.map_or(0, |driver| {
         driver.counters.allocations + driver.counters.contexts + driver.counters.channels
     });
-    let on_gpu = row.gpus.iter().filter(|gpu| gpu.processes.is_some_and(|processes| processes > 0));
+    let is_on = |gpu: &ContainerGpu| gpu.processes > Some(0) || gpu.utilization_ratio > Some(0.0);
     let utilizations = row.gpus.iter().filter_map(|gpu| gpu.utilization_ratio);
     let mut evidence = Evidence {
         granted: (driver.is_some() || sources.driver).then_some(grown > 0),
@@ -40,7 +40,7 @@ pub(super) fn evidence(
         utilization_ratio: utilizations
             .reduce(f64::max)
             .or((sources.nvml && row.gpus.is_empty()).then_some(0.0)),
-        seen_on_gpu: on_gpu.count() > 0,
+        seen_on_gpu: row.gpus.iter().any(is_on),
         ..Evidence::default()
     };
     let last = before.get_or_insert_with(|| Before {
@@ -51,7 +51,8 @@ pub(super) fn evidence(
         grew: None,
         cpu: CpuWindow::default(),
     });
-    evidence.computes_on_cpu = on_cpu::computes(row, &mut last.cpu, now);
+    // Without the lists, the agent may have missed a context that is older than itself.
+    evidence.computes_on_cpu = on_cpu::computes(row, &mut last.cpu, now) && sources.lists_processes;
     if grown > last.grown {
         last.grew = Some(now);
     }

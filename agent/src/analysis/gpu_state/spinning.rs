@@ -9,8 +9,10 @@
 //!   idle GPU is the lowest that was read while no kernel ran. If the agent has not seen the GPU idle, the power is at most
 //!   [`POWER_SHARE_OF_LIMIT`] of the limit.
 //!
-//! A container makes progress if a call to the driver starts or ends, a response begins or ends, a frame of a video is
-//! processed, or a job ends. A container whose calls to the driver are not traced is never considered spinning.
+//! A container makes progress if it works with memory, contexts or channels of the driver, ends a wait for the GPU, begins or
+//! ends a response, processes a frame of a video, or ends a job. Other calls to the driver do not count, because programs that
+//! watch the GPU (NVML) make them even while it hangs. A container whose calls to the driver are not traced is never considered
+//! spinning.
 //!
 //! A container spins if that is true of each GPU with its kernels, and no container with kernels on one of them makes
 //! progress. Reads nothing itself; uses some 100 bytes per GPU and per container on a GPU.
@@ -26,6 +28,7 @@ use crate::{
     snapshot::{
         ContainerRow,
         gpu::{ContainerGpu, Gpu},
+        nvidia_driver::DriverUsage,
     },
 };
 
@@ -69,8 +72,7 @@ struct Quiet {
 /// Counters that change with progress.
 #[derive(Debug, PartialEq, Eq)]
 struct Marks {
-    driver_calls: u64,
-    driver_calls_in_flight: u64,
+    driver_work: u64,
     responses: u64,
     frames: u64,
     jobs: u64,
@@ -81,13 +83,23 @@ impl Marks {
         let progress = Progress::of(row);
         let functions = row.jobs.iter().flat_map(|jobs| &jobs.functions);
         Self {
-            driver_calls: progress.driver_calls,
-            driver_calls_in_flight: row.nvidia_driver.as_ref().map_or(0, |driver| driver.in_flight),
+            driver_work: row.nvidia_driver.as_deref().map_or(0, driver_work),
             responses: progress.responses,
             frames: progress.frames,
             jobs: functions.flat_map(|function| function.counters.ended).fold(0, u64::saturating_add),
         }
     }
+}
+
+/// Calls and bytes of memory management, and waits that have ended. NVML makes no such calls.
+fn driver_work(driver: &DriverUsage) -> u64 {
+    let counters = &driver.counters;
+    let memory = [counters.allocations, counters.freed_bytes, counters.pinned_bytes];
+    let objects = [counters.contexts, counters.channels, counters.events];
+    let calls = driver.commands.iter().filter(|command| command.device == "uvm");
+    let waits = driver.polls.iter().filter(|(device, _)| *device == "gpu");
+    let ended = calls.map(|command| command.durations.count()).chain(waits.map(|(_, waits)| waits.count()));
+    memory.into_iter().chain(objects).chain(ended).fold(0, u64::wrapping_add)
 }
 
 impl Watched {
@@ -165,11 +177,7 @@ impl Spinning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{
-        identity::Identity,
-        nvidia_driver::{CommandUsage, DriverUsage},
-        scheduler::Histogram,
-    };
+    use crate::snapshot::{identity::Identity, nvidia_driver::CommandUsage, scheduler::Histogram};
 
     /// A host with GPUs and containers on them, and its time in seconds.
     struct Host {
@@ -272,15 +280,21 @@ mod tests {
         host.after(0);
         host.rows[0].nvidia_driver = Some(Box::new(DriverUsage::default()));
         assert_eq!(host.after(40), [Some(40)]);
+        let mut ended = Histogram::default();
+        ended.buckets[3] = 1;
+        let call = |device| CommandUsage { device, command: "x".into(), durations: ended.clone() };
         let driver = host.rows[0].nvidia_driver.as_mut().unwrap();
-        driver.in_flight = 1;
-        assert_eq!(host.after(1), [Some(0)], "a call has started");
+        (driver.commands, driver.in_flight) = (vec![call("gpu"), call("ctl")], 1);
+        assert_eq!(host.after(1), [Some(41)], "nvidia-smi makes such calls");
         let driver = host.rows[0].nvidia_driver.as_mut().unwrap();
-        driver.in_flight = 0;
-        let mut durations = Histogram::default();
-        durations.buckets[3] = 1;
-        driver.commands = vec![CommandUsage { device: "gpu", command: "x".into(), durations }];
-        assert_eq!(host.after(1), [Some(0)], "it has ended");
+        driver.commands.push(call("uvm"));
+        assert_eq!(host.after(1), [Some(0)], "memory was mapped");
+        let driver = host.rows[0].nvidia_driver.as_mut().unwrap();
+        driver.counters.allocations = 1;
+        assert_eq!(host.after(1), [Some(0)], "memory was allocated");
+        let driver = host.rows[0].nvidia_driver.as_mut().unwrap();
+        driver.polls = vec![("gpu", ended.clone())];
+        assert_eq!(host.after(1), [Some(0)], "a wait has ended");
         assert_eq!(host.after(30), [Some(30)]);
     }
 
@@ -300,7 +314,8 @@ mod tests {
         let mut host = Host::new(&[&[0], &[0], &[1]]);
         host.after(0);
         assert_eq!(host.after(40), [Some(40); 3]);
-        let busy = DriverUsage { in_flight: 3, ..DriverUsage::default() };
+        let mut busy = DriverUsage::default();
+        busy.counters.channels = 3;
         host.rows[1].nvidia_driver = Some(Box::new(busy));
         assert_eq!(host.after(1), [Some(0), Some(0), Some(41)]);
         // Without kernels on the GPU, its calls do not matter.

@@ -150,7 +150,7 @@ fn row() -> ContainerRow {
 #[test]
 fn a_container_is_loading_for_five_seconds_after_it_got_memory() {
     let (mut states, mut row, begun) = (GpuStates::default(), row(), Instant::now());
-    let sources = Sources { present: true, driver: true, nvml: true };
+    let sources = Sources { present: true, driver: true, nvml: true, lists_processes: true };
     let mut after = |row: &mut ContainerRow, seconds| {
         states.fill(
             std::slice::from_mut(row),
@@ -172,7 +172,7 @@ fn a_container_is_loading_for_five_seconds_after_it_got_memory() {
 #[test]
 fn without_nvml_a_container_with_a_context_has_no_state_and_one_without_has_no_gpu() {
     let (mut states, mut row) = (GpuStates::default(), row());
-    let sources = Sources { present: true, driver: true, nvml: false };
+    let sources = Sources { present: true, driver: true, nvml: false, lists_processes: false };
     states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
     assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
     row.nvidia_driver = Some(Box::new(context()));
@@ -183,7 +183,7 @@ fn without_nvml_a_container_with_a_context_has_no_state_and_one_without_has_no_g
 #[test]
 fn a_container_that_has_ended_keeps_its_last_state() {
     let mut states = GpuStates::default();
-    let sources = Sources { present: true, driver: true, nvml: true };
+    let sources = Sources { present: true, driver: true, nvml: true, lists_processes: true };
     let mut rows = vec![ContainerRow { key: 3, ..row() }, ContainerRow { key: 7, ..row() }];
     rows[1].nvidia_driver = Some(Box::new(context()));
     states.fill(&mut rows, Recent::default(), sources, Instant::now());
@@ -213,7 +213,7 @@ fn context() -> crate::snapshot::nvidia_driver::DriverUsage {
 #[test]
 fn a_container_that_only_queries_the_driver_has_no_gpu_unless_the_call_hangs() {
     let (mut states, mut row) = (GpuStates::default(), row());
-    let sources = Sources { present: true, driver: true, nvml: true };
+    let sources = Sources { present: true, driver: true, nvml: true, lists_processes: true };
     let mut queries = crate::snapshot::nvidia_driver::DriverUsage::default();
     queries.counters.undecoded = 7;
     row.nvidia_driver = Some(Box::new(queries.clone()));
@@ -229,7 +229,7 @@ fn a_container_that_only_queries_the_driver_has_no_gpu_unless_the_call_hangs() {
 fn a_host_without_a_driver_and_without_gpus_has_no_states() {
     let mut row = row();
     let mut states = GpuStates::default();
-    let sources = Sources { present: false, driver: true, nvml: false };
+    let sources = Sources { present: false, driver: true, nvml: false, lists_processes: false };
     states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
     assert_eq!(row.gpu_state, None);
     states.fill(
@@ -239,4 +239,36 @@ fn a_host_without_a_driver_and_without_gpus_has_no_states() {
         Instant::now(),
     );
     assert_eq!(row.gpu_state, Some(GpuState::NoGpu));
+}
+
+/// The state of a container that computes on the CPUs with a model, although it was given a GPU.
+fn on_cpus(sources: Sources, change: fn(&mut ContainerRow)) -> Option<GpuState> {
+    use crate::snapshot::inference::{Inference, Library};
+    let (mut states, mut row, begun) = (GpuStates::default(), row(), Instant::now());
+    let libraries = [Library::OnnxRuntime].into_iter().collect();
+    row.inference = Some(Inference { gpus_given: 1, libraries, has_model_file: true, load: None });
+    change(&mut row);
+    for second in 0..40 {
+        row.cgroup.cpu.usage_ns = Some(second * 4_000_000_000);
+        let now = begun + Duration::from_secs(second);
+        states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, now);
+    }
+    row.gpu_state
+}
+
+#[test]
+fn a_container_is_on_cpu_only_if_nvml_would_show_it_on_a_gpu() {
+    let sources = Sources { present: true, driver: true, nvml: true, lists_processes: true };
+    assert_eq!(on_cpus(sources, |_| ()), Some(GpuState::OnCpuDespiteGpu));
+    let without_lists = Sources { lists_processes: false, ..sources };
+    assert_eq!(
+        on_cpus(without_lists, |_| ()),
+        Some(GpuState::NoGpu),
+        "its context may be older than the agent"
+    );
+    let with_gpu = |row: &mut ContainerRow| {
+        let gpu = crate::snapshot::gpu::ContainerGpu { utilization_ratio: Some(0.9), ..Default::default() };
+        row.gpus = vec![gpu];
+    };
+    assert_eq!(on_cpus(sources, with_gpu), Some(GpuState::Busy));
 }

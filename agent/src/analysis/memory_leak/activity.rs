@@ -74,8 +74,24 @@ pub(super) fn is_nearly_quiet(row: &ContainerRow) -> bool {
     in_flight(row).is_some_and(|in_flight| in_flight.saturating_sub(queued) <= 1)
 }
 
-/// Requests, Gradio jobs and FaceFusion jobs that have ended and took longer than [`JOB_MIN_NS`].
-pub(super) fn ended_jobs(row: &ContainerRow) -> u64 {
+/// Jobs that have ended and took longer than [`JOB_MIN_NS`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ended {
+    /// Requests and Gradio jobs.
+    served: u64,
+    facefusion: u64,
+}
+
+impl Ended {
+    /// Jobs that have ended since an earlier reading. A FaceFusion job of the page is also a Gradio job.
+    pub(super) fn since(self, earlier: Self) -> u64 {
+        let served = self.served.saturating_sub(earlier.served);
+        served.max(self.facefusion.saturating_sub(earlier.facefusion))
+    }
+}
+
+/// The jobs that have ended so far.
+pub(super) fn ended_jobs(row: &ContainerRow) -> Ended {
     let long = |histogram: &Histogram| {
         histogram.buckets[histogram::bucket(JOB_MIN_NS) + 1..]
             .iter()
@@ -86,6 +102,6 @@ pub(super) fn ended_jobs(row: &ContainerRow) -> u64 {
     let functions = row.jobs.iter().flat_map(|jobs| &jobs.functions);
     let served =
         functions.map(|function| long(&function.counters.durations)).fold(requests, u64::saturating_add);
-    // A FaceFusion job of the page is also a Gradio job.
-    served.max(row.facefusion.as_ref().map_or(0, |facefusion| long(&facefusion.counters.durations)))
+    let facefusion = row.facefusion.as_ref().map_or(0, |facefusion| long(&facefusion.counters.durations));
+    Ended { served, facefusion }
 }

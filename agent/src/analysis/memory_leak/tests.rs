@@ -305,6 +305,28 @@ fn jobs_of_facefusion_are_jobs_and_those_of_its_page_count_once() {
     }
 }
 
+#[test]
+fn jobs_of_facefusion_count_after_more_requests_of_the_page() {
+    let mut watched = Watched::serving();
+    watched.row().facefusion = Some(Box::default());
+    for _ in 0..50 {
+        watched.ended(3 * SECOND);
+    }
+    watched.run(70);
+    for period in 1..=9 {
+        watched.row().facefusion.as_mut().unwrap().running = 1;
+        watched.run(3);
+        watched.row().facefusion.as_mut().unwrap().running = 0;
+        for _ in 0..2 {
+            count(&mut watched.row().facefusion.as_mut().unwrap().counters.durations, 3 * SECOND);
+        }
+        watched.row().cgroup.memory.rss_bytes = Some(GIB + period * 100 * MIB);
+        watched.run(70);
+    }
+    let per_job = watched.floor(Memory::Host).unwrap().trend.unwrap().bytes_per_job;
+    assert!((per_job / (50 * MIB) as f64 - 1.0).abs() < 0.01, "two jobs in each period: {per_job}");
+}
+
 /// Ten minutes in which a job of a minute begins before the previous one ends, every 50 s.
 fn overlapping(watched: &mut Watched, leaked_bytes: u64) {
     for _ in 0..12 {
