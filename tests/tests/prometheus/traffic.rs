@@ -11,7 +11,7 @@ use glassbox_tests::{
     docker::{Container, Docker},
     facefusion::{
         Player, Setup,
-        scenario::{endless, scenario, step_with, submitted},
+        scenario::{endless, scenario, step_with, submitted, wait},
     },
     gradio::{Application, Gradio},
     http,
@@ -94,7 +94,9 @@ fn facefusion(docker: &Docker) -> Result<[Player<'_>; 2], String> {
     };
     // With 3.5, frames are files, so their total is always known.
     let step = step_with("one", &["face_swapper"], "rate_fps", json!(0.5));
-    let long = scenario("3.5.2", &[submitted("long", &[step]), vec![json!({"do": "run_all"})]]);
+    // On a busy host, the agent finds the program only seconds after it has started, and must see the frames extracted.
+    let pause = vec![wait(4.0)];
+    let long = scenario("3.5.2", &[pause, submitted("long", &[step]), vec![json!({"do": "run_all"})]]);
     Ok([player("facefusion-short", endless("3.8.1", 2, 200))?, player("facefusion-long", long)?])
 }
 
