@@ -17,8 +17,8 @@ use crate::workspace;
 const PACKAGE: [&str; 3] = ["test", "--package", "glassbox-tests"];
 /// Names of test programs.
 const LANES: [(&str, &[&str]); 2] = [
-    ("host alerts", &["alerts", "gpu_check", "packages", "page", "privileges"]),
-    ("host servers", &["web_config", "deploy", "gradio"]),
+    ("host alerts", &["alerts", "gpu_check", "packages", "page", "privileges", "gradio"]),
+    ("host servers", &["web_config", "deploy"]),
 ];
 
 /// Runs all of them.
