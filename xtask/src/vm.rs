@@ -32,8 +32,8 @@ pub(crate) const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
 /// The kernels of a short run. The guests with systemd and with the real driver have 6.1, and hosts of developers have newer ones.
 const SHORT: [&str; 1] = ["5.10"];
 
-/// The tests of one guest. All tests are split into two parts of about the same duration, so that guests fill the CPUs
-/// evenly and a guest that hangs repeats only half of them.
+/// The tests of one guest. All tests are split into three parts, so that guests fill the CPUs evenly and a guest that hangs
+/// repeats only some of them.
 struct Part {
     /// Suffix of the row's name.
     name: &'static str,
@@ -46,7 +46,11 @@ impl Part {
     fn of(filters: &[String]) -> Vec<Self> {
         let part = |name, tests: &str| Self { name, tests: tests.to_owned() };
         match filters {
-            [] => vec![part(" containers", "--skip,nvidia_driver"), part(" driver", "nvidia_driver")],
+            [] => vec![
+                part(" containers", "--skip,nvidia_driver,--skip,requests::,--skip,sockets::"),
+                part(" traffic", "requests::,sockets::"),
+                part(" driver", "nvidia_driver"),
+            ],
             chosen => vec![part("", &chosen.join(","))],
         }
     }
