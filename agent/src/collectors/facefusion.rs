@@ -23,6 +23,7 @@ mod jobs;
 mod phases;
 mod reading;
 mod sampled;
+mod stat;
 mod thread;
 mod watched;
 

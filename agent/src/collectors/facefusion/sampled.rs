@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use super::{children::Child, find::text, phases::Running};
+use super::{children::Child, find::text, phases::Running, stat::Stat};
 use crate::containers::{cgroup::Layout, process};
 
 /// Maximum number of processes that are looked at.
@@ -46,10 +46,8 @@ impl Sampled {
 
 /// The bytes of a process that has ended, while its parent has not waited for it.
 fn last_bytes(directory: &Path) -> Option<(u64, u64)> {
-    let stat = text(&directory.join("stat")).ok()?;
-    // The name in parentheses may contain anything.
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    stat[name_end..].starts_with(b") Z").then(|| bytes(directory))?
+    let stat = Stat::of(&text(&directory.join("stat")).ok()?)?;
+    if stat.is_over { bytes(directory) } else { None }
 }
 
 /// The bytes that a process has read and written, pipes included.

@@ -35,6 +35,8 @@ use crate::{
     snapshot::facefusion::{FaceFusion, FailureReason, Running},
 };
 
+/// Maximum number of processes that are kept: each costs a descriptor.
+const PROCESSES_MAX: usize = 64;
 /// Maximum number of entries of a directory that are listed.
 const LISTED_MAX: usize = 8192;
 /// Maximum number of files that are read at a time.
@@ -112,7 +114,12 @@ impl Watched {
         if had_one && self.processes.is_empty() {
             self.jobs.abandon_running();
         }
-        self.processes.extend(started);
+        for process in started {
+            let is_known = self.processes.iter().any(|known| known.id() == process.id());
+            if !is_known && self.processes.len() < PROCESSES_MAX {
+                self.processes.push(process);
+            }
+        }
         self.open_if_stale(proc_root);
     }
 
