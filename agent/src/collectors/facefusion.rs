@@ -24,6 +24,7 @@ mod phases;
 mod reading;
 mod sampled;
 mod stat;
+mod store;
 mod thread;
 mod watched;
 

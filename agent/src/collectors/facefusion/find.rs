@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_nobody_waits_for_has_ended() {
+    fn a_zombie_has_ended() {
         let mut shell = Program::new("sh");
         let mut child = shell.args(["-c", "read x", "facefusion.py"]).stdin(Stdio::piped()).spawn().unwrap();
         let begun = Instant::now();

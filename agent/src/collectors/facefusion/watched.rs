@@ -1,44 +1,34 @@
 //! One container with FaceFusion: its processes, its job files through inotify, and what its running jobs do.
 //!
-//! inotify reports each change of the files at once, so that jobs of a few milliseconds are counted, too. Each container has an
-//! instance of its own with up to seven watches. Nothing is watched through a symbolic link.
+//! inotify reports each change of the files at once, so that jobs of a few milliseconds are counted, too.
 
 use std::{
-    collections::HashSet,
-    ffi::OsStr,
-    fs,
-    hash::{BuildHasher as _, RandomState},
-    io,
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use inotify::EventMask;
 
 use super::{
     failures::Failures,
     file::{self, Unread},
-    find::{Location, Process},
+    find::Process,
     frames::Frames,
     jobs::{Ended, Jobs, Key, Place},
     phases::Phases,
     reading::Subject,
     sampled::Sampled,
+    store::Store,
 };
 use crate::{
-    containers::{cgroup::Layout, directory::Directory},
-    snapshot::facefusion::{FaceFusion, FailureReason, Running},
+    containers::cgroup::Layout,
+    snapshot::facefusion::{FaceFusion, Running},
 };
 
 /// Maximum number of processes that are kept: each costs a descriptor.
 const PROCESSES_MAX: usize = 64;
-/// Maximum number of entries of a directory that are listed.
-const LISTED_MAX: usize = 8192;
 /// Maximum number of files that are read at a time.
 const READS_MAX: usize = 64;
 /// Bytes of events that are read at a time.
@@ -60,29 +50,12 @@ pub(super) struct Watched {
     again: Vec<(Place, PathBuf)>,
 }
 
-/// The watches of the files.
-#[derive(Default)]
-struct Store {
-    inotify: Option<Inotify>,
-    /// Of the directory with the jobs, or of the one in which it is going to be created.
-    top: Option<WatchDescriptor>,
-    places: Vec<(WatchDescriptor, Place, Directory)>,
-    /// True if the files that are found now were there before the agent looked.
-    is_old: bool,
-    /// True if directories have to be opened again.
-    is_stale: bool,
-    /// When the directories were last listed because events were lost.
-    listed: Option<Instant>,
-    /// Seed for the keys of jobs.
-    hasher: RandomState,
-}
-
 impl Watched {
     pub(super) fn new(subject: Arc<Subject>) -> Self {
         Self {
             subject,
             processes: Vec::new(),
-            store: Store { is_old: true, is_stale: true, ..Store::default() },
+            store: Store::new(),
             jobs: Jobs::default(),
             sampled: Sampled::default(),
             phases: None,
@@ -272,108 +245,5 @@ impl Watched {
             running: present.running,
             current,
         }
-    }
-}
-
-impl Store {
-    /// Watches the directories, and lists those that are new.
-    fn open(&mut self, location: &Location, jobs: &mut Jobs) -> io::Result<()> {
-        self.is_stale = false;
-        let inotify = match self.inotify.take() {
-            Some(inotify) => inotify,
-            None => Inotify::init()?,
-        };
-        let changed = WatchMask::CREATE
-            | WatchMask::MOVED_TO
-            | WatchMask::MOVE_SELF
-            | WatchMask::DELETE_SELF
-            | WatchMask::ONLYDIR;
-        let top = match location {
-            Location::Store(directory) | Location::Parent(directory) => {
-                inotify.watches().add(directory.path(), changed)?
-            }
-        };
-        if let Some(old) = self.top.replace(top.clone()).filter(|old| *old != top) {
-            let _ = inotify.watches().remove(old);
-        }
-        let old = std::mem::take(&mut self.places);
-        if let Location::Store(store) = location {
-            for place in Place::ALL {
-                let Ok(directory) = store.below(Path::new(place.directory())) else { continue };
-                let files = WatchMask::CREATE
-                    | WatchMask::MOVED_TO
-                    | WatchMask::MOVED_FROM
-                    | WatchMask::DELETE
-                    | WatchMask::CLOSE_WRITE
-                    | WatchMask::MOVE_SELF
-                    | WatchMask::DELETE_SELF
-                    | WatchMask::ONLYDIR;
-                let watch = inotify.watches().add(directory.path(), files)?;
-                self.places.push((watch, place, directory));
-            }
-        }
-        for (watch, ..) in old {
-            if !self.places.iter().any(|(current, ..)| *current == watch) {
-                let _ = inotify.watches().remove(watch);
-            }
-        }
-        self.inotify = Some(inotify);
-        self.list(jobs);
-        self.is_old = false;
-        Ok(())
-    }
-
-    /// Compares the files with the known jobs.
-    fn list(&mut self, jobs: &mut Jobs) {
-        let now = Instant::now();
-        self.listed = Some(now);
-        for (_, place, directory) in &self.places {
-            let Ok(entries) = fs::read_dir(directory.path()) else { continue };
-            let (mut listed, mut reads_left) = (0, READS_MAX);
-            let mut gone: HashSet<Key> = jobs.keys_at(*place).into_iter().collect();
-            for entry in entries.take(LISTED_MAX).flatten() {
-                listed += 1;
-                let name = entry.file_name();
-                let Some(key) = self.key(&name) else { continue };
-                if gone.remove(&key) {
-                    continue;
-                }
-                if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                    jobs.counters.ignored.special += 1;
-                    continue;
-                }
-                if !self.is_old {
-                    if jobs.appeared(*place, key, now) == Some(Ended::Failed) {
-                        jobs.failed(FailureReason::Unknown);
-                    }
-                } else if matches!(place, Place::Drafted | Place::Queued) {
-                    jobs.found(*place, key);
-                }
-                if *place == Place::Queued
-                    && reads_left > 0
-                    && let Ok(file) = file::read(directory, Path::new(&name))
-                {
-                    reads_left -= 1;
-                    jobs.read(key, &file, !self.is_old, now);
-                }
-            }
-            if listed == LISTED_MAX {
-                jobs.counters.ignored.too_many += 1;
-            } else {
-                gone.into_iter().for_each(|key| jobs.vanished(*place, key, now));
-            }
-        }
-    }
-
-    /// Whether the entry with this name is a link, a directory or another special file. False if it has moved on.
-    fn is_special(&self, place: Place, name: &Path) -> bool {
-        let directory = self.places.iter().find(|(_, at, _)| *at == place).map(|(.., directory)| directory);
-        let found = directory.map(|directory| fs::symlink_metadata(directory.path().join(name)));
-        found.and_then(Result::ok).is_some_and(|metadata| !metadata.is_file())
-    }
-
-    /// The key of a job with this file name; `None` if it is no name of a job.
-    fn key(&self, name: &OsStr) -> Option<Key> {
-        name.as_bytes().ends_with(b".json").then(|| self.hasher.hash_one(name.as_bytes()))
     }
 }
