@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const UNDECIDED_MAX: usize = 64;
 
 /// The failures of one container.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failures {
-    /// The signs when the running job started.
+    /// The signs when the running job started, or when the container was found if it was running already.
     before: Signs,
     undecided: Vec<Undecided>,
 }
@@ -39,6 +39,10 @@ struct Undecided {
 }
 
 impl Failures {
+    pub(super) fn new(subject: &Subject) -> Self {
+        Self { before: subject.signs().0, undecided: Vec::new() }
+    }
+
     /// A job has started, and no other was running.
     pub(super) fn job_started(&mut self, subject: &Subject) {
         self.before = subject.signs().0;
@@ -94,10 +98,9 @@ mod tests {
     #[test]
     fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
         let subject = Subject::new(1, "a".into(), "/a".into());
-        let (mut failures, mut jobs, now) = (Failures::default(), Jobs::default(), Instant::now());
         let refused = |refused| subject.note(Signs { refused, ..Signs::default() });
         refused(3);
-        failures.job_started(&subject);
+        let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
         failures.add(&subject, None, now);
         failures.decide(&subject, &mut jobs, now);
         refused(4);

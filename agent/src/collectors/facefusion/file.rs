@@ -4,7 +4,7 @@
 //! system are read, up to [`BYTES_MAX`], and never through a symbolic link. Of the content, only the status and the processors
 //! of the steps are kept.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{fs::File, io::Read as _, path::Path, time::SystemTime};
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
@@ -19,6 +19,8 @@ const STEPS_MAX: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct JobFile {
     pub(super) steps: Vec<Step>,
+    /// When it was last written; `None` if that is unknown.
+    pub(super) modified: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +64,8 @@ pub(super) fn read(directory: &Directory, name: &Path) -> Result<JobFile, Unread
         _ => Unread::Missing,
     })?;
     let Some(file) = file else { return Err(Unread::Special) };
-    parse(&bytes(file)?)
+    let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
+    Ok(JobFile { modified, ..parse(&bytes(file)?)? })
 }
 
 fn bytes(file: File) -> Result<Vec<u8>, Unread> {
@@ -90,7 +93,7 @@ fn parse(bytes: &[u8]) -> Result<JobFile, Unread> {
     }
     let job: Job = serde_json::from_slice(bytes).map_err(|_| Unread::Unreadable)?;
     let step = |step: JobStep| Step { status: step.status, processors: step.args.processors };
-    Ok(JobFile { steps: job.steps.into_iter().take(STEPS_MAX).map(step).collect() })
+    Ok(JobFile { steps: job.steps.into_iter().take(STEPS_MAX).map(step).collect(), modified: None })
 }
 
 /// Which processors a list contains. Anything else than a list of names uses none.

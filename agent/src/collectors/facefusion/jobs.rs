@@ -79,6 +79,18 @@ pub(super) struct Present {
     pub(super) since: Option<Instant>,
 }
 
+/// What the content of a file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The file has changed.
+    Change,
+    /// The file was there before the store was watched.
+    Before,
+    /// The file was there before, and FaceFusion has not written it since it started. The job does not run, even if one of its
+    /// steps has started: FaceFusion ended before that step did.
+    LeftOver,
+}
+
 /// A job that has just ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -135,28 +147,17 @@ impl Jobs {
         }
     }
 
-    /// The file of a job was read. `is_new` is false if the job was there before the store was watched. Returns true if a
-    /// step has started.
-    pub(super) fn read(&mut self, key: Key, file: &JobFile, is_new: bool, now: Instant) -> bool {
+    /// The file of a job was read. Returns true if a step has started.
+    pub(super) fn read(&mut self, key: Key, file: &JobFile, seen: Seen, now: Instant) -> bool {
         let Some(job) = self.jobs.get_mut(&key) else { return false };
-        let mut step_started = false;
-        for (position, step) in file.steps.iter().enumerate() {
-            let before = job.steps.get(position).copied().unwrap_or(StepStatus::Drafted);
-            if before == step.status || !is_new {
-                continue;
-            }
-            // A step that ends between two readings has started, too.
-            if !before.has_started() && step.status.has_started() {
-                step_started = true;
-                for (count, is_used) in self.counters.processors.iter_mut().zip(step.processors) {
-                    *count += u64::from(is_used);
-                }
-            }
-            self.counters.steps_completed += u64::from(step.status == StepStatus::Completed);
-            self.counters.steps_failed += u64::from(step.status == StepStatus::Failed);
-        }
+        let is_new = seen == Seen::Change;
+        let step_started = is_new && job.count_steps(file, &mut self.counters);
         job.steps.clear();
         job.steps.extend(file.steps.iter().map(|step| step.status));
+        if seen == Seen::LeftOver {
+            job.set_aside();
+            return false;
+        }
         let is_running = job.place == Place::Queued && job.steps.iter().any(|step| step.has_started());
         if is_running && !job.is_running {
             job.start(is_new.then_some(now), &mut self.counters);
@@ -176,7 +177,7 @@ impl Jobs {
     /// The process that ran jobs has ended: those that were running have ended, too. Their files stay where they are.
     pub(super) fn abandon_running(&mut self) {
         for job in self.jobs.values_mut().filter(|job| job.is_running) {
-            (job.is_running, job.started, job.queued) = (false, None, None);
+            job.set_aside();
             self.counters.abandoned += 1;
         }
     }
@@ -238,6 +239,38 @@ impl Jobs {
 }
 
 impl Job {
+    /// Counts the steps that have started or ended since the file was last read. Returns true if a step has started.
+    fn count_steps(&self, file: &JobFile, counters: &mut FaceFusionCounters) -> bool {
+        let mut has_one_started = false;
+        for (position, step) in file.steps.iter().enumerate() {
+            let before = self.steps.get(position).copied().unwrap_or(StepStatus::Drafted);
+            if before == step.status {
+                continue;
+            }
+            // A step that ends between two readings has started, too. An ended step may start again.
+            let has_started =
+                step.status == StepStatus::Started || (step.status.has_started() && !before.has_started());
+            if has_started {
+                has_one_started = true;
+                for (count, is_used) in counters.processors.iter_mut().zip(step.processors) {
+                    *count += u64::from(is_used);
+                }
+            }
+            counters.steps_completed += u64::from(step.status == StepStatus::Completed);
+            counters.steps_failed += u64::from(step.status == StepStatus::Failed);
+        }
+        has_one_started
+    }
+
+    /// It has stopped without an end. Its file stays as it is until the job runs again.
+    fn set_aside(&mut self) {
+        (self.is_running, self.started, self.queued) = (false, None, None);
+        // When the job runs again, each of them starts once more.
+        for step in self.steps.iter_mut().filter(|step| **step == StepStatus::Started) {
+            *step = StepStatus::Queued;
+        }
+    }
+
     /// It starts now; `None` if it has started at an unknown time.
     fn start(&mut self, now: Option<Instant>, counters: &mut FaceFusionCounters) {
         (self.is_running, self.started) = (true, now);
@@ -290,7 +323,7 @@ mod tests {
             processors[7] = true;
             let steps = steps.iter().map(|&status| Step { status, processors }).collect();
             let now = self.at(seconds);
-            self.jobs.read(JOB, &JobFile { steps }, true, now);
+            self.jobs.read(JOB, &JobFile { steps, modified: None }, Seen::Change, now);
         }
 
         /// A job that waited for 3 s and has run for 5 s.
@@ -375,13 +408,33 @@ mod tests {
         store.jobs.found(Place::Queued, JOB);
         let steps = vec![Step { status: StepStatus::Started, processors: [true; PROCESSORS.len()] }];
         let now = store.at(0);
-        store.jobs.read(JOB, &JobFile { steps }, false, now);
+        store.jobs.read(JOB, &JobFile { steps, modified: None }, Seen::Before, now);
         assert_eq!((store.jobs.present().running, store.jobs.present().since), (1, None));
         assert_eq!(store.jobs.counters, FaceFusionCounters::default());
         store.read(&[StepStatus::Completed], 5);
         assert_eq!(store.moved(Place::Queued, Place::Completed, 5), Some(Ended::Completed));
         assert_eq!((store.jobs.counters.completed, store.jobs.counters.steps_completed), (1, 1));
         assert_eq!(store.jobs.counters.durations.count(), 0, "the start was not seen");
+    }
+
+    #[test]
+    fn a_job_left_over_from_an_earlier_run_waits_until_it_runs_again() {
+        let mut store = Store::new();
+        let statuses = [StepStatus::Completed, StepStatus::Started];
+        let mut processors = [false; PROCESSORS.len()];
+        processors[7] = true;
+        let steps = statuses.map(|status| Step { status, processors }).to_vec();
+        store.jobs.found(Place::Queued, JOB);
+        let now = store.at(0);
+        store.jobs.read(JOB, &JobFile { steps, modified: None }, Seen::LeftOver, now);
+        assert_eq!((store.jobs.present().queued, store.jobs.present().running), (1, 0));
+        // FaceFusion runs all steps again.
+        store.read(&[StepStatus::Started, StepStatus::Started], 5);
+        assert_eq!((store.jobs.present().running, store.jobs.present().since), (1, Some(store.at(5))));
+        store.read(&[StepStatus::Completed, StepStatus::Started], 6);
+        store.read(&[StepStatus::Completed, StepStatus::Completed], 7);
+        let counters = &store.jobs.counters;
+        assert_eq!((counters.processors[7], counters.steps_completed, counters.abandoned), (2, 2, 0));
     }
 
     #[test]

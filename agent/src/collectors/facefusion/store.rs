@@ -10,15 +10,15 @@ use std::{
     io,
     os::unix::ffi::OsStrExt as _,
     path::Path,
-    time::Instant,
+    time::{Duration, Instant, SystemTime},
 };
 
 use inotify::{Inotify, WatchDescriptor, WatchMask};
 
 use super::{
-    file,
+    file::{self, JobFile},
     find::Location,
-    jobs::{Ended, Jobs, Key, Place},
+    jobs::{Ended, Jobs, Key, Place, Seen},
 };
 use crate::{containers::directory::Directory, snapshot::facefusion::FailureReason};
 
@@ -26,6 +26,8 @@ use crate::{containers::directory::Directory, snapshot::facefusion::FailureReaso
 const LISTED_MAX: usize = 8192;
 /// Maximum number of files that are read at a time.
 const READS_MAX: usize = 64;
+/// The times of files and those of processes may differ by this much.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// The watches of the files.
 #[derive(Default)]
@@ -50,7 +52,14 @@ impl Store {
     }
 
     /// Watches the directories, and lists those that are new.
-    pub(super) fn open(&mut self, location: &Location, jobs: &mut Jobs) -> io::Result<()> {
+    ///
+    /// FaceFusion has been running since `since`.
+    pub(super) fn open(
+        &mut self,
+        location: &Location,
+        jobs: &mut Jobs,
+        since: Option<SystemTime>,
+    ) -> io::Result<()> {
         self.is_stale = false;
         let inotify = match self.inotify.take() {
             Some(inotify) => inotify,
@@ -91,13 +100,13 @@ impl Store {
             }
         }
         self.inotify = Some(inotify);
-        self.list(jobs);
+        self.list(jobs, since);
         self.is_old = false;
         Ok(())
     }
 
     /// Compares the files with the known jobs.
-    fn list(&mut self, jobs: &mut Jobs) {
+    fn list(&mut self, jobs: &mut Jobs, since: Option<SystemTime>) {
         let now = Instant::now();
         self.listed = Some(now);
         for (_, place, directory) in &self.places {
@@ -127,7 +136,7 @@ impl Store {
                     && let Ok(file) = file::read(directory, Path::new(&name))
                 {
                     reads_left -= 1;
-                    jobs.read(key, &file, !self.is_old, now);
+                    jobs.read(key, &file, self.seen(&file, since), now);
                 }
             }
             if listed == LISTED_MAX {
@@ -135,6 +144,19 @@ impl Store {
             } else {
                 gone.into_iter().for_each(|key| jobs.vanished(*place, key, now));
             }
+        }
+    }
+
+    /// What the content of a file means that is found in a listing.
+    fn seen(&self, file: &JobFile, since: Option<SystemTime>) -> Seen {
+        let is_left_over = match (file.modified, since) {
+            (Some(modified), Some(since)) => modified.checked_add(SLACK).is_some_and(|end| end < since),
+            _ => false,
+        };
+        match (is_left_over, self.is_old) {
+            (true, _) => Seen::LeftOver,
+            (false, true) => Seen::Before,
+            (false, false) => Seen::Change,
         }
     }
 

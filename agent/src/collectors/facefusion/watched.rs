@@ -16,7 +16,7 @@ use super::{
     file::{self, Unread},
     find::Process,
     frames::Frames,
-    jobs::{Ended, Jobs, Key, Place},
+    jobs::{Ended, Jobs, Key, Place, Seen},
     phases::Phases,
     reading::Subject,
     sampled::Sampled,
@@ -52,6 +52,7 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(subject: Arc<Subject>) -> Self {
+        let failures = Failures::new(&subject);
         Self {
             subject,
             processes: Vec::new(),
@@ -59,7 +60,7 @@ impl Watched {
             jobs: Jobs::default(),
             sampled: Sampled::default(),
             phases: None,
-            failures: Failures::default(),
+            failures,
             frames: None,
             again: Vec::new(),
         }
@@ -104,7 +105,9 @@ impl Watched {
         let Some(location) = self.processes.iter().find_map(|process| process.store(proc_root).ok()) else {
             return;
         };
-        if let Err(error) = self.store.open(&location, &mut self.jobs) {
+        // `None` if that of any is unknown.
+        let since = self.processes.iter().map(Process::started).min().flatten();
+        if let Err(error) = self.store.open(&location, &mut self.jobs, since) {
             tracing::debug!("watch the jobs of container {}: {error}", self.subject.id);
         }
     }
@@ -202,7 +205,7 @@ impl Watched {
         match file::read(directory, name) {
             Ok(file) => {
                 let is_first = self.jobs.present().running == 0;
-                let next = self.jobs.read(key, &file, true, now);
+                let next = self.jobs.read(key, &file, Seen::Change, now);
                 if is_first && self.jobs.present().running > 0 {
                     self.phases = Some(Phases::new(now));
                     self.failures.job_started(&self.subject);
