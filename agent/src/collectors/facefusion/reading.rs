@@ -82,15 +82,15 @@ impl Signs {
 /// The result of one look at all containers.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// When it was taken.
+    /// When it was published.
     pub(super) taken: Instant,
     /// The containers with FaceFusion, by their keys.
     pub(super) containers: HashMap<u64, FaceFusion>,
 }
 
 impl Reading {
-    /// The thread hangs if it has taken no reading for this long.
-    const HANGING: Duration = Duration::from_secs(15);
+    /// The thread hangs if it has published no reading for this long: twice as long as it rests at most.
+    const HANGING: Duration = Duration::from_secs(30);
 
     /// Whether the thread hangs in a file system of a container.
     pub(super) fn hangs(&self) -> bool {

@@ -16,7 +16,8 @@ use std::{
 use inotify::{Inotify, WatchDescriptor, WatchMask};
 
 use super::{
-    file::{self, JobFile},
+    budget::Budget,
+    file::{self, JobFile, Unread},
     find::Location,
     jobs::{Ended, Jobs, Key, Place, Seen},
 };
@@ -24,8 +25,6 @@ use crate::{containers::directory::Directory, snapshot::facefusion::FailureReaso
 
 /// Maximum number of entries of a directory that are listed.
 const LISTED_MAX: usize = 8192;
-/// Maximum number of files that are read at a time.
-const READS_MAX: usize = 64;
 /// The times of files and those of processes may differ by this much.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -59,6 +58,7 @@ impl Store {
         location: &Location,
         jobs: &mut Jobs,
         since: Option<SystemTime>,
+        budget: &mut Budget,
     ) -> io::Result<()> {
         self.is_stale = false;
         let inotify = match self.inotify.take() {
@@ -100,18 +100,18 @@ impl Store {
             }
         }
         self.inotify = Some(inotify);
-        self.list(jobs, since);
+        self.list(jobs, since, budget);
         self.is_old = false;
         Ok(())
     }
 
     /// Compares the files with the known jobs.
-    fn list(&mut self, jobs: &mut Jobs, since: Option<SystemTime>) {
+    fn list(&mut self, jobs: &mut Jobs, since: Option<SystemTime>, budget: &mut Budget) {
         let now = Instant::now();
         self.listed = Some(now);
         for (_, place, directory) in &self.places {
             let Ok(entries) = fs::read_dir(directory.path()) else { continue };
-            let (mut listed, mut reads_left) = (0, READS_MAX);
+            let mut listed = 0;
             let mut gone: HashSet<Key> = jobs.keys_at(*place).into_iter().collect();
             for entry in entries.take(LISTED_MAX).flatten() {
                 listed += 1;
@@ -131,12 +131,15 @@ impl Store {
                 } else if matches!(place, Place::Drafted | Place::Queued) {
                     jobs.found(*place, key);
                 }
-                if *place == Place::Queued
-                    && reads_left > 0
-                    && let Ok(file) = file::read(directory, Path::new(&name))
-                {
-                    reads_left -= 1;
-                    jobs.read(key, &file, self.seen(&file, since), now);
+                if *place != Place::Queued {
+                    continue;
+                }
+                match file::read(directory, Path::new(&name), budget) {
+                    Ok(file) => {
+                        jobs.read(key, &file, self.seen(&file, since), now);
+                    }
+                    Err(Unread::OverBudget) => jobs.counters.ignored.too_many += 1,
+                    Err(_) => {}
                 }
             }
             if listed == LISTED_MAX {
@@ -161,9 +164,11 @@ impl Store {
     }
 
     /// Whether the entry with this name is a link, a directory or another special file. False if it has moved on.
-    pub(super) fn is_special(&self, place: Place, name: &Path) -> bool {
+    pub(super) fn is_special(&self, place: Place, name: &Path, budget: &mut Budget) -> bool {
+        let begun = Instant::now();
         let directory = self.places.iter().find(|(_, at, _)| *at == place).map(|(.., directory)| directory);
         let found = directory.map(|directory| fs::symlink_metadata(directory.path().join(name)));
+        budget.spend(0, begun);
         found.and_then(Result::ok).is_some_and(|metadata| !metadata.is_file())
     }
 

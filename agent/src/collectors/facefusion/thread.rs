@@ -28,6 +28,8 @@ const IDLE_PERIOD: Duration = Duration::from_secs(1);
 const REST_MIN: Duration = Duration::from_millis(10);
 /// The thread rests for at least this many times as long as the update took.
 const REST: u32 = 9;
+/// It never rests longer than this: the budgets of all containers amount to 1.3 s. A longer update waits for a file system.
+const REST_MAX: Duration = Duration::from_secs(15);
 /// Maximum number of containers with FaceFusion.
 const CONTAINERS_MAX: usize = 64;
 
@@ -66,8 +68,8 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
             }
         }
         let is_running = shown.values().any(|one| one.running > 0);
-        shared.put(Reading { taken: begun, containers: shown });
-        if stop.wait(REST_MIN.max(begun.elapsed() * REST)) {
+        shared.put(Reading { taken: Instant::now(), containers: shown });
+        if stop.wait((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
             return;
         }
         if descriptors.is_empty() {

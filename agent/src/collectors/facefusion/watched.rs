@@ -12,6 +12,7 @@ use std::{
 use inotify::EventMask;
 
 use super::{
+    budget::Budget,
     failures::Failures,
     file::{self, Unread},
     find::Process,
@@ -29,8 +30,8 @@ use crate::{
 
 /// Maximum number of processes that are kept: each costs a descriptor.
 const PROCESSES_MAX: usize = 64;
-/// Maximum number of files that are read at a time.
-const READS_MAX: usize = 64;
+/// Maximum number of files that are read again.
+const AGAIN_MAX: usize = 64;
 /// Bytes of events that are read at a time.
 const EVENTS_BYTES: usize = 64 * 1024;
 /// Minimum time between two listings after events were lost.
@@ -48,6 +49,8 @@ pub(super) struct Watched {
     frames: Option<Frames>,
     /// Files that could not be parsed: they may have been half written.
     again: Vec<(Place, PathBuf)>,
+    /// What this update may still read.
+    budget: Budget,
 }
 
 impl Watched {
@@ -63,6 +66,7 @@ impl Watched {
             failures,
             frames: None,
             again: Vec::new(),
+            budget: Budget::default(),
         }
     }
 
@@ -107,13 +111,14 @@ impl Watched {
         };
         // `None` if that of any is unknown.
         let since = self.processes.iter().map(Process::started).min().flatten();
-        if let Err(error) = self.store.open(&location, &mut self.jobs, since) {
+        if let Err(error) = self.store.open(&location, &mut self.jobs, since, &mut self.budget) {
             tracing::debug!("watch the jobs of container {}: {error}", self.subject.id);
         }
     }
 
     /// Handles changes of files.
     pub(super) fn handle_changes(&mut self, proc_root: &Path, now: Instant) {
+        self.budget = Budget::default();
         self.read_again(now);
         self.handle_events(now);
         self.open_if_stale(proc_root);
@@ -141,7 +146,6 @@ impl Watched {
             Ok(events) => events.map(|event| event.to_owned()).collect(),
             Err(_) => return,
         };
-        let mut reads_left = READS_MAX;
         for event in events {
             if event.mask.contains(EventMask::Q_OVERFLOW) {
                 self.store.is_stale |=
@@ -157,25 +161,19 @@ impl Watched {
                 continue;
             };
             if let Some(key) = self.store.key(&name) {
-                self.handle(place, key, Path::new(&name), event.mask, &mut reads_left, now);
+                self.handle(place, key, Path::new(&name), event.mask, now);
             }
         }
     }
 
-    fn handle(
-        &mut self,
-        place: Place,
-        key: Key,
-        name: &Path,
-        mask: EventMask,
-        reads_left: &mut usize,
-        now: Instant,
-    ) {
+    fn handle(&mut self, place: Place, key: Key, name: &Path, mask: EventMask, now: Instant) {
         if mask.intersects(EventMask::MOVED_FROM | EventMask::DELETE) {
             self.jobs.vanished(place, key, now);
             return;
         }
-        if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE) && self.store.is_special(place, name) {
+        if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE)
+            && self.store.is_special(place, name, &mut self.budget)
+        {
             self.jobs.counters.ignored.special += 1;
             return;
         }
@@ -185,12 +183,7 @@ impl Watched {
             None
         };
         if place != Place::Drafted && mask.intersects(EventMask::MOVED_TO | EventMask::CLOSE_WRITE) {
-            if *reads_left == 0 {
-                self.jobs.counters.ignored.too_many += 1;
-            } else {
-                *reads_left -= 1;
-                self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
-            }
+            self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
         }
         if ended == Some(Ended::Failed) {
             self.failures.add(&self.subject, self.phases.as_ref(), now);
@@ -202,7 +195,7 @@ impl Watched {
             return;
         };
         let ignored = &mut self.jobs.counters.ignored;
-        match file::read(directory, name) {
+        match file::read(directory, name, &mut self.budget) {
             Ok(file) => {
                 let is_first = self.jobs.present().running == 0;
                 let next = self.jobs.read(key, &file, Seen::Change, now);
@@ -216,15 +209,18 @@ impl Watched {
             // Its file has moved on already. FaceFusion writes to a queued job only when a step starts or ends.
             Err(Unread::Missing) if place == Place::Queued && was_written => self.jobs.rewritten(key, now),
             Err(Unread::Missing) => {}
-            Err(Unread::Unreadable) if !is_again => self.again.push((place, name.to_owned())),
+            Err(Unread::Unreadable) if !is_again && self.again.len() < AGAIN_MAX => {
+                self.again.push((place, name.to_owned()))
+            }
             Err(Unread::Unreadable) => ignored.unreadable += 1,
             Err(Unread::TooLarge) => ignored.too_large += 1,
             Err(Unread::Special) => ignored.special += 1,
+            Err(Unread::OverBudget) => ignored.too_many += 1,
         }
     }
 
     fn read_again(&mut self, now: Instant) {
-        for (place, name) in std::mem::take(&mut self.again).into_iter().take(READS_MAX) {
+        for (place, name) in std::mem::take(&mut self.again) {
             if let Some(key) = self.store.key(name.as_os_str()).filter(|key| self.jobs.is_at(place, *key)) {
                 self.read(place, key, &name, true, true, now);
             }
