@@ -103,6 +103,13 @@ impl Collector for FaceFusionJobs {
         Ok(())
     }
 
+    fn end(&mut self, container: &Container, row: &mut ContainerRow) {
+        // The thread may have published a reading since the tick began.
+        if let Some(ended) = self.shared.latest().and_then(|reading| reading.at_end(container.key)) {
+            row.facefusion = Some(Box::new(ended));
+        }
+    }
+
     fn forget(&mut self, container: &Container) {
         self.subjects.remove(&container.key);
         self.shared.remove(container.key);

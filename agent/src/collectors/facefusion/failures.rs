@@ -49,17 +49,27 @@ impl Failures {
     }
 
     /// A job has failed.
-    pub(super) fn add(&mut self, subject: &Subject, phases: Option<&Phases>, now: Instant) {
-        if self.undecided.len() < UNDECIDED_MAX {
-            self.undecided.push(Undecided {
-                at: now,
-                ticks: subject.signs().1,
-                before: self.before,
-                was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
-                was_processed: phases.is_some_and(Phases::was_processed),
-                has_readers: phases.is_some_and(Phases::has_readers),
-            });
+    pub(super) fn add(&mut self, subject: &Subject, jobs: &mut Jobs, phases: Option<&Phases>, now: Instant) {
+        if self.undecided.len() >= UNDECIDED_MAX {
+            jobs.failed(FailureReason::Unknown);
+            return;
         }
+        self.undecided.push(Undecided {
+            at: now,
+            ticks: subject.signs().1,
+            before: self.before,
+            was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
+            was_processed: phases.is_some_and(Phases::was_processed),
+            has_readers: phases.is_some_and(Phases::has_readers),
+        });
+    }
+
+    /// Failures that are not counted yet, by the reason as far as it is known.
+    pub(super) fn undecided(&self, subject: &Subject) -> [u64; FailureReason::ALL.len()] {
+        let (signs, _) = subject.signs();
+        let mut undecided = [0; FailureReason::ALL.len()];
+        self.undecided.iter().for_each(|failure| undecided[failure.reason(signs) as usize] += 1);
+        undecided
     }
 
     /// Counts the failures whose reason can be decided now.
@@ -101,19 +111,30 @@ mod tests {
         let refused = |refused| subject.note(Signs { refused, ..Signs::default() });
         refused(3);
         let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
-        failures.add(&subject, None, now);
+        failures.add(&subject, &mut jobs, None, now);
         failures.decide(&subject, &mut jobs, now);
         refused(4);
         failures.decide(&subject, &mut jobs, now);
         assert_eq!(jobs.counters.failed, [0; 4], "not decided yet");
+        assert_eq!(failures.undecided(&subject)[FailureReason::GpuMemory as usize], 1);
         refused(4);
         failures.decide(&subject, &mut jobs, now);
         assert_eq!(jobs.counters.failed[FailureReason::GpuMemory as usize], 1);
         // The next job fails without a refusal of its own.
         failures.job_started(&subject);
-        failures.add(&subject, None, now);
+        failures.add(&subject, &mut jobs, None, now);
         failures.decide(&subject, &mut jobs, now + PATIENCE);
         assert_eq!(jobs.counters.failed, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn too_many_failures_at_a_time_have_no_reason() {
+        let subject = Subject::new(1, "a".into(), "/a".into());
+        let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
+        (0..=UNDECIDED_MAX).for_each(|_| failures.add(&subject, &mut jobs, None, now));
+        assert_eq!(jobs.counters.failed, [0, 0, 0, 1]);
+        failures.decide(&subject, &mut jobs, now + PATIENCE);
+        assert_eq!(jobs.counters.failed.iter().sum::<u64>(), UNDECIDED_MAX as u64 + 1);
     }
 
     #[test]

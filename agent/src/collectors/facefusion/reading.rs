@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::snapshot::{ContainerRow, facefusion::FaceFusion, programs::result};
+use crate::snapshot::{
+    ContainerRow,
+    facefusion::{FaceFusion, FailureReason},
+    programs::result,
+};
 
 /// A container to look at.
 #[derive(Debug)]
@@ -85,7 +89,29 @@ pub(super) struct Reading {
     /// When it was published.
     pub(super) taken: Instant,
     /// The containers with FaceFusion, by their keys.
-    pub(super) containers: HashMap<u64, FaceFusion>,
+    pub(super) containers: HashMap<u64, Found>,
+}
+
+/// What is known of a container with FaceFusion.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// What the snapshot shows.
+    pub(super) shown: FaceFusion,
+    /// Failed jobs that are not counted yet, by the reason as far as it is known.
+    pub(super) undecided: [u64; FailureReason::ALL.len()],
+}
+
+impl Found {
+    /// What the snapshot shows after the container has ended: failures are decided, and no job is running.
+    fn at_end(&self) -> FaceFusion {
+        let mut ended = self.shown.clone();
+        for (count, undecided) in ended.counters.failed.iter_mut().zip(self.undecided) {
+            *count = count.saturating_add(undecided);
+        }
+        ended.counters.abandoned = ended.counters.abandoned.saturating_add(ended.running);
+        ended.queued = ended.queued.saturating_add(ended.running);
+        FaceFusion { running: 0, current: None, ..ended }
+    }
 }
 
 impl Reading {
@@ -99,9 +125,14 @@ impl Reading {
 
     /// What is known of the container with this key. What the running job does is unknown if the thread hangs.
     pub(super) fn of(&self, key: u64) -> Option<FaceFusion> {
-        let mut found = self.containers.get(&key)?.clone();
+        let mut found = self.containers.get(&key)?.shown.clone();
         found.current = found.current.filter(|_| !self.hangs());
         Some(found)
+    }
+
+    /// The same for a container that has ended.
+    pub(super) fn at_end(&self, key: u64) -> Option<FaceFusion> {
+        self.containers.get(&key).map(Found::at_end)
     }
 }
 
@@ -148,11 +179,26 @@ mod tests {
             progress_ratio: Some(0.5),
             video: None,
         };
-        let found = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
+        let shown = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
+        let found = Found { shown, ..Found::default() };
         let mut reading = Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]) };
         let seen = |reading: &Reading| reading.of(1).map(|found| (found.running, found.current.is_some()));
         assert_eq!((reading.hangs(), seen(&reading)), (false, Some((1, true))));
         reading.taken = Instant::now().checked_sub(Reading::HANGING).expect("the host is older");
         assert_eq!((reading.hangs(), seen(&reading)), (true, Some((1, false))));
+    }
+
+    #[test]
+    fn jobs_end_with_their_container() {
+        let mut shown = FaceFusion { queued: 1, running: 2, ..FaceFusion::default() };
+        shown.counters.failed[FailureReason::Unknown as usize] = 1;
+        let mut found = Found { shown, ..Found::default() };
+        found.undecided[FailureReason::GpuMemory as usize] = 1;
+        let reading = Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]) };
+        let ended = reading.at_end(1).unwrap();
+        assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 1, 0, 1], 2));
+        assert_eq!((ended.queued, ended.running, ended.current), (3, 0, None));
+        assert_eq!(reading.of(1).unwrap().counters.failed, [0, 0, 0, 1], "not decided while it lives");
+        assert_eq!(reading.at_end(2), None);
     }
 }

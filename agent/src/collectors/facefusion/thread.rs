@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     find::Finder,
-    reading::{Reading, Shared, Subject},
+    reading::{Found, Reading, Shared, Subject},
     watched::Watched,
 };
 use crate::{collectors::thread::Stop, containers::cgroup::Layout};
@@ -59,16 +59,16 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
         used.sort_unstable_by_key(|(key, _)| **key);
         used.truncate(CONTAINERS_MAX);
         let mut descriptors = Vec::new();
-        let mut shown = HashMap::new();
+        let mut found: HashMap<u64, Found> = HashMap::new();
         for (key, candidate) in used {
             candidate.update(host);
             if let Some(watched) = &candidate.watched {
                 descriptors.extend(watched.descriptor());
-                shown.insert(*key, watched.shown(Instant::now()));
+                found.insert(*key, watched.found(Instant::now()));
             }
         }
-        let is_running = shown.values().any(|one| one.running > 0);
-        shared.put(Reading { taken: Instant::now(), containers: shown });
+        let is_running = found.values().any(|one| one.shown.running > 0);
+        shared.put(Reading { taken: Instant::now(), containers: found });
         if stop.wait((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
             return;
         }

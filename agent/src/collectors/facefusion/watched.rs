@@ -19,7 +19,7 @@ use super::{
     frames::Frames,
     jobs::{Ended, Jobs, Key, Place, Seen},
     phases::Phases,
-    reading::Subject,
+    reading::{Found, Subject},
     sampled::Sampled,
     store::Store,
 };
@@ -186,7 +186,7 @@ impl Watched {
             self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
         }
         if ended == Some(Ended::Failed) {
-            self.failures.add(&self.subject, self.phases.as_ref(), now);
+            self.failures.add(&self.subject, &mut self.jobs, self.phases.as_ref(), now);
         }
     }
 
@@ -227,8 +227,8 @@ impl Watched {
         }
     }
 
-    /// What the snapshot shows.
-    pub(super) fn shown(&self, now: Instant) -> FaceFusion {
+    /// What is known now.
+    pub(super) fn found(&self, now: Instant) -> Found {
         let present = self.jobs.present();
         let current = self.phases.as_ref().map(|phases| Running {
             phase: phases.phase(),
@@ -237,12 +237,13 @@ impl Watched {
             progress_ratio: phases.progress_ratio(),
             video: phases.video(),
         });
-        FaceFusion {
+        let shown = FaceFusion {
             counters: self.jobs.counters.clone(),
             drafted: present.drafted,
             queued: present.queued,
             running: present.running,
             current,
-        }
+        };
+        Found { shown, undecided: self.failures.undecided(&self.subject) }
     }
 }
