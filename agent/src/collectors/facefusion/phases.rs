@@ -5,7 +5,7 @@
 //! files, which are written once when they are extracted and once more when they are processed.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,8 @@ use crate::snapshot::facefusion::{FaceFusionCounters, Phase, Video};
 const WINDOW: Duration = Duration::from_secs(5);
 /// Minimum time for a frame rate.
 const WINDOW_MIN: Duration = Duration::from_millis(900);
+/// Maximum number of processes that write videos at a time.
+const WRITERS_MAX: usize = 64;
 
 /// A running program, or one that has just ended, and the bytes that it has read and written so far, pipes included.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,9 @@ pub(super) struct Phases {
     phase: Phase,
     sampled: Instant,
     step: Step,
+    /// The processes that write videos, with the frames counted of each. A container may run several jobs, so they are kept
+    /// when one of these starts its next step.
+    writers: HashMap<u32, u64>,
 }
 
 /// What is known of the current step.
@@ -59,8 +64,6 @@ struct Step {
     filter: Option<u32>,
     /// The bytes of the whole video as frames.
     video_bytes: u64,
-    /// The process that writes the video, and the frames counted of it.
-    writer: Option<(u32, u64)>,
     frames: u64,
     progress_ratio: Option<f64>,
     video: Option<Video>,
@@ -70,7 +73,7 @@ struct Step {
 impl Phases {
     /// A job has just started.
     pub(super) fn new(now: Instant) -> Self {
-        Self { phase: Phase::Other, sampled: now, step: Step::default() }
+        Self { phase: Phase::Other, sampled: now, step: Step::default(), writers: HashMap::new() }
     }
 
     /// The next step of a job has started.
@@ -123,10 +126,12 @@ impl Phases {
         self.phase = self.step.phase(running);
         let elapsed = now.saturating_duration_since(self.sampled);
         self.sampled = now;
-        counters.phases_ns[self.phase as usize] += u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let time = &mut counters.phases_ns[self.phase as usize];
+        *time = time.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         let frames_before = self.step.frames;
-        self.step.count_frames(self.phase, running, files);
-        counters.frames += self.step.frames - frames_before;
+        let written = self.frames_written(running);
+        self.step.count_frames(self.phase, running, written, files);
+        counters.frames = counters.frames.saturating_add(self.step.frames - frames_before);
         if self.phase == Phase::Process {
             if frames_before == 0 && self.step.frames > 0 {
                 // ffmpeg needs a moment until it reads the first frame.
@@ -140,6 +145,25 @@ impl Phases {
         } else {
             self.step.recent.clear();
         }
+    }
+}
+
+impl Phases {
+    /// The frames that were written since the last sample, of all processes that write videos.
+    fn frames_written(&mut self, running: &[Running]) -> u64 {
+        self.writers.retain(|process, _| running.iter().any(|one| one.process == *process));
+        let mut written = 0_u64;
+        for one in running {
+            let Child::Writer { frame_bytes, .. } = &one.child else { continue };
+            if self.writers.len() >= WRITERS_MAX && !self.writers.contains_key(&one.process) {
+                continue;
+            }
+            let counted = self.writers.entry(one.process).or_default();
+            let frames = one.read_bytes.checked_div(*frame_bytes).unwrap_or(0);
+            written = written.saturating_add(frames.saturating_sub(*counted));
+            *counted = frames.max(*counted);
+        }
+        written
     }
 }
 
@@ -176,23 +200,15 @@ impl Step {
         phase
     }
 
-    fn count_frames(&mut self, phase: Phase, running: &[Running], files: FrameFiles) {
+    fn count_frames(&mut self, phase: Phase, running: &[Running], written: u64, files: FrameFiles) {
+        self.frames = self.frames.saturating_add(written);
         for one in running {
             match &one.child {
                 Child::Reader if phase == Phase::ContentFilter || self.filter == Some(one.process) => {
                     self.filter = Some(one.process);
                     self.video_bytes = self.video_bytes.max(one.written_bytes);
                 }
-                Child::Writer { frame_bytes, video } => {
-                    let frames = one.read_bytes / frame_bytes;
-                    let before = self
-                        .writer
-                        .filter(|(process, _)| *process == one.process)
-                        .map_or(0, |(_, frames)| frames);
-                    self.frames += frames.saturating_sub(before);
-                    self.writer = Some((one.process, frames.max(before)));
-                    self.video = Some(*video);
-                }
+                Child::Writer { video, .. } => self.video = Some(*video),
                 Child::Merge { video } => self.video = self.video.or(*video),
                 _ => {}
             }
@@ -320,5 +336,26 @@ mod tests {
         assert!(!job.phases.was_processed());
         job.sample(&[writer(20)], NONE);
         assert_eq!(job.phases.progress_ratio(), None, "the filter was not seen");
+    }
+
+    #[test]
+    fn two_videos_that_are_written_at_a_time_are_counted_once() {
+        let mut job = Job::new();
+        let other = |frames: u64| {
+            let (_, child, bytes, _) = writer(frames);
+            (10, child, bytes, 0)
+        };
+        job.sample(&[writer(10), other(100)], NONE);
+        job.sample(&[writer(20), other(110)], NONE);
+        assert_eq!(job.counters.frames, 130);
+        // One of the jobs starts its next step, with another process.
+        job.phases.next_step();
+        job.sample(&[other(120)], NONE);
+        assert_eq!(job.counters.frames, 140);
+        job.sample(&[writer(5), other(120)], NONE);
+        assert_eq!(job.counters.frames, 145, "another process with the same ID");
+        let broken = (11, Child::Writer { frame_bytes: 1, video: VIDEO }, u64::MAX, 0);
+        job.sample(&[broken.clone(), (12, broken.1, u64::MAX, 0)], NONE);
+        assert_eq!(job.counters.frames, u64::MAX);
     }
 }
