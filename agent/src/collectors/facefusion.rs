@@ -86,8 +86,10 @@ impl Collector for FaceFusionJobs {
     }
 
     fn limitation(&self) -> Option<&str> {
-        let hangs = self.reading.as_ref().is_some_and(|reading| reading.hangs());
-        self.limitation.as_deref().or(hangs.then_some(HANGS))
+        let reading = self.reading.as_deref();
+        let hangs = reading.is_some_and(Reading::hangs).then_some(HANGS);
+        let of_reading = reading.and_then(|reading| reading.limitation.as_deref());
+        self.limitation.as_deref().or(hangs).or(of_reading)
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {

@@ -208,6 +208,11 @@ impl Jobs {
         self.jobs.get(&key).is_some_and(|job| job.place == place && job.gone.is_none())
     }
 
+    /// Whether a job is known.
+    pub(super) fn is_known(&self, key: Key) -> bool {
+        self.jobs.contains_key(&key)
+    }
+
     /// The jobs whose files are in this directory.
     pub(super) fn keys_at(&self, place: Place) -> Vec<Key> {
         let at = self.jobs.iter().filter(|(_, job)| job.place == place && job.gone.is_none());

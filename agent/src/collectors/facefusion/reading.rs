@@ -90,6 +90,8 @@ pub(super) struct Reading {
     pub(super) taken: Instant,
     /// The containers with FaceFusion, by their keys.
     pub(super) containers: HashMap<u64, Found>,
+    /// Why jobs of a container are not counted.
+    pub(super) limitation: Option<String>,
 }
 
 /// What is known of a container with FaceFusion.
@@ -181,7 +183,8 @@ mod tests {
         };
         let shown = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
         let found = Found { shown, ..Found::default() };
-        let mut reading = Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]) };
+        let mut reading =
+            Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
         let seen = |reading: &Reading| reading.of(1).map(|found| (found.running, found.current.is_some()));
         assert_eq!((reading.hangs(), seen(&reading)), (false, Some((1, true))));
         reading.taken = Instant::now().checked_sub(Reading::HANGING).expect("the host is older");
@@ -194,7 +197,8 @@ mod tests {
         shown.counters.failed[FailureReason::Unknown as usize] = 1;
         let mut found = Found { shown, ..Found::default() };
         found.undecided[FailureReason::GpuMemory as usize] = 1;
-        let reading = Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]) };
+        let reading =
+            Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
         let ended = reading.at_end(1).unwrap();
         assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 1, 0, 1], 2));
         assert_eq!((ended.queued, ended.running, ended.current), (3, 0, None));

@@ -67,8 +67,9 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
                 found.insert(*key, watched.found(Instant::now()));
             }
         }
+        let limitation = candidates.values().find_map(|one| one.watched.as_ref()?.limitation());
         let is_running = found.values().any(|one| one.shown.running > 0);
-        shared.put(Reading { taken: Instant::now(), containers: found });
+        shared.put(Reading { taken: Instant::now(), containers: found, limitation });
         if stop.wait((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
             return;
         }
@@ -109,20 +110,20 @@ impl Candidate {
 
     fn look_if_due(&mut self, host: &Host, now: Instant) {
         if self.look_at <= now {
-            self.look(host);
+            self.look(host, now);
             let age = now.saturating_duration_since(self.subject.since);
             self.look_at = now + age.clamp(FIRST_LOOK, LOOK_PERIOD);
         }
     }
 
     /// Looks for processes that have started or ended.
-    fn look(&mut self, host: &Host) {
+    fn look(&mut self, host: &Host, now: Instant) {
         let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path);
         if !started.is_empty() && self.watched.is_none() {
             self.watched = Some(Box::new(Watched::new(Arc::clone(&self.subject))));
         }
         if let Some(watched) = &mut self.watched {
-            watched.follow(started, &host.proc_root);
+            watched.follow(started, &host.proc_root, now);
         }
     }
 
@@ -132,7 +133,7 @@ impl Candidate {
         watched.handle_changes(&host.proc_root, now);
         // After their last changes of files have been handled.
         if watched.has_ended_process() {
-            self.look(host);
+            self.look(host, now);
         }
         if let Some(watched) = &mut self.watched {
             watched.sample(&host.layout, &host.proc_root, now);

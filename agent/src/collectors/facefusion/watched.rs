@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use inotify::EventMask;
@@ -34,8 +34,8 @@ const PROCESSES_MAX: usize = 64;
 const AGAIN_MAX: usize = 64;
 /// Bytes of events that are read at a time.
 const EVENTS_BYTES: usize = 64 * 1024;
-/// Minimum time between two listings after events were lost.
-const LIST_AGAIN: Duration = Duration::from_secs(5);
+/// How often they are read in one update. The queue of an instance usually holds this many.
+const BATCHES_MAX: usize = 8;
 
 /// A container that runs or has run FaceFusion.
 pub(super) struct Watched {
@@ -86,11 +86,14 @@ impl Watched {
     }
 
     /// Removes processes that have ended, and adds those that have started.
-    pub(super) fn follow(&mut self, started: Vec<Process>, proc_root: &Path) {
+    pub(super) fn follow(&mut self, started: Vec<Process>, proc_root: &Path, now: Instant) {
         let had_one = !self.processes.is_empty();
         self.processes.retain(Process::is_alive);
         if had_one && self.processes.is_empty() {
             self.jobs.abandon_running();
+        }
+        if self.processes.is_empty() && !started.is_empty() {
+            self.store.restarted();
         }
         for process in started {
             let is_known = self.processes.iter().any(|known| known.id() == process.id());
@@ -98,12 +101,12 @@ impl Watched {
                 self.processes.push(process);
             }
         }
-        self.open_if_stale(proc_root);
+        self.open_if_stale(proc_root, now);
     }
 
     /// Opens the directories and watches them, unless they are watched.
-    fn open_if_stale(&mut self, proc_root: &Path) {
-        if !self.store.is_stale {
+    fn open_if_stale(&mut self, proc_root: &Path, now: Instant) {
+        if !self.store.is_due(now) {
             return;
         }
         let Some(location) = self.processes.iter().find_map(|process| process.store(proc_root).ok()) else {
@@ -111,9 +114,17 @@ impl Watched {
         };
         // `None` if that of any is unknown.
         let since = self.processes.iter().map(Process::started).min().flatten();
-        if let Err(error) = self.store.open(&location, &mut self.jobs, since, &mut self.budget) {
-            tracing::debug!("watch the jobs of container {}: {error}", self.subject.id);
-        }
+        self.store.open(&location, &mut self.jobs, since, &mut self.budget, now);
+    }
+
+    /// Why its jobs are not counted.
+    pub(super) fn limitation(&self) -> Option<String> {
+        let error = self.store.error.as_ref().filter(|_| !self.processes.is_empty())?;
+        Some(format!(
+            "cannot watch the FaceFusion jobs of container {}: {error}; its jobs are not counted; see \
+             fs.inotify.max_user_instances and max_user_watches",
+            self.subject.id
+        ))
     }
 
     /// Handles changes of files.
@@ -121,7 +132,7 @@ impl Watched {
         self.budget = Budget::default();
         self.read_again(now);
         self.handle_events(now);
-        self.open_if_stale(proc_root);
+        self.open_if_stale(proc_root, now);
     }
 
     /// Samples what runs, and finds the reasons of failures.
@@ -139,17 +150,32 @@ impl Watched {
         self.jobs.tidy(now);
     }
 
+    /// Handles the changes that inotify has reported, until none is left or the budget is spent.
     fn handle_events(&mut self, now: Instant) {
+        let until = SystemTime::now();
+        for _ in 0..BATCHES_MAX {
+            if self.budget.is_spent() {
+                return;
+            }
+            if !self.handle_batch(now) {
+                self.store.handled(until);
+                return;
+            }
+        }
+    }
+
+    /// Returns false if there was no change.
+    fn handle_batch(&mut self, now: Instant) -> bool {
         let mut buffer = [0; EVENTS_BYTES];
-        let Some(inotify) = &mut self.store.inotify else { return };
+        let Some(inotify) = &mut self.store.inotify else { return false };
         let events: Vec<_> = match inotify.read_events(&mut buffer) {
             Ok(events) => events.map(|event| event.to_owned()).collect(),
-            Err(_) => return,
+            Err(_) => return false,
         };
+        let has_changes = !events.is_empty();
         for event in events {
             if event.mask.contains(EventMask::Q_OVERFLOW) {
-                self.store.is_stale |=
-                    self.store.listed.is_none_or(|at| now.saturating_duration_since(at) >= LIST_AGAIN);
+                self.store.lost_events();
                 self.jobs.counters.ignored.too_many += 1;
                 continue;
             }
@@ -164,6 +190,7 @@ impl Watched {
                 self.handle(place, key, Path::new(&name), event.mask, now);
             }
         }
+        has_changes
     }
 
     fn handle(&mut self, place: Place, key: Key, name: &Path, mask: EventMask, now: Instant) {
