@@ -76,7 +76,10 @@ impl Signs {
         let ffmpeg = row.programs.iter().find(|program| &*program.name == "ffmpeg");
         let exits = |result: usize| ffmpeg.map(|ffmpeg| ffmpeg.counters.exits[result]);
         Self {
-            refused: row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.failed_no_memory),
+            refused: row.nvidia_driver.as_ref().map_or(0, |driver| {
+                let counters = &driver.counters;
+                counters.failed_no_memory.saturating_add(counters.failed_insufficient_resources)
+            }),
             errors: exits(result::ERROR),
             signals: exits(result::SIGNAL).unwrap_or(0),
         }
@@ -169,8 +172,14 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
-    use crate::snapshot::facefusion::{Phase, Running};
+    use crate::snapshot::{
+        facefusion::{Phase, Running},
+        identity::Identity,
+        nvidia_driver::{DriverCounters, DriverUsage},
+    };
 
     #[test]
     fn while_the_thread_hangs_jobs_stay_and_the_running_one_has_no_speed() {
@@ -204,5 +213,17 @@ mod tests {
         assert_eq!((ended.queued, ended.running, ended.current), (3, 0, None));
         assert_eq!(reading.of(1).unwrap().counters.failed, [0, 0, 0, 1], "not decided while it lives");
         assert_eq!(reading.at_end(2), None);
+    }
+
+    #[test]
+    fn both_errors_of_a_refused_allocation_are_signs() {
+        let mut row = ContainerRow::new(Arc::new(Identity::default()), SystemTime::UNIX_EPOCH);
+        let counters = DriverCounters {
+            failed_no_memory: 2,
+            failed_insufficient_resources: 3,
+            ..DriverCounters::default()
+        };
+        row.nvidia_driver = Some(Box::new(DriverUsage { counters, ..DriverUsage::default() }));
+        assert_eq!(Signs::of(&row).refused, 5);
     }
 }
