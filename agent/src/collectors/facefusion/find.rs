@@ -150,6 +150,13 @@ impl Finder {
         }
         found
     }
+
+    /// These processes are found once more by the next call.
+    pub(super) fn forget(&mut self, found: &[Process]) {
+        for process in found {
+            self.known.remove(process.id());
+        }
+    }
 }
 
 /// The file `stat` in this directory of a process.
