@@ -115,15 +115,16 @@ impl Phases {
         (seconds >= WINDOW_MIN).then(|| (last.1 - first.1) as f64 / seconds.as_secs_f64())
     }
 
-    /// Adds the time since the last sample to what the job does now, and counts frames.
+    /// Adds the time since the last sample to what the job does now, and counts frames. `files` is `None` if the files of frames
+    /// are not followed, so that it is unknown whether they are processed.
     pub(super) fn sample(
         &mut self,
         running: &[Running],
-        files: FrameFiles,
+        files: Option<FrameFiles>,
         counters: &mut FaceFusionCounters,
         now: Instant,
     ) {
-        self.phase = self.step.phase(running);
+        self.phase = self.step.phase(running, files.is_some());
         let elapsed = now.saturating_duration_since(self.sampled);
         self.sampled = now;
         let time = &mut counters.phases_ns[self.phase as usize];
@@ -168,7 +169,7 @@ impl Phases {
 }
 
 impl Step {
-    fn phase(&mut self, running: &[Running]) -> Phase {
+    fn phase(&mut self, running: &[Running], follows_files: bool) -> Phase {
         let runs = |is: fn(&Child) -> bool| running.iter().any(|one| !one.is_over && is(&one.child));
         let phase = if runs(|child| matches!(child, Child::Download)) {
             Phase::Download
@@ -181,7 +182,7 @@ impl Step {
         } else if runs(|child| matches!(child, Child::Extract { .. })) {
             Phase::Extract
         } else if self.has_frame_files {
-            Phase::Process
+            if follows_files { Phase::Process } else { Phase::Other }
         } else if !self.processed && runs(|child| matches!(child, Child::Reader)) {
             Phase::ContentFilter
         } else if runs(|child| matches!(child, Child::Probe)) {
@@ -200,7 +201,7 @@ impl Step {
         phase
     }
 
-    fn count_frames(&mut self, phase: Phase, running: &[Running], written: u64, files: FrameFiles) {
+    fn count_frames(&mut self, phase: Phase, running: &[Running], written: u64, files: Option<FrameFiles>) {
         self.frames = self.frames.saturating_add(written);
         for one in running {
             match &one.child {
@@ -214,10 +215,10 @@ impl Step {
             }
         }
         let total = match phase {
-            Phase::Process if self.has_frame_files => {
+            Phase::Process if self.has_frame_files => files.map(|files| {
                 self.frames = self.frames.max(files.processed);
-                Some(files.total)
-            }
+                files.total
+            }),
             Phase::Process => self.total(running),
             _ => None,
         };
@@ -258,7 +259,7 @@ mod tests {
         }
 
         /// Samples half a second later.
-        fn sample(&mut self, running: &[(u32, Child, u64, u64)], files: FrameFiles) -> Phase {
+        fn sample(&mut self, running: &[(u32, Child, u64, u64)], files: Option<FrameFiles>) -> Phase {
             self.now += Duration::from_millis(500);
             let running: Vec<_> = running
                 .iter()
@@ -279,7 +280,7 @@ mod tests {
         }
     }
 
-    const NONE: FrameFiles = FrameFiles { processed: 0, total: 0 };
+    const NONE: Option<FrameFiles> = None;
 
     fn writer(frames: u64) -> (u32, Child, u64, u64) {
         (9, Child::Writer { frame_bytes: FRAME_BYTES, video: VIDEO }, frames * FRAME_BYTES + 70_000, 0)
@@ -314,10 +315,10 @@ mod tests {
     fn a_job_with_files_has_its_phases_frames_and_progress() {
         let mut job = Job::new();
         let extract = (1, Child::Extract { directory: "/tmp".into() }, 0, 0);
-        assert_eq!(job.sample(&[extract], FrameFiles { processed: 0, total: 60 }), Phase::Extract);
+        assert_eq!(job.sample(&[extract], Some(FrameFiles { processed: 0, total: 60 })), Phase::Extract);
         for processed in [0, 20, 30, 40, 50] {
             let files = FrameFiles { processed, total: 100 };
-            assert_eq!(job.sample(&[], files), Phase::Process);
+            assert_eq!(job.sample(&[], Some(files)), Phase::Process);
         }
         assert_eq!(job.phases.progress_ratio(), Some(0.5));
         assert_eq!(job.phases.frames_per_second(), Some(20.0));
@@ -357,5 +358,15 @@ mod tests {
         let broken = (11, Child::Writer { frame_bytes: 1, video: VIDEO }, u64::MAX, 0);
         job.sample(&[broken.clone(), (12, broken.1, u64::MAX, 0)], NONE);
         assert_eq!(job.counters.frames, u64::MAX);
+    }
+
+    #[test]
+    fn a_job_whose_files_cannot_be_followed_does_not_seem_to_make_no_progress() {
+        let mut job = Job::new();
+        let extract = (1, Child::Extract { directory: "/tmp".into() }, 0, 0);
+        assert_eq!(job.sample(&[extract], NONE), Phase::Extract);
+        assert_eq!(job.sample(&[], NONE), Phase::Other);
+        assert!(job.phases.was_processed());
+        assert_eq!((job.phases.frames_per_second(), job.phases.progress_ratio()), (None, None));
     }
 }

@@ -90,6 +90,8 @@ impl Watched {
         let had_one = !self.processes.is_empty();
         self.processes.retain(Process::is_alive);
         if had_one && self.processes.is_empty() {
+            // A job may have ended just before its process.
+            self.handle_events(now);
             self.jobs.abandon_running();
         }
         if self.processes.is_empty() && !started.is_empty() {
@@ -138,11 +140,11 @@ impl Watched {
     /// Samples what runs, and finds the reasons of failures.
     pub(super) fn sample(&mut self, layout: &Layout, proc_root: &Path, now: Instant) {
         if self.jobs.present().running == 0 {
-            (self.phases, self.frames) = (None, None);
+            (self.phases, self.frames, self.sampled) = (None, None, Sampled::default());
         } else {
-            let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path);
+            let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path, now);
             Frames::follow(&mut self.frames, &running, proc_root);
-            let files = self.frames.as_mut().map(Frames::read).unwrap_or_default();
+            let files = self.frames.as_mut().map(Frames::read);
             let phases = self.phases.get_or_insert_with(|| Phases::new(now));
             phases.sample(&running, files, &mut self.jobs.counters, now);
         }
@@ -237,7 +239,7 @@ impl Watched {
             Err(Unread::Missing) if place == Place::Queued && was_written => self.jobs.rewritten(key, now),
             Err(Unread::Missing) => {}
             Err(Unread::Unreadable) if !is_again && self.again.len() < AGAIN_MAX => {
-                self.again.push((place, name.to_owned()))
+                self.again.push((place, name.to_owned()));
             }
             Err(Unread::Unreadable) => ignored.unreadable += 1,
             Err(Unread::TooLarge) => ignored.too_large += 1,
@@ -274,3 +276,6 @@ impl Watched {
         Found { shown, undecided: self.failures.undecided(&self.subject) }
     }
 }
+
+#[cfg(test)]
+mod tests;
