@@ -68,6 +68,10 @@ impl Store {
         Self { is_old: true, is_stale: true, ..Self::default() }
     }
 
+    pub(super) const fn was_opened(&self) -> bool {
+        self.listed.is_some()
+    }
+
     /// Whether to open the directories now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.is_stale && self.open_at.is_none_or(|at| at <= now)

@@ -70,9 +70,9 @@ impl Watched {
         }
     }
 
-    /// True if FaceFusion runs, or has jobs here.
+    /// True if FaceFusion runs, or has had a directory for jobs here. Then its counters stay, even if that is not watched now.
     pub(super) fn is_used(&self) -> bool {
-        !self.processes.is_empty() || self.store.inotify.is_some()
+        !self.processes.is_empty() || self.store.was_opened()
     }
 
     /// Becomes readable when files have changed.

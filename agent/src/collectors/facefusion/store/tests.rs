@@ -107,6 +107,7 @@ fn an_error_is_reported_and_followed_by_a_pause() {
     let mut host = Host { store, ..Host::new() };
     host.open("jobs", None);
     assert!(!host.store.is_due(now + PAUSE));
+    assert!(host.store.was_opened());
     host.store.lost_events();
     assert!(!host.store.is_due(now) && host.store.is_due(Instant::now() + PAUSE));
 }
