@@ -144,6 +144,9 @@ pub trait Collector: Send {
     /// Writes the values of the whole host into the snapshot. Called once per tick, after the containers.
     fn collect_host(&mut self, _host: &mut Host) {}
 
+    /// Completes the row of a container that has ended, after its last reading.
+    fn end(&mut self, _container: &Container, _row: &mut ContainerRow) {}
+
     /// Releases the state of a container that has ended, such as open files.
     fn forget(&mut self, _container: &Container) {}
 

@@ -130,7 +130,10 @@ impl Engine {
             }
         }
         for running in &mut self.collectors {
-            running.with(|collector| collector.forget(&entry.container));
+            running.with(|collector| {
+                collector.end(&entry.container, &mut entry.row);
+                collector.forget(&entry.container);
+            });
         }
         let slot = entry.container.slot.take();
         self.counts.ended += 1;

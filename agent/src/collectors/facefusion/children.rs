@@ -46,6 +46,8 @@ pub(super) enum Child {
 
 /// Maximum length of the side of a frame, in pixels.
 const SIDE_MAX: u32 = 32_768;
+/// Maximum length of a path.
+const PATH_BYTES_MAX: usize = 4096;
 /// In the names of files with frames.
 const FRAME_PATTERN: &[u8] = b"%08d";
 
@@ -82,6 +84,7 @@ impl Child {
         if contains(output, FRAME_PATTERN) || after.iter().any(|argument| contains(argument, FRAME_PATTERN)) {
             let pattern = after.iter().find(|argument| contains(argument, FRAME_PATTERN));
             let directory = pattern.and_then(|pattern| Path::new(OsStr::from_bytes(pattern)).parent());
+            let directory = directory.filter(|path| path.as_os_str().len() <= PATH_BYTES_MAX);
             return directory.map_or(Self::Other, |path| Self::Extract { directory: path.to_owned() });
         }
         if value(before, b"-f") == Some(b"concat") {
@@ -196,6 +199,13 @@ mod tests {
                 format!("ffmpeg -f rawvideo -pix_fmt bgr24 -s {size} -i pipe:0 -c:v libx264 -y /t.mp4");
             assert_eq!(child(&line), Child::Other, "{size}");
         }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_not_kept() {
+        let line = |length| format!("ffmpeg -i /a.mp4 /{}/%08d.png", "a".repeat(length));
+        assert!(matches!(child(&line(PATH_BYTES_MAX - 1)), Child::Extract { .. }));
+        assert_eq!(child(&line(PATH_BYTES_MAX)), Child::Other);
     }
 
     proptest! {

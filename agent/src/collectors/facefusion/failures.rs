@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const UNDECIDED_MAX: usize = 64;
 
 /// The failures of one container.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failures {
-    /// The signs when the running job started.
+    /// The signs when the running job started, or when the container was found if it was running already.
     before: Signs,
     undecided: Vec<Undecided>,
 }
@@ -39,23 +39,37 @@ struct Undecided {
 }
 
 impl Failures {
+    pub(super) fn new(subject: &Subject) -> Self {
+        Self { before: subject.signs().0, undecided: Vec::new() }
+    }
+
     /// A job has started, and no other was running.
     pub(super) fn job_started(&mut self, subject: &Subject) {
         self.before = subject.signs().0;
     }
 
     /// A job has failed.
-    pub(super) fn add(&mut self, subject: &Subject, phases: Option<&Phases>, now: Instant) {
-        if self.undecided.len() < UNDECIDED_MAX {
-            self.undecided.push(Undecided {
-                at: now,
-                ticks: subject.signs().1,
-                before: self.before,
-                was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
-                was_processed: phases.is_some_and(Phases::was_processed),
-                has_readers: phases.is_some_and(Phases::has_readers),
-            });
+    pub(super) fn add(&mut self, subject: &Subject, jobs: &mut Jobs, phases: Option<&Phases>, now: Instant) {
+        if self.undecided.len() >= UNDECIDED_MAX {
+            jobs.failed(FailureReason::Unknown);
+            return;
         }
+        self.undecided.push(Undecided {
+            at: now,
+            ticks: subject.signs().1,
+            before: self.before,
+            was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
+            was_processed: phases.is_some_and(Phases::was_processed),
+            has_readers: phases.is_some_and(Phases::has_readers),
+        });
+    }
+
+    /// Failures that are not counted yet, by the reason as far as it is known.
+    pub(super) fn undecided(&self, subject: &Subject) -> [u64; FailureReason::ALL.len()] {
+        let (signs, _) = subject.signs();
+        let mut undecided = [0; FailureReason::ALL.len()];
+        self.undecided.iter().for_each(|failure| undecided[failure.reason(signs) as usize] += 1);
+        undecided
     }
 
     /// Counts the failures whose reason can be decided now.
@@ -94,23 +108,33 @@ mod tests {
     #[test]
     fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
         let subject = Subject::new(1, "a".into(), "/a".into());
-        let (mut failures, mut jobs, now) = (Failures::default(), Jobs::default(), Instant::now());
         let refused = |refused| subject.note(Signs { refused, ..Signs::default() });
         refused(3);
-        failures.job_started(&subject);
-        failures.add(&subject, None, now);
+        let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
+        failures.add(&subject, &mut jobs, None, now);
         failures.decide(&subject, &mut jobs, now);
         refused(4);
         failures.decide(&subject, &mut jobs, now);
         assert_eq!(jobs.counters.failed, [0; 4], "not decided yet");
+        assert_eq!(failures.undecided(&subject)[FailureReason::GpuMemory as usize], 1);
         refused(4);
         failures.decide(&subject, &mut jobs, now);
         assert_eq!(jobs.counters.failed[FailureReason::GpuMemory as usize], 1);
         // The next job fails without a refusal of its own.
         failures.job_started(&subject);
-        failures.add(&subject, None, now);
+        failures.add(&subject, &mut jobs, None, now);
         failures.decide(&subject, &mut jobs, now + PATIENCE);
         assert_eq!(jobs.counters.failed, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn too_many_failures_at_a_time_have_no_reason() {
+        let subject = Subject::new(1, "a".into(), "/a".into());
+        let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
+        (0..=UNDECIDED_MAX).for_each(|_| failures.add(&subject, &mut jobs, None, now));
+        assert_eq!(jobs.counters.failed, [0, 0, 0, 1]);
+        failures.decide(&subject, &mut jobs, now + PATIENCE);
+        assert_eq!(jobs.counters.failed.iter().sum::<u64>(), UNDECIDED_MAX as u64 + 1);
     }
 
     #[test]

@@ -4,21 +4,34 @@
 //! system are read, up to [`BYTES_MAX`], and never through a symbolic link. Of the content, only the status and the processors
 //! of the steps are kept.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fmt,
+    io::Read as _,
+    path::Path,
+    time::{Instant, SystemTime},
+};
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
+use super::budget::Budget;
 use crate::{containers::directory::Directory, snapshot::facefusion::PROCESSORS};
 
 /// Maximum size of a file. A step takes some 3 KB.
 const BYTES_MAX: u64 = 1024 * 1024;
 /// Maximum number of steps that are kept.
 const STEPS_MAX: usize = 256;
+/// Maximum number of processors of a step that are looked at.
+const PROCESSORS_MAX: usize = 64;
 
 /// What is kept of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct JobFile {
     pub(super) steps: Vec<Step>,
+    /// When it was last written; `None` if that is unknown.
+    pub(super) modified: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,22 +66,47 @@ pub(super) enum Unread {
     Unreadable,
     TooLarge,
     Special,
+    /// The container has used up what an update reads.
+    OverBudget,
 }
 
 /// Reads the job file with this name.
-pub(super) fn read(directory: &Directory, name: &Path) -> Result<JobFile, Unread> {
+pub(super) fn read(directory: &Directory, name: &Path, budget: &mut Budget) -> Result<JobFile, Unread> {
+    if budget.is_spent() {
+        return Err(Unread::OverBudget);
+    }
+    let begun = Instant::now();
+    let mut bytes = Vec::new();
+    let read = content(directory, name, budget.bytes(), &mut bytes)
+        .and_then(|modified| Ok(JobFile { modified, ..parse(&bytes)? }));
+    budget.spend(bytes.len() as u64, begun);
+    read
+}
+
+/// Adds the content of a file to `bytes`. Returns when it was last written.
+fn content(
+    directory: &Directory,
+    name: &Path,
+    bytes_left: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<Option<SystemTime>, Unread> {
     let file = directory.regular_file(name).map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP | libc::EXDEV) => Unread::Special,
         _ => Unread::Missing,
     })?;
     let Some(file) = file else { return Err(Unread::Special) };
-    parse(&bytes(file)?)
-}
-
-fn bytes(file: File) -> Result<Vec<u8>, Unread> {
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|_| Unread::Missing)?;
-    if bytes.len() as u64 > BYTES_MAX { Err(Unread::TooLarge) } else { Ok(bytes) }
+    let metadata = file.metadata().map_err(|_| Unread::Missing)?;
+    let limit = BYTES_MAX.min(bytes_left);
+    let is_within = |length: u64| match length {
+        0..=BYTES_MAX if length <= limit => Ok(()),
+        0..=BYTES_MAX => Err(Unread::OverBudget),
+        _ => Err(Unread::TooLarge),
+    };
+    is_within(metadata.len())?;
+    file.take(limit + 1).read_to_end(bytes).map_err(|_| Unread::Missing)?;
+    // It may have grown meanwhile.
+    is_within(bytes.len() as u64)?;
+    Ok(metadata.modified().ok())
 }
 
 fn parse(bytes: &[u8]) -> Result<JobFile, Unread> {
@@ -90,111 +128,82 @@ fn parse(bytes: &[u8]) -> Result<JobFile, Unread> {
     }
     let job: Job = serde_json::from_slice(bytes).map_err(|_| Unread::Unreadable)?;
     let step = |step: JobStep| Step { status: step.status, processors: step.args.processors };
-    Ok(JobFile { steps: job.steps.into_iter().take(STEPS_MAX).map(step).collect() })
+    Ok(JobFile { steps: job.steps.into_iter().take(STEPS_MAX).map(step).collect(), modified: None })
 }
 
 /// Which processors a list contains. Anything else than a list of names uses none.
 fn processors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[bool; PROCESSORS.len()], D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Value {
-        List(Vec<Entry>),
-        Other(IgnoredAny),
+    match Value::deserialize(deserializer)? {
+        Value::List(used) => Ok(used),
+        Value::Processor(_) | Value::Other => Ok(<[bool; PROCESSORS.len()]>::default()),
     }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Entry {
-        Name(String),
-        Other(IgnoredAny),
+}
+
+/// A value of any type. Of a list, the first [`PROCESSORS_MAX`] entries are looked at.
+enum Value {
+    /// A string: a position in [`PROCESSORS`].
+    Processor(usize),
+    List([bool; PROCESSORS.len()]),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OfAnyType)
     }
-    let mut used = [false; PROCESSORS.len()];
-    if let Value::List(entries) = Value::deserialize(deserializer)? {
-        for entry in entries {
-            let Entry::Name(name) = entry else { continue };
-            let known = PROCESSORS.iter().position(|processor| *processor == name);
-            used[known.unwrap_or(PROCESSORS.len() - 1)] = true;
+}
+
+struct OfAnyType;
+
+impl<'de> Visitor<'de> for OfAnyType {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Value, E> {
+        let known = PROCESSORS.iter().position(|processor| *processor == name);
+        Ok(Value::Processor(known.unwrap_or(PROCESSORS.len() - 1)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut used = [false; PROCESSORS.len()];
+        for _ in 0..PROCESSORS_MAX {
+            match list.next_element()? {
+                Some(Value::Processor(position)) => used[position] = true,
+                Some(_) => {}
+                None => return Ok(Value::List(used)),
+            }
         }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::List(used))
     }
-    Ok(used)
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Value::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        fs,
-        os::unix::fs::symlink,
-        process::Command,
-        time::{Duration, Instant},
-    };
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const JOB: &str = r#"{"version": "1", "date_created": "2026-08-05T10:00:00+00:00", "date_updated": null, "steps": [
-        {"args": {"processors": ["face_swapper", "mystery"], "source_paths": ["/a.jpg"], "output_path": "/o.mp4"}, "status": "completed"},
-        {"args": {"processors": null}, "status": "started"}, {"status": "queued"}]}"#;
-
-    #[test]
-    fn the_status_and_the_processors_of_the_steps_are_read() {
-        let job = parse(JOB.as_bytes()).unwrap();
-        let status: Vec<_> = job.steps.iter().map(|step| step.status).collect();
-        assert_eq!(status, [StepStatus::Completed, StepStatus::Started, StepStatus::Queued]);
-        let used = |position: usize| {
-            let step = &job.steps[position];
-            PROCESSORS
-                .iter()
-                .zip(step.processors)
-                .filter(|(_, used)| *used)
-                .map(|(name, _)| *name)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(used(0), ["face_swapper", "other"]);
-        assert!(used(1).is_empty() && used(2).is_empty());
-    }
-
-    #[test]
-    fn half_a_file_and_what_is_no_job_is_unreadable() {
-        for end in [0, 1, 40, JOB.len() - 1] {
-            assert_eq!(parse(&JOB.as_bytes()[..end]), Err(Unread::Unreadable), "{end}");
-        }
-        let nested = "[".repeat(100_000);
-        for text in ["[]", "{}", r#"{"steps": 3}"#, r#"{"steps": [{"status": "asleep"}]}"#, &nested] {
-            assert_eq!(parse(text.as_bytes()), Err(Unread::Unreadable));
-        }
-        let nested = format!(r#"{{"steps": [], "x": {}}}"#, "[".repeat(100_000));
-        assert_eq!(parse(nested.as_bytes()), Err(Unread::Unreadable));
-    }
-
-    #[test]
-    fn only_small_regular_files_are_read() {
-        let root = tempfile::tempdir().unwrap();
-        let at = |name: &str| root.path().join(name);
-        fs::write(at("job.json"), JOB).unwrap();
-        fs::write(at("large.json"), vec![b' '; BYTES_MAX as usize + 1]).unwrap();
-        fs::create_dir(at("directory.json")).unwrap();
-        symlink("job.json", at("link.json")).unwrap();
-        symlink("/etc/shadow", at("shadow.json")).unwrap();
-        assert!(Command::new("mkfifo").arg(at("pipe.json")).status().unwrap().success());
-        let directory = Directory::at(root.path()).unwrap();
-        let read = |name: &str| read(&directory, Path::new(name));
-        assert!(read("job.json").is_ok());
-        assert_eq!(read("large.json"), Err(Unread::TooLarge));
-        let begun = Instant::now();
-        for name in ["link.json", "shadow.json", "pipe.json", "directory.json"] {
-            assert_eq!(read(name), Err(Unread::Special), "{name}");
-        }
-        assert!(begun.elapsed() < Duration::from_secs(5), "a named pipe must not block");
-        for name in ["missing.json", "../job.json", "/etc/passwd"] {
-            assert!(read(name).is_err(), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_file_panics(bytes in any::<Vec<u8>>(), cut in 0..JOB.len()) {
-            let _ = parse(&bytes);
-            let _ = parse(&JOB.as_bytes()[..cut.min(JOB.len())]);
-        }
-    }
-}
+mod tests;

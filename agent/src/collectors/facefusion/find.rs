@@ -8,16 +8,23 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     mem,
+    os::fd::{AsRawFd as _, FromRawFd as _},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use super::command::{self, Command};
+use super::{
+    command::{self, Command},
+    stat::Stat,
+};
 use crate::containers::{cgroup::Layout, directory::Directory, process};
 
 /// Maximum number of processes of a container that are looked at.
 const PROCESSES_MAX: usize = 64;
 /// Maximum number of bytes of a command line, and of a configuration file.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
+/// Maximum number of bytes of `stat`: some fifty numbers and a short name.
+const STAT_BYTES_MAX: u64 = 4096;
 
 /// Longest interval at which a process is looked at, in calls of [`Finder::started`]: about a minute.
 const CALLS_MAX: u32 = 12;
@@ -29,21 +36,37 @@ pub(super) struct Process {
     directory: PathBuf,
     /// Of `/proc/PID`: reading below it fails when the process has ended, even if its ID is used again.
     alive: File,
+    started: Option<SystemTime>,
     command: Command,
 }
 
 impl Process {
     /// The process with this ID, if it is FaceFusion.
-    fn of(proc_root: &Path, process: &str) -> Option<Self> {
+    pub(super) fn of(proc_root: &Path, process: &str) -> Option<Self> {
         let directory = proc_root.join(process);
         let command = Command::of(&text(&directory.join("cmdline")).ok()?)?;
-        Some(Self { id: process.to_owned(), alive: File::open(&directory).ok()?, directory, command })
+        let alive = File::open(&directory).ok()?;
+        let started = stat(&alive).ok().and_then(|line| Stat::of(&line)?.started());
+        Some(Self { id: process.to_owned(), alive, started, directory, command })
     }
 
+    /// The process ID.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// When it started; `None` if that is unknown.
+    pub(super) const fn started(&self) -> Option<SystemTime> {
+        self.started
+    }
+
+    /// False if it has ended, even if its parent has not waited for it: a container may never do that.
     pub(super) fn is_alive(&self) -> bool {
-        use std::os::fd::AsRawFd as _;
-        // SAFETY: the path is a constant C string, and the descriptor is open.
-        unsafe { libc::faccessat(self.alive.as_raw_fd(), c"stat".as_ptr(), libc::F_OK, 0) == 0 }
+        match stat(&self.alive) {
+            Ok(line) => Stat::of(&line).is_none_or(|stat| !stat.is_over),
+            // Any other error is one of the agent.
+            Err(error) => !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)),
+        }
     }
 
     /// Opens the directory with the jobs; the parent directory, and the name in it, if there is none yet.
@@ -127,6 +150,28 @@ impl Finder {
         }
         found
     }
+
+    /// These processes are found once more by the next call.
+    pub(super) fn forget(&mut self, found: &[Process]) {
+        for process in found {
+            self.known.remove(process.id());
+        }
+    }
+}
+
+/// The file `stat` in this directory of a process.
+fn stat(directory: &File) -> io::Result<Vec<u8>> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path is a constant C string, and the descriptor is open.
+    let descriptor = unsafe { libc::openat(directory.as_raw_fd(), c"stat".as_ptr(), flags) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was opened just now, and nothing else owns it.
+    let file = unsafe { File::from_raw_fd(descriptor) };
+    let mut line = Vec::new();
+    file.take(STAT_BYTES_MAX).read_to_end(&mut line)?;
+    Ok(line)
 }
 
 /// The command line of a process.
@@ -141,7 +186,37 @@ pub(super) fn text(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        process::{Command as Program, Stdio},
+        time::{Duration, Instant},
+    };
+
     use super::*;
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let mut shell = Program::new("sh");
+        let mut child = shell.args(["-c", "read x", "facefusion.py"]).stdin(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        let process = loop {
+            // Until the child has become the shell, its command line is that of this program.
+            if let Some(process) = Process::of(Path::new("/proc"), &child.id().to_string()) {
+                break process;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20));
+        };
+        assert!(process.is_alive() && process.started().is_some());
+        child.kill().unwrap();
+        let is_over = || {
+            (0..2000).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                !process.is_alive()
+            })
+        };
+        assert!(is_over(), "a zombie");
+        child.wait().unwrap();
+        assert!(!process.is_alive());
+    }
 
     #[test]
     fn old_processes_are_looked_at_once_a_minute() {

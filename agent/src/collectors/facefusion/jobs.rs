@@ -79,6 +79,18 @@ pub(super) struct Present {
     pub(super) since: Option<Instant>,
 }
 
+/// What the content of a file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The file has changed.
+    Change,
+    /// The file was there before the store was watched.
+    Before,
+    /// The file was there before, and FaceFusion has not written it since it started. The job does not run, even if one of its
+    /// steps has started: FaceFusion ended before that step did.
+    LeftOver,
+}
+
 /// A job that has just ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -135,28 +147,17 @@ impl Jobs {
         }
     }
 
-    /// The file of a job was read. `is_new` is false if the job was there before the store was watched. Returns true if a
-    /// step has started.
-    pub(super) fn read(&mut self, key: Key, file: &JobFile, is_new: bool, now: Instant) -> bool {
+    /// The file of a job was read. Returns true if a step has started.
+    pub(super) fn read(&mut self, key: Key, file: &JobFile, seen: Seen, now: Instant) -> bool {
         let Some(job) = self.jobs.get_mut(&key) else { return false };
-        let mut step_started = false;
-        for (position, step) in file.steps.iter().enumerate() {
-            let before = job.steps.get(position).copied().unwrap_or(StepStatus::Drafted);
-            if before == step.status || !is_new {
-                continue;
-            }
-            // A step that ends between two readings has started, too.
-            if !before.has_started() && step.status.has_started() {
-                step_started = true;
-                for (count, is_used) in self.counters.processors.iter_mut().zip(step.processors) {
-                    *count += u64::from(is_used);
-                }
-            }
-            self.counters.steps_completed += u64::from(step.status == StepStatus::Completed);
-            self.counters.steps_failed += u64::from(step.status == StepStatus::Failed);
-        }
+        let is_new = seen == Seen::Change;
+        let step_started = is_new && job.count_steps(file, &mut self.counters);
         job.steps.clear();
         job.steps.extend(file.steps.iter().map(|step| step.status));
+        if seen == Seen::LeftOver {
+            job.set_aside();
+            return false;
+        }
         let is_running = job.place == Place::Queued && job.steps.iter().any(|step| step.has_started());
         if is_running && !job.is_running {
             job.start(is_new.then_some(now), &mut self.counters);
@@ -176,7 +177,7 @@ impl Jobs {
     /// The process that ran jobs has ended: those that were running have ended, too. Their files stay where they are.
     pub(super) fn abandon_running(&mut self) {
         for job in self.jobs.values_mut().filter(|job| job.is_running) {
-            (job.is_running, job.started, job.queued) = (false, None, None);
+            job.set_aside();
             self.counters.abandoned += 1;
         }
     }
@@ -205,6 +206,11 @@ impl Jobs {
     /// Whether a job is known that is in this directory.
     pub(super) fn is_at(&self, place: Place, key: Key) -> bool {
         self.jobs.get(&key).is_some_and(|job| job.place == place && job.gone.is_none())
+    }
+
+    /// Whether a job is known.
+    pub(super) fn is_known(&self, key: Key) -> bool {
+        self.jobs.contains_key(&key)
     }
 
     /// The jobs whose files are in this directory.
@@ -238,6 +244,38 @@ impl Jobs {
 }
 
 impl Job {
+    /// Counts the steps that have started or ended since the file was last read. Returns true if a step has started.
+    fn count_steps(&self, file: &JobFile, counters: &mut FaceFusionCounters) -> bool {
+        let mut has_one_started = false;
+        for (position, step) in file.steps.iter().enumerate() {
+            let before = self.steps.get(position).copied().unwrap_or(StepStatus::Drafted);
+            if before == step.status {
+                continue;
+            }
+            // A step that ends between two readings has started, too. An ended step may start again.
+            let has_started =
+                step.status == StepStatus::Started || (step.status.has_started() && !before.has_started());
+            if has_started {
+                has_one_started = true;
+                for (count, is_used) in counters.processors.iter_mut().zip(step.processors) {
+                    *count += u64::from(is_used);
+                }
+            }
+            counters.steps_completed += u64::from(step.status == StepStatus::Completed);
+            counters.steps_failed += u64::from(step.status == StepStatus::Failed);
+        }
+        has_one_started
+    }
+
+    /// It has stopped without an end. Its file stays as it is until the job runs again.
+    fn set_aside(&mut self) {
+        (self.is_running, self.started, self.queued) = (false, None, None);
+        // When the job runs again, each of them starts once more.
+        for step in self.steps.iter_mut().filter(|step| **step == StepStatus::Started) {
+            *step = StepStatus::Queued;
+        }
+    }
+
     /// It starts now; `None` if it has started at an unknown time.
     fn start(&mut self, now: Option<Instant>, counters: &mut FaceFusionCounters) {
         (self.is_running, self.started) = (true, now);
@@ -254,147 +292,4 @@ fn count(histogram: &mut Histogram, duration: Duration) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{collectors::facefusion::file::Step, snapshot::facefusion::PROCESSORS};
-
-    const JOB: Key = 7;
-
-    struct Store {
-        jobs: Jobs,
-        begun: Instant,
-    }
-
-    impl Store {
-        fn new() -> Self {
-            Self { jobs: Jobs::default(), begun: Instant::now() }
-        }
-
-        fn at(&self, seconds: u64) -> Instant {
-            self.begun + Duration::from_secs(seconds)
-        }
-
-        fn appeared(&mut self, place: Place, seconds: u64) -> Option<Ended> {
-            let now = self.at(seconds);
-            self.jobs.appeared(place, JOB, now)
-        }
-
-        fn moved(&mut self, from: Place, to: Place, seconds: u64) -> Option<Ended> {
-            let now = self.at(seconds);
-            self.jobs.vanished(from, JOB, now);
-            self.appeared(to, seconds)
-        }
-
-        fn read(&mut self, steps: &[StepStatus], seconds: u64) {
-            let mut processors = [false; PROCESSORS.len()];
-            processors[7] = true;
-            let steps = steps.iter().map(|&status| Step { status, processors }).collect();
-            let now = self.at(seconds);
-            self.jobs.read(JOB, &JobFile { steps }, true, now);
-        }
-
-        /// A job that waited for 3 s and has run for 5 s.
-        fn running() -> Self {
-            let mut store = Self::new();
-            store.appeared(Place::Drafted, 0);
-            store.moved(Place::Drafted, Place::Queued, 1);
-            store.read(&[StepStatus::Queued, StepStatus::Queued], 1);
-            store.read(&[StepStatus::Started, StepStatus::Queued], 4);
-            store.read(&[StepStatus::Completed, StepStatus::Started], 6);
-            store
-        }
-    }
-
-    #[test]
-    fn a_job_that_completes_has_a_wait_a_duration_and_its_steps() {
-        let mut store = Store::running();
-        let present = store.jobs.present();
-        assert_eq!((present.queued, present.running, present.since), (0, 1, Some(store.at(4))));
-        store.read(&[StepStatus::Completed, StepStatus::Completed], 9);
-        assert_eq!(store.moved(Place::Queued, Place::Completed, 9), Some(Ended::Completed));
-        let counters = &store.jobs.counters;
-        assert_eq!((counters.completed, counters.steps_completed, counters.processors[7]), (1, 2, 2));
-        assert_eq!((counters.queue_waits.sum_ns, counters.durations.sum_ns), (3_000_000_000, 5_000_000_000));
-        assert_eq!(store.jobs.present(), Present::default());
-    }
-
-    #[test]
-    fn a_failed_job_can_be_retried() {
-        let mut store = Store::running();
-        store.read(&[StepStatus::Completed, StepStatus::Failed], 9);
-        assert_eq!(store.moved(Place::Queued, Place::Failed, 9), Some(Ended::Failed));
-        store.jobs.failed(FailureReason::Unknown);
-        store.moved(Place::Failed, Place::Queued, 20);
-        store.read(&[StepStatus::Queued, StepStatus::Queued], 20);
-        store.read(&[StepStatus::Started, StepStatus::Queued], 21);
-        store.read(&[StepStatus::Completed, StepStatus::Completed], 22);
-        store.moved(Place::Queued, Place::Completed, 22);
-        let counters = &store.jobs.counters;
-        assert_eq!((counters.retries, counters.completed, counters.failed), (1, 1, [0, 0, 0, 1]));
-        assert_eq!((counters.steps_completed, counters.steps_failed), (3, 1));
-        assert_eq!(counters.durations.count(), 2);
-    }
-
-    #[test]
-    fn the_order_of_the_two_events_of_a_move_does_not_matter() {
-        let mut store = Store::running();
-        assert_eq!(store.appeared(Place::Completed, 9), Some(Ended::Completed));
-        let now = store.at(9);
-        store.jobs.vanished(Place::Queued, JOB, now);
-        store.jobs.tidy(store.begun + Duration::from_secs(100));
-        assert!(store.jobs.is_at(Place::Completed, JOB));
-        assert_eq!(store.appeared(Place::Completed, 10), None, "copied, and listed once more");
-        assert_eq!(store.jobs.counters.completed, 1);
-    }
-
-    #[test]
-    fn a_deleted_job_is_forgotten_and_not_counted() {
-        let mut store = Store::running();
-        let now = store.at(9);
-        store.jobs.vanished(Place::Queued, JOB, now);
-        assert_eq!(store.jobs.present(), Present::default());
-        store.jobs.tidy(store.at(12));
-        assert!(store.jobs.jobs.is_empty());
-        assert_eq!((store.jobs.counters.completed, store.jobs.counters.abandoned), (0, 0));
-    }
-
-    #[test]
-    fn jobs_end_with_their_process_and_may_run_again() {
-        let mut store = Store::running();
-        store.jobs.abandon_running();
-        let present = store.jobs.present();
-        assert_eq!((present.queued, present.running, store.jobs.counters.abandoned), (1, 0, 1));
-        store.read(&[StepStatus::Completed, StepStatus::Started], 100);
-        assert_eq!(store.jobs.present().running, 1);
-        assert_eq!(store.jobs.counters.queue_waits.count(), 1, "the time since the submission is no wait");
-    }
-
-    #[test]
-    fn jobs_of_the_time_before_are_present_and_not_counted() {
-        let mut store = Store::new();
-        store.jobs.found(Place::Queued, JOB);
-        let steps = vec![Step { status: StepStatus::Started, processors: [true; PROCESSORS.len()] }];
-        let now = store.at(0);
-        store.jobs.read(JOB, &JobFile { steps }, false, now);
-        assert_eq!((store.jobs.present().running, store.jobs.present().since), (1, None));
-        assert_eq!(store.jobs.counters, FaceFusionCounters::default());
-        store.read(&[StepStatus::Completed], 5);
-        assert_eq!(store.moved(Place::Queued, Place::Completed, 5), Some(Ended::Completed));
-        assert_eq!((store.jobs.counters.completed, store.jobs.counters.steps_completed), (1, 1));
-        assert_eq!(store.jobs.counters.durations.count(), 0, "the start was not seen");
-    }
-
-    #[test]
-    fn the_number_of_jobs_is_limited_and_ended_ones_make_room() {
-        let mut jobs = Jobs::default();
-        let now = Instant::now();
-        for key in 0..JOBS_MAX as u64 + 5 {
-            jobs.appeared(Place::Queued, key, now);
-        }
-        assert_eq!((jobs.jobs.len(), jobs.counters.ignored.too_many), (JOBS_MAX, 5));
-        jobs.appeared(Place::Completed, 1, now);
-        jobs.appeared(Place::Queued, u64::MAX, now);
-        assert!(jobs.is_at(Place::Queued, u64::MAX));
-        assert_eq!(jobs.counters.ignored.too_many, 5);
-    }
-}
+mod tests;

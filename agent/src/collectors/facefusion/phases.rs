@@ -5,7 +5,7 @@
 //! files, which are written once when they are extracted and once more when they are processed.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,8 @@ use crate::snapshot::facefusion::{FaceFusionCounters, Phase, Video};
 const WINDOW: Duration = Duration::from_secs(5);
 /// Minimum time for a frame rate.
 const WINDOW_MIN: Duration = Duration::from_millis(900);
+/// Maximum number of processes that write videos at a time.
+const WRITERS_MAX: usize = 64;
 
 /// A running program, or one that has just ended, and the bytes that it has read and written so far, pipes included.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,9 @@ pub(super) struct Phases {
     phase: Phase,
     sampled: Instant,
     step: Step,
+    /// The processes that write videos, with the frames counted of each. A container may run several jobs, so they are kept
+    /// when one of these starts its next step.
+    writers: HashMap<u32, u64>,
 }
 
 /// What is known of the current step.
@@ -59,8 +64,6 @@ struct Step {
     filter: Option<u32>,
     /// The bytes of the whole video as frames.
     video_bytes: u64,
-    /// The process that writes the video, and the frames counted of it.
-    writer: Option<(u32, u64)>,
     frames: u64,
     progress_ratio: Option<f64>,
     video: Option<Video>,
@@ -70,7 +73,7 @@ struct Step {
 impl Phases {
     /// A job has just started.
     pub(super) fn new(now: Instant) -> Self {
-        Self { phase: Phase::Other, sampled: now, step: Step::default() }
+        Self { phase: Phase::Other, sampled: now, step: Step::default(), writers: HashMap::new() }
     }
 
     /// The next step of a job has started.
@@ -112,21 +115,24 @@ impl Phases {
         (seconds >= WINDOW_MIN).then(|| (last.1 - first.1) as f64 / seconds.as_secs_f64())
     }
 
-    /// Adds the time since the last sample to what the job does now, and counts frames.
+    /// Adds the time since the last sample to what the job does now, and counts frames. `files` is `None` if the files of frames
+    /// are not followed, so that it is unknown whether they are processed.
     pub(super) fn sample(
         &mut self,
         running: &[Running],
-        files: FrameFiles,
+        files: Option<FrameFiles>,
         counters: &mut FaceFusionCounters,
         now: Instant,
     ) {
-        self.phase = self.step.phase(running);
+        self.phase = self.step.phase(running, files.is_some());
         let elapsed = now.saturating_duration_since(self.sampled);
         self.sampled = now;
-        counters.phases_ns[self.phase as usize] += u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let time = &mut counters.phases_ns[self.phase as usize];
+        *time = time.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         let frames_before = self.step.frames;
-        self.step.count_frames(self.phase, running, files);
-        counters.frames += self.step.frames - frames_before;
+        let written = self.frames_written(running);
+        self.step.count_frames(self.phase, running, written, files);
+        counters.frames = counters.frames.saturating_add(self.step.frames - frames_before);
         if self.phase == Phase::Process {
             if frames_before == 0 && self.step.frames > 0 {
                 // ffmpeg needs a moment until it reads the first frame.
@@ -143,8 +149,27 @@ impl Phases {
     }
 }
 
+impl Phases {
+    /// The frames that were written since the last sample, of all processes that write videos.
+    fn frames_written(&mut self, running: &[Running]) -> u64 {
+        self.writers.retain(|process, _| running.iter().any(|one| one.process == *process));
+        let mut written = 0_u64;
+        for one in running {
+            let Child::Writer { frame_bytes, .. } = &one.child else { continue };
+            if self.writers.len() >= WRITERS_MAX && !self.writers.contains_key(&one.process) {
+                continue;
+            }
+            let counted = self.writers.entry(one.process).or_default();
+            let frames = one.read_bytes.checked_div(*frame_bytes).unwrap_or(0);
+            written = written.saturating_add(frames.saturating_sub(*counted));
+            *counted = frames.max(*counted);
+        }
+        written
+    }
+}
+
 impl Step {
-    fn phase(&mut self, running: &[Running]) -> Phase {
+    fn phase(&mut self, running: &[Running], follows_files: bool) -> Phase {
         let runs = |is: fn(&Child) -> bool| running.iter().any(|one| !one.is_over && is(&one.child));
         let phase = if runs(|child| matches!(child, Child::Download)) {
             Phase::Download
@@ -157,7 +182,7 @@ impl Step {
         } else if runs(|child| matches!(child, Child::Extract { .. })) {
             Phase::Extract
         } else if self.has_frame_files {
-            Phase::Process
+            if follows_files { Phase::Process } else { Phase::Other }
         } else if !self.processed && runs(|child| matches!(child, Child::Reader)) {
             Phase::ContentFilter
         } else if runs(|child| matches!(child, Child::Probe)) {
@@ -176,32 +201,24 @@ impl Step {
         phase
     }
 
-    fn count_frames(&mut self, phase: Phase, running: &[Running], files: FrameFiles) {
+    fn count_frames(&mut self, phase: Phase, running: &[Running], written: u64, files: Option<FrameFiles>) {
+        self.frames = self.frames.saturating_add(written);
         for one in running {
             match &one.child {
                 Child::Reader if phase == Phase::ContentFilter || self.filter == Some(one.process) => {
                     self.filter = Some(one.process);
                     self.video_bytes = self.video_bytes.max(one.written_bytes);
                 }
-                Child::Writer { frame_bytes, video } => {
-                    let frames = one.read_bytes / frame_bytes;
-                    let before = self
-                        .writer
-                        .filter(|(process, _)| *process == one.process)
-                        .map_or(0, |(_, frames)| frames);
-                    self.frames += frames.saturating_sub(before);
-                    self.writer = Some((one.process, frames.max(before)));
-                    self.video = Some(*video);
-                }
+                Child::Writer { video, .. } => self.video = Some(*video),
                 Child::Merge { video } => self.video = self.video.or(*video),
                 _ => {}
             }
         }
         let total = match phase {
-            Phase::Process if self.has_frame_files => {
+            Phase::Process if self.has_frame_files => files.map(|files| {
                 self.frames = self.frames.max(files.processed);
-                Some(files.total)
-            }
+                files.total
+            }),
             Phase::Process => self.total(running),
             _ => None,
         };
@@ -222,103 +239,4 @@ impl Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::facefusion::{Encoder, Resolution};
-
-    const FRAME_BYTES: u64 = 320 * 240 * 3;
-    const VIDEO: Video = Video { resolution: Resolution::Sd, encoder: Encoder::Cpu };
-
-    struct Job {
-        phases: Phases,
-        counters: FaceFusionCounters,
-        now: Instant,
-    }
-
-    impl Job {
-        fn new() -> Self {
-            let now = Instant::now();
-            Self { phases: Phases::new(now), counters: FaceFusionCounters::default(), now }
-        }
-
-        /// Samples half a second later.
-        fn sample(&mut self, running: &[(u32, Child, u64, u64)], files: FrameFiles) -> Phase {
-            self.now += Duration::from_millis(500);
-            let running: Vec<_> = running
-                .iter()
-                .map(|(process, child, read_bytes, written_bytes)| Running {
-                    process: *process,
-                    child: child.clone(),
-                    is_over: false,
-                    read_bytes: *read_bytes,
-                    written_bytes: *written_bytes,
-                })
-                .collect();
-            self.phases.sample(&running, files, &mut self.counters, self.now);
-            self.phases.phase()
-        }
-
-        fn seconds(&self, phase: Phase) -> f64 {
-            self.counters.phases_ns[phase as usize] as f64 / 1e9
-        }
-    }
-
-    const NONE: FrameFiles = FrameFiles { processed: 0, total: 0 };
-
-    fn writer(frames: u64) -> (u32, Child, u64, u64) {
-        (9, Child::Writer { frame_bytes: FRAME_BYTES, video: VIDEO }, frames * FRAME_BYTES + 70_000, 0)
-    }
-
-    #[test]
-    fn a_job_with_pipes_has_its_phases_frames_and_progress() {
-        let mut job = Job::new();
-        assert_eq!(job.sample(&[(1, Child::Download, 0, 0)], NONE), Phase::Download);
-        assert_eq!(job.sample(&[(2, Child::Probe, 0, 0)], NONE), Phase::Probe);
-        let filter = |frames: u64| (3, Child::Reader, 0, frames * FRAME_BYTES);
-        assert_eq!(job.sample(&[filter(40)], NONE), Phase::ContentFilter);
-        assert_eq!(job.sample(&[filter(100)], NONE), Phase::ContentFilter);
-        assert!(job.phases.was_only_filtered());
-        for frames in [0, 10, 20, 30, 40, 50] {
-            assert_eq!(
-                job.sample(&[filter(100), (4, Child::Reader, 0, 1), writer(frames)], NONE),
-                Phase::Process
-            );
-        }
-        assert!(job.phases.was_processed() && !job.phases.was_only_filtered());
-        assert_eq!((job.phases.frames_per_second(), job.phases.progress_ratio()), (Some(20.0), Some(0.5)));
-        assert_eq!((job.counters.frames, job.phases.video()), (50, Some(VIDEO)));
-        assert_eq!(job.sample(&[filter(100)], NONE), Phase::Other, "its reader is left over");
-        assert_eq!(job.sample(&[(5, Child::Audio, 0, 0)], NONE), Phase::Audio);
-        assert_eq!((job.phases.frames_per_second(), job.phases.progress_ratio()), (None, None));
-        assert_eq!((job.seconds(Phase::ContentFilter), job.seconds(Phase::Process)), (1.0, 3.0));
-        assert_eq!(job.counters.phases_ns.iter().sum::<u64>(), 6_000_000_000);
-    }
-
-    #[test]
-    fn a_job_with_files_has_its_phases_frames_and_progress() {
-        let mut job = Job::new();
-        let extract = (1, Child::Extract { directory: "/tmp".into() }, 0, 0);
-        assert_eq!(job.sample(&[extract], FrameFiles { processed: 0, total: 60 }), Phase::Extract);
-        for processed in [0, 20, 30, 40, 50] {
-            let files = FrameFiles { processed, total: 100 };
-            assert_eq!(job.sample(&[], files), Phase::Process);
-        }
-        assert_eq!(job.phases.progress_ratio(), Some(0.5));
-        assert_eq!(job.phases.frames_per_second(), Some(20.0));
-        assert_eq!(job.sample(&[(2, Child::Merge { video: Some(VIDEO) }, 0, 0)], NONE), Phase::Merge);
-        assert_eq!(job.sample(&[], NONE), Phase::Other);
-        assert_eq!((job.counters.frames, job.phases.video()), (50, Some(VIDEO)));
-    }
-
-    #[test]
-    fn the_total_is_unknown_if_the_frames_differ_in_size() {
-        let mut job = Job::new();
-        job.sample(&[(3, Child::Reader, 0, 100 * FRAME_BYTES + 5)], NONE);
-        job.sample(&[writer(10)], NONE);
-        assert_eq!(job.phases.progress_ratio(), None);
-        job.phases.next_step();
-        assert!(!job.phases.was_processed());
-        job.sample(&[writer(20)], NONE);
-        assert_eq!(job.phases.progress_ratio(), None, "the filter was not seen");
-    }
-}
+mod tests;

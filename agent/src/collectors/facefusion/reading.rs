@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::snapshot::{ContainerRow, facefusion::FaceFusion, programs::result};
+use crate::snapshot::{
+    ContainerRow,
+    facefusion::{FaceFusion, FailureReason},
+    programs::result,
+};
 
 /// A container to look at.
 #[derive(Debug)]
@@ -72,7 +76,10 @@ impl Signs {
         let ffmpeg = row.programs.iter().find(|program| &*program.name == "ffmpeg");
         let exits = |result: usize| ffmpeg.map(|ffmpeg| ffmpeg.counters.exits[result]);
         Self {
-            refused: row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.failed_no_memory),
+            refused: row.nvidia_driver.as_ref().map_or(0, |driver| {
+                let counters = &driver.counters;
+                counters.failed_no_memory.saturating_add(counters.failed_insufficient_resources)
+            }),
             errors: exits(result::ERROR),
             signals: exits(result::SIGNAL).unwrap_or(0),
         }
@@ -82,15 +89,39 @@ impl Signs {
 /// The result of one look at all containers.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// When it was taken.
+    /// When it was published.
     pub(super) taken: Instant,
     /// The containers with FaceFusion, by their keys.
-    pub(super) containers: HashMap<u64, FaceFusion>,
+    pub(super) containers: HashMap<u64, Found>,
+    /// Why jobs of a container are not counted.
+    pub(super) limitation: Option<String>,
+}
+
+/// What is known of a container with FaceFusion.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// What the snapshot shows.
+    pub(super) shown: FaceFusion,
+    /// Failed jobs that are not counted yet, by the reason as far as it is known.
+    pub(super) undecided: [u64; FailureReason::ALL.len()],
+}
+
+impl Found {
+    /// What the snapshot shows after the container has ended: failures are decided, and no job is running.
+    fn at_end(&self) -> FaceFusion {
+        let mut ended = self.shown.clone();
+        for (count, undecided) in ended.counters.failed.iter_mut().zip(self.undecided) {
+            *count = count.saturating_add(undecided);
+        }
+        ended.counters.abandoned = ended.counters.abandoned.saturating_add(ended.running);
+        ended.queued = ended.queued.saturating_add(ended.running);
+        FaceFusion { running: 0, current: None, ..ended }
+    }
 }
 
 impl Reading {
-    /// The thread hangs if it has taken no reading for this long.
-    const HANGING: Duration = Duration::from_secs(15);
+    /// The thread hangs if it has published no reading for this long: twice as long as it rests at most.
+    const HANGING: Duration = Duration::from_secs(30);
 
     /// Whether the thread hangs in a file system of a container.
     pub(super) fn hangs(&self) -> bool {
@@ -99,9 +130,14 @@ impl Reading {
 
     /// What is known of the container with this key. What the running job does is unknown if the thread hangs.
     pub(super) fn of(&self, key: u64) -> Option<FaceFusion> {
-        let mut found = self.containers.get(&key)?.clone();
+        let mut found = self.containers.get(&key)?.shown.clone();
         found.current = found.current.filter(|_| !self.hangs());
         Some(found)
+    }
+
+    /// The same for a container that has ended.
+    pub(super) fn at_end(&self, key: u64) -> Option<FaceFusion> {
+        self.containers.get(&key).map(Found::at_end)
     }
 }
 
@@ -136,8 +172,14 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
-    use crate::snapshot::facefusion::{Phase, Running};
+    use crate::snapshot::{
+        facefusion::{Phase, Running},
+        identity::Identity,
+        nvidia_driver::{DriverCounters, DriverUsage},
+    };
 
     #[test]
     fn while_the_thread_hangs_jobs_stay_and_the_running_one_has_no_speed() {
@@ -148,11 +190,40 @@ mod tests {
             progress_ratio: Some(0.5),
             video: None,
         };
-        let found = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
-        let mut reading = Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]) };
+        let shown = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
+        let found = Found { shown, ..Found::default() };
+        let mut reading =
+            Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
         let seen = |reading: &Reading| reading.of(1).map(|found| (found.running, found.current.is_some()));
         assert_eq!((reading.hangs(), seen(&reading)), (false, Some((1, true))));
         reading.taken = Instant::now().checked_sub(Reading::HANGING).expect("the host is older");
         assert_eq!((reading.hangs(), seen(&reading)), (true, Some((1, false))));
+    }
+
+    #[test]
+    fn jobs_end_with_their_container() {
+        let mut shown = FaceFusion { queued: 1, running: 2, ..FaceFusion::default() };
+        shown.counters.failed[FailureReason::Unknown as usize] = 1;
+        let mut found = Found { shown, ..Found::default() };
+        found.undecided[FailureReason::GpuMemory as usize] = 1;
+        let reading =
+            Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
+        let ended = reading.at_end(1).unwrap();
+        assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 1, 0, 1], 2));
+        assert_eq!((ended.queued, ended.running, ended.current), (3, 0, None));
+        assert_eq!(reading.of(1).unwrap().counters.failed, [0, 0, 0, 1], "not decided while it lives");
+        assert_eq!(reading.at_end(2), None);
+    }
+
+    #[test]
+    fn both_errors_of_a_refused_allocation_are_signs() {
+        let mut row = ContainerRow::new(Arc::new(Identity::default()), SystemTime::UNIX_EPOCH);
+        let counters = DriverCounters {
+            failed_no_memory: 2,
+            failed_insufficient_resources: 3,
+            ..DriverCounters::default()
+        };
+        row.nvidia_driver = Some(Box::new(DriverUsage { counters, ..DriverUsage::default() }));
+        assert_eq!(Signs::of(&row).refused, 5);
     }
 }

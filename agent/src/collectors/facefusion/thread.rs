@@ -28,8 +28,12 @@ const IDLE_PERIOD: Duration = Duration::from_secs(1);
 const REST_MIN: Duration = Duration::from_millis(10);
 /// The thread rests for at least this many times as long as the update took.
 const REST: u32 = 9;
-/// Maximum number of containers with FaceFusion.
+/// It never rests longer than this: the budgets of all containers amount to 1.3 s. A longer update waits for a file system.
+const REST_MAX: Duration = Duration::from_secs(15);
+/// Maximum number of containers with FaceFusion that are followed.
 const CONTAINERS_MAX: usize = 64;
+/// The limitation if there are more.
+const TOO_MANY: &str = "more than 64 containers run FaceFusion; the others are not followed";
 
 /// Where the thread reads.
 pub(super) struct Host {
@@ -43,8 +47,10 @@ struct Candidate {
     finder: Finder,
     /// When its processes are looked at next.
     look_at: Instant,
-    /// `None` if FaceFusion has never run here.
+    /// `None` if FaceFusion has never run here, or too many other containers run it.
     watched: Option<Box<Watched>>,
+    /// True if FaceFusion runs here, and too many other containers run it.
+    is_refused: bool,
 }
 
 pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
@@ -52,24 +58,15 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
     loop {
         let begun = Instant::now();
         follow(&mut candidates, shared);
-        candidates.values_mut().for_each(|candidate| candidate.look_if_due(host, begun));
-        let mut used: Vec<_> = candidates.iter_mut().filter(|(_, candidate)| candidate.is_used()).collect();
-        used.sort_unstable_by_key(|(key, _)| **key);
-        used.truncate(CONTAINERS_MAX);
-        let mut descriptors = Vec::new();
-        let mut shown = HashMap::new();
-        for (key, candidate) in used {
-            candidate.update(host);
-            if let Some(watched) = &candidate.watched {
-                descriptors.extend(watched.descriptor());
-                shown.insert(*key, watched.shown(Instant::now()));
-            }
-        }
-        let is_running = shown.values().any(|one| one.running > 0);
-        shared.put(Reading { taken: begun, containers: shown });
-        if stop.wait(REST_MIN.max(begun.elapsed() * REST)) {
+        update(&mut candidates, host, begun);
+        let reading = reading(&candidates);
+        let is_running = reading.containers.values().any(|found| found.shown.running > 0);
+        shared.put(reading);
+        if stop.wait((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
             return;
         }
+        let used = candidates.values().filter_map(Candidate::used);
+        let descriptors: Vec<_> = used.filter_map(Watched::descriptor).collect();
         if descriptors.is_empty() {
             if stop.wait(FIRST_LOOK) {
                 return;
@@ -80,6 +77,33 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
                 return;
             }
         }
+    }
+}
+
+/// Updates each container.
+fn update(candidates: &mut HashMap<u64, Candidate>, host: &Host, now: Instant) {
+    let watched = candidates.values().filter(|candidate| candidate.watched.is_some()).count();
+    let mut room = CONTAINERS_MAX.saturating_sub(watched);
+    for candidate in candidates.values_mut() {
+        let was_watched = candidate.watched.is_some();
+        candidate.update(host, now, room > 0);
+        room -= usize::from(!was_watched && candidate.watched.is_some());
+    }
+}
+
+/// What is known of all containers.
+fn reading(candidates: &HashMap<u64, Candidate>) -> Reading {
+    let now = Instant::now();
+    let found = |(key, candidate): (&u64, &Candidate)| Some((*key, candidate.used()?.found(now)));
+    let refused = candidates.values().any(|candidate| candidate.is_refused).then(|| TOO_MANY.to_owned());
+    // Of several, always the same one.
+    let failed =
+        candidates.iter().filter_map(|(key, candidate)| Some((key, candidate.used()?.limitation()?)));
+    let failed = failed.min_by_key(|(key, _)| **key).map(|(_, limitation)| limitation);
+    Reading {
+        taken: now,
+        containers: candidates.iter().filter_map(found).collect(),
+        limitation: failed.or(refused),
     }
 }
 
@@ -98,42 +122,41 @@ fn follow(candidates: &mut HashMap<u64, Candidate>, shared: &Shared) {
 impl Candidate {
     fn new(subject: Arc<Subject>) -> Self {
         let look_at = subject.since + FIRST_LOOK;
-        Self { subject, finder: Finder::default(), look_at, watched: None }
+        Self { subject, finder: Finder::default(), look_at, watched: None, is_refused: false }
     }
 
-    fn is_used(&self) -> bool {
-        self.watched.as_ref().is_some_and(|watched| watched.is_used())
+    /// Its FaceFusion, if that runs or has jobs here.
+    fn used(&self) -> Option<&Watched> {
+        self.watched.as_deref().filter(|watched| watched.is_used())
     }
 
-    fn look_if_due(&mut self, host: &Host, now: Instant) {
-        if self.look_at <= now {
-            self.look(host);
-            let age = now.saturating_duration_since(self.subject.since);
-            self.look_at = now + age.clamp(FIRST_LOOK, LOOK_PERIOD);
+    fn update(&mut self, host: &Host, now: Instant, has_room: bool) {
+        if let Some(watched) = &mut self.watched {
+            watched.handle_changes(&host.proc_root, now);
+        }
+        let has_ended = self.watched.as_ref().is_some_and(|watched| watched.has_ended_process());
+        if has_ended || self.look_at <= now {
+            self.look(host, now, has_room);
+        }
+        if let Some(watched) = &mut self.watched {
+            watched.sample(&host.layout, &host.proc_root, now);
         }
     }
 
     /// Looks for processes that have started or ended.
-    fn look(&mut self, host: &Host) {
+    fn look(&mut self, host: &Host, now: Instant, has_room: bool) {
+        let age = now.saturating_duration_since(self.subject.since);
+        self.look_at = now + age.clamp(FIRST_LOOK, LOOK_PERIOD);
         let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path);
-        if !started.is_empty() && self.watched.is_none() {
+        let is_found = !started.is_empty();
+        self.is_refused = self.watched.is_none() && is_found && !has_room;
+        if self.is_refused {
+            self.finder.forget(&started);
+        } else if is_found && self.watched.is_none() {
             self.watched = Some(Box::new(Watched::new(Arc::clone(&self.subject))));
         }
         if let Some(watched) = &mut self.watched {
-            watched.follow(started, &host.proc_root);
-        }
-    }
-
-    fn update(&mut self, host: &Host) {
-        let now = Instant::now();
-        let Some(watched) = &mut self.watched else { return };
-        watched.handle_changes(&host.proc_root, now);
-        // After their last changes of files have been handled.
-        if watched.has_ended_process() {
-            self.look(host);
-        }
-        if let Some(watched) = &mut self.watched {
-            watched.sample(&host.layout, &host.proc_root, now);
+            watched.follow(started, &host.proc_root, now);
         }
     }
 }

@@ -1,48 +1,41 @@
 //! One container with FaceFusion: its processes, its job files through inotify, and what its running jobs do.
 //!
-//! inotify reports each change of the files at once, so that jobs of a few milliseconds are counted, too. Each container has an
-//! instance of its own with up to seven watches. Nothing is watched through a symbolic link.
+//! inotify reports each change of the files at once, so that jobs of a few milliseconds are counted, too.
 
 use std::{
-    collections::HashSet,
-    ffi::OsStr,
-    fs,
-    hash::{BuildHasher as _, RandomState},
-    io,
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use inotify::EventMask;
 
 use super::{
+    budget::Budget,
     failures::Failures,
     file::{self, Unread},
-    find::{Location, Process},
+    find::Process,
     frames::Frames,
-    jobs::{Ended, Jobs, Key, Place},
+    jobs::{Ended, Jobs, Key, Place, Seen},
     phases::Phases,
-    reading::Subject,
+    reading::{Found, Subject},
     sampled::Sampled,
+    store::Store,
 };
 use crate::{
-    containers::{cgroup::Layout, directory::Directory},
-    snapshot::facefusion::{FaceFusion, FailureReason, Running},
+    containers::cgroup::Layout,
+    snapshot::facefusion::{FaceFusion, Running},
 };
 
-/// Maximum number of entries of a directory that are listed.
-const LISTED_MAX: usize = 8192;
-/// Maximum number of files that are read at a time.
-const READS_MAX: usize = 64;
+/// Maximum number of processes that are kept: each costs a descriptor.
+const PROCESSES_MAX: usize = 64;
+/// Maximum number of files that are read again.
+const AGAIN_MAX: usize = 64;
 /// Bytes of events that are read at a time.
 const EVENTS_BYTES: usize = 64 * 1024;
-/// Minimum time between two listings after events were lost.
-const LIST_AGAIN: Duration = Duration::from_secs(5);
+/// How often they are read in one update. The queue of an instance usually holds this many.
+const BATCHES_MAX: usize = 8;
 
 /// A container that runs or has run FaceFusion.
 pub(super) struct Watched {
@@ -56,43 +49,30 @@ pub(super) struct Watched {
     frames: Option<Frames>,
     /// Files that could not be parsed: they may have been half written.
     again: Vec<(Place, PathBuf)>,
-}
-
-/// The watches of the files.
-#[derive(Default)]
-struct Store {
-    inotify: Option<Inotify>,
-    /// Of the directory with the jobs, or of the one in which it is going to be created.
-    top: Option<WatchDescriptor>,
-    places: Vec<(WatchDescriptor, Place, Directory)>,
-    /// True if the files that are found now were there before the agent looked.
-    is_old: bool,
-    /// True if directories have to be opened again.
-    is_stale: bool,
-    /// When the directories were last listed because events were lost.
-    listed: Option<Instant>,
-    /// Seed for the keys of jobs.
-    hasher: RandomState,
+    /// What this update may still read.
+    budget: Budget,
 }
 
 impl Watched {
     pub(super) fn new(subject: Arc<Subject>) -> Self {
+        let failures = Failures::new(&subject);
         Self {
             subject,
             processes: Vec::new(),
-            store: Store { is_old: true, is_stale: true, ..Store::default() },
+            store: Store::new(),
             jobs: Jobs::default(),
             sampled: Sampled::default(),
             phases: None,
-            failures: Failures::default(),
+            failures,
             frames: None,
             again: Vec::new(),
+            budget: Budget::default(),
         }
     }
 
-    /// True if FaceFusion runs, or has jobs here.
+    /// True if FaceFusion runs, or has had a directory for jobs here. Then its counters stay, even if that is not watched now.
     pub(super) fn is_used(&self) -> bool {
-        !self.processes.is_empty() || self.store.inotify.is_some()
+        !self.processes.is_empty() || self.store.was_opened()
     }
 
     /// Becomes readable when files have changed.
@@ -106,44 +86,65 @@ impl Watched {
     }
 
     /// Removes processes that have ended, and adds those that have started.
-    pub(super) fn follow(&mut self, started: Vec<Process>, proc_root: &Path) {
+    pub(super) fn follow(&mut self, started: Vec<Process>, proc_root: &Path, now: Instant) {
         let had_one = !self.processes.is_empty();
         self.processes.retain(Process::is_alive);
         if had_one && self.processes.is_empty() {
+            // A job may have ended just before its process.
+            self.handle_events(now);
             self.jobs.abandon_running();
         }
-        self.processes.extend(started);
-        self.open_if_stale(proc_root);
+        if self.processes.is_empty() && !started.is_empty() {
+            self.store.restarted();
+        }
+        for process in started {
+            let is_known = self.processes.iter().any(|known| known.id() == process.id());
+            if !is_known && self.processes.len() < PROCESSES_MAX {
+                self.processes.push(process);
+            }
+        }
+        self.open_if_stale(proc_root, now);
     }
 
     /// Opens the directories and watches them, unless they are watched.
-    fn open_if_stale(&mut self, proc_root: &Path) {
-        if !self.store.is_stale {
+    fn open_if_stale(&mut self, proc_root: &Path, now: Instant) {
+        if !self.store.is_due(now) {
             return;
         }
         let Some(location) = self.processes.iter().find_map(|process| process.store(proc_root).ok()) else {
             return;
         };
-        if let Err(error) = self.store.open(&location, &mut self.jobs) {
-            tracing::debug!("watch the jobs of container {}: {error}", self.subject.id);
-        }
+        // `None` if that of any is unknown.
+        let since = self.processes.iter().map(Process::started).min().flatten();
+        self.store.open(&location, &mut self.jobs, since, &mut self.budget, now);
+    }
+
+    /// Why its jobs are not counted.
+    pub(super) fn limitation(&self) -> Option<String> {
+        let error = self.store.error.as_ref().filter(|_| !self.processes.is_empty())?;
+        Some(format!(
+            "cannot watch the FaceFusion jobs of container {}: {error}; its jobs are not counted; see \
+             fs.inotify.max_user_instances and max_user_watches",
+            self.subject.id
+        ))
     }
 
     /// Handles changes of files.
     pub(super) fn handle_changes(&mut self, proc_root: &Path, now: Instant) {
+        self.budget = Budget::default();
         self.read_again(now);
         self.handle_events(now);
-        self.open_if_stale(proc_root);
+        self.open_if_stale(proc_root, now);
     }
 
     /// Samples what runs, and finds the reasons of failures.
     pub(super) fn sample(&mut self, layout: &Layout, proc_root: &Path, now: Instant) {
         if self.jobs.present().running == 0 {
-            (self.phases, self.frames) = (None, None);
+            (self.phases, self.frames, self.sampled) = (None, None, Sampled::default());
         } else {
-            let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path);
+            let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path, now);
             Frames::follow(&mut self.frames, &running, proc_root);
-            let files = self.frames.as_mut().map(Frames::read).unwrap_or_default();
+            let files = self.frames.as_mut().map(Frames::read);
             let phases = self.phases.get_or_insert_with(|| Phases::new(now));
             phases.sample(&running, files, &mut self.jobs.counters, now);
         }
@@ -151,18 +152,32 @@ impl Watched {
         self.jobs.tidy(now);
     }
 
+    /// Handles the changes that inotify has reported, until none is left or the budget is spent.
     fn handle_events(&mut self, now: Instant) {
+        let until = SystemTime::now();
+        for _ in 0..BATCHES_MAX {
+            if self.budget.is_spent() {
+                return;
+            }
+            if !self.handle_batch(now) {
+                self.store.handled(until);
+                return;
+            }
+        }
+    }
+
+    /// Returns false if there was no change.
+    fn handle_batch(&mut self, now: Instant) -> bool {
         let mut buffer = [0; EVENTS_BYTES];
-        let Some(inotify) = &mut self.store.inotify else { return };
+        let Some(inotify) = &mut self.store.inotify else { return false };
         let events: Vec<_> = match inotify.read_events(&mut buffer) {
             Ok(events) => events.map(|event| event.to_owned()).collect(),
-            Err(_) => return,
+            Err(_) => return false,
         };
-        let mut reads_left = READS_MAX;
+        let has_changes = !events.is_empty();
         for event in events {
             if event.mask.contains(EventMask::Q_OVERFLOW) {
-                self.store.is_stale |=
-                    self.store.listed.is_none_or(|at| now.saturating_duration_since(at) >= LIST_AGAIN);
+                self.store.lost_events();
                 self.jobs.counters.ignored.too_many += 1;
                 continue;
             }
@@ -174,25 +189,20 @@ impl Watched {
                 continue;
             };
             if let Some(key) = self.store.key(&name) {
-                self.handle(place, key, Path::new(&name), event.mask, &mut reads_left, now);
+                self.handle(place, key, Path::new(&name), event.mask, now);
             }
         }
+        has_changes
     }
 
-    fn handle(
-        &mut self,
-        place: Place,
-        key: Key,
-        name: &Path,
-        mask: EventMask,
-        reads_left: &mut usize,
-        now: Instant,
-    ) {
+    fn handle(&mut self, place: Place, key: Key, name: &Path, mask: EventMask, now: Instant) {
         if mask.intersects(EventMask::MOVED_FROM | EventMask::DELETE) {
             self.jobs.vanished(place, key, now);
             return;
         }
-        if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE) && self.store.is_special(place, name) {
+        if mask.intersects(EventMask::MOVED_TO | EventMask::CREATE)
+            && self.store.is_special(place, name, &mut self.budget)
+        {
             self.jobs.counters.ignored.special += 1;
             return;
         }
@@ -202,15 +212,10 @@ impl Watched {
             None
         };
         if place != Place::Drafted && mask.intersects(EventMask::MOVED_TO | EventMask::CLOSE_WRITE) {
-            if *reads_left == 0 {
-                self.jobs.counters.ignored.too_many += 1;
-            } else {
-                *reads_left -= 1;
-                self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
-            }
+            self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
         }
         if ended == Some(Ended::Failed) {
-            self.failures.add(&self.subject, self.phases.as_ref(), now);
+            self.failures.add(&self.subject, &mut self.jobs, self.phases.as_ref(), now);
         }
     }
 
@@ -219,10 +224,10 @@ impl Watched {
             return;
         };
         let ignored = &mut self.jobs.counters.ignored;
-        match file::read(directory, name) {
+        match file::read(directory, name, &mut self.budget) {
             Ok(file) => {
                 let is_first = self.jobs.present().running == 0;
-                let next = self.jobs.read(key, &file, true, now);
+                let next = self.jobs.read(key, &file, Seen::Change, now);
                 if is_first && self.jobs.present().running > 0 {
                     self.phases = Some(Phases::new(now));
                     self.failures.job_started(&self.subject);
@@ -233,23 +238,26 @@ impl Watched {
             // Its file has moved on already. FaceFusion writes to a queued job only when a step starts or ends.
             Err(Unread::Missing) if place == Place::Queued && was_written => self.jobs.rewritten(key, now),
             Err(Unread::Missing) => {}
-            Err(Unread::Unreadable) if !is_again => self.again.push((place, name.to_owned())),
+            Err(Unread::Unreadable) if !is_again && self.again.len() < AGAIN_MAX => {
+                self.again.push((place, name.to_owned()));
+            }
             Err(Unread::Unreadable) => ignored.unreadable += 1,
             Err(Unread::TooLarge) => ignored.too_large += 1,
             Err(Unread::Special) => ignored.special += 1,
+            Err(Unread::OverBudget) => ignored.too_many += 1,
         }
     }
 
     fn read_again(&mut self, now: Instant) {
-        for (place, name) in std::mem::take(&mut self.again).into_iter().take(READS_MAX) {
+        for (place, name) in std::mem::take(&mut self.again) {
             if let Some(key) = self.store.key(name.as_os_str()).filter(|key| self.jobs.is_at(place, *key)) {
                 self.read(place, key, &name, true, true, now);
             }
         }
     }
 
-    /// What the snapshot shows.
-    pub(super) fn shown(&self, now: Instant) -> FaceFusion {
+    /// What is known now.
+    pub(super) fn found(&self, now: Instant) -> Found {
         let present = self.jobs.present();
         let current = self.phases.as_ref().map(|phases| Running {
             phase: phases.phase(),
@@ -258,115 +266,16 @@ impl Watched {
             progress_ratio: phases.progress_ratio(),
             video: phases.video(),
         });
-        FaceFusion {
+        let shown = FaceFusion {
             counters: self.jobs.counters.clone(),
             drafted: present.drafted,
             queued: present.queued,
             running: present.running,
             current,
-        }
+        };
+        Found { shown, undecided: self.failures.undecided(&self.subject) }
     }
 }
 
-impl Store {
-    /// Watches the directories, and lists those that are new.
-    fn open(&mut self, location: &Location, jobs: &mut Jobs) -> io::Result<()> {
-        self.is_stale = false;
-        let inotify = match self.inotify.take() {
-            Some(inotify) => inotify,
-            None => Inotify::init()?,
-        };
-        let changed = WatchMask::CREATE
-            | WatchMask::MOVED_TO
-            | WatchMask::MOVE_SELF
-            | WatchMask::DELETE_SELF
-            | WatchMask::ONLYDIR;
-        let top = match location {
-            Location::Store(directory) | Location::Parent(directory) => {
-                inotify.watches().add(directory.path(), changed)?
-            }
-        };
-        if let Some(old) = self.top.replace(top.clone()).filter(|old| *old != top) {
-            let _ = inotify.watches().remove(old);
-        }
-        let old = std::mem::take(&mut self.places);
-        if let Location::Store(store) = location {
-            for place in Place::ALL {
-                let Ok(directory) = store.below(Path::new(place.directory())) else { continue };
-                let files = WatchMask::CREATE
-                    | WatchMask::MOVED_TO
-                    | WatchMask::MOVED_FROM
-                    | WatchMask::DELETE
-                    | WatchMask::CLOSE_WRITE
-                    | WatchMask::MOVE_SELF
-                    | WatchMask::DELETE_SELF
-                    | WatchMask::ONLYDIR;
-                let watch = inotify.watches().add(directory.path(), files)?;
-                self.places.push((watch, place, directory));
-            }
-        }
-        for (watch, ..) in old {
-            if !self.places.iter().any(|(current, ..)| *current == watch) {
-                let _ = inotify.watches().remove(watch);
-            }
-        }
-        self.inotify = Some(inotify);
-        self.list(jobs);
-        self.is_old = false;
-        Ok(())
-    }
-
-    /// Compares the files with the known jobs.
-    fn list(&mut self, jobs: &mut Jobs) {
-        let now = Instant::now();
-        self.listed = Some(now);
-        for (_, place, directory) in &self.places {
-            let Ok(entries) = fs::read_dir(directory.path()) else { continue };
-            let (mut listed, mut reads_left) = (0, READS_MAX);
-            let mut gone: HashSet<Key> = jobs.keys_at(*place).into_iter().collect();
-            for entry in entries.take(LISTED_MAX).flatten() {
-                listed += 1;
-                let name = entry.file_name();
-                let Some(key) = self.key(&name) else { continue };
-                if gone.remove(&key) {
-                    continue;
-                }
-                if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                    jobs.counters.ignored.special += 1;
-                    continue;
-                }
-                if !self.is_old {
-                    if jobs.appeared(*place, key, now) == Some(Ended::Failed) {
-                        jobs.failed(FailureReason::Unknown);
-                    }
-                } else if matches!(place, Place::Drafted | Place::Queued) {
-                    jobs.found(*place, key);
-                }
-                if *place == Place::Queued
-                    && reads_left > 0
-                    && let Ok(file) = file::read(directory, Path::new(&name))
-                {
-                    reads_left -= 1;
-                    jobs.read(key, &file, !self.is_old, now);
-                }
-            }
-            if listed == LISTED_MAX {
-                jobs.counters.ignored.too_many += 1;
-            } else {
-                gone.into_iter().for_each(|key| jobs.vanished(*place, key, now));
-            }
-        }
-    }
-
-    /// Whether the entry with this name is a link, a directory or another special file. False if it has moved on.
-    fn is_special(&self, place: Place, name: &Path) -> bool {
-        let directory = self.places.iter().find(|(_, at, _)| *at == place).map(|(.., directory)| directory);
-        let found = directory.map(|directory| fs::symlink_metadata(directory.path().join(name)));
-        found.and_then(Result::ok).is_some_and(|metadata| !metadata.is_file())
-    }
-
-    /// The key of a job with this file name; `None` if it is no name of a job.
-    fn key(&self, name: &OsStr) -> Option<Key> {
-        name.as_bytes().ends_with(b".json").then(|| self.hasher.hash_one(name.as_bytes()))
-    }
-}
+#[cfg(test)]
+mod tests;
