@@ -46,7 +46,7 @@ fn nvidia_smi_in_a_container_does_not_count_as_gpu_work() {
     let mut state = |probe: &mut DriverProbe| {
         let usage = probe.read(&container).expect("it called the driver");
         let mut row = probe.row(&container);
-        let sources = Sources { present: true, driver: true, nvml: true };
+        let sources = Sources { present: true, driver: true, nvml: true, lists_processes: true };
         states.fill(std::slice::from_mut(&mut row), Recent::default(), sources, Instant::now());
         (usage.cold_start, row.gpu_state)
     };
