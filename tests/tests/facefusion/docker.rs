@@ -95,12 +95,13 @@ fn a_crash_in_the_middle_of_a_job_is_no_completed_job() {
     let Some(player) = or_skip(Player::in_docker(&docker, "crash", &setup)) else { return };
     let (truth, _) = watched(&agent, &player);
     assert!(truth.has_crashed && truth.jobs() == 0, "{truth:?}");
-    glassbox_tests::docker::eventually("the job is over", PATIENCE, || {
+    // Its file remains in the queue, but nothing processes it any more.
+    glassbox_tests::docker::eventually("the job is abandoned", PATIENCE, || {
         let scrape = Scrape::of(&agent, "crash");
-        assert_eq!(scrape.count("jobs_total", &[("outcome", "completed")]), 0.0);
-        // The job file remains in the queue, but nothing processes it any more.
-        (scrape.count("unfinished_jobs", &[("status", "running")]) == 0.0).then_some(())
+        (scrape.count("jobs_total", &[("outcome", "abandoned")]) == 1.0
+            && scrape.count("unfinished_jobs", &[("status", "running")]) == 0.0)
+            .then_some(())
     });
-    assert!(Scrape::of(&agent, "crash").count("jobs_total", &[]) <= 1.0);
+    assert_eq!(Scrape::of(&agent, "crash").count("jobs_total", &[]), 1.0);
     assert_no_names(&agent);
 }

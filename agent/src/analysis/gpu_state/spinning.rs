@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(host.after(40), [Some(40)]);
         let mut ended = Histogram::default();
         ended.buckets[3] = 1;
-        let call = |device| CommandUsage { device, command: "x".into(), durations: ended.clone() };
+        let call = |device| CommandUsage { device, command: "x".into(), durations: ended };
         let driver = host.rows[0].nvidia_driver.as_mut().unwrap();
         (driver.commands, driver.in_flight) = (vec![call("gpu"), call("ctl")], 1);
         assert_eq!(host.after(1), [Some(41)], "nvidia-smi makes such calls");
@@ -293,7 +293,7 @@ mod tests {
         driver.counters.allocations = 1;
         assert_eq!(host.after(1), [Some(0)], "memory was allocated");
         let driver = host.rows[0].nvidia_driver.as_mut().unwrap();
-        driver.polls = vec![("gpu", ended.clone())];
+        driver.polls = vec![("gpu", ended)];
         assert_eq!(host.after(1), [Some(0)], "a wait has ended");
         assert_eq!(host.after(30), [Some(30)]);
     }

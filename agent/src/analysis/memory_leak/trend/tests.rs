@@ -116,7 +116,7 @@ fn extreme_values_have_finite_slopes() {
 /// Random levels around a constant one. The amplitude is large, because below 64 MiB nothing is ever a leak.
 #[test]
 fn noise_around_a_level_is_no_leak() {
-    let config = Config { cases: 1000, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 200, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let noise = (0.0..64.0 * GIB, 0.0..16.0 * GIB, vec(0.0..1.0, 40));
     let outcome = runner.run(&noise, |(level, amplitude, noise)| {
