@@ -51,6 +51,10 @@ impl Victim {
         let player = Player::in_cgroup(&setup)?;
         let jobs = jobs.map_or_else(|| player.path(".jobs"), Path::to_owned);
         let victim = Self { before_bytes: 0, agent, player, limit, jobs };
+        eventually("the program has made its directories", TIMEOUT, || {
+            let all = ["drafted", "queued", "completed", "failed"];
+            all.iter().all(|status| victim.directory(status).is_dir()).then_some(())
+        });
         // A first job shows that the agent has found the directory.
         victim.write("drafted", "first", &job("drafted"));
         victim.becomes("drafted", 1.0);
