@@ -108,7 +108,7 @@ pub struct Sources {
     pub driver: bool,
     /// Whether NVML is up.
     pub nvml: bool,
-    /// Whether NVML lists the processes on every GPU. With drivers before 510, it does not.
+    /// Whether NVML lists the processes on every GPU that responds. With drivers before 510, it does not.
     pub lists_processes: bool,
 }
 
@@ -118,7 +118,8 @@ impl Sources {
     pub fn of(host: &Host) -> Self {
         let nvml = host.nvml.as_ref().is_some_and(|nvml| nvml.up);
         let driver = host.nvidia_tracing.unwrap_or_default();
-        let lists_processes = nvml && host.gpus.iter().all(|gpu| !gpu.processes.is_empty());
+        let mut responding = host.gpus.iter().filter(|gpu| gpu.up);
+        let lists_processes = nvml && responding.all(|gpu| !gpu.processes.is_empty());
         let present = nvml || !host.gpus.is_empty() || driver.is_present;
         Self { present, driver: driver.is_complete, nvml, lists_processes }
     }
