@@ -75,7 +75,8 @@ function compact(panels) {
 // The panels with the given titles, two in a row.
 function selected(panels) {
   return given.panels.map((title, index) => {
-    const panel = panels.find((panel) => panel.title === title);
+    // The summary at the top has panels with the same titles.
+    const panel = panels.findLast((panel) => panel.title === title);
     if (!panel) {
       throw new Error(`no panel "${title}" in the dashboard`);
     }
