@@ -235,6 +235,14 @@ counters! {
     }
 }
 
+impl DriverCounters {
+    /// Allocations of GPU memory that the driver has refused.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.failed_no_memory.saturating_add(self.failed_insufficient_resources)
+    }
+}
+
 /// One container's use of the driver since its slot was cleared. All times are in ns of CLOCK_MONOTONIC.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

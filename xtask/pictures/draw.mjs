@@ -175,7 +175,7 @@ async function main() {
   try {
     await mkdir(given.pictures, { recursive: true });
     for (const [name, { dashboard }] of pictures) {
-      const file = path.join(given.pictures, `${given.name ? path.dirname(name) + '-' + given.name : name.replace('/', '-')}.webp`);
+      const file = path.join(given.pictures, `${path.dirname(name)}-${given.name ?? path.basename(name)}.webp`);
       const rows = Math.max(...dashboard.panels.map(({ gridPos }) => gridPos.y + gridPos.h));
       // As in page.jsx.
       const height = Math.min(48 + rows * 38 + 8, given.height);

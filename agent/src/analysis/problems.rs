@@ -182,8 +182,7 @@ impl History {
     }
 
     fn gpu_memory_refused(&mut self, row: &ContainerRow, now: Instant) -> Option<Problem> {
-        let counters = &row.nvidia_driver.as_ref()?.counters;
-        let failures = counters.failed_no_memory.saturating_add(counters.failed_insufficient_resources);
+        let failures = row.nvidia_driver.as_ref()?.counters.refused();
         // The programs count from 0, so failures of the first reading are new.
         if failures != self.refused.map_or(0, |(known, _)| known) {
             self.refused = Some((failures, now));

@@ -26,7 +26,6 @@ mod jobs;
 mod phases;
 mod reading;
 mod sampled;
-mod stat;
 mod store;
 mod thread;
 mod watched;

@@ -11,8 +11,8 @@
 //!
 //! A container makes progress if it works with memory, contexts or channels of the driver, ends a wait for the GPU, begins or
 //! ends a response, processes a frame of a video, or ends a job. Other calls to the driver do not count, because programs that
-//! watch the GPU (NVML) make them even while it hangs. A container whose calls to the driver are not traced is never considered
-//! spinning.
+//! watch the GPU (NVML) make them even while it hangs. A container is not considered spinning if its calls to the driver are not
+//! traced.
 //!
 //! A container spins if that is true of each GPU with its kernels, and no container with kernels on one of them makes
 //! progress. Reads nothing itself; uses some 100 bytes per GPU and per container on a GPU.

@@ -13,11 +13,12 @@ use std::{
     time::SystemTime,
 };
 
-use super::{
-    command::{self, Command},
-    stat::Stat,
+use super::command::{self, Command};
+use crate::containers::{
+    cgroup::Layout,
+    directory::Directory,
+    process::{self, stat::Stat},
 };
-use crate::containers::{cgroup::Layout, directory::Directory, process};
 
 /// Maximum number of processes of a container that are looked at.
 const PROCESSES_MAX: usize = 64;

@@ -147,9 +147,7 @@ impl Phases {
             self.step.recent.clear();
         }
     }
-}
 
-impl Phases {
     /// The frames that were written since the last sample, of all processes that write videos.
     fn frames_written(&mut self, running: &[Running]) -> u64 {
         self.writers.retain(|process, _| running.iter().any(|one| one.process == *process));

@@ -76,10 +76,7 @@ impl Signs {
         let ffmpeg = row.programs.iter().find(|program| &*program.name == "ffmpeg");
         let exits = |result: usize| ffmpeg.map(|ffmpeg| ffmpeg.counters.exits[result]);
         Self {
-            refused: row.nvidia_driver.as_ref().map_or(0, |driver| {
-                let counters = &driver.counters;
-                counters.failed_no_memory.saturating_add(counters.failed_insufficient_resources)
-            }),
+            refused: row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.refused()),
             errors: exits(result::ERROR),
             signals: exits(result::SIGNAL).unwrap_or(0),
         }

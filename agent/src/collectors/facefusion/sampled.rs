@@ -6,8 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{children::Child, find::text, phases::Running, stat::Stat};
-use crate::containers::{cgroup::Layout, process};
+use super::{children::Child, find::text, phases::Running};
+use crate::containers::{
+    cgroup::Layout,
+    process::{self, stat::Stat},
+};
 
 /// Maximum number of processes that are looked at.
 const PROCESSES_MAX: usize = 64;

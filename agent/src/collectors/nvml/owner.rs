@@ -15,7 +15,10 @@ use std::{
 };
 
 use crate::{
-    containers::cgroup::{CgroupNamespace, Layout, bytes},
+    containers::{
+        cgroup::{CgroupNamespace, Layout, bytes},
+        process::stat::{Stat, since_boot, ticks_per_second},
+    },
     kernel::host,
 };
 
@@ -58,14 +61,12 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn new(proc_root: PathBuf, layout: Layout) -> Self {
-        // SAFETY: the call takes no pointers.
-        let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
         Self {
             same_namespace: host::shares_process_ids(&proc_root),
             namespace: CgroupNamespace::of_this_process(&proc_root, &layout),
             proc_root,
             layout,
-            ticks_per_second: u64::try_from(ticks_per_second).ok().filter(|ticks| *ticks > 0).unwrap_or(100),
+            ticks_per_second: ticks_per_second().unwrap_or(100),
             known: HashMap::new(),
             round: 0,
         }
@@ -108,7 +109,7 @@ impl Owners {
             return None;
         }
         let directory = self.proc_root.join(pid.to_string());
-        let started = || started_ticks(&fs::read_to_string(directory.join("stat")).ok()?);
+        let started = || Stat::of(&fs::read(directory.join("stat")).ok()?)?.started_ticks;
         let mut before = match known {
             Some(known) => known,
             None => started()?,
@@ -141,32 +142,18 @@ pub(super) struct SinceBoot(Duration);
 
 impl SinceBoot {
     pub(super) fn now() -> Self {
-        Self(since_boot())
+        Self(since_boot().unwrap_or_default())
     }
 
     /// Converts a wall-clock timestamp. Must be called when the timestamp arrives.
     #[expect(clippy::disallowed_methods, reason = "the timestamp is a wall-clock time and has just arrived")]
     pub(super) fn of(timestamp: SystemTime) -> Self {
-        let now = since_boot();
+        let now = since_boot().unwrap_or_default();
         Self(match SystemTime::now().duration_since(timestamp) {
             Ok(age) => now.saturating_sub(age),
             Err(ahead) => now.saturating_add(ahead.duration()),
         })
     }
-}
-
-/// The 22nd column. The second column, a name in parentheses, may contain any characters.
-fn started_ticks(stat: &str) -> Option<u64> {
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
-}
-
-fn since_boot() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a timespec that is valid during the call.
-    if unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) } != 0 {
-        return Duration::ZERO;
-    }
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The text of a process's `cgroup` file, with paths that may not be UTF-8.
@@ -186,7 +173,7 @@ mod tests {
     fn process(root: &Path, pid: u32, age: Duration, cgroup: &str) {
         let directory = root.join(pid.to_string());
         fs::create_dir_all(&directory).unwrap();
-        let ticks = since_boot().saturating_sub(age).as_millis() / 10;
+        let ticks = since_boot().unwrap().saturating_sub(age).as_millis() / 10;
         let stat = format!("{pid} (a) b) (c) S 1{} {ticks} 0 0", " 0".repeat(17));
         fs::write(directory.join("stat"), stat).unwrap();
         fs::write(directory.join("cgroup"), format!("0::{cgroup}\n")).unwrap();
@@ -251,9 +238,7 @@ mod tests {
             fs::write(root.path().join("7/stat"), stat).unwrap();
             assert_eq!(owners.of(7, SinceBoot::now()), Owner::Unknown, "{stat:?}");
         }
-        assert_eq!(
-            started_ticks(&format!("1 (a) S{} 18446744073709551615", " 1".repeat(18))),
-            Some(u64::MAX)
-        );
+        let largest = format!("1 (a) S{} 18446744073709551615", " 1".repeat(18));
+        assert_eq!(Stat::of(largest.as_bytes()).and_then(|stat| stat.started_ticks), Some(u64::MAX));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     quantity::{percent, short, size},
     words,
 };
-use crate::snapshot::{ContainerRow, identity::Identity};
+use crate::snapshot::{ContainerRow, identity::Identity, nvidia_driver::DriverCounters};
 
 /// A number: what it is, its value now, and the query.
 struct Number {
@@ -52,7 +52,7 @@ fn list(row: &ContainerRow, language: Language) -> Vec<Number> {
     let of = selector(&row.identity);
     let text = |value: Value| value.text;
     let counters = row.nvidia_driver.as_ref().map(|driver| &driver.counters);
-    let refused = counters.map(|it| it.failed_no_memory.saturating_add(it.failed_insufficient_resources));
+    let refused = counters.map(DriverCounters::refused);
     let cpu = &row.cgroup.cpu;
     let throttled = cpu.periods.zip(cpu.throttled_periods).filter(|(periods, _)| *periods > 0);
     let waits = row.scheduler.as_ref().map(|scheduler| &scheduler.waits);

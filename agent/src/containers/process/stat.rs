@@ -1,19 +1,20 @@
-//! What `/proc/PID/stat` says of a process: whether it has ended, and when it started.
+//! The state and the start time of a process, from `/proc/PID/stat`.
 
 use std::time::{Duration, SystemTime};
 
 /// A process, as its `stat` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
+pub struct Stat {
     /// True if it has ended, even if its parent has not waited for it.
-    pub(super) is_over: bool,
-    /// When it started, in clock ticks since boot.
-    started_ticks: Option<u64>,
+    pub is_over: bool,
+    /// When it started, in clock ticks since boot ([`ticks_per_second`]).
+    pub started_ticks: Option<u64>,
 }
 
 impl Stat {
     /// Parses the line. `None` if it is not one.
-    pub(super) fn of(line: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn of(line: &[u8]) -> Option<Self> {
         // The name in parentheses may contain anything.
         let name_end = line.iter().rposition(|byte| *byte == b')')?;
         let mut columns = std::str::from_utf8(line.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
@@ -24,19 +25,27 @@ impl Stat {
     }
 
     /// When it started.
-    pub(super) fn started(self) -> Option<SystemTime> {
-        // SAFETY: the call takes no pointers.
-        let ticks_per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
+    #[must_use]
+    pub fn started(self) -> Option<SystemTime> {
+        let ticks_per_second = ticks_per_second()?;
         let ticks = self.started_ticks?;
         let seconds = ticks.checked_div(ticks_per_second)?;
         let milliseconds = ticks % ticks_per_second * 1000 / ticks_per_second;
         let since_boot = Duration::from_secs(seconds).checked_add(Duration::from_millis(milliseconds))?;
-        SystemTime::now().checked_sub(boot_time()?.saturating_sub(since_boot))
+        SystemTime::now().checked_sub(self::since_boot()?.saturating_sub(since_boot))
     }
 }
 
-/// The time since boot, including the time when the host was suspended.
-fn boot_time() -> Option<Duration> {
+/// The unit of the start times. `None` if the C library does not report it.
+#[must_use]
+pub fn ticks_per_second() -> Option<u64> {
+    // SAFETY: the call takes no pointers.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok().filter(|ticks| *ticks > 0)
+}
+
+/// The time since boot, including the time when the host was suspended. `None` if the kernel does not report it.
+#[must_use]
+pub fn since_boot() -> Option<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec that is valid during the call.
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) } != 0;
