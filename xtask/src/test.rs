@@ -4,9 +4,12 @@ mod background;
 mod host;
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal as _, stdout};
+use std::fs;
+use std::io::{self, IsTerminal as _, stdout};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use crate::child::{Child, End, Output};
 use crate::counts::{Counts, Reader};
@@ -47,8 +50,7 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     rows.push(
         check("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]).announce(),
     );
-    let unit = ["test", "--workspace", "--exclude", "glassbox-tests", "--no-fail-fast"];
-    rows.push(tests("unit", &unit, &[]).announce());
+    rows.push(unit().announce());
     if let Some(guests) = guests {
         heading("host");
         rows.extend(host::rows().into_iter().map(Row::announce));
@@ -107,17 +109,42 @@ fn check(layer: &str, arguments: &[&str]) -> Row {
     }
 }
 
-/// A layer of tests.
-fn tests(layer: &str, cargo: &[&str], harness: &[&str]) -> Row {
-    heading(layer);
-    tests_of(layer, cargo, harness, &|line| println!("{line}"))
+/// The tests in the libraries of all packages and in this program, and the test programs of the agent.
+fn unit() -> Row {
+    heading("unit");
+    match programs("agent/tests") {
+        Ok(programs) => {
+            let mut targets = vec!["--lib", "--bin", "xtask"];
+            targets.extend(programs.iter().flat_map(|name| ["--test", name]));
+            tests_of("unit", &targets, &[], &|line| println!("{line}"))
+        }
+        Err(error) => Row::broken("unit", Duration::ZERO, &error),
+    }
 }
 
-/// [`tests`] that may run at the same time as others. `print` gets the lines of output.
-fn tests_of(layer: &str, cargo: &[&str], harness: &[&str], print: &dyn Fn(&str)) -> Row {
+/// The test programs of a package, sorted: the files and the directories with `main.rs` in its directory of tests.
+fn programs(directory: &str) -> anyhow::Result<Vec<String>> {
+    let directory = workspace::root().join(directory);
+    let list = || -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            let is_program =
+                path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file();
+            let name = path.file_stem().and_then(|name| name.to_str()).filter(|_| is_program);
+            names.extend(name.map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    };
+    list().with_context(|| format!("read {}", directory.display()))
+}
+
+/// A layer of tests, which may run at the same time as others. `print` gets the lines of output.
+fn tests_of(layer: &str, targets: &[&str], harness: &[&str], print: &dyn Fn(&str)) -> Row {
     let started = Instant::now();
-    let mut command = workspace::cargo();
-    command.args(cargo).args(["--", "--show-output"]).args(harness);
+    let mut command = workspace::cargo_test();
+    command.args(targets).args(["--no-fail-fast", "--", "--show-output"]).args(harness);
     if let Some(directory) = prometheus::directory() {
         command.env(prometheus::VARIABLE, directory);
     }
@@ -157,4 +184,22 @@ fn follow(mut command: Command, take: &mut dyn FnMut(&str)) -> anyhow::Result<En
 
 fn heading(layer: &str) {
     println!("\n=== {layer} ===");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_without_a_test_harness_have_no_tests() {
+        let directories = ["tests/bench", "tests/bench/victim-cost", "tests/stand-ins", "tests/tools"];
+        let files = directories.iter().flat_map(|name| fs::read_dir(workspace::root().join(name)).unwrap());
+        let files = files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let files: Vec<_> = files.chain([workspace::root().join("agent/src/main.rs")]).collect();
+        assert!(files.len() > 15, "{files:?}");
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(!text.contains(concat!("#[", "test]")), "no layer runs the tests of {}", file.display());
+        }
+    }
 }

@@ -27,6 +27,15 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// `cargo test`, always with the whole workspace selected: cargo unifies the features of the selected packages, so with
+/// others selected it would compile a hundred crates once more, the agent among them. `--lib`, `--bin` and `--test` limit
+/// what is built.
+pub(crate) fn cargo_test() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--workspace"]);
+    command
+}
+
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid takes nothing, touches no memory and cannot fail.

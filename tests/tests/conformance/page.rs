@@ -9,7 +9,7 @@ const INTRODUCTION: &str = "\
 
 This file is generated from tests/conformance/, which is tested with real containers. To update it:
 
-    GLASSBOX_BLESS=1 cargo test -p glassbox-tests --test conformance page
+    GLASSBOX_BLESS=1 cargo test --workspace --test conformance page
 
 glassbox exports cAdvisor's families with cAdvisor's names, types and labels at `/metrics`, and only these at
 `/metrics/cadvisor`. Point cAdvisor's scrape job there, and its dashboards and rules continue to work. Note:

@@ -5,16 +5,12 @@
 //! for servers and tolerate other containers, so they run at the same time.
 
 use std::time::{Duration, Instant};
-use std::{fs, path::Path};
-
-use anyhow::Context as _;
 
 use super::tests_of;
 use crate::parallel::{self, Job};
 use crate::report::Row;
 use crate::workspace;
 
-const PACKAGE: [&str; 3] = ["test", "--package", "glassbox-tests"];
 /// Names of test programs.
 const LANES: [(&str, &[&str]); 2] = [
     ("host alerts", &["alerts", "gpu_check", "packages", "page", "privileges", "gradio"]),
@@ -32,14 +28,11 @@ pub(super) fn rows() -> Vec<Row> {
         Ok(alone) => alone,
         Err(error) => return vec![Row::broken("host", started.elapsed(), &error)],
     };
-    let mut cargo = [&PACKAGE[..], &["--lib", "--bins"]].concat();
-    cargo.extend(alone.iter().flat_map(|name| ["--test", name]));
-    let mut rows = vec![run("host", &cargo, &|line| println!("{line}"))];
+    let mut rows = vec![run("host", alone.iter().map(String::as_str), &|line| println!("{line}"))];
     let jobs = LANES.map(|(layer, names)| Job {
         name: layer.to_owned(),
         work: Box::new(move |emit: &dyn Fn(String)| {
-            let names = names.iter().flat_map(|name| ["--test", name]);
-            run(layer, &PACKAGE.into_iter().chain(names).collect::<Vec<_>>(), &|line| emit(line.to_owned()))
+            run(layer, names.iter().copied(), &|line| emit(line.to_owned()))
         }),
     });
     let lanes = parallel::run(jobs.into(), LANES.len());
@@ -50,28 +43,16 @@ pub(super) fn rows() -> Vec<Row> {
     rows
 }
 
-fn run(layer: &str, cargo: &[&str], print: &dyn Fn(&str)) -> Row {
-    tests_of(layer, &[cargo, &["--no-fail-fast"]].concat(), &["--test-threads=1"], print)
+fn run<'a>(layer: &str, programs: impl Iterator<Item = &'a str>, print: &dyn Fn(&str)) -> Row {
+    let targets: Vec<_> = programs.flat_map(|name| ["--test", name]).collect();
+    tests_of(layer, &targets, &["--test-threads=1"], print)
 }
 
 /// The test programs that are in no lane.
 fn alone() -> anyhow::Result<Vec<String>> {
-    let directory = workspace::root().join("tests/tests");
-    let names = programs(&directory).with_context(|| format!("read {}", directory.display()))?;
+    let names = super::programs("tests/tests")?;
     let beside: Vec<_> = LANES.iter().flat_map(|(_, names)| *names).collect();
     Ok(names.into_iter().filter(|name| !beside.contains(&&name.as_str())).collect())
-}
-
-/// The test programs of a package: the files in its directory `tests`.
-fn programs(directory: &Path) -> std::io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_stem().and_then(|name| name.to_str());
-        names.extend(name.filter(|_| path.extension().is_some_and(|end| end == "rs")).map(str::to_owned));
-    }
-    names.sort();
-    Ok(names)
 }
 
 #[cfg(test)]
@@ -80,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_test_program_runs_once() {
-        let all = programs(&workspace::root().join("tests/tests")).unwrap();
+        let all = crate::test::programs("tests/tests").unwrap();
         let beside = LANES.iter().flat_map(|(_, names)| *names).map(|name| (*name).to_owned());
         let mut planned: Vec<_> = alone().unwrap().into_iter().chain(beside).collect();
         planned.sort();

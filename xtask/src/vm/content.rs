@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -19,7 +20,7 @@ pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> 
     toolchain::in_path(QEMU)
         .with_context(|| format!("find {QEMU} in PATH; run: cargo xtask setup --tests"))?;
     println!("  > build the kernel tests");
-    let built = build(&["test", "--package", "glassbox-tests", "--test", "kernel", "--no-run"])?;
+    let built = build(workspace::cargo_test().args(["--test", "kernel", "--no-run"]))?;
     let executable = |name: &str| built.get(name).with_context(|| format!("find {name} in cargo's output"));
     let dir = workspace::scratch().join("vm");
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
@@ -38,10 +39,9 @@ pub(super) fn prepare(modules: &[(String, PathBuf)]) -> anyhow::Result<PathBuf> 
 }
 
 /// Runs cargo and returns the executables and shared libraries by target name.
-pub(super) fn build(arguments: &[&str]) -> anyhow::Result<HashMap<String, PathBuf>> {
-    let mut command = workspace::cargo();
-    command.args(arguments).args(["--message-format", "json-render-diagnostics"]);
-    Ok(parse_executables(&child::output(&mut command, Limits::NONE)?))
+pub(super) fn build(cargo: &mut Command) -> anyhow::Result<HashMap<String, PathBuf>> {
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    Ok(parse_executables(&child::output(cargo, Limits::NONE)?))
 }
 
 fn parse_executables(messages: &str) -> HashMap<String, PathBuf> {

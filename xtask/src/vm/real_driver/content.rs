@@ -26,12 +26,10 @@ pub(super) fn build_programs() -> anyhow::Result<Programs> {
     toolchain::in_path(QEMU)
         .with_context(|| format!("find {QEMU} in PATH; run: cargo xtask setup --tests"))?;
     println!("  > build the tests of the real driver");
-    let mut built =
-        content::build(&["test", "--package", "glassbox-tests", "--test", "real_driver", "--no-run"])?;
-    // Building a test of the agent also builds the agent with the features of the workspace's tests. `cargo build` would
-    // compile it again with other features of its dependencies.
-    built.extend(content::build(&["test", "--package", "glassbox", "--test", "command", "--no-run"])?);
-    built.extend(content::build(&["build", "--package", "glassbox-ioctl-recorder"])?);
+    // `command` is a test of the agent, so the agent is built, too.
+    let tests = ["--test", "real_driver", "--test", "command", "--no-run"];
+    let mut built = content::build(workspace::cargo_test().args(tests))?;
+    built.extend(content::build(workspace::cargo().args(["build", "--package", "glassbox-ioctl-recorder"]))?);
     Ok(Programs(built))
 }
 

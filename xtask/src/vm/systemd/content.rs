@@ -56,10 +56,9 @@ const MASKED: [&str; 12] = [
 /// Builds the programs and packs them after `root`. The kernel unpacks both archives in the file. Returns its path.
 pub(super) fn pack(root: &Path) -> anyhow::Result<PathBuf> {
     println!("  > build the agent and the tests of the systemd unit");
-    let mut built =
-        content::build(&["test", "--package", "glassbox-tests", "--test", "systemd", "--no-run"])?;
-    // Building a test of the agent also builds the agent with the features of the workspace's tests.
-    built.extend(content::build(&["test", "--package", "glassbox", "--test", "command", "--no-run"])?);
+    // `command` is a test of the agent, so the agent is built, too.
+    let tests = ["--test", "systemd", "--test", "command", "--no-run"];
+    let built = content::build(workspace::cargo_test().args(tests))?;
     let executable = |name: &str| built.get(name).with_context(|| format!("find {name} in cargo's output"));
     let programs = [
         ("/usr/lib/glassbox-tests/guest-init", executable("guest-init")?),
