@@ -71,14 +71,14 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     let shared = Shared::default();
     let mut rounds = Rounds::new(context.layout.clone(), proc_root, shared.clone());
     let lost = "inference libraries and models of containers are absent";
-    let thread = Thread::start("glassbox-infer", lost, move |stop| while !stop.wait(rounds.round()) {})?;
+    let thread = Thread::start("glassbox-infer", lost, move |stop| rounds.run(stop))?;
     Ok(Box::new(Collecting {
         limitation,
         shared,
         subjects: HashMap::new(),
         reading: None,
         hangs: false,
-        _thread: thread,
+        thread,
     }))
 }
 
@@ -89,7 +89,7 @@ struct Collecting {
     /// The latest reading, unless it is stale.
     reading: Option<Arc<Reading>>,
     hangs: bool,
-    _thread: Thread,
+    thread: Thread,
 }
 
 impl Collector for Collecting {
@@ -106,7 +106,9 @@ impl Collector for Collecting {
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         let subject = self.subjects.entry(container.key).or_insert_with(|| {
             let path = container.identity.cgroup_path.clone();
-            self.shared.add(container.key, Subject::new(path, Instant::now()))
+            let subject = self.shared.add(container.key, Subject::new(path, Instant::now()));
+            self.thread.wake();
+            subject
         });
         // The state of the previous tick.
         let creates_context = row.gpu_state == Some(GpuState::Loading);

@@ -2,7 +2,7 @@
 //! [sockets](socket_states) by state.
 //!
 //! The file is opened once, through any process of the container. While it is open, it shows the same namespace, even
-//! after that process has ended. This costs one or two `pread` calls per container and tick, about 10 µs. At a
+//! after that process has ended. This costs one `pread` call per container and tick, about 5 µs. At a
 //! container's first ticks the namespace is checked again, because a runtime's first process enters its namespace only
 //! after it has entered the cgroup. A container in the host's network has no series. If several containers share a
 //! namespace, only the first one found has series, so that nothing is counted twice. Reading another process's

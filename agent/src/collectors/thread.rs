@@ -3,8 +3,8 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    time::Duration,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -14,7 +14,8 @@ const JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Ends the thread when dropped. A thread in a hanging call is left running.
 pub(super) struct Thread {
-    stop: Option<Sender<()>>,
+    /// Wakes the thread up by a message, and ends it when dropped.
+    stop: Option<SyncSender<()>>,
     ended: Receiver<()>,
 }
 
@@ -32,7 +33,8 @@ impl Thread {
         lost: &'static str,
         work: impl FnOnce(&Stop) + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
+        // Before the thread has taken one message, further ones are not needed.
+        let (stop, stopped) = mpsc::sync_channel(1);
         let (ending, ended) = mpsc::channel();
         std::thread::Builder::new()
             .name(name.into())
@@ -45,6 +47,14 @@ impl Thread {
             .with_context(|| format!("start the thread {name}"))?;
         Ok(Self { stop: Some(stop), ended })
     }
+
+    /// Ends the current or the next [`Stop::wait`] of the thread.
+    pub(super) fn wake(&self) {
+        if let Some(stop) = &self.stop {
+            // Fails if the thread will wake up anyway, or has ended.
+            let _ = stop.try_send(());
+        }
+    }
 }
 
 impl Drop for Thread {
@@ -56,7 +66,18 @@ impl Drop for Thread {
 }
 
 impl Stop {
-    /// Waits for up to this time. Returns true as soon as the thread has to end.
+    /// Waits for this time, even if [`Thread::wake`] is called. Returns true as soon as the thread has to end.
+    pub(super) fn rest(&self, rest: Duration) -> bool {
+        let until = Instant::now() + rest;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.wait(left) {
+                return !left.is_zero();
+            }
+        }
+    }
+
+    /// Waits for up to this time, or until [`Thread::wake`] is called. Returns true as soon as the thread has to end.
     pub(super) fn wait(&self, wait: Duration) -> bool {
         self.0.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
@@ -64,8 +85,6 @@ impl Stop {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
@@ -77,6 +96,30 @@ mod tests {
         });
         drop(thread.unwrap());
         assert!(ended.try_recv().is_ok(), "drop must wait for the thread's end");
+
+        let (woken, wakes) = mpsc::channel();
+        let rest = Duration::from_millis(50);
+        let thread = Thread::start("sleeping", "nothing", move |stop| {
+            let mut begun = Instant::now();
+            while !stop.rest(rest) && !stop.wait(Duration::from_secs(60)) {
+                let _ = woken.send(begun.elapsed());
+                begun = Instant::now();
+            }
+        });
+        let thread = thread.unwrap();
+        for _ in 0..3 {
+            let woken = (0..2000).find_map(|_| {
+                thread.wake();
+                wakes.recv_timeout(Duration::from_millis(10)).ok()
+            });
+            assert!(
+                woken.is_some_and(|after| after >= rest),
+                "{woken:?}: wake must end the wait, not the rest"
+            );
+        }
+        let begun = Instant::now();
+        drop(thread);
+        assert!(begun.elapsed() < Duration::from_secs(20));
 
         let begun = Instant::now();
         drop(Thread::start("panicking", "nothing", |_| panic!("a bug")).unwrap());

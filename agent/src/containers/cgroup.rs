@@ -26,7 +26,7 @@ pub use self::{
     namespace::CgroupNamespace,
     path::{ContainerPath, container_above, container_around, container_of, is_id},
     populated::nested_directories,
-    reported::{ReportedCgroup, ReportedCgroups},
+    reported::{ByPath, ReportedCgroup, ReportedCgroups},
     walk::{Found, Walk, Walker, walk},
 };
 

@@ -11,14 +11,16 @@ pub mod stat;
 use std::{
     fs::{self, File},
     io::{self, Read},
+    iter,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 
 use crate::{
-    containers::cgroup::{Layout, container_of, nested_directories},
+    containers::cgroup::{ByPath, Layout, container_of, nested_directories},
     kernel::{
         host,
         privileges::{Privileges, SYS_PTRACE},
@@ -54,17 +56,25 @@ pub fn any_of(layout: &Layout, cgroup_path: &str) -> anyhow::Result<Option<Strin
 
 /// The IDs of the processes in the container, as text: at most `max`.
 pub fn all_of(layout: &Layout, cgroup_path: &str, max: usize) -> Vec<String> {
+    // Each of v1's trees has all processes, so the first tree with any is enough.
+    let mut trees = trees(layout, cgroup_path).map(|tree| listed(tree, max));
+    let mut found = trees.find(|found| !found.is_empty()).unwrap_or_default();
+    // A process that moves to another cgroup may be in both.
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The IDs in the process lists of these cgroups: at most `max`.
+fn listed(directories: impl Iterator<Item = PathBuf>, max: usize) -> Vec<String> {
     let mut found = Vec::new();
-    for directory in directories(layout, cgroup_path) {
+    for directory in directories {
         let Ok(list) = processes(&directory) else { continue };
         found.extend(list.lines().filter(|line| is_number(line)).take(max - found.len()).map(str::to_owned));
         if found.len() == max {
             break;
         }
     }
-    // On v1, the trees repeat the processes.
-    found.sort_unstable();
-    found.dedup();
     found
 }
 
@@ -130,21 +140,31 @@ fn is_number(line: &str) -> bool {
     !is_hidden(line) && !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The container's cgroup and the cgroups nested in it, where some runtimes put the processes, without those of nested
-/// containers. The tree that is walked comes first, then v1's trees, for containers that are only in those.
+/// The directories of the container in all trees.
 fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathBuf> {
+    trees(layout, cgroup_path).flatten()
+}
+
+/// For each tree, the container's cgroup and the cgroups nested in it, where some runtimes put the processes, without those
+/// of nested containers. The tree that is walked comes first, then v1's trees, for containers that are only in those.
+fn trees(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = impl Iterator<Item = PathBuf>> {
     let reported = layout.reported().get();
+    let of_v1 = ["cpu", "memory"].into_iter().filter_map(|name| layout.directory(name, cgroup_path));
+    let roots: Vec<_> = iter::once(layout.primary(cgroup_path)).chain(of_v1).collect();
+    let path = cgroup_path.to_owned();
+    roots.into_iter().map(move |root| tree(Arc::clone(&reported), root, &path))
+}
+
+/// The same in one tree, in which the container's cgroup is at `root`.
+fn tree(reported: Arc<ByPath>, root: PathBuf, cgroup_path: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let id_at = move |path: &str| {
         let id = container_of(path).map(|container| container.id.to_owned());
         id.or_else(|| reported.get(path).map(|reported| reported.id.clone()))
     };
     let own = id_at(cgroup_path);
-    let mut roots = vec![layout.primary(cgroup_path)];
-    roots.extend(["cpu", "memory"].into_iter().filter_map(|name| layout.directory(name, cgroup_path)));
-    let root = |directory| (directory, cgroup_path.trim_end_matches('/').to_owned());
-    let mut pending: Vec<(PathBuf, String)> = roots.into_iter().rev().map(root).collect();
+    let mut pending = vec![(root, cgroup_path.trim_end_matches('/').to_owned())];
     let mut left = NESTED_MAX;
-    std::iter::from_fn(move || {
+    iter::from_fn(move || {
         let (directory, path) = pending.pop()?;
         for entry in nested_directories(&directory) {
             if left == 0 {

@@ -10,7 +10,7 @@ use std::{
     mem,
     os::fd::{AsRawFd as _, FromRawFd as _},
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::command::{self, Command};
@@ -27,8 +27,10 @@ const TEXT_BYTES_MAX: u64 = 64 * 1024;
 /// Maximum number of bytes of `stat`: some fifty numbers and a short name.
 const STAT_BYTES_MAX: u64 = 4096;
 
-/// Longest interval at which a process is looked at, in calls of [`Finder::started`]: about a minute.
-const CALLS_MAX: u32 = 12;
+/// Time between the first two looks at a process. Each further one is twice as long, up to [`WAIT_MAX`].
+const WAIT_MIN: Duration = Duration::from_millis(500);
+/// Longest time between two looks at a process.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A running FaceFusion.
 #[derive(Debug)]
@@ -119,33 +121,42 @@ pub(super) struct Finder {
 enum Known {
     /// It is FaceFusion.
     FaceFusion,
-    /// It was not FaceFusion, in this number of calls. A script that prepares the container becomes FaceFusion with `exec`.
-    Other(u32),
+    /// It was not FaceFusion. A script that prepares the container becomes FaceFusion with `exec`, so its command line is read
+    /// again at `due`, and then after twice as long as this time.
+    Other { due: Instant, wait: Duration },
 }
 
 impl Known {
-    /// Whether to read the command line. The intervals grow with the age of the process, up to [`CALLS_MAX`].
-    const fn is_due(self) -> bool {
+    fn is_due(self, now: Instant) -> bool {
+        matches!(self, Self::Other { due, .. } if due <= now)
+    }
+
+    /// After it was not FaceFusion, if it was due.
+    fn after_look(self, now: Instant) -> Self {
         match self {
-            Self::FaceFusion => false,
-            Self::Other(calls) if calls < CALLS_MAX => calls == 0 || calls.is_power_of_two(),
-            Self::Other(calls) => calls % CALLS_MAX == 0,
+            Self::Other { due, wait } if due <= now => {
+                Self::Other { due: now + wait, wait: (wait * 2).min(WAIT_MAX) }
+            }
+            same => same,
         }
     }
 }
 
 impl Finder {
     /// The FaceFusion processes that have started since the last call.
-    pub(super) fn started(&mut self, layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Vec<Process> {
+    pub(super) fn started(
+        &mut self,
+        layout: &Layout,
+        proc_root: &Path,
+        cgroup_path: &str,
+        now: Instant,
+    ) -> Vec<Process> {
         let mut before = mem::take(&mut self.known);
         let mut found = Vec::new();
         for id in process::all_of(layout, cgroup_path, PROCESSES_MAX) {
-            let mut known = before.remove(&id).unwrap_or(Known::Other(0));
-            let process = if known.is_due() { Process::of(proc_root, &id) } else { None };
-            known = match (known, &process) {
-                (Known::FaceFusion, _) | (_, Some(_)) => Known::FaceFusion,
-                (Known::Other(calls), None) => Known::Other(calls.wrapping_add(1)),
-            };
+            let known = before.remove(&id).unwrap_or(Known::Other { due: now, wait: WAIT_MIN });
+            let process = if known.is_due(now) { Process::of(proc_root, &id) } else { None };
+            let known = if process.is_some() { Known::FaceFusion } else { known.after_look(now) };
             found.extend(process);
             self.known.insert(id, known);
         }
@@ -187,10 +198,7 @@ pub(super) fn text(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        process::{Command as Program, Stdio},
-        time::{Duration, Instant},
-    };
+    use std::process::{Command as Program, Stdio};
 
     use super::*;
 
@@ -221,8 +229,17 @@ mod tests {
 
     #[test]
     fn old_processes_are_looked_at_once_a_minute() {
-        let due: Vec<_> = (0..40).filter(|calls| Known::Other(*calls).is_due()).collect();
-        assert_eq!(due, [0, 1, 2, 4, 8, 12, 24, 36]);
-        assert!(!Known::FaceFusion.is_due());
+        let begun = Instant::now();
+        let mut known = Known::Other { due: begun, wait: WAIT_MIN };
+        let mut looks = Vec::new();
+        for half_seconds in 0..600 {
+            let now = begun + WAIT_MIN * half_seconds;
+            if known.is_due(now) {
+                looks.push(half_seconds / 2);
+                known = known.after_look(now);
+            }
+        }
+        assert_eq!(looks, [0, 0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
+        assert!(!Known::FaceFusion.is_due(begun));
     }
 }

@@ -138,24 +138,31 @@ impl Reading {
     }
 }
 
+/// Containers by their keys.
+pub(super) type Subjects = HashMap<u64, Arc<Subject>>;
+
 /// State shared by the tick and the thread. A lock is held only while a pointer or an entry is copied.
 #[derive(Clone, Default)]
 pub(super) struct Shared {
-    subjects: Arc<Mutex<HashMap<u64, Arc<Subject>>>>,
+    subjects: Arc<Mutex<Arc<Subjects>>>,
     latest: Arc<Mutex<Option<Arc<Reading>>>>,
 }
 
 impl Shared {
     pub(super) fn add(&self, subject: Arc<Subject>) {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.key, subject);
+        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut subjects).insert(subject.key, subject);
     }
 
     pub(super) fn remove(&self, key: u64) {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut subjects).remove(&key);
     }
 
-    pub(super) fn subjects(&self) -> Vec<Arc<Subject>> {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    /// The containers to look at. It is another table if any has been added or removed since the last call, and the caller
+    /// still holds the one that was returned then.
+    pub(super) fn subjects(&self) -> Arc<Subjects> {
+        Arc::clone(&self.subjects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn put(&self, reading: Reading) {

@@ -55,11 +55,21 @@ pub(super) struct Store {
     hasher: RandomState,
 }
 
+/// The start of the FaceFusion process that has been running for the longest time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Start {
+    /// `None` if that is unknown.
+    pub(super) at: Option<SystemTime>,
+    /// True if the agent knew the container by then. So the jobs that have ended since were not counted by an agent before this
+    /// one.
+    pub(super) in_known_container: bool,
+}
+
 /// What a listing needs.
 struct Listing<'a> {
     jobs: &'a mut Jobs,
     budget: &'a mut Budget,
-    since: Option<SystemTime>,
+    start: Start,
     now: Instant,
 }
 
@@ -95,12 +105,12 @@ impl Store {
         }
     }
 
-    /// Watches the directories, and lists them. FaceFusion has been running since `since`.
+    /// Watches the directories, and lists them.
     pub(super) fn open(
         &mut self,
         location: &Location,
         jobs: &mut Jobs,
-        since: Option<SystemTime>,
+        start: Start,
         budget: &mut Budget,
         now: Instant,
     ) {
@@ -113,7 +123,7 @@ impl Store {
         }
         (self.is_stale, self.is_restarted, self.open_at, self.error) = (false, false, None, None);
         let begun = SystemTime::now();
-        self.list(&mut Listing { jobs, since, budget, now });
+        self.list(&mut Listing { jobs, budget, start, now });
         (self.is_old, self.listed, self.known_until) = (false, Some(now), Some(begun));
     }
 
@@ -199,12 +209,12 @@ impl Store {
     }
 
     /// A listing has found a job that has ended. It is counted if it has ended since all files were known: the jobs that ended
-    /// before are not kept.
+    /// before are not kept. In the first listing, it is counted if it has ended since FaceFusion started.
     fn ended(&self, place: Place, key: Key, entry: &DirEntry, listing: &mut Listing<'_>) {
-        if self.is_old {
-            return;
-        }
-        if !listing.jobs.is_known(key) {
+        let start = listing.start.at.filter(|_| listing.start.in_known_container);
+        let new_from = if self.is_old { start } else { self.known_until };
+        if self.is_old || !listing.jobs.is_known(key) {
+            let Some(new_from) = new_from else { return };
             if listing.budget.is_spent() {
                 listing.jobs.counters.ignored.too_many += 1;
                 return;
@@ -212,8 +222,7 @@ impl Store {
             let begun = Instant::now();
             let changed = changed(entry);
             listing.budget.spend(0, begun);
-            let is_new = changed.zip(self.known_until).is_some_and(|(changed, until)| changed >= until);
-            if !is_new {
+            if changed.is_none_or(|changed| changed < new_from) {
                 return;
             }
         }
@@ -226,7 +235,7 @@ impl Store {
     fn read(&self, directory: &Directory, key: Key, name: &Path, listing: &mut Listing<'_>) {
         match file::read(directory, name, listing.budget) {
             Ok(file) => {
-                listing.jobs.read(key, &file, self.seen(&file, listing.since), listing.now);
+                listing.jobs.read(key, &file, self.seen(&file, listing.start.at), listing.now);
             }
             Err(Unread::OverBudget) => listing.jobs.counters.ignored.too_many += 1,
             Err(_) => {}

@@ -11,15 +11,18 @@ use std::{
 
 use super::{
     find::Finder,
-    reading::{Reading, Shared, Subject},
+    reading::{Reading, Shared, Subject, Subjects},
     watched::Watched,
 };
 use crate::{collectors::thread::Stop, containers::cgroup::Layout};
 
 /// Age of a container at the first look. A container that only runs one job lives for seconds.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
-/// Time between looks. At first it is as long as the age of the container: its script may prepare FaceFusion for a moment.
+/// Time between looks at a container with FaceFusion.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// Time between looks at another one. At first it is as long as the age of the container: its script may prepare FaceFusion
+/// for a moment. FaceFusion itself takes some seconds to start, and the jobs since its start are counted.
+const SEARCH_PERIOD: Duration = Duration::from_secs(15);
 /// Time between two updates while a job is running.
 const SAMPLE_PERIOD: Duration = Duration::from_millis(100);
 /// Time between two updates otherwise, unless files change.
@@ -47,6 +50,8 @@ struct Candidate {
     finder: Finder,
     /// When its processes are looked at next.
     look_at: Instant,
+    /// By how much earlier they may be looked at, together with those of others.
+    early: Duration,
     /// `None` if FaceFusion has never run here, or too many other containers run it.
     watched: Option<Box<Watched>>,
     /// True if FaceFusion runs here, and too many other containers run it.
@@ -55,29 +60,41 @@ struct Candidate {
 
 pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
     let mut candidates: HashMap<u64, Candidate> = HashMap::new();
+    let mut subjects = Arc::default();
     loop {
         let begun = Instant::now();
-        follow(&mut candidates, shared);
+        let latest = shared.subjects();
+        if !Arc::ptr_eq(&subjects, &latest) {
+            follow(&mut candidates, &latest);
+            subjects = latest;
+        }
         update(&mut candidates, host, begun);
         let reading = reading(&candidates);
         let is_running = reading.containers.values().any(|found| found.shown.running > 0);
         shared.put(reading);
-        if stop.wait((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
+        if stop.rest((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
             return;
         }
-        let used = candidates.values().filter_map(Candidate::used);
-        let descriptors: Vec<_> = used.filter_map(Watched::descriptor).collect();
-        if descriptors.is_empty() {
-            if stop.wait(FIRST_LOOK) {
-                return;
-            }
-        } else {
-            wait(&descriptors, if is_running { SAMPLE_PERIOD } else { IDLE_PERIOD });
-            if stop.wait(Duration::ZERO) {
-                return;
-            }
+        let has_new = !Arc::ptr_eq(&subjects, &shared.subjects());
+        if !has_new && pause(&candidates, is_running, stop) {
+            return;
         }
     }
+}
+
+/// Waits until files change, something else is due, or there is a new container. Returns true if the thread has to end.
+fn pause(candidates: &HashMap<u64, Candidate>, is_running: bool, stop: &Stop) -> bool {
+    let period = if is_running { SAMPLE_PERIOD } else { IDLE_PERIOD };
+    let used = candidates.values().filter_map(Candidate::used);
+    let descriptors: Vec<_> = used.filter_map(Watched::descriptor).collect();
+    if !descriptors.is_empty() {
+        wait(&descriptors, period);
+        return stop.wait(Duration::ZERO);
+    }
+    let next = candidates.values().map(|candidate| candidate.look_at).min();
+    let left = next.map_or(SEARCH_PERIOD, |at| at.saturating_duration_since(Instant::now()));
+    let is_watching = candidates.values().any(|candidate| candidate.watched.is_some());
+    stop.wait(if is_watching { left.min(period) } else { left })
 }
 
 /// Updates each container.
@@ -108,21 +125,19 @@ fn reading(candidates: &HashMap<u64, Candidate>) -> Reading {
 }
 
 /// Adds new containers, and removes ended ones.
-fn follow(candidates: &mut HashMap<u64, Candidate>, shared: &Shared) {
-    let subjects = shared.subjects();
-    let living: HashMap<_, _> = subjects.into_iter().map(|subject| (subject.key, subject)).collect();
-    candidates.retain(|key, _| living.contains_key(key));
+fn follow(candidates: &mut HashMap<u64, Candidate>, subjects: &Subjects) {
+    candidates.retain(|key, _| subjects.contains_key(key));
     // After many containers have ended, the table gives their memory back.
-    candidates.shrink_to(2 * living.len());
-    for (key, subject) in living {
-        candidates.entry(key).or_insert_with(|| Candidate::new(subject));
+    candidates.shrink_to(2 * subjects.len());
+    for (key, subject) in subjects {
+        candidates.entry(*key).or_insert_with(|| Candidate::new(Arc::clone(subject)));
     }
 }
 
 impl Candidate {
     fn new(subject: Arc<Subject>) -> Self {
-        let look_at = subject.since + FIRST_LOOK;
-        Self { subject, finder: Finder::default(), look_at, watched: None, is_refused: false }
+        let (look_at, early) = (subject.since + FIRST_LOOK, Duration::ZERO);
+        Self { subject, finder: Finder::default(), look_at, early, watched: None, is_refused: false }
     }
 
     /// Its FaceFusion, if that runs or has jobs here.
@@ -135,7 +150,7 @@ impl Candidate {
             watched.handle_changes(&host.proc_root, now);
         }
         let has_ended = self.watched.as_ref().is_some_and(|watched| watched.has_ended_process());
-        if has_ended || self.look_at <= now {
+        if has_ended || self.look_at <= now + self.early {
             self.look(host, now, has_room);
         }
         if let Some(watched) = &mut self.watched {
@@ -146,8 +161,11 @@ impl Candidate {
     /// Looks for processes that have started or ended.
     fn look(&mut self, host: &Host, now: Instant, has_room: bool) {
         let age = now.saturating_duration_since(self.subject.since);
-        self.look_at = now + age.clamp(FIRST_LOOK, LOOK_PERIOD);
-        let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path);
+        let period = age.clamp(FIRST_LOOK, if self.watched.is_some() { LOOK_PERIOD } else { SEARCH_PERIOD });
+        self.look_at = now + period;
+        // A watched container is updated all the time. The others should wake the thread up together.
+        self.early = if self.watched.is_some() { Duration::ZERO } else { period / 3 };
+        let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path, now);
         let is_found = !started.is_empty();
         self.is_refused = self.watched.is_none() && is_found && !has_room;
         if self.is_refused {

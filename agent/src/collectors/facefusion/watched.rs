@@ -21,7 +21,7 @@ use super::{
     phases::Phases,
     reading::{Found, Subject},
     sampled::Sampled,
-    store::Store,
+    store::{Start, Store},
 };
 use crate::{
     containers::cgroup::Layout,
@@ -115,8 +115,11 @@ impl Watched {
             return;
         };
         // `None` if that of any is unknown.
-        let since = self.processes.iter().map(Process::started).min().flatten();
-        self.store.open(&location, &mut self.jobs, since, &mut self.budget, now);
+        let at = self.processes.iter().map(Process::started).min().flatten();
+        let known = SystemTime::now().checked_sub(self.subject.since.elapsed());
+        let in_known_container = at.zip(known).is_some_and(|(at, known)| at >= known);
+        let start = Start { at, in_known_container };
+        self.store.open(&location, &mut self.jobs, start, &mut self.budget, now);
     }
 
     /// Why its jobs are not counted.

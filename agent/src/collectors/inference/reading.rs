@@ -34,9 +34,12 @@ impl Subject {
     }
 }
 
+/// Containers by their keys.
+pub(super) type Subjects = HashMap<u64, Arc<Subject>>;
+
 #[derive(Clone, Default)]
 pub(super) struct Shared {
-    subjects: Arc<Mutex<HashMap<u64, Arc<Subject>>>>,
+    subjects: Arc<Mutex<Arc<Subjects>>>,
     latest: Arc<Mutex<Option<Arc<Reading>>>>,
 }
 
@@ -44,16 +47,19 @@ impl Shared {
     pub(super) fn add(&self, key: u64, subject: Subject) -> Arc<Subject> {
         let subject = Arc::new(subject);
         let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-        subjects.insert(key, Arc::clone(&subject));
+        Arc::make_mut(&mut subjects).insert(key, Arc::clone(&subject));
         subject
     }
 
     pub(super) fn remove(&self, key: u64) {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut subjects).remove(&key);
     }
 
-    pub(super) fn subjects(&self) -> HashMap<u64, Arc<Subject>> {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The containers to look at. It is another table if any has been added or removed since the last call, and the caller
+    /// still holds the one that was returned then.
+    pub(super) fn subjects(&self) -> Arc<Subjects> {
+        Arc::clone(&self.subjects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn put(&self, reading: Reading) {

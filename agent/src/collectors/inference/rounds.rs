@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -13,9 +13,10 @@ use super::{
     loads::Loads,
     maps::Mapped,
     processes,
-    reading::{Reading, Shared, Subject},
+    reading::{Reading, Shared, Subject, Subjects},
 };
 use crate::{
+    collectors::thread::Stop,
     containers::cgroup::Layout,
     snapshot::inference::{Inference, Libraries},
 };
@@ -24,6 +25,10 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(1);
 /// Time between two rounds while models are read.
 const READING_ROUND: Duration = Duration::from_millis(100);
+/// Time between two rounds while no container has GPUs or is new.
+const IDLE_ROUND: Duration = Duration::from_secs(5);
+/// Minimum time between two rounds.
+const REST: Duration = Duration::from_millis(10);
 /// Time between two looks at device nodes and mappings, and at open files of a container that is not young.
 const LOOK: Duration = Duration::from_secs(30);
 /// A container is young for this long. Most applications load their models when they start.
@@ -44,6 +49,8 @@ pub(super) struct Rounds {
     proc_root: PathBuf,
     shared: Shared,
     known: HashMap<u64, Known>,
+    /// The containers of the last round.
+    subjects: Arc<Subjects>,
     /// Begin of the current second, and the time used in it.
     second: (Instant, Duration),
     /// The container that was looked at last. The next round begins after it.
@@ -73,24 +80,47 @@ fn is_due(last: Option<Instant>, now: Instant, period: Duration) -> bool {
 impl Rounds {
     pub(super) fn new(layout: Layout, proc_root: PathBuf, shared: Shared) -> Self {
         let second = (Instant::now(), Duration::ZERO);
-        Self { layout, proc_root, shared, known: HashMap::new(), second, after: None }
+        let (known, subjects) = Default::default();
+        Self { layout, proc_root, shared, known, subjects, second, after: None }
     }
 
-    /// Looks at the containers that are due, and publishes the result. Returns the time until the next round.
-    pub(super) fn round(&mut self) -> Duration {
+    /// Rounds until the thread has to end.
+    pub(super) fn run(&mut self, stop: &Stop) {
+        loop {
+            self.round();
+            if stop.rest(REST) || stop.wait(self.pause()) {
+                return;
+            }
+        }
+    }
+
+    /// Time until the next round.
+    fn pause(&self) -> Duration {
+        let now = Instant::now();
+        if !Arc::ptr_eq(&self.subjects, &self.shared.subjects()) {
+            Duration::ZERO
+        } else if self.known.values().any(|known| known.loads.is_loading()) {
+            READING_ROUND
+        } else if self.subjects.keys().any(|key| self.may_be_due(*key, now + IDLE_ROUND)) {
+            ROUND
+        } else {
+            IDLE_ROUND
+        }
+    }
+
+    /// Looks at the containers that are due, and publishes the result.
+    pub(super) fn round(&mut self) {
         let begun = Instant::now();
         if begun.duration_since(self.second.0) >= ROUND {
             self.second = (begun, Duration::ZERO);
         }
-        let subjects = self.shared.subjects();
-        self.known.retain(|key, _| subjects.contains_key(key));
-        // After many containers have ended, the table gives their memory back.
-        self.known.shrink_to(2 * subjects.len());
-        let mut keys: Vec<u64> = subjects.keys().copied().collect();
-        keys.sort_unstable();
-        let first = self.after.map_or(0, |after| keys.partition_point(|key| *key <= after));
-        keys.rotate_left(first);
-        for key in keys {
+        self.follow();
+        let subjects = Arc::clone(&self.subjects);
+        let mut due: Vec<u64> = subjects.keys().copied().filter(|key| self.may_be_due(*key, begun)).collect();
+        due.sort_unstable();
+        let first = self.after.map_or(0, |after| due.partition_point(|key| *key <= after));
+        due.rotate_left(first);
+        for key in due {
             if self.second.1 >= BUDGET {
                 break;
             }
@@ -104,8 +134,24 @@ impl Rounds {
         let containers =
             self.known.iter().filter_map(|(key, known)| Some((*key, known.inference()?))).collect();
         self.shared.put(Reading { taken: Instant::now(), containers });
-        let is_reading = self.known.values().any(|known| known.loads.is_loading());
-        if is_reading { READING_ROUND } else { ROUND }
+    }
+
+    /// Forgets containers that have ended.
+    fn follow(&mut self) {
+        let subjects = self.shared.subjects();
+        if !Arc::ptr_eq(&self.subjects, &subjects) {
+            self.known.retain(|key, _| subjects.contains_key(key));
+            // After many containers have ended, the table gives their memory back.
+            self.known.shrink_to(2 * subjects.len());
+            self.subjects = subjects;
+        }
+    }
+
+    /// False for a container without GPUs whose device nodes are not due. Most containers on most hosts are such.
+    fn may_be_due(&self, key: u64, now: Instant) -> bool {
+        self.known
+            .get(&key)
+            .is_none_or(|known| known.gpus != Some((0, true)) || is_due(known.devices_at, now, LOOK))
     }
 
     pub(super) fn look_at(&mut self, key: u64, subject: &Subject, now: Instant) {

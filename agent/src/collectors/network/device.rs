@@ -8,6 +8,9 @@ use super::InterfaceCounters;
 const INTERFACES_MAX: usize = 64;
 /// Space for [`INTERFACES_MAX`] of the longest lines and as many excluded ones.
 const BUFFER_BYTES: usize = 48 * 1024;
+/// The kernel returns as many whole lines as fit in a page, so there are no more lines after a part that is shorter than this.
+/// A page has at least 4 KiB, and a line less than 512 bytes.
+const PART_BYTES_MIN: usize = 2048;
 
 /// Reads interfaces. It allocates only when it sees more of them than before.
 pub(super) struct Devices {
@@ -22,12 +25,12 @@ impl Devices {
 
     /// Reads all interfaces.
     pub(super) fn read(&mut self, file: &File) -> io::Result<&[InterfaceCounters]> {
-        // The kernel returns one page at a time.
         let mut bytes = 0;
         while bytes < self.buffer.len() {
-            match file.read_at(&mut self.buffer[bytes..], bytes as u64)? {
-                0 => break,
-                more => bytes += more,
+            let more = file.read_at(&mut self.buffer[bytes..], bytes as u64)?;
+            bytes += more;
+            if more < PART_BYTES_MIN {
+                break;
             }
         }
         parse(&self.buffer[..bytes], &mut self.read);

@@ -17,7 +17,8 @@ pub struct ReportedCgroup {
     pub runtime: Runtime,
 }
 
-type ByPath = HashMap<String, ReportedCgroup>;
+/// Cgroups that runtimes have reported, by path.
+pub type ByPath = HashMap<String, ReportedCgroup>;
 
 /// The reported cgroups by path, with a leading slash. Clones share their contents.
 #[derive(Clone, Debug, Default)]

@@ -32,9 +32,13 @@ impl Host {
         path
     }
 
-    fn open(&mut self, store: &str, since: Option<SystemTime>) {
+    fn open(&mut self, store: &str, at: Option<SystemTime>) {
+        self.open_after(store, Start { at, in_known_container: false });
+    }
+
+    fn open_after(&mut self, store: &str, start: Start) {
         let location = Location::Store(Directory::at(&self.root.path().join(store)).unwrap());
-        self.store.open(&location, &mut self.jobs, since, &mut Budget::default(), Instant::now());
+        self.store.open(&location, &mut self.jobs, start, &mut Budget::default(), Instant::now());
         assert!(!self.store.is_stale && self.store.error.is_none());
     }
 
@@ -81,6 +85,26 @@ fn a_listing_counts_only_jobs_that_have_ended_since_all_files_were_known() {
     host.write("jobs/failed/new.json");
     host.open("jobs", None);
     assert_eq!((host.jobs.counters.completed, host.jobs.counters.failed), (1, [0, 0, 0, 1]));
+}
+
+#[test]
+fn the_first_listing_counts_jobs_that_have_ended_since_facefusion_started_in_a_known_container() {
+    let now = SystemTime::now();
+    let (before, after) = (now - 2 * SLACK, now + 4 * SLACK);
+    for (at, in_known_container, counted) in
+        [(Some(before), true, 1), (Some(before), false, 0), (Some(after), true, 0), (None, true, 0)]
+    {
+        let mut host = Host::new();
+        host.write("jobs/completed/a.json");
+        host.write("jobs/failed/b.json");
+        host.open_after("jobs", Start { at, in_known_container });
+        let counters = &host.jobs.counters;
+        assert_eq!((counters.completed, counters.failed), (counted, [0, 0, 0, counted]), "{at:?}");
+        if counted > 0 {
+            host.open_after("jobs", Start { at, in_known_container });
+            assert_eq!(host.jobs.counters.completed, counted, "a second listing counts them again");
+        }
+    }
 }
 
 #[test]
