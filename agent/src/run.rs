@@ -89,8 +89,9 @@ fn use_one_heap() {
 }
 
 async fn serve(config: Config, web: Web, source: Source, sandbox: Arc<Sandbox>) -> anyhow::Result<()> {
-    // First, because SIGHUP would otherwise end the process.
+    // First, because the signals would otherwise end the process.
     let hangups = signal(SignalKind::hangup()).context("handle SIGHUP")?;
+    let mut signalled = Box::pin(signalled().context("handle SIGTERM and SIGINT")?);
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|error| {
         let remedy = server::address::remedy(&error);
         anyhow::Error::new(error).context(format!("listen on {} ({remedy})", config.listen))
@@ -125,13 +126,14 @@ async fn serve(config: Config, web: Web, source: Source, sandbox: Arc<Sandbox>) 
             })
             .context("start the tick thread")?
     };
-    if let Ok(snapshots) = snapshots.await {
+    let snapshots = tokio::select! { started = snapshots => started.ok(), () = &mut signalled => None };
+    if let Some(snapshots) = snapshots {
         tracing::info!("listening on {scheme}://{address}");
         let reload = Reload { source, configured, options: change_options };
         let stopping = stop.clone();
         let until = async move {
             let ended = has_ended.wait_for(|ended| *ended);
-            tokio::select! { () = signalled() => (), _ = ended => () }
+            tokio::select! { () = signalled => (), _ = ended => () }
             // The tick ends while the server sends the last responses.
             stopping.wake();
         };
@@ -195,12 +197,10 @@ async fn announce(mut snapshots: Snapshots) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
 }
 
-async fn signalled() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-        }
-        // Without handlers, the default action of the signals ends the process.
-        _ => std::future::pending().await,
-    }
+/// Handles SIGTERM and SIGINT from now on. The future ends when one of them arrives.
+fn signalled() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+    })
 }

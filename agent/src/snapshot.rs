@@ -171,7 +171,7 @@ pub struct ContainerRow {
     pub gpu_state: Option<GpuState>,
     /// Its use of each GPU, by index; empty if it used none.
     pub gpus: Vec<ContainerGpu>,
-    /// Its GPUs, inference libraries and models; `None` if it has no GPUs or they are not known.
+    /// Its GPUs, inference libraries and model loads; `None` if it has neither GPUs nor loads, or they are not known.
     pub inference: Option<Inference>,
     /// What its threads that took part in its work did at the last look; `None` if no work is in flight.
     pub threads: Option<Threads>,

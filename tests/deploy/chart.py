@@ -26,7 +26,7 @@ OVERLAYS = {
 }
 GENERATED = (
     "# Generated from deploy/helm/glassbox; do not edit. To change it, edit the chart and run:\n"
-    "# GLASSBOX_BLESS=1 cargo test --package glassbox-tests --test deploy\n"
+    "# GLASSBOX_BLESS=1 cargo test --workspace --test deploy\n"
 )
 
 

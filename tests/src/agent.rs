@@ -217,14 +217,14 @@ fn built() -> anyhow::Result<PathBuf> {
     let target = profile.parent().context("find cargo's output")?;
     let mut cargo = Command::new(env::var_os("CARGO").context("find cargo in the environment")?);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    // `cargo test` has compiled the agent's dependencies with the features of its own tests. `cargo build` would enable
-    // other features and compile everything again.
+    // `cargo xtask test` selects the whole workspace. With another selection, cargo would enable other features of the agent's
+    // dependencies and compile everything again. `command` is a test of the agent, so the agent is built, too.
     let arguments: &[&str] = if profile.ends_with("release") {
-        &["build", "--release"]
+        &["build", "--release", "--package", "glassbox"]
     } else {
-        &["test", "--no-run", "--test", "command"]
+        &["test", "--workspace", "--no-run", "--test", "command"]
     };
-    cargo.args(arguments).args(["--quiet", "--package", "glassbox", "--target-dir"]).arg(target);
+    cargo.args(arguments).args(["--quiet", "--target-dir"]).arg(target);
     let status = cargo.status().context("run cargo")?;
     anyhow::ensure!(status.success(), "build the agent: {status}");
     let binary = profile.join("glassbox");

@@ -11,13 +11,13 @@ use std::{
 
 use crate::{
     process_container::ProcessContainer,
-    worker::{MODEL_PIECES, TRANSFER_BYTES, Work, Worker},
+    worker::{MODEL_PIECE_BYTES, MODEL_PIECES, TRANSFER_BYTES, Work, Worker},
 };
 
 /// A part of the name of the model, which the agent must not publish.
 pub const MARKER: &str = "marker-7f3c";
 /// Size of the model.
-pub const MODEL_BYTES: usize = TRANSFER_BYTES * MODEL_PIECES as usize;
+pub const MODEL_BYTES: usize = MODEL_PIECE_BYTES * MODEL_PIECES as usize;
 
 /// The file name of the library.
 const LIBRARY: &str = "libonnxruntime.so.1.22.0";
@@ -47,7 +47,7 @@ impl CpuInference {
         Ok(inference)
     }
 
-    /// Starts its process, which ends when the result is dropped. The model is read after five seconds.
+    /// Starts its process, which ends when the result is dropped. The model is read into memory after five seconds.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -72,7 +72,7 @@ impl CpuInference {
         let [root, library, model] = self.paths();
         fs::create_dir_all(root.join("dev"))?;
         fs::write(library, vec![0; TRANSFER_BYTES])?;
-        fs::write(model, vec![0; MODEL_BYTES])?;
+        File::create(model)?.set_len(MODEL_BYTES as u64)?;
         if has_gpu { make_gpu(&root.join("dev/nvidia0")) } else { Ok(()) }
     }
 }

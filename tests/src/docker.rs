@@ -195,6 +195,14 @@ pub fn eventually<T>(what: &str, patience: Duration, mut look: impl FnMut() -> O
     }
 }
 
+/// [`eventually`] for a condition without a value.
+///
+/// # Panics
+/// If it does not hold within `patience`.
+pub fn wait_until(what: &str, patience: Duration, mut holds: impl FnMut() -> bool) {
+    eventually(what, patience, || holds().then_some(()));
+}
+
 pub(crate) fn is_root() -> bool {
     // SAFETY: no arguments, cannot fail.
     unsafe { libc::geteuid() == 0 }

@@ -31,10 +31,14 @@ fn build(package: &str) -> anyhow::Result<PathBuf> {
     let target = profile.parent().context("find cargo's output")?;
     let mut cargo = Command::new(env::var_os("CARGO").context("find cargo in the environment")?);
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    cargo.args(["build", "--quiet", "--package", package, "--target-dir"]).arg(target);
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
+    // The tests were built with the whole workspace selected. With another selection, cargo would compile the library's
+    // dependencies again.
+    let arguments: &[&str] = if profile.ends_with("release") {
+        &["build", "--release", "--package", package]
+    } else {
+        &["build", "--workspace", "--lib"]
+    };
+    cargo.args(arguments).args(["--quiet", "--target-dir"]).arg(target);
     let status = cargo.status().context("run cargo")?;
     anyhow::ensure!(status.success(), "cargo: {status}");
     let library = profile.join(format!("lib{}.so", package.replace('-', "_")));

@@ -38,7 +38,7 @@ pub enum Work {
         root: i32,
         /// The library.
         library: i32,
-        /// The model, of [`MODEL_PIECES`] pieces of [`TRANSFER_BYTES`].
+        /// The model, of [`MODEL_PIECES`] pieces of [`MODEL_PIECE_BYTES`].
         model: i32,
     },
     /// Writes to a block device and reads from it, then sleeps.
@@ -56,6 +56,8 @@ pub enum Work {
 pub const TRANSFER_BYTES: usize = 64 * 1024;
 /// Number of pieces of a model. It is read within 3.2 s, five seconds after the start.
 pub const MODEL_PIECES: u32 = 64;
+/// Bytes of one piece.
+pub const MODEL_PIECE_BYTES: usize = 2 << 20;
 
 /// A child process, which is killed and reaped when dropped.
 pub struct Worker {
@@ -223,19 +225,22 @@ fn transfer(device: i32, writes: u32, reads: u32) {
 
 /// Makes only async-signal-safe calls. If the kernel refuses one, the test notices.
 fn infer(root: i32, library: i32, model: i32) {
-    // SAFETY: new mappings, the second of the size that is passed to read; constant C strings and live times.
+    // SAFETY: new mappings, of which the second has room for all pieces; constant C strings and live times. If it could not be
+    // made, read(2) fails.
     unsafe {
         let (null, read) = (std::ptr::null_mut(), libc::PROT_READ);
         libc::mmap(null, TRANSFER_BYTES, read | libc::PROT_EXEC, libc::MAP_PRIVATE, library, 0);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let memory = libc::mmap(null, TRANSFER_BYTES, read | libc::PROT_WRITE, flags, -1, 0);
+        let bytes = MODEL_PIECE_BYTES * MODEL_PIECES as usize;
+        let memory = libc::mmap(null, bytes, read | libc::PROT_WRITE, flags, -1, 0);
         libc::fchdir(root);
         libc::chroot(c".".as_ptr());
         let imports = libc::timespec { tv_sec: 5, tv_nsec: 0 };
         libc::nanosleep(&raw const imports, std::ptr::null_mut());
         let piece = libc::timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        for _ in 0..MODEL_PIECES {
-            libc::read(model, memory, TRANSFER_BYTES);
+        for piece_number in 0..MODEL_PIECES as usize {
+            let to = memory.cast::<u8>().wrapping_add(piece_number * MODEL_PIECE_BYTES);
+            libc::read(model, to.cast(), MODEL_PIECE_BYTES);
             libc::nanosleep(&raw const piece, std::ptr::null_mut());
         }
     }

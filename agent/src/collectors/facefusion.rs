@@ -8,12 +8,12 @@
 //! A separate thread does this, because a file system of a container may hang. A job whose file was there before the agent
 //! saw FaceFusion is present, but its start is unknown. Containers that share a directory of jobs have the same jobs.
 //!
-//! Cost: every 15 s for each container, a list of its processes, and the command line of those that are new or whose look is
-//! due: at least once a minute, because a script may become FaceFusion with `exec`. Young containers are looked at more often.
-//! For containers with FaceFusion, the same every 5 s, and also: 20 to 30 µs per change of a file, and while a job is running, 10 µs per process ten times a second. The files of a
-//! container take at most 2 MiB and some 20 ms of an update; changes beyond that are counted and not read. After an update, the
-//! thread rests nine times as long, up to 15 s: at most 10 % of a core. It is reported as hanging if it has published no
-//! reading for 30 s. Linux 5.6 (`openat2`).
+//! Cost: every 10 to 15 s for each container, a list of its processes, and the command line of those that are new or whose
+//! look is due: about once a minute, because a script may become FaceFusion with `exec`. Young containers are looked at more
+//! often. For containers with FaceFusion, the same every 5 s, and also: 20 to 30 µs per change of a file, and while a job is
+//! running, 10 µs per process ten times a second. The files of a container take at most 2 MiB and some 20 ms of an update;
+//! changes beyond that are counted and not read. After an update, the thread rests nine times as long, up to 15 s: at most
+//! 10 % of a core. It is reported as hanging if it has published no reading for 30 s. Linux 5.6 (`openat2`).
 
 mod budget;
 mod children;
@@ -30,7 +30,7 @@ mod store;
 mod thread;
 mod watched;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use self::{
     reading::{Reading, Shared, Signs, Subject},
@@ -40,7 +40,7 @@ use super::{Collector, Context, Spec, examination, thread::Thread};
 use crate::{
     containers::{process, tracker::Container},
     kernel::{Kernel, privileges},
-    snapshot::ContainerRow,
+    snapshot::{ContainerRow, identity::Identity},
 };
 
 /// The entry of this collector in the registry.
@@ -67,7 +67,8 @@ struct FaceFusionJobs {
 
 impl FaceFusionJobs {
     fn new(context: &Context<'_>) -> anyhow::Result<Self> {
-        let host = Host { layout: context.layout.clone(), proc_root: context.config.paths.proc.clone() };
+        let (layout, proc_root) = (context.layout.clone(), context.config.paths.proc.clone());
+        let host = Host { layout, proc_root, since: Instant::now() };
         process::same_namespace(&host.proc_root)?;
         let limitation = process::limitation(&host.layout, &host.proc_root);
         let shared = Shared::default();
@@ -76,6 +77,18 @@ impl FaceFusionJobs {
         let thread =
             Thread::start("glassbox-facefusion", lost, move |stop| thread::run(&host, &of_thread, stop))?;
         Ok(Self { shared, reading: None, subjects: HashMap::new(), limitation, thread })
+    }
+
+    /// The container, which the thread looks at from now on.
+    fn subject(&mut self, container: &Container, is_new: bool) -> &Subject {
+        self.subjects.entry(container.key).or_insert_with(|| {
+            let Identity { id, cgroup_path, .. } = &*container.identity;
+            let subject = Subject::new(container.key, id.clone(), cgroup_path.clone(), is_new);
+            let subject = Arc::new(subject);
+            self.shared.add(Arc::clone(&subject));
+            self.thread.wake();
+            subject
+        })
     }
 }
 
@@ -91,16 +104,13 @@ impl Collector for FaceFusionJobs {
         self.limitation.as_deref().or(hangs).or(of_reading)
     }
 
+    fn on_start(&mut self, container: &Container, is_new: bool, _: &mut Kernel) {
+        self.subject(container, is_new);
+    }
+
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
-        let subject = self.subjects.entry(container.key).or_insert_with(|| {
-            let identity = &container.identity;
-            let subject =
-                Arc::new(Subject::new(container.key, identity.id.clone(), identity.cgroup_path.clone()));
-            self.shared.add(Arc::clone(&subject));
-            self.thread.wake();
-            subject
-        });
-        subject.note(Signs::of(row));
+        // Without kernel programs, nothing reports the start of a container.
+        self.subject(container, false).note(Signs::of(row));
         row.facefusion = self.reading.as_ref().and_then(|reading| reading.of(container.key)).map(Box::new);
         Ok(())
     }

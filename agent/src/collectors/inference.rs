@@ -1,4 +1,4 @@
-//! Containers with GPUs: how many they were given, which inference libraries they have mapped, and when they loaded models.
+//! When containers loaded models, how many GPUs they were given, and which inference libraries those with GPUs have mapped.
 //! With this, the agent recognizes a container that computes on the CPU although it has a GPU (`analysis/gpu_state.rs`).
 //!
 //! Reads device nodes below `/proc/PID/root`, and `/proc/PID/maps`, `fd` and `fdinfo` of up to eight processes per
@@ -8,13 +8,15 @@
 //! cannot (`containers/directory.rs`). If the thread hangs, the values are absent after [`STALE`], and the collector
 //! reports the reason.
 //!
-//! Resolution: device nodes and libraries every 30 s. Open model files every second while a container is young or creates
-//! its CUDA context, and every 100 ms while models are read; otherwise every 30 s, so that a load which begins later may be
-//! missed. A load of less than a second may be missed, too. Files that are mapped instead of read (safetensors, gguf) count
-//! as models, but have no load.
+//! Resolution: device nodes and libraries every 30 s. Open model files every 100 ms while models are read, and otherwise: every
+//! second while a container with GPUs is young; after a tick in which the container's memory or its GPU memory has grown by
+//! [`GROWTH_BYTES`], because a model fills memory, but at most once a second; and every 30 s if it has GPUs. A load of less
+//! than a second or two may be missed. Files that are mapped instead of read (safetensors, gguf) count as models, but have no
+//! load.
 //!
-//! Cost: for a container without GPUs, 32 look-ups in memory every 30 s. The thread stops looking at containers after
-//! [`BUDGET`] per second; the others are looked at later.
+//! Cost: for a container without GPUs, 32 look-ups in memory every 30 s, and a look at its files after each tick in which its
+//! memory has grown. The thread stops looking at containers with GPUs after [`BUDGET`] per second, and at the others after half
+//! of that; the rest are looked at later.
 
 mod devices;
 mod files;
@@ -41,7 +43,7 @@ use super::{Collector, Context, Spec, examination, thread::Thread};
 use crate::{
     containers::{process, tracker::Container},
     kernel::{Kernel, privileges},
-    snapshot::{ContainerRow, gpu_state::GpuState},
+    snapshot::ContainerRow,
 };
 
 /// The entry of this collector in the registry.
@@ -54,12 +56,14 @@ pub const SPEC: Spec = Spec {
     examine: examination::of_start,
 };
 
-/// Time per second after which no further container is looked at.
+/// Time per second after which no further container with GPUs is looked at.
 pub const BUDGET: Duration = Duration::from_millis(5);
 /// Values are absent if the last round is older than this.
 const STALE: Duration = Duration::from_secs(15);
 /// Smaller files with the extension of a model are something else, such as the `.pth` files of Python's packages.
 const MODEL_BYTES_MIN: u64 = 1 << 20;
+/// Growth of a container's memory within a tick after which its open files are looked at.
+const GROWTH_BYTES: u64 = 16 << 20;
 /// The reason if the thread hangs.
 const HANGS: &str = "a process of a container blocks the reading of its mappings, so libraries and models of all containers \
                      are absent; find it with `ps -eo pid,stat,wchan:30,comm | grep ' D'`";
@@ -75,17 +79,45 @@ fn start(context: &mut Context<'_>) -> anyhow::Result<Box<dyn Collector>> {
     Ok(Box::new(Collecting {
         limitation,
         shared,
-        subjects: HashMap::new(),
+        containers: HashMap::new(),
         reading: None,
         hangs: false,
         thread,
     }))
 }
 
+/// A container.
+struct Watched {
+    subject: Arc<Subject>,
+    filled: Filled,
+}
+
+/// Memory at one tick, which a model fills.
+#[derive(Clone, Copy)]
+struct Filled {
+    /// That of its cgroup, with the page cache. `None` if the collector `cgroup` does not report it.
+    host_bytes: Option<u64>,
+    /// GPU memory that the driver has granted so far.
+    gpu_bytes: u64,
+}
+
+impl Filled {
+    fn of(row: &ContainerRow) -> Self {
+        let gpu_bytes = row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.allocated_bytes);
+        Self { host_bytes: row.cgroup.memory.usage_bytes, gpu_bytes }
+    }
+
+    fn has_grown_since(self, before: Self) -> bool {
+        let grows = |now: u64, before: u64| now >= before.saturating_add(GROWTH_BYTES);
+        let host = self.host_bytes.zip(before.host_bytes);
+        host.is_some_and(|(now, before)| grows(now, before)) || grows(self.gpu_bytes, before.gpu_bytes)
+    }
+}
+
 struct Collecting {
     limitation: Option<String>,
     shared: Shared,
-    subjects: HashMap<u64, Arc<Subject>>,
+    containers: HashMap<u64, Watched>,
     /// The latest reading, unless it is stale.
     reading: Option<Arc<Reading>>,
     hangs: bool,
@@ -104,22 +136,24 @@ impl Collector for Collecting {
     }
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
-        let subject = self.subjects.entry(container.key).or_insert_with(|| {
+        let filled = Filled::of(row);
+        let watched = self.containers.entry(container.key).or_insert_with(|| {
             let path = container.identity.cgroup_path.clone();
             let subject = self.shared.add(container.key, Subject::new(path, Instant::now()));
             self.thread.wake();
-            subject
+            Watched { subject, filled }
         });
-        // The state of the previous tick.
-        let creates_context = row.gpu_state == Some(GpuState::Loading);
-        subject.creates_context.store(creates_context, Ordering::Relaxed);
+        if filled.has_grown_since(std::mem::replace(&mut watched.filled, filled)) {
+            watched.subject.has_grown.store(true, Ordering::Relaxed);
+            self.thread.wake();
+        }
         row.inference =
             self.reading.as_ref().and_then(|reading| reading.containers.get(&container.key).copied());
         Ok(())
     }
 
     fn forget(&mut self, container: &Container) {
-        self.subjects.remove(&container.key);
+        self.containers.remove(&container.key);
         self.shared.remove(container.key);
     }
 }

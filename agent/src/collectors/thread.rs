@@ -2,6 +2,7 @@
 //! nor the agent's shutdown waits for such a call.
 
 use std::{
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     time::{Duration, Instant},
@@ -19,8 +20,12 @@ pub(super) struct Thread {
     ended: Receiver<()>,
 }
 
-/// Signals to the thread that it has to end.
-pub(super) struct Stop(Receiver<()>);
+/// Signals to the thread that it has to end, or that there is something new.
+pub(super) struct Stop {
+    messages: Receiver<()>,
+    /// True if [`Thread::wake`] was called during a rest.
+    is_woken: Cell<bool>,
+}
 
 impl Thread {
     /// Starts `work` on a thread with this name; the kernel shows the first 15 bytes. If the thread panics, the log
@@ -34,12 +39,14 @@ impl Thread {
         work: impl FnOnce(&Stop) + Send + 'static,
     ) -> anyhow::Result<Self> {
         // Before the thread has taken one message, further ones are not needed.
-        let (stop, stopped) = mpsc::sync_channel(1);
+        let (stop, messages) = mpsc::sync_channel(1);
         let (ending, ended) = mpsc::channel();
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
-                if catch_unwind(AssertUnwindSafe(|| work(&Stop(stopped)))).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| work(&Stop { messages, is_woken: Cell::new(false) })))
+                    .is_err()
+                {
                     tracing::error!("a thread panicked; {lost} from now on");
                 }
                 drop(ending);
@@ -70,16 +77,19 @@ impl Stop {
     pub(super) fn rest(&self, rest: Duration) -> bool {
         let until = Instant::now() + rest;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.wait(left) {
-                return !left.is_zero();
+            match self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(()) => self.is_woken.set(true),
+                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Disconnected) => return true,
             }
         }
     }
 
-    /// Waits for up to this time, or until [`Thread::wake`] is called. Returns true as soon as the thread has to end.
+    /// Waits for up to this time, or until [`Thread::wake`] is called, or not at all if that was called during the last rest.
+    /// Returns true as soon as the thread has to end.
     pub(super) fn wait(&self, wait: Duration) -> bool {
-        self.0.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+        let wait = if self.is_woken.take() { Duration::ZERO } else { wait };
+        self.messages.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
     }
 }
 

@@ -56,12 +56,15 @@ pub fn any_of(layout: &Layout, cgroup_path: &str) -> anyhow::Result<Option<Strin
 
 /// The IDs of the processes in the container, as text: at most `max`.
 pub fn all_of(layout: &Layout, cgroup_path: &str, max: usize) -> Vec<String> {
-    // Each of v1's trees has all processes, so the first tree with any is enough.
     let mut trees = trees(layout, cgroup_path).map(|tree| listed(tree, max));
-    let mut found = trees.find(|found| !found.is_empty()).unwrap_or_default();
+    let mut found = trees.next().unwrap_or_default();
+    // On a hybrid host, older versions of runc put the processes of `exec` into v1's trees only. Each of those has all of them,
+    // so the first with any is enough.
+    found.extend(trees.find(|found| !found.is_empty()).unwrap_or_default());
     // A process that moves to another cgroup may be in both.
     found.sort_unstable();
     found.dedup();
+    found.truncate(max);
     found
 }
 
@@ -150,7 +153,9 @@ fn directories(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = PathB
 fn trees(layout: &Layout, cgroup_path: &str) -> impl Iterator<Item = impl Iterator<Item = PathBuf>> {
     let reported = layout.reported().get();
     let of_v1 = ["cpu", "memory"].into_iter().filter_map(|name| layout.directory(name, cgroup_path));
-    let roots: Vec<_> = iter::once(layout.primary(cgroup_path)).chain(of_v1).collect();
+    let mut roots: Vec<_> = iter::once(layout.primary(cgroup_path)).chain(of_v1).collect();
+    // On v2, all of them are the same.
+    roots.dedup();
     let path = cgroup_path.to_owned();
     roots.into_iter().map(move |root| tree(Arc::clone(&reported), root, &path))
 }
@@ -226,6 +231,34 @@ mod tests {
             assert_eq!(any_of(&layout, &inner).unwrap().as_deref(), Some("20"));
             assert!(is_member(&layout, &inner, "21"));
         }
+    }
+
+    #[test]
+    fn on_a_hybrid_host_the_processes_of_the_v2_tree_and_of_one_v1_tree_are_found() {
+        let path = format!("/docker/{OUTER}");
+        let root = tempfile::tempdir().unwrap();
+        let write = |tree: &str, processes: &str| {
+            let directory = root.path().join(tree).join(&path[1..]);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("cgroup.procs"), processes).unwrap();
+        };
+        fs::create_dir_all(root.path().join("unified")).unwrap();
+        fs::write(root.path().join("unified/cgroup.controllers"), "").unwrap();
+        for tree in ["cpu", "memory"] {
+            fs::create_dir_all(root.path().join(tree)).unwrap();
+            fs::write(root.path().join(tree).join("cgroup.procs"), "").unwrap();
+        }
+        // A process of `docker exec` may be in v1's trees only.
+        for (tree, processes) in [("unified", "10\n"), ("cpu", "10\n20\n"), ("memory", "10\n20\n")] {
+            write(tree, processes);
+        }
+        let layout = Layout::detect(root.path()).unwrap();
+        assert_eq!(all_of(&layout, &path, 8), ["10", "20"]);
+        assert_eq!(all_of(&layout, &path, 1), ["10"]);
+        write("cpu", "");
+        assert_eq!(all_of(&layout, &path, 8), ["10", "20"], "of memory");
+        write("unified", "");
+        assert_eq!(all_of(&layout, &path, 8), ["10", "20"]);
     }
 
     #[test]

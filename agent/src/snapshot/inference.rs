@@ -65,14 +65,15 @@ impl FromIterator<Library> for Libraries {
     }
 }
 
-/// One container that was given GPUs.
+/// One container that was given GPUs or has loaded models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inference {
-    /// Number of GPUs, by device nodes `/dev/nvidiaN` in its root; at least 1.
+    /// Number of GPUs, by device nodes `/dev/nvidiaN` in its root.
     pub gpus_given: u32,
-    /// Libraries that its largest processes had mapped at the last look.
+    /// Libraries that its largest processes had mapped at the last look. Empty without GPUs.
     pub libraries: Libraries,
-    /// Whether a process has had a model file mapped or read since the agent first saw the container.
+    /// Whether a process has had a model file mapped or read since the agent first saw the container. Without GPUs, mapped files
+    /// are not looked for.
     pub has_model_file: bool,
     /// The last load of models, or the one in progress; `None` if none was seen.
     pub load: Option<ModelLoad>,

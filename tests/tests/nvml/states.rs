@@ -1,6 +1,6 @@
 //! GPU states that need NVML: a container that leaves its GPU unused, and one that spins. Each takes half a minute.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glassbox_tests::{
     agent::Agent,
@@ -28,7 +28,7 @@ fn host(change: impl FnOnce(&mut Value)) -> Value {
 /// An agent that traces the NVIDIA driver; `None` after printing why the test is skipped.
 fn agent(test: &str, stand_in: &StandIn) -> Option<Agent> {
     let configuration = format!(
-        "tick_ms = 500\n[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n\
+        "[docker]\nenabled = false\n[podman]\nsockets = []\n[containerd]\nsockets = []\n[cri]\nsockets = []\n\
          [nvml]\nlibrary = {:?}\n",
         stand_in.library()
     );
@@ -61,6 +61,7 @@ fn a_container_that_runs_its_model_on_the_cpu_despite_its_gpu_is_recognized() {
     let stand_in = StandIn::new(&host(|_| ()));
     let Some(agent) = agent(test, &stand_in) else { return };
     let workers = [&given, &without].map(CpuInference::run);
+    let begun = Instant::now();
     let (given, without) = (&given.container, &without.container);
     let text = eventually("the state on_cpu_despite_gpu", LIMIT, || {
         Some(agent.metrics()).filter(|text| is_in(text, given, "on_cpu_despite_gpu"))
@@ -70,9 +71,16 @@ fn a_container_that_runs_its_model_on_the_cpu_despite_its_gpu_is_recognized() {
     assert_eq!(of("glassbox_container_gpus_given", ""), Some(1.0));
     assert_eq!(of("glassbox_container_inference_library_info", ",library=\"onnxruntime\""), Some(1.0));
     assert_eq!(of("glassbox_container_model_load_bytes", ""), Some(MODEL_BYTES as f64));
-    let seconds = of("glassbox_container_model_load_seconds", "").unwrap();
-    assert!((1.5..6.0).contains(&seconds), "3.2 s, and up to 1 s less: {seconds}");
+    // The model is read in 3.2 s, or more slowly if the container has to wait for its CPU time; the agent may miss the begin.
+    let seconds = 1.5..=begun.elapsed().as_secs_f64() - 5.0;
+    let load = of("glassbox_container_model_load_seconds", "").unwrap();
+    assert!(seconds.contains(&load), "{load} s, not {seconds:?}");
     assert_eq!(value(&text, "glassbox_container_gpus_given", without, ""), None);
+    // Its model is found because its memory grows.
+    let bytes = value(&text, "glassbox_container_model_load_bytes", without, "");
+    assert_eq!(bytes, Some(MODEL_BYTES as f64));
+    let load = value(&text, "glassbox_container_model_load_seconds", without, "").unwrap();
+    assert!((0.5..=*seconds.end()).contains(&load), "{load} s, not {seconds:?}, or one or two ticks less");
     assert!(!text.contains(MARKER) && !agent.log().contains(MARKER), "the name of a file");
     // It ends: nothing of it remains.
     drop(workers);

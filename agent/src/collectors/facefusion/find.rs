@@ -122,7 +122,7 @@ enum Known {
     /// It is FaceFusion.
     FaceFusion,
     /// It was not FaceFusion. A script that prepares the container becomes FaceFusion with `exec`, so its command line is read
-    /// again at `due`, and then after twice as long as this time.
+    /// again at `due`, and after that when `wait` has passed.
     Other { due: Instant, wait: Duration },
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Subject {
     pub(super) cgroup_path: String,
     /// When it was first seen.
     pub(super) since: Instant,
+    /// True if the agent saw its start. So no agent before this one has counted its jobs.
+    pub(super) is_new: bool,
     /// Allocations of GPU memory that the driver has refused.
     refused: AtomicU64,
     /// Processes of ffmpeg that ended with an error, plus 1; 0 if they are not counted.
@@ -37,10 +39,10 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(key: u64, id: String, cgroup_path: String) -> Self {
+    pub(super) fn new(key: u64, id: String, cgroup_path: String, is_new: bool) -> Self {
         let since = Instant::now();
         let (refused, errors, signals, ticks) = Default::default();
-        Self { key, id, cgroup_path, since, refused, errors, signals, ticks }
+        Self { key, id, cgroup_path, since, is_new, refused, errors, signals, ticks }
     }
 
     /// Called once per tick.

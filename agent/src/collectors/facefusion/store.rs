@@ -60,8 +60,7 @@ pub(super) struct Store {
 pub(super) struct Start {
     /// `None` if that is unknown.
     pub(super) at: Option<SystemTime>,
-    /// True if the agent knew the container by then. So the jobs that have ended since were not counted by an agent before this
-    /// one.
+    /// True if this agent knew the container by then. So no agent before this one has counted the jobs that have ended since.
     pub(super) in_known_container: bool,
 }
 
@@ -71,6 +70,8 @@ struct Listing<'a> {
     budget: &'a mut Budget,
     start: Start,
     now: Instant,
+    /// True if the first listing has found more ended jobs than the budget allows.
+    is_cut: bool,
 }
 
 impl Store {
@@ -123,7 +124,7 @@ impl Store {
         }
         (self.is_stale, self.is_restarted, self.open_at, self.error) = (false, false, None, None);
         let begun = SystemTime::now();
-        self.list(&mut Listing { jobs, budget, start, now });
+        self.list(&mut Listing { jobs, budget, start, now, is_cut: false });
         (self.is_old, self.listed, self.known_until) = (false, Some(now), Some(begun));
     }
 
@@ -216,7 +217,10 @@ impl Store {
         if self.is_old || !listing.jobs.is_known(key) {
             let Some(new_from) = new_from else { return };
             if listing.budget.is_spent() {
-                listing.jobs.counters.ignored.too_many += 1;
+                // Those of the first listing are probably old jobs.
+                let is_counted = !self.is_old || !listing.is_cut;
+                listing.jobs.counters.ignored.too_many += u64::from(is_counted);
+                listing.is_cut = true;
                 return;
             }
             let begun = Instant::now();

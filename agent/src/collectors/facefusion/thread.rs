@@ -42,6 +42,18 @@ const TOO_MANY: &str = "more than 64 containers run FaceFusion; the others are n
 pub(super) struct Host {
     pub(super) layout: Layout,
     pub(super) proc_root: PathBuf,
+    /// When the agent started.
+    pub(super) since: Instant,
+}
+
+impl Host {
+    /// The last time before this one at which containers without FaceFusion are looked at together. A third of the period, so
+    /// that the thread wakes up at most that often, and has a part of the containers each time.
+    fn shared_look(&self, at: Instant) -> Instant {
+        let step_ms = SEARCH_PERIOD.as_millis() / 3;
+        let past_ms = at.saturating_duration_since(self.since).as_millis() % step_ms;
+        at - Duration::from_millis(u64::try_from(past_ms).unwrap_or(0))
+    }
 }
 
 /// A container. Most are not FaceFusion, so what is known of FaceFusion is not stored with it.
@@ -50,8 +62,6 @@ struct Candidate {
     finder: Finder,
     /// When its processes are looked at next.
     look_at: Instant,
-    /// By how much earlier they may be looked at, together with those of others.
-    early: Duration,
     /// `None` if FaceFusion has never run here, or too many other containers run it.
     watched: Option<Box<Watched>>,
     /// True if FaceFusion runs here, and too many other containers run it.
@@ -72,11 +82,8 @@ pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
         let reading = reading(&candidates);
         let is_running = reading.containers.values().any(|found| found.shown.running > 0);
         shared.put(reading);
-        if stop.rest((begun.elapsed() * REST).clamp(REST_MIN, REST_MAX)) {
-            return;
-        }
-        let has_new = !Arc::ptr_eq(&subjects, &shared.subjects());
-        if !has_new && pause(&candidates, is_running, stop) {
+        let rest = (begun.elapsed() * REST).clamp(REST_MIN, REST_MAX);
+        if stop.rest(rest) || pause(&candidates, is_running, stop) {
             return;
         }
     }
@@ -136,8 +143,8 @@ fn follow(candidates: &mut HashMap<u64, Candidate>, subjects: &Subjects) {
 
 impl Candidate {
     fn new(subject: Arc<Subject>) -> Self {
-        let (look_at, early) = (subject.since + FIRST_LOOK, Duration::ZERO);
-        Self { subject, finder: Finder::default(), look_at, early, watched: None, is_refused: false }
+        let look_at = subject.since + FIRST_LOOK;
+        Self { subject, finder: Finder::default(), look_at, watched: None, is_refused: false }
     }
 
     /// Its FaceFusion, if that runs or has jobs here.
@@ -150,7 +157,7 @@ impl Candidate {
             watched.handle_changes(&host.proc_root, now);
         }
         let has_ended = self.watched.as_ref().is_some_and(|watched| watched.has_ended_process());
-        if has_ended || self.look_at <= now + self.early {
+        if has_ended || self.look_at <= now {
             self.look(host, now, has_room);
         }
         if let Some(watched) = &mut self.watched {
@@ -161,16 +168,18 @@ impl Candidate {
     /// Looks for processes that have started or ended.
     fn look(&mut self, host: &Host, now: Instant, has_room: bool) {
         let age = now.saturating_duration_since(self.subject.since);
-        let period = age.clamp(FIRST_LOOK, if self.watched.is_some() { LOOK_PERIOD } else { SEARCH_PERIOD });
+        let is_found = self.watched.is_some() || self.is_refused;
+        let period = age.clamp(FIRST_LOOK, if is_found { LOOK_PERIOD } else { SEARCH_PERIOD });
         self.look_at = now + period;
-        // A watched container is updated all the time. The others should wake the thread up together.
-        self.early = if self.watched.is_some() { Duration::ZERO } else { period / 3 };
+        if period == SEARCH_PERIOD {
+            self.look_at = host.shared_look(self.look_at);
+        }
         let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path, now);
-        let is_found = !started.is_empty();
-        self.is_refused = self.watched.is_none() && is_found && !has_room;
+        let has_started = !started.is_empty();
+        self.is_refused = self.watched.is_none() && has_started && !has_room;
         if self.is_refused {
             self.finder.forget(&started);
-        } else if is_found && self.watched.is_none() {
+        } else if has_started && self.watched.is_none() {
             self.watched = Some(Box::new(Watched::new(Arc::clone(&self.subject))));
         }
         if let Some(watched) = &mut self.watched {
@@ -186,4 +195,45 @@ fn wait(descriptors: &[RawFd], timeout: Duration) {
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the vector is live and its length is given. An error is as good as a timeout.
     unsafe { libc::poll(descriptors.as_mut_ptr(), descriptors.len() as libc::nfds_t, timeout_ms) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A host with a container that has no process.
+    fn host(root: &std::path::Path) -> Host {
+        fs::create_dir_all(root.join("docker/a")).unwrap();
+        fs::write(root.join("cgroup.controllers"), "cpu\n").unwrap();
+        fs::write(root.join("docker/a/cgroup.procs"), "").unwrap();
+        let (layout, proc_root) = (Layout::detect(root).unwrap(), root.join("proc"));
+        Host { layout, proc_root, since: Instant::now() }
+    }
+
+    #[test]
+    fn looks_become_rare_as_a_container_without_facefusion_gets_older_and_then_coincide_with_those_of_others()
+    {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let looks = |delay: Duration| {
+            let mut subject = Subject::new(1, "a".into(), "/docker/a".into(), true);
+            subject.since = host.since + delay;
+            let mut candidate = Candidate::new(Arc::new(subject));
+            let at = (0..10).map(|_| {
+                let now = candidate.look_at;
+                candidate.update(&host, now, true);
+                now - host.since
+            });
+            at.collect::<Vec<_>>()
+        };
+        let seconds = |looks: &[Duration]| looks.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
+        let first = looks(Duration::ZERO);
+        assert_eq!(seconds(&first)[..6], [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]);
+        let second = looks(Duration::from_millis(3210));
+        for looks in [&first, &second] {
+            assert_eq!(seconds(looks)[6..], [30.0, 45.0, 60.0, 75.0], "{looks:?}");
+        }
+    }
 }

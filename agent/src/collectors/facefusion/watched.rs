@@ -117,7 +117,8 @@ impl Watched {
         // `None` if that of any is unknown.
         let at = self.processes.iter().map(Process::started).min().flatten();
         let known = SystemTime::now().checked_sub(self.subject.since.elapsed());
-        let in_known_container = at.zip(known).is_some_and(|(at, known)| at >= known);
+        let is_later = at.zip(known).is_some_and(|(at, known)| at >= known);
+        let in_known_container = self.subject.is_new || is_later;
         let start = Start { at, in_known_container };
         self.store.open(&location, &mut self.jobs, start, &mut self.budget, now);
     }

@@ -15,7 +15,7 @@ use super::names;
 const DESCRIPTORS_MAX: usize = 1024;
 /// Maximum number of open model files of one container that are followed.
 pub(super) const FILES_MAX: usize = 64;
-/// More than the first line of `fdinfo`.
+/// More than the first two lines of `fdinfo`.
 const POSITION_BYTES: usize = 64;
 
 /// An open file: process, descriptor and a hash of the path, because a descriptor may be used again.
@@ -33,7 +33,8 @@ impl OpenFile {
     }
 }
 
-/// Appends the open model files of a process with their positions, in bytes. A process or file that is gone is skipped.
+/// Appends the model files that a process has open for reading only, with their positions in bytes: one that is downloaded or
+/// saved is not loaded. A process or file that is gone is skipped.
 pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(OpenFile, u64)>) {
     let (directory, Ok(number)) = (proc_root.join(process), process.parse()) else { return };
     let Ok(entries) = fs::read_dir(directory.join("fd")) else { return };
@@ -56,7 +57,7 @@ pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(Open
     }
 }
 
-/// The position in `fdinfo`, whose first line is `pos: N`.
+/// The position in `fdinfo`, if the file is open for reading only. The first two lines are `pos: N`, and `flags: N` in octal.
 fn position(path: &Path) -> Option<u64> {
     let mut text = [0; POSITION_BYTES];
     let length = File::open(path).ok()?.read(&mut text).ok()?;
@@ -64,8 +65,10 @@ fn position(path: &Path) -> Option<u64> {
 }
 
 fn parse(text: &[u8]) -> Option<u64> {
-    let line = text.split(|byte| *byte == b'\n').next()?.strip_prefix(b"pos:")?;
-    std::str::from_utf8(line).ok()?.trim().parse().ok()
+    let mut lines = std::str::from_utf8(text).ok()?.lines();
+    let position = lines.next()?.strip_prefix("pos:")?.trim().parse().ok()?;
+    let flags = i32::from_str_radix(lines.next()?.strip_prefix("flags:")?.trim(), 8).ok()?;
+    (flags & libc::O_ACCMODE == libc::O_RDONLY).then_some(position)
 }
 
 #[cfg(test)]
@@ -83,12 +86,15 @@ mod tests {
         }
         for (descriptor, target, info) in [
             ("3", "/models/a.onnx", "pos:\t4096\nflags:\t0100000\n"),
-            ("4", "/models/b.gguf (deleted)", "pos:\t7\n"),
-            ("5", "/models/a.txt", "pos:\t1\n"),
-            ("6", "socket:[1.onnx]", "pos:\t1\n"),
-            ("7", "/models/c.onnx", "pos:\t-1\n"),
+            ("4", "/models/b.gguf (deleted)", "pos:\t7\nflags:\t02100000\n"),
+            ("5", "/models/a.txt", "pos:\t1\nflags:\t0100000\n"),
+            ("6", "socket:[1.onnx]", "pos:\t1\nflags:\t0100000\n"),
+            ("7", "/models/c.onnx", "pos:\t-1\nflags:\t0100000\n"),
             ("8", "/models/d.onnx", ""),
-            ("x", "/models/e.onnx", "pos:\t1\n"),
+            ("x", "/models/e.onnx", "pos:\t1\nflags:\t0100000\n"),
+            ("10", "/models/download.onnx", "pos:\t1\nflags:\t0100001\n"),
+            ("11", "/models/saved.pt", "pos:\t1\nflags:\t02100002\n"),
+            ("12", "/models/g.onnx", "pos:\t1\n"),
         ] {
             symlink(target, process.join("fd").join(descriptor)).unwrap();
             fs::write(process.join("fdinfo").join(descriptor), info).unwrap();
@@ -113,7 +119,7 @@ mod tests {
         for descriptor in 0..2 * FILES_MAX {
             let name = descriptor.to_string();
             symlink("/a.onnx", proc.path().join("7/fd").join(&name)).unwrap();
-            fs::write(proc.path().join("7/fdinfo").join(&name), "pos:\t0\n").unwrap();
+            fs::write(proc.path().join("7/fdinfo").join(&name), "pos:\t0\nflags:\t0100000\n").unwrap();
         }
         let mut found = Vec::new();
         open_models(proc.path(), "7", &mut found);
@@ -122,12 +128,16 @@ mod tests {
 
     #[test]
     fn the_position_of_an_own_file_is_read_from_the_real_proc() {
-        use std::io::Write as _;
         let directory = tempfile::tempdir().unwrap();
-        let mut file = File::create(directory.path().join("own.onnx")).unwrap();
-        file.write_all(&[0; 1000]).unwrap();
+        let path = directory.path().join("own.onnx");
+        fs::write(&path, [0; 2000]).unwrap();
+        let (mut file, written) =
+            (File::open(&path).unwrap(), File::options().write(true).open(&path).unwrap());
+        file.read_exact(&mut [0; 1000]).unwrap();
+        std::os::unix::fs::FileExt::write_at(&written, &[1], 0).unwrap();
         let mut found = Vec::new();
         open_models(Path::new("/proc"), &std::process::id().to_string(), &mut found);
-        assert!(found.iter().any(|(_, position)| *position == 1000), "{found:?}");
+        let own = found.iter().filter(|(_, position)| [0, 1000].contains(position));
+        assert_eq!(own.map(|(_, position)| *position).collect::<Vec<_>>(), [1000], "{found:?}");
     }
 }

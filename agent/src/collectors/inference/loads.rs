@@ -1,7 +1,8 @@
 //! When the models of a container were loaded, from samples of the positions of its open model files.
 //!
 //! A load begins with the sample that finds a model file open for the first time, and ends with the last sample that finds
-//! one read further or closed. A pause of more than [`PAUSE`] ends it. A file that was open at the first sample of a
+//! one read further or closed. It counts as soon as there are two such samples: a file that was read before the first one and
+//! stays open would have a load of no duration. A pause of more than [`PAUSE`] ends it. A file that was open at the first sample of a
 //! container counts from there. What is read after the last sample before a file is closed is not seen, and a file that is
 //! open between two samples only is not seen at all.
 
@@ -37,7 +38,7 @@ struct Current {
 impl Current {
     fn load(&self) -> Option<ModelLoad> {
         let load = ModelLoad { duration: self.read.duration_since(self.begun), read_bytes: self.bytes };
-        (self.bytes >= MODEL_BYTES_MIN).then_some(load)
+        (self.bytes >= MODEL_BYTES_MIN && self.read > self.begun).then_some(load)
     }
 }
 
@@ -126,7 +127,8 @@ mod tests {
         assert_eq!(watched.at(9000, &[(4, MIB)]), Some((300, 10 * MIB)));
         assert!(!watched.loads.is_loading());
         assert_eq!(watched.at(9100, &[]), Some((300, 10 * MIB)), "a close alone begins no load");
-        assert_eq!(watched.at(20_000, &[(5, 2 * MIB)]), Some((0, 2 * MIB)), "the next load");
+        assert_eq!(watched.at(20_000, &[(5, 2 * MIB)]), Some((300, 10 * MIB)), "perhaps the next load");
+        assert_eq!(watched.at(20_100, &[(5, 3 * MIB)]), Some((100, 3 * MIB)), "the next load");
     }
 
     #[test]
@@ -141,7 +143,8 @@ mod tests {
         let mut watched = Watched::new();
         watched.at(1000, &[(3, 8 * MIB)]);
         watched.at(1100, &[(3, 0)]);
-        assert_eq!(watched.at(1200, &[(3, 8 * MIB)]), Some((0, 8 * MIB)));
+        assert_eq!(watched.at(1200, &[(3, 8 * MIB)]), None, "only once");
+        assert_eq!(watched.at(1300, &[(3, 9 * MIB)]), Some((300, 9 * MIB)));
     }
 
     #[test]
@@ -149,7 +152,8 @@ mod tests {
         let mut watched = Watched { loads: Loads::default(), begun: Instant::now() };
         assert_eq!(watched.at(0, &[(3, 900 * MIB)]), None);
         assert!(watched.loads.has_read_model);
-        assert_eq!(watched.at(100, &[(3, 901 * MIB)]), Some((0, MIB)));
+        watched.at(100, &[(3, 901 * MIB)]);
+        assert_eq!(watched.at(200, &[(3, 902 * MIB)]), Some((100, 2 * MIB)));
     }
 
     #[test]

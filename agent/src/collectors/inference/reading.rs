@@ -13,7 +13,7 @@ use crate::snapshot::inference::Inference;
 pub(super) struct Reading {
     /// When the round ended.
     pub(super) taken: Instant,
-    /// The containers with GPUs, by their keys.
+    /// The containers with GPUs or model loads, by their keys.
     pub(super) containers: HashMap<u64, Inference>,
 }
 
@@ -24,13 +24,13 @@ pub(super) struct Subject {
     pub(super) cgroup_path: String,
     /// When it was first seen.
     pub(super) since: Instant,
-    /// Whether it creates its CUDA context, or fills GPU memory.
-    pub(super) creates_context: AtomicBool,
+    /// Whether its memory has grown since the thread last looked at its open files: it may be loading a model.
+    pub(super) has_grown: AtomicBool,
 }
 
 impl Subject {
     pub(super) const fn new(cgroup_path: String, since: Instant) -> Self {
-        Self { cgroup_path, since, creates_context: AtomicBool::new(false) }
+        Self { cgroup_path, since, has_grown: AtomicBool::new(false) }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(1);
 /// Time between two rounds while models are read.
 const READING_ROUND: Duration = Duration::from_millis(100);
-/// Time between two rounds while no container has GPUs or is new.
+/// Time between two rounds while no container has GPUs, is new or loads models, and nothing is due soon.
 const IDLE_ROUND: Duration = Duration::from_secs(5);
 /// Minimum time between two rounds.
 const REST: Duration = Duration::from_millis(10);
@@ -51,8 +51,17 @@ pub(super) struct Rounds {
     known: HashMap<u64, Known>,
     /// The containers of the last round.
     subjects: Arc<Subjects>,
-    /// Begin of the current second, and the time used in it.
-    second: (Instant, Duration),
+    /// Begin of the current second.
+    second: Instant,
+    with_gpus: Turns,
+    without: Turns,
+}
+
+/// Containers of one kind, which are looked at in turn.
+#[derive(Default)]
+struct Turns {
+    /// Time used in the current second.
+    used: Duration,
     /// The container that was looked at last. The next round begins after it.
     after: Option<u64>,
 }
@@ -79,9 +88,8 @@ fn is_due(last: Option<Instant>, now: Instant, period: Duration) -> bool {
 
 impl Rounds {
     pub(super) fn new(layout: Layout, proc_root: PathBuf, shared: Shared) -> Self {
-        let second = (Instant::now(), Duration::ZERO);
-        let (known, subjects) = Default::default();
-        Self { layout, proc_root, shared, known, subjects, second, after: None }
+        let (known, subjects, with_gpus, without) = Default::default();
+        Self { layout, proc_root, shared, known, subjects, second: Instant::now(), with_gpus, without }
     }
 
     /// Rounds until the thread has to end.
@@ -111,29 +119,46 @@ impl Rounds {
     /// Looks at the containers that are due, and publishes the result.
     pub(super) fn round(&mut self) {
         let begun = Instant::now();
-        if begun.duration_since(self.second.0) >= ROUND {
-            self.second = (begun, Duration::ZERO);
+        if begun.duration_since(self.second) >= ROUND {
+            self.second = begun;
+            (self.with_gpus.used, self.without.used) = (Duration::ZERO, Duration::ZERO);
         }
         self.follow();
+        let due = self.subjects.keys().copied().filter(|key| self.may_be_due(*key, begun));
+        let (without, with_gpus): (Vec<_>, Vec<_>) = due.partition(|key| self.has_none(*key));
+        // Containers without GPUs are many, and any of them may grow all the time.
+        let turns = std::mem::take(&mut self.with_gpus);
+        self.with_gpus = self.take_turns(with_gpus, turns, BUDGET);
+        let turns = std::mem::take(&mut self.without);
+        self.without = self.take_turns(without, turns, BUDGET / 2);
+        let containers =
+            self.known.iter().filter_map(|(key, known)| Some((*key, known.inference()?))).collect();
+        self.shared.put(Reading { taken: Instant::now(), containers });
+    }
+
+    /// Looks at these containers until the time of this second is used up.
+    fn take_turns(&mut self, mut keys: Vec<u64>, mut turns: Turns, budget: Duration) -> Turns {
+        keys.sort_unstable();
+        let first = turns.after.map_or(0, |after| keys.partition_point(|key| *key <= after));
+        keys.rotate_left(first);
         let subjects = Arc::clone(&self.subjects);
-        let mut due: Vec<u64> = subjects.keys().copied().filter(|key| self.may_be_due(*key, begun)).collect();
-        due.sort_unstable();
-        let first = self.after.map_or(0, |after| due.partition_point(|key| *key <= after));
-        due.rotate_left(first);
-        for key in due {
-            if self.second.1 >= BUDGET {
+        for key in keys {
+            if turns.used >= budget {
                 break;
             }
             if let Some(subject) = subjects.get(&key) {
                 let now = Instant::now();
                 self.look_at(key, subject, now);
-                self.second.1 += now.elapsed();
-                self.after = Some(key);
+                turns.used += now.elapsed();
+                turns.after = Some(key);
             }
         }
-        let containers =
-            self.known.iter().filter_map(|(key, known)| Some((*key, known.inference()?))).collect();
-        self.shared.put(Reading { taken: Instant::now(), containers });
+        turns
+    }
+
+    /// True for a container that is known to have no GPUs.
+    fn has_none(&self, key: u64) -> bool {
+        self.known.get(&key).is_some_and(|known| known.gpus == Some((0, true)))
     }
 
     /// Forgets containers that have ended.
@@ -147,11 +172,16 @@ impl Rounds {
         }
     }
 
-    /// False for a container without GPUs whose device nodes are not due. Most containers on most hosts are such.
+    /// False if there is nothing to look at: the container has no GPUs, its memory has not grown, it loads no model, and its
+    /// device nodes are not due. That is the case for most containers.
     fn may_be_due(&self, key: u64, now: Instant) -> bool {
-        self.known
-            .get(&key)
-            .is_none_or(|known| known.gpus != Some((0, true)) || is_due(known.devices_at, now, LOOK))
+        let (Some(known), Some(subject)) = (self.known.get(&key), self.subjects.get(&key)) else {
+            return true;
+        };
+        known.gpus != Some((0, true))
+            || known.loads.is_loading()
+            || subject.has_grown.load(Ordering::Relaxed)
+            || is_due(known.devices_at, now, LOOK)
     }
 
     pub(super) fn look_at(&mut self, key: u64, subject: &Subject, now: Instant) {
@@ -169,16 +199,18 @@ impl Rounds {
             let given = known.processes.iter().find_map(|process| devices::given(proc_root, process));
             known.gpus = given.map(|given| (given, known.gpus.is_some_and(|(before, _)| before == given)));
         }
-        if !known.gpus.is_some_and(|(given, is_confirmed)| is_confirmed && given > 0) {
-            return;
-        }
-        let maps_are_due = is_due(known.maps_at, now, if age < YOUNG_MAPS { YOUNG_LOOK } else { LOOK });
+        let Some((given, true)) = known.gpus else { return };
+        let has_gpus = given > 0;
+        let maps_period = if age < YOUNG_MAPS { YOUNG_LOOK } else { LOOK };
+        let maps_are_due = has_gpus && is_due(known.maps_at, now, maps_period);
         let files_period = if known.loads.is_loading() {
             Duration::ZERO
-        } else if age < YOUNG || subject.creates_context.load(Ordering::Relaxed) {
+        } else if (has_gpus && age < YOUNG) || subject.has_grown.load(Ordering::Relaxed) {
             ROUND
-        } else {
+        } else if has_gpus {
             LOOK
+        } else {
+            Duration::MAX
         };
         let files_are_due = is_due(known.files_at, now, files_period);
         if (maps_are_due || files_are_due) && is_due(known.processes_at, now, ROUND) {
@@ -187,6 +219,7 @@ impl Rounds {
         }
         if files_are_due {
             known.files_at = Some(now);
+            subject.has_grown.store(false, Ordering::Relaxed);
             let mut files = Vec::new();
             known.processes.iter().for_each(|process| open_models(proc_root, process, &mut files));
             known.loads.sample(now, &files);
@@ -200,7 +233,18 @@ impl Rounds {
         }
     }
 
-    /// What is known of a container; `None` if it has no GPUs, or that is not known yet.
+    /// When the files of a container were last looked at.
+    #[cfg(test)]
+    pub(super) fn files_looked_at(&self, key: u64) -> Option<Instant> {
+        self.known.get(&key)?.files_at
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_loading(&self, key: u64) -> bool {
+        self.known[&key].loads.is_loading()
+    }
+
+    /// What is known of a container; `None` if it has neither GPUs nor a model load, or that is not known yet.
     #[cfg(test)]
     pub(super) fn of(&self, key: u64) -> Option<Inference> {
         self.known.get(&key)?.inference()
@@ -209,12 +253,13 @@ impl Rounds {
 
 impl Known {
     fn inference(&self) -> Option<Inference> {
-        let (gpus_given, is_confirmed) = self.gpus?;
-        (is_confirmed && gpus_given > 0).then(|| Inference {
+        let (gpus_given, true) = self.gpus? else { return None };
+        let load = self.loads.load();
+        (gpus_given > 0 || load.is_some()).then_some(Inference {
             gpus_given,
             libraries: self.libraries,
             has_model_file: self.has_mapped_model || self.loads.has_read_model,
-            load: self.loads.load(),
+            load,
         })
     }
 }

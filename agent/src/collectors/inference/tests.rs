@@ -53,7 +53,15 @@ impl Host {
         let link = self.process().join("fd").join(descriptor);
         let _ = fs::remove_file(&link);
         symlink(target, link).unwrap();
-        fs::write(self.process().join("fdinfo").join(descriptor), format!("pos:\t{position}\n")).unwrap();
+        fs::write(
+            self.process().join("fdinfo").join(descriptor),
+            format!("pos:\t{position}\nflags:\t02100000\n"),
+        )
+        .unwrap();
+    }
+
+    fn rounds_are_loading(&self) -> bool {
+        self.rounds.is_loading(KEY)
     }
 
     fn at(&mut self, ms: u64) -> Option<Inference> {
@@ -64,7 +72,7 @@ impl Host {
 }
 
 #[test]
-fn a_container_without_gpus_is_not_looked_at() {
+fn a_container_without_gpus_has_no_values_unless_its_memory_grows() {
     let mut host = Host::new();
     symlink("/dev/null", host.process().join("container/dev/nvidia0")).unwrap();
     fs::write(host.process().join("container/dev/nvidia1"), "").unwrap();
@@ -73,7 +81,48 @@ fn a_container_without_gpus_is_not_looked_at() {
     host.open("3", "/models/a.onnx", 5 << 20);
     for second in 0..100 {
         assert_eq!(host.at(second * 1000), None);
+        host.open("4", "/models/b.onnx", second << 20);
     }
+    // The first look is the one with which later ones are compared.
+    assert_eq!(host.rounds.files_looked_at(KEY), Some(host.subject.since + Duration::from_secs(2)));
+}
+
+#[test]
+fn memory_grows_by_16_mib_on_the_host_or_on_a_gpu() {
+    let filled = |host_bytes, gpu_bytes| Filled { host_bytes, gpu_bytes };
+    let before = filled(Some(100 << 20), 50 << 20);
+    for (now, grows) in [
+        (filled(Some(115 << 20), 65 << 20), false),
+        (filled(Some(116 << 20), 50 << 20), true),
+        (filled(Some(10 << 20), 66 << 20), true),
+        (filled(None, 50 << 20), false),
+    ] {
+        assert_eq!(now.has_grown_since(before), grows);
+    }
+    assert!(!before.has_grown_since(filled(None, 50 << 20)), "it was unknown before");
+}
+
+#[test]
+fn loads_of_a_container_without_gpus_are_read_while_its_memory_grows() {
+    let mut host = Host::new();
+    let grow = |host: &Host| host.subject.has_grown.store(true, Ordering::Relaxed);
+    host.open("4", "/models/open-before.onnx", 5 << 20);
+    assert_eq!((host.at(1000), host.at(2000)), (None, None));
+    host.open("3", "/models/a.onnx", 2 << 20);
+    assert_eq!(host.at(10_000), None, "its memory does not grow");
+    grow(&host);
+    assert_eq!(host.at(11_000), None, "it may have been read long ago");
+    // While it loads, its memory need not grow further.
+    host.open("3", "/models/a.onnx", 5 << 20);
+    let load = ModelLoad { duration: Duration::from_millis(100), read_bytes: 5 << 20 };
+    let found = host.at(11_100).unwrap();
+    assert_eq!((found.gpus_given, found.libraries.is_empty(), found.load), (0, true, Some(load)));
+    host.at(11_200);
+    host.at(20_000);
+    assert!(!host.rounds_are_loading());
+    host.open("5", "/models/b.onnx", 9 << 20);
+    assert_eq!(host.at(21_000).unwrap().load, Some(load), "its memory does not grow any more");
+    assert!(!host.subject.has_grown.load(Ordering::Relaxed));
 }
 
 #[test]

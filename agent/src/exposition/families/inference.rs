@@ -13,7 +13,10 @@ pub(super) const FAMILIES: &[Family] = &[
              without GPUs. A container with the /dev of the host has all of its GPUs.",
         )
         .source("/proc/PID/root, every 30 s")
-        .container(|row, emit| emit.count(row.inference.map(|inference| u64::from(inference.gpus_given)))),
+        .container(|row, emit| {
+            let given = row.inference.map(|inference| u64::from(inference.gpus_given));
+            emit.count(given.filter(|given| *given > 0));
+        }),
     Family::gauge("glassbox_container_inference_library_info")
         .help(
             "Always 1. Label library: an inference library that the container has mapped, which is \
@@ -29,10 +32,12 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::gauge("glassbox_container_model_load_seconds")
         .help(
             "Duration of the last load of model files, or of the one in progress, in seconds: from the first \
-             time that one was found open until the last time that one was read, without pauses of more than \
-             5 s. The start is accurate to 1 s, the end to 0.1 s; shorter loads may be missed. Only for \
-             containers that were given GPUs, in their first ten minutes and while they create a CUDA context. \
-             Files that are mapped instead of read are not measured.",
+             time that one was found open for reading until the last time that one was read, without pauses of \
+             more than 5 s. The start is accurate to 1 s or one tick, the end to 0.1 s; shorter loads may be \
+             missed. Loads are found after a tick in which the memory or GPU memory of the container has grown \
+             by 16 MiB, and in the first ten minutes of a container that was given GPUs; later ones of such a \
+             container that fill less memory are looked for every 30 s. Files that are mapped instead of read \
+             are not measured.",
         )
         .source("/proc/PID/fd and fdinfo")
         .container(|row, emit| emit.time(load(row).map(|load| load.duration))),

@@ -7,11 +7,13 @@ use glassbox::containers::cgroup::Layout;
 use glassbox_ebpf::containers::SHARED_SLOT;
 use glassbox_tests::{
     cgroup::{Cgroup, ROOT, fresh_id},
-    docker::eventually,
+    docker::wait_until,
     worker::Work,
 };
 
 use super::{ALONE, Contained, Kernel, Kills, LIMIT_BYTES, Path, programs};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The v1 hierarchy of the freezer. A process that is frozen there does not end before the OOM killer marks it; one that is
 /// frozen in v2 would.
@@ -66,7 +68,9 @@ impl<'a> Frozen<'a> {
         let frozen = Self { cgroup: Cgroup::new(&freezer.root, &fresh_id()).unwrap(), _freezer: freezer };
         frozen.cgroup.enter(pid).unwrap();
         fs::write(frozen.state(), "FROZEN").unwrap();
-        wait_until("the process is frozen", || fs::read_to_string(frozen.state()).unwrap() == "FROZEN\n");
+        wait_until("the process is frozen", PATIENCE, || {
+            fs::read_to_string(frozen.state()).unwrap() == "FROZEN\n"
+        });
         frozen
     }
 
@@ -79,10 +83,6 @@ impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         let _ = fs::write(self.state(), "THAWED");
     }
-}
-
-fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
-    eventually(what, Duration::from_secs(20), || is_true().then_some(()));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn kills_beside_the_dying(freezer: &Freezer, kernel: &Kernel, kills: &Kills) -> 
     let dying = container.start(Work::Eat(LIMIT_BYTES * 3 / 4));
     let eater = container.start(Work::Eat(LIMIT_BYTES / 2));
     dying.go();
-    wait_until("the process has its memory", || container.used_bytes() >= LIMIT_BYTES * 3 / 4);
+    wait_until("the process has its memory", PATIENCE, || container.used_bytes() >= LIMIT_BYTES * 3 / 4);
     let frozen = Frozen::new(freezer, dying.pid);
     let marks = || kills.get(&SHARED_SLOT, 0).unwrap();
     let before = marks();
@@ -114,14 +114,14 @@ fn kills_beside_the_dying(freezer: &Freezer, kernel: &Kernel, kills: &Kills) -> 
     // SAFETY: no pointers; the child is ours.
     unsafe { libc::kill(dying.pid, libc::SIGKILL) };
     eater.go();
-    wait_until("a process is marked", || marks() > before);
+    wait_until("a process is marked", PATIENCE, || marks() > before);
     drop(frozen);
     assert_eq!(dying.killed_by(), libc::SIGKILL);
-    wait_until("the other process has its memory or is killed", || {
+    wait_until("the other process has its memory or is killed", PATIENCE, || {
         container.counted_by_kernel() > 0 || container.used_bytes() >= LIMIT_BYTES / 2
     });
     // The kernel counts a kill just before the program does.
-    wait_until("the counts of OOM kills agree", || {
+    wait_until("the counts of OOM kills agree", PATIENCE, || {
         let counted = container.counted_by_kernel();
         kills.get(&slot, 0).unwrap() == counted && marks() - before == 1 + counted
     });

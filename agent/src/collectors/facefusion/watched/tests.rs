@@ -7,6 +7,11 @@ use tempfile::TempDir;
 
 use super::*;
 
+/// What is known of a container; `is_new` if the agent saw its start.
+fn watched(is_new: bool) -> Watched {
+    Watched::new(Arc::new(Subject::new(1, "a".into(), "/a".into(), is_new)))
+}
+
 /// A shell that looks like FaceFusion, in a directory with a store.
 struct Host {
     root: TempDir,
@@ -20,8 +25,7 @@ impl Host {
         for place in Place::ALL {
             fs::create_dir_all(root.path().join(".jobs").join(place.directory())).unwrap();
         }
-        let watched = Watched::new(Arc::new(Subject::new(1, "a".into(), "/a".into())));
-        Self { root, shells: Vec::new(), watched }
+        Self { root, shells: Vec::new(), watched: watched(false) }
     }
 
     /// Starts FaceFusion.
@@ -125,4 +129,26 @@ fn a_job_that_was_killed_waits_until_it_runs_again() {
     // It may have been read between the two writes of the file.
     host.handle_changes();
     assert_eq!((host.watched.jobs.present().queued, host.watched.jobs.present().running), (0, 1));
+}
+
+#[test]
+fn a_job_that_ended_before_facefusion_was_found_counts_if_no_agent_before_can_have_counted_it() {
+    // FaceFusion is as old as the container, and the agent did or did not see its start.
+    for (is_new, counted) in [(true, 1), (false, 0)] {
+        let mut host = Host::new();
+        let process = host.start();
+        // Times of files and processes have another resolution than those of the agent.
+        std::thread::sleep(Duration::from_millis(50));
+        host.watched = watched(is_new);
+        fs::write(host.root.path().join(".jobs/completed/a.json"), "{}").unwrap();
+        host.follow(vec![process]);
+        assert_eq!(host.watched.jobs.counters.completed, counted, "{is_new}");
+    }
+    // FaceFusion has started after the agent.
+    let mut host = Host::new();
+    std::thread::sleep(Duration::from_millis(50));
+    let process = host.start();
+    fs::write(host.root.path().join(".jobs/completed/a.json"), "{}").unwrap();
+    host.follow(vec![process]);
+    assert_eq!(host.watched.jobs.counters.completed, 1);
 }
