@@ -1,8 +1,8 @@
 //! The agent's cost with many containers, compared with cAdvisor and node_exporter on the same host at the same time: CPU
 //! time, memory, scrape duration, and time from start to the first complete scrape.
 //!
-//! `--real` starts containers with Docker. Otherwise they are cgroups with Docker's names in every hierarchy that the agent
-//! reads. `cargo xtask bench` runs this program and makes a table of its JSON.
+//! `--real` starts containers with Docker, `--facefusion` those in which a shell looks like an idle FaceFusion. Otherwise they
+//! are cgroups with Docker's names in every hierarchy that the agent reads. `cargo xtask bench` runs this program and makes a table of its JSON.
 
 use std::{
     fs,
@@ -27,13 +27,22 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Number of consecutive requests.
 const BURST: usize = 50;
+/// A container that wakes up once a second.
+const IDLE: &str = "while :; do sleep 1; done";
+/// The directories of FaceFusion's jobs.
+const JOBS: &str = "mkdir -p .jobs/drafted .jobs/queued .jobs/completed .jobs/failed";
 
 fn main() -> anyhow::Result<()> {
     end_by_rest();
     let count: usize = flag("--containers")?;
-    let real = std::env::args().any(|word| word == "--real");
+    let has = |flag| std::env::args().any(|word| word == flag);
+    let real = has("--real") || has("--facefusion");
+    let script = if has("--facefusion") { format!("{JOBS}; {IDLE}") } else { IDLE.to_owned() };
+    // The word after a script is the name of the shell.
+    let name = if has("--facefusion") { "facefusion.py" } else { "sh" };
+    let command = ["sh", "-c", &script, name, "run"];
     let docker = if real { Some(Docker::own(Network::None).map_err(anyhow::Error::msg)?) } else { None };
-    let _containers = docker.as_ref().map(|docker| run_containers(docker, count)).transpose()?;
+    let _containers = docker.as_ref().map(|docker| run_containers(docker, count, &command)).transpose()?;
     let _cgroups = if real { Vec::new() } else { make_cgroups(count)? };
     let socket = docker.as_ref().map(|docker| docker.socket().to_owned());
     let directory = tempfile::tempdir().context("make a directory")?;
@@ -71,14 +80,15 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts containers that wake up once a second. Docker needs a while for each, so four are started at a time.
-fn run_containers(docker: &Docker, count: usize) -> anyhow::Result<Vec<Container<'_>>> {
+/// Starts containers. Docker needs a while for each, so four are started at a time.
+fn run_containers<'a>(
+    docker: &'a Docker,
+    count: usize,
+    command: &[&str],
+) -> anyhow::Result<Vec<Container<'a>>> {
     let start = |lane: usize| {
         let numbers = (lane..count).step_by(4);
-        let script = "while :; do sleep 1; done";
-        let run = |number| {
-            Container::run(docker, &format!("bench-{number}"), &["--network=none"], &["sh", "-c", script])
-        };
+        let run = |number| Container::run(docker, &format!("bench-{number}"), &["--network=none"], command);
         numbers.map(run).collect::<Vec<_>>()
     };
     std::thread::scope(|scope| {
