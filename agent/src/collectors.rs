@@ -18,6 +18,7 @@ pub mod oom;
 pub mod programs;
 pub mod requests;
 pub mod scheduler;
+mod shared;
 pub mod sockets;
 mod thread;
 pub mod threads;

@@ -2,7 +2,8 @@
 //! time, memory, scrape duration, and time from start to the first complete scrape.
 //!
 //! `--real` starts containers with Docker, `--facefusion` those in which a shell looks like an idle FaceFusion. Otherwise they
-//! are cgroups with Docker's names in every hierarchy that the agent reads. `cargo xtask bench` runs this program and makes a table of its JSON.
+//! are cgroups with Docker's names in every hierarchy that the agent reads. `cargo xtask bench` runs this program and makes a
+//! table of its JSON.
 
 use std::{
     fs,
@@ -36,11 +37,11 @@ fn main() -> anyhow::Result<()> {
     end_by_rest();
     let count: usize = flag("--containers")?;
     let has = |flag| std::env::args().any(|word| word == flag);
-    let real = has("--real") || has("--facefusion");
-    let script = if has("--facefusion") { format!("{JOBS}; {IDLE}") } else { IDLE.to_owned() };
+    let has_facefusion = has("--facefusion");
+    let real = has("--real") || has_facefusion;
+    let script = if has_facefusion { format!("{JOBS}; {IDLE}") } else { IDLE.to_owned() };
     // The word after a script is the name of the shell.
-    let name = if has("--facefusion") { "facefusion.py" } else { "sh" };
-    let command = ["sh", "-c", &script, name, "run"];
+    let command = ["sh", "-c", &script, if has_facefusion { "facefusion.py" } else { "sh" }, "run"];
     let docker = if real { Some(Docker::own(Network::None).map_err(anyhow::Error::msg)?) } else { None };
     let _containers = docker.as_ref().map(|docker| run_containers(docker, count, &command)).transpose()?;
     let _cgroups = if real { Vec::new() } else { make_cgroups(count)? };

@@ -138,7 +138,7 @@ impl Collector for Disk {
         let of = self.rows.entry(container.key).or_insert_with(|| {
             let identity = &container.identity;
             let (id, cgroup_path) = (identity.id.clone(), identity.cgroup_path.clone());
-            shared.add(Subject { key: container.key, id, cgroup_path, since: Instant::now() });
+            shared.add(container.key, Subject { key: container.key, id, cgroup_path, since: Instant::now() });
             0
         });
         if *of != self.number {

@@ -8,9 +8,9 @@
 //! A separate thread does this, because a file system of a container may hang. A job whose file was there before the agent
 //! saw FaceFusion is present, but its start is unknown. Containers that share a directory of jobs have the same jobs.
 //!
-//! Cost: every 10 to 15 s for each container, a list of its processes, and the command line of those that are new or whose
-//! look is due: about once a minute, because a script may become FaceFusion with `exec`. Young containers are looked at more
-//! often. For containers with FaceFusion, the same every 5 s, and also: 20 to 30 µs per change of a file, and while a job is
+//! Cost: every 10 to 15 s for each container, a list of its processes, and the command lines of new processes. Those of the
+//! others are read about once a minute, because a script may become FaceFusion with `exec`. Young containers are looked at
+//! more often. For containers with FaceFusion, the same every 5 s, and also: 20 to 30 µs per change of a file, and while a job is
 //! running, 10 µs per process ten times a second. The files of a container take at most 2 MiB and some 20 ms of an update;
 //! changes beyond that are counted and not read. After an update, the thread rests nine times as long, up to 15 s: at most
 //! 10 % of a core. It is reported as hanging if it has published no reading for 30 s. Linux 5.6 (`openat2`).
@@ -83,9 +83,8 @@ impl FaceFusionJobs {
     fn subject(&mut self, container: &Container, is_new: bool) -> &Subject {
         self.subjects.entry(container.key).or_insert_with(|| {
             let Identity { id, cgroup_path, .. } = &*container.identity;
-            let subject = Subject::new(container.key, id.clone(), cgroup_path.clone(), is_new);
-            let subject = Arc::new(subject);
-            self.shared.add(Arc::clone(&subject));
+            let subject = Subject::new(id.clone(), cgroup_path.clone(), is_new);
+            let subject = self.shared.add(container.key, subject);
             self.thread.wake();
             subject
         })

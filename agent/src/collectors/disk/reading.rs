@@ -2,11 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::snapshot::disk::DiskUsage;
+use crate::{collectors::shared, snapshot::disk::DiskUsage};
 
 /// The result of one round over all layers and of the walks that had finished by then.
 #[derive(Debug)]
@@ -36,31 +35,5 @@ pub(super) struct Subject {
     pub(super) since: Instant,
 }
 
-/// State shared by the tick and the thread. A lock is held only while a pointer or an entry is copied.
-#[derive(Clone, Default)]
-pub(super) struct Shared {
-    subjects: Arc<Mutex<HashMap<u64, Arc<Subject>>>>,
-    latest: Arc<Mutex<Option<Arc<Reading>>>>,
-}
-
-impl Shared {
-    pub(super) fn add(&self, subject: Subject) {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.key, Arc::new(subject));
-    }
-
-    pub(super) fn remove(&self, key: u64) {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-    }
-
-    pub(super) fn subjects(&self) -> Vec<Arc<Subject>> {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    pub(super) fn put(&self, reading: Reading) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
-    }
-
-    pub(super) fn latest(&self) -> Option<Arc<Reading>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+/// State shared by the tick and the thread.
+pub(super) type Shared = shared::Shared<Subject, Reading>;

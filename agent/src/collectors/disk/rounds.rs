@@ -2,7 +2,7 @@
 //! round.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -101,11 +101,10 @@ impl Rounds {
     pub(super) fn round(&mut self) {
         let begun = Instant::now();
         let subjects = self.shared.subjects();
-        let living: HashSet<u64> = subjects.iter().map(|subject| subject.key).collect();
-        self.known.retain(|key, _| living.contains(key));
+        self.known.retain(|key, _| subjects.contains_key(key));
         // After many containers have ended, the table gives their memory back.
-        self.known.shrink_to(2 * living.len());
-        for subject in &subjects {
+        self.known.shrink_to(2 * subjects.len());
+        for subject in subjects.values() {
             self.look_at(subject);
         }
         if self.options.walk && self.queue.is_empty() && self.walking.is_none() {

@@ -262,7 +262,7 @@ fn a_process_that_is_still_in_its_runtimes_root_does_not_determine_the_layer() {
     let shared = Shared::default();
     let identity = &host.container.identity;
     let (id, cgroup_path) = (identity.id.clone(), identity.cgroup_path.clone());
-    shared.add(Subject { key: 1, id, cgroup_path, since: Instant::now() });
+    shared.add(1, Subject { key: 1, id, cgroup_path, since: Instant::now() });
     let mut disk = Rounds::new(host.options(true, BOUNDS), shared.clone()).unwrap();
     disk.round();
     assert!(!disk.is_walking());

@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
-        let subject = Subject::new(1, "a".into(), "/a".into(), false);
+        let subject = Subject::new("a".into(), "/a".into(), false);
         let refused = |refused| subject.note(Signs { refused, ..Signs::default() });
         refused(3);
         let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn too_many_failures_at_a_time_have_no_reason() {
-        let subject = Subject::new(1, "a".into(), "/a".into(), false);
+        let subject = Subject::new("a".into(), "/a".into(), false);
         let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
         (0..=UNDECIDED_MAX).for_each(|_| failures.add(&subject, &mut jobs, None, now));
         assert_eq!(jobs.counters.failed, [0, 0, 0, 1]);

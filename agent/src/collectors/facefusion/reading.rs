@@ -2,24 +2,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use crate::snapshot::{
-    ContainerRow,
-    facefusion::{FaceFusion, FailureReason},
-    programs::result,
+use crate::{
+    collectors::shared,
+    snapshot::{
+        ContainerRow,
+        facefusion::{FaceFusion, FailureReason},
+        programs::result,
+    },
 };
 
 /// A container to look at.
 #[derive(Debug)]
 pub(super) struct Subject {
-    /// The container's key.
-    pub(super) key: u64,
     /// The container ID.
     pub(super) id: String,
     /// The path of its cgroup.
@@ -39,10 +37,10 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(key: u64, id: String, cgroup_path: String, is_new: bool) -> Self {
+    pub(super) fn new(id: String, cgroup_path: String, is_new: bool) -> Self {
         let since = Instant::now();
         let (refused, errors, signals, ticks) = Default::default();
-        Self { key, id, cgroup_path, since, is_new, refused, errors, signals, ticks }
+        Self { id, cgroup_path, since, is_new, refused, errors, signals, ticks }
     }
 
     /// Called once per tick.
@@ -141,44 +139,14 @@ impl Reading {
 }
 
 /// Containers by their keys.
-pub(super) type Subjects = HashMap<u64, Arc<Subject>>;
+pub(super) type Subjects = shared::Subjects<Subject>;
 
-/// State shared by the tick and the thread. A lock is held only while a pointer or an entry is copied.
-#[derive(Clone, Default)]
-pub(super) struct Shared {
-    subjects: Arc<Mutex<Arc<Subjects>>>,
-    latest: Arc<Mutex<Option<Arc<Reading>>>>,
-}
-
-impl Shared {
-    pub(super) fn add(&self, subject: Arc<Subject>) {
-        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut subjects).insert(subject.key, subject);
-    }
-
-    pub(super) fn remove(&self, key: u64) {
-        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut subjects).remove(&key);
-    }
-
-    /// The containers to look at. It is another table if any has been added or removed since the last call, and the caller
-    /// still holds the one that was returned then.
-    pub(super) fn subjects(&self) -> Arc<Subjects> {
-        Arc::clone(&self.subjects.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn put(&self, reading: Reading) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
-    }
-
-    pub(super) fn latest(&self) -> Option<Arc<Reading>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+/// State shared by the tick and the thread.
+pub(super) type Shared = shared::Shared<Subject, Reading>;
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::{sync::Arc, time::SystemTime};
 
     use super::*;
     use crate::snapshot::{

@@ -218,7 +218,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host = host(root.path());
         let looks = |delay: Duration| {
-            let mut subject = Subject::new(1, "a".into(), "/docker/a".into(), true);
+            let mut subject = Subject::new("a".into(), "/docker/a".into(), true);
             subject.since = host.since + delay;
             let mut candidate = Candidate::new(Arc::new(subject));
             let at = (0..10).map(|_| {

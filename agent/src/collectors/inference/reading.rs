@@ -1,12 +1,8 @@
-//! Data that the thread and the tick exchange. A lock is held only while a pointer or an entry is copied.
+//! Data that the thread and the tick exchange.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
-    time::Instant,
-};
+use std::{collections::HashMap, sync::atomic::AtomicBool, time::Instant};
 
-use crate::snapshot::inference::Inference;
+use crate::{collectors::shared, snapshot::inference::Inference};
 
 /// The result of one round.
 #[derive(Debug)]
@@ -35,38 +31,7 @@ impl Subject {
 }
 
 /// Containers by their keys.
-pub(super) type Subjects = HashMap<u64, Arc<Subject>>;
+pub(super) type Subjects = shared::Subjects<Subject>;
 
-#[derive(Clone, Default)]
-pub(super) struct Shared {
-    subjects: Arc<Mutex<Arc<Subjects>>>,
-    latest: Arc<Mutex<Option<Arc<Reading>>>>,
-}
-
-impl Shared {
-    pub(super) fn add(&self, key: u64, subject: Subject) -> Arc<Subject> {
-        let subject = Arc::new(subject);
-        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut subjects).insert(key, Arc::clone(&subject));
-        subject
-    }
-
-    pub(super) fn remove(&self, key: u64) {
-        let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut subjects).remove(&key);
-    }
-
-    /// The containers to look at. It is another table if any has been added or removed since the last call, and the caller
-    /// still holds the one that was returned then.
-    pub(super) fn subjects(&self) -> Arc<Subjects> {
-        Arc::clone(&self.subjects.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn put(&self, reading: Reading) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(reading));
-    }
-
-    pub(super) fn latest(&self) -> Option<Arc<Reading>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+/// State shared by the tick and the thread.
+pub(super) type Shared = shared::Shared<Subject, Reading>;

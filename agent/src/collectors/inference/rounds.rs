@@ -105,9 +105,7 @@ impl Rounds {
     /// Time until the next round.
     fn pause(&self) -> Duration {
         let now = Instant::now();
-        if !Arc::ptr_eq(&self.subjects, &self.shared.subjects()) {
-            Duration::ZERO
-        } else if self.known.values().any(|known| known.loads.is_loading()) {
+        if self.known.values().any(|known| known.loads.is_loading()) {
             READING_ROUND
         } else if self.subjects.keys().any(|key| self.may_be_due(*key, now + IDLE_ROUND)) {
             ROUND
@@ -158,7 +156,7 @@ impl Rounds {
 
     /// True for a container that is known to have no GPUs.
     fn has_none(&self, key: u64) -> bool {
-        self.known.get(&key).is_some_and(|known| known.gpus == Some((0, true)))
+        self.known.get(&key).is_some_and(Known::has_none)
     }
 
     /// Forgets containers that have ended.
@@ -178,7 +176,7 @@ impl Rounds {
         let (Some(known), Some(subject)) = (self.known.get(&key), self.subjects.get(&key)) else {
             return true;
         };
-        known.gpus != Some((0, true))
+        !known.has_none()
             || known.loads.is_loading()
             || subject.has_grown.load(Ordering::Relaxed)
             || is_due(known.devices_at, now, LOOK)
@@ -252,6 +250,11 @@ impl Rounds {
 }
 
 impl Known {
+    /// True if it is known that there are no GPUs.
+    fn has_none(&self) -> bool {
+        self.gpus == Some((0, true))
+    }
+
     fn inference(&self) -> Option<Inference> {
         let (gpus_given, true) = self.gpus? else { return None };
         let load = self.loads.load();

@@ -60,10 +60,6 @@ impl Host {
         .unwrap();
     }
 
-    fn rounds_are_loading(&self) -> bool {
-        self.rounds.is_loading(KEY)
-    }
-
     fn at(&mut self, ms: u64) -> Option<Inference> {
         let now = self.subject.since + Duration::from_millis(ms);
         self.rounds.look_at(KEY, &self.subject, now);
@@ -119,7 +115,7 @@ fn loads_of_a_container_without_gpus_are_read_while_its_memory_grows() {
     assert_eq!((found.gpus_given, found.libraries.is_empty(), found.load), (0, true, Some(load)));
     host.at(11_200);
     host.at(20_000);
-    assert!(!host.rounds_are_loading());
+    assert!(!host.rounds.is_loading(KEY));
     host.open("5", "/models/b.onnx", 9 << 20);
     assert_eq!(host.at(21_000).unwrap().load, Some(load), "its memory does not grow any more");
     assert!(!host.subject.has_grown.load(Ordering::Relaxed));

@@ -9,7 +9,7 @@ use super::*;
 
 /// What is known of a container; `is_new` if the agent saw its start.
 fn watched(is_new: bool) -> Watched {
-    Watched::new(Arc::new(Subject::new(1, "a".into(), "/a".into(), is_new)))
+    Watched::new(Arc::new(Subject::new("a".into(), "/a".into(), is_new)))
 }
 
 /// A shell that looks like FaceFusion, in a directory with a store.
