@@ -8,10 +8,10 @@
 //! A separate thread does this, because a file system of a container may hang. A job whose file was there before the agent
 //! saw FaceFusion is present, but its start is unknown. Containers that share a directory of jobs have the same jobs.
 //!
-//! Cost: every 10 to 15 s for each container, a list of its processes, and the command lines of new processes. Those of the
-//! others are read about once a minute, because a script may become FaceFusion with `exec`. Young containers are looked at
-//! more often. For containers with FaceFusion, the same every 5 s, and also: 20 to 30 µs per change of a file, and while a job is
-//! running, 10 µs per process ten times a second. The files of a container take at most 2 MiB and some 20 ms of an update;
+//! Cost: for each container that has used 100 ms of CPU time since the last look, but every 10 to 15 s at most, a list of its
+//! processes, and the command lines of new processes. Those of the others are read about once a minute, because a script may
+//! become FaceFusion with `exec`. Young containers are looked at more often. For containers with FaceFusion, the same every
+//! 5 s, and also: 20 to 30 µs per change of a file, and while a job is running, 10 µs per process ten times a second. The files of a container take at most 2 MiB and some 20 ms of an update;
 //! changes beyond that are counted and not read. After an update, the thread rests nine times as long, up to 15 s: at most
 //! 10 % of a core. It is reported as hanging if it has published no reading for 30 s. Linux 5.6 (`openat2`).
 
@@ -109,7 +109,7 @@ impl Collector for FaceFusionJobs {
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         // Without kernel programs, nothing reports the start of a container.
-        self.subject(container, false).note(Signs::of(row));
+        self.subject(container, false).note(Signs::of(row), row.cgroup.cpu.usage_ns);
         row.facefusion = self.reading.as_ref().and_then(|reading| reading.of(container.key)).map(Box::new);
         Ok(())
     }

@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
         let subject = Subject::new("a".into(), "/a".into(), false);
-        let refused = |refused| subject.note(Signs { refused, ..Signs::default() });
+        let refused = |refused| subject.note(Signs { refused, ..Signs::default() }, None);
         refused(3);
         let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
         failures.add(&subject, &mut jobs, None, now);

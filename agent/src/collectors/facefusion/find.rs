@@ -4,13 +4,13 @@
 //! `.jobs`, relative to the working directory. All paths are resolved inside the container's root.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fs::{self, File},
     io::{self, Read as _},
     mem,
     os::fd::{AsRawFd as _, FromRawFd as _},
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use super::command::{self, Command};
@@ -26,11 +26,6 @@ const PROCESSES_MAX: usize = 64;
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
 /// Maximum number of bytes of `stat`: some fifty numbers and a short name.
 const STAT_BYTES_MAX: u64 = 4096;
-
-/// Time between the first two looks at a process. Each further one is twice as long, up to [`WAIT_MAX`].
-const WAIT_MIN: Duration = Duration::from_millis(500);
-/// Longest time between two looks at a process.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A running FaceFusion.
 #[derive(Debug)]
@@ -110,55 +105,25 @@ pub(super) enum Location {
     Parent(Directory),
 }
 
-/// The processes of a container that were looked at.
+/// The FaceFusion processes of a container.
 #[derive(Debug, Default)]
 pub(super) struct Finder {
-    known: HashMap<String, Known>,
-}
-
-/// What is known of a process.
-#[derive(Clone, Copy, Debug)]
-enum Known {
-    /// It is FaceFusion.
-    FaceFusion,
-    /// It was not FaceFusion. A script that prepares the container becomes FaceFusion with `exec`, so its command line is read
-    /// again at `due`, and after that when `wait` has passed.
-    Other { due: Instant, wait: Duration },
-}
-
-impl Known {
-    fn is_due(self, now: Instant) -> bool {
-        matches!(self, Self::Other { due, .. } if due <= now)
-    }
-
-    /// After it was not FaceFusion, if it was due.
-    fn after_look(self, now: Instant) -> Self {
-        match self {
-            Self::Other { due, wait } if due <= now => {
-                Self::Other { due: now + wait, wait: (wait * 2).min(WAIT_MAX) }
-            }
-            same => same,
-        }
-    }
+    known: HashSet<String>,
 }
 
 impl Finder {
-    /// The FaceFusion processes that have started since the last call.
-    pub(super) fn started(
-        &mut self,
-        layout: &Layout,
-        proc_root: &Path,
-        cgroup_path: &str,
-        now: Instant,
-    ) -> Vec<Process> {
+    /// The FaceFusion processes that have started since the last call. The command lines of the others are read by each call,
+    /// because a script that prepares the container becomes FaceFusion with `exec`.
+    pub(super) fn started(&mut self, layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Vec<Process> {
         let mut before = mem::take(&mut self.known);
         let mut found = Vec::new();
         for id in process::all_of(layout, cgroup_path, PROCESSES_MAX) {
-            let known = before.remove(&id).unwrap_or(Known::Other { due: now, wait: WAIT_MIN });
-            let process = if known.is_due(now) { Process::of(proc_root, &id) } else { None };
-            let known = if process.is_some() { Known::FaceFusion } else { known.after_look(now) };
+            let known = before.take(&id);
+            let process = if known.is_none() { Process::of(proc_root, &id) } else { None };
+            if known.is_some() || process.is_some() {
+                self.known.insert(id);
+            }
             found.extend(process);
-            self.known.insert(id, known);
         }
         found
     }
@@ -198,7 +163,10 @@ pub(super) fn text(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command as Program, Stdio};
+    use std::{
+        process::{Command as Program, Stdio},
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
@@ -225,21 +193,5 @@ mod tests {
         assert!(is_over(), "a zombie");
         child.wait().unwrap();
         assert!(!process.is_alive());
-    }
-
-    #[test]
-    fn old_processes_are_looked_at_once_a_minute() {
-        let begun = Instant::now();
-        let mut known = Known::Other { due: begun, wait: WAIT_MIN };
-        let mut looks = Vec::new();
-        for half_seconds in 0..600 {
-            let now = begun + WAIT_MIN * half_seconds;
-            if known.is_due(now) {
-                looks.push(half_seconds / 2);
-                known = known.after_look(now);
-            }
-        }
-        assert_eq!(looks, [0, 0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
-        assert!(!Known::FaceFusion.is_due(begun));
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Subject {
     errors: AtomicU64,
     /// Processes of ffmpeg that ended by a signal.
     signals: AtomicU64,
+    /// CPU time of its processes so far in ns, plus 1; 0 if that is unknown.
+    cpu_ns: AtomicU64,
     /// Number of ticks that have read it.
     ticks: AtomicU64,
 }
@@ -39,16 +41,22 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) fn new(id: String, cgroup_path: String, is_new: bool) -> Self {
         let since = Instant::now();
-        let (refused, errors, signals, ticks) = Default::default();
-        Self { id, cgroup_path, since, is_new, refused, errors, signals, ticks }
+        let (refused, errors, signals, cpu_ns, ticks) = Default::default();
+        Self { id, cgroup_path, since, is_new, refused, errors, signals, cpu_ns, ticks }
     }
 
-    /// Called once per tick.
-    pub(super) fn note(&self, signs: Signs) {
+    /// Called once per tick, with the CPU time of its processes so far in ns.
+    pub(super) fn note(&self, signs: Signs, cpu_ns: Option<u64>) {
         self.refused.store(signs.refused, Relaxed);
         self.errors.store(signs.errors.map_or(0, |errors| errors.saturating_add(1)), Relaxed);
         self.signals.store(signs.signals, Relaxed);
+        self.cpu_ns.store(cpu_ns.map_or(0, |cpu_ns| cpu_ns.saturating_add(1)), Relaxed);
         self.ticks.fetch_add(1, Relaxed);
+    }
+
+    /// CPU time of its processes as of the last tick; `None` if that is unknown.
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        self.cpu_ns.load(Relaxed).checked_sub(1).map(Duration::from_nanos)
     }
 
     /// The signs as of the last tick, and the number of ticks so far.

@@ -23,6 +23,11 @@ const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// Time between looks at another one. At first it is as long as the age of the container: its script may prepare FaceFusion
 /// for a moment. FaceFusion itself takes some seconds to start, and the jobs since its start are counted.
 const SEARCH_PERIOD: Duration = Duration::from_secs(15);
+/// Containers without FaceFusion are looked at together, at multiples of this time. So the thread wakes up at most that often.
+const SHARED_PERIOD: Duration = Duration::from_secs(5);
+/// An old container is not looked at before its processes have used this much CPU time since the last look. Python needs more
+/// to start FaceFusion: its imports alone take a second.
+const SEARCH_CPU: Duration = Duration::from_millis(100);
 /// Time between two updates while a job is running.
 const SAMPLE_PERIOD: Duration = Duration::from_millis(100);
 /// Time between two updates otherwise, unless files change.
@@ -47,11 +52,9 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// The last time before this one at which containers without FaceFusion are looked at together. A third of the period, so
-    /// that the thread wakes up at most that often, and has a part of the containers each time.
+    /// The last time before this one at which containers without FaceFusion are looked at together.
     fn shared_look(&self, at: Instant) -> Instant {
-        let step_ms = SEARCH_PERIOD.as_millis() / 3;
-        let past_ms = at.saturating_duration_since(self.since).as_millis() % step_ms;
+        let past_ms = at.saturating_duration_since(self.since).as_millis() % SHARED_PERIOD.as_millis();
         at - Duration::from_millis(u64::try_from(past_ms).unwrap_or(0))
     }
 }
@@ -62,6 +65,8 @@ struct Candidate {
     finder: Finder,
     /// When its processes are looked at next.
     look_at: Instant,
+    /// The CPU time that they had used at the last look; `None` if that is unknown.
+    cpu_time: Option<Duration>,
     /// `None` if FaceFusion has never run here, or too many other containers run it.
     watched: Option<Box<Watched>>,
     /// True if FaceFusion runs here, and too many other containers run it.
@@ -144,7 +149,7 @@ fn follow(candidates: &mut HashMap<u64, Candidate>, subjects: &Subjects) {
 impl Candidate {
     fn new(subject: Arc<Subject>) -> Self {
         let look_at = subject.since + FIRST_LOOK;
-        Self { subject, finder: Finder::default(), look_at, watched: None, is_refused: false }
+        Self { subject, finder: Finder::default(), look_at, cpu_time: None, watched: None, is_refused: false }
     }
 
     /// Its FaceFusion, if that runs or has jobs here.
@@ -157,24 +162,39 @@ impl Candidate {
             watched.handle_changes(&host.proc_root, now);
         }
         let has_ended = self.watched.as_ref().is_some_and(|watched| watched.has_ended_process());
-        if has_ended || self.look_at <= now {
+        if has_ended || (self.look_at <= now && self.may_have_started(now)) {
             self.look(host, now, has_room);
+        } else if self.look_at <= now {
+            self.look_at = host.shared_look(now + SHARED_PERIOD);
         }
         if let Some(watched) = &mut self.watched {
             watched.sample(&host.layout, &host.proc_root, now);
         }
     }
 
-    /// Looks for processes that have started or ended.
-    fn look(&mut self, host: &Host, now: Instant, has_room: bool) {
+    /// Time between looks at this age.
+    fn period(&self, now: Instant) -> Duration {
         let age = now.saturating_duration_since(self.subject.since);
         let is_found = self.watched.is_some() || self.is_refused;
-        let period = age.clamp(FIRST_LOOK, if is_found { LOOK_PERIOD } else { SEARCH_PERIOD });
+        age.clamp(FIRST_LOOK, if is_found { LOOK_PERIOD } else { SEARCH_PERIOD })
+    }
+
+    /// False if FaceFusion cannot have started since the last look.
+    fn may_have_started(&self, now: Instant) -> bool {
+        let used = self.subject.cpu_time().zip(self.cpu_time).map(|(now, before)| now.saturating_sub(before));
+        self.period(now) < SEARCH_PERIOD || used.is_none_or(|used| used >= SEARCH_CPU)
+    }
+
+    /// Looks for processes that have started or ended.
+    fn look(&mut self, host: &Host, now: Instant, has_room: bool) {
+        let period = self.period(now);
         self.look_at = now + period;
         if period == SEARCH_PERIOD {
             self.look_at = host.shared_look(self.look_at);
         }
-        let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path, now);
+        // Before the look, so that no CPU time is missed.
+        self.cpu_time = self.subject.cpu_time();
+        let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path);
         let has_started = !started.is_empty();
         self.is_refused = self.watched.is_none() && has_started && !has_room;
         if self.is_refused {
@@ -201,7 +221,7 @@ fn wait(descriptors: &[RawFd], timeout: Duration) {
 mod tests {
     use std::fs;
 
-    use super::*;
+    use super::{super::reading::Signs, *};
 
     /// A host with a container that has no process.
     fn host(root: &std::path::Path) -> Host {
@@ -235,5 +255,43 @@ mod tests {
         for looks in [&first, &second] {
             assert_eq!(seconds(looks)[6..], [30.0, 45.0, 60.0, 75.0], "{looks:?}");
         }
+    }
+
+    #[test]
+    fn an_old_container_is_looked_at_only_after_it_has_used_cpu_time() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let subject = Arc::new(Subject::new("a".into(), "/docker/a".into(), true));
+        let used = |cpu: Duration| subject.note(Signs::default(), u64::try_from(cpu.as_nanos()).ok());
+        used(Duration::ZERO);
+        let mut candidate = Candidate::new(Arc::clone(&subject));
+        let old = subject.since + SEARCH_PERIOD;
+        candidate.update(&host, old, true);
+        // FaceFusion starts.
+        fs::create_dir_all(host.proc_root.join("7")).unwrap();
+        fs::write(host.proc_root.join("7/cmdline"), "python\0facefusion.py\0run\0").unwrap();
+        fs::write(root.path().join("docker/a/cgroup.procs"), "7\n").unwrap();
+        let mut is_found_at = |age: Duration| {
+            candidate.update(&host, subject.since + age, true);
+            candidate.watched.is_some()
+        };
+        assert!(!is_found_at(4 * SEARCH_PERIOD));
+        used(SEARCH_CPU.saturating_sub(Duration::from_nanos(1)));
+        assert!(!is_found_at(5 * SEARCH_PERIOD));
+        used(SEARCH_CPU);
+        assert!(!is_found_at(5 * SEARCH_PERIOD + SHARED_PERIOD / 2), "not due yet");
+        assert!(is_found_at(5 * SEARCH_PERIOD + SHARED_PERIOD));
+    }
+
+    #[test]
+    fn a_container_with_unknown_cpu_time_is_looked_at_whenever_a_look_is_due() {
+        let subject = Arc::new(Subject::new("a".into(), "/docker/a".into(), true));
+        let mut candidate = Candidate::new(Arc::clone(&subject));
+        let old = subject.since + SEARCH_PERIOD;
+        assert!(candidate.may_have_started(old));
+        candidate.cpu_time = Some(Duration::ZERO);
+        assert!(candidate.may_have_started(old));
+        subject.note(Signs::default(), Some(0));
+        assert!(!candidate.may_have_started(old) && candidate.may_have_started(old - SHARED_PERIOD));
     }
 }
