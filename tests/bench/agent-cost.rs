@@ -22,8 +22,9 @@ use glassbox_tests::{
 };
 use serde_json::{Map, Value, json};
 
-/// Time between the first complete scrape and the measurement.
-const WARM_UP: Duration = Duration::from_secs(3);
+/// Time between the first complete scrape and the measurement. The collector `facefusion` looks at a container more often
+/// before it has known it for 15 s.
+const WARM_UP: Duration = Duration::from_secs(20);
 /// Time in which an exporter must export every container.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Number of consecutive requests.
