@@ -54,18 +54,16 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
     if let Some(guests) = guests {
         heading("host");
         rows.extend(host::rows().into_iter().map(Row::announce));
-        heading("background guests");
+        heading("guests");
         let (failed, passed): (Vec<_>, Vec<_>) =
             Guests::rows(guests).into_iter().partition(|row| row.counts.failed > 0);
         rows.extend(passed);
-        heading("vm");
         // Tests that measure times may fail because the background left them too little CPU time. They run again.
         let failed: Vec<_> = failed.into_iter().map(|row| row.layer).collect();
-        rows.extend(vm::rows_with(
-            &vm::Arguments { short: true, ..vm::Arguments::default() },
-            &background::guests(arguments.non_free),
-            &failed,
-        ));
+        if !failed.is_empty() {
+            println!("Running once more: {}", failed.join(", "));
+        }
+        rows.extend(vm::rows_named(&background::guests(arguments.non_free), &failed));
     }
     report::print(&rows)
 }

@@ -63,17 +63,20 @@ pub(crate) struct Arguments {
     #[arg(long = "kernel", value_name = "SERIES")]
     pub(crate) kernels: Vec<String>,
     /// Test with Debian's real NVIDIA driver and a fake GPU instead of the fake driver
-    #[arg(long, conflicts_with_all = ["kernels"])]
+    #[arg(long, group = "has_driver", conflicts_with_all = ["kernels"])]
     pub(crate) real_driver: bool,
     /// Test the systemd unit and the Debian package under Debian's systemd
     #[arg(long, conflicts_with_all = ["kernels"])]
     pub(crate) systemd: bool,
+    /// Boot the guests of --real-driver and of --systemd, and those with several kernels
+    #[arg(long, group = "has_driver", conflicts_with_all = ["kernels", "systemd"])]
+    pub(crate) all: bool,
     /// With --real-driver: also download and test NVIDIA's non-free parts: the proprietary kernel modules, libcuda,
     /// libnvidia-ml and nvidia-smi
-    #[arg(long, requires = "real_driver")]
+    #[arg(long, requires = "has_driver")]
     pub(crate) non_free: bool,
     /// With --real-driver: driver branch, 535 or 550; can be repeated [default: both]
-    #[arg(long = "driver", value_name = "BRANCH", requires = "real_driver")]
+    #[arg(long = "driver", value_name = "BRANCH", requires = "has_driver")]
     pub(crate) drivers: Vec<String>,
     /// Also write the results to this file, one JSON object per guest
     #[arg(long, value_name = "FILE")]
@@ -106,19 +109,33 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     guests::run(planned(arguments), arguments.keep)
 }
 
-/// Like [`rows`], at the same time as those of the other guests whose rows begin with one of these names.
-pub(crate) fn rows_with(arguments: &Arguments, others: &Arguments, named: &[String]) -> Vec<Row> {
-    let is_named = |guest: &Planned| named.iter().any(|name| guest.layer().starts_with(name));
-    let others = if named.is_empty() { Vec::new() } else { planned(others) };
-    guests::run(planned(arguments).into_iter().chain(others.into_iter().filter(is_named)).collect(), false)
+/// Like [`rows`], but only the guests whose rows begin with one of these names.
+pub(crate) fn rows_named(arguments: &Arguments, names: &[String]) -> Vec<Row> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let mut planned = planned(arguments);
+    planned.retain(|guest| names.iter().any(|name| guest.layer().starts_with(name)));
+    guests::run(planned, false)
 }
 
 fn planned(arguments: &Arguments) -> Vec<Planned> {
-    if arguments.real_driver || arguments.systemd {
-        let mut planned = if arguments.real_driver { real_driver::planned(arguments) } else { Vec::new() };
-        planned.extend(arguments.systemd.then(|| systemd::planned(arguments)));
-        return planned;
+    let Arguments { real_driver, systemd, all, .. } = *arguments;
+    let mut planned = Vec::new();
+    if real_driver || all {
+        planned.extend(real_driver::planned(arguments));
     }
+    if systemd || all {
+        planned.push(systemd::planned(arguments));
+    }
+    if all || !(real_driver || systemd) {
+        planned.extend(with_kernels(arguments));
+    }
+    planned
+}
+
+/// The guests with several kernels.
+fn with_kernels(arguments: &Arguments) -> Vec<Planned> {
     let default = if arguments.short { &SHORT[..] } else { &KERNELS };
     let default: Vec<_> = default.iter().map(|&series| series.to_owned()).collect();
     let all = if arguments.kernels.is_empty() { &default } else { &arguments.kernels };

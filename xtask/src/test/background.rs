@@ -1,4 +1,4 @@
-//! The guests with the real NVIDIA driver and with systemd, in the background while the other layers run.
+//! The guests of `cargo xtask vm`, in the background while the other layers run.
 //!
 //! They take minutes to build and to run. The tests of the host use little CPU time, and these guests get only what is left
 //! (`SCHED_IDLE`). A guest that fails there is repeated in the foreground: its clock goes on while it has no CPU.
@@ -16,11 +16,11 @@ use crate::report::Row;
 use crate::{results, vm, workspace};
 
 /// Beginnings of the names of their rows.
-const LAYERS: [&str; 2] = ["driver", "systemd"];
+const LAYERS: [&str; 3] = ["driver", "systemd", "vm"];
 
 /// The guests, for the foreground.
 pub(super) fn guests(non_free: bool) -> vm::Arguments {
-    vm::Arguments { real_driver: true, systemd: true, short: true, non_free, ..vm::Arguments::default() }
+    vm::Arguments { all: true, short: true, non_free, ..vm::Arguments::default() }
 }
 
 /// The running guests.
@@ -38,7 +38,7 @@ impl Guests {
         // Results of an earlier run.
         let _ = fs::remove_file(&results);
         let mut command = Command::new(env::current_exe().context("find this program")?);
-        command.args(["vm", "--real-driver", "--systemd", "--short", "--results"]).arg(&results);
+        command.args(["vm", "--all", "--short", "--results"]).arg(&results);
         command.args(non_free.then_some("--non-free"));
         let idle = Idle::start(&mut command, &directory.join("background.log"))?;
         Ok(Self { idle, results })
