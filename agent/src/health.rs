@@ -6,7 +6,6 @@
 //! expired would otherwise restart a working agent.
 
 mod answer;
-mod deadline;
 
 use std::{
     io::{self, Read, Write},
@@ -21,9 +20,10 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, StreamOwned, crypto::ring, pki_types::ServerName,
 };
 
-use self::{answer::Answer, deadline::Deadline};
+use self::answer::Answer;
 use crate::{
     config::{Config, web::WebConfig},
+    deadline::Deadline,
     server::{
         address,
         web::{LocalVerifier, client_certificate},

@@ -15,7 +15,8 @@
 //! - [`run`], [`check`], [`health`]: `glassbox run`, `glassbox check` and `glassbox health`.
 //! - [`cli`]: the command line.
 //!
-//! Used by all layers: [`log_output`], the log, and [`version`], the version and commit of this build.
+//! Used by all layers: [`log_output`], the log, [`version`], the version and commit of this build, and [`deadline`], the timeout
+//! of a connection.
 //!
 //! A module imports from lower layers only; the test `layers` enforces this. See ARCHITECTURE.md.
 
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod collectors;
 pub mod config;
 pub mod containers;
+pub mod deadline;
 pub mod exposition;
 pub mod health;
 pub mod kernel;

@@ -1,14 +1,11 @@
 //! Recognizes an agent that is listening on an address: by the header `Server` of its response, or, with TLS, by the configured
 //! certificate. A server that requires client certificates shows its certificate, but does not respond.
-//!
-//! Agents of early builds of 0.1.0 do not send the header, and are recognized by their challenge for a password or by the title of
-//! their page. Remove this when no such agent runs any more.
 
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::{
@@ -17,14 +14,15 @@ use rustls::{
     pki_types::{CertificateDer, ServerName},
 };
 
-use crate::server::{self, admission::CHALLENGE, web::LocalVerifier};
+use crate::{
+    deadline::{Deadline, Limited},
+    server::{self, web::LocalVerifier},
+};
 
-/// Timeout for the other program to accept a connection, and for each read and write.
-const TIMEOUT: Duration = Duration::from_millis(500);
-/// Timeout for the whole response. The other program may send one byte at a time.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum number of bytes that are read. The title of an agent without the header follows some 4 KiB of styles.
-const RESPONSE_MAX_BYTES: u64 = 64 * 1024;
+/// Timeout for everything.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum number of bytes that are read. The agent's headers have less than 1 KB.
+const RESPONSE_MAX_BYTES: u64 = 8 * 1024;
 
 /// Whether an agent answers at the address. `certificate` is the configured one, if TLS is configured.
 pub(super) fn is_glassbox(address: SocketAddr, certificate: Option<&CertificateDer<'static>>) -> bool {
@@ -35,24 +33,20 @@ pub(super) fn is_glassbox(address: SocketAddr, certificate: Option<&CertificateD
     asked.unwrap_or(false)
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    Ok(stream)
+fn connect(address: SocketAddr) -> io::Result<Limited> {
+    let deadline = Deadline::after(TIMEOUT);
+    Ok(deadline.limit(TcpStream::connect_timeout(&address, deadline.left()?)?))
 }
 
 /// Requests the page, and reads the response until it is recognized as that of an agent.
 fn ask(mut stream: impl Read + Write, address: SocketAddr) -> io::Result<bool> {
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let deadline = Instant::now() + RESPONSE_TIMEOUT;
     let mut stream = stream.take(RESPONSE_MAX_BYTES);
     let (mut response, mut part) = (Vec::new(), [0; 4096]);
     while !is_response_of_agent(&response) {
-        // An error, such as a reset, ends the response.
-        let length = stream.read(&mut part).unwrap_or(0);
-        if length == 0 || Instant::now() > deadline {
+        let length = stream.read(&mut part)?;
+        if length == 0 {
             return Ok(false);
         }
         response.extend_from_slice(&part[..length]);
@@ -63,12 +57,11 @@ fn ask(mut stream: impl Read + Write, address: SocketAddr) -> io::Result<bool> {
 /// Whether the beginning of a response is enough to recognize an agent.
 fn is_response_of_agent(response: &[u8]) -> bool {
     let response = String::from_utf8_lossy(response);
-    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
-    let has_name = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .any(|(name, value)| name.eq_ignore_ascii_case("server") && value.trim() == server::NAME);
-    has_name || head.contains(CHALLENGE) || body.contains("<title>glassbox")
+    let head = response.find("\r\n\r\n").map_or(&*response, |end| &response[..end + 2]);
+    // The last line may be incomplete.
+    let lines = head.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let mut headers = lines.filter_map(|line| line.split_once(':'));
+    headers.any(|(name, value)| name.eq_ignore_ascii_case("server") && value.trim() == server::NAME)
 }
 
 fn ask_with_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> io::Result<bool> {
@@ -95,4 +88,48 @@ fn ask_with_tls(address: SocketAddr, certificate: &CertificateDer<'static>) -> i
     // The verifier has accepted the certificate. If there is no response, a certificate of the client is required.
     let _ = ask(StreamOwned::new(connection, stream), address);
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, net::TcpListener, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn an_agent_is_recognized_by_a_complete_header() {
+        for (response, expected) in [
+            ("HTTP/1.1 503 Service Unavailable\r\nServer: glassbox\r\n", true),
+            ("HTTP/1.1 200 OK\r\nserver: glassbox\r\n\r\n<html>", true),
+            ("HTTP/1.1 200 OK\r\nserver: glassbox", false),
+            ("HTTP/1.1 200 OK\r\nserver: glassbox-proxy\r\n\r\n", false),
+            ("HTTP/1.1 404 Not Found\r\n\r\nserver: glassbox\r\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_response_of_agent(response.as_bytes()), expected, "{response}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_sends_one_byte_at_a_time_is_given_up_at_the_timeout() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // Never joined: both connections end when the check gives up.
+        std::thread::spawn(move || {
+            for start in [&b"HTTP/1.1 200 OK\r\n"[..], b"\x16\x03\x03\x40\x00"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(start).unwrap();
+                while stream.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        });
+        let certificate = CertificateDer::from(vec![0; 8]);
+        for certificate in [None, Some(&certificate)] {
+            let begun = Instant::now();
+            assert!(!is_glassbox(address, certificate));
+            let took = begun.elapsed();
+            assert!(took >= TIMEOUT && took < 5 * TIMEOUT, "{took:?}");
+        }
+    }
 }

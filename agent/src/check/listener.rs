@@ -51,13 +51,10 @@ mod tests {
         let address = holder.local_addr().unwrap();
         // Never joined: if the check does not connect, this thread would wait forever.
         std::thread::spawn(move || {
-            // An agent without the header sends its title after the styles.
-            let page = format!("HTTP/1.1 200 OK\r\n\r\n{}<title>glassbox on h", " ".repeat(8000));
             for answer in [
                 "HTTP/1.1 404 Not Found\r\nserver: glassbox-proxy\r\n\r\nserver: glassbox\r\n",
                 "HTTP/1.1 503 Service Unavailable\r\nserver: glassbox\r\n\r\nno snapshot yet\n",
-                &page,
-                "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"glassbox\"\r\n\r\n",
+                "HTTP/1.1 401 Unauthorized\r\nserver: glassbox\r\nwww-authenticate: Basic realm=\"glassbox\"\r\n\r\n",
             ] {
                 let (mut stream, _) = holder.accept().unwrap();
                 let _ = stream.read(&mut [0; 1024]);
@@ -67,7 +64,7 @@ mod tests {
         let (state, finding) = checked(address);
         assert_eq!(state, RowState::Fatal);
         assert!(finding.contains("--listen") && finding.contains(&address.to_string()), "{finding}");
-        for _ in 0..3 {
+        for _ in 0..2 {
             let (state, finding) = checked(address);
             assert_eq!(state, RowState::Ok, "{finding}");
             assert!(finding.contains("a glassbox agent is running"), "{finding}");

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::exposition::registry::Registry;
 
-/// The challenge of a refused request. `glassbox check` recognizes an early agent by it, which sends no header `Server`.
-pub const CHALLENGE: &str = "Basic realm=\"glassbox\"";
+/// The challenge of a refused request.
+const CHALLENGE: &str = "Basic realm=\"glassbox\"";
 
 /// Decides about requests.
 pub(super) struct Admission {

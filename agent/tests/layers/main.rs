@@ -10,7 +10,7 @@ use modules::{Import, Modules, is_within};
 
 /// The top-level modules from bottom to top. Modules of the same layer may not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["config", "snapshot", "version", "log_output"],
+    &["config", "snapshot", "version", "log_output", "deadline"],
     &["kernel"],
     &["containers"],
     &["collectors"],

@@ -6,26 +6,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When the agent must have answered.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline {
+/// When the other side must have answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
     at: Instant,
     timeout: Duration,
 }
 
 impl Deadline {
-    pub(super) fn after(timeout: Duration) -> Self {
+    /// The deadline after this time.
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
         Self { at: Instant::now() + timeout, timeout }
     }
 
     /// The time that is left.
-    pub(super) fn left(self) -> io::Result<Duration> {
+    ///
+    /// # Errors
+    /// If it has passed.
+    pub fn left(self) -> io::Result<Duration> {
         let left = self.at.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(self.missed()) } else { Ok(left) }
     }
 
     /// Applies the deadline to all reads and writes of the stream.
-    pub(super) const fn limit(self, stream: TcpStream) -> Limited {
+    #[must_use]
+    pub const fn limit(self, stream: TcpStream) -> Limited {
         Limited { stream, deadline: self }
     }
 
@@ -36,7 +42,8 @@ impl Deadline {
 }
 
 /// A stream with a deadline for all reads and writes.
-pub(super) struct Limited {
+#[derive(Debug)]
+pub struct Limited {
     stream: TcpStream,
     deadline: Deadline,
 }
