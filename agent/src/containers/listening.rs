@@ -4,7 +4,8 @@
 //! Needs only the right to trace one process of the namespace, no entry into the namespace. All supported kernels have
 //! these files. Cost: [`NetworkFiles::listening`] takes milliseconds, because the kernel searches its table of all
 //! connections of the host before it knows that no listening socket is left (2.5 ms per IP version with 131,072 hash
-//! buckets, 6.18). So it is meant for rare calls. [`NetworkFiles::in_use`] takes 7 µs.
+//! buckets, 6.18), unless the namespace has no socket of that version. So it is meant for rare calls.
+//! [`NetworkFiles::in_use`] takes 7 µs.
 
 use std::{collections::BTreeSet, fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
@@ -21,9 +22,16 @@ const LISTEN: &str = "0A";
 #[derive(Debug)]
 pub struct NetworkFiles {
     /// IPv4 and, if the kernel has it, IPv6.
-    tables: Vec<File>,
-    /// The numbers of sockets, likewise.
-    statistics: Vec<File>,
+    versions: Vec<Version>,
+}
+
+/// The files of one IP version.
+#[derive(Debug)]
+struct Version {
+    /// All sockets.
+    table: File,
+    /// The numbers of sockets.
+    statistics: File,
 }
 
 /// The listening sockets of a namespace.
@@ -42,13 +50,12 @@ impl NetworkFiles {
     /// If the process has ended or may not be inspected.
     pub fn open(proc_root: &Path, process: &str) -> io::Result<Self> {
         let directory = proc_root.join(process).join("net");
-        let both = |name: &str| -> io::Result<Vec<File>> {
-            let first = File::open(directory.join(name))?;
-            // A kernel without IPv6 has no second file.
-            let second = File::open(directory.join(format!("{name}6"))).ok();
-            Ok(std::iter::once(first).chain(second).collect())
+        let open = |suffix: &str| -> io::Result<Version> {
+            let file = |name: &str| File::open(directory.join(format!("{name}{suffix}")));
+            Ok(Version { table: file("tcp")?, statistics: file("sockstat")? })
         };
-        Ok(Self { tables: both("tcp")?, statistics: both("sockstat")? })
+        // A kernel without IPv6 has no files of that version.
+        Ok(Self { versions: std::iter::once(open("")?).chain(open("6").ok()).collect() })
     }
 
     /// Reads the listening sockets.
@@ -57,8 +64,10 @@ impl NetworkFiles {
     /// If a file cannot be read.
     pub fn listening(&self) -> io::Result<Listening> {
         let mut listening = Listening::default();
-        for file in &self.tables {
-            read_table(file, &mut listening)?;
+        for version in &self.versions {
+            if !matches!(version.in_use(), Ok(0)) {
+                read_table(&version.table, &mut listening)?;
+            }
         }
         Ok(listening)
     }
@@ -68,15 +77,16 @@ impl NetworkFiles {
     /// # Errors
     /// If a file cannot be read, or does not have the number.
     pub fn in_use(&self) -> io::Result<u64> {
-        let mut total = 0;
-        for file in &self.statistics {
-            let mut buffer = [0; 1024];
-            let bytes = file.read_at(&mut buffer, 0)?;
-            let number = in_use(&String::from_utf8_lossy(&buffer[..bytes]));
-            total +=
-                number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no line TCP: inuse"))?;
-        }
-        Ok(total)
+        self.versions.iter().map(Version::in_use).sum()
+    }
+}
+
+impl Version {
+    fn in_use(&self) -> io::Result<u64> {
+        let mut buffer = [0; 1024];
+        let bytes = self.statistics.read_at(&mut buffer, 0)?;
+        let number = in_use(&String::from_utf8_lossy(&buffer[..bytes]));
+        number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no line TCP: inuse"))
     }
 }
 
@@ -175,6 +185,27 @@ mod tests {
         drop(listeners);
         let found = files.listening().unwrap();
         assert!(!ports.iter().any(|port| found.ports.contains(port)), "{ports:?} in {found:?}");
+    }
+
+    #[test]
+    fn the_table_of_a_version_without_sockets_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let net = root.path().join("7/net");
+        std::fs::create_dir_all(&net).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(net.join(name), text).unwrap();
+        write("tcp", "0: 0100007F:1F41 00000000:0000 0A\n");
+        write("tcp6", "0: 00000000000000000000000001000000:1F42 0:0000 0A\n");
+        write("sockstat6", "TCP6: inuse 0\n");
+        for (statistics, ports) in
+            [("TCP: inuse 1 orphan 0\n", &[8001][..]), ("TCP: inuse 0\n", &[]), ("?", &[8001])]
+        {
+            write("sockstat", statistics);
+            let found = NetworkFiles::open(root.path(), "7").unwrap().listening().unwrap();
+            assert!(
+                found.ports.iter().eq(ports) && found.sockets == ports.len() as u64,
+                "{statistics}: {found:?}"
+            );
+        }
     }
 
     proptest! {

@@ -17,8 +17,10 @@ use crate::containers::{
     tracker::Container,
 };
 
-/// Time between two readings of the listening ports of one container. Only one container is read per tick.
+/// Minimum time between two readings of the listening ports of one container.
 const PERIOD: Duration = Duration::from_secs(60);
+/// Minimum time between two such readings of any containers, except the first of each: at most one per tick.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// All containers that are older than the agent.
 pub(super) struct Older {
@@ -28,6 +30,8 @@ pub(super) struct Older {
     containers: HashMap<u64, Namespace>,
     /// Whether this tick has read a container.
     has_read: bool,
+    /// When the last container was read.
+    last_read: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -41,7 +45,14 @@ struct Namespace {
 impl Older {
     pub(super) fn new(layout: Layout, proc_root: PathBuf) -> Self {
         let host_namespace = process::host_network_namespace(&proc_root).ok();
-        Self { layout, proc_root, host_namespace, containers: HashMap::new(), has_read: false }
+        Self {
+            layout,
+            proc_root,
+            host_namespace,
+            containers: HashMap::new(),
+            has_read: false,
+            last_read: None,
+        }
     }
 
     pub(super) fn add(&mut self, key: u64) {
@@ -64,10 +75,12 @@ impl Older {
     /// Reads the listening sockets of a container if it is due.
     pub(super) fn update(&mut self, container: &Container) {
         let Some(known) = self.containers.get(&container.key) else { return };
-        if self.has_read || known.read_at.is_some_and(|at| at.elapsed() < PERIOD) {
+        let within = |at: Option<Instant>, period| at.is_some_and(|at| at.elapsed() < period);
+        let is_early = known.read_at.is_some() && within(self.last_read, PAUSE);
+        if self.has_read || is_early || within(known.read_at, PERIOD) {
             return;
         }
-        self.has_read = true;
+        (self.has_read, self.last_read) = (true, Some(Instant::now()));
         let files = self.open(container);
         let listening = files.as_ref().and_then(|(_, files)| files.listening().ok()).unwrap_or_default();
         let read = Namespace { read_at: Some(Instant::now()), files, listening };
