@@ -1,7 +1,7 @@
 //! When containers loaded models, how many GPUs they were given, and which inference libraries those with GPUs have mapped.
 //! With this, the agent recognizes a container that computes on the CPU although it has a GPU (`analysis/gpu_state.rs`).
 //!
-//! Reads device nodes below `/proc/PID/root`, and `/proc/PID/maps`, `fd` and `fdinfo` of up to eight processes per
+//! Reads device nodes below `/proc/PID/root`, and `/proc/PID/maps`, `fd`, `fdinfo` and `io` of up to eight processes per
 //! container. Needs CAP_SYS_PTRACE. Nothing of a path is kept except the number of a known library. Linux 5.10.
 //!
 //! A thread of its own reads them, because a process can block readers of its mappings; from Linux 5.12 on, a filesystem

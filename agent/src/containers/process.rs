@@ -6,6 +6,7 @@
 //! Process IDs come from `cgroup.procs`, where the kernel gives them in the reader's PID namespace. They are only valid
 //! in a procfs of the same namespace, which [`same_namespace`] checks.
 
+pub mod io_counts;
 pub mod stat;
 
 use std::{

@@ -1,5 +1,5 @@
 //! Open model files of a process, and how far they have been read, from `/proc/PID/fd` and `/proc/PID/fdinfo`. Only texts
-//! of the kernel are read, never the files.
+//! of the kernel are read, never the files; their sizes come from their inodes.
 
 use std::{
     fs::{self, File},
@@ -26,16 +26,29 @@ pub(super) struct OpenFile {
     path: u64,
 }
 
+/// How far an open file has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) position_bytes: u64,
+    /// `None` if it is unknown.
+    pub(super) size_bytes: Option<u64>,
+}
+
 impl OpenFile {
     #[cfg(test)]
     pub(super) const fn of(descriptor: u32) -> Self {
         Self { process: 1, descriptor, path: 0 }
     }
+
+    /// The process ID.
+    pub(super) const fn process(self) -> u32 {
+        self.process
+    }
 }
 
-/// Appends the model files that a process has open for reading only, with their positions in bytes: one that is downloaded or
-/// saved is not loaded. A process or file that is gone is skipped.
-pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(OpenFile, u64)>) {
+/// Appends the model files that a process has open for reading only: one that is downloaded or saved is not loaded. A process
+/// or file that is gone is skipped.
+pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(OpenFile, Extent)>) {
     let (directory, Ok(number)) = (proc_root.join(process), process.parse()) else { return };
     let Ok(entries) = fs::read_dir(directory.join("fd")) else { return };
     for entry in entries.flatten().take(DESCRIPTORS_MAX) {
@@ -51,8 +64,10 @@ pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(Open
         }
         let mut hasher = DefaultHasher::new();
         target.hash(&mut hasher);
-        if let Some(position) = position(&directory.join("fdinfo").join(&name)) {
-            found.push((OpenFile { process: number, descriptor, path: hasher.finish() }, position));
+        if let Some(position_bytes) = position(&directory.join("fdinfo").join(&name)) {
+            let size_bytes = fs::metadata(entry.path()).ok().map(|metadata| metadata.len());
+            let file = OpenFile { process: number, descriptor, path: hasher.finish() };
+            found.push((file, Extent { position_bytes, size_bytes }));
         }
     }
 }
@@ -105,7 +120,7 @@ mod tests {
         open_models(proc.path(), "8", &mut found);
         open_models(proc.path(), "../7", &mut found);
         let mut positions: Vec<_> =
-            found.iter().map(|(file, position)| (file.descriptor, *position)).collect();
+            found.iter().map(|(file, extent)| (file.descriptor, extent.position_bytes)).collect();
         positions.sort_unstable();
         assert_eq!(positions, [(3, 4096), (4, 7)]);
     }
@@ -137,7 +152,9 @@ mod tests {
         std::os::unix::fs::FileExt::write_at(&written, &[1], 0).unwrap();
         let mut found = Vec::new();
         open_models(Path::new("/proc"), &std::process::id().to_string(), &mut found);
-        let own = found.iter().filter(|(_, position)| [0, 1000].contains(position));
-        assert_eq!(own.map(|(_, position)| *position).collect::<Vec<_>>(), [1000], "{found:?}");
+        let extent = |position_bytes| Extent { position_bytes, size_bytes: Some(2000) };
+        let own =
+            found.iter().map(|(_, found)| *found).filter(|found| [extent(0), extent(1000)].contains(found));
+        assert_eq!(own.collect::<Vec<_>>(), [extent(1000)], "{found:?}");
     }
 }

@@ -220,7 +220,7 @@ impl Rounds {
             subject.has_grown.store(false, Ordering::Relaxed);
             let mut files = Vec::new();
             known.processes.iter().for_each(|process| open_models(proc_root, process, &mut files));
-            known.loads.sample(now, &files);
+            known.loads.sample(now, &files, |process| processes::io(proc_root, process));
         }
         if maps_are_due {
             known.maps_at = Some(now);
