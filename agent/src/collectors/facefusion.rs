@@ -23,6 +23,7 @@ mod file;
 mod find;
 mod frames;
 mod jobs;
+mod page;
 mod phases;
 mod reading;
 mod sampled;
@@ -30,7 +31,11 @@ mod store;
 mod thread;
 mod watched;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{
     reading::{Reading, Shared, Signs, Subject},
@@ -109,14 +114,16 @@ impl Collector for FaceFusionJobs {
 
     fn collect(&mut self, container: &Container, row: &mut ContainerRow) -> anyhow::Result<()> {
         // Without kernel programs, nothing reports the start of a container.
-        self.subject(container, false).note(Signs::of(row), row.cgroup.cpu.usage_ns);
+        let cpu_time = row.cgroup.cpu.usage_ns.map(Duration::from_nanos);
+        self.subject(container, false).note(Signs::of(row), cpu_time);
         row.facefusion = self.reading.as_ref().and_then(|reading| reading.of(container.key)).map(Box::new);
         Ok(())
     }
 
     fn end(&mut self, container: &Container, row: &mut ContainerRow) {
         // The thread may have published a reading since the tick began.
-        if let Some(ended) = self.shared.latest().and_then(|reading| reading.at_end(container.key)) {
+        let ended = self.shared.latest().and_then(|reading| reading.at_end(container.key, Signs::of(row)));
+        if let Some(ended) = ended {
             row.facefusion = Some(Box::new(ended));
         }
     }

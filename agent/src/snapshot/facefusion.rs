@@ -24,10 +24,10 @@ pub struct FaceFusion {
 pub struct FaceFusionCounters {
     /// Jobs that ended with success.
     pub completed: u64,
-    /// Jobs that failed, by [`FailureReason`].
-    pub failed: [u64; FailureReason::ALL.len()],
-    /// Jobs whose process ended before them.
-    pub abandoned: u64,
+    /// Jobs that failed.
+    pub failed: ByReason,
+    /// Jobs that stopped without an end: with an exception, or with their process. Their files stay in the queue.
+    pub abandoned: ByReason,
     /// Failed jobs that were queued again.
     pub retries: u64,
     /// Steps that ended with success.
@@ -74,14 +74,17 @@ impl IgnoredFiles {
     }
 }
 
-/// Why a job failed.
+/// Numbers of jobs by [`FailureReason`].
+pub type ByReason = [u64; FailureReason::ALL.len()];
+
+/// Why a job failed or was abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason {
     /// The video was read, and nothing was processed: the content filter refused it.
     RefusedByContentFilter = 0,
     /// The driver refused to allocate GPU memory while the job was running.
     GpuMemory = 1,
-    /// It failed while frames were extracted, processed or merged, or with the audio.
+    /// A program failed that extracts, reads, merges or writes frames.
     ProcessingError = 2,
     /// There is no sign of the reason.
     Unknown = 3,

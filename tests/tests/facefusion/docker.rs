@@ -11,7 +11,7 @@ use glassbox_tests::{
     docker::{Docker, Network},
     facefusion::{
         MARKER, Player, Setup,
-        scenario::{of_all_outcomes, scenario, step_with, submitted},
+        scenario::{of_all_outcomes, scenario, step, step_with, submitted, wait},
         truth::Truth,
     },
     http, skip,
@@ -103,5 +103,26 @@ fn a_crash_in_the_middle_of_a_job_is_no_completed_job() {
             .then_some(())
     });
     assert_eq!(Scrape::of(&agent, "crash").count("jobs_total", &[]), 1.0);
+    assert_no_names(&agent);
+}
+
+#[test]
+fn a_job_that_stops_with_an_exception_is_abandoned_when_the_next_one_starts() {
+    let Some((agent, docker)) = or_skip(agent_and_docker()) else { return };
+    let swap = ["face_swapper"];
+    // The writer cannot open its encoder, so that writing the first frame raises an exception.
+    let raises = step_with("one", &swap, "faults", json!(["writer_dies"]));
+    let run = vec![json!({"do": "run_all"}), wait(2.0)];
+    let actions = [submitted("raises", &[raises]), submitted("works", &[step("two", &swap)]), run];
+    let setup = Setup { scenario: scenario("3.8.1", &actions), ..Setup::default() };
+    let Some(player) = or_skip(Player::in_docker(&docker, "exception", &setup)) else { return };
+    let (truth, _) = watched(&agent, &player);
+    assert_eq!(truth.jobs(), 1, "{truth:?}");
+    let scrape = Scrape::of(&agent, "exception");
+    let ended = |outcome, reason| scrape.count("jobs_total", &[("outcome", outcome), ("reason", reason)]);
+    assert_eq!((ended("completed", "none"), ended("abandoned", "processing_error")), (1.0, 1.0));
+    assert_eq!(scrape.count("jobs_total", &[]), 2.0);
+    let unfinished = |status| scrape.count("unfinished_jobs", &[("status", status)]);
+    assert_eq!((unfinished("running"), unfinished("queued")), (0.0, 1.0));
     assert_no_names(&agent);
 }

@@ -28,8 +28,8 @@ pub(super) enum Child {
     Download,
     /// Reads the properties of a file.
     Probe,
-    /// Decodes the video.
-    Reader,
+    /// Decodes the video, from its first frame on or from a later one.
+    Reader { is_from_start: bool },
     /// Encodes the video from frames of this size in bytes, which it reads from its standard input.
     Writer { frame_bytes: u64, video: Video },
     /// Writes frames into this directory.
@@ -91,7 +91,9 @@ impl Child {
             return Self::Merge { video: None };
         }
         if output == b"-" && value(after, b"-f") == Some(b"rawvideo") {
-            return Self::Reader;
+            // FaceFusion writes the position in seconds.
+            let position = value(before, b"-ss").unwrap_or(b"0");
+            return Self::Reader { is_from_start: position.iter().all(|byte| matches!(byte, b'0' | b'.')) };
         }
         if value(after, b"-c:v") == Some(b"copy") && value(after, b"-c:a").is_some() {
             return Self::Audio;
@@ -156,7 +158,11 @@ mod tests {
             ("ffprobe -v error -show_entries stream=width /a.mp4", Child::Probe),
             (
                 "/usr/bin/ffmpeg -loglevel error -ss 0.0 -i /a.mp4 -vsync 0 -pix_fmt bgr24 -f rawvideo -",
-                Child::Reader,
+                Child::Reader { is_from_start: true },
+            ),
+            (
+                "ffmpeg -ss 10.04 -i /a.mp4 -pix_fmt bgr24 -f rawvideo -",
+                Child::Reader { is_from_start: false },
             ),
             (
                 "ffmpeg -loglevel error -f rawvideo -pix_fmt bgra -s 1920x1080 -r 25.0 -i pipe:0 -s 1280x720 -c:v h264_nvenc -y /t.mp4",

@@ -1,38 +1,75 @@
-//! Why jobs failed.
+//! Why jobs failed or were abandoned.
 //!
 //! The tick counts allocations of GPU memory that the driver refuses, and processes of ffmpeg that fail. A job may fail just
-//! before the tick that counts them. The reason is therefore decided after the next tick but one.
+//! before the tick that counts them. The reason is therefore decided after the next tick but one. For the same reason, what
+//! counts for a step that follows another one begins with the next tick: FaceFusion often completes a step although its last
+//! ffmpeg, which adds the audio, has failed.
 //!
 //! FaceFusion also moves a job to `failed` if its user stops it. Then no ffmpeg has failed, unless the stop ended one. From 3.8
 //! on, FaceFusion kills the ffmpegs that read the video, so that a signal is no sign of a failure.
+//!
+//! A job that stops with an exception stays in the queue. If its process ends with it, ffmpegs may fail only because nothing
+//! reads their frames any more.
 
 use std::time::{Duration, Instant};
 
 use super::{
     jobs::Jobs,
     phases::Phases,
-    reading::{Signs, Subject},
+    reading::{Noted, Signs, Subject, Undecided},
 };
-use crate::snapshot::facefusion::FailureReason;
+use crate::snapshot::facefusion::{ByReason, FaceFusionCounters, FailureReason};
 
 /// The reason is decided after this time even without ticks.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Maximum number of undecided reasons.
 const UNDECIDED_MAX: usize = 64;
+/// Within this number of ticks, what a step has done is counted.
+const TICKS: u64 = 2;
+
+/// How a job ended without success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its file was moved to `failed`.
+    Failed,
+    /// It stopped with an exception, and its process lives on.
+    Exception,
+    /// Its process has ended.
+    Exit,
+}
+
+impl End {
+    /// The counts in which such a job is counted.
+    fn select<'a>(self, failed: &'a mut ByReason, abandoned: &'a mut ByReason) -> &'a mut ByReason {
+        if self == Self::Failed { failed } else { abandoned }
+    }
+
+    fn count(self, reason: FailureReason, counters: &mut FaceFusionCounters) {
+        self.select(&mut counters.failed, &mut counters.abandoned)[reason as usize] += 1;
+    }
+}
 
 /// The failures of one container.
 #[derive(Debug)]
 pub(super) struct Failures {
-    /// The signs when the running job started, or when the container was found if it was running already.
-    before: Signs,
-    undecided: Vec<Undecided>,
+    /// The signs before the current step, or when the container was found if a job was running already. `None` if they are not
+    /// counted yet.
+    before: Option<Signs>,
+    /// Those before the step that started before it.
+    before_last: Option<Signs>,
+    /// Number of ticks when the step started.
+    started: u64,
+    /// Number of ticks when a job was last running.
+    ran: Option<u64>,
+    undecided: Vec<Failure>,
 }
 
 #[derive(Debug)]
-struct Undecided {
+struct Failure {
+    end: End,
     at: Instant,
     ticks: u64,
-    before: Signs,
+    before: Option<Signs>,
     was_only_filtered: bool,
     was_processed: bool,
     has_readers: bool,
@@ -40,23 +77,49 @@ struct Undecided {
 
 impl Failures {
     pub(super) fn new(subject: &Subject) -> Self {
-        Self { before: subject.signs().0, undecided: Vec::new() }
+        let Noted { signs, ticks, .. } = subject.noted();
+        Self { before: Some(signs), before_last: None, started: ticks, ran: None, undecided: Vec::new() }
     }
 
-    /// A job has started, and no other was running.
-    pub(super) fn job_started(&mut self, subject: &Subject) {
-        self.before = subject.signs().0;
+    /// A step has started.
+    pub(super) fn step_started(&mut self, subject: &Subject) {
+        let Noted { signs, ticks, .. } = subject.noted();
+        let follows = self.ran.is_some_and(|ran| ticks < ran + TICKS);
+        self.before_last = self.before;
+        (self.before, self.started) = ((!follows).then_some(signs), ticks);
     }
 
-    /// A job has failed.
-    pub(super) fn add(&mut self, subject: &Subject, jobs: &mut Jobs, phases: Option<&Phases>, now: Instant) {
+    /// Called while a job is running.
+    pub(super) fn note_running(&mut self, subject: &Subject) {
+        let Noted { signs, ticks, .. } = subject.noted();
+        self.ran = Some(ticks);
+        if self.before.is_none() && ticks > self.started {
+            self.before = Some(signs);
+        }
+    }
+
+    /// Allocations of GPU memory that had been refused before the current step.
+    pub(super) fn refused_before(&self) -> Option<u64> {
+        self.before.map(|signs| signs.refused)
+    }
+
+    /// A job has failed or stopped.
+    pub(super) fn add(
+        &mut self,
+        end: End,
+        subject: &Subject,
+        jobs: &mut Jobs,
+        phases: Option<&Phases>,
+        now: Instant,
+    ) {
         if self.undecided.len() >= UNDECIDED_MAX {
-            jobs.failed(FailureReason::Unknown);
+            end.count(FailureReason::Unknown, &mut jobs.counters);
             return;
         }
-        self.undecided.push(Undecided {
+        self.undecided.push(Failure {
+            end,
             at: now,
-            ticks: subject.signs().1,
+            ticks: subject.noted().ticks,
             before: self.before,
             was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
             was_processed: phases.is_some_and(Phases::was_processed),
@@ -64,97 +127,54 @@ impl Failures {
         });
     }
 
+    /// A job has stopped with an exception before the current step started, which is that of another job.
+    pub(super) fn add_before_this_step(&mut self, subject: &Subject, jobs: &mut Jobs, now: Instant) {
+        let current = std::mem::replace(&mut self.before, self.before_last);
+        self.add(End::Exception, subject, jobs, None, now);
+        self.before = current;
+    }
+
     /// Failures that are not counted yet, by the reason as far as it is known.
-    pub(super) fn undecided(&self, subject: &Subject) -> [u64; FailureReason::ALL.len()] {
-        let (signs, _) = subject.signs();
-        let mut undecided = [0; FailureReason::ALL.len()];
-        self.undecided.iter().for_each(|failure| undecided[failure.reason(signs) as usize] += 1);
+    pub(super) fn undecided(&self, subject: &Subject) -> Undecided {
+        let Noted { signs, .. } = subject.noted();
+        let mut undecided = Undecided::default();
+        for failure in &self.undecided {
+            let Undecided { failed, abandoned } = &mut undecided;
+            failure.end.select(failed, abandoned)[failure.reason(signs) as usize] += 1;
+        }
         undecided
     }
 
     /// Counts the failures whose reason can be decided now.
     pub(super) fn decide(&mut self, subject: &Subject, jobs: &mut Jobs, now: Instant) {
-        let (signs, ticks) = subject.signs();
+        let Noted { signs, ticks, .. } = subject.noted();
         self.undecided.retain(|failure| {
-            let is_due = ticks >= failure.ticks + 2 || now.saturating_duration_since(failure.at) >= PATIENCE;
+            let is_due =
+                ticks >= failure.ticks + TICKS || now.saturating_duration_since(failure.at) >= PATIENCE;
             if is_due {
-                jobs.failed(failure.reason(signs));
+                failure.end.count(failure.reason(signs), &mut jobs.counters);
             }
             !is_due
         });
     }
 }
 
-impl Undecided {
+impl Failure {
     fn reason(&self, now: Signs) -> FailureReason {
-        let has_failed = now.errors.is_some_and(|errors| errors > self.before.errors.unwrap_or(0))
-            || (!self.has_readers && now.signals > self.before.signals);
-        if now.refused > self.before.refused {
-            FailureReason::GpuMemory
-        } else if has_failed || (now.errors.is_none() && self.was_processed) {
-            FailureReason::ProcessingError
-        } else if self.was_only_filtered {
-            FailureReason::RefusedByContentFilter
-        } else {
-            FailureReason::Unknown
+        let has_grown =
+            |count: fn(Signs) -> u64| self.before.is_some_and(|before| count(now) > count(before));
+        let has_errors = has_grown(|signs| signs.errors.unwrap_or(0));
+        let is_killed = !self.has_readers && has_grown(|signs| signs.signals);
+        let is_uncounted = now.errors.is_none() && self.was_processed;
+        match self.end {
+            _ if has_grown(|signs| signs.refused) => FailureReason::GpuMemory,
+            End::Exception if has_errors => FailureReason::ProcessingError,
+            End::Failed if has_errors || is_killed || is_uncounted => FailureReason::ProcessingError,
+            End::Failed if self.was_only_filtered => FailureReason::RefusedByContentFilter,
+            _ => FailureReason::Unknown,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
-        let subject = Subject::new("a".into(), "/a".into(), false);
-        let refused = |refused| subject.note(Signs { refused, ..Signs::default() }, None);
-        refused(3);
-        let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
-        failures.add(&subject, &mut jobs, None, now);
-        failures.decide(&subject, &mut jobs, now);
-        refused(4);
-        failures.decide(&subject, &mut jobs, now);
-        assert_eq!(jobs.counters.failed, [0; 4], "not decided yet");
-        assert_eq!(failures.undecided(&subject)[FailureReason::GpuMemory as usize], 1);
-        refused(4);
-        failures.decide(&subject, &mut jobs, now);
-        assert_eq!(jobs.counters.failed[FailureReason::GpuMemory as usize], 1);
-        // The next job fails without a refusal of its own.
-        failures.job_started(&subject);
-        failures.add(&subject, &mut jobs, None, now);
-        failures.decide(&subject, &mut jobs, now + PATIENCE);
-        assert_eq!(jobs.counters.failed, [0, 1, 0, 1]);
-    }
-
-    #[test]
-    fn too_many_failures_at_a_time_have_no_reason() {
-        let subject = Subject::new("a".into(), "/a".into(), false);
-        let (mut failures, mut jobs, now) = (Failures::new(&subject), Jobs::default(), Instant::now());
-        (0..=UNDECIDED_MAX).for_each(|_| failures.add(&subject, &mut jobs, None, now));
-        assert_eq!(jobs.counters.failed, [0, 0, 0, 1]);
-        failures.decide(&subject, &mut jobs, now + PATIENCE);
-        assert_eq!(jobs.counters.failed.iter().sum::<u64>(), UNDECIDED_MAX as u64 + 1);
-    }
-
-    #[test]
-    fn a_job_whose_programs_succeeded_was_stopped_by_its_user() {
-        let of = |before, after, signals, has_readers| {
-            let undecided = Undecided {
-                at: Instant::now(),
-                ticks: 0,
-                before: Signs { errors: before, ..Signs::default() },
-                was_only_filtered: false,
-                was_processed: true,
-                has_readers,
-            };
-            undecided.reason(Signs { refused: 0, errors: after, signals })
-        };
-        assert_eq!(of(Some(3), Some(3), 0, false), FailureReason::Unknown);
-        assert_eq!(of(Some(3), Some(4), 0, true), FailureReason::ProcessingError);
-        assert_eq!(of(None, Some(1), 0, false), FailureReason::ProcessingError);
-        assert_eq!(of(None, None, 0, false), FailureReason::ProcessingError, "they are not counted");
-        assert_eq!(of(Some(3), Some(3), 1, false), FailureReason::ProcessingError);
-        assert_eq!(of(Some(3), Some(3), 1, true), FailureReason::Unknown, "a reader");
-    }
-}
+mod tests;

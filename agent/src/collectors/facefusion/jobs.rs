@@ -11,10 +11,7 @@ use std::{
 use glassbox_ebpf::histogram;
 
 use super::file::{JobFile, StepStatus};
-use crate::snapshot::{
-    facefusion::{FaceFusionCounters, FailureReason},
-    scheduler::Histogram,
-};
+use crate::snapshot::{facefusion::FaceFusionCounters, scheduler::Histogram};
 
 /// Maximum number of jobs of one container that are followed.
 const JOBS_MAX: usize = 4096;
@@ -95,7 +92,7 @@ pub(super) enum Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Completed,
-    /// The reason is counted by [`Jobs::failed`] when it is known.
+    /// It is counted with its reason by [`super::failures`].
     Failed,
 }
 
@@ -135,11 +132,6 @@ impl Jobs {
         }
     }
 
-    /// A failed job has this reason.
-    pub(super) const fn failed(&mut self, reason: FailureReason) {
-        self.counters.failed[reason as usize] += 1;
-    }
-
     /// The file of a job has vanished from a directory: it was moved or deleted.
     pub(super) fn vanished(&mut self, place: Place, key: Key, now: Instant) {
         if let Some(job) = self.jobs.get_mut(&key).filter(|job| job.place == place) {
@@ -174,12 +166,13 @@ impl Jobs {
         }
     }
 
-    /// The process that ran jobs has ended: those that were running have ended, too. Their files stay where they are.
-    pub(super) fn abandon_running(&mut self) {
-        for job in self.jobs.values_mut().filter(|job| job.is_running) {
-            job.set_aside();
-            self.counters.abandoned += 1;
-        }
+    /// The running jobs have stopped without an end; if `but_latest`, except the one that started last. Their files stay
+    /// where they are. Returns their number.
+    pub(super) fn set_aside(&mut self, but_latest: bool) -> usize {
+        let latest = self.jobs.iter().filter(|(_, job)| job.is_running).max_by_key(|(_, job)| job.started);
+        let kept = latest.map(|(key, _)| *key).filter(|_| but_latest);
+        let running = self.jobs.iter_mut().filter(|(key, job)| job.is_running && Some(**key) != kept);
+        running.map(|(_, job)| job.set_aside()).count()
     }
 
     /// Forgets jobs whose files were deleted.

@@ -1,12 +1,14 @@
 //! What the running jobs of a container do, from the programs that run beside them. Pure.
 //!
 //! From 3.8 on, FaceFusion sends frames through pipes: the ffmpeg that writes the video reads them, so its bytes are the frames.
-//! The content filter has read the whole video before, so the bytes of that ffmpeg are the total. Up to 3.7, frames are
-//! files, which are written once when they are extracted and once more when they are processed.
+//! Other ffmpegs read the video, one for each purpose, and stay alive: one for the content filter, and later one for the
+//! frames to process. The bytes of the second as a share of those of the first are the progress, whatever the size and format
+//! of the frames that are written. Up to 3.7, frames are files, which are written once when they are extracted and once more
+//! when they are processed.
 
 use std::{
     collections::{HashMap, VecDeque},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::children::Child;
@@ -16,6 +18,8 @@ use crate::snapshot::facefusion::{FaceFusionCounters, Phase, Video};
 const WINDOW: Duration = Duration::from_secs(5);
 /// Minimum time for a frame rate.
 const WINDOW_MIN: Duration = Duration::from_millis(900);
+/// A process that started longer before a step than this does not belong to it. It may be that of a preview.
+const EARLY: Duration = Duration::from_millis(100);
 /// Maximum number of processes that write videos at a time.
 const WRITERS_MAX: usize = 64;
 
@@ -23,6 +27,8 @@ const WRITERS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Running {
     pub(super) process: u32,
+    /// When it started; `None` if that is unknown.
+    pub(super) started: Option<SystemTime>,
     pub(super) child: Child,
     pub(super) is_over: bool,
     pub(super) read_bytes: u64,
@@ -52,6 +58,8 @@ pub(super) struct Phases {
 /// What is known of the current step.
 #[derive(Debug, Default)]
 struct Step {
+    /// When it started; `None` if that is unknown.
+    since: Option<SystemTime>,
     /// True if ffmpeg has read the video.
     has_readers: bool,
     /// True if that was for the content filter.
@@ -60,10 +68,14 @@ struct Step {
     processed: bool,
     /// True after the extraction, until the video is made.
     has_frame_files: bool,
+    /// True if frames are or were in files.
+    has_extracted: bool,
     /// The process that reads the video for the content filter.
     filter: Option<u32>,
-    /// The bytes of the whole video as frames.
+    /// The bytes that it has written: those of the whole video as frames. 0 if it does not read from the start.
     video_bytes: u64,
+    /// The bytes of frames that were read for processing.
+    read_bytes: u64,
     frames: u64,
     progress_ratio: Option<f64>,
     video: Option<Video>,
@@ -71,14 +83,15 @@ struct Step {
 }
 
 impl Phases {
-    /// A job has just started.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { phase: Phase::Other, sampled: now, step: Step::default(), writers: HashMap::new() }
+    /// A job has just started; its step at this time, if that is known.
+    pub(super) fn new(since: Option<SystemTime>, now: Instant) -> Self {
+        let step = Step { since, ..Step::default() };
+        Self { phase: Phase::Other, sampled: now, step, writers: HashMap::new() }
     }
 
-    /// The next step of a job has started.
-    pub(super) fn next_step(&mut self) {
-        self.step = Step::default();
+    /// The next step of a job has started at this time, if that is known.
+    pub(super) fn next_step(&mut self, since: Option<SystemTime>) {
+        self.step = Step { since, ..Step::default() };
     }
 
     pub(super) const fn phase(&self) -> Phase {
@@ -169,6 +182,7 @@ impl Phases {
 impl Step {
     fn phase(&mut self, running: &[Running], follows_files: bool) -> Phase {
         let runs = |is: fn(&Child) -> bool| running.iter().any(|one| !one.is_over && is(&one.child));
+        let reads = running.iter().any(|one| !one.is_over && self.is_reader(one));
         let phase = if runs(|child| matches!(child, Child::Download)) {
             Phase::Download
         } else if runs(|child| matches!(child, Child::Writer { .. })) {
@@ -181,16 +195,17 @@ impl Step {
             Phase::Extract
         } else if self.has_frame_files {
             if follows_files { Phase::Process } else { Phase::Other }
-        } else if !self.processed && runs(|child| matches!(child, Child::Reader)) {
+        } else if !self.processed && reads {
             Phase::ContentFilter
         } else if runs(|child| matches!(child, Child::Probe)) {
             Phase::Probe
         } else {
             Phase::Other
         };
-        self.has_readers |= runs(|child| matches!(child, Child::Reader));
+        self.has_readers |= reads;
         self.filtered |= phase == Phase::ContentFilter;
         self.processed |= matches!(phase, Phase::Extract | Phase::Process | Phase::Merge);
+        self.has_extracted |= phase == Phase::Extract;
         self.has_frame_files = match phase {
             Phase::Extract => true,
             Phase::Merge | Phase::Audio => false,
@@ -199,41 +214,46 @@ impl Step {
         phase
     }
 
+    /// Whether this process reads the video for this step.
+    fn is_reader(&self, one: &Running) -> bool {
+        let is_early = one.started.zip(self.since).is_some_and(|(started, since)| started + EARLY < since);
+        matches!(one.child, Child::Reader { .. }) && !is_early
+    }
+
     fn count_frames(&mut self, phase: Phase, running: &[Running], written: u64, files: Option<FrameFiles>) {
         self.frames = self.frames.saturating_add(written);
         for one in running {
             match &one.child {
-                Child::Reader if phase == Phase::ContentFilter || self.filter == Some(one.process) => {
-                    self.filter = Some(one.process);
-                    self.video_bytes = self.video_bytes.max(one.written_bytes);
+                Child::Reader { is_from_start } if self.is_reader(one) => {
+                    let bytes = if *is_from_start { one.written_bytes } else { 0 };
+                    if phase == Phase::ContentFilter || self.filter == Some(one.process) {
+                        self.filter = Some(one.process);
+                        self.video_bytes = self.video_bytes.max(bytes);
+                    } else {
+                        self.read_bytes = self.read_bytes.max(bytes);
+                    }
                 }
                 Child::Writer { video, .. } => self.video = Some(*video),
                 Child::Merge { video } => self.video = self.video.or(*video),
                 _ => {}
             }
         }
-        let total = match phase {
-            Phase::Process if self.has_frame_files => files.map(|files| {
-                self.frames = self.frames.max(files.processed);
-                files.total
-            }),
-            Phase::Process => self.total(running),
+        // The last files may have been written just before the video is made.
+        let files = files.filter(|_| self.has_extracted && matches!(phase, Phase::Process | Phase::Merge));
+        if let Some(files) = files {
+            self.frames = self.frames.max(files.processed);
+        }
+        self.progress_ratio = match (phase, files) {
+            (Phase::Process, Some(files)) => ratio(self.frames, files.total),
+            (Phase::Process, None) => ratio(self.read_bytes, self.video_bytes),
             _ => None,
         };
-        self.progress_ratio =
-            total.filter(|total| *total > 0).map(|total| (self.frames as f64 / total as f64).min(1.0));
     }
+}
 
-    /// The number of frames of the video, if the frames that are written are as large as those that the content filter has
-    /// read.
-    fn total(&self, running: &[Running]) -> Option<u64> {
-        let frame_bytes = running.iter().find_map(|one| match &one.child {
-            Child::Writer { frame_bytes, .. } => Some(*frame_bytes),
-            _ => None,
-        })?;
-        let is_whole = self.video_bytes > 0 && self.video_bytes.is_multiple_of(frame_bytes);
-        is_whole.then(|| self.video_bytes / frame_bytes)
-    }
+/// A share of a total, 0 to 1; `None` if the total is unknown.
+fn ratio(part: u64, total: u64) -> Option<f64> {
+    (total > 0).then(|| (part as f64 / total as f64).min(1.0))
 }
 
 #[cfg(test)]

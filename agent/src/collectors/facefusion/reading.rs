@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,8 @@ use crate::{
     collectors::shared,
     snapshot::{
         ContainerRow,
-        facefusion::{FaceFusion, FailureReason},
+        facefusion::{ByReason, FaceFusion, FailureReason},
+        jobs::Outcome,
         programs::result,
     },
 };
@@ -26,44 +27,38 @@ pub(super) struct Subject {
     pub(super) since: Instant,
     /// True if the agent saw its start. So no agent before this one has counted its jobs.
     pub(super) is_new: bool,
-    /// Allocations of GPU memory that the driver has refused.
-    refused: AtomicU64,
-    /// Processes of ffmpeg that ended with an error, plus 1; 0 if they are not counted.
-    errors: AtomicU64,
-    /// Processes of ffmpeg that ended by a signal.
-    signals: AtomicU64,
-    /// CPU time of its processes so far in ns, plus 1; 0 if that is unknown.
-    cpu_ns: AtomicU64,
-    /// Number of ticks that have read it.
-    ticks: AtomicU64,
+    noted: Mutex<Noted>,
+}
+
+/// What the last tick noted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noted {
+    pub(super) signs: Signs,
+    /// CPU time of its processes so far; `None` if that is unknown.
+    pub(super) cpu_time: Option<Duration>,
+    /// Number of ticks so far.
+    pub(super) ticks: u64,
 }
 
 impl Subject {
     pub(super) fn new(id: String, cgroup_path: String, is_new: bool) -> Self {
-        let since = Instant::now();
-        let (refused, errors, signals, cpu_ns, ticks) = Default::default();
-        Self { id, cgroup_path, since, is_new, refused, errors, signals, cpu_ns, ticks }
+        Self { id, cgroup_path, since: Instant::now(), is_new, noted: Mutex::default() }
     }
 
-    /// Called once per tick, with the CPU time of its processes so far in ns.
-    pub(super) fn note(&self, signs: Signs, cpu_ns: Option<u64>) {
-        self.refused.store(signs.refused, Relaxed);
-        self.errors.store(signs.errors.map_or(0, |errors| errors.saturating_add(1)), Relaxed);
-        self.signals.store(signs.signals, Relaxed);
-        self.cpu_ns.store(cpu_ns.map_or(0, |cpu_ns| cpu_ns.saturating_add(1)), Relaxed);
-        self.ticks.fetch_add(1, Relaxed);
+    /// Called once per tick.
+    pub(super) fn note(&self, signs: Signs, cpu_time: Option<Duration>) {
+        let mut noted = self.lock();
+        *noted = Noted { signs, cpu_time, ticks: noted.ticks + 1 };
     }
 
-    /// CPU time of its processes as of the last tick; `None` if that is unknown.
-    pub(super) fn cpu_time(&self) -> Option<Duration> {
-        self.cpu_ns.load(Relaxed).checked_sub(1).map(Duration::from_nanos)
+    /// What the last tick noted.
+    pub(super) fn noted(&self) -> Noted {
+        *self.lock()
     }
 
-    /// The signs as of the last tick, and the number of ticks so far.
-    pub(super) fn signs(&self) -> (Signs, u64) {
-        let ticks = self.ticks.load(Relaxed);
-        let (refused, signals) = (self.refused.load(Relaxed), self.signals.load(Relaxed));
-        (Signs { refused, errors: self.errors.load(Relaxed).checked_sub(1), signals }, ticks)
+    /// It is held only while it is copied.
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,6 +71,17 @@ pub(super) struct Signs {
     pub(super) errors: Option<u64>,
     /// Processes of ffmpeg that ended by a signal.
     pub(super) signals: u64,
+    /// The jobs of the Gradio page; `None` if it has had none, or they are not followed.
+    pub(super) page: Option<PageJobs>,
+}
+
+/// The jobs of a Gradio page. A job of FaceFusion that was started on the page runs within one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PageJobs {
+    /// Jobs that have not ended.
+    pub(super) in_flight: u64,
+    /// Jobs that ended with an exception.
+    pub(super) errors: u64,
 }
 
 impl Signs {
@@ -83,10 +89,15 @@ impl Signs {
     pub(super) fn of(row: &ContainerRow) -> Self {
         let ffmpeg = row.programs.iter().find(|program| &*program.name == "ffmpeg");
         let exits = |result: usize| ffmpeg.map(|ffmpeg| ffmpeg.counters.exits[result]);
+        let page = row.jobs.as_ref().map(|jobs| PageJobs {
+            in_flight: jobs.in_flight.total(),
+            errors: jobs.functions.iter().map(|one| one.counters.ended[Outcome::Error as usize]).sum(),
+        });
         Self {
             refused: row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.refused()),
             errors: exits(result::ERROR),
             signals: exits(result::SIGNAL).unwrap_or(0),
+            page,
         }
     }
 }
@@ -107,18 +118,32 @@ pub(super) struct Reading {
 pub(super) struct Found {
     /// What the snapshot shows.
     pub(super) shown: FaceFusion,
-    /// Failed jobs that are not counted yet, by the reason as far as it is known.
-    pub(super) undecided: [u64; FailureReason::ALL.len()],
+    /// Jobs that are not counted yet.
+    pub(super) undecided: Undecided,
+    /// Allocations of GPU memory that had been refused before the running jobs; `None` if that is unknown.
+    pub(super) refused_before: Option<u64>,
+}
+
+/// Jobs of which the reason is not decided yet, by the reason as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Undecided {
+    pub(super) failed: ByReason,
+    pub(super) abandoned: ByReason,
 }
 
 impl Found {
-    /// What the snapshot shows after the container has ended: failures are decided, and no job is running.
-    fn at_end(&self) -> FaceFusion {
+    /// What the snapshot shows after the container has ended, with its last signs: reasons are decided, and no job is running.
+    fn at_end(&self, signs: Signs) -> FaceFusion {
         let mut ended = self.shown.clone();
-        for (count, undecided) in ended.counters.failed.iter_mut().zip(self.undecided) {
-            *count = count.saturating_add(undecided);
+        let counters = &mut ended.counters;
+        let Undecided { failed, abandoned } = self.undecided;
+        for (counts, undecided) in [(&mut counters.failed, failed), (&mut counters.abandoned, abandoned)] {
+            counts.iter_mut().zip(undecided).for_each(|(count, more)| *count = count.saturating_add(more));
         }
-        ended.counters.abandoned = ended.counters.abandoned.saturating_add(ended.running);
+        let is_refused = self.refused_before.is_some_and(|before| signs.refused > before);
+        let reason = if is_refused { FailureReason::GpuMemory } else { FailureReason::Unknown };
+        let count = &mut counters.abandoned[reason as usize];
+        *count = count.saturating_add(ended.running);
         ended.queued = ended.queued.saturating_add(ended.running);
         FaceFusion { running: 0, current: None, ..ended }
     }
@@ -140,9 +165,9 @@ impl Reading {
         Some(found)
     }
 
-    /// The same for a container that has ended.
-    pub(super) fn at_end(&self, key: u64) -> Option<FaceFusion> {
-        self.containers.get(&key).map(Found::at_end)
+    /// The same for a container that has ended, with its last signs.
+    pub(super) fn at_end(&self, key: u64, signs: Signs) -> Option<FaceFusion> {
+        self.containers.get(&key).map(|found| found.at_end(signs))
     }
 }
 
@@ -187,14 +212,17 @@ mod tests {
         let mut shown = FaceFusion { queued: 1, running: 2, ..FaceFusion::default() };
         shown.counters.failed[FailureReason::Unknown as usize] = 1;
         let mut found = Found { shown, ..Found::default() };
-        found.undecided[FailureReason::GpuMemory as usize] = 1;
+        found.undecided.failed[FailureReason::GpuMemory as usize] = 1;
+        found.refused_before = Some(3);
         let reading =
             Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
-        let ended = reading.at_end(1).unwrap();
-        assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 1, 0, 1], 2));
+        let at_end = |refused| reading.at_end(1, Signs { refused, ..Signs::default() }).unwrap();
+        let ended = at_end(3);
+        assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 1, 0, 1], [0, 0, 0, 2]));
         assert_eq!((ended.queued, ended.running, ended.current), (3, 0, None));
         assert_eq!(reading.of(1).unwrap().counters.failed, [0, 0, 0, 1], "not decided while it lives");
-        assert_eq!(reading.at_end(2), None);
+        assert_eq!(at_end(4).counters.abandoned, [0, 2, 0, 0]);
+        assert_eq!(reading.at_end(2, Signs::default()), None);
     }
 
     #[test]

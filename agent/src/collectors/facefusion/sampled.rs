@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{children::Child, find::text, phases::Running};
 use crate::containers::{
     cgroup::Layout,
-    process::{self, stat::Stat},
+    process::{self, io_counts::Io, stat::Stat},
 };
 
 /// Maximum number of processes that are looked at.
@@ -27,6 +27,8 @@ pub(super) struct Sampled {
 #[derive(Clone, Debug)]
 struct Known {
     since: Instant,
+    /// When it started; `None` if that is unknown.
+    started: Option<SystemTime>,
     /// `None` if its arguments could not be read, or it has none yet.
     child: Option<Child>,
 }
@@ -57,7 +59,11 @@ impl Sampled {
         for id in all {
             let Ok(process) = id.parse::<u32>() else { continue };
             let directory = proc_root.join(&id);
-            let mut one = self.known.remove(&process).unwrap_or(Known { since: now, child: None });
+            let mut one = self.known.remove(&process).unwrap_or_else(|| Known {
+                since: now,
+                started: stat(&directory).and_then(Stat::started),
+                child: None,
+            });
             if one.is_due(now) {
                 let arguments = text(&directory.join("cmdline")).ok().filter(|text| !text.is_empty());
                 one.child = arguments.map(|arguments| Child::of(&arguments));
@@ -66,17 +72,18 @@ impl Sampled {
                 one.child.clone().filter(|child| !matches!(child, Child::Other | Child::Starting))
             {
                 let (read_bytes, written_bytes) = bytes(&directory).unwrap_or_default();
-                running.push(Running { process, child, is_over: false, read_bytes, written_bytes });
+                let started = one.started;
+                running.push(Running { process, started, child, is_over: false, read_bytes, written_bytes });
             }
             known.insert(process, one);
         }
         let ended = std::mem::replace(&mut self.known, known).into_iter();
         running.extend(ended.filter_map(|(process, one)| {
             let child = one.child?;
-            let is_counted = matches!(child, Child::Reader | Child::Writer { .. });
+            let is_counted = matches!(child, Child::Reader { .. } | Child::Writer { .. });
             let (read_bytes, written_bytes) =
                 is_counted.then(|| last_bytes(&proc_root.join(process.to_string())))??;
-            Some(Running { process, child, is_over: true, read_bytes, written_bytes })
+            Some(Running { process, started: one.started, child, is_over: true, read_bytes, written_bytes })
         }));
         running
     }
@@ -84,16 +91,17 @@ impl Sampled {
 
 /// The bytes of a process that has ended, while its parent has not waited for it.
 fn last_bytes(directory: &Path) -> Option<(u64, u64)> {
-    let stat = Stat::of(&text(&directory.join("stat")).ok()?)?;
-    if stat.is_over { bytes(directory) } else { None }
+    if stat(directory)?.is_over { bytes(directory) } else { None }
+}
+
+fn stat(directory: &Path) -> Option<Stat> {
+    Stat::of(&text(&directory.join("stat")).ok()?)
 }
 
 /// The bytes that a process has read and written, pipes included.
 fn bytes(directory: &Path) -> Option<(u64, u64)> {
-    let io = text(&directory.join("io")).ok()?;
-    let io = std::str::from_utf8(&io).ok()?;
-    let of = |name: &str| io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    Some((of("rchar:")?, of("wchar:")?))
+    let io = Io::of(&text(&directory.join("io")).ok()?)?;
+    Some((io.read_bytes, io.written_bytes))
 }
 
 #[cfg(test)]
@@ -103,7 +111,7 @@ mod tests {
     #[test]
     fn a_young_process_is_looked_at_again() {
         let since = Instant::now();
-        let is_due = |child: Option<Child>, age| Known { since, child }.is_due(since + age);
+        let is_due = |child: Option<Child>, age| Known { since, started: None, child }.is_due(since + age);
         for (child, expected) in [
             (None, (true, true)),
             (Some(Child::Starting), (true, true)),

@@ -231,7 +231,7 @@ impl Store {
             }
         }
         if listing.jobs.appeared(place, key, listing.now) == Some(Ended::Failed) {
-            listing.jobs.failed(FailureReason::Unknown);
+            listing.jobs.counters.failed[FailureReason::Unknown as usize] += 1;
         }
     }
 

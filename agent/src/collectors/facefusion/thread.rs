@@ -161,8 +161,10 @@ impl Candidate {
         if let Some(watched) = &mut self.watched {
             watched.handle_changes(&host.proc_root, now);
         }
-        let has_ended = self.watched.as_ref().is_some_and(|watched| watched.has_ended_process());
-        if has_ended || (self.look_at <= now && self.may_have_started(now)) {
+        let is_in_doubt = |watched: &Watched| watched.has_ended_process() || watched.may_have_stopped();
+        if self.watched.as_deref().is_some_and(is_in_doubt)
+            || (self.look_at <= now && self.may_have_started(now))
+        {
             self.look(host, now, has_room);
         } else if self.look_at <= now {
             self.look_at = host.shared_look(now + SHARED_PERIOD);
@@ -181,7 +183,8 @@ impl Candidate {
 
     /// False if FaceFusion cannot have started since the last look.
     fn may_have_started(&self, now: Instant) -> bool {
-        let used = self.subject.cpu_time().zip(self.cpu_time).map(|(now, before)| now.saturating_sub(before));
+        let used =
+            self.subject.noted().cpu_time.zip(self.cpu_time).map(|(now, before)| now.saturating_sub(before));
         self.period(now) < SEARCH_PERIOD || used.is_none_or(|used| used >= SEARCH_CPU)
     }
 
@@ -193,7 +196,7 @@ impl Candidate {
             self.look_at = host.shared_look(self.look_at);
         }
         // Before the look, so that no CPU time is missed.
-        self.cpu_time = self.subject.cpu_time();
+        self.cpu_time = self.subject.noted().cpu_time;
         let started = self.finder.started(&host.layout, &host.proc_root, &self.subject.cgroup_path);
         let has_started = !started.is_empty();
         self.is_refused = self.watched.is_none() && has_started && !has_room;
@@ -262,7 +265,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host = host(root.path());
         let subject = Arc::new(Subject::new("a".into(), "/docker/a".into(), true));
-        let used = |cpu: Duration| subject.note(Signs::default(), u64::try_from(cpu.as_nanos()).ok());
+        let used = |cpu: Duration| subject.note(Signs::default(), Some(cpu));
         used(Duration::ZERO);
         let mut candidate = Candidate::new(Arc::clone(&subject));
         let old = subject.since + SEARCH_PERIOD;
@@ -291,7 +294,7 @@ mod tests {
         assert!(candidate.may_have_started(old));
         candidate.cpu_time = Some(Duration::ZERO);
         assert!(candidate.may_have_started(old));
-        subject.note(Signs::default(), Some(0));
+        subject.note(Signs::default(), Some(Duration::ZERO));
         assert!(!candidate.may_have_started(old) && candidate.may_have_started(old - SHARED_PERIOD));
     }
 }

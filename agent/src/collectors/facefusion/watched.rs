@@ -13,11 +13,12 @@ use inotify::EventMask;
 
 use super::{
     budget::Budget,
-    failures::Failures,
+    failures::{End, Failures},
     file::{self, Unread},
     find::Process,
     frames::Frames,
     jobs::{Ended, Jobs, Key, Place, Seen},
+    page::Page,
     phases::Phases,
     reading::{Found, Subject},
     sampled::Sampled,
@@ -36,6 +37,16 @@ const AGAIN_MAX: usize = 64;
 const EVENTS_BYTES: usize = 64 * 1024;
 /// How often they are read in one update. The queue of an instance usually holds this many.
 const BATCHES_MAX: usize = 8;
+/// A job file that was written longer ago than this does not show when a step started: its time may be wrong.
+const WRITTEN_MAX: Duration = Duration::from_secs(10);
+
+/// Jobs that may have stopped with an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// All but the one that started last.
+    Earlier,
+    All,
+}
 
 /// A container that runs or has run FaceFusion.
 pub(super) struct Watched {
@@ -46,6 +57,9 @@ pub(super) struct Watched {
     sampled: Sampled,
     phases: Option<Phases>,
     failures: Failures,
+    page: Page,
+    /// `None` if all jobs run that seem to.
+    doubt: Option<Doubt>,
     frames: Option<Frames>,
     /// Files that could not be parsed: they may have been half written.
     again: Vec<(Place, PathBuf)>,
@@ -64,6 +78,8 @@ impl Watched {
             sampled: Sampled::default(),
             phases: None,
             failures,
+            page: Page::default(),
+            doubt: None,
             frames: None,
             again: Vec::new(),
             budget: Budget::default(),
@@ -85,6 +101,11 @@ impl Watched {
         self.processes.iter().any(|process| !process.is_alive())
     }
 
+    /// True if a job may have stopped with an exception. [`Self::follow`] decides it: several processes run several jobs.
+    pub(super) const fn may_have_stopped(&self) -> bool {
+        self.doubt.is_some()
+    }
+
     /// Removes processes that have ended, and adds those that have started.
     pub(super) fn follow(&mut self, started: Vec<Process>, proc_root: &Path, now: Instant) {
         let had_one = !self.processes.is_empty();
@@ -92,7 +113,9 @@ impl Watched {
         if had_one && self.processes.is_empty() {
             // A job may have ended just before its process.
             self.handle_events(now);
-            self.jobs.abandon_running();
+            for _ in 0..self.jobs.set_aside(false) {
+                self.failures.add(End::Exit, &self.subject, &mut self.jobs, self.phases.as_ref(), now);
+            }
         }
         if self.processes.is_empty() && !started.is_empty() {
             self.store.restarted();
@@ -103,7 +126,20 @@ impl Watched {
                 self.processes.push(process);
             }
         }
+        self.decide_doubt(now);
         self.open_if_stale(proc_root, now);
+    }
+
+    /// One process runs one job at a time.
+    fn decide_doubt(&mut self, now: Instant) {
+        let Some(doubt) = self.doubt.take().filter(|_| self.processes.len() == 1) else { return };
+        for _ in 0..self.jobs.set_aside(doubt == Doubt::Earlier) {
+            if doubt == Doubt::Earlier {
+                self.failures.add_before_this_step(&self.subject, &mut self.jobs, now);
+            } else {
+                self.failures.add(End::Exception, &self.subject, &mut self.jobs, self.phases.as_ref(), now);
+            }
+        }
     }
 
     /// Opens the directories and watches them, unless they are watched.
@@ -139,6 +175,9 @@ impl Watched {
         self.read_again(now);
         self.handle_events(now);
         self.open_if_stale(proc_root, now);
+        if self.jobs.present().running > 0 && self.page.has_failed(self.subject.noted()) {
+            self.doubt = Some(Doubt::All);
+        }
     }
 
     /// Samples what runs, and finds the reasons of failures.
@@ -149,8 +188,9 @@ impl Watched {
             let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path, now);
             Frames::follow(&mut self.frames, &running, proc_root);
             let files = self.frames.as_mut().map(Frames::read);
-            let phases = self.phases.get_or_insert_with(|| Phases::new(now));
+            let phases = self.phases.get_or_insert_with(|| Phases::new(None, now));
             phases.sample(&running, files, &mut self.jobs.counters, now);
+            self.failures.note_running(&self.subject);
         }
         self.failures.decide(&self.subject, &mut self.jobs, now);
         self.jobs.tidy(now);
@@ -219,7 +259,7 @@ impl Watched {
             self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
         }
         if ended == Some(Ended::Failed) {
-            self.failures.add(&self.subject, &mut self.jobs, self.phases.as_ref(), now);
+            self.failures.add(End::Failed, &self.subject, &mut self.jobs, self.phases.as_ref(), now);
         }
     }
 
@@ -227,20 +267,18 @@ impl Watched {
         let Some((_, _, directory)) = self.store.places.iter().find(|(_, at, _)| *at == place) else {
             return;
         };
+        let running = self.jobs.present().running;
         let ignored = &mut self.jobs.counters.ignored;
         match file::read(directory, name, &mut self.budget) {
             Ok(file) => {
-                let is_first = self.jobs.present().running == 0;
-                let next = self.jobs.read(key, &file, Seen::Change, now);
-                if is_first && self.jobs.present().running > 0 {
-                    self.phases = Some(Phases::new(now));
-                    self.failures.job_started(&self.subject);
-                } else if next && let Some(phases) = &mut self.phases {
-                    phases.next_step();
-                }
+                let has_step_started = self.jobs.read(key, &file, Seen::Change, now);
+                self.note_start(running, has_step_started, file.modified, now);
             }
             // Its file has moved on already. FaceFusion writes to a queued job only when a step starts or ends.
-            Err(Unread::Missing) if place == Place::Queued && was_written => self.jobs.rewritten(key, now),
+            Err(Unread::Missing) if place == Place::Queued && was_written => {
+                self.jobs.rewritten(key, now);
+                self.note_start(running, false, None, now);
+            }
             Err(Unread::Missing) => {}
             Err(Unread::Unreadable) if !is_again && self.again.len() < AGAIN_MAX => {
                 self.again.push((place, name.to_owned()));
@@ -249,6 +287,24 @@ impl Watched {
             Err(Unread::TooLarge) => ignored.too_large += 1,
             Err(Unread::Special) => ignored.special += 1,
             Err(Unread::OverBudget) => ignored.too_many += 1,
+        }
+    }
+
+    /// Notes whether a job or a step has started. `before` jobs were running; the file was written at this time.
+    fn note_start(&mut self, before: u64, has_step_started: bool, written: Option<SystemTime>, now: Instant) {
+        let running = self.jobs.present().running;
+        if running > before {
+            self.page = Page::new(self.subject.noted());
+            self.doubt = (before > 0).then_some(Doubt::Earlier);
+        } else if !has_step_started || running == 0 {
+            return;
+        }
+        self.failures.step_started(&self.subject);
+        let is_recent = |at: &SystemTime| at.elapsed().is_ok_and(|age| age < WRITTEN_MAX);
+        let since = written.filter(is_recent);
+        match &mut self.phases {
+            Some(phases) if before > 0 => phases.next_step(since),
+            phases => *phases = Some(Phases::new(since, now)),
         }
     }
 
@@ -277,7 +333,8 @@ impl Watched {
             running: present.running,
             current,
         };
-        Found { shown, undecided: self.failures.undecided(&self.subject) }
+        let undecided = self.failures.undecided(&self.subject);
+        Found { shown, undecided, refused_before: self.failures.refused_before() }
     }
 }
 

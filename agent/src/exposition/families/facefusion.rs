@@ -18,8 +18,9 @@ const PROGRAMS: &str =
 pub(super) const FAMILIES: &[Family] = &[
     Family::counter("glassbox_facefusion_jobs_total")
         .help(
-            "FaceFusion jobs that ended, by outcome: `completed`, `failed`, or `abandoned` if its process ended first. \
-             `reason` is why a job failed, otherwise `none`. docs/facefusion.md explains how reasons are found.",
+            "FaceFusion jobs that ended, by outcome: `completed`, `failed`, or `abandoned` if a job stopped with an \
+             exception or with its process. `reason` is why a job failed or was abandoned, or `none`. \
+             docs/facefusion.md explains how reasons are found.",
         )
         .source(JOB_FILES)
         .labels(&["outcome", "reason"])
@@ -29,7 +30,10 @@ pub(super) const FAMILIES: &[Family] = &[
             for reason in FailureReason::ALL {
                 emit.with(&["failed", reason.name()]).count(counters.failed[reason as usize]);
             }
-            emit.with(&["abandoned", "none"]).count(counters.abandoned);
+            for reason in [FailureReason::GpuMemory, FailureReason::ProcessingError] {
+                emit.with(&["abandoned", reason.name()]).count(counters.abandoned[reason as usize]);
+            }
+            emit.with(&["abandoned", "none"]).count(counters.abandoned[FailureReason::Unknown as usize]);
         }),
     Family::gauge("glassbox_facefusion_unfinished_jobs")
         .help("FaceFusion jobs that have not ended, by status: `drafted` (not submitted), `queued` or `running`.")
@@ -48,7 +52,7 @@ pub(super) const FAMILIES: &[Family] = &[
             }
         }),
     Family::histogram("glassbox_facefusion_job_duration_seconds")
-        .help("Time from the start of the first step of a FaceFusion job to its end, whatever the outcome, in seconds.")
+        .help("Time from the start of the first step of a completed or failed FaceFusion job to its end, in seconds.")
         .source(JOB_FILES)
         .container(|row, emit| {
             if let Some(jobs) = &row.facefusion {
@@ -110,7 +114,7 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.real(running(row).and_then(|running| running.frames_per_second));
         }),
     Family::gauge("glassbox_facefusion_progress_ratio")
-        .help("Fraction of the frames of the video that FaceFusion has processed. Absent if the total is unknown.")
+        .help("Fraction of the frames of the video that FaceFusion has read for processing. Absent if the total is unknown.")
         .source(PROGRAMS)
         .container(|row, emit| {
             emit.real(running(row).and_then(|running| running.progress_ratio));

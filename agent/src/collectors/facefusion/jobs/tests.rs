@@ -66,14 +66,13 @@ fn a_failed_job_can_be_retried() {
     let mut store = Store::running();
     store.read(&[StepStatus::Completed, StepStatus::Failed], 9);
     assert_eq!(store.moved(Place::Queued, Place::Failed, 9), Some(Ended::Failed));
-    store.jobs.failed(FailureReason::Unknown);
     store.moved(Place::Failed, Place::Queued, 20);
     store.read(&[StepStatus::Queued, StepStatus::Queued], 20);
     store.read(&[StepStatus::Started, StepStatus::Queued], 21);
     store.read(&[StepStatus::Completed, StepStatus::Completed], 22);
     store.moved(Place::Queued, Place::Completed, 22);
     let counters = &store.jobs.counters;
-    assert_eq!((counters.retries, counters.completed, counters.failed), (1, 1, [0, 0, 0, 1]));
+    assert_eq!((counters.retries, counters.completed), (1, 1));
     assert_eq!((counters.steps_completed, counters.steps_failed), (3, 1));
     assert_eq!(counters.durations.count(), 2);
 }
@@ -98,15 +97,16 @@ fn a_deleted_job_is_forgotten_and_not_counted() {
     assert_eq!(store.jobs.present(), Present::default());
     store.jobs.tidy(store.at(12));
     assert!(store.jobs.jobs.is_empty());
-    assert_eq!((store.jobs.counters.completed, store.jobs.counters.abandoned), (0, 0));
+    assert_eq!(store.jobs.counters.completed, 0);
 }
 
 #[test]
 fn jobs_end_with_their_process_and_may_run_again() {
     let mut store = Store::running();
-    store.jobs.abandon_running();
+    assert_eq!(store.jobs.set_aside(true), 0, "the latest one");
+    assert_eq!(store.jobs.set_aside(false), 1);
     let present = store.jobs.present();
-    assert_eq!((present.queued, present.running, store.jobs.counters.abandoned), (1, 0, 1));
+    assert_eq!((present.queued, present.running, store.jobs.set_aside(false)), (1, 0, 0));
     store.read(&[StepStatus::Completed, StepStatus::Started], 100);
     assert_eq!(store.jobs.present().running, 1);
     assert_eq!(store.jobs.counters.queue_waits.count(), 1, "the time since the submission is no wait");
@@ -144,7 +144,7 @@ fn a_job_left_over_from_an_earlier_run_waits_until_it_runs_again() {
     store.read(&[StepStatus::Completed, StepStatus::Started], 6);
     store.read(&[StepStatus::Completed, StepStatus::Completed], 7);
     let counters = &store.jobs.counters;
-    assert_eq!((counters.processors[7], counters.steps_completed, counters.abandoned), (2, 2, 0));
+    assert_eq!((counters.processors[7], counters.steps_completed), (2, 2));
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    super::reading::{PageJobs, Signs},
+    *,
+};
 
 /// What is known of a container; `is_new` if the agent saw its start.
 fn watched(is_new: bool) -> Watched {
@@ -110,8 +113,55 @@ fn a_job_that_completes_just_before_its_process_ends_is_not_abandoned() {
     fs::rename(jobs.join("queued/a.json"), jobs.join("completed/a.json")).unwrap();
     host.kill();
     host.follow(Vec::new());
-    let counters = &host.watched.jobs.counters;
-    assert_eq!((counters.completed, counters.abandoned), (1, 1));
+    let found = host.watched.found(Instant::now());
+    assert_eq!((found.shown.counters.completed, found.shown.running), (1, 0));
+    assert_eq!(found.undecided.abandoned.iter().sum::<u64>(), 1);
+}
+
+#[test]
+fn a_process_that_starts_another_job_has_left_the_one_before() {
+    let mut host = Host::new();
+    let process = host.start();
+    host.follow(vec![process]);
+    for name in ["a.json", "b.json"] {
+        host.write(name, "started");
+        host.handle_changes();
+    }
+    assert!(host.watched.may_have_stopped());
+    host.follow(Vec::new());
+    assert_eq!((host.watched.jobs.present().running, host.watched.may_have_stopped()), (1, false));
+    assert_eq!(host.watched.found(Instant::now()).undecided.abandoned.iter().sum::<u64>(), 1);
+    // Another process runs the third one.
+    let process = host.start();
+    host.write("c.json", "started");
+    host.handle_changes();
+    assert!(host.watched.may_have_stopped());
+    host.follow(vec![process]);
+    assert_eq!((host.watched.jobs.present().running, host.watched.may_have_stopped()), (2, false));
+}
+
+#[test]
+fn a_job_of_the_page_stops_with_an_exception_of_the_page() {
+    let mut host = Host::new();
+    let process = host.start();
+    host.follow(vec![process]);
+    let subject = Arc::clone(&host.watched.subject);
+    let tick = |in_flight, errors| {
+        let page = Some(PageJobs { in_flight, errors });
+        subject.note(Signs { page, errors: Some(errors), ..Signs::default() }, None);
+    };
+    tick(0, 0);
+    host.write("a.json", "started");
+    host.handle_changes();
+    for (in_flight, errors, may_have_stopped) in [(1, 0, false), (0, 1, false), (0, 1, true)] {
+        tick(in_flight, errors);
+        host.handle_changes();
+        assert_eq!(host.watched.may_have_stopped(), may_have_stopped, "{in_flight} {errors}");
+    }
+    host.follow(Vec::new());
+    let found = host.watched.found(Instant::now());
+    assert_eq!((found.shown.running, found.shown.queued), (0, 1));
+    assert_eq!(found.undecided.abandoned, [0, 0, 1, 0], "an ffmpeg has failed");
 }
 
 #[test]
