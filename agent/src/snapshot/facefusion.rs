@@ -15,6 +15,8 @@ pub struct FaceFusion {
     pub queued: u64,
     /// Jobs of which a step has started.
     pub running: u64,
+    /// Jobs that stopped without an end, and have not started again. Their files are in the queue.
+    pub stopped: u64,
     /// What the running job does; `None` if no job is running.
     pub current: Option<Running>,
 }

@@ -11,14 +11,17 @@
 //! A job that stops with an exception stays in the queue. If its process ends with it, ffmpegs may fail only because nothing
 //! reads their frames any more.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use super::{
-    jobs::Jobs,
+    jobs::{Jobs, Key},
     phases::Phases,
-    reading::{Noted, Signs, Subject, Undecided},
+    subject::{Noted, Signs, Subject},
 };
-use crate::snapshot::facefusion::{ByReason, FaceFusionCounters, FailureReason};
+use crate::snapshot::facefusion::{FaceFusionCounters, FailureReason};
 
 /// The reason is decided after this time even without ticks.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,8 +32,8 @@ const TICKS: u64 = 2;
 
 /// How a job ended without success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// Its file was moved to `failed`.
+pub(super) enum Cause {
+    /// FaceFusion has moved its file to `failed`.
     Failed,
     /// It stopped with an exception, and its process lives on.
     Exception,
@@ -38,35 +41,34 @@ pub(super) enum End {
     Exit,
 }
 
-impl End {
-    /// The counts in which such a job is counted.
-    fn select<'a>(self, failed: &'a mut ByReason, abandoned: &'a mut ByReason) -> &'a mut ByReason {
-        if self == Self::Failed { failed } else { abandoned }
-    }
-
+impl Cause {
     fn count(self, reason: FailureReason, counters: &mut FaceFusionCounters) {
-        self.select(&mut counters.failed, &mut counters.abandoned)[reason as usize] += 1;
+        let counts = if self == Self::Failed { &mut counters.failed } else { &mut counters.abandoned };
+        counts[reason as usize] = counts[reason as usize].saturating_add(1);
     }
 }
 
 /// The failures of one container.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Failures {
-    /// The signs before the current step, or when the container was found if a job was running already. `None` if they are not
-    /// counted yet.
-    before: Option<Signs>,
-    /// Those before the step that started before it.
-    before_last: Option<Signs>,
-    /// Number of ticks when the step started.
-    started: u64,
+    /// The current steps of the running jobs.
+    steps: HashMap<Key, Step>,
     /// Number of ticks when a job was last running.
     ran: Option<u64>,
     undecided: Vec<Failure>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// Number of ticks when it started.
+    started: u64,
+    /// The signs before it; `None` if they are not counted yet.
+    before: Option<Signs>,
+}
+
+#[derive(Clone, Debug)]
 struct Failure {
-    end: End,
+    cause: Cause,
     at: Instant,
     ticks: u64,
     before: Option<Signs>,
@@ -76,73 +78,52 @@ struct Failure {
 }
 
 impl Failures {
-    pub(super) fn new(subject: &Subject) -> Self {
-        let Noted { signs, ticks, .. } = subject.noted();
-        Self { before: Some(signs), before_last: None, started: ticks, ran: None, undecided: Vec::new() }
-    }
-
-    /// A step has started.
-    pub(super) fn step_started(&mut self, subject: &Subject) {
+    /// A step of this job has started.
+    pub(super) fn step_started(&mut self, key: Key, subject: &Subject) {
         let Noted { signs, ticks, .. } = subject.noted();
         let follows = self.ran.is_some_and(|ran| ticks < ran + TICKS);
-        self.before_last = self.before;
-        (self.before, self.started) = ((!follows).then_some(signs), ticks);
+        self.steps.insert(key, Step { started: ticks, before: (!follows).then_some(signs) });
     }
 
-    /// Called while a job is running.
-    pub(super) fn note_running(&mut self, subject: &Subject) {
+    /// Called often, with all running jobs. Those that are new to it were running when they were found.
+    pub(super) fn follow(&mut self, running: &[Key], subject: &Subject) {
         let Noted { signs, ticks, .. } = subject.noted();
-        self.ran = Some(ticks);
-        if self.before.is_none() && ticks > self.started {
-            self.before = Some(signs);
+        self.steps.retain(|key, _| running.contains(key));
+        for key in running {
+            let step = self.steps.entry(*key).or_insert(Step { started: ticks, before: Some(signs) });
+            if ticks > step.started {
+                step.before.get_or_insert(signs);
+            }
         }
-    }
-
-    /// Allocations of GPU memory that had been refused before the current step.
-    pub(super) fn refused_before(&self) -> Option<u64> {
-        self.before.map(|signs| signs.refused)
+        if !running.is_empty() {
+            self.ran = Some(ticks);
+        }
     }
 
     /// A job has failed or stopped.
     pub(super) fn add(
         &mut self,
-        end: End,
+        cause: Cause,
+        key: Key,
         subject: &Subject,
         jobs: &mut Jobs,
         phases: Option<&Phases>,
         now: Instant,
     ) {
+        let before = self.steps.remove(&key).and_then(|step| step.before);
         if self.undecided.len() >= UNDECIDED_MAX {
-            end.count(FailureReason::Unknown, &mut jobs.counters);
+            cause.count(FailureReason::Unknown, &mut jobs.counters);
             return;
         }
         self.undecided.push(Failure {
-            end,
+            cause,
             at: now,
             ticks: subject.noted().ticks,
-            before: self.before,
+            before,
             was_only_filtered: phases.is_some_and(Phases::was_only_filtered),
             was_processed: phases.is_some_and(Phases::was_processed),
             has_readers: phases.is_some_and(Phases::has_readers),
         });
-    }
-
-    /// A job has stopped with an exception before the current step started, which is that of another job.
-    pub(super) fn add_before_this_step(&mut self, subject: &Subject, jobs: &mut Jobs, now: Instant) {
-        let current = std::mem::replace(&mut self.before, self.before_last);
-        self.add(End::Exception, subject, jobs, None, now);
-        self.before = current;
-    }
-
-    /// Failures that are not counted yet, by the reason as far as it is known.
-    pub(super) fn undecided(&self, subject: &Subject) -> Undecided {
-        let Noted { signs, .. } = subject.noted();
-        let mut undecided = Undecided::default();
-        for failure in &self.undecided {
-            let Undecided { failed, abandoned } = &mut undecided;
-            failure.end.select(failed, abandoned)[failure.reason(signs) as usize] += 1;
-        }
-        undecided
     }
 
     /// Counts the failures whose reason can be decided now.
@@ -152,25 +133,43 @@ impl Failures {
             let is_due =
                 ticks >= failure.ticks + TICKS || now.saturating_duration_since(failure.at) >= PATIENCE;
             if is_due {
-                failure.end.count(failure.reason(signs), &mut jobs.counters);
+                failure.cause.count(failure.reason(signs), &mut jobs.counters);
             }
             !is_due
         });
     }
+
+    /// Counts all failures of a container that has ended with this number of running jobs. The signs are its last ones.
+    pub(super) fn decide_at_end(&self, running: u64, signs: Signs, counters: &mut FaceFusionCounters) {
+        for failure in &self.undecided {
+            failure.cause.count(failure.reason(signs), counters);
+        }
+        let before = self.steps.values().map(|step| step.before).chain(std::iter::repeat(None));
+        for before in before.take(usize::try_from(running).unwrap_or(usize::MAX)) {
+            Cause::Exit.count(grown_refusals(before, signs).unwrap_or(FailureReason::Unknown), counters);
+        }
+    }
+}
+
+/// The reason if the driver has refused GPU memory.
+fn grown_refusals(before: Option<Signs>, now: Signs) -> Option<FailureReason> {
+    before.filter(|before| now.refused > before.refused).map(|_| FailureReason::GpuMemory)
 }
 
 impl Failure {
     fn reason(&self, now: Signs) -> FailureReason {
+        if let Some(reason) = grown_refusals(self.before, now) {
+            return reason;
+        }
         let has_grown =
             |count: fn(Signs) -> u64| self.before.is_some_and(|before| count(now) > count(before));
         let has_errors = has_grown(|signs| signs.errors.unwrap_or(0));
         let is_killed = !self.has_readers && has_grown(|signs| signs.signals);
         let is_uncounted = now.errors.is_none() && self.was_processed;
-        match self.end {
-            _ if has_grown(|signs| signs.refused) => FailureReason::GpuMemory,
-            End::Exception if has_errors => FailureReason::ProcessingError,
-            End::Failed if has_errors || is_killed || is_uncounted => FailureReason::ProcessingError,
-            End::Failed if self.was_only_filtered => FailureReason::RefusedByContentFilter,
+        match self.cause {
+            Cause::Exception if has_errors => FailureReason::ProcessingError,
+            Cause::Failed if has_errors || is_killed || is_uncounted => FailureReason::ProcessingError,
+            Cause::Failed if self.was_only_filtered => FailureReason::RefusedByContentFilter,
             _ => FailureReason::Unknown,
         }
     }

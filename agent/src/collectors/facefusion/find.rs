@@ -35,6 +35,8 @@ pub(super) struct Process {
     /// Of `/proc/PID`: reading below it fails when the process has ended, even if its ID is used again.
     alive: File,
     started: Option<SystemTime>,
+    /// The ID of its parent; `None` if that is unknown.
+    parent: Option<String>,
     command: Command,
 }
 
@@ -44,13 +46,21 @@ impl Process {
         let directory = proc_root.join(process);
         let command = Command::of(&text(&directory.join("cmdline")).ok()?)?;
         let alive = File::open(&directory).ok()?;
-        let started = stat(&alive).ok().and_then(|line| Stat::of(&line)?.started());
-        Some(Self { id: process.to_owned(), alive, started, directory, command })
+        let stat = stat(&alive).ok().and_then(|line| Stat::of(&line));
+        let started = stat.and_then(Stat::started);
+        let parent = stat.and_then(|stat| stat.parent).map(|parent| parent.to_string());
+        Some(Self { id: process.to_owned(), alive, started, parent, directory, command })
     }
 
     /// The process ID.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether the other process is its parent. `docker-init`, `tini` and `timeout` have the command line of their child in their
+    /// own, and so does a copy of a process that has not become another program yet.
+    pub(super) fn is_child_of(&self, other: &Self) -> bool {
+        self.parent.as_ref() == Some(&other.id)
     }
 
     /// When it started; `None` if that is unknown.

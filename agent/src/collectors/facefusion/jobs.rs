@@ -60,8 +60,10 @@ struct Job {
     queued: Option<Instant>,
     /// When its first step started; `None` if it has not, or that was not seen.
     started: Option<Instant>,
-    /// True if a step has started and the job has not ended.
+    /// True if a step has started and the job has neither ended nor stopped.
     is_running: bool,
+    /// True if it has stopped without an end, and has not started again.
+    has_stopped: bool,
     /// The status of its steps when the file was last read.
     steps: Vec<StepStatus>,
 }
@@ -72,6 +74,7 @@ pub(super) struct Present {
     pub(super) drafted: u64,
     pub(super) queued: u64,
     pub(super) running: u64,
+    pub(super) stopped: u64,
     /// When the job started that has been running for the longest time.
     pub(super) since: Option<Instant>,
 }
@@ -114,12 +117,13 @@ impl Jobs {
             Place::Drafted => None,
             Place::Queued => {
                 counters.retries += u64::from(before.is_some_and(|(place, _)| place == Place::Failed));
-                (job.queued, job.started, job.is_running) = (Some(now), None, false);
+                (job.queued, job.started) = (Some(now), None);
+                (job.is_running, job.has_stopped) = (false, false);
                 job.steps.iter_mut().for_each(|step| *step = StepStatus::Queued);
                 None
             }
             Place::Completed | Place::Failed => {
-                job.is_running = false;
+                (job.is_running, job.has_stopped) = (false, false);
                 if let Some(started) = job.started.take() {
                     count(&mut counters.durations, now.saturating_duration_since(started));
                 }
@@ -147,7 +151,7 @@ impl Jobs {
         job.steps.clear();
         job.steps.extend(file.steps.iter().map(|step| step.status));
         if seen == Seen::LeftOver {
-            job.set_aside();
+            job.stop();
             return false;
         }
         let is_running = job.place == Place::Queued && job.steps.iter().any(|step| step.has_started());
@@ -166,13 +170,20 @@ impl Jobs {
         }
     }
 
-    /// The running jobs have stopped without an end; if `but_latest`, except the one that started last. Their files stay
-    /// where they are. Returns their number.
-    pub(super) fn set_aside(&mut self, but_latest: bool) -> usize {
-        let latest = self.jobs.iter().filter(|(_, job)| job.is_running).max_by_key(|(_, job)| job.started);
-        let kept = latest.map(|(key, _)| *key).filter(|_| but_latest);
-        let running = self.jobs.iter_mut().filter(|(key, job)| job.is_running && Some(**key) != kept);
-        running.map(|(_, job)| job.set_aside()).count()
+    /// The running jobs have stopped without an end, except the one with this key. Their files stay where they are. Returns
+    /// their keys.
+    pub(super) fn stop(&mut self, except: Option<Key>) -> Vec<Key> {
+        let running = self.jobs.iter_mut().filter(|(key, job)| job.is_running && Some(**key) != except);
+        let stopped = running.map(|(key, job)| {
+            job.stop();
+            *key
+        });
+        stopped.collect()
+    }
+
+    /// The running jobs.
+    pub(super) fn running(&self) -> Vec<Key> {
+        self.jobs.iter().filter(|(_, job)| job.is_running).map(|(key, _)| *key).collect()
     }
 
     /// Forgets jobs whose files were deleted.
@@ -189,6 +200,7 @@ impl Jobs {
                     present.running += 1;
                     present.since = [present.since, job.started].into_iter().flatten().min();
                 }
+                Place::Queued if job.has_stopped => present.stopped += 1,
                 Place::Queued => present.queued += 1,
                 Place::Completed | Place::Failed => {}
             }
@@ -222,8 +234,16 @@ impl Jobs {
             self.counters.ignored.too_many += 1;
             return None;
         }
-        let job =
-            Job { place, gone: None, queued: None, started: None, is_running: false, steps: Vec::new() };
+        let (is_running, has_stopped) = (false, false);
+        let job = Job {
+            place,
+            gone: None,
+            queued: None,
+            started: None,
+            is_running,
+            has_stopped,
+            steps: Vec::new(),
+        };
         self.jobs.insert(key, job);
         Some(())
     }
@@ -261,7 +281,9 @@ impl Job {
     }
 
     /// It has stopped without an end. Its file stays as it is until the job runs again.
-    fn set_aside(&mut self) {
+    fn stop(&mut self) {
+        // A left-over job of which no step has started waits like any other.
+        self.has_stopped = self.steps.iter().any(|step| step.has_started());
         (self.is_running, self.started, self.queued) = (false, None, None);
         // When the job runs again, each of them starts once more.
         for step in self.steps.iter_mut().filter(|step| **step == StepStatus::Started) {
@@ -271,7 +293,7 @@ impl Job {
 
     /// It starts now; `None` if it has started at an unknown time.
     fn start(&mut self, now: Option<Instant>, counters: &mut FaceFusionCounters) {
-        (self.is_running, self.started) = (true, now);
+        (self.is_running, self.has_stopped, self.started) = (true, false, now);
         if let (Some(now), Some(queued)) = (now, self.queued) {
             count(&mut counters.queue_waits, now.saturating_duration_since(queued));
         }

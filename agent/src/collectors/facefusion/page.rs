@@ -2,9 +2,10 @@
 //!
 //! On the page, a job of FaceFusion runs within a job of Gradio. If it stops with an exception, FaceFusion leaves its file in the
 //! queue as if it were running, and the job of Gradio ends with an error. A page without jobs is not enough: if a client closes
-//! its browser, its job of Gradio is over, but FaceFusion continues.
+//! its browser, its job of Gradio is over, but FaceFusion continues. An error is not enough either: the page has other
+//! functions, which may fail while the job runs.
 
-use super::reading::{Noted, PageJobs};
+use super::subject::{Noted, PageJobs};
 
 /// Number of ticks without a job of Gradio. A job of FaceFusion that failed has moved its file by then.
 const IDLE_TICKS: u64 = 2;
@@ -12,65 +13,74 @@ const IDLE_TICKS: u64 = 2;
 /// The jobs of Gradio since a job of FaceFusion started.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Errors until then.
-    errors: u64,
     /// The tick that was looked at last.
     ticks: u64,
-    idle_ticks: u64,
+    /// The errors at the last two ticks with jobs of Gradio, the older ones first; `None` if there was none.
+    errors: Option<[u64; 2]>,
+    /// Ticks without jobs since a tick that counted an error and the end of the last job.
+    idle_ticks: Option<u64>,
 }
 
 impl Page {
     /// A job of FaceFusion starts.
     pub(super) fn new(noted: Noted) -> Self {
-        let errors = noted.signs.page.map_or(0, |page| page.errors);
-        Self { errors, ticks: noted.ticks, idle_ticks: 0 }
+        Self { ticks: noted.ticks, errors: None, idle_ticks: None }
     }
 
-    /// Returns true once if a job of Gradio has ended with an error, and none is left.
+    /// Returns true once if the last job of Gradio has ended with an error.
     pub(super) fn has_failed(&mut self, noted: Noted) -> bool {
         if noted.ticks == self.ticks {
             return false;
         }
         self.ticks = noted.ticks;
-        match noted.signs.page {
-            Some(PageJobs { in_flight: 0, errors }) if errors > self.errors => self.idle_ticks += 1,
-            _ => self.idle_ticks = 0,
+        let Some(PageJobs { in_flight, errors }) = noted.signs.page else { return false };
+        if in_flight > 0 {
+            let last = self.errors.map_or(errors, |[_, last]| last);
+            (self.errors, self.idle_ticks) = (Some([last, errors]), None);
+        } else if let Some([before, _]) = self.errors.take() {
+            // The error may have been counted one tick before the end of the last job.
+            self.idle_ticks = (errors > before).then_some(1);
+        } else if let Some(ticks) = &mut self.idle_ticks {
+            *ticks += 1;
         }
-        let has_failed = self.idle_ticks >= IDLE_TICKS;
-        if has_failed {
-            *self = Self::new(noted);
-        }
-        has_failed
+        self.idle_ticks.take_if(|ticks| *ticks >= IDLE_TICKS).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::reading::Signs, *};
+    use super::{super::subject::Signs, *};
 
-    #[test]
-    fn an_error_is_reported_once_when_no_job_is_left() {
+    /// Whether a failure is reported after each tick with these jobs in flight and errors.
+    fn reports(ticks: &[(u64, u64)]) -> Vec<bool> {
         let noted = |ticks, in_flight, errors| Noted {
             signs: Signs { page: Some(PageJobs { in_flight, errors }), ..Signs::default() },
             ticks,
             ..Noted::default()
         };
-        let mut page = Page::new(noted(1, 1, 3));
-        let looks = [
-            (noted(2, 1, 3), false),
-            // A client has closed its browser.
-            (noted(3, 0, 3), false),
-            (noted(4, 0, 3), false),
-            (noted(5, 1, 4), false),
-            (noted(6, 0, 4), false),
-            (noted(6, 0, 4), false),
-            (noted(7, 0, 4), true),
-            (noted(8, 0, 4), false),
-            (noted(9, 0, 4), false),
-            (Noted { ticks: 10, ..Noted::default() }, false),
-        ];
-        for (noted, expected) in looks {
-            assert_eq!(page.has_failed(noted), expected, "{noted:?}");
-        }
+        let mut page = Page::new(noted(0, 0, 3));
+        let report = |(tick, (in_flight, errors)): (u64, &(u64, u64))| {
+            let noted = noted(tick, *in_flight, *errors);
+            let has_failed = page.has_failed(noted);
+            assert!(!page.has_failed(noted), "the same tick");
+            has_failed
+        };
+        (1..).zip(ticks).map(report).collect()
+    }
+
+    #[test]
+    fn an_error_at_the_end_of_the_last_job_is_reported_once() {
+        assert_eq!(reports(&[(1, 3), (1, 3), (0, 4), (0, 4), (0, 4)]), [false, false, false, true, false]);
+        assert_eq!(reports(&[(2, 3), (1, 4), (0, 4), (0, 4)]), [false, false, false, true], "a tick before");
+        assert_eq!(reports(&[(1, 3), (0, 4), (1, 4), (0, 4), (0, 4)]), [false; 5], "the next job follows");
+    }
+
+    #[test]
+    fn a_closed_browser_and_errors_of_other_functions_are_no_failure() {
+        assert_eq!(reports(&[(1, 3), (0, 3), (0, 3)]), [false; 3], "no error");
+        assert_eq!(reports(&[(2, 3), (1, 4), (1, 4), (1, 4), (0, 4), (0, 4)]), [false; 6], "long before");
+        assert_eq!(reports(&[(0, 3), (0, 4), (0, 4)]), [false; 3], "no job was seen");
+        let mut page = Page::default();
+        assert!(!page.has_failed(Noted { ticks: 1, ..Noted::default() }), "jobs are not followed");
     }
 }

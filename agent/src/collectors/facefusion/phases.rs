@@ -76,6 +76,8 @@ struct Step {
     video_bytes: u64,
     /// The bytes of frames that were read for processing.
     read_bytes: u64,
+    /// The processes that write videos and were started before, with the bytes that they had read when they were first seen.
+    early_writers: HashMap<u32, u64>,
     frames: u64,
     progress_ratio: Option<f64>,
     video: Option<Video>,
@@ -170,8 +172,9 @@ impl Phases {
             if self.writers.len() >= WRITERS_MAX && !self.writers.contains_key(&one.process) {
                 continue;
             }
-            let counted = self.writers.entry(one.process).or_default();
             let frames = one.read_bytes.checked_div(*frame_bytes).unwrap_or(0);
+            let before = if self.step.is_early(one) { frames } else { 0 };
+            let counted = self.writers.entry(one.process).or_insert(before);
             written = written.saturating_add(frames.saturating_sub(*counted));
             *counted = frames.max(*counted);
         }
@@ -183,9 +186,10 @@ impl Step {
     fn phase(&mut self, running: &[Running], follows_files: bool) -> Phase {
         let runs = |is: fn(&Child) -> bool| running.iter().any(|one| !one.is_over && is(&one.child));
         let reads = running.iter().any(|one| !one.is_over && self.is_reader(one));
+        let writes = running.iter().any(|one| !one.is_over && self.is_writer(one));
         let phase = if runs(|child| matches!(child, Child::Download)) {
             Phase::Download
-        } else if runs(|child| matches!(child, Child::Writer { .. })) {
+        } else if writes {
             Phase::Process
         } else if runs(|child| matches!(child, Child::Merge { .. })) {
             Phase::Merge
@@ -214,10 +218,27 @@ impl Step {
         phase
     }
 
+    /// Whether this process was started before this step.
+    fn is_early(&self, one: &Running) -> bool {
+        one.started.zip(self.since).is_some_and(|(started, since)| started + EARLY < since)
+    }
+
     /// Whether this process reads the video for this step.
     fn is_reader(&self, one: &Running) -> bool {
-        let is_early = one.started.zip(self.since).is_some_and(|(started, since)| started + EARLY < since);
-        matches!(one.child, Child::Reader { .. }) && !is_early
+        matches!(one.child, Child::Reader { .. }) && !self.is_early(one)
+    }
+
+    /// Whether this process writes the video of this step. FaceFusion keeps the one of a job that an exception stopped, and may
+    /// use it again.
+    fn is_writer(&mut self, one: &Running) -> bool {
+        if !matches!(one.child, Child::Writer { .. }) {
+            return false;
+        }
+        if !self.is_early(one) {
+            return true;
+        }
+        let first = *self.early_writers.entry(one.process).or_insert(one.read_bytes);
+        one.read_bytes > first
     }
 
     fn count_frames(&mut self, phase: Phase, running: &[Running], written: u64, files: Option<FrameFiles>) {
@@ -233,7 +254,7 @@ impl Step {
                         self.read_bytes = self.read_bytes.max(bytes);
                     }
                 }
-                Child::Writer { video, .. } => self.video = Some(*video),
+                Child::Writer { video, .. } if self.is_writer(one) => self.video = Some(*video),
                 Child::Merge { video } => self.video = self.video.or(*video),
                 _ => {}
             }

@@ -2,105 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::{
-    collectors::shared,
-    snapshot::{
-        ContainerRow,
-        facefusion::{ByReason, FaceFusion, FailureReason},
-        jobs::Outcome,
-        programs::result,
-    },
+use super::{
+    failures::Failures,
+    subject::{Signs, Subject},
 };
-
-/// A container to look at.
-#[derive(Debug)]
-pub(super) struct Subject {
-    /// The container ID.
-    pub(super) id: String,
-    /// The path of its cgroup.
-    pub(super) cgroup_path: String,
-    /// When it was first seen.
-    pub(super) since: Instant,
-    /// True if the agent saw its start. So no agent before this one has counted its jobs.
-    pub(super) is_new: bool,
-    noted: Mutex<Noted>,
-}
-
-/// What the last tick noted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Noted {
-    pub(super) signs: Signs,
-    /// CPU time of its processes so far; `None` if that is unknown.
-    pub(super) cpu_time: Option<Duration>,
-    /// Number of ticks so far.
-    pub(super) ticks: u64,
-}
-
-impl Subject {
-    pub(super) fn new(id: String, cgroup_path: String, is_new: bool) -> Self {
-        Self { id, cgroup_path, since: Instant::now(), is_new, noted: Mutex::default() }
-    }
-
-    /// Called once per tick.
-    pub(super) fn note(&self, signs: Signs, cpu_time: Option<Duration>) {
-        let mut noted = self.lock();
-        *noted = Noted { signs, cpu_time, ticks: noted.ticks + 1 };
-    }
-
-    /// What the last tick noted.
-    pub(super) fn noted(&self) -> Noted {
-        *self.lock()
-    }
-
-    /// It is held only while it is copied.
-    fn lock(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What other collectors have counted in a container, and what may be the reason of a failure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Signs {
-    /// Allocations of GPU memory that the driver has refused.
-    pub(super) refused: u64,
-    /// Processes of ffmpeg that ended with an error. `None` if they are not counted, or none was started.
-    pub(super) errors: Option<u64>,
-    /// Processes of ffmpeg that ended by a signal.
-    pub(super) signals: u64,
-    /// The jobs of the Gradio page; `None` if it has had none, or they are not followed.
-    pub(super) page: Option<PageJobs>,
-}
-
-/// The jobs of a Gradio page. A job of FaceFusion that was started on the page runs within one of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PageJobs {
-    /// Jobs that have not ended.
-    pub(super) in_flight: u64,
-    /// Jobs that ended with an exception.
-    pub(super) errors: u64,
-}
-
-impl Signs {
-    /// The signs in a row that the other collectors have filled.
-    pub(super) fn of(row: &ContainerRow) -> Self {
-        let ffmpeg = row.programs.iter().find(|program| &*program.name == "ffmpeg");
-        let exits = |result: usize| ffmpeg.map(|ffmpeg| ffmpeg.counters.exits[result]);
-        let page = row.jobs.as_ref().map(|jobs| PageJobs {
-            in_flight: jobs.in_flight.total(),
-            errors: jobs.functions.iter().map(|one| one.counters.ended[Outcome::Error as usize]).sum(),
-        });
-        Self {
-            refused: row.nvidia_driver.as_ref().map_or(0, |driver| driver.counters.refused()),
-            errors: exits(result::ERROR),
-            signals: exits(result::SIGNAL).unwrap_or(0),
-            page,
-        }
-    }
-}
+use crate::{collectors::shared, snapshot::facefusion::FaceFusion};
 
 /// The result of one look at all containers.
 #[derive(Debug)]
@@ -114,37 +23,20 @@ pub(super) struct Reading {
 }
 
 /// What is known of a container with FaceFusion.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     /// What the snapshot shows.
     pub(super) shown: FaceFusion,
-    /// Jobs that are not counted yet.
-    pub(super) undecided: Undecided,
-    /// Allocations of GPU memory that had been refused before the running jobs; `None` if that is unknown.
-    pub(super) refused_before: Option<u64>,
-}
-
-/// Jobs of which the reason is not decided yet, by the reason as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Undecided {
-    pub(super) failed: ByReason,
-    pub(super) abandoned: ByReason,
+    /// Reasons that are not decided yet, and what those of the running jobs depend on.
+    pub(super) failures: Failures,
 }
 
 impl Found {
     /// What the snapshot shows after the container has ended, with its last signs: reasons are decided, and no job is running.
     fn at_end(&self, signs: Signs) -> FaceFusion {
         let mut ended = self.shown.clone();
-        let counters = &mut ended.counters;
-        let Undecided { failed, abandoned } = self.undecided;
-        for (counts, undecided) in [(&mut counters.failed, failed), (&mut counters.abandoned, abandoned)] {
-            counts.iter_mut().zip(undecided).for_each(|(count, more)| *count = count.saturating_add(more));
-        }
-        let is_refused = self.refused_before.is_some_and(|before| signs.refused > before);
-        let reason = if is_refused { FailureReason::GpuMemory } else { FailureReason::Unknown };
-        let count = &mut counters.abandoned[reason as usize];
-        *count = count.saturating_add(ended.running);
-        ended.queued = ended.queued.saturating_add(ended.running);
+        self.failures.decide_at_end(ended.running, signs, &mut ended.counters);
+        ended.stopped = ended.stopped.saturating_add(ended.running);
         FaceFusion { running: 0, current: None, ..ended }
     }
 }
@@ -179,14 +71,8 @@ pub(super) type Shared = shared::Shared<Subject, Reading>;
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::SystemTime};
-
     use super::*;
-    use crate::snapshot::{
-        facefusion::{Phase, Running},
-        identity::Identity,
-        nvidia_driver::{DriverCounters, DriverUsage},
-    };
+    use crate::snapshot::facefusion::{FailureReason, Phase, Running};
 
     #[test]
     fn while_the_thread_hangs_jobs_stay_and_the_running_one_has_no_speed() {
@@ -198,7 +84,7 @@ mod tests {
             video: None,
         };
         let shown = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
-        let found = Found { shown, ..Found::default() };
+        let found = Found { shown, failures: Failures::default() };
         let mut reading =
             Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
         let seen = |reading: &Reading| reading.of(1).map(|found| (found.running, found.current.is_some()));
@@ -211,29 +97,19 @@ mod tests {
     fn jobs_end_with_their_container() {
         let mut shown = FaceFusion { queued: 1, running: 2, ..FaceFusion::default() };
         shown.counters.failed[FailureReason::Unknown as usize] = 1;
-        let mut found = Found { shown, ..Found::default() };
-        found.undecided.failed[FailureReason::GpuMemory as usize] = 1;
-        found.refused_before = Some(3);
+        let subject = Subject::new("a".into(), "/a".into(), false);
+        subject.note(Signs { refused: 3, ..Signs::default() }, None);
+        let mut failures = Failures::default();
+        failures.follow(&[7, 8], &subject);
+        let found = Found { shown, failures };
         let reading =
             Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
         let at_end = |refused| reading.at_end(1, Signs { refused, ..Signs::default() }).unwrap();
         let ended = at_end(3);
-        assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 1, 0, 1], [0, 0, 0, 2]));
-        assert_eq!((ended.queued, ended.running, ended.current), (3, 0, None));
-        assert_eq!(reading.of(1).unwrap().counters.failed, [0, 0, 0, 1], "not decided while it lives");
+        assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 0, 0, 1], [0, 0, 0, 2]));
+        assert_eq!((ended.queued, ended.running, ended.stopped, ended.current), (1, 0, 2, None));
+        assert_eq!(reading.of(1).unwrap().counters.abandoned, [0; 4], "they run while it lives");
         assert_eq!(at_end(4).counters.abandoned, [0, 2, 0, 0]);
         assert_eq!(reading.at_end(2, Signs::default()), None);
-    }
-
-    #[test]
-    fn both_errors_of_a_refused_allocation_are_signs() {
-        let mut row = ContainerRow::new(Arc::new(Identity::default()), SystemTime::UNIX_EPOCH);
-        let counters = DriverCounters {
-            failed_no_memory: 2,
-            failed_insufficient_resources: 3,
-            ..DriverCounters::default()
-        };
-        row.nvidia_driver = Some(Box::new(DriverUsage { counters, ..DriverUsage::default() }));
-        assert_eq!(Signs::of(&row).refused, 5);
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Start {
     pub(super) at: Option<SystemTime>,
     /// True if this agent knew the container by then. So no agent before this one has counted the jobs that have ended since.
     pub(super) in_known_container: bool,
+    /// True if it is the only one, so that one job is running at most.
+    pub(super) is_single: bool,
 }
 
 /// What a listing needs.
@@ -72,6 +74,8 @@ struct Listing<'a> {
     now: Instant,
     /// True if the first listing has found more ended jobs than the budget allows.
     is_cut: bool,
+    /// The queued job whose file was written last, and when.
+    latest: Option<(SystemTime, Key)>,
 }
 
 impl Store {
@@ -124,7 +128,12 @@ impl Store {
         }
         (self.is_stale, self.is_restarted, self.open_at, self.error) = (false, false, None, None);
         let begun = SystemTime::now();
-        self.list(&mut Listing { jobs, budget, start, now, is_cut: false });
+        let mut listing = Listing { jobs, budget, start, now, is_cut: false, latest: None };
+        self.list(&mut listing);
+        if self.is_old && start.is_single {
+            // The others were stopped by an exception. An agent before this one has counted them.
+            listing.jobs.stop(listing.latest.map(|(_, key)| key));
+        }
         (self.is_old, self.listed, self.known_until) = (false, Some(now), Some(begun));
     }
 
@@ -240,6 +249,7 @@ impl Store {
         match file::read(directory, name, listing.budget) {
             Ok(file) => {
                 listing.jobs.read(key, &file, self.seen(&file, listing.start.at), listing.now);
+                listing.latest = listing.latest.max(file.modified.map(|modified| (modified, key)));
             }
             Err(Unread::OverBudget) => listing.jobs.counters.ignored.too_many += 1,
             Err(_) => {}

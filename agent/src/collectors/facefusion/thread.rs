@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     find::Finder,
-    reading::{Reading, Shared, Subject, Subjects},
+    reading::{Reading, Shared, Subjects},
+    subject::Subject,
     watched::Watched,
 };
 use crate::{collectors::thread::Stop, containers::cgroup::Layout};
@@ -224,7 +225,7 @@ fn wait(descriptors: &[RawFd], timeout: Duration) {
 mod tests {
     use std::fs;
 
-    use super::{super::reading::Signs, *};
+    use super::{super::subject::Signs, *};
 
     /// A host with a container that has no process.
     fn host(root: &std::path::Path) -> Host {

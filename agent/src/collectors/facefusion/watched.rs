@@ -13,16 +13,17 @@ use inotify::EventMask;
 
 use super::{
     budget::Budget,
-    failures::{End, Failures},
+    failures::{Cause, Failures},
     file::{self, Unread},
     find::Process,
     frames::Frames,
     jobs::{Ended, Jobs, Key, Place, Seen},
     page::Page,
     phases::Phases,
-    reading::{Found, Subject},
+    reading::Found,
     sampled::Sampled,
     store::{Start, Store},
+    subject::Subject,
 };
 use crate::{
     containers::cgroup::Layout,
@@ -43,8 +44,8 @@ const WRITTEN_MAX: Duration = Duration::from_secs(10);
 /// Jobs that may have stopped with an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
-    /// All but the one that started last.
-    Earlier,
+    /// All but this one, which has started.
+    AllBut(Key),
     All,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct Watched {
     phases: Option<Phases>,
     failures: Failures,
     page: Page,
-    /// `None` if all jobs run that seem to.
+    /// `None` if no running job is in doubt.
     doubt: Option<Doubt>,
     frames: Option<Frames>,
     /// Files that could not be parsed: they may have been half written.
@@ -69,7 +70,7 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(subject: Arc<Subject>) -> Self {
-        let failures = Failures::new(&subject);
+        let page = Page::new(subject.noted());
         Self {
             subject,
             processes: Vec::new(),
@@ -77,8 +78,8 @@ impl Watched {
             jobs: Jobs::default(),
             sampled: Sampled::default(),
             phases: None,
-            failures,
-            page: Page::default(),
+            failures: Failures::default(),
+            page,
             doubt: None,
             frames: None,
             again: Vec::new(),
@@ -113,9 +114,7 @@ impl Watched {
         if had_one && self.processes.is_empty() {
             // A job may have ended just before its process.
             self.handle_events(now);
-            for _ in 0..self.jobs.set_aside(false) {
-                self.failures.add(End::Exit, &self.subject, &mut self.jobs, self.phases.as_ref(), now);
-            }
+            self.stop_jobs(Cause::Exit, None, now);
         }
         if self.processes.is_empty() && !started.is_empty() {
             self.store.restarted();
@@ -132,13 +131,23 @@ impl Watched {
 
     /// One process runs one job at a time.
     fn decide_doubt(&mut self, now: Instant) {
-        let Some(doubt) = self.doubt.take().filter(|_| self.processes.len() == 1) else { return };
-        for _ in 0..self.jobs.set_aside(doubt == Doubt::Earlier) {
-            if doubt == Doubt::Earlier {
-                self.failures.add_before_this_step(&self.subject, &mut self.jobs, now);
-            } else {
-                self.failures.add(End::Exception, &self.subject, &mut self.jobs, self.phases.as_ref(), now);
-            }
+        match self.doubt.take().filter(|_| self.is_single()) {
+            Some(Doubt::AllBut(key)) => self.stop_jobs(Cause::Exception, Some(key), now),
+            Some(Doubt::All) => self.stop_jobs(Cause::Exception, None, now),
+            None => {}
+        }
+    }
+
+    /// True if one FaceFusion runs here, perhaps started by a program that has its command line, too.
+    fn is_single(&self) -> bool {
+        let is_child = |process: &Process| self.processes.iter().any(|other| process.is_child_of(other));
+        self.processes.iter().filter(|process| !is_child(process)).count() == 1
+    }
+
+    /// The running jobs have stopped, except the one with this key.
+    fn stop_jobs(&mut self, cause: Cause, except: Option<Key>, now: Instant) {
+        for key in self.jobs.stop(except) {
+            self.failures.add(cause, key, &self.subject, &mut self.jobs, None, now);
         }
     }
 
@@ -155,8 +164,13 @@ impl Watched {
         let known = SystemTime::now().checked_sub(self.subject.since.elapsed());
         let is_later = at.zip(known).is_some_and(|(at, known)| at >= known);
         let in_known_container = self.subject.is_new || is_later;
-        let start = Start { at, in_known_container };
+        let start = Start { at, in_known_container, is_single: self.is_single() };
+        let before = self.jobs.present().running;
         self.store.open(&location, &mut self.jobs, start, &mut self.budget, now);
+        if self.jobs.present().running > before {
+            self.page = Page::new(self.subject.noted());
+            self.phases = None;
+        }
     }
 
     /// Why its jobs are not counted.
@@ -182,7 +196,9 @@ impl Watched {
 
     /// Samples what runs, and finds the reasons of failures.
     pub(super) fn sample(&mut self, layout: &Layout, proc_root: &Path, now: Instant) {
-        if self.jobs.present().running == 0 {
+        let keys = self.jobs.running();
+        self.failures.follow(&keys, &self.subject);
+        if keys.is_empty() {
             (self.phases, self.frames, self.sampled) = (None, None, Sampled::default());
         } else {
             let running = self.sampled.sample(layout, proc_root, &self.subject.cgroup_path, now);
@@ -190,7 +206,6 @@ impl Watched {
             let files = self.frames.as_mut().map(Frames::read);
             let phases = self.phases.get_or_insert_with(|| Phases::new(None, now));
             phases.sample(&running, files, &mut self.jobs.counters, now);
-            self.failures.note_running(&self.subject);
         }
         self.failures.decide(&self.subject, &mut self.jobs, now);
         self.jobs.tidy(now);
@@ -259,7 +274,8 @@ impl Watched {
             self.read(place, key, name, mask.contains(EventMask::CLOSE_WRITE), false, now);
         }
         if ended == Some(Ended::Failed) {
-            self.failures.add(End::Failed, &self.subject, &mut self.jobs, self.phases.as_ref(), now);
+            let phases = self.phases.as_ref();
+            self.failures.add(Cause::Failed, key, &self.subject, &mut self.jobs, phases, now);
         }
     }
 
@@ -272,12 +288,12 @@ impl Watched {
         match file::read(directory, name, &mut self.budget) {
             Ok(file) => {
                 let has_step_started = self.jobs.read(key, &file, Seen::Change, now);
-                self.note_start(running, has_step_started, file.modified, now);
+                self.note_start(key, running, has_step_started, file.modified, now);
             }
             // Its file has moved on already. FaceFusion writes to a queued job only when a step starts or ends.
             Err(Unread::Missing) if place == Place::Queued && was_written => {
                 self.jobs.rewritten(key, now);
-                self.note_start(running, false, None, now);
+                self.note_start(key, running, false, None, now);
             }
             Err(Unread::Missing) => {}
             Err(Unread::Unreadable) if !is_again && self.again.len() < AGAIN_MAX => {
@@ -290,16 +306,23 @@ impl Watched {
         }
     }
 
-    /// Notes whether a job or a step has started. `before` jobs were running; the file was written at this time.
-    fn note_start(&mut self, before: u64, has_step_started: bool, written: Option<SystemTime>, now: Instant) {
+    /// Notes whether this job or a step of it has started. `before` jobs were running; the file was written at this time.
+    fn note_start(
+        &mut self,
+        key: Key,
+        before: u64,
+        has_step_started: bool,
+        written: Option<SystemTime>,
+        now: Instant,
+    ) {
         let running = self.jobs.present().running;
         if running > before {
             self.page = Page::new(self.subject.noted());
-            self.doubt = (before > 0).then_some(Doubt::Earlier);
+            self.doubt = (before > 0).then_some(Doubt::AllBut(key));
         } else if !has_step_started || running == 0 {
             return;
         }
-        self.failures.step_started(&self.subject);
+        self.failures.step_started(key, &self.subject);
         let is_recent = |at: &SystemTime| at.elapsed().is_ok_and(|age| age < WRITTEN_MAX);
         let since = written.filter(is_recent);
         match &mut self.phases {
@@ -331,10 +354,10 @@ impl Watched {
             drafted: present.drafted,
             queued: present.queued,
             running: present.running,
+            stopped: present.stopped,
             current,
         };
-        let undecided = self.failures.undecided(&self.subject);
-        Found { shown, undecided, refused_before: self.failures.refused_before() }
+        Found { shown, failures: self.failures.clone() }
     }
 }
 

@@ -2,9 +2,11 @@
 //! of the kernel are read, never the files; their sizes come from their inodes.
 
 use std::{
+    ffi::CString,
     fs::{self, File},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io::Read as _,
+    mem::MaybeUninit,
     os::unix::ffi::OsStrExt as _,
     path::Path,
 };
@@ -65,11 +67,25 @@ pub(super) fn open_models(proc_root: &Path, process: &str, found: &mut Vec<(Open
         let mut hasher = DefaultHasher::new();
         target.hash(&mut hasher);
         if let Some(position_bytes) = position(&directory.join("fdinfo").join(&name)) {
-            let size_bytes = fs::metadata(entry.path()).ok().map(|metadata| metadata.len());
+            let size_bytes = cached_size(&entry.path());
             let file = OpenFile { process: number, descriptor, path: hasher.finish() };
             found.push((file, Extent { position_bytes, size_bytes }));
         }
     }
+}
+
+/// The size of a file as the kernel knows it: the file system is not asked for a newer one, because it may not respond.
+/// (NFS may be asked nevertheless.)
+fn cached_size(path: &Path) -> Option<u64> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_STATX_DONT_SYNC;
+    // SAFETY: the path is a C string, and the structure is valid for writes.
+    let error =
+        unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, libc::STATX_SIZE, found.as_mut_ptr()) };
+    // SAFETY: it consists of numbers, for which zeros are valid.
+    let found = unsafe { found.assume_init() };
+    (error == 0 && found.stx_mask & libc::STATX_SIZE != 0).then_some(found.stx_size)
 }
 
 /// The position in `fdinfo`, if the file is open for reading only. The first two lines are `pos: N`, and `flags: N` in octal.

@@ -10,7 +10,7 @@
 //! sample. A file that is open between two samples only is not seen.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -60,6 +60,8 @@ struct Known {
     extent: Extent,
     /// When it was first seen.
     since: Instant,
+    /// Its position then.
+    first_position: u64,
 }
 
 /// What processes have read since the last sample.
@@ -75,7 +77,7 @@ impl Since<'_> {
     }
 
     /// Attributes what a process has read to a file, up to this number of bytes. Returns how many that are.
-    fn take(&mut self, process: u32, most: u64) -> u64 {
+    fn attribute(&mut self, process: u32, most: u64) -> u64 {
         let Some((before, now)) = self.before.get_mut(&process).zip(self.now.get(&process)) else { return 0 };
         let taken = now.read_bytes.saturating_sub(before.read_bytes).min(most);
         before.read_bytes += taken;
@@ -94,8 +96,9 @@ impl Loads {
         let known = self.open.take();
         let is_first = known.is_none();
         let mut known = known.unwrap_or_default();
-        let processes = known.keys().chain(files.iter().map(|(file, _)| file)).map(|file| file.process());
-        let read = processes.filter_map(|process| Some((process, io(process)?))).collect();
+        let files_of = known.keys().chain(files.iter().map(|(file, _)| file));
+        let processes: HashSet<u32> = files_of.map(|file| file.process()).collect();
+        let read = processes.into_iter().filter_map(|process| Some((process, io(process)?))).collect();
         let mut since = Since { before: std::mem::replace(&mut self.read, read), now: &self.read };
         let mut open = HashMap::with_capacity(files.len());
         let (mut is_read, mut bytes) = (false, 0_u64);
@@ -103,23 +106,28 @@ impl Loads {
             let known = known.remove(file);
             let before = known.map(|known| known.extent.position_bytes);
             let position_bytes = before.unwrap_or(0).max(extent.position_bytes);
-            let since_open = known.map_or(now, |known| known.since);
+            let (since_open, first_position) =
+                known.map_or((now, position_bytes), |known| (known.since, known.first_position));
             if !is_first {
                 let further = position_bytes - before.unwrap_or(0);
-                let has_rest = extent.size_bytes.is_some_and(|size_bytes| size_bytes > position_bytes)
+                // A file that has been read in pieces so far has another position.
+                let may_be_read = position_bytes == first_position
+                    && extent.size_bytes.is_some_and(|size_bytes| size_bytes > position_bytes)
                     && now.duration_since(since_open) < CALL_MAX;
-                is_read |= before.is_none() || further > 0 || (has_rest && since.has_fetched(file.process()));
+                is_read |=
+                    before.is_none() || further > 0 || (may_be_read && since.has_fetched(file.process()));
                 bytes = bytes.saturating_add(further);
-                since.take(file.process(), further);
+                since.attribute(file.process(), further);
             }
             self.has_read_model |= position_bytes >= MODEL_BYTES_MIN;
-            open.insert(*file, Known { extent: Extent { position_bytes, ..*extent }, since: since_open });
+            let extent = Extent { position_bytes, ..*extent };
+            open.insert(*file, Known { extent, first_position, since: since_open });
         }
         // The others were closed.
         let was_closed = !known.is_empty();
         for (file, Known { extent: Extent { position_bytes, size_bytes }, .. }) in known {
             let rest = size_bytes.unwrap_or(0).saturating_sub(position_bytes);
-            let read = since.take(file.process(), rest);
+            let read = since.attribute(file.process(), rest);
             bytes = bytes.saturating_add(read);
             self.has_read_model |= position_bytes.saturating_add(read) >= MODEL_BYTES_MIN;
         }
@@ -247,14 +255,25 @@ mod tests {
     #[test]
     fn a_mapped_file_that_stays_open_is_not_loaded_for_ever() {
         let mut watched = Watched::new();
-        for second in 1..100 {
-            watched.at_with(second * 1000, &[(3, 0)], Some((0, second * MIB)));
-        }
+        let load =
+            (1..100).filter_map(|second| watched.at_with(second * 1000, &[(3, 0)], Some((0, second * MIB))));
+        assert_eq!(load.last(), None, "nothing was read");
         assert!(!watched.loads.is_loading());
     }
 
     #[test]
-    fn what_a_process_reads_elsewhere_is_none_of_an_open_file() {
+    fn a_file_that_was_read_in_pieces_is_not_read_any_more_when_its_process_fetches_something_else() {
+        let mut watched = Watched::new();
+        watched.at_with(1000, &[(3, 0)], Some((0, 0)));
+        watched.at_with(1100, &[(3, 9 * MIB)], Some((9 * MIB, 9 * MIB)));
+        let load = (2..100).filter_map(|second| {
+            watched.at_with(second * 1000, &[(3, 9 * MIB)], Some((9 * MIB, second * 10 * MIB)))
+        });
+        assert_eq!(load.last(), Some((100, 9 * MIB)));
+    }
+
+    #[test]
+    fn what_a_process_reads_elsewhere_does_not_count_for_an_open_file() {
         let mut watched = Watched::new();
         watched.at_with(1000, &[(3, 0), (4, 0)], Some((0, 0)));
         // 300 MiB were read: all of one file, and at most the rest of the other one.

@@ -28,8 +28,8 @@ pub(super) struct Older {
     proc_root: PathBuf,
     host_namespace: Option<u64>,
     containers: HashMap<u64, Namespace>,
-    /// Whether this tick has read a container.
-    has_read: bool,
+    /// The container that this tick may read.
+    due: Option<u64>,
     /// When the last container was read.
     last_read: Option<Instant>,
 }
@@ -45,14 +45,7 @@ struct Namespace {
 impl Older {
     pub(super) fn new(layout: Layout, proc_root: PathBuf) -> Self {
         let host_namespace = process::host_network_namespace(&proc_root).ok();
-        Self {
-            layout,
-            proc_root,
-            host_namespace,
-            containers: HashMap::new(),
-            has_read: false,
-            last_read: None,
-        }
+        Self { layout, proc_root, host_namespace, containers: HashMap::new(), due: None, last_read: None }
     }
 
     pub(super) fn add(&mut self, key: u64) {
@@ -69,18 +62,20 @@ impl Older {
 
     /// Starts a tick.
     pub(super) fn begin_tick(&mut self) {
-        self.has_read = false;
+        // One that could not be read must not keep the others waiting.
+        if let Some(known) = self.due.take().and_then(|key| self.containers.get_mut(&key)) {
+            known.read_at = Some(Instant::now());
+        }
+        let read_at = self.containers.iter().map(|(key, known)| (*key, known.read_at));
+        self.due = due(read_at, self.last_read, Instant::now());
     }
 
     /// Reads the listening sockets of a container if it is due.
     pub(super) fn update(&mut self, container: &Container) {
-        let Some(known) = self.containers.get(&container.key) else { return };
-        let within = |at: Option<Instant>, period| at.is_some_and(|at| at.elapsed() < period);
-        let is_early = known.read_at.is_some() && within(self.last_read, PAUSE);
-        if self.has_read || is_early || within(known.read_at, PERIOD) {
+        if self.due != Some(container.key) {
             return;
         }
-        (self.has_read, self.last_read) = (true, Some(Instant::now()));
+        (self.due, self.last_read) = (None, Some(Instant::now()));
         let files = self.open(container);
         let listening = files.as_ref().and_then(|(_, files)| files.listening().ok()).unwrap_or_default();
         let read = Namespace { read_at: Some(Instant::now()), files, listening };
@@ -111,5 +106,49 @@ impl Older {
             return None;
         }
         Some(files.in_use().ok()?.saturating_sub(known.listening.sockets))
+    }
+}
+
+/// The container to read now, of containers with the times at which each was last read: one that was never read, or else the one
+/// that was read the longest time ago.
+fn due(
+    containers: impl Iterator<Item = (u64, Option<Instant>)>,
+    last_read: Option<Instant>,
+    now: Instant,
+) -> Option<u64> {
+    let is_over = |at: Instant, period| now.saturating_duration_since(at) >= period;
+    let (key, read_at) = containers.min_by_key(|(_, read_at)| *read_at)?;
+    let is_due =
+        read_at.is_none_or(|at| is_over(at, PERIOD) && last_read.is_none_or(|last| is_over(last, PAUSE)));
+    is_due.then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_container_is_read_once_per_period_or_in_turn_if_they_are_many() {
+        for (count, period_s) in [(3, 60), (12, 60), (50, 250)] {
+            let begun = Instant::now();
+            let mut read_at = vec![None; count];
+            let (mut last, mut times) = (None, vec![Vec::new(); count]);
+            for second in 0..1000 {
+                let now = begun + Duration::from_secs(second);
+                let Some(key) = due((0..).zip(read_at.iter().copied()), last, now) else { continue };
+                let key = usize::try_from(key).unwrap();
+                (read_at[key], last) = (Some(now), Some(now));
+                times[key].push(second);
+            }
+            for (key, times) in times.iter().enumerate() {
+                assert_eq!(times[0], key as u64, "the first ones follow each other");
+                let pauses = times.windows(2).map(|pair| pair[1] - pair[0]);
+                assert!(
+                    pauses.clone().all(|pause| (60..=period_s + 60).contains(&pause)),
+                    "{key}: {times:?}"
+                );
+                assert!(pauses.skip(1).all(|pause| pause <= period_s + 5), "{key}: {times:?}");
+            }
+        }
     }
 }

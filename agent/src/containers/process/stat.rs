@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 pub struct Stat {
     /// True if it has ended, even if its parent has not waited for it.
     pub is_over: bool,
+    /// The ID of its parent.
+    pub parent: Option<u32>,
     /// When it started, in clock ticks since boot ([`ticks_per_second`]).
     pub started_ticks: Option<u64>,
 }
@@ -18,10 +20,11 @@ impl Stat {
         // The name in parentheses may contain anything.
         let name_end = line.iter().rposition(|byte| *byte == b')')?;
         let mut columns = std::str::from_utf8(line.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
-        // The columns 3 and 22.
+        // The columns 3, 4 and 22.
         let state = columns.next()?;
-        let started_ticks = columns.nth(18).and_then(|ticks| ticks.parse().ok());
-        Some(Self { is_over: matches!(state, "Z" | "X" | "x"), started_ticks })
+        let parent = columns.next().and_then(|parent| parent.parse().ok());
+        let started_ticks = columns.nth(17).and_then(|ticks| ticks.parse().ok());
+        Some(Self { is_over: matches!(state, "Z" | "X" | "x"), parent, started_ticks })
     }
 
     /// When it started.
@@ -62,13 +65,16 @@ mod tests {
     #[test]
     fn the_state_and_the_start_are_read_whatever_the_name_is() {
         let line = b"7 (a) Z (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 1 2";
-        assert_eq!(Stat::of(line), Some(Stat { is_over: false, started_ticks: Some(4242) }));
-        assert_eq!(Stat::of(b"7 (a) Z 1"), Some(Stat { is_over: true, started_ticks: None }));
+        assert_eq!(Stat::of(line), Some(Stat { is_over: false, parent: Some(1), started_ticks: Some(4242) }));
+        assert_eq!(
+            Stat::of(b"7 (a) Z 1"),
+            Some(Stat { is_over: true, parent: Some(1), started_ticks: None })
+        );
         assert!(Stat::of(b"7 (a) X 1").unwrap().is_over);
         for line in [&b""[..], b"7 (a", b"7 (a)", b"7 (a) \xff"] {
             assert_eq!(Stat::of(line), None);
         }
-        let far = Stat { is_over: false, started_ticks: Some(u64::MAX) };
+        let far = Stat { is_over: false, parent: None, started_ticks: Some(u64::MAX) };
         assert!(far.started().is_some_and(|started| started <= SystemTime::now()));
     }
 

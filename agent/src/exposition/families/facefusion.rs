@@ -36,12 +36,17 @@ pub(super) const FAMILIES: &[Family] = &[
             emit.with(&["abandoned", "none"]).count(counters.abandoned[FailureReason::Unknown as usize]);
         }),
     Family::gauge("glassbox_facefusion_unfinished_jobs")
-        .help("FaceFusion jobs that have not ended, by status: `drafted` (not submitted), `queued` or `running`.")
+        .help("FaceFusion jobs that have not ended, by status: `drafted` (not submitted), `queued`, `running`, or `stopped` (by an exception or with its process, until it runs again).")
         .source(JOB_FILES)
         .labels(&["status"])
         .container(|row, emit| {
             let Some(jobs) = &row.facefusion else { return };
-            emit.each_count(&[("drafted", jobs.drafted), ("queued", jobs.queued), ("running", jobs.running)]);
+            emit.each_count(&[
+                ("drafted", jobs.drafted),
+                ("queued", jobs.queued),
+                ("running", jobs.running),
+                ("stopped", jobs.stopped),
+            ]);
         }),
     Family::histogram("glassbox_facefusion_job_queue_wait_seconds")
         .help("Time from the submission of a FaceFusion job to the start of its first step, in seconds.")

@@ -7,7 +7,7 @@ use crate::snapshot::facefusion::{FaceFusion, FaceFusionCounters, IgnoredFiles};
 
 impl Accumulate for FaceFusion {
     fn accumulate(&mut self, earlier: &Self) {
-        let Self { counters, drafted: _, queued: _, running: _, current: _ } = self;
+        let Self { counters, drafted: _, queued: _, running: _, stopped: _, current: _ } = self;
         counters.accumulate(&earlier.counters);
     }
 

@@ -30,13 +30,13 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Failed FaceFusion jobs",
                 "percentunit",
-                "Share of the ended jobs that failed, refusals by the content filter included. Abandoned jobs count as ended, not as failed.",
+                "Share of the ended jobs that failed or were abandoned, refusals by the content filter included.",
             )
             .size(8, 8)
             .up_to(1.0)
             .query(
                 CONTAINER,
-                &format!("{} / ({} > 0)", jobs("", ", outcome=\"failed\""), jobs("", "")),
+                &format!("{} / ({} > 0)", jobs("", ", outcome!=\"completed\""), jobs("", "")),
             ),
             Panel::lines(
                 "Unfinished FaceFusion jobs",

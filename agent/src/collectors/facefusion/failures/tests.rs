@@ -1,4 +1,8 @@
 use super::*;
+use crate::snapshot::facefusion::ByReason;
+
+const A: Key = 1;
+const B: Key = 2;
 
 /// A container, its jobs, and its failures.
 struct Container {
@@ -11,17 +15,21 @@ struct Container {
 impl Container {
     fn new() -> Self {
         let subject = Subject::new("a".into(), "/a".into(), false);
-        let failures = Failures::new(&subject);
-        Self { subject, failures, jobs: Jobs::default(), now: Instant::now() }
+        Self { subject, failures: Failures::default(), jobs: Jobs::default(), now: Instant::now() }
     }
 
-    /// A tick counts these.
-    fn tick(&self, refused: u64, errors: u64) {
+    /// A tick counts these, and the thread sees that these jobs are running.
+    fn tick(&mut self, refused: u64, errors: u64, running: &[Key]) {
         self.subject.note(Signs { refused, errors: Some(errors), ..Signs::default() }, None);
+        self.failures.follow(running, &self.subject);
     }
 
-    fn end(&mut self, end: End) {
-        self.failures.add(end, &self.subject, &mut self.jobs, None, self.now);
+    fn start(&mut self, key: Key) {
+        self.failures.step_started(key, &self.subject);
+    }
+
+    fn end(&mut self, cause: Cause, key: Key) {
+        self.failures.add(cause, key, &self.subject, &mut self.jobs, None, self.now);
     }
 
     /// The failed and the abandoned jobs.
@@ -42,72 +50,86 @@ fn one(reason: FailureReason) -> ByReason {
 
 #[test]
 fn a_refusal_that_is_counted_after_the_failure_is_its_reason() {
-    for end in [End::Failed, End::Exception, End::Exit] {
+    for cause in [Cause::Failed, Cause::Exception, Cause::Exit] {
         let mut container = Container::new();
-        container.tick(3, 0);
-        container.failures.step_started(&container.subject);
-        container.end(end);
-        container.tick(4, 0);
+        container.tick(3, 0, &[]);
+        container.start(A);
+        container.end(cause, A);
+        container.tick(4, 0, &[]);
         assert_eq!(container.decided(), (NONE, NONE), "not decided yet");
+        container.tick(4, 0, &[]);
         let gpu_memory = one(FailureReason::GpuMemory);
-        let expected = if end == End::Failed { (gpu_memory, NONE) } else { (NONE, gpu_memory) };
-        let Undecided { failed, abandoned } = container.failures.undecided(&container.subject);
-        assert_eq!((failed, abandoned), expected, "{end:?}");
-        container.tick(4, 0);
-        assert_eq!(container.decided(), expected, "{end:?}");
+        let expected = if cause == Cause::Failed { (gpu_memory, NONE) } else { (NONE, gpu_memory) };
+        assert_eq!(container.decided(), expected, "{cause:?}");
         // The next job fails without a refusal of its own.
-        container.failures.step_started(&container.subject);
-        container.end(end);
+        container.start(B);
+        container.end(cause, B);
         container.now += PATIENCE;
-        let counts = container.decided();
-        let counts = if end == End::Failed { counts.0 } else { counts.1 };
-        assert_eq!(counts, [0, 1, 0, 1], "{end:?}");
+        let (failed, abandoned) = container.decided();
+        assert_eq!(if cause == Cause::Failed { failed } else { abandoned }, [0, 1, 0, 1], "{cause:?}");
     }
 }
 
 #[test]
-fn an_error_at_the_end_of_a_step_is_none_of_the_next_one() {
+fn an_error_at_the_end_of_a_step_does_not_count_for_the_next_one() {
     let mut container = Container::new();
-    container.tick(0, 3);
-    container.failures.step_started(&container.subject);
-    container.failures.note_running(&container.subject);
+    container.tick(0, 3, &[]);
+    container.start(A);
+    container.failures.follow(&[A], &container.subject);
     // An ffmpeg fails, but the step completes. The next one starts before the tick counts the error.
-    container.failures.step_started(&container.subject);
-    container.tick(0, 4);
-    container.failures.note_running(&container.subject);
-    container.end(End::Failed);
-    container.tick(0, 4);
-    container.tick(0, 4);
+    container.start(A);
+    container.tick(0, 4, &[A]);
+    container.end(Cause::Failed, A);
+    container.tick(0, 4, &[]);
+    container.tick(0, 4, &[]);
     assert_eq!(container.decided().0, one(FailureReason::Unknown));
     // An error of its own.
-    container.failures.step_started(&container.subject);
-    container.tick(0, 4);
-    container.failures.note_running(&container.subject);
-    container.end(End::Failed);
-    container.tick(0, 5);
-    container.tick(0, 5);
+    container.start(B);
+    container.tick(0, 4, &[B]);
+    container.end(Cause::Failed, B);
+    container.tick(0, 5, &[]);
+    container.tick(0, 5, &[]);
     assert_eq!(container.decided().0, [0, 0, 1, 1]);
 }
 
 #[test]
-fn a_job_that_was_left_when_another_one_started_has_the_reason_of_its_own_time() {
+fn each_job_has_the_reason_of_its_own_time() {
     let mut container = Container::new();
-    container.tick(3, 0);
-    container.failures.step_started(&container.subject);
-    container.tick(4, 0);
-    container.tick(4, 0);
-    container.failures.step_started(&container.subject);
-    container.failures.add_before_this_step(&container.subject, &mut container.jobs, container.now);
-    container.end(End::Failed);
-    container.tick(4, 0);
-    container.tick(4, 0);
+    container.tick(3, 0, &[]);
+    container.start(A);
+    container.tick(4, 0, &[A]);
+    container.tick(4, 0, &[A]);
+    container.start(B);
+    container.tick(4, 0, &[A, B]);
+    container.end(Cause::Exception, A);
+    container.end(Cause::Failed, B);
+    container.tick(4, 0, &[]);
+    container.tick(4, 0, &[]);
     assert_eq!(container.decided(), (one(FailureReason::Unknown), one(FailureReason::GpuMemory)));
+}
+
+#[test]
+fn reasons_are_decided_with_the_last_signs_when_the_container_ends() {
+    let mut container = Container::new();
+    container.tick(3, 0, &[]);
+    container.start(A);
+    container.tick(3, 0, &[A, B]);
+    container.end(Cause::Exit, A);
+    let at_end = |running, refused| {
+        let mut counters = FaceFusionCounters::default();
+        let signs = Signs { refused, ..Signs::default() };
+        container.failures.decide_at_end(running, signs, &mut counters);
+        counters.abandoned
+    };
+    assert_eq!(at_end(1, 3), [0, 0, 0, 2]);
+    assert_eq!(at_end(1, 4), [0, 2, 0, 0]);
+    assert_eq!(at_end(2, 4), [0, 2, 0, 1], "of the third job, nothing is known");
 }
 
 #[test]
 fn too_many_failures_at_a_time_have_no_reason() {
     let mut container = Container::new();
-    (0..=UNDECIDED_MAX).for_each(|_| container.end(End::Failed));
+    (0..=UNDECIDED_MAX).for_each(|_| container.end(Cause::Failed, A));
     assert_eq!(container.decided().0, one(FailureReason::Unknown));
     container.now += PATIENCE;
     assert_eq!(container.decided().0.iter().sum::<u64>(), UNDECIDED_MAX as u64 + 1);
@@ -115,9 +137,9 @@ fn too_many_failures_at_a_time_have_no_reason() {
 
 #[test]
 fn a_job_whose_programs_succeeded_was_stopped_by_its_user() {
-    let of = |end, before: Option<u64>, after: Option<u64>, signals, has_readers| {
+    let of = |cause, before: Option<u64>, after: Option<u64>, signals, has_readers| {
         let failure = Failure {
-            end,
+            cause,
             at: Instant::now(),
             ticks: 0,
             before: Some(Signs { errors: before, ..Signs::default() }),
@@ -127,7 +149,7 @@ fn a_job_whose_programs_succeeded_was_stopped_by_its_user() {
         };
         failure.reason(Signs { errors: after, signals, ..Signs::default() })
     };
-    let failed = |before, after, signals, has_readers| of(End::Failed, before, after, signals, has_readers);
+    let failed = |before, after, signals, has_readers| of(Cause::Failed, before, after, signals, has_readers);
     assert_eq!(failed(Some(3), Some(3), 0, false), FailureReason::Unknown);
     assert_eq!(failed(Some(3), Some(4), 0, true), FailureReason::ProcessingError);
     assert_eq!(failed(None, Some(1), 0, false), FailureReason::ProcessingError);
@@ -135,14 +157,14 @@ fn a_job_whose_programs_succeeded_was_stopped_by_its_user() {
     assert_eq!(failed(Some(3), Some(3), 1, false), FailureReason::ProcessingError);
     assert_eq!(failed(Some(3), Some(3), 1, true), FailureReason::Unknown, "a reader");
     // An ffmpeg fails if the process that reads its frames has ended.
-    assert_eq!(of(End::Exit, Some(3), Some(4), 0, true), FailureReason::Unknown);
-    assert_eq!(of(End::Exception, Some(3), Some(4), 0, true), FailureReason::ProcessingError);
+    assert_eq!(of(Cause::Exit, Some(3), Some(4), 0, true), FailureReason::Unknown);
+    assert_eq!(of(Cause::Exception, Some(3), Some(4), 0, true), FailureReason::ProcessingError);
 }
 
 #[test]
 fn a_refusal_by_the_content_filter_needs_no_counts() {
-    let failure = |end| Failure {
-        end,
+    let failure = |cause| Failure {
+        cause,
         at: Instant::now(),
         ticks: 0,
         before: None,
@@ -150,7 +172,7 @@ fn a_refusal_by_the_content_filter_needs_no_counts() {
         was_processed: false,
         has_readers: true,
     };
-    let reason = |end| failure(end).reason(Signs::default());
-    assert_eq!(reason(End::Failed), FailureReason::RefusedByContentFilter);
-    assert_eq!(reason(End::Exit), FailureReason::Unknown);
+    let reason = |cause| failure(cause).reason(Signs::default());
+    assert_eq!(reason(Cause::Failed), FailureReason::RefusedByContentFilter);
+    assert_eq!(reason(Cause::Exit), FailureReason::Unknown);
 }

@@ -103,10 +103,11 @@ fn a_deleted_job_is_forgotten_and_not_counted() {
 #[test]
 fn jobs_end_with_their_process_and_may_run_again() {
     let mut store = Store::running();
-    assert_eq!(store.jobs.set_aside(true), 0, "the latest one");
-    assert_eq!(store.jobs.set_aside(false), 1);
+    assert!(store.jobs.stop(Some(JOB)).is_empty(), "the one that goes on");
+    assert_eq!(store.jobs.stop(Some(JOB + 1)), [JOB]);
     let present = store.jobs.present();
-    assert_eq!((present.queued, present.running, store.jobs.set_aside(false)), (1, 0, 0));
+    assert_eq!((present.queued, present.running, present.stopped), (0, 0, 1));
+    assert!(store.jobs.stop(None).is_empty() && store.jobs.running().is_empty());
     store.read(&[StepStatus::Completed, StepStatus::Started], 100);
     assert_eq!(store.jobs.present().running, 1);
     assert_eq!(store.jobs.counters.queue_waits.count(), 1, "the time since the submission is no wait");
@@ -137,7 +138,8 @@ fn a_job_left_over_from_an_earlier_run_waits_until_it_runs_again() {
     store.jobs.found(Place::Queued, JOB);
     let now = store.at(0);
     store.jobs.read(JOB, &JobFile { steps, modified: None }, Seen::LeftOver, now);
-    assert_eq!((store.jobs.present().queued, store.jobs.present().running), (1, 0));
+    let present = store.jobs.present();
+    assert_eq!((present.queued, present.running, present.stopped), (0, 0, 1));
     // FaceFusion runs all steps again.
     store.read(&[StepStatus::Started, StepStatus::Started], 5);
     assert_eq!((store.jobs.present().running, store.jobs.present().since), (1, Some(store.at(5))));

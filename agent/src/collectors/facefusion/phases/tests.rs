@@ -165,3 +165,17 @@ fn a_job_whose_files_cannot_be_followed_does_not_seem_to_make_no_progress() {
     assert!(job.phases.was_processed());
     assert_eq!((job.phases.frames_per_second(), job.phases.progress_ratio()), (None, None));
 }
+
+#[test]
+fn the_writer_of_a_job_that_stopped_counts_only_if_it_is_used_again() {
+    let mut job = Job::new();
+    let old = |frames: u64| {
+        let (_, child, bytes, _) = writer(frames);
+        (101, child, bytes, 0)
+    };
+    assert_eq!(job.sample(&[old(70)], NONE), Phase::Other);
+    assert_eq!(job.sample(&[old(70), reader(3, 100)], NONE), Phase::ContentFilter);
+    assert_eq!((job.phases.video(), job.phases.was_processed(), job.counters.frames), (None, false, 0));
+    assert_eq!(job.sample(&[old(71), reader(3, 100)], NONE), Phase::Process);
+    assert_eq!((job.phases.video(), job.counters.frames), (Some(VIDEO), 1));
+}

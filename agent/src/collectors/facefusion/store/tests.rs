@@ -33,7 +33,7 @@ impl Host {
     }
 
     fn open(&mut self, store: &str, at: Option<SystemTime>) {
-        self.open_after(store, Start { at, in_known_container: false });
+        self.open_after(store, Start { at, in_known_container: false, is_single: true });
     }
 
     fn open_after(&mut self, store: &str, start: Start) {
@@ -42,9 +42,10 @@ impl Host {
         assert!(!self.store.is_stale && self.store.error.is_none());
     }
 
+    /// Jobs that do not run, and those that do.
     fn unfinished(&self) -> (u64, u64) {
         let present = self.jobs.present();
-        (present.queued, present.running)
+        (present.queued + present.stopped, present.running)
     }
 }
 
@@ -97,11 +98,11 @@ fn the_first_listing_counts_jobs_that_have_ended_since_facefusion_started_in_a_k
         let mut host = Host::new();
         host.write("jobs/completed/a.json");
         host.write("jobs/failed/b.json");
-        host.open_after("jobs", Start { at, in_known_container });
+        host.open_after("jobs", Start { at, in_known_container, is_single: true });
         let counters = &host.jobs.counters;
         assert_eq!((counters.completed, counters.failed), (counted, [0, 0, 0, counted]), "{at:?}");
         if counted > 0 {
-            host.open_after("jobs", Start { at, in_known_container });
+            host.open_after("jobs", Start { at, in_known_container, is_single: true });
             assert_eq!(host.jobs.counters.completed, counted, "a second listing counts them again");
         }
     }

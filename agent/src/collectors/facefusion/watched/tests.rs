@@ -1,4 +1,5 @@
 use std::{
+    ffi::OsStr,
     fs,
     process::{Child, Command, Stdio},
 };
@@ -6,9 +7,10 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    super::reading::{PageJobs, Signs},
+    super::subject::{PageJobs, Signs},
     *,
 };
+use crate::snapshot::facefusion::ByReason;
 
 /// What is known of a container; `is_new` if the agent saw its start.
 fn watched(is_new: bool) -> Watched {
@@ -68,6 +70,13 @@ impl Host {
         self.watched.follow(started, Path::new("/proc"), Instant::now());
     }
 
+    /// The abandoned jobs, after their reasons have been decided.
+    fn abandoned(&mut self) -> ByReason {
+        let later = Instant::now() + Duration::from_secs(60);
+        self.watched.failures.decide(&self.watched.subject, &mut self.watched.jobs, later);
+        self.watched.jobs.counters.abandoned
+    }
+
     fn write(&self, name: &str, status: &str) {
         let text = format!(r#"{{"steps": [{{"args": {{}}, "status": "{status}"}}]}}"#);
         fs::write(self.root.path().join(".jobs/queued").join(name), text).unwrap();
@@ -113,9 +122,15 @@ fn a_job_that_completes_just_before_its_process_ends_is_not_abandoned() {
     fs::rename(jobs.join("queued/a.json"), jobs.join("completed/a.json")).unwrap();
     host.kill();
     host.follow(Vec::new());
-    let found = host.watched.found(Instant::now());
-    assert_eq!((found.shown.counters.completed, found.shown.running), (1, 0));
-    assert_eq!(found.undecided.abandoned.iter().sum::<u64>(), 1);
+    let found = host.watched.found(Instant::now()).shown;
+    assert_eq!((found.counters.completed, found.running, found.stopped), (1, 0, 1));
+    assert_eq!(host.abandoned(), [0, 0, 0, 1]);
+}
+
+/// Whether the file of a job is the one of a running job.
+fn is_running(host: &Host, name: &str) -> bool {
+    let key = host.watched.store.key(OsStr::new(name)).unwrap();
+    host.watched.jobs.running() == [key]
 }
 
 #[test]
@@ -123,21 +138,68 @@ fn a_process_that_starts_another_job_has_left_the_one_before() {
     let mut host = Host::new();
     let process = host.start();
     host.follow(vec![process]);
+    // Both are handled at once.
+    host.write("b.json", "started");
+    host.write("a.json", "started");
+    host.handle_changes();
+    assert!(host.watched.may_have_stopped());
+    host.follow(Vec::new());
+    assert!(is_running(&host, "a.json") && !host.watched.may_have_stopped());
+    assert_eq!(host.abandoned(), [0, 0, 0, 1]);
+    // The next one starts and ends at once.
+    host.write("c.json", "started");
+    let jobs = host.root.path().join(".jobs");
+    fs::rename(jobs.join("queued/c.json"), jobs.join("completed/c.json")).unwrap();
+    host.handle_changes();
+    host.follow(Vec::new());
+    assert_eq!((host.watched.jobs.present().running, host.watched.jobs.present().stopped), (0, 2));
+    assert_eq!((host.watched.jobs.counters.completed, host.abandoned()), (1, [0, 0, 0, 2]));
+}
+
+#[test]
+fn several_processes_run_several_jobs() {
+    let mut host = Host::new();
+    let processes = vec![host.start(), host.start()];
+    host.follow(processes);
     for name in ["a.json", "b.json"] {
         host.write(name, "started");
         host.handle_changes();
     }
     assert!(host.watched.may_have_stopped());
     host.follow(Vec::new());
-    assert_eq!((host.watched.jobs.present().running, host.watched.may_have_stopped()), (1, false));
-    assert_eq!(host.watched.found(Instant::now()).undecided.abandoned.iter().sum::<u64>(), 1);
-    // Another process runs the third one.
-    let process = host.start();
-    host.write("c.json", "started");
-    host.handle_changes();
-    assert!(host.watched.may_have_stopped());
-    host.follow(vec![process]);
     assert_eq!((host.watched.jobs.present().running, host.watched.may_have_stopped()), (2, false));
+}
+
+#[test]
+fn the_program_that_starts_facefusion_is_no_second_one() {
+    let mut host = Host::new();
+    let mut init = Command::new("sh");
+    // As with docker-init, both have the script in their arguments.
+    init.args(["-c", r#"sh -c "sleep 20; :" facefusion.py & wait"#, "facefusion.py"]);
+    host.shells.push(init.current_dir(host.root.path()).stdin(Stdio::piped()).spawn().unwrap());
+    let parent = host.find();
+    let children = format!("/proc/{0}/task/{0}/children", parent.id());
+    let child = (0..2000).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let children = fs::read_to_string(&children).unwrap();
+        Process::of(Path::new("/proc"), children.split(' ').next()?).filter(|one| one.is_child_of(&parent))
+    });
+    host.follow(vec![parent, child.unwrap()]);
+    assert!(host.watched.is_single());
+}
+
+#[test]
+fn after_a_restart_of_the_agent_only_the_latest_job_runs() {
+    let mut host = Host::new();
+    let process = host.start();
+    std::thread::sleep(Duration::from_millis(50));
+    for name in ["b.json", "a.json", "c.json"] {
+        host.write(name, "started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    host.follow(vec![process]);
+    assert!(is_running(&host, "c.json"));
+    assert_eq!((host.watched.jobs.present().stopped, host.abandoned()), (2, [0; 4]));
 }
 
 #[test]
@@ -159,9 +221,9 @@ fn a_job_of_the_page_stops_with_an_exception_of_the_page() {
         assert_eq!(host.watched.may_have_stopped(), may_have_stopped, "{in_flight} {errors}");
     }
     host.follow(Vec::new());
-    let found = host.watched.found(Instant::now());
-    assert_eq!((found.shown.running, found.shown.queued), (0, 1));
-    assert_eq!(found.undecided.abandoned, [0, 0, 1, 0], "an ffmpeg has failed");
+    let found = host.watched.found(Instant::now()).shown;
+    assert_eq!((found.running, found.queued, found.stopped), (0, 0, 1));
+    assert_eq!(host.abandoned(), [0, 0, 1, 0], "an ffmpeg has failed");
 }
 
 #[test]
@@ -173,12 +235,12 @@ fn a_job_that_was_killed_waits_until_it_runs_again() {
     drop(old);
     let process = host.start();
     host.follow(vec![process]);
-    assert_eq!((host.watched.jobs.present().queued, host.watched.jobs.present().running), (1, 0));
+    assert_eq!((host.watched.jobs.present().stopped, host.watched.jobs.present().running), (1, 0));
     host.write("a.json", "started");
     host.handle_changes();
     // It may have been read between the two writes of the file.
     host.handle_changes();
-    assert_eq!((host.watched.jobs.present().queued, host.watched.jobs.present().running), (0, 1));
+    assert_eq!((host.watched.jobs.present().stopped, host.watched.jobs.present().running), (0, 1));
 }
 
 #[test]
