@@ -123,6 +123,6 @@ fn a_job_that_stops_with_an_exception_is_abandoned_when_the_next_one_starts() {
     assert_eq!((ended("completed", "none"), ended("abandoned", "processing_error")), (1.0, 1.0));
     assert_eq!(scrape.count("jobs_total", &[]), 2.0);
     let unfinished = |status| scrape.count("unfinished_jobs", &[("status", status)]);
-    assert_eq!((unfinished("running"), unfinished("queued")), (0.0, 1.0));
+    assert_eq!((unfinished("running"), unfinished("queued"), unfinished("stopped")), (0.0, 0.0, 1.0));
     assert_no_names(&agent);
 }

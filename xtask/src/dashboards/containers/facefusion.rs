@@ -53,7 +53,7 @@ pub(super) fn row() -> Row {
             ),
             quantiles(
                 "FaceFusion job duration",
-                "Time from the start of the first step to the end: half, 95 % and 99 % of the jobs take less.",
+                "Time from the start of the first step to the end of completed and failed jobs: half, 95 % and 99 % of them take less.",
                 &DURATION,
             ),
             quantiles(
@@ -88,7 +88,7 @@ pub(super) fn row() -> Row {
             Panel::lines(
                 "Progress of the running job",
                 "percentunit",
-                "Share of the frames that are processed. A flat line while a job is running: the job is in another phase, or hangs.",
+                "Share of the frames that were read for processing. A flat line while a job is running: the job is in another phase, or hangs.",
             )
             .size(12, 8)
             .up_to(1.0)
