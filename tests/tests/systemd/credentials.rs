@@ -34,7 +34,8 @@ fn the_web_configuration_is_read_from_credentials() {
 
     assert!(!http::get(([127, 0, 0, 1], 9966).into(), "/metrics").is_ok_and(|answer| answer.status == 200));
     let health = Command::new("glassbox")
-        .args(["health", "--web-config"])
+        // The emulated CPU of a busy host needs seconds for a handshake.
+        .args(["health", "--timeout", "60", "--web-config"])
         .arg(format!("{DIRECTORY}/web.yml"))
         .output();
     let health = health.unwrap();
