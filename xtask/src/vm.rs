@@ -14,8 +14,8 @@ mod headers;
 mod initramfs;
 mod kernels;
 mod module;
-mod real_driver;
-mod systemd;
+pub(crate) mod real_driver;
+pub(crate) mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +29,8 @@ use kernels::Kernel;
 
 /// The oldest supported kernel, and those of the current two Debian releases.
 pub(crate) const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
+/// The first word of the rows of guests with these kernels.
+pub(crate) const KIND: &str = "vm";
 /// The kernels of a short run. The guests with systemd and with the real driver have 6.1, and hosts of developers have newer ones.
 const SHORT: [&str; 1] = ["5.10"];
 
@@ -106,29 +108,50 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
 
 /// Runs the requested guests and returns a row for each.
 pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
-    guests::run(planned(arguments), arguments.keep)
+    guests::run(planned(Kinds::of(arguments), arguments), arguments.keep)
 }
 
 /// Like [`rows`], but only the guests whose rows begin with one of these names.
 pub(crate) fn rows_named(arguments: &Arguments, names: &[String]) -> Vec<Row> {
-    if names.is_empty() {
-        return Vec::new();
-    }
-    let mut planned = planned(arguments);
+    let mut planned = planned(Kinds::named(names), arguments);
     planned.retain(|guest| names.iter().any(|name| guest.layer().starts_with(name)));
     guests::run(planned, false)
 }
 
-fn planned(arguments: &Arguments) -> Vec<Planned> {
-    let Arguments { real_driver, systemd, all, .. } = *arguments;
+/// Kinds of guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kinds {
+    real_driver: bool,
+    systemd: bool,
+    kernels: bool,
+}
+
+impl Kinds {
+    fn of(arguments: &Arguments) -> Self {
+        let Arguments { real_driver, systemd, all, .. } = *arguments;
+        Self {
+            real_driver: real_driver || all,
+            systemd: systemd || all,
+            kernels: all || !(real_driver || systemd),
+        }
+    }
+
+    /// The kinds of guests with these rows.
+    fn named(names: &[String]) -> Self {
+        let has = |kind: &str| names.iter().any(|name| name.split(' ').next() == Some(kind));
+        Self { real_driver: has(real_driver::KIND), systemd: has(systemd::KIND), kernels: has(KIND) }
+    }
+}
+
+fn planned(kinds: Kinds, arguments: &Arguments) -> Vec<Planned> {
     let mut planned = Vec::new();
-    if real_driver || all {
+    if kinds.real_driver {
         planned.extend(real_driver::planned(arguments));
     }
-    if systemd || all {
+    if kinds.systemd {
         planned.push(systemd::planned(arguments));
     }
-    if all || !(real_driver || systemd) {
+    if kinds.kernels {
         planned.extend(with_kernels(arguments));
     }
     planned
@@ -225,5 +248,23 @@ fn plan(
 
 /// The row name of a kernel.
 fn layer(series: &str) -> String {
-    format!("vm {series}")
+    format!("{KIND} {series}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_all_guests_name_their_kinds() {
+        let kinds =
+            |names: &[&str]| Kinds::named(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        let (none, all) = (kinds(&[]), Kinds::of(&Arguments { all: true, ..Arguments::default() }));
+        assert_eq!(none, Kinds { real_driver: false, systemd: false, kernels: false });
+        assert_eq!(kinds(&["systemd"]), Kinds { systemd: true, ..none });
+        assert_eq!(kinds(&["vm 5.10 driver"]), Kinds { kernels: true, ..none });
+        assert_eq!(kinds(&["driver 550 open", "systemd", "vm"]), all);
+        assert_eq!(Kinds::of(&Arguments::default()), Kinds { kernels: true, ..none });
+        assert_eq!(Kinds::of(&Arguments { systemd: true, ..Arguments::default() }), kinds(&["systemd"]));
+    }
 }

@@ -16,7 +16,7 @@ use crate::report::Row;
 use crate::{results, vm, workspace};
 
 /// Beginnings of the names of their rows.
-const LAYERS: [&str; 3] = ["driver", "systemd", "vm"];
+const LAYERS: [&str; 3] = [vm::real_driver::KIND, vm::systemd::KIND, vm::KIND];
 
 /// The guests, for the foreground.
 pub(super) fn guests(non_free: bool) -> vm::Arguments {

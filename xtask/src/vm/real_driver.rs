@@ -25,6 +25,8 @@ use crate::report::Row;
 use build::Modules;
 use packages::{BRANCHES, Branch, Flavour};
 
+/// The first word of their rows.
+pub(crate) const KIND: &str = "driver";
 /// The kernel of the guests: Debian 12's, because both driver branches build for it.
 const SERIES: &str = "6.1";
 
@@ -46,7 +48,7 @@ impl Variant {
 
     /// Name of the row.
     fn layer(self) -> String {
-        format!("driver {} {}", self.branch.name, self.flavour.name())
+        format!("{KIND} {} {}", self.branch.name, self.flavour.name())
     }
 }
 
@@ -68,7 +70,7 @@ pub(super) fn planned(arguments: &Arguments) -> Vec<Planned> {
     let started = Instant::now();
     let variants = match variants(arguments) {
         Ok(variants) => variants,
-        Err(error) => return vec![Planned::Row(Row::broken("driver", Duration::ZERO, &error))],
+        Err(error) => return vec![Planned::Row(Row::broken(KIND, Duration::ZERO, &error))],
     };
     let kernel = match kernels::fetch(SERIES) {
         Ok(kernel) => kernel,

@@ -18,7 +18,7 @@ use super::kernels::{self, Kernel};
 use crate::report::Row;
 use crate::toolchain;
 
-const LAYER: &str = "systemd";
+pub(crate) const KIND: &str = "systemd";
 /// The kernel of Debian 12.
 const SERIES: &str = "6.1";
 /// systemd is started from the initramfs, and starts the tests after the units of a normal boot.
@@ -34,15 +34,15 @@ pub(super) fn planned(arguments: &Arguments) -> Planned {
     let started = Instant::now();
     let kernel = match kernels::fetch(SERIES) {
         Ok(kernel) => kernel,
-        Err(error) => return Planned::Row(Row::skipped(LAYER, format!("{error:#}"))),
+        Err(error) => return Planned::Row(Row::skipped(KIND, format!("{error:#}"))),
     };
     match plan(&kernel, arguments) {
         Ok(Some(guest)) => Planned::Guest(guest),
         Ok(None) => {
             let reason = format!("no mirror has Debian's {}", root::SUITE);
-            Planned::Row(Row::skipped(LAYER, reason))
+            Planned::Row(Row::skipped(KIND, reason))
         }
-        Err(error) => Planned::Row(Row::broken(LAYER, started.elapsed(), &error)),
+        Err(error) => Planned::Row(Row::broken(KIND, started.elapsed(), &error)),
     }
 }
 
@@ -52,8 +52,8 @@ fn plan(kernel: &Kernel, arguments: &Arguments) -> anyhow::Result<Option<Bootabl
     let Some(root) = root::fetch()? else { return Ok(None) };
     let initramfs = content::pack(Path::new(&root))?;
     Ok(Some(Bootable {
-        name: LAYER.to_owned(),
-        layer: LAYER.to_owned(),
+        name: KIND.to_owned(),
+        layer: KIND.to_owned(),
         note: format!("systemd of Debian's {} on Linux {}", root::SUITE, kernel.release),
         kernel: kernel.clone(),
         initramfs,
