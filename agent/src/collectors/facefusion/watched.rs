@@ -323,8 +323,10 @@ impl Watched {
             return;
         }
         self.failures.step_started(key, &self.subject);
-        let is_recent = |at: &SystemTime| at.elapsed().is_ok_and(|age| age < WRITTEN_MAX);
-        let since = written.filter(is_recent);
+        // Both times are those of the wall clock, like those of files and processes.
+        let wall = SystemTime::now();
+        let earliest = wall.checked_sub(WRITTEN_MAX);
+        let since = written.filter(|at| earliest.is_some_and(|earliest| (earliest..=wall).contains(at)));
         match &mut self.phases {
             Some(phases) if before > 0 => phases.next_step(since),
             phases => *phases = Some(Phases::new(since, now)),
