@@ -126,6 +126,11 @@ impl Failures {
         });
     }
 
+    /// True if no reason is to be decided.
+    pub(super) const fn are_decided(&self) -> bool {
+        self.undecided.is_empty()
+    }
+
     /// Counts the failures whose reason can be decided now.
     pub(super) fn decide(&mut self, subject: &Subject, jobs: &mut Jobs, now: Instant) {
         let Noted { signs, ticks, .. } = subject.noted();

@@ -181,6 +181,11 @@ impl Jobs {
         stopped.collect()
     }
 
+    /// True if no job is running, and no file is on its way to another directory.
+    pub(super) fn are_settled(&self) -> bool {
+        self.jobs.values().all(|job| !job.is_running && job.gone.is_none())
+    }
+
     /// The running jobs.
     pub(super) fn running(&self) -> Vec<Key> {
         self.jobs.iter().filter(|(_, job)| job.is_running).map(|(key, _)| *key).collect()

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ pub(super) struct Reading {
     /// When it was published.
     pub(super) taken: Instant,
     /// The containers with FaceFusion, by their keys.
-    pub(super) containers: HashMap<u64, Found>,
+    pub(super) containers: Arc<HashMap<u64, Found>>,
     /// Why jobs of a container are not counted.
     pub(super) limitation: Option<String>,
 }
@@ -85,8 +86,11 @@ mod tests {
         };
         let shown = FaceFusion { running: 1, current: Some(current), ..FaceFusion::default() };
         let found = Found { shown, failures: Failures::default() };
-        let mut reading =
-            Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
+        let mut reading = Reading {
+            taken: Instant::now(),
+            containers: Arc::new(HashMap::from([(1, found)])),
+            limitation: None,
+        };
         let seen = |reading: &Reading| reading.of(1).map(|found| (found.running, found.current.is_some()));
         assert_eq!((reading.hangs(), seen(&reading)), (false, Some((1, true))));
         reading.taken = Instant::now().checked_sub(Reading::HANGING).expect("the host is older");
@@ -102,8 +106,11 @@ mod tests {
         let mut failures = Failures::default();
         failures.follow(&[7, 8], &subject);
         let found = Found { shown, failures };
-        let reading =
-            Reading { taken: Instant::now(), containers: HashMap::from([(1, found)]), limitation: None };
+        let reading = Reading {
+            taken: Instant::now(),
+            containers: Arc::new(HashMap::from([(1, found)])),
+            limitation: None,
+        };
         let at_end = |refused| reading.at_end(1, Signs { refused, ..Signs::default() }).unwrap();
         let ended = at_end(3);
         assert_eq!((ended.counters.failed, ended.counters.abandoned), ([0, 0, 0, 1], [0, 0, 0, 2]));

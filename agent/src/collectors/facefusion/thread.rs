@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     find::Finder,
-    reading::{Reading, Shared, Subjects},
+    reading::{Found, Reading, Shared, Subjects},
     subject::Subject,
     watched::Watched,
 };
@@ -76,32 +76,42 @@ struct Candidate {
 
 pub(super) fn run(host: &Host, shared: &Shared, stop: &Stop) {
     let mut candidates: HashMap<u64, Candidate> = HashMap::new();
-    let mut subjects = Arc::default();
+    let (mut subjects, mut found) = (Arc::default(), Arc::default());
+    let mut changed = Vec::new();
     loop {
         let begun = Instant::now();
         let latest = shared.subjects();
-        if !Arc::ptr_eq(&subjects, &latest) {
+        let has_new_subjects = !Arc::ptr_eq(&subjects, &latest);
+        if has_new_subjects {
             follow(&mut candidates, &latest);
             subjects = latest;
         }
-        update(&mut candidates, host, begun);
-        let reading = reading(&candidates);
-        let is_running = reading.containers.values().any(|found| found.shown.running > 0);
-        shared.put(reading);
+        if update(&mut candidates, host, &changed, begun) || has_new_subjects {
+            found = Arc::new(all_found(&candidates));
+        }
+        shared.put(reading(&candidates, &found));
+        let is_running = found.values().any(|found| found.shown.running > 0);
         let rest = (begun.elapsed() * REST).clamp(REST_MIN, REST_MAX);
-        if stop.rest(rest) || pause(&candidates, is_running, stop) {
+        if stop.rest(rest) || pause(&candidates, is_running, stop, &mut changed) {
             return;
         }
     }
 }
 
-/// Waits until files change, something else is due, or there is a new container. Returns true if the thread has to end.
-fn pause(candidates: &HashMap<u64, Candidate>, is_running: bool, stop: &Stop) -> bool {
+/// Waits until files change, something else is due, or there is a new container. Sets `changed` to the descriptors of which
+/// files have changed. Returns true if the thread has to end.
+fn pause(
+    candidates: &HashMap<u64, Candidate>,
+    is_running: bool,
+    stop: &Stop,
+    changed: &mut Vec<RawFd>,
+) -> bool {
+    changed.clear();
     let period = if is_running { SAMPLE_PERIOD } else { IDLE_PERIOD };
     let used = candidates.values().filter_map(Candidate::used);
     let descriptors: Vec<_> = used.filter_map(Watched::descriptor).collect();
     if !descriptors.is_empty() {
-        wait(&descriptors, period);
+        *changed = wait(&descriptors, period);
         return stop.wait(Duration::ZERO);
     }
     let next = candidates.values().map(|candidate| candidate.look_at).min();
@@ -110,31 +120,37 @@ fn pause(candidates: &HashMap<u64, Candidate>, is_running: bool, stop: &Stop) ->
     stop.wait(if is_watching { left.min(period) } else { left })
 }
 
-/// Updates each container.
-fn update(candidates: &mut HashMap<u64, Candidate>, host: &Host, now: Instant) {
+/// Updates each container. Returns false if nothing can have changed.
+fn update(candidates: &mut HashMap<u64, Candidate>, host: &Host, changed: &[RawFd], now: Instant) -> bool {
+    let mut is_updated = false;
     let watched = candidates.values().filter(|candidate| candidate.watched.is_some()).count();
     let mut room = CONTAINERS_MAX.saturating_sub(watched);
     for candidate in candidates.values_mut() {
         let was_watched = candidate.watched.is_some();
-        candidate.update(host, now, room > 0);
+        if candidate.is_due(changed, now) {
+            candidate.update(host, now, room > 0);
+            is_updated |= candidate.watched.is_some();
+        }
         room -= usize::from(!was_watched && candidate.watched.is_some());
     }
+    is_updated
+}
+
+/// The containers with FaceFusion.
+fn all_found(candidates: &HashMap<u64, Candidate>) -> HashMap<u64, Found> {
+    let now = Instant::now();
+    let found = |(key, candidate): (&u64, &Candidate)| Some((*key, candidate.used()?.found(now)));
+    candidates.iter().filter_map(found).collect()
 }
 
 /// What is known of all containers.
-fn reading(candidates: &HashMap<u64, Candidate>) -> Reading {
-    let now = Instant::now();
-    let found = |(key, candidate): (&u64, &Candidate)| Some((*key, candidate.used()?.found(now)));
+fn reading(candidates: &HashMap<u64, Candidate>, found: &Arc<HashMap<u64, Found>>) -> Reading {
     let refused = candidates.values().any(|candidate| candidate.is_refused).then(|| TOO_MANY.to_owned());
     // Of several, always the same one.
     let failed =
         candidates.iter().filter_map(|(key, candidate)| Some((key, candidate.used()?.limitation()?)));
     let failed = failed.min_by_key(|(key, _)| **key).map(|(_, limitation)| limitation);
-    Reading {
-        taken: now,
-        containers: candidates.iter().filter_map(found).collect(),
-        limitation: failed.or(refused),
-    }
+    Reading { taken: Instant::now(), containers: Arc::clone(found), limitation: failed.or(refused) }
 }
 
 /// Adds new containers, and removes ended ones.
@@ -156,6 +172,13 @@ impl Candidate {
     /// Its FaceFusion, if that runs or has jobs here.
     fn used(&self) -> Option<&Watched> {
         self.watched.as_deref().filter(|watched| watched.is_used())
+    }
+
+    /// False if there is nothing to do: its files have not changed, no job is running, and no look is due.
+    fn is_due(&self, changed: &[RawFd], now: Instant) -> bool {
+        let has_changed = |watched: &Watched| watched.descriptor().is_some_and(|fd| changed.contains(&fd));
+        let has_work = |watched: &Watched| !watched.is_settled() || has_changed(watched);
+        self.look_at <= now || self.watched.as_deref().is_some_and(has_work)
     }
 
     fn update(&mut self, host: &Host, now: Instant, has_room: bool) {
@@ -184,9 +207,10 @@ impl Candidate {
 
     /// False if FaceFusion cannot have started since the last look.
     fn may_have_started(&self, now: Instant) -> bool {
+        let is_young = now.saturating_duration_since(self.subject.since) < SEARCH_PERIOD;
         let used =
             self.subject.noted().cpu_time.zip(self.cpu_time).map(|(now, before)| now.saturating_sub(before));
-        self.period(now) < SEARCH_PERIOD || used.is_none_or(|used| used >= SEARCH_CPU)
+        is_young || self.is_refused || used.is_none_or(|used| used >= SEARCH_CPU)
     }
 
     /// Looks for processes that have started or ended.
@@ -212,13 +236,14 @@ impl Candidate {
     }
 }
 
-/// Waits until a descriptor is readable.
-fn wait(descriptors: &[RawFd], timeout: Duration) {
+/// Waits until a descriptor is readable. Returns those that are.
+fn wait(descriptors: &[RawFd], timeout: Duration) -> Vec<RawFd> {
     let readable = |&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let mut descriptors: Vec<_> = descriptors.iter().map(readable).collect();
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the vector is live and its length is given. An error is as good as a timeout.
     unsafe { libc::poll(descriptors.as_mut_ptr(), descriptors.len() as libc::nfds_t, timeout_ms) };
+    descriptors.iter().filter(|one| one.revents != 0).map(|one| one.fd).collect()
 }
 
 #[cfg(test)]

@@ -92,6 +92,12 @@ impl Watched {
         !self.processes.is_empty() || self.store.was_opened()
     }
 
+    /// True if nothing changes here but by changes of files, and by processes that start or end.
+    pub(super) fn is_settled(&self) -> bool {
+        let has_pending = !self.again.is_empty() || self.store.is_stale || self.doubt.is_some();
+        !has_pending && self.failures.are_decided() && self.jobs.are_settled()
+    }
+
     /// Becomes readable when files have changed.
     pub(super) fn descriptor(&self) -> Option<RawFd> {
         self.store.inotify.as_ref().map(AsRawFd::as_raw_fd)
