@@ -111,7 +111,7 @@ pub(crate) fn rows(arguments: &Arguments) -> Vec<Row> {
     guests::run(planned(Kinds::of(arguments), arguments), arguments.keep)
 }
 
-/// Like [`rows`], but only the guests whose rows begin with one of these names.
+/// Like [`rows`], but only for guests with a row that begins with one of these names.
 pub(crate) fn rows_named(arguments: &Arguments, names: &[String]) -> Vec<Row> {
     let mut planned = planned(Kinds::named(names), arguments);
     planned.retain(|guest| names.iter().any(|name| guest.layer().starts_with(name)));

@@ -10,10 +10,9 @@
 //!
 //! Cost: at most every 10 to 15 s (5 s with FaceFusion), if the container has used 100 ms of CPU time since the last look, a list
 //! of its processes and up to 64 command lines. Young containers are looked at more often. In addition: 20 to 30 µs per change of
-//! a job file, and while a job is running, 10 µs per process ten times a second.
-//! The files of a container take at most 2 MiB and some 20 ms of an update; changes beyond that are counted and not read.
-//! After an update, the thread rests nine times as long, up to 15 s: at most 10 % of a core. It is reported as hanging if it
-//! has published no reading for 30 s. Linux 5.6 (`openat2`).
+//! a job file, and while a job is running, 10 µs per process ten times a second. The files of a container take at most 2 MiB and
+//! some 20 ms of an update; changes beyond that are counted and not read. After an update, the thread rests nine times as long, up
+//! to 15 s: at most 10 % of a core. It is reported as hanging if it has published no reading for 30 s. Linux 5.6 (`openat2`).
 
 mod budget;
 mod children;

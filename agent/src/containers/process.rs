@@ -189,9 +189,17 @@ fn tree(reported: Arc<ByPath>, root: PathBuf, cgroup_path: &str) -> impl Iterato
 
 /// The process list of one cgroup, up to a limit. Fails for a threaded cgroup.
 fn processes(directory: &Path) -> io::Result<String> {
-    let mut list = Vec::new();
-    File::open(directory.join("cgroup.procs"))?.take(LIST_BYTES).read_to_end(&mut list)?;
-    String::from_utf8(list).map_err(io::Error::other)
+    String::from_utf8(text(&directory.join("cgroup.procs"), LIST_BYTES)?).map_err(io::Error::other)
+}
+
+/// Up to this number of bytes of a file of the kernel.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn text(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(most_bytes).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! reads their frames any more.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -86,7 +86,7 @@ impl Failures {
     }
 
     /// Called often, with all running jobs. Those that are new to it were running when they were found.
-    pub(super) fn follow(&mut self, running: &[Key], subject: &Subject) {
+    pub(super) fn follow(&mut self, running: &HashSet<Key>, subject: &Subject) {
         let Noted { signs, ticks, .. } = subject.noted();
         self.steps.retain(|key, _| running.contains(key));
         for key in running {

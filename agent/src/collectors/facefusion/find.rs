@@ -166,9 +166,7 @@ fn stat(directory: &File) -> io::Result<Vec<u8>> {
 /// # Errors
 /// If it cannot be read.
 pub(super) fn text(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(TEXT_BYTES_MAX).read_to_end(&mut text)?;
-    Ok(text)
+    process::text(path, TEXT_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! It rewrites the file, not atomically, whenever the status of a step changes. A job starts when its first step does.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -60,12 +60,19 @@ struct Job {
     queued: Option<Instant>,
     /// When its first step started; `None` if it has not, or that was not seen.
     started: Option<Instant>,
-    /// True if a step has started and the job has neither ended nor stopped.
-    is_running: bool,
-    /// True if it has stopped without an end, and has not started again.
-    has_stopped: bool,
+    activity: Activity,
     /// The status of its steps when the file was last read.
     steps: Vec<StepStatus>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// No step has started, or the job has ended.
+    None,
+    /// A step has started.
+    Running,
+    /// It has stopped without an end, and has not started again.
+    Stopped,
 }
 
 /// Numbers of jobs by what they do.
@@ -117,13 +124,12 @@ impl Jobs {
             Place::Drafted => None,
             Place::Queued => {
                 counters.retries += u64::from(before.is_some_and(|(place, _)| place == Place::Failed));
-                (job.queued, job.started) = (Some(now), None);
-                (job.is_running, job.has_stopped) = (false, false);
+                (job.queued, job.started, job.activity) = (Some(now), None, Activity::None);
                 job.steps.iter_mut().for_each(|step| *step = StepStatus::Queued);
                 None
             }
             Place::Completed | Place::Failed => {
-                (job.is_running, job.has_stopped) = (false, false);
+                job.activity = Activity::None;
                 if let Some(started) = job.started.take() {
                     count(&mut counters.durations, now.saturating_duration_since(started));
                 }
@@ -155,7 +161,7 @@ impl Jobs {
             return false;
         }
         let is_running = job.place == Place::Queued && job.steps.iter().any(|step| step.has_started());
-        if is_running && !job.is_running {
+        if is_running && !job.is_running() {
             job.start(is_new.then_some(now), &mut self.counters);
         }
         step_started
@@ -164,7 +170,8 @@ impl Jobs {
     /// The file of a queued job was rewritten and has moved on before it could be read. FaceFusion rewrites it only when a step
     /// starts or ends.
     pub(super) fn rewritten(&mut self, key: Key, now: Instant) {
-        if let Some(job) = self.jobs.get_mut(&key).filter(|job| job.place == Place::Queued && !job.is_running)
+        if let Some(job) =
+            self.jobs.get_mut(&key).filter(|job| job.place == Place::Queued && !job.is_running())
         {
             job.start(Some(now), &mut self.counters);
         }
@@ -173,7 +180,7 @@ impl Jobs {
     /// The running jobs have stopped without an end, except the one with this key. Their files stay where they are. Returns
     /// their keys.
     pub(super) fn stop(&mut self, except: Option<Key>) -> Vec<Key> {
-        let running = self.jobs.iter_mut().filter(|(key, job)| job.is_running && Some(**key) != except);
+        let running = self.jobs.iter_mut().filter(|(key, job)| job.is_running() && Some(**key) != except);
         let stopped = running.map(|(key, job)| {
             job.stop();
             *key
@@ -183,12 +190,12 @@ impl Jobs {
 
     /// True if no job is running, and no file is on its way to another directory.
     pub(super) fn are_settled(&self) -> bool {
-        self.jobs.values().all(|job| !job.is_running && job.gone.is_none())
+        self.jobs.values().all(|job| !job.is_running() && job.gone.is_none())
     }
 
     /// The running jobs.
-    pub(super) fn running(&self) -> Vec<Key> {
-        self.jobs.iter().filter(|(_, job)| job.is_running).map(|(key, _)| *key).collect()
+    pub(super) fn running(&self) -> HashSet<Key> {
+        self.jobs.iter().filter(|(_, job)| job.is_running()).map(|(key, _)| *key).collect()
     }
 
     /// Forgets jobs whose files were deleted.
@@ -201,11 +208,11 @@ impl Jobs {
         for job in self.jobs.values().filter(|job| job.gone.is_none()) {
             match job.place {
                 Place::Drafted => present.drafted += 1,
-                Place::Queued if job.is_running => {
+                Place::Queued if job.is_running() => {
                     present.running += 1;
                     present.since = [present.since, job.started].into_iter().flatten().min();
                 }
-                Place::Queued if job.has_stopped => present.stopped += 1,
+                Place::Queued if job.activity == Activity::Stopped => present.stopped += 1,
                 Place::Queued => present.queued += 1,
                 Place::Completed | Place::Failed => {}
             }
@@ -239,14 +246,12 @@ impl Jobs {
             self.counters.ignored.too_many += 1;
             return None;
         }
-        let (is_running, has_stopped) = (false, false);
         let job = Job {
             place,
             gone: None,
             queued: None,
             started: None,
-            is_running,
-            has_stopped,
+            activity: Activity::None,
             steps: Vec::new(),
         };
         self.jobs.insert(key, job);
@@ -262,6 +267,10 @@ impl Jobs {
 }
 
 impl Job {
+    fn is_running(&self) -> bool {
+        self.activity == Activity::Running
+    }
+
     /// Counts the steps that have started or ended since the file was last read. Returns true if a step has started.
     fn count_steps(&self, file: &JobFile, counters: &mut FaceFusionCounters) -> bool {
         let mut has_one_started = false;
@@ -288,8 +297,9 @@ impl Job {
     /// It has stopped without an end. Its file stays as it is until the job runs again.
     fn stop(&mut self) {
         // A left-over job of which no step has started waits like any other.
-        self.has_stopped = self.steps.iter().any(|step| step.has_started());
-        (self.is_running, self.started, self.queued) = (false, None, None);
+        let has_started = self.steps.iter().any(|step| step.has_started());
+        self.activity = if has_started { Activity::Stopped } else { Activity::None };
+        (self.started, self.queued) = (None, None);
         // When the job runs again, each of them starts once more.
         for step in self.steps.iter_mut().filter(|step| **step == StepStatus::Started) {
             *step = StepStatus::Queued;
@@ -298,7 +308,7 @@ impl Job {
 
     /// It starts now; `None` if it has started at an unknown time.
     fn start(&mut self, now: Option<Instant>, counters: &mut FaceFusionCounters) {
-        (self.is_running, self.has_stopped, self.started) = (true, false, now);
+        (self.activity, self.started) = (Activity::Running, now);
         if let (Some(now), Some(queued)) = (now, self.queued) {
             count(&mut counters.queue_waits, now.saturating_duration_since(queued));
         }

@@ -72,6 +72,8 @@ pub(super) type Shared = shared::Shared<Subject, Reading>;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::snapshot::facefusion::{FailureReason, Phase, Running};
 
@@ -104,7 +106,7 @@ mod tests {
         let subject = Subject::new("a".into(), "/a".into(), false);
         subject.note(Signs { refused: 3, ..Signs::default() }, None);
         let mut failures = Failures::default();
-        failures.follow(&[7, 8], &subject);
+        failures.follow(&HashSet::from([7, 8]), &subject);
         let found = Found { shown, failures };
         let reading = Reading {
             taken: Instant::now(),

@@ -74,7 +74,7 @@ struct Listing<'a> {
     now: Instant,
     /// True if the first listing has found more ended jobs than the budget allows.
     is_cut: bool,
-    /// The queued job whose file was written last, and when.
+    /// The queued job with the file that was written last, and when that was.
     latest: Option<(SystemTime, Key)>,
 }
 

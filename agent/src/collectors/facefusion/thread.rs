@@ -198,19 +198,21 @@ impl Candidate {
         }
     }
 
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.subject.since)
+    }
+
     /// Time between looks at this age.
     fn period(&self, now: Instant) -> Duration {
-        let age = now.saturating_duration_since(self.subject.since);
         let is_found = self.watched.is_some() || self.is_refused;
-        age.clamp(FIRST_LOOK, if is_found { LOOK_PERIOD } else { SEARCH_PERIOD })
+        self.age(now).clamp(FIRST_LOOK, if is_found { LOOK_PERIOD } else { SEARCH_PERIOD })
     }
 
     /// False if FaceFusion cannot have started since the last look.
     fn may_have_started(&self, now: Instant) -> bool {
-        let is_young = now.saturating_duration_since(self.subject.since) < SEARCH_PERIOD;
         let used =
             self.subject.noted().cpu_time.zip(self.cpu_time).map(|(now, before)| now.saturating_sub(before));
-        is_young || self.is_refused || used.is_none_or(|used| used >= SEARCH_CPU)
+        self.age(now) < SEARCH_PERIOD || self.is_refused || used.is_none_or(|used| used >= SEARCH_CPU)
     }
 
     /// Looks for processes that have started or ended.

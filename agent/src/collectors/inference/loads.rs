@@ -5,9 +5,9 @@
 //! stays open would have a load of no duration. A pause of more than [`PAUSE`] ends it. A file that was open at the first sample of a
 //! container counts from there.
 //!
-//! One system call may read a whole file, whose position changes only at its end. Until then, bytes that the process fetches
-//! from disks show that it reads. When a file is closed, its rest counts as far as the process has read that much since the last
-//! sample. A file that is open between two samples only is not seen.
+//! One system call may read a whole file. The position changes only at the end of the call. Until then, bytes that the process
+//! fetches from disks show that it reads. When a file is closed, its rest counts as far as the process has read that much since
+//! the last sample. A file that is open between two samples only is not seen.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,6 +1,6 @@
 //! The largest processes of a container, which are those with models.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::path::Path;
 
 use crate::containers::{
     cgroup::Layout,
@@ -12,9 +12,9 @@ const PROCESSES_MAX: usize = 64;
 /// Maximum number of processes of one container that are looked at.
 pub(super) const LARGEST_MAX: usize = 8;
 /// More than `statm` has.
-const SIZE_BYTES: usize = 128;
+const SIZE_BYTES: u64 = 128;
 /// More than `io` has.
-const IO_BYTES: usize = 512;
+const IO_BYTES: u64 = 512;
 
 /// The IDs of up to [`LARGEST_MAX`] processes, as text, those with the most resident memory first.
 pub(super) fn largest(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> Vec<String> {
@@ -25,20 +25,13 @@ pub(super) fn largest(layout: &Layout, proc_root: &Path, cgroup_path: &str) -> V
 }
 
 /// What a process has read so far; `None` if it has ended.
-pub(super) fn io(proc_root: &Path, process: u32) -> Option<Io> {
-    Io::of(&text::<IO_BYTES>(&proc_root.join(process.to_string()).join("io"))?)
+pub(super) fn io(proc_root: &Path, id: u32) -> Option<Io> {
+    Io::of(&process::text(&proc_root.join(id.to_string()).join("io"), IO_BYTES).ok()?)
 }
 
 /// The second number of `/proc/PID/statm`; 0 if the process has ended.
-fn resident_pages(proc_root: &Path, process: &str) -> u64 {
-    let text = text::<SIZE_BYTES>(&proc_root.join(process).join("statm"));
+fn resident_pages(proc_root: &Path, id: &str) -> u64 {
+    let text = process::text(&proc_root.join(id).join("statm"), SIZE_BYTES).ok();
     let text = text.and_then(|text| String::from_utf8(text).ok());
     text.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-}
-
-/// Up to this number of bytes of a file.
-fn text<const BYTES: usize>(path: &Path) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(BYTES);
-    File::open(path).ok()?.take(BYTES as u64).read_to_end(&mut text).ok()?;
-    Some(text)
 }

@@ -21,7 +21,7 @@ impl Container {
     /// A tick counts these, and the thread sees that these jobs are running.
     fn tick(&mut self, refused: u64, errors: u64, running: &[Key]) {
         self.subject.note(Signs { refused, errors: Some(errors), ..Signs::default() }, None);
-        self.failures.follow(running, &self.subject);
+        self.failures.follow(&running.iter().copied().collect(), &self.subject);
     }
 
     fn start(&mut self, key: Key) {
@@ -75,7 +75,7 @@ fn an_error_at_the_end_of_a_step_does_not_count_for_the_next_one() {
     let mut container = Container::new();
     container.tick(0, 3, &[]);
     container.start(A);
-    container.failures.follow(&[A], &container.subject);
+    container.failures.follow(&HashSet::from([A]), &container.subject);
     // An ffmpeg fails, but the step completes. The next one starts before the tick counts the error.
     container.start(A);
     container.tick(0, 4, &[A]);

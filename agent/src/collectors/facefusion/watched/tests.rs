@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     ffi::OsStr,
     fs,
     process::{Child, Command, Stdio},
@@ -130,7 +131,7 @@ fn a_job_that_completes_just_before_its_process_ends_is_not_abandoned() {
 /// Whether the file of a job is the one of a running job.
 fn is_running(host: &Host, name: &str) -> bool {
     let key = host.watched.store.key(OsStr::new(name)).unwrap();
-    host.watched.jobs.running() == [key]
+    host.watched.jobs.running() == HashSet::from([key])
 }
 
 #[test]
